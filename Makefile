@@ -1,0 +1,36 @@
+# One verb per chore. `make demo` and `make test` do their own set-up in .venv; PYTHON names the interpreter for it.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+DEMO := results/demo
+
+.PHONY: demo test lint install clean-demo
+
+demo: $(READY)
+	$(PY) cli.py extract-teacher --use-synthetic --teacher-model models/teachers/demo-clip.json \
+	    --teacher-weights random --teacher-head fitted --cache-dir $(DEMO)/teacher_cache
+	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
+	    --student-size tiny --student-resolution 128 --frames-per-clip 4 --epochs 14
+	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
+	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
+
+test: lint
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+install: $(READY)
+
+# The build tools come first and the package without build isolation, so that every version is a pinned one.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=…") if sys.version_info < (3, 11) else 0'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --constraint constraints.txt setuptools wheel
+	$(PY) -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[test]'
+	touch $(READY)
+
+clean-demo:
+	rm -rf $(DEMO)

@@ -1,0 +1,156 @@
+"""Durable publication of files: whole and on disk, or not there at all.
+
+Knows bytes and paths only. Order of a commit: temp file, fsync, exclusive link, fsync of the folder; the
+record of a shard is published after the shard, by the caller.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from cache.errors import AlreadyCommittedError, BusyError, StorageError
+
+TEMP_PREFIX = ".tmp-"
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 of data."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def to_json(value) -> bytes:
+    """Compact, stable JSON as UTF-8 bytes; NaN and Infinity are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Write data under a name that nobody has taken; AlreadyCommittedError where somebody has."""
+    with _explained(path):
+        temp = _write_temp(path, data)
+        try:
+            _link_exclusively(temp, path)
+        except FileExistsError:
+            raise AlreadyCommittedError(f"{path} is there already: another writer published it first") from None
+        finally:
+            temp.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write data under path, in the place of what was there: a reader sees the old bytes or the new ones."""
+    with _explained(path):
+        temp = _write_temp(path, data)
+        try:
+            os.replace(temp, path)
+        finally:
+            temp.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents so that their names survive a power cut."""
+    with _explained(path):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
+
+
+def check_writable(folder: Path) -> None:
+    """Prove that a file can be written in folder, or in the nearest parent that exists; StorageError if not."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    with _explained(folder):
+        _write_temp(existing / "probe", b"probe").unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temp files that an interrupted run left in folder."""
+    for temp in folder.glob(f"{TEMP_PREFIX}*"):
+        temp.unlink(missing_ok=True)
+
+
+class Lock:
+    """A path held as this process's own until close, or until the process ends, however it ends.
+
+    BusyError where another process holds it.
+    """
+
+    def __init__(self, path: Path):
+        with _explained(path):
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.close()
+                raise BusyError(f"{path.parent} is being written by another process; wait for it to end") from None
+
+    def close(self) -> None:
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle is not None:
+            os.close(handle)
+
+    __del__ = close
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, so that names in it are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_temp(path: Path, data: bytes) -> Path:
+    temp = path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(temp, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    return temp
+
+
+def _link_exclusively(temp: Path, path: Path) -> None:
+    try:
+        os.link(temp, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # A file system without hard links (exFAT, some network mounts): claim the name, then take its place.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temp, path)
+
+
+@contextlib.contextmanager
+def _explained(path: Path):
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, (AlreadyCommittedError, BusyError, StorageError)):
+            raise
+        raise StorageError(_explanation(path, error)) from error
+
+
+def _explanation(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+        return (
+            f"the disk of {path.parent} is full ({free / 1e6:.1f} MB free); everything committed is safe: "
+            "make space and run the same command again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path} cannot be written ({error.strerror}); choose a folder you may write to"
+    return f"{path} cannot be written: {error.strerror or error}"

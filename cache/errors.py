@@ -1,0 +1,40 @@
+"""Errors a cache can raise, each with the exit code a command line ends with.
+
+States of a cache are CacheErrors that also subclass the closest builtin; wrong argument values stay ValueErrors.
+"""
+
+
+class CacheError(Exception):
+    """Something is wrong with a cache on disk. The message is one sentence for the user."""
+
+    exit_code = 4
+
+
+class NotACacheError(CacheError, FileNotFoundError):
+    """The folder holds no cache."""
+
+
+class DamagedError(CacheError, ValueError):
+    """Bytes on disk differ from what their record declares."""
+
+
+class IdentityMismatchError(CacheError, ValueError):
+    """The cache was made with another teacher, preprocessing, sampling or set of views."""
+
+
+class AlreadyCommittedError(CacheError, FileExistsError):
+    """Another writer published this name first."""
+
+
+class BusyError(CacheError, BlockingIOError):
+    """Another process is writing this cache now."""
+
+
+class LabelSetError(CacheError, LookupError):
+    """A label set is absent, ambiguous, or differs from the one of that name on disk."""
+
+
+class StorageError(CacheError, OSError):
+    """The disk refused: full, read-only, missing. The user mends the machine and runs the command again."""
+
+    exit_code = 5

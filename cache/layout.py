@@ -1,0 +1,74 @@
+"""Where the files of a cache lie, and which back ends can write and read its shards.
+
+Knows names and the table of back ends; publishes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache import documents, hdf5, wds
+from cache.errors import NotACacheError
+from cache.schema import CacheIdentity
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to lay rows out in a file: two encoders to bytes, and random access to them."""
+
+    suffix: str
+    encode_frames: Callable
+    encode_logits: Callable
+    open_shard: Callable
+
+
+BACKENDS = {
+    "hdf5": Backend(hdf5.SUFFIX, hdf5.encode_frames, hdf5.encode_logits, hdf5.Hdf5Shard),
+    "webdataset": Backend(wds.SUFFIX, wds.encode_frames, wds.encode_logits, wds.TarShard),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths inside a cache folder."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "cache.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".writer.lock"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "labels"
+
+    def columns(self, label_set: str | None) -> tuple[Path, Path]:
+        """Folders of shards and of records: of the frames, or of a label set's logits."""
+        if label_set is None:
+            return self.root / "frames", self.root / "records"
+        return self.labels / label_set / "logits", self.labels / label_set / "records"
+
+
+def read_identity(root: Path) -> CacheIdentity:
+    """The identity of the cache in root; NotACacheError where there is none."""
+    path = Layout(root).identity
+    if not path.is_file():
+        found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
+        raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
+    return documents.identity_from(documents.parse(path.read_bytes(), str(path)), str(path))

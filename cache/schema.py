@@ -1,0 +1,234 @@
+"""The contract between the stages: what a cache holds, as plain frozen data.
+
+Knows numpy and names; knows nothing of files, videos, models or back ends. `docs/cache-format.md` is its prose.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+FORMAT_VERSION = 1
+MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
+UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
+VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
+FLAG_HFLIP = 1
+INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
+
+
+class Status(IntEnum):
+    """What became of one requested time."""
+
+    OK = 0
+    CORRUPT = 1
+    REDACTED = 2
+    MISSING = 3
+
+
+@dataclass(frozen=True)
+class TeacherIdentity:
+    """Who the teacher is. Two caches with equal fields hold interchangeable embeddings."""
+
+    name: str
+    weights: str  # an open_clip tag, "file" or "random"
+    weights_sha256: str  # over the tensors' contents
+    activation: str  # "quickgelu" or "gelu"
+    input_size: int  # pixels; the input is square
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str  # a key of INTERPOLATIONS
+    embed_dim: int
+    parameters_image: int
+    parameters_total: int
+    bytes_image: int
+    bytes_total: int
+
+
+@dataclass(frozen=True)
+class CacheIdentity:
+    """Everything that must be equal for rows to live in one cache."""
+
+    format_version: int
+    backend: str
+    teacher: TeacherIdentity
+    canonical_short_side: int  # pixels
+    jpeg_quality: int
+    num_views: int  # stored random views besides view 0
+    view_seed: int  # where new boxes come from; stored boxes never depend on it
+    decoder: str
+    sampling: str
+    fps: float
+
+
+@dataclass(frozen=True)
+class PlannedSegment:
+    """The part of one video that one unit holds.
+
+    frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
+    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then, -1 where nothing is.
+    """
+
+    video_uid: str
+    frame_index: np.ndarray
+    pts: np.ndarray
+    request_k: np.ndarray
+    request_row: np.ndarray
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A fixed piece of work: one unit is one shard is one name, whoever does it and however often."""
+
+    name: str
+    segments: tuple[PlannedSegment, ...]
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """What the headers said of one video when it was planned. Sizes in pixels, upright and square."""
+
+    uid: str
+    source: str  # path relative to the data folder
+    num_bytes: int
+    modified_ns: int
+    codec: str
+    decoded_size: tuple[int, int]  # (height, width) as stored in the stream
+    rotation: int  # degrees clockwise that set the frame upright: 0, 90, 180 or 270
+    canonical_size: tuple[int, int]  # (height, width)
+    time_base: tuple[int, int]  # seconds per tick, as a fraction
+    first_pts: int
+    num_frames: int
+    end_sec: float
+    by_order: bool  # True where packets carry no usable pts: frames are then known by their order
+    views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanPart:
+    """One append to the plan: new videos and the units that hold their requests."""
+
+    part: int
+    videos: tuple[PlannedVideo, ...]
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of one video inside one shard, in time order, with the requests they answer.
+
+    views (1+K, 6) int32; frame_index, pts (n,) int64; request_k (m,) int64; request_status (m,) uint8;
+    request_row (m,) int64, a row of this segment or -1. Requested time: first_pts * time_base + k / fps.
+    """
+
+    video_uid: str
+    time_base: tuple[int, int]
+    first_pts: int
+    views: np.ndarray
+    frame_index: np.ndarray
+    pts: np.ndarray
+    request_k: np.ndarray
+    request_status: np.ndarray
+    request_row: np.ndarray
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.frame_index)
+
+    @property
+    def t_sec(self) -> np.ndarray:
+        """(n,) float64 seconds on the container's timeline."""
+        return seconds(self.pts, self.time_base)
+
+    @property
+    def keys(self) -> list[str]:
+        return [row_key(self.video_uid, index) for index in self.frame_index]
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """The content of one frame shard: N rows in segment order.
+
+    jpegs: N canonical frames; embeddings: (N, 1+K, D) float16, unit length, finite.
+    """
+
+    segments: tuple[Segment, ...]
+    jpegs: tuple[bytes, ...]
+    embeddings: np.ndarray
+
+    def __post_init__(self):
+        rows = sum(segment.num_rows for segment in self.segments)
+        if not rows == len(self.jpegs) == len(self.embeddings):
+            raise ValueError(f"{rows} rows, {len(self.jpegs)} JPEGs and {len(self.embeddings)} embeddings do not match")
+        if self.embeddings.dtype != np.float16 or self.embeddings.ndim != 3:
+            raise ValueError(
+                f"embeddings must be (N, 1+K, D) float16, got {self.embeddings.shape} {self.embeddings.dtype}"
+            )
+        if not np.isfinite(self.embeddings).all():
+            raise ValueError("embeddings hold NaN or Inf")
+
+    @cached_property
+    def keys(self) -> list[str]:
+        return [key for segment in self.segments for key in segment.keys]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A shard as bytes, with what a reader needs to reach its rows (JSON values; may be empty)."""
+
+    data: bytes
+    index: dict
+
+
+class FrameShard(Protocol):
+    """An open frame shard; reads rows at random."""
+
+    def keys(self) -> list[str]: ...
+
+    def jpeg(self, row: int) -> bytes: ...
+
+    def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
+        """(stop - start, D) float16"""
+
+
+class LogitsShard(Protocol):
+    """An open logits shard; its rows are those of the frame shard of the same name."""
+
+    def keys(self) -> list[str]: ...
+
+    def logits(self, start: int, stop: int, view: int) -> np.ndarray:
+        """(stop - start, C) float32, before softmax and temperature"""
+
+
+class Teacher(Protocol):
+    """What extraction needs of a teacher: numpy in, numpy out."""
+
+    identity: TeacherIdentity
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length"""
+
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        """Prompts per class -> (C, D) float32 unit length, and the logit scale."""
+
+
+def row_key(video_uid: str, frame_index: int) -> str:
+    """`<video_uid>_<8-digit presentation index>`."""
+    return f"{video_uid}_{frame_index:08d}"
+
+
+def seconds(pts, time_base: tuple[int, int]):
+    """pts in ticks -> float64 seconds."""
+    return np.asarray(pts, np.int64) * np.float64(time_base[0]) / np.float64(time_base[1])
+
+
+def check_uid(uid: str) -> str:
+    """Return uid, or raise ValueError where it cannot name a file or a tar member safely."""
+    if not UID_PATTERN.fullmatch(uid):
+        raise ValueError(
+            f"uid {uid!r} must be 1 to {MAX_UID_LENGTH} of A-Z a-z 0-9 _ - and begin with a letter or digit"
+        )
+    return uid

@@ -1,0 +1,58 @@
+"""The doors of a cache: open_writer, open_reader, and the rule that a cache has one identity.
+
+Encodes and decodes nothing itself.
+"""
+
+from pathlib import Path
+
+from cache import commit, documents
+from cache.errors import IdentityMismatchError, NotACacheError
+from cache.layout import BACKENDS, Layout, read_identity
+from cache.reader import CacheReader
+from cache.schema import FORMAT_VERSION, CacheIdentity
+from cache.writer import CacheWriter
+
+__all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity"]
+
+
+def has_cache(root: Path) -> bool:
+    """Whether root says that it is a cache."""
+    return Layout(root).identity.is_file()
+
+
+def claim(root: Path, identity: CacheIdentity) -> bool:
+    """Give root this identity, or prove that it has it already. Returns True where the cache is new.
+
+    IdentityMismatchError, field by field, where it belongs to something else; nothing is changed then.
+    """
+    layout = Layout(root)
+    if layout.identity.is_file():
+        differing = documents.difference(identity, read_identity(root))
+        if differing:
+            raise IdentityMismatchError(
+                f"{root} was made with other settings (in the cache -> asked for): {'; '.join(differing)}. "
+                "Nothing was changed; use another --cache-dir for these settings"
+            )
+        return False
+    if root.exists() and any(root.iterdir()):
+        strangers = sorted(p.name for p in root.iterdir() if not p.name.startswith(commit.TEMP_PREFIX))
+        if strangers:
+            raise NotACacheError(
+                f"{root} is not empty and not a cache (it holds {', '.join(strangers[:3])}); choose another --cache-dir"
+            )
+    for folder in (root, layout.plan, layout.quarantine, layout.labels, *layout.columns(None)):
+        commit.make_folder(folder)
+    document = {**documents.identity_document(identity), "format_version": FORMAT_VERSION}
+    commit.publish(layout.identity, commit.to_json(document))
+    return True
+
+
+def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:
+    """A writer on root, which is created or must have this identity already."""
+    claim(root, identity)
+    return CacheWriter(root, identity)
+
+
+def open_reader(root: Path) -> CacheReader:
+    """A reader on the cache in root; NotACacheError where there is none."""
+    return CacheReader(root, read_identity(root))

@@ -1,0 +1,190 @@
+"""Writing a cache: the plan, the shards with their records, label sets, quarantine and the manifest.
+
+Every file goes through cache.commit; the order is shard, then record. Knows no videos and no models.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from cache import commit, documents
+from cache.errors import AlreadyCommittedError, StorageError
+from cache.labels import ClipLabel, LabelSet, check_same, label_set_document
+from cache.layout import BACKENDS, Layout
+from cache.plan import cut_units
+from cache.reader import CacheReader
+from cache.records import Record, read_records, record_document, record_of
+from cache.schema import (
+    FORMAT_VERSION,
+    CacheIdentity,
+    FrameBatch,
+    PlannedSegment,
+    PlannedVideo,
+    PlanPart,
+    Unit,
+)
+
+
+class CacheWriter:
+    """Write access to one cache whose identity has been claimed."""
+
+    def __init__(self, directory: Path, identity: CacheIdentity):
+        self.directory = Path(directory)
+        self.identity = identity
+        self._layout = Layout(self.directory)
+        self._backend = BACKENDS[identity.backend]
+        self._lock = commit.Lock(self._layout.lock)
+        for folder in (
+            self.directory,
+            self._layout.plan,
+            self._layout.quarantine,
+            *self._layout.columns(None),
+        ):
+            commit.remove_leftovers(folder)
+        self.plan: list[PlanPart] = self._read_plan()
+
+    def close(self) -> None:
+        """Let another writer in."""
+        self._lock.close()
+
+    # -- plan ------------------------------------------------------------------------------------------------
+
+    def _read_plan(self) -> list[PlanPart]:
+        paths = sorted(self._layout.plan.glob("*.json"))
+        return [documents.plan_from(documents.parse(path.read_bytes(), str(path)), str(path)) for path in paths]
+
+    @property
+    def planned_videos(self) -> dict[str, PlannedVideo]:
+        return {video.uid: video for part in self.plan for video in part.videos}
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        return tuple(unit for part in self.plan for unit in part.units)
+
+    def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
+        """Append videos and the units of their requests to the plan. What was planned before never changes."""
+        if not videos:
+            return
+        units = cut_units(requests, shard_frames, first_number=len(self.units))
+        part = PlanPart(len(self.plan), tuple(videos), units)
+        path = self._layout.plan / f"{part.part:06d}.json"
+        commit.publish(path, commit.to_json(documents.plan_document(part)))
+        self.plan.append(part)
+
+    def committed_units(self) -> frozenset[str]:
+        return frozenset(path.stem for path in self._layout.columns(None)[1].glob("*.json"))
+
+    # -- shards ----------------------------------------------------------------------------------------------
+
+    def commit_frames(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
+        """Publish the frame shard of a unit and then its record. AlreadyCommittedError where it has one."""
+        encoded = self._backend.encode_frames(batch)
+        self._commit(None, unit, encoded, (batch.segments, len(batch.jpegs), provenance))
+
+    def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:
+        """Publish the logits shard of a unit: (N, 1+K, C) float32 for the rows named by keys, then its record."""
+        if logits.dtype != np.float32 or logits.ndim != 3 or len(logits) != len(keys):
+            raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
+        encoded = self._backend.encode_logits(keys, logits)
+        self._commit(label_set, unit, encoded, ((), len(keys), provenance))
+
+    def _commit(self, label_set: str | None, unit: str, encoded, content: tuple) -> None:
+        segments, num_rows, provenance = content
+        shards, records = self._layout.columns(label_set)
+        record_path = records / f"{unit}.json"
+        if record_path.exists():
+            raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
+        if num_rows:
+            self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data)
+        record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
+        commit.publish(record_path, commit.to_json(record_document(record)))
+
+    def _publish_shard(self, path: Path, data: bytes) -> None:
+        try:
+            commit.publish(path, data)
+        except AlreadyCommittedError:
+            # A shard without a record: an earlier run stopped between the two. Its bytes were never vouched for,
+            # and the lock says that nobody is about to.
+            commit.replace(path, data)
+
+    # -- label sets ------------------------------------------------------------------------------------------
+
+    def create_label_set(self, labels: LabelSet, tensors: bytes | None) -> LabelSet:
+        """Publish a label set without clips, or return the equal one that is there. LabelSetError if it differs."""
+        folder = self._layout.labels / labels.name
+        if (folder / "label_set.json").exists():
+            stored = self.reader().label_set(labels.name)
+            check_same(labels, stored)
+            return stored
+        for path in (folder / "clips", *self._layout.columns(labels.name)):
+            commit.make_folder(path)
+        if tensors is not None:
+            commit.replace(folder / "tensors.safetensors", tensors)
+        commit.publish(folder / "label_set.json", commit.to_json(label_set_document(labels)))
+        return labels
+
+    def publish_clips(self, label_set: str, part: int, clips: list[ClipLabel]) -> None:
+        """Publish the clips over the videos of one plan part, unless they are there."""
+        path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
+        if not path.exists():
+            document = {
+                "format_version": FORMAT_VERSION,
+                "part": part,
+                "clips": [asdict(clip) for clip in clips],
+            }
+            commit.publish(path, commit.to_json(document))
+
+    # -- quarantine, manifest ----------------------------------------------------------------------------------
+
+    def quarantine(self, name: str, facts: dict) -> None:
+        """Record that a video cannot be used. facts: source, reason, num_bytes, modified_ns."""
+        document = {"format_version": FORMAT_VERSION, "name": name, **facts}
+        commit.replace(self._quarantine_path(name), commit.to_json(document))
+
+    def release(self, name: str) -> None:
+        """Forget a quarantine."""
+        self._quarantine_path(name).unlink(missing_ok=True)
+        commit.sync_folder(self._layout.quarantine)
+
+    def quarantined(self) -> dict[str, dict]:
+        """name -> facts of every quarantined video."""
+        found = (documents.parse(p.read_bytes(), str(p)) for p in sorted(self._layout.quarantine.glob("*.json")))
+        return {facts["name"]: facts for facts in found}
+
+    def _quarantine_path(self, name: str) -> Path:
+        return self._layout.quarantine / f"{commit.sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
+
+    def write_manifest(self) -> dict:
+        """Rebuild manifest.json, a summary for people, from the records; returns it."""
+        records = read_records(self._layout.columns(None)[1])
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "shards": [_summary(record) for record in records.values()],
+            "num_rows": sum(record.num_rows for record in records.values()),
+            "num_bytes": sum(record.num_bytes for record in records.values()),
+            "label_sets": list(self.reader().label_sets()),
+            "quarantined": sorted(self.quarantined()),
+        }
+        commit.replace(self._layout.manifest, commit.to_json(manifest))
+        return manifest
+
+    def save_beside(self, name: str, text: str) -> None:
+        """Write a small text file, such as the resolved configuration, into the cache's folder."""
+        if "/" in name or name.startswith("."):
+            raise StorageError(f"{name!r} is not a plain file name")
+        commit.replace(self.directory / name, text.encode())
+
+    def reader(self) -> CacheReader:
+        """A reader on what is committed now."""
+        return CacheReader(self.directory, self.identity)
+
+
+def _summary(record: Record) -> dict:
+    return {
+        "unit": record.unit,
+        "num_rows": record.num_rows,
+        "num_bytes": record.num_bytes,
+        "sha256": record.sha256,
+        "videos": [segment.video_uid for segment in record.segments],
+    }

@@ -1,0 +1,113 @@
+"""Putting rows, as they come, into the units they belong to. Pure bookkeeping on arrays; commits nothing itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.schema import FrameBatch, PlannedSegment, PlannedVideo, Segment, Status, Unit
+
+
+@dataclass
+class _Slot:
+    """What has come in for one planned segment."""
+
+    unit: str
+    planned: PlannedSegment
+    jpegs: list
+    embeddings: list
+    ended: bool = False
+    dropped: bool = False
+
+
+class Assembly:
+    """Collects rows of pending units; says which units are complete.
+
+    A row of a video is named by its position in all that was asked of the video, over its pending units in order.
+    """
+
+    def __init__(self, units: tuple[Unit, ...], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
+        self._videos, self._embedding_shape = videos, embedding_shape
+        self._units: dict[str, list[_Slot]] = {}
+        self._by_video: dict[str, list[_Slot]] = {}
+        for unit in units:
+            slots = [_Slot(unit.name, s, [None] * _rows(s), [None] * _rows(s)) for s in unit.segments]
+            self._units[unit.name] = slots
+            for slot in slots:
+                self._by_video.setdefault(slot.planned.video_uid, []).append(slot)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(_rows(slot.planned) for slots in self._by_video.values() for slot in slots)
+
+    def wanted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """video uid -> (frame_index, pts) of every row it still owes."""
+        return {
+            uid: (
+                np.concatenate([slot.planned.frame_index for slot in slots]),
+                np.concatenate([slot.planned.pts for slot in slots]),
+            )
+            for uid, slots in self._by_video.items()
+        }
+
+    def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray) -> None:
+        """Row i of a video: its JPEG and (1+K, D) float16 embeddings."""
+        for slot in self._by_video[video_uid]:
+            if i < _rows(slot.planned):
+                slot.jpegs[i], slot.embeddings[i] = jpeg, embeddings
+                return
+            i -= _rows(slot.planned)
+        raise IndexError(f"{video_uid} owes no row {i}")
+
+    def count(self, video_uid: str) -> int:
+        """How many rows of a video have come in."""
+        return sum(jpeg is not None for slot in self._by_video[video_uid] for jpeg in slot.jpegs)
+
+    def end(self, video_uid: str) -> None:
+        """No more rows will come of this video; what is missing is corrupt."""
+        for slot in self._by_video.pop(video_uid):
+            slot.ended = True
+
+    def drop(self, video_uid: str) -> None:
+        """The video is out: the units that wait for it will be committed without it."""
+        for slot in self._by_video.pop(video_uid, ()):
+            slot.ended = slot.dropped = True
+
+    def take_complete(self) -> list[tuple[str, FrameBatch]]:
+        """The units to which every video has ended, forgotten here once taken."""
+        names = [name for name, slots in self._units.items() if all(slot.ended for slot in slots)]
+        return [(name, self._batch(self._units.pop(name))) for name in names]
+
+    def _batch(self, slots: list[_Slot]) -> FrameBatch:
+        kept = [slot for slot in slots if not slot.dropped]
+        embeddings = [e for slot in kept for e in slot.embeddings if e is not None]
+        jpegs = tuple(jpeg for slot in kept for jpeg in slot.jpegs if jpeg is not None)
+        shape = (len(embeddings), *self._embedding_shape)
+        return FrameBatch(
+            segments=tuple(self._segment(slot) for slot in kept),
+            jpegs=jpegs,
+            embeddings=np.array(embeddings, np.float16).reshape(shape),
+        )
+
+    def _segment(self, slot: _Slot) -> Segment:
+        planned, video = slot.planned, self._videos[slot.planned.video_uid]
+        came = np.array([jpeg is not None for jpeg in slot.jpegs], bool)
+        new_row = np.where(came, np.cumsum(came) - 1, -1)
+        asked = planned.request_row
+        row = np.full(len(asked), -1, np.int64)
+        row[asked >= 0] = new_row[asked[asked >= 0]]
+        status = np.where(asked < 0, Status.MISSING, np.where(row < 0, Status.CORRUPT, Status.OK))
+        return Segment(
+            video_uid=planned.video_uid,
+            time_base=video.time_base,
+            first_pts=video.first_pts,
+            views=video.views,
+            frame_index=planned.frame_index[came],
+            pts=planned.pts[came],
+            request_k=planned.request_k,
+            request_status=status.astype(np.uint8),
+            request_row=row,
+        )
+
+
+def _rows(segment: PlannedSegment) -> int:
+    return len(segment.frame_index)

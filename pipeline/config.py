@@ -1,0 +1,152 @@
+"""The settings of each command as frozen, validated data, and their YAML form beside every output.
+
+Knows values and their limits; imports nothing that computes.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from cache.layout import BACKENDS
+from models.names import STUDENT_SIZES, TEACHER_SIZES
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+TEACHER_HEADS = ("zero-shot", "fitted", "none")
+SPLITS = ("train", "val", "test")
+
+
+class _Config:
+    """What all settings share: their form as plain values, and as YAML."""
+
+    def as_dict(self) -> dict:
+        """Field names to JSON values; paths as text."""
+        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: str(value) if isinstance(value, Path) else value for name, value in fields}
+
+    def as_yaml(self) -> str:
+        """The settings as a file that --config accepts."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False)
+
+    def _require(self, ok: bool, field: str, expected: str) -> None:
+        if not ok:
+            option = "--" + field.replace("_", "-")
+            raise ValueError(f"{option} must be {expected}, got {getattr(self, field)!r}")
+
+    def _positive(self, *fields: str) -> None:
+        for field in fields:
+            self._require(_finite(getattr(self, field)) and getattr(self, field) > 0, field, "greater than 0")
+
+    def _not_negative(self, *fields: str) -> None:
+        for field in fields:
+            self._require(_finite(getattr(self, field)) and getattr(self, field) >= 0, field, "0 or more")
+
+    def _one_of(self, field: str, choices) -> None:
+        self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
+
+
+@dataclass(frozen=True)
+class ExtractConfig(_Config):
+    """Stage one: which videos, which teacher, which cache."""
+
+    data_dir: Path | None
+    use_synthetic: bool
+    cache_dir: Path
+    backend: str = "hdf5"
+    classes: Path | None = None
+    num_samples: int = 480  # labelled clips of the synthetic data
+    num_actions: int | None = None
+    fps: float = 2.0
+    teacher_size: str = "base"
+    teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
+    teacher_weights: str = "openai"
+    teacher_activation: str | None = None
+    teacher_head: str = "zero-shot"
+    label_set: str | None = None
+    views: int = 0
+    jpeg_quality: int = 90
+    canonical_short_side: int | None = None
+    shard_frames: int = 512
+    batch_size: int = 64
+    decode_workers: int | None = None
+    video_timeout: float = 600.0
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._one_of("backend", BACKENDS)
+        self._one_of("teacher_size", TEACHER_SIZES)
+        self._one_of("teacher_head", TEACHER_HEADS)
+        self._one_of("device", DEVICES)
+        self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
+        self._not_negative("views", "seed")
+        self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")
+        for field in ("num_actions", "decode_workers", "canonical_short_side"):
+            if getattr(self, field) is not None:
+                self._positive(field)
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """Stage two: which cache, which student, how to train it."""
+
+    cache_dir: Path
+    output_dir: Path
+    label_set: str | None = None
+    student_size: str = "xxs"
+    student_resolution: int = 224
+    student_pretrained: bool = True
+    epochs: int = 30
+    batch_size: int = 16
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 0.5
+    temperature: float = 4.0
+    frames_per_clip: int = 8
+    num_workers: int = 2
+    device: str = "auto"
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self):
+        self._one_of("student_size", STUDENT_SIZES)
+        self._one_of("device", DEVICES)
+        self._positive("epochs", "batch_size", "lr", "temperature", "frames_per_clip")
+        self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed")
+        self._require(
+            self.student_resolution in range(128, 257, 32), "student_resolution", "a multiple of 32 from 128 to 256"
+        )
+        if self.alpha == self.beta == self.gamma == 0:
+            raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(_Config):
+    """Stage three: which checkpoint on which part of which cache."""
+
+    cache_dir: Path
+    student_checkpoint: Path
+    output_dir: Path
+    label_set: str | None = None
+    split: str = "val"
+    batch_size: int = 16
+    num_samples: int | None = None
+    num_workers: int = 2
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._one_of("split", SPLITS)
+        self._one_of("device", DEVICES)
+        self._positive("batch_size")
+        self._not_negative("num_workers", "seed")
+        if self.num_samples is not None:
+            self._positive("num_samples")
+
+
+def _finite(value) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

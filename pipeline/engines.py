@@ -1,0 +1,198 @@
+"""Engines that run video tasks: a pool of spawned processes on this machine.
+
+A process that crashes, hangs or fails takes nothing else with it. Knows tasks and messages, not what they hold.
+"""
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+ATTEMPTS = 2
+SECONDS_BETWEEN_LOOKS = 0.5  # at the pipe, to see whether the run was stopped
+MESSAGES_AHEAD = 8  # per pool: bounds the memory of rows that nobody has taken yet
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something a task yielded."""
+
+    task: object
+    value: object
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task came to its end."""
+
+    task: object
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task cannot be done; reason in a few words for the user."""
+
+    task: object
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """The supervisor itself failed: raised again where the events are read."""
+
+    error: BaseException
+
+
+class LocalPool:
+    """Runs a generator function over tasks in spawned processes, one task per process at a time.
+
+    function: module-level, task -> iterator of picklable values; its errors become Failed. silence_sec: how long
+    a task may go without yielding before its process is killed. A crashed or silent task is tried twice.
+    """
+
+    def __init__(self, function: Callable, workers: int, silence_sec: float):
+        self._function, self._workers, self._silence_sec = function, workers, silence_sec
+
+    def run(self, tasks) -> Iterator[Item | Done | Failed]:
+        """Events of all tasks as they come; those of one task in order, ending with Done or Failed."""
+        waiting = deque(tasks)
+        events: queue.Queue = queue.Queue(MESSAGES_AHEAD)
+        stop = threading.Event()
+        count = min(self._workers, len(waiting))
+        threads = [
+            threading.Thread(target=self._serve, args=(waiting, events, stop), daemon=True) for _ in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        remaining = len(threads)
+        try:
+            while remaining:
+                event = events.get()
+                if event is None:
+                    remaining -= 1
+                elif isinstance(event, _Broken):
+                    raise event.error
+                else:
+                    yield event
+        finally:
+            stop.set()
+            _drain(events, threads)
+
+    def _serve(self, waiting: deque, events: queue.Queue, stop: threading.Event) -> None:
+        worker = _Worker(self._function)
+        try:
+            while not stop.is_set():
+                try:
+                    task = waiting.popleft()
+                except IndexError:
+                    break
+                self._attend(worker, task, events, stop)
+        except BaseException as error:  # a thread's error would be lost: run() raises it
+            events.put(_Broken(error))
+        finally:
+            worker.kill()
+            events.put(None)
+
+    def _attend(self, worker: "_Worker", task, events: queue.Queue, stop: threading.Event) -> None:
+        """Run one task to its end. What a first attempt delivered is not delivered again by a second."""
+        delivered = 0
+        for attempt in range(1, ATTEMPTS + 1):
+            worker.send(task)
+            seen = 0
+            while not stop.is_set():
+                kind, value = worker.receive(self._silence_sec, stop)
+                if kind == "item":
+                    seen += 1
+                    if seen > delivered:
+                        delivered = seen
+                        events.put(Item(task, value))
+                elif kind == "done":
+                    events.put(Done(task))
+                    return
+                elif kind == "failed":
+                    events.put(Failed(task, value))
+                    return
+                else:
+                    break
+            if stop.is_set():
+                return
+            if attempt == ATTEMPTS:
+                events.put(Failed(task, f"{value} ({ATTEMPTS} attempts)"))
+
+
+class _Worker:
+    """One spawned process and the pipe to it, started when needed and again after a crash."""
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self._process = None
+        self._pipe = None
+
+    def send(self, task) -> None:
+        if self._process is None or not self._process.is_alive():
+            self.kill()
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_work, args=(theirs, self._function), daemon=True)
+            self._process.start()
+            theirs.close()
+        self._pipe.send(task)
+
+    def receive(self, silence_sec: float, stop: threading.Event) -> tuple[str, object]:
+        """("item"|"done"|"failed", value), or ("lost", reason) where the process is gone or was killed."""
+        deadline = time.monotonic() + silence_sec
+        try:
+            while time.monotonic() < deadline and not stop.is_set():
+                if self._pipe.poll(SECONDS_BETWEEN_LOOKS):
+                    return self._pipe.recv()
+            self.kill()
+            return "lost", f"decoding it showed no progress for {silence_sec:g} s"
+        except (EOFError, ConnectionError):
+            self._process.join()
+            code = self._process.exitcode
+            self.kill()
+            return "lost", f"decoding it ended the process with {_exit_text(code)}"
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+            self._process = self._pipe = None
+
+
+def _work(pipe, function: Callable) -> None:
+    """The loop of a worker process: tasks in, messages out, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and decides
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
+            for message in _messages(function, pipe.recv()):
+                pipe.send(message)
+
+
+def _messages(function: Callable, task) -> Iterator[tuple[str, object]]:
+    try:
+        for value in function(task):
+            yield "item", value
+    except Exception as error:  # whatever a video does to its decoder is that video's fault, and said
+        yield "failed", str(error) or type(error).__name__
+    else:
+        yield "done", None
+
+
+def _drain(events: queue.Queue, threads) -> None:
+    """Let supervisors that wait for room see the stop flag, and wait for their processes to be gone."""
+    while any(thread.is_alive() for thread in threads):
+        try:
+            events.get(timeout=0.05)
+        except queue.Empty:
+            continue
+
+
+def _exit_text(code: int | None) -> str:
+    return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"

@@ -1,0 +1,222 @@
+"""Stage one: videos and a teacher in, a committed cache out.
+
+Knows the order of things (plan, decode, embed, commit); every step itself lives elsewhere.
+"""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import socket
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache import commit
+from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher
+from cache.store import has_cache, open_writer, read_identity
+from cache.writer import CacheWriter
+from pipeline.assembly import Assembly
+from pipeline.config import ExtractConfig
+from pipeline.decode import DECODER
+from pipeline.engines import Done, Failed, Item, LocalPool
+from pipeline.errors import InputError, PipelineError
+from pipeline.planning import known_uids, plan_new, quarantine, scan_new
+from pipeline.progress import Progress
+from pipeline.sources import Source
+from pipeline.tasks import DecodeTask, decode_video
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What became of every listed video: listed = committed + quarantined + pending. Counts of videos and rows."""
+
+    listed: int
+    committed: int
+    pending: int
+    quarantined: dict[str, str]  # source path -> reason
+    unasked: int  # committed in the sense that no clip asks for any of it
+    rows: int
+    statuses: dict[str, int]  # requested times by what became of them
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.quarantined else 0
+
+
+def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
+    """The identity of the cache that these settings and this teacher write."""
+    short_side = config.canonical_short_side or max(256, -(-8 * teacher.identity.input_size // 7))
+    return CacheIdentity(
+        format_version=FORMAT_VERSION,
+        backend=config.backend,
+        teacher=teacher.identity,
+        canonical_short_side=short_side,
+        jpeg_quality=config.jpeg_quality,
+        num_views=config.views,
+        view_seed=config.seed if config.views else 0,
+        decoder=DECODER,
+        sampling="fps",
+        fps=config.fps,
+    )
+
+
+def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheWriter, Teacher, ExtractResult]:
+    """Extract everything of source that is not in the cache yet.
+
+    load_teacher: () -> Teacher; called once the target is known to be writable and the new videos are scanned.
+    Returns the open writer, the teacher, and the account of the run.
+    """
+    commit.check_writable(config.cache_dir)
+    workers = config.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+    known = _known(config, source)
+    scanned = scan_new(source, known, config.fps, workers, config.video_timeout)
+    if not scanned.scans and not known:
+        raise InputError(_nothing_usable(source, scanned.failures))
+    teacher = load_teacher()
+    writer = open_writer(config.cache_dir, make_identity(config, teacher))
+    plan_new(writer, source, scanned, config.shard_frames)
+    writer.save_beside("extract_config.yaml", config.as_yaml())
+    _run_units(config, writer, source, teacher, workers)
+    writer.write_manifest()
+    return writer, teacher, account(writer, source)
+
+
+def account(writer: CacheWriter, source: Source) -> ExtractResult:
+    """Every listed video is committed, quarantined or pending; the three counts add up by construction."""
+    quarantined = writer.quarantined()
+    done = writer.committed_units()
+    owing = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
+    unasked = {video.uid for video in source.videos} - set(writer.planned_videos) - set(quarantined)
+    reader = writer.reader()
+    names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
+    out = {quarantined[name]["source"]: quarantined[name]["reason"] for name in names if name in quarantined}
+    pending = sum(name in owing and name not in quarantined for name in names)
+    return ExtractResult(
+        listed=len(names),
+        committed=len(names) - len(out) - pending,
+        pending=pending,
+        quarantined=out,
+        unasked=len(unasked),
+        rows=reader.num_rows,
+        statuses=reader.count_statuses(),
+    )
+
+
+def _known(config: ExtractConfig, source: Source) -> set[str]:
+    if not has_cache(config.cache_dir):
+        return set()
+    writer = CacheWriter(config.cache_dir, read_identity(config.cache_dir))
+    try:
+        return known_uids(writer, source)
+    finally:
+        writer.close()
+
+
+def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, workers: int) -> None:
+    done = writer.committed_units()
+    pending = tuple(unit for unit in writer.units if unit.name not in done)
+    if done and pending:
+        log.info("resuming: %d units committed, %d to do", len(done), len(pending))
+    shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
+    assembly = Assembly(pending, writer.planned_videos, shape)
+    for name in writer.quarantined():
+        assembly.drop(name)
+    run = _Run(config, writer, teacher, assembly, {video.uid: video for video in source.videos})
+    with Progress(assembly.num_rows, "extracting frames", "frames") as progress:
+        run.everything(workers, progress)
+
+
+class _Run:
+    """One pass over the pending units: decode processes feed the teacher, complete units are committed."""
+
+    def __init__(self, config, writer: CacheWriter, teacher: Teacher, assembly: Assembly, videos: dict):
+        self.config, self.writer, self.teacher, self.assembly, self.videos = config, writer, teacher, assembly, videos
+        self.provenance = provenance(teacher)
+        self.batch: list = []  # (uid, Row) waiting for the teacher
+        self.wanted = assembly.wanted()
+
+    def everything(self, workers: int, progress: Progress) -> None:
+        tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
+        self._commit_complete()
+        for event in LocalPool(decode_video, workers, self.config.video_timeout).run(tasks):
+            if isinstance(event, Item):
+                self.batch += [(event.task.uid, row) for row in event.value]
+                progress.update(len(event.value))
+                if len(self.batch) * self.teacher_views >= self.config.batch_size:
+                    self._embed()
+            else:
+                self._embed()
+                self._end(event, progress)
+                self._commit_complete()
+
+    @property
+    def teacher_views(self) -> int:
+        return 1 + self.writer.identity.num_views
+
+    def _task(self, uid: str) -> DecodeTask:
+        video, (frame_index, pts) = self.writer.planned_videos[uid], self.wanted[uid]
+        return DecodeTask(
+            uid=uid,
+            path=self.videos[uid].path,
+            frame_index=frame_index,
+            pts=pts,
+            by_order=video.by_order,
+            rotation=video.rotation,
+            canonical_size=video.canonical_size,
+            jpeg_quality=self.config.jpeg_quality,
+            views=video.views,
+            crop_size=self.writer.identity.teacher.input_size,
+        )
+
+    def _embed(self) -> None:
+        if not self.batch:
+            return
+        crops = np.concatenate([row.crops for _, row in self.batch])
+        embeddings = self.teacher.embed(crops)
+        rows = embeddings.reshape(len(self.batch), self.teacher_views, -1)
+        for (uid, row), row_embeddings in zip(self.batch, rows, strict=True):
+            if not np.isfinite(row_embeddings).all():
+                raise PipelineError(
+                    f"the teacher's embedding of {uid}, frame {row.i}, is not finite; nothing of it was kept"
+                )
+            self.assembly.add(uid, row.i, row.jpeg, row_embeddings.astype(np.float16))
+        self.batch = []
+
+    def _end(self, event: Done | Failed, progress: Progress) -> None:
+        uid = event.task.uid
+        reason = event.reason if isinstance(event, Failed) else None
+        if reason is None and len(event.task.pts) and not self.assembly.count(uid):
+            reason = f"none of its {len(event.task.pts)} wanted frames can be decoded"
+        if reason is None:
+            self.assembly.end(uid)
+            return
+        self.assembly.drop(uid)
+        quarantine(self.writer, self.videos[uid], reason)
+        progress.note(f"quarantined {self.videos[uid].source}: {reason}")
+
+    def _commit_complete(self) -> None:
+        for name, batch in self.assembly.take_complete():
+            self.writer.commit_frames(name, batch, self.provenance)
+
+
+def provenance(teacher: Teacher) -> dict:
+    """Who computes: recorded with each shard, never a reason to refuse one."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    computing = getattr(teacher, "provenance", dict)()
+    return {"python": platform.python_version(), "host": socket.gethostname(), "libraries": versions, **computing}
+
+
+def _nothing_usable(source: Source, failures: dict[str, str]) -> str:
+    reasons = [f"{video.source}: {failures[video.uid]}" for video in source.videos if video.uid in failures]
+    shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
+    return f"none of the {len(source.videos)} videos under {source.root} can be decoded ({shown})"

@@ -1,0 +1,134 @@
+"""From a source's videos to an extended plan: scan the new ones, quarantine what cannot be used.
+
+Knows sources, scans and the writer's plan; decodes no frame and knows no teacher.
+"""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+
+from cache.schema import CacheIdentity, PlannedSegment, PlannedVideo
+from cache.writer import CacheWriter
+from pipeline import pixels
+from pipeline.engines import Failed, Item, LocalPool
+from pipeline.progress import Progress
+from pipeline.sources import Source, Video
+from pipeline.tasks import Scan, ScanTask, scan_video
+from pipeline.views import make_views
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What scanning found: usable videos with their requests, and reasons for the others. Order of the source."""
+
+    scans: dict[str, Scan]
+    failures: dict[str, str]
+
+
+def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...]]:
+    """The union of what the clips of each video ask for, as [start_sec, end_sec) pairs."""
+    windows = defaultdict(list)
+    for clip in source.clips:
+        windows[clip.video_uid].append((clip.start_sec, clip.end_sec))
+    return {uid: tuple(spans) for uid, spans in windows.items()}
+
+
+def scan_new(source: Source, known: set[str], fps: float, workers: int, silence_sec: float) -> Scanned:
+    """Scan the source's videos whose uid is not known."""
+    windows = windows_by_video(source)
+    new = [video for video in source.videos if video.uid not in known]
+    tasks = [ScanTask(video.uid, video.path, fps, windows.get(video.uid, ())) for video in new]
+    scans, failures = {}, {}
+    with Progress(len(tasks), "scanning videos", "videos") as progress:
+        for event in LocalPool(scan_video, workers, silence_sec).run(tasks):
+            if isinstance(event, Item):
+                scans[event.task.uid] = event.value
+                continue
+            if isinstance(event, Failed):
+                failures[event.task.uid] = event.reason
+            progress.update()
+    order = [video.uid for video in new]
+    return Scanned(
+        {uid: scans[uid] for uid in order if uid in scans}, {uid: failures[uid] for uid in order if uid in failures}
+    )
+
+
+def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames: int) -> None:
+    """Append the scanned videos to the plan and put the others into quarantine, each with its reason."""
+    by_uid = {video.uid: video for video in source.videos}
+    videos, requests = [], []
+    for uid, scan in scanned.scans.items():
+        video = by_uid[uid]
+        if not len(scan.requests.k):
+            log.info("%s: no clip asks for any of it", video.source)
+            continue
+        videos.append(_planned_video(video, scan, writer.identity))
+        wanted = scan.requests
+        requests.append(PlannedSegment(uid, wanted.frame_index, wanted.pts, wanted.k, wanted.row))
+        for note in scan.timeline.notes:
+            log.info("%s: %s", video.source, note)
+    writer.extend_plan(videos, requests, shard_frames)
+    for uid in set(scanned.scans) & set(writer.quarantined()):
+        log.info("%s has changed and can be used now: out of quarantine", by_uid[uid].source)
+        writer.release(uid)
+    for uid, reason in scanned.failures.items():
+        quarantine(writer, by_uid[uid], reason)
+    for name, reason in source.rejected:
+        writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
+
+
+def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:
+    """Put one video into quarantine, with what tells whether its file has changed since."""
+    num_bytes, modified_ns = file_state(video)
+    facts = {"source": video.source, "reason": reason, "num_bytes": num_bytes, "modified_ns": modified_ns}
+    writer.quarantine(video.uid, facts)
+
+
+def known_uids(writer: CacheWriter, source: Source) -> set[str]:
+    """The source's videos that need no scan: planned before, or quarantined and the same file still."""
+    planned, quarantined = writer.planned_videos, writer.quarantined()
+    known = set()
+    for video in source.videos:
+        facts = quarantined.get(video.uid)
+        if video.uid in planned:
+            if file_state(video) != (planned[video.uid].num_bytes, planned[video.uid].modified_ns):
+                log.warning("%s has changed since it was planned: what the cache holds of it is kept", video.source)
+            known.add(video.uid)
+        elif facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video):
+            known.add(video.uid)
+    return known
+
+
+def file_state(video: Video) -> tuple[int, int]:
+    """(bytes, modification time in ns), by which a changed file is known."""
+    try:
+        stat = video.path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> PlannedVideo:
+    timeline = scan.timeline
+    num_bytes, modified_ns = file_state(video)
+    size = pixels.canonical_size(*timeline.upright_size, short_side=identity.canonical_short_side)
+    interpolation = identity.teacher.interpolation
+    return PlannedVideo(
+        uid=video.uid,
+        source=video.source,
+        num_bytes=num_bytes,
+        modified_ns=modified_ns,
+        codec=timeline.codec,
+        decoded_size=timeline.size,
+        rotation=timeline.rotation,
+        canonical_size=size,
+        time_base=timeline.time_base,
+        first_pts=scan.first_pts,
+        num_frames=scan.num_frames,
+        end_sec=timeline.end_sec,
+        by_order=timeline.by_order,
+        views=make_views(video.uid, size, identity.num_views, identity.view_seed, interpolation),
+        notes=timeline.notes,
+    )

@@ -1,0 +1,52 @@
+"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere.
+
+Knows counts and time; nothing of what is counted.
+"""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts up to total (None: unknown). A context manager; `update` adds, `note` says something in between."""
+
+    def __init__(self, total: int | None = None, label: str = "", unit: str = "it"):
+        self.total, self.label, self.unit = total, label, unit
+        self.count = 0
+        self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if sys.stderr.isatty() else None
+        self._started = self._last_line = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if self._bar is not None:
+            self._bar.close()
+        elif self.count:
+            self._line()
+
+    def update(self, amount: int = 1) -> None:
+        self.count += amount
+        if self._bar is not None:
+            self._bar.update(amount)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def note(self, text: str) -> None:
+        """A line of its own, without breaking a bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        rate = self.count / max(self._last_line - self._started, 1e-9)
+        of_total = f"/{self.total}" if self.total is not None else ""
+        sys.stderr.write(f"{self.label}: {self.count}{of_total} {self.unit} ({rate:.1f} {self.unit}/s)\n")
+        sys.stderr.flush()

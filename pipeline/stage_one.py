@@ -1,0 +1,106 @@
+"""The whole of stage one as one call: a source and a teacher by name in, a labelled cache out.
+
+The only place where the pipeline meets the CLIP teacher; stage two and evaluation never come here.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.labels import LabelSet
+from cache.schema import TeacherIdentity
+from models.names import TEACHER_SIZES
+from pipeline.config import ExtractConfig
+from pipeline.extract import ExtractResult, extract
+from pipeline.labelling import effective_head, write_labels, zero_shot_labels
+from pipeline.sources import Source, keep_frequent_classes, open_source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageOneResult:
+    """The account of the extraction, and the label set it ends with."""
+
+    extraction: ExtractResult
+    labels: LabelSet
+    manifest: dict
+
+
+class LoadedTeacher:
+    """A CLIP teacher behind the cache's protocol: numpy in, numpy out."""
+
+    def __init__(self, clip):
+        self._clip = clip
+        self.identity = TeacherIdentity(**clip.describe())
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        return self._clip.embed(crops)
+
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        return self._clip.class_text(prompts)
+
+    def drop_text_tower(self) -> None:
+        self._clip.drop_text_tower()
+
+    def provenance(self) -> dict:
+        return {"device": str(self._clip.device), "precision": self._clip.precision}
+
+
+def run(config: ExtractConfig) -> StageOneResult:
+    """Do all that extract-teacher does."""
+    source = find_source(config)
+    for note in source.notes:
+        log.info("%s", note)
+    kind = effective_head(config.teacher_head, source)
+    name = config.label_set or kind
+    zero_shot: list = []
+
+    def load() -> LoadedTeacher:
+        teacher = _load_teacher(config)
+        if kind == "zero-shot":
+            zero_shot.extend(zero_shot_labels(name, source, teacher))
+        teacher.drop_text_tower()
+        return teacher
+
+    writer, _, result = extract(config, source, load)
+    labels, tensors = zero_shot or (LabelSet(name, kind, source.classes, (), None, {}), None)
+    labels = write_labels(writer, source, labels, tensors, config.seed)
+    manifest = writer.write_manifest()
+    labels = writer.reader().label_set(labels.name)
+    writer.close()
+    return StageOneResult(result, labels, manifest)
+
+
+def find_source(config: ExtractConfig) -> Source:
+    """The source that the settings name, made first where it is the synthetic one."""
+    if config.use_synthetic:
+        root = _make_synthetic(config)
+        return open_source(root, None)
+    source = open_source(config.data_dir, config.classes)
+    return source if config.num_actions is None else keep_frequent_classes(source, config.num_actions)
+
+
+def _make_synthetic(config: ExtractConfig) -> Path:
+    from pipeline import synthetic  # loads av and draws: only where it is asked for
+    from pipeline.progress import Progress
+
+    num_actions = config.num_actions or synthetic.MAX_ACTIONS
+    folder = f"synthetic_ego4d_{config.num_samples}x{num_actions}_seed{config.seed}"
+    root = config.data_dir or config.cache_dir.parent / folder
+    with Progress(None, "making synthetic videos", "videos") as progress:
+        return synthetic.make_synthetic(root, config.num_samples, num_actions, config.seed, progress)
+
+
+def _load_teacher(config: ExtractConfig) -> LoadedTeacher:
+    from models.clip_teacher import load_teacher
+    from models.device import choose_device
+
+    model = config.teacher_model or TEACHER_SIZES[config.teacher_size]
+    device = choose_device(config.device)
+    clip = load_teacher(model, config.teacher_weights, config.teacher_activation, device, config.seed)
+    if config.teacher_weights == "random":
+        log.warning("RANDOM TEACHER: its weights are seeded noise. This exercises the machinery and means nothing else")
+    return LoadedTeacher(clip)

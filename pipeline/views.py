@@ -1,0 +1,48 @@
+"""Crop boxes over a canonical frame, as integers. Pure arithmetic; knows no pixels.
+
+View 0 is the teacher's own evaluation crop; views 1..K are random resized crops, one set for a whole video.
+Boxes are stored, never drawn again: a change of random generator cannot move one.
+"""
+
+import hashlib
+
+import numpy as np
+
+from cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS
+
+AREA_RANGE = (0.35, 1.0)  # of the canonical frame
+ASPECT_RANGE = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
+ATTEMPTS = 10
+
+
+def make_views(video_uid: str, size: tuple[int, int], num_random: int, seed: int, interpolation: str) -> np.ndarray:
+    """(1 + num_random, 6) int32 in the order of VIEW_FIELDS for a canonical frame of size (height, width)."""
+    code = INTERPOLATIONS[interpolation]
+    digest = hashlib.sha256(f"{seed}:{video_uid}".encode()).digest()
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+    views = [(*evaluation_box(size), 0, code)]
+    for _ in range(num_random):
+        box = _random_box(generator, size)
+        views.append((*box, FLAG_HFLIP if generator.random() < 0.5 else 0, code))
+    return np.array(views, np.int32).reshape(-1, len(VIEW_FIELDS))
+
+
+def evaluation_box(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred square, as (top, left, height, width): CLIP's resize of the short side and centre crop."""
+    height, width = size
+    side = min(size)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    height, width = size
+    low, high = np.log(ASPECT_RANGE)
+    for _ in range(ATTEMPTS):
+        area = height * width * generator.uniform(*AREA_RANGE)
+        aspect = np.exp(generator.uniform(low, high))
+        box_width, box_height = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(generator.integers(0, height - box_height + 1))
+            left = int(generator.integers(0, width - box_width + 1))
+            return top, left, box_height, box_width
+    return evaluation_box(size)

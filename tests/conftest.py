@@ -1,0 +1,64 @@
+"""Shared fixtures. EMBEDONCE_VIDEOS names the folder of real videos; EMBEDONCE_REQUIRE_VIDEOS=1 makes it a must."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
+from tests.fake_teacher import fake_identity
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_videos() -> Path:
+    folder = Path(os.environ.get("EMBEDONCE_VIDEOS", ROOT.parent / "shared" / "data" / "videos"))
+    if not folder.is_dir():
+        message = f"{folder} is not there: set EMBEDONCE_VIDEOS to the folder of real videos"
+        if os.environ.get("EMBEDONCE_REQUIRE_VIDEOS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(params=["hdf5", "webdataset"])
+def backend(request) -> str:
+    return request.param
+
+
+def make_cache_identity(backend: str = "hdf5", num_views: int = 1, **teacher) -> CacheIdentity:
+    return CacheIdentity(
+        format_version=FORMAT_VERSION,
+        backend=backend,
+        teacher=fake_identity(**teacher),
+        canonical_short_side=256,
+        jpeg_quality=90,
+        num_views=num_views,
+        view_seed=0,
+        decoder="test",
+        sampling="fps",
+        fps=2.0,
+    )
+
+
+def make_segment(uid: str, num_rows: int, first_k: int = 0, num_views: int = 1) -> Segment:
+    """num_rows frames at 2 per second of a 30 fps stream, one corrupt request after each, one missing at the end."""
+    frame_index = 15 * np.arange(first_k, first_k + num_rows, dtype=np.int64)
+    k = np.arange(first_k, first_k + num_rows + 1, dtype=np.int64)
+    status = np.zeros(num_rows + 1, np.uint8)
+    row = np.arange(num_rows + 1, dtype=np.int64)
+    status[-1], row[-1] = 3, -1
+    views = np.tile(np.array([[0, 10, 256, 256, 0, 3]], np.int32), (1 + num_views, 1))
+    views[1:, 4] = 1
+    return Segment(uid, (1, 15360), -512, views, frame_index, frame_index * 512 - 512, k, status, row)
+
+
+def make_batch(*segments: Segment, dim: int = 16, seed: int = 0) -> FrameBatch:
+    generator = np.random.default_rng(seed)
+    rows, views = sum(s.num_rows for s in segments), len(segments[0].views)
+    embeddings = generator.standard_normal((rows, views, dim))
+    embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
+    jpegs = tuple(generator.bytes(50 + 7 * i) for i in range(rows))
+    return FrameBatch(segments, jpegs, embeddings.astype(np.float16))

@@ -1,0 +1,48 @@
+"""A teacher without torch: a fixed random projection of coarse pixels. Small, fast, deterministic."""
+
+import numpy as np
+
+from cache.schema import TeacherIdentity
+
+DIM = 16
+SIZE = 32
+
+
+def fake_identity(**changes) -> TeacherIdentity:
+    fields = {
+        "name": "fake",
+        "weights": "random",
+        "weights_sha256": "0" * 64,
+        "activation": "gelu",
+        "input_size": SIZE,
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.5, 0.5, 0.5),
+        "interpolation": "bicubic",
+        "embed_dim": DIM,
+        "parameters_image": 1000,
+        "parameters_total": 2000,
+        "bytes_image": 4000,
+        "bytes_total": 8000,
+    }
+    return TeacherIdentity(**(fields | changes))
+
+
+class FakeTeacher:
+    def __init__(self, **changes):
+        self.identity = fake_identity(**changes)
+        generator = np.random.default_rng(0)
+        self._projection = generator.standard_normal((4 * 4 * 3, self.identity.embed_dim)).astype(np.float32)
+        self.images_seen = 0
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        assert crops.dtype == np.uint8 and crops.shape[1:] == (SIZE, SIZE, 3)
+        self.images_seen += len(crops)
+        coarse = crops.reshape(len(crops), 4, SIZE // 4, 4, SIZE // 4, 3).mean((2, 4)) / 255 + 0.01
+        vectors = coarse.reshape(len(crops), -1).astype(np.float32) @ self._projection
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        seeds = [sum(map(ord, "".join(texts))) for texts in prompts]
+        vectors = np.stack([np.random.default_rng(s).standard_normal(self.identity.embed_dim) for s in seeds])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors.astype(np.float32), 100.0

@@ -1,0 +1,78 @@
+"""A pool that survives what videos do to decoders."""
+
+import os
+import signal
+import threading
+import time
+
+from pipeline.engines import Done, Failed, Item, LocalPool
+
+
+def work(task):
+    """What a test task does, by its name."""
+    name, argument = task
+    if name == "count":
+        yield from range(argument)
+    elif name == "fail":
+        yield 1
+        raise ValueError(argument)
+    elif name == "crash":
+        yield 1
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "hang":
+        yield 1
+        time.sleep(60)
+    elif name == "crash once":
+        yield "first"
+        try:
+            os.close(os.open(argument, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            yield "second"
+        else:
+            os._exit(7)
+    elif name == "pid":
+        yield os.getpid()
+
+
+def outcome(tasks, workers=2, silence_sec=30.0) -> dict:
+    """task -> (values, how it ended)."""
+    values, ends = {task: [] for task in tasks}, {}
+    for event in LocalPool(work, workers, silence_sec).run(tasks):
+        assert event.task not in ends
+        if isinstance(event, Item):
+            values[event.task].append(event.value)
+        else:
+            ends[event.task] = "done" if isinstance(event, Done) else event.reason
+            assert isinstance(event, Done | Failed)
+    return {task: (values[task], ends[task]) for task in tasks}
+
+
+def test_every_task_ends_and_values_keep_their_order():
+    tasks = [("count", n) for n in (0, 5, 40, 3)]
+    assert outcome(tasks) == {task: (list(range(task[1])), "done") for task in tasks}
+    assert outcome([]) == {}
+
+
+def test_a_failure_a_crash_and_a_hang_take_nothing_else_with_them(tmp_path):
+    tasks = [("count", 3), ("fail", "bad header"), ("crash", 0), ("hang", 0), ("count", 4)]
+    tasks.append(("crash once", str(tmp_path / "once")))
+    result = outcome(tasks, silence_sec=1.5)
+    assert result["count", 3] == ([0, 1, 2], "done") and result["count", 4] == ([0, 1, 2, 3], "done")
+    assert result["fail", "bad header"] == ([1], "bad header")
+    assert result["crash", 0] == ([1], "decoding it ended the process with signal SIGSEGV (2 attempts)")
+    assert result["hang", 0] == ([1], "decoding it showed no progress for 1.5 s (2 attempts)")
+    assert result[tasks[-1]] == (["first", "second"], "done")  # "first" was not delivered twice
+
+
+def test_processes_are_gone_when_the_run_is_left_early():
+    pids = []
+    for event in LocalPool(work, 2, 30.0).run([("pid", n) for n in range(3)] + [("hang", n) for n in range(2)]):
+        if isinstance(event, Item) and event.value != 1:
+            pids.append(event.value)
+        if len(pids) == 3:
+            break
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert not [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
