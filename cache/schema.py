@@ -40,6 +40,7 @@ class TeacherIdentity:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str  # a key of INTERPOLATIONS
+    resize_mode: str  # "shortest": centre crop; "squash": the whole frame, made square
     embed_dim: int
     parameters_image: int
     parameters_total: int

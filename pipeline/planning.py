@@ -114,7 +114,6 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
     timeline = scan.timeline
     num_bytes, modified_ns = file_state(video)
     size = pixels.canonical_size(*timeline.upright_size, short_side=identity.canonical_short_side)
-    interpolation = identity.teacher.interpolation
     return PlannedVideo(
         uid=video.uid,
         source=video.source,
@@ -129,6 +128,6 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
         num_frames=scan.num_frames,
         end_sec=timeline.end_sec,
         by_order=timeline.by_order,
-        views=make_views(video.uid, size, identity.num_views, identity.view_seed, interpolation),
+        views=make_views(video.uid, size, identity.num_views, identity.view_seed, identity.teacher),
         notes=timeline.notes,
     )

@@ -3,8 +3,15 @@
 Knows paths and names; opens no video. The Ego4D and synthetic sources live beside it.
 """
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pipeline import uids
+from pipeline.errors import InputError
+from pipeline.folders import find_videos, structure_of
+from pipeline.splits import split_by_hash
 
 UNLABELLED = -1
 
@@ -44,3 +51,110 @@ class Source:
     classes: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...] = ()  # (name, reason): listed, counted and never decoded
     notes: tuple[str, ...] = ()
+
+
+def open_source(root: Path, classes_file: Path | None) -> Source:
+    """The source a folder is: Ego4D where it has that layout, else any folder of videos. InputError as they say."""
+    from pipeline.ego4d import ego4d_source, is_ego4d  # it builds on this module
+
+    if not is_ego4d(root):
+        return folder_source(root, classes_file)
+    names = None if classes_file is None else read_classes(classes_file)
+    source = ego4d_source(root)
+    return source if names is None else _with_class_names(source, names)
+
+
+def folder_source(root: Path, classes_file: Path | None) -> Source:
+    """Every video file under root, with one clip over the whole of it; uid, class and split come from its path.
+
+    classes_file: names for zero-shot logits alone; the clips are then unlabelled whatever the folders say. A file
+    that cannot have a uid, or cannot be opened, is in `rejected`. InputError where no video is left, or where
+    classes_file is unusable.
+    """
+    names = None if classes_file is None else read_classes(classes_file)
+    found = find_videos(root)
+    rejected = list(found.unusable)
+    videos = []
+    for relative in found.usable:
+        try:
+            videos.append(Video(uids.escape(relative), root / relative, relative))
+        except ValueError as error:
+            rejected.append((relative, str(error)))
+    if not videos:
+        name, reason = rejected[0]
+        raise InputError(
+            f"none of the {len(rejected)} video files in {root} can be used; the first is {name}: {reason}"
+        )
+    structure = structure_of(tuple(video.source for video in videos))
+    clips = tuple(
+        Clip(
+            clip_id=video.uid,
+            video_uid=video.uid,
+            start_sec=-math.inf,
+            end_sec=math.inf,
+            label=UNLABELLED if label is None else label,
+            split=split or split_by_hash(video.uid),
+        )
+        for video, label, split in zip(videos, structure.labels, structure.splits, strict=True)
+    )
+    notes = found.notes + (structure.notes if names is None else ())
+    source = Source(root, "folder", tuple(videos), clips, structure.classes, tuple(rejected), notes)
+    return source if names is None else _with_class_names(source, names)
+
+
+def keep_frequent_classes(source: Source, num_actions: int) -> Source:
+    """Keep the num_actions classes with most training clips; clips of the others become UNLABELLED.
+
+    Ties go by name, and the kept classes stay in their order. InputError where there are fewer classes than that.
+    """
+    if not 1 <= num_actions <= len(source.classes):
+        raise InputError(
+            f"--num-actions {num_actions} does not fit data of {len(source.classes)} classes: "
+            "give a number from 1 to that, or leave the option out to use them all"
+        )
+    if num_actions == len(source.classes):
+        return source
+    counts = Counter(clip.label for clip in source.clips if clip.split == "train")
+    by_frequency = sorted(range(len(source.classes)), key=lambda label: (-counts[label], source.classes[label]))
+    kept = sorted(by_frequency[:num_actions])
+    new_label = {old: new for new, old in enumerate(kept)}
+    clips = tuple(replace(clip, label=new_label.get(clip.label, UNLABELLED)) for clip in source.clips)
+    labelled = [sum(clip.label != UNLABELLED for clip in some) for some in (source.clips, clips)]
+    note = (
+        f"kept the {num_actions} most frequent classes: {len(source.classes) - num_actions} classes were dropped, "
+        f"and their {labelled[0] - labelled[1]} clips are unlabelled now"
+    )
+    classes = tuple(source.classes[label] for label in kept)
+    return replace(source, clips=clips, classes=classes, notes=(*source.notes, note))
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names of a UTF-8 file, one a line; blank lines and lines that begin with # are skipped.
+
+    InputError where it cannot be read, names nothing, or names a class twice.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read class names from {path}: {reason}; give a file with one name a line") from error
+    line_of: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        if not name.isprintable():
+            raise InputError(f"{path} line {number}: {name!r} holds control characters; write one plain name a line")
+        if name in line_of:
+            raise InputError(f"{path} line {number}: class {name!r} is on line {line_of[name]} already; remove one")
+        line_of[name] = number
+    if not line_of:
+        raise InputError(f"{path} holds no class name; write one name a line")
+    return tuple(line_of)
+
+
+def _with_class_names(source: Source, names: tuple[str, ...]) -> Source:
+    """The same clips without labels, and these names for zero-shot logits alone."""
+    clips = tuple(replace(clip, label=UNLABELLED) for clip in source.clips)
+    note = f"{len(names)} class names come from a file: the clips are unlabelled"
+    return replace(source, clips=clips, classes=names, notes=(*source.notes, note))

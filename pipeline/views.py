@@ -8,28 +8,33 @@ import hashlib
 
 import numpy as np
 
-from cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS
+from cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS, TeacherIdentity
 
 AREA_RANGE = (0.35, 1.0)  # of the canonical frame
 ASPECT_RANGE = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
 ATTEMPTS = 10
 
 
-def make_views(video_uid: str, size: tuple[int, int], num_random: int, seed: int, interpolation: str) -> np.ndarray:
+def make_views(video_uid: str, size: tuple[int, int], num_random: int, seed: int, teacher: TeacherIdentity) -> np.ndarray:
     """(1 + num_random, 6) int32 in the order of VIEW_FIELDS for a canonical frame of size (height, width)."""
-    code = INTERPOLATIONS[interpolation]
+    code = INTERPOLATIONS[teacher.interpolation]
     digest = hashlib.sha256(f"{seed}:{video_uid}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-    views = [(*evaluation_box(size), 0, code)]
+    views = [(*evaluation_box(size, teacher.resize_mode), 0, code)]
     for _ in range(num_random):
         box = _random_box(generator, size)
         views.append((*box, FLAG_HFLIP if generator.random() < 0.5 else 0, code))
     return np.array(views, np.int32).reshape(-1, len(VIEW_FIELDS))
 
 
-def evaluation_box(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest centred square, as (top, left, height, width): CLIP's resize of the short side and centre crop."""
+def evaluation_box(size: tuple[int, int], resize_mode: str = "shortest") -> tuple[int, int, int, int]:
+    """(top, left, height, width) of what the teacher's own preprocessing keeps.
+
+    "shortest": the largest centred square (CLIP's resize of the short side and centre crop); "squash": everything.
+    """
     height, width = size
+    if resize_mode == "squash":
+        return 0, 0, height, width
     side = min(size)
     return (height - side) // 2, (width - side) // 2, side, side
 

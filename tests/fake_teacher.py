@@ -18,6 +18,7 @@ def fake_identity(**changes) -> TeacherIdentity:
         "mean": (0.5, 0.5, 0.5),
         "std": (0.5, 0.5, 0.5),
         "interpolation": "bicubic",
+        "resize_mode": "shortest",
         "embed_dim": DIM,
         "parameters_image": 1000,
         "parameters_total": 2000,

@@ -14,6 +14,7 @@ from cache.schema import FLAG_HFLIP, PlannedSegment
 from pipeline import pixels
 from pipeline.sampling import request_frames
 from pipeline.views import evaluation_box, make_views
+from tests.fake_teacher import fake_identity
 
 # -- sampling --------------------------------------------------------------------------------------------------------
 
@@ -117,26 +118,29 @@ def test_a_frame_shown_at_several_times_is_never_in_two_units():
     assert second.segments[0].request_k.tolist() == [6, 7, 8, 9, 10, 11]
 
 
+TEACHER = fake_identity()
+
 # -- views -----------------------------------------------------------------------------------------------------------
 
 
 def test_view_0_is_the_centre_square():
     assert evaluation_box((256, 455)) == (0, 99, 256, 256)
     assert evaluation_box((300, 256)) == (22, 0, 256, 256)
-    assert make_views("v", (256, 455), 0, 0, "bicubic").tolist() == [[0, 99, 256, 256, 0, 3]]
+    assert evaluation_box((300, 256), "squash") == (0, 0, 300, 256)
+    assert make_views("v", (256, 455), 0, 0, TEACHER).tolist() == [[0, 99, 256, 256, 0, 3]]
 
 
 def test_random_views_lie_inside_differ_and_depend_only_on_seed_and_video():
-    views = make_views("v", (256, 455), 200, 5, "bicubic")
+    views = make_views("v", (256, 455), 200, 5, TEACHER)
     top, left, height, width, flags = views[1:, :5].T
     assert views.dtype == np.int32 and (views[:, 5] == 3).all()
     assert (top >= 0).all() and (left >= 0).all() and (top + height <= 256).all() and (left + width <= 455).all()
     area = height * width / (256 * 455)
     assert (area > 0.34).all() and area.max() > 0.6 and 60 < (flags == FLAG_HFLIP).sum() < 140
     assert len(np.unique(views, axis=0)) > 190
-    np.testing.assert_array_equal(views, make_views("v", (256, 455), 200, 5, "bicubic"))
-    assert (views != make_views("w", (256, 455), 200, 5, "bicubic")).any()
-    assert (views != make_views("v", (256, 455), 200, 6, "bicubic")).any()
+    np.testing.assert_array_equal(views, make_views("v", (256, 455), 200, 5, TEACHER))
+    assert (views != make_views("w", (256, 455), 200, 5, TEACHER)).any()
+    assert (views != make_views("v", (256, 455), 200, 6, TEACHER)).any()
 
 
 # -- pixels ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,139 @@
+"""The teacher: an open_clip model that embeds crops and class prompts, and says exactly who it is.
+
+Numpy in, numpy out; knows no cache and no videos. How it is built and filled: models.teacher_weights.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models.device import autocast, precision
+from models.errors import ModelOptionError
+from models.teacher_weights import build, weights_kind
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+RESIZE_MODES = ("shortest", "squash")
+
+
+def load_teacher(model: str, weights: str, activation: str | None, device: torch.device, seed: int) -> "ClipTeacher":
+    """A teacher ready to embed.
+
+    model: an open_clip name or the path of a JSON configuration. weights: one of the model's tags, a local file,
+    or "random". activation: "quickgelu" or "gelu", needed for a local file whose model does not say it.
+    ModelError and its kinds: one sentence with what to do.
+    """
+    clip, tokenizer, name = build(model, weights, activation, seed)
+    return ClipTeacher(clip.eval().requires_grad_(False), tokenizer, (name, weights_kind(weights)), device)
+
+
+class ClipTeacher:
+    """An open_clip model that embeds image crops and class prompts."""
+
+    def __init__(self, clip: nn.Module, tokenizer, name_and_weights: tuple[str, str], device: torch.device):
+        self._facts = _facts(clip, *name_and_weights)
+        self._tokenizer = tokenizer
+        self.device, self.precision = device, precision(device)
+        self._clip = clip.to(device)
+        self._mean, self._std = (
+            torch.tensor(self._facts[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
+        )
+
+    def describe(self) -> dict:
+        """What identifies this teacher: name, weights and their SHA-256, activation, preprocessing, sizes."""
+        return dict(self._facts)
+
+    @torch.inference_mode()
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. A row that is not finite is tried in float32 once."""
+        size = self._facts["input_size"]
+        if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
+            raise ValueError(f"crops must be (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        images = (images.float() / 255 - self._mean) / self._std
+        with autocast(self.device):
+            vectors = self._clip.encode_image(images)
+        if not torch.isfinite(vectors).all():
+            vectors = self._clip.encode_image(images)
+        return functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+
+    @torch.inference_mode()
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        """Texts of each class -> (C, D) float32 unit vectors (mean of the texts' unit vectors), and the logit scale."""
+        rows = []
+        for texts in prompts:
+            vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
+            rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
+        return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
+
+    def drop_text_tower(self) -> None:
+        """Free what only class_text needs."""
+        kept = nn.Module()
+        kept.visual = self._clip.visual
+        kept.encode_image = self._clip.visual.forward
+        self._clip = kept
+
+
+def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:
+    """The image tower of this architecture with random weights, and its input side: speed does not depend on weights."""
+    clip, _, _ = build(model, "random", None, seed=0)
+    return clip.visual.eval().requires_grad_(False).to(device), _input_size(clip)
+
+
+def _facts(clip: nn.Module, name: str, weights: str) -> dict:
+    preprocessing = clip.visual.preprocess_cfg
+    for key, known in (("interpolation", INTERPOLATIONS), ("resize_mode", RESIZE_MODES)):
+        if preprocessing[key] not in known:
+            raise ModelOptionError(f"{name} preprocesses with {key} {preprocessing[key]!r}; only {known} can be replayed")
+    return {
+        "name": name,
+        "weights": weights,
+        "weights_sha256": weights_sha256(clip),
+        "activation": "quickgelu" if _uses_quick_gelu(clip) else "gelu",
+        "input_size": _input_size(clip),
+        "mean": tuple(preprocessing["mean"]),
+        "std": tuple(preprocessing["std"]),
+        "interpolation": preprocessing["interpolation"],
+        "resize_mode": preprocessing["resize_mode"],
+        "embed_dim": _embed_dim(clip, _input_size(clip)),
+        "parameters_image": _count(clip.visual),
+        "parameters_total": _count(clip),
+        "bytes_image": _num_bytes(clip.visual),
+        "bytes_total": _num_bytes(clip),
+    }
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 over the names, dtypes, shapes and contents of a module's tensors, independent of any file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _uses_quick_gelu(clip: nn.Module) -> bool:
+    return any(type(module).__name__ == "QuickGELU" for module in clip.modules())
+
+
+def _input_size(clip: nn.Module) -> int:
+    size = clip.visual.preprocess_cfg["size"]
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if sides[0] != sides[1]:
+        raise ModelOptionError(f"the model looks at {sides[0]}x{sides[1]} images; only square inputs can be cached")
+    return sides[0]
+
+
+@torch.inference_mode()
+def _embed_dim(clip: nn.Module, size: int) -> int:
+    return clip.encode_image(torch.zeros(1, 3, size, size)).shape[-1]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _num_bytes(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())

@@ -1,0 +1,152 @@
+"""Building an open_clip model and filling it with the right weights, or saying in one sentence why not.
+
+The only importer of open_clip. Knows no crops and no cache.
+"""
+
+import difflib
+import json
+import logging
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.errors import ModelError, ModelOptionError, WeightsError
+from models.hub import quiet_hub
+
+RANDOM = "random"
+ACTIVATIONS = {True: "quickgelu", False: "gelu"}
+
+
+def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[nn.Module, object, str]:
+    """(model on the CPU in float32, its tokenizer, its name)."""
+    open_clip = _open_clip()
+    name, config = _configuration(open_clip, model)
+    said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
+    kind = weights_kind(weights)
+    if kind == "file":
+        _check_local_activation(name, said, activation, Path(weights), from_json=model.endswith(".json"))
+    elif kind != RANDOM:
+        _check_tag(open_clip, name, kind, said or "gelu")
+    return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
+
+
+def weights_kind(weights: str) -> str:
+    """ "random", "file", or the tag itself."""
+    return "file" if weights != RANDOM and (Path(weights).suffix or Path(weights).exists()) else weights
+
+
+def _open_clip():
+    quiet_hub()
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ModelError("open_clip is not installed; install it with: pip install open-clip-torch") from error
+    return open_clip
+
+
+def _configuration(open_clip, model: str) -> tuple[str, dict]:
+    """The model's name and its configuration, registered with open_clip if it came from a file."""
+    if not model.endswith(".json"):
+        config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
+        if config is None:
+            close = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
+            raise ModelOptionError(
+                f"open_clip has no model {model!r}; close names: {', '.join(close) or 'none'} "
+                "(a configuration file must end in .json)"
+            )
+        return model, config
+    path = Path(model)
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise ModelOptionError(f"the model configuration {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelOptionError(f"the model configuration {path} is not valid JSON ({error})") from error
+    lacking = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(config, dict) or k not in config]
+    if lacking:
+        raise ModelOptionError(f"{path} is no open_clip model configuration: it lacks {', '.join(lacking)}")
+    open_clip.add_model_config(path)
+    return path.stem, config
+
+
+def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        offered = ", ".join(tags) or "none"
+        raise ModelOptionError(
+            f"{tag!r} is neither a file nor a weights tag of {name} (it has: {offered}); --teacher-weights random "
+            "tries the machinery without weights"
+        )
+    trained_with = ACTIVATIONS[bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False))]
+    if trained_with != activation:
+        raise ModelOptionError(_mismatch(f"the weights {tag!r}", trained_with, name, activation))
+
+
+def _check_local_activation(name: str, said: str | None, asked: str | None, path: Path, from_json: bool) -> None:
+    """A file does not say what it was trained with, and a wrong activation spoils every embedding silently."""
+    if not path.is_file():
+        raise ModelOptionError(f"the weights file {path} does not exist")
+    if asked is None and not (from_json and said):
+        raise ModelOptionError(
+            f"say what activation {path} was trained with: --teacher-activation quickgelu (OpenAI's weights) or gelu"
+        )
+    if asked is not None and asked != (said or "gelu"):
+        raise ModelOptionError(_mismatch(str(path), asked, name, said or "gelu"))
+
+
+def _mismatch(what: str, trained_with: str, name: str, activation: str) -> str:
+    right = f"{name}-quickgelu" if trained_with == "quickgelu" else name.removesuffix("-quickgelu")
+    return f"{what} were trained with {trained_with}, but {name} computes {activation}; use --teacher-model {right}"
+
+
+def _create(open_clip, name: str, weights: str, seed: int) -> nn.Module:
+    settings = {"precision": "fp32", "device": "cpu"}
+    logging.disable(logging.ERROR)  # open_clip warns of random weights, which were asked for, and logs what it raises
+    try:
+        if weights_kind(weights) not in ("file", RANDOM):
+            return open_clip.create_model(name, pretrained=weights, **settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = open_clip.create_model(name, pretrained=None, **settings)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"the weights {weights!r} of {name} could not be downloaded; connect to the network once, or use "
+            "--teacher-weights FILE with --teacher-activation, or --teacher-weights random to try the machinery"
+        ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    if weights != RANDOM:
+        _load_file(open_clip, model, name, Path(weights))
+    return model
+
+
+def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
+    """Fill model from a file whose tensors all fit. Pickles are read with weights_only, so that nothing in them runs."""
+    try:
+        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise WeightsError(f"{path} is not a plain weights file, and was not opened further; use safetensors") from error
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        lines = " ".join(str(error).split())
+        if "TorchScript" in lines:
+            raise WeightsError(
+                f"{path} is a TorchScript archive, which runs code when it is opened; use the same weights as "
+                "safetensors, or --teacher-weights openai"
+            ) from error
+        raise WeightsError(f"{path} does not hold weights of {name}: {lines[:300]}") from error
+    except Exception as error:
+        if type(error).__module__.startswith("safetensors"):
+            raise WeightsError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise
+
+
+def _tokenizer(open_clip, name: str):
+    try:
+        return open_clip.get_tokenizer(name)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"the tokenizer of {name} could not be loaded; connect to the network once, or use a model with CLIP's own "
+            "tokenizer, such as ViT-B-32-quickgelu"
+        ) from error

@@ -1,0 +1,123 @@
+"""Clips of a cache as tensors: which rows, in which order, through which view. No teacher, no video.
+
+The choice of frames, views and order is a pure function of seeds and counters; reading comes after it.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from cache.labels import ClipLabel, LabelSet
+from cache.reader import CacheReader
+from pipeline import pixels
+
+log = logging.getLogger(__name__)
+
+SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: randomness against files open at once
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centres always."""
+
+    frames_per_clip: int
+    resolution: int
+    random: bool
+    seed: int
+
+
+class ClipDataset(Dataset):
+    """The clips of a label set that have at least one good frame; items are dicts of tensors.
+
+    frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 where the label set has them;
+    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros.
+    """
+
+    def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
+        self._reader, self._labels, self.sampling = reader, labels, sampling
+        self.clips: list[ClipLabel] = []
+        self._rows: list[np.ndarray] = []  # positions on the video's timeline, by clip
+        self.epoch = 0
+        cached = set(reader.video_uids)
+        for clip in clips:
+            if clip.video_uid not in cached:
+                continue
+            window = reader.timeline(clip.video_uid).window(clip.start_sec, clip.end_sec)
+            if window.stop > window.start:
+                self.clips.append(clip)
+                self._rows.append(np.arange(window.start, window.stop))
+        self.num_empty = len(clips) - len(self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def shard_of_clip(self) -> np.ndarray:
+        """(N,) the unit in which each clip begins."""
+        first = (self._reader.timeline(c.video_uid).unit[r[0]] for c, r in zip(self.clips, self._rows, strict=True))
+        return np.array(list(first), dtype=object)
+
+    @property
+    def label_array(self) -> np.ndarray:
+        return np.array([clip.label for clip in self.clips], np.int64)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        clip, sampling = self.clips[index], self.sampling
+        timeline = self._reader.timeline(clip.video_uid)
+        at = choose_frames(self._rows[index], sampling, self.epoch, index)
+        view = choose_view(len(timeline.views), sampling, self.epoch, index)
+        frames, embeddings, logits = [], [], []
+        for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
+            shard, row = self._reader.frames(unit), int(row)
+            frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution))
+            embeddings.append(shard.embeddings(row, row + 1, view)[0])
+            if self._labels.has_logits:
+                logits.append(self._reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
+        length = sampling.frames_per_clip
+        item = {
+            "frames": _padded(np.stack(frames).transpose(0, 3, 1, 2), length),
+            "embeddings": _padded(np.stack(embeddings).astype(np.float32), length),
+            "mask": _padded(np.ones(len(at), bool), length),
+            "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
+            "label": torch.tensor(clip.label),
+            "index": torch.tensor(index),
+        }
+        if self._labels.has_logits:
+            item["logits"] = _padded(np.stack(logits), length)
+        return item
+
+
+def choose_frames(rows: np.ndarray, sampling: Sampling, epoch: int, index: int) -> np.ndarray:
+    """At most frames_per_clip of the clip's rows, in order: one from each of as many equal segments."""
+    count = min(sampling.frames_per_clip, len(rows))
+    bounds = np.linspace(0, len(rows), count + 1)
+    if not sampling.random:
+        return rows[((bounds[:-1] + bounds[1:]) / 2).astype(int)]
+    low, high = np.ceil(bounds[:-1]).astype(int), np.maximum(np.ceil(bounds[1:]), np.ceil(bounds[:-1]) + 1).astype(int)
+    return rows[np.random.default_rng((sampling.seed, epoch, index)).integers(low, high)]
+
+
+def choose_view(num_views: int, sampling: Sampling, epoch: int, index: int) -> int:
+    """One view for all frames of a clip: in training the stored random ones in turn, each once in K epochs."""
+    if not sampling.random or num_views == 1:
+        return 0
+    order = np.random.default_rng((sampling.seed, index)).permutation(num_views - 1)
+    return 1 + int(order[epoch % (num_views - 1)])
+
+
+def epoch_order(shard_of_clip: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """(N,) every clip exactly once: shards in random order, clips shuffled within windows of a few shards."""
+    generator = np.random.default_rng((seed, epoch))
+    shards = generator.permutation(sorted(set(shard_of_clip.tolist())))
+    place = {shard: i // SHARDS_PER_WINDOW for i, shard in enumerate(shards)}
+    window = np.array([place[shard] for shard in shard_of_clip], np.int64)
+    shuffled = generator.permutation(len(window))
+    return shuffled[np.argsort(window[shuffled], kind="stable")]
+
+
+def _padded(values: np.ndarray, length: int) -> torch.Tensor:
+    padding = np.zeros((length - len(values), *values.shape[1:]), values.dtype)
+    return torch.from_numpy(np.concatenate([values, padding]))

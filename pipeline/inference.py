@@ -1,0 +1,63 @@
+"""Running a student over the clips of a dataset, and gathering what it and the teacher say.
+
+Knows datasets and students; judges nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from models.device import autocast
+from pipeline import metrics
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What student and teacher say of N clips, in the dataset's order.
+
+    logits, teacher_logits (N, C) (C = 0 where there are none); embeddings, teacher_embeddings (N, D) float32 unit
+    length; labels (N,) int64.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    teacher_logits: np.ndarray
+    teacher_embeddings: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def top1(self) -> float | None:
+        return metrics.top_k_accuracy(self.logits, self.labels, 1)
+
+    @property
+    def cosine(self) -> float:
+        return metrics.mean_cosine(self.embeddings, self.teacher_embeddings)
+
+
+def loader(dataset: Dataset, order, batch_size: int, num_workers: int) -> DataLoader:
+    """Batches of the dataset in exactly this order, each item once."""
+    return DataLoader(dataset, batch_size, sampler=list(map(int, order)), num_workers=num_workers)
+
+
+@torch.inference_mode()
+def predict(student: nn.Module, dataset: Dataset, batch_size: int, num_workers: int, device) -> Predictions:
+    """Run the student, in eval mode, over the whole dataset."""
+    was_training = student.training
+    student.eval()
+    gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
+    for batch in loader(dataset, range(len(dataset)), batch_size, num_workers):
+        inputs = [batch[name].to(device) for name in ("frames", "t_rel_sec", "mask")]
+        with autocast(device):
+            output = student(*inputs)
+        mask = batch["mask"].numpy()
+        teacher_logits = batch["logits"].numpy() if "logits" in batch else np.zeros((*mask.shape, 0), np.float32)
+        gathered["logits"].append(output.clip_logits.float().cpu().numpy())
+        gathered["embeddings"].append(output.clip_embedding.float().cpu().numpy())
+        gathered["teacher_logits"].append(metrics.clip_logits(teacher_logits, mask))
+        gathered["teacher_embeddings"].append(metrics.clip_embeddings(batch["embeddings"].numpy(), mask))
+        gathered["labels"].append(batch["label"].numpy())
+    student.train(was_training)
+    return Predictions(**{name: np.concatenate(parts) for name, parts in gathered.items()})

@@ -1,0 +1,55 @@
+"""Numbers that compare predictions with labels and with a teacher. Pure numpy; knows no model and no files."""
+
+import numpy as np
+
+
+def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float | None:
+    """Share of rows whose label is among the k largest logits. (N, C), (N,) with -1 for unlabelled: left out."""
+    labelled = labels >= 0
+    if not labelled.any() or logits.shape[1] == 0:
+        return None
+    best = top_k(logits[labelled], k)
+    return float((best == labels[labelled, None]).any(1).mean())
+
+
+def mean_class_accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:
+    """Mean over the classes that occur of their top-1 accuracy."""
+    per_class = [value["top1"] for value in class_accuracies(logits, labels).values()]
+    return float(np.mean(per_class)) if per_class else None
+
+
+def class_accuracies(logits: np.ndarray, labels: np.ndarray) -> dict[int, dict]:
+    """class -> {"clips": how many, "top1": accuracy} for the classes that occur."""
+    if logits.shape[1] == 0:
+        return {}
+    right = logits.argmax(1) == labels
+    occurring = [int(c) for c in np.unique(labels) if c >= 0]
+    return {c: {"clips": int((labels == c).sum()), "top1": float(right[labels == c].mean())} for c in occurring}
+
+
+def agreement(logits: np.ndarray, teacher_logits: np.ndarray, k: int = 1) -> float | None:
+    """Share of rows where the teacher's first class is among the student's k largest logits."""
+    return top_k_accuracy(logits, teacher_logits.argmax(1), k) if teacher_logits.shape[1] and len(logits) else None
+
+
+def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean cosine of the rows of two (N, D) arrays."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(((a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))).mean())
+
+
+def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Normalised mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D)."""
+    means = clip_logits(frames, mask)
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def clip_logits(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean over the frames that are there: (N, T, C), (N, T) bool -> (N, C)."""
+    weight = mask[..., None].astype(frames.dtype)
+    return (frames * weight).sum(1) / weight.sum(1)
+
+
+def top_k(logits: np.ndarray, k: int) -> np.ndarray:
+    """(N, k) classes by falling logit; among equal logits the lower class comes first."""
+    return np.argsort(-logits, axis=1, kind="stable")[:, :k]

@@ -1,0 +1,35 @@
+"""Which videos are held out, and which training videos choose the best student: pure functions of the uid.
+
+Knows uids only, so that adding or removing other videos never moves a video from one split to another.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+VAL_FRACTION = 0.2
+SELECTION_FRACTION = 0.1  # of the training videos
+
+
+def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
+    """ "train" or "val". val_fraction of all possible uids are "val"; raising it never turns a "val" into "train"."""
+    return "val" if _position("split", uid) < val_fraction else "train"
+
+
+def is_selection(uid: str) -> bool:
+    """Whether a training video serves to select the best student instead of training it: one in ten."""
+    return _position("selection", uid) < SELECTION_FRACTION
+
+
+def selection_uids(train_uids: Iterable[str]) -> frozenset[str]:
+    """The training videos used for selection; where the hash gives none of several, the one of smallest hash."""
+    uids = frozenset(train_uids)
+    chosen = frozenset(uid for uid in uids if is_selection(uid))
+    if not chosen and len(uids) >= 2:
+        chosen = frozenset([min(uids, key=lambda uid: (_position("selection", uid), uid))])
+    return chosen
+
+
+def _position(salt: str, uid: str) -> float:
+    """A number in [0, 1) from the first eight bytes of SHA-256; another salt gives an independent one."""
+    digest = hashlib.sha256(f"{salt}:{uid}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53

@@ -1,0 +1,72 @@
+"""File paths as uids, and back: every path has one uid, and no two paths share one.
+
+Knows characters only; whether a file exists, or what it holds, is not its business.
+"""
+
+from cache.schema import MAX_UID_LENGTH, check_uid
+
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+_HEX = frozenset("0123456789ABCDEF")
+_PREFIX = "x__"  # before a uid that would not begin with a letter or digit
+_PREFIX_LOOKALIKE = "x_5F_"  # what a path that really begins like the prefix becomes
+
+
+def escape(path: str) -> str:
+    """The uid of a relative path. ValueError where it would be longer than a uid may be.
+
+    Letters, digits and `-` stay. `_` stays unless two upper-case hex digits would follow it; it is `_5F` then, and
+    every other byte of the UTF-8 path is `_` and two upper-case hex digits (`a/b.mp4` is `a_2Fb_2Emp4`).
+    """
+    reversed_parts: list[str] = []
+    following = ""  # the two characters of the output that come next
+    for byte in reversed(path.encode("utf-8", "surrogateescape")):
+        part = _escape_byte(byte, following)
+        reversed_parts.append(part)
+        following = (part + following)[:2]
+    uid = "".join(reversed(reversed_parts))
+    if uid.startswith(_PREFIX):
+        uid = _PREFIX_LOOKALIKE + uid[len(_PREFIX) :]
+    elif not uid[:1].isalnum():
+        uid = _PREFIX + uid
+    if len(uid) > MAX_UID_LENGTH:
+        raise ValueError(
+            f"its path is {len(uid)} characters long as a uid and {MAX_UID_LENGTH} is the most; "
+            "shorten the names of the file and its folders"
+        )
+    return uid
+
+
+def unescape(uid: str) -> str:
+    """The path that `escape` made this uid from. ValueError where no path has this uid."""
+    text = uid.removeprefix(_PREFIX)
+    raw = bytearray()
+    position = 0
+    while position < len(text):
+        digits = text[position + 1 : position + 3]
+        if text[position] == "_" and _is_hex_pair(digits):
+            raw.append(int(digits, 16))
+            position += 3
+        else:
+            raw += text[position].encode("utf-8")
+            position += 1
+    path = raw.decode("utf-8", "surrogateescape")
+    if escape(path) != uid:
+        raise ValueError(f"{uid!r} is not the uid of any path")
+    return path
+
+
+def safe_annotation_uid(uid: str) -> str:
+    """Return a uid that an annotation names, or raise ValueError where it could reach outside its folder."""
+    return check_uid(uid)
+
+
+def _escape_byte(byte: int, following: str) -> str:
+    if byte in _PLAIN:
+        return chr(byte)
+    if byte == ord("_") and not _is_hex_pair(following):
+        return "_"
+    return f"_{byte:02X}"
+
+
+def _is_hex_pair(text: str) -> bool:
+    return len(text) == 2 and set(text) <= _HEX
