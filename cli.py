@@ -8,90 +8,20 @@ import sys
 from pathlib import Path
 
 import click
-import yaml
 
-from cache.errors import CacheError
 from cache.layout import BACKENDS
-from models.errors import ModelError
 from models.names import STUDENT_SIZES, TEACHER_SIZES
 from pipeline.config import DEVICES, SPLITS, TEACHER_HEADS, EvaluateConfig, ExtractConfig, TrainConfig
-from pipeline.errors import PipelineError
+from pipeline.terminal import Explaining, belongs_to_extraction, options, read_config_file
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
   python cli.py extract-teacher --data-dir ego4d_data
   python cli.py extract-teacher --use-synthetic --teacher-weights random"""
 
 
-class Explaining(click.Group):
-    """Turns the errors of the stages into one sentence and an exit code."""
-
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except (CacheError, ModelError, PipelineError) as error:
-            raise _failure(str(error), error.exit_code) from error
-        except KeyboardInterrupt:
-            click.echo("\ninterrupted: what was committed is safe; run the same command again to continue", err=True)
-            ctx.exit(130)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise _failure("out of memory: lower --batch-size (or --frames-per-clip, --num-workers)", 5) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
-
-
-def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = exit_code
-    return failure
-
-
-def _read_config_file(ctx: click.Context, _param, path: Path | None):
-    """Make the file's values the defaults of this command; unknown names are refused."""
-    if path is None:
-        return
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise click.BadParameter(f"{path} cannot be read as YAML ({problem})") from error
-    if not isinstance(values, dict):
-        raise click.BadParameter(f"{path} must hold `option: value` lines, not a {type(values).__name__}")
-    values = {str(name).replace("-", "_"): value for name, value in values.items()}
-    known = {param.name for param in ctx.command.params if not getattr(param, "hidden", False)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise click.BadParameter(f"{path} sets {', '.join(unknown)}, which {ctx.info_name} does not have")
-    ctx.default_map = {name: value for name, value in values.items() if value is not None}
-
-
-def _belongs_to_extraction(ctx: click.Context, param: click.Parameter, value):
-    if value:
-        raise click.UsageError(
-            f"{param.opts[0]} describes the videos, and {ctx.info_name} reads only a cache: give it to "
-            "extract-teacher, which makes the cache, and run that first"
-        )
-
-
-def _options(*options):
-    def decorate(function):
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-COMMON = _options(
+COMMON = options(
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
     click.option(
@@ -99,7 +29,7 @@ COMMON = _options(
         type=FILE,
         is_eager=True,
         expose_value=False,
-        callback=_read_config_file,
+        callback=read_config_file,
         help="YAML file of defaults for this command's options, such as one a run saved.",
     ),
 )
@@ -110,11 +40,11 @@ OUTPUT_DIR = click.option(
     "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
 )
 LABEL_SET = click.option("--label-set", help="Label set of the cache to use. [default: the only one]")
-ASSERTIONS = _options(
+ASSERTIONS = options(
     click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), help="Assert which teacher made the cache."),
     click.option("--num-actions", type=int, help="Assert how many classes the label set has."),
-    click.option("--data-dir", hidden=True, expose_value=False, callback=_belongs_to_extraction),
-    click.option("--use-synthetic", is_flag=True, hidden=True, expose_value=False, callback=_belongs_to_extraction),
+    click.option("--data-dir", hidden=True, expose_value=False, callback=belongs_to_extraction),
+    click.option("--use-synthetic", is_flag=True, hidden=True, expose_value=False, callback=belongs_to_extraction),
 )
 
 
@@ -197,7 +127,7 @@ def extract_teacher(ctx: click.Context, **options):
     from pipeline import stage_one
 
     result = stage_one.run(config)
-    _tell_extraction(config, result)
+    click.echo(result.summary(config))
     ctx.exit(result.extraction.exit_code)
 
 
@@ -223,7 +153,7 @@ def extract_teacher(ctx: click.Context, **options):
 @click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
 @click.option("--num-workers", type=int, default=2, show_default=True, help="Loader processes (0: none).")
 @click.option("--overwrite", is_flag=True, help="Start anew where --output-dir holds another training run.")
-@click.option("--num-samples", hidden=True, expose_value=False, callback=_belongs_to_extraction)
+@click.option("--num-samples", hidden=True, expose_value=False, callback=belongs_to_extraction)
 @ASSERTIONS
 @COMMON
 def train_student(teacher_size: str | None, num_actions: int | None, **options):
@@ -258,17 +188,19 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @click.option(
     "--teacher-latency", is_flag=True, help="Also time a teacher of the cached architecture (needs open_clip)."
 )
+@click.option("--teacher-model", help="Configuration file of the cached teacher, where --teacher-latency needs it.")
 @click.option("--student-size", type=click.Choice(STUDENT_SIZES), help="Assert the checkpoint's size.")
 @ASSERTIONS
 @COMMON
-def evaluate(teacher_latency: bool, student_size: str | None, teacher_size, num_actions, **options):
+def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, teacher_size, num_actions, **options):
     """Set a student beside its teacher on held-out clips."""
     config = _make(EvaluateConfig, options)
     from pipeline import evaluate as stage
     from pipeline.report import comparison_table
 
     _check_assertions(config, teacher_size, num_actions)
-    results = stage.evaluate(config, _teacher_for_latency(config) if teacher_latency else None, student_size)
+    teacher_forward = _teacher_to_time(config, teacher_model) if teacher_latency else None
+    results = stage.evaluate(config, teacher_forward, student_size)
     click.echo(comparison_table(results))
     click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
     click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
@@ -294,30 +226,10 @@ def _check_assertions(config, teacher_size: str | None, num_actions: int | None)
     check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
 
 
-def _teacher_for_latency(config: EvaluateConfig):
+def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
     from pipeline.teacher_latency import teacher_forward
 
-    return teacher_forward(config)
-
-
-def _tell_extraction(config: ExtractConfig, result) -> None:
-    account, labels, manifest = result.extraction, result.labels, result.manifest
-    click.echo(
-        f"listed {account.listed} videos = {account.committed} committed + {len(account.quarantined)} quarantined "
-        f"+ {account.pending} pending"
-    )
-    for source, reason in account.quarantined.items():
-        click.echo(f"quarantined {source}: {reason}")
-    statuses = ", ".join(f"{count} {status}" for status, count in account.statuses.items())
-    click.echo(f"requested times: {statuses}")
-    click.echo(
-        f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} shards, "
-        f"{manifest['num_bytes'] / 1e6:.1f} MB"
-    )
-    click.echo(f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips")
-    if config.teacher_weights == "random":
-        click.echo("random teacher: this exercises the machinery")
-    click.echo(f"next: python cli.py train-student --cache-dir {config.cache_dir}")
+    return teacher_forward(config.cache_dir, config.device, teacher_model)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class ClipTeacher:
 
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:
-    """The image tower of this architecture with random weights, and its input side: speed does not depend on weights."""
+    """The image tower of this architecture with random weights, on which speed does not depend, and its input side."""
     clip, _, _ = build(model, "random", None, seed=0)
     return clip.visual.eval().requires_grad_(False).to(device), _input_size(clip)
 
@@ -86,7 +86,9 @@ def _facts(clip: nn.Module, name: str, weights: str) -> dict:
     preprocessing = clip.visual.preprocess_cfg
     for key, known in (("interpolation", INTERPOLATIONS), ("resize_mode", RESIZE_MODES)):
         if preprocessing[key] not in known:
-            raise ModelOptionError(f"{name} preprocesses with {key} {preprocessing[key]!r}; only {known} can be replayed")
+            raise ModelOptionError(
+                f"{name} preprocesses with {key} {preprocessing[key]!r}; only {known} can be replayed"
+            )
     return {
         "name": name,
         "weights": weights,

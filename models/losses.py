@@ -86,5 +86,3 @@ def _kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     student = functional.log_softmax(student.float() / temperature, -1)
     teacher = functional.log_softmax(teacher / temperature, -1)
     return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
-
-

@@ -54,7 +54,7 @@ def student_config(size: str, embed_dim: int, num_classes: int, resolution: int)
 
 
 def build_student(config: StudentConfig, pretrained: bool) -> "MobileVitStudent":
-    """A student; pretrained starts its backbone from timm's ImageNet weights. ModelError where they are not to be had."""
+    """A student; pretrained starts its backbone from timm's ImageNet weights, or ModelError says how to do without."""
     return MobileVitStudent(config, _backbone(config.size, pretrained))
 
 
@@ -77,8 +77,9 @@ class MobileVitStudent(nn.Module):
             nn.Linear(config.projection_hidden, dim),
         )
         self.attention = TemporalAttentionPool(dim, config.attention_rank)
-        head = ActionHead(dim, (config.head_hidden,), config.num_classes, config.dropout)
-        self.head = head if config.num_classes else None
+        self.head = None
+        if config.num_classes:
+            self.head = ActionHead(dim, (config.head_hidden,), config.num_classes, config.dropout)
 
     def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> StudentOutput:
         """frames (B, T, 3, R, R) uint8; t_rel_sec (B, T) float32 since the clip's start; mask (B, T) bool."""
@@ -110,8 +111,12 @@ def config_from(document: dict) -> StudentConfig:
     """A StudentConfig from what a checkpoint holds. ModelOptionError where fields are missing or unknown."""
     names = {field.name for field in dataclasses.fields(StudentConfig)}
     if set(document) != names:
-        raise ModelOptionError(f"a student's settings are {', '.join(sorted(names))}, not {', '.join(sorted(document))}")
-    return StudentConfig(**document)
+        raise ModelOptionError(
+            f"a student's settings are {', '.join(sorted(names))}, not {', '.join(sorted(document))}"
+        )
+    config = StudentConfig(**document)
+    student_config(config.size, config.embed_dim, config.num_classes, config.resolution)  # refuses what cannot be built
+    return config
 
 
 def _backbone(size: str, pretrained: bool) -> nn.Module:

@@ -7,6 +7,7 @@ import difflib
 import json
 import logging
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from models.errors import ModelError, ModelOptionError, WeightsError
 from models.hub import quiet_hub
 
 RANDOM = "random"
+SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name
 ACTIVATIONS = {True: "quickgelu", False: "gelu"}
 
 
@@ -26,7 +28,7 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
     said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
     kind = weights_kind(weights)
     if kind == "file":
-        _check_local_activation(name, said, activation, Path(weights), from_json=model.endswith(".json"))
+        _check_local_activation(name, said, activation, Path(weights), from_file=model.endswith(".json"))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, said or "gelu")
     return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
@@ -48,6 +50,9 @@ def _open_clip():
 
 def _configuration(open_clip, model: str) -> tuple[str, dict]:
     """The model's name and its configuration, registered with open_clip if it came from a file."""
+    shipped = SHIPPED / f"{model}.json"
+    if shipped.is_file():
+        model = str(shipped)
     if not model.endswith(".json"):
         config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
         if config is None:
@@ -57,7 +62,10 @@ def _configuration(open_clip, model: str) -> tuple[str, dict]:
                 "(a configuration file must end in .json)"
             )
         return model, config
-    path = Path(model)
+    return _from_file(open_clip, Path(model))
+
+
+def _from_file(open_clip, path: Path) -> tuple[str, dict]:
     try:
         config = json.loads(path.read_text())
     except OSError as error:
@@ -84,13 +92,13 @@ def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:
         raise ModelOptionError(_mismatch(f"the weights {tag!r}", trained_with, name, activation))
 
 
-def _check_local_activation(name: str, said: str | None, asked: str | None, path: Path, from_json: bool) -> None:
+def _check_local_activation(name: str, said: str | None, asked: str | None, path: Path, from_file: bool) -> None:
     """A file does not say what it was trained with, and a wrong activation spoils every embedding silently."""
     if not path.is_file():
         raise ModelOptionError(f"the weights file {path} does not exist")
-    if asked is None and not (from_json and said):
+    if asked is None and not (from_file and said):
         raise ModelOptionError(
-            f"say what activation {path} was trained with: --teacher-activation quickgelu (OpenAI's weights) or gelu"
+            f"say what activation {path} was trained with: --teacher-activation quickgelu (OpenAI's) or gelu"
         )
     if asked is not None and asked != (said or "gelu"):
         raise ModelOptionError(_mismatch(str(path), asked, name, said or "gelu"))
@@ -123,11 +131,15 @@ def _create(open_clip, name: str, weights: str, seed: int) -> nn.Module:
 
 
 def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
-    """Fill model from a file whose tensors all fit. Pickles are read with weights_only, so that nothing in them runs."""
+    """Fill model from a file whose tensors all fit. Pickles are read with weights_only: nothing in them runs."""
     try:
-        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of TorchScript archives before it refuses them
+            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except (pickle.UnpicklingError, EOFError) as error:
-        raise WeightsError(f"{path} is not a plain weights file, and was not opened further; use safetensors") from error
+        raise WeightsError(
+            f"{path} is not a plain weights file, and was not opened further; use safetensors"
+        ) from error
     except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         lines = " ".join(str(error).split())
         if "TorchScript" in lines:

@@ -6,6 +6,7 @@ Knows a checkpoint's fields; neither trains nor evaluates.
 import dataclasses
 import io
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -41,9 +42,11 @@ def save(path: Path, content: dict) -> None:
 
 
 def load(path: Path) -> dict:
-    """Read a checkpoint. CheckpointError where it is missing, damaged, hostile or something else; nothing in it runs."""
+    """Read a checkpoint; nothing in it runs. CheckpointError where it is missing, damaged or something else."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders aloud about foreign files before it refuses them
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import InputError
 
-VIDEO_SUFFIXES = tuple(
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .m2v .vob .flv .f4v .wmv .asf .3gp .3g2 .ogv .mxf "
-    ".h264 .264 .h265 .265 .hevc .ivf .y4m".split()
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mxf", ".h264", ".264", ".h265", ".265", ".hevc"),
+    *(".ivf", ".y4m"),
 )
 SPLIT_FOLDERS = ("train", "val", "test")
 
@@ -57,7 +58,10 @@ def find_videos(root: Path) -> Found:
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
                 reason = _why_unusable(here / name)
                 relative = (here / name).relative_to(root).as_posix()
-                unusable.append((relative, reason)) if reason else usable.append(relative)
+                if reason:
+                    unusable.append((relative, reason))
+                else:
+                    usable.append(relative)
     if not usable and not unusable:
         raise InputError(
             f"no video file in {root} or below it; looked for names ending in {' '.join(VIDEO_SUFFIXES)}"
@@ -98,9 +102,7 @@ def _check_folder(root: Path) -> None:
     try:
         os.scandir(root).close()
     except OSError as error:
-        raise InputError(
-            f"cannot list the folder {root}: {error.strerror}; make it readable or give another"
-        ) from error
+        raise InputError(f"cannot list {root}: {error.strerror}; make it readable or give another folder") from error
 
 
 def _why_unusable(path: Path) -> str:

@@ -82,9 +82,7 @@ def folder_source(root: Path, classes_file: Path | None) -> Source:
             rejected.append((relative, str(error)))
     if not videos:
         name, reason = rejected[0]
-        raise InputError(
-            f"none of the {len(rejected)} video files in {root} can be used; the first is {name}: {reason}"
-        )
+        raise InputError(f"none of {len(rejected)} video files in {root} can be used; the first, {name}: {reason}")
     structure = structure_of(tuple(video.source for video in videos))
     clips = tuple(
         Clip(

@@ -28,6 +28,22 @@ class StageOneResult:
     labels: LabelSet
     manifest: dict
 
+    def summary(self, config: ExtractConfig) -> str:
+        """What a user reads at the end: the account, every quarantined video, what is in the cache, what comes next."""
+        account, manifest = self.extraction, self.manifest
+        lines = [
+            f"listed {account.listed} videos = {account.committed} committed + {len(account.quarantined)} quarantined "
+            f"+ {account.pending} pending",
+            *(f"quarantined {source}: {reason}" for source, reason in account.quarantined.items()),
+            "requested times: " + ", ".join(f"{count} {status}" for status, count in account.statuses.items()),
+            f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
+            f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
+            f"label set {self.labels.name}: {len(self.labels.classes)} classes, {len(self.labels.clips)} clips",
+        ]
+        if config.teacher_weights == "random":
+            lines.append("random teacher: this exercises the machinery")
+        return "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}"])
+
 
 class LoadedTeacher:
     """A CLIP teacher behind the cache's protocol: numpy in, numpy out."""

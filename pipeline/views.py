@@ -15,7 +15,9 @@ ASPECT_RANGE = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
 ATTEMPTS = 10
 
 
-def make_views(video_uid: str, size: tuple[int, int], num_random: int, seed: int, teacher: TeacherIdentity) -> np.ndarray:
+def make_views(
+    video_uid: str, size: tuple[int, int], num_random: int, seed: int, teacher: TeacherIdentity
+) -> np.ndarray:
     """(1 + num_random, 6) int32 in the order of VIEW_FIELDS for a canonical frame of size (height, width)."""
     code = INTERPOLATIONS[teacher.interpolation]
     digest = hashlib.sha256(f"{seed}:{video_uid}".encode()).digest()

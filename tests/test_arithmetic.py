@@ -54,7 +54,10 @@ def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
 
 def test_a_frame_half_a_tick_late_is_shown_and_one_later_is_not():
     time_base = (1, 10)
-    for fps, expected in ((1 / 0.96, [0, 1]), (1 / 0.94, [0, 0])):  # t_1 = 0.96 or 0.94; frame 1 at 1.0, half a tick 0.05
+    for fps, expected in (
+        (1 / 0.96, [0, 1]),
+        (1 / 0.94, [0, 0]),
+    ):  # t_1 = 0.96 or 0.94; frame 1 at 1.0, half a tick 0.05
         got = request_frames(np.array([0, 10]), time_base, 1.1, fps)
         assert got.frame_index[got.row][:2].tolist() == expected
 

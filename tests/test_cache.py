@@ -44,7 +44,9 @@ def cache(tmp_path, backend, batch):
 
 def planned_video(uid: str, **changes) -> PlannedVideo:
     views = np.zeros((2, 6), np.int32)
-    video = PlannedVideo(uid, f"{uid}.mp4", 10, 20, "h264", (240, 320), 0, (256, 341), (1, 15360), 0, 90, 3.0, False, views)
+    video = PlannedVideo(
+        uid, f"{uid}.mp4", 10, 20, "h264", (240, 320), 0, (256, 341), (1, 15360), 0, 90, 3.0, False, views
+    )
     return dataclasses.replace(video, **changes)
 
 
@@ -59,9 +61,11 @@ def planned_segment(uid: str, rows: int) -> PlannedSegment:
 def test_rows_come_back_as_they_were_written(cache, batch):
     reader = open_reader(cache)
     shard = reader.frames("000000")
-    assert shard.keys() == batch.keys == [row_key("video-a", 15 * i) for i in range(40)] + [
-        row_key("b_1", 15 * i) for i in range(3)
-    ]
+    assert (
+        shard.keys()
+        == batch.keys
+        == [row_key("video-a", 15 * i) for i in range(40)] + [row_key("b_1", 15 * i) for i in range(3)]
+    )
     assert [shard.jpeg(row) for row in range(43)] == list(batch.jpegs)
     for view in range(2):
         np.testing.assert_array_equal(shard.embeddings(30, 43, view), batch.embeddings[30:43, view])
@@ -99,7 +103,11 @@ def test_only_ok_requests_are_on_the_timeline(tmp_path, backend):
     status[1], row[1] = Status.CORRUPT, -1
     row[2:4] -= 1
     holed = dataclasses.replace(
-        segment, frame_index=segment.frame_index[[0, 2, 3]], pts=segment.pts[[0, 2, 3]], request_status=status, request_row=row
+        segment,
+        frame_index=segment.frame_index[[0, 2, 3]],
+        pts=segment.pts[[0, 2, 3]],
+        request_status=status,
+        request_row=row,
     )
     writer = open_writer(tmp_path / "cache", make_cache_identity(backend))
     writer.commit_frames("000000", make_batch(holed), {})

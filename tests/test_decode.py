@@ -72,7 +72,10 @@ def test_a_truncated_video_gives_the_frames_it_has_and_says_so(tmp_path):
 
 def test_a_mp4_shorter_than_its_header_says_is_partial(tmp_path):
     path = write_video(tmp_path / "v.mp4", 120, gop=12)
-    with av.open(str(path)) as source, av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as out:
+    with (
+        av.open(str(path)) as source,
+        av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as out,
+    ):
         stream = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
@@ -151,7 +154,9 @@ def full_decode(path) -> list:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         for frame in container.decode(stream):
-            rgb = frame.reformat(format="rgb24", src_color_range=frame.color_range, interpolation="BICUBIC").to_ndarray()
+            rgb = frame.reformat(
+                format="rgb24", src_color_range=frame.color_range, interpolation="BICUBIC"
+            ).to_ndarray()
             frames.append((frame.pts, rgb))
     return frames
 

@@ -24,7 +24,7 @@ def read_number(image: np.ndarray) -> int:
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
-    """An mp4 (or what the suffix says) of numbered frames. settings: rate, codec, gop, b_frames, pts, size, rotation."""
+    """A video of numbered frames. settings: rate, ticks, codec, gop, b_frames, pts, size, rotation."""
     rate, time_base = settings.get("rate", 30), Fraction(1, settings.get("ticks", 15360))
     height, width = settings.get("size", (64, 160))
     with av.open(str(path), "w") as container:

@@ -1,0 +1,80 @@
+"""Click's side of the command line that is not about any one command: errors, configuration files, shared checks.
+
+Knows exceptions and exit codes; computes nothing.
+"""
+
+from pathlib import Path
+
+import click
+import yaml
+
+from cache.errors import CacheError
+from models.errors import ModelError
+from pipeline.errors import PipelineError
+
+
+class Explaining(click.Group):
+    """Turns the errors of the stages into one sentence and an exit code."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (CacheError, ModelError, PipelineError) as error:
+            raise failure(str(error), error.exit_code) from error
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted: what was committed is safe; run the same command again to continue", err=True)
+            ctx.exit(130)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise failure("out of memory: lower --batch-size (or --frames-per-clip, --num-workers)", 5) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def failure(message: str, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = exit_code
+    return failure
+
+
+def read_config_file(ctx: click.Context, _param, path: Path | None):
+    """Make the file's values the defaults of this command; unknown names are refused."""
+    if path is None:
+        return
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise click.BadParameter(f"{path} cannot be read as YAML ({problem})") from error
+    if not isinstance(values, dict):
+        raise click.BadParameter(f"{path} must hold `option: value` lines, not a {type(values).__name__}")
+    values = {str(name).replace("-", "_"): value for name, value in values.items()}
+    known = {param.name for param in ctx.command.params if not getattr(param, "hidden", False)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise click.BadParameter(f"{path} sets {', '.join(unknown)}, which {ctx.info_name} does not have")
+    ctx.default_map = {name: value for name, value in values.items() if value is not None}
+
+
+def belongs_to_extraction(ctx: click.Context, param: click.Parameter, value):
+    if value:
+        raise click.UsageError(
+            f"{param.opts[0]} describes the videos, and {ctx.info_name} reads only a cache: give it to "
+            "extract-teacher, which makes the cache, and run that first"
+        )
+
+
+def options(*options):
+    def decorate(function):
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate

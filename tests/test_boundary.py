@@ -1,0 +1,120 @@
+"""Stage two and evaluation never meet a teacher or a video: by syntax tree, and in a process where they cannot."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_cache import make_tiny_cache
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("cache", "models", "pipeline")
+TEACHER = {"open_clip", "av", "models.clip_teacher", "models.teacher_weights"}
+ONLY_IMPORTERS = {
+    "av": {"pipeline.decode", "pipeline.synthetic"},
+    "open_clip": {"models.teacher_weights"},
+    "timm": {"models.mobilevit_student"},
+    "h5py": {"cache.hdf5"},
+    "click": {"cli", "pipeline.terminal"},
+}
+
+
+def modules() -> dict[str, Path]:
+    paths = [ROOT / "cli.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file may import, in functions too, each with the packages around it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found | {".".join(name.split(".")[:n]) for name in found for n in range(1, name.count(".") + 1)}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return {name: imports(path) for name, path in modules().items()}
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += graph.get(name, ())
+    return seen
+
+
+@pytest.mark.parametrize("stage", ["train", "dataset", "evaluate", "metrics", "inference", "checkpoint", "report"])
+def test_stage_two_cannot_reach_a_teacher_or_a_video(graph, stage):
+    assert f"pipeline.{stage}" in graph
+    assert not reachable(graph, f"pipeline.{stage}") & TEACHER
+
+
+def test_the_walk_would_find_a_teacher(graph):
+    assert {"open_clip", "av"} <= reachable(graph, "pipeline.stage_one")  # imported inside functions
+
+
+def test_the_student_and_the_teacher_do_not_know_each_other(graph):
+    assert "models.mobilevit_student" not in reachable(graph, "models.clip_teacher")
+    assert not reachable(graph, "models.mobilevit_student") & TEACHER
+
+
+def test_arrows_are_as_on_the_map(graph):
+    for name, imported in graph.items():
+        ours = {other for other in reachable({name: imported}, name) if other.partition(".")[0] in (*PACKAGES, "cli")}
+        package = name.partition(".")[0]
+        allowed = {"cache": {"cache"}, "models": {"models"}, "pipeline": set(PACKAGES), "cli": {*PACKAGES, "cli"}}[
+            package
+        ]
+        assert {other.partition(".")[0] for other in ours} <= allowed, name
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTERS)
+def test_each_library_has_its_only_importers(graph, library):
+    assert {name for name, imported in graph.items() if library in imported} == ONLY_IMPORTERS[library]
+
+
+def test_the_cache_knows_no_torch(graph):
+    for name in graph:
+        if name.startswith("cache"):
+            assert not reachable(graph, name) & {"torch", "open_clip", "timm", "av", "webdataset"}, name
+
+
+def test_package_files_are_empty():
+    assert all((ROOT / package / "__init__.py").read_text() == "" for package in PACKAGES)
+
+
+FORBIDDING = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("open_clip", "av"):
+            raise ImportError(f"{name} was imported in a place that must not know it")
+sys.meta_path.insert(0, Forbid())
+import cli
+cli.main(sys.argv[1:])
+"""
+
+
+def test_training_and_evaluating_run_where_clip_and_av_cannot_be_imported(tmp_path):
+    cache = make_tiny_cache(tmp_path / "cache", 6)
+    shared = ["--cache-dir", cache, "--output-dir", tmp_path, "--num-workers", "0", "--device", "cpu"]
+    student = ["--student-size", "tiny", "--student-resolution", "128", "--epochs", "1", "--frames-per-clip", "2"]
+    checkpoint = ["--student-checkpoint", tmp_path / "best_student.pt"]
+    for arguments in (["train-student", *shared, *student], ["evaluate", *shared, *checkpoint]):
+        command = [sys.executable, "-c", FORBIDDING, *map(str, arguments)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "evaluation_results.json").exists() and (tmp_path / "comparison_plot.png").exists()
+    command = [sys.executable, "-c", FORBIDDING, "extract-teacher", "--data-dir", str(tmp_path)]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "must not know it" in refused.stderr  # the trap works

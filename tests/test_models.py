@@ -1,0 +1,247 @@
+"""Students keep their size, losses pull where the mission says, heads see what they should."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from models.device import choose_device
+from models.errors import ModelError, ModelOptionError
+from models.fit import as_arrays, fit_action_head
+from models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
+from models.losses import LossWeights, Targets, distillation_loss
+from models.mobilevit_student import StudentOutput, build_student, count_parameters, student_config
+
+BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
+
+
+# -- students --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", BUDGETS)
+def test_a_whole_deployed_student_keeps_within_its_size(size):
+    student = build_student(student_config(size, 512, 119, 128), pretrained=False)
+    counted = count_parameters(student)
+    assert counted["deployed"] == sum(p.numel() for p in student.parameters()) <= BUDGETS[size]
+    assert counted["deployed"] > 0.85 * BUDGETS[size]
+    if size == "xxs":
+        assert 87_850_000 / counted["deployed"] >= 66  # the promised compression of ViT-B/32
+
+
+@pytest.fixture(scope="module")
+def student():
+    torch.manual_seed(0)
+    return build_student(student_config("tiny", 64, 5, 128), pretrained=False).eval()
+
+
+def batch(clips=2, frames=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (clips, frames, 3, 128, 128), generator=generator, dtype=torch.uint8)
+    t_rel_sec = torch.arange(frames).float().expand(clips, frames) * 0.5
+    return images, t_rel_sec, torch.ones(clips, frames, dtype=torch.bool)
+
+
+@torch.inference_mode()
+def test_output_shapes_and_unit_lengths(student):
+    output = student(*batch())
+    assert [tuple(t.shape) for t in output] == [(2, 3, 64), (2, 64), (2, 3, 5), (2, 5)]
+    for vectors in (output.frame_embeddings, output.clip_embedding):
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
+    assert (output.frame_embeddings < 0).float().mean() > 0.2  # nothing rectifies the projection's end
+
+
+@torch.inference_mode()
+def test_padding_cannot_change_a_clip(student):
+    frames, t_rel_sec, _ = batch()
+    mask = torch.tensor([[True, True, False]] * 2)
+    base = student(frames, t_rel_sec, mask)
+    frames[:, 2], t_rel_sec[:, 2] = 255 - frames[:, 2], 99.0
+    changed = student(frames, t_rel_sec, mask)
+    torch.testing.assert_close(changed.clip_logits, base.clip_logits)
+    torch.testing.assert_close(changed.clip_embedding, base.clip_embedding)
+    unmasked = student(frames, t_rel_sec, torch.ones_like(mask))
+    assert (unmasked.clip_embedding - base.clip_embedding).abs().max() > 1e-4
+
+
+@torch.inference_mode()
+def test_order_of_frames_is_told_by_time_and_not_by_place(student):
+    frames, t_rel_sec, mask = batch()
+    base = student(frames, t_rel_sec, mask)
+    backwards = student(frames.flip(1), t_rel_sec, mask)
+    moved = student(frames.flip(1), t_rel_sec.flip(1), mask)
+    assert (backwards.clip_embedding - base.clip_embedding).abs().max() > 1e-4  # opening is not closing
+    torch.testing.assert_close(moved.clip_embedding, base.clip_embedding)
+
+
+def test_a_student_without_classes_has_empty_logits():
+    student = build_student(student_config("tiny", 64, 0, 128), pretrained=False).eval()
+    output = student(*batch())
+    assert output.clip_logits.shape == (2, 0) and output.frame_logits.shape == (2, 3, 0)
+    assert "head" not in count_parameters(student)
+
+
+@pytest.mark.parametrize(("size", "resolution"), [("huge", 128), ("xxs", 100), ("xxs", 200), ("xxs", 288)])
+def test_impossible_students_are_refused(size, resolution):
+    with pytest.raises(ModelOptionError, match=str(resolution) if size == "xxs" else size):
+        student_config(size, 512, 10, resolution)
+
+
+def test_missing_imagenet_weights_say_what_to_do(monkeypatch):
+    with pytest.raises(ModelOptionError, match=r"tiny; use --no-student-pretrained"):
+        build_student(student_config("tiny", 512, 10, 128), pretrained=True)
+    import timm
+
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ModelError, match=r"mobilevit_xxs could not be downloaded.*--no-student-pretrained"):
+        build_student(student_config("xxs", 512, 10, 128), pretrained=True)
+
+
+def test_an_absent_device_is_said():
+    assert choose_device("auto").type in ("cuda", "mps", "cpu")
+    with pytest.raises(ModelOptionError, match=r"--device \w+ is not available.*cpu"):
+        choose_device("mps" if not torch.backends.mps.is_available() else "cuda")
+
+
+# -- heads -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_teachers_head_is_the_missions():
+    layers = [m for m in ActionHead(512, TEACHER_HEAD_HIDDEN, 7) if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in layers] == [(512, 512), (512, 256), (256, 7)]
+
+
+def test_pooling_has_four_heads_of_the_rank_in_total():
+    pool = TemporalAttentionPool(512, 32)
+    assert pool.qkv.out_features == 96 and pool.num_heads == 4
+    out = pool(torch.randn(2, 5, 512), torch.rand(2, 5), torch.ones(2, 5, dtype=torch.bool))
+    assert out.shape == (2, 512)
+
+
+def test_masked_mean_leaves_padding_out():
+    frames = torch.tensor([[[1.0], [3.0], [100.0]]])
+    assert masked_mean(frames, torch.tensor([[True, True, False]])).item() == 2.0
+
+
+def test_a_fitted_head_takes_raw_embeddings_and_is_deterministic():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 600)
+    centres = generator.standard_normal((3, 16)) * 0.02
+    common = generator.standard_normal(16) * 3  # a random teacher's images share almost everything
+    rows = (common + centres[labels] + generator.standard_normal((600, 16)) * 0.01).astype(np.float32)
+    heads = [fit_action_head(rows[:400], labels[:400], rows[400:500], labels[400:500], 3, seed=1) for _ in range(2)]
+    for a, b in zip(*map(as_arrays, heads), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with torch.inference_mode():
+        accuracy = (heads[0](torch.from_numpy(rows[500:])).argmax(1).numpy() == labels[500:]).mean()
+    assert accuracy > 0.9
+    unheld = fit_action_head(rows[:400], labels[:400], rows[:0], labels[:0], 3, seed=1)
+    assert as_arrays(unheld)[0].shape == (512, 16)
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def kl(teacher, student, temperature):
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
+    return (p * np.log(p / q)).sum(-1).mean() * temperature**2
+
+
+@pytest.fixture
+def case():
+    generator = np.random.default_rng(0)
+
+    def array(*shape):
+        return generator.standard_normal(shape).astype(np.float32)
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+    output = StudentOutput(
+        *map(torch.from_numpy, (unit(array(2, 3, 8)), unit(array(2, 8)), array(2, 3, 4), array(2, 4)))
+    )
+    mask = np.array([[True, True, True], [True, False, False]])
+    targets = Targets(*map(torch.from_numpy, (array(2, 3, 8) * 5, array(2, 3, 4) * 3, np.array([2, -1]), mask)))
+    return output, targets
+
+
+def numbers(case, **weights):
+    return {k: v.item() for k, v in distillation_loss(*case, LossWeights(**weights)).items()}
+
+
+def test_every_term_is_what_the_formula_says(case):
+    output = StudentOutput(*(tensor.numpy() for tensor in case[0]))
+    targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items()})
+    rows = [(0, 0), (0, 1), (0, 2), (1, 0)]
+    teacher = targets.embeddings / np.linalg.norm(targets.embeddings, axis=-1, keepdims=True)
+    clip = np.stack([teacher[0].mean(0), teacher[1, 0]])
+    clip /= np.linalg.norm(clip, axis=-1, keepdims=True)
+    frames = np.mean([2 - 2 * output.frame_embeddings[r] @ teacher[r] for r in rows])
+    feature = (frames + np.mean(2 - 2 * (output.clip_embedding * clip).sum(-1))) / 2
+    clip_logits = np.stack([targets.logits[0].mean(0), targets.logits[1, 0]])
+    per_frame = kl(*(np.stack([x[r] for r in rows]) for x in (targets.logits, output.frame_logits)), 3.0)
+    response = (per_frame + kl(clip_logits, output.clip_logits, 3.0)) / 2
+    task = -np.log(softmax(output.clip_logits[0])[2])
+    got = numbers(case, alpha=2.0, beta=0.7, gamma=0.3, temperature=3.0)
+    expected = {"feature": feature, "response": response, "task": task}
+    assert {k: got[k] for k in expected} == pytest.approx(expected, rel=1e-5)
+    assert got["total"] == pytest.approx(2 * feature + 0.7 * response + 0.3 * task, rel=1e-5)
+
+
+def test_the_temperature_enters_squared(case):
+    """At high T, T^2 * KL tends to a constant; without the square it would vanish."""
+    assert numbers(case, temperature=200.0)["response"] == pytest.approx(
+        numbers(case, temperature=100.0)["response"], rel=0.05
+    )
+
+
+def test_every_term_pulls_the_student_towards_the_target():
+    generator = torch.Generator().manual_seed(0)
+    free = [torch.randn(s, generator=generator, requires_grad=True) for s in ((2, 3, 8), (2, 8), (2, 3, 4), (2, 4))]
+    teacher, logits = torch.randn(2, 3, 8, generator=generator), torch.randn(2, 3, 4, generator=generator)
+    targets = Targets(teacher, logits, torch.tensor([1, 3]), torch.ones(2, 3, dtype=torch.bool))
+    optimizer = torch.optim.Adam(free, lr=0.05)
+    for _ in range(400):
+        output = StudentOutput(functional.normalize(free[0], dim=-1), functional.normalize(free[1], dim=-1), *free[2:])
+        loss = distillation_loss(output, targets, LossWeights(gamma=0.0))["total"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    cosine = functional.cosine_similarity(free[0], teacher, dim=-1)
+    assert cosine.min() > 0.99
+    torch.testing.assert_close(free[2].softmax(-1), logits.softmax(-1), atol=0.03, rtol=0)
+
+
+def test_padding_has_no_part_in_the_loss(case):
+    output, targets = case
+    base = numbers(case)
+    targets.embeddings[1, 1:] = 77.0
+    targets.logits[1, 1:] = -55.0
+    output.frame_logits[1, 1:] = 9.0
+    output.frame_embeddings[1, 1:] = -output.frame_embeddings[1, 1:]
+    assert numbers(case) == pytest.approx(base)
+
+
+def test_a_term_without_its_data_is_an_error(case):
+    output, targets = case
+    with pytest.raises(ValueError, match="beta"):
+        numbers((output, dataclasses.replace(targets, logits=None)))
+    bare = output._replace(frame_logits=output.frame_logits[..., :0], clip_logits=output.clip_logits[..., :0])
+    with pytest.raises(ValueError, match="no classes"):
+        numbers((bare, targets), beta=0.0)
+    assert numbers((bare, dataclasses.replace(targets, logits=None)), beta=0.0, gamma=0.0)["feature"] > 0
+
+
+def test_a_batch_without_labels_has_no_task_loss(case):
+    output, targets = case
+    unlabelled = dataclasses.replace(targets, labels=torch.tensor([-1, -1]))
+    assert numbers((output, unlabelled))["task"] == 0.0

@@ -1,0 +1,342 @@
+"""Datasets deliver what the cache records; training learns, resumes exactly and says what it leaves out."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from cache.labels import ClipLabel, LabelSet
+from cache.store import open_reader
+from models.losses import LossWeights
+from pipeline import checkpoint, pixels
+from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
+from pipeline.errors import CheckpointError, InputError, PipelineError
+from pipeline.evaluate import evaluate
+from pipeline.report import comparison_table
+from pipeline.train import active_weights, lr_factor, train
+from tests.tiny_cache import CLASSES, make_tiny_cache
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_cache(tmp_path_factory.mktemp("tiny") / "cache")
+
+
+def dataset(root, **changes) -> ClipDataset:
+    reader = open_reader(root)
+    labels = reader.label_set()
+    sampling = Sampling(**({"frames_per_clip": 4, "resolution": 32, "random": True, "seed": 0} | changes))
+    return ClipDataset(reader, labels, [c for c in labels.clips if c.split == "train"], sampling)
+
+
+# -- datasets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_views", [0, 3])
+def test_items_are_what_the_cache_holds(tmp_path, backend, num_views):
+    data = dataset(make_tiny_cache(tmp_path / "c", 4, num_views, backend=backend), resolution=48)
+    reader = open_reader(tmp_path / "c")
+    for epoch in range(3):
+        data.epoch = epoch
+        for index in (0, 4):
+            item, clip = data[index], data.clips[index]
+            timeline = reader.timeline(clip.video_uid)
+            times = item["t_rel_sec"].numpy().astype(float) + clip.start_sec
+            at = [int(np.flatnonzero(timeline.t_sec == t)[0]) for t in times]
+            assert at == sorted(set(at)) and all(clip.start_sec <= timeline.t_sec[i] < clip.end_sec for i in at)
+            view = choose_view(1 + num_views, data.sampling, epoch, index)
+            for t, i in enumerate(at):
+                shard, row = reader.frames(timeline.unit[i]), int(timeline.row[i])
+                crop = pixels.decode_crop(shard.jpeg(row), timeline.views[view], 48)
+                np.testing.assert_array_equal(item["frames"][t].numpy(), crop.transpose(2, 0, 1))
+                np.testing.assert_array_equal(item["embeddings"][t], shard.embeddings(row, row + 1, view)[0])
+                logits = reader.logits("tiny", timeline.unit[i]).logits(row, row + 1, view)[0]
+                np.testing.assert_array_equal(item["logits"][t], logits)
+            assert item["label"] == clip.label and item["index"] == index and item["mask"].all()
+
+
+def test_short_clips_are_padded_and_masked(tiny):
+    data = dataset(tiny, frames_per_clip=8)
+    item = data[0]
+    assert item["mask"].tolist() == [True] * 5 + [False] * 3
+    assert item["frames"].shape == (8, 3, 32, 32) and not item["frames"][5:].any()
+    assert item["embeddings"][:5].any(1).all() and not item["embeddings"][5:].any()
+
+
+def test_clips_without_frames_are_counted_not_delivered(tiny):
+    reader = open_reader(tiny)
+    labels = reader.label_set()
+    late = dataclasses.replace(labels.clips[0], start_sec=99.0, end_sec=100.0)
+    gone = dataclasses.replace(labels.clips[0], video_uid="not-there")
+    data = ClipDataset(reader, labels, [late, labels.clips[1], gone], Sampling(4, 32, False, 0))
+    assert len(data) == 1 and data.num_empty == 2 and data.clips == [labels.clips[1]]
+
+
+def test_frames_are_spread_over_the_clip_and_drawn_anew_each_epoch():
+    rows = np.arange(100, 123)
+    still = Sampling(4, 32, random=False, seed=0)
+    assert (
+        choose_frames(rows, still, 0, 0).tolist() == choose_frames(rows, still, 5, 9).tolist() == [102, 108, 114, 120]
+    )
+    moving = dataclasses.replace(still, random=True)
+    draws = [choose_frames(rows, moving, epoch, 3) for epoch in range(200)]
+    for segment in range(4):
+        seen = {int(draw[segment]) for draw in draws}
+        low, high = 100 + 23 * segment / 4, 100 + 23 * (segment + 1) / 4
+        assert all(low <= row < high for row in seen) and len(seen) >= 5
+    assert all((np.diff(draw) > 0).all() for draw in draws)
+    np.testing.assert_array_equal(choose_frames(rows, moving, 7, 3), draws[7])
+    assert choose_frames(rows[:3], moving, 0, 0).tolist() == [100, 101, 102]
+
+
+def test_every_stored_view_is_seen_once_in_as_many_epochs():
+    sampling = Sampling(4, 32, random=True, seed=5)
+    for index in range(20):
+        assert sorted(choose_view(9, sampling, epoch, index) for epoch in range(8)) == list(range(1, 9))
+    assert len({choose_view(9, sampling, 0, index) for index in range(50)}) > 4
+    assert choose_view(1, sampling, 3, 0) == 0 == choose_view(9, dataclasses.replace(sampling, random=False), 3, 0)
+
+
+def test_an_epoch_holds_every_clip_once_near_its_shard():
+    shards = np.array([f"{i // 7:06d}" for i in range(300)], dtype=object)
+    orders = [epoch_order(shards, 1, epoch) for epoch in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(300))
+        seen = [len({shards[i] for i in order[start : start + 56]}) for start in (0, 56, 112)]
+        assert max(seen) <= 9  # a window opens 8 shards, and a stretch of clips may meet the next window
+    assert (orders[0] != orders[1]).any() and (epoch_order(shards, 2, 0) != orders[0]).any()
+    np.testing.assert_array_equal(epoch_order(shards, 1, 2), orders[2])
+
+
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+def settings(cache_dir, output_dir, **changes) -> TrainConfig:
+    values = {
+        "student_size": "tiny",
+        "student_resolution": 128,
+        "student_pretrained": False,
+        "epochs": 2,
+        "batch_size": 8,
+        "frames_per_clip": 2,
+        "num_workers": 0,
+        "device": "cpu",
+    }
+    return TrainConfig(cache_dir, output_dir, **(values | changes))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    output = tmp_path_factory.mktemp("run")
+    return train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0)), output
+
+
+def test_training_learns_the_teacher_and_the_labels(trained):
+    result, _ = trained
+    first, last = result.history[0], result.history[-1]
+    assert last["feature"] < 0.6 * first["feature"] and last["task"] < 0.6 * first["task"]
+    assert max(entry["selection_top1"] for entry in result.history) >= 2 / 3
+    assert last["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_run_leaves_its_files(trained):
+    result, output = trained
+    names = {"best_student.pt", "last_student.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
+    assert {p.name for p in output.iterdir()} == names
+    rows = list(csv.DictReader((output / "train_log.csv").read_text().splitlines()))
+    assert len(rows) == 12 == len(json.loads((output / "train_log.json").read_text()))
+    assert float(rows[3]["feature"]) == pytest.approx(result.history[3]["feature"])
+    content = torch.load(output / "best_student.pt", weights_only=True)
+    best = max(result.history, key=lambda e: (e["selection_top1"], e["selection_cosine"]))
+    assert content["epoch"] == best["epoch"] and content["classes"] == list(CLASSES)
+    assert content["frames_per_clip"] == 2 and content["student"]["size"] == "tiny"
+    student, _ = checkpoint.load_student(output / "best_student.pt")
+    assert not student.training
+
+
+def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkeypatch):
+    train(settings(tiny, tmp_path / "whole", epochs=3))
+    from pipeline import train as module
+
+    real, calls = module.write_logs, []
+
+    def stop_in_epoch_two(folder, history):
+        real(folder, history)
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_logs", stop_in_epoch_two)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tiny, tmp_path / "cut", epochs=3))
+    result = train(settings(tiny, tmp_path / "cut", epochs=3))
+    whole, cut = (torch.load(tmp_path / name / "last_student.pt", weights_only=True) for name in ("whole", "cut"))
+    for name, tensor in whole["model"].items():
+        assert torch.equal(tensor, cut["model"][name]), name
+    losses = [[e["total"] for e in json.loads(x["history"])] for x in (whole, cut)]
+    assert losses[0] == losses[1] and len(result.history) == 3
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(trained, tiny):
+    _, output = trained
+    before = (output / "last_student.pt").read_bytes()
+    again = train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0, num_workers=1))
+    assert again.summary.startswith("already trained") and len(again.history) == 12
+    with pytest.raises(InputError, match=r"another training run \(lr: 0.001 -> 0.5\).*--overwrite"):
+        train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0, lr=0.5))
+    assert (output / "last_student.pt").read_bytes() == before
+    fresh = train(settings(tiny, output.parent / "over", epochs=1))
+    assert train(settings(tiny, output.parent / "over", epochs=1, lr=0.01, overwrite=True)).history != fresh.history
+
+
+def labels(kind="fitted", labelled=True) -> LabelSet:
+    clip = ClipLabel("c", "v", 0.0, 1.0, 0 if labelled else -1, "train")
+    return LabelSet("x", kind, CLASSES, (), None, {}, (clip,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "labelled", "expected", "said"),
+    [
+        ("fitted", True, (1, 1, 0.5), None),
+        ("none", True, (1, 0, 0.5), "no soft logits: training the feature and task term only"),
+        ("zero-shot", False, (1, 1, 0), "no labels: training the feature and response term only"),
+        ("none", False, (1, 0, 0), "no labels and no soft logits: training the feature term only"),
+    ],
+)
+def test_terms_without_data_are_left_out_aloud(tmp_path, caplog, kind, labelled, expected, said):
+    weights = active_weights(settings(tmp_path, tmp_path), labels(kind, labelled))
+    assert (weights.alpha, weights.beta, weights.gamma) == expected
+    assert (caplog.messages == []) if said is None else said in caplog.text
+
+
+def test_nothing_to_train_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--alpha"):
+        active_weights(settings(tmp_path, tmp_path, alpha=0.0), labels("none", labelled=False))
+    assert isinstance(active_weights(settings(tmp_path, tmp_path), labels()), LossWeights)
+
+
+def test_an_unlabelled_cache_trains_the_feature_term(tmp_path):
+    root = make_tiny_cache(tmp_path / "c", 6, labelled=False, logits=False, classes=False)
+    result = train(settings(root, tmp_path / "out", epochs=1))
+    assert result.history[0]["response"] == result.history[0]["task"] == 0 < result.history[0]["feature"]
+    results = evaluate(EvaluateConfig(root, result.best_path, tmp_path / "out", num_workers=0, device="cpu"))
+    assert results["student"]["top1"] is None and results["comparison"]["embedding_cosine"] is not None
+    assert "top-1       -" in comparison_table(results)
+
+
+def test_a_cache_without_training_clips_is_refused(tmp_path):
+    root = make_tiny_cache(tmp_path / "c", 1)
+    with pytest.raises(InputError, match=r"'tiny' .*no training clip"):
+        train(settings(root, tmp_path / "out"))
+
+
+def test_a_loss_that_explodes_is_one_sentence(tiny, tmp_path):
+    with pytest.raises(PipelineError, match=r"not finite in epoch \d.*--lr"):
+        train(settings(tiny, tmp_path / "out", lr=1e18, epochs=3))
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    factors = [lr_factor(step, 100) for step in range(101)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0]) and factors[5] == pytest.approx(1.0)
+    assert factors[100] == pytest.approx(0) and all(a >= b for a, b in itertools.pairwise(factors[5:]))
+
+
+# -- checkpoints and evaluation --------------------------------------------------------------------------------------
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
+    good = (trained[1] / "best_student.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(good[: len(good) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps({"model": Hostile(tmp_path / "owned")}))
+    torch.save({"model": Hostile(tmp_path / "owned")}, tmp_path / "hostile.pt")
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    content = torch.load(trained[1] / "best_student.pt", weights_only=True)
+    torch.save(content | {"format": 99}, tmp_path / "format.pt")
+    torch.save(content | {"student": content["student"] | {"size": "xxs"}}, tmp_path / "misfit.pt")
+    torch.save(content | {"student": {"size": "xxs"}}, tmp_path / "bare.pt")
+    torch.save(content | {"student": content["student"] | {"size": "huge"}}, tmp_path / "huge.pt")
+    for path in [*sorted(tmp_path.iterdir()), tmp_path / "nowhere.pt"]:
+        with pytest.raises(CheckpointError, match=path.name):
+            checkpoint.load_student(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, tiny):
+    result, output = trained
+    config = EvaluateConfig(tiny, result.best_path, output / "eval", num_workers=0, device="cpu")
+    return evaluate(config, teacher_forward=lambda: sum(range(1000))), config
+
+
+def test_the_results_hold_the_promised_keys_and_agree_with_a_recount(evaluated, tiny):
+    results, config = evaluated
+    assert json.loads((config.output_dir / "evaluation_results.json").read_text()) == results
+    assert (config.output_dir / "comparison_plot.png").read_bytes().startswith(b"\x89PNG")
+    reader = open_reader(tiny)
+    clips = [clip for clip in reader.label_set().clips if clip.split == "val"]
+    right = []
+    for clip in clips:  # the teacher recounted by hand: the mean of the logits of two frames of each clip
+        timeline = reader.timeline(clip.video_uid)
+        rows = np.arange(*timeline.window(clip.start_sec, clip.end_sec).indices(99))[[1, 3]]
+        shard = reader.logits("tiny", timeline.unit[rows[0]])
+        logits = np.mean([shard.logits(int(r), int(r) + 1, 0)[0] for r in timeline.row[rows]], 0)
+        right.append(logits.argmax() == clip.label)
+    assert results["num_clips"] == len(clips) == 12
+    assert results["teacher"]["top1"] == pytest.approx(np.mean(right))
+    assert results["student"]["parameters"]["deployed"] > 300_000
+    assert results["teacher"]["parameters"]["image"] == 1000
+    comparison = results["comparison"]
+    drop = 100 * (results["teacher"]["top1"] - results["student"]["top1"])
+    assert comparison["accuracy_drop_points"] == pytest.approx(drop)
+    assert comparison["compression"] == pytest.approx(1000 / results["student"]["parameters"]["deployed"])
+    times = results["teacher"]["latency_ms"]["p50_ms"] / results["student"]["latency_ms"]["p50_ms"]
+    assert comparison["latency_ratio"] == pytest.approx(times)
+    assert 0 <= comparison["agreement"] <= 1 and results["student"]["top1"] >= 2 / 3
+    assert sum(entry["clips"] for entry in results["per_class"]) == 12
+
+
+def test_the_table_says_that_a_random_teacher_means_nothing(evaluated):
+    table = comparison_table(evaluated[0])
+    assert "random teacher: this exercises the machinery" in table.splitlines()[0] and "x faster" in table
+
+
+def test_fewer_clips_and_an_empty_split(evaluated):
+    config = evaluated[1]
+    assert evaluate(dataclasses.replace(config, num_samples=5))["num_clips"] == 5
+    with pytest.raises(InputError, match=r"--split test has no clip.*24 train, 12 val, 0 test"):
+        evaluate(dataclasses.replace(config, split="test"))
+
+
+def test_a_checkpoint_of_another_cache_is_refused(evaluated, tmp_path):
+    config = evaluated[1]
+    with pytest.raises(CheckpointError, match="of size tiny, not xs"):
+        evaluate(config, student_size="xs")
+    other = make_tiny_cache(tmp_path / "dim", 3, dim=8)
+    with pytest.raises(CheckpointError, match="16-d embeddings and the cache's teacher 8-d"):
+        evaluate(dataclasses.replace(config, cache_dir=other))
+    other = make_tiny_cache(tmp_path / "classes", 3, classes=False, logits=False, labelled=False)
+    with pytest.raises(CheckpointError, match="knows 3 classes"):
+        evaluate(dataclasses.replace(config, cache_dir=other))
+    content = torch.load(config.student_checkpoint, weights_only=True)
+    torch.save(content | {"teacher": content["teacher"] | {"weights_sha256": "1" * 64}}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="with other weights"):
+        evaluate(dataclasses.replace(config, student_checkpoint=tmp_path / "x.pt"))
+    assert not (tmp_path / "out").exists()
