@@ -11,7 +11,7 @@ demo: $(READY)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-model models/teachers/demo-clip.json \
 	    --teacher-weights random --teacher-head fitted --cache-dir $(DEMO)/teacher_cache
 	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
-	    --student-size tiny --student-resolution 128 --frames-per-clip 4 --epochs 14
+	    --student-size tiny --student-resolution 128 --frames-per-clip 4 --epochs 12
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
 

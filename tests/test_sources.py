@@ -1,0 +1,543 @@
+"""The sources of clips: uids, splits, folders of videos and Ego4D downloads."""
+
+import json
+import math
+import os
+import random
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cache.schema import MAX_UID_LENGTH, UID_PATTERN
+from pipeline import ego4d, folders
+from pipeline.ego4d import ego4d_source, is_ego4d
+from pipeline.errors import InputError
+from pipeline.sources import UNLABELLED, Clip, Source, folder_source, keep_frequent_classes, open_source
+from pipeline.splits import is_selection, selection_uids, split_by_hash
+from pipeline.uids import escape, safe_annotation_uid, unescape
+
+U1, U2, U3 = (str(uuid.UUID(int=i, version=4)) for i in (1, 2, 3))
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+# uids
+
+
+@pytest.mark.parametrize(
+    ("path", "uid"),
+    [
+        ("a/b.mp4", "a_2Fb_2Emp4"),
+        ("my_clip", "my_clip"),
+        ("a_2F", "a_5F2F"),  # would otherwise read as a slash
+        ("a_2f", "a_2f"),  # lower case is no escape
+        ("é", "x___C3_A9"),
+        ("a_", "a_"),
+        ("a_/", "a__2F"),
+        ("__ab.mp4", "x____ab_2Emp4"),
+        ("x__a", "x_5F_a"),
+        ("x_/", "x_5F_2F"),
+        ("-a", "x__-a"),
+        ("", "x__"),
+        ("torchcodec__h264_10bits.mp4", "torchcodec__h264_5F10bits_2Emp4"),
+    ],
+)
+def test_escape_examples(path, uid):
+    assert escape(path) == uid
+    assert unescape(uid) == path
+
+
+def test_escape_is_reversible_and_injective():
+    rng = random.Random(0)
+    alphabets = ["_ 5FAa./-é\0x", "_5F", "x_", "x_2Fé", "_-\udcff🙂\n"]
+    paths = {"".join(rng.choices(rng.choice(alphabets), k=rng.randint(0, 9))) for _ in range(40_000)}
+    uids = {path: escape(path) for path in paths}
+    assert len(paths) > 15_000
+    assert len(set(uids.values())) == len(paths)
+    for path, uid in uids.items():
+        assert UID_PATTERN.fullmatch(uid), (path, uid)
+        assert unescape(uid) == path
+
+
+def test_uuids_are_their_own_uids():
+    rng = random.Random(1)
+    for _ in range(200):
+        uid = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        assert escape(uid) == uid == safe_annotation_uid(uid)
+
+
+def test_a_uid_of_the_full_length_is_the_longest():
+    assert len(escape("a" * MAX_UID_LENGTH)) == MAX_UID_LENGTH
+    with pytest.raises(ValueError, match=r"120 characters long.*119.*shorten"):
+        escape("a" * 120)
+    with pytest.raises(ValueError, match="120 characters"):
+        escape("." * 39)  # three characters each, and the prefix
+
+
+@pytest.mark.parametrize("uid", ["_2F", "a_41", "x__a", "a/b", "a_5Fb"])
+def test_unescape_refuses_what_escape_never_gives(uid):
+    with pytest.raises(ValueError, match="not the uid of any path"):
+        unescape(uid)
+
+
+@pytest.mark.parametrize("uid", ["../x", "/etc/passwd", "a\0b", "", "a/b", ".", "a.b", "-a", "_a", "a" * 120, "a\n"])
+def test_unsafe_annotation_uids_are_refused(uid):
+    with pytest.raises(ValueError, match="must be"):
+        safe_annotation_uid(uid)
+
+
+# splits
+
+
+def test_splits_never_change():
+    uids = [f"video-{i}" for i in range(12)]
+    assert "".join(split_by_hash(uid)[0] for uid in uids) == "tttvvvvttttt"
+    assert [i for i in range(40) if is_selection(f"video-{i}")] == [9, 11, 14, 21, 23, 29, 31]
+
+
+def test_split_fractions_are_as_said_and_independent():
+    uids = [f"v{i}" for i in range(20_000)]
+    val = {uid for uid in uids if split_by_hash(uid) == "val"}
+    selection = {uid for uid in uids if is_selection(uid)}
+    assert 0.19 < len(val) / len(uids) < 0.21
+    assert 0.09 < len(selection) / len(uids) < 0.11
+    assert 0.08 < len(selection & val) / len(val) < 0.12
+    assert val < {uid for uid in uids if split_by_hash(uid, 0.5) == "val"}
+    assert not any(split_by_hash(uid, 0.0) == "val" for uid in uids)
+    assert all(split_by_hash(uid, 1.0) == "val" for uid in uids)
+
+
+def test_selection_of_small_sets():
+    never = [f"v{i}" for i in range(100) if not is_selection(f"v{i}")][:6]
+    assert selection_uids([]) == selection_uids(never[:1]) == frozenset()
+    chosen = selection_uids(never)
+    assert len(chosen) == 1
+    assert selection_uids(reversed(never)) == chosen
+    chosen_one = next(f"v{i}" for i in range(100) if is_selection(f"v{i}"))
+    assert selection_uids([*never, chosen_one]) == {chosen_one}
+    assert selection_uids([chosen_one]) == {chosen_one}
+
+
+# folders
+
+
+def test_a_flat_folder_gives_whole_unlabelled_videos(tmp_path):
+    touch(tmp_path, "b.MP4", "a.264", "c.txt", "d.gif", ".hidden.mp4", "noext", "mp4")
+    source = folder_source(tmp_path, None)
+    assert (source.kind, source.root, source.classes, source.rejected) == ("folder", tmp_path, (), ())
+    assert [(video.uid, video.source) for video in source.videos] == [("a_2E264", "a.264"), ("b_2EMP4", "b.MP4")]
+    assert [video.path for video in source.videos] == [tmp_path / "a.264", tmp_path / "b.MP4"]
+    assert source.clips == tuple(
+        Clip(uid, uid, -math.inf, math.inf, UNLABELLED, split_by_hash(uid)) for uid in ("a_2E264", "b_2EMP4")
+    )
+    assert "no classes" in source.notes[0]
+
+
+@pytest.mark.parametrize("suffix", folders.VIDEO_SUFFIXES)
+def test_every_suffix_is_found(tmp_path, suffix):
+    assert len(folder_source(touch(tmp_path, f"v{suffix}"), None).videos) == 1
+
+
+def test_order_is_by_relative_posix_path(tmp_path):
+    touch(tmp_path, "b/a.mp4", "a.mp4", "a/z.mp4", "a-b.mp4")
+    assert [v.source for v in folder_source(tmp_path, None).videos] == ["a-b.mp4", "a.mp4", "a/z.mp4", "b/a.mp4"]
+
+
+def test_first_level_folders_are_classes(tmp_path):
+    touch(
+        tmp_path, *(f"{name}/{i}.mp4" for name in ("open box", "close box") for i in range(12)), "open box/deep/x.mp4"
+    )
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path, ".git/x.mp4")
+    source = folder_source(tmp_path, None)
+    assert source.classes == ("close box", "open box")
+    assert source.notes == ()
+    for video, clip in zip(source.videos, source.clips, strict=True):
+        assert source.classes[clip.label] == video.source.split("/")[0]
+        assert (clip.video_uid, clip.split) == (video.uid, split_by_hash(video.uid))
+    assert {clip.split for clip in source.clips} == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (("a/1.mp4", "b/1.mp4", "1.mp4"), "1 of 3 videos lie outside the sub-folders (1.mp4)"),
+        (("a/1.mp4", "a/2.mp4"), "two or more"),
+    ],
+)
+def test_folders_that_are_no_classes(tmp_path, names, note):
+    source = folder_source(touch(tmp_path, *names), None)
+    assert source.classes == ()
+    assert {clip.label for clip in source.clips} == {UNLABELLED}
+    assert note in source.notes[0]
+
+
+def test_split_folders_hold_class_folders(tmp_path):
+    touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "val/a/1.mp4", "test/b/x/1.mp4")
+    source = folder_source(tmp_path, None)
+    assert source.classes == ("a", "b")
+    found = [(v.source, c.split, c.label) for v, c in zip(source.videos, source.clips, strict=True)]
+    assert found == [
+        ("test/b/x/1.mp4", "test", 1),
+        ("train/a/1.mp4", "train", 0),
+        ("train/b/1.mp4", "train", 1),
+        ("val/a/1.mp4", "val", 0),
+    ]
+
+
+def test_split_folders_without_class_folders_are_splits_still(tmp_path):
+    source = folder_source(touch(tmp_path, "train/1.mp4", "val/1.mp4"), None)
+    assert source.classes == ()
+    assert [clip.split for clip in source.clips] == ["train", "val"]
+
+
+def test_a_train_folder_among_others_is_a_class(tmp_path):
+    source = folder_source(touch(tmp_path, "train/1.mp4", "plane/1.mp4"), None)
+    assert source.classes == ("plane", "train")
+
+
+def test_what_cannot_be_used_is_rejected_with_its_reason(tmp_path):
+    touch(tmp_path, "ok.mp4", "f" * 130 + ".mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    source = folder_source(tmp_path, None)
+    assert [video.source for video in source.videos] == ["ok.mp4"]
+    reasons = dict(source.rejected)
+    assert set(reasons) == {"gone.mp4", "pipe.mp4", "f" * 130 + ".mp4"}
+    assert "link to nothing" in reasons["gone.mp4"]
+    assert "not a regular file" in reasons["pipe.mp4"]
+    assert "119" in reasons["f" * 130 + ".mp4"]
+
+
+def test_links_to_files_count_and_linked_folders_do_not_loop(tmp_path):
+    touch(tmp_path, "store/x.mp4", "data/a.mp4")
+    (tmp_path / "data" / "b.mp4").symlink_to(tmp_path / "store" / "x.mp4")
+    (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+    source = folder_source(tmp_path / "data", None)
+    assert [video.source for video in source.videos] == ["a.mp4", "b.mp4"]
+    assert any("loop" in note and "not entered" in note for note in source.notes)
+    (tmp_path / "alias").symlink_to(tmp_path / "data")
+    assert len(folder_source(tmp_path / "alias", None).videos) == 2
+
+
+def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
+    try:
+        touch(tmp_path, os.fsdecode(b"\xff/1.mp4"), "b/1.mp4")
+    except OSError:
+        pytest.skip("this file system holds only UTF-8 names")
+    source = folder_source(tmp_path, None)
+    assert source.classes == ("b", "\\xff")
+    assert "x___FF_2F1_2Emp4" in {video.uid for video in source.videos}
+    assert all(video.path.exists() and unescape(video.uid) == video.source for video in source.videos)
+
+
+def test_folders_with_nothing_to_read(tmp_path):
+    with pytest.raises(InputError, match=r"no folder .*give the folder"):
+        open_source(tmp_path / "absent", None)
+    touch(tmp_path, "a.mp4", "empty/readme.txt")
+    with pytest.raises(InputError, match=r"is a file; give the folder"):
+        open_source(tmp_path / "a.mp4", None)
+    with pytest.raises(InputError, match=r"no video file in .*\.mp4 .*\.264"):
+        open_source(tmp_path / "empty", None)
+    touch(tmp_path, "long/" + "a" * 140 + ".mp4")
+    with pytest.raises(InputError, match=r"none of 1 video files .* 119"):
+        open_source(tmp_path / "long", None)
+
+
+def test_class_names_from_a_file(tmp_path):
+    touch(tmp_path / "data", "a/1.mp4", "b/1.mp4")
+    names = tmp_path / "names.txt"
+    names.write_text("\ufeff# classes\n\n  open door \nécrire\n", "utf-8")
+    source = open_source(tmp_path / "data", names)
+    assert source.classes == ("open door", "écrire")
+    assert {clip.label for clip in source.clips} == {UNLABELLED}
+    assert any("2 class names" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no class name"),
+        (b"# only\n\n", "holds no class name"),
+        (b"a\nb\na\n", "line 3: class 'a' is on line 1"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a\tb\n", "line 1: .*control characters"),
+        (None, "No such file"),
+    ],
+)
+def test_unusable_class_files(tmp_path, content, message):
+    touch(tmp_path, "v.mp4")
+    names = tmp_path / "names.txt"
+    if content is not None:
+        names.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        folder_source(tmp_path, names)
+
+
+# the most frequent classes
+
+
+def labelled(counts: dict[str, tuple[int, int]]) -> Source:
+    """counts: class -> (train clips, val clips)."""
+    classes, clips = tuple(counts), []
+    for label, numbers in enumerate(counts.values()):
+        for split, number in zip(("train", "val"), numbers, strict=True):
+            clips += [Clip(f"{label}{split}{i}", f"{split}", 0.0, 1.0, label, split) for i in range(number)]
+    return Source(Path("."), "folder", (), tuple(clips), classes)
+
+
+def test_frequent_classes_are_counted_on_training_clips():
+    source = labelled({"d": (2, 0), "rare": (1, 50), "b": (2, 1), "a": (2, 1)})
+    kept = keep_frequent_classes(source, 2)
+    assert kept.classes == ("b", "a")  # ties by name, in their old order
+    names = [kept.classes[c.label] if c.label != UNLABELLED else None for c in kept.clips]
+    old = [source.classes[c.label] for c in source.clips]
+    assert names == [name if name in ("a", "b") else None for name in old]
+    assert [replace(c, label=0) for c in kept.clips] == [replace(c, label=0) for c in source.clips]
+    assert "2 classes were dropped" in kept.notes[-1]
+    assert "53 clips" in kept.notes[-1]
+
+
+def test_keeping_all_classes_changes_nothing():
+    source = labelled({"a": (1, 0), "b": (1, 0)})
+    assert keep_frequent_classes(source, 2) is source
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_more_classes_than_there_are(number):
+    with pytest.raises(InputError, match=f"--num-actions {number} .*2 classes"):
+        keep_frequent_classes(labelled({"a": (1, 0), "b": (1, 0)}), number)
+
+
+# Ego4D
+
+
+def label(name="wash hands", start=1.0, end=3.0, primary=True, **changes):
+    entry = {"label": name, "start_time": 0.0, "end_time": 1.0, "primary": primary}
+    return entry | {"video_start_time": start, "video_end_time": end} | changes
+
+
+def video(uid, split, *annotations):
+    clips = [
+        {"clip_uid": "c", "annotations": [{"annotator_uid": str(i), "labels": a} for i, a in enumerate(annotations)]}
+    ]
+    return {"video_uid": uid, "split": split, "clips": clips}
+
+
+def write_ego4d(
+    root: Path, moments: dict[str, list], annotations="v2/annotations", metadata="ego4d.json", on_disk=None
+):
+    """on_disk: uids of files in v2/full_scale; None: all."""
+    (root / annotations).mkdir(parents=True, exist_ok=True)
+    for split, videos in moments.items():
+        (root / annotations / f"moments_{split}.json").write_text(json.dumps({"videos": videos}))
+    uids = [entry["video_uid"] for videos in moments.values() for entry in videos]
+    (root / metadata).write_text(json.dumps({"videos": [{"video_uid": uid} for uid in dict.fromkeys(uids)]}))
+    return touch(root, *(f"v2/full_scale/{uid}.mp4" for uid in (uids if on_disk is None else on_disk)))
+
+
+def test_moments_become_clips(tmp_path):
+    first = [label("b", 5, 9), label("a", 1, 3), label("z", 1, 3, primary=False)]
+    write_ego4d(tmp_path, {"train": [video(U1, "train", first)], "val": [video(U2, "val", [label("c", -0.01, 2)])]})
+    assert is_ego4d(tmp_path)
+    source = open_source(tmp_path, None)
+    assert (source.kind, source.classes, source.notes) == ("ego4d", ("a", "b", "c"), ())
+    assert source.clips == (
+        Clip(f"{U1}:0", U1, 1.0, 3.0, 0, "train"),
+        Clip(f"{U1}:1", U1, 5.0, 9.0, 1, "train"),
+        Clip(f"{U2}:0", U2, -0.01, 2.0, 2, "val"),
+    )
+    assert [v.uid for v in source.videos] == [U1, U2]
+    assert source.videos[0].path == tmp_path / source.videos[0].source
+    assert source.videos[0].source == f"v2/full_scale/{U1}.mp4"
+
+
+def test_labels_of_several_annotators_are_merged(tmp_path):
+    one = [label("a", 0, 10), label("a", 20, 30), label("b", 0, 10)]
+    two = [label("a", 1, 12), label("a", 25, 35)]  # IoU 0.75 and 0.33
+    three = [label("a", 2, 11)]
+    write_ego4d(tmp_path, {"train": [video(U1, "train", one, two, three)]})
+    source = ego4d_source(tmp_path)
+    found = [(source.classes[c.label], c.start_sec, c.end_sec) for c in source.clips]
+    assert found == [("b", 0, 10), ("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35)]
+    assert len({clip.clip_id for clip in source.clips}) == 4
+    assert any(note.startswith("2 labels repeat") for note in source.notes)
+
+
+@pytest.mark.parametrize("place", ["v2/annotations", "v2_1/annotations", "v1/annotations", "annotations"])
+@pytest.mark.parametrize("metadata", ["ego4d.json", "v2/ego4d.json", "v1/ego4d.json"])
+def test_where_annotations_may_lie(tmp_path, place, metadata):
+    (tmp_path / metadata).parent.mkdir(exist_ok=True)
+    write_ego4d(tmp_path, {"val": [video(U1, "val", [label()])]}, annotations=place, metadata=metadata)
+    assert is_ego4d(tmp_path)
+    assert len(ego4d_source(tmp_path).clips) == 1
+
+
+def test_smaller_videos_serve_where_there_is_no_canonical_one(tmp_path):
+    write_ego4d(tmp_path, {"train": [video(u, "train", [label()]) for u in (U1, U2)]}, on_disk=[U1])
+    touch(tmp_path, f"v2/video_540ss/{U1}.mp4", f"v2/video_540ss/{U2}.mp4")
+    assert [v.source for v in ego4d_source(tmp_path).videos] == [f"v2/full_scale/{U1}.mp4", f"v2/video_540ss/{U2}.mp4"]
+
+
+def test_test_videos_are_unlabelled(tmp_path):
+    test = [{"video_uid": uid, "split": "test", "clips": [{"clip_uid": "c"}]} for uid in (U2, U3)]
+    train = [video(U1, "train", [label()])]
+    write_ego4d(tmp_path, {"train": train, "test_unannotated": test}, on_disk=[U1, U2])
+    source = ego4d_source(tmp_path)
+    assert [v.uid for v in source.videos] == [U1, U2]
+    assert source.clips[-1] == Clip(f"{U2}:0", U2, -math.inf, math.inf, UNLABELLED, "test")
+
+
+def test_videos_not_on_disk_are_counted_and_classes_stay(tmp_path):
+    moments = [video(U1, "train", [label("b")]), video(U2, "train", [label("a")])]
+    write_ego4d(tmp_path, {"train": moments}, on_disk=[U1, U3])
+    source = ego4d_source(tmp_path)
+    assert source.classes == ("a", "b")
+    assert [(v.uid) for v in source.videos] == [U1]
+    assert [c.label for c in source.clips] == [1]
+    assert any("1 annotated videos (1 train) are not on disk" in note for note in source.notes)
+    assert any("1 video files have no moments annotations" in note for note in source.notes)
+
+
+def test_videos_that_give_no_clip_are_told(tmp_path):
+    moments = [video(U1, "train", [label("a"), label("a", 5, 5)]), video(U2, "train", [label(primary=False)])]
+    write_ego4d(tmp_path, {"train": moments})
+    (tmp_path / "ego4d.json").write_text(json.dumps({"videos": [{"video_uid": U1}]}))
+    source = ego4d_source(tmp_path)
+    assert len(source.clips) == 1
+    notes = " | ".join(source.notes)
+    assert "1 labels last no time" in notes
+    assert "1 videos have no primary label" in notes
+    assert "1 annotated videos are not listed in" in notes
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_no_video_on_disk(tmp_path, monkeypatch, installed):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if installed:
+        touch(tmp_path, "ego4d")
+        (tmp_path / "ego4d").chmod(0o755)
+    write_ego4d(tmp_path, {"train": [video(U1, "train", [label()])]}, on_disk=[])
+    with pytest.raises(InputError) as error:
+        ego4d_source(tmp_path)
+    message = str(error.value)
+    assert "none of the 1 annotated videos" in message
+    assert str(tmp_path / "v2" / "full_scale") in message
+    assert f"ego4d --output_directory {tmp_path} --datasets full_scale --benchmarks EM --video_uids {U1}" in message
+    assert ("pip install ego4d" in message) is not installed
+
+
+def test_no_moments_file(tmp_path):
+    (tmp_path / "ego4d.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no moments_train.json or moments_val.json .*ego4d --output_directory"):
+        open_source(tmp_path, None)
+    with pytest.raises(InputError, match="there is no ego4d"):
+        ego4d_source(tmp_path / "v2")
+
+
+def test_no_video_in_two_splits(tmp_path):
+    moments = {"train": [video(U1, "train", [label()])], "val": [video(U1, "val", [label()]), video(U2, "val")]}
+    write_ego4d(tmp_path, moments)
+    with pytest.raises(InputError, match=rf"1 videos are in two splits .*{U1} \(train and val\)") as error:
+        ego4d_source(tmp_path)
+    assert U2 not in str(error.value)
+
+
+BAD = {
+    "missing uid": ({"split": "train", "clips": []}, "videos[0]: video_uid: expected a uid", "got nothing"),
+    "unsafe uid": (video("../../x", "train"), "videos[0]: video_uid: expected a uid", "got '../../x'"),
+    "uid type": (video(7, "train"), "videos[0]: video_uid: expected a uid", "got 7"),
+    "split": (video(U1, "training"), "videos[0]: split: expected train, val or test", "got 'training'"),
+    "no split": ({"video_uid": U1, "clips": []}, "videos[0]: split: expected train", "got nothing"),
+    "clips": ({"video_uid": U1, "split": "train", "clips": {}}, "videos[0]: clips: expected a list", "got {}"),
+    "entry": (3, "videos[0]: entry: expected an object", "got 3"),
+    "labels": (
+        {"video_uid": U1, "split": "val", "clips": [{"annotations": [{}]}]},
+        "videos[0].clips[0].annotations[0]: labels: expected a list",
+        "got nothing",
+    ),
+    "name": (video(U1, "train", [label("a"), label("")]), "labels[1]: label: expected a class name", "got ''"),
+    "surrogate": (video(U1, "train", [label("\ud800")]), "labels[0]: label: expected a class name", "got "),
+    "primary": (video(U1, "train", [label(primary="yes")]), "labels[0]: primary: expected true or false", "'yes'"),
+    "order": (
+        video(U1, "train", [label(start=5, end=2)]),
+        "labels[0]: video_end_time: expected at least video_start_time 5",
+        "got 2",
+    ),
+    "text": (video(U1, "train", [label(start="1")]), "labels[0]: video_start_time: expected seconds", "got '1'"),
+    "bool": (video(U1, "train", [label(end=True)]), "labels[0]: video_end_time: expected seconds", "got True"),
+    "nan": (video(U1, "train", [label(end=math.nan)]), "labels[0]: video_end_time: expected seconds", "got nan"),
+    "inf": (video(U1, "train", [label(end=math.inf)]), "labels[0]: video_end_time: expected seconds", "got inf"),
+    "null": (video(U1, "train", [label(end=None)]), "labels[0]: video_end_time: expected seconds", "got None"),
+}
+
+
+@pytest.mark.parametrize(("entry", "place", "got"), BAD.values(), ids=BAD.keys())
+def test_malformed_annotations(tmp_path, entry, place, got):
+    write_ego4d(tmp_path, {"val": [video(U2, "val", [label()])]})
+    (tmp_path / "v2/annotations/moments_train.json").write_text(json.dumps({"videos": [entry]}))
+    with pytest.raises(InputError) as error:
+        ego4d_source(tmp_path)
+    first, *lines = str(error.value).splitlines()
+    assert "1 problems" in first
+    assert len(lines) == 1
+    assert lines[0].strip().startswith("v2/annotations/moments_train.json: ")
+    assert place in lines[0]
+    assert got in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "content: expected an object with `videos`"),
+        ('{"vid', "content: expected JSON"),
+        ("[" * 100_000, "content: expected"),
+        ('{"clips": []}', "videos: expected a list, got nothing"),
+        (b"\xff\xfe\x80", "content: expected JSON"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ego4d.json", "v2/annotations/moments_val.json"])
+def test_wrong_files_altogether(tmp_path, name, content, message):
+    write_ego4d(tmp_path, {"val": [video(U1, "val", [label()])]})
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as error:
+        ego4d_source(tmp_path)
+    assert f"{name}: " in str(error.value)
+    assert message in str(error.value)
+
+
+def test_many_problems_are_counted_and_ten_shown(tmp_path):
+    bad = [label(start=None) for _ in range(7)]
+    moments = {"train": [video(U1, "train", bad)], "val": [video(U2, "val", bad), video("a b", "val")]}
+    write_ego4d(tmp_path, moments)
+    (tmp_path / "ego4d.json").write_text('{"videos": []}')
+    with pytest.raises(InputError) as error:
+        ego4d_source(tmp_path)
+    first, *lines = str(error.value).splitlines()
+    assert "15 problems" in first
+    assert "first 10" in first
+    assert len(lines) == 10
+    assert "moments_train.json" in lines[0]
+    assert "moments_val.json" in lines[-1]
+
+
+def test_class_names_over_ego4d(tmp_path):
+    write_ego4d(tmp_path / "data", {"train": [video(U1, "train", [label()])]})
+    (tmp_path / "names").write_text("one\ntwo")
+    source = open_source(tmp_path / "data", tmp_path / "names")
+    assert source.classes == ("one", "two")
+    assert [clip.label for clip in source.clips] == [UNLABELLED]
+
+
+def test_a_folder_without_metadata_is_no_ego4d(tmp_path):
+    touch(tmp_path, "v2/full_scale/a.mp4")
+    assert not is_ego4d(tmp_path)
+    assert open_source(tmp_path, None).kind == "folder"
+    assert ego4d.VERSIONS[0] == "v2"
