@@ -15,10 +15,10 @@ from pathlib import Path
 import av
 
 from pipeline.errors import InputError, PipelineError
-from pipeline.synthetic_actions import ACTIONS
+from pipeline.scene.actions import ACTIONS
+from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
 from pipeline.synthetic_annotations import metadata_document, moments_document
 from pipeline.synthetic_plan import FPS, Parameters, VideoPlan, plan_videos
-from pipeline.synthetic_scene import FRAME_HEIGHT, FRAME_WIDTH, render
 
 MAX_ACTIONS = len(ACTIONS)
 MIN_SAMPLES = 12

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline.synthetic_actions import ACTIONS
-from pipeline.synthetic_scene import Scene, Station, make_scene, make_stations
+from pipeline.scene.actions import ACTIONS
+from pipeline.scene.render import Scene, Station, make_scene, make_stations
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import pytest
 
 from pipeline import synthetic
 from pipeline.errors import InputError, PipelineError
+from pipeline.scene.actions import ACTIONS, hands_at, object_of
+from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
 from pipeline.sources import open_source
 from pipeline.synthetic import MAX_ACTIONS, make_synthetic, write_video
-from pipeline.synthetic_actions import ACTIONS, hands_at, object_of
 from pipeline.synthetic_annotations import NOT_PRIMARY, moments_document
 from pipeline.synthetic_plan import CLIPS_PER_VIDEO, FPS, Parameters, plan_videos
-from pipeline.synthetic_scene import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
 
 SAMPLES, ACTION_COUNT, SEED = 15, 3, 7
 PARAMETERS = Parameters(SAMPLES, ACTION_COUNT, SEED)

@@ -3,10 +3,9 @@
 Knows which object an action is done with; knows no camera, light or video.
 """
 
-from pipeline import synthetic_tabletop as tabletop
-from pipeline import synthetic_vessels as vessels
-from pipeline.synthetic_brush import Brush, Hand
-from pipeline.synthetic_looks import Instant, Look
+from pipeline.scene import tabletop, vessels
+from pipeline.scene.brush import Brush, Hand
+from pipeline.scene.looks import Instant, Look
 
 ACTIONS = (  # num_actions takes the first so many, so both verbs of an object stand together
     "open box",
