@@ -4,6 +4,7 @@ Knows options and words; every command imports its stage inside, so that --help 
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthe
   python cli.py extract-teacher --use-synthetic --teacher-weights random"""
 
 
+WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 COMMON = options(
@@ -151,7 +153,7 @@ def extract_teacher(ctx: click.Context, **options):
 @click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
 @click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
-@click.option("--num-workers", type=int, default=2, show_default=True, help="Loader processes (0: none).")
+@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
 @click.option("--overwrite", is_flag=True, help="Start anew where --output-dir holds another training run.")
 @click.option("--num-samples", hidden=True, expose_value=False, callback=belongs_to_extraction)
 @ASSERTIONS
@@ -184,7 +186,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")
 @click.option("--num-samples", type=int, help="Evaluate on this many clips, chosen by --seed. [default: all]")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
-@click.option("--num-workers", type=int, default=2, show_default=True, help="Loader processes (0: none).")
+@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
 @click.option(
     "--teacher-latency", is_flag=True, help="Also time a teacher of the cached architecture (needs open_clip)."
 )

@@ -107,7 +107,7 @@ class TrainConfig(_Config):
     gamma: float = 0.5
     temperature: float = 4.0
     frames_per_clip: int = 8
-    num_workers: int = 2
+    num_workers: int = 1
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False
@@ -135,7 +135,7 @@ class EvaluateConfig(_Config):
     split: str = "val"
     batch_size: int = 16
     num_samples: int | None = None
-    num_workers: int = 2
+    num_workers: int = 1
     device: str = "auto"
     seed: int = 0
 

@@ -42,7 +42,8 @@ class StageOneResult:
         ]
         if config.teacher_weights == "random":
             lines.append("random teacher: this exercises the machinery")
-        return "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}"])
+        text = "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}"])
+        return text.encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
 
 
 class LoadedTeacher:

@@ -3,6 +3,7 @@
 Knows exceptions and exit codes; computes nothing.
 """
 
+import errno
 from pathlib import Path
 
 import click
@@ -24,6 +25,11 @@ class Explaining(click.Group):
         except KeyboardInterrupt:
             click.echo("\ninterrupted: what was committed is safe; run the same command again to continue", err=True)
             ctx.exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # the reader of a pipe left: click ends quietly
+            place = f"{error.filename}: " if error.filename else ""
+            raise failure(f"{place}{error.strerror or error}", 5) from error
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -39,9 +45,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = exit_code
-    return failure
+    """What click shows as one line, and ends with."""
+    exception = click.ClickException(message)
+    exception.exit_code = exit_code
+    return exception
 
 
 def read_config_file(ctx: click.Context, _param, path: Path | None):
