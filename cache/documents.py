@@ -49,7 +49,7 @@ def identity_document(identity: CacheIdentity) -> dict:
 
 
 def identity_from(document: dict, what: str) -> CacheIdentity:
-    with _reading(what):
+    with reading(what):
         teacher = dict(document["teacher"])
         teacher |= {"mean": tuple(teacher["mean"]), "std": tuple(teacher["std"])}
         return CacheIdentity(**{**document, "teacher": TeacherIdentity(**teacher)})
@@ -69,7 +69,7 @@ def plan_document(part: PlanPart) -> dict:
 
 
 def plan_from(document: dict, what: str) -> PlanPart:
-    with _reading(what):
+    with reading(what):
         units = tuple(
             Unit(unit["name"], tuple(PlannedSegment(**_arrays(segment)) for segment in unit["segments"]))
             for unit in document["units"]
@@ -82,7 +82,7 @@ def segment_document(segment: Segment) -> dict:
 
 
 def segment_from(document: dict, what: str) -> Segment:
-    with _reading(what):
+    with reading(what):
         check_uid(document["video_uid"])
         return Segment(**{**_arrays(document), "time_base": tuple(document["time_base"])})
 
@@ -114,7 +114,7 @@ def _flatten(document: dict, prefix: str = "") -> dict:
 
 
 @contextlib.contextmanager
-def _reading(what: str):
+def reading(what: str):
     """Turns the errors of a malformed document into DamagedError."""
     try:
         yield

@@ -133,9 +133,13 @@ class CacheReader:
         folder = self._layout.labels / name
         clips: list[ClipLabel] = []
         for path in sorted((folder / "clips").glob("*.json")):
-            clips += [ClipLabel(**clip) for clip in documents.parse(path.read_bytes(), str(path))["clips"]]
+            document = documents.parse(path.read_bytes(), str(path))
+            with documents.reading(str(path)):
+                clips += [ClipLabel(**clip) for clip in document["clips"]]
         path = folder / "label_set.json"
-        return label_set_from(documents.parse(path.read_bytes(), str(path)), tuple(clips))
+        document = documents.parse(path.read_bytes(), str(path))
+        with documents.reading(str(path)):
+            return label_set_from(document, tuple(clips))
 
     def label_tensors(self, name: str) -> bytes:
         """The safetensors bytes of a label set's head or class-text matrix."""

@@ -52,11 +52,10 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 def _read(path: Path) -> Record:
     document = documents.parse(path.read_bytes(), str(path))
-    try:
-        fields = {name: document[name] for name in ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")}
+    with documents.reading(str(path)):
+        names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
+        fields = {name: document[name] for name in names}
         segments = tuple(documents.segment_from(segment, str(path)) for segment in document["segments"])
-    except (KeyError, TypeError) as error:
-        raise DamagedError(f"{path} is damaged: {type(error).__name__} {error}") from error
     if fields["unit"] != path.stem:
         raise DamagedError(f"{path} speaks of unit {fields['unit']!r}: it was renamed or copied")
     return Record(**fields, segments=segments)

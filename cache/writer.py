@@ -23,6 +23,7 @@ from cache.schema import (
     PlannedVideo,
     PlanPart,
     Unit,
+    check_uid,
 )
 
 
@@ -112,7 +113,7 @@ class CacheWriter:
 
     def create_label_set(self, labels: LabelSet, tensors: bytes | None) -> LabelSet:
         """Publish a label set without clips, or return the equal one that is there. LabelSetError if it differs."""
-        folder = self._layout.labels / labels.name
+        folder = self._layout.labels / check_uid(labels.name)
         if (folder / "label_set.json").exists():
             stored = self.reader().label_set(labels.name)
             check_same(labels, stored)

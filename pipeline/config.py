@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from cache.layout import BACKENDS
+from cache.schema import UID_PATTERN
 from models.names import STUDENT_SIZES, TEACHER_SIZES
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -86,6 +87,8 @@ class ExtractConfig(_Config):
         for field in ("num_actions", "decode_workers", "canonical_short_side"):
             if getattr(self, field) is not None:
                 self._positive(field)
+        named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
+        self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ MAX_FRAMES = 24 * 3600 * 240
 OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other files
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,"
-    "h264,hevc,m4v,ivf,obu,yuv4mpegpipe",
+    "h264,hevc,m4v,ivf,obu,yuv4mpegpipe,mxf",
 }
 PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 
@@ -72,6 +72,7 @@ def read_timeline(path: Path) -> Timeline:
             raise VideoError("its codec is unknown")
         codec, promised_sec, notes = stream.codec_context.name, _promised_sec(stream), _stream_notes(container, stream)
         packets = _packets(container, stream)
+        sample_aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1
         time_base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     if not packets.pts:
@@ -93,7 +94,7 @@ def read_timeline(path: Path) -> Timeline:
     return Timeline(
         codec=codec,
         size=(first.height, first.width),
-        sample_aspect=_sample_aspect(path),
+        sample_aspect=float(sample_aspect),
         rotation=_clockwise(first.rotation, notes),
         time_base=(time_base.numerator, time_base.denominator),
         pts=pts,
@@ -111,7 +112,9 @@ def wanted_frames(path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order
     """
     identities = frame_index if by_order else pts
     wanted = {int(identity): i for i, identity in enumerate(identities)}
-    last = int(identities[-1]) if len(identities) else None
+    if not wanted:
+        return
+    last = int(identities[-1])
     for order, frame in enumerate(_frames(path)):
         identity = order if by_order else frame.pts
         i = wanted.pop(identity, None)
@@ -119,7 +122,7 @@ def wanted_frames(path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order
             yield i, to_rgb(frame)
         elif order % 100 == 0:
             yield None, None
-        if not wanted or (identity is not None and identity >= last and by_order):
+        if identity is not None and identity >= last:  # frames come in the order they are shown
             return
 
 
@@ -220,12 +223,6 @@ def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
 
 def _promised_sec(stream) -> float | None:
     return float(stream.duration * stream.time_base) if stream.duration else None
-
-
-def _sample_aspect(path: Path) -> float:
-    with _opened(path) as (_, stream):
-        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        return float(aspect) if aspect else 1.0
 
 
 def _clockwise(counter_clockwise: int, notes: list[str]) -> int:

@@ -8,7 +8,6 @@ import logging
 import os
 import platform
 import socket
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from cache import commit
 from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher
 from cache.store import has_cache, open_writer, read_identity
 from cache.writer import CacheWriter
+from pipeline.account import ExtractResult, account
 from pipeline.assembly import Assembly
 from pipeline.config import ExtractConfig
 from pipeline.decode import DECODER
@@ -29,23 +29,6 @@ from pipeline.tasks import DecodeTask, decode_video
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
-
-
-@dataclass(frozen=True)
-class ExtractResult:
-    """What became of every listed video: listed = committed + quarantined + pending. Counts of videos and rows."""
-
-    listed: int
-    committed: int
-    pending: int
-    quarantined: dict[str, str]  # source path -> reason
-    unasked: int  # committed in the sense that no clip asks for any of it
-    rows: int
-    statuses: dict[str, int]  # requested times by what became of them
-
-    @property
-    def exit_code(self) -> int:
-        return 3 if self.quarantined else 0
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
@@ -84,27 +67,6 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     _run_units(config, writer, source, teacher, workers)
     writer.write_manifest()
     return writer, teacher, account(writer, source)
-
-
-def account(writer: CacheWriter, source: Source) -> ExtractResult:
-    """Every listed video is committed, quarantined or pending; the three counts add up by construction."""
-    quarantined = writer.quarantined()
-    done = writer.committed_units()
-    owing = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
-    unasked = {video.uid for video in source.videos} - set(writer.planned_videos) - set(quarantined)
-    reader = writer.reader()
-    names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
-    out = {quarantined[name]["source"]: quarantined[name]["reason"] for name in names if name in quarantined}
-    pending = sum(name in owing and name not in quarantined for name in names)
-    return ExtractResult(
-        listed=len(names),
-        committed=len(names) - len(out) - pending,
-        pending=pending,
-        quarantined=out,
-        unasked=len(unasked),
-        rows=reader.num_rows,
-        statuses=reader.count_statuses(),
-    )
 
 
 def _known(config: ExtractConfig, source: Source) -> set[str]:

@@ -7,13 +7,15 @@ import dataclasses
 import itertools
 import logging
 import math
+from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
 
-from cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
+from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from cache.reader import CacheReader
 from cache.schema import PlannedVideo, Teacher, seconds
+from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.errors import InputError
 from pipeline.progress import Progress
@@ -49,6 +51,13 @@ def effective_head(asked: str, source: Source) -> str:
     if asked == "fitted" and all(clip.label == UNLABELLED for clip in source.clips):
         raise InputError("--teacher-head fitted needs labelled clips and the data has none; use zero-shot")
     return asked
+
+
+def check_label_set(cache_dir: Path, name: str, kind: str, source: Source) -> None:
+    """LabelSetError where the cache has a label set of this name that means something else: before any work."""
+    if has_cache(cache_dir) and name in (reader := open_reader(cache_dir)).label_sets():
+        prompts = class_prompts(source.classes) if kind == "zero-shot" else ()
+        check_same(LabelSet(name, kind, source.classes, prompts, None, {}), reader.label_set(name))
 
 
 def zero_shot_labels(name: str, source: Source, teacher: Teacher) -> tuple[LabelSet, bytes]:

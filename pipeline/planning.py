@@ -61,6 +61,8 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
     videos, requests = [], []
     for uid, scan in scanned.scans.items():
         video = by_uid[uid]
+        if uid in writer.planned_videos:
+            continue  # another run planned it while this one scanned
         if not len(scan.requests.k):
             log.info("%s: no clip asks for any of it", video.source)
             continue

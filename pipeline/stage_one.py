@@ -12,9 +12,10 @@ import numpy as np
 from cache.labels import LabelSet
 from cache.schema import TeacherIdentity
 from models.names import TEACHER_SIZES
+from pipeline.account import ExtractResult
 from pipeline.config import ExtractConfig
-from pipeline.extract import ExtractResult, extract
-from pipeline.labelling import effective_head, write_labels, zero_shot_labels
+from pipeline.extract import extract
+from pipeline.labelling import check_label_set, effective_head, write_labels, zero_shot_labels
 from pipeline.sources import Source, keep_frequent_classes, open_source
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def run(config: ExtractConfig) -> StageOneResult:
         log.info("%s", note)
     kind = effective_head(config.teacher_head, source)
     name = config.label_set or kind
+    check_label_set(config.cache_dir, name, kind, source)
     zero_shot: list = []
 
     def load() -> LoadedTeacher:

@@ -3,7 +3,6 @@
 Knows the order of things; losses, models, datasets and checkpoints live elsewhere.
 """
 
-import dataclasses
 import json
 import logging
 import math
@@ -20,19 +19,18 @@ from cache.reader import CacheReader
 from cache.store import open_reader
 from models.device import autocast, choose_device, precision
 from models.losses import LossWeights, Targets, distillation_loss
-from models.mobilevit_student import MobileVitStudent, build_student, count_parameters, student_config
+from models.mobilevit_student import build_student, count_parameters, student_config
 from pipeline import checkpoint
 from pipeline.config import TrainConfig
-from pipeline.dataset import ClipDataset, Sampling, epoch_order
+from pipeline.dataset import epoch_order
 from pipeline.errors import InputError, PipelineError
-from pipeline.inference import Predictions, loader, predict
+from pipeline.inference import loader, predict
 from pipeline.progress import Progress
-from pipeline.splits import selection_uids
+from pipeline.recipe import active_weights, datasets, lr_factor, parameter_groups, selection_score
 from pipeline.training_log import write_logs
 
 log = logging.getLogger(__name__)
 
-WARMUP_SHARE = 0.05  # of all steps
 CLIP_NORM = 1.0
 RUN_FIELDS_THAT_MAY_DIFFER = ("num_workers", "device", "overwrite")  # the others make it another run
 
@@ -67,35 +65,17 @@ def train(config: TrainConfig) -> TrainResult:
     return run.result(was_finished=earlier is not None and earlier["epoch"] == config.epochs)
 
 
-def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
-    """The weights of the terms whose data this label set has; what is switched off is said."""
-    wanted = {"feature": config.alpha, "response": config.beta, "task": config.gamma}
-    if not labels.has_logits:
-        wanted["response"] = 0.0
-    if all(clip.label < 0 for clip in labels.clips):
-        wanted["task"] = 0.0
-    if (config.beta, config.gamma) != (wanted["response"], wanted["task"]):
-        terms = [name for name, weight in wanted.items() if weight]
-        why = (
-            "no labels" if labels.has_logits else "no soft logits" if wanted["task"] else "no labels and no soft logits"
-        )
-        log.warning("label set %r has %s: training the %s term only", labels.name, why, " and ".join(terms) or "no")
-    if not any(wanted.values()):
-        raise InputError("no term of the loss has both a weight and data: give --alpha more than 0")
-    return LossWeights(wanted["feature"], wanted["response"], wanted["task"], config.temperature)
-
-
 class _Run:
     """One training run: data, student, optimizer and where it stands."""
 
     def __init__(self, config: TrainConfig, reader: CacheReader, labels: LabelSet, weights: LossWeights, device):
         self.config, self.labels, self.weights, self.device = config, labels, weights, device
         self.identity = reader.identity
-        self.train_set, self.selection_set = _datasets(config, reader, labels)
+        self.train_set, self.selection_set = datasets(config, reader, labels)
         shape = (self.identity.teacher.embed_dim, len(labels.classes), config.student_resolution)
         pretrained = config.student_pretrained and not (config.output_dir / "last_student.pt").exists()
         self.student = build_student(student_config(config.student_size, *shape), pretrained).to(device)
-        self.optimizer = torch.optim.AdamW(_parameter_groups(self.student, config.weight_decay), lr=config.lr)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.student, config.weight_decay), lr=config.lr)
         steps = math.ceil(len(self.train_set) / config.batch_size) * config.epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
         self.scaler = torch.amp.GradScaler(enabled=precision(device) == "float16")
@@ -219,46 +199,6 @@ class _Run:
             f" ({found})" if found else ""
         )
         return TrainResult(best_path, f"{summary}\ncheckpoint: {best_path}", self.history)
-
-
-def _datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tuple[ClipDataset, ClipDataset]:
-    """(training clips, selection clips): a tenth of the training videos is kept for selection, by hash."""
-    clips = [clip for clip in labels.clips if clip.split == "train"]
-    kept = selection_uids({clip.video_uid for clip in clips})
-    sampling = Sampling(config.frames_per_clip, config.student_resolution, random=True, seed=config.seed)
-    still = dataclasses.replace(sampling, random=False)
-    train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling)
-    selection_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid in kept], still)
-    if empty := train_set.num_empty + selection_set.num_empty:
-        log.warning("%d of %d training clips have no frame in the cache and are left out", empty, len(clips))
-    if not len(train_set):
-        raise InputError(
-            f"label set {labels.name!r} of {config.cache_dir} has no training clip with a frame in the cache"
-        )
-    return train_set, selection_set
-
-
-def lr_factor(step: int, steps: int) -> float:
-    """Linear warm-up over the first steps, then a cosine to 0."""
-    warmup = max(1, round(steps * WARMUP_SHARE))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-def selection_score(found: Predictions, weights: LossWeights) -> tuple[float, float]:
-    """What makes an epoch better: top-1 where the task is trained on labels, then cosine with the teacher."""
-    top1 = found.top1 if weights.gamma and found.top1 is not None else 0.0
-    return top1, found.cosine
-
-
-def _parameter_groups(student: MobileVitStudent, weight_decay: float) -> list[dict]:
-    """Weight decay on matrices and kernels only, as is usual: not on biases, norms and the CLS token."""
-    parameters = list(student.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _short(value) -> str:

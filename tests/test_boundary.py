@@ -53,7 +53,9 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("stage", ["train", "dataset", "evaluate", "metrics", "inference", "checkpoint", "report"])
+@pytest.mark.parametrize(
+    "stage", ["train", "recipe", "dataset", "evaluate", "metrics", "inference", "checkpoint", "report"]
+)
 def test_stage_two_cannot_reach_a_teacher_or_a_video(graph, stage):
     assert f"pipeline.{stage}" in graph
     assert not reachable(graph, f"pipeline.{stage}") & TEACHER

@@ -147,6 +147,7 @@ def test_nothing_to_read_gives_two_examples():
         (["extract-teacher", "--data-dir", "{empty}", "--fps", "nan"], 2, "--fps must be greater than 0, got nan"),
         (["extract-teacher", "--data-dir", "{empty}", "--backend", "zip"], 2, "hdf5"),
         (["extract-teacher", "--data-dir", "{empty}", "--jpeg-quality", "5"], 2, "--jpeg-quality must be from 90"),
+        (["extract-teacher", "--data-dir", "{empty}", "--label-set", "../x"], 2, "--label-set must be letters"),
         (["extract-teacher", "--use-synthetic", "--num-samples", "3", "--cache-dir", "{new}"], 2, "12"),
         (["train-student", "--cache-dir", "nowhere"], 4, "nowhere does not exist; make a cache with: python cli.py"),
         (["train-student", "--cache-dir", "{empty}"], 4, "is not a cache"),
@@ -199,6 +200,16 @@ def test_another_teacher_is_refused_with_its_differences(videos, tmp_path):
         code=4,
     )
     assert "fps: 2.0 -> 1.0" in told and "another --cache-dir" in told
+
+
+def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, tmp_path, monkeypatch):
+    shutil.copytree(videos, tmp_path / "v")
+    call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c")
+    shutil.copytree(videos / "stir pot", tmp_path / "v" / "fold cloth")
+    loaded = []
+    monkeypatch.setattr(stage_one, "_load_teacher", loaded.append)
+    told = error_of("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c", code=4)
+    assert "'zero-shot'" in told and "--label-set" in told and loaded == []
 
 
 def test_out_of_memory_says_what_to_lower(videos, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Stage one with a fake teacher: every video accounted for, resumed runs equal to uninterrupted ones."""
 
 import dataclasses
+import json
 import math
 import shutil
 import subprocess
@@ -170,6 +171,19 @@ def test_another_teacher_is_refused_and_nothing_changes(folder, tmp_path):
     with pytest.raises(IdentityMismatchError, match=r"fps: 3.0 -> 1.0"):
         run(source, tmp_path / "c", fps=1.0)
     assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
+
+
+def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
+    """The account is counted from what is on disk, not by subtraction."""
+    source = make_source(folder, ["a", "b"])
+    run(source, tmp_path / "c")
+    for path in (tmp_path / "c" / "records").iterdir():
+        document = json.loads(path.read_text())
+        document["segments"] = [s for s in document["segments"] if s["video_uid"] != "a"]
+        path.unlink()
+        path.write_text(json.dumps(document))
+    with pytest.raises(PipelineError, match="2 videos were listed, but 1 are committed"):
+        run(source, tmp_path / "c")
 
 
 def test_nothing_usable_is_one_sentence_and_leaves_no_cache(folder, tmp_path):

@@ -19,8 +19,9 @@ from pipeline.config import EvaluateConfig, TrainConfig
 from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.evaluate import evaluate
+from pipeline.recipe import active_weights, lr_factor
 from pipeline.report import comparison_table
-from pipeline.train import active_weights, lr_factor, train
+from pipeline.train import train
 from tests.tiny_cache import CLASSES, make_tiny_cache
 
 
