@@ -15,7 +15,7 @@ def comparison_table(results: dict) -> str:
     size_ratio = teacher["bytes_on_disk"]["image"] / student["bytes_on_disk"]["image"]
     rows = [
         ("", f"teacher {teacher['name']}", f"student {student['size']}", "comparison"),
-        ("top-1", _percent(teacher["top1"]), _percent(student["top1"]), _unit(drop, ".1f", " points lost")),
+        ("top-1", _percent(teacher["top1"]), _percent(student["top1"]), _points(drop)),
         ("top-5", _percent(teacher["top5"]), _percent(student["top5"]), ""),
         ("mean class", _percent(teacher["mean_class_accuracy"]), _percent(student["mean_class_accuracy"]), ""),
         ("agreement", "", _percent(comparison["agreement"]), ""),
@@ -52,7 +52,7 @@ def comparison_plot(results: dict) -> bytes:
         _bars(axes, title, values)
     if results["chance"]:
         figure.axes[0].axhline(100 * results["chance"], color="0.35", linestyle=":", linewidth=1)
-        figure.axes[0].annotate("chance", (1.4, 100 * results["chance"]), ha="right", va="bottom", fontsize=8)
+        figure.axes[0].annotate("chance", (0.5, 100 * results["chance"]), ha="center", va="bottom", fontsize=8)
     note = f"\n{results['note']}" if results["note"] else ""
     title = f"{teacher['name']} and student {student['size']} on {results['num_clips']} held-out clips{note}"
     figure.suptitle(title, fontsize=11)
@@ -76,6 +76,10 @@ def _bars(axes, title: str, values: list[float | None]) -> None:
 
 def _percent(share: float | None) -> str:
     return _unit(None if share is None else 100 * share, ".1f", " %")
+
+
+def _points(drop: float | None) -> str:
+    return _unit(None if drop is None else abs(drop), ".1f", " points gained" if drop and drop < 0 else " points lost")
 
 
 def _unit(value: float | None, form: str, unit: str = "") -> str:
