@@ -128,9 +128,7 @@ def wanted_frames(path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order
 
 def to_rgb(frame: av.VideoFrame) -> np.ndarray:
     """A decoded frame as (H, W, 3) uint8 RGB, with its own colour space and range."""
-    converted = frame.reformat(
-        format="rgb24", src_color_range=frame.color_range, interpolation=Interpolation.BICUBIC, threads=1
-    )
+    converted = frame.reformat(format="rgb24", interpolation=Interpolation.BICUBIC, threads=1)
     return converted.to_ndarray()
 
 

@@ -1,12 +1,13 @@
 """Shared fixtures. EMBEDONCE_VIDEOS names the folder of real videos; EMBEDONCE_REQUIRE_VIDEOS=1 makes it a must."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
+from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, PlannedVideo, Segment
 from tests.fake_teacher import fake_identity
 
 ROOT = Path(__file__).parents[1]
@@ -62,3 +63,11 @@ def make_batch(*segments: Segment, dim: int = 16, seed: int = 0) -> FrameBatch:
     embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
     jpegs = tuple(generator.bytes(50 + 7 * i) for i in range(rows))
     return FrameBatch(segments, jpegs, embeddings.astype(np.float16))
+
+
+def planned_video(uid: str, **changes) -> PlannedVideo:
+    views = np.zeros((2, 6), np.int32)
+    video = PlannedVideo(
+        uid, f"{uid}.mp4", 10, 20, "h264", (240, 320), 0, (256, 341), (1, 15360), 0, 90, 3.0, False, views
+    )
+    return dataclasses.replace(video, **changes)

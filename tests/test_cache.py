@@ -23,9 +23,9 @@ from cache.errors import (
     StorageError,
 )
 from cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
-from cache.schema import PlannedSegment, PlannedVideo, Status, row_key
+from cache.schema import PlannedSegment, Status, row_key
 from cache.store import open_reader, open_writer
-from tests.conftest import make_batch, make_cache_identity, make_segment
+from tests.conftest import make_batch, make_cache_identity, make_segment, planned_video
 
 
 @pytest.fixture
@@ -40,14 +40,6 @@ def cache(tmp_path, backend, batch):
     writer.commit_frames("000000", batch, {"host": "here"})
     writer.close()
     return tmp_path / "cache"
-
-
-def planned_video(uid: str, **changes) -> PlannedVideo:
-    views = np.zeros((2, 6), np.int32)
-    video = PlannedVideo(
-        uid, f"{uid}.mp4", 10, 20, "h264", (240, 320), 0, (256, 341), (1, 15360), 0, 90, 3.0, False, views
-    )
-    return dataclasses.replace(video, **changes)
 
 
 def planned_segment(uid: str, rows: int) -> PlannedSegment:

@@ -78,6 +78,10 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
     labels = open_reader(cache).label_set()
     assert labels.classes == ("cut bread", "stir pot") and labels.kind == head
     assert len({(c.video_uid, c.split) for c in labels.clips}) == 10  # by video
+    if head == "fitted":  # to the training videos alone, a tenth of them held out
+        train = sum(len(open_reader(cache).timeline(c.video_uid).k) for c in labels.clips if c.split == "train")
+        fitted, held_out = labels.facts["train_rows"], labels.facts["held_out_rows"]
+        assert fitted + held_out == train < open_reader(cache).num_rows and 0 < held_out < fitted
     told = call("train-student", "--cache-dir", cache, "--output-dir", out, *SMALL, *HERE)
     assert str(out / "best_student.pt") in told
     told = call("evaluate", "--cache-dir", cache, "--student-checkpoint", out / "best_student.pt", "--output-dir", out,

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import pixels
+from pipeline import decode, pixels
 from pipeline.decode import VideoError, read_timeline, wanted_frames
 from pipeline.sampling import request_frames
 from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
@@ -100,6 +100,34 @@ def test_a_frame_the_decoder_cannot_give_is_not_replaced(tmp_path):
     frames = decode_all(path, np.arange(60), timeline.pts)
     assert 30 not in frames and len(frames) >= 49
     assert all(read_number(rgb) == i for i, rgb in frames.items() if i < 30 or i >= 40)
+
+
+def test_a_frame_the_decoder_calls_corrupt_is_not_given(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 6)
+    real = decode._frames
+
+    class Corrupt:
+        """A frame of which the decoder says that it is damaged."""
+
+        def __init__(self, frame):
+            self.pts, self.is_corrupt, self.reformat, self.color_range = (
+                frame.pts,
+                True,
+                frame.reformat,
+                frame.color_range,
+            )
+
+    monkeypatch.setattr(decode, "_frames", lambda p: (Corrupt(f) if f.pts == 3 * 512 else f for f in real(p)))
+    assert sorted(decode_all(path, np.arange(6), read_timeline(path).pts)) == [0, 1, 2, 4, 5]
+
+
+def test_the_range_of_colours_is_the_frames_own():
+    frame = av.VideoFrame(16, 16, "yuv420p")
+    for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    for color_range, grey in ((1, 0), (2, 16)):  # 16 is black in the limited range of television, grey in the full one
+        frame.color_range = color_range
+        assert (decode.to_rgb(frame) == grey).all()
 
 
 def test_wanted_frames_stop_after_the_last(tmp_path):

@@ -8,18 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from cache.errors import IdentityMismatchError, StorageError
-from cache.schema import Status
+from cache.schema import PlannedSegment, Status, Unit
 from cache.store import open_reader
 from pipeline import pixels
+from pipeline.assembly import Assembly
 from pipeline.config import ExtractConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.extract import extract
 from pipeline.labelling import clip_labels, write_labels, zero_shot_labels
 from pipeline.sources import Clip, Source, Video
+from tests.conftest import planned_video
 from tests.fake_teacher import SIZE, FakeTeacher
 from tests.videos import read_number, write_video
 
@@ -117,6 +120,43 @@ def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_pa
     shutil.copy(folder / "b.mp4", tmp_path / "v" / "bad.mp4")
     result, reader, _ = run(make_source(tmp_path / "v", ["a", "bad"]), tmp_path / "c")
     assert result.quarantined == {} and result.committed == 2 and len(reader.timeline("bad").k)
+
+
+def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places():
+    """Rows 2 and 3 of 6 never come: the rows after them move up, and every time finds its own frame or none."""
+    index = np.array([0, 10, 20, 30, 40, 50], np.int64)
+    k, row = np.arange(8, dtype=np.int64), np.array([0, 1, 2, 2, 3, 4, 5, -1], np.int64)
+    segment = PlannedSegment("a", index, index * 512, k, row)
+    video = planned_video("a")
+    assembly = Assembly((Unit("000000", (segment,)),), {"a": video}, (2, 16))
+    for i in (5, 0, 4, 1):
+        assembly.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16))
+    assert assembly.take_complete() == [] and assembly.count("a") == 4
+    assembly.end("a")
+    ((name, batch),) = assembly.take_complete()
+    assert name == "000000" and batch.jpegs == (b"0", b"1", b"4", b"5")
+    np.testing.assert_allclose(batch.embeddings[:, 0, 0], [0, 0.1, 0.4, 0.5], atol=1e-3)
+    (got,) = batch.segments
+    assert got.frame_index.tolist() == [0, 10, 40, 50] and got.pts.tolist() == [0, 5120, 20480, 25600]
+    assert got.request_row.tolist() == [0, 1, -1, -1, -1, 2, 3, -1]
+    ok, corrupt, missing = Status.OK, Status.CORRUPT, Status.MISSING
+    assert got.request_status.tolist() == [ok, ok, corrupt, corrupt, corrupt, ok, ok, missing]
+
+
+def test_a_damaged_frame_is_said_and_the_video_kept(tmp_path):
+    path = write_video(tmp_path / "d.mp4", 60, gop=10, b_frames=0)
+    with av.open(str(path)) as container:
+        position, size = next((p.pos, p.size) for p in container.demux(video=0) if p.pts == 30 * 512)
+    data = bytearray(path.read_bytes())
+    data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    result, reader, _ = run(make_source(tmp_path, ["d"]), tmp_path / "c", fps=30.0)
+    assert result.exit_code == 0 and 1 <= result.statuses["corrupt"] <= 11
+    timeline = reader.timeline("d")
+    assert 30 not in timeline.k and len(timeline.k) == 60 - result.statuses["corrupt"]
+    for k, unit, row in zip(timeline.k, timeline.unit, timeline.row, strict=True):
+        if k < 30 or k >= 40:
+            assert read_number(np.asarray(pixels.decode_jpeg(reader.frames(unit).jpeg(int(row))))) == k
 
 
 class StoppingTeacher(FakeTeacher):
