@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for busy cores make small work slow
+
 from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, PlannedVideo, Segment
 from tests.fake_teacher import fake_identity
 
