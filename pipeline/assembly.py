@@ -15,8 +15,8 @@ class _Slot:
     planned: PlannedSegment
     jpegs: list
     embeddings: list
-    ended: bool = False
-    dropped: bool = False
+    ended: bool = False  # nothing more will come
+    dropped: bool = False  # the video is out
 
 
 class Assembly:
@@ -29,6 +29,7 @@ class Assembly:
         self._videos, self._embedding_shape = videos, embedding_shape
         self._units: dict[str, list[_Slot]] = {}
         self._by_video: dict[str, list[_Slot]] = {}
+        self._came: dict[str, int] = {}
         for unit in units:
             slots = [_Slot(unit.name, s, [None] * _rows(s), [None] * _rows(s)) for s in unit.segments]
             self._units[unit.name] = slots
@@ -50,17 +51,25 @@ class Assembly:
         }
 
     def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray) -> None:
-        """Row i of a video: its JPEG and (1+K, D) float16 embeddings."""
+        """Row i of a video: its JPEG and (1+K, D) float16 embeddings.
+
+        Rows come in order, so a row says that what came before it is all there will be: units of a long video are
+        complete, and can be committed and forgotten, long before the video ends.
+        """
+        self._came[video_uid] = self._came.get(video_uid, 0) + 1
         for slot in self._by_video[video_uid]:
-            if i < _rows(slot.planned):
+            rows = _rows(slot.planned)
+            if i < rows:
                 slot.jpegs[i], slot.embeddings[i] = jpeg, embeddings
+                slot.ended = i == rows - 1
                 return
-            i -= _rows(slot.planned)
+            slot.ended = True
+            i -= rows
         raise IndexError(f"{video_uid} owes no row {i}")
 
     def count(self, video_uid: str) -> int:
         """How many rows of a video have come in."""
-        return sum(jpeg is not None for slot in self._by_video[video_uid] for jpeg in slot.jpegs)
+        return self._came.get(video_uid, 0)
 
     def end(self, video_uid: str) -> None:
         """No more rows will come of this video; what is missing is corrupt."""
@@ -68,14 +77,21 @@ class Assembly:
             slot.ended = True
 
     def drop(self, video_uid: str) -> None:
-        """The video is out: the units that wait for it will be committed without it."""
+        """The video is out: the units that still wait for it will be committed without it."""
         for slot in self._by_video.pop(video_uid, ()):
-            slot.ended = slot.dropped = True
+            slot.dropped = slot.dropped or not slot.ended
+            slot.ended = True
 
     def take_complete(self) -> list[tuple[str, FrameBatch]]:
-        """The units to which every video has ended, forgotten here once taken."""
+        """The units for which nothing more will come. They are forgotten here once taken."""
         names = [name for name, slots in self._units.items() if all(slot.ended for slot in slots)]
-        return [(name, self._batch(self._units.pop(name))) for name in names]
+        return [(name, self._take(self._units.pop(name))) for name in names]
+
+    def _take(self, slots: list[_Slot]) -> FrameBatch:
+        batch = self._batch(slots)
+        for slot in slots:
+            slot.jpegs, slot.embeddings = [], []
+        return batch
 
     def _batch(self, slots: list[_Slot]) -> FrameBatch:
         kept = [slot for slot in slots if not slot.dropped]

@@ -100,6 +100,7 @@ class _Run:
         self.config, self.writer, self.teacher, self.assembly, self.videos = config, writer, teacher, assembly, videos
         self.provenance = provenance(teacher)
         self.batch: list = []  # (uid, Row) waiting for the teacher
+        self.ended: list[Done | Failed] = []  # their last rows may be in the batch still
         self.wanted = assembly.wanted()
 
     def everything(self, workers: int, progress: Progress) -> None:
@@ -109,12 +110,19 @@ class _Run:
             if isinstance(event, Item):
                 self.batch += [(event.task.uid, row) for row in event.value]
                 progress.update(len(event.value))
-                if len(self.batch) * self.teacher_views >= self.config.batch_size:
-                    self._embed()
             else:
-                self._embed()
-                self._end(event, progress)
-                self._commit_complete()
+                self.ended.append(event)
+            if len(self.batch) * self.teacher_views >= self.config.batch_size:
+                self._settle(progress)
+        self._settle(progress)
+
+    def _settle(self, progress: Progress) -> None:
+        """Embed what waits, close the videos that ended, commit the units that are complete."""
+        self._embed()
+        for event in self.ended:
+            self._end(event, progress)
+        self.ended = []
+        self._commit_complete()
 
     @property
     def teacher_views(self) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for busy cores make small work slow
 
-from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, PlannedVideo, Segment
+from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, PlannedSegment, PlannedVideo, Segment
 from tests.fake_teacher import fake_identity
 
 ROOT = Path(__file__).parents[1]
@@ -73,3 +73,8 @@ def planned_video(uid: str, **changes) -> PlannedVideo:
         uid, f"{uid}.mp4", 10, 20, "h264", (240, 320), 0, (256, 341), (1, 15360), 0, 90, 3.0, False, views
     )
     return dataclasses.replace(video, **changes)
+
+
+def planned_segment(uid: str, rows: int) -> PlannedSegment:
+    index = np.arange(rows, dtype=np.int64)
+    return PlannedSegment(uid, index, index * 512, index, index)

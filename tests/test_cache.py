@@ -23,9 +23,9 @@ from cache.errors import (
     StorageError,
 )
 from cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
-from cache.schema import PlannedSegment, Status, row_key
+from cache.schema import Status, row_key
 from cache.store import open_reader, open_writer
-from tests.conftest import make_batch, make_cache_identity, make_segment, planned_video
+from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
 
 @pytest.fixture
@@ -40,11 +40,6 @@ def cache(tmp_path, backend, batch):
     writer.commit_frames("000000", batch, {"host": "here"})
     writer.close()
     return tmp_path / "cache"
-
-
-def planned_segment(uid: str, rows: int) -> PlannedSegment:
-    index = np.arange(rows, dtype=np.int64)
-    return PlannedSegment(uid, index, index * 512, index, index)
 
 
 # -- what was written comes back ---------------------------------------------------------------------------------

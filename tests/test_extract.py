@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cache.errors import IdentityMismatchError, StorageError
+from cache.plan import cut_units
 from cache.schema import PlannedSegment, Status, Unit
 from cache.store import open_reader
 from pipeline import pixels
@@ -22,7 +23,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.extract import extract
 from pipeline.labelling import clip_labels, write_labels, zero_shot_labels
 from pipeline.sources import Clip, Source, Video
-from tests.conftest import planned_video
+from tests.conftest import planned_segment, planned_video
 from tests.fake_teacher import SIZE, FakeTeacher
 from tests.videos import read_number, write_video
 
@@ -180,6 +181,33 @@ def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tm
     assert result.pending == 0 and teacher.images_seen < len(content(tmp_path / "whole"))
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # finished shards are not touched
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(make_source(folder, ["c"]), tmp_path / "c", teacher=StoppingTeacher(), fps=30.0)
+    reader = open_reader(tmp_path / "c")
+    assert len(reader.records) == 3 and reader.num_rows == 15  # 16 of 120 rows came, for units of 5
+    segment = planned_segment("a", 100)
+    units = cut_units([segment], 10, 0)
+    assembly = Assembly(units, {"a": planned_video("a")}, (1, 4))
+    held = []
+    for i in range(100):
+        if i % 10 != 9:  # the last row of each unit never comes: the next unit's first says so
+            assembly.add("a", i, b"x", np.ones((1, 4), np.float16))
+        assembly.take_complete()
+        held.append(sum(jpeg is not None for slot in assembly._by_video["a"] for jpeg in slot.jpegs))
+    assert max(held) <= 10 and assembly.count("a") == 90
+
+
+def test_a_video_that_fails_late_keeps_what_was_complete():
+    units = cut_units([planned_segment("a", 4), planned_segment("b", 2)], 2, 0)
+    assembly = Assembly(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
+    for i in range(3):
+        assembly.add("a", i, b"x", np.ones((1, 4), np.float16))
+    assembly.drop("a")
+    taken = {name: [s.video_uid for s in batch.segments] for name, batch in assembly.take_complete()}
+    assert taken == {"000000": ["a"], "000001": []}  # b's unit still waits
 
 
 def test_added_videos_extend_the_cache_and_change_nothing_in_it(folder, tmp_path):
