@@ -26,25 +26,31 @@ def claim(root: Path, identity: CacheIdentity) -> bool:
     IdentityMismatchError, field by field, where it belongs to something else; nothing is changed then.
     """
     layout = Layout(root)
-    if layout.identity.is_file():
-        differing = documents.difference(identity, read_identity(root))
-        if differing:
-            raise IdentityMismatchError(
-                f"{root} was made with other settings (in the cache -> asked for): {'; '.join(differing)}. "
-                "Nothing was changed; use another --cache-dir for these settings"
-            )
-        return False
-    if root.exists() and any(root.iterdir()):
-        strangers = sorted(p.name for p in root.iterdir() if not p.name.startswith(commit.TEMP_PREFIX))
-        if strangers:
-            raise NotACacheError(
-                f"{root} is not empty and not a cache (it holds {', '.join(strangers[:3])}); choose another --cache-dir"
-            )
-    for folder in (root, layout.plan, layout.quarantine, layout.labels, *layout.columns(None)):
+    is_new = not layout.identity.is_file()
+    if is_new:
+        _refuse_strangers(root)
+        commit.make_folder(root)
+        document = {**documents.identity_document(identity), "format_version": FORMAT_VERSION}
+        # First of all files: a run that is killed right after it leaves a cache, not a folder of something else
+        commit.publish(layout.identity, commit.to_json(document))
+    elif differing := documents.difference(identity, read_identity(root)):
+        raise IdentityMismatchError(
+            f"{root} was made with other settings (in the cache -> asked for): {'; '.join(differing)}. "
+            "Nothing was changed; use another --cache-dir for these settings"
+        )
+    for folder in (layout.plan, layout.quarantine, layout.labels, *layout.columns(None)):
         commit.make_folder(folder)
-    document = {**documents.identity_document(identity), "format_version": FORMAT_VERSION}
-    commit.publish(layout.identity, commit.to_json(document))
-    return True
+    return is_new
+
+
+def _refuse_strangers(root: Path) -> None:
+    if not root.exists():
+        return
+    strangers = sorted(p.name for p in root.iterdir() if not p.name.startswith(commit.TEMP_PREFIX))
+    if strangers:
+        raise NotACacheError(
+            f"{root} is not empty and not a cache (it holds {', '.join(strangers[:3])}); choose another --cache-dir"
+        )
 
 
 def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:

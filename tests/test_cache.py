@@ -256,6 +256,30 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         open_reader(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("operations", range(7))
+def test_a_cache_killed_at_birth_is_taken_up_again(tmp_path, monkeypatch, operations):
+    """Stopped after any number of file operations, the same command finds its own cache."""
+    done = []
+
+    def counted(real):
+        def step(*arguments):
+            if len(done) == operations:
+                raise KeyboardInterrupt
+            done.append(arguments)
+            real(*arguments)
+
+        return step
+
+    for name in ("make_folder", "publish"):
+        monkeypatch.setattr(commit, name, counted(getattr(commit, name)))
+    with pytest.raises(KeyboardInterrupt):
+        open_writer(tmp_path / "c", make_cache_identity())
+    monkeypatch.undo()
+    writer = open_writer(tmp_path / "c", make_cache_identity())
+    writer.commit_frames("000000", make_batch(make_segment("v", 1)), {})
+    assert open_reader(tmp_path / "c").num_rows == 1
+
+
 # -- plan ------------------------------------------------------------------------------------------------------------
 
 
