@@ -70,10 +70,19 @@ class ClipTeacher:
 
     def drop_text_tower(self) -> None:
         """Free what only class_text needs."""
-        kept = nn.Module()
-        kept.visual = self._clip.visual
-        kept.encode_image = self._clip.visual.forward
-        self._clip = kept
+        self._clip = _ImageTower(self._clip.visual)
+
+
+class _ImageTower(nn.Module):
+    """What is left of a model when its text tower goes; it embeds as the whole model did."""
+
+    def __init__(self, visual: nn.Module):
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        vectors = self.visual(images)
+        return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers return their tokens too
 
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:

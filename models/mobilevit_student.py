@@ -83,8 +83,16 @@ class MobileVitStudent(nn.Module):
             self.head = ActionHead(dim, (config.head_hidden,), config.num_classes, config.dropout)
 
     def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> StudentOutput:
-        """frames (B, T, 3, R, R) uint8; t_rel_sec (B, T) float32 since the clip's start; mask (B, T) bool."""
-        features = self.encode_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, D)
+        """One clip a row.
+
+        frames (B, T, 3, R, R) uint8, or float in 0..1; t_rel_sec (B, T) float32 since the clip's start; mask (B, T)
+        bool. In training, what is returned of padded frames means nothing.
+        """
+        if self.training:  # padding must not enter the statistics of the backbone's batch normalisation
+            seen = self.encode_frames(frames[mask])
+            features = seen.new_zeros(*mask.shape, seen.shape[-1]).index_put((mask,), seen)  # (B, T, D)
+        else:
+            features = self.encode_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, D)
         clip = self.attention(features, t_rel_sec, mask)
         return StudentOutput(
             functional.normalize(features.float(), dim=-1),
@@ -94,8 +102,11 @@ class MobileVitStudent(nn.Module):
         )
 
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """(N, 3, R, R) uint8 -> (N, D), not normalised."""
-        pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
+        """(N, 3, R, R) uint8, or float in 0..1 -> (N, D), not normalised."""
+        pixels = frames.to(self.mean.dtype)
+        if frames.dtype == torch.uint8:
+            pixels = pixels / 255
+        pixels = (pixels - self.mean) / self.std
         return self.projection(self.backbone(pixels.contiguous(memory_format=torch.channels_last)))
 
     def _logits(self, features: Tensor) -> Tensor:

@@ -1,0 +1,29 @@
+"""Defaults and corner labels of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
+
+import numpy as np
+import torch
+
+from models.fit import as_arrays, fit_action_head
+from models.losses import LossWeights, task_term
+
+
+def test_the_default_weights_are_the_documented_ones():
+    assert vars(LossWeights()) == {"alpha": 1.0, "beta": 1.0, "gamma": 0.5, "temperature": 4.0}
+
+
+def test_class_0_is_a_label_and_minus_1_is_none():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
+    expected = float(np.log1p(np.exp(-2.0)))  # the first clip alone
+    assert abs(task_term(logits, torch.tensor([0, -1])).item() - expected) < 1e-6
+
+
+def test_a_fitted_head_depends_on_its_seed_and_on_no_other_random_state():
+    rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    labels = (rows[:, 0] > 0).astype(np.int64)
+
+    def fitted(seed: int, surroundings: int) -> np.ndarray:
+        torch.manual_seed(surroundings)
+        return as_arrays(fit_action_head(rows, labels, rows[:8], labels[:8], 2, seed=seed))[0]
+
+    np.testing.assert_array_equal(fitted(1, 10), fitted(1, 11))
+    assert (fitted(1, 10) != fitted(2, 10)).any()

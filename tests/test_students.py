@@ -1,0 +1,66 @@
+"""What padding and pixel types may not do to a student. Sizes, shapes and refusals: test_models."""
+
+import pytest
+import torch
+
+from models.mobilevit_student import MobileVitStudent, build_student, student_config
+
+
+@pytest.fixture
+def student() -> MobileVitStudent:
+    torch.manual_seed(0)
+    student = build_student(student_config("tiny", 64, 5, 128), pretrained=False)
+    for module in student.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # what is left of training is batch normalisation
+    return student
+
+
+def batch(seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.randint(0, 256, (3, 2, 3, 128, 128), generator=generator, dtype=torch.uint8)
+    return frames, torch.tensor([[0.0, 0.5]] * 3), torch.tensor([[True, True], [True, False], [True, False]])
+
+
+def statistics(student: MobileVitStudent) -> dict[str, torch.Tensor]:
+    return {name: values.clone() for name, values in student.named_buffers() if "running" in name}
+
+
+def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
+    """Default settings pad most short clips; black frames would shift every normalised feature, in evaluation too."""
+    frames, t_rel_sec, mask = batch()
+    before = {name: values.clone() for name, values in student.state_dict().items()}
+    found = []
+    for padding in (0, 200):
+        student.load_state_dict(before)
+        frames[~mask] = padding
+        output = student.train()(frames, t_rel_sec, mask)
+        found.append((output.clip_logits, output.clip_embedding, output.frame_embeddings[mask], statistics(student)))
+    assert all(bool((values != before[name]).any()) for name, values in found[0][3].items())  # they were gathered
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_training_sees_unpadded_clips_as_evaluation_does(student):
+    """With normalisation held still, the two ways through the backbone give the same answer in the same places."""
+    frames, t_rel_sec, mask = batch()
+    still = student.eval()(frames, t_rel_sec, mask)
+    student.training = True  # this module only: batch normalisation stays as it is
+    moving = student(frames, t_rel_sec, mask)
+    torch.testing.assert_close(moving.frame_embeddings[mask], still.frame_embeddings[mask], rtol=0, atol=1e-5)
+    torch.testing.assert_close(moving.frame_logits[mask], still.frame_logits[mask], rtol=0, atol=1e-5)
+    torch.testing.assert_close(moving.clip_logits, still.clip_logits, rtol=0, atol=1e-5)
+
+
+def test_gradients_of_padded_clips_are_finite(student):
+    output = student.train()(*batch())
+    (output.clip_embedding.square().sum() + output.clip_embedding[:, 0].sum() + output.clip_logits.sum()).backward()
+    gradients = [p.grad for p in student.parameters() if p.grad is not None]
+    assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@torch.inference_mode()
+def test_floats_in_0_to_1_are_the_same_pixels_as_bytes(student):
+    frames, t_rel_sec, mask = batch()
+    student.eval()
+    as_floats = student(frames.float() / 255, t_rel_sec, mask)
+    torch.testing.assert_close(as_floats.clip_embedding, student(frames, t_rel_sec, mask).clip_embedding)
