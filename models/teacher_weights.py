@@ -17,6 +17,10 @@ from models.hub import quiet_hub
 
 RANDOM = "random"
 SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name
+# What open_clip's constructors raise at a configuration with wrong fields or sizes, or lacking a package
+_BUILD_ERRORS = (OSError, RuntimeError, ImportError, TypeError, ValueError, LookupError, AttributeError)
+_BUILD_ERRORS += (AssertionError, ArithmeticError)
+POSITIONS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 ACTIVATIONS = {True: "quickgelu", False: "gelu"}
 
 
@@ -35,7 +39,7 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
 
 def weights_kind(weights: str) -> str:
     """ "random", "file", or the tag itself."""
-    return "file" if weights != RANDOM and (Path(weights).suffix or Path(weights).exists()) else weights
+    return "file" if weights != RANDOM and (Path(weights).suffix or Path(weights).is_file()) else weights
 
 
 def _open_clip():
@@ -100,12 +104,14 @@ def _check_local_activation(name: str, said: str | None, asked: str | None, path
             f"say what activation {path} was trained with: --teacher-activation quickgelu (OpenAI's) or gelu"
         )
     if asked is not None and asked != (said or "gelu"):
-        raise ModelOptionError(_mismatch(str(path), asked, name, said or "gelu"))
+        raise ModelOptionError(_mismatch(str(path), asked, name, said or "gelu", from_file))
 
 
-def _mismatch(what: str, trained_with: str, name: str, activation: str) -> str:
+def _mismatch(what: str, trained_with: str, name: str, activation: str, from_file: bool = False) -> str:
     right = f"{name}-quickgelu" if trained_with == "quickgelu" else name.removesuffix("-quickgelu")
-    return f"{what} were trained with {trained_with}, but {name} computes {activation}; use --teacher-model {right}"
+    wanted = "true" if trained_with == "quickgelu" else "false"
+    remedy = f'set "quick_gelu": {wanted} in its configuration' if from_file else f"use --teacher-model {right}"
+    return f"{what} were trained with {trained_with}, but {name} computes {activation}; {remedy}"
 
 
 def _create(open_clip, name: str, weights: str, seed: int) -> nn.Module:
@@ -117,7 +123,10 @@ def _create(open_clip, name: str, weights: str, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = open_clip.create_model(name, pretrained=None, **settings)
-    except (OSError, RuntimeError) as error:
+    except _BUILD_ERRORS as error:
+        if weights_kind(weights) in ("file", RANDOM) or not isinstance(error, (OSError, RuntimeError)):
+            problem = " ".join(str(error).split())[:300]
+            raise ModelOptionError(f"{name} cannot be built from its configuration: {problem}") from error
         raise ModelError(
             f"the weights {weights!r} of {name} could not be downloaded; connect to the network once, or use "
             "--teacher-weights FILE with --teacher-activation, or --teacher-weights random to try the machinery"
@@ -134,6 +143,8 @@ def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of TorchScript archives before it refuses them
+            if path.suffix not in (".npz", ".npy"):  # open_clip reads those its own way, and stretches nothing
+                _check_positions(model, open_clip.factory.load_state_dict(str(path), weights_only=True))
             open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
         if "TorchScript" in str(error):
@@ -143,6 +154,14 @@ def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
         else:
             problem = "is damaged or no plain weights file, and was not opened further; use safetensors"
         raise WeightsError(f"{path} {problem}") from error
+
+
+def _check_positions(model: nn.Module, state: dict) -> None:
+    """open_clip would stretch positions of another input size to fit, and the embeddings would be nobody's."""
+    own = model.state_dict()
+    for key in POSITIONS:
+        if key in state and key in own and state[key].shape != own[key].shape:
+            raise RuntimeError(f"state_dict has {key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}")
 
 
 def _tokenizer(open_clip, name: str):
