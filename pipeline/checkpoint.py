@@ -15,10 +15,12 @@ from cache.labels import LabelSet
 from cache.schema import TeacherIdentity
 from models.errors import ModelOptionError
 from models.mobilevit_student import MobileVitStudent, build_student, config_from
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, InputError
 
 FORMAT = 1
-_FIELDS = ("student", "classes", "teacher", "frames_per_clip", "model")
+_FIELDS = {"student": dict, "classes": list, "teacher": dict, "frames_per_clip": int, "model": dict}
+_RUN_FIELDS = ("run", "best", "history", "optimizer", "schedule", "scaler", "rng")  # what a run continues from
+_TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
 
 def describe(student: MobileVitStudent, labels: LabelSet, teacher: TeacherIdentity, frames_per_clip: int) -> dict:
@@ -28,7 +30,7 @@ def describe(student: MobileVitStudent, labels: LabelSet, teacher: TeacherIdenti
         "student": dataclasses.asdict(student.config),
         "classes": list(labels.classes),
         "label_set": labels.name,
-        "teacher": {name: getattr(teacher, name) for name in ("name", "weights_sha256", "embed_dim")},
+        "teacher": {name: getattr(teacher, name) for name in _TEACHER_FIELDS},
         "frames_per_clip": frames_per_clip,
     }
 
@@ -50,9 +52,13 @@ def load(path: Path) -> dict:
         raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
     except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
         raise CheckpointError(f"{path} is damaged or no checkpoint of a student, and was not opened further") from error
-    lacking = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a checkpoint of a student: it holds a {type(content).__name__}")
+    lacking = [name for name, kind in _FIELDS.items() if not isinstance(content.get(name), kind)]
     if lacking:
-        raise CheckpointError(f"{path} is not a checkpoint of a student: it has no {', '.join(lacking)}")
+        raise CheckpointError(f"{path} is not a checkpoint of a student: it has no usable {', '.join(lacking)}")
+    if content["frames_per_clip"] < 1 or any(name not in content["teacher"] for name in _TEACHER_FIELDS):
+        raise CheckpointError(f"{path} does not say how many frames a clip has, or who its teacher was")
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {content.get('format')!r}; this program reads {FORMAT}")
     return content
@@ -67,4 +73,56 @@ def load_student(path: Path) -> tuple[MobileVitStudent, dict]:
     except (ModelOptionError, RuntimeError, TypeError, KeyError) as error:
         problem = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path} does not fit the student it describes: {problem}") from error
+    if student.config.num_classes != len(content["classes"]):
+        raise CheckpointError(
+            f"{path} names {len(content['classes'])} classes for a student of {student.config.num_classes}"
+        )
     return student.eval(), content
+
+
+def load_run(folder: Path, fields: dict) -> dict:
+    """The state of the training run in a folder. InputError where it is not the run that fields describe."""
+    try:
+        content = load(folder / "last_student.pt")
+        load(folder / "best_student.pt")
+    except CheckpointError as error:
+        raise CheckpointError(f"this run cannot be continued, give --overwrite to start anew: {error}") from error
+    if lacking := [name for name in _RUN_FIELDS if name not in content]:
+        raise CheckpointError(
+            f"{folder / 'last_student.pt'} has no {', '.join(lacking)} to continue from; give --overwrite to start anew"
+        )
+    theirs = content["run"]
+    differing = [f"{k}: {theirs.get(k)} -> {v}" for k, v in fields.items() if theirs.get(k) != v]
+    if differing:
+        raise InputError(
+            f"{folder} holds another training run ({'; '.join(differing)}); choose another --output-dir, or "
+            "--overwrite it"
+        )
+    return content
+
+
+def check_fit(
+    path: Path, content: dict, teacher: TeacherIdentity, labels: LabelSet, student_size: str | None = None
+) -> None:
+    """CheckpointError, in one sentence, where a checkpoint cannot be judged by a cache of this teacher and labels.
+
+    student_size: what the user asserts the checkpoint to be.
+    """
+    size, embed_dim = content["student"]["size"], content["student"]["embed_dim"]
+    if student_size is not None and size != student_size:
+        raise CheckpointError(f"{path} is a student of size {size}, not {student_size}")
+    if embed_dim != teacher.embed_dim:
+        raise CheckpointError(
+            f"{path} has {embed_dim}-d embeddings and the cache's teacher {teacher.embed_dim}-d ones: it was trained "
+            "from another cache; name that one with --cache-dir"
+        )
+    if tuple(content["classes"]) != labels.classes:
+        raise CheckpointError(
+            f"{path} knows {len(content['classes'])} classes of label set {content.get('label_set')!r}, but label set "
+            f"{labels.name!r} has {len(labels.classes)} other ones; name the right one with --label-set or --cache-dir"
+        )
+    if content["teacher"]["weights_sha256"] != teacher.weights_sha256:
+        raise CheckpointError(
+            f"{path} was trained from the teacher {content['teacher']['name']} with other weights than the cache's "
+            f"{teacher.name}; name the cache it was trained from with --cache-dir"
+        )

@@ -24,7 +24,7 @@ from pipeline.config import EvaluateConfig
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.errors import CheckpointError, InputError
 from pipeline.inference import Predictions, predict
-from pipeline.latency import measure_interleaved
+from pipeline.latency import measure_interleaved, synchronizer
 from pipeline.report import comparison_plot
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,17 @@ def evaluate(
     reader = open_reader(config.cache_dir)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
-    check_fit(config, student_size, meta, reader, labels)
+    checkpoint.check_fit(config.student_checkpoint, meta, reader.identity.teacher, labels, student_size)
     commit.check_writable(config.output_dir)
     device = choose_device(config.device)
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
+    if not predictions.is_finite:
+        raise CheckpointError(
+            f"{config.student_checkpoint} answers with values that are no numbers: its training went astray; train "
+            "again with a lower --lr"
+        )
     times = _latencies(student, device, teacher_forward)
     results = assemble(predictions, labels, reader, student, times)
     results["environment"] = _environment(config, device)
@@ -61,31 +66,6 @@ def evaluate(
         config.output_dir / "evaluation_results.json", json.dumps(results, indent=2, allow_nan=False).encode()
     )
     return results
-
-
-def check_fit(
-    config: EvaluateConfig, student_size: str | None, meta: dict, reader: CacheReader, labels: LabelSet
-) -> None:
-    """CheckpointError, in one sentence, where this checkpoint cannot be judged by this cache."""
-    path, teacher = config.student_checkpoint, reader.identity.teacher
-    size, embed_dim = meta["student"]["size"], meta["student"]["embed_dim"]
-    if student_size is not None and size != student_size:
-        raise CheckpointError(f"{path} is a student of size {size}, not {student_size}")
-    if embed_dim != teacher.embed_dim:
-        raise CheckpointError(
-            f"{path} has {embed_dim}-d embeddings and the cache's teacher {teacher.embed_dim}-d ones: it was trained "
-            "from another cache; name that one with --cache-dir"
-        )
-    if tuple(meta["classes"]) != labels.classes:
-        raise CheckpointError(
-            f"{path} knows {len(meta['classes'])} classes of label set {meta.get('label_set')!r}, but label set "
-            f"{labels.name!r} has {len(labels.classes)} other ones; name the right one with --label-set or --cache-dir"
-        )
-    if meta["teacher"]["weights_sha256"] != teacher.weights_sha256:
-        raise CheckpointError(
-            f"{path} was trained from the teacher {meta['teacher']['name']} with other weights than the cache's "
-            f"{teacher.name}; name the cache it was trained from with --cache-dir"
-        )
 
 
 def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: LabelSet) -> ClipDataset:
@@ -188,7 +168,7 @@ def _latencies(student: MobileVitStudent, device, teacher_forward) -> dict:
             return student(*inputs)
 
     calls = {"student": student_forward} | ({"teacher": teacher_forward} if teacher_forward else {})
-    return measure_interleaved(calls, synchronize=torch.cuda.synchronize if device.type == "cuda" else None)
+    return measure_interleaved(calls, synchronize=synchronizer(device))
 
 
 def _environment(config: EvaluateConfig, device) -> dict:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from models.device import autocast
 from pipeline import metrics
+from pipeline.loading import batches
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Predictions:
     def cosine(self) -> float:
         return metrics.mean_cosine(self.embeddings, self.teacher_embeddings)
 
-
-def loader(dataset: Dataset, order, batch_size: int, num_workers: int) -> DataLoader:
-    """Batches of the dataset in exactly this order, each item once."""
-    return DataLoader(dataset, batch_size, sampler=list(map(int, order)), num_workers=num_workers)
+    @property
+    def is_finite(self) -> bool:
+        """Whether the student says numbers at all."""
+        return bool(np.isfinite(self.embeddings).all() and np.isfinite(self.logits).all())
 
 
 @torch.inference_mode()
@@ -48,7 +49,7 @@ def predict(student: nn.Module, dataset: Dataset, batch_size: int, num_workers: 
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
-    for batch in loader(dataset, range(len(dataset)), batch_size, num_workers):
+    for batch in batches(dataset, range(len(dataset)), batch_size, num_workers):
         inputs = [batch[name].to(device) for name in ("frames", "t_rel_sec", "mask")]
         with autocast(device):
             output = student(*inputs)

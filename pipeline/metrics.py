@@ -33,9 +33,10 @@ def agreement(logits: np.ndarray, teacher_logits: np.ndarray, k: int = 1) -> flo
 
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean cosine of the rows of two (N, D) arrays."""
+    """Mean cosine of the rows of two (N, D) arrays; 0 where a row is all zeros."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    return float(((a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))).mean())
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(1) / np.where(lengths > 0, lengths, 1)).mean())
 
 
 def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

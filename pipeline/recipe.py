@@ -9,6 +9,7 @@ import math
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
+from cache.schema import CacheIdentity
 from models.losses import LossWeights
 from models.mobilevit_student import MobileVitStudent
 from pipeline.config import TrainConfig
@@ -20,21 +21,30 @@ from pipeline.splits import selection_uids
 log = logging.getLogger(__name__)
 
 WARMUP_SHARE = 0.05  # of all steps
+# Where things are and how fast they go; what a cache is, is said by its identity, not by its path
+FIELDS_THAT_MAY_DIFFER = ("cache_dir", "output_dir", "num_workers", "device", "overwrite")
+
+
+def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, num_clips: int) -> dict:
+    """Everything that makes a training run the run it is, flat: a run is continued only where all of it is equal."""
+    fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
+    cache = dataclasses.asdict(identity)
+    cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
+    told = {f"cache's {name}": value for name, value in cache.items()}
+    return fields | {"label_set": labels.name, "classes": list(labels.classes), "clips": num_clips} | told
 
 
 def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
     """The weights of the terms whose data this label set has; what is switched off is said."""
     wanted = {"feature": config.alpha, "response": config.beta, "task": config.gamma}
-    if not labels.has_logits:
-        wanted["response"] = 0.0
-    if all(clip.label < 0 for clip in labels.clips):
-        wanted["task"] = 0.0
-    if (config.beta, config.gamma) != (wanted["response"], wanted["task"]):
-        terms = [name for name, weight in wanted.items() if weight]
-        why = (
-            "no labels" if labels.has_logits else "no soft logits" if wanted["task"] else "no labels and no soft logits"
-        )
-        log.warning("label set %r has %s: training the %s term only", labels.name, why, " and ".join(terms) or "no")
+    labelled = any(clip.label >= 0 for clip in labels.clips if clip.split == "train")
+    has_data = {"task": ("labels", labelled), "response": ("soft logits", labels.has_logits)}
+    absent = [data for term, (data, there) in has_data.items() if wanted[term] and not there]
+    wanted |= {term: 0.0 for term, (_, there) in has_data.items() if not there}
+    if absent:
+        terms = " and ".join(name for name, weight in wanted.items() if weight) or "no"
+        why = " and ".join(f"no {data}" for data in absent)
+        log.warning("label set %r has %s: training the %s term only", labels.name, why, terms)
     if not any(wanted.values()):
         raise InputError("no term of the loss has both a weight and data: give --alpha more than 0")
     return LossWeights(wanted["feature"], wanted["response"], wanted["task"], config.temperature)

@@ -23,16 +23,16 @@ from models.mobilevit_student import build_student, count_parameters, student_co
 from pipeline import checkpoint
 from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
-from pipeline.errors import InputError, PipelineError
-from pipeline.inference import loader, predict
+from pipeline.errors import PipelineError
+from pipeline.inference import predict
+from pipeline.loading import batches
 from pipeline.progress import Progress
-from pipeline.recipe import active_weights, datasets, lr_factor, parameter_groups, selection_score
-from pipeline.training_log import write_logs
+from pipeline.recipe import active_weights, datasets, lr_factor, parameter_groups, run_fields, selection_score
+from pipeline.training_log import summary, write_logs
 
 log = logging.getLogger(__name__)
 
 CLIP_NORM = 1.0
-RUN_FIELDS_THAT_MAY_DIFFER = ("num_workers", "device", "overwrite")  # the others make it another run
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class _Run:
         self.identity = reader.identity
         self.train_set, self.selection_set = datasets(config, reader, labels)
         shape = (self.identity.teacher.embed_dim, len(labels.classes), config.student_resolution)
-        pretrained = config.student_pretrained and not (config.output_dir / "last_student.pt").exists()
+        self.run_fields = run_fields(config, self.identity, labels, len(self.train_set))
+        pretrained = config.student_pretrained and not self._continues  # no download for weights that are replaced
         self.student = build_student(student_config(config.student_size, *shape), pretrained).to(device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.student, config.weight_decay), lr=config.lr)
         steps = math.ceil(len(self.train_set) / config.batch_size) * config.epochs
@@ -96,7 +97,7 @@ class _Run:
         label = f"epoch {self.epoch + 1}/{self.config.epochs}"
         with Progress(len(order), label, "clips") as progress:
             waiting = time.perf_counter()
-            for batch in loader(self.train_set, order, self.config.batch_size, self.config.num_workers):
+            for batch in batches(self.train_set, order, self.config.batch_size, self.config.num_workers):
                 loading += time.perf_counter() - waiting
                 for name, value in self._step(batch).items():
                     sums[name] = sums.get(name, 0.0) + value * len(batch["index"])
@@ -113,10 +114,7 @@ class _Run:
             output = self.student(batch["frames"], batch["t_rel_sec"], batch["mask"])
         losses = distillation_loss(output, targets, self.weights)
         if not torch.isfinite(losses["total"]):
-            raise PipelineError(
-                f"the loss is not finite in epoch {self.epoch + 1}; lower --lr and run again "
-                "(the last finished epoch is in last_student.pt)"
-            )
+            raise self._explosion("loss", f"{self.epoch + 1} (step {self.schedule.last_epoch + 1} of the run)")
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses["total"]).backward()
         self.scaler.unscale_(self.optimizer)
@@ -134,6 +132,8 @@ class _Run:
             found = predict(
                 self.student, self.selection_set, self.config.batch_size, self.config.num_workers, self.device
             )
+            if not found.is_finite:  # a last step can ruin weights that no loss has seen yet
+                raise self._explosion("student's answer", f"{self.epoch} (after its last step)")
             entry |= {"selection_top1": found.top1, "selection_cosine": found.cosine}
             score = selection_score(found, self.weights)
         self.history.append(entry)
@@ -148,7 +148,7 @@ class _Run:
 
     def _progress_state(self) -> dict:
         return {
-            "run": self._run_fields(),
+            "run": self.run_fields,
             "best": list(self.best),
             "history": json.dumps(self.history),
             "optimizer": self.optimizer.state_dict(),
@@ -157,24 +157,19 @@ class _Run:
             "rng": torch.get_rng_state(),
         }
 
-    def _run_fields(self) -> dict:
-        fields = {k: v for k, v in self.config.as_dict().items() if k not in RUN_FIELDS_THAT_MAY_DIFFER}
-        return fields | {"cache": self.identity.teacher.weights_sha256, "clips": len(self.train_set)}
+    @property
+    def _continues(self) -> bool:
+        return not self.config.overwrite and (self.config.output_dir / "last_student.pt").exists()
+
+    def _explosion(self, what: str, where: str) -> PipelineError:
+        return PipelineError(
+            f"the {what} is not finite in epoch {where}; nothing of that epoch was kept: lower --lr and start anew, "
+            "with --overwrite or another --output-dir"
+        )
 
     def earlier(self) -> dict | None:
         """The run that --output-dir holds, if it is this one. InputError where it is another."""
-        path = self.config.output_dir / "last_student.pt"
-        if self.config.overwrite or not path.exists():
-            return None
-        content = checkpoint.load(path)
-        ours, theirs = self._run_fields(), content.get("run", {})
-        differing = [f"{k}: {theirs.get(k)} -> {v}" for k, v in ours.items() if theirs.get(k) != v]
-        if differing:
-            raise InputError(
-                f"{self.config.output_dir} holds another training run ({'; '.join(differing)}); choose another "
-                "--output-dir, or --overwrite it"
-            )
-        return content
+        return checkpoint.load_run(self.config.output_dir, self.run_fields) if self._continues else None
 
     def restore(self, content: dict) -> None:
         self.student.load_state_dict(content["model"])
@@ -182,23 +177,14 @@ class _Run:
             getattr(self, name).load_state_dict(content[name])
         torch.set_rng_state(content["rng"])
         self.epoch, self.best, self.history = content["epoch"], tuple(content["best"]), json.loads(content["history"])
+        write_logs(self.config.output_dir, self.history)  # a run may have been stopped between checkpoint and logs
         if self.epoch < self.config.epochs:
             log.info("resuming after epoch %d of %d", self.epoch, self.config.epochs)
 
     def result(self, was_finished: bool) -> TrainResult:
         best_path = self.config.output_dir / "best_student.pt"
-        best = checkpoint.load(best_path)
-        chosen = best["selection"]
-        found = ", ".join(
-            f"{name.replace('_', ' ')} {chosen[name]:.3f}"
-            for name in ("selection_top1", "selection_cosine")
-            if chosen.get(name) is not None
-        )
-        already = "already trained: " if was_finished else ""
-        summary = f"{already}best student of {self.epoch} epochs: epoch {best['epoch']}" + (
-            f" ({found})" if found else ""
-        )
-        return TrainResult(best_path, f"{summary}\ncheckpoint: {best_path}", self.history)
+        story = summary(checkpoint.load(best_path), self.epoch, was_finished)
+        return TrainResult(best_path, f"{story}\ncheckpoint: {best_path}", self.history)
 
 
 def _short(value) -> str:

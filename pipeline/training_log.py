@@ -8,6 +8,14 @@ from pathlib import Path
 from cache import commit
 
 
+def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
+    """One line on a run of num_epochs: its best epoch and what it scored. best: the checkpoint's content."""
+    scores = [(name, best["selection"].get(name)) for name in ("selection_top1", "selection_cosine")]
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores if value is not None)
+    line = f"best student of {num_epochs} epochs: epoch {best['epoch']}" + (f" ({told})" if told else "")
+    return f"already trained: {line}" if was_finished else line
+
+
 def write_logs(folder: Path, history: list[dict]) -> None:
     """Replace both logs; history holds one flat dict per epoch."""
     table = io.StringIO()

@@ -54,7 +54,7 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "stage", ["train", "recipe", "dataset", "evaluate", "metrics", "inference", "checkpoint", "report"]
+    "stage", ["train", "recipe", "dataset", "loading", "evaluate", "metrics", "inference", "checkpoint", "report"]
 )
 def test_stage_two_cannot_reach_a_teacher_or_a_video(graph, stage):
     assert f"pipeline.{stage}" in graph
