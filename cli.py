@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from cache.layout import BACKENDS
+from cache.schema import SAMPLINGS
 from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline.config import DEVICES, SPLITS, TEACHER_HEADS, EvaluateConfig, ExtractConfig, TrainConfig
+from pipeline.config import DECODERS, DEVICES, SPLITS, TEACHER_HEADS, EvaluateConfig, ExtractConfig, TrainConfig
 from pipeline.terminal import Explaining, belongs_to_extraction, options, read_config_file
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
@@ -85,6 +86,16 @@ def main():
 @CACHE_DIR
 @click.option("--backend", type=click.Choice(list(BACKENDS)), default="hdf5", show_default=True, help="Shard format.")
 @click.option("--fps", type=float, default=2.0, show_default=True, help="Frames taken per second of video.")
+@click.option(
+    "--sampling",
+    type=click.Choice(SAMPLINGS),
+    default="fps",
+    show_default=True,
+    help="Evenly spaced times, or only the key frames: the cheapest, at times the encoder chose.",
+)
+@click.option(
+    "--decoder", type=click.Choice(DECODERS), default="software", show_default=True, help="Who decodes the videos."
+)
 @click.option("--views", type=int, default=0, show_default=True, help="Stored random views per video, besides view 0.")
 @click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), default="base", show_default=True, help="CLIP size.")
 @click.option("--teacher-model", help="Any open_clip model by name, or a JSON configuration file.")

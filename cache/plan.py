@@ -46,5 +46,5 @@ def _pieces(segment: PlannedSegment, shard_frames: int):
             frame_index=segment.frame_index[start:stop],
             pts=segment.pts[start:stop],
             request_k=segment.request_k[requests],
-            request_row=np.where(row >= 0, row - start, -1),
+            request_row=np.where(row >= 0, row - start, row),
         )

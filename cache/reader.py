@@ -14,7 +14,7 @@ from cache.errors import DamagedError, LabelSetError, StorageError
 from cache.labels import ClipLabel, LabelSet, label_set_from
 from cache.layout import BACKENDS, Layout
 from cache.records import Record, read_records
-from cache.schema import CacheIdentity, Status, seconds
+from cache.schema import CacheIdentity, Status, request_seconds
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class CacheReader:
         order = np.argsort(joined["k"], kind="stable")
         joined = {name: values[order] for name, values in joined.items()}
         segment = parts[0][2]
-        t_sec = seconds(segment.first_pts, segment.time_base) + joined["k"] / np.float64(self.identity.fps)
+        t_sec = request_seconds(joined["k"], segment.first_pts, segment.time_base, self.identity.fps)
         return VideoTimeline(video_uid, segment.views, t_sec=t_sec, **joined)
 
     def frames(self, unit: str):

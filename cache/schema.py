@@ -16,6 +16,8 @@ MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters lon
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
+SAMPLINGS = ("fps", "keyframe")
+NOT_SHOWN, REDACTED = -1, -2  # in place of a planned row: the video shows nothing then; it must not be looked at
 INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
 
 
@@ -60,8 +62,8 @@ class CacheIdentity:
     num_views: int  # stored random views besides view 0
     view_seed: int  # where new boxes come from; stored boxes never depend on it
     decoder: str
-    sampling: str
-    fps: float
+    sampling: str  # one of SAMPLINGS
+    fps: float | None  # None where key frames were taken
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class PlannedSegment:
     """The part of one video that one unit holds.
 
     frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
-    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then, -1 where nothing is.
+    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN or REDACTED.
     """
 
     video_uid: str
@@ -122,7 +124,7 @@ class Segment:
     """Rows of one video inside one shard, in time order, with the requests they answer.
 
     views (1+K, 6) int32; frame_index, pts (n,) int64; request_k (m,) int64; request_status (m,) uint8;
-    request_row (m,) int64, a row of this segment or -1. Requested time: first_pts * time_base + k / fps.
+    request_row (m,) int64, a row of this segment or -1. Requested times: request_seconds.
     """
 
     video_uid: str
@@ -224,6 +226,13 @@ def row_key(video_uid: str, frame_index: int) -> str:
 def seconds(pts, time_base: tuple[int, int]):
     """pts in ticks -> float64 seconds."""
     return np.asarray(pts, np.int64) * np.float64(time_base[0]) / np.float64(time_base[1])
+
+
+def request_seconds(k: np.ndarray, first_pts: int, time_base: tuple[int, int], fps: float | None) -> np.ndarray:
+    """The times that grid positions k stand for, float64 seconds: evenly spaced, or ticks where fps is None."""
+    if fps is None:
+        return seconds(first_pts + k, time_base)
+    return seconds(first_pts, time_base) + k / np.float64(fps)
 
 
 def check_uid(uid: str) -> str:

@@ -9,6 +9,8 @@ from cache.writer import CacheWriter
 from pipeline.errors import PipelineError
 from pipeline.sources import Source
 
+PARTIAL = "partial: it ends"  # how a note of a video that ends before its header says begins
+
 
 @dataclass(frozen=True)
 class ExtractResult:
@@ -19,6 +21,7 @@ class ExtractResult:
     pending: int
     quarantined: dict[str, str]  # source path -> reason
     unasked: int  # among the committed: no clip asks for any of it
+    partial: int  # among the planned: it ends before its header says
     rows: int
     statuses: dict[str, int]  # requested times by what became of them
 
@@ -49,6 +52,7 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
         pending=pending,
         quarantined={facts["source"]: facts["reason"] for facts in out},
         unasked=unasked,
+        partial=sum(name in planned and PARTIAL in " ".join(planned[name].notes) for name in usable),
         rows=reader.num_rows,
         statuses=reader.count_statuses(),
     )

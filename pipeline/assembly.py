@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import FrameBatch, PlannedSegment, PlannedVideo, Segment, Status, Unit
+from cache.schema import NOT_SHOWN, REDACTED, FrameBatch, PlannedSegment, PlannedVideo, Segment, Status, Unit
 
 
 @dataclass
@@ -111,7 +111,8 @@ class Assembly:
         asked = planned.request_row
         row = np.full(len(asked), -1, np.int64)
         row[asked >= 0] = new_row[asked[asked >= 0]]
-        status = np.where(asked < 0, Status.MISSING, np.where(row < 0, Status.CORRUPT, Status.OK))
+        status = np.where(row < 0, Status.CORRUPT, Status.OK)
+        status[asked == NOT_SHOWN], status[asked == REDACTED] = Status.MISSING, Status.REDACTED
         return Segment(
             video_uid=planned.video_uid,
             time_base=video.time_base,

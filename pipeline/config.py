@@ -11,10 +11,11 @@ from pathlib import Path
 import yaml
 
 from cache.layout import BACKENDS
-from cache.schema import UID_PATTERN
+from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import STUDENT_SIZES, TEACHER_SIZES
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
+DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
 
@@ -59,7 +60,9 @@ class ExtractConfig(_Config):
     classes: Path | None = None
     num_samples: int = 480  # labelled clips of the synthetic data
     num_actions: int | None = None
+    sampling: str = "fps"
     fps: float = 2.0
+    decoder: str = "software"
     teacher_size: str = "base"
     teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
     teacher_weights: str = "openai"
@@ -72,7 +75,7 @@ class ExtractConfig(_Config):
     shard_frames: int = 512
     batch_size: int = 64
     decode_workers: int | None = None
-    video_timeout: float = 600.0
+    video_timeout: float = 120.0
     device: str = "auto"
     seed: int = 0
 
@@ -81,6 +84,8 @@ class ExtractConfig(_Config):
         self._one_of("teacher_size", TEACHER_SIZES)
         self._one_of("teacher_head", TEACHER_HEADS)
         self._one_of("device", DEVICES)
+        self._one_of("sampling", SAMPLINGS)
+        self._one_of("decoder", DECODERS)
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views", "seed")
         self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")

@@ -17,3 +17,7 @@ class CheckpointError(PipelineError, ValueError):
     """A checkpoint is damaged or belongs to something else."""
 
     exit_code = 4
+
+
+class DecoderError(PipelineError):
+    """The decoder asked for is not to be had on this machine."""

@@ -3,37 +3,34 @@
 Knows the order of things (plan, decode, embed, commit); every step itself lives elsewhere.
 """
 
-import importlib.metadata
 import logging
 import os
-import platform
-import socket
+from collections import Counter
 
 import numpy as np
 
 from cache import commit
-from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher
+from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, seconds
 from cache.store import has_cache, open_writer, read_identity
 from cache.writer import CacheWriter
 from pipeline.account import ExtractResult, account
 from pipeline.assembly import Assembly
 from pipeline.config import ExtractConfig
-from pipeline.decode import DECODER
 from pipeline.engines import Done, Failed, Item, LocalPool
 from pipeline.errors import InputError, PipelineError
 from pipeline.planning import known_uids, plan_new, quarantine, scan_new
 from pipeline.progress import Progress
+from pipeline.provenance import provenance
 from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, decode_video
+from pipeline.tasks import DecodeTask, Way, decode_video
+from pipeline.video.container import DECODERS, check_decoder
 
 log = logging.getLogger(__name__)
-
-LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
     """The identity of the cache that these settings and this teacher write."""
-    short_side = config.canonical_short_side or max(256, -(-8 * teacher.identity.input_size // 7))
+    short_side = config.canonical_short_side or max(256, -(-9 * teacher.identity.input_size // 7))
     return CacheIdentity(
         format_version=FORMAT_VERSION,
         backend=config.backend,
@@ -42,9 +39,9 @@ def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
         jpeg_quality=config.jpeg_quality,
         num_views=config.views,
         view_seed=config.seed if config.views else 0,
-        decoder=DECODER,
-        sampling="fps",
-        fps=config.fps,
+        decoder=DECODERS[config.decoder],
+        sampling=config.sampling,
+        fps=config.fps if config.sampling == "fps" else None,
     )
 
 
@@ -55,9 +52,10 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     Returns the open writer, the teacher, and the account of the run.
     """
     commit.check_writable(config.cache_dir)
+    check_decoder(config.decoder)
     workers = config.decode_workers or max(1, (os.cpu_count() or 2) - 1)
     known = _known(config, source)
-    scanned = scan_new(source, known, config.fps, workers, config.video_timeout)
+    scanned = scan_new(source, known, config, workers)
     if not scanned.scans and not known:
         raise InputError(_nothing_usable(source, scanned.failures))
     teacher = load_teacher()
@@ -91,6 +89,8 @@ def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teach
     run = _Run(config, writer, teacher, assembly, {video.uid: video for video in source.videos})
     with Progress(assembly.num_rows, "extracting frames", "frames") as progress:
         run.everything(workers, progress)
+    for way, count in Counter(run.ways.values()).most_common():
+        log.info("decoded %d videos %s", count, way)
 
 
 class _Run:
@@ -102,12 +102,15 @@ class _Run:
         self.batch: list = []  # (uid, Row) waiting for the teacher
         self.ended: list[Done | Failed] = []  # their last rows may be in the batch still
         self.wanted = assembly.wanted()
+        self.ways: dict[str, str] = {}  # uid -> how it was decoded
 
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
         for event in LocalPool(decode_video, workers, self.config.video_timeout).run(tasks):
-            if isinstance(event, Item):
+            if isinstance(event, Item) and isinstance(event.value, Way):
+                self.ways[event.task.uid] = event.value.text
+            elif isinstance(event, Item):
                 self.batch += [(event.task.uid, row) for row in event.value]
                 progress.update(len(event.value))
             else:
@@ -133,6 +136,7 @@ class _Run:
         return DecodeTask(
             uid=uid,
             path=self.videos[uid].path,
+            decoder=self.config.decoder,
             frame_index=frame_index,
             pts=pts,
             by_order=video.by_order,
@@ -141,6 +145,7 @@ class _Run:
             jpeg_quality=self.config.jpeg_quality,
             views=video.views,
             crop_size=self.writer.identity.teacher.input_size,
+            duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
         )
 
     def _embed(self) -> None:
@@ -171,19 +176,8 @@ class _Run:
 
     def _commit_complete(self) -> None:
         for name, batch in self.assembly.take_complete():
-            self.writer.commit_frames(name, batch, self.provenance)
-
-
-def provenance(teacher: Teacher) -> dict:
-    """Who computes: recorded with each shard, never a reason to refuse one."""
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    computing = getattr(teacher, "provenance", dict)()
-    return {"python": platform.python_version(), "host": socket.gethostname(), "libraries": versions, **computing}
+            ways = {s.video_uid: self.ways[s.video_uid] for s in batch.segments if s.video_uid in self.ways}
+            self.writer.commit_frames(name, batch, self.provenance | {"decoding": ways})
 
 
 def _nothing_usable(source: Source, failures: dict[str, str]) -> str:

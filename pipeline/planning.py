@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from cache.schema import CacheIdentity, PlannedSegment, PlannedVideo
 from cache.writer import CacheWriter
 from pipeline import pixels
+from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool
 from pipeline.progress import Progress
+from pipeline.sampling import Grid
 from pipeline.sources import Source, Video
 from pipeline.tasks import Scan, ScanTask, scan_video
 from pipeline.views import make_views
@@ -35,16 +37,19 @@ def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...
     return {uid: tuple(spans) for uid, spans in windows.items()}
 
 
-def scan_new(source: Source, known: set[str], fps: float, workers: int, silence_sec: float) -> Scanned:
+def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> Scanned:
     """Scan the source's videos whose uid is not known."""
     windows = windows_by_video(source)
     new = [video for video in source.videos if video.uid not in known]
-    tasks = [ScanTask(video.uid, video.path, fps, windows.get(video.uid, ())) for video in new]
+    fps = config.fps if config.sampling == "fps" else None
+    grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
+    tasks = [ScanTask(video.uid, video.path, grid, config.decoder) for video, grid in zip(new, grids, strict=True)]
     scans, failures = {}, {}
     with Progress(len(tasks), "scanning videos", "videos") as progress:
-        for event in LocalPool(scan_video, workers, silence_sec).run(tasks):
+        for event in LocalPool(scan_video, workers, config.video_timeout).run(tasks):
             if isinstance(event, Item):
-                scans[event.task.uid] = event.value
+                if event.value is not None:
+                    scans[event.task.uid] = event.value
                 continue
             if isinstance(event, Failed):
                 failures[event.task.uid] = event.reason
@@ -64,7 +69,8 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
         if uid in writer.planned_videos:
             continue  # another run planned it while this one scanned
         if not len(scan.requests.k):
-            log.info("%s: no clip asks for any of it", video.source)
+            by_key = writer.identity.fps is None
+            log.info("%s: %s", video.source, "no clip holds a key frame" if by_key else "no clip asks for any of it")
             continue
         videos.append(_planned_video(video, scan, writer.identity))
         wanted = scan.requests

@@ -5,11 +5,15 @@ per video, t_k = t_first + k / fps, so that overlapping windows ask for the same
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import seconds
+from cache.schema import NOT_SHOWN, REDACTED, seconds
+
+Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
+EVERYTHING: Windows = ((-math.inf, math.inf),)
 
 MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than there is memory
 
@@ -18,7 +22,7 @@ MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than
 class Requests:
     """Requested times of one video and the distinct frames that answer them.
 
-    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts, -1 where nothing is shown.
+    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NOT_SHOWN or REDACTED where there is none.
     frame_index: (n,) int64 presentation index in the stream; pts: (n,) int64.
     """
 
@@ -28,29 +32,64 @@ class Requests:
     pts: np.ndarray
 
 
-def request_frames(pts: np.ndarray, time_base: tuple[int, int], end_sec: float, fps: float, windows=None) -> Requests:
-    """Resolve the grid of one video.
+@dataclass(frozen=True)
+class Grid:
+    """Which times to ask of a video.
 
-    pts: (n,) int64 of all frames, increasing, n >= 1. end_sec: when the last frame ceases to be shown.
-    windows: [start_sec, end_sec) pairs, infinite ends allowed; None asks for the whole extent. Times of a window
-    outside the extent are requests that nothing answers. ValueError where too many times are asked for.
+    fps: times per second, t_k = t_first + k / fps; None asks for the key frames, t_k = t_first + k ticks.
+    windows: the parts asked for; redacted: the parts that must not be looked at.
     """
+
+    fps: float | None
+    windows: Windows = EVERYTHING
+    redacted: Windows = ()
+
+
+def request_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
+    """Resolve the grid of one video into Requests.
+
+    pts: (n,) int64 of all frames, increasing, n >= 1; key_pts: those of key frames. end_sec: when the last frame
+    ceases to be shown. Times of a window outside the video's extent are requests that nothing answers. A time is
+    redacted if it, or the frame shown then, lies in a redacted part. ValueError where too many times are asked for.
+    """
+    if grid.fps is None:
+        k, t_sec, shown = _key_frames(grid, pts, key_pts, time_base)
+    else:
+        k, t_sec, shown = _even_times(grid, pts, time_base, end_sec)
+    hidden = (shown >= 0) & (_within(t_sec, grid.redacted) | _within(seconds(pts[shown], time_base), grid.redacted))
+    row = np.where(hidden, REDACTED, NOT_SHOWN)
+    frames, row[(shown >= 0) & ~hidden] = np.unique(shown[(shown >= 0) & ~hidden], return_inverse=True)
+    return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
+
+
+def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
+    """(k, t_sec, index of the frame shown then or -1) of every grid position in the windows."""
     first_sec = float(seconds(pts[0], time_base))
-    if windows is None:
-        windows = [(-math.inf, math.inf)]
-    spans = [_grid_span(start, end, (first_sec, end_sec), fps) for start, end in windows]
+    spans = [_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows]
     if sum(stop - start for start, stop in spans) > MAX_REQUESTS:
         raise ValueError(f"more than {MAX_REQUESTS} times are asked of one video")
     k = np.unique(np.concatenate([np.arange(start, stop, dtype=np.int64) for start, stop in spans] or [[]]))
     k = k.astype(np.int64)
-    t_sec = first_sec + k / np.float64(fps)
+    t_sec = first_sec + k / np.float64(grid.fps)
     ticks = np.floor(t_sec * (time_base[1] / np.float64(time_base[0])) + 0.5).astype(np.int64)
     shown = np.searchsorted(pts, ticks, side="right") - 1
     shown[t_sec >= end_sec] = -1
-    frames, row = np.unique(shown, return_inverse=True)
-    if len(frames) and frames[0] == -1:
-        frames, row = frames[1:], row - 1
-    return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
+    return k, t_sec, shown
+
+
+def _key_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int]):
+    """The same of every key frame in the windows."""
+    t_sec = seconds(key_pts, time_base)
+    asked = _within(t_sec, grid.windows)
+    return key_pts[asked] - pts[0], t_sec[asked], np.searchsorted(pts, key_pts[asked])
+
+
+def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
+    """(n,) bool: which times lie in one of the windows."""
+    inside = np.zeros(len(t_sec), bool)
+    for start, end in windows:
+        inside |= (t_sec >= start) & (t_sec < end)
+    return inside
 
 
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:

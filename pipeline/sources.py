@@ -18,11 +18,15 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Video:
-    """One video file. source is its path relative to the data folder, with forward slashes."""
+    """One video file. source is its path relative to the data folder, with forward slashes.
+
+    redacted: [start_sec, end_sec) parts, on the container's timeline, that must not be looked at.
+    """
 
     uid: str
     path: Path
     source: str
+    redacted: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

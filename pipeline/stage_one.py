@@ -37,6 +37,7 @@ class StageOneResult:
             f"+ {account.pending} pending",
             *(f"quarantined {source}: {reason}" for source, reason in account.quarantined.items()),
             "requested times: " + ", ".join(f"{count} {status}" for status, count in account.statuses.items()),
+            *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
             f"label set {self.labels.name}: {len(self.labels.classes)} classes, {len(self.labels.clips)} clips",

@@ -3,32 +3,39 @@
 Runs in a process of its own, spawned light: it never loads torch. Knows no teacher and no cache folder.
 """
 
-from collections.abc import Iterator
+import dataclasses
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import pixels
-from pipeline.decode import Timeline, VideoError, read_timeline, wanted_frames
-from pipeline.sampling import Requests, request_frames
+from pipeline.sampling import Grid, Requests, request_frames
+from pipeline.video.colour import Scaler
+from pipeline.video.container import VideoError
+from pipeline.video.decode import WantedFrames
+from pipeline.video.timeline import Timeline, read_timeline
 
 ROWS_PER_MESSAGE = 8
+SCAN_LIMIT_SEC = 1800.0  # of computing, whatever the video
+DECODE_LIMIT_SEC, DECODE_LIMIT_PER_SEC = 300.0, 60.0  # of computing: at all, and per second of video
 
 
 @dataclass(frozen=True)
 class ScanTask:
-    """Find out which frames answer the grid of one video. windows: [start, end) seconds, or None for all of it."""
+    """Find out which frames answer the grid of one video."""
 
     uid: str
     path: Path
-    fps: float
-    windows: tuple[tuple[float, float], ...] | None
+    grid: Grid
+    decoder: str
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The answer: the video's timeline without its list of frames, and its requests."""
+    """The answer: the video's timeline without its lists of frames, and its requests."""
 
     timeline: Timeline
     num_frames: int
@@ -42,6 +49,7 @@ class DecodeTask:
 
     uid: str
     path: Path
+    decoder: str
     frame_index: np.ndarray
     pts: np.ndarray
     by_order: bool
@@ -50,6 +58,7 @@ class DecodeTask:
     jpeg_quality: int
     views: np.ndarray
     crop_size: int
+    duration_sec: float
 
 
 @dataclass(frozen=True)
@@ -61,30 +70,58 @@ class Row:
     crops: np.ndarray
 
 
-def scan_video(task: ScanTask) -> Iterator[Scan]:
-    """Yields one Scan. VideoError where the video cannot be used."""
-    timeline = read_timeline(task.path)
-    requests = request_frames(timeline.pts, timeline.time_base, timeline.end_sec, task.fps, task.windows)
+@dataclass(frozen=True)
+class Way:
+    """How the wanted frames of a video were decoded, for the record."""
+
+    text: str
+
+
+def scan_video(task: ScanTask) -> Iterator[Scan | None]:
+    """Yields None now and then as a sign of life, and one Scan at last. VideoError where the video is of no use."""
+    timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
+    if task.grid.fps is None and timeline.by_order:
+        raise VideoError("its packets have no usable timestamps, so that its key frames cannot be told; use --fps")
+    requests = request_frames(task.grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
-    bare = Timeline(**{**timeline.__dict__, "pts": timeline.pts[:0]})
+    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0])
     yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests)
 
 
-def decode_video(task: DecodeTask) -> Iterator[list[Row]]:
-    """Yields rows in time order, a few at a time; an empty list is a sign of life."""
+def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
+    """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life."""
+    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
+    scale, size = Scaler(), pixels.before_rotation(task.canonical_size, task.rotation)
     rows: list[Row] = []
-    for i, rgb in wanted_frames(task.path, task.frame_index, task.pts, task.by_order):
-        if rgb is None:
+    way = None
+    for found in _limited(iter(wanted), DECODE_LIMIT_SEC + DECODE_LIMIT_PER_SEC * task.duration_sec):
+        if wanted.way != way:
+            way = wanted.way
+            yield Way(way)
+        if found is None:
             yield []
             continue
-        jpeg = pixels.encode_canonical(rgb, task.rotation, task.canonical_size, task.jpeg_quality)
+        i, frame = found
+        jpeg = pixels.encode_canonical(scale(frame, size), task.rotation, task.jpeg_quality)
         image = pixels.decode_jpeg(jpeg)
         rows.append(Row(i, jpeg, np.stack([pixels.crop(image, view, task.crop_size) for view in task.views])))
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
-    if rows:
-        yield rows
+    yield rows
 
 
-__all__ = ["DecodeTask", "Row", "Scan", "ScanTask", "VideoError", "decode_video", "scan_video"]
+def _limited(values: Iterator, limit_sec: float) -> Generator:
+    """The values, and what they return, while they take no more computing: waiting for others does not count."""
+    start = time.process_time()
+    while True:
+        try:
+            value = next(values)
+        except StopIteration as end:
+            return end.value
+        if time.process_time() - start > limit_sec:
+            raise VideoError(f"decoding it took more than {limit_sec:.0f} s of computing")
+        yield value
+
+
+__all__ = ["DecodeTask", "Row", "Scan", "ScanTask", "VideoError", "Way", "decode_video", "scan_video"]

@@ -10,13 +10,18 @@ import pytest
 from PIL import Image
 
 from cache.plan import cut_units
-from cache.schema import FLAG_HFLIP, PlannedSegment
+from cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, PlannedSegment, request_seconds
 from pipeline import pixels
-from pipeline.sampling import request_frames
+from pipeline.sampling import EVERYTHING, Grid, request_frames
 from pipeline.views import evaluation_box, make_views
 from tests.fake_teacher import fake_identity
 
 # -- sampling --------------------------------------------------------------------------------------------------------
+
+
+def ask(pts, time_base, end_sec, fps, windows=EVERYTHING, **grid):
+    """request_frames, where every tenth frame is a key frame."""
+    return request_frames(Grid(fps, windows, **grid), pts, pts[::10], time_base, end_sec)
 
 
 def shown_by_fractions(pts, time_base, t: float) -> set[int]:
@@ -33,7 +38,7 @@ def test_the_last_frame_not_after_t_is_shown(time_base, fps):
     step = max(1, round(time_base[1] / time_base[0] / 30))
     pts = np.cumsum(generator.integers(1, 2 * step + 1, 400)).astype(np.int64) - 7 * step  # variable rate, from below 0
     end_sec = float(pts[-1] + step) * time_base[0] / time_base[1]
-    got = request_frames(pts, time_base, end_sec, fps)
+    got = ask(pts, time_base, end_sec, fps)
     first_sec = float(pts[0]) * time_base[0] / time_base[1]
     count = math.ceil((end_sec - first_sec) * fps)
     assert abs(len(got.k) - count) <= 1 and got.k.tolist() == list(range(len(got.k)))
@@ -48,7 +53,7 @@ def test_the_last_frame_not_after_t_is_shown(time_base, fps):
 def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
     """k/30 in float64 against integer pts: an early neighbour would show at many of these in float32."""
     pts = np.arange(30 * 3600 * 2, dtype=np.int64) * 512
-    got = request_frames(pts, (1, 15360), 7200.0, 30.0)
+    got = ask(pts, (1, 15360), 7200.0, 30.0)
     np.testing.assert_array_equal(got.frame_index[got.row], np.arange(len(pts)))
 
 
@@ -58,13 +63,13 @@ def test_a_frame_half_a_tick_late_is_shown_and_one_later_is_not():
         (1 / 0.96, [0, 1]),
         (1 / 0.94, [0, 0]),
     ):  # t_1 = 0.96 or 0.94; frame 1 at 1.0, half a tick 0.05
-        got = request_frames(np.array([0, 10]), time_base, 1.1, fps)
+        got = ask(np.array([0, 10]), time_base, 1.1, fps)
         assert got.frame_index[got.row][:2].tolist() == expected
 
 
 def test_windows_share_one_grid_and_are_half_open():
     pts = np.arange(100, dtype=np.int64) * 100 + 350  # 10 fps from 0.35 s, time base 1/1000
-    got = request_frames(pts, (1, 1000), 10.35, 2.0, [(1.35, 2.85), (2.0, 3.35), (8.0, 8.01)])
+    got = ask(pts, (1, 1000), 10.35, 2.0, [(1.35, 2.85), (2.0, 3.35), (8.0, 8.01)])
     # t_k = 0.35 + k/2: the union of [1.35, 2.85) and [2.0, 3.35); nothing lies in the last window
     assert got.k.tolist() == [2, 3, 4, 5]
     assert got.frame_index[got.row].tolist() == [10, 15, 20, 25]
@@ -72,21 +77,44 @@ def test_windows_share_one_grid_and_are_half_open():
 
 def test_times_outside_the_video_are_requests_without_a_frame():
     pts = np.arange(20, dtype=np.int64) * 100 + 1000  # 10 fps over [1, 3) s
-    got = request_frames(pts, (1, 1000), 3.0, 1.0, [(-1.0, 5.0)])
+    got = ask(pts, (1, 1000), 3.0, 1.0, [(-1.0, 5.0)])
     assert got.k.tolist() == [-2, -1, 0, 1, 2, 3]
     assert got.row.tolist() == [-1, -1, 0, 1, -1, -1]
     assert got.frame_index.tolist() == [0, 10]
 
 
 def test_several_times_may_show_one_frame():
-    got = request_frames(np.array([0, 1000, 2000]), (1, 1000), 3.0, 4.0)
+    got = ask(np.array([0, 1000, 2000]), (1, 1000), 3.0, 4.0)
     assert got.frame_index.tolist() == [0, 1, 2]
     assert got.row.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_redacted_parts_are_asked_for_and_answered_by_nothing():
+    pts = np.arange(20, dtype=np.int64) * 1000  # one a second
+    got = ask(pts, (1, 1000), 20.0, 2.0, [(0.0, 5.0)], redacted=((1.5, 3.0), (100.0, 101.0)))
+    # the frame of second 1 is shown at 1.0 and 1.5; the time 1.5 is redacted. At 3.0 the next frame is shown
+    assert got.k.tolist() == list(range(10))
+    assert got.row.tolist() == [0, 0, 1, *[REDACTED] * 3, 2, 2, 3, 3]
+    assert got.frame_index.tolist() == [0, 1, 3, 4]
+    late = ask(np.array([0, 1000, 5000]), (1, 1000), 6.0, 1.0, redacted=((0.9, 1.1),))
+    assert late.row.tolist() == [0, *[REDACTED] * 4, 1]  # what is still shown later was filmed in the redacted part
+    none = ask(pts, (1, 1000), 20.0, 1.0, [(25.0, 27.0)], redacted=((25.0, 27.0),))
+    assert none.row.tolist() == [NOT_SHOWN, NOT_SHOWN]
+
+
+def test_key_frames_are_asked_for_by_their_own_times():
+    pts = np.arange(60, dtype=np.int64) * 33 + 500
+    got = ask(pts, (1, 1000), 3.0, None, [(0.6, 2.0)], redacted=((1.4, 1.5),))
+    assert got.k.tolist() == [330, 660, 990, 1320]  # ticks since the first frame
+    assert got.row.tolist() == [0, 1, REDACTED, 2]
+    assert got.frame_index.tolist() == [10, 20, 40]
+    np.testing.assert_allclose(request_seconds(got.k, 500, (1, 1000), None), [0.83, 1.16, 1.49, 1.82])
+    np.testing.assert_array_equal(request_seconds(np.array([3]), 500, (1, 1000), 2.0), [2.0])
+
+
 def test_an_absurd_window_is_refused():
     with pytest.raises(ValueError, match="times are asked"):
-        request_frames(np.array([0]), (1, 1000), 1.0, 1.0, [(0.0, 1e12)])
+        ask(np.array([0]), (1, 1000), 1.0, 1.0, [(0.0, 1e12)])
 
 
 # -- units -----------------------------------------------------------------------------------------------------------
@@ -170,17 +198,18 @@ def quarters(image: np.ndarray) -> str:
 @pytest.mark.parametrize(("rotation", "expected"), [(0, "RGBW"), (90, "BRWG"), (180, "WBGR"), (270, "GWRB")])
 def test_the_canonical_frame_is_turned_clockwise(rotation, expected):
     size = (64, 102) if rotation in (0, 180) else (102, 64)
-    jpeg = pixels.encode_canonical(numbered_image(), rotation, size, 90)
+    jpeg = pixels.encode_canonical(numbered_image(*pixels.before_rotation(size, rotation)), rotation, 90)
     image = np.asarray(Image.open(io.BytesIO(jpeg)))
     assert image.shape == (*size, 3) and quarters(image) == expected
 
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(1080, 1920, (256, 455)), (1920, 1080, (455, 256)), (2, 2, (256, 256)), (100, 101, (256, 259))],
+    [(1080, 1920, (256, 456)), (1920, 1080, (456, 256)), (2, 2, (256, 256)), (100, 101, (256, 258))],
 )
-def test_canonical_size_sets_the_short_side(height, width, expected):
-    assert pixels.canonical_size(height, width, 256) == expected
+def test_canonical_size_sets_the_short_side_and_centres_on_whole_pixels(height, width, expected):
+    found = pixels.canonical_size(height, width, 256)
+    assert found == expected and (max(found) - min(found)) % 2 == 0
 
 
 def test_an_endless_strip_is_refused():
@@ -201,7 +230,7 @@ def test_a_view_is_an_integer_crop_then_one_resize_then_a_flip():
 
 
 def test_student_and_teacher_crops_come_from_the_same_box():
-    jpeg = pixels.encode_canonical(numbered_image(256, 256), 0, (256, 256), 95)
+    jpeg = pixels.encode_canonical(numbered_image(256, 256), 0, 95)
     view = np.array([0, 0, 128, 128, 0, 3], np.int32)
     for size in (32, 128, 224):
         crop = pixels.decode_crop(jpeg, view, size)

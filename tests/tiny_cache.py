@@ -58,6 +58,6 @@ def _batch(uid: str, classes: np.ndarray, centres: np.ndarray, num_views: int, g
     for label in classes:
         image = generator.integers(0, 90, (64, 64, 3), dtype=np.uint8)
         image[..., label] += 120
-        jpegs.append(encode_canonical(image, 0, (64, 64), 90))
+        jpegs.append(encode_canonical(image, 0, 90))
     segment = Segment(uid, (1, 1000), 0, views, index, index * 500, index, np.zeros(rows, np.uint8), index)
     return FrameBatch((segment,), tuple(jpegs), embeddings.astype(np.float16))

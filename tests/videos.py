@@ -1,10 +1,20 @@
 """Small real videos for tests, with the number of each frame burnt into its pixels."""
 
+import contextlib
+import hashlib
+import itertools
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from pipeline.sampling import EVERYTHING, Grid, Requests, request_frames
+from pipeline.video.colour import Scaler
+from pipeline.video.container import opened, packets_of
+from pipeline.video.decode import WantedFrames
+from pipeline.video.timeline import Timeline, read_timeline
 
 BITS = 10
 
@@ -12,7 +22,7 @@ BITS = 10
 def numbered_frame(number: int, height: int = 64, width: int = 160) -> np.ndarray:
     """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first."""
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
-    columns = np.repeat(np.array(bits, np.uint8) * 255, width // BITS)
+    columns = np.array(bits, np.uint8)[np.arange(width) * BITS // width] * np.uint8(255)
     return np.ascontiguousarray(np.broadcast_to(columns[None, :, None], (height, width, 3)))
 
 
@@ -24,16 +34,27 @@ def read_number(image: np.ndarray) -> int:
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
-    """A video of numbered frames. settings: rate, ticks, codec, gop, b_frames, pts, size, rotation."""
+    """A video of numbered frames.
+
+    settings: rate, ticks, codec, gop, b_frames, pts, size, rotation, pix_fmt, options, aspect, colour_range.
+    """
     rate, time_base = settings.get("rate", 30), Fraction(1, settings.get("ticks", 15360))
     height, width = settings.get("size", (64, 160))
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=settings.get("mux", {})) as container:
         stream = container.add_stream(settings.get("codec", "libx264"), rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = time_base
-        stream.codec_context.thread_count = 1
-        stream.codec_context.gop_size = settings.get("gop", 12)
-        stream.options = {"bf": str(settings.get("b_frames", 2)), "crf": "18", "preset": "veryfast"}
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = width, height, settings.get("pix_fmt", "yuv420p")
+        stream.time_base = context.time_base = time_base
+        context.thread_count = 1
+        context.gop_size = settings.get("gop", 12)
+        if context.name in ("libx264", "libx265"):
+            stream.options |= {"crf": "18", "preset": "veryfast", "x265-params": "log-level=none"}
+        if settings.get("b_frames", 2) is not None:
+            stream.options |= {"bf": str(settings.get("b_frames", 2))}
+        stream.options |= settings.get("options", {})
+        context.sample_aspect_ratio = settings.get("aspect", Fraction(1))
+        if "colour_range" in settings:
+            context.color_range = settings["colour_range"]
         if "rotation" in settings:
             stream.set_display_rotation(settings["rotation"])
         for number in range(num_frames):
@@ -44,3 +65,67 @@ def write_video(path: Path, num_frames: int, **settings) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def digest(frame: av.VideoFrame) -> str:
+    """Of a frame's planes, planar or packed RGB, without the padding of its lines."""
+    found = hashlib.sha256(f"{frame.format.name} {frame.width}x{frame.height}".encode())
+    components = frame.format.components
+    bytes_per_pixel = (1 + (components[0].bits > 8)) * (len(components) if len(frame.planes) == 1 else 1)
+    for plane in frame.planes:
+        lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        found.update(lines[:, : plane.width * bytes_per_pixel].tobytes())
+    return found.hexdigest()
+
+
+def full_decode(path: Path, hold: bool = False) -> list[tuple[int | None, str]]:
+    """(pts, digest) of every frame, by the plainest loop there is over the stream that the decoder picks.
+
+    hold: keep all frames, so that the decoder never gets memory back that has pixels of an earlier frame in it.
+    """
+    frames, held = [], []
+    with opened(path, "software") as (container, stream):
+        for packet in itertools.chain(packets_of(container, stream), (None,)):
+            with contextlib.suppress(av.error.InvalidDataError):
+                for frame in stream.codec_context.decode(packet):
+                    frames.append((frame.pts, digest(frame)))
+                    held += [frame] if hold else []
+    return frames
+
+
+def timeline_of(path: Path) -> Timeline:
+    """read_timeline without its signs of life."""
+    reading = read_timeline(path)
+    while True:
+        try:
+            assert next(reading) is None
+        except StopIteration as end:
+            return end.value
+
+
+@dataclass
+class Sampled:
+    """What came of sampling a video: frames and their digests by row."""
+
+    timeline: Timeline
+    requests: Requests
+    rgb: dict[int, np.ndarray]
+    digests: dict[int, str]
+    way: str
+    num_fed: int
+
+
+def sample(path: Path, fps: float | None, windows=EVERYTHING) -> Sampled:
+    """The frames at these times, as extraction gets them."""
+    timeline = timeline_of(path)
+    grid = Grid(fps, windows)
+    requests = request_frames(grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
+    wanted = WantedFrames(path, requests.frame_index, requests.pts, timeline.by_order)
+    sampled = Sampled(timeline, requests, {}, {}, "", 0)
+    scale = Scaler()
+    for found in wanted:
+        if found is not None:
+            i, frame = found
+            sampled.rgb[i], sampled.digests[i] = scale(frame), digest(frame)
+    sampled.way, sampled.num_fed = wanted.way, wanted.num_fed
+    return sampled

@@ -1,0 +1,51 @@
+"""From a decoded frame to RGB of a wanted size: colour conversion and resizing in one step of FFmpeg's swscale."""
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+from pipeline.video.container import VideoError
+
+# Bicubic, its kernel widened with the reduction (antialiasing); chroma at full resolution, exact rounding
+FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
+
+
+class Scaler:
+    """Makes (height, width, 3) uint8 full-range RGB of frames, by each frame's own matrix, range and depth.
+
+    A frame that does not name its matrix is taken as BT.709 if it is larger than standard definition, else as BT.601:
+    what players do (mpv's rule). Alpha is dropped. VideoError for colours that cannot be converted.
+    """
+
+    def __init__(self):
+        self._reformatter = VideoReformatter()  # keeps its filters from frame to frame
+
+    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+        """size: (height, width) of the result; the frame's own where it is None."""
+        height, width = size or (frame.height, frame.width)
+        try:
+            return self._reformatter.reformat(
+                frame,
+                width=width,
+                height=height,
+                format="rgb24",
+                src_colorspace=_matrix(frame),
+                interpolation=FLAGS,
+                threads=1,
+            ).to_ndarray()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise VideoError(f"its colours ({frame.format.name}) cannot be converted ({error})") from error
+
+
+def _matrix(frame: av.VideoFrame) -> Colorspace | None:
+    if frame.colorspace != UNSPECIFIED or frame.format.is_rgb:
+        return None
+    return Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
+
+
+def hdr_note(frame: av.VideoFrame) -> list[str]:
+    """What to tell of a frame in high dynamic range."""
+    name = HDR_TRANSFERS.get(int(frame.color_trc))
+    return [f"its colours are HDR ({name}) and are not tone-mapped: frames look pale"] if name else []

@@ -1,0 +1,103 @@
+"""Opening video files safely: whitelists, limits, one thread. Decodes nothing.
+
+One thread per decoder: threads inside FFmpeg can deadlock when several decoders run at once.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.stream import Disposition
+
+from pipeline.errors import DecoderError
+
+MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header
+OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other files
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,"
+    "h264,hevc,m4v,ivf,obu,yuv4mpegpipe,mxf",
+}
+DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option -> field of a cache's identity
+
+
+class VideoError(Exception):
+    """This video cannot be used. The message says why, in a few words."""
+
+
+@contextlib.contextmanager
+def opened(path: Path, decoder: str):
+    """(container, stream) of the video stream to use; errors of FFmpeg and of the system as VideoError.
+
+    decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
+    """
+    try:
+        with av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder)) as container:
+            stream = _pick_stream(container)
+            context = stream.codec_context
+            if context is None:
+                raise VideoError("its codec is unknown")
+            check_size(context.width, context.height)
+            stream.thread_type = "NONE"
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield container, stream
+    except av.error.FFmpegError as error:
+        raise VideoError(f"it cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"it cannot be opened ({error})") from error
+
+
+def check_decoder(decoder: str) -> None:
+    """DecoderError where this machine does not have the decoder."""
+    if decoder != "software":
+        try:
+            _acceleration(decoder).create(av.Codec("h264", "r"))
+        except (av.error.FFmpegError, OSError, ValueError, NotImplementedError) as error:
+            raise DecoderError(
+                f"--decoder {decoder} cannot be used on this machine ({error}); use --decoder software"
+            ) from error
+
+
+def _acceleration(decoder: str) -> HWAccel | None:
+    return HWAccel("cuda", allow_software_fallback=False) if decoder == "nvdec" else None
+
+
+def check_size(width: int, height: int) -> None:
+    """VideoError where a frame would be too large to be one of a video."""
+    if width * height > MAX_PIXELS:
+        raise VideoError(f"a frame of {width}x{height} is larger than {MAX_PIXELS} pixels")
+
+
+def packets_of(container, stream, errors: list[str] | None = None) -> Iterator[av.Packet]:
+    """The packets of the stream in decoding order, up to where the container cannot be read further.
+
+    errors: why it could not is appended here.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except av.error.FFmpegError as error:
+            if errors is not None:
+                errors.append(error.strerror)
+            return
+        except (StopIteration, IndexError):  # PyAV stumbles at the end where streams came up that no header listed
+            return
+        if packet.size:
+            yield packet
+
+
+def frame_rate(stream) -> Fraction:
+    """Frames per second as far as the headers know; 25 where they do not."""
+    return stream.average_rate or stream.guessed_rate or Fraction(25)
+
+
+def _pick_stream(container):
+    """The first video stream that is no cover picture and says that it has frames; else the first of them."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise VideoError("it has no video stream")
+    return next((stream for stream in streams if stream.frames > 0), streams[0])

@@ -1,0 +1,145 @@
+"""What the headers of H.264 packets say about which of them depend on which. Pure arithmetic on bytes.
+
+References are to ITU-T H.264. What is not understood is never guessed: it raises, and the video is decoded whole.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.video.bits import BitReader, BitsError, payload, split_nals
+from pipeline.video.packets import PacketFacts
+
+SLICE, IDR_SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
+HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
+WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
+
+
+@dataclass(frozen=True)
+class _Sps:
+    """The fields of a sequence parameter set that slice headers need."""
+
+    frame_num_bits: int
+    separate_planes: bool
+    frames_only: bool
+
+
+class H264Inspector:
+    """Looks at the packets of one stream in decoding order. extradata: the stream's, as avcC or Annex B."""
+
+    def __init__(self, extradata: bytes):
+        self.length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
+        nals = _avcc_nals(extradata) if self.length_size else split_nals(memoryview(extradata), 0)
+        self._parameter_sets = {bytes(nal) for nal in nals if nal[0] & 31 in (SPS, PPS)}
+        self._sps: dict[int, _Sps] = {}
+        self._pps: dict[int, int] = {}
+        for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
+            self._learn(nal)
+        self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
+
+    def _learn(self, nal: bytes) -> None:
+        bits = payload(nal, 1, None)
+        if nal[0] & 31 == SPS:
+            sps_id, sps = _read_sps(bits)
+            self._sps[sps_id] = sps
+        else:
+            self._pps[bits.exp_golomb()] = bits.exp_golomb()
+
+    def look(self, data: memoryview) -> PacketFacts:
+        """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
+        slices, others = [], set()
+        for nal in split_nals(data, self.length_size):
+            kind = nal[0] & 31
+            if kind in (SLICE, IDR_SLICE):
+                slices.append(nal)
+                continue
+            if kind in (SPS, PPS) and bytes(nal) not in self._parameter_sets:
+                raise BitsError("its parameter sets change")
+            if kind not in HARMLESS | {SPS, PPS}:
+                raise BitsError(f"it has NAL units of type {kind}")
+            others.add(kind)
+        if not slices:
+            raise BitsError("it has packets without a frame")
+        is_start = slices[0][0] & 31 == IDR_SLICE
+        if any((nal[0] & 31 == IDR_SLICE) != is_start for nal in slices):
+            raise BitsError("it has packets of more than one frame")
+        is_reference = any(nal[0] & 0x60 for nal in slices)
+        in_order = self._in_order(slices, is_start, is_reference)
+        droppable = not is_reference and not is_start and in_order and others <= HARMLESS
+        return PacketFacts(is_start, droppable, in_order)
+
+    def _in_order(self, slices: list[memoryview], is_start: bool, is_reference: bool) -> bool:
+        """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
+        try:
+            headers = [self._slice_header(nal) for nal in slices]
+        except (BitsError, KeyError):
+            return False
+        first_positions, numbers, sizes = (set(column) for column in zip(*headers, strict=True))
+        number = headers[0][1]
+        due = 0 if is_start else (self._previous_reference + 1) % (1 << headers[0][2])
+        if is_reference:
+            self._previous_reference = number
+        one_picture = headers[0][0] == 0 and len(first_positions) == len(headers) and len(numbers) == len(sizes) == 1
+        return one_picture and number == due and len({bool(nal[0] & 0x60) for nal in slices}) == 1
+
+    def _slice_header(self, nal: memoryview) -> tuple[int, int, int]:
+        """(first_mb_in_slice, frame_num, bits of frame_num), section 7.3.3. BitsError for a field picture."""
+        bits = payload(nal, 1)
+        first_position, _slice_type = bits.exp_golomb(), bits.exp_golomb()
+        sps = self._sps[self._pps[bits.exp_golomb()]]
+        if sps.separate_planes:
+            bits.bits(2)
+        number = bits.bits(sps.frame_num_bits)
+        if not sps.frames_only and bits.flag():
+            raise BitsError("it has field pictures")
+        return first_position, number, sps.frame_num_bits
+
+
+def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
+    """(seq_parameter_set_id, fields) up to frame_mbs_only_flag, section 7.3.2.1.1."""
+    profile = bits.bits(8)
+    bits.bits(16)  # constraint flags, level
+    sps_id = bits.exp_golomb()
+    separate_planes = False
+    if profile in WITH_CHROMA_FORMAT:
+        chroma_format = bits.exp_golomb()
+        separate_planes = chroma_format == 3 and bits.flag()
+        bits.exp_golomb(), bits.exp_golomb(), bits.flag()  # bit depths, transform bypass
+        if bits.flag():
+            for i in range(12 if chroma_format == 3 else 8):
+                _skip_scaling_list(bits, 16 if i < 6 else 64)
+    frame_num_bits = bits.exp_golomb() + 4
+    order_type = bits.exp_golomb()
+    if order_type == 0:
+        bits.exp_golomb()
+    elif order_type == 1:
+        bits.flag(), bits.exp_golomb(), bits.exp_golomb()
+        for _ in range(bits.exp_golomb()):
+            bits.exp_golomb()
+    bits.exp_golomb(), bits.flag(), bits.exp_golomb(), bits.exp_golomb()  # references, gaps, width, height
+    return sps_id, _Sps(frame_num_bits, separate_planes, bits.flag())
+
+
+def _skip_scaling_list(bits: BitReader, size: int) -> None:
+    """Section 7.3.2.1.1.1."""
+    if not bits.flag():
+        return
+    last = scale = 8
+    for _ in range(size):
+        if scale:
+            code = bits.exp_golomb()
+            scale = (last + (code + 1) // 2 * (1 if code % 2 else -1)) % 256
+        last = scale or last
+
+
+def _avcc_nals(extradata: bytes) -> list[bytes]:
+    """The parameter sets of an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, section 5.3.3.1)."""
+    nals, at = [], 6
+    count = extradata[5] & 31
+    for _ in range(2):
+        for _ in range(count):
+            size = int.from_bytes(extradata[at : at + 2], "big")
+            nals.append(extradata[at + 2 : at + 2 + size])
+            at += 2 + size
+        count, at = (extradata[at], at + 1) if at < len(extradata) else (0, at)
+    if any(not nal for nal in nals):
+        raise BitsError("its parameter sets are damaged")
+    return nals

@@ -1,0 +1,45 @@
+"""What is known of a video's packets before any of them is decoded. Plain data; knows no container and no codec."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PacketFacts:
+    """What a packet's own headers say.
+
+    is_start: decoding can begin here, and nothing shown later than this frame needs anything that came before it.
+    droppable: no other frame needs this one. in_order: its numbering is consistent with the packets before it, so
+    that a decoder that is not given the droppable packets ends up with the very same references.
+    """
+
+    is_start: bool
+    droppable: bool
+    in_order: bool = True
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """The packets of a video stream in decoding order; n of them.
+
+    pts: (n,) int64, or None where some packet has none or two have the same. is_key: (n,) bool, as the container
+    flags them. is_hidden: (n,) bool, decoded but not shown (edit lists). is_start, droppable, in_order: (n,) bool, as
+    in PacketFacts. doubt: why frames cannot be left out of this video, or None. last_duration: ticks of the frame
+    shown last, 0 where unknown. error: where reading the container broke off, or None.
+    """
+
+    pts: np.ndarray | None
+    is_key: np.ndarray
+    is_hidden: np.ndarray
+    is_start: np.ndarray
+    droppable: np.ndarray
+    in_order: np.ndarray
+    doubt: str | None
+    last_duration: int
+    error: str | None
+
+    @property
+    def shown_pts(self) -> np.ndarray:
+        """(m,) int64, increasing: when each frame that is shown begins."""
+        return np.sort(self.pts[~self.is_hidden])

@@ -1,0 +1,71 @@
+"""Which packets a decoder must be given so that the wanted frames come out exactly. Pure arithmetic on the index.
+
+Packets fall into groups, each beginning where decoding can begin. A group without a wanted frame is left out; in a
+group, nothing after its last wanted frame is needed, and frames that no other frame needs are left out unless wanted.
+Frames shown before the first one of their group (leading frames) may need the group before it, which is then kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.video.packets import PacketIndex
+
+
+@dataclass(frozen=True)
+class FeedPlan:
+    """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is emptied before these.
+
+    doubt: why nothing may be left out, or None; every packet up to the last wanted one is fed then.
+    """
+
+    feed: np.ndarray
+    run_start: np.ndarray
+    doubt: str | None
+
+
+def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) -> FeedPlan:
+    """Decode everything in one run, up to the last of the wanted pts, or to the end where pts are not known."""
+    n = len(index.is_key)
+    stop = n if index.pts is None else np.flatnonzero(index.pts <= wanted_pts[-1])[-1] + 1
+    return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
+
+
+def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
+    """The packets that the frames with these pts (n,) int64 need."""
+    if index.doubt is not None:
+        return whole_plan(index, wanted_pts, index.doubt)
+    n = len(index.pts)
+    wanted = np.isin(index.pts, wanted_pts) & ~index.is_hidden
+    starts = np.union1d([0], np.flatnonzero(index.is_start))
+    stops = np.append(starts[1:], n)
+    feed, run_start = np.zeros(n, bool), np.zeros(n, bool)
+    previous_end = 0  # where the packets fed so far end, if they go on without a gap
+    for g in _with_previous(index.pts, wanted, starts, stops):
+        first, stop = starts[g[0]], stops[g[-1]]
+        stop = first + np.flatnonzero(wanted[first:stop])[-1] + 1
+        feed[first:stop] = True
+        for group in g:
+            span = slice(starts[group], min(stops[group], stop))
+            if index.in_order[starts[group] : stops[group]].all():
+                feed[span] &= wanted[span] | ~index.droppable[span]
+        run_start[first] = first > previous_end
+        previous_end = stop
+    return FeedPlan(feed, run_start, None)
+
+
+def _with_previous(pts: np.ndarray, wanted: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
+    """Lists of neighbouring groups to be decoded together, from the first to the last."""
+    needed = [bool(wanted[a:b].any()) for a, b in zip(starts, stops, strict=True)]
+    lists, g = [], len(starts) - 1
+    while g >= 0:
+        if not needed[g]:
+            g -= 1
+            continue
+        together = [g]
+        while g > 0 and (pts[starts[g] : stops[g]][wanted[starts[g] : stops[g]]] < pts[starts[g]]).any():
+            g -= 1
+            together.insert(0, g)
+        lists.append(together)
+        g -= 1
+    return lists[::-1]

@@ -1,0 +1,236 @@
+"""What is left out of decoding, what is not, and how doubt leads to decoding the whole."""
+
+import dataclasses
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.video import decode
+from pipeline.video.bits import BitReader, BitsError, payload, split_nals
+from pipeline.video.container import opened
+from pipeline.video.h264 import H264Inspector
+from pipeline.video.hevc_headers import read_ref_set
+from pipeline.video.indexing import read_index
+from pipeline.video.packets import PacketIndex
+from pipeline.video.skipping import plan_feed, whole_plan
+from tests.test_decode import spoil_packet
+from tests.videos import digest, full_decode, sample, write_video
+
+FLAT = {"gop": 30, "b_frames": 3, "options": {"x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"}}
+
+
+def index_of(pts, starts=(), droppable=(), **changes) -> PacketIndex:
+    """An index of packets in decoding order, by their pts."""
+    n = len(pts)
+    flags = {name: np.isin(np.arange(n), chosen) for name, chosen in (("start", starts), ("drop", droppable))}
+    fields = {
+        "pts": np.array(pts, np.int64),
+        "is_key": flags["start"],
+        "is_hidden": np.zeros(n, bool),
+        "is_start": flags["start"],
+        "droppable": flags["drop"],
+        "in_order": np.ones(n, bool),
+        "doubt": None,
+        "last_duration": 1,
+        "error": None,
+    }
+    return PacketIndex(**{**fields, **changes})
+
+
+def fed(index: PacketIndex, wanted) -> tuple[list[int], list[int]]:
+    """(packets fed, packets before which the decoder is emptied)"""
+    plan = plan_feed(index, np.array(wanted, np.int64))
+    return np.flatnonzero(plan.feed).tolist(), np.flatnonzero(plan.run_start).tolist()
+
+
+CLOSED = index_of([0, 3, 1, 2, 4, 7, 5, 6, 8, 9], starts=(0, 4, 8), droppable=(2, 3, 6, 7))
+# packets 5 and 6 are shown before the key frame 4, and may need what comes before it
+OPEN = index_of([0, 2, 1, 3, 6, 4, 5, 8, 7, 9], starts=(0, 4, 9), droppable=(2, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("index", "wanted", "expected"),
+    [
+        (CLOSED, [0], ([0], [])),
+        (CLOSED, [2], ([0, 1, 3], [])),  # not its unneeded neighbour, and nothing after it
+        (CLOSED, [5], ([4, 5, 6], [4])),
+        (CLOSED, [2, 9], ([0, 1, 3, 8, 9], [8])),
+        (CLOSED, [1, 2, 4], ([0, 1, 2, 3, 4], [])),  # goes on without a gap: no need to empty the decoder
+        (CLOSED, [3, 4], ([0, 1, 4], [4])),
+        (OPEN, [6], ([4], [4])),
+        (OPEN, [8], ([4, 5, 7], [4])),
+        (OPEN, [5], ([0, 1, 3, 4, 5, 6], [])),  # a leading frame brings the group before it
+        (OPEN, [9], ([9], [9])),
+    ],
+)
+def test_only_what_the_wanted_frames_need_is_fed(index, wanted, expected):
+    assert fed(index, wanted) == expected
+
+
+def test_groups_with_gaps_in_their_numbering_are_fed_whole():
+    in_order = np.ones(10, bool)
+    in_order[6] = False
+    index = index_of([0, 3, 1, 2, 4, 7, 5, 6, 8, 9], (0, 4, 8), (2, 3, 6, 7), in_order=in_order)
+    assert fed(index, [2, 6]) == ([0, 1, 3, 4, 5, 6, 7], [])
+
+
+def test_hidden_frames_are_decoded_for_others_but_never_wanted():
+    hidden = np.arange(10) < 3
+    index = index_of([0, 3, 1, 2, 4, 7, 5, 6, 8, 9], (0, 4, 8), (2, 3, 6, 7), is_hidden=hidden)
+    assert fed(index, [1, 2]) == ([0, 1, 3], [])
+
+
+def test_doubt_feeds_everything_up_to_the_last_wanted_frame():
+    index = index_of([0, 3, 1, 2, 4, 5], (0, 4), (2, 3), doubt="odd")
+    assert fed(index, [2]) == ([0, 1, 2, 3], [])
+    plan = whole_plan(dataclasses.replace(index, pts=None), None, "no timestamps")
+    assert plan.feed.all() and plan.doubt == "no timestamps"
+
+
+# -- on videos -----------------------------------------------------------------------------------------------------
+
+
+def read(path) -> PacketIndex:
+    with opened(path, "software") as (container, stream):
+        reading = read_index(container, stream)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                return end.value
+
+
+def test_most_of_a_video_is_left_out(tmp_path):
+    sampled = sample(write_video(tmp_path / "v.mp4", 300, **(FLAT | {"gop": 150})), 1.0)
+    assert (sampled.way, len(sampled.digests)) == ("skipping", 10)
+    assert sampled.num_fed < 80  # a quarter are references, and the ends of the groups are not needed
+    assert sample(tmp_path / "v.mp4", None).num_fed == 2  # key frames alone
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_starts"),
+    [
+        ({"gop": 12, "options": {"x264-params": "open-gop=1:scenecut=0"}, "file": "v.mkv"}, 1),
+        ({"gop": 15, "b_frames": 0, "options": {"x264-params": "intra-refresh=1:scenecut=0"}}, 1),
+        ({"gop": 15, "options": {"x264-params": "scenecut=0"}}, 6),
+        ({"gop": 15, "codec": "libx265", "options": {"x265-params": "log-level=none:scenecut=0"}}, 6),
+    ],
+)
+def test_a_key_frame_is_a_place_to_begin_only_if_nothing_reaches_over_it(tmp_path, settings, num_starts):
+    index = read(write_video(tmp_path / settings.pop("file", "v.mp4"), 90, **settings))
+    assert index.doubt is None and index.is_start.sum() == num_starts
+
+
+def test_references_are_never_called_droppable(tmp_path):
+    """Against the decoder: leaving out what is droppable changes no other frame; each kind of video has some."""
+    for name, settings in {
+        "flat.mp4": FLAT,
+        "pyramid.mp4": {"gop": 30, "b_frames": 5},
+        "hevc.mp4": {"codec": "libx265", "gop": 30},
+        "layers.mp4": {"codec": "libx265", "options": {"x265-params": "log-level=none:temporal-layers=3:bframes=7"}},
+    }.items():
+        path = write_video(tmp_path / name, 90, **settings)
+        index, decoded = read(path), dict(full_decode(path))
+        kept = np.sort(index.pts[~index.droppable])
+        wanted = decode.WantedFrames(path, np.searchsorted(index.shown_pts, kept), kept, False)
+        found = {frame.pts: digest(frame) for _, frame in filter(None, wanted)}
+        assert wanted.way == "skipping" and wanted.num_fed == len(kept) < 90, name
+        assert found == {pts: decoded[pts] for pts in kept} and len(decoded) == 90
+
+
+def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
+    path = write_video(tmp_path / "v.mp4", 90, **FLAT)
+    spoil_packet(path, 31)  # a reference in the second group: its headers are gone as well
+    sampled = sample(path, 2.0)
+    assert sampled.way == "whole (its NAL units do not fill its packets)"
+    with av.open(str(path)) as container:
+        position, size = next((p.pos, p.size) for n, p in enumerate(container.demux(video=0)) if n == 61)
+    path = write_video(tmp_path / "w.mp4", 90, **FLAT)
+    data = bytearray(path.read_bytes())
+    data[position + size // 2 : position + size] = bytes(size - size // 2)  # its headers are whole, its end is not
+    path.write_bytes(data)
+    sampled = sample(path, 2.0)
+    assert sampled.way == "whole (its decoder complains)"
+    assert set(sampled.digests) == {0, 1, 2, 3, 4}  # 75 depends on the broken one
+
+
+def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 90, **FLAT)
+    undamaged = sample(path, 10.0)
+    judged = decode._Feeder._judged
+
+    def doubtful(self, frames, order):
+        skips = self._plan.doubt is None
+        return [(n, f, sound and not (skips and f.pts > 50 * 512)) for n, f, sound in judged(self, frames, order)]
+
+    monkeypatch.setattr(decode._Feeder, "_judged", doubtful)
+    sampled = sample(path, 10.0)
+    assert sampled.way == "whole (its decoder complains)" and sampled.digests == undamaged.digests
+
+
+def test_a_wanted_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 60, **FLAT)
+    real = decode.plan_feed
+
+    def forgetful(index, wanted_pts):
+        plan = real(index, wanted_pts)
+        plan.feed[20:30] = False
+        return plan
+
+    monkeypatch.setattr(decode, "plan_feed", forgetful)
+    sampled = sample(path, 5.0)
+    assert sampled.way == "whole (a frame did not come out)" and len(sampled.digests) == 10
+
+
+def test_parameters_that_change_in_the_middle_lead_to_decoding_the_whole(tmp_path):
+    parts = [write_video(tmp_path / f"{n}.ts", 30, size=size) for n, size in enumerate([(64, 160), (96, 240)])]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert read(path).doubt in ("its parameter sets change", "its packets have no usable timestamps")
+
+
+# -- bits --------------------------------------------------------------------------------------------------------------
+
+
+def test_bits_and_exp_golomb_codes():
+    reader = BitReader(bytes([0b10100110, 0b01000010, 0b10000000]))
+    assert [reader.exp_golomb() for _ in range(5)] == [0, 1, 2, 3, 4]  # 1 010 011 00100 00101
+    with pytest.raises(BitsError):
+        reader.bits(10)
+    with pytest.raises(BitsError, match="too large"):
+        BitReader(bytes(9)).exp_golomb()
+
+
+def test_nal_units_by_length_and_by_start_code():
+    lengths = bytes([0, 0, 0, 2, 9, 8, 0, 0, 0, 1, 7])
+    codes = bytes([0, 0, 0, 1, 9, 8, 0, 0, 1, 7, 0])
+    for data, size in ((lengths, 4), (codes, 0)):
+        assert [bytes(nal) for nal in split_nals(memoryview(data), size)] == [b"\x09\x08", b"\x07"]
+    for data, size in ((lengths[:-1], 4), (bytes(4), 4), (b"\x05\0\0\1\7", 0), (b"\7", 0)):
+        with pytest.raises(BitsError):
+            split_nals(memoryview(data), size)
+    assert payload(b"\x65\0\0\3\1", 1).bits(24) == 1  # the emulation prevention byte is taken out
+
+
+def bits_of(code: str) -> BitReader:
+    code = code.replace(" ", "")
+    return BitReader(int(code.ljust(64, "0"), 2).to_bytes(8, "big"))
+
+
+def test_reference_sets_of_hevc():
+    """By hand after ITU-T H.265, sections 7.3.7 and 7.4.8."""
+    # two before (1 back used, 1 more not), one after (2 on, used)
+    explicit = read_ref_set(bits_of("011 010  1 1  1 0  010 1"), (), in_slice=False)
+    assert explicit == ((-1, True), (-2, False), (2, True))
+    # predicted: negative, by 1; flags of -1, -2 (not used, but kept), 2 (dropped) and of that set's own picture
+    predicted = "1 {} 1 1  1 01 00 1"
+    expected = ((-1, True), (-2, True), (-3, False))
+    assert read_ref_set(bits_of(predicted.format("")), (explicit,), in_slice=False) == expected
+    assert read_ref_set(bits_of(predicted.format("010")), (explicit, ()), in_slice=True) == expected
+
+
+def test_damaged_parameter_sets_are_doubted():
+    for extradata in (b"\1dd", b"\1" + bytes(5) + b"\xe1\0\x20", bytes(10)):
+        with pytest.raises((BitsError, IndexError)):
+            H264Inspector(extradata).look(memoryview(b"\0\0\0\1\x65\x88\x84"))
