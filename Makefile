@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo test lint install clean-demo
+.PHONY: demo test bench lint install clean-demo
 
 # The demo's teacher is random, so its soft logits weigh next to nothing beside the labels.
 demo: $(READY)
@@ -18,6 +18,11 @@ demo: $(READY)
 
 test: lint
 	$(PY) -m pytest
+
+# Peers to measure against come with `pip install -e '.[bench]'`; those that are not there are left out.
+bench: $(READY)
+	$(PY) -m benchmarks.decode $(if $(VIDEOS),--videos $(VIDEOS))
+	$(if $(VIDEOS),$(PY) -m benchmarks.preprocess --videos $(VIDEOS))
 
 lint: $(READY)
 	$(PY) -m ruff check .

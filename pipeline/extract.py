@@ -89,8 +89,9 @@ def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teach
     run = _Run(config, writer, teacher, assembly, {video.uid: video for video in source.videos})
     with Progress(assembly.num_rows, "extracting frames", "frames") as progress:
         run.everything(workers, progress)
-    for way, count in Counter(run.ways.values()).most_common():
-        log.info("decoded %d videos %s", count, way)
+    ways = Counter(run.ways.values()).most_common()
+    if ways:
+        log.info("decoding: %s", ", ".join(f"{count} videos {way}" for way, count in ways))
 
 
 class _Run:

@@ -81,7 +81,9 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     """Yields None now and then as a sign of life, and one Scan at last. VideoError where the video is of no use."""
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
-        raise VideoError("its packets have no usable timestamps, so that its key frames cannot be told; use --fps")
+        raise VideoError(
+            "its packets have no usable timestamps, so that its key frames cannot be told; use --sampling fps"
+        )
     requests = request_frames(task.grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
     bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0])

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.video import decode
-from pipeline.video.bits import BitReader, BitsError, payload, split_nals
-from pipeline.video.container import opened
-from pipeline.video.h264 import H264Inspector
-from pipeline.video.hevc_headers import read_ref_set
+from pipeline.video.container import opened, packets_of
 from pipeline.video.indexing import read_index
 from pipeline.video.packets import PacketIndex
 from pipeline.video.skipping import plan_feed, whole_plan
@@ -155,6 +152,18 @@ def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
     assert set(sampled.digests) == {0, 1, 2, 3, 4}  # 75 depends on the broken one
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 10**9])
+def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch, kept_bytes):
+    monkeypatch.setattr(decode, "KEPT_BYTES", kept_bytes)
+    reads = []
+    monkeypatch.setattr(decode, "packets_of", lambda *opened: reads.append(1) or packets_of(*opened))
+    path = write_video(tmp_path / "v.mp4", 90, **FLAT)
+    assert list(sample(path, 2.0).digests.values()) == [full_decode(path)[n][1] for n in range(0, 90, 15)]
+    assert len(reads) == (kept_bytes == 0)
+    spoil_packet(path, 31)
+    assert set(sample(path, 2.0).digests) == {0, 1, 2, 4, 5}  # 45 depends on it
+
+
 def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     undamaged = sample(path, 10.0)
@@ -183,54 +192,56 @@ def test_a_wanted_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_p
     assert sampled.way == "whole (a frame did not come out)" and len(sampled.digests) == 10
 
 
-def test_parameters_that_change_in_the_middle_lead_to_decoding_the_whole(tmp_path):
-    parts = [write_video(tmp_path / f"{n}.ts", 30, size=size) for n, size in enumerate([(64, 160), (96, 240)])]
-    path = tmp_path / "both.ts"
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    assert read(path).doubt in ("its parameter sets change", "its packets have no usable timestamps")
+# -- damage ------------------------------------------------------------------------------------------------------------
 
 
-# -- bits --------------------------------------------------------------------------------------------------------------
+def stained(index: PacketIndex, complaints: set[int]) -> list[int]:
+    """pts of the frames that are not sound where the decoder complained of these packets."""
+    stains = decode._Stains(index)
+    for n in range(len(index.is_key)):
+        stains.note(n, n in complaints)
+    return [pts for pts in sorted(index.pts.tolist()) if stains.on(pts)]
 
 
-def test_bits_and_exp_golomb_codes():
-    reader = BitReader(bytes([0b10100110, 0b01000010, 0b10000000]))
-    assert [reader.exp_golomb() for _ in range(5)] == [0, 1, 2, 3, 4]  # 1 010 011 00100 00101
-    with pytest.raises(BitsError):
-        reader.bits(10)
-    with pytest.raises(BitsError, match="too large"):
-        BitReader(bytes(9)).exp_golomb()
+def test_a_complaint_stains_what_may_depend_on_it():
+    assert stained(CLOSED, set()) == []
+    assert stained(CLOSED, {2}) == [1]  # nothing needs it
+    assert stained(CLOSED, {1}) == [1, 2, 3]  # all that follows in decoding order, up to the next key frame
+    assert stained(CLOSED, {4}) == [4, 5, 6, 7]
+    assert stained(OPEN, {3}) == [3, 4, 5]  # leading frames of the next group may need it
+    assert stained(dataclasses.replace(CLOSED, doubt="odd", is_key=np.arange(10) == 8), {1}) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_nal_units_by_length_and_by_start_code():
-    lengths = bytes([0, 0, 0, 2, 9, 8, 0, 0, 0, 1, 7])
-    codes = bytes([0, 0, 0, 1, 9, 8, 0, 0, 1, 7, 0])
-    for data, size in ((lengths, 4), (codes, 0)):
-        assert [bytes(nal) for nal in split_nals(memoryview(data), size)] == [b"\x09\x08", b"\x07"]
-    for data, size in ((lengths[:-1], 4), (bytes(4), 4), (b"\x05\0\0\1\7", 0), (b"\7", 0)):
-        with pytest.raises(BitsError):
-            split_nals(memoryview(data), size)
-    assert payload(b"\x65\0\0\3\1", 1).bits(24) == 1  # the emulation prevention byte is taken out
+def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key_frame():
+    stains = decode._Stains(dataclasses.replace(CLOSED, pts=None))
+    stains.note(0, False), stains.note(1, True), stains.note(2, False)
+    assert stains.on(None)
+    stains.note(4, False)
+    assert not stains.on(None)
 
 
-def bits_of(code: str) -> BitReader:
-    code = code.replace(" ", "")
-    return BitReader(int(code.ljust(64, "0"), 2).to_bytes(8, "big"))
+def test_what_counts_as_a_complaint():
+    assert decode.is_complaint(av.logging.ERROR, "x") and decode.is_complaint(av.logging.WARNING, "x")
+    assert decode.is_complaint(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
+    assert not decode.is_complaint(av.logging.INFO, "Reinit context to 160x64")
 
 
-def test_reference_sets_of_hevc():
-    """By hand after ITU-T H.265, sections 7.3.7 and 7.4.8."""
-    # two before (1 back used, 1 more not), one after (2 on, used)
-    explicit = read_ref_set(bits_of("011 010  1 1  1 0  010 1"), (), in_slice=False)
-    assert explicit == ((-1, True), (-2, False), (2, True))
-    # predicted: negative, by 1; flags of -1, -2 (not used, but kept), 2 (dropped) and of that set's own picture
-    predicted = "1 {} 1 1  1 01 00 1"
-    expected = ((-1, True), (-2, True), (-3, False))
-    assert read_ref_set(bits_of(predicted.format("")), (explicit,), in_slice=False) == expected
-    assert read_ref_set(bits_of(predicted.format("010")), (explicit, ()), in_slice=True) == expected
+def test_a_frame_called_corrupt_is_not_sound():
+    @dataclasses.dataclass
+    class Frame:
+        pts: int
+        is_corrupt: bool
+
+    feeder = object.__new__(decode._Feeder)
+    feeder._stains = decode._Stains(CLOSED)
+    judged = feeder._judged([Frame(0, False), Frame(1, True)], iter(range(2)))
+    assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
 
 
-def test_damaged_parameter_sets_are_doubted():
-    for extradata in (b"\1dd", b"\1" + bytes(5) + b"\xe1\0\x20", bytes(10)):
-        with pytest.raises((BitsError, IndexError)):
-            H264Inspector(extradata).look(memoryview(b"\0\0\0\1\x65\x88\x84"))
+def test_listening_leaves_the_log_as_it_was():
+    before = av.logging.get_level(), av.logging.get_skip_repeated()
+    with decode.listening() as messages:
+        av.logging.log(av.logging.ERROR, "test", "a message")
+        av.logging.log(av.logging.ERROR, "test", "a message")
+    assert [text for _, _, text in messages] == ["a message"] * 2
+    assert (av.logging.get_level(), av.logging.get_skip_repeated()) == before

@@ -6,7 +6,7 @@ no crops and no cache.
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -18,6 +18,7 @@ from pipeline.video.indexing import read_index
 from pipeline.video.packets import PacketIndex
 from pipeline.video.skipping import FeedPlan, plan_feed, whole_plan
 
+KEPT_BYTES = 48_000_000  # of a file whose packets are kept from indexing to decoding; a larger one is read again
 PACKETS_PER_SIGN = 50  # of life, while wanted frames are far apart
 
 
@@ -43,24 +44,32 @@ class WantedFrames:
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
             return
+        kept: list[av.Packet] = []
         with opened(self._path, self._decoder) as (container, stream):
-            index = yield from read_index(container, stream)
-        plan = whole_plan(index, None, index.doubt) if self._by_order else plan_feed(index, self._identities)
-        if plan.doubt is None:
-            self.way = "skipping"
-            try:
-                yield from self._decoded(index, plan)
-                return
-            except _DoubtError as doubt:
-                plan = whole_plan(index, self._identities, str(doubt))
-        self.way = f"whole ({plan.doubt})"
-        yield from self._decoded(index, plan)
+            is_small = container.size <= KEPT_BYTES
+            index = yield from read_index(container, stream, kept.append if is_small else lambda packet: None)
+            plan = whole_plan(index, None, index.doubt) if self._by_order else plan_feed(index, self._identities)
+            if is_small:
+                plan = yield from self._attempted(index, plan, stream, kept)
+        while plan is not None:
+            with opened(self._path, self._decoder) as (container, stream):
+                plan = yield from self._attempted(index, plan, stream, packets_of(container, stream))
 
-    def _decoded(self, index: PacketIndex, plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
+    def _attempted(
+        self, index: PacketIndex, plan: FeedPlan, stream, packets: Iterable[av.Packet]
+    ) -> Generator[tuple[int, av.VideoFrame] | None, None, FeedPlan | None]:
+        """Decode by this plan with a fresh decoder; returns the plan to try next, or None."""
+        self.way = "skipping" if plan.doubt is None else f"whole ({plan.doubt})"
+        try:
+            yield from self._decoded(_Feeder(stream, packets, index, plan), plan)
+        except _DoubtError as doubt:
+            return whole_plan(index, self._identities, str(doubt))
+
+    def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
         skips = plan.doubt is None
-        with _Feeder(self._path, self._decoder, index, plan) as feeder:
-            for count, frames in enumerate(feeder.frames()):
+        with listening() as messages:
+            for count, frames in enumerate(feeder.frames(messages)):
                 for order, frame, is_sound in frames:
                     i = self._position(order if self._by_order else frame.pts)
                     if skips and not is_sound:
@@ -90,41 +99,35 @@ class WantedFrames:
 class _Feeder:
     """Gives a decoder the packets of a plan and takes what comes out, with the decoder's own word on its soundness."""
 
-    def __init__(self, path: Path, decoder: str, index: PacketIndex, plan: FeedPlan):
-        self._path, self._decoder, self._plan = path, decoder, plan
+    def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex, plan: FeedPlan):
+        self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
         self._stains = _Stains(index)
-        self._last_fed = int(np.flatnonzero(plan.feed)[-1])
         self.num_fed = 0
 
-    def __enter__(self):
-        self._stack = contextlib.ExitStack()
-        self._container, self._stream = self._stack.enter_context(opened(self._path, self._decoder))
-        self._messages = self._stack.enter_context(listening())
-        return self
+    def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
+        """For each packet fed: (order, frame, is_sound) of the frames that came out with it.
 
-    def __exit__(self, *error):
-        return self._stack.__exit__(*error)
-
-    def frames(self) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
-        """For each packet fed: (order, frame, is_sound) of the frames that came out with it."""
+        messages: where FFmpeg's messages arrive.
+        """
         order = itertools.count()
-        for n, packet in enumerate(itertools.islice(packets_of(self._container, self._stream), self._last_fed + 1)):
+        last = int(np.flatnonzero(self._plan.feed).max(initial=-1))
+        for n, packet in enumerate(itertools.islice(self._packets, last + 1)):
             if self._plan.run_start[n]:
-                yield self._judged(self._fed(None), order)
-                self._stream.codec_context.flush_buffers()
+                yield self._judged(self._fed(None, messages), order)
+                self._codec_context.flush_buffers()
             if self._plan.feed[n]:
-                frames = self._fed(packet)
-                self._stains.note(n, any(is_complaint(level, text) for level, _, text in self._messages))
+                frames = self._fed(packet, messages)
+                self._stains.note(n, any(is_complaint(level, text) for level, _, text in messages))
                 yield self._judged(frames, order)
-        yield self._judged(self._fed(None), order)
+        yield self._judged(self._fed(None, messages), order)
 
-    def _fed(self, packet: av.Packet | None) -> list[av.VideoFrame]:
-        self._messages.clear()
+    def _fed(self, packet: av.Packet | None, messages: list) -> list[av.VideoFrame]:
+        messages.clear()
         self.num_fed += packet is not None
         try:
-            frames = self._stream.codec_context.decode(packet)
+            frames = self._codec_context.decode(packet)
         except av.error.FFmpegError as error:
-            self._messages.append((av.logging.ERROR, "", str(error)))
+            messages.append((av.logging.ERROR, "", str(error)))
             return []
         for frame in frames:
             check_size(frame.width, frame.height)

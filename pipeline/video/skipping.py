@@ -27,7 +27,7 @@ class FeedPlan:
 def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) -> FeedPlan:
     """Decode everything in one run, up to the last of the wanted pts, or to the end where pts are not known."""
     n = len(index.is_key)
-    stop = n if index.pts is None else np.flatnonzero(index.pts <= wanted_pts[-1])[-1] + 1
+    stop = n if index.pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
     return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
 
 

@@ -1,0 +1,46 @@
+"""What all benchmarks share: interleaved runs, medians, the machine they ran on, the closing line of JSON."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+
+
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median wall seconds of each call: every round runs all of them once, so that all see the same weather."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(found)) for name, found in seconds.items()}
+
+
+def machine(*libraries: str) -> dict:
+    """Processor, cores, interpreter and versions; a library that is not there is None."""
+    versions = {}
+    for name in libraries:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def finish(name: str, figures: dict) -> None:
+    """The one line of JSON that ends a benchmark."""
+    click.echo(json.dumps({"benchmark": name, **figures}))
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
