@@ -22,7 +22,7 @@ from pipeline import pixels
 from pipeline.sampling import Grid
 from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
 from pipeline.video.colour import Scaler
-from pipeline.video.container import VideoError
+from pipeline.video.container import VideoError, opened
 from pipeline.video.decode import WantedFrames
 from tests.videos import full_decode, sample, timeline_of
 
@@ -58,7 +58,9 @@ def torchcodec_exact(path: Path, seconds: np.ndarray) -> int:
     """The frames played at these times, as RGB of full size: resizing them is not counted."""
     from torchcodec.decoders import VideoDecoder
 
-    decoder = VideoDecoder(str(path), seek_mode="exact", num_ffmpeg_threads=1)
+    with opened(path, "software") as (_, stream):
+        index = stream.index  # of several streams, the one that we use
+    decoder = VideoDecoder(str(path), stream_index=index, seek_mode="exact", num_ffmpeg_threads=1)
     last = decoder.metadata.end_stream_seconds - 1e-6
     return len(decoder.get_frames_played_at(np.minimum(seconds, last).tolist()))
 

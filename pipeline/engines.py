@@ -5,6 +5,7 @@ A process that crashes, hangs or fails takes nothing else with it. Knows tasks a
 
 import contextlib
 import multiprocessing
+import pickle
 import queue
 import signal
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 ATTEMPTS = 2
 SECONDS_BETWEEN_LOOKS = 0.5  # at the pipe, to see whether the run was stopped
+SECONDS_TO_END = 5.0  # for a process that closed its pipe
 MESSAGES_AHEAD = 8  # per pool: bounds the memory of rows that nobody has taken yet
 
 
@@ -102,7 +104,7 @@ class LocalPool:
         """Run one task to its end. What a first attempt delivered is not delivered again by a second."""
         delivered = 0
         for attempt in range(1, ATTEMPTS + 1):
-            worker.send(task)
+            worker.send(task, self._silence_sec)
             seen = 0
             while not stop.is_set():
                 kind, value = worker.receive(self._silence_sec, stop)
@@ -132,8 +134,10 @@ class _Worker:
         self._function = function
         self._process = None
         self._pipe = None
+        self._was_silent = False
 
-    def send(self, task) -> None:
+    def send(self, task, limit_sec: float) -> None:
+        """Give the process a task; where it does not take it in time, receive() tells."""
         if self._process is None or not self._process.is_alive():
             self.kill()
             context = multiprocessing.get_context("spawn")
@@ -141,7 +145,8 @@ class _Worker:
             self._process = context.Process(target=_work, args=(theirs, self._function), daemon=True)
             self._process.start()
             theirs.close()
-        self._pipe.send(task)
+        with contextlib.suppress(OSError), self._watched(limit_sec):
+            self._pipe.send(task)
 
     def receive(self, silence_sec: float, stop: threading.Event) -> tuple[str, object]:
         """("item"|"done"|"failed", value), or ("lost", reason) where the process is gone or was killed."""
@@ -149,14 +154,32 @@ class _Worker:
         try:
             while time.monotonic() < deadline and not stop.is_set():
                 if self._pipe.poll(SECONDS_BETWEEN_LOOKS):
-                    return self._pipe.recv()
-            self.kill()
-            return "lost", f"decoding it showed no progress for {silence_sec:g} s"
-        except (EOFError, ConnectionError):
-            self._process.join()
+                    with self._watched(silence_sec):  # a process may stop in the middle of a message
+                        return self._pipe.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._process.join(SECONDS_TO_END)
             code = self._process.exitcode
             self.kill()
-            return "lost", f"decoding it ended the process with {_exit_text(code)}"
+            if not self._was_silent and code is not None:
+                return "lost", f"decoding it ended the process with {_exit_text(code)}"
+        self.kill()
+        return "lost", f"decoding it showed no progress for {silence_sec:g} s"
+
+    @contextlib.contextmanager
+    def _watched(self, limit_sec: float):
+        """Kills the process if what is done with its pipe takes longer; the pipe then raises OSError or EOFError."""
+        self._was_silent = False
+        timer = threading.Timer(limit_sec, self._end_silence)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end_silence(self) -> None:
+        self._was_silent = True
+        self._process.kill()
 
     def kill(self) -> None:
         if self._process is not None:

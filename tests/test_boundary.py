@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cache", "models", "pipeline")
 TEACHER = {"open_clip", "av", "models.clip_teacher", "models.teacher_weights"}
 ONLY_IMPORTERS = {
-    "av": {f"pipeline.video.{name}" for name in ("colour", "container", "decode", "indexing", "timeline")}
+    "av": {f"pipeline.video.{name}" for name in ("colour", "complaints", "container", "decode", "indexing", "timeline")}
     | {"pipeline.synthetic"},
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.mobilevit_student"},

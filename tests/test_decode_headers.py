@@ -3,7 +3,7 @@
 import av
 import pytest
 
-from pipeline.video.bits import BitReader, BitsError, payload, split_nals
+from pipeline.video.bits import BitReader, BitsError, check_sei, payload, split_nals
 from pipeline.video.container import opened
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
@@ -140,6 +140,60 @@ def test_reference_sets_of_hevc():
     expected = ((-1, True), (-2, True), (-3, False))
     assert read_ref_set(bits_of(predicted.format("")), (explicit,), in_slice=False) == expected
     assert read_ref_set(bits_of(predicted.format("010")), (explicit, ()), in_slice=True) == expected
+
+
+def test_units_hidden_inside_others_are_doubted():
+    """FFmpeg looks for start codes inside length-prefixed units too."""
+    hidden = b"\x01\x9a\0\0\1\x68\xce"
+    with pytest.raises(BitsError, match="others inside"):
+        split_nals(memoryview(len(hidden).to_bytes(4, "big") + hidden), 4)
+
+
+@pytest.mark.parametrize("header", [b"\x06", b"\x4e\x01"])
+def test_film_grain_is_doubted_and_other_messages_are_not(header):
+    def sei(*messages):
+        return header + b"".join(bytes([kind, len(data)]) + data for kind, data in messages) + b"\x80"
+
+    check_sei(sei((5, bytes(range(1, 17))), (137, bytes(24))), len(header))
+    for messages in ([(19, b"\1\2")], [(5, b"x" * 20), (19, b"")], [(4, b"\xb5\x58\x90\0\1")]):
+        with pytest.raises(BitsError, match="film grain"):
+            check_sei(sei(*messages), len(header))
+    check_sei(sei((4, b"\xb5\0\x3c\0\1")), len(header))  # another T.35 message: HDR10+
+    check_sei(header + b"\xff" * 50, len(header))
+
+
+@pytest.mark.parametrize(("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, HEVC)])
+def test_parameter_sets_that_share_a_number_are_doubted(tmp_path, kind, settings):
+    _, first = packets_and_extradata(write_video(tmp_path / "a.ts", 4, **settings))
+    _, second = packets_and_extradata(write_video(tmp_path / "b.ts", 4, **(settings | {"size": (96, 240)})))
+    kind(first), kind(first + first)
+    with pytest.raises(BitsError, match="of one number"):
+        kind(first + second)
+
+
+def test_absurdly_long_parameter_sets_are_doubted_at_once():
+    with pytest.raises(BitsError, match="too long"):
+        H264Inspector(b"\0\0\1\x67\x64" + b"\xaa" * 300_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("v.mp4", FLAT),
+        ("v.mp4", {"gop": 40, "b_frames": 5, "options": {"x264-params": "b-pyramid=normal:open-gop=1"}}),
+        ("v.mp4", HEVC),
+        ("v.mkv", {"codec": "libx265", "gop": 20}),
+    ],
+)
+def test_the_order_of_output_is_read_from_the_headers(tmp_path, name, settings):
+    path = write_video(tmp_path / name, 200, **settings)
+    packets, extradata = packets_and_extradata(path)
+    kind = HevcInspector if settings.get("codec") else H264Inspector
+    order = [fact.order for fact in facts(kind(extradata), packets)]
+    with av.open(str(path)) as container:
+        pts = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert sorted(range(200), key=order.__getitem__) == sorted(range(200), key=pts.__getitem__)
+    assert pts != sorted(pts)
 
 
 def test_damaged_parameter_sets_are_doubted():

@@ -104,7 +104,7 @@ def test_too_many_frames_and_too_long_a_time_are_refused(tmp_path, monkeypatch):
 
 def test_a_video_that_takes_too_much_computing_is_given_up(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 20)
-    monkeypatch.setattr(indexing, "PACKETS_PER_SIGN", 1)
+    monkeypatch.setattr(container, "SECONDS_PER_SIGN", 0.0)
     monkeypatch.setattr(tasks, "SCAN_LIMIT_SEC", 0.0)
     with pytest.raises(VideoError, match="decoding it took more than 0 s of computing"):
         list(scan_video(ScanTask("v", path, Grid(1.0, EVERYTHING), "software")))

@@ -6,7 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.video import decode
+from pipeline.video import container, decode
+from pipeline.video.complaints import is_complaint, listening
 from pipeline.video.container import opened, packets_of
 from pipeline.video.indexing import read_index
 from pipeline.video.packets import PacketIndex
@@ -29,6 +30,7 @@ def index_of(pts, starts=(), droppable=(), **changes) -> PacketIndex:
         "droppable": flags["drop"],
         "in_order": np.ones(n, bool),
         "doubt": None,
+        "is_ordered": True,
         "last_duration": 1,
         "error": None,
     }
@@ -141,9 +143,9 @@ def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
     spoil_packet(path, 31)  # a reference in the second group: its headers are gone as well
     sampled = sample(path, 2.0)
     assert sampled.way == "whole (its NAL units do not fill its packets)"
-    with av.open(str(path)) as container:
-        position, size = next((p.pos, p.size) for n, p in enumerate(container.demux(video=0)) if n == 61)
     path = write_video(tmp_path / "w.mp4", 90, **FLAT)
+    with av.open(str(path)) as file:
+        position, size = next((p.pos, p.size) for n, p in enumerate(file.demux(video=0)) if n == 61)
     data = bytearray(path.read_bytes())
     data[position + size // 2 : position + size] = bytes(size - size // 2)  # its headers are whole, its end is not
     path.write_bytes(data)
@@ -162,6 +164,41 @@ def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch,
     assert len(reads) == (kept_bytes == 0)
     spoil_packet(path, 31)
     assert set(sample(path, 2.0).digests) == {0, 1, 2, 4, 5}  # 45 depends on it
+
+
+def test_packets_are_kept_only_while_they_are_few(tmp_path):
+    with opened(write_video(tmp_path / "v.mp4", 30, **FLAT), "software") as (container, stream):
+        packets = list(packets_of(container, stream))
+    kept = decode._Kept()
+    for packet in packets:
+        kept.add(packet)
+    assert kept.packets == packets
+    for _ in range(decode.KEPT_BYTES // 500 // 30):  # as many as there could be in a small file
+        for packet in packets:
+            kept.add(packet)
+    assert kept.packets is None
+
+
+def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 90, **FLAT)
+    monkeypatch.setattr(container, "SECONDS_PER_SIGN", 0.0)
+    wanted = decode.WantedFrames(path, np.array([89]), np.array([89 * 512]), False)
+    found = list(wanted)
+    assert found.count(None) > 150 and wanted.num_fed < 20  # once a packet while indexing, and while passing over
+
+
+def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 60, **FLAT)
+    judged = decode._Feeder._judged
+    shuffle = {10 * 512: 40, 11 * 512: 39}
+
+    def disordered(self, frames, order):
+        for frame in frames:
+            frame.pts = shuffle.get(frame.pts, frame.pts) if self._plan.doubt is None else frame.pts
+        return judged(self, frames, order)
+
+    monkeypatch.setattr(decode._Feeder, "_judged", disordered)
+    assert sample(path, 30.0).way == "whole (frames came out in another order than their timestamps')"
 
 
 def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
@@ -221,9 +258,9 @@ def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key
 
 
 def test_what_counts_as_a_complaint():
-    assert decode.is_complaint(av.logging.ERROR, "x") and decode.is_complaint(av.logging.WARNING, "x")
-    assert decode.is_complaint(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
-    assert not decode.is_complaint(av.logging.INFO, "Reinit context to 160x64")
+    assert is_complaint(av.logging.ERROR, "x") and is_complaint(av.logging.WARNING, "x")
+    assert is_complaint(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
+    assert not is_complaint(av.logging.INFO, "Reinit context to 160x64")
 
 
 def test_a_frame_called_corrupt_is_not_sound():
@@ -240,7 +277,7 @@ def test_a_frame_called_corrupt_is_not_sound():
 
 def test_listening_leaves_the_log_as_it_was():
     before = av.logging.get_level(), av.logging.get_skip_repeated()
-    with decode.listening() as messages:
+    with listening() as messages:
         av.logging.log(av.logging.ERROR, "test", "a message")
         av.logging.log(av.logging.ERROR, "test", "a message")
     assert [text for _, _, text in messages] == ["a message"] * 2

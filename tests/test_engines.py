@@ -32,6 +32,11 @@ def work(task):
             os._exit(7)
     elif name == "pid":
         yield os.getpid()
+    elif name in ("crash in a message", "hang in a message"):
+        stop = signal.SIGKILL if name == "crash in a message" else signal.SIGSTOP
+        threading.Timer(0.5, os.kill, (os.getpid(), stop)).start()
+        while True:
+            yield bytes(50_000_000)
 
 
 def outcome(tasks, workers=2, silence_sec=30.0) -> dict:
@@ -62,6 +67,30 @@ def test_a_failure_a_crash_and_a_hang_take_nothing_else_with_them(tmp_path):
     assert result["crash", 0] == ([1], "decoding it ended the process with signal SIGSEGV (2 attempts)")
     assert result["hang", 0] == ([1], "decoding it showed no progress for 1.5 s (2 attempts)")
     assert result[tasks[-1]] == (["first", "second"], "done")  # "first" was not delivered twice
+
+
+def test_a_process_that_ends_or_stops_in_the_middle_of_a_message_is_lost_alone():
+    ends = {}
+    tasks = [("crash in a message", 0), ("hang in a message", 0), ("count", 3)]
+    for event in LocalPool(work, 2, 3.0).run(tasks):
+        if not isinstance(event, Item):
+            ends[event.task] = getattr(event, "reason", "done")
+    assert ends[tasks[0]] == "decoding it ended the process with signal SIGKILL (2 attempts)"
+    assert ends[tasks[1]] == "decoding it showed no progress for 3 s (2 attempts)"
+    assert ends[tasks[2]] == "done"
+
+
+class _Stillborn:
+    """A function that ends the process which is given it, before that takes any task."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_process_that_never_takes_its_task_is_lost_alone():
+    task = "x" * 1_000_000  # more than a pipe holds
+    (event,) = LocalPool(_Stillborn(), 1, 5.0).run([task])
+    assert event == Failed(task, "decoding it ended the process with exit code 9 (2 attempts)")
 
 
 def test_processes_are_gone_when_the_run_is_left_early():

@@ -17,13 +17,23 @@ from pipeline.video.decode import WantedFrames
 from pipeline.video.timeline import Timeline, read_timeline
 
 BITS = 10
+_NOISE = np.random.default_rng(0).integers(0, 224, (64, 97, 3), dtype=np.uint8)
 
 
 def numbered_frame(number: int, height: int = 64, width: int = 160) -> np.ndarray:
-    """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first."""
+    """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first.
+
+    Above and below them coloured noise moves, so that every frame needs its motion and its residuals.
+    """
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
     columns = np.array(bits, np.uint8)[np.arange(width) * BITS // width] * np.uint8(255)
-    return np.ascontiguousarray(np.broadcast_to(columns[None, :, None], (height, width, 3)))
+    image = np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
+    band = height // 4
+    if band >= 8:
+        coarse = _NOISE[: -(-band // 4), (np.arange(-(-width // 4)) + 3 * number) % _NOISE.shape[1]]
+        noise = np.kron(coarse, np.ones((4, 4, 1), np.uint8))[:band, :width] + np.uint8(5 * number % 32)
+        image[:band], image[height - band :] = noise, noise[::-1, ::-1]
+    return image
 
 
 def read_number(image: np.ndarray) -> int:

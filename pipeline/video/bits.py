@@ -4,6 +4,9 @@ A NAL unit is one piece of an H.264 or HEVC packet: a header of one or two bytes
 """
 
 HEADER_BYTES = 96  # of a slice's payload: more than any field that is read here can need
+MAX_PARAMETER_BYTES = 4096  # of a parameter set: hostile ones would take for ever
+FILM_GRAIN, REGISTERED_T35 = 19, 4  # payloadType of SEI messages, ITU-T H.274 and H.264 annex D
+AFGS1 = b"\xb5\x58\x90"  # country and provider of AV1's film grain in a T.35 message
 
 
 class BitsError(Exception):
@@ -36,12 +39,52 @@ class BitReader:
         return self.bits(2 * zeros + 1) - 1
 
 
-def payload(nal, header_size: int, limit: int | None = HEADER_BYTES) -> BitReader:
-    """The first bits after a NAL unit's header, its emulation prevention bytes (03 after two zeros) taken out."""
-    head = bytes(nal[header_size:] if limit is None else nal[header_size : header_size + limit])
-    if b"\0\0\3" in head:
-        head = head.replace(b"\0\0\3", b"\0\0")
-    return BitReader(head)
+def payload(nal, header_size: int) -> BitReader:
+    """The first bits after a slice's header, its emulation prevention bytes (03 after two zeros) taken out."""
+    return BitReader(_unescaped(nal[header_size : header_size + HEADER_BYTES]))
+
+
+def parameters(nal, header_size: int) -> BitReader:
+    """All bits of a parameter set after its header. BitsError where it is absurdly long."""
+    if len(nal) > MAX_PARAMETER_BYTES:
+        raise BitsError("its parameter sets are too long")
+    return BitReader(_unescaped(nal[header_size:]))
+
+
+def check_sei(nal, header_size: int) -> None:
+    """BitsError where SEI messages ask for film grain, which depends on frames before (section 7.3.2.3.1)."""
+    data, at = _unescaped(nal[header_size:]), 0
+    while at + 2 < len(data):
+        kind, at = _sei_number(data, at)
+        size, at = _sei_number(data, at)
+        if kind == FILM_GRAIN or (kind == REGISTERED_T35 and data[at : at + 3] == AFGS1):
+            raise BitsError("it asks for film grain")
+        at += size
+
+
+def _sei_number(data: bytes, at: int) -> tuple[int, int]:
+    """(value, where it ends) of a payloadType or payloadSize; 0 where the message ends too early."""
+    value = 0
+    while at < len(data):
+        value, at = value + data[at], at + 1
+        if data[at - 1] != 0xFF:
+            break
+    return value, at
+
+
+def nearest_order(low: int, base: int, cycle: int) -> int:
+    """The picture order count of these low bits nearest to the base's (H.264, section 8.2.1.1; H.265, 8.3.1)."""
+    difference = (low - base) % cycle
+    return base + difference - (cycle if difference > cycle // 2 else 0)
+
+
+def order_in_period(period: int, order: int) -> int:
+    """One number for an order that begins anew with each period."""
+    return (period << 40) + order
+
+
+def _unescaped(data) -> bytes:
+    return bytes(data).replace(b"\0\0\3", b"\0\0")
 
 
 def split_nals(data: memoryview, length_size: int) -> list[memoryview]:
@@ -53,12 +96,14 @@ def split_nals(data: memoryview, length_size: int) -> list[memoryview]:
 
 
 def _by_length(data: memoryview, length_size: int) -> list[memoryview]:
-    nals, at = [], 0
+    nals, at, buffer = [], 0, bytes(data)
     while at < len(data):
         start = at + length_size
-        at = start + int.from_bytes(data[at:start], "big")
+        at = start + int.from_bytes(buffer[at:start], "big")
         if at > len(data) or at <= start:
             raise BitsError("its NAL units do not fill its packets")
+        if any(buffer.find(code, start, at) >= 0 for code in (b"\0\0\1", b"\0\0\2")):
+            raise BitsError("its NAL units have others inside")  # FFmpeg would look at those too
         nals.append(data[start:at])
     return nals
 

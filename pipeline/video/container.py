@@ -4,6 +4,7 @@ One thread per decoder: threads inside FFmpeg can deadlock when several decoders
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from av.stream import Disposition
 
 from pipeline.errors import DecoderError
 
+SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
 MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header
 OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other files
     "protocol_whitelist": "file",
@@ -25,6 +27,20 @@ DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option ->
 
 class VideoError(Exception):
     """This video cannot be used. The message says why, in a few words."""
+
+
+class SignClock:
+    """Says when a sign of life is due."""
+
+    def __init__(self):
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < SECONDS_PER_SIGN:
+            return False
+        self._last = now
+        return True
 
 
 @contextlib.contextmanager

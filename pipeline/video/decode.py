@@ -4,7 +4,6 @@ Where a decoder complains, or anything is not as the packets' headers said, the 
 no crops and no cache.
 """
 
-import contextlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -13,13 +12,14 @@ import av
 import av.logging
 import numpy as np
 
-from pipeline.video.container import check_size, opened, packets_of
+from pipeline.video.complaints import is_complaint, listening
+from pipeline.video.container import SignClock, check_size, opened, packets_of
 from pipeline.video.indexing import read_index
 from pipeline.video.packets import PacketIndex
 from pipeline.video.skipping import FeedPlan, plan_feed, whole_plan
 
-KEPT_BYTES = 48_000_000  # of a file whose packets are kept from indexing to decoding; a larger one is read again
-PACKETS_PER_SIGN = 50  # of life, while wanted frames are far apart
+KEPT_BYTES = 48_000_000  # of packets that are kept from indexing to decoding; where there are more, they are read again
+BYTES_PER_PACKET = 500  # of memory, beside its data
 
 
 class _DoubtError(Exception):
@@ -44,13 +44,15 @@ class WantedFrames:
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
             return
-        kept: list[av.Packet] = []
+        kept = _Kept()
         with opened(self._path, self._decoder) as (container, stream):
-            is_small = container.size <= KEPT_BYTES
-            index = yield from read_index(container, stream, kept.append if is_small else lambda packet: None)
-            plan = whole_plan(index, None, index.doubt) if self._by_order else plan_feed(index, self._identities)
-            if is_small:
-                plan = yield from self._attempted(index, plan, stream, kept)
+            index = yield from read_index(container, stream, kept.add)
+            if self._by_order or index.pts is None:
+                plan = whole_plan(index, None, index.doubt or "its frames are known by their order")
+            else:
+                plan = plan_feed(index, self._identities)
+            if kept.packets is not None:
+                plan = yield from self._attempted(index, plan, stream, kept.packets)
         while plan is not None:
             with opened(self._path, self._decoder) as (container, stream):
                 plan = yield from self._attempted(index, plan, stream, packets_of(container, stream))
@@ -67,15 +69,18 @@ class WantedFrames:
 
     def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
-        skips = plan.doubt is None
+        skips, clock, latest = plan.doubt is None, SignClock(), None
         with listening() as messages:
-            for count, frames in enumerate(feeder.frames(messages)):
+            for frames in feeder.frames(messages):
                 for order, frame, is_sound in frames:
                     i = self._position(order if self._by_order else frame.pts)
                     if skips and not is_sound:
                         raise _DoubtError("its decoder complains")
+                    if skips and (frame.pts is None or (latest is not None and frame.pts <= latest)):
+                        raise _DoubtError("frames came out in another order than their timestamps'")
                     if skips and i is not None and i != self._next:
                         raise _DoubtError("a frame did not come out")
+                    latest = frame.pts
                     if i is None or i < self._next:
                         continue
                     self._next = i + 1
@@ -84,7 +89,7 @@ class WantedFrames:
                 self.num_fed = feeder.num_fed
                 if self._next == len(self._identities):
                     return
-                if count % PACKETS_PER_SIGN == 0:
+                if clock.is_due():
                     yield None
         if skips:
             raise _DoubtError("a frame did not come out")
@@ -94,6 +99,21 @@ class WantedFrames:
             return None
         i = int(np.searchsorted(self._identities, identity))
         return i if i < len(self._identities) and self._identities[i] == identity else None
+
+
+class _Kept:
+    """The packets of a video, as long as they are few: None once they are too many."""
+
+    def __init__(self):
+        self.packets: list[av.Packet] | None = []
+        self._num_bytes = 0
+
+    def add(self, packet: av.Packet) -> None:
+        self._num_bytes += packet.size + BYTES_PER_PACKET
+        if self._num_bytes > KEPT_BYTES:
+            self.packets = None
+        elif self.packets is not None:
+            self.packets.append(packet)
 
 
 class _Feeder:
@@ -107,11 +127,13 @@ class _Feeder:
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
         """For each packet fed: (order, frame, is_sound) of the frames that came out with it.
 
-        messages: where FFmpeg's messages arrive.
+        Now and then an empty list, while packets are passed over. messages: where FFmpeg's messages arrive.
         """
-        order = itertools.count()
+        order, clock = itertools.count(), SignClock()
         last = int(np.flatnonzero(self._plan.feed).max(initial=-1))
         for n, packet in enumerate(itertools.islice(self._packets, last + 1)):
+            if clock.is_due():
+                yield []
             if self._plan.run_start[n]:
                 yield self._judged(self._fed(None, messages), order)
                 self._codec_context.flush_buffers()
@@ -162,22 +184,3 @@ class _Stains:
 
     def on(self, pts: int | None) -> bool:
         return self._now if self._pts is None else pts in self._stained
-
-
-def is_complaint(level: int, text: str) -> bool:
-    """Whether a message says that data is damaged. H.264 tells only at level INFO that it fills in lost parts."""
-    return level <= av.logging.WARNING or text.startswith("concealing")
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[list]:
-    """A list to which FFmpeg's messages in this thread are appended: (level, decoder, text)."""
-    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.INFO)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skips)

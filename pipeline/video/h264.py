@@ -5,7 +5,16 @@ References are to ITU-T H.264. What is not understood is never guessed: it raise
 
 from dataclasses import dataclass
 
-from pipeline.video.bits import BitReader, BitsError, payload, split_nals
+from pipeline.video.bits import (
+    BitReader,
+    BitsError,
+    check_sei,
+    nearest_order,
+    order_in_period,
+    parameters,
+    payload,
+    split_nals,
+)
 from pipeline.video.packets import PacketFacts
 
 SLICE, IDR_SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
@@ -18,8 +27,19 @@ class _Sps:
     """The fields of a sequence parameter set that slice headers need."""
 
     frame_num_bits: int
+    order_bits: int | None  # of pic_order_cnt_lsb; None where frames are shown as they are decoded
     separate_planes: bool
     frames_only: bool
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What a slice header says; order_low: pic_order_cnt_lsb."""
+
+    first_position: int
+    number: int
+    order_low: int
+    sps: _Sps
 
 
 class H264Inspector:
@@ -34,14 +54,17 @@ class H264Inspector:
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
             self._learn(nal)
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
+        self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
+        self._period = 0  # IDR pictures so far: what comes before one is shown before it
+        self._count = 0
 
     def _learn(self, nal: bytes) -> None:
-        bits = payload(nal, 1, None)
-        if nal[0] & 31 == SPS:
-            sps_id, sps = _read_sps(bits)
-            self._sps[sps_id] = sps
-        else:
-            self._pps[bits.exp_golomb()] = bits.exp_golomb()
+        bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
+        key, value = _read_sps(bits) if is_sps else (bits.exp_golomb(), bits.exp_golomb())
+        known = self._sps if is_sps else self._pps
+        if key in known:
+            raise BitsError("it has several parameter sets of one number")
+        known[key] = value
 
     def look(self, data: memoryview) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
@@ -55,33 +78,48 @@ class H264Inspector:
                 raise BitsError("its parameter sets change")
             if kind not in HARMLESS | {SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")
+            if kind == SEI:
+                check_sei(nal, 1)
             others.add(kind)
         if not slices:
             raise BitsError("it has packets without a frame")
         is_start = slices[0][0] & 31 == IDR_SLICE
         if any((nal[0] & 31 == IDR_SLICE) != is_start for nal in slices):
             raise BitsError("it has packets of more than one frame")
-        is_reference = any(nal[0] & 0x60 for nal in slices)
-        in_order = self._in_order(slices, is_start, is_reference)
-        droppable = not is_reference and not is_start and in_order and others <= HARMLESS
-        return PacketFacts(is_start, droppable, in_order)
-
-    def _in_order(self, slices: list[memoryview], is_start: bool, is_reference: bool) -> bool:
-        """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
         try:
             headers = [self._slice_header(nal) for nal in slices]
-        except (BitsError, KeyError):
-            return False
-        first_positions, numbers, sizes = (set(column) for column in zip(*headers, strict=True))
-        number = headers[0][1]
-        due = 0 if is_start else (self._previous_reference + 1) % (1 << headers[0][2])
+        except KeyError as error:
+            raise BitsError("it has frames without parameter sets") from error
+        is_reference = any(nal[0] & 0x60 for nal in slices)
+        in_order = self._in_order(headers, is_start, is_reference)
+        in_order &= len({bool(nal[0] & 0x60) for nal in slices}) == 1
+        droppable = not is_reference and not is_start and in_order and others <= HARMLESS
+        return PacketFacts(is_start, droppable, self._order(headers[0], is_start, is_reference), in_order)
+
+    def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
+        """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
+        number = headers[0].number
+        due = 0 if is_start else (self._previous_reference + 1) % (1 << headers[0].sps.frame_num_bits)
         if is_reference:
             self._previous_reference = number
-        one_picture = headers[0][0] == 0 and len(first_positions) == len(headers) and len(numbers) == len(sizes) == 1
-        return one_picture and number == due and len({bool(nal[0] & 0x60) for nal in slices}) == 1
+        positions = {header.first_position for header in headers}
+        is_one = len({(header.number, header.order_low, header.sps) for header in headers}) == 1
+        return headers[0].first_position == 0 and len(positions) == len(headers) and is_one and number == due
 
-    def _slice_header(self, nal: memoryview) -> tuple[int, int, int]:
-        """(first_mb_in_slice, frame_num, bits of frame_num), section 7.3.3. BitsError for a field picture."""
+    def _order(self, header: _Slice, is_start: bool, is_reference: bool) -> int:
+        """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1."""
+        self._count += 1
+        self._period += is_start
+        if header.sps.order_bits is None:
+            return order_in_period(self._period, self._count)
+        base = 0 if is_start else self._base_order
+        order = nearest_order(header.order_low, base, 1 << header.sps.order_bits)
+        if is_reference:
+            self._base_order = order
+        return order_in_period(self._period, order)
+
+    def _slice_header(self, nal: memoryview) -> _Slice:
+        """Section 7.3.3, up to pic_order_cnt_lsb. BitsError for a field picture."""
         bits = payload(nal, 1)
         first_position, _slice_type = bits.exp_golomb(), bits.exp_golomb()
         sps = self._sps[self._pps[bits.exp_golomb()]]
@@ -90,7 +128,9 @@ class H264Inspector:
         number = bits.bits(sps.frame_num_bits)
         if not sps.frames_only and bits.flag():
             raise BitsError("it has field pictures")
-        return first_position, number, sps.frame_num_bits
+        if nal[0] & 31 == IDR_SLICE:
+            bits.exp_golomb()  # idr_pic_id
+        return _Slice(first_position, number, bits.bits(sps.order_bits or 0), sps)
 
 
 def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
@@ -108,14 +148,11 @@ def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
                 _skip_scaling_list(bits, 16 if i < 6 else 64)
     frame_num_bits = bits.exp_golomb() + 4
     order_type = bits.exp_golomb()
-    if order_type == 0:
-        bits.exp_golomb()
-    elif order_type == 1:
-        bits.flag(), bits.exp_golomb(), bits.exp_golomb()
-        for _ in range(bits.exp_golomb()):
-            bits.exp_golomb()
+    if order_type not in (0, 2):
+        raise BitsError("its order of display follows a cycle")
+    order_bits = bits.exp_golomb() + 4 if order_type == 0 else None
     bits.exp_golomb(), bits.flag(), bits.exp_golomb(), bits.exp_golomb()  # references, gaps, width, height
-    return sps_id, _Sps(frame_num_bits, separate_planes, bits.flag())
+    return sps_id, _Sps(frame_num_bits, order_bits, separate_planes, bits.flag())
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:

@@ -1,18 +1,19 @@
 """Reading the index of a video's packets: every packet is read once, none is decoded."""
 
+from array import array
 from collections.abc import Generator
 
 import av
 import numpy as np
 
 from pipeline.video.bits import BitsError
-from pipeline.video.container import VideoError, packets_of
+from pipeline.video.container import SignClock, VideoError, packets_of
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
 from pipeline.video.packets import PacketFacts, PacketIndex
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
-MAX_FRAMES = 24 * 3600 * 240
+MAX_FRAMES = 24 * 3600 * 120
 INSPECTORS = {
     "h264": H264Inspector,
     "hevc": HevcInspector,
@@ -21,28 +22,28 @@ INSPECTORS = {
     "av1": Av1Inspector,
     "libdav1d": Av1Inspector,
 }
-PACKETS_PER_SIGN = 2000  # of life, while an index is read
 
 
 def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
     """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet."""
-    builder, errors = _IndexBuilder(stream), []
+    builder, errors, clock = _IndexBuilder(stream), [], SignClock()
     for packet in packets_of(container, stream, errors):
         builder.add(packet)
         visit(packet)
-        if len(builder.pts) % PACKETS_PER_SIGN == 0:
+        if clock.is_due():
             yield None
     return builder.index(next(iter(errors), None))
 
 
 class _IndexBuilder:
-    """Gathers what is known of each packet."""
+    """Gathers what is known of each packet, in a few bytes each."""
 
     def __init__(self, stream):
-        self.pts: list[int | None] = []
-        self.flags: list[tuple[bool, ...]] = []  # is_key, is_hidden, is_start, droppable, in_order
-        self.doubt = None
+        self.pts, self.order = array("q"), array("q")
+        self.flags = {name: bytearray() for name in ("is_key", "is_hidden", "is_start", "droppable", "in_order")}
+        self.doubt, self._has_pts = None, True
         self.last_shown, self.last_duration = None, 0
+        self._may_reorder = stream.codec_context.codec.reorder
         self._inspector = self._make_inspector(stream.codec_context)
 
     def _make_inspector(self, context):
@@ -57,13 +58,19 @@ class _IndexBuilder:
             return None
 
     def add(self, packet: av.Packet) -> None:
-        if len(self.pts) == MAX_FRAMES:
+        n = len(self.pts)
+        if n == MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames")
         facts = self._look(packet)
-        self.pts.append(packet.pts)
-        self.flags.append((packet.is_keyframe, packet.is_discard, facts.is_start, facts.droppable, facts.in_order))
+        self._has_pts &= packet.pts is not None
+        self.pts.append(packet.pts or 0)
+        self.order.append(n if facts.order is None else facts.order)
+        is_hidden = packet.is_discard or not facts.is_shown
+        values = (packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order)
+        for column, value in zip(self.flags.values(), values, strict=True):
+            column.append(value)
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
-        if is_last and not packet.is_discard:
+        if is_last and not is_hidden:
             self.last_shown, self.last_duration = packet.pts, packet.duration or 0
 
     def _look(self, packet: av.Packet) -> PacketFacts:
@@ -79,13 +86,16 @@ class _IndexBuilder:
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
-        shown = [pts for pts, flags in zip(self.pts, self.flags, strict=True) if not flags[1]]
-        usable = None not in self.pts and len(set(shown)) == len(shown)
-        columns = np.array(self.flags, bool).reshape(-1, 5).T
+        pts, columns = np.array(self.pts, np.int64), {n: np.array(c, bool) for n, c in self.flags.items()}
+        shown = ~columns["is_hidden"]
+        usable = self._has_pts and len(np.unique(pts[shown])) == shown.sum()
+        in_turn = bool((np.diff(np.array(self.order)[shown][np.argsort(pts[shown], kind="stable")]) > 0).all())
+        doubt = self.doubt or (None if in_turn else "its timestamps are not in the order in which its frames come out")
         return PacketIndex(
-            np.array(self.pts, np.int64) if usable else None,
-            *columns,
-            doubt=self.doubt if usable else "its packets have no usable timestamps",
+            pts=pts if usable else None,
+            **columns,
+            doubt=doubt if usable else "its packets have no usable timestamps",
+            is_ordered=in_turn and (self.doubt is None or not self._may_reorder),
             last_duration=self.last_duration,
             error=error,
         )

@@ -10,13 +10,16 @@ class PacketFacts:
     """What a packet's own headers say.
 
     is_start: decoding can begin here, and nothing shown later than this frame needs anything that came before it.
-    droppable: no other frame needs this one. in_order: its numbering is consistent with the packets before it, so
-    that a decoder that is not given the droppable packets ends up with the very same references.
+    droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
+    where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
+    decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
     """
 
     is_start: bool
     droppable: bool
+    order: int | None = None
     in_order: bool = True
+    is_shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class PacketIndex:
     """The packets of a video stream in decoding order; n of them.
 
     pts: (n,) int64, or None where some packet has none or two have the same. is_key: (n,) bool, as the container
-    flags them. is_hidden: (n,) bool, decoded but not shown (edit lists). is_start, droppable, in_order: (n,) bool, as
-    in PacketFacts. doubt: why frames cannot be left out of this video, or None. last_duration: ticks of the frame
-    shown last, 0 where unknown. error: where reading the container broke off, or None.
+    flags them. is_hidden: (n,) bool, decoded but not shown (edit lists, frames that only others use). is_start,
+    droppable, in_order: (n,) bool, as in PacketFacts. doubt: why frames cannot be left out of this video, or None.
+    is_ordered: frames are known to come out in the order of their pts. last_duration: ticks of the frame shown last,
+    0 where unknown. error: where reading the container broke off, or None.
     """
 
     pts: np.ndarray | None
@@ -36,6 +40,7 @@ class PacketIndex:
     droppable: np.ndarray
     in_order: np.ndarray
     doubt: str | None
+    is_ordered: bool
     last_duration: int
     error: str | None
 

@@ -25,9 +25,9 @@ class FeedPlan:
 
 
 def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) -> FeedPlan:
-    """Decode everything in one run, up to the last of the wanted pts, or to the end where pts are not known."""
+    """Decode everything in one run, up to the last of the wanted pts, or to the end where none are named."""
     n = len(index.is_key)
-    stop = n if index.pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
+    stop = n if wanted_pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
     return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +11,13 @@ import av
 import numpy as np
 
 from pipeline.video.colour import hdr_note
-from pipeline.video.container import VideoError, check_size, frame_rate, opened, packets_of
+from pipeline.video.complaints import is_complaint, listening
+from pipeline.video.container import SignClock, VideoError, check_size, frame_rate, opened, packets_of
 from pipeline.video.indexing import read_index
 from pipeline.video.packets import PacketIndex
 
 PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 MAX_SECONDS = 48 * 3600.0
-FRAMES_PER_SIGN = 100  # of life, while frames are counted
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,16 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     if first is None:
         raise VideoError("none of its frames can be decoded")
     pts = None if index.pts is None else index.shown_pts
-    if pts is None:
+    by_order = False
+    if pts is None or not index.is_ordered:
+        pts, by_order = yield from _decoded_pts(path, decoder, header, pts)
+    if by_order:
         notes.append("packets without usable timestamps: frames are known by their order")
-        pts = yield from _pts_by_order(path, decoder, header)
-    return _timeline(index, header, first, pts, notes)
+    return _timeline(index, header, first, (pts, by_order), notes)
 
 
-def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, pts: np.ndarray, notes: list) -> Timeline:
+def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: tuple, notes: list) -> Timeline:
+    pts, by_order = shown
     tick_sec = float(header.time_base)
     step_sec = index.last_duration * tick_sec or _usual_step(pts, header.rate, tick_sec)
     end_sec = float(pts[-1]) * tick_sec + step_sec
@@ -101,9 +104,9 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, pts: np
         rotation=_clockwise(first.rotation, notes),
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
-        key_pts=pts[:0] if index.pts is None else np.sort(index.pts[is_key & ~index.is_hidden]),
+        key_pts=pts[:0] if by_order else np.sort(index.pts[is_key & ~index.is_hidden]),
         end_sec=end_sec,
-        by_order=index.pts is None,
+        by_order=by_order,
         notes=(*notes, *hdr_note(first)),
     )
 
@@ -120,16 +123,6 @@ def _stream_notes(container, stream) -> list[str]:
     return [f"video stream {stream.index} of {count} video streams is used"] if count > 1 else []
 
 
-def _every_frame(path: Path, decoder: str) -> Iterator[av.VideoFrame]:
-    """Every frame that decodes, in the order they are shown; a packet that does not decode is passed over."""
-    with opened(path, decoder) as (container, stream):
-        for packet in itertools.chain(packets_of(container, stream), (None,)):
-            with contextlib.suppress(av.error.FFmpegError):
-                for frame in stream.codec_context.decode(packet):
-                    check_size(frame.width, frame.height)
-                    yield frame
-
-
 class _FirstFrame:
     """Decodes the packets it is called with until a frame comes out."""
 
@@ -144,16 +137,40 @@ class _FirstFrame:
         return self.frame
 
 
-def _pts_by_order(path: Path, decoder: str, header: _Header) -> Generator[None, None, np.ndarray]:
-    """Timestamps of a stream whose packets have none: the decoder's where it knows them, else by frame rate."""
-    pts = []
-    for frame in _every_frame(path, decoder):
-        pts.append(frame.pts)
-        if len(pts) % FRAMES_PER_SIGN == 0:
-            yield None
+def _decoded_pts(
+    path: Path, decoder: str, header: _Header, promised: np.ndarray | None
+) -> Generator[None, None, tuple[np.ndarray, bool]]:
+    """(pts of the frames, by_order) of a stream whose packets do not tell in which order its frames come out.
+
+    promised: the packets' pts, sorted, if they have any. They stand where the frames that decode come out in their
+    order, and those that do not were complained of; else the frames' own stand. Where the frames' own are of no use,
+    the packets' are given to the frames in the order of output, or, with other numbers of both, even steps.
+    """
+    pts, is_damaged, clock = [], False, SignClock()
+    with opened(path, decoder) as (container, stream), listening() as messages:
+        for packet in itertools.chain(packets_of(container, stream), (None,)):
+            messages.clear()
+            try:
+                for frame in stream.codec_context.decode(packet):
+                    check_size(frame.width, frame.height)
+                    pts.append(frame.pts)
+                    is_damaged |= frame.is_corrupt
+            except av.error.FFmpegError:
+                is_damaged = True
+            is_damaged |= any(is_complaint(level, text) for level, _, text in messages)
+            if clock.is_due():
+                yield None
+    if not pts:
+        raise VideoError("none of its frames can be decoded")
     if None not in pts and all(a < b for a, b in itertools.pairwise(pts)):
-        return np.array(pts, np.int64)
-    return np.arange(len(pts), dtype=np.int64) * max(round(1 / (header.rate * header.time_base)), 1)
+        found = np.array(pts, np.int64)
+        is_whole = promised is not None and np.isin(found, promised).all()
+        if is_whole and (is_damaged or len(found) == len(promised)):
+            return promised, False
+        return found, True
+    if promised is not None and len(promised) == len(pts):
+        return promised, True  # AVI: the times are right, but packets carry them in the order of decoding
+    return np.arange(len(pts), dtype=np.int64) * max(round(1 / (header.rate * header.time_base)), 1), True
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:

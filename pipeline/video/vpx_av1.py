@@ -12,13 +12,14 @@ KEY_FRAME = 0
 
 
 class Vp8Inspector:
-    """RFC 6386, section 9.1: the lowest bit of a frame is 0 for a key frame."""
+    """RFC 6386, section 9.1: the lowest bit of a frame is 0 for a key frame, bit 4 says whether it is shown."""
 
     def __init__(self, _extradata: bytes):
         pass
 
     def look(self, data: memoryview) -> PacketFacts:
-        return PacketFacts(not data[0] & 1, False)
+        is_shown = bool(data[0] & 16)
+        return PacketFacts(is_shown and not data[0] & 1, False, is_shown=is_shown)
 
 
 class Vp9Inspector:
@@ -33,8 +34,11 @@ class Vp9Inspector:
             raise BitsError("it has packets that are no VP9 frames")
         if bits.bits(2) == 3:  # profile 3, its bits in reverse order, has one more
             bits.flag()
-        shows_existing = bits.flag()
-        return PacketFacts(not shows_existing and bits.bits(1) == KEY_FRAME, False)
+        if bits.flag():  # shows a frame that was decoded before
+            return PacketFacts(False, False)
+        is_key, is_shown = bits.bits(1) == KEY_FRAME, bits.flag()
+        has_more = data[-1] >> 5 == 6  # the marker of a superframe (annex B): one of its frames is shown
+        return PacketFacts(is_key, False, is_shown=is_shown or has_more)
 
 
 class Av1Inspector:
