@@ -1,5 +1,7 @@
 """What packet headers say, against videos whose structure is known and against headers worked out by hand."""
 
+from types import SimpleNamespace
+
 import av
 import pytest
 
@@ -84,8 +86,8 @@ def test_packets_whose_container_announces_new_parameters_are_doubted(tmp_path):
     class Packet:
         pts, duration, is_keyframe, is_discard, is_corrupt = 0, 1, True, False, False
 
-        def has_sidedata(self, kind):
-            return kind == "new_extradata"
+        def iter_sidedata(self):
+            return [SimpleNamespace(data_type="new_extradata")]
 
     with opened(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
         builder = _IndexBuilder(stream)

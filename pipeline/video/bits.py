@@ -3,7 +3,7 @@
 A NAL unit is one piece of an H.264 or HEVC packet: a header of one or two bytes, then its payload.
 """
 
-HEADER_BYTES = 96  # of a slice's payload: more than any field that is read here can need
+HEADER_BYTES = 96  # of a slice's payload: more than any field that is read of HEVC can need; H.264 needs 40
 MAX_PARAMETER_BYTES = 4096  # of a parameter set: hostile ones would take for ever
 FILM_GRAIN, REGISTERED_T35 = 19, 4  # payloadType of SEI messages, ITU-T H.274 and H.264 annex D
 AFGS1 = b"\xb5\x58\x90"  # country and provider of AV1's film grain in a T.35 message
@@ -21,11 +21,11 @@ class BitReader:
 
     def bits(self, count: int) -> int:
         """The next count bits as an integer. BitsError where there are fewer."""
-        if count > self._left:
-            raise BitsError("the header ends too early")
         self._left -= count
+        if self._left < 0:
+            raise BitsError("the header ends too early")
         value = self._value >> self._left
-        self._value &= (1 << self._left) - 1
+        self._value -= value << self._left
         return value
 
     def flag(self) -> bool:
@@ -36,12 +36,17 @@ class BitReader:
         zeros = self._left - self._value.bit_length()
         if zeros > 31:
             raise BitsError("a number in the header is too large")
-        return self.bits(2 * zeros + 1) - 1
+        self._left -= 2 * zeros + 1
+        if self._left < 0:
+            raise BitsError("the header ends too early")
+        value = self._value >> self._left
+        self._value -= value << self._left
+        return value - 1
 
 
-def payload(nal, header_size: int) -> BitReader:
+def payload(nal, header_size: int, limit: int = HEADER_BYTES) -> BitReader:
     """The first bits after a slice's header, its emulation prevention bytes (03 after two zeros) taken out."""
-    return BitReader(_unescaped(nal[header_size : header_size + HEADER_BYTES]))
+    return BitReader(_unescaped(nal[header_size : header_size + limit]))
 
 
 def parameters(nal, header_size: int) -> BitReader:
@@ -84,7 +89,8 @@ def order_in_period(period: int, order: int) -> int:
 
 
 def _unescaped(data) -> bytes:
-    return bytes(data).replace(b"\0\0\3", b"\0\0")
+    data = bytes(data)
+    return data.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in data else data
 
 
 def split_nals(data: memoryview, length_size: int) -> list[memoryview]:
@@ -102,10 +108,14 @@ def _by_length(data: memoryview, length_size: int) -> list[memoryview]:
         at = start + int.from_bytes(buffer[at:start], "big")
         if at > len(data) or at <= start:
             raise BitsError("its NAL units do not fill its packets")
-        if any(buffer.find(code, start, at) >= 0 for code in (b"\0\0\1", b"\0\0\2")):
+        if buffer.find(b"\0\0", start, at) >= 0 and _has_start_code(buffer[start:at]):
             raise BitsError("its NAL units have others inside")  # FFmpeg would look at those too
         nals.append(data[start:at])
     return nals
+
+
+def _has_start_code(nal: bytes) -> bool:
+    return b"\0\0\1" in nal or b"\0\0\2" in nal
 
 
 def _by_start_code(data: memoryview) -> list[memoryview]:

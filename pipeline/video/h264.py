@@ -4,6 +4,7 @@ References are to ITU-T H.264. What is not understood is never guessed: it raise
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.video.bits import (
     BitReader,
@@ -18,6 +19,7 @@ from pipeline.video.bits import (
 from pipeline.video.packets import PacketFacts
 
 SLICE, IDR_SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
+HEADER_BYTES = 40  # of a slice: what is read of it is shorter
 HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
 
@@ -32,9 +34,8 @@ class _Sps:
     frames_only: bool
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """What a slice header says; order_low: pic_order_cnt_lsb."""
+class _Slice(NamedTuple):
+    """What a slice header says; order_low: pic_order_cnt_lsb. A tuple, for it is made for every slice."""
 
     first_position: int
     number: int
@@ -102,9 +103,12 @@ class H264Inspector:
         due = 0 if is_start else (self._previous_reference + 1) % (1 << headers[0].sps.frame_num_bits)
         if is_reference:
             self._previous_reference = number
-        positions = {header.first_position for header in headers}
-        is_one = len({(header.number, header.order_low, header.sps) for header in headers}) == 1
-        return headers[0].first_position == 0 and len(positions) == len(headers) and is_one and number == due
+        if headers[0].first_position or number != due:
+            return False
+        return len(headers) == 1 or (
+            len({header.first_position for header in headers}) == len(headers)
+            and len({(header.number, header.order_low, id(header.sps)) for header in headers}) == 1
+        )
 
     def _order(self, header: _Slice, is_start: bool, is_reference: bool) -> int:
         """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1."""
@@ -120,7 +124,7 @@ class H264Inspector:
 
     def _slice_header(self, nal: memoryview) -> _Slice:
         """Section 7.3.3, up to pic_order_cnt_lsb. BitsError for a field picture."""
-        bits = payload(nal, 1)
+        bits = payload(nal, 1, HEADER_BYTES)
         first_position, _slice_type = bits.exp_golomb(), bits.exp_golomb()
         sps = self._sps[self._pps[bits.exp_golomb()]]
         if sps.separate_planes:

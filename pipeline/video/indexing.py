@@ -13,6 +13,8 @@ from pipeline.video.hevc import HevcInspector
 from pipeline.video.packets import PacketFacts, PacketIndex
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
+FLAGS = ("is_key", "is_hidden", "is_start", "droppable", "in_order")  # as in PacketIndex
+CHANGES = {"new_extradata", "param_change"}  # side data of packets
 MAX_FRAMES = 24 * 3600 * 120
 INSPECTORS = {
     "h264": H264Inspector,
@@ -40,7 +42,7 @@ class _IndexBuilder:
 
     def __init__(self, stream):
         self.pts, self.order = array("q"), array("q")
-        self.flags = {name: bytearray() for name in ("is_key", "is_hidden", "is_start", "droppable", "in_order")}
+        self.flags = bytearray()  # of each packet in turn: FLAGS
         self.doubt, self._has_pts = None, True
         self.last_shown, self.last_duration = None, 0
         self._may_reorder = stream.codec_context.codec.reorder
@@ -66,9 +68,7 @@ class _IndexBuilder:
         self.pts.append(packet.pts or 0)
         self.order.append(n if facts.order is None else facts.order)
         is_hidden = packet.is_discard or not facts.is_shown
-        values = (packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order)
-        for column, value in zip(self.flags.values(), values, strict=True):
-            column.append(value)
+        self.flags.extend((packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order))
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
         if is_last and not is_hidden:
             self.last_shown, self.last_duration = packet.pts, packet.duration or 0
@@ -78,7 +78,7 @@ class _IndexBuilder:
             try:
                 if packet.is_corrupt:
                     raise BitsError("the container calls packets corrupt")
-                if packet.has_sidedata("new_extradata") or packet.has_sidedata("param_change"):
+                if any(side.data_type in CHANGES for side in packet.iter_sidedata()):
                     raise BitsError("its parameters change")
                 return self._inspector.look(memoryview(packet))
             except BitsError as error:
@@ -86,7 +86,8 @@ class _IndexBuilder:
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
-        pts, columns = np.array(self.pts, np.int64), {n: np.array(c, bool) for n, c in self.flags.items()}
+        pts, flags = np.array(self.pts, np.int64), np.array(self.flags, bool).reshape(-1, len(FLAGS))
+        columns = dict(zip(FLAGS, flags.T.copy(), strict=True))
         shown = ~columns["is_hidden"]
         usable = self._has_pts and len(np.unique(pts[shown])) == shown.sum()
         in_turn = bool((np.diff(np.array(self.order)[shown][np.argsort(pts[shown], kind="stable")]) > 0).all())

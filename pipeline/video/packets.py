@@ -1,12 +1,12 @@
 """What is known of a video's packets before any of them is decoded. Plain data; knows no container and no codec."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class PacketFacts:
+class PacketFacts(NamedTuple):
     """What a packet's own headers say.
 
     is_start: decoding can begin here, and nothing shown later than this frame needs anything that came before it.
