@@ -44,19 +44,19 @@ class BitReader:
         return value - 1
 
 
-def payload(nal, header_size: int, limit: int = HEADER_BYTES) -> BitReader:
+def payload(nal: bytes, header_size: int, limit: int = HEADER_BYTES) -> BitReader:
     """The first bits after a slice's header, its emulation prevention bytes (03 after two zeros) taken out."""
     return BitReader(_unescaped(nal[header_size : header_size + limit]))
 
 
-def parameters(nal, header_size: int) -> BitReader:
+def parameters(nal: bytes, header_size: int) -> BitReader:
     """All bits of a parameter set after its header. BitsError where it is absurdly long."""
     if len(nal) > MAX_PARAMETER_BYTES:
         raise BitsError("its parameter sets are too long")
     return BitReader(_unescaped(nal[header_size:]))
 
 
-def check_sei(nal, header_size: int) -> None:
+def check_sei(nal: bytes, header_size: int) -> None:
     """BitsError where SEI messages ask for film grain, which depends on frames before (section 7.3.2.3.1)."""
     data, at = _unescaped(nal[header_size:]), 0
     while at + 2 < len(data):
@@ -88,48 +88,41 @@ def order_in_period(period: int, order: int) -> int:
     return (period << 40) + order
 
 
-def _unescaped(data) -> bytes:
-    data = bytes(data)
+def _unescaped(data: bytes) -> bytes:
     return data.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in data else data
 
 
-def split_nals(data: memoryview, length_size: int) -> list[memoryview]:
+def split_nals(data: memoryview, length_size: int) -> list[bytes]:
     """The NAL units of a packet. length_size: bytes of the length before each, or 0 for start codes (Annex B).
 
     BitsError where lengths do not fill the packet exactly.
     """
-    return _by_length(data, length_size) if length_size else _by_start_code(data)
+    return _by_length(bytes(data), length_size) if length_size else _by_start_code(bytes(data))
 
 
-def _by_length(data: memoryview, length_size: int) -> list[memoryview]:
-    nals, at, buffer = [], 0, bytes(data)
-    while at < len(data):
+def _by_length(data: bytes, length_size: int) -> list[bytes]:
+    nals, at, end = [], 0, len(data)
+    while at < end:
         start = at + length_size
-        at = start + int.from_bytes(buffer[at:start], "big")
-        if at > len(data) or at <= start:
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > end or at <= start:
             raise BitsError("its NAL units do not fill its packets")
-        if buffer.find(b"\0\0", start, at) >= 0 and _has_start_code(buffer[start:at]):
+        nal = data[start:at]
+        if b"\0\0" in nal and (b"\0\0\1" in nal or b"\0\0\2" in nal):
             raise BitsError("its NAL units have others inside")  # FFmpeg would look at those too
-        nals.append(data[start:at])
+        nals.append(nal)
     return nals
 
 
-def _has_start_code(nal: bytes) -> bool:
-    return b"\0\0\1" in nal or b"\0\0\2" in nal
-
-
-def _by_start_code(data: memoryview) -> list[memoryview]:
-    buffer = bytes(data)
+def _by_start_code(buffer: bytes) -> list[bytes]:
     nals, start = [], buffer.find(b"\0\0\1") + 3
     if start < 3 or buffer[: start - 3].strip(b"\0"):
         raise BitsError("a packet does not begin with a start code")
     while start < len(buffer):
         found = buffer.find(b"\0\0\1", start)
         end = len(buffer) if found < 0 else found
-        nal = data[start:end]
-        while len(nal) and nal[-1] == 0:  # zeros between units belong to none
-            nal = nal[:-1]
-        if not len(nal):
+        nal = buffer[start:end].rstrip(b"\0")  # zeros between units belong to none
+        if not nal:
             raise BitsError("an empty NAL unit")
         nals.append(nal)
         start = end + 3

@@ -4,7 +4,9 @@ Where a decoder complains, or anything is not as the packets' headers said, the 
 no crops and no cache.
 """
 
+import bisect
 import itertools
+import math
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
@@ -37,8 +39,9 @@ class WantedFrames:
 
     def __init__(self, path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order: bool, decoder: str = "software"):
         self._path, self._by_order, self._decoder = path, by_order, decoder
-        self._identities = frame_index if by_order else pts
+        self._identities = (frame_index if by_order else pts).tolist()
         self._next = 0  # the first wanted frame that may still come
+        self._due = self._identities[0] if self._identities else math.inf
         self.way, self.num_fed = "nothing", 0
 
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
@@ -50,7 +53,7 @@ class WantedFrames:
             if self._by_order or index.pts is None:
                 plan = whole_plan(index, None, index.doubt or "its frames are known by their order")
             else:
-                plan = plan_feed(index, self._identities)
+                plan = plan_feed(index, np.array(self._identities, np.int64))
             if kept.packets is not None:
                 plan = yield from self._attempted(index, plan, stream, kept.packets)
         while plan is not None:
@@ -65,7 +68,7 @@ class WantedFrames:
         try:
             yield from self._decoded(_Feeder(stream, packets, index, plan), plan)
         except _DoubtError as doubt:
-            return whole_plan(index, self._identities, str(doubt))
+            return whole_plan(index, np.array(self._identities, np.int64), str(doubt))
 
     def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
@@ -81,9 +84,10 @@ class WantedFrames:
                     if skips and i is not None and i != self._next:
                         raise _DoubtError("a frame did not come out")
                     latest = frame.pts
-                    if i is None or i < self._next:
+                    if i is None:
                         continue
                     self._next = i + 1
+                    self._due = self._identities[self._next] if self._next < len(self._identities) else math.inf
                     if is_sound:
                         yield i, frame
                 self.num_fed = feeder.num_fed
@@ -95,9 +99,13 @@ class WantedFrames:
             raise _DoubtError("a frame did not come out")
 
     def _position(self, identity: int | None) -> int | None:
-        if identity is None:
+        """Which wanted frame this is; None where it is not wanted. Most often the next one, or none before it."""
+        due = self._due
+        if identity is None or identity < due:
             return None
-        i = int(np.searchsorted(self._identities, identity))
+        if identity == due:
+            return self._next
+        i = bisect.bisect_left(self._identities, identity, self._next)
         return i if i < len(self._identities) and self._identities[i] == identity else None
 
 
@@ -130,16 +138,18 @@ class _Feeder:
         Now and then an empty list, while packets are passed over. messages: where FFmpeg's messages arrive.
         """
         order, clock = itertools.count(), SignClock()
-        last = int(np.flatnonzero(self._plan.feed).max(initial=-1))
+        feed, run_start = self._plan.feed.tobytes(), self._plan.run_start.tobytes()
+        last = feed.rfind(1)
         for n, packet in enumerate(itertools.islice(self._packets, last + 1)):
             if clock.is_due():
                 yield []
-            if self._plan.run_start[n]:
+            if run_start[n]:
                 yield self._judged(self._fed(None, messages), order)
                 self._codec_context.flush_buffers()
-            if self._plan.feed[n]:
+            if feed[n]:
                 frames = self._fed(packet, messages)
-                self._stains.note(n, any(is_complaint(level, text) for level, _, text in messages))
+                complains = bool(messages) and any(is_complaint(level, text) for level, _, text in messages)
+                self._stains.note(n, complains)
                 yield self._judged(frames, order)
         yield self._judged(self._fed(None, messages), order)
 
@@ -167,8 +177,8 @@ class _Stains:
     """
 
     def __init__(self, index: PacketIndex):
-        self._pts, self._droppable = index.pts, index.droppable
-        self._is_start = index.is_start if index.doubt is None else index.is_key
+        self._pts, self._droppable = index.pts, index.droppable.tobytes()
+        self._is_start = (index.is_start if index.doubt is None else index.is_key).tobytes()
         self._stained: set[int] = set()
         self._now = self._before = False  # this group, the one before it
         self._group_pts = 0
@@ -178,7 +188,8 @@ class _Stains:
         if self._is_start[n]:
             self._before, self._now = self._now, False
             self._group_pts = 0 if self._pts is None else self._pts[n]
-        self._now |= is_complaint and not self._droppable[n]
+        if is_complaint and not self._droppable[n]:
+            self._now = True
         if self._pts is not None and (self._now or is_complaint or (self._before and self._pts[n] < self._group_pts)):
             self._stained.add(int(self._pts[n]))
 

@@ -49,7 +49,7 @@ class H264Inspector:
     def __init__(self, extradata: bytes):
         self.length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
         nals = _avcc_nals(extradata) if self.length_size else split_nals(memoryview(extradata), 0)
-        self._parameter_sets = {bytes(nal) for nal in nals if nal[0] & 31 in (SPS, PPS)}
+        self._parameter_sets = {nal for nal in nals if nal[0] & 31 in (SPS, PPS)}
         self._sps: dict[int, _Sps] = {}
         self._pps: dict[int, int] = {}
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
@@ -74,28 +74,30 @@ class H264Inspector:
             kind = nal[0] & 31
             if kind in (SLICE, IDR_SLICE):
                 slices.append(nal)
-                continue
-            if kind in (SPS, PPS) and bytes(nal) not in self._parameter_sets:
-                raise BitsError("its parameter sets change")
-            if kind not in HARMLESS | {SPS, PPS}:
-                raise BitsError(f"it has NAL units of type {kind}")
-            if kind == SEI:
-                check_sei(nal, 1)
-            others.add(kind)
+            else:
+                self._check(nal, kind)
+                others.add(kind)
         if not slices:
             raise BitsError("it has packets without a frame")
-        is_start = slices[0][0] & 31 == IDR_SLICE
-        if any((nal[0] & 31 == IDR_SLICE) != is_start for nal in slices):
+        if len({(nal[0] & 31, bool(nal[0] & 0x60)) for nal in slices}) > 1:
             raise BitsError("it has packets of more than one frame")
+        is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, bool(slices[0][0] & 0x60)
         try:
             headers = [self._slice_header(nal) for nal in slices]
         except KeyError as error:
             raise BitsError("it has frames without parameter sets") from error
-        is_reference = any(nal[0] & 0x60 for nal in slices)
         in_order = self._in_order(headers, is_start, is_reference)
-        in_order &= len({bool(nal[0] & 0x60) for nal in slices}) == 1
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
         return PacketFacts(is_start, droppable, self._order(headers[0], is_start, is_reference), in_order)
+
+    def _check(self, nal: bytes, kind: int) -> None:
+        """BitsError for what is beside the slices and could change frames after it."""
+        if kind in (SPS, PPS) and nal not in self._parameter_sets:
+            raise BitsError("its parameter sets change")
+        if kind not in HARMLESS | {SPS, PPS}:
+            raise BitsError(f"it has NAL units of type {kind}")
+        if kind == SEI:
+            check_sei(nal, 1)
 
     def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
         """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
@@ -122,7 +124,7 @@ class H264Inspector:
             self._base_order = order
         return order_in_period(self._period, order)
 
-    def _slice_header(self, nal: memoryview) -> _Slice:
+    def _slice_header(self, nal: bytes) -> _Slice:
         """Section 7.3.3, up to pic_order_cnt_lsb. BitsError for a field picture."""
         bits = payload(nal, 1, HEADER_BYTES)
         first_position, _slice_type = bits.exp_golomb(), bits.exp_golomb()

@@ -39,7 +39,7 @@ class HevcInspector:
         is_record = extradata[:1] == b"\1" and len(extradata) > 23
         self.length_size = (extradata[21] & 3) + 1 if is_record else 0
         nals = _hvcc_nals(extradata) if is_record else split_nals(memoryview(extradata), 0)
-        self._parameter_sets = {bytes(nal) for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
+        self._parameter_sets = {nal for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
@@ -70,7 +70,7 @@ class HevcInspector:
             if kind < VPS:
                 slices.append(nal)
                 continue
-            if kind in (VPS, SPS, PPS) and bytes(nal) not in self._parameter_sets:
+            if kind in (VPS, SPS, PPS) and nal not in self._parameter_sets:
                 raise BitsError("its parameter sets change")
             if kind not in HARMLESS | {VPS, SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")
@@ -92,7 +92,7 @@ class HevcInspector:
         droppable = in_order and top_layer and kind in NOT_REFERENCED and others <= HARMLESS
         return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order)
 
-    def _follow(self, nal: memoryview, kind: int, header: tuple[int, RefSet, Sps]) -> tuple[bool, bool]:
+    def _follow(self, nal: bytes, kind: int, header: tuple[int, RefSet, Sps]) -> tuple[bool, bool]:
         """(whether every picture that this one uses is held, whether it is of the top layer), after section 8.3.2."""
         order, refs, sps = header
         layer = (nal[1] & 7) - 1
@@ -109,7 +109,7 @@ class HevcInspector:
         (self._left_out if top_layer and kind in NOT_REFERENCED else self._held).add(order)
         return in_order, top_layer
 
-    def _slice_header(self, nal: memoryview, kind: int) -> tuple[int, RefSet, Sps]:
+    def _slice_header(self, nal: bytes, kind: int) -> tuple[int, RefSet, Sps]:
         """(picture order count, reference pictures, its sequence parameter set), section 7.3.6.1."""
         bits = payload(nal, 2)
         bits.flag()
