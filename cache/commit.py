@@ -32,7 +32,7 @@ def to_json(value) -> bytes:
 
 def publish(path: Path, data: bytes) -> None:
     """Write data under a name that nobody has taken; AlreadyCommittedError where somebody has."""
-    with _explained(path):
+    with _explained(path, len(data)):
         temp = _write_temp(path, data)
         try:
             _link_exclusively(temp, path)
@@ -45,7 +45,7 @@ def publish(path: Path, data: bytes) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Write data under path, in the place of what was there: a reader sees the old bytes or the new ones."""
-    with _explained(path):
+    with _explained(path, len(data)):
         temp = _write_temp(path, data)
         try:
             os.replace(temp, path)
@@ -61,15 +61,27 @@ def make_folder(path: Path) -> None:
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             sync_folder(folder.parent)
+        sync_folder(path.parent)  # it may be there by a run that was killed before it did this
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
 
 
 def check_writable(folder: Path) -> None:
     """Prove that a file can be written in folder, or in the nearest parent that exists; StorageError if not."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     with _explained(folder):
-        _write_temp(existing / "probe", b"probe").unlink()
+        _write_temp(existing_parent(folder) / "probe", b"probe").unlink()
+
+
+def existing_parent(folder: Path) -> Path:
+    """folder, or the nearest of its parents that exists."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there, so that it stays away after a power cut."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -135,21 +147,21 @@ def _link_exclusively(temp: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path):
+def _explained(path: Path, num_bytes: int = 0):
     try:
         yield
     except OSError as error:
         if isinstance(error, (AlreadyCommittedError, BusyError, StorageError)):
             raise
-        raise StorageError(_explanation(path, error)) from error
+        raise StorageError(_explanation(path, num_bytes, error)) from error
 
 
-def _explanation(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+def _explanation(path: Path, num_bytes: int, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
         return (
-            f"the disk of {path.parent} is full ({free / 1e6:.1f} MB free); everything committed is safe: "
-            "make space and run the same command again"
+            f"the disk of {path.parent} is full ({free / 1e6:.1f} MB free, {num_bytes / 1e6:.1f} MB needed for the "
+            "next file alone); everything committed is safe: make space and run the same command again"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path} cannot be written ({error.strerror}); choose a folder you may write to"

@@ -1,27 +1,40 @@
 """The JSON documents of a cache: identity, plan parts and commit records, to and from the schema's data.
 
-Knows field names and types; opens no file. A document that lacks a field or holds a wrong type is damaged.
+Knows field names and types. Each document carries a checksum of itself; one that lacks a field, holds a wrong type or
+has another checksum is damaged.
 """
 
 import contextlib
 import dataclasses
 import json
+import types
+import typing
+from pathlib import Path
 
 import numpy as np
 
+from cache.commit import sha256, to_json
 from cache.errors import DamagedError
+from cache.files import read_file
+from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
+    REDACTED,
+    SAMPLINGS,
+    VIEW_FIELDS,
     CacheIdentity,
-    PlannedSegment,
-    PlannedVideo,
-    PlanPart,
     Segment,
     TeacherIdentity,
-    Unit,
     check_uid,
+    check_unit,
 )
 
+MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as a teacher sees them
+MAX_PIXELS = 1 << 28  # of a canonical frame
+_FIELDS_OF_NAMED = (  # what is known of a video in quarantine, and of one that a decode process was lost over
+    {"name": str, "source": str, "reason": str, "num_bytes": int, "modified_ns": int},
+    {"name": str, "attempts": int, "reason": str},
+)
 _INTEGER_ARRAYS = {
     "frame_index": np.int64,
     "pts": np.int64,
@@ -32,16 +45,41 @@ _INTEGER_ARRAYS = {
 }
 
 
+def seal(document: dict) -> bytes:
+    """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
+    body = to_json({**document, "format_version": FORMAT_VERSION})
+    return body[:-1] + _seal_of(body)
+
+
+def read(path: Path) -> dict:
+    """The document in a file. DamagedError where it is missing or not as it was written."""
+    return parse(read_file(path), str(path))
+
+
 def parse(data: bytes, what: str) -> dict:
-    """JSON bytes -> dict; DamagedError naming `what` where it is no JSON object of this format version."""
+    """What seal() made -> the document. DamagedError naming `what` where it is anything else."""
     try:
-        document = json.loads(data)
-    except ValueError as error:
+        document = json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{what} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
         raise DamagedError(f"{what} has format version {version!r}; this program reads version {FORMAT_VERSION}")
+    if data[-_SEAL_BYTES:] != _seal_of(data[:-_SEAL_BYTES] + b"}"):
+        raise DamagedError(f"{what} is damaged: it does not have the checksum that it was written with")
+    del document["checksum"]
     return document
+
+
+def _no_number(constant: str):
+    raise ValueError(f"{constant} is no number")
+
+
+def _seal_of(body: bytes) -> bytes:
+    return b',"checksum":"%s"}' % sha256(body).encode()
+
+
+_SEAL_BYTES = len(_seal_of(b""))
 
 
 def identity_document(identity: CacheIdentity) -> dict:
@@ -51,8 +89,10 @@ def identity_document(identity: CacheIdentity) -> dict:
 def identity_from(document: dict, what: str) -> CacheIdentity:
     with reading(what):
         teacher = dict(document["teacher"])
-        teacher |= {"mean": tuple(teacher["mean"]), "std": tuple(teacher["std"])}
-        return CacheIdentity(**{**document, "teacher": TeacherIdentity(**teacher)})
+        teacher |= {name: tuple_of(teacher[name]) for name in ("mean", "std")}
+        identity = typed(CacheIdentity(**{**document, "teacher": typed(TeacherIdentity(**teacher))}))
+        _check_identity(identity)
+        return identity
 
 
 def difference(ours: CacheIdentity, theirs: CacheIdentity) -> list[str]:
@@ -65,16 +105,37 @@ def difference(ours: CacheIdentity, theirs: CacheIdentity) -> list[str]:
 def plan_document(part: PlanPart) -> dict:
     units = [{"name": unit.name, "segments": [_listed(segment) for segment in unit.segments]} for unit in part.units]
     videos = [_listed(video) for video in part.videos]
-    return {"format_version": FORMAT_VERSION, "part": part.part, "videos": videos, "units": units}
+    return {"part": part.part, "videos": videos, "units": units}
 
 
 def plan_from(document: dict, what: str) -> PlanPart:
     with reading(what):
-        units = tuple(
-            Unit(unit["name"], tuple(PlannedSegment(**_arrays(segment)) for segment in unit["segments"]))
-            for unit in document["units"]
-        )
-        return PlanPart(document["part"], tuple(_video(video) for video in document["videos"]), units)
+        videos = tuple(_video(video) for video in tuple_of(document["videos"]))
+        planned = {video.uid for video in videos}
+        units = tuple(_unit(unit, planned) for unit in tuple_of(document["units"]))
+        return typed(PlanPart(document["part"], videos, units))
+
+
+def read_named(folder: Path) -> dict[str, dict]:
+    """name -> facts of the videos that the documents in a folder speak of."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        facts = read(path)
+        with reading(str(path)):
+            del facts["format_version"]
+            if {key: type(value) for key, value in facts.items()} not in _FIELDS_OF_NAMED:
+                raise TypeError(f"its fields are {', '.join(facts)}, or of wrong types")
+            found[facts.pop("name")] = facts
+    return found
+
+
+def read_plan(folder: Path) -> list[PlanPart]:
+    """Every part of the plan, in order. DamagedError where one cannot be read, or one is missing before another."""
+    paths = sorted(folder.glob("*.json"))
+    parts = [plan_from(read(path), str(path)) for path in paths]
+    if [part.part for part in parts] != list(range(len(parts))):
+        raise DamagedError(f"{folder} lacks a part of the plan: it has {', '.join(path.name for path in paths)}")
+    return parts
 
 
 def segment_document(segment: Segment) -> dict:
@@ -84,13 +145,67 @@ def segment_document(segment: Segment) -> dict:
 def segment_from(document: dict, what: str) -> Segment:
     with reading(what):
         check_uid(document["video_uid"])
-        return Segment(**{**_arrays(document), "time_base": tuple(document["time_base"])})
+        return typed(Segment(**{**_arrays(document), "time_base": tuple_of(document["time_base"])}))
 
 
 def _video(document: dict) -> PlannedVideo:
-    check_uid(document["uid"])
-    tuples = {name: tuple(document[name]) for name in ("decoded_size", "canonical_size", "time_base", "notes")}
-    return PlannedVideo(**{**_arrays(document), **tuples})
+    tuples = {name: tuple_of(document[name]) for name in ("decoded_size", "canonical_size", "time_base", "notes")}
+    video = typed(PlannedVideo(**{**_arrays(document), **tuples}))
+    check_uid(video.uid)
+    (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
+    if min(*video.decoded_size, height, width, *video.time_base) < 1 or height * width > MAX_PIXELS or not is_turned:
+        raise ValueError(f"video {video.uid} cannot have these sizes, rotation or time base")
+    if video.views.ndim != 2 or video.views.shape[1] != len(VIEW_FIELDS):
+        raise ValueError(f"views of {video.uid} have shape {video.views.shape}")
+    return video
+
+
+def _unit(document: dict, planned: set[str]) -> Unit:
+    segments = tuple(typed(PlannedSegment(**_arrays(segment))) for segment in tuple_of(document["segments"]))
+    for segment in segments:
+        rows, requests = len(segment.frame_index), segment.request_row.shape
+        shapes = [array.shape for array in (segment.frame_index, segment.pts, segment.request_k)]
+        if segment.video_uid not in planned or shapes != [(rows,), (rows,), requests] or len(requests) != 1:
+            raise ValueError(f"unit {document['name']} holds what was not planned of {segment.video_uid!r}")
+        if ((segment.request_row < REDACTED) | (segment.request_row >= rows)).any():
+            raise ValueError(f"requests of {segment.video_uid} name rows that are not there")
+    return Unit(check_unit(document["name"]), segments)
+
+
+def _check_identity(identity: CacheIdentity) -> None:
+    """ValueError where nothing can be as it says, or it asks for too much memory."""
+    side, views, fps = identity.teacher.input_size, identity.num_views, identity.fps
+    if min(side, identity.teacher.embed_dim) < 1 or views < 0 or 3 * side * side * (1 + views) > MAX_CROP_BYTES:
+        raise ValueError(f"no teacher sees {1 + views} views of {side} pixels")
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (fps is not None and fps > 0):
+        raise ValueError(f"{identity.sampling!r} at {fps} frames per second is no way to sample")
+
+
+def typed(value):
+    """A frozen dataclass of plain fields; TypeError where one is of another type than declared, or no finite number."""
+    for field in dataclasses.fields(value):
+        if not _is_of(getattr(value, field.name), field.type):
+            raise TypeError(f"{field.name} is {str(getattr(value, field.name))[:40]!r}")
+    return value
+
+
+def tuple_of(value) -> tuple:
+    """The items of a JSON array; TypeError where it is something else."""
+    if type(value) is not list:
+        raise TypeError(f"{str(value)[:40]!r} is no list")
+    return tuple(value)
+
+
+def _is_of(value, kind) -> bool:
+    parts = typing.get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return any(_is_of(value, part) for part in parts)
+    if parts:  # a tuple: of one type and any length, or of one type for each place
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        return len(kinds) == len(value) and all(map(_is_of, value, kinds))
+    if kind in (int, float):
+        return type(value) in (int, kind) and -(2**63) <= value < 2**63
+    return type(value) is kind
 
 
 def _listed(value) -> dict:
@@ -99,8 +214,19 @@ def _listed(value) -> dict:
 
 
 def _arrays(document: dict) -> dict:
-    arrays = {n: np.array(v, _INTEGER_ARRAYS[n]) for n, v in document.items() if n in _INTEGER_ARRAYS}
+    arrays = {n: _array(v, _INTEGER_ARRAYS[n]) for n, v in document.items() if n in _INTEGER_ARRAYS}
     return {**document, **arrays}
+
+
+def _array(values: list, dtype) -> np.ndarray:
+    """TypeError or OverflowError where values are not integers of this type."""
+    found = np.array(values)
+    if found.size and found.dtype.kind != "i":
+        raise TypeError(f"{str(values)[:40]!r} are no integers")
+    array = found.astype(dtype)
+    if not np.array_equal(array, found):
+        raise OverflowError(f"{str(values)[:40]!r} are no integers of type {np.dtype(dtype)}")
+    return array
 
 
 def _flatten(document: dict, prefix: str = "") -> dict:
@@ -118,5 +244,5 @@ def reading(what: str):
     """Turns the errors of a malformed document into DamagedError."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(f"{what} is damaged: {type(error).__name__} {error}") from error

@@ -4,17 +4,20 @@ The only importer of h5py. Knows nothing of folders, records or commits; layout 
 """
 
 import io
+import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from cache.errors import DamagedError
-from cache.schema import FORMAT_VERSION, Encoded, FrameBatch
+from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".h5"
 ROWS_PER_CHUNK = 32  # one view of 32 consecutive frames is one contiguous read (32 KiB at 512 dimensions)
-BYTES_PER_CHUNK = 1 << 18
+BYTES_PER_CHUNK = 1 << 16  # about a JPEG: a row read at random costs two chunks, and reading in order hardly more
+KEY_TYPE = np.dtype("S128")
+KEPT_BYTES = 4 * BYTES_PER_CHUNK  # of each open dataset's chunks; left to itself, HDF5 keeps 8 MiB
 
 
 def encode_frames(batch: FrameBatch) -> Encoded:
@@ -23,7 +26,7 @@ def encode_frames(batch: FrameBatch) -> Encoded:
     video_of_row = np.repeat(np.arange(len(segments), dtype=np.int32), [s.num_rows for s in segments])
     offsets = np.cumsum([0, *map(len, batch.jpegs)], dtype=np.int64)
     arrays = {
-        "key": np.array(batch.keys, dtype="S128"),
+        "key": np.array(batch.keys, KEY_TYPE),
         "video": video_of_row,
         "frame_index": _joined([s.frame_index for s in segments], np.int64),
         "pts": _joined([s.pts for s in segments], np.int64),
@@ -31,7 +34,8 @@ def encode_frames(batch: FrameBatch) -> Encoded:
         "jpeg": np.frombuffer(b"".join(batch.jpegs), np.uint8),
         "jpeg_offset": offsets,
         "embeddings": batch.embeddings,
-        "video_uid": np.array([s.video_uid for s in segments], dtype="S128"),
+        "crop_crc32": batch.crop_crc32,
+        "video_uid": np.array([s.video_uid for s in segments], KEY_TYPE),
         "time_base": np.array([s.time_base for s in segments], np.int64).reshape(-1, 2),
         "views": np.array([s.views for s in segments], np.int32).reshape(len(segments), -1, 6),
     }
@@ -40,46 +44,112 @@ def encode_frames(batch: FrameBatch) -> Encoded:
 
 def encode_logits(keys: list[str], logits: np.ndarray) -> Encoded:
     """Keys and (N, 1+K, C) float32 logits as the bytes of an HDF5 file."""
-    return Encoded(_file_image({"key": np.array(keys, dtype="S128"), "logits": logits}, "logits"), {})
+    return Encoded(_file_image({"key": np.array(keys, KEY_TYPE), "logits": logits}, "logits"), {})
 
 
 class Hdf5Shard:
-    """An open HDF5 shard, of frames or of logits. Opened on first use, so that it may be sent to a worker."""
+    """An open HDF5 shard, of frames or of logits.
 
-    def __init__(self, path: Path, index: dict):
-        self._path = path
-        self._file = None
+    Opened on first use, so that it may be sent to a worker, and again in each process: HDF5 handles do not survive a
+    fork. A dataset that is not what shape says, or could lead anywhere else, is refused before anything is read.
+    """
+
+    def __init__(self, path: Path, index: dict, shape: ShardShape):
+        self._path, self._shape = path, shape
+        self._file, self._process = None, None
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._offsets = None
+        self._held, self._held_from = None, None
 
     def keys(self) -> list[str]:
-        return [key.decode("ascii") for key in self._dataset("key")[:]]
+        return [key.decode("ascii", "replace") for key in self._read("key", slice(None))]
+
+    def check(self, keys: list[str]) -> None:
+        if self.keys() != keys:
+            raise DamagedError(f"{self._path} holds other rows than its record says")
 
     def jpeg(self, row: int) -> bytes:
-        start, stop = self._dataset("jpeg_offset")[row : row + 2]
-        return self._dataset("jpeg")[start:stop].tobytes()
+        if self._offsets is None:
+            end = len(self._dataset("jpeg"))
+            self._offsets = _checked_offsets(self._read("jpeg_offset", slice(None)), end, self._path)
+        return self._read("jpeg", slice(self._offsets[row], self._offsets[row + 1])).tobytes()
 
     def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
-        return self._dataset("embeddings")[start:stop, view]
+        return self._rows("embeddings", start, stop, view)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return {name: self._read(name, slice(None)) for name in ("frame_index", "pts", "crop_crc32")}
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
-        return self._dataset("logits")[start:stop, view]
+        return self._rows("logits", start, stop, view)
 
     def close(self) -> None:
-        if self._file is not None:
+        if self._file is not None and self._process == os.getpid():
             self._file.close()
-            self._file = None
+        self.__init__(self._path, {}, self._shape)
 
     def __getstate__(self):
-        return {"_path": self._path, "_file": None}
+        return Hdf5Shard(self._path, {}, self._shape).__dict__
+
+    def _rows(self, name: str, start: int, stop: int, view: int) -> np.ndarray:
+        """Rows of one view. The chunk that they lie in was read and checked whole: it is held for its other rows."""
+        first = start - start % ROWS_PER_CHUNK
+        if stop > first + ROWS_PER_CHUNK:
+            return self._read(name, (slice(start, stop), view))
+        if self._held_from != (name, first, view):
+            self._held = self._read(name, (slice(first, first + ROWS_PER_CHUNK), view))
+            self._held_from = (name, first, view)
+        return self._held[start - first : stop - first].copy()
+
+    def _read(self, name: str, selection) -> np.ndarray:
+        try:
+            return self._dataset(name)[selection]
+        except OSError as error:  # a chunk's own checksum: damaged since the file was verified
+            raise DamagedError(f"{self._path} is damaged: {error}") from error
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        if self._file is None:
+        if self._process != os.getpid():
+            self._file, self._process, self._datasets = None, os.getpid(), {}
+        if name not in self._datasets:
             try:
-                self._file = h5py.File(self._path, "r")
-            except OSError as error:
-                raise DamagedError(f"{self._path} is not a readable HDF5 file: {error}") from error
-        if name not in self._file:
-            raise DamagedError(f"{self._path} has no dataset {name!r}")
-        return self._file[name]
+                self._file = self._file or h5py.File(self._path, "r", rdcc_nbytes=KEPT_BYTES)
+                self._datasets[name] = _checked_dataset(self._file, name, self._shape, self._path)
+            except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+                raise DamagedError(f"{self._path} is not a readable HDF5 shard: {error}") from error
+        return self._datasets[name]
+
+
+def _checked_dataset(file: h5py.File, name: str, shape: ShardShape, path: Path) -> h5py.Dataset:
+    """A dataset that is stored in this very file, as this format stores it, and is as large as it must be."""
+    link = file.get(name, getlink=True)
+    if type(link) is not h5py.HardLink or file.get(name, getclass=True) is not h5py.Dataset:
+        raise DamagedError(f"{path} has no dataset {name!r} of its own: links are not followed")
+    dataset = file[name]
+    rows, views, width = shape.num_rows, shape.num_views, shape.width
+    expected_type, expected_shape = {
+        "key": (KEY_TYPE, (rows,)),
+        "frame_index": (np.int64, (rows,)),
+        "pts": (np.int64, (rows,)),
+        "jpeg": (np.uint8, (dataset.size,)),
+        "jpeg_offset": (np.int64, (rows + 1,)),
+        "embeddings": (np.float16, (rows, views, width)),
+        "crop_crc32": (np.uint32, (rows, views)),
+        "logits": (np.float32, (rows, views, width)),
+    }[name]
+    if dataset.is_virtual or dataset.external is not None:
+        raise DamagedError(f"{path} keeps {name!r} outside of itself; nothing there is read")
+    if dataset.dtype != expected_type or dataset.shape != expected_shape or dataset.nbytes > shape.num_bytes:
+        raise DamagedError(f"{path} has {name!r} as {dataset.shape} {dataset.dtype}, which its record does not allow")
+    filters = dataset.compression or dataset.scaleoffset is not None or dataset.shuffle
+    if filters or any(chunk > side for chunk, side in zip(dataset.chunks or (), dataset.shape, strict=False)):
+        raise DamagedError(f"{path} stores {name!r} in a way that this format does not use")
+    return dataset
+
+
+def _checked_offsets(offsets: np.ndarray, end: int, path: Path) -> np.ndarray:
+    if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) <= 0).any():
+        raise DamagedError(f"{path} has offsets that do not fit its JPEGs")
+    return offsets
 
 
 def _joined(parts: list[np.ndarray], dtype) -> np.ndarray:
@@ -88,7 +158,7 @@ def _joined(parts: list[np.ndarray], dtype) -> np.ndarray:
 
 def _file_image(arrays: dict[str, np.ndarray], kind: str) -> bytes:
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
+    with h5py.File(buffer, "w", libver=("v110", "v110"), rdcc_nbytes=KEPT_BYTES) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["kind"] = np.bytes_(kind)  # fixed length: nothing in a shard has a variable length
         for name, values in arrays.items():

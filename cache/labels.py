@@ -3,12 +3,16 @@
 A label set is an index over rows that are in the cache already; it knows no video and no model.
 """
 
-from dataclasses import dataclass
+import itertools
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
+import safetensors.numpy
 
+from cache.documents import tuple_of, typed
 from cache.errors import LabelSetError
-from cache.schema import FORMAT_VERSION
+from cache.schema import check_uid
 
 KINDS = ("zero-shot", "fitted", "none")
 
@@ -52,6 +56,22 @@ def head_tensors(parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(names, parameters, strict=True))
 
 
+def tensors_from(data: bytes, width: int, num_classes: int) -> dict[str, np.ndarray]:
+    """The tensors in safetensors bytes. ValueError where they are no head from width numbers to these classes."""
+    try:
+        tensors = safetensors.numpy.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"no safetensors: {error}") from error
+    expected, sides = {"class_text": (num_classes, width), "logit_scale": (1,)}, [num_classes]
+    if "class_text" not in tensors:
+        sides = [width, *(len(tensors[f"bias_{layer}"]) for layer in range(len(tensors) // 2))]
+        shapes = [shape for inner, outer in itertools.pairwise(sides) for shape in ((outer, inner), (outer,))]
+        expected = head_tensors(shapes)
+    if {name: tensor.shape for name, tensor in tensors.items()} != expected or sides[-1] != num_classes:
+        raise ValueError(f"its tensors {', '.join(tensors)} have other shapes than a head of {num_classes} classes has")
+    return tensors
+
+
 def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     """(N, V, D) embeddings -> (N, V, C) float32 logits, before softmax and temperature.
 
@@ -71,7 +91,6 @@ def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.nd
 
 def label_set_document(labels: LabelSet) -> dict:
     return {
-        "format_version": FORMAT_VERSION,
         "name": labels.name,
         "kind": labels.kind,
         "classes": list(labels.classes),
@@ -81,16 +100,36 @@ def label_set_document(labels: LabelSet) -> dict:
     }
 
 
+def clip_from(document: dict) -> ClipLabel:
+    """ValueError or TypeError where it is no clip."""
+    clip = ClipLabel(**document)
+    texts = (clip.clip_id, clip.video_uid, clip.split)
+    if type(clip.label) is not int or clip.label < -1 or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"clip {clip.clip_id!r} has a field of the wrong type")
+    if any(type(sec) not in (int, float) for sec in (clip.start_sec, clip.end_sec)):
+        raise ValueError(f"clip {clip.clip_id!r} lasts from {clip.start_sec!r} to {clip.end_sec!r}")
+    check_uid(clip.video_uid)
+    if not -math.inf < float(clip.start_sec) < float(clip.end_sec) < math.inf:
+        raise ValueError(f"clip {clip.clip_id!r} lasts from {clip.start_sec} to {clip.end_sec} s")
+    return clip
+
+
 def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
-    return LabelSet(
+    """ValueError or TypeError where it is no label set, or a clip's label is none of the classes."""
+    labels = LabelSet(
         name=document["name"],
         kind=document["kind"],
-        classes=tuple(document["classes"]),
-        prompts=tuple(tuple(texts) for texts in document["prompts"]),
+        classes=tuple_of(document["classes"]),
+        prompts=tuple(map(tuple_of, tuple_of(document["prompts"]))),
         logit_scale=document["logit_scale"],
         facts=document["facts"],
-        clips=clips,
     )
+    check_uid(typed(labels).name)
+    if labels.kind not in KINDS:
+        raise ValueError(f"there are no {labels.kind!r} labels")
+    if any(clip.label >= len(labels.classes) for clip in clips):
+        raise ValueError(f"a clip's label is none of the {len(labels.classes)} classes")
+    return replace(labels, clips=clips)
 
 
 def check_same(asked: LabelSet, stored: LabelSet) -> None:

@@ -58,6 +58,15 @@ class Layout:
     def labels(self) -> Path:
         return self.root / "labels"
 
+    @property
+    def attempts(self) -> Path:
+        return self.root / "attempts"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those that every cache has."""
+        return (self.plan, *self.columns(None), self.labels, self.quarantine, self.attempts)
+
     def columns(self, label_set: str | None) -> tuple[Path, Path]:
         """Folders of shards and of records: of the frames, or of a label set's logits."""
         if label_set is None:
@@ -71,4 +80,4 @@ def read_identity(root: Path) -> CacheIdentity:
     if not path.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
         raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
-    return documents.identity_from(documents.parse(path.read_bytes(), str(path)), str(path))
+    return documents.identity_from(documents.read(path), str(path))

@@ -1,10 +1,62 @@
-"""Cutting requested frames into fixed units of work. Pure arithmetic on plain data; knows no files."""
+"""The plan: which frames were asked for, cut into fixed units of work. Plain data and arithmetic; knows no files."""
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import PlannedSegment, Unit
+
+@dataclass(frozen=True)
+class PlannedSegment:
+    """The part of one video that one unit holds.
+
+    frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
+    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN or REDACTED.
+    """
+
+    video_uid: str
+    frame_index: np.ndarray
+    pts: np.ndarray
+    request_k: np.ndarray
+    request_row: np.ndarray
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A fixed piece of work: one unit is one shard is one name, whoever does it and however often."""
+
+    name: str
+    segments: tuple[PlannedSegment, ...]
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """What the headers said of one video when it was planned. Sizes in pixels, upright and square."""
+
+    uid: str
+    source: str  # path relative to the data folder
+    num_bytes: int
+    modified_ns: int
+    codec: str
+    decoded_size: tuple[int, int]  # (height, width) as stored in the stream
+    rotation: int  # degrees clockwise that set the frame upright: 0, 90, 180 or 270
+    canonical_size: tuple[int, int]  # (height, width)
+    time_base: tuple[int, int]  # seconds per tick, as a fraction
+    first_pts: int
+    num_frames: int
+    end_sec: float
+    by_order: bool  # True where packets carry no usable pts: frames are then known by their order
+    views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanPart:
+    """One append to the plan: new videos and the units that hold their requests."""
+
+    part: int
+    videos: tuple[PlannedVideo, ...]
+    units: tuple[Unit, ...]
 
 
 def unit_name(number: int) -> str:

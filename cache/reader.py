@@ -3,57 +3,43 @@
 Knows records and shards; never the plan, which is the writer's business.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from cache import commit, documents
-from cache.errors import DamagedError, LabelSetError, StorageError
-from cache.labels import ClipLabel, LabelSet, label_set_from
+from cache import documents
+from cache.commit import sha256
+from cache.errors import DamagedError, LabelSetError
+from cache.files import digest, read_file, refuse_links
+from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from cache.layout import BACKENDS, Layout
 from cache.records import Record, read_records
-from cache.schema import CacheIdentity, Status, request_seconds
+from cache.schema import CacheIdentity, FrameBatch, Segment, ShardShape, Status
+from cache.timelines import VideoTimeline, build_timeline
 
-
-@dataclass(frozen=True)
-class VideoTimeline:
-    """What is shown in one video at each requested time that came out well, sorted by time.
-
-    k, row: (m,) int64; t_sec: (m,) float64 requested times; frame_sec: (m,) float64 times of the frames shown;
-    unit: (m,) names of the shards; row counts within the shard. views: (1+K, 6) int32.
-    """
-
-    video_uid: str
-    views: np.ndarray
-    k: np.ndarray
-    t_sec: np.ndarray
-    frame_sec: np.ndarray
-    unit: np.ndarray
-    row: np.ndarray
-
-    def window(self, start_sec: float, end_sec: float) -> slice:
-        """The requests with start_sec <= t < end_sec."""
-        first, last = np.searchsorted(self.t_sec, (start_sec, end_sec), side="left")
-        return slice(int(first), int(last))
+MAX_OPEN = 64  # files of shards at a time
 
 
 class CacheReader:
     """Read access to one cache. May be pickled; opens shards on first use and verifies each once a process."""
 
-    def __init__(self, directory: Path, identity: CacheIdentity):
+    def __init__(self, directory: Path, identity: CacheIdentity, records: dict[str, Record] | None = None):
+        """records: those to trust in place of all that are there."""
         self.directory = Path(directory)
         self.identity = identity
         self._layout = Layout(self.directory)
         self._backend = BACKENDS[identity.backend]
-        self.records: dict[str, Record] = read_records(self._layout.columns(None)[1])
-        self._shards: dict = {}
+        refuse_links(self._layout.folders)
+        self.records = read_records(self._layout.columns(None)[1]) if records is None else records
+        self._shards: dict = {}  # every one that was verified
+        self._recent: dict = {}  # keys of those that may be open, the last used last
         self._label_records: dict[str, dict[str, Record]] = {}
+        self._widths: dict[str | None, int] = {None: identity.teacher.embed_dim}
         self._timelines: dict[str, VideoTimeline] = {}
 
     def __getstate__(self):
-        return {**self.__dict__, "_shards": {}}
+        return {**self.__dict__, "_shards": {}, "_recent": {}}
 
     @cached_property
     def _segments(self) -> dict[str, list]:
@@ -70,6 +56,10 @@ class CacheReader:
     def video_uids(self) -> tuple[str, ...]:
         return tuple(self._segments)
 
+    def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
+        """(unit, first row in its shard, segment) of one video; KeyError where the cache holds nothing of it."""
+        return self._segments[video_uid]
+
     @property
     def num_rows(self) -> int:
         return sum(record.num_rows for record in self.records.values())
@@ -83,25 +73,13 @@ class CacheReader:
     def timeline(self, video_uid: str) -> VideoTimeline:
         """KeyError where the cache holds nothing of this video."""
         if video_uid not in self._timelines:
-            self._timelines[video_uid] = self._build_timeline(video_uid)
+            self._timelines[video_uid] = build_timeline(self._segments[video_uid], self.identity.fps)
         return self._timelines[video_uid]
 
-    def _build_timeline(self, video_uid: str) -> VideoTimeline:
-        parts = self._segments[video_uid]
-        columns: dict[str, list] = {name: [] for name in ("k", "row", "frame_sec", "unit")}
-        for unit, first_row, segment in parts:
-            ok = segment.request_status == Status.OK
-            rows = segment.request_row[ok]
-            columns["k"].append(segment.request_k[ok])
-            columns["row"].append(rows + first_row)
-            columns["frame_sec"].append(segment.t_sec[rows])
-            columns["unit"].append(np.full(len(rows), unit, dtype=object))
-        joined = {name: np.concatenate(values) for name, values in columns.items()}
-        order = np.argsort(joined["k"], kind="stable")
-        joined = {name: values[order] for name, values in joined.items()}
-        segment = parts[0][2]
-        t_sec = request_seconds(joined["k"], segment.first_pts, segment.time_base, self.identity.fps)
-        return VideoTimeline(video_uid, segment.views, t_sec=t_sec, **joined)
+    def views_of(self, unit: str, row: int) -> np.ndarray:
+        """(1+K, 6) int32: the views of the video whose row this is."""
+        ends = np.cumsum([segment.num_rows for segment in self.records[unit].segments])
+        return self.records[unit].segments[int(np.searchsorted(ends, row, side="right"))].views
 
     def frames(self, unit: str):
         """The FrameShard of a unit. DamagedError where its bytes differ from its record."""
@@ -109,11 +87,32 @@ class CacheReader:
 
     def logits(self, label_set: str, unit: str):
         """The LogitsShard of a unit. DamagedError where it is absent or its bytes differ from its record."""
-        return self._shard(label_set, unit, self._records_of(label_set))
+        return self._shard(label_set, unit, self.label_records(label_set))
+
+    def batch(self, unit: str) -> FrameBatch:
+        """All that a unit holds, whole in memory. DamagedError as in frames()."""
+        record = self.records[unit]
+        shape = (record.num_rows, 1 + self.identity.num_views, self.identity.teacher.embed_dim)
+        if not record.num_rows:
+            return FrameBatch(record.segments, (), np.zeros(shape, np.float16), np.zeros(shape[:2], np.uint32))
+        shard = self.frames(unit)
+        jpegs = tuple(shard.jpeg(row) for row in range(shape[0]))
+        embeddings = np.stack([shard.embeddings(0, shape[0], view) for view in range(shape[1])], axis=1)
+        crop_crc32 = shard.columns()["crop_crc32"]
+        with documents.reading(f"the shard of unit {unit}"):
+            return FrameBatch(record.segments, jpegs, embeddings, crop_crc32)
+
+    def all_logits(self, label_set: str, unit: str) -> np.ndarray:
+        """(N, 1+K, C) float32 of one unit."""
+        rows, views = self.records[unit].num_rows, 1 + self.identity.num_views
+        if not rows:
+            return np.zeros((0, views, self._width(label_set)), np.float32)
+        shard = self.logits(label_set, unit)
+        return np.stack([shard.logits(0, rows, view) for view in range(views)], axis=1)
 
     def logits_units(self, label_set: str) -> frozenset[str]:
         """Units whose logits are committed in this label set."""
-        return frozenset(self._records_of(label_set))
+        return frozenset(self.label_records(label_set))
 
     def label_sets(self) -> tuple[str, ...]:
         folders = self._layout.labels.glob("*/label_set.json")
@@ -121,67 +120,124 @@ class CacheReader:
 
     def label_set(self, name: str | None = None) -> LabelSet:
         """The label set of this name, or the only one. LabelSetError where that is not to be had."""
-        names = self.label_sets()
-        if name is None and len(names) == 1:
-            name = names[0]
-        if name not in names:
-            offered = ", ".join(names) or "none"
-            asked = "several label sets and none was named" if name is None and names else f"no label set {name!r}"
-            if not names:
-                asked = "no label set yet; finish extract-teacher first"
-            raise LabelSetError(f"{self.directory} has {asked} (--label-set: {offered})")
-        folder = self._layout.labels / name
-        clips: list[ClipLabel] = []
-        for path in sorted((folder / "clips").glob("*.json")):
-            document = documents.parse(path.read_bytes(), str(path))
-            with documents.reading(str(path)):
-                clips += [ClipLabel(**clip) for clip in document["clips"]]
-        path = folder / "label_set.json"
-        document = documents.parse(path.read_bytes(), str(path))
+        name = self._named(name)
+        clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+        path = self._layout.labels / name / "label_set.json"
+        document = documents.read(path)
         with documents.reading(str(path)):
-            return label_set_from(document, tuple(clips))
+            labels = label_set_from(document, clips)
+        if labels.name != name:
+            raise DamagedError(f"{path} speaks of label set {labels.name!r}: it was renamed or copied")
+        return labels
 
-    def label_tensors(self, name: str) -> bytes:
-        """The safetensors bytes of a label set's head or class-text matrix."""
-        return (self._layout.labels / name / "tensors.safetensors").read_bytes()
+    def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
+        """The clips of a label set by the part of the plan that has their videos."""
+        folder, parts = self._layout.labels / name / "clips", {}
+        refuse_links((folder.parent, folder))
+        for path in sorted(folder.glob("*.json")):
+            document = documents.read(path)
+            with documents.reading(str(path)):
+                parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.tuple_of(document["clips"]))
+                if f"{document['part']:06d}" != path.stem:
+                    raise ValueError(f"it speaks of part {document['part']}")
+        return parts
+
+    def label_tensors(self, name: str) -> bytes | None:
+        """The safetensors bytes of a label set's head or class-text matrix; None where it has none.
+
+        DamagedError where they are not those that the label set was made with.
+        """
+        folder = self._layout.labels / self._named(name)
+        refuse_links((folder,))
+        expected = documents.read(folder / "label_set.json").get("tensors_sha256")
+        if expected is None:
+            return None
+        data = read_file(folder / "tensors.safetensors")
+        if sha256(data) != expected:
+            raise DamagedError(f"{folder / 'tensors.safetensors'} is damaged: its SHA-256 is not that of the label set")
+        return data
+
+    def head(self, name: str) -> dict[str, np.ndarray] | None:
+        """What logits_from() makes a label set's logits from; None where it has nothing.
+
+        DamagedError where that is no head from embeddings to the classes.
+        """
+        data, labels = self.label_tensors(name), self.label_set(name)
+        if data is None:
+            return None
+        with documents.reading(str(self._layout.labels / labels.name / "tensors.safetensors")):
+            return tensors_from(data, self.identity.teacher.embed_dim, len(labels.classes))
 
     def close(self) -> None:
         for shard in self._shards.values():
             shard.close()
         self._shards.clear()
+        self._recent.clear()
 
-    def _records_of(self, label_set: str) -> dict[str, Record]:
+    def _named(self, name: str | None) -> str:
+        names = self.label_sets()
+        if name is None and len(names) == 1:
+            return names[0]
+        if name in names:
+            return name
+        offered = ", ".join(names) or "none"
+        asked = "several label sets and none was named" if name is None and names else f"no label set {name!r}"
+        if not names:
+            asked = "no label set yet; finish extract-teacher first"
+        raise LabelSetError(f"{self.directory} has {asked} (--label-set: {offered})")
+
+    def label_records(self, label_set: str) -> dict[str, Record]:
+        """The records of a label set's logits by unit."""
         if label_set not in self._label_records:
-            self._label_records[label_set] = read_records(self._layout.columns(label_set)[1])
+            folders = self._layout.columns(label_set)
+            refuse_links((folders[0].parent, *folders))
+            self._label_records[label_set] = read_records(folders[1])
         return self._label_records[label_set]
+
+    def trust(self, label_set: str, records: dict[str, Record]) -> None:
+        """Use these records of a label set's logits in place of all that are there."""
+        self._label_records[label_set] = records
 
     def _shard(self, label_set: str | None, unit: str, records: dict[str, Record]):
         key = (label_set, unit)
         if key not in self._shards:
             column = "frames" if label_set is None else f"label set {label_set!r}"
-            if unit not in records:
+            if unit not in records or unit not in self.records:
                 raise DamagedError(
                     f"{self.directory}: {column} has no record of unit {unit}; run extract-teacher again"
                 )
-            record = records[unit]
+            record, frames = records[unit], self.records[unit]
             path = self._layout.columns(label_set)[0] / f"{unit}{self._backend.suffix}"
-            _verify(path, record, [segment.video_uid for segment in self.records[unit].segments])
-            self._shards[key] = self._backend.open_shard(path, record.index)
+            try:
+                self._shards[key] = self._opened(path, record, frames, self._width(label_set))
+            except DamagedError as error:
+                videos = ", ".join(frames.video_uids[:5])
+                raise DamagedError(f"shard {error}; it holds the videos {videos}") from error
+        self._recent[key] = self._recent.pop(key, None)
+        if len(self._recent) > MAX_OPEN:
+            self._shards[next(iter(self._recent))].close()  # it opens again when it is read again
+            del self._recent[next(iter(self._recent))]
         return self._shards[key]
 
+    def _opened(self, path: Path, record: Record, frames: Record, width: int):
+        """A shard whose bytes, shape and keys are those that were committed."""
+        num_bytes, found = digest(path)
+        if num_bytes != record.num_bytes:
+            raise DamagedError(f"{path} has {num_bytes} bytes, not the {record.num_bytes} that were committed")
+        if found != record.sha256:
+            raise DamagedError(f"{path} is damaged: its SHA-256 is not the one that was committed")
+        keys, views = frames.keys, 1 + self.identity.num_views
+        if not record.num_rows == frames.num_rows == len(keys):
+            raise DamagedError(f"{path} has {record.num_rows} rows for {len(keys)} frames")
+        if any(len(segment.views) != views for segment in frames.segments) or len(keys) * views * width > num_bytes:
+            raise DamagedError(f"{path} cannot hold {views} views of {len(keys)} rows, {width} numbers each")
+        shape = ShardShape(record.num_rows, views, width, num_bytes)
+        shard = self._backend.open_shard(path, record.index, shape)
+        shard.check(keys)
+        return shard
 
-def _verify(path: Path, record: Record, video_uids: list[str]) -> None:
-    if path.is_symlink() or not path.is_file():
-        problem = "is missing"
-    else:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-        if len(data) != record.num_bytes:
-            problem = f"has {len(data)} bytes, not the {record.num_bytes} that were committed"
-        elif commit.sha256(data) != record.sha256:
-            problem = "is damaged: its SHA-256 is not the one that was committed"
-        else:
-            return
-    raise DamagedError(f"shard {path} {problem}; it holds the videos {', '.join(video_uids[:5])}")
+    def _width(self, label_set: str | None) -> int:
+        """D or C: how many values a row of this column has."""
+        if label_set not in self._widths:
+            self._widths[label_set] = len(self.label_set(label_set).classes)
+        return self._widths[label_set]

@@ -1,14 +1,19 @@
 """Commit records: the truth about which shards exist and what each holds.
 
-Knows the record's document; the shard it speaks of is somebody else's to write and to open.
+Knows the record's document and what must be true of it; the shard it speaks of is somebody else's to write and to open.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from cache import documents
 from cache.errors import DamagedError
-from cache.schema import FORMAT_VERSION, Encoded, Segment
+from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Record:
     index: dict
     provenance: dict = field(default_factory=dict)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the rows, in order."""
+        return [key for segment in self.segments for key in segment.keys]
+
+    @property
+    def video_uids(self) -> list[str]:
+        return [segment.video_uid for segment in self.segments]
+
 
 def record_of(unit: str, encoded: Encoded, sha256: str, segments, num_rows: int, provenance: dict) -> Record:
     return Record(unit, len(encoded.data), sha256, num_rows, tuple(segments), encoded.index, provenance)
@@ -34,7 +48,6 @@ def record_of(unit: str, encoded: Encoded, sha256: str, segments, num_rows: int,
 
 def record_document(record: Record) -> dict:
     return {
-        "format_version": FORMAT_VERSION,
         "unit": record.unit,
         "num_bytes": record.num_bytes,
         "sha256": record.sha256,
@@ -45,17 +58,58 @@ def record_document(record: Record) -> dict:
     }
 
 
+def record_paths(folder: Path) -> list[Path]:
+    """The files of a folder of records, in order of units."""
+    return sorted(folder.glob("*.json"))
+
+
 def read_records(folder: Path) -> dict[str, Record]:
-    """Every record in folder by unit name. DamagedError where one cannot be read."""
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    """Every record in folder by unit name. DamagedError where one cannot be read or contradicts itself."""
+    return {path.stem: read_record(path) for path in record_paths(folder)}
 
 
-def _read(path: Path) -> Record:
-    document = documents.parse(path.read_bytes(), str(path))
+def read_record(path: Path) -> Record:
+    """DamagedError where it cannot be read or contradicts itself."""
+    document = documents.read(path)
     with documents.reading(str(path)):
         names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
         fields = {name: document[name] for name in names}
-        segments = tuple(documents.segment_from(segment, str(path)) for segment in document["segments"])
-    if fields["unit"] != path.stem:
-        raise DamagedError(f"{path} speaks of unit {fields['unit']!r}: it was renamed or copied")
-    return Record(**fields, segments=segments)
+        segments = documents.tuple_of(document["segments"])
+        segments = tuple(documents.segment_from(segment, str(path)) for segment in segments)
+        record = documents.typed(Record(**fields, segments=segments))
+        _check(record)
+    if record.unit != path.stem:
+        raise DamagedError(f"{path} speaks of unit {record.unit!r}: it was renamed or copied")
+    return record
+
+
+def _check(record: Record) -> None:
+    """ValueError where a record contradicts itself."""
+    check_unit(record.unit)
+    if not _SHA256.fullmatch(record.sha256):
+        raise ValueError(f"{record.sha256!r} is no SHA-256")
+    if not 0 <= record.num_rows <= record.num_bytes:
+        raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
+    if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):
+        raise ValueError(f"its segments do not have {record.num_rows} rows")
+    for segment in record.segments:
+        _check_segment(segment)
+
+
+def _check_segment(segment: Segment) -> None:
+    arrays = (segment.frame_index, segment.pts, segment.request_k, segment.request_status, segment.request_row)
+    rows, requests = segment.num_rows, len(segment.request_k)
+    if [array.shape for array in arrays] != [(rows,)] * 2 + [(requests,)] * 3:
+        raise ValueError(f"columns of {segment.video_uid} have different lengths")
+    if segment.views.ndim != 2 or segment.views.shape[1] != len(VIEW_FIELDS) or not len(segment.views):
+        raise ValueError(f"views of {segment.video_uid} have shape {segment.views.shape}")
+    if (segment.views < (0, 0, 1, 1, 0, 0)).any() or not set(segment.views[:, 5]) <= set(INTERPOLATIONS.values()):
+        raise ValueError(f"views of {segment.video_uid} cannot be as they are")
+    if min(segment.time_base) < 1:
+        raise ValueError(f"the time base of {segment.video_uid} is {segment.time_base}")
+    if any((np.diff(column) <= 0).any() for column in (segment.frame_index, segment.pts, segment.request_k)):
+        raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")
+    is_ok = segment.request_status == Status.OK
+    has_row = (segment.request_row >= 0) & (segment.request_row < rows)
+    if (segment.request_status > max(Status)).any() or (is_ok != has_row).any() or (segment.request_row < -1).any():
+        raise ValueError(f"requests of {segment.video_uid} do not fit its rows")

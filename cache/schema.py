@@ -11,9 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
+UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
@@ -67,59 +68,6 @@ class CacheIdentity:
 
 
 @dataclass(frozen=True)
-class PlannedSegment:
-    """The part of one video that one unit holds.
-
-    frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
-    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN or REDACTED.
-    """
-
-    video_uid: str
-    frame_index: np.ndarray
-    pts: np.ndarray
-    request_k: np.ndarray
-    request_row: np.ndarray
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A fixed piece of work: one unit is one shard is one name, whoever does it and however often."""
-
-    name: str
-    segments: tuple[PlannedSegment, ...]
-
-
-@dataclass(frozen=True)
-class PlannedVideo:
-    """What the headers said of one video when it was planned. Sizes in pixels, upright and square."""
-
-    uid: str
-    source: str  # path relative to the data folder
-    num_bytes: int
-    modified_ns: int
-    codec: str
-    decoded_size: tuple[int, int]  # (height, width) as stored in the stream
-    rotation: int  # degrees clockwise that set the frame upright: 0, 90, 180 or 270
-    canonical_size: tuple[int, int]  # (height, width)
-    time_base: tuple[int, int]  # seconds per tick, as a fraction
-    first_pts: int
-    num_frames: int
-    end_sec: float
-    by_order: bool  # True where packets carry no usable pts: frames are then known by their order
-    views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlanPart:
-    """One append to the plan: new videos and the units that hold their requests."""
-
-    part: int
-    videos: tuple[PlannedVideo, ...]
-    units: tuple[Unit, ...]
-
-
-@dataclass(frozen=True)
 class Segment:
     """Rows of one video inside one shard, in time order, with the requests they answer.
 
@@ -155,17 +103,21 @@ class Segment:
 class FrameBatch:
     """The content of one frame shard: N rows in segment order.
 
-    jpegs: N canonical frames; embeddings: (N, 1+K, D) float16, unit length, finite.
+    jpegs: N canonical frames; embeddings: (N, 1+K, D) float16, unit length, finite; crop_crc32: (N, 1+K) uint32, of
+    the pixels that the teacher saw, (S, S, 3) uint8 in C order.
     """
 
     segments: tuple[Segment, ...]
     jpegs: tuple[bytes, ...]
     embeddings: np.ndarray
+    crop_crc32: np.ndarray
 
     def __post_init__(self):
         rows = sum(segment.num_rows for segment in self.segments)
         if not rows == len(self.jpegs) == len(self.embeddings):
             raise ValueError(f"{rows} rows, {len(self.jpegs)} JPEGs and {len(self.embeddings)} embeddings do not match")
+        if self.crop_crc32.dtype != np.uint32 or self.crop_crc32.shape != self.embeddings.shape[:2]:
+            raise ValueError(f"crop_crc32 must be (N, 1+K) uint32, got {self.crop_crc32.shape} {self.crop_crc32.dtype}")
         if self.embeddings.dtype != np.float16 or self.embeddings.ndim != 3:
             raise ValueError(
                 f"embeddings must be (N, 1+K, D) float16, got {self.embeddings.shape} {self.embeddings.dtype}"
@@ -186,21 +138,43 @@ class Encoded:
     index: dict
 
 
+@dataclass(frozen=True)
+class ShardShape:
+    """What a record says that its shard holds; whatever differs from it is refused before it is allocated.
+
+    num_rows N; num_views 1+K; width: D of embeddings, C of logits; num_bytes of the file.
+    """
+
+    num_rows: int
+    num_views: int
+    width: int
+    num_bytes: int
+
+
 class FrameShard(Protocol):
     """An open frame shard; reads rows at random."""
 
-    def keys(self) -> list[str]: ...
+    def keys(self) -> list[str]:
+        """What the file itself says, all of it read."""
+
+    def check(self, keys: list[str]) -> None:
+        """DamagedError where its rows do not have these keys."""
 
     def jpeg(self, row: int) -> bytes: ...
 
     def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
         """(stop - start, D) float16"""
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """frame_index, pts (N,) int64; crop_crc32 (N, 1+K) uint32"""
+
 
 class LogitsShard(Protocol):
-    """An open logits shard; its rows are those of the frame shard of the same name."""
+    """An open logits shard; its rows are those of the frame shard of the same name. keys, check: as in FrameShard."""
 
     def keys(self) -> list[str]: ...
+
+    def check(self, keys: list[str]) -> None: ...
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
         """(stop - start, C) float32, before softmax and temperature"""
@@ -233,6 +207,13 @@ def request_seconds(k: np.ndarray, first_pts: int, time_base: tuple[int, int], f
     if fps is None:
         return seconds(first_pts + k, time_base)
     return seconds(first_pts, time_base) + k / np.float64(fps)
+
+
+def check_unit(name: str) -> str:
+    """Return name, or raise ValueError where it is not the name of a unit."""
+    if not UNIT_PATTERN.fullmatch(name):
+        raise ValueError(f"unit {name!r} must be named by 6 to 12 digits")
+    return name
 
 
 def check_uid(uid: str) -> str:

@@ -9,7 +9,7 @@ from cache import commit, documents
 from cache.errors import IdentityMismatchError, NotACacheError
 from cache.layout import BACKENDS, Layout, read_identity
 from cache.reader import CacheReader
-from cache.schema import FORMAT_VERSION, CacheIdentity
+from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
 
 __all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity"]
@@ -30,17 +30,22 @@ def claim(root: Path, identity: CacheIdentity) -> bool:
     if is_new:
         _refuse_strangers(root)
         commit.make_folder(root)
-        document = {**documents.identity_document(identity), "format_version": FORMAT_VERSION}
         # First of all files: a run that is killed right after it leaves a cache, not a folder of something else
-        commit.publish(layout.identity, commit.to_json(document))
-    elif differing := documents.difference(identity, read_identity(root)):
+        commit.publish(layout.identity, documents.seal(documents.identity_document(identity)))
+    else:
+        check_identity(identity, read_identity(root), root)
+    for folder in layout.folders:
+        commit.make_folder(folder)
+    return is_new
+
+
+def check_identity(asked: CacheIdentity, stored: CacheIdentity, root: Path) -> None:
+    """IdentityMismatchError, field by field, where they differ."""
+    if differing := documents.difference(asked, stored):
         raise IdentityMismatchError(
             f"{root} was made with other settings (in the cache -> asked for): {'; '.join(differing)}. "
             "Nothing was changed; use another --cache-dir for these settings"
         )
-    for folder in (layout.plan, layout.quarantine, layout.labels, *layout.columns(None)):
-        commit.make_folder(folder)
-    return is_new
 
 
 def _refuse_strangers(root: Path) -> None:

@@ -8,19 +8,24 @@ import io
 import json
 import os
 import tarfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from cache import documents
 from cache.errors import DamagedError
-from cache.schema import Encoded, FrameBatch
+from cache.schema import Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".tar"
+EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name
+BLOCK = tarfile.BLOCKSIZE
 
 
 def encode_frames(batch: FrameBatch) -> Encoded:
     """A FrameBatch as the bytes of a tar: <key>.emb.npy, <key>.jpg and <key>.json for each row."""
     tar, row = _TarBytes(), 0
+    npy_head = _npy_head(batch.embeddings.shape[1:], batch.embeddings.dtype)
     for segment in batch.segments:
         shared = {
             "video_uid": segment.video_uid,
@@ -30,41 +35,74 @@ def encode_frames(batch: FrameBatch) -> Encoded:
         rows = zip(segment.keys, segment.frame_index, segment.pts, segment.t_sec, strict=True)
         for key, frame_index, pts, t_sec in rows:
             facts = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
-            tar.add("emb", f"{key}.emb.npy", _npy(batch.embeddings[row]))
-            tar.add("jpg", f"{key}.jpg", batch.jpegs[row])
-            tar.add("json", f"{key}.json", json.dumps(facts, sort_keys=True).encode())
+            facts["crop_crc32"] = batch.crop_crc32[row].tolist()
+            tar.add("emb", key, npy_head + batch.embeddings[row].tobytes())
+            tar.add("jpg", key, batch.jpegs[row])
+            tar.add("json", key, json.dumps(facts, sort_keys=True).encode())
             row += 1
     return tar.finish()
 
 
 def encode_logits(keys: list[str], logits: np.ndarray) -> Encoded:
     """Keys and (N, 1+K, C) float32 logits as the bytes of a tar: <key>.logits.npy for each row."""
-    tar = _TarBytes()
+    tar, npy_head = _TarBytes(), _npy_head(logits.shape[1:], logits.dtype)
     for key, values in zip(keys, logits, strict=True):
-        tar.add("logits", f"{key}.logits.npy", _npy(values))
+        tar.add("logits", key, npy_head + values.tobytes())
     return tar.finish()
 
 
 class TarShard:
-    """A tar shard, read at the member offsets its record holds. Opened on first use."""
+    """A tar shard, read at the member offsets its record holds. Opened on first use.
 
-    def __init__(self, path: Path, index: dict):
-        self._path = path
-        self._index = index
+    Where those offsets could lead out of the file, or members are not as long as shape says, it is refused.
+    """
+
+    def __init__(self, path: Path, index: dict, shape: ShardShape):
+        self._path, self._shape = path, shape
+        self._members = _checked_members(index, shape, path)
         self._handle = None
 
     def keys(self) -> list[str]:
-        with tarfile.open(self._path, mode="r:") as tar:
-            return list(dict.fromkeys(name.partition(".")[0] for name in tar.getnames()))
+        try:
+            with tarfile.open(self._path, mode="r:") as tar:
+                members = tar.getmembers()
+        except tarfile.TarError as error:
+            raise DamagedError(f"{self._path} is not a readable tar: {error}") from error
+        if strange := [member.name for member in members if not member.isreg()]:
+            raise DamagedError(f"{self._path} has the member {strange[0][:60]!r}, which is no regular file")
+        return list(dict.fromkeys(member.name.partition(".")[0] for member in members))
+
+    def check(self, keys: list[str]) -> None:
+        for kind, places in self._members.items():
+            for key, (offset, size) in zip(keys, places, strict=True):
+                name, header = f"{key}.{EXTENSIONS[kind]}", self._read(offset - BLOCK, BLOCK)
+                if header == _header(name, size)[-BLOCK:]:
+                    continue  # as it was written; taking a header apart takes ten times as long
+                try:
+                    info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+                except (tarfile.HeaderError, UnicodeDecodeError) as error:
+                    raise DamagedError(f"{self._path} has no member at {offset}: {error}") from error
+                if not info.isreg() or info.name != name[: tarfile.LENGTH_NAME] or info.size != size:
+                    raise DamagedError(f"{self._path} has {info.name[:60]!r} in the place of {name}")
 
     def jpeg(self, row: int) -> bytes:
         return self._member("jpg", row)
 
     def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
-        return self._arrays("emb", start, stop, view)
+        return self._arrays("emb", np.float16, range(start, stop), view)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        shapes = {"frame_index": (-1,), "pts": (-1,), "crop_crc32": (-1, self._shape.num_views)}
+        with documents.reading(str(self._path)):
+            facts = [json.loads(self._member("json", row)) for row in range(self._shape.num_rows)]
+            types = {"crop_crc32": np.uint32}
+            return {
+                name: np.array([fact[name] for fact in facts], types.get(name, np.int64)).reshape(shape)
+                for name, shape in shapes.items()
+            }
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
-        return self._arrays("logits", start, stop, view)
+        return self._arrays("logits", np.float32, range(start, stop), view)
 
     def close(self) -> None:
         if self._handle is not None:
@@ -72,47 +110,98 @@ class TarShard:
             self._handle = None
 
     def __getstate__(self):
-        return {"_path": self._path, "_index": self._index, "_handle": None}
+        return {**self.__dict__, "_handle": None}
 
     def __del__(self):
-        self.close()
+        if hasattr(self, "_handle"):
+            self.close()
 
     def _member(self, kind: str, row: int) -> bytes:
+        return self._read(*self._members[kind][row])
+
+    def _read(self, offset: int, size: int) -> bytes:
         if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDONLY)
-        offset, size = self._index["members"][kind][row]
+            self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         data = os.pread(self._handle, size, offset)
         if len(data) != size:
             raise DamagedError(f"{self._path} ends inside a member: {len(data)} of {size} bytes at {offset}")
         return data
 
-    def _arrays(self, kind: str, start: int, stop: int, view: int) -> np.ndarray:
-        rows = range(start, stop)
-        return np.stack([np.load(io.BytesIO(self._member(kind, row)), allow_pickle=False)[view] for row in rows])
+    def _arrays(self, kind: str, dtype, rows: range, view: int) -> np.ndarray:
+        """(len(rows), width) of one view. The member is the array's header, always the same, and its values."""
+        shape, width = (self._shape.num_views, self._shape.width), self._shape.width
+        head, view_bytes = _npy_head(shape, dtype), width * np.dtype(dtype).itemsize
+        num_bytes = len(head) + shape[0] * view_bytes
+        found = np.empty((len(rows), width), dtype)
+        for i, row in enumerate(rows):
+            data = self._member(kind, row)
+            if len(data) != num_bytes or not data.startswith(head):
+                raise DamagedError(f"{self._path}, row {row}, holds no array of the shape that its record says")
+            found[i] = np.frombuffer(data, dtype, width, len(head) + view * view_bytes)
+        return found
+
+
+def _checked_members(index: dict, shape: ShardShape, path: Path) -> dict[str, list[tuple[int, int]]]:
+    """kind -> (offset, size) by row; DamagedError where they are not whole members inside the file."""
+    members = index.get("members")
+    if not isinstance(members, dict) or not members or not set(members) <= set(EXTENSIONS):
+        raise DamagedError(f"the record of {path} does not say where its members lie")
+    checked = {}
+    for kind, places in members.items():
+        table = np.array(places, dtype=object)
+        if table.shape != (shape.num_rows, 2) or not all(type(number) is int for number in table.flat):
+            raise DamagedError(f"the record of {path} does not say where each {kind} lies")
+        checked[kind] = [(offset, size) for offset, size in places]
+        if any(offset < BLOCK or size < 0 or offset + size > shape.num_bytes for offset, size in checked[kind]):
+            raise DamagedError(f"the record of {path} places a {kind} outside of the file")
+    return checked
 
 
 class _TarBytes:
     """A tar growing in memory: regular files only, no dates or owners, so that equal rows give equal bytes."""
 
     def __init__(self):
-        self._buffer = io.BytesIO()
-        self._tar = tarfile.TarFile(fileobj=self._buffer, mode="w", format=tarfile.GNU_FORMAT)
+        self._parts: list[bytes] = []
+        self._num_bytes = 0
         self._members: dict[str, list[list[int]]] = {}
 
-    def add(self, kind: str, name: str, data: bytes) -> None:
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        info.mode = 0o444
-        self._tar.addfile(info, io.BytesIO(data))
-        offset = self._buffer.tell() - len(data) - (-len(data) % tarfile.BLOCKSIZE)
-        self._members.setdefault(kind, []).append([offset, len(data)])
+    def add(self, kind: str, key: str, data: bytes) -> None:
+        header = _header(f"{key}.{EXTENSIONS[kind]}", len(data))
+        self._members.setdefault(kind, []).append([self._num_bytes + len(header), len(data)])
+        self._append(header, data, bytes(-len(data) % BLOCK))
 
     def finish(self) -> Encoded:
-        self._tar.close()
-        return Encoded(self._buffer.getvalue(), {"members": self._members})
+        self._append(bytes(2 * BLOCK))
+        self._append(bytes(-self._num_bytes % tarfile.RECORDSIZE))
+        return Encoded(b"".join(self._parts), {"members": self._members})
+
+    def _append(self, *parts: bytes) -> None:
+        self._parts += parts
+        self._num_bytes += sum(map(len, parts))
 
 
-def _npy(values: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
+def _header(name: str, size: int) -> bytes:
+    """The blocks before the data of a member: byte for byte the standard library's, in a tenth of the time."""
+    if len(name) > tarfile.LENGTH_NAME:
+        return _tar_header(name, size)
+    text, digits = name.encode("ascii"), b"%011o" % size
+    checksum = b"%06o" % (_BLANK_SUM + sum(text) + sum(digits))
+    return b"".join((text, _BLANK[len(text) : 124], digits, _BLANK[135:148], checksum, _BLANK[154:]))
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o444
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+_BLANK = _tar_header("", 0)  # name at 0, size at 124 as eleven octal digits, checksum at 148 as six
+_BLANK_SUM = int(_BLANK[148:154], 8) - sum(b"0" * 11)
+
+
+@lru_cache
+def _npy_head(shape: tuple[int, ...], dtype) -> bytes:
+    """What a .npy file of this shape has before its values, which are in C order."""
+    buffer, descr = io.BytesIO(), np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
     return buffer.getvalue()

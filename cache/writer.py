@@ -9,22 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from cache import commit, documents
-from cache.errors import AlreadyCommittedError, StorageError
+from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
+from cache.files import refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, label_set_document
 from cache.layout import BACKENDS, Layout
-from cache.plan import cut_units
+from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.reader import CacheReader
 from cache.records import Record, read_records, record_document, record_of
-from cache.schema import (
-    FORMAT_VERSION,
-    CacheIdentity,
-    FrameBatch,
-    PlannedSegment,
-    PlannedVideo,
-    PlanPart,
-    Unit,
-    check_uid,
-)
+from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+
+NOTHING = Encoded(b"", {})  # of a unit that ends without rows
 
 
 class CacheWriter:
@@ -36,24 +30,17 @@ class CacheWriter:
         self._layout = Layout(self.directory)
         self._backend = BACKENDS[identity.backend]
         self._lock = commit.Lock(self._layout.lock)
-        for folder in (
-            self.directory,
-            self._layout.plan,
-            self._layout.quarantine,
-            *self._layout.columns(None),
-        ):
+        refuse_links(self._layout.folders)
+        for folder in (self.directory, *self._layout.folders, *self._layout.labels.glob("*/**/")):
             commit.remove_leftovers(folder)
-        self.plan: list[PlanPart] = self._read_plan()
+            commit.sync_folder(folder)  # names that a killed run left there may not be on disk yet
+        self.plan: list[PlanPart] = documents.read_plan(self._layout.plan)
 
     def close(self) -> None:
         """Let another writer in."""
         self._lock.close()
 
     # -- plan ------------------------------------------------------------------------------------------------
-
-    def _read_plan(self) -> list[PlanPart]:
-        paths = sorted(self._layout.plan.glob("*.json"))
-        return [documents.plan_from(documents.parse(path.read_bytes(), str(path)), str(path)) for path in paths]
 
     @property
     def planned_videos(self) -> dict[str, PlannedVideo]:
@@ -68,9 +55,19 @@ class CacheWriter:
         if not videos:
             return
         units = cut_units(requests, shard_frames, first_number=len(self.units))
-        part = PlanPart(len(self.plan), tuple(videos), units)
+        self._append_part(PlanPart(len(self.plan), tuple(videos), units))
+
+    def copy_plan(self, plan: list[PlanPart]) -> None:
+        """Append the parts that are not there yet. IdentityMismatchError where what is there is another plan."""
+        for ours, theirs in zip(self.plan, plan, strict=False):
+            if documents.plan_document(ours) != documents.plan_document(theirs):
+                raise IdentityMismatchError(f"{self.directory} has another plan; choose another folder")
+        for part in plan[len(self.plan) :]:
+            self._append_part(part)
+
+    def _append_part(self, part: PlanPart) -> None:
         path = self._layout.plan / f"{part.part:06d}.json"
-        commit.publish(path, commit.to_json(documents.plan_document(part)))
+        commit.publish(path, documents.seal(documents.plan_document(part)))
         self.plan.append(part)
 
     def committed_units(self) -> frozenset[str]:
@@ -80,14 +77,14 @@ class CacheWriter:
 
     def commit_frames(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
         """Publish the frame shard of a unit and then its record. AlreadyCommittedError where it has one."""
-        encoded = self._backend.encode_frames(batch)
+        encoded = self._backend.encode_frames(batch) if batch.jpegs else NOTHING
         self._commit(None, unit, encoded, (batch.segments, len(batch.jpegs), provenance))
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:
         """Publish the logits shard of a unit: (N, 1+K, C) float32 for the rows named by keys, then its record."""
         if logits.dtype != np.float32 or logits.ndim != 3 or len(logits) != len(keys):
             raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
-        encoded = self._backend.encode_logits(keys, logits)
+        encoded = self._backend.encode_logits(keys, logits) if keys else NOTHING
         self._commit(label_set, unit, encoded, ((), len(keys), provenance))
 
     def _commit(self, label_set: str | None, unit: str, encoded, content: tuple) -> None:
@@ -97,14 +94,16 @@ class CacheWriter:
         if record_path.exists():
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
         if num_rows:
-            self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data)
+            self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data, record_path)
         record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
-        commit.publish(record_path, commit.to_json(record_document(record)))
+        commit.publish(record_path, documents.seal(record_document(record)))
 
-    def _publish_shard(self, path: Path, data: bytes) -> None:
+    def _publish_shard(self, path: Path, data: bytes, record_path: Path) -> None:
         try:
             commit.publish(path, data)
         except AlreadyCommittedError:
+            if record_path.exists():
+                raise
             # A shard without a record: an earlier run stopped between the two. Its bytes were never vouched for,
             # and the lock says that nobody is about to.
             commit.replace(path, data)
@@ -120,55 +119,74 @@ class CacheWriter:
             return stored
         for path in (folder / "clips", *self._layout.columns(labels.name)):
             commit.make_folder(path)
+        document = label_set_document(labels) | {"tensors_sha256": None}
         if tensors is not None:
             commit.replace(folder / "tensors.safetensors", tensors)
-        commit.publish(folder / "label_set.json", commit.to_json(label_set_document(labels)))
+            document["tensors_sha256"] = commit.sha256(tensors)
+        commit.publish(folder / "label_set.json", documents.seal(document))
         return labels
 
     def publish_clips(self, label_set: str, part: int, clips: list[ClipLabel]) -> None:
         """Publish the clips over the videos of one plan part, unless they are there."""
         path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
         if not path.exists():
-            document = {
-                "format_version": FORMAT_VERSION,
-                "part": part,
-                "clips": [asdict(clip) for clip in clips],
-            }
-            commit.publish(path, commit.to_json(document))
+            commit.publish(path, documents.seal({"part": part, "clips": [asdict(clip) for clip in clips]}))
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 
     def quarantine(self, name: str, facts: dict) -> None:
         """Record that a video cannot be used. facts: source, reason, num_bytes, modified_ns."""
-        document = {"format_version": FORMAT_VERSION, "name": name, **facts}
-        commit.replace(self._quarantine_path(name), commit.to_json(document))
+        commit.replace(self._layout.quarantine / _file_of(name), documents.seal({"name": name, **facts}))
+        commit.remove(self._layout.attempts / _file_of(name))
 
     def release(self, name: str) -> None:
-        """Forget a quarantine."""
-        self._quarantine_path(name).unlink(missing_ok=True)
-        commit.sync_folder(self._layout.quarantine)
+        """Forget a quarantine, and attempts from before it."""
+        self.forget_attempts(name)
+        commit.remove(self._layout.quarantine / _file_of(name))
 
     def quarantined(self) -> dict[str, dict]:
         """name -> facts of every quarantined video."""
-        found = (documents.parse(p.read_bytes(), str(p)) for p in sorted(self._layout.quarantine.glob("*.json")))
-        return {facts["name"]: facts for facts in found}
+        return documents.read_named(self._layout.quarantine)
 
-    def _quarantine_path(self, name: str) -> Path:
-        return self._layout.quarantine / f"{commit.sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
+    def count_attempt(self, name: str, reason: str) -> None:
+        """Record that decoding a video ended a process or hung; the count survives the run."""
+        spent = self.attempts().get(name, {}).get("attempts", 0)
+        document = {"name": name, "attempts": spent + 1, "reason": reason}
+        commit.replace(self._layout.attempts / _file_of(name), documents.seal(document))
+
+    def forget_attempts(self, name: str) -> None:
+        commit.remove(self._layout.attempts / _file_of(name))
+
+    def attempts(self) -> dict[str, dict]:
+        """name -> attempts, reason, of every video that a process was lost over and that has not ended well since."""
+        return documents.read_named(self._layout.attempts)
 
     def write_manifest(self) -> dict:
         """Rebuild manifest.json, a summary for people, from the records; returns it."""
+        manifest = self._manifest()
+        commit.replace(self._layout.manifest, documents.seal(manifest))
+        return manifest
+
+    def mend_manifest(self) -> bool:
+        """Rebuild manifest.json where it is not what the records say; returns whether that was so."""
+        try:
+            there = documents.read(self._layout.manifest)
+        except DamagedError:
+            there = {}
+        is_wrong = there != self._manifest() | {"format_version": FORMAT_VERSION}
+        if is_wrong:
+            self.write_manifest()
+        return is_wrong
+
+    def _manifest(self) -> dict:
         records = read_records(self._layout.columns(None)[1])
-        manifest = {
-            "format_version": FORMAT_VERSION,
+        return {
             "shards": [_summary(record) for record in records.values()],
             "num_rows": sum(record.num_rows for record in records.values()),
             "num_bytes": sum(record.num_bytes for record in records.values()),
             "label_sets": list(self.reader().label_sets()),
             "quarantined": sorted(self.quarantined()),
         }
-        commit.replace(self._layout.manifest, commit.to_json(manifest))
-        return manifest
 
     def save_beside(self, name: str, text: str) -> None:
         """Write a small text file, such as the resolved configuration, into the cache's folder."""
@@ -181,11 +199,16 @@ class CacheWriter:
         return CacheReader(self.directory, self.identity)
 
 
+def _file_of(name: str) -> str:
+    """The file that speaks of a video, whatever its name."""
+    return f"{commit.sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
+
+
 def _summary(record: Record) -> dict:
     return {
         "unit": record.unit,
         "num_rows": record.num_rows,
         "num_bytes": record.num_bytes,
         "sha256": record.sha256,
-        "videos": [segment.video_uid for segment in record.segments],
+        "videos": record.video_uids,
     }

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import NOT_SHOWN, REDACTED, FrameBatch, PlannedSegment, PlannedVideo, Segment, Status, Unit
+from cache.plan import PlannedSegment, PlannedVideo, Unit
+from cache.schema import NOT_SHOWN, REDACTED, FrameBatch, Segment, Status
 
 
 @dataclass
@@ -15,6 +16,7 @@ class _Slot:
     planned: PlannedSegment
     jpegs: list
     embeddings: list
+    crop_crc32: list
     ended: bool = False  # nothing more will come
     dropped: bool = False  # the video is out
 
@@ -31,7 +33,7 @@ class Assembly:
         self._by_video: dict[str, list[_Slot]] = {}
         self._came: dict[str, int] = {}
         for unit in units:
-            slots = [_Slot(unit.name, s, [None] * _rows(s), [None] * _rows(s)) for s in unit.segments]
+            slots = [_Slot(unit.name, s, *([None] * _rows(s) for _ in range(3))) for s in unit.segments]
             self._units[unit.name] = slots
             for slot in slots:
                 self._by_video.setdefault(slot.planned.video_uid, []).append(slot)
@@ -50,8 +52,8 @@ class Assembly:
             for uid, slots in self._by_video.items()
         }
 
-    def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray) -> None:
-        """Row i of a video: its JPEG and (1+K, D) float16 embeddings.
+    def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray, crop_crc32: np.ndarray) -> None:
+        """Row i of a video: its JPEG, (1+K, D) float16 embeddings and the (1+K,) CRC-32 of what the teacher saw.
 
         Rows come in order, so a row says that what came before it is all there will be: units of a long video are
         complete, and can be committed and forgotten, long before the video ends.
@@ -60,7 +62,7 @@ class Assembly:
         for slot in self._by_video[video_uid]:
             rows = _rows(slot.planned)
             if i < rows:
-                slot.jpegs[i], slot.embeddings[i] = jpeg, embeddings
+                slot.jpegs[i], slot.embeddings[i], slot.crop_crc32[i] = jpeg, embeddings, crop_crc32
                 slot.ended = i == rows - 1
                 return
             slot.ended = True
@@ -90,18 +92,21 @@ class Assembly:
     def _take(self, slots: list[_Slot]) -> FrameBatch:
         batch = self._batch(slots)
         for slot in slots:
-            slot.jpegs, slot.embeddings = [], []
+            slot.jpegs, slot.embeddings, slot.crop_crc32 = [], [], []
         return batch
 
     def _batch(self, slots: list[_Slot]) -> FrameBatch:
         kept = [slot for slot in slots if not slot.dropped]
-        embeddings = [e for slot in kept for e in slot.embeddings if e is not None]
-        jpegs = tuple(jpeg for slot in kept for jpeg in slot.jpegs if jpeg is not None)
-        shape = (len(embeddings), *self._embedding_shape)
+        jpegs, embeddings, crop_crc32 = (
+            [value for slot in kept for value in getattr(slot, name) if value is not None]
+            for name in ("jpegs", "embeddings", "crop_crc32")
+        )
+        shape = (len(jpegs), *self._embedding_shape)
         return FrameBatch(
             segments=tuple(self._segment(slot) for slot in kept),
-            jpegs=jpegs,
+            jpegs=tuple(jpegs),
             embeddings=np.array(embeddings, np.float16).reshape(shape),
+            crop_crc32=np.array(crop_crc32, np.uint32).reshape(shape[:2]),
         )
 
     def _segment(self, slot: _Slot) -> Segment:

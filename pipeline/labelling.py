@@ -13,8 +13,9 @@ import numpy as np
 import safetensors.numpy
 
 from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
+from cache.plan import PlannedVideo
 from cache.reader import CacheReader
-from cache.schema import PlannedVideo, Teacher, seconds
+from cache.schema import Teacher, seconds
 from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.errors import InputError
@@ -110,19 +111,10 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     with Progress(len(lacking), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in lacking:
             record = reader.records[unit]
-            keys = [key for segment in record.segments for key in segment.keys]
-            writer.commit_logits(labels.name, unit, keys, logits_from(stored, _embeddings(reader, unit)), {})
+            logits = logits_from(stored, reader.batch(unit).embeddings)
+            writer.commit_logits(labels.name, unit, record.keys, logits, {})
             progress.update()
     reader.close()
-
-
-def _embeddings(reader, unit: str) -> np.ndarray:
-    """(N, 1+K, D) float16 of one shard."""
-    num_rows, num_views = reader.records[unit].num_rows, 1 + reader.identity.num_views
-    if not num_rows:
-        return np.zeros((0, num_views, reader.identity.teacher.embed_dim), np.float16)
-    shard = reader.frames(unit)
-    return np.stack([shard.embeddings(0, num_rows, view) for view in range(num_views)], axis=1)
 
 
 def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) -> tuple[LabelSet, bytes | None]:

@@ -4,6 +4,7 @@ Teacher and student both come here, so that they look at the same pixels. Knows 
 """
 
 import io
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -66,6 +67,22 @@ def crop(image: Image.Image, view: np.ndarray, size: int) -> np.ndarray:
     if flags & FLAG_HFLIP:
         region = region.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(region)
+
+
+def crc32(crops: np.ndarray) -> np.ndarray:
+    """(V, S, S, 3) uint8 -> (V,) uint32, the CRC-32 of each crop's pixels (zlib's)."""
+    return np.array([zlib.crc32(np.ascontiguousarray(pixels)) for pixels in crops], np.uint32)
+
+
+def replay(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
+    """(V, size, size, 3) uint8: each of these views of a stored frame, as the teacher saw it."""
+    image = decode_jpeg(jpeg)
+    return np.stack([crop(image, view, size) for view in views])
+
+
+def replayed_crc32(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
+    """(V,) uint32: crc32() of what replay() gives."""
+    return crc32(replay(jpeg, views, size))
 
 
 def decode_crop(jpeg: bytes, view: np.ndarray, size: int) -> np.ndarray:

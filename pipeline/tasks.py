@@ -63,11 +63,12 @@ class DecodeTask:
 
 @dataclass(frozen=True)
 class Row:
-    """Wanted frame i: its canonical JPEG and the crops a teacher sees, (1+K, S, S, 3) uint8."""
+    """Wanted frame i: its canonical JPEG, the crops a teacher sees, (1+K, S, S, 3) uint8, and their (1+K,) CRC-32."""
 
     i: int
     jpeg: bytes
     crops: np.ndarray
+    crop_crc32: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,21 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
             continue
         i, frame = found
         jpeg = pixels.encode_canonical(scale(frame, size), task.rotation, task.jpeg_quality)
-        image = pixels.decode_jpeg(jpeg)
-        rows.append(Row(i, jpeg, np.stack([pixels.crop(image, view, task.crop_size) for view in task.views])))
+        crops = pixels.replay(jpeg, task.views, task.crop_size)
+        rows.append(Row(i, jpeg, crops, pixels.crc32(crops)))
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
     yield rows
+
+
+def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:
+    """Yields (bytes of the JPEGs, seconds) of the rows as decode_video makes them, for an estimate."""
+    start = time.perf_counter()
+    for message in decode_video(task):
+        if isinstance(message, list):
+            yield [len(row.jpeg) for row in message], time.perf_counter() - start
+            start = time.perf_counter()
 
 
 def _limited(values: Iterator, limit_sec: float) -> Generator:
@@ -126,4 +136,4 @@ def _limited(values: Iterator, limit_sec: float) -> Generator:
         yield value
 
 
-__all__ = ["DecodeTask", "Row", "Scan", "ScanTask", "VideoError", "Way", "decode_video", "scan_video"]
+__all__ = ["DecodeTask", "Row", "Scan", "ScanTask", "VideoError", "Way", "decode_video", "scan_video", "timed_decode"]

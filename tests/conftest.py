@@ -9,7 +9,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for busy cores make small work slow
 
-from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, PlannedSegment, PlannedVideo, Segment
+from cache.plan import PlannedSegment, PlannedVideo
+from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
 from tests.fake_teacher import fake_identity
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +65,8 @@ def make_batch(*segments: Segment, dim: int = 16, seed: int = 0) -> FrameBatch:
     embeddings = generator.standard_normal((rows, views, dim))
     embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
     jpegs = tuple(generator.bytes(50 + 7 * i) for i in range(rows))
-    return FrameBatch(segments, jpegs, embeddings.astype(np.float16))
+    crop_crc32 = generator.integers(0, 2**32, (rows, views), dtype=np.uint32)
+    return FrameBatch(segments, jpegs, embeddings.astype(np.float16), crop_crc32)
 
 
 def planned_video(uid: str, **changes) -> PlannedVideo:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.plan import cut_units
-from cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, PlannedSegment, request_seconds
+from cache.plan import PlannedSegment, cut_units
+from cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, request_seconds
 from pipeline import pixels
 from pipeline.sampling import EVERYTHING, Grid, request_frames
 from pipeline.views import evaluation_box, make_views

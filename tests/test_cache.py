@@ -7,12 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+import tarfile
 
 import h5py
 import numpy as np
 import pytest
 
-from cache import commit
+from cache import commit, documents, files, wds
+from cache import reader as reader_module
 from cache.errors import (
     AlreadyCommittedError,
     BusyError,
@@ -23,7 +25,7 @@ from cache.errors import (
     StorageError,
 )
 from cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
-from cache.schema import Status, row_key
+from cache.schema import FORMAT_VERSION, Status, row_key
 from cache.store import open_reader, open_writer
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
@@ -108,6 +110,49 @@ def test_a_unit_without_rows_is_committed_without_a_shard(tmp_path, backend):
     assert writer.committed_units() == {"000000"}
     assert list((tmp_path / "cache" / "frames").iterdir()) == []
     assert writer.reader().num_rows == 0 and len(writer.reader().timeline("v").k) == 0
+
+
+def test_few_shards_are_open_at_a_time_and_all_can_be_read_again(tmp_path, backend, monkeypatch):
+    monkeypatch.setattr(reader_module, "MAX_OPEN", 3)
+    writer = open_writer(tmp_path / "c", make_cache_identity(backend))
+    batches = {f"{n:06d}": make_batch(make_segment(f"v{n}", 4), seed=n) for n in range(12)}
+    for unit, batch in batches.items():
+        writer.commit_frames(unit, batch, {})
+    writer.close()
+    reader, before = open_reader(tmp_path / "c"), len(os.listdir("/proc/self/fd"))
+    digests = []
+    monkeypatch.setattr(reader_module, "digest", lambda path: digests.append(path) or files.digest(path))
+    for _ in range(2):
+        for unit, batch in batches.items():
+            assert reader.frames(unit).jpeg(2) == batch.jpegs[2]
+            np.testing.assert_array_equal(reader.frames(unit).embeddings(1, 3, 1), batch.embeddings[1:3, 1])
+            assert len(os.listdir("/proc/self/fd")) <= before + 3
+    assert len(digests) == 12  # each is verified once
+
+
+def test_damage_after_a_shard_was_verified_is_said_of_it(tmp_path):
+    """HDF5's own checksums of chunks go on where the file's SHA-256 ends."""
+    writer = open_writer(tmp_path / "c", make_cache_identity("hdf5"))
+    batch = make_batch(make_segment("v", 200))
+    writer.commit_frames("000000", batch, {})
+    writer.close()
+    shard = open_reader(tmp_path / "c").frames("000000")
+    path = tmp_path / "c" / "frames" / "000000.h5"
+    data = bytearray(path.read_bytes())
+    at = data.find(batch.jpegs[0])
+    data[at] ^= 1
+    with open(path, "r+b") as file:
+        file.write(data)
+    with pytest.raises(DamagedError, match=r"000000.h5 is damaged"):
+        shard.jpeg(0)
+
+
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 140])
+@pytest.mark.parametrize("size", [0, 1, 4096, 2**33 - 1])
+def test_headers_of_tar_members_are_the_standard_librarys(length, size):
+    info = tarfile.TarInfo("k" * length)
+    info.size, info.mode = size, 0o444
+    assert wds._header("k" * length, size) == info.tobuf(tarfile.GNU_FORMAT)
 
 
 def test_a_pickled_reader_reads(cache, batch):
@@ -347,7 +392,8 @@ def test_the_manifest_is_only_a_summary(cache):
     assert manifest["num_rows"] == 43 and manifest["shards"][0]["videos"] == ["video-a", "b_1"]
     (cache / "manifest.json").write_text("nonsense")
     assert open_reader(cache).num_rows == 43
-    assert writer.write_manifest() == manifest == json.loads((cache / "manifest.json").read_text())
+    assert writer.write_manifest() == manifest
+    assert documents.read(cache / "manifest.json") == manifest | {"format_version": FORMAT_VERSION}
 
 
 # -- commits ---------------------------------------------------------------------------------------------------------

@@ -60,4 +60,5 @@ def _batch(uid: str, classes: np.ndarray, centres: np.ndarray, num_views: int, g
         image[..., label] += 120
         jpegs.append(encode_canonical(image, 0, 90))
     segment = Segment(uid, (1, 1000), 0, views, index, index * 500, index, np.zeros(rows, np.uint8), index)
-    return FrameBatch((segment,), tuple(jpegs), embeddings.astype(np.float16))
+    crop_crc32 = np.zeros(embeddings.shape[:2], np.uint32)
+    return FrameBatch((segment,), tuple(jpegs), embeddings.astype(np.float16), crop_crc32)

@@ -1,0 +1,82 @@
+"""Reading the files of a cache without trusting them: regular files only, no links, no more bytes than allowed.
+
+Knows paths and bytes; what they mean is for others to say.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from cache.errors import DamagedError, StorageError
+
+MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or head of a label set: far more than any that is written
+_BLOCK = 1 << 20
+
+
+def read_file(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """All bytes of a regular file. DamagedError where it is missing, a link, no file or longer than limit."""
+    with _Opened(path) as file:
+        if file.size > limit:
+            raise DamagedError(f"{path} has {file.size} bytes, more than the {limit} that it may have")
+        return b"".join(file.blocks())
+
+
+def digest(path: Path) -> tuple[int, str]:
+    """(bytes, hexadecimal SHA-256) of a regular file, which is never held whole in memory. Errors as in read_file."""
+    found = hashlib.sha256()
+    with _Opened(path) as file:
+        for block in file.blocks():
+            found.update(block)
+        return file.size, found.hexdigest()
+
+
+def refuse_links(folders) -> None:
+    """DamagedError where one of these folders is a symbolic link, which could lead out of the cache."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise DamagedError(f"{folder} is a symbolic link; nothing behind it is read")
+
+
+class _Opened:
+    """A regular file open for reading; FIFOs and devices never block, links are not followed."""
+
+    def __init__(self, path: Path):
+        self._path, self._handle = path, None
+
+    def __enter__(self):
+        try:
+            self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise _explained(self._path, error) from error
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._handle)
+            raise DamagedError(f"{self._path} is no regular file")
+        self.size = status.st_size
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._handle)
+
+    def blocks(self):
+        """The file's bytes, as long as it was when it was opened."""
+        left = self.size
+        while left:
+            try:
+                block = os.read(self._handle, min(left, _BLOCK))
+            except OSError as error:
+                raise _explained(self._path, error) from error
+            if not block:
+                raise DamagedError(f"{self._path} became shorter while it was read")
+            left -= len(block)
+            yield block
+
+
+def _explained(path: Path, error: OSError) -> Exception:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return DamagedError(f"{path} is missing")
+    if error.errno == errno.ELOOP:
+        return DamagedError(f"{path} is a symbolic link; nothing behind it is read")
+    return StorageError(f"{path} cannot be read: {error.strerror}")

@@ -1,0 +1,53 @@
+"""A cache in a few readable lines: who made it, what is in it, what is missing. Reads documents, and no shard."""
+
+from collections import Counter
+from pathlib import Path
+
+from cache import documents
+from cache.layout import Layout
+from cache.store import open_reader
+
+
+def summary(root: Path) -> list[str]:
+    """What a user wants to know of a cache, a line each. CacheError where it cannot be read."""
+    reader, layout = open_reader(root), Layout(root)
+    identity, teacher = reader.identity, reader.identity.teacher
+    plan = documents.read_plan(layout.plan)
+    videos = [video for part in plan for video in part.videos]
+    units = [unit for part in plan for unit in part.units]
+    num_bytes = sum(record.num_bytes for record in reader.records.values())
+    sampled = f"{identity.fps:g} fps" if identity.fps else "key frames"
+    return [
+        f"cache {root}, format {identity.format_version}, {identity.backend}",
+        f"teacher {teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
+        f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters",
+        f"frames: {sampled}, short side {identity.canonical_short_side} px, JPEG quality {identity.jpeg_quality}, "
+        f"{identity.num_views} stored views beside the evaluation crop, decoder {identity.decoder}",
+        f"videos: {len(videos)} planned, {sum(v.end_sec for v in videos) / 3600:.2f} hours",
+        f"shards: {len(reader.records)} of {len(units)} units committed, {reader.num_rows} frames, "
+        f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e3 / max(reader.num_rows, 1):.1f} kB a frame)",
+        "requested times: " + ", ".join(f"{count} {status}" for status, count in reader.count_statuses().items()),
+        *_label_sets(reader),
+        *_trouble(layout),
+    ]
+
+
+def _label_sets(reader) -> list[str]:
+    lines = []
+    for name in reader.label_sets():
+        labels = reader.label_set(name)
+        splits = ", ".join(f"{n} {split}" for split, n in sorted(Counter(clip.split for clip in labels.clips).items()))
+        done = len(reader.logits_units(name))
+        logits = f", logits of {done} of {len(reader.records)} shards" if labels.has_logits else ""
+        lines.append(
+            f"label set {name} ({labels.kind}): {len(labels.classes)} classes, clips: {splits or 'none'}{logits}"
+        )
+    return lines
+
+
+def _trouble(layout: Layout) -> list[str]:
+    quarantined, attempts = documents.read_named(layout.quarantine), documents.read_named(layout.attempts)
+    return [
+        *(f"quarantined {facts['source']}: {facts['reason']}" for facts in quarantined.values()),
+        *(f"{name} cost {facts['attempts']} decode process: {facts['reason']}" for name, facts in attempts.items()),
+    ]

@@ -1,0 +1,47 @@
+"""What a video shows at each requested time, put together from the segments of its shards. Pure arithmetic."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.schema import Segment, Status, request_seconds
+
+
+@dataclass(frozen=True)
+class VideoTimeline:
+    """What is shown in one video at each requested time that came out well, sorted by time.
+
+    k, row: (m,) int64; t_sec: (m,) float64 requested times; frame_sec: (m,) float64 times of the frames shown;
+    unit: (m,) names of the shards; row counts within the shard. views: (1+K, 6) int32.
+    """
+
+    video_uid: str
+    views: np.ndarray
+    k: np.ndarray
+    t_sec: np.ndarray
+    frame_sec: np.ndarray
+    unit: np.ndarray
+    row: np.ndarray
+
+    def window(self, start_sec: float, end_sec: float) -> slice:
+        """The requests with start_sec <= t < end_sec."""
+        first, last = np.searchsorted(self.t_sec, (start_sec, end_sec), side="left")
+        return slice(int(first), int(last))
+
+
+def build_timeline(parts: list[tuple[str, int, Segment]], fps: float | None) -> VideoTimeline:
+    """parts: (unit, first row in its shard, segment) of one video, in any order; fps: of the grid, None: key frames."""
+    columns: dict[str, list] = {name: [] for name in ("k", "row", "frame_sec", "unit")}
+    for unit, first_row, segment in parts:
+        ok = segment.request_status == Status.OK
+        rows = segment.request_row[ok]
+        columns["k"].append(segment.request_k[ok])
+        columns["row"].append(rows + first_row)
+        columns["frame_sec"].append(segment.t_sec[rows])
+        columns["unit"].append(np.full(len(rows), unit, dtype=object))
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    order = np.argsort(joined["k"], kind="stable")
+    joined = {name: values[order] for name, values in joined.items()}
+    segment = parts[0][2]
+    t_sec = request_seconds(joined["k"], segment.first_pts, segment.time_base, fps)
+    return VideoTimeline(segment.video_uid, segment.views, t_sec=t_sec, **joined)

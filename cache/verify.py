@@ -1,0 +1,207 @@
+"""Going through a whole cache and naming everything that is not as it was committed. Changes nothing.
+
+Pixels are somebody else's: what replays stored crops is handed in.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from cache import documents
+from cache.errors import CacheError, DamagedError
+from cache.files import refuse_links
+from cache.labels import logits_from
+from cache.layout import Layout, read_identity
+from cache.plan import PlannedSegment, Unit
+from cache.reader import CacheReader
+from cache.records import Record, read_record, record_paths
+from cache.schema import FrameBatch
+
+NORM_TOLERANCE = 2e-3  # of a unit vector in float16
+LOGITS_TOLERANCE = 1e-3  # of the largest logit: between one machine's matrix product and another's
+
+Replay = Callable[[bytes, np.ndarray, int], np.ndarray]  # JPEG, views (V, 6), side -> (V,) uint32 CRC-32 of the crops
+
+
+class Remedy(StrEnum):
+    """What repair does about a problem."""
+
+    REDO_UNIT = "extract again"
+    REDO_LOGITS = "compute again from the embeddings"
+    FORGET = "remove"
+    NONE = "cannot be repaired"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. unit and label_set say what it is about; videos are those whose rows it concerns."""
+
+    path: Path
+    message: str
+    remedy: Remedy
+    unit: str | None = None
+    label_set: str | None = None
+    videos: tuple[str, ...] = ()
+
+
+@dataclass
+class Report:
+    """What was looked at, and every problem found."""
+
+    num_shards: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+    num_units: int = 0  # in the plan
+    num_pending: int = 0  # of them without a record
+    problems: list[Problem] = field(default_factory=list)
+
+
+def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -> Report:
+    """Check every document and shard of the cache in root. tell: called after each shard.
+
+    replay: crops of stored frames, to compare with what the teacher saw; without it pixels are not decoded.
+    NotACacheError where there is no cache; anything else that is wrong is in the report.
+    """
+    layout, report = Layout(root), Report()
+    try:
+        identity = read_identity(root)
+        refuse_links(layout.folders)
+        planned = {unit.name: unit for part in documents.read_plan(layout.plan) for unit in part.units}
+    except DamagedError as error:
+        report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
+        return report
+    records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
+    report.num_units = len(planned)
+    report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
+    reader = CacheReader(root, identity, records)
+    for unit, record in records.items():
+        found = list(_frame_problems(reader, record, planned.get(unit), replay))
+        _note(report, record, layout.columns(None)[1] / f"{unit}.json", found, Remedy.REDO_UNIT, None)
+        tell(report.num_shards)
+    for name in reader.label_sets():
+        _verify_label_set(reader, layout, name, report, tell)
+    for folder in (layout.quarantine, layout.attempts):
+        for path in sorted(folder.glob("*.json")):
+            _try(report, path, Remedy.FORGET, documents.read, path)
+    return report
+
+
+def _readable(folder: Path, report: Report, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
+    records = {}
+    for path in record_paths(folder):
+        record = _try(report, path, remedy, read_record, path, unit=path.stem, label_set=label_set)
+        if record is not None:
+            records[path.stem] = record
+    return records
+
+
+def _try(report: Report, path: Path, remedy: Remedy, call, *arguments, **about):
+    """What call returns, or None and a problem."""
+    try:
+        return call(*arguments)
+    except CacheError as error:
+        report.problems.append(Problem(path, str(error), remedy, **about))
+
+
+def _note(report: Report, record: Record, path: Path, found: list[str], remedy: Remedy, label_set: str | None) -> None:
+    report.num_shards += record.num_rows > 0
+    report.num_rows += record.num_rows if label_set is None else 0
+    report.num_bytes += record.num_bytes
+    videos = tuple(record.video_uids)
+    report.problems += [Problem(path, message, remedy, record.unit, label_set, videos) for message in found]
+
+
+def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, replay: Replay | None) -> Iterator[str]:
+    if planned is None:
+        yield f"unit {record.unit} is not in the plan"
+        return
+    yield from _answers(record, planned)
+    try:
+        batch = reader.batch(record.unit)
+        if not record.num_rows:
+            return
+        shard = reader.frames(record.unit)
+        if shard.keys() != record.keys:
+            yield "the shard holds other rows than its record says"
+        columns = shard.columns()
+    except CacheError as error:
+        yield str(error)
+        return
+    for name in ("frame_index", "pts"):
+        if columns[name].tolist() != [int(n) for segment in record.segments for n in getattr(segment, name)]:
+            yield f"the shard has other {name} than its record"
+    yield from _embedding_problems(batch)
+    if replay is not None:
+        yield from _replayed(batch, reader.identity.teacher.input_size, replay)
+
+
+def _answers(record: Record, planned: Unit) -> Iterator[str]:
+    """Whether a record's segments answer what the plan asks, or leave a video out."""
+    asked: dict[str, PlannedSegment] = {segment.video_uid: segment for segment in planned.segments}
+    for segment in record.segments:
+        plan = asked.get(segment.video_uid)
+        if plan is None or not np.array_equal(plan.request_k, segment.request_k):
+            yield f"the requests of {segment.video_uid} are not those of the plan"
+        elif not np.isin(segment.frame_index, plan.frame_index).all():
+            yield f"rows of {segment.video_uid} were never planned"
+
+
+def _embedding_problems(batch: FrameBatch) -> Iterator[str]:
+    norms = np.linalg.norm(batch.embeddings.astype(np.float32), axis=2)
+    wrong = np.argwhere(np.abs(norms - 1) > NORM_TOLERANCE)
+    if len(wrong):
+        row, view = wrong[0]
+        yield f"the embedding of {batch.keys[row]}, view {view}, has length {norms[row, view]:.4f}, not 1"
+
+
+def _replayed(batch: FrameBatch, side: int, replay: Replay) -> Iterator[str]:
+    row = 0
+    for segment in batch.segments:
+        for key in segment.keys:
+            try:
+                found = replay(batch.jpegs[row], segment.views, side)
+            except (OSError, ValueError) as error:
+                yield f"the stored frame {key} cannot be decoded ({error})"
+                return
+            if not np.array_equal(found, batch.crop_crc32[row]):
+                yield f"the crops of {key} are not the pixels that the teacher saw"
+                return
+            row += 1
+
+
+def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Report, tell) -> None:
+    folder = layout.labels / name
+    try:
+        refuse_links((folder, *layout.columns(name)))
+        head = reader.head(name)
+    except CacheError as error:
+        report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
+        return
+    records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
+    reader.trust(name, records)
+    broken = {problem.unit for problem in report.problems if problem.label_set is None}
+    for unit, record in records.items():
+        found = list(_logits_problems(reader, name, record, head)) if unit not in broken else []
+        _note(report, record, layout.columns(name)[1] / f"{unit}.json", found, Remedy.REDO_LOGITS, name)
+        tell(report.num_shards)
+
+
+def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict | None) -> Iterator[str]:
+    if record.unit not in reader.records:
+        yield "there are logits of a unit that has no frames"
+        return
+    if not record.num_rows:
+        return
+    try:
+        logits = reader.all_logits(name, record.unit)
+        if head is None:
+            return
+        expected = logits_from(head, reader.batch(record.unit).embeddings)
+    except CacheError as error:
+        yield str(error)
+        return
+    if not np.allclose(logits, expected, rtol=0, atol=LOGITS_TOLERANCE * np.abs(expected).max(initial=1)):
+        yield "its logits are not those of the label set's own head over these embeddings"
