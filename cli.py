@@ -13,7 +13,17 @@ import click
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline.config import DECODERS, DEVICES, SPLITS, TEACHER_HEADS, EvaluateConfig, ExtractConfig, TrainConfig
+from pipeline.cache_commands import CACHE_DIR, COMMANDS, PATH
+from pipeline.config import (
+    ACTIVATIONS,
+    DECODERS,
+    DEVICES,
+    SPLITS,
+    TEACHER_HEADS,
+    EvaluateConfig,
+    ExtractConfig,
+    TrainConfig,
+)
 from pipeline.terminal import Explaining, belongs_to_extraction, options, read_config_file
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
@@ -22,7 +32,6 @@ NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthe
 
 
 WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
-PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 COMMON = options(
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
@@ -35,9 +44,6 @@ COMMON = options(
         callback=read_config_file,
         help="YAML file of defaults for this command's options, such as one a run saved.",
     ),
-)
-CACHE_DIR = click.option(
-    "--cache-dir", type=PATH, default=Path("results/teacher_cache"), show_default=True, help="Folder of the cache."
 )
 OUTPUT_DIR = click.option(
     "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
@@ -107,7 +113,7 @@ def main():
 )
 @click.option(
     "--teacher-activation",
-    type=click.Choice(["quickgelu", "gelu"]),
+    type=click.Choice(ACTIVATIONS),
     help="What a local weights file was trained with (OpenAI's: quickgelu).",
 )
 @click.option(
@@ -126,9 +132,10 @@ def main():
 @click.option(
     "--video-timeout", type=float, default=120.0, show_default=True, help="Seconds a video may show no progress."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be done, how much space and time it takes; do nothing.")
 @COMMON
 @click.pass_context
-def extract_teacher(ctx: click.Context, **options):
+def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     """Embed every frame once: videos in, a teacher cache out.
 
     Runs again where it stopped; videos added since are added to the cache. Exit code 3: done, but some videos
@@ -137,8 +144,13 @@ def extract_teacher(ctx: click.Context, **options):
     config = _make(ExtractConfig, options)
     if config.data_dir is None and not config.use_synthetic:
         raise click.UsageError(NOTHING_TO_READ)
+    if dry_run and config.use_synthetic:
+        raise click.UsageError("--dry-run looks at videos, and synthetic ones are only made by the run: leave one out")
     from pipeline import stage_one
 
+    if dry_run:
+        click.echo(stage_one.dry_run(config))
+        return
     result = stage_one.run(config)
     click.echo(result.summary(config))
     ctx.exit(result.extraction.exit_code)
@@ -243,6 +255,10 @@ def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
     from pipeline.teacher_latency import teacher_forward
 
     return teacher_forward(config.cache_dir, config.device, teacher_model)
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,14 @@ class ExtractResult:
     statuses: dict[str, int]  # requested times by what became of them
 
     @property
+    def line(self) -> str:
+        """The equation that holds at every end."""
+        return (
+            f"listed {self.listed} videos = {self.committed} committed + {len(self.quarantined)} quarantined "
+            f"+ {self.pending} pending"
+        )
+
+    @property
     def exit_code(self) -> int:
         return 3 if self.quarantined else 0
 

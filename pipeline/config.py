@@ -5,6 +5,7 @@ Knows values and their limits; imports nothing that computes.
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import STUDENT_SIZES, TEACHER_SIZES
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
+ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
@@ -94,6 +96,10 @@ class ExtractConfig(_Config):
                 self._positive(field)
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+
+    @property
+    def num_decode_workers(self) -> int:
+        return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,14 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A task cost a process, and may be tried again; reason in a few words for the user."""
+
+    task: object
+    reason: str
+
+
+@dataclass(frozen=True)
 class _Broken:
     """The supervisor itself failed: raised again where the events are read."""
 
@@ -54,14 +62,18 @@ class LocalPool:
     """Runs a generator function over tasks in spawned processes, one task per process at a time.
 
     function: module-level, task -> iterator of picklable values; its errors become Failed. silence_sec: how long
-    a task may go without yielding before its process is killed. A crashed or silent task is tried twice.
+    a task may go without yielding before its process is killed. A crashed or silent task is tried ATTEMPTS times;
+    spent: how many of these an earlier run has used up.
     """
 
-    def __init__(self, function: Callable, workers: int, silence_sec: float):
-        self._function, self._workers, self._silence_sec = function, workers, silence_sec
+    def __init__(self, function: Callable, workers: int, silence_sec: float, spent=lambda task: 0):
+        self._function, self._workers, self._silence_sec, self._spent = function, workers, silence_sec, spent
 
-    def run(self, tasks) -> Iterator[Item | Done | Failed]:
-        """Events of all tasks as they come; those of one task in order, ending with Done or Failed."""
+    def run(self, tasks) -> Iterator[Item | Done | Failed | Lost]:
+        """Events of all tasks as they come; those of one task in order, ending with Done or Failed.
+
+        Each attempt that cost a process is told as Lost, so that it can be counted on disk.
+        """
         waiting = deque(tasks)
         events: queue.Queue = queue.Queue(MESSAGES_AHEAD)
         stop = threading.Event()
@@ -102,8 +114,11 @@ class LocalPool:
 
     def _attend(self, worker: "_Worker", task, events: queue.Queue, stop: threading.Event) -> None:
         """Run one task to its end. What a first attempt delivered is not delivered again by a second."""
-        delivered = 0
-        for attempt in range(1, ATTEMPTS + 1):
+        delivered, spent = 0, self._spent(task)
+        if spent >= ATTEMPTS:
+            events.put(Failed(task, f"decoding it cost {spent} processes in earlier runs"))
+            return
+        for attempt in range(1 + spent, ATTEMPTS + 1):
             worker.send(task, self._silence_sec)
             seen = 0
             while not stop.is_set():
@@ -123,6 +138,7 @@ class LocalPool:
                     break
             if stop.is_set():
                 return
+            events.put(Lost(task, value))
             if attempt == ATTEMPTS:
                 events.put(Failed(task, f"{value} ({ATTEMPTS} attempts)"))
 

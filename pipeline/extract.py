@@ -3,27 +3,30 @@
 Knows the order of things (plan, decode, embed, commit); every step itself lives elsewhere.
 """
 
+import contextlib
 import logging
-import os
 from collections import Counter
 
 import numpy as np
 
-from cache import commit
+from cache.errors import CacheError
 from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, seconds
-from cache.store import has_cache, open_writer, read_identity
+from cache.store import open_writer
 from cache.writer import CacheWriter
 from pipeline.account import ExtractResult, account
 from pipeline.assembly import Assembly
+from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
-from pipeline.engines import Done, Failed, Item, LocalPool
-from pipeline.errors import InputError, PipelineError
-from pipeline.planning import known_uids, plan_new, quarantine, scan_new
+from pipeline.engines import Done, Failed, Item, LocalPool, Lost
+from pipeline.errors import PipelineError
+from pipeline.planning import plan_new, quarantine
+from pipeline.preflight import check_space, look_ahead
+from pipeline.probes import check_teacher
 from pipeline.progress import Progress
 from pipeline.provenance import provenance
 from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, Way, decode_video
-from pipeline.video.container import DECODERS, check_decoder
+from pipeline.tasks import DecodeTask, Row, Way, decode_video
+from pipeline.video.container import DECODERS
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +54,25 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     load_teacher: () -> Teacher; called once the target is known to be writable and the new videos are scanned.
     Returns the open writer, the teacher, and the account of the run.
     """
-    commit.check_writable(config.cache_dir)
-    check_decoder(config.decoder)
-    workers = config.decode_workers or max(1, (os.cpu_count() or 2) - 1)
-    known = _known(config, source)
-    scanned = scan_new(source, known, config, workers)
-    if not scanned.scans and not known:
-        raise InputError(_nothing_usable(source, scanned.failures))
+    survey = look_ahead(config, source)
+    check_space(config, survey.estimate.num_bytes)
     teacher = load_teacher()
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
-    plan_new(writer, source, scanned, config.shard_frames)
+    if survey.known:
+        check_teacher(writer.reader(), teacher)
+        if writer.mend_manifest():
+            log.info("manifest.json did not say what the records say: it was rebuilt from them")
+    plan_new(writer, source, survey.scanned, config.shard_frames)
     writer.save_beside("extract_config.yaml", config.as_yaml())
-    _run_units(config, writer, source, teacher, workers)
-    writer.write_manifest()
-    return writer, teacher, account(writer, source)
-
-
-def _known(config: ExtractConfig, source: Source) -> set[str]:
-    if not has_cache(config.cache_dir):
-        return set()
-    writer = CacheWriter(config.cache_dir, read_identity(config.cache_dir))
     try:
-        return known_uids(writer, source)
-    finally:
+        _run_units(config, writer, source, teacher, config.num_decode_workers)
+        writer.write_manifest()
+    except BaseException:
+        with contextlib.suppress(CacheError, PipelineError, OSError):  # what ended the run is what is told
+            log.warning("%s", account(writer, source).line)
         writer.close()
+        raise
+    return writer, teacher, account(writer, source)
 
 
 def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, workers: int) -> None:
@@ -87,7 +85,7 @@ def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teach
     for name in writer.quarantined():
         assembly.drop(name)
     run = _Run(config, writer, teacher, assembly, {video.uid: video for video in source.videos})
-    with Progress(assembly.num_rows, "extracting frames", "frames") as progress:
+    with Progress(assembly.num_rows, "extracting frames", "frames") as progress, Committer(writer) as run.committer:
         run.everything(workers, progress)
     ways = Counter(run.ways.values()).most_common()
     if ways:
@@ -99,17 +97,26 @@ class _Run:
 
     def __init__(self, config, writer: CacheWriter, teacher: Teacher, assembly: Assembly, videos: dict):
         self.config, self.writer, self.teacher, self.assembly, self.videos = config, writer, teacher, assembly, videos
+        self.committer: Committer | None = None
         self.provenance = provenance(teacher)
         self.batch: list = []  # (uid, Row) waiting for the teacher
         self.ended: list[Done | Failed] = []  # their last rows may be in the batch still
         self.wanted = assembly.wanted()
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
+        self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
 
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
-        for event in LocalPool(decode_video, workers, self.config.video_timeout).run(tasks):
-            if isinstance(event, Item) and isinstance(event.value, Way):
+        attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
+        for uid in set(attempts) - set(self.wanted):
+            self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
+        pool = LocalPool(decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0))
+        for event in pool.run(tasks):
+            if isinstance(event, Lost):
+                attempts[event.task.uid] = attempts.get(event.task.uid, 0) + 1
+                self.writer.count_attempt(event.task.uid, event.reason)
+            elif isinstance(event, Item) and isinstance(event.value, Way):
                 self.ways[event.task.uid] = event.value.text
             elif isinstance(event, Item):
                 self.batch += [(event.task.uid, row) for row in event.value]
@@ -155,21 +162,30 @@ class _Run:
         crops = np.concatenate([row.crops for _, row in self.batch])
         embeddings = self.teacher.embed(crops)
         rows = embeddings.reshape(len(self.batch), self.teacher_views, -1)
-        for (uid, row), row_embeddings in zip(self.batch, rows, strict=True):
-            if not np.isfinite(row_embeddings).all():
-                raise PipelineError(
-                    f"the teacher's embedding of {uid}, frame {row.i}, is not finite; nothing of it was kept"
-                )
-            self.assembly.add(uid, row.i, row.jpeg, row_embeddings.astype(np.float16))
+        finite = np.isfinite(rows).all((1, 2))
+        for (uid, row), row_embeddings, is_finite in zip(self.batch, rows, finite, strict=True):
+            if not is_finite:
+                sentence = f"the teacher's embedding of frame {self._frame(uid, row)} of {uid} is not finite"
+                if not finite.any():
+                    raise PipelineError(f"{sentence}, nor is any other of its batch; nothing of them was kept")
+                self.unusable.setdefault(uid, sentence)
+            if uid in self.unusable:
+                continue
+            self.assembly.add(uid, row.i, row.jpeg, row_embeddings.astype(np.float16), row.crop_crc32)
         self.batch = []
+
+    def _frame(self, uid: str, row: Row) -> int:
+        return int(self.wanted[uid][0][row.i])
 
     def _end(self, event: Done | Failed, progress: Progress) -> None:
         uid = event.task.uid
-        reason = event.reason if isinstance(event, Failed) else None
+        reason = event.reason if isinstance(event, Failed) else self.unusable.get(uid)
         if reason is None and len(event.task.pts) and not self.assembly.count(uid):
             reason = f"none of its {len(event.task.pts)} wanted frames can be decoded"
         if reason is None:
             self.assembly.end(uid)
+            if uid in self.writer.attempts():
+                self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)
         quarantine(self.writer, self.videos[uid], reason)
@@ -178,10 +194,4 @@ class _Run:
     def _commit_complete(self) -> None:
         for name, batch in self.assembly.take_complete():
             ways = {s.video_uid: self.ways[s.video_uid] for s in batch.segments if s.video_uid in self.ways}
-            self.writer.commit_frames(name, batch, self.provenance | {"decoding": ways})
-
-
-def _nothing_usable(source: Source, failures: dict[str, str]) -> str:
-    reasons = [f"{video.source}: {failures[video.uid]}" for video in source.videos if video.uid in failures]
-    shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
-    return f"none of the {len(source.videos)} videos under {source.root} can be decoded ({shown})"
+            self.committer.submit(name, batch, self.provenance | {"decoding": ways})

@@ -7,11 +7,12 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 
-from cache.schema import CacheIdentity, PlannedSegment, PlannedVideo
+from cache.plan import PlannedSegment, PlannedVideo
+from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
 from pipeline import pixels
 from pipeline.config import ExtractConfig
-from pipeline.engines import Failed, Item, LocalPool
+from pipeline.engines import Failed, Item, LocalPool, Lost
 from pipeline.progress import Progress
 from pipeline.sampling import Grid
 from pipeline.sources import Source, Video
@@ -47,6 +48,8 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
     scans, failures = {}, {}
     with Progress(len(tasks), "scanning videos", "videos") as progress:
         for event in LocalPool(scan_video, workers, config.video_timeout).run(tasks):
+            if isinstance(event, Lost):
+                continue
             if isinstance(event, Item):
                 if event.value is not None:
                     scans[event.task.uid] = event.value

@@ -4,18 +4,22 @@ The only place where the pipeline meets the CLIP teacher; stage two and evaluati
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cache.errors import DamagedError
 from cache.labels import LabelSet
 from cache.schema import TeacherIdentity
+from cache.store import check_identity, open_reader
 from models.names import TEACHER_SIZES
 from pipeline.account import ExtractResult
 from pipeline.config import ExtractConfig
+from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
 from pipeline.labelling import check_label_set, effective_head, write_labels, zero_shot_labels
+from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.sources import Source, keep_frequent_classes, open_source
 
 log = logging.getLogger(__name__)
@@ -33,8 +37,7 @@ class StageOneResult:
         """What a user reads at the end: the account, every quarantined video, what is in the cache, what comes next."""
         account, manifest = self.extraction, self.manifest
         lines = [
-            f"listed {account.listed} videos = {account.committed} committed + {len(account.quarantined)} quarantined "
-            f"+ {account.pending} pending",
+            account.line,
             *(f"quarantined {source}: {reason}" for source, reason in account.quarantined.items()),
             "requested times: " + ", ".join(f"{count} {status}" for status, count in account.statuses.items()),
             *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
@@ -86,12 +89,38 @@ def run(config: ExtractConfig) -> StageOneResult:
         return teacher
 
     writer, _, result = extract(config, source, load)
-    labels, tensors = zero_shot or (LabelSet(name, kind, source.classes, (), None, {}), None)
-    labels = write_labels(writer, source, labels, tensors, config.seed)
-    manifest = writer.write_manifest()
-    labels = writer.reader().label_set(labels.name)
-    writer.close()
+    try:
+        labels, tensors = zero_shot or (LabelSet(name, kind, source.classes, (), None, {}), None)
+        labels = write_labels(writer, source, labels, tensors, config.seed)
+        manifest = writer.write_manifest()
+        labels = writer.reader().label_set(labels.name)
+    except BaseException:
+        log.warning("%s; the label set is not finished", result.line)
+        raise
+    finally:
+        writer.close()
     return StageOneResult(result, labels, manifest)
+
+
+def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
+    """(n, 1+K) cosines of random rows with what the teacher says now. IdentityMismatchError where it is another one.
+
+    teacher: teacher_weights, teacher_model (None: those that the cache names), teacher_activation, device, seed.
+    """
+    reader = open_reader(cache_dir)
+    asked = {name: value for name, value in teacher.items() if value is not None}
+    known = {"teacher_model": reader.identity.teacher.name, "teacher_weights": reader.identity.teacher.weights}
+    loaded = _load_teacher(ExtractConfig(None, False, cache_dir, **(known | asked)))
+    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, cache_dir)
+    found = cosines(reader, loaded, choose_rows(reader, count, asked["seed"]))
+    if found.size and not found.min() >= MIN_COSINE:
+        raise DamagedError(f"a stored row has the cosine {found.min():.4f} with the teacher's answer now")
+    return found
+
+
+def dry_run(config: ExtractConfig) -> str:
+    """The plan of extract-teacher in a few lines."""
+    return plan_in_words(config, find_source(config), teacher_seconds)
 
 
 def find_source(config: ExtractConfig) -> Source:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import yaml
 
-from cache.errors import CacheError
+from cache.errors import CacheError, DamagedError
 from models.errors import ModelError
 from pipeline.errors import PipelineError
 
@@ -20,6 +20,9 @@ class Explaining(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except DamagedError as error:
+            hint = "" if "repair-cache" in str(error) else "; repair-cache takes out what is damaged, to be made again"
+            raise failure(f"{error}{hint}", error.exit_code) from error
         except (CacheError, ModelError, PipelineError) as error:
             raise failure(str(error), error.exit_code) from error
         except KeyboardInterrupt:

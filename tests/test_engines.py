@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from pipeline.engines import Done, Failed, Item, LocalPool
+from pipeline.engines import Done, Failed, Item, LocalPool, Lost
 
 
 def work(task):
@@ -39,13 +39,15 @@ def work(task):
             yield bytes(50_000_000)
 
 
-def outcome(tasks, workers=2, silence_sec=30.0) -> dict:
-    """task -> (values, how it ended)."""
-    values, ends = {task: [] for task in tasks}, {}
-    for event in LocalPool(work, workers, silence_sec).run(tasks):
+def outcome(tasks, workers=2, silence_sec=30.0, spent=lambda task: 0, losses=None) -> dict:
+    """task -> (values, how it ended). losses: how many processes each task cost are counted here."""
+    values, ends, losses = {task: [] for task in tasks}, {}, {} if losses is None else losses
+    for event in LocalPool(work, workers, silence_sec, spent).run(tasks):
         assert event.task not in ends
         if isinstance(event, Item):
             values[event.task].append(event.value)
+        elif isinstance(event, Lost):
+            losses[event.task] = losses.get(event.task, 0) + 1
         else:
             ends[event.task] = "done" if isinstance(event, Done) else event.reason
             assert isinstance(event, Done | Failed)
@@ -69,11 +71,21 @@ def test_a_failure_a_crash_and_a_hang_take_nothing_else_with_them(tmp_path):
     assert result[tasks[-1]] == (["first", "second"], "done")  # "first" was not delivered twice
 
 
+def test_attempts_of_earlier_runs_count(tmp_path):
+    tasks = [("crash", 0), ("crash", 1), ("crash once", str(tmp_path / "once"))]
+    losses = {}
+    result = outcome(tasks, spent=lambda task: {("crash", 1): 1}.get(task, 0), losses=losses)
+    assert all("(2 attempts)" in result[task][1] for task in tasks[:2]) and result[tasks[2]][1] == "done"
+    assert losses == {("crash", 0): 2, ("crash", 1): 1, tasks[2]: 1}
+    spoilt = outcome([("count", 3)], spent=lambda task: 2)
+    assert spoilt == {("count", 3): ([], "decoding it cost 2 processes in earlier runs")}
+
+
 def test_a_process_that_ends_or_stops_in_the_middle_of_a_message_is_lost_alone():
     ends = {}
     tasks = [("crash in a message", 0), ("hang in a message", 0), ("count", 3)]
     for event in LocalPool(work, 2, 3.0).run(tasks):
-        if not isinstance(event, Item):
+        if isinstance(event, Done | Failed):
             ends[event.task] = getattr(event, "reason", "done")
     assert ends[tasks[0]] == "decoding it ended the process with signal SIGKILL (2 attempts)"
     assert ends[tasks[1]] == "decoding it showed no progress for 3 s (2 attempts)"
@@ -89,7 +101,8 @@ class _Stillborn:
 
 def test_a_process_that_never_takes_its_task_is_lost_alone():
     task = "x" * 1_000_000  # more than a pipe holds
-    (event,) = LocalPool(_Stillborn(), 1, 5.0).run([task])
+    *losses, event = LocalPool(_Stillborn(), 1, 5.0).run([task])
+    assert losses == [Lost(task, "decoding it ended the process with exit code 9")] * 2
     assert event == Failed(task, "decoding it ended the process with exit code 9 (2 attempts)")
 
 

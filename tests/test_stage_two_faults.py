@@ -13,6 +13,7 @@ import torch
 from cache.errors import DamagedError
 from cache.store import open_reader
 from models.mobilevit_student import build_student
+from pipeline import loading
 from pipeline import train as training
 from pipeline.config import EvaluateConfig, TrainConfig
 from pipeline.dataset import ClipDataset
@@ -53,6 +54,21 @@ def run(finished, tmp_path) -> Path:
 def training_clips(root) -> ClipDataset:
     reader = open_reader(root)
     return datasets(settings(root, root), reader, reader.label_set())[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda found: found[:-1], "clips were delivered where"),
+        (lambda found: [found[0], *found], "in the place of"),
+        (lambda found: found[::-1], "in the place of"),
+    ],
+)
+def test_a_loader_that_skips_repeats_or_shuffles_is_found_out(tiny, monkeypatch, wrong, sentence):
+    data, real = training_clips(tiny), loading.DataLoader
+    monkeypatch.setattr(loading, "DataLoader", lambda *arguments, **options: wrong(list(real(*arguments, **options))))
+    with pytest.raises(PipelineError, match=sentence):
+        list(batches(data, range(len(data)), 4, 0))
 
 
 # -- loader processes ------------------------------------------------------------------------------------------------

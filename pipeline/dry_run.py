@@ -1,0 +1,87 @@
+"""What extract-teacher would do, said without doing it: videos, frames, bytes, an estimate of time, what is left out.
+
+Loads no weights: the teacher's speed is that of its architecture. Writes nothing into the cache.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from models.names import TEACHER_SIZES
+from pipeline.config import ExtractConfig
+from pipeline.labelling import check_label_set, effective_head
+from pipeline.preflight import Survey, free_bytes, look_ahead
+from pipeline.sources import Source
+
+TEACHER_ROUNDS = 3
+BATCH = 16  # images that the teacher is timed on
+
+
+def plan_in_words(config: ExtractConfig, source: Source, time_teacher: Callable[[ExtractConfig], float]) -> str:
+    """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
+    kind = effective_head(config.teacher_head, source)
+    check_label_set(config.cache_dir, config.label_set or kind, kind, source)
+    survey = look_ahead(config, source, calibrated=True)
+    return "\n".join(_lines(config, source, survey, time_teacher(config) if survey.estimate.frames else 0.0))
+
+
+def teacher_seconds(config: ExtractConfig) -> float:
+    """Seconds that one image takes in the teacher's architecture with random weights, in batches."""
+    import torch
+
+    from models.clip_teacher import image_tower_for_latency
+    from models.device import autocast, choose_device
+    from pipeline.latency import synchronizer
+
+    device = choose_device(config.device)
+    tower, size = image_tower_for_latency(config.teacher_model or TEACHER_SIZES[config.teacher_size], device)
+    images, wait = torch.zeros(BATCH, 3, size, size, device=device), synchronizer(device) or (lambda: None)
+    seconds = []
+    with torch.inference_mode(), autocast(device):
+        for _ in range(1 + TEACHER_ROUNDS):
+            wait()
+            start = time.perf_counter()
+            tower(images)
+            wait()
+            seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[1:])) / BATCH
+
+
+def _lines(config: ExtractConfig, source: Source, survey: Survey, image_sec: float):
+    needed, workers = survey.estimate, config.num_decode_workers
+    sources = {video.uid: video.source for video in source.videos}
+    left_out = dict(source.rejected) | {sources[uid]: reason for uid, reason in survey.scanned.failures.items()}
+    unasked = sum(not len(scan.requests.k) for scan in survey.scanned.scans.values())
+    yield f"dry run: nothing was written into {config.cache_dir}"
+    yield (
+        f"videos: {len(sources) + len(source.rejected)} listed = {len(survey.scanned.scans)} new + "
+        f"{len(survey.known)} known + {len(left_out)} that cannot be used"
+    )
+    yield from (f"  left out {name}: {reason}" for name, reason in left_out.items())
+    if unasked:
+        yield f"  of {unasked} of the new ones no clip asks for anything"
+    hours = sum(_seconds(scan.timeline) for scan in survey.scanned.scans.values()) / 3600
+    yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
+    yield (
+        f"space: about {needed.num_bytes / 1e6:.1f} MB ({needed.bytes_per_frame / 1e3:.1f} kB a frame), "
+        f"{free_bytes(config) / 1e9:.1f} GB free" + ("" if needed.num_bytes <= free_bytes(config) else ": NOT ENOUGH")
+    )
+    decode_sec = needed.frames * needed.decode_sec / workers
+    teacher_sec = needed.frames * (1 + config.views) * image_sec
+    yield (
+        f"time: about {_duration(max(decode_sec, teacher_sec))} (decoding {_duration(decode_sec)} by {workers} "
+        f"process{'es' if workers > 1 else ''}, teacher {_duration(teacher_sec)}, side by side)"
+    )
+    yield "next: the same command without --dry-run"
+
+
+def _seconds(timeline) -> float:
+    """How long a scanned video is; its first timestamp is near zero."""
+    return max(timeline.end_sec, 0.0)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
