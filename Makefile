@@ -23,6 +23,8 @@ test: lint
 bench: $(READY)
 	$(PY) -m benchmarks.decode $(if $(VIDEOS),--videos $(VIDEOS))
 	$(if $(VIDEOS),$(PY) -m benchmarks.preprocess --videos $(VIDEOS))
+	$(PY) -m benchmarks.cache
+	$(PY) -m benchmarks.faults
 
 lint: $(READY)
 	$(PY) -m ruff check .
