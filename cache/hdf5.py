@@ -125,6 +125,8 @@ def _checked_dataset(file: h5py.File, name: str, shape: ShardShape, path: Path) 
     if type(link) is not h5py.HardLink or file.get(name, getclass=True) is not h5py.Dataset:
         raise DamagedError(f"{path} has no dataset {name!r} of its own: links are not followed")
     dataset = file[name]
+    if dataset.is_virtual or dataset.external is not None:  # asked first: even its shape may open other files
+        raise DamagedError(f"{path} keeps {name!r} outside of itself; nothing there is read")
     rows, views, width = shape.num_rows, shape.num_views, shape.width
     expected_type, expected_shape = {
         "key": (KEY_TYPE, (rows,)),
@@ -136,8 +138,6 @@ def _checked_dataset(file: h5py.File, name: str, shape: ShardShape, path: Path) 
         "crop_crc32": (np.uint32, (rows, views)),
         "logits": (np.float32, (rows, views, width)),
     }[name]
-    if dataset.is_virtual or dataset.external is not None:
-        raise DamagedError(f"{path} keeps {name!r} outside of itself; nothing there is read")
     if dataset.dtype != expected_type or dataset.shape != expected_shape or dataset.nbytes > shape.num_bytes:
         raise DamagedError(f"{path} has {name!r} as {dataset.shape} {dataset.dtype}, which its record does not allow")
     filters = dataset.compression or dataset.scaleoffset is not None or dataset.shuffle

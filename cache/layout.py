@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache import documents, hdf5, wds
-from cache.errors import NotACacheError
+from cache.errors import DamagedError, NotACacheError
 from cache.schema import CacheIdentity
 
 
@@ -67,6 +67,12 @@ class Layout:
         """Those that every cache has."""
         return (self.plan, *self.columns(None), self.labels, self.quarantine, self.attempts)
 
+    def label_folders(self) -> list[Path]:
+        """Those of the label sets that are there; none that is a symbolic link, or lies behind one."""
+        sets = [path for path in self.labels.iterdir() if path.is_dir() and not path.is_symlink()]
+        inner = [path for name in sets for path in (name / "clips", *self.columns(name.name))]
+        return [*sets, *(path for path in inner if path.is_dir() and not path.is_symlink())]
+
     def columns(self, label_set: str | None) -> tuple[Path, Path]:
         """Folders of shards and of records: of the frames, or of a label set's logits."""
         if label_set is None:
@@ -80,4 +86,7 @@ def read_identity(root: Path) -> CacheIdentity:
     if not path.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
         raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
-    return documents.identity_from(documents.read(path), str(path))
+    identity = documents.identity_from(documents.read(path), str(path))
+    if identity.backend not in BACKENDS:
+        raise DamagedError(f"{path} names the back end {identity.backend!r}, which there is not")
+    return identity

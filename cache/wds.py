@@ -19,6 +19,7 @@ from cache.schema import Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".tar"
 EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name
+COLUMNS = ({"emb", "jpg", "json"}, {"logits"})  # the kinds of members that a row has: of frames, of logits
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -63,27 +64,21 @@ class TarShard:
         self._handle = None
 
     def keys(self) -> list[str]:
-        try:
-            with tarfile.open(self._path, mode="r:") as tar:
-                members = tar.getmembers()
-        except tarfile.TarError as error:
-            raise DamagedError(f"{self._path} is not a readable tar: {error}") from error
-        if strange := [member.name for member in members if not member.isreg()]:
-            raise DamagedError(f"{self._path} has the member {strange[0][:60]!r}, which is no regular file")
-        return list(dict.fromkeys(member.name.partition(".")[0] for member in members))
+        with tarfile.open(self._path, mode="r:") as tar:
+            return list(dict.fromkeys(name.partition(".")[0] for name in tar.getnames()))
 
     def check(self, keys: list[str]) -> None:
-        for kind, places in self._members.items():
-            for key, (offset, size) in zip(keys, places, strict=True):
-                name, header = f"{key}.{EXTENSIONS[kind]}", self._read(offset - BLOCK, BLOCK)
-                if header == _header(name, size)[-BLOCK:]:
-                    continue  # as it was written; taking a header apart takes ten times as long
-                try:
-                    info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-                except (tarfile.HeaderError, UnicodeDecodeError) as error:
-                    raise DamagedError(f"{self._path} has no member at {offset}: {error}") from error
-                if not info.isreg() or info.name != name[: tarfile.LENGTH_NAME] or info.size != size:
-                    raise DamagedError(f"{self._path} has {info.name[:60]!r} in the place of {name}")
+        """DamagedError where the tar is not, header by header, one of exactly these rows: no member more, none less."""
+        at = 0
+        for row, key in enumerate(keys):
+            for kind, places in self._members.items():
+                offset, size = places[row]
+                header = _header(f"{key}.{EXTENSIONS[kind]}", size)
+                if offset != at + len(header) or self._read(at, len(header)) != header:
+                    raise DamagedError(f"{self._path} does not have {key}.{EXTENSIONS[kind]} where its record says")
+                at = offset + size + -size % BLOCK
+        if self._read(at, self._shape.num_bytes - at) != _end(at):
+            raise DamagedError(f"{self._path} goes on after the last row of its record")
 
     def jpeg(self, row: int) -> bytes:
         return self._member("jpg", row)
@@ -117,6 +112,8 @@ class TarShard:
             self.close()
 
     def _member(self, kind: str, row: int) -> bytes:
+        if kind not in self._members:
+            raise DamagedError(f"{self._path} has no {kind} members: it belongs to another column")
         return self._read(*self._members[kind][row])
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -144,10 +141,11 @@ class TarShard:
 def _checked_members(index: dict, shape: ShardShape, path: Path) -> dict[str, list[tuple[int, int]]]:
     """kind -> (offset, size) by row; DamagedError where they are not whole members inside the file."""
     members = index.get("members")
-    if not isinstance(members, dict) or not members or not set(members) <= set(EXTENSIONS):
+    if not isinstance(members, dict) or set(members) not in COLUMNS:
         raise DamagedError(f"the record of {path} does not say where its members lie")
     checked = {}
-    for kind, places in members.items():
+    for kind in (kind for kind in EXTENSIONS if kind in members):  # in the order of a row's members
+        places = members[kind]
         table = np.array(places, dtype=object)
         if table.shape != (shape.num_rows, 2) or not all(type(number) is int for number in table.flat):
             raise DamagedError(f"the record of {path} does not say where each {kind} lies")
@@ -171,13 +169,17 @@ class _TarBytes:
         self._append(header, data, bytes(-len(data) % BLOCK))
 
     def finish(self) -> Encoded:
-        self._append(bytes(2 * BLOCK))
-        self._append(bytes(-self._num_bytes % tarfile.RECORDSIZE))
+        self._append(_end(self._num_bytes))
         return Encoded(b"".join(self._parts), {"members": self._members})
 
     def _append(self, *parts: bytes) -> None:
         self._parts += parts
         self._num_bytes += sum(map(len, parts))
+
+
+def _end(num_bytes: int) -> bytes:
+    """What follows the last member of a tar that is this long so far: two empty blocks, and more to fill a record."""
+    return bytes(2 * BLOCK + -(num_bytes + 2 * BLOCK) % tarfile.RECORDSIZE)
 
 
 def _header(name: str, size: int) -> bytes:

@@ -31,7 +31,7 @@ class CacheWriter:
         self._backend = BACKENDS[identity.backend]
         self._lock = commit.Lock(self._layout.lock)
         refuse_links(self._layout.folders)
-        for folder in (self.directory, *self._layout.folders, *self._layout.labels.glob("*/**/")):
+        for folder in (self.directory, *self._layout.folders, *self._layout.label_folders()):
             commit.remove_leftovers(folder)
             commit.sync_folder(folder)  # names that a killed run left there may not be on disk yet
         self.plan: list[PlanPart] = documents.read_plan(self._layout.plan)

@@ -58,21 +58,22 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     check_space(config, survey.estimate.num_bytes)
     teacher = load_teacher()
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
-    if survey.known:
-        check_teacher(writer.reader(), teacher)
-        if writer.mend_manifest():
-            log.info("manifest.json did not say what the records say: it was rebuilt from them")
-    plan_new(writer, source, survey.scanned, config.shard_frames)
-    writer.save_beside("extract_config.yaml", config.as_yaml())
     try:
+        if survey.known:
+            check_teacher(writer.reader(), teacher)
+            if writer.mend_manifest():
+                log.info("manifest.json did not say what the records say: it was rebuilt from them")
+        plan_new(writer, source, survey.scanned, config.shard_frames)
+        writer.save_beside("extract_config.yaml", config.as_yaml())
         _run_units(config, writer, source, teacher, config.num_decode_workers)
         writer.write_manifest()
+        return writer, teacher, account(writer, source)
     except BaseException:
         with contextlib.suppress(CacheError, PipelineError, OSError):  # what ended the run is what is told
-            log.warning("%s", account(writer, source).line)
+            if writer.plan:
+                log.warning("%s", account(writer, source).line)
         writer.close()
         raise
-    return writer, teacher, account(writer, source)
 
 
 def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, workers: int) -> None:

@@ -106,7 +106,7 @@ def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
 
 def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     reader = writer.reader()
-    stored = safetensors.numpy.load(reader.label_tensors(labels.name))
+    stored = reader.head(labels.name)
     lacking = [unit for unit in reader.records if unit not in reader.logits_units(labels.name)]
     with Progress(len(lacking), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in lacking:

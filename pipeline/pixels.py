@@ -9,8 +9,10 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from cache.errors import DamagedError
 from cache.schema import FLAG_HFLIP
 
+MAX_STORED_PIXELS = 64_000_000  # of a stored frame: far more than any has
 MAX_ASPECT = 16  # canonical frames have a fixed short side: an endless strip would be an endless frame
 
 
@@ -54,13 +56,27 @@ _CLOCKWISE = {  # Pillow names rotations counter-clockwise
 
 
 def decode_jpeg(jpeg: bytes) -> Image.Image:
-    """A stored canonical frame as an RGB image."""
-    return Image.open(io.BytesIO(jpeg)).convert("RGB")
+    """A stored canonical frame as an RGB image. DamagedError where the bytes are no JPEG, or an absurdly large one.
+
+    No other format is tried: Pillow hands some of them to other programs.
+    """
+    try:
+        image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+        if image.width * image.height > MAX_STORED_PIXELS:
+            raise DamagedError(f"a stored frame claims {image.width}x{image.height} pixels")
+        return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DamagedError(f"a stored frame is no JPEG that can be decoded ({error})") from error
 
 
 def crop(image: Image.Image, view: np.ndarray, size: int) -> np.ndarray:
-    """Replay a stored view: integer crop, one resize, flip. Returns (size, size, 3) uint8 RGB."""
+    """Replay a stored view: integer crop, one resize, flip. Returns (size, size, 3) uint8 RGB.
+
+    DamagedError where it does not lie within the image.
+    """
     top, left, height, width, flags, interpolation = (int(value) for value in view)
+    if not (0 <= top < top + height <= image.height and 0 <= left < left + width <= image.width):
+        raise DamagedError(f"a stored view lies beside its frame of {image.width}x{image.height} pixels")
     region = image.crop((left, top, left + width, top + height))
     if region.size != (size, size):
         region = region.resize((size, size), Image.Resampling(interpolation))
