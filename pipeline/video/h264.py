@@ -69,19 +69,18 @@ class H264Inspector:
 
     def look(self, data: memoryview) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
-        slices, others = [], set()
+        slices, others, kinds = [], set(), set()
         for nal in split_nals(data, self.length_size):
             kind = nal[0] & 31
             if kind in (SLICE, IDR_SLICE):
                 slices.append(nal)
+                kinds.add((kind == IDR_SLICE, nal[0] & 0x60 > 0))
             else:
                 self._check(nal, kind)
                 others.add(kind)
-        if not slices:
-            raise BitsError("it has packets without a frame")
-        if len({(nal[0] & 31, bool(nal[0] & 0x60)) for nal in slices}) > 1:
-            raise BitsError("it has packets of more than one frame")
-        is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, bool(slices[0][0] & 0x60)
+        if len(kinds) != 1:
+            raise BitsError("it has packets that are not one frame")
+        is_start, is_reference = kinds.pop()
         try:
             headers = [self._slice_header(nal) for nal in slices]
         except KeyError as error:
@@ -127,8 +126,8 @@ class H264Inspector:
     def _slice_header(self, nal: bytes) -> _Slice:
         """Section 7.3.3, up to pic_order_cnt_lsb. BitsError for a field picture."""
         bits = payload(nal, 1, HEADER_BYTES)
-        first_position, _slice_type = bits.exp_golomb(), bits.exp_golomb()
-        sps = self._sps[self._pps[bits.exp_golomb()]]
+        first_position, _slice_type, pps_id = bits.exp_golombs(3)
+        sps = self._sps[self._pps[pps_id]]
         if sps.separate_planes:
             bits.bits(2)
         number = bits.bits(sps.frame_num_bits)
