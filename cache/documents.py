@@ -223,8 +223,8 @@ def _array(values: list, dtype) -> np.ndarray:
     found = np.array(values)
     if found.size and found.dtype.kind != "i":
         raise TypeError(f"{str(values)[:40]!r} are no integers")
-    array = found.astype(dtype)
-    if not np.array_equal(array, found):
+    array = found.astype(dtype, copy=False)
+    if array is not found and (array != found).any():
         raise OverflowError(f"{str(values)[:40]!r} are no integers of type {np.dtype(dtype)}")
     return array
 

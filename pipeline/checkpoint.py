@@ -68,7 +68,13 @@ def load_student(path: Path) -> tuple[MobileVitStudent, dict]:
     """The student of a checkpoint, in eval mode, and the checkpoint's other fields."""
     content = load(path)
     try:
-        student = build_student(config_from(content["student"]), pretrained=False)
+        config = config_from(content["student"])
+        with torch.device("meta"):  # shapes alone: what the file does not hold is not allocated
+            described = build_student(config, pretrained=False).state_dict()
+        held = {name: getattr(tensor, "shape", None) for name, tensor in content["model"].items()}
+        if held != {name: tensor.shape for name, tensor in described.items()}:
+            raise CheckpointError(f"{path} does not fit the student it describes: its weights have other shapes")
+        student = build_student(config, pretrained=False)
         student.load_state_dict(content["model"])
     except (ModelOptionError, RuntimeError, TypeError, KeyError) as error:
         problem = " ".join(str(error).split())[:300]

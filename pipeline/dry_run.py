@@ -11,7 +11,7 @@ import numpy as np
 from models.names import TEACHER_SIZES
 from pipeline.config import ExtractConfig
 from pipeline.labelling import check_label_set, effective_head
-from pipeline.preflight import Survey, free_bytes, look_ahead
+from pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
 from pipeline.sources import Source
 
 TEACHER_ROUNDS = 3
@@ -64,8 +64,8 @@ def _lines(config: ExtractConfig, source: Source, survey: Survey, image_sec: flo
     hours = sum(_seconds(scan.timeline) for scan in survey.scanned.scans.values()) / 3600
     yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
     yield (
-        f"space: about {needed.num_bytes / 1e6:.1f} MB ({needed.bytes_per_frame / 1e3:.1f} kB a frame), "
-        f"{free_bytes(config) / 1e9:.1f} GB free" + ("" if needed.num_bytes <= free_bytes(config) else ": NOT ENOUGH")
+        f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB a frame), "
+        f"{in_bytes(free_bytes(config))} free" + ("" if needed.num_bytes <= free_bytes(config) else ": NOT ENOUGH")
     )
     decode_sec = needed.frames * needed.decode_sec / workers
     teacher_sec = needed.frames * (1 + config.views) * image_sec

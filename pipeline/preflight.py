@@ -91,9 +91,15 @@ def check_space(config: ExtractConfig, needed: int) -> None:
     free = free_bytes(config)
     if needed > free:
         raise StorageError(
-            f"{config.cache_dir} needs about {needed / 1e9:.2f} GB more and its disk has {free / 1e9:.2f} GB free; "
+            f"{config.cache_dir} needs about {in_bytes(needed)} more and its disk has {in_bytes(free)} free; "
             "make space, or choose another --cache-dir, a lower --fps or fewer --views"
         )
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes as people read it."""
+    unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
+    return f"{count / unit:.1f} {name}"
 
 
 def free_bytes(config: ExtractConfig) -> int:

@@ -152,7 +152,7 @@ def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, p
                 path.write_bytes(data)
                 with pytest.raises(CacheError):
                     READERS[pattern](cache_dir)
-            assert refusals(cache_dir), body[:40]
+        assert refusals(cache_dir)
     path.write_bytes(good)
     write_sealed(path, documents.read(path) | {"not_a_number": float("nan")})
     with pytest.raises(DamagedError):

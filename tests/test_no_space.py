@@ -4,7 +4,6 @@ A full disk is met at every single operation of a writer, and at the names that 
 """
 
 import errno
-import gc
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cache import commit
-from cache.errors import AlreadyCommittedError, BusyError, StorageError
+from cache.errors import AlreadyCommittedError, StorageError
 from cache.store import open_reader, open_writer
 from pipeline import stage_one
 from tests.conftest import make_cache_identity
@@ -32,19 +31,11 @@ NAMES = {  # for which there is no room -> how many of the two videos are pendin
     "manifest.json": 0,
     "labels/zero-shot/records/000002.json": 0,
 }
-UNACCOUNTED = {"plan/000000.json"}  # as long as nothing is planned
 ACCOUNT = re.compile(r"listed 2 videos = (\d) committed \+ 0 quarantined \+ (\d) pending")
 
 
 class Teacher(FakeTeacher):
-    """Counts how often it is loaded; does something of the test's own before it embeds."""
-
-    loaded = 0
-    before_embedding = staticmethod(lambda: None)
-
-    def embed(self, crops):
-        self.before_embedding()
-        return super().embed(crops)
+    loaded = 0  # how often
 
     def drop_text_tower(self):
         self.class_text = None
@@ -111,7 +102,7 @@ def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_comm
     disk, cache_dir = FullDisk(tmp_path), tmp_path / "c"
     with disk.filling():
         call(*arguments)
-    whole, complaints = tree(cache_dir), []
+    whole = tree(cache_dir)
     for name, pending in NAMES.items():
         shutil.rmtree(cache_dir)
         caplog.clear()
@@ -119,16 +110,11 @@ def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_comm
             told = error_of(*arguments, code=5)
         assert FULL.search(told) and tree(cache_dir).items() <= whole.items()
         accounts = {tuple(map(int, found)) for found in ACCOUNT.findall(caplog.text)}
-        if accounts != {(2 - pending, pending)} and (accounts or name not in UNACCOUNTED):
-            complaints.append(f"no room for {name}: {accounts or 'no account'} was told")
-        try:
-            commit.Lock(cache_dir / ".writer.lock").close()
-        except BusyError:
-            complaints.append(f"no room for {name}: the writer was left open")
-            gc.collect()
+        is_planned = name != "plan/000000.json"  # until then there is nothing to account for
+        assert accounts == {(2 - pending, pending)} or not (accounts or is_planned), name
+        commit.Lock(cache_dir / ".writer.lock").close()  # nobody holds it any more
         call(*arguments)
         assert tree(cache_dir) == whole, name
-    assert complaints == []
 
 
 @pytest.fixture
@@ -142,13 +128,14 @@ def test_a_real_disk_that_fills_while_frames_are_extracted(
 ):
     call(*arguments)
     place, cache_dir, filler = arguments.index(tmp_path / "c"), small_disk / "c", small_disk / "filler"
+    embed = teacher.embed
 
-    def fill() -> None:
-        free = shutil.disk_usage(small_disk).free
+    def fill_and_embed(self, crops):
         if len(list(cache_dir.glob("records/*"))) >= 2 and not filler.exists():
-            filler.write_bytes(bytes(free - 20_000))
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 20_000))
+        return embed(self, crops)
 
-    monkeypatch.setattr(teacher, "before_embedding", staticmethod(fill))
+    monkeypatch.setattr(teacher, "embed", fill_and_embed)
     arguments[place] = cache_dir
     told = error_of(*arguments, code=5)
     assert FULL.search(told) and set(ACCOUNT.findall(caplog.text)) == {("1", "1")}
@@ -198,10 +185,11 @@ def test_a_disk_mounted_read_only_is_told_before_the_teacher_is_loaded(arguments
     assert teacher.loaded == 0 and list(small_disk.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
 def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher):
     tmp_path.chmod(0o500)
     try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("permissions do not bind root")
         told = error_of(*arguments, code=5)
     finally:
         tmp_path.chmod(0o700)

@@ -132,7 +132,7 @@ def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_loaded(folder, m
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
     config = ExtractConfig(folder, False, folder / "c")
-    with pytest.raises(StorageError, match=r"needs about 0.00 GB more and its disk has 0.00 GB free; make space"):
+    with pytest.raises(StorageError, match=r"needs about 240.0 kB more and its disk has 5.0 kB free; make space"):
         extract(config, make_source(folder, ["a"]), lambda: pytest.fail("the teacher was loaded"))
     assert not (folder / "c").exists()
 
