@@ -13,10 +13,12 @@ import numpy as np
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median wall seconds of each call: every round runs all of them once, so that all see the same weather."""
+    """Median wall seconds of each call: every round runs all of them once, each round beginning with another one."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
+    names = list(calls)
+    for turn in range(repeats):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            call = calls[name]
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)

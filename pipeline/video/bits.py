@@ -103,12 +103,12 @@ def _unescaped(data: bytes) -> bytes:
     return data.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in data else data
 
 
-def split_nals(data: memoryview, length_size: int) -> list[bytes]:
+def split_nals(data: bytes, length_size: int) -> list[bytes]:
     """The NAL units of a packet. length_size: bytes of the length before each, or 0 for start codes (Annex B).
 
     BitsError where lengths do not fill the packet exactly.
     """
-    return _by_length(bytes(data), length_size) if length_size else _by_start_code(bytes(data))
+    return _by_length(data, length_size) if length_size else _by_start_code(data)
 
 
 def _by_length(data: bytes, length_size: int) -> list[bytes]:
@@ -119,7 +119,7 @@ def _by_length(data: bytes, length_size: int) -> list[bytes]:
         if at > end or at <= start:
             raise BitsError("its NAL units do not fill its packets")
         nal = data[start:at]
-        if START_CODE.search(nal):
+        if b"\0\0" in nal and START_CODE.search(nal):
             raise BitsError("its NAL units have others inside")  # FFmpeg would look at those too
         nals.append(nal)
     return nals

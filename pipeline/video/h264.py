@@ -4,7 +4,6 @@ References are to ITU-T H.264. What is not understood is never guessed: it raise
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pipeline.video.bits import (
     BitReader,
@@ -34,13 +33,7 @@ class _Sps:
     frames_only: bool
 
 
-class _Slice(NamedTuple):
-    """What a slice header says; order_low: pic_order_cnt_lsb. A tuple, for it is made for every slice."""
-
-    first_position: int
-    number: int
-    order_low: int
-    sps: _Sps
+_Slice = tuple[int, int, int, _Sps]  # first_mb_in_slice, frame_num, pic_order_cnt_lsb, the parameters it goes by
 
 
 class H264Inspector:
@@ -48,7 +41,7 @@ class H264Inspector:
 
     def __init__(self, extradata: bytes):
         self.length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
-        nals = _avcc_nals(extradata) if self.length_size else split_nals(memoryview(extradata), 0)
+        nals = _avcc_nals(extradata) if self.length_size else split_nals(extradata, 0)
         self._parameter_sets = {nal for nal in nals if nal[0] & 31 in (SPS, PPS)}
         self._sps: dict[int, _Sps] = {}
         self._pps: dict[int, int] = {}
@@ -67,7 +60,7 @@ class H264Inspector:
             raise BitsError("it has several parameter sets of one number")
         known[key] = value
 
-    def look(self, data: memoryview) -> PacketFacts:
+    def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
         slices, others, kinds = [], set(), set()
         for nal in split_nals(data, self.length_size):
@@ -100,25 +93,25 @@ class H264Inspector:
 
     def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
         """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
-        number = headers[0].number
-        due = 0 if is_start else (self._previous_reference + 1) % (1 << headers[0].sps.frame_num_bits)
+        first_position, number, _, sps = headers[0]
+        due = 0 if is_start else (self._previous_reference + 1) % (1 << sps.frame_num_bits)
         if is_reference:
             self._previous_reference = number
-        if headers[0].first_position or number != due:
+        if first_position or number != due:
             return False
         return len(headers) == 1 or (
-            len({header.first_position for header in headers}) == len(headers)
-            and len({(header.number, header.order_low, id(header.sps)) for header in headers}) == 1
+            len({header[0] for header in headers}) == len(headers)
+            and [header[1:] for header in headers] == [headers[0][1:]] * len(headers)
         )
 
     def _order(self, header: _Slice, is_start: bool, is_reference: bool) -> int:
         """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1."""
         self._count += 1
         self._period += is_start
-        if header.sps.order_bits is None:
+        _, _, order_low, sps = header
+        if sps.order_bits is None:
             return order_in_period(self._period, self._count)
-        base = 0 if is_start else self._base_order
-        order = nearest_order(header.order_low, base, 1 << header.sps.order_bits)
+        order = nearest_order(order_low, 0 if is_start else self._base_order, 1 << sps.order_bits)
         if is_reference:
             self._base_order = order
         return order_in_period(self._period, order)
@@ -135,7 +128,7 @@ class H264Inspector:
             raise BitsError("it has field pictures")
         if nal[0] & 31 == IDR_SLICE:
             bits.exp_golomb()  # idr_pic_id
-        return _Slice(first_position, number, bits.bits(sps.order_bits or 0), sps)
+        return first_position, number, bits.bits(sps.order_bits or 0), sps
 
 
 def _read_sps(bits: BitReader) -> tuple[int, _Sps]:

@@ -38,7 +38,7 @@ class HevcInspector:
     def __init__(self, extradata: bytes):
         is_record = extradata[:1] == b"\1" and len(extradata) > 23
         self.length_size = (extradata[21] & 3) + 1 if is_record else 0
-        nals = _hvcc_nals(extradata) if is_record else split_nals(memoryview(extradata), 0)
+        nals = _hvcc_nals(extradata) if is_record else split_nals(extradata, 0)
         self._parameter_sets = {nal for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, _Pps] = {}
@@ -60,7 +60,7 @@ class HevcInspector:
             raise BitsError("it has several parameter sets of one number")
         known[key] = value
 
-    def look(self, data: memoryview) -> PacketFacts:
+    def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
         slices, others = [], set()
         for nal in split_nals(data, self.length_size):

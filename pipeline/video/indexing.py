@@ -80,7 +80,7 @@ class _IndexBuilder:
                     raise BitsError("the container calls packets corrupt")
                 if any(side.data_type in CHANGES for side in packet.iter_sidedata()):
                     raise BitsError("its parameters change")
-                return self._inspector.look(memoryview(packet))
+                return self._inspector.look(bytes(packet))
             except BitsError as error:
                 self.doubt = str(error)
         return PacketFacts(False, False)

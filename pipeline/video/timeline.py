@@ -124,16 +124,26 @@ def _stream_notes(container, stream) -> list[str]:
 
 
 class _FirstFrame:
-    """Decodes the packets it is called with until a frame comes out."""
+    """Decodes the packets it is called with until a frame comes out.
+
+    The first key frame is asked for at once, without the packets that a decoder would see before it lets go of it.
+    """
 
     def __init__(self, codec_context):
         self._codec_context = codec_context
         self.frame: av.VideoFrame | None = None
+        self._is_pressed = False
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
+        may_press = packet is not None and packet.is_keyframe and not packet.is_discard
+        if self.frame is None and not self._is_pressed and may_press:
+            self._is_pressed = True
+            with contextlib.suppress(av.error.FFmpegError):
+                self.frame = next(iter(self._codec_context.decode(None)), None)
+            self._codec_context.flush_buffers()
         return self.frame
 
 

@@ -17,7 +17,7 @@ class Vp8Inspector:
     def __init__(self, _extradata: bytes):
         pass
 
-    def look(self, data: memoryview) -> PacketFacts:
+    def look(self, data: bytes) -> PacketFacts:
         is_shown = bool(data[0] & 16)
         return PacketFacts(is_shown and not data[0] & 1, False, is_shown=is_shown)
 
@@ -28,8 +28,8 @@ class Vp9Inspector:
     def __init__(self, _extradata: bytes):
         pass
 
-    def look(self, data: memoryview) -> PacketFacts:
-        bits = BitReader(bytes(data[:2]))
+    def look(self, data: bytes) -> PacketFacts:
+        bits = BitReader(data[:2])
         if bits.bits(2) != 2:
             raise BitsError("it has packets that are no VP9 frames")
         if bits.bits(2) == 3:  # profile 3, its bits in reverse order, has one more
@@ -50,14 +50,14 @@ class Av1Inspector:
     def __init__(self, extradata: bytes):
         self._configured = self._sequence = None
         if extradata[:1] == b"\x81":
-            headers = [bytes(content) for kind, content in _open_units(memoryview(extradata)[4:])]
+            headers = [content for kind, content in _open_units(extradata[4:])]
             self._configured = headers[0] if headers else None
 
-    def look(self, data: memoryview) -> PacketFacts:
+    def look(self, data: bytes) -> PacketFacts:
         sequence, is_start = None, None
         for kind, content in _open_units(data):
             if kind == SEQUENCE_HEADER:
-                sequence = bytes(content)
+                sequence = content
             elif is_start is None:
                 shows_existing, frame_type, is_shown = content[0] >> 7, content[0] >> 5 & 3, content[0] >> 4 & 1
                 is_start = not shows_existing and frame_type == KEY_FRAME and bool(is_shown)
@@ -77,7 +77,7 @@ class Av1Inspector:
         self._sequence = sequence
 
 
-def _open_units(data: memoryview) -> list[tuple[int, memoryview]]:
+def _open_units(data: bytes) -> list[tuple[int, bytes]]:
     """(obu_type, content) of the sequence and frame headers in a packet."""
     found, at = [], 0
     while at < len(data):
@@ -93,7 +93,7 @@ def _open_units(data: memoryview) -> list[tuple[int, memoryview]]:
     return found
 
 
-def _leb128(data: memoryview, at: int) -> tuple[int, int]:
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
     """(value, where it ends), section 4.10.5."""
     value = 0
     for i in range(8):
