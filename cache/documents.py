@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.commit import sha256, to_json
-from cache.errors import DamagedError
+from cache.errors import DamagedError, OtherVersionError
 from cache.files import read_file
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
@@ -64,7 +64,7 @@ def parse(data: bytes, what: str) -> dict:
         raise DamagedError(f"{what} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
-        raise DamagedError(f"{what} has format version {version!r}; this program reads version {FORMAT_VERSION}")
+        raise OtherVersionError(f"{what} has format version {version!r}; this program reads version {FORMAT_VERSION}")
     if data[-_SEAL_BYTES:] != _seal_of(data[:-_SEAL_BYTES] + b"}"):
         raise DamagedError(f"{what} is damaged: it does not have the checksum that it was written with")
     del document["checksum"]

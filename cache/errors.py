@@ -18,6 +18,10 @@ class DamagedError(CacheError, ValueError):
     """Bytes on disk differ from what their record declares."""
 
 
+class OtherVersionError(DamagedError):
+    """A document is whole, and of a format that this program does not read."""
+
+
 class IdentityMismatchError(CacheError, ValueError):
     """The cache was made with another teacher, preprocessing, sampling or set of views."""
 

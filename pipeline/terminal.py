@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import yaml
 
-from cache.errors import CacheError, DamagedError
+from cache.errors import CacheError, DamagedError, OtherVersionError
 from models.errors import ModelError
 from pipeline.errors import PipelineError
 
@@ -21,7 +21,8 @@ class Explaining(click.Group):
         try:
             return super().invoke(ctx)
         except DamagedError as error:
-            hint = "" if "repair-cache" in str(error) else "; repair-cache takes out what is damaged, to be made again"
+            is_said = isinstance(error, OtherVersionError) or "repair" in str(error)
+            hint = "" if is_said else "; repair-cache takes out what is damaged, to be made again"
             raise failure(f"{error}{hint}", error.exit_code) from error
         except (CacheError, ModelError, PipelineError) as error:
             raise failure(str(error), error.exit_code) from error
