@@ -164,6 +164,21 @@ def test_film_grain_is_doubted_and_other_messages_are_not(header):
     check_sei(header + b"\xff" * 50, len(header))
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "header"), [(H264Inspector, FLAT, b"\x06"), (HevcInspector, HEVC, b"\x4e\x01")]
+)
+def test_a_packet_that_asks_for_film_grain_is_doubted(tmp_path, kind, settings, header):
+    packets, extradata = packets_and_extradata(write_video(tmp_path / "v.mp4", 10, **settings))
+    for message, is_doubted in ((5, False), (19, True)):
+        sei = header + bytes([message, 2, 1, 2, 0x80])
+        packet = len(sei).to_bytes(4, "big") + sei + packets[0]
+        if is_doubted:
+            with pytest.raises(BitsError, match="film grain"):
+                kind(extradata).look(packet)
+        else:
+            assert kind(extradata).look(packet).is_start
+
+
 @pytest.mark.parametrize(("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, HEVC)])
 def test_parameter_sets_that_share_a_number_are_doubted(tmp_path, kind, settings):
     _, first = packets_and_extradata(write_video(tmp_path / "a.ts", 4, **settings))
