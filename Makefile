@@ -11,7 +11,7 @@ DEMO := results/demo
 demo: $(READY)
 	$(PY) cli.py extract-teacher --use-synthetic --cache-dir $(DEMO)/teacher_cache --teacher-head fitted \
 	    --teacher-model models/teachers/demo-clip.json --teacher-weights random
-	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 16 --batch-size 8 \
+	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 24 --batch-size 8 \
 	    --student-size tiny --student-resolution 128 --frames-per-clip 2 --alpha 0.5 --beta 0.02 --gamma 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
