@@ -13,7 +13,9 @@ import click
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline.cache_commands import CACHE_DIR, COMMANDS, PATH
+from pipeline import annotation_commands, cache_commands
+from pipeline.annotation_commands import ANNOTATIONS, FILE
+from pipeline.cache_commands import CACHE_DIR, PATH
 from pipeline.config import (
     ACTIVATIONS,
     DECODERS,
@@ -24,7 +26,7 @@ from pipeline.config import (
     ExtractConfig,
     TrainConfig,
 )
-from pipeline.terminal import Explaining, belongs_to_extraction, options, read_config_file
+from pipeline.terminal import Explaining, belongs_to_extraction, made, options, read_config_file
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
   python cli.py extract-teacher --data-dir ego4d_data
@@ -32,7 +34,6 @@ NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthe
 
 
 WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 COMMON = options(
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
@@ -87,7 +88,7 @@ def main():
 @click.option("--data-dir", type=PATH, help="Folder of videos: any, or one in Ego4D's layout.")
 @click.option("--use-synthetic", is_flag=True, help="Make labelled synthetic egocentric videos and use those.")
 @click.option("--num-samples", type=int, default=480, show_default=True, help="Labelled clips of the synthetic data.")
-@click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]")
+@ANNOTATIONS
 @click.option("--classes", type=FILE, help="File of class names, one a line, for zero-shot logits over any videos.")
 @CACHE_DIR
 @click.option("--backend", type=click.Choice(list(BACKENDS)), default="hdf5", show_default=True, help="Shard format.")
@@ -123,7 +124,7 @@ def main():
     show_default=True,
     help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
 )
-@click.option("--label-set", help="Name of the label set. [default: the kind of --teacher-head]")
+@click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or of --teacher-head]")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Images the teacher sees at once.")
 @click.option("--shard-frames", type=int, default=512, show_default=True, help="Frames per shard, at most.")
 @click.option("--canonical-short-side", type=int, help="Short side of stored frames. [default: by the teacher's input]")
@@ -141,7 +142,7 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     Runs again where it stopped; videos added since are added to the cache. Exit code 3: done, but some videos
     could not be used (each is named with its reason).
     """
-    config = _make(ExtractConfig, options)
+    config = made(ExtractConfig, options)
     if config.data_dir is None and not config.use_synthetic:
         raise click.UsageError(NOTHING_TO_READ)
     if dry_run and config.use_synthetic:
@@ -186,7 +187,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 
     Stopped runs continue by themselves when the same command is given again.
     """
-    config = _make(TrainConfig, options | {"student_pretrained": _pretrained(options)})
+    config = made(TrainConfig, options | {"student_pretrained": _pretrained(options)})
     from pipeline import train
 
     _check_assertions(config, teacher_size, num_actions)
@@ -219,7 +220,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @COMMON
 def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, teacher_size, num_actions, **options):
     """Set a student beside its teacher on held-out clips."""
-    config = _make(EvaluateConfig, options)
+    config = made(EvaluateConfig, options)
     from pipeline import evaluate as stage
     from pipeline.report import comparison_table
 
@@ -229,13 +230,6 @@ def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, tea
     click.echo(comparison_table(results))
     click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
     click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
-
-
-def _make(kind, options: dict):
-    try:
-        return kind(**options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _pretrained(options: dict) -> bool:
@@ -257,7 +251,7 @@ def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
     return teacher_forward(config.cache_dir, config.device, teacher_model)
 
 
-for command in COMMANDS:
+for command in (*annotation_commands.COMMANDS, *cache_commands.COMMANDS):
     main.add_command(command)
 
 

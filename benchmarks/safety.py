@@ -25,7 +25,7 @@ from models.clip_teacher import load_teacher
 from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
 from pipeline.extract import extract
-from pipeline.sources import open_source
+from pipeline.sources import open_sources, union
 from pipeline.stage_one import LoadedTeacher
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.videos import write_video
@@ -115,7 +115,7 @@ def safety_of_extraction(folder: Path, repeats: int) -> dict:
     """
     fresh(folder / "videos").mkdir(parents=True)
     write_video(folder / "videos" / "numbered.mp4", ROWS, size=(288, 512))
-    source = open_source(folder / "videos", None)
+    source = union(open_sources(folder / "videos"))
     teacher = LoadedTeacher(load_teacher(DEMO_TEACHER, "random", None, torch.device("cpu"), 0))
     config = ExtractConfig(source.root, False, folder / "extracted", fps=30.0)
     shares, rates = [], []

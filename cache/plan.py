@@ -38,7 +38,7 @@ class PlannedVideo:
     num_bytes: int
     modified_ns: int
     codec: str
-    decoded_size: tuple[int, int]  # (height, width) as stored in the stream
+    decoded_size: tuple[int, int]  # (height, width) as stored in the stream, of the left half where left_eye
     rotation: int  # degrees clockwise that set the frame upright: 0, 90, 180 or 270
     canonical_size: tuple[int, int]  # (height, width)
     time_base: tuple[int, int]  # seconds per tick, as a fraction
@@ -48,6 +48,7 @@ class PlannedVideo:
     by_order: bool  # True where packets carry no usable pts: frames are then known by their order
     views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
     notes: tuple[str, ...] = ()
+    left_eye: bool = False  # frames hold two eyes side by side, of which the left one is used
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import yaml
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import STUDENT_SIZES, TEACHER_SIZES
+from pipeline.ego4d.kinds import KINDS
+from pipeline.sources import SourceOptions
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 ACTIVATIONS = ("quickgelu", "gelu")
@@ -51,14 +53,37 @@ class _Config:
         self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
 
 
+class _Annotated(_Config):
+    """What settings share that read annotations."""
+
+    @property
+    def source_options(self) -> SourceOptions:
+        kinds = tuple(self.annotations.split(",")) if self.annotations else ()
+        return SourceOptions(kinds, self.classes, self.skip_invalid, self.clip_splits)
+
+    def _check_annotated(self) -> None:
+        kinds = self.source_options.annotations
+        known = ", ".join(KINDS)
+        self._require(set(kinds) <= set(KINDS), "annotations", f"one or more of {known}, with commas between")
+        self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
+        named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
+        self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+        if len(kinds) > 1 and (self.label_set or self.classes):
+            option = "--label-set" if self.label_set else "--classes"
+            raise ValueError(f"{option} is for one kind of annotations, and --annotations names {len(kinds)}")
+
+
 @dataclass(frozen=True)
-class ExtractConfig(_Config):
+class ExtractConfig(_Annotated):
     """Stage one: which videos, which teacher, which cache."""
 
     data_dir: Path | None
     use_synthetic: bool
     cache_dir: Path
     backend: str = "hdf5"
+    annotations: str | None = None  # kinds of Ego4D's, with commas between
+    skip_invalid: bool = False
+    clip_splits: bool = False
     classes: Path | None = None
     num_samples: int = 480  # labelled clips of the synthetic data
     num_actions: int | None = None
@@ -94,12 +119,73 @@ class ExtractConfig(_Config):
         for field in ("num_actions", "decode_workers", "canonical_short_side"):
             if getattr(self, field) is not None:
                 self._positive(field)
-        named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
-        self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+        self._check_annotated()
 
     @property
     def num_decode_workers(self) -> int:
         return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+
+
+@dataclass(frozen=True)
+class RelabelConfig(_Annotated):
+    """Another label set over a cache: from annotations, or class names over the clips that are there."""
+
+    cache_dir: Path
+    data_dir: Path | None = None
+    annotations: str | None = None
+    skip_invalid: bool = False
+    clip_splits: bool = False
+    classes: Path | None = None
+    clips_from: str | None = None
+    num_actions: int | None = None
+    teacher_head: str = "zero-shot"
+    label_set: str | None = None
+    teacher_model: str | None = None
+    teacher_weights: str | None = None
+    teacher_activation: str | None = None
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._check_annotated()
+        self._one_of("teacher_head", TEACHER_HEADS)
+        self._one_of("device", DEVICES)
+        if self.num_actions is not None:
+            self._positive("num_actions")
+        if self.annotations is None and self.classes is None:
+            raise ValueError("nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE")
+        if self.annotations is not None and self.data_dir is None:
+            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
+        stem = self.classes and self.classes.stem
+        if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
+            raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
+
+
+@dataclass(frozen=True)
+class PlanConfig(_Annotated):
+    """What an Ego4D download offers, and what extracting it takes."""
+
+    data_dir: Path
+    annotations: str | None = None
+    skip_invalid: bool = False
+    clip_splits: bool = False
+    num_actions: int | None = None
+    fps: float = 2.0
+    views: int = 0
+    assume_downloaded: bool = False
+    num_videos: int | None = None
+    classes: None = None
+    label_set: None = None
+
+    def __post_init__(self):
+        self._check_annotated()
+        self._positive("fps")
+        self._not_negative("views")
+        for field in ("num_actions", "num_videos"):
+            if getattr(self, field) is not None:
+                self._positive(field)
+        if self.num_videos is not None and not self.assume_downloaded:
+            raise ValueError("--num-videos goes with --assume-downloaded")
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,29 @@ import numpy as np
 
 from models.names import TEACHER_SIZES
 from pipeline.config import ExtractConfig
-from pipeline.labelling import check_label_set, effective_head
-from pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
-from pipeline.sources import Source
+from pipeline.ego4d.survey import in_words, survey
+from pipeline.labelling import asked_labels, check_label_sets
+from pipeline.preflight import USUAL_DIM, Survey, free_bytes, in_bytes, look_ahead
+from pipeline.sources import Source, union
+from pipeline.video.timeline import PARTIAL_SEC
 
 TEACHER_ROUNDS = 3
 BATCH = 16  # images that the teacher is timed on
 
 
-def plan_in_words(config: ExtractConfig, source: Source, time_teacher: Callable[[ExtractConfig], float]) -> str:
+def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
-    kind = effective_head(config.teacher_head, source)
-    check_label_set(config.cache_dir, config.label_set or kind, kind, source)
-    survey = look_ahead(config, source, calibrated=True)
-    return "\n".join(_lines(config, source, survey, time_teacher(config) if survey.estimate.frames else 0.0))
+    asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
+    check_label_sets(config.cache_dir, asked)
+    source = union(sources)
+    found = look_ahead(config, source, calibrated=True)
+    lines = [*_lines(config, source, found, time_teacher(config) if found.estimate.frames else 0.0)]
+    if source.kind == "ego4d" and config.sampling == "fps":
+        listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
+        ends = {uid: (scan.timeline.end_sec, listed[uid]) for uid, scan in found.scanned.scans.items() if uid in listed}
+        short = {uid: pair for uid, pair in ends.items() if pair[0] < pair[1] - PARTIAL_SEC}
+        lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
+    return "\n".join(lines)
 
 
 def teacher_seconds(config: ExtractConfig) -> float:

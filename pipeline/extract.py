@@ -155,6 +155,7 @@ class _Run:
             views=video.views,
             crop_size=self.writer.identity.teacher.input_size,
             duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
+            left_eye=video.left_eye,
         )
 
     def _embed(self) -> None:

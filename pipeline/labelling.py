@@ -7,6 +7,9 @@ import dataclasses
 import itertools
 import logging
 import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +45,62 @@ def class_prompts(classes: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(prompt.format(action=action) for prompt in PROMPTS) for action in actions)
 
 
-def effective_head(asked: str, source: Source) -> str:
-    """The kind of logits that this source allows. InputError where the asked kind cannot be had."""
+@dataclass(frozen=True)
+class Labelling:
+    """A label set that is to be written over a source's clips, and the tensors its logits come from.
+
+    tensors: None for a head that is fitted to the cache, and where there are no logits.
+    """
+
+    source: Source
+    labels: LabelSet
+    tensors: bytes | None = None
+
+
+def asked_labels(source: Source, annotation: str, head: str, name: str | None = None) -> Labelling:
+    """The label set that these options ask for, as far as it is known before a teacher is loaded.
+
+    It is named by the kind of annotation, or by the head where there is none, unless name is given. InputError where
+    the head cannot be had.
+    """
+    kind = _effective_head(head, source)
+    prompts = class_prompts(source.classes) if kind == "zero-shot" else ()
+    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, {}))
+
+
+def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
+    """LabelSetError where the cache has a label set of such a name that means something else: before any work."""
+    if has_cache(cache_dir):
+        reader = open_reader(cache_dir)
+        for labels in (labelling.labels for labelling in asked if labelling.labels.name in reader.label_sets()):
+            check_same(labels, reader.label_set(labels.name))
+
+
+def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
+    """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot."""
+    if labelling.labels.kind != "zero-shot":
+        return labelling
+    class_text, scale = teacher.class_text([list(texts) for texts in labelling.labels.prompts])
+    tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
+    labels = dataclasses.replace(labelling.labels, logit_scale=float(scale))
+    return Labelling(labelling.source, labels, safetensors.numpy.save(tensors))
+
+
+def write_labels(writer: CacheWriter, labelling: Labelling, seed: int) -> LabelSet:
+    """Create the label set where it is new, publish clips of new plan parts, and write the logits that lack."""
+    source, labels, tensors = labelling.source, labelling.labels, labelling.tensors
+    if labels.kind == "fitted":
+        labels, tensors = _fitted(writer, source, labels, seed)
+    labels = writer.create_label_set(labels, tensors)
+    clips = ClipIndex(source)
+    for part in writer.plan:
+        writer.publish_clips(labels.name, part.part, clips.over(part.videos))
+    if labels.has_logits:
+        _write_logits(writer, labels)
+    return labels
+
+
+def _effective_head(asked: str, source: Source) -> str:
     if asked == WITHOUT_LOGITS:
         return asked
     if not source.classes:
@@ -54,41 +111,17 @@ def effective_head(asked: str, source: Source) -> str:
     return asked
 
 
-def check_label_set(cache_dir: Path, name: str, kind: str, source: Source) -> None:
-    """LabelSetError where the cache has a label set of this name that means something else: before any work."""
-    if has_cache(cache_dir) and name in (reader := open_reader(cache_dir)).label_sets():
-        prompts = class_prompts(source.classes) if kind == "zero-shot" else ()
-        check_same(LabelSet(name, kind, source.classes, prompts, None, {}), reader.label_set(name))
+class ClipIndex:
+    """A source's clips by video; a clip without an end is cut into windows of even length."""
 
+    def __init__(self, source: Source):
+        self._clips: dict[str, list[Clip]] = defaultdict(list)
+        for clip in source.clips:
+            self._clips[clip.video_uid].append(clip)
 
-def zero_shot_labels(name: str, source: Source, teacher: Teacher) -> tuple[LabelSet, bytes]:
-    """The label set of class prompts and its tensors, from the teacher's text tower."""
-    prompts = class_prompts(source.classes)
-    class_text, scale = teacher.class_text([list(texts) for texts in prompts])
-    tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
-    labels = LabelSet(name, "zero-shot", source.classes, prompts, float(scale), {})
-    return labels, safetensors.numpy.save(tensors)
-
-
-def write_labels(writer: CacheWriter, source: Source, labels: LabelSet, tensors: bytes | None, seed: int) -> LabelSet:
-    """Create the label set where it is new, publish clips of new plan parts, and write the logits that lack.
-
-    tensors: what logits come from; None for a fitted head, which is fitted here if it is not there yet.
-    """
-    if labels.kind == "fitted":
-        labels, tensors = _fitted(writer, source, labels, seed)
-    labels = writer.create_label_set(labels, tensors)
-    for part in writer.plan:
-        planned = {video.uid: video for video in part.videos}
-        writer.publish_clips(labels.name, part.part, clip_labels(source, planned))
-    if labels.has_logits:
-        _write_logits(writer, labels)
-    return labels
-
-
-def clip_labels(source: Source, planned: dict[str, PlannedVideo]) -> list[ClipLabel]:
-    """The source's clips over these videos; a clip without an end is cut into windows of even length."""
-    return [cut for clip in source.clips if clip.video_uid in planned for cut in _cut(clip, planned[clip.video_uid])]
+    def over(self, videos: Iterable[PlannedVideo]) -> list[ClipLabel]:
+        """The clips over these videos."""
+        return [cut for video in videos for clip in self._clips.get(video.uid, ()) for cut in _cut(clip, video)]
 
 
 def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
@@ -143,7 +176,7 @@ def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
     held_uids = selection_uids(train_uids)
     rows: dict[bool, tuple[list, list]] = {False: ([], []), True: ([], [])}
     cached = set(reader.video_uids)
-    for clip in clip_labels(source, writer.planned_videos):
+    for clip in ClipIndex(source).over(writer.planned_videos.values()):
         if clip.split != "train" or clip.label == UNLABELLED or clip.video_uid not in cached:
             continue
         timeline = reader.timeline(clip.video_uid)

@@ -4,7 +4,6 @@ Knows sources, scans and the writer's plan; decodes no frame and knows no teache
 """
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass
 
 from cache.plan import PlannedSegment, PlannedVideo
@@ -15,7 +14,7 @@ from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool, Lost
 from pipeline.progress import Progress
 from pipeline.sampling import Grid
-from pipeline.sources import Source, Video
+from pipeline.sources import Source, Video, windows_by_video
 from pipeline.tasks import Scan, ScanTask, scan_video
 from pipeline.views import make_views
 
@@ -30,21 +29,13 @@ class Scanned:
     failures: dict[str, str]
 
 
-def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...]]:
-    """The union of what the clips of each video ask for, as [start_sec, end_sec) pairs."""
-    windows = defaultdict(list)
-    for clip in source.clips:
-        windows[clip.video_uid].append((clip.start_sec, clip.end_sec))
-    return {uid: tuple(spans) for uid, spans in windows.items()}
-
-
 def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> Scanned:
     """Scan the source's videos whose uid is not known."""
     windows = windows_by_video(source)
     new = [video for video in source.videos if video.uid not in known]
     fps = config.fps if config.sampling == "fps" else None
     grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
-    tasks = [ScanTask(video.uid, video.path, grid, config.decoder) for video, grid in zip(new, grids, strict=True)]
+    tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
     scans, failures = {}, {}
     with Progress(len(tasks), "scanning videos", "videos") as progress:
         for event in LocalPool(scan_video, workers, config.video_timeout).run(tasks):
@@ -141,4 +132,5 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
         by_order=timeline.by_order,
         views=make_views(video.uid, size, identity.num_views, identity.view_seed, identity.teacher),
         notes=timeline.notes,
+        left_eye=video.left_eye,
     )

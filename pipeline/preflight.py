@@ -115,7 +115,7 @@ def pending_rows(writer: CacheWriter) -> int:
 
 def _calibration_tasks(config: ExtractConfig, source: Source, scanned: Scanned) -> list[DecodeTask]:
     """The first frames of a few videos, taken evenly from all."""
-    paths = {video.uid: video.path for video in source.videos}
+    videos = {video.uid: video for video in source.videos}
     wanted = [uid for uid, scan in scanned.scans.items() if len(scan.requests.frame_index)]
     chosen = {wanted[n * len(wanted) // CALIBRATION_VIDEOS] for n in range(CALIBRATION_VIDEOS)} if wanted else ()
     short_side = config.canonical_short_side or USUAL_SHORT_SIDE
@@ -128,7 +128,8 @@ def _calibration_tasks(config: ExtractConfig, source: Source, scanned: Scanned) 
         views = np.array([(*evaluation_box(size), 0, 3)] * (1 + config.views), np.int32)
         frames = (requests.frame_index[:CALIBRATION_FRAMES], requests.pts[:CALIBRATION_FRAMES], timeline.by_order)
         looks = (timeline.rotation, size, config.jpeg_quality, views, USUAL_INPUT)
-        tasks.append(DecodeTask(uid, paths[uid], config.decoder, *frames, *looks, duration_sec=timeline.end_sec))
+        path, left_eye = videos[uid].path, videos[uid].left_eye
+        tasks.append(DecodeTask(uid, path, config.decoder, *frames, *looks, timeline.end_sec, left_eye))
     return tasks
 
 

@@ -62,6 +62,30 @@ def request_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: 
     return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
 
 
+def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
+    """How many times an evenly spaced grid asks of a video with this extent, without those that are redacted.
+
+    What request_frames would answer with a frame, give or take the times beside the ends of redacted parts.
+    """
+    asked = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows)
+    hidden = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.redacted)
+    last = _first_at(end_sec, first_sec, grid.fps)
+    asked = [(max(start, 0), min(stop, last)) for start, stop in asked]
+    total = sum(stop - start for start, stop in asked if stop > start)
+    return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in asked for h in hidden)
+
+
+def _joined(spans) -> list[tuple[int, int]]:
+    """The union of [start, stop) spans, as spans that do not touch."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        elif stop > start:
+            joined.append((start, stop))
+    return joined
+
+
 def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
     """(k, t_sec, index of the frame shown then or -1) of every grid position in the windows."""
     first_sec = float(seconds(pts[0], time_base))

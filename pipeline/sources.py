@@ -4,7 +4,7 @@ Knows paths and names; opens no video. The Ego4D and synthetic sources live besi
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,16 +20,20 @@ UNLABELLED = -1
 class Video:
     """One video file. source is its path relative to the data folder, with forward slashes.
 
-    redacted: [start_sec, end_sec) parts, on the container's timeline, that must not be looked at.
+    redacted: [start_sec, end_sec) parts, on the container's timeline, that must not be looked at. left_eye: frames hold
+    two eyes side by side, of which the left one is used.
+    listed_sec: [start, end) by what describes the data set, where something does.
     """
 
     uid: str
     path: Path
     source: str
     redacted: tuple[tuple[float, float], ...] = ()
+    left_eye: bool = False
+    listed_sec: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A labelled window [start_sec, end_sec) of one video, in seconds on the container's timeline.
 
@@ -46,26 +50,72 @@ class Clip:
 
 @dataclass(frozen=True)
 class Source:
-    """Everything a data folder offers: videos, clips over them, class names, and what was left out and why."""
+    """Everything a data folder offers: videos, clips over them, class names, and what was left out and why.
+
+    rejected: (name, reason) of files that are listed, counted and never decoded. missing: uids of annotated videos
+    that are not on disk.
+    """
 
     root: Path
     kind: str  # "folder" or "ego4d"
     videos: tuple[Video, ...]
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
-    rejected: tuple[tuple[str, str], ...] = ()  # (name, reason): listed, counted and never decoded
+    rejected: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
-def open_source(root: Path, classes_file: Path | None) -> Source:
-    """The source a folder is: Ego4D where it has that layout, else any folder of videos. InputError as they say."""
-    from pipeline.ego4d import ego4d_source, is_ego4d  # it builds on this module
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a folder is read. annotations: kinds of an Ego4D download; () for the usual one.
 
-    if not is_ego4d(root):
-        return folder_source(root, classes_file)
-    names = None if classes_file is None else read_classes(classes_file)
-    source = ego4d_source(root)
-    return source if names is None else _with_class_names(source, names)
+    skip_invalid: leave out entries of annotations that are wrong. clip_splits: keep splits that share videos.
+    """
+
+    annotations: tuple[str, ...] = ()
+    classes_file: Path | None = None
+    skip_invalid: bool = False
+    clip_splits: bool = False
+
+
+def open_sources(root: Path, options: SourceOptions = SourceOptions()) -> dict[str, Source]:
+    """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
+    from pipeline.ego4d.layout import metadata_path  # it builds on this module
+
+    if metadata_path(root) is None:
+        if options.annotations:
+            raise InputError(f"--annotations are of Ego4D, and there is no ego4d.json in {root}; leave the option out")
+        return {"": folder_source(root, options.classes_file)}
+    from pipeline.ego4d.source import ego4d_sources
+
+    sources = ego4d_sources(root, options)
+    if options.classes_file is None:
+        return sources
+    names = read_classes(options.classes_file)
+    return {kind: with_class_names(source, names) for kind, source in sources.items()}
+
+
+def union(sources: dict[str, Source]) -> Source:
+    """All videos and all windows of several sources over one folder; its classes mean nothing where there are several.
+
+    The videos of the result are asked for whatever any of the sources asks for.
+    """
+    first, *others = sources.values()
+    if not others:
+        return first
+    videos = {video.uid: video for source in sources.values() for video in source.videos}
+    clips = tuple(clip for source in sources.values() for clip in source.clips)
+    notes = tuple(dict.fromkeys(note for source in sources.values() for note in source.notes))
+    return replace(first, videos=tuple(videos[uid] for uid in sorted(videos)), clips=clips, classes=(), notes=notes)
+
+
+def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...]]:
+    """The union of what the clips of each video ask for, as [start_sec, end_sec) pairs."""
+    windows = defaultdict(list)
+    for clip in source.clips:
+        windows[clip.video_uid].append((clip.start_sec, clip.end_sec))
+    return {uid: tuple(spans) for uid, spans in windows.items()}
 
 
 def folder_source(root: Path, classes_file: Path | None) -> Source:
@@ -101,7 +151,7 @@ def folder_source(root: Path, classes_file: Path | None) -> Source:
     )
     notes = found.notes + (structure.notes if names is None else ())
     source = Source(root, "folder", tuple(videos), clips, structure.classes, tuple(rejected), notes)
-    return source if names is None else _with_class_names(source, names)
+    return source if names is None else with_class_names(source, names)
 
 
 def keep_frequent_classes(source: Source, num_actions: int) -> Source:
@@ -155,7 +205,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(line_of)
 
 
-def _with_class_names(source: Source, names: tuple[str, ...]) -> Source:
+def with_class_names(source: Source, names: tuple[str, ...]) -> Source:
     """The same clips without labels, and these names for zero-shot logits alone."""
     clips = tuple(replace(clip, label=UNLABELLED) for clip in source.clips)
     note = f"{len(names)} class names come from a file: the clips are unlabelled"

@@ -6,8 +6,11 @@ Knows uids only, so that adding or removing other videos never moves a video fro
 import hashlib
 from collections.abc import Iterable
 
+from pipeline.uids import recording_of
+
 VAL_FRACTION = 0.2
 SELECTION_FRACTION = 0.1  # of the training videos
+HELD_OUT_ORDER = ("train", "val", "test")
 
 
 def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
@@ -17,16 +20,29 @@ def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
 
 def is_selection(uid: str) -> bool:
     """Whether a training video serves to select the best student instead of training it: one in ten."""
-    return _position("selection", uid) < SELECTION_FRACTION
+    return _position("selection", recording_of(uid)) < SELECTION_FRACTION
 
 
 def selection_uids(train_uids: Iterable[str]) -> frozenset[str]:
-    """The training videos used for selection; where the hash gives none of several, the one of smallest hash."""
+    """The training videos used for selection; where the hash gives none of several, those of smallest hash.
+
+    Parts of one recording stay together.
+    """
     uids = frozenset(train_uids)
     chosen = frozenset(uid for uid in uids if is_selection(uid))
-    if not chosen and len(uids) >= 2:
-        chosen = frozenset([min(uids, key=lambda uid: (_position("selection", uid), uid))])
+    recordings = {recording_of(uid) for uid in uids}
+    if not chosen and len(recordings) >= 2:
+        first = min(recordings, key=lambda uid: (_position("selection", uid), uid))
+        chosen = frozenset(uid for uid in uids if recording_of(uid) == first)
     return chosen
+
+
+def one_split(seconds: dict[str, float]) -> str:
+    """The split of a video whose clips are in several: where most of its annotated time is; the held-out one if equal.
+
+    seconds: of the clips in each split.
+    """
+    return max(seconds, key=lambda split: (seconds[split], HELD_OUT_ORDER.index(split)))
 
 
 def _position(salt: str, uid: str) -> float:

@@ -1,4 +1,4 @@
-"""The whole of stage one as one call: a source and a teacher by name in, a labelled cache out.
+"""The whole of stage one as one call: sources and a teacher by name in, a labelled cache out.
 
 The only place where the pipeline meets the CLIP teacher; stage two and evaluation never come here.
 """
@@ -11,26 +11,29 @@ import numpy as np
 
 from cache.errors import DamagedError
 from cache.labels import LabelSet
+from cache.reader import CacheReader
 from cache.schema import TeacherIdentity
 from cache.store import check_identity, open_reader
 from models.names import TEACHER_SIZES
+from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
-from pipeline.config import ExtractConfig
+from pipeline.config import ExtractConfig, RelabelConfig
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
-from pipeline.labelling import check_label_set, effective_head, write_labels, zero_shot_labels
+from pipeline.labelling import Labelling, asked_labels, check_label_sets, with_class_text, write_labels
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
-from pipeline.sources import Source, keep_frequent_classes, open_source
+from pipeline.relabel import Relabelled
+from pipeline.sources import Source, keep_frequent_classes, open_sources, union
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StageOneResult:
-    """The account of the extraction, and the label set it ends with."""
+    """The account of the extraction, and the label sets it ends with."""
 
     extraction: ExtractResult
-    labels: LabelSet
+    label_sets: tuple[LabelSet, ...]
     manifest: dict
 
     def summary(self, config: ExtractConfig) -> str:
@@ -43,11 +46,12 @@ class StageOneResult:
             *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
-            f"label set {self.labels.name}: {len(self.labels.classes)} classes, {len(self.labels.clips)} clips",
+            *(f"label set {s.name}: {len(s.classes)} classes, {len(s.clips)} clips" for s in self.label_sets),
         ]
         if config.teacher_weights == "random":
             lines.append("random teacher: this exercises the machinery")
-        text = "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}"])
+        chosen = f" --label-set {self.label_sets[0].name}" if len(self.label_sets) > 1 else ""
+        text = "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}{chosen}"])
         return text.encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
 
 
@@ -73,33 +77,33 @@ class LoadedTeacher:
 
 def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
-    source = find_source(config)
+    sources = find_sources(config)
+    source = union(sources)
     for note in source.notes:
         log.info("%s", note)
-    kind = effective_head(config.teacher_head, source)
-    name = config.label_set or kind
-    check_label_set(config.cache_dir, name, kind, source)
-    zero_shot: list = []
+    asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
+    check_label_sets(config.cache_dir, asked)
+    ready: list[Labelling] = []
 
     def load() -> LoadedTeacher:
         teacher = _load_teacher(config)
-        if kind == "zero-shot":
-            zero_shot.extend(zero_shot_labels(name, source, teacher))
+        ready.extend(with_class_text(labelling, teacher) for labelling in asked)
         teacher.drop_text_tower()
         return teacher
 
     writer, _, result = extract(config, source, load)
     try:
-        labels, tensors = zero_shot or (LabelSet(name, kind, source.classes, (), None, {}), None)
-        labels = write_labels(writer, source, labels, tensors, config.seed)
+        for labelling in ready:
+            write_labels(writer, labelling, config.seed)
         manifest = writer.write_manifest()
-        labels = writer.reader().label_set(labels.name)
+        reader = writer.reader()
+        label_sets = tuple(reader.label_set(labelling.labels.name) for labelling in ready)
     except BaseException:
-        log.warning("%s; the label set is not finished", result.line)
+        log.warning("%s; the label sets are not finished", result.line)
         raise
     finally:
         writer.close()
-    return StageOneResult(result, labels, manifest)
+    return StageOneResult(result, label_sets, manifest)
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
@@ -108,28 +112,45 @@ def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
     teacher: teacher_weights, teacher_model (None: those that the cache names), teacher_activation, device, seed.
     """
     reader = open_reader(cache_dir)
-    asked = {name: value for name, value in teacher.items() if value is not None}
-    known = {"teacher_model": reader.identity.teacher.name, "teacher_weights": reader.identity.teacher.weights}
-    loaded = _load_teacher(ExtractConfig(None, False, cache_dir, **(known | asked)))
-    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, cache_dir)
-    found = cosines(reader, loaded, choose_rows(reader, count, asked["seed"]))
+    loaded = teacher_of(reader, **teacher)
+    found = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
     if found.size and not found.min() >= MIN_COSINE:
         raise DamagedError(f"a stored row has the cosine {found.min():.4f} with the teacher's answer now")
     return found
 
 
+def relabel(config: RelabelConfig) -> Relabelled:
+    """Do all that relabel does."""
+    named = ("teacher_weights", "teacher_model", "teacher_activation", "device", "seed")
+    options = {name: getattr(config, name) for name in named}
+    return relabelling.relabel(config, lambda reader: teacher_of(reader, **options))
+
+
+def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:
+    """The teacher that made a cache. IdentityMismatchError where it is another one.
+
+    options: teacher_weights, teacher_model (None: those that the cache names), teacher_activation, device, seed.
+    """
+    asked = {name: value for name, value in options.items() if value is not None}
+    known = {"teacher_model": reader.identity.teacher.name, "teacher_weights": reader.identity.teacher.weights}
+    loaded = _load_teacher(ExtractConfig(None, False, reader.directory, **(known | asked)))
+    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.directory)
+    return loaded
+
+
 def dry_run(config: ExtractConfig) -> str:
     """The plan of extract-teacher in a few lines."""
-    return plan_in_words(config, find_source(config), teacher_seconds)
+    return plan_in_words(config, find_sources(config), teacher_seconds)
 
 
-def find_source(config: ExtractConfig) -> Source:
-    """The source that the settings name, made first where it is the synthetic one."""
+def find_sources(config: ExtractConfig) -> dict[str, Source]:
+    """The sources that the settings name, by kind of annotation, made first where they are synthetic."""
     if config.use_synthetic:
-        root = _make_synthetic(config)
-        return open_source(root, None)
-    source = open_source(config.data_dir, config.classes)
-    return source if config.num_actions is None else keep_frequent_classes(source, config.num_actions)
+        return open_sources(_make_synthetic(config))
+    sources = open_sources(config.data_dir, config.source_options)
+    if config.num_actions is None:
+        return sources
+    return {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
 
 
 def _make_synthetic(config: ExtractConfig) -> Path:

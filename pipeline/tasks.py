@@ -16,7 +16,7 @@ from pipeline.sampling import Grid, Requests, request_frames
 from pipeline.video.colour import Scaler
 from pipeline.video.container import VideoError
 from pipeline.video.decode import WantedFrames
-from pipeline.video.timeline import Timeline, read_timeline
+from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
 SCAN_LIMIT_SEC = 1800.0  # of computing, whatever the video
@@ -31,6 +31,7 @@ class ScanTask:
     path: Path
     grid: Grid
     decoder: str
+    left_eye: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class DecodeTask:
     views: np.ndarray
     crop_size: int
     duration_sec: float
+    left_eye: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ class Way:
     text: str
 
 
+@dataclass(frozen=True)
+class LengthTask:
+    """Find out when a video ends by its header."""
+
+    uid: str
+    path: Path
+
+
+def read_length(task: LengthTask) -> Iterator[float | None]:
+    """Yields the seconds at which the video ends by its header; None where that does not say."""
+    yield promised_end(task.path)
+
+
 def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     """Yields None now and then as a sign of life, and one Scan at last. VideoError where the video is of no use."""
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
@@ -85,6 +100,8 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
         raise VideoError(
             "its packets have no usable timestamps, so that its key frames cannot be told; use --sampling fps"
         )
+    if task.left_eye:
+        timeline = left_half(timeline)
     requests = request_frames(task.grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
     bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0])
@@ -105,7 +122,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
             yield []
             continue
         i, frame = found
-        jpeg = pixels.encode_canonical(scale(frame, size), task.rotation, task.jpeg_quality)
+        jpeg = pixels.encode_canonical(scale(frame, size, task.left_eye), task.rotation, task.jpeg_quality)
         crops = pixels.replay(jpeg, task.views, task.crop_size)
         rows.append(Row(i, jpeg, crops, pixels.crc32(crops)))
         if len(rows) == ROWS_PER_MESSAGE:

@@ -82,6 +82,14 @@ def belongs_to_extraction(ctx: click.Context, param: click.Parameter, value):
         )
 
 
+def made(kind, settings: dict):
+    """The settings as a frozen config; what it refuses is an error of usage."""
+    try:
+        return kind(**settings)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def options(*options):
     def decorate(function):
         for option in reversed(options):

@@ -1,12 +1,17 @@
-"""File paths as uids, and back: every path has one uid, and no two paths share one.
+"""File paths as uids, and back: every path has one uid, and no two paths share one. Uids of parts of a recording.
 
 Knows characters only; whether a file exists, or what it holds, is not its business.
 """
+
+import re
 
 from cache.schema import MAX_UID_LENGTH, check_uid
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 _HEX = frozenset("0123456789ABCDEF")
+PART = "__"  # between the uuids of a recording and of the part of it that a file is
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
 _PREFIX = "x__"  # before a uid that would not begin with a letter or digit
 _PREFIX_LOOKALIKE = "x_5F_"  # what a path that really begins like the prefix becomes
 
@@ -53,6 +58,17 @@ def unescape(uid: str) -> str:
     if escape(path) != uid:
         raise ValueError(f"{uid!r} is not the uid of any path")
     return path
+
+
+def part_uid(recording_uid: str, part: str) -> str:
+    """The uid of a file that holds a part of a recording; both are uuids."""
+    return f"{recording_uid}{PART}{part}"
+
+
+def recording_of(uid: str) -> str:
+    """What a video is a part of: its own uid, but for part_uid. Parts of one recording look alike."""
+    found = _PART_OF_RECORDING.fullmatch(uid)
+    return found[1] if found else uid
 
 
 def safe_annotation_uid(uid: str) -> str:

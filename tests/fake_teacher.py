@@ -3,6 +3,7 @@
 import numpy as np
 
 from cache.schema import TeacherIdentity
+from pipeline.labelling import asked_labels, with_class_text, write_labels
 
 DIM = 16
 SIZE = 32
@@ -47,3 +48,9 @@ class FakeTeacher:
         vectors = np.stack([np.random.default_rng(s).standard_normal(self.identity.embed_dim) for s in seeds])
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors.astype(np.float32), 100.0
+
+
+def write_zero_shot(writer, source, teacher=None, name: str = "zero-shot"):
+    """The label set of a source's classes over what the writer holds, from this teacher's text tower."""
+    labelling = with_class_text(asked_labels(source, "", "zero-shot", name), teacher or FakeTeacher())
+    return write_labels(writer, labelling, seed=0)

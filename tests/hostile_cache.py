@@ -22,10 +22,9 @@ from cache.store import open_reader, open_writer, read_identity
 from cache.verify import verify
 from cache.writer import CacheWriter
 from pipeline import pixels
-from pipeline.labelling import write_labels, zero_shot_labels
 from pipeline.preflight import pending_rows
 from tests.crash_session import FACTS
-from tests.fake_teacher import FakeTeacher
+from tests.fake_teacher import write_zero_shot
 from tests.test_extract import make_source, run
 from tests.videos import write_video
 
@@ -51,7 +50,7 @@ def _make_sound_cache(root: Path, backend: str) -> None:
     source = make_source(root, ["a"])
     run(source, root / "cache", backend=backend, views=1)
     with closing(open_writer(root / "cache", read_identity(root / "cache"))) as writer:
-        write_labels(writer, source, *zero_shot_labels("zero-shot", source, FakeTeacher()), seed=0)
+        write_zero_shot(writer, source)
         writer.quarantine("x.mp4", FACTS)
         writer.count_attempt("y", "a decode process died")
     assert refusals(root / "cache") == {}

@@ -18,10 +18,9 @@ from pathlib import Path
 from cache.writer import CacheWriter
 from pipeline import extract as extraction
 from pipeline.config import ExtractConfig
-from pipeline.labelling import write_labels, zero_shot_labels
-from pipeline.sources import open_source
+from pipeline.sources import open_sources, union
 from pipeline.tasks import decode_video
-from tests.fake_teacher import FakeTeacher
+from tests.fake_teacher import FakeTeacher, write_zero_shot
 
 ROOT = Path(__file__).parents[1]
 COMMITS = {"commit_frames": 0, "commit_logits": 1, "publish_clips": 1}  # method -> which argument says of what
@@ -117,9 +116,9 @@ def work() -> None:
     for name, position in (COMMITS | ATTEMPTS).items():
         setattr(CacheWriter, name, _telling(getattr(CacheWriter, name), position, job.dies_after))
     os.write(1, b"started\n")
-    source = open_source(job.config.data_dir, None)
+    source = union(open_sources(job.config.data_dir))
     writer, teacher, result = extraction.extract(job.config, source, FakeTeacher)
-    write_labels(writer, source, *zero_shot_labels("zero-shot", source, teacher), job.config.seed)
+    write_zero_shot(writer, source, teacher)
     writer.write_manifest()
     writer.close()
     os.write(1, f"{result.line}\n".encode())

@@ -18,7 +18,7 @@ ONLY_IMPORTERS = {
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.mobilevit_student"},
     "h5py": {"cache.hdf5"},
-    "click": {"cli", "pipeline.cache_commands", "pipeline.terminal"},
+    "click": {"cli", "pipeline.annotation_commands", "pipeline.cache_commands", "pipeline.terminal"},
 }
 
 

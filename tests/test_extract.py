@@ -21,11 +21,11 @@ from pipeline.assembly import Assembly
 from pipeline.config import ExtractConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.extract import extract
-from pipeline.labelling import clip_labels, write_labels, zero_shot_labels
+from pipeline.labelling import ClipIndex
 from pipeline.probes import NUM_PROBES
 from pipeline.sources import Clip, Source, Video
 from tests.conftest import planned_segment, planned_video
-from tests.fake_teacher import SIZE, FakeTeacher
+from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import read_number, write_video
 
 CRC = np.array([7, 8], np.uint32)
@@ -288,11 +288,10 @@ def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_p
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)
     writer, teacher, _ = extract(config, source, FakeTeacher)
-    labels, tensors = zero_shot_labels("zero-shot", source, teacher)
-    write_labels(writer, source, labels, tensors, seed=0)
+    write_zero_shot(writer, source, teacher)
     reader = writer.reader()
     stored = reader.label_set()
-    assert stored.clips == tuple(clip_labels(source, writer.planned_videos)) and stored.logit_scale == 100.0
+    assert stored.clips == tuple(ClipIndex(source).over(writer.planned_videos.values())) and stored.logit_scale == 100.0
     assert [c.split for c in stored.clips] == ["train", "train", "val", "val"]
     text, scale = teacher.class_text([list(texts) for texts in stored.prompts])
     for unit, record in reader.records.items():
@@ -302,7 +301,7 @@ def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_p
             np.testing.assert_allclose(logits, scale * embeddings @ text.T, rtol=1e-5, atol=1e-4)
         assert reader.logits("zero-shot", unit).keys() == reader.frames(unit).keys()
     written = {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "labels").rglob("*")}
-    write_labels(writer, source, labels, tensors, seed=0)
+    write_zero_shot(writer, source, teacher)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "labels").rglob("*")} == written
 
 
@@ -311,7 +310,7 @@ def test_a_video_without_annotations_is_cut_into_even_windows(folder, tmp_path):
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c"), source, FakeTeacher)
     (video,) = writer.planned_videos.values()
     long = {"a": dataclasses.replace(video, end_sec=25.0)}
-    clips = clip_labels(source, long)
+    clips = ClipIndex(source).over(long.values())
     bounds = [(clip.start_sec, clip.end_sec) for clip in clips]
     np.testing.assert_allclose(bounds, [(0, 25 / 3), (25 / 3, 50 / 3), (50 / 3, 25)])
     assert len({clip.clip_id for clip in clips}) == 3

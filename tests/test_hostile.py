@@ -24,7 +24,7 @@ from cache.reader import CacheReader
 from cache.records import read_records
 from cache.store import read_identity
 from cache.writer import CacheWriter
-from pipeline.labelling import write_labels
+from pipeline.labelling import Labelling, write_labels
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_extract import make_source
 
@@ -222,5 +222,5 @@ def test_no_logits_are_made_of_tensors_that_are_no_head(with_tensors):
     with closing(CacheWriter(with_tensors, read_identity(with_tensors))) as writer:
         labels = writer.reader().label_set("zero-shot")
         with bounded(), pytest.raises(CacheError):
-            write_labels(writer, source, labels, None, seed=0)
+            write_labels(writer, Labelling(source, labels), seed=0)
     assert not (with_tensors / LABEL_SET / "records" / "000001.json").exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cache.store import open_writer, read_identity
-from pipeline.sources import open_source
+from pipeline.sources import open_sources, union
 from tests import kill_doubles
 from tests.kill_doubles import Deadly
 from tests.killed_run import run
@@ -34,7 +34,7 @@ def extractions(videos):
 def deadly(videos, tmp_path):
     """times -> a Deadly for the longest video: its rows come in two messages and lie in several units."""
     (tmp_path / "counter").touch()
-    return lambda times: Deadly(open_source(videos, None).videos[-1].uid, times, tmp_path / "counter")
+    return lambda times: Deadly(union(open_sources(videos)).videos[-1].uid, times, tmp_path / "counter")
 
 
 # -- the whole run -------------------------------------------------------------------------------------------------

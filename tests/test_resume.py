@@ -151,7 +151,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     source = make_source(folder, ["a", "b", "bad"], windows=[(0.0, 1.0)])
     config = ExtractConfig(folder, False, folder / "c", fps=10.0, decode_workers=2, views=3)
-    told = plan_in_words(config, source, lambda config: 0.5).splitlines()
+    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1] == "videos: 3 listed = 2 new + 0 known + 1 that cannot be used"
     assert told[2].startswith("  left out bad.mp4: it cannot be read")
     assert told[3] == "frames: 20 to extract, from 0.00 hours of new video"

@@ -1,6 +1,5 @@
 """The sources of clips: uids, splits, folders of videos and Ego4D downloads."""
 
-import json
 import math
 import os
 import random
@@ -11,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from cache.schema import MAX_UID_LENGTH, UID_PATTERN
-from pipeline import ego4d, folders
-from pipeline.ego4d import ego4d_source, is_ego4d
+from pipeline import folders
 from pipeline.errors import InputError
-from pipeline.sources import UNLABELLED, Clip, Source, folder_source, keep_frequent_classes, open_source
-from pipeline.splits import is_selection, selection_uids, split_by_hash
-from pipeline.uids import escape, safe_annotation_uid, unescape
-
-U1, U2, U3 = (str(uuid.UUID(int=i, version=4)) for i in (1, 2, 3))
+from pipeline.sources import (
+    UNLABELLED,
+    Clip,
+    Source,
+    SourceOptions,
+    folder_source,
+    keep_frequent_classes,
+    open_sources,
+)
+from pipeline.splits import is_selection, one_split, selection_uids, split_by_hash
+from pipeline.uids import escape, part_uid, recording_of, safe_annotation_uid, unescape
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -240,22 +244,22 @@ def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
 
 def test_folders_with_nothing_to_read(tmp_path):
     with pytest.raises(InputError, match=r"no folder .*give the folder"):
-        open_source(tmp_path / "absent", None)
+        open_sources(tmp_path / "absent")
     touch(tmp_path, "a.mp4", "empty/readme.txt")
     with pytest.raises(InputError, match=r"is a file; give the folder"):
-        open_source(tmp_path / "a.mp4", None)
+        open_sources(tmp_path / "a.mp4")
     with pytest.raises(InputError, match=r"no video file in .*\.mp4 .*\.264"):
-        open_source(tmp_path / "empty", None)
+        open_sources(tmp_path / "empty")
     touch(tmp_path, "long/" + "a" * 140 + ".mp4")
     with pytest.raises(InputError, match=r"none of 1 video files .* 119"):
-        open_source(tmp_path / "long", None)
+        open_sources(tmp_path / "long")
 
 
 def test_class_names_from_a_file(tmp_path):
     touch(tmp_path / "data", "a/1.mp4", "b/1.mp4")
     names = tmp_path / "names.txt"
     names.write_text("\ufeff# classes\n\n  open door \nécrire\n", "utf-8")
-    source = open_source(tmp_path / "data", names)
+    source = open_sources(tmp_path / "data", SourceOptions(classes_file=names))[""]
     assert source.classes == ("open door", "écrire")
     assert {clip.label for clip in source.clips} == {UNLABELLED}
     assert any("2 class names" in note for note in source.notes)
@@ -316,228 +320,26 @@ def test_more_classes_than_there_are(number):
         keep_frequent_classes(labelled({"a": (1, 0), "b": (1, 0)}), number)
 
 
-# Ego4D
-
-
-def label(name="wash hands", start=1.0, end=3.0, primary=True, **changes):
-    entry = {"label": name, "start_time": 0.0, "end_time": 1.0, "primary": primary}
-    return entry | {"video_start_time": start, "video_end_time": end} | changes
-
-
-def video(uid, split, *annotations):
-    clips = [
-        {"clip_uid": "c", "annotations": [{"annotator_uid": str(i), "labels": a} for i, a in enumerate(annotations)]}
-    ]
-    return {"video_uid": uid, "split": split, "clips": clips}
-
-
-def write_ego4d(
-    root: Path, moments: dict[str, list], annotations="v2/annotations", metadata="ego4d.json", on_disk=None
-):
-    """on_disk: uids of files in v2/full_scale; None: all."""
-    (root / annotations).mkdir(parents=True, exist_ok=True)
-    for split, videos in moments.items():
-        (root / annotations / f"moments_{split}.json").write_text(json.dumps({"videos": videos}))
-    uids = [entry["video_uid"] for videos in moments.values() for entry in videos]
-    (root / metadata).write_text(json.dumps({"videos": [{"video_uid": uid} for uid in dict.fromkeys(uids)]}))
-    return touch(root, *(f"v2/full_scale/{uid}.mp4" for uid in (uids if on_disk is None else on_disk)))
-
-
-def test_moments_become_clips(tmp_path):
-    first = [label("b", 5, 9), label("a", 1, 3), label("z", 1, 3, primary=False)]
-    write_ego4d(tmp_path, {"train": [video(U1, "train", first)], "val": [video(U2, "val", [label("c", -0.01, 2)])]})
-    assert is_ego4d(tmp_path)
-    source = open_source(tmp_path, None)
-    assert (source.kind, source.classes, source.notes) == ("ego4d", ("a", "b", "c"), ())
-    assert source.clips == (
-        Clip(f"{U1}:0", U1, 1.0, 3.0, 0, "train"),
-        Clip(f"{U1}:1", U1, 5.0, 9.0, 1, "train"),
-        Clip(f"{U2}:0", U2, -0.01, 2.0, 2, "val"),
-    )
-    assert [v.uid for v in source.videos] == [U1, U2]
-    assert source.videos[0].path == tmp_path / source.videos[0].source
-    assert source.videos[0].source == f"v2/full_scale/{U1}.mp4"
-
-
-def test_labels_of_several_annotators_are_merged(tmp_path):
-    one = [label("a", 0, 10), label("a", 20, 30), label("b", 0, 10)]
-    two = [label("a", 1, 12), label("a", 25, 35)]  # IoU 0.75 and 0.33
-    three = [label("a", 2, 11)]
-    write_ego4d(tmp_path, {"train": [video(U1, "train", one, two, three)]})
-    source = ego4d_source(tmp_path)
-    found = [(source.classes[c.label], c.start_sec, c.end_sec) for c in source.clips]
-    assert found == [("b", 0, 10), ("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35)]
-    assert len({clip.clip_id for clip in source.clips}) == 4
-    assert any(note.startswith("2 labels repeat") for note in source.notes)
-
-
-@pytest.mark.parametrize("place", ["v2/annotations", "v2_1/annotations", "v1/annotations", "annotations"])
-@pytest.mark.parametrize("metadata", ["ego4d.json", "v2/ego4d.json", "v1/ego4d.json"])
-def test_where_annotations_may_lie(tmp_path, place, metadata):
-    (tmp_path / metadata).parent.mkdir(exist_ok=True)
-    write_ego4d(tmp_path, {"val": [video(U1, "val", [label()])]}, annotations=place, metadata=metadata)
-    assert is_ego4d(tmp_path)
-    assert len(ego4d_source(tmp_path).clips) == 1
-
-
-def test_smaller_videos_serve_where_there_is_no_canonical_one(tmp_path):
-    write_ego4d(tmp_path, {"train": [video(u, "train", [label()]) for u in (U1, U2)]}, on_disk=[U1])
-    touch(tmp_path, f"v2/video_540ss/{U1}.mp4", f"v2/video_540ss/{U2}.mp4")
-    assert [v.source for v in ego4d_source(tmp_path).videos] == [f"v2/full_scale/{U1}.mp4", f"v2/video_540ss/{U2}.mp4"]
-
-
-def test_test_videos_are_unlabelled(tmp_path):
-    test = [{"video_uid": uid, "split": "test", "clips": [{"clip_uid": "c"}]} for uid in (U2, U3)]
-    train = [video(U1, "train", [label()])]
-    write_ego4d(tmp_path, {"train": train, "test_unannotated": test}, on_disk=[U1, U2])
-    source = ego4d_source(tmp_path)
-    assert [v.uid for v in source.videos] == [U1, U2]
-    assert source.clips[-1] == Clip(f"{U2}:0", U2, -math.inf, math.inf, UNLABELLED, "test")
-
-
-def test_videos_not_on_disk_are_counted_and_classes_stay(tmp_path):
-    moments = [video(U1, "train", [label("b")]), video(U2, "train", [label("a")])]
-    write_ego4d(tmp_path, {"train": moments}, on_disk=[U1, U3])
-    source = ego4d_source(tmp_path)
-    assert source.classes == ("a", "b")
-    assert [(v.uid) for v in source.videos] == [U1]
-    assert [c.label for c in source.clips] == [1]
-    assert any("1 annotated videos (1 train) are not on disk" in note for note in source.notes)
-    assert any("1 video files have no moments annotations" in note for note in source.notes)
-
-
-def test_videos_that_give_no_clip_are_told(tmp_path):
-    moments = [video(U1, "train", [label("a"), label("a", 5, 5)]), video(U2, "train", [label(primary=False)])]
-    write_ego4d(tmp_path, {"train": moments})
-    (tmp_path / "ego4d.json").write_text(json.dumps({"videos": [{"video_uid": U1}]}))
-    source = ego4d_source(tmp_path)
-    assert len(source.clips) == 1
-    notes = " | ".join(source.notes)
-    assert "1 labels last no time" in notes
-    assert "1 videos have no primary label" in notes
-    assert "1 annotated videos are not listed in" in notes
-
-
-@pytest.mark.parametrize("installed", [True, False])
-def test_no_video_on_disk(tmp_path, monkeypatch, installed):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    if installed:
-        touch(tmp_path, "ego4d")
-        (tmp_path / "ego4d").chmod(0o755)
-    write_ego4d(tmp_path, {"train": [video(U1, "train", [label()])]}, on_disk=[])
-    with pytest.raises(InputError) as error:
-        ego4d_source(tmp_path)
-    message = str(error.value)
-    assert "none of the 1 annotated videos" in message
-    assert str(tmp_path / "v2" / "full_scale") in message
-    assert f"ego4d --output_directory {tmp_path} --datasets full_scale --benchmarks EM --video_uids {U1}" in message
-    assert ("pip install ego4d" in message) is not installed
-
-
-def test_no_moments_file(tmp_path):
-    (tmp_path / "ego4d.json").write_text("{}")
-    with pytest.raises(InputError, match=r"no moments_train.json or moments_val.json .*ego4d --output_directory"):
-        open_source(tmp_path, None)
-    with pytest.raises(InputError, match="there is no ego4d"):
-        ego4d_source(tmp_path / "v2")
-
-
-def test_no_video_in_two_splits(tmp_path):
-    moments = {"train": [video(U1, "train", [label()])], "val": [video(U1, "val", [label()]), video(U2, "val")]}
-    write_ego4d(tmp_path, moments)
-    with pytest.raises(InputError, match=rf"1 videos are in two splits .*{U1} \(train and val\)") as error:
-        ego4d_source(tmp_path)
-    assert U2 not in str(error.value)
-
-
-BAD = {
-    "missing uid": ({"split": "train", "clips": []}, "videos[0]: video_uid: expected a uid", "got nothing"),
-    "unsafe uid": (video("../../x", "train"), "videos[0]: video_uid: expected a uid", "got '../../x'"),
-    "uid type": (video(7, "train"), "videos[0]: video_uid: expected a uid", "got 7"),
-    "split": (video(U1, "training"), "videos[0]: split: expected train, val or test", "got 'training'"),
-    "no split": ({"video_uid": U1, "clips": []}, "videos[0]: split: expected train", "got nothing"),
-    "clips": ({"video_uid": U1, "split": "train", "clips": {}}, "videos[0]: clips: expected a list", "got {}"),
-    "entry": (3, "videos[0]: entry: expected an object", "got 3"),
-    "labels": (
-        {"video_uid": U1, "split": "val", "clips": [{"annotations": [{}]}]},
-        "videos[0].clips[0].annotations[0]: labels: expected a list",
-        "got nothing",
-    ),
-    "name": (video(U1, "train", [label("a"), label("")]), "labels[1]: label: expected a class name", "got ''"),
-    "surrogate": (video(U1, "train", [label("\ud800")]), "labels[0]: label: expected a class name", "got "),
-    "primary": (video(U1, "train", [label(primary="yes")]), "labels[0]: primary: expected true or false", "'yes'"),
-    "order": (
-        video(U1, "train", [label(start=5, end=2)]),
-        "labels[0]: video_end_time: expected at least video_start_time 5",
-        "got 2",
-    ),
-    "text": (video(U1, "train", [label(start="1")]), "labels[0]: video_start_time: expected seconds", "got '1'"),
-    "bool": (video(U1, "train", [label(end=True)]), "labels[0]: video_end_time: expected seconds", "got True"),
-    "nan": (video(U1, "train", [label(end=math.nan)]), "labels[0]: video_end_time: expected seconds", "got nan"),
-    "inf": (video(U1, "train", [label(end=math.inf)]), "labels[0]: video_end_time: expected seconds", "got inf"),
-    "null": (video(U1, "train", [label(end=None)]), "labels[0]: video_end_time: expected seconds", "got None"),
-}
-
-
-@pytest.mark.parametrize(("entry", "place", "got"), BAD.values(), ids=BAD.keys())
-def test_malformed_annotations(tmp_path, entry, place, got):
-    write_ego4d(tmp_path, {"val": [video(U2, "val", [label()])]})
-    (tmp_path / "v2/annotations/moments_train.json").write_text(json.dumps({"videos": [entry]}))
-    with pytest.raises(InputError) as error:
-        ego4d_source(tmp_path)
-    first, *lines = str(error.value).splitlines()
-    assert "1 problems" in first
-    assert len(lines) == 1
-    assert lines[0].strip().startswith("v2/annotations/moments_train.json: ")
-    assert place in lines[0]
-    assert got in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[1, 2]", "content: expected an object with `videos`"),
-        ('{"vid', "content: expected JSON"),
-        ("[" * 100_000, "content: expected"),
-        ('{"clips": []}', "videos: expected a list, got nothing"),
-        (b"\xff\xfe\x80", "content: expected JSON"),
-    ],
-)
-@pytest.mark.parametrize("name", ["ego4d.json", "v2/annotations/moments_val.json"])
-def test_wrong_files_altogether(tmp_path, name, content, message):
-    write_ego4d(tmp_path, {"val": [video(U1, "val", [label()])]})
-    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(InputError) as error:
-        ego4d_source(tmp_path)
-    assert f"{name}: " in str(error.value)
-    assert message in str(error.value)
-
-
-def test_many_problems_are_counted_and_ten_shown(tmp_path):
-    bad = [label(start=None) for _ in range(7)]
-    moments = {"train": [video(U1, "train", bad)], "val": [video(U2, "val", bad), video("a b", "val")]}
-    write_ego4d(tmp_path, moments)
-    (tmp_path / "ego4d.json").write_text('{"videos": []}')
-    with pytest.raises(InputError) as error:
-        ego4d_source(tmp_path)
-    first, *lines = str(error.value).splitlines()
-    assert "15 problems" in first
-    assert "first 10" in first
-    assert len(lines) == 10
-    assert "moments_train.json" in lines[0]
-    assert "moments_val.json" in lines[-1]
-
-
-def test_class_names_over_ego4d(tmp_path):
-    write_ego4d(tmp_path / "data", {"train": [video(U1, "train", [label()])]})
-    (tmp_path / "names").write_text("one\ntwo")
-    source = open_source(tmp_path / "data", tmp_path / "names")
-    assert source.classes == ("one", "two")
-    assert [clip.label for clip in source.clips] == [UNLABELLED]
-
-
-def test_a_folder_without_metadata_is_no_ego4d(tmp_path):
+def test_annotations_are_of_ego4d_alone(tmp_path):
     touch(tmp_path, "v2/full_scale/a.mp4")
-    assert not is_ego4d(tmp_path)
-    assert open_source(tmp_path, None).kind == "folder"
-    assert ego4d.VERSIONS[0] == "v2"
+    assert open_sources(tmp_path)[""].kind == "folder"
+    with pytest.raises(InputError, match=r"--annotations are of Ego4D, and there is no ego4d.json"):
+        open_sources(tmp_path, SourceOptions(("moments",)))
+
+
+def test_parts_of_a_recording_stay_together():
+    recordings = [str(uuid.UUID(int=i, version=4)) for i in range(60)]
+    parts = [part_uid(recording, str(uuid.UUID(int=i, version=4))) for recording in recordings for i in (100, 101, 102)]
+    assert {recording_of(part) for part in parts} == set(recordings)
+    assert recording_of("a__b") == "a__b" and recording_of(recordings[0]) == recordings[0]
+    chosen = selection_uids(parts)
+    assert 0 < len(chosen) < len(parts)
+    assert {recording_of(uid) for uid in chosen}.isdisjoint(recording_of(uid) for uid in set(parts) - chosen)
+    few = [uid for uid in parts if uid not in chosen][:6]  # of two recordings, none of which the hash selects
+    assert len(selection_uids(few)) == 3
+
+
+def test_a_torn_video_goes_where_most_of_it_is():
+    assert one_split({"train": 5.0, "val": 6.0}) == "val"
+    assert one_split({"val": 5.0, "train": 6.0}) == "train"
+    assert one_split({"train": 5.0, "val": 5.0}) == "val"  # held out, rather than trained on

@@ -16,7 +16,7 @@ from pipeline import synthetic
 from pipeline.errors import InputError, PipelineError
 from pipeline.scene.actions import ACTIONS, hands_at, object_of
 from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
-from pipeline.sources import open_source
+from pipeline.sources import open_sources
 from pipeline.synthetic import MAX_ACTIONS, make_synthetic, write_video
 from pipeline.synthetic_annotations import NOT_PRIMARY, moments_document
 from pipeline.synthetic_plan import CLIPS_PER_VIDEO, FPS, Parameters, plan_videos
@@ -59,7 +59,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_the_source_reads_what_was_made(made):
-    source = open_source(made, None)
+    source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     assert source.kind == "ego4d"
     assert source.classes == tuple(sorted(ACTIONS[:ACTION_COUNT]))
@@ -78,7 +78,7 @@ def test_the_source_reads_what_was_made(made):
 
 def test_frames_on_disk_show_the_labelled_action(made):
     """Each window resembles the scene of its label, and less the same scene with another action there."""
-    source = open_source(made, None)
+    source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     video = source.videos[0]
     decoded, plan = frames(video.path), plans[video.uid]

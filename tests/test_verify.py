@@ -21,10 +21,9 @@ from cache.schema import FrameBatch
 from cache.store import claim, open_reader, open_writer
 from cache.verify import Remedy, verify
 from cache.writer import CacheWriter
-from pipeline.labelling import write_labels, zero_shot_labels
 from pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import make_batch, make_cache_identity, make_segment
-from tests.fake_teacher import FakeTeacher
+from tests.fake_teacher import write_zero_shot
 from tests.test_extract import content, make_source, run
 from tests.videos import write_video
 
@@ -41,7 +40,7 @@ def originals(tmp_path_factory):
     for backend in SUFFIX:
         run(source, root / backend, backend=backend, views=1)
         writer = open_writer(root / backend, open_reader(root / backend).identity)
-        write_labels(writer, source, *zero_shot_labels("zero-shot", source, FakeTeacher()), seed=0)
+        write_zero_shot(writer, source)
         writer.write_manifest()
         writer.close()
     return root

@@ -1,6 +1,9 @@
 """From a decoded frame to RGB of a wanted size: colour conversion and resizing in one step of FFmpeg's swscale."""
 
+from fractions import Fraction
+
 import av
+import av.filter
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
@@ -21,22 +24,51 @@ class Scaler:
 
     def __init__(self):
         self._reformatter = VideoReformatter()  # keeps its filters from frame to frame
+        self._left_half = _LeftHalf()
 
-    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
-        """size: (height, width) of the result; the frame's own where it is None."""
-        height, width = size or (frame.height, frame.width)
+    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None, left_eye=False) -> np.ndarray:
+        """size: (height, width) of the result; the frame's own where it is None. left_eye: of its left half alone."""
         try:
+            matrix = _matrix(frame)
+            frame = self._left_half(frame) if left_eye else frame
+            height, width = size or (frame.height, frame.width)
             return self._reformatter.reformat(
                 frame,
                 width=width,
                 height=height,
                 format="rgb24",
-                src_colorspace=_matrix(frame),
+                src_colorspace=matrix,
                 interpolation=FLAGS,
                 threads=1,
             ).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(f"its colours ({frame.format.name}) cannot be converted ({error})") from error
+
+
+class _LeftHalf:
+    """Cuts frames before they are resized, so that nothing of the right eye bleeds into the left one."""
+
+    def __init__(self):
+        self._graph, self._shape = None, None
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        shape = (frame.width, frame.height, frame.format.name)
+        if shape != self._shape:
+            self._graph, self._shape = self._made(frame), shape
+        self._graph.push(frame)
+        return self._graph.pull()
+
+    @staticmethod
+    def _made(frame: av.VideoFrame) -> av.filter.Graph:
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+        )
+        half, sink = graph.add("crop", f"{frame.width // 2}:{frame.height}:0:0:exact=1"), graph.add("buffersink")
+        source.link_to(half)
+        half.link_to(sink)
+        graph.configure()
+        return graph
 
 
 def _matrix(frame: av.VideoFrame) -> Colorspace | None:

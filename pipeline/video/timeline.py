@@ -1,6 +1,7 @@
 """What a video holds and when each of its frames is shown, before more than its first frame was decoded."""
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -82,6 +83,28 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     if by_order:
         notes.append("packets without usable timestamps: frames are known by their order")
     return _timeline(index, header, first, (pts, by_order), notes)
+
+
+def promised_end(path: Path) -> float | None:
+    """The seconds, on the container's timeline, at which the header says that the video ends; None where it does not.
+
+    VideoError where the file cannot be opened.
+    """
+    with opened(path, "software") as (_, stream):
+        if not stream.duration:
+            return None
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+
+
+def left_half(timeline: Timeline) -> Timeline:
+    """The timeline of the left half of the frames, of a video that holds two eyes side by side."""
+    if timeline.rotation:
+        raise VideoError(
+            f"it is stereo and turned by {timeline.rotation} degrees: which half is the left eye is unknown"
+        )
+    height, width = timeline.size
+    notes = (*timeline.notes, "stereo: the left eye is used")
+    return dataclasses.replace(timeline, size=(height, width // 2), notes=notes)
 
 
 def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: tuple, notes: list) -> Timeline:

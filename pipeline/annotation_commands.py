@@ -1,0 +1,82 @@
+"""The commands about annotations: plan-ego4d and relabel, and the options that all commands share that read some.
+
+Click only: parse, make one call, say what came of it.
+"""
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cache_commands import CACHE_DIR, PATH
+from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS, PlanConfig, RelabelConfig
+from pipeline.ego4d.kinds import KINDS
+from pipeline.terminal import made, options
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+ANNOTATIONS = options(
+    click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KINDS)}."),
+    click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
+    click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
+    click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
+)
+
+
+@click.command("plan-ego4d")
+@click.option("--data-dir", type=PATH, required=True, help="Folder of the download, with ego4d.json.")
+@ANNOTATIONS
+@click.option("--fps", type=float, default=2.0, show_default=True, help="Frames taken per second of video.")
+@click.option("--views", type=int, default=0, show_default=True, help="Stored random views per video, besides view 0.")
+@click.option("--assume-downloaded", is_flag=True, help="Plan as if the listed videos were on disk.")
+@click.option("--num-videos", type=int, help="With --assume-downloaded: as if so many of them were.")
+@click.option("--json", "output", type=PATH, help="Write all counts into this file, too.")
+def plan_ego4d(output: Path | None, **settings):
+    """Say what an Ego4D download offers and what extracting it takes.
+
+    Reads annotations and headers: videos present, missing, redacted, stereo, shorter than listed; clips per class and
+    split; frames and space. All kinds of annotations that are there, unless some are named.
+    """
+    config = made(PlanConfig, settings)
+    from pipeline.ego4d.planner import plan
+
+    planned = plan(config)
+    for line in planned.lines:
+        click.echo(line.encode("utf-8", "backslashreplace").decode())
+    if output is not None:
+        from cache import commit
+
+        commit.replace(output, json.dumps(planned.document, indent=1).encode())
+        click.echo(f"counts: {output}")
+
+
+@click.command()
+@CACHE_DIR
+@click.option("--data-dir", type=PATH, help="Folder of the annotations, with ego4d.json; videos need not be there.")
+@ANNOTATIONS
+@click.option("--classes", type=FILE, help="File of class names, one a line, for zero-shot logits.")
+@click.option("--clips-from", help="With --classes: the label set whose clips are taken. [default: the only one]")
+@click.option(
+    "--teacher-head",
+    type=click.Choice(TEACHER_HEADS),
+    default="zero-shot",
+    show_default=True,
+    help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
+)
+@click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or the name of FILE]")
+@click.option("--teacher-weights", help="The cached teacher's. [default: those that the cache names]")
+@click.option("--teacher-model", help="The cached teacher's configuration file, where it had one.")
+@click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="Of local weights.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of a fitted head; of random weights.")
+def relabel(**settings):
+    """Add a label set to a cache: no video, no image through CLIP.
+
+    Logits come from the cached embeddings, by the teacher's text tower or by a fitted head.
+    """
+    config = made(RelabelConfig, settings)
+    from pipeline import stage_one
+
+    click.echo(stage_one.relabel(config).summary(config.cache_dir))
+
+
+COMMANDS = (plan_ego4d, relabel)

@@ -1,0 +1,27 @@
+"""The kinds of annotations there are: their files and their readers. One kind is one label set of a cache."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.ego4d import fho, moments, narrations
+from pipeline.ego4d.reading import Reading
+
+
+@dataclass(frozen=True)
+class Kind:
+    """files: any of them will do. read: adds what it finds to a Reading. benchmark: its name to Ego4D's client."""
+
+    files: tuple[str, ...]
+    read: Callable[[Reading], None]
+    benchmark: str
+
+
+KINDS = {
+    "moments": Kind(moments.FILES, moments.read_moments, "EM"),
+    "fho-verbs": Kind(fho.MAIN, fho.read_main_verbs, "FHO"),
+    "fho-nouns": Kind(fho.MAIN, fho.read_main_nouns, "FHO"),
+    "lta-verbs": Kind(fho.LTA, fho.read_lta_verbs, "FHO"),
+    "lta-nouns": Kind(fho.LTA, fho.read_lta_nouns, "FHO"),
+    "narrations": Kind(narrations.FILES, narrations.read_narrations, "FHO"),
+    "narrations-all": Kind(narrations.FILES, narrations.read_all_narrations, "FHO"),
+}

@@ -1,0 +1,110 @@
+"""Where an Ego4D download keeps things: ego4d.json, annotations, and video files of three kinds.
+
+Knows the folders that Ego4D's own client makes; opens no file.
+"""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.ego4d.metadata import ClipFacts, Metadata
+from pipeline.errors import InputError
+from pipeline.uids import PART, part_uid, recording_of
+
+VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
+WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the canonical file where there is also a smaller one
+CLIPS = "clips"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file: a whole video, or the part of it that a clip is.
+
+    uid: in the cache. source: the path relative to the data folder. offset_sec: what is to be added to a time of the
+    file to get the video's. start_sec, end_sec: of the video, infinite where it is whole.
+    """
+
+    uid: str
+    path: Path
+    source: str
+    video_uid: str
+    clip_uid: str | None = None
+    offset_sec: float = 0.0
+    start_sec: float = float("-inf")
+    end_sec: float = float("inf")
+
+
+def metadata_path(root: Path) -> Path | None:
+    """ego4d.json where Ego4D's client puts it; None where it is not there."""
+    paths = (root / version / "ego4d.json" for version in (".", *VERSIONS))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def annotations_folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first annotations folder that holds one of these files."""
+    folders = (root / version / "annotations" for version in VERSIONS)
+    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), None)
+
+
+def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
+    """The files of each video, and names of clip files that ego4d.json does not list.
+
+    A whole video makes its clips superfluous, the canonical file the smaller one.
+    """
+    found: dict[str, list[Piece]] = {}
+    for kind in WHOLE_VIDEOS:
+        for path in _files(root, kind):
+            found.setdefault(path.stem, [Piece(path.stem, path, path.relative_to(root).as_posix(), path.stem)])
+    parts, unlisted = defaultdict(list), []
+    for path in _files(root, CLIPS):
+        clip = metadata.clips.get(path.stem)
+        if clip is None:
+            unlisted.append(path.name)
+        elif clip.video_uid not in found:
+            parts[clip.video_uid].append(piece_of_clip(clip, path, path.relative_to(root).as_posix()))
+    return found | dict(parts), unlisted
+
+
+def piece_of_clip(clip: ClipFacts, path: Path, source: str) -> Piece:
+    """The piece that a clip's own file is."""
+    uid = part_uid(clip.video_uid, clip.uid)
+    return Piece(uid, path, source, clip.video_uid, clip.uid, clip.start_sec, clip.start_sec, clip.end_sec)
+
+
+def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[Piece]]:
+    """The pieces that a cache holds, by its uids; their files need not be there."""
+    found = defaultdict(list)
+    for uid in sorted(uids):
+        video_uid = recording_of(uid)
+        clip = metadata.clips.get(uid.removeprefix(video_uid)[len(PART) :])
+        if video_uid == uid:
+            found[uid].append(Piece(uid, Path(uid), uid, uid))
+        elif clip is not None and clip.video_uid == video_uid:
+            found[video_uid].append(piece_of_clip(clip, Path(uid), uid))
+    return dict(found)
+
+
+def read_path(root: Path) -> Path:
+    """The path of ego4d.json. InputError, with what to do, where it is not there."""
+    path = metadata_path(root)
+    if path is None:
+        raise InputError(f"there is no ego4d.json in {root}; {how_to_download(root, '--datasets annotations')}")
+    return path
+
+
+def how_to_download(root: Path, options: str) -> str:
+    """The command of Ego4D's client for what lacks."""
+    client = "" if shutil.which("ego4d") else " (its client is not installed: pip install ego4d)"
+    return f"download with: ego4d --output_directory {root} {options}{client}"
+
+
+def places(root: Path, folders: tuple[str, ...]) -> str:
+    """The folders that were looked into, for messages."""
+    return ", ".join(str(root / version / folder) for version in VERSIONS for folder in folders)
+
+
+def _files(root: Path, kind: str) -> list[Path]:
+    paths = (path for version in VERSIONS for path in sorted((root / version / kind).glob("*.mp4")))
+    return [path for path in paths if path.is_file() and not path.name.startswith(".")]

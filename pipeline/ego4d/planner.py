@@ -1,0 +1,61 @@
+"""plan-ego4d as one call: what is there, or would be, and what extracting it takes."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import PlanConfig
+from pipeline.ego4d.kinds import KINDS
+from pipeline.ego4d.layout import Piece, annotations_folder, pieces_on_disk, read_path
+from pipeline.ego4d.metadata import Metadata
+from pipeline.ego4d.source import read_annotated, sources_of
+from pipeline.ego4d.survey import in_words, short_videos, survey
+from pipeline.errors import InputError
+from pipeline.sources import SourceOptions, keep_frequent_classes, union
+
+USUAL_DIM = 512  # of the default teacher's embeddings
+OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The survey as JSON values, and in words."""
+
+    document: dict
+    lines: list[str]
+
+
+def plan(config: PlanConfig) -> Plan:
+    """InputError where annotations are absent or malformed."""
+    read_path(config.data_dir)
+    options = config.source_options
+    if not options.annotations:
+        options = SourceOptions(_kinds_there(config.data_dir), None, options.skip_invalid, options.clip_splits)
+    find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
+    sources = sources_of(read_annotated(config.data_dir, options, find), options)
+    if config.num_actions is not None:
+        sources = {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
+    everything = union(sources)
+    document = survey(sources, config.fps, config.views, USUAL_DIM)
+    short = {} if config.assume_downloaded else short_videos(everything, max(1, (os.cpu_count() or 2) - 1))
+    document["short"] = short
+    notes = [f"note: {note}" for note in dict.fromkeys(n for source in sources.values() for n in source.notes)]
+    return Plan(document, [*in_words(document, short), *notes])
+
+
+def _kinds_there(root: Path) -> tuple[str, ...]:
+    usual = (kind for kind in KINDS if kind not in OVER_ANOTHER)
+    found = tuple(kind for kind in usual if annotations_folder(root, KINDS[kind].files))
+    if not found:
+        raise InputError(f"{root} has ego4d.json but no annotations; download them with: download-ego4d")
+    return found
+
+
+def _listed(num_videos: int | None):
+    """All listed videos as if their canonical files were on disk, or some of them."""
+
+    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
+        uids = sorted(metadata.videos)[:num_videos]
+        return {uid: [Piece(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in uids}, []
+
+    return find

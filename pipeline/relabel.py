@@ -1,0 +1,101 @@
+"""Another label set over a cache that is there: clips of annotations or of another label set, logits from embeddings.
+
+Opens no video and sends no image through CLIP: at most the teacher's text tower is used.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.labels import ClipLabel, LabelSet
+from cache.reader import CacheReader
+from cache.store import open_reader, open_writer
+from pipeline.config import RelabelConfig
+from pipeline.ego4d.layout import pieces_of_cache
+from pipeline.ego4d.source import read_annotated, sources_of
+from pipeline.errors import InputError
+from pipeline.labelling import asked_labels, check_label_sets, with_class_text, write_labels
+from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent_classes, read_classes, with_class_names
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """The label sets that were written, and how many of the clips of each have a frame in the cache."""
+
+    label_sets: tuple[LabelSet, ...]
+    with_frames: tuple[int, ...]
+
+    def summary(self, cache_dir: Path) -> str:
+        lines = []
+        for labels, count in zip(self.label_sets, self.with_frames, strict=True):
+            without = len(labels.clips) - count
+            told = f"; {without} have no frame in the cache and cannot be trained on" if without else ""
+            lines.append(f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{told}")
+        name = self.label_sets[0].name
+        return "\n".join([*lines, f"next: python cli.py train-student --cache-dir {cache_dir} --label-set {name}"])
+
+
+def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
+    """Add the label sets that the settings ask for.
+
+    load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
+    """
+    reader = open_reader(config.cache_dir)
+    sources = _sources(config, reader)
+    asked = [asked_labels(source, kind, config.teacher_head, config.label_set) for kind, source in sources.items()]
+    check_label_sets(config.cache_dir, asked)
+    if any(labelling.labels.kind == "zero-shot" for labelling in asked):
+        teacher = load_teacher(reader)
+        asked = [with_class_text(labelling, teacher) for labelling in asked]
+    writer = open_writer(config.cache_dir, reader.identity)
+    try:
+        for labelling in asked:
+            write_labels(writer, labelling, config.seed)
+        writer.write_manifest()
+        written = writer.reader()
+        label_sets = tuple(written.label_set(labelling.labels.name) for labelling in asked)
+        return Relabelled(label_sets, tuple(_count_with_frames(written, labels.clips) for labels in label_sets))
+    finally:
+        writer.close()
+
+
+def _sources(config: RelabelConfig, reader: CacheReader) -> dict[str, Source]:
+    """By the name that the label set of each is to have."""
+    if config.annotations is None:
+        return {config.classes.stem: _renamed(reader, config)}
+    uids = reader.video_uids
+    annotated = read_annotated(
+        config.data_dir, config.source_options, lambda _, metadata: (pieces_of_cache(uids, metadata), [])
+    )
+    sources = sources_of(annotated, config.source_options)
+    for kind, source in sources.items():
+        for note in source.notes:
+            log.info("%s", note)
+        if not source.clips:
+            raise InputError(f"the {kind} annotations under {config.data_dir} speak of no video of {config.cache_dir}")
+    if config.classes is not None:
+        (source,) = sources.values()
+        return {config.classes.stem: with_class_names(source, read_classes(config.classes))}
+    if config.num_actions is None:
+        return sources
+    return {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
+
+
+def _renamed(reader: CacheReader, config: RelabelConfig) -> Source:
+    """The clips of a label set that is there, without labels, and classes from a file."""
+    names = reader.label_sets()
+    if config.clips_from is None and len(names) > 1:
+        raise InputError(f"{config.cache_dir} has several label sets: say whose clips, --clips-from {'|'.join(names)}")
+    clips = tuple(
+        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, UNLABELLED, clip.split)
+        for clip in reader.label_set(config.clips_from).clips
+    )
+    return Source(config.cache_dir, "folder", (), clips, read_classes(config.classes))
+
+
+def _count_with_frames(reader: CacheReader, clips: tuple[ClipLabel, ...]) -> int:
+    cached = set(reader.video_uids)
+    windows = ((c, reader.timeline(c.video_uid).window(c.start_sec, c.end_sec)) for c in clips if c.video_uid in cached)
+    return sum(window.stop > window.start for _, window in windows)

@@ -1,0 +1,277 @@
+"""Each kind of Ego4D's annotations: what becomes a clip, of which class, in which split, and what is left out."""
+
+import pytest
+
+from pipeline.ego4d.kinds import KINDS
+from pipeline.ego4d.narrations import half_window_sec
+from pipeline.ego4d.taxonomy import Verbs, infinitive
+from pipeline.errors import InputError
+from pipeline.splits import split_by_hash
+from tests.ego4d_files import (
+    C1,
+    C2,
+    C3,
+    U1,
+    U2,
+    U3,
+    action,
+    fho_video,
+    frame,
+    label,
+    listed,
+    lta,
+    moments_video,
+    named,
+    narrated,
+    narration,
+    source_of,
+    write,
+)
+
+# moments
+
+
+def test_moments_become_clips(tmp_path):
+    first = [label("b", 5, 9), label("a", 1, 3), label("z", 1, 3, primary=False), label("a", 5, 5)]
+    train = moments_video(U1, "train", first)
+    write(tmp_path, {"moments_train.json": {"videos": [train]}, "moments_val.json": {"videos": [
+        moments_video(U2, "val", [label("c", -0.01, 2)])]}})  # fmt: skip
+    source = source_of(tmp_path)
+    assert (source.kind, source.classes) == ("ego4d", ("a", "b", "c"))
+    assert named(source) == [(U1, 1, 3, "a", "train"), (U1, 5, 9, "b", "train"), (U2, -0.01, 2, "c", "val")]
+    assert [video.uid for video in source.videos] == [U1, U2]
+    assert any("1 labels last no time" in note for note in source.notes)
+
+
+def test_annotators_are_merged_by_overlap_and_outvoted_by_majority(tmp_path):
+    one = [label("a", 0, 10), label("a", 20, 30), label("b", 0, 10), label("x", 40, 45)]
+    two = [label("a", 1, 12), label("a", 25, 35), label("y", 40, 45)]  # IoU 0.75, and 0.33
+    three = [label("a", 2, 11)]
+    write(tmp_path, {"moments_train.json": {"videos": [moments_video(U1, "train", one, two, three)]}})
+    source = source_of(tmp_path)
+    found = [(name, start, end) for _, start, end, name, _ in named(source)]
+    assert found == [("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35), ("x", 40, 45), ("y", 40, 45)]
+    assert source.classes == ("a", "x", "y")  # nobody else saw a "b"
+    notes = " | ".join(source.notes)
+    assert "2 labels repeat another annotator's" in notes
+    assert "1 labels were outvoted" in notes
+    assert "2 labels are tied with another of the same time" in notes
+
+
+def test_times_of_a_clip_are_mapped_where_the_videos_are_not_given(tmp_path):
+    relative = label("a", start_time=1.5, end_time=4.0)
+    del relative["video_start_time"], relative["video_end_time"]
+    entry = moments_video(U1, "train", [relative], video_start_sec=30.25)
+    assert named(source_of(write(tmp_path, {"moments_train.json": {"videos": [entry]}}))) == [
+        (U1, 31.75, 34.25, "a", "train")
+    ]
+
+
+def test_clips_of_test_videos_are_unlabelled(tmp_path):
+    test = moments_video(U2, "test", video_start_sec=3.0, video_end_sec=9.0)
+    del test["clips"][0]["annotations"]
+    files = {"moments_train.json": {"videos": [moments_video(U1, "train", [label()])]}}
+    write(tmp_path, files | {"moments_test_unannotated.json": {"videos": [test]}})
+    assert named(source_of(tmp_path))[-1] == (U2, 3.0, 9.0, None, "test")
+
+
+# FHO: actions
+
+
+def test_valid_actions_become_clips_of_their_verb(tmp_path):
+    dropped = [
+        action(is_rejected=True),
+        action(is_valid_action=False),
+        action(stage=None),
+        action(is_invalid_annotation=True),
+    ]
+    kept = [action(10.0, 18.0, "put"), action(1.0, 9.0, uid="n1"), action(20.0, 28.0, None)]
+    documents = {
+        "fho_main.json": {"videos": [fho_video(U1, *dropped, *kept), fho_video(U2, action(), clip_uid=C2)]},
+        "fho_sta_val.json": {"clips": [{"clip_uid": C2}]},
+        "fho_lta_train.json": {"clips": [{"clip_uid": C1}]},
+    }
+    source = source_of(write(tmp_path, documents), "fho-verbs")
+    assert named(source) == [
+        (U1, 1.0, 9.0, "take", "train"),
+        (U1, 10.0, 18.0, "put", "train"),
+        (U1, 20.0, 28.0, None, "train"),
+        (U2, 1.0, 9.0, "take", "val"),
+    ]
+    assert any("4 actions are rejected, invalid or unfinished" in note for note in source.notes)
+    assert source.classes == ("put", "take")
+
+
+def test_the_noun_is_that_of_the_object_that_changes(tmp_path):
+    change, tool = "object_of_change", "tool"
+    first = [frame("pre_45", (change, "egg")), frame("pnr_frame", (tool, "pan"), (change, "cup")), frame("post_frame")]
+    many = [*first, frame("pre_15", (change, "egg"))]
+    actions = [
+        action(1, 2, frames=first),
+        action(3, 4, frames=many),
+        action(5, 6, frames=[frame("pnr_frame", (tool, "x"))]),
+    ]
+    source = source_of(write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}), "fho-nouns")
+    assert [name for *_, name, _ in named(source)] == ["cup", "egg", None]
+
+
+def test_test_intervals_without_actions_are_no_fault(tmp_path):
+    video = {"video_uid": U1, "annotated_intervals": [{"clip_uid": None, "redacted": True}]}
+    both = {"fho_main.json": {"videos": [video, fho_video(U2, action())]}}
+    source = source_of(write(tmp_path, both), "fho-verbs")
+    assert named(source) == [(U2, 1.0, 9.0, "take", split_by_hash(U2))]
+    assert any("1 annotated intervals are of the test set" in note for note in source.notes)
+
+
+def test_a_taxonomy_gives_the_classes_and_their_order(tmp_path):
+    documents = {"fho_main.json": {"videos": [fho_video(U1, action(verb="put"), action(20, 28, "take"))]}}
+    documents["fho_main_taxonomy.json"] = {"verbs": ["take", "cut", "put"], "nouns": ["cup"]}
+    source = source_of(write(tmp_path, documents), "fho-verbs")
+    assert source.classes == ("take", "cut", "put")
+    assert [c.label for c in source.clips] == [2, 0]
+    documents["fho_main_taxonomy.json"] = {"verbs": ["cut", "put"]}
+    with pytest.raises(InputError, match=r"narrated_actions\[1\]: label: expected a class of the taxonomy, got 'take'"):
+        source_of(write(tmp_path, documents), "fho-verbs")
+
+
+# FHO: long-term anticipation
+
+
+def test_lta_windows_are_relative_to_their_clip(tmp_path):
+    documents = {
+        "fho_lta_train.json": {"clips": [lta(U1, 1, 5.5), lta(U1, 0, 2.0, "put", "cup")]},
+        "fho_lta_val.json": {"clips": [lta(U2)]},
+        "fho_lta_test_unannotated.json": {"clips": [lta(U3, verb=None, noun=None)]},
+    }
+    write(tmp_path, documents)
+    assert named(source_of(tmp_path, "lta-nouns")) == [
+        (U1, 12.0, 20.0, "cup", "train"),
+        (U1, 15.5, 23.5, "knife", "train"),
+        (U2, 12.0, 20.0, "knife", "val"),
+        (U3, 12.0, 20.0, None, "test"),
+    ]
+    assert [name for *_, name, _ in named(source_of(tmp_path, "lta-verbs"))] == ["put", "take", "take", None]
+
+
+def test_lta_numbers_must_mean_what_the_taxonomy_says(tmp_path):
+    taxonomy = {"verbs": ["put", "take"], "nouns": ["knife"]}
+    good = {"fho_lta_train.json": {"clips": [lta(U1, verb_label=1)]}, "fho_lta_taxonomy.json": taxonomy}
+    assert source_of(write(tmp_path, good), "lta-verbs").classes == ("put", "take")
+    bad = good | {"fho_lta_train.json": {"clips": [lta(U1, verb_label=0)]}}
+    with pytest.raises(
+        InputError, match=r"clips\[0\]: verb_label: expected the place of 'take' in the taxonomy, got 0"
+    ):
+        source_of(write(tmp_path, bad), "lta-verbs")
+
+
+# narrations
+
+
+def test_narrations_become_windows_around_their_times(tmp_path):
+    texts = {30.0: "#C C puts down the cup", 10.0: "#C C takes a knife", 20.0: "#O man Y walks", 14.0: "#unsure"}
+    narrations = [narration(time, text) for time, text in texts.items()]  # unsorted
+    write(tmp_path, {"narration.json": {U1: narrated(*narrations)}}, videos=[listed(U1, split_fho="val")])
+    source = source_of(tmp_path, "narrations")
+    half = (20.0 / 3) / 9.8  # the mean gap of the four, over twice 4.9 s
+    found = [(round(start, 6), round(end, 6), name, split) for _, start, end, name, split in named(source)]
+    assert found == [
+        (round(10 - half, 6), round(10 + half, 6), "take", "val"),
+        (round(30 - half, 6), round(30 + half, 6), "put", "val"),
+    ]
+    assert len(source_of(tmp_path, "narrations-all").clips) == 3
+    notes = " | ".join(source.notes)
+    assert "1 narrations are not of the camera wearer" in notes and "1 narrations are of nobody" in notes
+
+
+def test_windows_of_narrations_stay_in_their_video(tmp_path):
+    write(tmp_path, {"narration.json": {U1: narrated(narration(0.1), narration(99.9))}})
+    spans = [(start, end) for _, start, end, *_ in named(source_of(tmp_path, "narrations"))]
+    assert spans[0][0] == 0.0 and spans[-1][1] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("times", "half"), [([3.0], 0.5), ([0.0, 4.9], 0.5), ([0.0, 1.0, 9.8], 0.5), ([2.0, 2.0], 0.0)]
+)
+def test_the_published_rule_of_windows(times, half):
+    assert half_window_sec(times) == pytest.approx(half)
+
+
+def test_redacted_narrations_are_read_where_the_others_are_not_there(tmp_path):
+    entries = [{"time": 5.0, "text": "#C C takes a cup"}, {"text": "#C C puts it down"}]
+    write(tmp_path, {"all_narrations_redacted.json": {"videos": {U1: {"narrations": entries}}}})
+    source = source_of(tmp_path, "narrations")
+    assert [name for *_, name, _ in named(source)] == ["take"]
+    assert any("1 narrations have no time" in note for note in source.notes)
+
+
+def test_verbs_of_a_taxonomy_and_their_synonyms(tmp_path):
+    verbs = Verbs(("take_(pick,_grab,_get)", "put_(place,_leave)", "turn_on_(switch_on)", "turn", "carry"))
+    said = {
+        "#C C picks up a cup": "take_(pick,_grab,_get)",
+        "#c c Leaves the room": "put_(place,_leave)",
+        "#C C turns on the tap": "turn_on_(switch_on)",
+        "#C C turns the page": "turn",
+        "C carries a box": "carry",
+        "#O a man X carries a box": "carry",
+        "#C C dances": None,
+        "#C C": None,
+        "#C": None,
+    }
+    assert {text: verbs.class_of(text) for text in said} == said
+    assert Verbs(None).class_of("#C C dances") == "dance"
+
+
+@pytest.mark.parametrize(
+    ("verb", "root"),
+    [("picks", "pick"), ("washes", "wash"), ("carries", "carry"), ("ties", "tie"), ("presses", "press"), 
+     ("has", "have"), ("mixes", "mix"), ("press", "press"), 
+     ("uses", "use"), ("closes", "close"), ("watches", "watch"), ("is", "be")],
+)  # fmt: skip
+def test_infinitives(verb, root):
+    assert infinitive(verb) == root
+
+
+# splits
+
+
+def test_no_video_is_in_two_splits_unless_that_is_wanted(tmp_path):
+    documents = {
+        "fho_main.json": {
+            "videos": [
+                fho_video(U1, action(1, 9), action(11, 19), clip_uid=C1),
+                {"video_uid": U2, "annotated_intervals": [
+                    *fho_video(U2, action(1, 5, "put"), clip_uid=C2)["annotated_intervals"],
+                    *fho_video(U2, action(20, 28), clip_uid=C3)["annotated_intervals"]]},
+            ]
+        },
+        "fho_oscc-pnr_train.json": {"clips": [{"clip_uid": C1}, {"clip_uid": C2}]},
+        "fho_lta_val.json": {"clips": [{"clip_uid": C3}]},
+    }  # fmt: skip
+    write(tmp_path, documents)
+    source = source_of(tmp_path, "fho-verbs")
+    assert [(uid, split) for uid, *_, split in named(source)] == [(U1, "train"), (U1, "train"), (U2, "val")]
+    assert any(
+        "1 videos have clips in two splits" in note and "1 clips of other splits" in note for note in source.notes
+    )
+    torn = source_of(tmp_path, "fho-verbs", clip_splits=True)
+    assert [split for *_, split in named(torn)] == ["train", "train", "train", "val"]
+    assert any("splits share frames" in note for note in torn.notes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "split"),
+    [({"split_fho": "test", "split_em": "val"}, "test"), ({"split_fho": "multi", "split_em": "val"}, "val"),
+     ({"split_fho": None, "split_av": "train"}, "train"), ({}, split_by_hash(U1))],
+)  # fmt: skip
+def test_annotations_without_a_split_take_the_videos(tmp_path, facts, split):
+    write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **facts)])
+    assert [clip.split for clip in source_of(tmp_path, "narrations").clips] == [split]
+
+
+def test_every_kind_says_which_files_it_lacks(tmp_path):
+    write(tmp_path, {"moments_val.json": {"videos": [moments_video(U1, "val", [label()])]}})
+    for kind in set(KINDS) - {"moments"}:
+        with pytest.raises(
+            InputError, match=rf"no {KINDS[kind].files[0]}.*--annotations can be moments; download with"
+        ):
+            source_of(tmp_path, kind)
