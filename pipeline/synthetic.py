@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 
 from pipeline.errors import InputError, PipelineError
+from pipeline.partial_files import PARTIAL, partial_path, publish, write_json
 from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
 from pipeline.synthetic_annotations import metadata_document, moments_document
@@ -23,7 +24,6 @@ from pipeline.synthetic_plan import FPS, Parameters, VideoPlan, plan_videos
 MAX_ACTIONS = len(ACTIONS)
 MIN_SAMPLES = 12
 _ENCODER = {"crf": "23", "preset": "ultrafast", "g": "50", "bf": "2"}
-_PARTIAL = ".partial"
 
 
 def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, progress=None) -> Path:
@@ -48,8 +48,8 @@ def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, pr
         _write_videos(folder, missing, progress)
         if not complete:
             for split in ("train", "val"):
-                _write_json(root / "v2" / "annotations" / f"moments_{split}.json", moments_document(videos, split))
-            _write_json(root / "ego4d.json", metadata_document(parameters, videos))
+                write_json(root / "v2" / "annotations" / f"moments_{split}.json", moments_document(videos, split))
+            write_json(root / "ego4d.json", metadata_document(parameters, videos))
     except BrokenProcessPool as error:
         raise PipelineError(
             "a process that draws synthetic videos was killed (out of memory?); run the same command again to continue"
@@ -93,9 +93,9 @@ def _is_complete(root: Path, parameters: Parameters) -> bool:
 def _check_nothing_else(root: Path, folder: Path, parameters: Parameters, videos: tuple[VideoPlan, ...]) -> None:
     """InputError where the folder holds anything but the beginnings of this data set."""
     ours = {_video_path(folder, video) for video in videos}
-    ours |= {_partial_path(path) for path in ours}
+    ours |= {partial_path(path) for path in ours}
     found = [*root.glob("*"), *folder.glob("*")]
-    others = [path for path in found if path != root / "v2" and path not in ours and _PARTIAL not in path.name]
+    others = [path for path in found if path != root / "v2" and path not in ours and PARTIAL not in path.name]
     if others:
         raise InputError(
             f"{root} holds other files than synthetic data of {_as_text(asdict(parameters))}, such as "
@@ -128,7 +128,7 @@ def write_video(folder: Path, video: VideoPlan) -> None:
     """Encode one video into folder/<uid>.mp4."""
     path = _video_path(folder, video)
     scene = video.scene()
-    with av.open(str(_partial_path(path)), "w", format="mp4") as container:
+    with av.open(str(partial_path(path)), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=_ENCODER)
         stream.width, stream.height, stream.pix_fmt = FRAME_WIDTH, FRAME_HEIGHT, "yuv420p"
         stream.codec_context.thread_count = 1  # the other cores have videos of their own
@@ -137,29 +137,11 @@ def write_video(folder: Path, video: VideoPlan) -> None:
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    _publish(path)
-
-
-def _write_json(path: Path, document: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _partial_path(path).write_text(json.dumps(document, indent=1), "utf-8")
-    _publish(path)
-
-
-def _publish(path: Path) -> None:
-    """Give a finished file its name, its bytes on disk first: what has the name counts as whole ever after."""
-    partial = _partial_path(path)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    publish(path)
 
 
 def _video_path(folder: Path, video: VideoPlan) -> Path:
     return folder / f"{video.uid}.mp4"
-
-
-def _partial_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_PARTIAL}")
 
 
 def _leave_interrupts_to_parent() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline import pixels
+from pipeline.ego4d_miniature.frames import numbered_frame, read_number
 from pipeline.sampling import EVERYTHING, Grid
 from pipeline.tasks import DecodeTask, Row, ScanTask, Way, decode_video, scan_video
 from pipeline.video.container import VideoError
-from tests.videos import digest, full_decode, numbered_frame, read_number, sample, timeline_of, write_video
+from tests.videos import digest, full_decode, sample, timeline_of, write_video
 
 MADE = {
     "plain": {},

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline import tasks
+from pipeline.ego4d_miniature.frames import numbered_frame
 from pipeline.sampling import EVERYTHING, Grid
 from pipeline.tasks import ScanTask, scan_video
 from pipeline.video import container, indexing, timeline
 from pipeline.video.container import DECODERS, VideoError, check_decoder, opened
-from tests.videos import numbered_frame, sample, timeline_of, write_video
+from tests.videos import sample, timeline_of, write_video
 
 
 @pytest.mark.parametrize(

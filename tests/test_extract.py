@@ -19,6 +19,7 @@ from cache.store import open_reader
 from pipeline import pixels
 from pipeline.assembly import Assembly
 from pipeline.config import ExtractConfig
+from pipeline.ego4d_miniature.frames import read_number
 from pipeline.errors import InputError, PipelineError
 from pipeline.extract import extract
 from pipeline.labelling import ClipIndex
@@ -26,7 +27,7 @@ from pipeline.probes import NUM_PROBES
 from pipeline.sources import Clip, Source, Video
 from tests.conftest import planned_segment, planned_video
 from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
-from tests.videos import read_number, write_video
+from tests.videos import write_video
 
 CRC = np.array([7, 8], np.uint32)
 

@@ -11,12 +11,13 @@ from cache.errors import IdentityMismatchError
 from cache.store import claim
 from pipeline import config, pixels
 from pipeline.config import ExtractConfig
+from pipeline.ego4d_miniature.frames import read_number
 from pipeline.errors import DecoderError
 from pipeline.extract import make_identity
 from pipeline.video.container import DECODERS, check_decoder
 from tests.test_decode import spoil_packet
 from tests.test_extract import make_source, run
-from tests.videos import read_number, write_video
+from tests.videos import write_video
 
 
 @pytest.fixture

@@ -10,37 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pipeline.ego4d_miniature.frames import numbered_frame
 from pipeline.sampling import EVERYTHING, Grid, Requests, request_frames
 from pipeline.video.colour import Scaler
 from pipeline.video.container import opened, packets_of
 from pipeline.video.decode import WantedFrames
 from pipeline.video.timeline import Timeline, read_timeline
-
-BITS = 10
-_NOISE = np.random.default_rng(0).integers(0, 224, (64, 97, 3), dtype=np.uint8)
-
-
-def numbered_frame(number: int, height: int = 64, width: int = 160) -> np.ndarray:
-    """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first.
-
-    Above and below them coloured noise moves, so that every frame needs its motion and its residuals.
-    """
-    bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
-    columns = np.array(bits, np.uint8)[np.arange(width) * BITS // width] * np.uint8(255)
-    image = np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
-    band = height // 4
-    if band >= 8:
-        coarse = _NOISE[: -(-band // 4), (np.arange(-(-width // 4)) + 3 * number) % _NOISE.shape[1]]
-        noise = np.kron(coarse, np.ones((4, 4, 1), np.uint8))[:band, :width] + np.uint8(5 * number % 32)
-        image[:band], image[height - band :] = noise, noise[::-1, ::-1]
-    return image
-
-
-def read_number(image: np.ndarray) -> int:
-    """The number in a frame, or in any resized form of it."""
-    middle = image[image.shape[0] // 2, :, 1]
-    positions = ((np.arange(BITS) + 0.5) * image.shape[1] / BITS).astype(int)
-    return int("".join("1" if middle[p] > 127 else "0" for p in positions), 2)
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
