@@ -91,16 +91,22 @@ class CacheReader:
 
     def batch(self, unit: str) -> FrameBatch:
         """All that a unit holds, whole in memory. DamagedError as in frames()."""
-        record = self.records[unit]
-        shape = (record.num_rows, 1 + self.identity.num_views, self.identity.teacher.embed_dim)
+        record, embeddings = self.records[unit], self.all_embeddings(unit)
         if not record.num_rows:
-            return FrameBatch(record.segments, (), np.zeros(shape, np.float16), np.zeros(shape[:2], np.uint32))
+            return FrameBatch(record.segments, (), embeddings, np.zeros(embeddings.shape[:2], np.uint32))
         shard = self.frames(unit)
-        jpegs = tuple(shard.jpeg(row) for row in range(shape[0]))
-        embeddings = np.stack([shard.embeddings(0, shape[0], view) for view in range(shape[1])], axis=1)
+        jpegs = tuple(shard.jpeg(row) for row in range(record.num_rows))
         crop_crc32 = shard.columns()["crop_crc32"]
         with documents.reading(f"the shard of unit {unit}"):
             return FrameBatch(record.segments, jpegs, embeddings, crop_crc32)
+
+    def all_embeddings(self, unit: str) -> np.ndarray:
+        """(N, 1+K, D) float16 of one unit, all that is read of its shard once that is verified."""
+        rows, views = self.records[unit].num_rows, 1 + self.identity.num_views
+        if not rows:
+            return np.zeros((0, views, self.identity.teacher.embed_dim), np.float16)
+        shard = self.frames(unit)
+        return np.stack([shard.embeddings(0, rows, view) for view in range(views)], axis=1)
 
     def all_logits(self, label_set: str, unit: str) -> np.ndarray:
         """(N, 1+K, C) float32 of one unit."""

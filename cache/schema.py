@@ -18,6 +18,7 @@ UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
+SAME_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst
 NOT_SHOWN, REDACTED = -1, -2  # in place of a planned row: the video shows nothing then; it must not be looked at
 INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
 

@@ -23,26 +23,15 @@ from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.errors import InputError
 from pipeline.progress import Progress
+from pipeline.prompts import class_prompts
 from pipeline.sources import UNLABELLED, Clip, Source
 from pipeline.splits import selection_uids
 
 log = logging.getLogger(__name__)
 
-PROMPTS = (  # averaged, as CLIP's authors do; the wording is first-person
-    "a first-person video frame of someone {action}",
-    "an egocentric photo of a person {action}",
-    "what I see while I {action}",
-    "hands of a person who {action}, seen from a head-mounted camera",
-    "a photo of the action: {action}",
-)
 WINDOW_SEC = 10.0  # a whole video without annotations is cut into clips of at most this length
 WITHOUT_LOGITS = "none"
-
-
-def class_prompts(classes: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The texts of each class; underscores and dashes in names read as spaces."""
-    actions = [" ".join(name.replace("_", " ").replace("-", " ").split()).lower() for name in classes]
-    return tuple(tuple(prompt.format(action=action) for prompt in PROMPTS) for action in actions)
+OF_OBJECTS = ("fho-nouns", "lta-nouns")  # annotations whose classes are things
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ def asked_labels(source: Source, annotation: str, head: str, name: str | None = 
     the head cannot be had.
     """
     kind = _effective_head(head, source)
-    prompts = class_prompts(source.classes) if kind == "zero-shot" else ()
+    prompts = class_prompts(source.classes, annotation in OF_OBJECTS) if kind == "zero-shot" else ()
     return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, {}))
 
 
@@ -144,7 +133,7 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     with Progress(len(lacking), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in lacking:
             record = reader.records[unit]
-            logits = logits_from(stored, reader.batch(unit).embeddings)
+            logits = logits_from(stored, reader.all_embeddings(unit))
             writer.commit_logits(labels.name, unit, record.keys, logits, {})
             progress.update()
     reader.close()

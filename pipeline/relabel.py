@@ -86,8 +86,8 @@ def _sources(config: RelabelConfig, reader: CacheReader) -> dict[str, Source]:
 def _renamed(reader: CacheReader, config: RelabelConfig) -> Source:
     """The clips of a label set that is there, without labels, and classes from a file."""
     names = reader.label_sets()
-    if config.clips_from is None and len(names) > 1:
-        raise InputError(f"{config.cache_dir} has several label sets: say whose clips, --clips-from {'|'.join(names)}")
+    if config.clips_from not in (names if config.clips_from or len(names) > 1 else (None,)):
+        raise InputError(f"say whose clips of {config.cache_dir} are taken: --clips-from {'|'.join(names)}")
     clips = tuple(
         Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, UNLABELLED, clip.split)
         for clip in reader.label_set(config.clips_from).clips

@@ -1,7 +1,8 @@
 """Which frame is shown at which requested time. Pure arithmetic on integer pts; knows no video and no pixels.
 
 The frame at t is the last one with pts <= t, with a tolerance of half a tick. Requested times lie on one grid
-per video, t_k = t_first + k / fps, so that overlapping windows ask for the same times.
+per video, t_k = t_first + k / fps, so that overlapping windows ask for the same times. Windows are half open, to
+SAME_SEC.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import NOT_SHOWN, REDACTED, seconds
+from cache.schema import NOT_SHOWN, REDACTED, SAME_SEC, seconds
 
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)
@@ -112,7 +113,7 @@ def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
     """(n,) bool: which times lie in one of the windows."""
     inside = np.zeros(len(t_sec), bool)
     for start, end in windows:
-        inside |= (t_sec >= start) & (t_sec < end)
+        inside |= (t_sec >= start - SAME_SEC) & (t_sec < end - SAME_SEC)
     return inside
 
 
@@ -120,7 +121,7 @@ def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fp
     """The k with start_sec <= t_k < end_sec; an infinite end stands for the extent's."""
     start_sec = extent[0] if start_sec == -math.inf else start_sec
     end_sec = extent[1] if end_sec == math.inf else end_sec
-    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec))
+    first, stop = (_first_at(bound - SAME_SEC, extent[0], fps) for bound in (start_sec, end_sec))
     return first, max(first, stop)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from cache.plan import PlannedSegment, cut_units
 from cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, request_seconds
 from pipeline import pixels
-from pipeline.sampling import EVERYTHING, Grid, request_frames
+from pipeline.sampling import EVERYTHING, Grid, count_times, request_frames
 from pipeline.views import evaluation_box, make_views
 from tests.fake_teacher import fake_identity
 
@@ -236,3 +236,30 @@ def test_student_and_teacher_crops_come_from_the_same_box():
         crop = pixels.decode_crop(jpeg, view, size)
         assert crop.shape == (size, size, 3) and crop.dtype == np.uint8
         assert crop[size // 2, size // 2, 0] > 200 and crop[size // 2, size // 2, 1:].max() < 60  # the red quarter
+
+
+def test_counting_times_is_what_asking_for_them_answers():
+    """Of whole frames at 30 per second: windows that overlap, redacted parts, parts outside the video."""
+    generator = np.random.default_rng(0)
+    for case in range(200):
+        pts = np.arange(300, dtype=np.int64) * 512 + int(generator.integers(-2000, 2000))
+        first, end = float(pts[0]) / 15360, float(pts[0]) / 15360 + 10
+        starts = generator.uniform(-3, 12, (2, generator.integers(1, 5)))
+        windows = tuple((s, s + generator.uniform(0, 4)) for s in starts[0].tolist())
+        hidden = tuple((s, s + generator.uniform(0, 2)) for s in np.round(starts[1] * 30) / 30 + first)[: case % 3]
+        grid = Grid(float(generator.choice([1, 2, 10, 30])), windows, hidden)
+        asked = request_frames(grid, pts, pts[:0], (1, 15360), end)
+        assert abs(count_times(grid, first, end) - int((asked.row >= 0).sum())) <= 2 * len(hidden), case
+
+
+def test_windows_are_equal_to_the_microsecond():
+    """A time rounded to 7 decimals, as annotations have them, is the time of its frame still."""
+    pts = np.arange(300, dtype=np.int64) * 512 + 323
+    for frame in range(300):
+        exact = (frame * 512 + 323) / 15360
+        for start in (exact, round(exact, 7), np.nextafter(exact, 99.0), np.nextafter(exact, -99.0)):
+            got = request_frames(Grid(30.0, ((float(start), 99.0),)), pts, pts[:0], (1, 15360), 11.0)
+            assert got.frame_index[0] == frame
+            if frame:
+                before = request_frames(Grid(30.0, ((-1.0, float(start)),)), pts, pts[:0], (1, 15360), 11.0)
+                assert before.frame_index[-1] == frame - 1

@@ -85,7 +85,7 @@ BAD = {
     "narration: time": ("narration.json", {U1: narrated(narration("3"))},
                         "narration_pass_1.narrations[0]: timestamp_sec: expected seconds", "got '3'"),
     "narration: late": ("narration.json", {U1: narrated(narration(101.0))}, "time: expected a time in", "101"),
-    "narration: text": ("narration.json", {U1: narrated(narration(1.0, " "))}, "narration_text: expected", "' '"),
+    "narration: text": ("narration.json", {U1: narrated(narration(1.0, " "))}, "narration_text: expected a", "' '"),
     "narration: uid": ("narration.json", {"nobody": narrated(narration(1.0))}, "expected a video of", "nobody"),
 }  # fmt: skip
 

@@ -88,7 +88,7 @@ def test_valid_actions_become_clips_of_their_verb(tmp_path):
     kept = [action(10.0, 18.0, "put"), action(1.0, 9.0, uid="n1"), action(20.0, 28.0, None)]
     documents = {
         "fho_main.json": {"videos": [fho_video(U1, *dropped, *kept), fho_video(U2, action(), clip_uid=C2)]},
-        "fho_sta_val.json": {"clips": [{"clip_uid": C2}]},
+        "fho_sta_val.json": {"annotations": [{"clip_uid": C2}]},
         "fho_lta_train.json": {"clips": [{"clip_uid": C1}]},
     }
     source = source_of(write(tmp_path, documents), "fho-verbs")

@@ -9,7 +9,7 @@ from pipeline.ego4d.taxonomy import fho_taxonomy
 MAIN = ("fho_main.json",)
 SETS = (("train", "train"), ("val", "val"), ("test_unannotated", "test"))  # part of the file's name, split
 LTA = tuple(f"fho_lta_{part}.json" for part, _ in SETS)
-BENCHMARKS = ("lta", "sta", "oscc-pnr")  # that say which clip is in which split, in this order
+BENCHMARKS = {"lta": "clips", "sta": "annotations", "oscc-pnr": "clips"}  # say which clip is in which split: their list
 FRAME_ORDER = ("pnr_frame", "contact_frame", "pre_frame", "post_frame", "pre_15", "pre_30", "pre_45")
 OBJECT_OF_CHANGE = "object_of_change"
 
@@ -132,9 +132,9 @@ def _lta_label(reading: Reading, entry: Record, name: str) -> str | None:
 def clip_splits(reading: Reading) -> dict[str | None, str]:
     """The split of each clip, by the benchmark files that list it; the first of BENCHMARKS that does decides."""
     splits: dict[str | None, str] = {}
-    for benchmark in BENCHMARKS:
+    for benchmark, key in BENCHMARKS.items():
         for part, split in SETS:
-            for entry in reading.entries(f"fho_{benchmark}_{part}.json", "clips"):
+            for entry in reading.entries(f"fho_{benchmark}_{part}.json", key):
                 clip_uid = entry.uid("clip_uid") if entry.has("clip_uid") else None
                 if clip_uid is not None and splits.setdefault(clip_uid, split) != split:
                     reading.counts["entries of FHO files put a clip into another split than an earlier file"] += 1

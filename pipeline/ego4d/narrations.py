@@ -92,5 +92,5 @@ def _point(reading: Reading, narration: Record) -> tuple[float, str, Record] | N
     if not narration.has(time_name):
         reading.counts["narrations have no time and were left out"] += 1
         return None
-    time, text = narration.seconds(time_name), narration.text(text_name, "a sentence")
+    time, text = narration.seconds(time_name), narration.sentence(text_name)
     return (time, text, narration) if narration.is_sound else None

@@ -11,9 +11,9 @@ from pipeline.ego4d.metadata import Metadata
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.ego4d.survey import in_words, short_videos, survey
 from pipeline.errors import InputError
+from pipeline.preflight import USUAL_DIM
 from pipeline.sources import SourceOptions, keep_frequent_classes, union
 
-USUAL_DIM = 512  # of the default teacher's embeddings
 OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
 

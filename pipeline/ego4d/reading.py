@@ -12,6 +12,7 @@ from pipeline.ego4d import streams
 from pipeline.ego4d.metadata import Metadata
 from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.record import Record
+from pipeline.splits import split_by_hash
 
 OVERHANG_SEC = 1.0  # a window may end so much later than its video by ego4d.json, which rounds
 
@@ -20,7 +21,7 @@ OVERHANG_SEC = 1.0  # a window may end so much later than its video by ego4d.jso
 class Window:
     """A labelled part [start_sec, end_sec) of a video, in seconds on the timeline of the canonical video's container.
 
-    label: a class name, None where no class is known. split: as the annotations say; None where they do not.
+    label: a class name, None where no class is known. split: None only until it is known.
     clip_uid: of the clip it was annotated in.
     """
 
@@ -97,7 +98,13 @@ class Reading:
         if window.label is not None:
             self.labels.add(window.label)
         if window.video_uid in self._wanted:
-            self.windows.append(window)
+            self.windows.append(window if window.split is not None else self._with_split(window))
+
+    def _with_split(self, window: Window) -> Window:
+        """The window with the split of its video, else by the hash of the uid."""
+        facts = self.metadata.videos[window.video_uid]
+        split = next(iter(facts.splits.values()), None) or split_by_hash(facts.uid)
+        return Window(window.video_uid, window.start_sec, window.end_sec, window.label, split, window.clip_uid)
 
     def use_classes(self, classes: tuple[str, ...] | None) -> None:
         """Only these are classes; None: whatever the data names."""

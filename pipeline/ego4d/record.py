@@ -52,6 +52,11 @@ class Record:
             return value.strip()
         return self.wrong(name, what)
 
+    def sentence(self, name: str) -> str | None:
+        """A text that is not empty, of any characters, without spaces around it."""
+        value = self.get(name)
+        return value.strip() if isinstance(value, str) and value.strip() else self.wrong(name, "a sentence")
+
     def one_of(self, name: str, choices: tuple, expected: str):
         value = self.get(name)
         if any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):

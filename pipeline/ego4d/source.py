@@ -10,12 +10,12 @@ from pathlib import Path
 from pipeline.ego4d import layout
 from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.layout import Piece
-from pipeline.ego4d.metadata import Metadata, VideoFacts, read_metadata
+from pipeline.ego4d.metadata import Metadata, read_metadata
 from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.errors import InputError
 from pipeline.sources import UNLABELLED, Clip, Source, SourceOptions, Video
-from pipeline.splits import one_split, split_by_hash
+from pipeline.splits import one_split
 
 USUAL_KIND = "moments"
 
@@ -101,9 +101,9 @@ def _folder_of(root: Path, kind: str) -> Path:
     )
 
 
-def _split(reading: Reading, clip_splits: bool) -> tuple[list[tuple[Window, str]] | list, list[str]]:
-    """The windows, each with a split, and what to tell. Unless clip_splits, no video is in two of them."""
-    windows = [_with_split(window, reading.metadata.videos[window.video_uid]) for window in reading.windows]
+def _split(reading: Reading, clip_splits: bool) -> tuple[list[Window], list[str]]:
+    """The windows that are kept, and what to tell. Unless clip_splits, no video is in two splits."""
+    windows = reading.windows
     seconds: dict[str, Counter] = defaultdict(Counter)
     for window in windows:
         seconds[window.video_uid][window.split] += window.end_sec - window.start_sec
@@ -117,14 +117,6 @@ def _split(reading: Reading, clip_splits: bool) -> tuple[list[tuple[Window, str]
         f"{len(shared)} videos have clips in two splits: each is kept in the one that has most of it, and "
         f"{len(windows) - len(kept)} clips of other splits were left out (--clip-splits keeps them)"
     ]
-
-
-def _with_split(window: Window, facts: VideoFacts) -> Window:
-    """The window with the split of its annotation, else of its video, else by the hash of the uid."""
-    if window.split is not None:
-        return window
-    split = next(iter(facts.splits.values()), None) or split_by_hash(facts.uid)
-    return Window(window.video_uid, window.start_sec, window.end_sec, window.label, split, window.clip_uid)
 
 
 def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:

@@ -60,9 +60,9 @@ def in_words(document: dict, short: dict[str, tuple[float, float]]) -> Iterator[
     """The survey as lines of text."""
     videos = document["videos"]
     yield (
-        f"videos: {videos['on_disk']} on disk ({videos['hours']:.1f} hours), {videos['missing']} annotated ones "
+        f"videos: {videos['on_disk']} on disk ({videos['hours']:.2f} hours), {videos['missing']} annotated ones "
         f"missing, {videos['stereo']} stereo (the left eye is used), {videos['redacted']} with "
-        f"{videos['redacted_minutes']:.1f} redacted minutes (never looked at), {len(short)} shorter than listed"
+        f"{videos['redacted_minutes']:.2f} redacted minutes (never looked at), {len(short)} shorter than listed"
     )
     yield from (f"  {uid} ends at {real:.1f} s, listed to {listed:.1f} s" for uid, (real, listed) in short.items())
     yield f"{'annotations':<15}{'videos':>8}{'missing':>9}{'train':>9}{'val':>8}{'test':>8}{'classes':>9}{'frames':>10}"
