@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo test bench lint install clean-demo
+.PHONY: demo demo-ego4d test bench lint install clean-demo
 
 # The demo's teacher is random, so its soft logits weigh next to nothing beside the labels.
 demo: $(READY)
@@ -15,6 +15,16 @@ demo: $(READY)
 	    --student-size tiny --student-resolution 128 --frames-per-clip 2 --alpha 0.5 --beta 0.02 --gamma 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
+	$(MAKE) demo-ego4d
+
+# Ego4D's annotations, all of their kinds, over a miniature of it.
+demo-ego4d: $(READY)
+	$(PY) -m pipeline.ego4d_miniature.make $(DEMO)/ego4d
+	$(PY) cli.py plan-ego4d --data-dir $(DEMO)/ego4d
+	$(PY) cli.py extract-teacher --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --fps 4 \
+	    --annotations moments,fho-verbs,narrations --teacher-model models/teachers/demo-clip.json --teacher-weights random
+	$(PY) cli.py relabel --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --annotations fho-nouns,lta-verbs \
+	    --teacher-model models/teachers/demo-clip.json
 
 test: lint
 	$(PY) -m pytest
@@ -25,6 +35,7 @@ bench: $(READY)
 	$(if $(VIDEOS),$(PY) -m benchmarks.preprocess --videos $(VIDEOS))
 	$(PY) -m benchmarks.cache
 	$(PY) -m benchmarks.faults
+	$(PY) -m benchmarks.ego4d
 
 lint: $(READY)
 	$(PY) -m ruff check .
