@@ -25,7 +25,8 @@ from models.clip_teacher import load_teacher
 from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
 from pipeline.extract import extract
-from pipeline.sources import open_sources, union
+from pipeline.opening import open_sources
+from pipeline.sources import union
 from pipeline.stage_one import LoadedTeacher
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.videos import write_video

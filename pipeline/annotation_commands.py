@@ -10,12 +10,12 @@ import click
 
 from pipeline.cache_commands import CACHE_DIR, PATH
 from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS, PlanConfig, RelabelConfig
-from pipeline.ego4d.kinds import KINDS
+from pipeline.ego4d.names import KIND_NAMES
 from pipeline.terminal import made, options
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 ANNOTATIONS = options(
-    click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KINDS)}."),
+    click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
     click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
     click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
     click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),

@@ -14,7 +14,7 @@ import yaml
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline.ego4d.kinds import KINDS
+from pipeline.ego4d.names import KIND_NAMES
 from pipeline.sources import SourceOptions
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -63,8 +63,8 @@ class _Annotated(_Config):
 
     def _check_annotated(self) -> None:
         kinds = self.source_options.annotations
-        known = ", ".join(KINDS)
-        self._require(set(kinds) <= set(KINDS), "annotations", f"one or more of {known}, with commas between")
+        known = ", ".join(KIND_NAMES)
+        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")

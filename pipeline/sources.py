@@ -1,6 +1,6 @@
 """Where videos and labelled clips come from, as plain data, and the folder source.
 
-Knows paths and names; opens no video. The Ego4D and synthetic sources live beside it.
+Knows paths and names; opens no video. The Ego4D and synthetic sources live beside it, the door to all in opening.py.
 """
 
 import math
@@ -77,23 +77,6 @@ class SourceOptions:
     classes_file: Path | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
-
-
-def open_sources(root: Path, options: SourceOptions = SourceOptions()) -> dict[str, Source]:
-    """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
-    from pipeline.ego4d.layout import metadata_path  # it builds on this module
-
-    if metadata_path(root) is None:
-        if options.annotations:
-            raise InputError(f"--annotations are of Ego4D, and there is no ego4d.json in {root}; leave the option out")
-        return {"": folder_source(root, options.classes_file)}
-    from pipeline.ego4d.source import ego4d_sources
-
-    sources = ego4d_sources(root, options)
-    if options.classes_file is None:
-        return sources
-    names = read_classes(options.classes_file)
-    return {kind: with_class_names(source, names) for kind, source in sources.items()}
 
 
 def union(sources: dict[str, Source]) -> Source:

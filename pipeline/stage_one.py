@@ -21,9 +21,10 @@ from pipeline.config import ExtractConfig, RelabelConfig
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
 from pipeline.labelling import Labelling, asked_labels, check_label_sets, with_class_text, write_labels
+from pipeline.opening import open_sources
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.relabel import Relabelled
-from pipeline.sources import Source, keep_frequent_classes, open_sources, union
+from pipeline.sources import Source, keep_frequent_classes, union
 
 log = logging.getLogger(__name__)
 

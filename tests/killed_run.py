@@ -18,7 +18,8 @@ from pathlib import Path
 from cache.writer import CacheWriter
 from pipeline import extract as extraction
 from pipeline.config import ExtractConfig
-from pipeline.sources import open_sources, union
+from pipeline.opening import open_sources
+from pipeline.sources import union
 from pipeline.tasks import decode_video
 from tests.fake_teacher import FakeTeacher, write_zero_shot
 

@@ -11,13 +11,14 @@ from tests.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cache", "models", "pipeline")
-TEACHER = {"open_clip", "av", "models.clip_teacher", "models.teacher_weights"}
+TEACHER = {"open_clip", "av", "ijson", "models.clip_teacher", "models.teacher_weights"}
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in ("colour", "complaints", "container", "decode", "indexing", "timeline")}
     | {"pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.mobilevit_student"},
     "h5py": {"cache.hdf5"},
+    "ijson": {"pipeline.ego4d.streams"},
     "click": {"cli", "pipeline.annotation_commands", "pipeline.cache_commands", "pipeline.terminal"},
 }
 
@@ -100,7 +101,7 @@ FORBIDDING = """
 import sys
 class Forbid:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("open_clip", "av"):
+        if name.partition(".")[0] in ("open_clip", "av", "ijson"):
             raise ImportError(f"{name} was imported in a place that must not know it")
 sys.meta_path.insert(0, Forbid())
 import cli

@@ -11,7 +11,8 @@ from pipeline.ego4d import streams
 from pipeline.ego4d.problems import SHOWN, Problems
 from pipeline.ego4d.source import ego4d_sources
 from pipeline.errors import InputError
-from pipeline.sources import UNLABELLED, SourceOptions, open_sources
+from pipeline.opening import open_sources
+from pipeline.sources import UNLABELLED, SourceOptions
 from tests.ego4d_files import (
     C1,
     LASTS,

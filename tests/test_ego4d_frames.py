@@ -20,7 +20,8 @@ from pipeline.ego4d_miniature.make import make_miniature
 from pipeline.ego4d_miniature.plan import FPS, TICKS, Miniature, VideoPlan, Window
 from pipeline.extract import extract
 from pipeline.labelling import asked_labels, write_labels
-from pipeline.sources import SourceOptions, open_sources, union
+from pipeline.opening import open_sources
+from pipeline.sources import SourceOptions, union
 from pipeline.uids import part_uid, recording_of
 from tests.fake_teacher import FakeTeacher
 

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.ego4d.kinds import KINDS
+from pipeline.ego4d.names import KIND_NAMES
 from pipeline.ego4d.narrations import half_window_sec
 from pipeline.ego4d.taxonomy import Verbs, infinitive
 from pipeline.errors import InputError
@@ -266,6 +267,10 @@ def test_no_video_is_in_two_splits_unless_that_is_wanted(tmp_path):
 def test_annotations_without_a_split_take_the_videos(tmp_path, facts, split):
     write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **facts)])
     assert [clip.split for clip in source_of(tmp_path, "narrations").clips] == [split]
+
+
+def test_kinds_have_the_names_that_options_offer():
+    assert tuple(KINDS) == KIND_NAMES
 
 
 def test_every_kind_says_which_files_it_lacks(tmp_path):

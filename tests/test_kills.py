@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cache.store import open_writer, read_identity
-from pipeline.sources import open_sources, union
+from pipeline.opening import open_sources
+from pipeline.sources import union
 from tests import kill_doubles
 from tests.kill_doubles import Deadly
 from tests.killed_run import run

@@ -12,6 +12,7 @@ import pytest
 from cache.schema import MAX_UID_LENGTH, UID_PATTERN
 from pipeline import folders
 from pipeline.errors import InputError
+from pipeline.opening import open_sources
 from pipeline.sources import (
     UNLABELLED,
     Clip,
@@ -19,7 +20,6 @@ from pipeline.sources import (
     SourceOptions,
     folder_source,
     keep_frequent_classes,
-    open_sources,
 )
 from pipeline.splits import is_selection, one_split, selection_uids, split_by_hash
 from pipeline.uids import escape, part_uid, recording_of, safe_annotation_uid, unescape

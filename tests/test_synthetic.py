@@ -14,9 +14,9 @@ import pytest
 
 from pipeline import synthetic
 from pipeline.errors import InputError, PipelineError
+from pipeline.opening import open_sources
 from pipeline.scene.actions import ACTIONS, hands_at, object_of
 from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
-from pipeline.sources import open_sources
 from pipeline.synthetic import MAX_ACTIONS, make_synthetic, write_video
 from pipeline.synthetic_annotations import NOT_PRIMARY, moments_document
 from pipeline.synthetic_plan import CLIPS_PER_VIDEO, FPS, Parameters, plan_videos

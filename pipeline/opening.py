@@ -1,0 +1,21 @@
+"""The door to all sources: what kind of folder is this?"""
+
+from pathlib import Path
+
+from pipeline.ego4d.layout import metadata_path
+from pipeline.ego4d.source import ego4d_sources
+from pipeline.errors import InputError
+from pipeline.sources import Source, SourceOptions, folder_source, read_classes, with_class_names
+
+
+def open_sources(root: Path, options: SourceOptions = SourceOptions()) -> dict[str, Source]:
+    """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
+    if metadata_path(root) is None:
+        if options.annotations:
+            raise InputError(f"--annotations are of Ego4D, and there is no ego4d.json in {root}; leave the option out")
+        return {"": folder_source(root, options.classes_file)}
+    sources = ego4d_sources(root, options)
+    if options.classes_file is None:
+        return sources
+    names = read_classes(options.classes_file)
+    return {kind: with_class_names(source, names) for kind, source in sources.items()}
