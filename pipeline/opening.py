@@ -7,8 +7,10 @@ from pipeline.ego4d.source import ego4d_sources
 from pipeline.errors import InputError
 from pipeline.sources import Source, SourceOptions, folder_source, read_classes, with_class_names
 
+USUAL = SourceOptions()
 
-def open_sources(root: Path, options: SourceOptions = SourceOptions()) -> dict[str, Source]:
+
+def open_sources(root: Path, options: SourceOptions = USUAL) -> dict[str, Source]:
     """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
     if metadata_path(root) is None:
         if options.annotations:
