@@ -13,7 +13,7 @@ import click
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline import annotation_commands, cache_commands
+from pipeline import annotation_commands, cache_commands, ego4d_commands
 from pipeline.annotation_commands import ANNOTATIONS, FILE
 from pipeline.cache_commands import CACHE_DIR, PATH
 from pipeline.config import (
@@ -251,7 +251,7 @@ def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
     return teacher_forward(config.cache_dir, config.device, teacher_model)
 
 
-for command in (*annotation_commands.COMMANDS, *cache_commands.COMMANDS):
+for command in (*annotation_commands.COMMANDS, *ego4d_commands.COMMANDS, *cache_commands.COMMANDS):
     main.add_command(command)
 
 

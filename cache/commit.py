@@ -105,6 +105,10 @@ class Lock:
                 self.close()
                 raise BusyError(f"{path.parent} is being written by another process; wait for it to end") from None
 
+    def fileno(self) -> int:
+        """The descriptor: a child process that keeps it open holds the path too."""
+        return self._handle
+
     def close(self) -> None:
         handle, self._handle = getattr(self, "_handle", None), None
         if handle is not None:

@@ -19,7 +19,13 @@ ONLY_IMPORTERS = {
     "timm": {"models.mobilevit_student"},
     "h5py": {"cache.hdf5"},
     "ijson": {"pipeline.ego4d.streams"},
-    "click": {"cli", "pipeline.annotation_commands", "pipeline.cache_commands", "pipeline.terminal"},
+    "click": {
+        *("cli", "pipeline.annotation_commands", "pipeline.cache_commands", "pipeline.ego4d_commands"),
+        "pipeline.terminal",
+    },
+    "boto3": {"pipeline.ego4d.bucket"},
+    "botocore": {"pipeline.ego4d.bucket"},
+    "ego4d": set(),  # a program of its own,
 }
 
 
