@@ -28,7 +28,7 @@ ANNOTATIONS = options(
 @click.option("--fps", type=float, default=2.0, show_default=True, help="Frames taken per second of video.")
 @click.option("--views", type=int, default=0, show_default=True, help="Stored random views per video, besides view 0.")
 @click.option("--assume-downloaded", is_flag=True, help="Plan as if the listed videos were on disk.")
-@click.option("--num-videos", type=int, help="With --assume-downloaded: as if so many of them were.")
+@click.option("--num-videos", type=int, help="With --assume-downloaded: those that download-ego4d takes.")
 @click.option("--json", "output", type=PATH, help="Write all counts into this file, too.")
 def plan_ego4d(output: Path | None, **settings):
     """Say what an Ego4D download offers and what extracting it takes.

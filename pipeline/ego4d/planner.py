@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import PlanConfig
+from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
 from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.layout import Piece, annotations_folder, pieces_on_disk, read_path
+from pipeline.ego4d.membership import tasks_by_video
 from pipeline.ego4d.metadata import Metadata
+from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.ego4d.survey import in_words, short_videos, survey
 from pipeline.errors import InputError
@@ -52,10 +55,23 @@ def _kinds_there(root: Path) -> tuple[str, ...]:
 
 
 def _listed(num_videos: int | None):
-    """All listed videos as if their canonical files were on disk, or some of them."""
+    """All listed videos as if their canonical files were on disk, or those that download-ego4d would take."""
 
     def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
-        uids = sorted(metadata.videos)[:num_videos]
-        return {uid: [Piece(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in uids}, []
+        uids = list(metadata.videos)
+        if num_videos is not None:
+            uids = _taken(root, metadata, num_videos)
+        return {uid: [Piece(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
 
     return find
+
+
+def _taken(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
+    """The videos that download-ego4d takes without limits and with its usual seed."""
+    names = tuple(name for facts in KINDS.values() for name in facts.files)
+    folder = annotations_folder(root, names)
+    tasks = tasks_by_video(folder, metadata, Problems(skip_invalid=True)) if folder else {}
+    videos = (facts for facts in metadata.videos.values() if tasks.get(facts.uid))
+    candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
+    wish = Wish(num_videos)
+    return [video.uid for video in choose(in_order(candidates, wish), wish, lambda _: 0)]
