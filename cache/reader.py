@@ -56,6 +56,10 @@ class CacheReader:
     def video_uids(self) -> tuple[str, ...]:
         return tuple(self._segments)
 
+    def planned_uids(self) -> tuple[str, ...]:
+        """Every video that the plan has, whether or not anything of it is committed."""
+        return tuple(video.uid for part in documents.read_plan(self._layout.plan) for video in part.videos)
+
     def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
         """(unit, first row in its shard, segment) of one video; KeyError where the cache holds nothing of it."""
         return self._segments[video_uid]

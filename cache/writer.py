@@ -11,7 +11,7 @@ import numpy as np
 from cache import commit, documents
 from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
 from cache.files import refuse_links
-from cache.labels import ClipLabel, LabelSet, check_same, label_set_document
+from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.reader import CacheReader
@@ -130,7 +130,10 @@ class CacheWriter:
         """Publish the clips over the videos of one plan part, unless they are there."""
         path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
         if not path.exists():
-            commit.publish(path, documents.seal({"part": part, "clips": [asdict(clip) for clip in clips]}))
+            listed = [asdict(clip) for clip in clips]
+            for clip in listed:
+                clip_from(clip)  # what no reader would take is never written
+            commit.publish(path, documents.seal({"part": part, "clips": listed}))
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
+MAX_FPS = 1000.0
 
 
 class _Config:
@@ -113,6 +114,7 @@ class ExtractConfig(_Annotated):
         self._one_of("device", DEVICES)
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
+        self._require(not _finite(self.fps) or self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views", "seed")
         self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")
@@ -156,6 +158,10 @@ class RelabelConfig(_Annotated):
             raise ValueError("nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE")
         if self.annotations is not None and self.data_dir is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
+        if self.annotations is not None and self.clips_from is not None:
+            raise ValueError("--clips-from goes with --classes alone: with --annotations they say what the clips are")
+        if self.classes is not None and self.num_actions is not None:
+            raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
         stem = self.classes and self.classes.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
             raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
@@ -180,6 +186,7 @@ class PlanConfig(_Annotated):
     def __post_init__(self):
         self._check_annotated()
         self._positive("fps")
+        self._require(self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
         self._not_negative("views")
         for field in ("num_actions", "num_videos"):
             if getattr(self, field) is not None:

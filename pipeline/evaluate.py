@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from cache import commit
-from cache.labels import LabelSet
+from cache.labels import ClipLabel, LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader
 from models.device import choose_device
@@ -26,6 +26,7 @@ from pipeline.errors import CheckpointError, InputError
 from pipeline.inference import Predictions, predict
 from pipeline.latency import measure_interleaved, synchronizer
 from pipeline.report import comparison_plot
+from pipeline.uids import recording_of
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ def evaluate(
 def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: LabelSet) -> ClipDataset:
     """The clips to judge by. InputError where there is none."""
     clips = [clip for clip in labels.clips if clip.split == config.split]
+    if config.split != "train" and meta.get("label_set") != labels.name:
+        clips = _not_trained_on(clips, meta.get("label_set"), reader)
     sampling = Sampling(meta["frames_per_clip"], meta["student"]["resolution"], random=False, seed=config.seed)
     dataset = ClipDataset(reader, labels, clips, sampling)
     if dataset.num_empty:
@@ -86,6 +89,18 @@ def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: La
         kept = np.random.default_rng(config.seed).permutation(len(dataset))[: config.num_samples]
         dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling)
     return dataset
+
+
+def _not_trained_on(clips: list[ClipLabel], trained: str | None, reader: CacheReader) -> list[ClipLabel]:
+    """Clips of recordings that the label set which a student was trained on does not train on."""
+    if trained not in reader.label_sets():
+        log.warning("the student was trained on label set %r, which this cache lacks: videos may be shared", trained)
+        return clips
+    seen = {recording_of(clip.video_uid) for clip in reader.label_set(trained).clips if clip.split == "train"}
+    kept = [clip for clip in clips if recording_of(clip.video_uid) not in seen]
+    if len(kept) < len(clips):
+        log.warning("%d clips are of videos that label set %r trains on: left out", len(clips) - len(kept), trained)
+    return kept
 
 
 def assemble(found: Predictions, labels: LabelSet, reader: CacheReader, student: MobileVitStudent, times: dict) -> dict:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from cache.errors import LabelSetError
 from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from cache.plan import PlannedVideo
 from cache.reader import CacheReader
@@ -81,12 +82,43 @@ def write_labels(writer: CacheWriter, labelling: Labelling, seed: int) -> LabelS
     if labels.kind == "fitted":
         labels, tensors = _fitted(writer, source, labels, seed)
     labels = writer.create_label_set(labels, tensors)
-    clips = ClipIndex(source)
-    for part in writer.plan:
-        writer.publish_clips(labels.name, part.part, clips.over(part.videos))
+    _publish_clips(writer, source, labels.name)
     if labels.has_logits:
         _write_logits(writer, labels)
     return labels
+
+
+def count_with_frames(reader: CacheReader, clips: tuple[ClipLabel, ...]) -> int:
+    """How many of the clips have at least one frame in the cache."""
+    cached = set(reader.video_uids)
+    windows = (reader.timeline(c.video_uid).window(c.start_sec, c.end_sec) for c in clips if c.video_uid in cached)
+    return sum(window.stop > window.start for window in windows)
+
+
+def in_words(labels: LabelSet, with_frames: int) -> str:
+    """One line on a label set."""
+    without = len(labels.clips) - with_frames
+    told = (
+        f"; {without} have no frame in the cache: their times were not asked for when their videos were planned, or "
+        "show nothing"
+    )
+    return f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{told if without else ''}"
+
+
+def _publish_clips(writer: CacheWriter, source: Source, name: str) -> None:
+    """Publish the clips of new plan parts. LabelSetError where clips that are there already are other ones now."""
+    clips, stored = ClipIndex(source), writer.reader().clip_parts(name)
+    for part in writer.plan:
+        asked = clips.over(part.videos)
+        if part.part not in stored:
+            writer.publish_clips(name, part.part, asked)
+            continue
+        labelled = {clip.video_uid for clip in asked}  # of others, whose files are gone, the clips stay
+        if set(asked) != {clip for clip in stored[part.part] if clip.video_uid in labelled}:
+            raise LabelSetError(
+                f"label set {name!r} of {writer.directory} has other clips of the same videos than the data gives now; "
+                "give the new ones a name with --label-set"
+            )
 
 
 def _effective_head(asked: str, source: Source) -> str:

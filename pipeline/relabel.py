@@ -3,19 +3,26 @@
 Opens no video and sends no image through CLIP: at most the teacher's text tower is used.
 """
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.labels import ClipLabel, LabelSet
+from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader, open_writer
 from pipeline.config import RelabelConfig
-from pipeline.ego4d.layout import pieces_of_cache
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.errors import InputError
-from pipeline.labelling import asked_labels, check_label_sets, with_class_text, write_labels
-from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent_classes, read_classes, with_class_names
+from pipeline.labelling import (
+    asked_labels,
+    check_label_sets,
+    count_with_frames,
+    in_words,
+    with_class_text,
+    write_labels,
+)
+from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent, read_classes, with_class_names
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +35,7 @@ class Relabelled:
     with_frames: tuple[int, ...]
 
     def summary(self, cache_dir: Path) -> str:
-        lines = []
-        for labels, count in zip(self.label_sets, self.with_frames, strict=True):
-            without = len(labels.clips) - count
-            told = f"; {without} have no frame in the cache and cannot be trained on" if without else ""
-            lines.append(f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{told}")
+        lines = [in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)]
         name = self.label_sets[0].name
         return "\n".join([*lines, f"next: python cli.py train-student --cache-dir {cache_dir} --label-set {name}"])
 
@@ -43,8 +46,10 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
     """
     reader = open_reader(config.cache_dir)
-    sources = _sources(config, reader)
-    asked = [asked_labels(source, kind, config.teacher_head, config.label_set) for kind, source in sources.items()]
+    asked = [
+        asked_labels(source, kind, config.teacher_head, config.label_set or name)
+        for kind, name, source in _sources(config, reader)
+    ]
     check_label_sets(config.cache_dir, asked)
     if any(labelling.labels.kind == "zero-shot" for labelling in asked):
         teacher = load_teacher(reader)
@@ -56,31 +61,26 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
         writer.write_manifest()
         written = writer.reader()
         label_sets = tuple(written.label_set(labelling.labels.name) for labelling in asked)
-        return Relabelled(label_sets, tuple(_count_with_frames(written, labels.clips) for labels in label_sets))
+        return Relabelled(label_sets, tuple(count_with_frames(written, labels.clips) for labels in label_sets))
     finally:
         writer.close()
 
 
-def _sources(config: RelabelConfig, reader: CacheReader) -> dict[str, Source]:
-    """By the name that the label set of each is to have."""
+def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
+    """(kind of annotation, usual name of its label set, source)"""
     if config.annotations is None:
-        return {config.classes.stem: _renamed(reader, config)}
-    uids = reader.video_uids
-    annotated = read_annotated(
-        config.data_dir, config.source_options, lambda _, metadata: (pieces_of_cache(uids, metadata), [])
-    )
-    sources = sources_of(annotated, config.source_options)
+        return [("", config.classes.stem, _renamed(reader, config))]
+    options = dataclasses.replace(config.source_options, known=reader.planned_uids())
+    sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
     for kind, source in sources.items():
         for note in source.notes:
             log.info("%s", note)
         if not source.clips:
             raise InputError(f"the {kind} annotations under {config.data_dir} speak of no video of {config.cache_dir}")
     if config.classes is not None:
-        (source,) = sources.values()
-        return {config.classes.stem: with_class_names(source, read_classes(config.classes))}
-    if config.num_actions is None:
-        return sources
-    return {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
+        names = read_classes(config.classes)
+        return [(kind, config.classes.stem, with_class_names(source, names)) for kind, source in sources.items()]
+    return [(kind, kind, source) for kind, source in keep_frequent(sources, config.num_actions).items()]
 
 
 def _renamed(reader: CacheReader, config: RelabelConfig) -> Source:
@@ -93,9 +93,3 @@ def _renamed(reader: CacheReader, config: RelabelConfig) -> Source:
         for clip in reader.label_set(config.clips_from).clips
     )
     return Source(config.cache_dir, "folder", (), clips, read_classes(config.classes))
-
-
-def _count_with_frames(reader: CacheReader, clips: tuple[ClipLabel, ...]) -> int:
-    cached = set(reader.video_uids)
-    windows = ((c, reader.timeline(c.video_uid).window(c.start_sec, c.end_sec)) for c in clips if c.video_uid in cached)
-    return sum(window.stop > window.start for _, window in windows)

@@ -70,13 +70,15 @@ class Source:
 class SourceOptions:
     """How a folder is read. annotations: kinds of an Ego4D download; () for the usual one.
 
-    skip_invalid: leave out entries of annotations that are wrong. clip_splits: keep splits that share videos.
+    skip_invalid: leave out entries of annotations that are wrong. clip_splits: keep splits that share videos. known:
+    uids of a cache's videos, which are labelled whether or not their files are there still.
     """
 
     annotations: tuple[str, ...] = ()
     classes_file: Path | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
+    known: tuple[str, ...] = ()
 
 
 def union(sources: dict[str, Source]) -> Source:
@@ -161,6 +163,19 @@ def keep_frequent_classes(source: Source, num_actions: int) -> Source:
     )
     classes = tuple(source.classes[label] for label in kept)
     return replace(source, clips=clips, classes=classes, notes=(*source.notes, note))
+
+
+def keep_frequent(sources: dict[str, Source], num_actions: int | None) -> dict[str, Source]:
+    """keep_frequent_classes of each source, by kind of annotation; all classes where num_actions is None."""
+    if num_actions is None:
+        return sources
+    kept = {}
+    for kind, source in sources.items():
+        try:
+            kept[kind] = keep_frequent_classes(source, num_actions)
+        except InputError as error:
+            raise InputError(f"{kind}: {error}" if kind else str(error)) from error
+    return kept
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

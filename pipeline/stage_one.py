@@ -13,18 +13,26 @@ from cache.errors import DamagedError
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import TeacherIdentity
-from cache.store import check_identity, open_reader
+from cache.store import check_identity, has_cache, open_reader
 from models.names import TEACHER_SIZES
 from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
 from pipeline.config import ExtractConfig, RelabelConfig
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
-from pipeline.labelling import Labelling, asked_labels, check_label_sets, with_class_text, write_labels
+from pipeline.labelling import (
+    Labelling,
+    asked_labels,
+    check_label_sets,
+    count_with_frames,
+    in_words,
+    with_class_text,
+    write_labels,
+)
 from pipeline.opening import open_sources
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.relabel import Relabelled
-from pipeline.sources import Source, keep_frequent_classes, union
+from pipeline.sources import Source, keep_frequent, union
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,7 @@ class StageOneResult:
 
     extraction: ExtractResult
     label_sets: tuple[LabelSet, ...]
+    with_frames: tuple[int, ...]  # clips of each label set that have a frame
     manifest: dict
 
     def summary(self, config: ExtractConfig) -> str:
@@ -47,7 +56,7 @@ class StageOneResult:
             *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
-            *(f"label set {s.name}: {len(s.classes)} classes, {len(s.clips)} clips" for s in self.label_sets),
+            *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
         ]
         if config.teacher_weights == "random":
             lines.append("random teacher: this exercises the machinery")
@@ -99,12 +108,13 @@ def run(config: ExtractConfig) -> StageOneResult:
         manifest = writer.write_manifest()
         reader = writer.reader()
         label_sets = tuple(reader.label_set(labelling.labels.name) for labelling in ready)
+        with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
     except BaseException:
         log.warning("%s; the label sets are not finished", result.line)
         raise
     finally:
         writer.close()
-    return StageOneResult(result, label_sets, manifest)
+    return StageOneResult(result, label_sets, with_frames, manifest)
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
@@ -148,10 +158,9 @@ def find_sources(config: ExtractConfig) -> dict[str, Source]:
     """The sources that the settings name, by kind of annotation, made first where they are synthetic."""
     if config.use_synthetic:
         return open_sources(_make_synthetic(config))
-    sources = open_sources(config.data_dir, config.source_options)
-    if config.num_actions is None:
-        return sources
-    return {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
+    known = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
+    sources = open_sources(config.data_dir, replace(config.source_options, known=known))
+    return keep_frequent(sources, config.num_actions)
 
 
 def _make_synthetic(config: ExtractConfig) -> Path:

@@ -29,6 +29,14 @@ def moments_video(uid, split, *annotations, **clip) -> dict:
     return {"video_uid": uid, "split": split, "clips": [{"clip_uid": C1, **span, "annotations": labels} | clip]}
 
 
+def moments(*labels, uid=U1, split="val", **clip) -> dict:
+    """A moments file of one video with the labels of one annotator."""
+    return {"videos": [moments_video(uid, split, list(labels), **clip)]}
+
+
+MOMENTS_OF_U2 = {"moments_train.json": moments(label(), uid=U2, split="train")}
+
+
 def action(start=1.0, end=9.0, verb="take", **changes) -> dict:
     """A narrated action of fho_main.json."""
     fields = {"is_valid_action": True, "is_rejected": False, "is_invalid_annotation": False, "stage": "stage_3"}

@@ -15,7 +15,9 @@ from pipeline.opening import open_sources
 from pipeline.sources import UNLABELLED, SourceOptions
 from tests.ego4d_files import (
     C1,
+    C2,
     LASTS,
+    MOMENTS_OF_U2,
     U1,
     U2,
     U3,
@@ -24,6 +26,7 @@ from tests.ego4d_files import (
     label,
     listed,
     lta,
+    moments,
     moments_video,
     named,
     narrated,
@@ -33,7 +36,7 @@ from tests.ego4d_files import (
 )
 
 GOOD = {
-    "moments_train.json": {"videos": [moments_video(U2, "train", [label()])]},
+    **MOMENTS_OF_U2,
     "fho_main.json": {"videos": [fho_video(U2, action())]},
     "fho_lta_train.json": {"clips": [lta(U2)]},
     "narration.json": {U2: narrated(narration(3.0))},
@@ -46,17 +49,13 @@ KIND_OF = {
 }
 
 
-def moments(*labels, uid=U1, split="val", **clip):
-    return {"videos": [moments_video(uid, split, list(labels), **clip)]}
-
-
 BAD = {
     "moments: missing uid": ("moments_val.json", {"videos": [{"split": "val", "clips": []}]},
                              "videos[0]: video_uid: expected a uid", "got nothing"),
     "unsafe uid": ("moments_val.json", moments(uid="../../x"), "videos[0]: video_uid: expected a uid", "'../../x'"),
     "uid type": ("moments_val.json", moments(uid=7), "videos[0]: video_uid: expected a uid", "got 7"),
     "unknown uid": ("moments_val.json", moments(uid="nobody"), "video_uid: expected a video of ego4d.json", "'nobody'"),
-    "split": ("moments_val.json", moments(split="training"), "split: expected train, val or test", "got 'training'"),
+    "split": ("moments_val.json", moments(split="training"), "split: expected val in this file", "got 'training'"),
     "twice": ("moments_val.json", {"videos": [moments_video(U1, "val", [label()])] * 2},
               "videos[1]: video_uid: expected a uid that no other entry of the file has", U1),
     "clips": ("moments_val.json", {"videos": [{"video_uid": U1, "split": "val", "clips": {}}]},
@@ -85,7 +84,7 @@ BAD = {
     "lta: clip": ("fho_lta_train.json", {"clips": [lta(U1, clip_uid=None)]}, "clips[0]: clip_uid: expected", "None"),
     "narration: time": ("narration.json", {U1: narrated(narration("3"))},
                         "narration_pass_1.narrations[0]: timestamp_sec: expected seconds", "got '3'"),
-    "narration: late": ("narration.json", {U1: narrated(narration(101.0))}, "time: expected a time in", "101"),
+    "narration: late": ("narration.json", {U1: narrated(narration(103.0))}, "timestamp_sec: expected times in", "103"),
     "narration: text": ("narration.json", {U1: narrated(narration(1.0, " "))}, "narration_text: expected a", "' '"),
     "narration: uid": ("narration.json", {"nobody": narrated(narration(1.0))}, "expected a video of", "nobody"),
 }  # fmt: skip
@@ -119,7 +118,7 @@ METADATA = {
     ),
     "hidden": (
         {"has_redacted_regions": True},
-        "redacted_intervals: expected the intervals, where has_redacted_regions",
+        "redacted_intervals: expected intervals in the video",
     ),
     "scenarios": ({"scenarios": "cooking"}, "scenarios: expected a list of names, got 'cooking'"),
 }
@@ -259,7 +258,8 @@ def test_where_annotations_may_lie(tmp_path, place, metadata):
 
 def test_the_canonical_file_is_preferred_then_the_small_one_then_clips(tmp_path):
     clip = {"clip_uid": C1, "video_start_sec": 0.0, "video_end_sec": 50.0}
-    files = {"moments_train.json": {"videos": [moments_video(u, "train", [label()]) for u in (U1, U2)]}}
+    videos = [moments_video(U1, "train", [label()], clip_uid=C2), moments_video(U2, "train", [label()])]
+    files = {"moments_train.json": {"videos": videos}}
     disk = [f"full_scale/{U1}.mp4", f"video_540ss/{U1}.mp4", f"video_540ss/{U2}.mp4", f"clips/{C1}.mp4", "clips/x.mp4"]
     write(tmp_path, files, on_disk=disk, clips=[clip | {"video_uid": U2}])
     source = source_of(tmp_path)
@@ -288,7 +288,7 @@ def test_times_are_mapped_into_clip_files(tmp_path):
     ]
     assert [(v.uid, v.redacted, v.left_eye) for v in source.videos] == [
         (a, ((2.5, 25.5),), True),
-        (b, ((-22.5, 0.5),), True),
+        (b, ((0.0, 0.5),), True),
     ]
     assert any("1 annotated times are in no clip file" in note for note in source.notes)
 

@@ -1,5 +1,6 @@
 """Several label sets over one cache: made together, added later, and never with a video or an image through CLIP."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def test_clips_without_a_frame_are_told(cache, tmp_path):
     }
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
     told = call("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-verbs")
-    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache and cannot be trained on" in told
+    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times" in told
     assert "1 annotated videos (1 of no split) are not on disk" not in told
 
 
@@ -155,6 +156,11 @@ MISTAKES = {
     "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),
     "name": (["--annotations", "moments,fho-verbs", "--label-set", "x"], "--label-set is for one kind of annotations"),
     "absent": (["--annotations", "moments", "--data-dir", "nowhere"], "there is no ego4d.json in nowhere"),
+    "whose": (
+        ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
+        "--clips-from goes with --classes",
+    ),
+    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all that there are"),
     "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),
 }
 
@@ -225,3 +231,44 @@ def test_names_become_prompts():
     texts = [prompts[-1] for prompts in class_prompts(classes)]
     ends = ["take", "open door", "chip (food)", "chip (wood)", "(odd)"]
     assert texts == [ACTION_PROMPTS[-1].format(name=end) for end in ends]
+
+
+# label sets that are there already
+
+
+def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
+    documents = FILES | {"moments_val.json": {"videos": [moments_video(U2, "val", [label("wash", 0, 5)])]}}
+    write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
+    arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "moments"]
+    assert "label set 'moments'" in error_of("relabel", *arguments, code=4)
+    assert "3 clips" in call("relabel", *arguments, "--label-set", "moments-2")
+
+
+def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    shutil.copytree(made, tmp_path / "m")
+    arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations"]
+    (tmp_path / "m/data/v2/full_scale" / f"{U2}.mp4").unlink()
+    told = call("extract-teacher", *arguments, "moments,narrations")
+    assert "label set moments: 2 classes, 3 clips" in told and "label set narrations: 2 classes, 2 clips" in told
+    assert {clip.video_uid for clip in open_reader(tmp_path / "m/cache").label_set("narrations").clips} == {U2}
+
+
+def test_times_that_were_never_asked_for_are_told(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    shutil.copytree(made, tmp_path / "m")
+    documents = FILES | {"fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7))]}}
+    for name, document in documents.items():
+        (tmp_path / "m/data/v2/annotations" / name).write_text(json.dumps(document))
+    arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations", "fho-verbs"]
+    told = call("extract-teacher", *arguments)
+    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times were not asked" in told
+
+
+def test_object_prompts_need_no_name_of_a_kind(cache, tmp_path):
+    (tmp_path / "things.txt").write_text("cup\npan\n")
+    arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-nouns"]
+    call("relabel", *arguments, "--classes", tmp_path / "things.txt")
+    assert open_reader(cache).label_set("things").prompts[0][-1] == OBJECT_PROMPTS[-1].format(name="cup")
+    call("relabel", *arguments, "--label-set", "mine")
+    assert open_reader(cache).label_set("mine").prompts[0][-1] == OBJECT_PROMPTS[-1].format(name="cup")

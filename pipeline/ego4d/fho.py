@@ -12,6 +12,7 @@ LTA = tuple(f"fho_lta_{part}.json" for part, _ in SETS)
 BENCHMARKS = {"lta": "clips", "sta": "annotations", "oscc-pnr": "clips"}  # say which clip is in which split: their list
 FRAME_ORDER = ("pnr_frame", "contact_frame", "pre_frame", "post_frame", "pre_15", "pre_30", "pre_45")
 OBJECT_OF_CHANGE = "object_of_change"
+OTHER = ("", "[other]", "other")  # in the place of a class
 
 
 def read_main_verbs(reading: Reading) -> None:
@@ -42,8 +43,11 @@ def _read_main(reading: Reading, words: str, label_of) -> None:
         uid = reading.video(video, None)
         if uid is None:
             continue
-        for interval in video.records("annotated_intervals"):
+        for interval in video.records("annotated_intervals") if video.has("annotated_intervals") else ():
             clip_uid = interval.uid("clip_uid") if interval.has("clip_uid") else None
+            reading.check_clip(interval, clip_uid, uid)
+            if not interval.is_sound:
+                continue
             if not interval.has("narrated_actions"):  # the test set: no actions are public
                 reading.counts["annotated intervals are of the test set and have no public actions"] += 1
                 continue
@@ -76,7 +80,8 @@ def _read_action(reading: Reading, action: Record, place: tuple, label_of, seen:
 
 
 def _optional(record: Record, name: str) -> str | None:
-    return record.text(name, "a class name, or null") if record.has(name) else None
+    """The class that a field names; None where it is null, empty or nothing of the taxonomy."""
+    return record.text(name, "a class name, or null") if record.has(name) and record.get(name) not in OTHER else None
 
 
 def _object_of_change(action: Record) -> str | None:
@@ -111,6 +116,8 @@ def _read_lta(reading: Reading, words: str, name: str) -> None:
                 entry.wrong("action_idx", "a whole number")
             if (clip_uid, number) in seen:
                 entry.wrong("action_idx", "a number that no other action of the clip has")
+            if uid is not None:
+                reading.check_clip(entry, clip_uid, uid)
             if uid is None or not entry.is_sound:
                 continue
             seen.add((clip_uid, number))

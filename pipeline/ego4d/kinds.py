@@ -17,7 +17,7 @@ class Kind:
 
 
 KINDS = {
-    "moments": Kind(moments.FILES, moments.read_moments, "EM"),
+    "moments": Kind(tuple(moments.FILES), moments.read_moments, "EM"),
     "fho-verbs": Kind(fho.MAIN, fho.read_main_verbs, "FHO"),
     "fho-nouns": Kind(fho.MAIN, fho.read_main_nouns, "FHO"),
     "lta-verbs": Kind(fho.LTA, fho.read_lta_verbs, "FHO"),

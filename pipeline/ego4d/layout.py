@@ -22,12 +22,13 @@ CLIPS = "clips"
 class Piece:
     """One file: a whole video, or the part of it that a clip is.
 
-    uid: in the cache. source: the path relative to the data folder. offset_sec: what is to be added to a time of the
-    file to get the video's. start_sec, end_sec: of the video, infinite where it is whole.
+    uid: in the cache. path: None where only a cache has it. source: the path relative to the data folder. offset_sec:
+    what is to be added to a time of the file to get the video's. start_sec, end_sec: of the video, infinite where it is
+    whole.
     """
 
     uid: str
-    path: Path
+    path: Path | None
     source: str
     video_uid: str
     clip_uid: str | None = None
@@ -67,7 +68,7 @@ def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece
     return found | dict(parts), unlisted
 
 
-def piece_of_clip(clip: ClipFacts, path: Path, source: str) -> Piece:
+def piece_of_clip(clip: ClipFacts, path: Path | None, source: str) -> Piece:
     """The piece that a clip's own file is."""
     uid = part_uid(clip.video_uid, clip.uid)
     return Piece(uid, path, source, clip.video_uid, clip.uid, clip.start_sec, clip.start_sec, clip.end_sec)
@@ -80,9 +81,9 @@ def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[P
         video_uid = recording_of(uid)
         clip = metadata.clips.get(uid.removeprefix(video_uid)[len(PART) :])
         if video_uid == uid:
-            found[uid].append(Piece(uid, Path(uid), uid, uid))
+            found[uid].append(Piece(uid, None, uid, uid))
         elif clip is not None and clip.video_uid == video_uid:
-            found[video_uid].append(piece_of_clip(clip, Path(uid), uid))
+            found[video_uid].append(piece_of_clip(clip, None, uid))
     return dict(found)
 
 

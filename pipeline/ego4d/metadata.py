@@ -8,6 +8,7 @@ from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.record import Record
 
 SPLITS = ("train", "val", "test")
+OVERHANG_SEC = 1.0  # annotated times may lie so much outside their video by ego4d.json, which rounds
 SPLIT_FIELDS = ("split_fho", "split_em", "split_av")
 
 
@@ -29,6 +30,14 @@ class VideoFacts:
     @property
     def end_sec(self) -> float:
         return self.start_sec + self.duration_sec
+
+    def holds(self, start_sec: float, end_sec: float) -> bool:
+        """Whether times are in the video, give or take OVERHANG_SEC."""
+        return self.start_sec - OVERHANG_SEC <= start_sec <= end_sec <= self.end_sec + OVERHANG_SEC
+
+    def expected(self) -> str:
+        """What to say where they are not."""
+        return f"times in the video, [{self.start_sec:g}, {self.end_sec:g}] s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ def _video(record: Record) -> VideoFacts | None:
         record.wrong("duration_sec", "more than 0 seconds")
     start_sec = _start_sec(record)
     is_stereo = record.flag("is_stereo") if record.has("is_stereo") else False
-    redacted = _redacted(record)
+    redacted = _redacted(record, start_sec or 0.0, (start_sec or 0.0) + (duration_sec or 0.0))
     scenarios = record.get("scenarios") if record.has("scenarios") else []
     if not (isinstance(scenarios, list) and all(isinstance(name, str) for name in scenarios)):
         record.wrong("scenarios", "a list of names")
@@ -97,23 +106,28 @@ def _start_sec(record: Record) -> float | None:
     return start_sec
 
 
-def _redacted(record: Record) -> tuple[tuple[float, float], ...]:
+def _redacted(record: Record, start_sec: float, end_sec: float) -> tuple[tuple[float, float], ...]:
     """The redacted parts; a video that says it has some and names none must not be looked at."""
-    spans = []
-    if record.has("redacted_intervals"):
-        for interval in record.records("redacted_intervals"):
-            span = interval.span("start_sec", "end_sec")
-            record.is_sound &= interval.is_sound
-            if span is not None and span[1] > span[0]:
-                spans.append(span)
-    if record.get("has_redacted_regions") is True and not spans:
-        record.wrong("redacted_intervals", "the intervals, where has_redacted_regions is true")
+    spans, intervals = [], record.get("redacted_intervals") if record.has("redacted_intervals") else []
+    for interval in record.records("redacted_intervals") if intervals != [] else ():
+        span = interval.span("start_sec", "end_sec")
+        record.is_sound &= interval.is_sound
+        if span is not None and span[1] > span[0]:
+            spans.append(span)
+    if record.is_sound and len(spans) != len(intervals):  # an entry that is no object, or hides nothing
+        record.wrong("redacted_intervals", "intervals that last some time", got=intervals)
+    is_redacted = record.flag("has_redacted_regions") if record.has("has_redacted_regions") else False
+    if is_redacted and not any(end > start_sec and start < end_sec for start, end in spans):
+        record.wrong("redacted_intervals", "intervals in the video, where has_redacted_regions is true", got=intervals)
     return tuple(sorted(spans))
 
 
 def _clip(record: Record, videos: dict[str, VideoFacts]) -> ClipFacts | None:
     uid, video_uid = record.uid("clip_uid"), record.uid("video_uid")
     span = record.span("video_start_sec", "video_end_sec")
-    if video_uid is not None and video_uid not in videos:
+    facts = videos.get(video_uid)
+    if video_uid is not None and facts is None:
         record.wrong("video_uid", "a video of the list")
+    elif span is not None and not facts.holds(*span):
+        record.wrong("times", facts.expected(), got=span)
     return ClipFacts(uid, video_uid, *span) if record.is_sound else None

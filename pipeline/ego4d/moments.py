@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.ego4d.metadata import SPLITS
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.ego4d.record import Record
 
-FILES = ("moments_train.json", "moments_val.json", "moments_test_unannotated.json")
+FILES = {"moments_train.json": "train", "moments_val.json": "val", "moments_test_unannotated.json": "test"}
+MAX_OPINIONS = 1000  # of one clip, which lasts some minutes: comparing all of them takes their square
 SAME_MOMENT_IOU = 0.5  # windows that overlap at least this much are one moment, seen by several people
 
 
@@ -15,7 +15,7 @@ SAME_MOMENT_IOU = 0.5  # windows that overlap at least this much are one moment,
 class Opinion:
     """A label that one annotator gave to a window of a video."""
 
-    annotator: int
+    annotator: str
     label: str
     start_sec: float
     end_sec: float
@@ -28,30 +28,35 @@ class Moment:
     label: str
     start_sec: float
     end_sec: float
-    annotators: frozenset[int]
+    annotators: frozenset[str]
 
 
 def read_moments(reading: Reading) -> None:
     """The primary labels; clips of test videos give unlabelled windows."""
-    for file in FILES:
+    for file, expected in FILES.items():
         seen: set[str] = set()
         for record in reading.entries(file, "videos"):
-            split = record.one_of("split", SPLITS, "train, val or test")
+            split = record.one_of("split", (expected,), f"{expected} in this file") if record.has("split") else expected
             uid = reading.video(record, split)
             if uid in seen:
                 record.wrong("video_uid", "a uid that no other entry of the file has")
             if uid is None or not record.is_sound:
                 continue
             seen.add(uid)
-            before = len(reading.windows)
+            before, clip_uids = len(reading.windows), set()
             for clip in record.records("clips"):
+                if clip.get("clip_uid") in clip_uids:
+                    clip.wrong("clip_uid", "a uid that no other clip of the video has")
+                    continue
                 _read_clip(reading, clip, uid, split)
+                clip_uids.add(str(clip.get("clip_uid")))
             if reading.wants(uid) and len(reading.windows) == before:
                 reading.counts["videos have no primary label and give no clip"] += 1
 
 
 def _read_clip(reading: Reading, clip: Record, uid: str, split: str) -> None:
     clip_uid = clip.uid("clip_uid")
+    reading.check_clip(clip, clip_uid, uid)
     if split == "test":  # its labels are not public: embedded, never counted
         span = clip.span("video_start_sec", "video_end_sec")
         if clip.is_sound:
@@ -59,16 +64,20 @@ def _read_clip(reading: Reading, clip: Record, uid: str, split: str) -> None:
         return
     opinions = []
     for number, annotation in enumerate(clip.records("annotations")):
+        annotator = str(annotation.get("annotator_uid") if annotation.has("annotator_uid") else number)
         for label in annotation.records("labels"):
-            opinion = _opinion(reading, label, clip, number)
+            opinion = _opinion(reading, label, clip, annotator)
             if opinion is not None:
                 opinions.append(opinion)
+    if len(opinions) > MAX_OPINIONS:
+        clip.wrong("annotations", f"at most {MAX_OPINIONS} labels in a clip", got=len(opinions))
+        return
     for moment in _settled(reading, opinions):
         window = Window(uid, moment.start_sec, moment.end_sec, reading.interned(moment.label), split, clip_uid)
         reading.add(clip, window)
 
 
-def _opinion(reading: Reading, label: Record, clip: Record, annotator: int) -> Opinion | None:
+def _opinion(reading: Reading, label: Record, clip: Record, annotator: str) -> Opinion | None:
     """The label as an Opinion in the video's seconds; None where it is not primary, lasts no time, or is wrong."""
     is_primary, name = label.flag("primary"), label.text("label", "a class name")
     if label.has("video_start_time") or not label.has("start_time"):

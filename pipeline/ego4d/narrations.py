@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.ego4d.metadata import VideoFacts
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.ego4d.record import Record
 from pipeline.ego4d.taxonomy import Verbs, fho_taxonomy
@@ -37,9 +38,13 @@ def _read(reading: Reading, marks: tuple[str, ...]) -> None:
     taxonomy = next((name for name in TAXONOMIES if reading.exists(name)), TAXONOMIES[0])
     reading.use_classes(fho_taxonomy(reading, taxonomy, "verbs"))
     verbs = Verbs(reading.classes)
+    seen: set[str] = set()
     for uid, record, passes in _videos(reading):
-        if reading.known(record, uid, None) is None:
+        if uid in seen:
+            record.wrong("video_uid", "a uid that no other entry of the file has", got=uid)
+        if reading.known(record, uid, None) is None or uid in seen:
             continue
+        seen.add(uid)
         for narrations in passes:
             _read_pass(reading, uid, narrations, verbs, marks)
 
@@ -52,7 +57,7 @@ def _videos(reading: Reading) -> Iterator[tuple[str, Record, list[list[Record]]]
             yield uid, record, [list(r.records("narrations")) for r in rounds]
     else:
         for uid, record in reading.members(FILES[1], "videos"):
-            yield uid, record, [list(record.records("narrations"))]
+            yield uid, record, [list(record.records("narrations"))] if record.has("narrations") else []
 
 
 def _pass(record: Record, name: str) -> Iterator[Record]:
@@ -62,11 +67,12 @@ def _pass(record: Record, name: str) -> Iterator[Record]:
 
 
 def _read_pass(reading: Reading, uid: str, narrations: list[Record], verbs: Verbs, marks: tuple[str, ...]) -> None:
-    points = [point for narration in narrations if (point := _point(reading, narration)) is not None]
+    facts = reading.metadata.videos[uid]
+    points = [point for narration in narrations if (point := _point(reading, narration, facts)) is not None]
     points.sort(key=lambda point: point[0])  # files are not sorted
     if not points:
         return
-    half_sec, facts = half_window_sec([time for time, _, _ in points]), reading.metadata.videos[uid]
+    half_sec = half_window_sec([time for time, _, _ in points])
     for time, text, record in points:
         mark = text.split(maxsplit=1)[0].lower()
         if mark not in marks:
@@ -78,19 +84,21 @@ def _read_pass(reading: Reading, uid: str, narrations: list[Record], verbs: Verb
             reading.counts["narrations have no verb of the taxonomy and are unlabelled"] += 1
         else:
             label = reading.interned(label)
-        if not facts.start_sec <= time <= facts.end_sec:
-            record.wrong("time", f"a time in the video, [{facts.start_sec:g}, {facts.end_sec:g}] s", got=time)
-            continue
         start_sec, end_sec = max(time - half_sec, facts.start_sec), min(time + half_sec, facts.end_sec)
+        if end_sec <= start_sec:
+            reading.counts["narrations are at no time of their video, or all at one, and were left out"] += 1
+            continue
         reading.add(record, Window(uid, start_sec, end_sec, label, None))
 
 
-def _point(reading: Reading, narration: Record) -> tuple[float, str, Record] | None:
-    """(seconds, text, record); None where it has no time, as some redacted ones, or is wrong."""
+def _point(reading: Reading, narration: Record, facts: VideoFacts) -> tuple[float, str, Record] | None:
+    """(seconds, text, record); None where it has no time or text, as some redacted ones, or is wrong."""
     time_name = "timestamp_sec" if narration.has("timestamp_sec") else "time"
     text_name = "narration_text" if narration.has("narration_text") else "text"
-    if not narration.has(time_name):
-        reading.counts["narrations have no time and were left out"] += 1
+    if not (narration.has(time_name) and narration.has(text_name)):
+        reading.counts["narrations have no time or no text and were left out"] += 1
         return None
     time, text = narration.seconds(time_name), narration.sentence(text_name)
+    if time is not None and not facts.holds(time, time):
+        narration.wrong(time_name, facts.expected())
     return (time, text, narration) if narration.is_sound else None

@@ -15,7 +15,7 @@ from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.ego4d.survey import in_words, short_videos, survey
 from pipeline.errors import InputError
 from pipeline.preflight import USUAL_DIM
-from pipeline.sources import SourceOptions, keep_frequent_classes, union
+from pipeline.sources import SourceOptions, keep_frequent, union
 
 OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
@@ -36,8 +36,7 @@ def plan(config: PlanConfig) -> Plan:
         options = SourceOptions(_kinds_there(config.data_dir), None, options.skip_invalid, options.clip_splits)
     find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
-    if config.num_actions is not None:
-        sources = {kind: keep_frequent_classes(source, config.num_actions) for kind, source in sources.items()}
+    sources = keep_frequent(sources, config.num_actions)
     everything = union(sources)
     document = survey(sources, config.fps, config.views, USUAL_DIM)
     short = {} if config.assume_downloaded else short_videos(everything, max(1, (os.cpu_count() or 2) - 1))

@@ -36,6 +36,11 @@ class Problems:
         self.count += 1
         self.wrong_files.append(_in_words(where, "content", expected, got))
 
+    def check_files(self, folder: Path) -> None:
+        """InputError where a file is wrong altogether."""
+        if self.wrong_files:
+            self.check(folder)
+
     def check(self, folder: Path) -> None:
         """InputError with the first problems and the count of all, where there are any that are not to be skipped."""
         lines = self.wrong_files + ([] if self.skip_invalid else self.lines)

@@ -14,8 +14,6 @@ from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.record import Record
 from pipeline.splits import split_by_hash
 
-OVERHANG_SEC = 1.0  # a window may end so much later than its video by ego4d.json, which rounds
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -85,12 +83,17 @@ class Reading:
         self.video_uids.setdefault(uid, split)
         return uid
 
+    def check_clip(self, record: Record, clip_uid: str | None, video_uid: str) -> None:
+        """Wrong where ego4d.json says that a clip is of another video."""
+        clip = self.metadata.clips.get(clip_uid)
+        if clip is not None and clip.video_uid != video_uid:
+            record.wrong("clip_uid", f"a clip of its video, not of {clip.video_uid}")
+
     def add(self, record: Record, window: Window) -> None:
         """Keep a window, unless its times are outside its video (a problem of the record) or it lasts no time."""
         facts = self.metadata.videos[window.video_uid]
-        if window.start_sec < facts.start_sec - OVERHANG_SEC or window.end_sec > facts.end_sec + OVERHANG_SEC:
-            span = f"[{facts.start_sec:g}, {facts.end_sec:g}] s"
-            record.wrong("times", f"times in the video, {span}", got=(window.start_sec, window.end_sec))
+        if not facts.holds(window.start_sec, window.end_sec):
+            record.wrong("times", facts.expected(), got=(window.start_sec, window.end_sec))
             return
         if window.end_sec <= window.start_sec:
             self.counts["labels last no time and were left out"] += 1

@@ -18,6 +18,7 @@ from pipeline.sources import UNLABELLED, Clip, Source, SourceOptions, Video
 from pipeline.splits import one_split
 
 USUAL_KIND = "moments"
+MIN_SHOWN = 0.5  # of a window, by the file of a clip: less is another action with its label
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
     problems = Problems(options.skip_invalid)
     path = layout.read_path(root)
     metadata = read_metadata(path, path.relative_to(root).as_posix(), problems)
+    problems.check_files(root)  # else everything that ego4d.json does not list would be a problem, too
     pieces, unlisted = find_pieces(root, metadata)
+    for uid, parts in layout.pieces_of_cache(options.known, metadata).items():
+        there = {piece.uid for piece in pieces.get(uid, ())}
+        pieces[uid] = [*pieces.get(uid, ()), *(piece for piece in parts if piece.uid not in there)]
     readings = {}
     for kind in options.annotations or (USUAL_KIND,):
         readings[kind] = Reading(root, _folder_of(root, kind), metadata, pieces, problems)
@@ -74,16 +79,17 @@ def _source(annotated: Annotated, kind: str, clip_splits: bool) -> Source:
     for window in windows:
         piece = _piece_for(window, annotated.pieces[window.video_uid])
         if piece is None:
-            reading.counts["annotated times are in no clip file on disk and were left out"] += 1
+            reading.counts["annotated times are in no clip file on disk, not half of them, and were left out"] += 1
         else:
             placed[piece.uid].append((window, piece))
     clips = [clip for uid in sorted(placed) for clip in _clips(uid, placed[uid], label_of)]
-    pieces = [piece for uid in reading.video_uids for piece in annotated.pieces.get(uid, ())]
+    pieces = [piece for uid in reading.video_uids for piece in annotated.pieces.get(uid, ()) if piece.path]
     videos = [_video(annotated, piece) for piece in sorted(pieces, key=lambda piece: piece.uid)]
     told = [*notes, *(f"{count} {what}" for what, count in reading.counts.items() if count)]
     told += _notes_on_files(annotated, reading)
     notes = (*(f"{kind}: {note}" for note in told), *annotated.notes)
-    missing = tuple(sorted(set(reading.video_uids) - set(annotated.pieces)))
+    on_disk = {uid for uid, pieces in annotated.pieces.items() if any(piece.path for piece in pieces)}
+    missing = tuple(sorted(set(reading.video_uids) - on_disk))
     return Source(annotated.root, "ego4d", tuple(videos), tuple(clips), classes, (), notes, missing)
 
 
@@ -120,16 +126,15 @@ def _split(reading: Reading, clip_splits: bool) -> tuple[list[Window], list[str]
 
 
 def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:
-    """The file that shows the window: of its own clip, else the one that shows most of it."""
-    for piece in pieces:
-        if piece.clip_uid is None or piece.clip_uid == window.clip_uid:
-            return piece
-    best = max(pieces, key=lambda piece: (_overlap(window, piece), piece.uid), default=None)
-    return best if best is not None and _overlap(window, best) > 0 else None
+    """The file that shows the window: of its own clip, else the one that shows most; None below MIN_SHOWN of it."""
+    shown = [piece for piece in pieces if _shown(window, piece) >= MIN_SHOWN]
+    return max(shown, key=lambda p: (p.clip_uid in (None, window.clip_uid), _shown(window, p), p.uid), default=None)
 
 
-def _overlap(window: Window, piece: Piece) -> float:
-    return min(window.end_sec, piece.end_sec) - max(window.start_sec, piece.start_sec)
+def _shown(window: Window, piece: Piece) -> float:
+    """The share of a window that a file shows; negative where it is elsewhere."""
+    overlap = min(window.end_sec, piece.end_sec) - max(window.start_sec, piece.start_sec)
+    return overlap / (window.end_sec - window.start_sec)
 
 
 def _clips(uid: str, placed: list[tuple[Window, Piece]], label_of: dict[str, int]) -> list[Clip]:
@@ -146,7 +151,8 @@ def _clips(uid: str, placed: list[tuple[Window, Piece]], label_of: dict[str, int
 
 def _video(annotated: Annotated, piece: Piece) -> Video:
     facts = annotated.metadata.videos[piece.video_uid]
-    redacted = tuple((start - piece.offset_sec, end - piece.offset_sec) for start, end in facts.redacted)
+    within = ((max(start, piece.start_sec), min(end, piece.end_sec)) for start, end in facts.redacted)
+    redacted = tuple((start - piece.offset_sec, end - piece.offset_sec) for start, end in within if start < end)
     start_sec, end_sec = max(facts.start_sec, piece.start_sec), min(facts.end_sec, piece.end_sec)
     listed_sec = (start_sec - piece.offset_sec, end_sec - piece.offset_sec)
     return Video(piece.uid, piece.path, piece.source, redacted, facts.is_stereo, listed_sec)

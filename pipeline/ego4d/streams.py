@@ -16,7 +16,6 @@ from pipeline.ego4d.problems import Problems
 CHUNK_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_ENTRY_BYTES = 256 << 20  # of one entry: the annotations of a video take some megabytes
-ENTRY_DEPTH = 3  # an entry is at most this deep: file, list or mapping, entry
 _WORDS = {"start_map": "an object", "start_array": "a list"}
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
@@ -31,7 +30,7 @@ def entries(path: Path, key: str, name: str, problems: Problems) -> Iterator[tup
     name: of the file, for messages. A file that is no such object is a problem.
     """
     count = 0
-    with _reporting(path, name, problems) as file:
+    with _reporting(path, name, problems, 3) as file:
         for i, entry in enumerate(ijson.items(file, f"{key}.item", use_float=True)):
             file.place = f"{key}[{i}]"
             yield f"{name}: {file.place}", entry
@@ -43,7 +42,7 @@ def entries(path: Path, key: str, name: str, problems: Problems) -> Iterator[tup
 def members(path: Path, key: str, name: str, problems: Problems) -> Iterator[tuple[str, str, object]]:
     """(`file: name`, name, value) for each member of the object `key` in a file; of the file's own where it is ""."""
     count = 0
-    with _reporting(path, name, problems) as file:
+    with _reporting(path, name, problems, 3 if key else 2) as file:
         for member, value in ijson.kvitems(file, key, use_float=True):
             file.place = repr(member[:60])
             yield f"{name}: {file.place}", member, value
@@ -60,10 +59,10 @@ def has_key(path: Path, key: str) -> bool:
 class _reporting:  # noqa: N801 - used as a function
     """Opens a file for the parser; what it stumbles over becomes a problem of that file."""
 
-    def __init__(self, path: Path, name: str, problems: Problems):
+    def __init__(self, path: Path, name: str, problems: Problems, entry_depth: int):
         self._path, self._name, self._problems = path, name, problems
         self._file = None
-        self._guard = _Guard()
+        self._guard = _Guard(entry_depth)
         self.is_broken = False
         self.place = ""  # the last entry that was read whole
 
@@ -101,9 +100,13 @@ class _reporting:  # noqa: N801 - used as a function
 
 
 class _Guard:
-    """Follows the nesting of JSON text from chunk to chunk, by its brackets outside strings."""
+    """Follows the nesting of JSON text from chunk to chunk, by its brackets outside strings.
 
-    def __init__(self):
+    entry_depth: of brackets in which an entry lies.
+    """
+
+    def __init__(self, entry_depth: int):
+        self._entry_depth = entry_depth
         self._tail, self._is_inside, self._depth, self._since = b"", False, 0, 0
 
     def look_at(self, data: bytes) -> None:
@@ -115,7 +118,7 @@ class _Guard:
         opened = ((codes == ord("[")) | (codes == ord("{"))) & ~inside
         closed = ((codes == ord("]")) | (codes == ord("}"))) & ~inside
         depth = self._depth + np.cumsum(opened.astype(np.int64) - closed)
-        between = np.flatnonzero((depth < ENTRY_DEPTH) & ~inside)
+        between = np.flatnonzero((depth < self._entry_depth) & ~inside & ((codes == ord(",")) | closed))
         self._since = len(codes) - 1 - int(between[-1]) if len(between) else self._since + len(codes)
         if len(codes):
             self._is_inside, self._depth = bool(inside[-1]), int(depth[-1])
@@ -137,7 +140,7 @@ def _expect(path: Path, name: str, key: str, event: str, expected: str, problems
 def _kind_of(path: Path, key: str) -> str | None:
     """The parser's name for what begins at this top-level key, None where there is nothing; "": the whole file."""
     ignored = Problems()
-    with _reporting(path, "", ignored) as file:
+    with _reporting(path, "", ignored, 3 if key else 2) as file:
         for prefix, event, _ in ijson.parse(file):
             if prefix == key and event != "map_key":
                 return event

@@ -11,6 +11,7 @@ from pipeline.preflight import in_bytes
 from pipeline.sampling import Grid, count_times
 from pipeline.sources import UNLABELLED, Source, union, windows_by_video
 from pipeline.tasks import LengthTask, read_length
+from pipeline.uids import recording_of
 from pipeline.video.timeline import PARTIAL_SEC
 
 SPLITS = ("train", "val", "test")
@@ -29,10 +30,10 @@ def survey(sources: dict[str, Source], fps: float, views: int, embed_dim: int) -
     return {
         "kinds": {kind: _kind(source, fps) for kind, source in sources.items()},
         "videos": {
-            "on_disk": len(videos),
+            "on_disk": len({recording_of(video.uid) for video in videos}),
             "missing": len({uid for source in sources.values() for uid in source.missing}),
-            "stereo": sum(video.left_eye for video in videos),
-            "redacted": sum(bool(video.redacted) for video in videos),
+            "stereo": len({recording_of(video.uid) for video in videos if video.left_eye}),
+            "redacted": len({recording_of(video.uid) for video in videos if video.redacted}),
             "redacted_minutes": sum(end - start for v in videos for start, end in v.redacted) / 60,
             "hours": sum(v.listed_sec[1] - v.listed_sec[0] for v in videos if v.listed_sec) / 3600,
         },
@@ -92,7 +93,7 @@ def _kind(source: Source, fps: float) -> dict:
     extent = {video.uid: video.listed_sec for video in source.videos}
     short = (clip for clip in source.clips if clip.end_sec - clip.start_sec < 1 / fps)  # a longer one holds a time
     return {
-        "videos": len(source.videos),
+        "videos": len({recording_of(video.uid) for video in source.videos}),
         "missing": len(source.missing),
         "clips": {split: by_split[split] for split in SPLITS},
         "unlabelled": sum(clip.label == UNLABELLED for clip in source.clips),

@@ -6,7 +6,9 @@ import re
 from pipeline.ego4d.reading import Reading
 
 MAX_BYTES = 16 << 20
-_SUBJECT = re.compile(r"(?:#\w+\s*)?(?:(?:\w+\s+){0,3}?(?:[A-Z]|c)(?:\s+|$))?")
+_TAG = re.compile(r"#\w*")
+_WEARER = re.compile(r"\s*(?:[Cc]\s+)*(?:[Cc]$)?")
+_OTHER = re.compile(r"\s*(?:\w+\s+){0,3}(?<!\w)[A-Z](?:\s+|$)")  # greedy: in "A man X", X is the person
 _WORD = re.compile(r"[a-z]+")
 # Present tenses that adding -s does not explain
 _IRREGULAR = {"has": "have", "does": "do", "goes": "go", "is": "be", "lies": "lie", "ties": "tie", "dies": "die"}
@@ -75,6 +77,8 @@ def infinitive(verb: str) -> str:
 
 
 def _after_subject(text: str) -> str:
-    """`#C C picks up a cup`, `#O man X picks up a cup` -> `picks up a cup`: mark and person are not the verb."""
-    found = _SUBJECT.match(text)
-    return text[found.end() :] if found else text
+    """`#C C picks up a cup`, `#O A man X picks up a cup` -> `picks up a cup`: marks and person are not the verb."""
+    is_other = text.lower().startswith("#o")
+    bare = _TAG.sub("", text)
+    found = _OTHER.match(bare) if is_other else _WEARER.match(bare)
+    return bare[found.end() :] if found else bare

@@ -1,0 +1,159 @@
+"""Ego4D's files as they may be: gaps that are no faults, and faults that must not go by unseen."""
+
+import json
+
+import pytest
+
+from pipeline.ego4d import streams
+from pipeline.ego4d.problems import Problems
+from pipeline.errors import InputError
+from tests.ego4d_files import (
+    C1,
+    C2,
+    MOMENTS_OF_U2,
+    U1,
+    U2,
+    U3,
+    action,
+    fho_video,
+    label,
+    listed,
+    lta,
+    moments,
+    moments_video,
+    named,
+    narrated,
+    narration,
+    source_of,
+    write,
+)
+
+
+def test_a_window_elsewhere_than_its_own_clip_goes_to_the_file_that_shows_it_or_nowhere(tmp_path):
+    clips = [{"clip_uid": uid, "video_uid": U1, "video_start_sec": s, "video_end_sec": s + 30.0}
+             for uid, s in ((C1, 0.0), (C2, 49.9))]  # fmt: skip
+    labels = [label("elsewhere", 60, 70), label("nowhere", 40, 45), label("a sliver", 40, 50), label("here", 5, 6)]
+    files = {"moments_train.json": moments(*labels, split="train")}
+    write(tmp_path, files, on_disk=[f"clips/{c}.mp4" for c in (C1, C2)], clips=clips)
+    source = source_of(tmp_path)
+    assert [(name, round(start, 6)) for _, start, _, name, _ in named(source)] == [("here", 5.0), ("elsewhere", 10.1)]
+    assert any("2 annotated times are in no clip file" in note for note in source.notes)
+
+
+CLIPS = {
+    "outside": {"video_start_sec": 500.0, "video_end_sec": 900.0},
+    "backwards": {"video_start_sec": 9.0, "video_end_sec": 5.0},
+    "of nobody": {"video_uid": "nobody", "video_start_sec": 0.0, "video_end_sec": 5.0},
+}
+
+
+@pytest.mark.parametrize("changes", CLIPS.values(), ids=CLIPS.keys())
+def test_malformed_clips_of_the_metadata(tmp_path, changes):
+    write(tmp_path, MOMENTS_OF_U2, clips=[{"clip_uid": C1, "video_uid": U1, **changes}])
+    with pytest.raises(InputError, match=r"ego4d.json: clips\[0\]: (times|video_end_sec|video_uid): expected"):
+        source_of(tmp_path)
+
+
+REDACTIONS = [
+    {"redacted_intervals": [{"start_sec": 1, "end_sec": 2}, "7-9"]},
+    {"redacted_intervals": [{"start_sec": 5, "end_sec": 5}]},
+    {"redacted_intervals": {"start_sec": 5, "end_sec": 7}},
+    {"has_redacted_regions": "true"},
+    {"has_redacted_regions": 1, "redacted_intervals": []},
+    {"has_redacted_regions": True, "redacted_intervals": [{"start_sec": 900, "end_sec": 950}]},
+]
+
+
+@pytest.mark.parametrize("changes", REDACTIONS)
+def test_a_video_whose_redactions_are_in_doubt_is_not_used_whatever_is_skipped(tmp_path, changes):
+    write(tmp_path, MOMENTS_OF_U2, videos=[listed(U2, **changes), listed(U1)])
+    with pytest.raises(InputError):
+        source_of(tmp_path)
+    write(tmp_path, MOMENTS_OF_U2 | {"moments_val.json": moments(label())}, videos=[listed(U2, **changes), listed(U1)])
+    assert {video.uid for video in source_of(tmp_path, skip_invalid=True).videos} == {U1}
+
+
+def test_one_absurd_narration_does_not_stretch_the_others(tmp_path):
+    texts = [narration(time) for time in (10.0, 14.9, 1e6)]
+    write(tmp_path, {"narration.json": {U1: narrated(*texts)}})
+    clips = source_of(tmp_path, "narrations", skip_invalid=True).clips
+    assert [(c.start_sec, c.end_sec) for c in clips] == [(9.5, 10.5), (14.4, 15.4)]
+
+
+def test_narrations_just_outside_are_no_fault(tmp_path):
+    facts = listed(U1, video_metadata={"video_start_sec": 0.021})
+    write(
+        tmp_path, {"narration.json": {U1: narrated(narration(0.0), narration(50.0), narration(100.05))}}, videos=[facts]
+    )
+    spans = [(c.start_sec, c.end_sec) for c in source_of(tmp_path, "narrations").clips]
+    assert len(spans) == 3 and spans[0][0] == 0.021 and spans[-1][1] == 100.021
+
+
+def test_annotators_are_people_and_not_places_in_a_list(tmp_path):
+    twice = moments_video(U1, "train", [label("a", 0, 10)], [label("a", 0, 10)], [label("b", 0, 10)])
+    for annotation, name in zip(twice["clips"][0]["annotations"], "xxy", strict=True):
+        annotation["annotator_uid"] = name
+    source = source_of(write(tmp_path, {"moments_train.json": {"videos": [twice]}}))
+    assert source.classes == ("a", "b") and len(source.clips) == 2  # one against one: a tie
+
+
+def test_a_clip_with_thousands_of_labels_is_refused_at_once(tmp_path):
+    write(tmp_path, {"moments_train.json": moments(*[label("a", 0, i / 1000 + 1) for i in range(3000)], split="train")})
+    with pytest.raises(InputError, match=r"clips\[0\]: annotations: expected at most 1000 labels in a clip, got 3000"):
+        source_of(tmp_path)
+
+
+def test_duplicates_of_clips_and_of_narrated_videos(tmp_path):
+    entry = moments_video(U1, "train", [label()])
+    entry["clips"] *= 2
+    write(tmp_path, {"moments_train.json": {"videos": [entry]}})
+    with pytest.raises(InputError, match=r"clips\[1\]: clip_uid: expected a uid that no other clip of the video has"):
+        source_of(tmp_path)
+    write(tmp_path, {"narration.json": {}})
+    one = json.dumps(narrated(narration(5.0)))
+    (tmp_path / "v2/annotations/narration.json").write_text(f'{{"{U1}": {one}, "{U1}": {one}}}')
+    with pytest.raises(InputError, match=r"video_uid: expected a uid that no other entry of the file has"):
+        source_of(tmp_path, "narrations")
+
+
+@pytest.mark.parametrize(("name", "document", "kind"), [
+    ("fho_lta_train.json", {"clips": [lta(U1)]}, "lta-verbs"),
+    ("fho_main.json", {"videos": [fho_video(U1, action())]}, "fho-verbs"),
+    ("moments_train.json", moments(label(), split="train"), "moments"),
+])  # fmt: skip
+def test_a_clip_of_another_video(tmp_path, name, document, kind):
+    write(
+        tmp_path, {name: document}, clips=[{"clip_uid": C1, "video_uid": U2, "video_start_sec": 0, "video_end_sec": 50}]
+    )
+    with pytest.raises(InputError, match=f"clip_uid: expected a clip of its video, not of {U2}"):
+        source_of(tmp_path, kind)
+
+
+def test_gaps_of_real_files_are_no_fault(tmp_path):
+    test = moments_video(U2, "test")
+    del test["split"], test["clips"][0]["annotations"]
+    bare = {"video_uid": U1, "annotated_intervals": None}
+    documents = {
+        "moments_train.json": moments(label(), split="train"),
+        "moments_test_unannotated.json": {"videos": [test]},
+        "fho_main.json": {"videos": [bare, fho_video(U2, action(verb="[other]"))]},
+        "fho_main_taxonomy.json": {"verbs": ["take"], "nouns": ["cup"]},
+        "all_narrations_redacted.json": {"videos": {U1: {"narrations": None}, U2: {}, U3: {"narrations": [
+            {"time": 1.0, "text": None}, {"time": 2.0, "text": "#C C takes it"}]}}},
+    }  # fmt: skip
+    write(tmp_path, documents)
+    assert [name for *_, name, _ in named(source_of(tmp_path, "moments"))] == ["wash hands", None]
+    assert [name for *_, name, _ in named(source_of(tmp_path, "fho-verbs"))] == [None]
+    assert [name for *_, name, _ in named(source_of(tmp_path, "narrations"))] == ["take"]
+
+
+def test_members_of_a_mapping_are_bounded_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_ENTRY_BYTES", 1 << 20)
+    monkeypatch.setattr(streams, "CHUNK_BYTES", 1 << 16)
+    for content in ('{"u": [' + "0," * 2_000_000 + "0]}", '{"videos": [' + "1" * 3_000_000 + "]}"):
+        (tmp_path / "n.json").write_text(content)
+        problems = Problems()
+        reading = streams.members(tmp_path / "n.json", "", "n", problems) if content.startswith('{"u"') else (
+            streams.entries(tmp_path / "n.json", "videos", "n", problems))  # fmt: skip
+        assert list(reading) == []
+        assert "one entry of more than 1 MB" in problems.wrong_files[0]
