@@ -119,9 +119,9 @@ def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
 
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:
     """The k with start_sec <= t_k < end_sec; an infinite end stands for the extent's."""
-    start_sec = extent[0] if start_sec == -math.inf else start_sec
-    end_sec = extent[1] if end_sec == math.inf else end_sec
-    first, stop = (_first_at(bound - SAME_SEC, extent[0], fps) for bound in (start_sec, end_sec))
+    start_sec = extent[0] if start_sec == -math.inf else start_sec - SAME_SEC
+    end_sec = extent[1] if end_sec == math.inf else end_sec - SAME_SEC
+    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec))
     return first, max(first, stop)
 
 

@@ -162,7 +162,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(folder):
     assert not (folder / "c").exists()
     run(make_source(folder, ["a"], windows=[(0.0, 1.0)]), folder / "c", fps=10.0, views=3)
     before = {p: p.read_bytes() for p in (folder / "c").rglob("*") if p.is_file()}
-    told = plan_in_words(config, source, lambda config: 0.5).splitlines()
+    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1:4:2] == [
         "videos: 3 listed = 1 new + 1 known + 1 that cannot be used",
         "frames: 10 to extract, from 0.00 hours of new video",
