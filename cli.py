@@ -4,58 +4,21 @@ Knows options and words; every command imports its stage inside, so that --help 
 """
 
 import logging
-import os
 import sys
-from pathlib import Path
 
 import click
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
-from models.names import STUDENT_SIZES, TEACHER_SIZES
-from pipeline import annotation_commands, cache_commands, ego4d_commands
-from pipeline.annotation_commands import ANNOTATIONS, FILE
-from pipeline.cache_commands import CACHE_DIR, PATH
-from pipeline.config import (
-    ACTIVATIONS,
-    DECODERS,
-    DEVICES,
-    SPLITS,
-    TEACHER_HEADS,
-    EvaluateConfig,
-    ExtractConfig,
-    TrainConfig,
-)
-from pipeline.terminal import Explaining, belongs_to_extraction, made, options, read_config_file
+from models.names import TEACHER_SIZES
+from pipeline import annotation_commands, cache_commands, ego4d_commands, student_commands
+from pipeline.common_options import ANNOTATIONS, CACHE_DIR, COMMON, FILE, PATH
+from pipeline.config import ACTIVATIONS, DECODERS, TEACHER_HEADS, ExtractConfig
+from pipeline.terminal import Explaining, made
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
   python cli.py extract-teacher --data-dir ego4d_data
   python cli.py extract-teacher --use-synthetic --teacher-weights random"""
-
-
-WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
-COMMON = options(
-    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
-    click.option(
-        "--config",
-        type=FILE,
-        is_eager=True,
-        expose_value=False,
-        callback=read_config_file,
-        help="YAML file of defaults for this command's options, such as one a run saved.",
-    ),
-)
-OUTPUT_DIR = click.option(
-    "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
-)
-LABEL_SET = click.option("--label-set", help="Label set of the cache to use. [default: the only one]")
-ASSERTIONS = options(
-    click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), help="Assert which teacher made the cache."),
-    click.option("--num-actions", type=int, help="Assert how many classes the label set has."),
-    click.option("--data-dir", hidden=True, expose_value=False, callback=belongs_to_extraction),
-    click.option("--use-synthetic", is_flag=True, hidden=True, expose_value=False, callback=belongs_to_extraction),
-)
 
 
 @click.group(
@@ -157,102 +120,9 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     ctx.exit(result.extraction.exit_code)
 
 
-@main.command()
-@CACHE_DIR
-@OUTPUT_DIR
-@LABEL_SET
-@click.option("--student-size", type=click.Choice(STUDENT_SIZES), default="xxs", show_default=True, help="Student.")
-@click.option("--student-resolution", type=int, default=224, show_default=True, help="Input side, 128 to 256 pixels.")
-@click.option(
-    "--student-pretrained/--no-student-pretrained",
-    default=None,
-    help="Start from timm's ImageNet weights, or from scratch. [default: pretrained where weights exist]",
-)
-@click.option("--epochs", type=int, default=30, show_default=True, help="Passes over the training clips.")
-@click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
-@click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
-@click.option("--weight-decay", type=float, default=0.05, show_default=True, help="AdamW's.")
-@click.option("--alpha", type=float, default=1.0, show_default=True, help="Weight of the feature term.")
-@click.option("--beta", type=float, default=1.0, show_default=True, help="Weight of the response term.")
-@click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
-@click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
-@click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
-@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
-@click.option("--overwrite", is_flag=True, help="Start anew where --output-dir holds another training run.")
-@click.option("--num-samples", hidden=True, expose_value=False, callback=belongs_to_extraction)
-@ASSERTIONS
-@COMMON
-def train_student(teacher_size: str | None, num_actions: int | None, **options):
-    """Train a student from a cache: no teacher, no videos.
-
-    Stopped runs continue by themselves when the same command is given again.
-    """
-    config = made(TrainConfig, options | {"student_pretrained": _pretrained(options)})
-    from pipeline import train
-
-    _check_assertions(config, teacher_size, num_actions)
-    result = train.train(config)
-    click.echo(result.summary)
-    click.echo(f"next: python cli.py evaluate --cache-dir {config.cache_dir} --student-checkpoint {result.best_path}")
-
-
-@main.command()
-@CACHE_DIR
-@click.option(
-    "--student-checkpoint",
-    type=PATH,
-    default=Path("results/best_student.pt"),
-    show_default=True,
-    help="The student to evaluate.",
-)
-@OUTPUT_DIR
-@LABEL_SET
-@click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")
-@click.option("--num-samples", type=int, help="Evaluate on this many clips, chosen by --seed. [default: all]")
-@click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
-@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
-@click.option(
-    "--teacher-latency", is_flag=True, help="Also time a teacher of the cached architecture (needs open_clip)."
-)
-@click.option("--teacher-model", help="Configuration file of the cached teacher, where --teacher-latency needs it.")
-@click.option("--student-size", type=click.Choice(STUDENT_SIZES), help="Assert the checkpoint's size.")
-@ASSERTIONS
-@COMMON
-def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, teacher_size, num_actions, **options):
-    """Set a student beside its teacher on held-out clips."""
-    config = made(EvaluateConfig, options)
-    from pipeline import evaluate as stage
-    from pipeline.report import comparison_table
-
-    _check_assertions(config, teacher_size, num_actions)
-    teacher_forward = _teacher_to_time(config, teacher_model) if teacher_latency else None
-    results = stage.evaluate(config, teacher_forward, student_size)
-    click.echo(comparison_table(results))
-    click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
-    click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
-
-
-def _pretrained(options: dict) -> bool:
-    from models.names import PRETRAINED_SIZES
-
-    asked = options["student_pretrained"]
-    return options["student_size"] in PRETRAINED_SIZES if asked is None else asked
-
-
-def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:
-    from pipeline.assertions import check_cache
-
-    check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
-
-
-def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
-    from pipeline.teacher_latency import teacher_forward
-
-    return teacher_forward(config.cache_dir, config.device, teacher_model)
-
-
-for command in (*annotation_commands.COMMANDS, *ego4d_commands.COMMANDS, *cache_commands.COMMANDS):
-    main.add_command(command)
+for module in (annotation_commands, cache_commands, ego4d_commands, student_commands):
+    for command in module.COMMANDS:
+        main.add_command(command)
 
 
 if __name__ == "__main__":

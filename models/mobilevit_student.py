@@ -1,6 +1,6 @@
 """The student: a timm MobileViT on each frame, a projection to the teacher's space, attention over a clip's frames.
 
-The only importer of timm. Knows no teacher, no cache and no videos.
+Knows no teacher, no cache and no videos; backbones come from models.backbones.
 """
 
 import dataclasses
@@ -11,15 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import ModelError, ModelOptionError
+from models.backbones import backbone
+from models.errors import ModelOptionError
 from models.heads import ActionHead, TemporalAttentionPool
-from models.hub import quiet_hub
-from models.names import PRETRAINED_SIZES, STUDENT_SIZES
+from models.names import PROJECTIONS
 
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """Everything that fixes a student's shape; JSON-able, stored in every checkpoint."""
+    """Everything that fixes a student's shape; JSON-able, stored in every checkpoint.
+
+    size: one of STUDENT_SIZES, or timm's name of another backbone. projection: one of PROJECTIONS.
+    """
 
     size: str
     embed_dim: int
@@ -28,6 +31,7 @@ class StudentConfig:
     projection_hidden: int
     attention_rank: int
     head_hidden: int
+    projection: str = "mlp"
     dropout: float = 0.1
 
 
@@ -42,20 +46,23 @@ class StudentOutput(NamedTuple):
 
 # projection_hidden, attention_rank, head_hidden: what keeps the whole student within the size it promises
 _PARTS = {"tiny": (96, 16, 128), "xxs": (160, 32, 256), "xs": (160, 32, 256), "s": (256, 64, 256)}
+_OTHER_PARTS = (160, 32, 256)
 
 
-def student_config(size: str, embed_dim: int, num_classes: int, resolution: int) -> StudentConfig:
-    """The shape of a student of this size. ModelOptionError for an unknown size or resolution."""
-    if size not in STUDENT_SIZES:
-        raise ModelOptionError(f"--student-size must be one of {', '.join(STUDENT_SIZES)}, got {size!r}")
+def student_config(
+    size: str, embed_dim: int, num_classes: int, resolution: int, projection: str = "mlp"
+) -> StudentConfig:
+    """The shape of a student of this size. ModelOptionError for an impossible projection or resolution."""
+    if projection not in PROJECTIONS:
+        raise ModelOptionError(f"--projection must be one of {', '.join(PROJECTIONS)}, got {projection!r}")
     if resolution not in range(128, 257, 32):
         raise ModelOptionError(f"--student-resolution must be a multiple of 32 from 128 to 256, got {resolution}")
-    return StudentConfig(size, embed_dim, num_classes, resolution, *_PARTS[size])
+    return StudentConfig(size, embed_dim, num_classes, resolution, *_PARTS.get(size, _OTHER_PARTS), projection)
 
 
 def build_student(config: StudentConfig, pretrained: bool) -> "MobileVitStudent":
     """A student; pretrained starts its backbone from timm's ImageNet weights, or ModelError says how to do without."""
-    return MobileVitStudent(config, _backbone(config.size, pretrained))
+    return MobileVitStudent(config, backbone(config.size, pretrained, config.resolution))
 
 
 class MobileVitStudent(nn.Module):
@@ -71,12 +78,7 @@ class MobileVitStudent(nn.Module):
             values = torch.tensor(statistics.get(name) or default).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
         dim = config.embed_dim
-        self.projection = nn.Sequential(  # ends linear: half of a CLIP vector is negative
-            nn.Linear(backbone.num_features, config.projection_hidden),
-            nn.LayerNorm(config.projection_hidden),
-            nn.GELU(),
-            nn.Linear(config.projection_hidden, dim),
-        )
+        self.projection = _projection(config, backbone.num_features)
         self.attention = TemporalAttentionPool(dim, config.attention_rank)
         self.head = None
         if config.num_classes:
@@ -113,6 +115,19 @@ class MobileVitStudent(nn.Module):
         return self.head(features) if self.head is not None else features[..., :0]
 
 
+def _projection(config: StudentConfig, width: int) -> nn.Module:
+    """From pooled features to the teacher's space. Only `linear` and `mlp` can say all of it: half of a CLIP vector
+    is negative, so what ends in GELU reaches half of the space at most."""
+    dim, hidden = config.embed_dim, config.projection_hidden
+    kinds = {
+        "linear": lambda: nn.Linear(width, dim),
+        "linear-norm": lambda: nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim)),
+        "linear-norm-gelu": lambda: nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim), nn.GELU()),
+        "mlp": lambda: nn.Sequential(nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, dim)),
+    }
+    return kinds[config.projection]()
+
+
 def count_parameters(student: MobileVitStudent) -> dict[str, int]:
     """Parameters of each part, and `deployed`: all of them, for every part of a student is deployed."""
     parts = {name: sum(p.numel() for p in module.parameters()) for name, module in student.named_children()}
@@ -127,44 +142,6 @@ def config_from(document: dict) -> StudentConfig:
             f"a student's settings are {', '.join(sorted(names))}, not {', '.join(sorted(document))}"
         )
     config = StudentConfig(**document)
-    student_config(config.size, config.embed_dim, config.num_classes, config.resolution)  # refuses what cannot be built
+    shape = (config.embed_dim, config.num_classes, config.resolution, config.projection)
+    student_config(config.size, *shape)  # refuses what cannot be built
     return config
-
-
-def _backbone(size: str, pretrained: bool) -> nn.Module:
-    if pretrained and size not in PRETRAINED_SIZES:
-        raise ModelOptionError(f"no ImageNet weights exist for --student-size {size}; use --no-student-pretrained")
-    quiet_hub()
-    try:
-        import timm
-    except ImportError as error:
-        raise ModelError("timm is not installed; install it with: pip install timm") from error
-    if size == "tiny":
-        return _tiny_backbone()
-    name = f"mobilevit_{size}"
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0)
-    except (OSError, RuntimeError) as error:  # huggingface_hub's errors are OSErrors
-        raise ModelError(
-            f"the ImageNet weights of {name} could not be downloaded; connect to the network once, or start from "
-            "scratch with --no-student-pretrained"
-        ) from error
-
-
-def _tiny_backbone() -> nn.Module:
-    """timm's own MobileViT, narrower than the narrowest it names: about 0.3 M parameters."""
-    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
-
-    def inverted(depth: int, channels: int, stride: int) -> ByoBlockCfg:
-        return ByoBlockCfg(type="bottle", d=depth, c=channels, s=stride, gs=1, br=2.0, block_kwargs=_BOTTLE)
-
-    def mobilevit(channels: int, width: int, depth: int):
-        block = {"transformer_dim": width, "transformer_depth": depth, "patch_size": 2, "num_heads": 4}
-        return (inverted(1, channels, 2), ByoBlockCfg(type="mobilevit", d=1, c=channels, s=1, block_kwargs=block))
-
-    blocks = (inverted(1, 12, 1), inverted(2, 20, 2), mobilevit(32, 40, 2), mobilevit(40, 48, 2), mobilevit(48, 64, 2))
-    shape = {"stem_chs": 12, "stem_type": "3x3", "stem_pool": "", "downsample": "", "act_layer": "silu"}
-    return ByobNet(ByoModelCfg(blocks=blocks, num_features=192, **shape), num_classes=0)
-
-
-_BOTTLE = {"bottle_in": True, "linear_out": True}

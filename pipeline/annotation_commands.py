@@ -1,4 +1,4 @@
-"""The commands about annotations: plan-ego4d and relabel, and the options that all commands share that read some.
+"""The commands about annotations: plan-ego4d and relabel.
 
 Click only: parse, make one call, say what came of it.
 """
@@ -8,18 +8,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.cache_commands import CACHE_DIR, PATH
+from pipeline.common_options import ANNOTATIONS, CACHE_DIR, FILE, PATH
 from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS, PlanConfig, RelabelConfig
-from pipeline.ego4d.names import KIND_NAMES
-from pipeline.terminal import made, options
-
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-ANNOTATIONS = options(
-    click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
-    click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
-    click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
-    click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
-)
+from pipeline.terminal import made
 
 
 @click.command("plan-ego4d")

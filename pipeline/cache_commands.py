@@ -9,12 +9,8 @@ import click
 
 from cache.errors import DamagedError
 from cache.layout import BACKENDS
+from pipeline.common_options import CACHE_DIR, PATH
 from pipeline.config import ACTIVATIONS, DEVICES
-
-PATH = click.Path(path_type=Path)
-CACHE_DIR = click.option(
-    "--cache-dir", type=PATH, default=Path("results/teacher_cache"), show_default=True, help="Folder of the cache."
-)
 
 
 def _verified(cache_dir: Path, with_pixels: bool):

@@ -17,9 +17,10 @@ from models.errors import ModelOptionError
 from models.mobilevit_student import MobileVitStudent, build_student, config_from
 from pipeline.errors import CheckpointError, InputError
 
-FORMAT = 1
+FORMAT = 2
+STATE = "training_state.pt"
 _FIELDS = {"student": dict, "classes": list, "teacher": dict, "frames_per_clip": int, "model": dict}
-_RUN_FIELDS = ("run", "best", "history", "optimizer", "schedule", "scaler", "rng")  # what a run continues from
+_STATE_FIELDS = ("run", "epoch", "position", "stopped_early", "rng", "students")  # what a run continues from
 _TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
 
@@ -44,16 +45,7 @@ def save(path: Path, content: dict) -> None:
 
 def load(path: Path) -> dict:
     """Read a checkpoint; nothing in it runs. CheckpointError where it is missing, damaged or something else."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch wonders aloud about foreign files before it refuses them
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
-    except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
-        raise CheckpointError(f"{path} is damaged or no checkpoint of a student, and was not opened further") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a checkpoint of a student: it holds a {type(content).__name__}")
+    content = _opened(path)
     lacking = [name for name, kind in _FIELDS.items() if not isinstance(content.get(name), kind)]
     if lacking:
         raise CheckpointError(f"{path} is not a checkpoint of a student: it has no usable {', '.join(lacking)}")
@@ -86,17 +78,32 @@ def load_student(path: Path) -> tuple[MobileVitStudent, dict]:
     return student.eval(), content
 
 
-def load_run(folder: Path, fields: dict) -> dict:
-    """The state of the training run in a folder. InputError where it is not the run that fields describe."""
+def has_state(folder: Path) -> bool:
+    """Whether a folder holds a training run."""
+    return (folder / STATE).exists()
+
+
+def save_state(folder: Path, content: dict) -> None:
+    """Save all that a training run continues from, in the place of what was saved before."""
+    save(folder / STATE, {"format": FORMAT, **content})
+
+
+def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
+    """The state of the training run in a folder. InputError where it is not the run that fields describe.
+
+    student_folders: where the best students of its closed epochs must be.
+    """
+    path = folder / STATE
     try:
-        content = load(folder / "last_student.pt")
-        load(folder / "best_student.pt")
+        content = _opened(path)
+        if lacking := [name for name in _STATE_FIELDS if name not in content]:
+            raise CheckpointError(f"{path} has no {', '.join(lacking)} to continue from")
+        if content.get("format") != FORMAT:
+            raise CheckpointError(f"{path} has format {content.get('format')!r}; this program reads {FORMAT}")
+        for student_folder in student_folders if content["epoch"] else ():
+            load(student_folder / "best_student.pt")
     except CheckpointError as error:
         raise CheckpointError(f"this run cannot be continued, give --overwrite to start anew: {error}") from error
-    if lacking := [name for name in _RUN_FIELDS if name not in content]:
-        raise CheckpointError(
-            f"{folder / 'last_student.pt'} has no {', '.join(lacking)} to continue from; give --overwrite to start anew"
-        )
     theirs = content["run"]
     differing = [f"{k}: {theirs.get(k)} -> {v}" for k, v in fields.items() if theirs.get(k) != v]
     if differing:
@@ -132,3 +139,18 @@ def check_fit(
             f"{path} was trained from the teacher {content['teacher']['name']} with other weights than the cache's "
             f"{teacher.name}; name the cache it was trained from with --cache-dir"
         )
+
+
+def _opened(path: Path) -> dict:
+    """What a file of tensors and plain values holds; nothing in it runs."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders aloud about foreign files before it refuses them
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
+    except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
+        raise CheckpointError(f"{path} is damaged or no checkpoint of a student, and was not opened further") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a checkpoint of a student: it holds a {type(content).__name__}")
+    return content

@@ -6,6 +6,7 @@ Knows values and their limits; imports nothing that computes.
 import dataclasses
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import STUDENT_SIZES, TEACHER_SIZES
+from models.names import PROJECTIONS, TEACHER_SIZES
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.sources import SourceOptions
 
@@ -204,7 +205,8 @@ class TrainConfig(_Config):
     label_set: str | None = None
     student_size: str = "xxs"
     student_resolution: int = 224
-    student_pretrained: bool = True
+    student_pretrained: bool | None = None  # None: where weights exist
+    projection: str = "mlp"
     epochs: int = 30
     batch_size: int = 16
     lr: float = 1e-3
@@ -214,16 +216,36 @@ class TrainConfig(_Config):
     gamma: float = 0.5
     temperature: float = 4.0
     frames_per_clip: int = 8
+    jitter: float = 0.0
+    ema: float = 0.0
+    accumulate_steps: int = 1
+    patience: int = 0
+    amp: bool = True
+    compile: bool = False
+    checkpoint_steps: int = 500
+    tensorboard: bool = False
     num_workers: int = 1
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False
 
+    @property
+    def student_sizes(self) -> tuple[str, ...]:
+        return tuple(self.student_size.split(","))
+
     def __post_init__(self):
-        self._one_of("student_size", STUDENT_SIZES)
+        sizes = self.student_sizes
+        is_named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", size) for size in sizes)
+        self._require(is_named and len(set(sizes)) == len(sizes), "student_size", "different sizes with commas between")
+        self._one_of("projection", PROJECTIONS)
         self._one_of("device", DEVICES)
         self._positive("epochs", "batch_size", "lr", "temperature", "frames_per_clip")
-        self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed")
+        self._positive("accumulate_steps", "checkpoint_steps")
+        self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed", "patience")
+        for field in ("jitter", "ema"):
+            self._require(
+                _finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"
+            )
         self._require(
             self.student_resolution in range(128, 257, 32), "student_resolution", "a multiple of 32 from 128 to 256"
         )

@@ -21,12 +21,16 @@ SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: randomness ag
 
 @dataclass(frozen=True)
 class Sampling:
-    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centres always."""
+    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centres always.
+
+    jitter: how far brightness, contrast and saturation of the student's frames may go from 1, alike for a whole clip.
+    """
 
     frames_per_clip: int
     resolution: int
     random: bool
     seed: int
+    jitter: float = 0.0
 
 
 class ClipDataset(Dataset):
@@ -76,9 +80,11 @@ class ClipDataset(Dataset):
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
                 logits.append(self._reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        length = sampling.frames_per_clip
+        length, images = sampling.frames_per_clip, np.stack(frames)
+        if sampling.jitter and sampling.random:
+            images = pixels.jittered(images, *choose_jitter(sampling, self.epoch, index))
         item = {
-            "frames": _padded(np.stack(frames).transpose(0, 3, 1, 2), length),
+            "frames": _padded(images.transpose(0, 3, 1, 2), length),
             "embeddings": _padded(np.stack(embeddings).astype(np.float32), length),
             "mask": _padded(np.ones(len(at), bool), length),
             "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
@@ -106,6 +112,11 @@ def choose_view(num_views: int, sampling: Sampling, epoch: int, index: int) -> i
         return 0
     order = np.random.default_rng((sampling.seed, index)).permutation(num_views - 1)
     return 1 + int(order[epoch % (num_views - 1)])
+
+
+def choose_jitter(sampling: Sampling, epoch: int, index: int) -> np.ndarray:
+    """(3,) factors of brightness, contrast and saturation, from 1 - jitter to 1 + jitter."""
+    return 1 + sampling.jitter * np.random.default_rng((sampling.seed, epoch, index, 1)).uniform(-1, 1, 3)
 
 
 def epoch_order(shard_of_clip: np.ndarray, seed: int, epoch: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from models.device import autocast
 from pipeline import metrics
-from pipeline.loading import batches
+from pipeline.loading import batches, in_order
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def predict(student: nn.Module, dataset: Dataset, batch_size: int, num_workers: 
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
-    for batch in batches(dataset, range(len(dataset)), batch_size, num_workers):
+    for batch in batches(dataset, in_order(len(dataset), batch_size), num_workers):
         inputs = [batch[name].to(device) for name in ("frames", "t_rel_sec", "mask")]
         with autocast(device):
             output = student(*inputs)

@@ -3,32 +3,33 @@
 Knows datasets and processes; nothing of models.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from cache.errors import CacheError
 from pipeline.errors import PipelineError
 
 
-def batches(dataset: Dataset, order, batch_size: int, num_workers: int) -> Iterator[dict]:
-    """Batches of the dataset in exactly this order, each item once: every index is held against the order.
+def batches(dataset: Dataset, planned: Sequence[Sequence[int]], num_workers: int) -> Iterator[dict]:
+    """The items of the dataset in exactly these batches: every index is held against the plan.
 
     PipelineError where a loader process dies, or where an item is missing, comes twice or out of turn.
     """
-    order = list(map(int, order))
-    loader = DataLoader(_Parcels(dataset), batch_size, sampler=order, num_workers=num_workers, collate_fn=_collated)
+    planned = [list(map(int, batch)) for batch in planned]
     delivered = 0
     try:
-        for indexes, batch in loader:
+        for indexes, batch in _loader(dataset, planned, num_workers):
             if isinstance(batch, Exception):
                 raise batch
-            if indexes != order[delivered : delivered + len(indexes)]:
-                raise PipelineError(f"clips {indexes[:4]}… were delivered in the place of {order[delivered]}…")
-            delivered += len(indexes)
+            expected = planned[delivered] if delivered < len(planned) else []
+            if indexes != expected:
+                raise PipelineError(f"clips {indexes[:4]}… were delivered in the place of {expected[:4]}…")
+            delivered += 1
             yield batch
-        if delivered != len(order):
-            raise PipelineError(f"{delivered} clips were delivered where {len(order)} are recorded")
+        if delivered != len(planned):
+            raise PipelineError(f"{delivered} batches were delivered where {len(planned)} are recorded")
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker (pid"):
             raise
@@ -36,6 +37,22 @@ def batches(dataset: Dataset, order, batch_size: int, num_workers: int) -> Itera
             "a loader process was killed, most likely for want of memory: lower --num-workers or --batch-size and run "
             "the same command again"
         ) from error
+
+
+def in_order(count: int, batch_size: int) -> list[range]:
+    """Batches of the first items, in order."""
+    return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+
+
+def _loader(dataset: Dataset, planned: list[list[int]], num_workers: int) -> DataLoader:
+    """A loader that draws nothing from torch's global generator: a run that is continued has one loader more."""
+    return DataLoader(
+        _Parcels(dataset),
+        batch_sampler=planned,
+        num_workers=num_workers,
+        collate_fn=_collated,
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 class _Parcels(Dataset):

@@ -104,3 +104,14 @@ def replayed_crc32(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
 def decode_crop(jpeg: bytes, view: np.ndarray, size: int) -> np.ndarray:
     """crop() of the frame in these JPEG bytes."""
     return crop(decode_jpeg(jpeg), view, size)
+
+
+def jittered(images: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """(T, H, W, 3) uint8 with these factors, in this order: times brightness, contrast about the mean grey of all
+    frames, saturation about each pixel's grey (ITU-R BT.601 weights)."""
+    values = images.astype(np.float32) * brightness
+    grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    values = grey.mean() + contrast * (values - grey.mean())
+    grey = grey.mean() + contrast * (grey - grey.mean())
+    values = grey[..., None] + saturation * (values - grey[..., None])
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -12,12 +12,17 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts up to total (None: unknown). A context manager; `update` adds, `note` says something in between."""
+    """Counts up to total (None: unknown). A context manager; `update` adds, `note` says something in between.
 
-    def __init__(self, total: int | None = None, label: str = "", unit: str = "it"):
-        self.total, self.label, self.unit = total, label, unit
+    quiet: count, but say nothing.
+    """
+
+    def __init__(self, total: int | None = None, label: str = "", unit: str = "it", quiet: bool = False):
+        self.total, self.label, self.unit, self.quiet = total, label, unit, quiet
         self.count = 0
-        self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if sys.stderr.isatty() else None
+        self._bar = (
+            tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if sys.stderr.isatty() and not quiet else None
+        )
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self):
@@ -46,6 +51,8 @@ class Progress:
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
+        if self.quiet:
+            return
         rate = self.count / max(self._last_line - self._started, 1e-9)
         of_total = f"/{self.total}" if self.total is not None else ""
         sys.stderr.write(f"{self.label}: {self.count}{of_total} {self.unit} ({rate:.1f} {self.unit}/s)\n")

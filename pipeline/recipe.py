@@ -10,6 +10,7 @@ import math
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import CacheIdentity
+from models.backbones import has_pretrained
 from models.losses import LossWeights
 from models.mobilevit_student import MobileVitStudent
 from pipeline.config import TrainConfig
@@ -22,7 +23,9 @@ log = logging.getLogger(__name__)
 
 WARMUP_SHARE = 0.05  # of all steps
 # Where things are and how fast they go; what a cache is, is said by its identity, not by its path
-FIELDS_THAT_MAY_DIFFER = ("cache_dir", "output_dir", "num_workers", "device", "overwrite")
+FIELDS_THAT_MAY_DIFFER = (
+    *("cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "checkpoint_steps", "tensorboard"),
+)
 
 
 def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, num_clips: int) -> dict:
@@ -35,26 +38,32 @@ def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, n
 
 
 def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
-    """The weights of the terms whose data this label set has; what is switched off is said."""
-    wanted = {"feature": config.alpha, "response": config.beta, "task": config.gamma}
+    """The weights of the loss. InputError where a term has a weight and this label set has no data for it."""
     labelled = any(clip.label >= 0 for clip in labels.clips if clip.split == "train")
-    has_data = {"task": ("labels", labelled), "response": ("soft logits", labels.has_logits)}
-    absent = [data for term, (data, there) in has_data.items() if wanted[term] and not there]
-    wanted |= {term: 0.0 for term, (_, there) in has_data.items() if not there}
-    if absent:
-        terms = " and ".join(name for name, weight in wanted.items() if weight) or "no"
-        why = " and ".join(f"no {data}" for data in absent)
-        log.warning("label set %r has %s: training the %s term only", labels.name, why, terms)
-    if not any(wanted.values()):
-        raise InputError("no term of the loss has both a weight and data: give --alpha more than 0")
-    return LossWeights(wanted["feature"], wanted["response"], wanted["task"], config.temperature)
+    needed = [
+        ("response", "--beta", config.beta, "soft logits", labels.has_logits),
+        ("task", "--gamma", config.gamma, "labels of training clips", labelled),
+    ]
+    lacking = [(term, option, data) for term, option, weight, data, there in needed if weight and not there]
+    if lacking:
+        why = " and ".join(f"no {data} for the {term} term" for term, _, data in lacking)
+        without = " ".join(f"{option} 0" for _, option, _ in lacking)
+        raise InputError(f"label set {labels.name!r} has {why}; train without it: {without}")
+    return LossWeights(config.alpha, config.beta, config.gamma, config.temperature)
+
+
+def pretrained(config: TrainConfig, size: str) -> bool:
+    """Whether a student starts from ImageNet weights: as asked, else where there are any."""
+    return has_pretrained(size) if config.student_pretrained is None else config.student_pretrained
 
 
 def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tuple[ClipDataset, ClipDataset]:
     """(training clips, selection clips): a tenth of the training videos is kept for selection, by hash."""
     clips = [clip for clip in labels.clips if clip.split == "train"]
     kept = selection_uids({clip.video_uid for clip in clips})
-    sampling = Sampling(config.frames_per_clip, config.student_resolution, random=True, seed=config.seed)
+    sampling = Sampling(
+        config.frames_per_clip, config.student_resolution, random=True, seed=config.seed, jitter=config.jitter
+    )
     still = dataclasses.replace(sampling, random=False)
     train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling)
     selection_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid in kept], still)

@@ -1,190 +1,240 @@
-"""Stage two: a student trained from a cache. No teacher, no videos, no text tower comes near it.
+"""Stage two: students trained from a cache. No teacher, no videos, no text tower comes near it.
 
 Knows the order of things; losses, models, datasets and checkpoints live elsewhere.
 """
 
-import json
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from cache import commit
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader
-from models.device import autocast, choose_device, precision
-from models.losses import LossWeights, Targets, distillation_loss
+from models.device import choose_device
+from models.losses import LossWeights
 from models.mobilevit_student import build_student, count_parameters, student_config
 from pipeline import checkpoint
 from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
-from pipeline.errors import PipelineError
+from pipeline.distributed import World, global_batches, join
 from pipeline.inference import predict
 from pipeline.loading import batches
 from pipeline.progress import Progress
-from pipeline.recipe import active_weights, datasets, lr_factor, parameter_groups, run_fields, selection_score
-from pipeline.training_log import summary, write_logs
+from pipeline.recipe import active_weights, datasets, pretrained, run_fields, selection_score
+from pipeline.student_run import StudentRun
+from pipeline.training_log import Board, summary, write_logs
 
 log = logging.getLogger(__name__)
-
-CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where the best student is, and the run's story in a few lines."""
+    """Where the best students are, and the run's story in a few lines."""
 
-    best_path: Path
+    best_paths: tuple[Path, ...]
     summary: str
-    history: list[dict]
 
 
 def train(config: TrainConfig) -> TrainResult:
-    """Train a student, or continue a run that was stopped. Writes best_student.pt, last_student.pt and the logs."""
+    """Train the students, or continue a run that was stopped. Writes best_student.pt, the logs and a state to resume.
+
+    Several students are trained from the same batches, each with a folder of its own below the output folder.
+    """
     reader = open_reader(config.cache_dir)
     labels = reader.label_set(config.label_set)
     weights = active_weights(config, labels)
-    device = choose_device(config.device)
     commit.check_writable(config.output_dir)
-    torch.manual_seed(config.seed)
-    run = _Run(config, reader, labels, weights, device)
-    earlier = run.earlier()
-    if earlier is not None:
-        run.restore(earlier)
-    if run.epoch < config.epochs:
-        commit.make_folder(config.output_dir)
-        commit.replace(config.output_dir / "train_config.yaml", config.as_yaml().encode())
-        run.announce()
-    while run.epoch < config.epochs:
-        run.one_epoch()
-    return run.result(was_finished=earlier is not None and earlier["epoch"] == config.epochs)
+    world, device = join(choose_device(config.device))
+    if not world.is_first:
+        logging.disable(logging.CRITICAL)
+    try:
+        torch.manual_seed(config.seed)
+        run = _Run(config, reader, labels, weights, world, device)
+        earlier = run.earlier()
+        if earlier is not None:
+            run.restore(earlier)
+        was_finished = run.is_over
+        if not was_finished:
+            run.prepare()
+        while not run.is_over:
+            run.one_epoch()
+        for board in run.boards.values():
+            board.close()
+        return run.result(was_finished)
+    finally:
+        world.leave()
 
 
 class _Run:
-    """One training run: data, student, optimizer and where it stands."""
+    """One training run: data, students and where it stands."""
 
-    def __init__(self, config: TrainConfig, reader: CacheReader, labels: LabelSet, weights: LossWeights, device):
-        self.config, self.labels, self.weights, self.device = config, labels, weights, device
-        self.identity = reader.identity
+    def __init__(self, config: TrainConfig, reader: CacheReader, labels: LabelSet, weights: LossWeights, world, device):
+        self.config, self.labels, self.identity, self.device = config, labels, reader.identity, device
+        self.world: World = world
         self.train_set, self.selection_set = datasets(config, reader, labels)
-        shape = (self.identity.teacher.embed_dim, len(labels.classes), config.student_resolution)
         self.run_fields = run_fields(config, self.identity, labels, len(self.train_set))
-        pretrained = config.student_pretrained and not self._continues  # no download for weights that are replaced
-        self.student = build_student(student_config(config.student_size, *shape), pretrained).to(device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.student, config.weight_decay), lr=config.lr)
-        steps = math.ceil(len(self.train_set) / config.batch_size) * config.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
-        self.scaler = torch.amp.GradScaler(enabled=precision(device) == "float16")
-        self.epoch, self.best, self.history = 0, (-math.inf, -math.inf), []
+        per_epoch = math.ceil(len(self._batches(0)) / config.accumulate_steps)
+        self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}
+        self.epoch, self.position = 0, 0  # epochs and batches done
+        self.stopped_early = False
+        self.boards: dict[str, Board] = {}
 
-    def announce(self) -> None:
-        parts = count_parameters(self.student)
-        told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if name != "deployed")
-        log.info("student %s: %s parameters (%s)", self.config.student_size, f"{parts['deployed']:,}", told)
+    def _student_run(self, size: str, weights: LossWeights, steps: int) -> StudentRun:
+        shape = (self.identity.teacher.embed_dim, len(self.labels.classes), self.config.student_resolution)
+        # no download for weights that are replaced
+        is_pretrained = pretrained(self.config, size) and not self._continues
+        student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
+        return StudentRun(student.to(self.device), self.config, weights, self.world, steps)
+
+    def folder(self, size: str) -> Path:
+        """Where the files of one student lie."""
+        return self.config.output_dir / size if len(self.config.student_sizes) > 1 else self.config.output_dir
+
+    @property
+    def is_over(self) -> bool:
+        return self.epoch >= self.config.epochs or self.stopped_early
+
+    def prepare(self) -> None:
+        for size, run in self.runs.items():
+            parts = count_parameters(run.student)
+            told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if name != "deployed")
+            log.info("student %s: %s parameters (%s)", size, f"{parts['deployed']:,}", told)
+            if self.world.is_first:
+                commit.make_folder(self.folder(size))
+                if self.config.tensorboard:
+                    self.boards[size] = Board(self.folder(size), self.epoch + 1)
         log.info("%d training clips, %d for selection", len(self.train_set), len(self.selection_set))
+        if self.world.is_first:
+            commit.replace(self.config.output_dir / "train_config.yaml", self.config.as_yaml().encode())
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """The global batches of an epoch: the same for any number of processes."""
+        order = epoch_order(self.train_set.shard_of_clip, self.config.seed, epoch)
+        return global_batches(list(map(int, order)), self.config.batch_size, self.world.size)
 
     def one_epoch(self) -> None:
         started, loading = time.perf_counter(), 0.0
         self.train_set.epoch = self.epoch
-        self.student.train()
-        order = epoch_order(self.train_set.shard_of_clip, self.config.seed, self.epoch)
-        sums: dict[str, float] = {}
+        planned = self._batches(self.epoch)
+        for run in self.runs.values():
+            run.train_mode()
         label = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        with Progress(len(order), label, "clips") as progress:
+        with Progress(sum(map(len, planned)), label, "clips", quiet=not self.world.is_first) as progress:
+            progress.update(sum(map(len, planned[: self.position])))
             waiting = time.perf_counter()
-            for batch in batches(self.train_set, order, self.config.batch_size, self.config.num_workers):
+            for batch in self._loaded(planned[self.position :]):
                 loading += time.perf_counter() - waiting
-                for name, value in self._step(batch).items():
-                    sums[name] = sums.get(name, 0.0) + value * len(batch["index"])
-                progress.update(len(batch["index"]))
+                self._learn(batch, planned)
+                progress.update(len(planned[self.position]))
+                self.position += 1
+                if self.position % self.config.checkpoint_steps == 0 and self.position < len(planned):
+                    self._save_state()
                 waiting = time.perf_counter()
-        self.epoch += 1
-        losses = {name: total / len(order) for name, total in sums.items()}
-        self._select(losses, {"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading})
+        self.epoch, self.position = self.epoch + 1, 0
+        self._close_epoch({"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading})
 
-    def _step(self, batch: dict) -> dict[str, float]:
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
-        targets = Targets(batch["embeddings"], batch.get("logits"), batch["label"], batch["mask"])
-        with autocast(self.device):
-            output = self.student(batch["frames"], batch["t_rel_sec"], batch["mask"])
-        losses = distillation_loss(output, targets, self.weights)
-        if not torch.isfinite(losses["total"]):
-            raise self._explosion("loss", f"{self.epoch + 1} (step {self.schedule.last_epoch + 1} of the run)")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses["total"]).backward()
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.student.parameters(), CLIP_NORM)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
-        return {name: value.item() for name, value in losses.items()}
+    def _loaded(self, planned: list[list[int]]) -> Iterator[dict]:
+        """This process's part of the batches, on the device."""
+        parts = [self.world.part(batch) for batch in planned]
+        for batch in batches(self.train_set, parts, self.config.num_workers):
+            yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
-    def _select(self, losses: dict, seconds: dict) -> None:
-        """Judge the epoch on the selection clips, log it, and save."""
-        entry = {"epoch": self.epoch, "lr": self.schedule.get_last_lr()[0], **losses, **seconds}
-        score = (-losses["total"], 0.0)
+    def _learn(self, batch: dict, planned: list[list[int]]) -> None:
+        """One batch, by all students. Gradients weigh by clips, over batches of one step and over processes."""
+        group = self.position // self.config.accumulate_steps * self.config.accumulate_steps
+        together = planned[group : group + self.config.accumulate_steps]
+        share = len(batch["index"]) * self.world.size / sum(map(len, together))
+        is_last = self.position + 1 == group + len(together)
+        for run in self.runs.values():
+            run.step(batch, share, is_last, with_shares=self.position == 0)
+
+    def _close_epoch(self, seconds: dict) -> None:
+        """Judge the epoch on the selection clips, log it, save; the first process does it for all."""
+        for size, run in self.runs.items():
+            run.sums = self.world.summed(run.sums, self.device)
+            if self.world.is_first:
+                self._judge(size, run, seconds)
+        patience = self.config.patience
+        waited = min(run.epochs_since_best for run in self.runs.values())
+        self.stopped_early = self.world.agreed(bool(patience) and waited >= patience)
+        if self.stopped_early:
+            log.info("stopped early: no better epoch in %d", patience)
+        self._save_state()
+
+    def _judge(self, size: str, run: StudentRun, seconds: dict) -> None:
+        entry = run.close_epoch(self.epoch, len(self.train_set)) | seconds
+        score = (-entry["total"], 0.0)
         if len(self.selection_set):
-            found = predict(
-                self.student, self.selection_set, self.config.batch_size, self.config.num_workers, self.device
-            )
+            batch_size, workers = self.config.batch_size, self.config.num_workers
+            found = predict(run.judged, self.selection_set, batch_size, workers, self.device)
             if not found.is_finite:  # a last step can ruin weights that no loss has seen yet
-                raise self._explosion("student's answer", f"{self.epoch} (after its last step)")
+                raise run.explosion("answer", f"after the last step of epoch {self.epoch}")
             entry |= {"selection_top1": found.top1, "selection_cosine": found.cosine}
-            score = selection_score(found, self.weights)
-        self.history.append(entry)
-        log.info("%s", "  ".join(f"{name} {_short(value)}" for name, value in entry.items() if value is not None))
-        described = checkpoint.describe(self.student, self.labels, self.identity.teacher, self.config.frames_per_clip)
-        state = {**described, "epoch": self.epoch, "selection": entry, "model": self.student.state_dict()}
-        if score > self.best:
-            self.best = score
-            checkpoint.save(self.config.output_dir / "best_student.pt", state)
-        checkpoint.save(self.config.output_dir / "last_student.pt", state | self._progress_state())
-        write_logs(self.config.output_dir, self.history)
+            score = selection_score(found, run.weights)
+        is_best = run.take_score(entry, score)
+        named = f"{size}: " if len(self.runs) > 1 else ""
+        told = ((name, value) for name, value in entry.items() if value is not None)
+        log.info("%s%s", named, "  ".join(f"{name} {_short(value)}" for name, value in told))
+        if is_best:
+            teacher = self.identity.teacher
+            described = checkpoint.describe(run.student, self.labels, teacher, self.config.frames_per_clip)
+            state = {**described, "epoch": self.epoch, "selection": entry, "model": run.judged.state_dict()}
+            checkpoint.save(self.folder(size) / "best_student.pt", state)
+        write_logs(self.folder(size), run.history)
+        if size in self.boards:
+            self.boards[size].write(entry)
 
-    def _progress_state(self) -> dict:
-        return {
-            "run": self.run_fields,
-            "best": list(self.best),
-            "history": json.dumps(self.history),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-        }
+    def _save_state(self) -> None:
+        """Save all that the run continues from, at the end of an epoch or within one."""
+        if self.world.is_first:
+            checkpoint.save_state(
+                self.config.output_dir,
+                {
+                    "run": self.run_fields,
+                    "epoch": self.epoch,
+                    "position": self.position,
+                    "stopped_early": self.stopped_early,
+                    "rng": torch.get_rng_state(),
+                    "students": {size: run.state_dict() for size, run in self.runs.items()},
+                },
+            )
 
     @property
     def _continues(self) -> bool:
-        return not self.config.overwrite and (self.config.output_dir / "last_student.pt").exists()
-
-    def _explosion(self, what: str, where: str) -> PipelineError:
-        return PipelineError(
-            f"the {what} is not finite in epoch {where}; nothing of that epoch was kept: lower --lr and start anew, "
-            "with --overwrite or another --output-dir"
-        )
+        return not self.config.overwrite and checkpoint.has_state(self.config.output_dir)
 
     def earlier(self) -> dict | None:
         """The run that --output-dir holds, if it is this one. InputError where it is another."""
-        return checkpoint.load_run(self.config.output_dir, self.run_fields) if self._continues else None
+        if not self._continues:
+            return None
+        return checkpoint.load_state(self.config.output_dir, self.run_fields, list(map(self.folder, self.runs)))
 
     def restore(self, content: dict) -> None:
-        self.student.load_state_dict(content["model"])
-        for name in ("optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(content[name])
+        for size, run in self.runs.items():
+            run.load_state_dict(content["students"][size])
+            if self.world.is_first and run.history:
+                write_logs(self.folder(size), run.history)  # a run may have been stopped between state and logs
         torch.set_rng_state(content["rng"])
-        self.epoch, self.best, self.history = content["epoch"], tuple(content["best"]), json.loads(content["history"])
-        write_logs(self.config.output_dir, self.history)  # a run may have been stopped between checkpoint and logs
-        if self.epoch < self.config.epochs:
-            log.info("resuming after epoch %d of %d", self.epoch, self.config.epochs)
+        self.epoch, self.position, self.stopped_early = (
+            content[name] for name in ("epoch", "position", "stopped_early")
+        )
+        if not self.is_over:
+            within = f", {self.position} batches into the next" if self.position else ""
+            log.info("resuming after epoch %d of %d%s", self.epoch, self.config.epochs, within)
 
     def result(self, was_finished: bool) -> TrainResult:
-        best_path = self.config.output_dir / "best_student.pt"
-        story = summary(checkpoint.load(best_path), self.epoch, was_finished)
-        return TrainResult(best_path, f"{story}\ncheckpoint: {best_path}", self.history)
+        paths = tuple(self.folder(size) / "best_student.pt" for size in self.runs)
+        lines = []
+        for size, path in zip(self.runs, paths, strict=True):
+            named = f"student {size}: " if len(paths) > 1 else ""
+            lines += [f"{named}{summary(checkpoint.load(path), self.epoch, was_finished)}", f"checkpoint: {path}"]
+        return TrainResult(paths, "\n".join(lines))
 
 
 def _short(value) -> str:

@@ -1,4 +1,4 @@
-"""The story of a training run as files: train_log.csv for plotting, train_log.json for programs."""
+"""The story of a training run as files: train_log.csv for plotting, train_log.json for programs, TensorBoard's."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from cache import commit
+from pipeline.errors import InputError
 
 
 def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
@@ -24,3 +25,24 @@ def write_logs(folder: Path, history: list[dict]) -> None:
     writer.writerows(history)
     commit.replace(folder / "train_log.csv", table.getvalue().encode())
     commit.replace(folder / "train_log.json", json.dumps(history, indent=1).encode())
+
+
+class Board:
+    """Scalars of each epoch for TensorBoard, in a folder `tensorboard` beside the logs."""
+
+    def __init__(self, folder: Path, first_epoch: int):
+        """first_epoch: what an earlier, stopped run wrote from there on is taken back."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError("--tensorboard needs its package: pip install tensorboard") from error
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch)
+
+    def write(self, entry: dict) -> None:
+        for name, value in entry.items():
+            if name != "epoch" and value is not None:
+                self._writer.add_scalar(name, value, entry["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

@@ -16,13 +16,11 @@ ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in ("colour", "complaints", "container", "decode", "indexing", "timeline")}
     | {"pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
-    "timm": {"models.mobilevit_student"},
+    "timm": {"models.backbones"},
     "h5py": {"cache.hdf5"},
     "ijson": {"pipeline.ego4d.streams"},
-    "click": {
-        *("cli", "pipeline.annotation_commands", "pipeline.cache_commands", "pipeline.ego4d_commands"),
-        "pipeline.terminal",
-    },
+    "click": {"cli", "pipeline.terminal", "pipeline.common_options"}
+    | {f"pipeline.{name}_commands" for name in ("annotation", "cache", "ego4d", "student")},
     "boto3": {"pipeline.ego4d.bucket"},
     "botocore": {"pipeline.ego4d.bucket"},
     "ego4d": set(),  # a program of its own,

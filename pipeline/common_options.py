@@ -1,0 +1,46 @@
+"""The options that several commands share."""
+
+import os
+from pathlib import Path
+
+import click
+
+from models.names import TEACHER_SIZES
+from pipeline.config import DEVICES
+from pipeline.ego4d.names import KIND_NAMES
+from pipeline.terminal import belongs_to_extraction, options, read_config_file
+
+PATH = click.Path(path_type=Path)
+CACHE_DIR = click.option(
+    "--cache-dir", type=PATH, default=Path("results/teacher_cache"), show_default=True, help="Folder of the cache."
+)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+ANNOTATIONS = options(
+    click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
+    click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
+    click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
+    click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
+)
+WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
+COMMON = options(
+    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
+    click.option(
+        "--config",
+        type=FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=read_config_file,
+        help="YAML file of defaults for this command's options, such as one a run saved.",
+    ),
+)
+OUTPUT_DIR = click.option(
+    "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
+)
+LABEL_SET = click.option("--label-set", help="Label set of the cache to use. [default: the only one]")
+ASSERTIONS = options(
+    click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), help="Assert which teacher made the cache."),
+    click.option("--num-actions", type=int, help="Assert how many classes the label set has."),
+    click.option("--data-dir", hidden=True, expose_value=False, callback=belongs_to_extraction),
+    click.option("--use-synthetic", is_flag=True, hidden=True, expose_value=False, callback=belongs_to_extraction),
+)

@@ -1,0 +1,83 @@
+"""Training in several processes, as torchrun starts them: who this one is, and what it does of each batch.
+
+Every process goes through the same global batches in the same order and computes its part of each.
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size` processes."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def part(self, batch: list[int]) -> list[int]:
+        """What this process computes of a global batch."""
+        return batch[self.rank :: self.size]
+
+    def wrapped(self, student: nn.Module, device: torch.device) -> nn.Module:
+        """The student with its gradients averaged over all processes."""
+        if self.size == 1:
+            return student
+        ids = [device.index] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(student, device_ids=ids)
+
+    def agreed(self, value):
+        """What the first process says, to all."""
+        if self.size == 1:
+            return value
+        holder = [value]
+        distributed.broadcast_object_list(holder, src=0)
+        return holder[0]
+
+    def summed(self, values: dict[str, float], device: torch.device) -> dict[str, float]:
+        """The sum of each value over all processes."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+        distributed.all_reduce(tensor)
+        return dict(zip(values, tensor.tolist(), strict=True))
+
+    def leave(self) -> None:
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+
+def join(device: torch.device) -> tuple[World, torch.device]:
+    """The world that torchrun's environment describes, joined, and this process's device."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World(), device
+    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
+    if device.type == "cuda":
+        if world.local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"torchrun started process {world.local_rank} on a machine with {torch.cuda.device_count()} GPUs; "
+                "lower --nproc-per-node"
+            )
+        device = torch.device("cuda", world.local_rank)
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return world, device
+
+
+def global_batches(order: list[int], batch_size: int, world_size: int) -> list[list[int]]:
+    """The order in batches of batch_size; a last one with too few items for all processes joins the one before."""
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < world_size:
+        batches[-2:] = [batches[-2] + batches[-1]]
+    return batches

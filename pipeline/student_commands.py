@@ -1,0 +1,128 @@
+"""The commands about students: train-student and evaluate.
+
+Click only: parse, make one call, say what came of it.
+"""
+
+from pathlib import Path
+
+import click
+
+from models.names import PROJECTIONS, STUDENT_SIZES
+from pipeline.common_options import ASSERTIONS, CACHE_DIR, COMMON, LABEL_SET, OUTPUT_DIR, PATH, WORKERS
+from pipeline.config import SPLITS, EvaluateConfig, TrainConfig
+from pipeline.terminal import belongs_to_extraction, made
+
+
+@click.command()
+@CACHE_DIR
+@OUTPUT_DIR
+@LABEL_SET
+@click.option(
+    "--student-size",
+    default="xxs",
+    show_default=True,
+    help=f"{', '.join(STUDENT_SIZES)}, or any backbone of timm by name; several, with commas between, learn at once.",
+)
+@click.option("--student-resolution", type=int, default=224, show_default=True, help="Input side, 128 to 256 pixels.")
+@click.option(
+    "--student-pretrained/--no-student-pretrained",
+    default=None,
+    help="Start from timm's ImageNet weights, or from scratch. [default: pretrained where weights exist]",
+)
+@click.option(
+    "--projection", type=click.Choice(PROJECTIONS), default="mlp", show_default=True, help="To the teacher's space."
+)
+@click.option("--epochs", type=int, default=30, show_default=True, help="Passes over the training clips.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
+@click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
+@click.option("--weight-decay", type=float, default=0.05, show_default=True, help="AdamW's.")
+@click.option("--alpha", type=float, default=1.0, show_default=True, help="Weight of the feature term.")
+@click.option("--beta", type=float, default=1.0, show_default=True, help="Weight of the response term.")
+@click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
+@click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
+@click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
+@click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colours, such as 0.3.")
+@click.option(
+    "--ema", type=float, default=0.0, show_default=True, help="Keep an average of the weights, decay such as 0.999."
+)
+@click.option("--accumulate-steps", type=int, default=1, show_default=True, help="Batches of one optimizer step.")
+@click.option(
+    "--patience", type=int, default=0, show_default=True, help="Stop after so many epochs without a better one."
+)
+@click.option("--amp/--no-amp", default=True, show_default=True, help="Mixed precision where the device has it.")
+@click.option("--compile", is_flag=True, help="Compile the students with torch.compile.")
+@click.option(
+    "--checkpoint-steps", type=int, default=500, show_default=True, help="Save within an epoch after so many batches."
+)
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files, too.")
+@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
+@click.option("--overwrite", is_flag=True, help="Start anew where --output-dir holds another training run.")
+@click.option("--num-samples", hidden=True, expose_value=False, callback=belongs_to_extraction)
+@ASSERTIONS
+@COMMON
+def train_student(teacher_size: str | None, num_actions: int | None, **options):
+    """Train students from a cache: no teacher, no videos.
+
+    Stopped runs continue by themselves when the same command is given again. Under torchrun, all processes train
+    together.
+    """
+    config = made(TrainConfig, options)
+    from pipeline import train
+
+    _check_assertions(config, teacher_size, num_actions)
+    result = train.train(config)
+    click.echo(result.summary)
+    click.echo(
+        f"next: python cli.py evaluate --cache-dir {config.cache_dir} --student-checkpoint {result.best_paths[0]}"
+    )
+
+
+@click.command()
+@CACHE_DIR
+@click.option(
+    "--student-checkpoint",
+    type=PATH,
+    default=Path("results/best_student.pt"),
+    show_default=True,
+    help="The student to evaluate.",
+)
+@OUTPUT_DIR
+@LABEL_SET
+@click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")
+@click.option("--num-samples", type=int, help="Evaluate on this many clips, chosen by --seed. [default: all]")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
+@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
+@click.option(
+    "--teacher-latency", is_flag=True, help="Also time a teacher of the cached architecture (needs open_clip)."
+)
+@click.option("--teacher-model", help="Configuration file of the cached teacher, where --teacher-latency needs it.")
+@click.option("--student-size", help="Assert the checkpoint's size.")
+@ASSERTIONS
+@COMMON
+def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, teacher_size, num_actions, **options):
+    """Set a student beside its teacher on held-out clips."""
+    config = made(EvaluateConfig, options)
+    from pipeline import evaluate as stage
+    from pipeline.report import comparison_table
+
+    _check_assertions(config, teacher_size, num_actions)
+    teacher_forward = _teacher_to_time(config, teacher_model) if teacher_latency else None
+    results = stage.evaluate(config, teacher_forward, student_size)
+    click.echo(comparison_table(results))
+    click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
+    click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
+
+
+def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:
+    from pipeline.assertions import check_cache
+
+    check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
+
+
+def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
+    from pipeline.teacher_latency import teacher_forward
+
+    return teacher_forward(config.cache_dir, config.device, teacher_model)
+
+
+COMMANDS = (train_student, evaluate)
