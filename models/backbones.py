@@ -55,7 +55,7 @@ def _timm():
 
 
 def _check_resolution(made: nn.Module, name: str, resolution: int) -> None:
-    """ModelOptionError where the backbone does not turn images of this resolution into num_features numbers."""
+    """Sets num_features to what comes out. ModelOptionError where the backbone does not take this resolution."""
     was_training, place = made.training, next(made.parameters()).device
     try:
         with torch.inference_mode():
@@ -65,8 +65,9 @@ def _check_resolution(made: nn.Module, name: str, resolution: int) -> None:
         raise ModelOptionError(
             f"{name} does not take images of {resolution} pixels" + (f"; it was made for {size}" if size else "")
         ) from error
-    if shape != (1, made.num_features):
-        raise ModelOptionError(f"{name} gives features of shape {shape} where (1, {made.num_features}) is expected")
+    if len(shape) != 2:
+        raise ModelOptionError(f"{name} gives features of shape {shape}, which are not pooled: it cannot be a student")
+    made.num_features = shape[1]  # some have another layer after what timm counts
     made.train(was_training)
 
 

@@ -23,6 +23,7 @@ from pipeline import checkpoint
 from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
 from pipeline.distributed import World, global_batches, join
+from pipeline.errors import InputError
 from pipeline.inference import predict
 from pipeline.loading import batches
 from pipeline.progress import Progress
@@ -78,6 +79,8 @@ class _Run:
         self.config, self.labels, self.identity, self.device = config, labels, reader.identity, device
         self.world: World = world
         self.train_set, self.selection_set = datasets(config, reader, labels)
+        if len(self.train_set) < world.size:
+            raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         self.run_fields = run_fields(config, self.identity, labels, len(self.train_set))
         per_epoch = math.ceil(len(self._batches(0)) / config.accumulate_steps)
         self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}

@@ -13,6 +13,7 @@ from models.fit import as_arrays, fit_action_head
 from models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
 from models.losses import LossWeights, Targets, distillation_loss
 from models.mobilevit_student import StudentOutput, build_student, count_parameters, student_config
+from models.names import PROJECTIONS
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
 
@@ -82,10 +83,38 @@ def test_a_student_without_classes_has_empty_logits():
     assert "head" not in count_parameters(student)
 
 
-@pytest.mark.parametrize(("size", "resolution"), [("huge", 128), ("xxs", 100), ("xxs", 200), ("xxs", 288)])
+@pytest.mark.parametrize(("size", "resolution"), [("xxs", 100), ("xxs", 200), ("xxs", 288)])
 def test_impossible_students_are_refused(size, resolution):
     with pytest.raises(ModelOptionError, match=str(resolution) if size == "xxs" else size):
         student_config(size, 512, 10, resolution)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("xss", "neither one of tiny, xxs, xs, s nor a model of timm; did you mean "),
+        ("vit_tiny_patch16_224", "does not take images of 128 pixels; it was made for 224"),
+    ],
+)
+def test_other_backbones_that_cannot_be(size, message):
+    with pytest.raises(ModelOptionError, match=message):
+        build_student(student_config(size, 16, 3, 128), pretrained=False)
+
+
+def test_another_backbone_of_timm_by_name():
+    student = build_student(student_config("mobilenetv3_small_050", 16, 3, 128), pretrained=False).eval()
+    output = student(torch.zeros(1, 2, 3, 128, 128), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
+    assert output.clip_embedding.shape == (1, 16) and output.clip_logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_every_projection_reaches_the_teachers_width(projection):
+    student = build_student(student_config("tiny", 16, 3, 128, projection), pretrained=False).eval()
+    frames = student.projection(5 * torch.randn(50, student.backbone.num_features)).detach()
+    assert frames.shape == (50, 16)
+    assert (frames < -0.2).any() == (projection != "linear-norm-gelu")  # GELU never goes below -0.17
+    with pytest.raises(ModelOptionError, match="--projection must be one of"):
+        student_config("tiny", 16, 3, 128, "cubic")
 
 
 def test_missing_imagenet_weights_say_what_to_do(monkeypatch):

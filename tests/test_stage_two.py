@@ -139,23 +139,26 @@ def trained(tiny, tmp_path_factory):
     return train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0)), output
 
 
+def history(folder) -> list[dict]:
+    return json.loads((folder / "train_log.json").read_text())
+
+
 def test_training_learns_the_teacher_and_the_labels(trained):
-    result, _ = trained
-    first, last = result.history[0], result.history[-1]
+    first, *_, last = epochs = history(trained[1])
     assert last["feature"] < 0.6 * first["feature"] and last["task"] < 0.6 * first["task"]
-    assert max(entry["selection_top1"] for entry in result.history) >= 2 / 3
+    assert max(entry["selection_top1"] for entry in epochs) >= 2 / 3
     assert last["lr"] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_run_leaves_its_files(trained):
-    result, output = trained
-    names = {"best_student.pt", "last_student.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
+    output, epochs = trained[1], history(trained[1])
+    names = {"best_student.pt", "training_state.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
     assert {p.name for p in output.iterdir()} == names
     rows = list(csv.DictReader((output / "train_log.csv").read_text().splitlines()))
-    assert len(rows) == 12 == len(json.loads((output / "train_log.json").read_text()))
-    assert float(rows[3]["feature"]) == pytest.approx(result.history[3]["feature"])
+    assert len(rows) == 12 == len(epochs)
+    assert float(rows[3]["feature"]) == pytest.approx(epochs[3]["feature"])
     content = torch.load(output / "best_student.pt", weights_only=True)
-    best = max(result.history, key=lambda e: (e["selection_top1"], e["selection_cosine"]))
+    best = max(epochs, key=lambda e: (e["selection_top1"], e["selection_cosine"]))
     assert content["epoch"] == best["epoch"] and content["classes"] == list(CLASSES)
     assert content["frames_per_clip"] == 2 and content["student"]["size"] == "tiny"
     student, _ = checkpoint.load_student(output / "best_student.pt")
@@ -177,24 +180,26 @@ def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkey
     monkeypatch.setattr(module, "write_logs", stop_in_epoch_two)
     with pytest.raises(KeyboardInterrupt):
         train(settings(tiny, tmp_path / "cut", epochs=3))
-    result = train(settings(tiny, tmp_path / "cut", epochs=3))
-    whole, cut = (torch.load(tmp_path / name / "last_student.pt", weights_only=True) for name in ("whole", "cut"))
-    for name, tensor in whole["model"].items():
-        assert torch.equal(tensor, cut["model"][name]), name
-    losses = [[e["total"] for e in json.loads(x["history"])] for x in (whole, cut)]
-    assert losses[0] == losses[1] and len(result.history) == 3
+    train(settings(tiny, tmp_path / "cut", epochs=3))
+    whole, cut = (torch.load(tmp_path / name / "training_state.pt", weights_only=True) for name in ("whole", "cut"))
+    for name, tensor in whole["students"]["tiny"]["student"].items():
+        assert torch.equal(tensor, cut["students"]["tiny"]["student"][name]), name
+    losses = [[entry["total"] for entry in history(tmp_path / name)] for name in ("whole", "cut")]
+    assert losses[0] == losses[1] and len(losses[0]) == 3
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(trained, tiny):
     _, output = trained
-    before = (output / "last_student.pt").read_bytes()
+    before = (output / "training_state.pt").read_bytes()
     again = train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0, num_workers=1))
-    assert again.summary.startswith("already trained") and len(again.history) == 12
+    assert again.summary.startswith("already trained") and len(history(output)) == 12
     with pytest.raises(InputError, match=r"another training run \(lr: 0.001 -> 0.5\).*--overwrite"):
         train(settings(tiny, output, epochs=12, batch_size=4, gamma=1.0, lr=0.5))
-    assert (output / "last_student.pt").read_bytes() == before
-    fresh = train(settings(tiny, output.parent / "over", epochs=1))
-    assert train(settings(tiny, output.parent / "over", epochs=1, lr=0.01, overwrite=True)).history != fresh.history
+    assert (output / "training_state.pt").read_bytes() == before
+    train(settings(tiny, output.parent / "over", epochs=1))
+    fresh = history(output.parent / "over")
+    train(settings(tiny, output.parent / "over", epochs=1, lr=0.01, overwrite=True))
+    assert history(output.parent / "over") != fresh
 
 
 def labels(kind="fitted", labelled=True) -> LabelSet:
@@ -203,31 +208,27 @@ def labels(kind="fitted", labelled=True) -> LabelSet:
 
 
 @pytest.mark.parametrize(
-    ("kind", "labelled", "expected", "said"),
+    ("kind", "labelled", "said"),
     [
-        ("fitted", True, (1, 1, 0.5), None),
-        ("none", True, (1, 0, 0.5), "no soft logits: training the feature and task term only"),
-        ("zero-shot", False, (1, 1, 0), "no labels: training the feature and response term only"),
-        ("none", False, (1, 0, 0), "no labels and no soft logits: training the feature term only"),
+        ("none", True, "no soft logits for the response term; train without it: --beta 0"),
+        ("zero-shot", False, "no labels of training clips for the task term; train without it: --gamma 0"),
+        ("none", False, "response term and no labels of training clips for the task term; .*: --beta 0 --gamma 0"),
     ],
 )
-def test_terms_without_data_are_left_out_aloud(tmp_path, caplog, kind, labelled, expected, said):
-    weights = active_weights(settings(tmp_path, tmp_path), labels(kind, labelled))
-    assert (weights.alpha, weights.beta, weights.gamma) == expected
-    assert (caplog.messages == []) if said is None else said in caplog.text
-
-
-def test_nothing_to_train_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--alpha"):
-        active_weights(settings(tmp_path, tmp_path, alpha=0.0), labels("none", labelled=False))
-    assert isinstance(active_weights(settings(tmp_path, tmp_path), labels()), LossWeights)
+def test_terms_without_data_are_an_error(tmp_path, kind, labelled, said):
+    with pytest.raises(InputError, match=said):
+        active_weights(settings(tmp_path, tmp_path), labels(kind, labelled))
+    assert active_weights(settings(tmp_path, tmp_path), labels()) == LossWeights()
+    weightless = settings(tmp_path, tmp_path, beta=0.0, gamma=0.0)
+    assert active_weights(weightless, labels(kind, labelled)) == LossWeights(1.0, 0.0, 0.0)
 
 
 def test_an_unlabelled_cache_trains_the_feature_term(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 6, labelled=False, logits=False, classes=False)
-    result = train(settings(root, tmp_path / "out", epochs=1))
-    assert result.history[0]["response"] == result.history[0]["task"] == 0 < result.history[0]["feature"]
-    results = evaluate(EvaluateConfig(root, result.best_path, tmp_path / "out", num_workers=0, device="cpu"))
+    result = train(settings(root, tmp_path / "out", epochs=1, beta=0.0, gamma=0.0))
+    (epoch,) = history(tmp_path / "out")
+    assert epoch["response"] == epoch["task"] == 0 < epoch["feature"] and epoch["gradient_share_feature"] == 1
+    results = evaluate(EvaluateConfig(root, result.best_paths[0], tmp_path / "out", num_workers=0, device="cpu"))
     assert results["student"]["top1"] is None and results["comparison"]["embedding_cosine"] is not None
     assert "top-1       -" in comparison_table(results)
 
@@ -235,11 +236,11 @@ def test_an_unlabelled_cache_trains_the_feature_term(tmp_path):
 def test_a_cache_without_training_clips_is_refused(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 1)
     with pytest.raises(InputError, match=r"'tiny' .*no training clip"):
-        train(settings(root, tmp_path / "out"))
+        train(settings(root, tmp_path / "out", gamma=0.0))
 
 
 def test_a_loss_that_explodes_is_one_sentence(tiny, tmp_path):
-    with pytest.raises(PipelineError, match=r"not finite in epoch \d.*--lr"):
+    with pytest.raises(PipelineError, match=r"loss of student tiny is not finite \(step \d.*--lr"):
         train(settings(tiny, tmp_path / "out", lr=1e18, epochs=3))
 
 
@@ -274,6 +275,7 @@ def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
     torch.save(content | {"student": content["student"] | {"size": "xxs"}}, tmp_path / "misfit.pt")
     torch.save(content | {"student": {"size": "xxs"}}, tmp_path / "bare.pt")
     torch.save(content | {"student": content["student"] | {"size": "huge"}}, tmp_path / "huge.pt")
+    torch.save(content | {"student": content["student"] | {"projection": "odd"}}, tmp_path / "odd.pt")
     for path in [*sorted(tmp_path.iterdir()), tmp_path / "nowhere.pt"]:
         with pytest.raises(CheckpointError, match=path.name):
             checkpoint.load_student(path)
@@ -283,7 +285,7 @@ def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
 @pytest.fixture(scope="module")
 def evaluated(trained, tiny):
     result, output = trained
-    config = EvaluateConfig(tiny, result.best_path, output / "eval", num_workers=0, device="cpu")
+    config = EvaluateConfig(tiny, result.best_paths[0], output / "eval", num_workers=0, device="cpu")
     return evaluate(config, teacher_forward=lambda: sum(range(1000))), config
 
 
