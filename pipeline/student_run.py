@@ -79,10 +79,13 @@ class StudentRun:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.item() * len(batch["index"])
 
-    def close_epoch(self, epoch: int, num_clips: int) -> dict:
-        """What is logged of an epoch's training: learning rate, mean losses, each term's share of the gradient."""
+    def close_epoch(self, epoch: int, sums: dict[str, float], num_clips: int) -> dict:
+        """What is logged of an epoch's training: learning rate, mean losses, each term's share of the gradient.
+
+        sums: of the losses over all clips, in whatever process.
+        """
         entry = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}
-        entry |= {name: total / num_clips for name, total in self.sums.items()}
+        entry |= {name: total / num_clips for name, total in sums.items()}
         entry |= {f"gradient_share_{name}": share for name, share in self.shares.items()}
         self.sums = {}
         return entry

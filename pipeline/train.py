@@ -160,9 +160,9 @@ class _Run:
     def _close_epoch(self, seconds: dict) -> None:
         """Judge the epoch on the selection clips, log it, save; the first process does it for all."""
         for size, run in self.runs.items():
-            run.sums = self.world.summed(run.sums, self.device)
+            entry = run.close_epoch(self.epoch, self.world.summed(run.sums, self.device), len(self.train_set))
             if self.world.is_first:
-                self._judge(size, run, seconds)
+                self._judge(size, run, entry | seconds)
         patience = self.config.patience
         waited = min(run.epochs_since_best for run in self.runs.values())
         self.stopped_early = self.world.agreed(bool(patience) and waited >= patience)
@@ -170,8 +170,7 @@ class _Run:
             log.info("stopped early: no better epoch in %d", patience)
         self._save_state()
 
-    def _judge(self, size: str, run: StudentRun, seconds: dict) -> None:
-        entry = run.close_epoch(self.epoch, len(self.train_set)) | seconds
+    def _judge(self, size: str, run: StudentRun, entry: dict) -> None:
         score = (-entry["total"], 0.0)
         if len(self.selection_set):
             batch_size, workers = self.config.batch_size, self.config.num_workers
