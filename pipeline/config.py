@@ -13,7 +13,7 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import STUDENT_SIZES, TEACHER_SIZES
+from models.names import SHIPPED_WEIGHTS, STUDENT_SIZES, TEACHER_SIZES, USUAL_WEIGHTS
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 ACTIVATIONS = ("quickgelu", "gelu")
@@ -67,7 +67,7 @@ class ExtractConfig(_Config):
     decoder: str = "software"
     teacher_size: str = "base"
     teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
-    teacher_weights: str = "openai"
+    teacher_weights: str | None = None  # a tag, a local file or "random"; None: those that belong to the model
     teacher_activation: str | None = None
     teacher_head: str = "zero-shot"
     label_set: str | None = None
@@ -96,6 +96,16 @@ class ExtractConfig(_Config):
                 self._positive(field)
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+
+    @property
+    def model(self) -> str:
+        """The teacher's name or configuration file."""
+        return self.teacher_model or TEACHER_SIZES[self.teacher_size]
+
+    @property
+    def weights(self) -> str:
+        """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
+        return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
 
     @property
     def num_decode_workers(self) -> int:
