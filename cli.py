@@ -18,7 +18,7 @@ from pipeline.terminal import Explaining, made
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
   python cli.py extract-teacher --data-dir ego4d_data
-  python cli.py extract-teacher --use-synthetic --teacher-weights random"""
+  python cli.py extract-teacher --use-synthetic --teacher-size demo"""
 
 
 @click.group(
@@ -38,7 +38,7 @@ def main():
 
     \b
     Try it, with nothing to download:
-      python cli.py extract-teacher --use-synthetic --teacher-weights random
+      python cli.py extract-teacher --use-synthetic --teacher-size demo
       python cli.py train-student --no-student-pretrained
       python cli.py evaluate
     """
@@ -71,9 +71,7 @@ def main():
 @click.option("--teacher-model", help="Any open_clip model by name, or a JSON configuration file.")
 @click.option(
     "--teacher-weights",
-    default="openai",
-    show_default=True,
-    help="An open_clip tag, a local file, or `random` to try the machinery without a download.",
+    help="An open_clip tag, a local file, or `random`. [default: openai; the demo teacher's own come with it]",
 )
 @click.option(
     "--teacher-activation",

@@ -1,6 +1,13 @@
 """Names that options and models share, importable without loading a model library."""
 
-TEACHER_SIZES = {"base": "ViT-B-32-quickgelu", "base16": "ViT-B-16-quickgelu", "large": "ViT-L-14-quickgelu"}
+TEACHER_SIZES = {
+    "base": "ViT-B-32-quickgelu",
+    "base16": "ViT-B-16-quickgelu",
+    "large": "ViT-L-14-quickgelu",
+    "demo": "demo-clip",
+}
+USUAL_WEIGHTS = "openai"
+SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # models whose weights come with the project, and the tag these go by
 STUDENT_SIZES = ("tiny", "xxs", "xs", "s")
 PRETRAINED_SIZES = ("xxs", "xs", "s")
 PROJECTIONS = ("mlp", "linear", "linear-norm", "linear-norm-gelu")

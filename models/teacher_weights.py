@@ -4,6 +4,7 @@ The only importer of open_clip. Knows no crops and no cache.
 """
 
 import difflib
+import hashlib
 import json
 import logging
 import warnings
@@ -14,9 +15,10 @@ from torch import nn
 
 from models.errors import ModelError, ModelOptionError, WeightsError
 from models.hub import quiet_hub
+from models.names import SHIPPED_WEIGHTS
 
 RANDOM = "random"
-SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name
+SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name, and weights
 # What open_clip's constructors raise at a configuration with wrong fields or sizes, or lacking a package
 _BUILD_ERRORS = (OSError, RuntimeError, ImportError, TypeError, ValueError, LookupError, AttributeError)
 _BUILD_ERRORS += (AssertionError, ArithmeticError)
@@ -32,6 +34,8 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
     kind = weights_kind(weights)
     if kind == "file":
         _check_local_activation(name, said, activation, Path(weights), from_file=model.endswith(".json"))
+    elif is_shipped(name, weights):
+        weights = str(_shipped_weights(name, model))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, said or "gelu")
     return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
@@ -40,6 +44,31 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
 def weights_kind(weights: str) -> str:
     """ "random", "file", or the tag itself."""
     return "file" if weights != RANDOM and (Path(weights).suffix or Path(weights).is_file()) else weights
+
+
+def is_shipped(name: str, weights: str) -> bool:
+    """Whether these are weights that come with the project."""
+    return SHIPPED_WEIGHTS.get(name) == weights
+
+
+def _shipped_weights(name: str, model: str) -> Path:
+    """The file of a model whose weights ship, whole as it was shipped: safetensors carry no checksum of their own."""
+    path = SHIPPED / f"{name}.safetensors"
+    if model.endswith(".json") and Path(model).resolve() != (SHIPPED / f"{name}.json").resolve():
+        raise ModelOptionError(f"{model} is not the {name} whose weights {SHIPPED_WEIGHTS[name]!r} come with embedonce")
+    try:
+        expected = path.with_suffix(".sha256").read_text().split()[:1]
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is no text"
+        raise WeightsError(
+            f"{path}, which comes with embedonce, cannot be read ({problem}); install it again"
+        ) from error
+    if expected != [found]:
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 is not the one it was shipped with; install embedonce again"
+        )
+    return path
 
 
 def _open_clip():

@@ -14,7 +14,7 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import PROJECTIONS, TEACHER_SIZES
+from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.sources import SourceOptions
 
@@ -94,7 +94,7 @@ class ExtractConfig(_Annotated):
     decoder: str = "software"
     teacher_size: str = "base"
     teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
-    teacher_weights: str = "openai"
+    teacher_weights: str | None = None  # a tag, a local file or "random"; None: those that belong to the model
     teacher_activation: str | None = None
     teacher_head: str = "zero-shot"
     label_set: str | None = None
@@ -123,6 +123,16 @@ class ExtractConfig(_Annotated):
             if getattr(self, field) is not None:
                 self._positive(field)
         self._check_annotated()
+
+    @property
+    def model(self) -> str:
+        """The teacher's name or configuration file."""
+        return self.teacher_model or TEACHER_SIZES[self.teacher_size]
+
+    @property
+    def weights(self) -> str:
+        """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
+        return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
 
     @property
     def num_decode_workers(self) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.names import TEACHER_SIZES
 from pipeline.config import ExtractConfig
 from pipeline.ego4d.survey import in_words, survey
 from pipeline.labelling import asked_labels, check_label_sets
@@ -44,7 +43,7 @@ def teacher_seconds(config: ExtractConfig) -> float:
     from pipeline.latency import synchronizer
 
     device = choose_device(config.device)
-    tower, size = image_tower_for_latency(config.teacher_model or TEACHER_SIZES[config.teacher_size], device)
+    tower, size = image_tower_for_latency(config.model, device)
     images, wait = torch.zeros(BATCH, 3, size, size, device=device), synchronizer(device) or (lambda: None)
     seconds = []
     with torch.inference_mode(), autocast(device):

@@ -14,7 +14,7 @@ from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import TeacherIdentity
 from cache.store import check_identity, has_cache, open_reader
-from models.names import TEACHER_SIZES
+from models.names import SHIPPED_WEIGHTS
 from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
 from pipeline.config import ExtractConfig, RelabelConfig
@@ -58,7 +58,7 @@ class StageOneResult:
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
             *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
         ]
-        if config.teacher_weights == "random":
+        if config.weights == "random":
             lines.append("random teacher: this exercises the machinery")
         chosen = f" --label-set {self.label_sets[0].name}" if len(self.label_sets) > 1 else ""
         text = "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}{chosen}"])
@@ -178,9 +178,10 @@ def _load_teacher(config: ExtractConfig) -> LoadedTeacher:
     from models.clip_teacher import load_teacher
     from models.device import choose_device
 
-    model = config.teacher_model or TEACHER_SIZES[config.teacher_size]
     device = choose_device(config.device)
-    clip = load_teacher(model, config.teacher_weights, config.teacher_activation, device, config.seed)
-    if config.teacher_weights == "random":
+    clip = load_teacher(config.model, config.weights, config.teacher_activation, device, config.seed)
+    if config.weights in SHIPPED_WEIGHTS.values() and not config.use_synthetic:
+        log.warning("DEMO TEACHER: it knows the twelve actions of the synthetic videos and nothing of real ones")
+    if config.weights == "random":
         log.warning("RANDOM TEACHER: its weights are seeded noise. This exercises the machinery and means nothing else")
     return LoadedTeacher(clip)
