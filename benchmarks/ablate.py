@@ -1,6 +1,6 @@
 """What each part of the recipe is worth: students trained from one cache that differ in one thing each.
 
-    python cli.py extract-teacher --use-synthetic --num-samples 8000 --teacher-size demo --views 8 --cache-dir CACHE
+    python cli.py extract-teacher --use-synthetic --num-samples 4000 --teacher-size demo --views 8 --cache-dir CACHE
     python -m benchmarks.ablate --cache-dir CACHE
 
 Runs that are done are in the work folder and are not done again. Differences are of the same held-out clips, paired,
@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.ablation import Clips, Condition, Setting, train_once
 from benchmarks.measuring import finish, machine
+from models.names import PROJECTIONS
 
 SEVERAL, ONE = (0, 1, 2), (0,)
 FULL = Condition("all, K=8")
@@ -47,7 +48,7 @@ COMPARED = [  # is the first better than the second?
     (FULL.name, "teacher in the loop, same views"),
     (FULL.name, "teacher in the loop, fresh views"),
     *((FULL.name, name) for name in ("response only", "feature only", "feature and response")),
-    *((FULL.name, f"projection {kind}") for kind in ("linear", "linear-norm", "linear-norm-gelu")),
+    *((FULL.name, f"projection {kind}") for kind in PROJECTIONS[1:]),
     *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
 ]
 _loaded: list[Clips] = []
@@ -57,7 +58,7 @@ def _load(setting: Setting) -> None:
     import torch
 
     torch.set_num_threads(1 if setting.device != "cpu" else torch.get_num_threads())
-    _loaded[:] = [Clips(setting, "train", None).load(), Clips(setting, "val", 1).load()]
+    _loaded[:] = [Clips(setting, "train", None).load(), Clips(setting, "held-out", 1).load()]
 
 
 def _work(task: tuple[Condition, int]) -> tuple[str, dict]:
@@ -71,7 +72,7 @@ def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str,
     """Every run that lacks, several at a time, until time is up; all that are done, by `condition|seed`."""
     path = setting.work_dir / "runs.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    done = {key: found for key, found in map(json.loads, lines)}
+    done = dict(map(json.loads, lines))
     tasks = [(c, s) for c, seeds in CONDITIONS for s in seeds if only in c.name and f"{c.name}|{s}" not in done]
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(jobs, _load, (setting,)) as pool, path.open("a") as file:
@@ -126,8 +127,8 @@ def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
         table[condition] |= {"seeds": len(runs), "shares": {k: round(v, 3) for k, v in shares.items()}}
         row = table[condition]
         click.echo(
-            f"{condition} | {len(runs)} | {100 * row['right']:.1f} % | {100 * row['agrees']:.1f} % | {row['cosine']:.3f} | "
-            + ", ".join(f"{share:.2f}" for share in shares.values())
+            f"{condition} | {len(runs)} | {100 * row['right']:.1f} % | {100 * row['agrees']:.1f} % | "
+            f"{row['cosine']:.3f} | " + ", ".join(f"{share:.2f}" for share in shares.values())
         )
     click.echo("difference | points | 95 % interval")
     differences = {}
@@ -145,21 +146,24 @@ def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
 @click.option("--size", default="tiny", show_default=True)
 @click.option("--train-clips", type=int, default=1500, show_default=True)
 @click.option("--epochs", type=int, default=40, show_default=True)
+@click.option("--frames", type=int, default=4, show_default=True, help="Of a clip.")
+@click.option("--batch-size", type=int, default=32, show_default=True)
+@click.option("--lr", type=float, default=2e-3, show_default=True)
 @click.option("--jobs", type=int, default=1, show_default=True, help="Runs at a time.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seconds", type=float, default=1e9, help="Stop after so many; run again for the rest.")
 @click.option("--only", default="", help="Conditions with this in their name.")
-def main(cache_dir: Path, work_dir: Path, size: str, train_clips: int, epochs: int, jobs: int, **options):
+def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, **settings):
     work_dir.mkdir(parents=True, exist_ok=True)
-    setting = Setting(cache_dir, work_dir, size, train_clips=train_clips, epochs=epochs, device=options["device"])
-    sides = [Clips(setting, "train", None), Clips(setting, "val", 1)]
+    setting = Setting(cache_dir, work_dir, **settings)
+    sides = [Clips(setting, "train", None), Clips(setting, "held-out", 1)]
     for side in sides:
         side.prepare(multiprocessing.cpu_count())
     held_out = sides[1].load()
     held_out.check()
     videos = [clip.video_uid for clip in held_out.dataset.clips]
     click.echo(f"{len(sides[0].dataset)} training clips, {len(videos)} held out")
-    done = run_all(setting, jobs, options["seconds"], options["only"])
+    done = run_all(setting, jobs, seconds, only)
     figures = report(done, videos, _teacher_top1(held_out))
     finish("ablate", {**figures, "clips": [len(sides[0].dataset), len(videos)], **machine("torch", "timm", "numpy")})
 

@@ -67,11 +67,11 @@ class Clips:
     """
 
     def __init__(self, setting: Setting, split: str, num_views: int | None):
+        """split: "train", the first videos of that split with setting.train_clips clips, or "held-out", all others."""
         self.reader = open_reader(setting.cache_dir)
         self.labels = self.reader.label_set()
-        clips = [clip for clip in self.labels.clips if clip.split == split]
-        if split == "train":
-            clips = clips[: setting.train_clips]
+        ours = {clip.video_uid for clip in [c for c in self.labels.clips if c.split == "train"][: setting.train_clips]}
+        clips = [clip for clip in self.labels.clips if (clip.video_uid in ours) == (split == "train")]
         self.dataset = ClipDataset(
             self.reader, self.labels, clips, Sampling(setting.frames, setting.resolution, split == "train", 0)
         )
