@@ -5,16 +5,18 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo test bench lint install clean-demo
+.PHONY: demo demo-teacher test bench lint install clean-demo
 
-# The demo's teacher is random, so its soft logits weigh next to nothing beside the labels.
 demo: $(READY)
-	$(PY) cli.py extract-teacher --use-synthetic --cache-dir $(DEMO)/teacher_cache --teacher-head fitted \
-	    --teacher-model models/teachers/demo-clip.json --teacher-weights random
+	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
 	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 24 --batch-size 8 \
-	    --student-size tiny --student-resolution 128 --frames-per-clip 2 --alpha 0.5 --beta 0.02 --gamma 2
+	    --lr 0.002 --student-size tiny --student-resolution 128 --frames-per-clip 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
+
+# Makes the demo teacher's weights anew, in less than an hour.
+demo-teacher: $(READY)
+	$(PY) -m pipeline.teacher_training
 
 test: lint
 	$(PY) -m pytest
