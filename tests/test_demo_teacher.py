@@ -54,7 +54,7 @@ def teacher() -> ClipTeacher:
 
 @pytest.fixture(scope="module")
 def fresh() -> Frames:
-    """Four frames from the middle of each clip of two videos that together show all actions."""
+    """Four frames of each action, from videos that together show all of them."""
     found = [draw_video(FRESH_SEED, HELD_OUT, index) for index in range(8)]
     frames = joined(found)
     chosen = [np.flatnonzero(frames.labels == label)[1:5] for label in range(len(ACTIONS))]
