@@ -180,7 +180,7 @@ def _load_teacher(config: ExtractConfig) -> LoadedTeacher:
 
     device = choose_device(config.device)
     clip = load_teacher(config.model, config.weights, config.teacher_activation, device, config.seed)
-    if config.weights in SHIPPED_WEIGHTS.values() and not config.use_synthetic:
+    if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:
         log.warning("DEMO TEACHER: it knows the twelve actions of the synthetic videos and nothing of real ones")
     if config.weights == "random":
         log.warning("RANDOM TEACHER: its weights are seeded noise. This exercises the machinery and means nothing else")
