@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.labelling import PROMPTS
+from pipeline.prompts import ACTION_PROMPTS
 from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import Scene, Station, action_at, make_scene, render
 from pipeline.synthetic_plan import CLIPS_PER_VIDEO
@@ -27,11 +27,11 @@ UNSAID = -1  # a fact that a caption leaves open
 UNSEEN = -2  # a fact that a frame does not show: no caption that says it is true
 
 WORDINGS = (
-    *PROMPTS,
-    "{action}",
-    "first-person view: {action}",
-    "a head-mounted camera sees how I {action}",
-    "two hands at a table {action}",
+    *ACTION_PROMPTS,
+    "{name}",
+    "first-person view: {name}",
+    "a head-mounted camera sees how I {name}",
+    "two hands at a table {name}",
 )
 STAGES = ("at the start", "half way", "near the end")
 SLEEVES = ("red", "green", "blue")
@@ -72,7 +72,7 @@ def captions() -> Captions:
         for wording, (stage, when), (sleeve, colour) in itertools.product(WORDINGS, stages, sleeves):
             if stage != UNSAID and action in _STEADY:
                 continue
-            text = wording.format(action=f"{verb} {article}{name}")
+            text = wording.format(name=f"{verb} {article}{name}")
             worn = f"{colour} sleeves" if colour else ""
             texts.append(", ".join(part for part in (text, when, worn) if part))
             facts.append(_facts(action, stage, sleeve))
