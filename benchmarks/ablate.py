@@ -29,6 +29,9 @@ CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (Condition("response only", alpha=0.0, gamma=0.0), ONE),
     (Condition("feature only", beta=0.0, gamma=0.0), ONE),
     (Condition("feature and response", gamma=0.0), ONE),
+    (Condition("feature and labels", beta=0.0), ONE),
+    *((Condition(f"beta={beta:g}", beta=beta), ONE) for beta in (0.03, 0.1, 0.3)),
+    (Condition("gamma=2, beta=0.1", beta=0.1, gamma=2.0), ONE),
     (Condition("10 % of labels, labels only", labels=0.1, **LABELS_ALONE), SEVERAL),
     (Condition("10 % of labels, all", labels=0.1), SEVERAL),
     (Condition("teacher in the loop, same views", teacher="live"), SEVERAL),
@@ -47,7 +50,11 @@ COMPARED = [  # is the first better than the second?
     ("10 % of labels, all", "10 % of labels, labels only"),
     (FULL.name, "teacher in the loop, same views"),
     (FULL.name, "teacher in the loop, fresh views"),
-    *((FULL.name, name) for name in ("response only", "feature only", "feature and response")),
+    *((FULL.name, name) for name in ("response only", "feature only", "feature and response", "feature and labels")),
+    *(
+        (name, "labels only")
+        for name in ("feature and labels", "beta=0.03", "beta=0.1", "beta=0.3", "gamma=2, beta=0.1")
+    ),
     *((FULL.name, f"projection {kind}") for kind in PROJECTIONS[1:]),
     *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
 ]

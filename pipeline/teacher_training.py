@@ -22,6 +22,7 @@ from models.contrastive import contrastive_loss
 from models.names import TEACHER_SIZES
 from models.teacher_weights import SHIPPED, build
 from pipeline import metrics, pixels
+from pipeline.distributed import global_batches
 from pipeline.labelling import class_prompts
 from pipeline.loading import batches
 from pipeline.progress import Progress
@@ -60,7 +61,7 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
     with Progress(steps, "training the demo teacher", "steps") as progress:
         for data.epoch in range(epochs):
             order, losses = np.random.default_rng((seed, data.epoch)).permutation(len(data)), []
-            for batch in batches(data, order, BATCH_SIZE, num_workers=1):
+            for batch in batches(data, global_batches(order.tolist(), BATCH_SIZE, 1), num_workers=1):
                 images = _normalised(varied(batch["crop"]), teacher)
                 losses.append(_step(clip, optimizer, images, tokens[batch["caption"]], data.truth(batch)))
                 schedule.step()

@@ -34,7 +34,7 @@ KINDS = {
     "lta-nouns": "lta_nouns",
     "narrations": "narrations",
 }
-CASES = [("full_scale", "hdf5"), ("full_scale", "webdataset"), ("clips", "hdf5"), ("video_540ss", "webdataset")]
+CASES = [("full_scale", "hdf5"), ("clips", "webdataset"), ("video_540ss", "webdataset")]
 
 
 @pytest.fixture(scope="module")
