@@ -114,7 +114,7 @@ def _write_actions(path: Path, uids, durations, taxonomy, rng) -> None:
 PLANNING = """
 import re, sys, time
 from pathlib import Path
-from pipeline.config import PlanConfig
+from pipeline.annotation_config import PlanConfig
 from pipeline.ego4d.planner import plan
 kinds, count = sys.argv[2], int(sys.argv[3]) or None
 start = time.perf_counter()

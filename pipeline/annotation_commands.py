@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.annotation_config import PlanConfig, RelabelConfig
 from pipeline.common_options import ANNOTATIONS, CACHE_DIR, FILE, PATH
-from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS, PlanConfig, RelabelConfig
+from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS
 from pipeline.terminal import made
 
 

@@ -55,7 +55,7 @@ class _Config:
         self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
 
 
-class _Annotated(_Config):
+class Annotated(_Config):
     """What settings share that read annotations."""
 
     @property
@@ -76,7 +76,7 @@ class _Annotated(_Config):
 
 
 @dataclass(frozen=True)
-class ExtractConfig(_Annotated):
+class ExtractConfig(Annotated):
     """Stage one: which videos, which teacher, which cache."""
 
     data_dir: Path | None
@@ -137,73 +137,6 @@ class ExtractConfig(_Annotated):
     @property
     def num_decode_workers(self) -> int:
         return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
-
-
-@dataclass(frozen=True)
-class RelabelConfig(_Annotated):
-    """Another label set over a cache: from annotations, or class names over the clips that are there."""
-
-    cache_dir: Path
-    data_dir: Path | None = None
-    annotations: str | None = None
-    skip_invalid: bool = False
-    clip_splits: bool = False
-    classes: Path | None = None
-    clips_from: str | None = None
-    num_actions: int | None = None
-    teacher_head: str = "zero-shot"
-    label_set: str | None = None
-    teacher_model: str | None = None
-    teacher_weights: str | None = None
-    teacher_activation: str | None = None
-    device: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self):
-        self._check_annotated()
-        self._one_of("teacher_head", TEACHER_HEADS)
-        self._one_of("device", DEVICES)
-        if self.num_actions is not None:
-            self._positive("num_actions")
-        if self.annotations is None and self.classes is None:
-            raise ValueError("nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE")
-        if self.annotations is not None and self.data_dir is None:
-            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
-        if self.annotations is not None and self.clips_from is not None:
-            raise ValueError("--clips-from goes with --classes alone: with --annotations they say what the clips are")
-        if self.classes is not None and self.num_actions is not None:
-            raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
-        stem = self.classes and self.classes.stem
-        if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
-            raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
-
-
-@dataclass(frozen=True)
-class PlanConfig(_Annotated):
-    """What an Ego4D download offers, and what extracting it takes."""
-
-    data_dir: Path
-    annotations: str | None = None
-    skip_invalid: bool = False
-    clip_splits: bool = False
-    num_actions: int | None = None
-    fps: float = 2.0
-    views: int = 0
-    assume_downloaded: bool = False
-    num_videos: int | None = None
-    classes: None = None
-    label_set: None = None
-
-    def __post_init__(self):
-        self._check_annotated()
-        self._positive("fps")
-        self._require(self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
-        self._not_negative("views")
-        for field in ("num_actions", "num_videos"):
-            if getattr(self, field) is not None:
-                self._positive(field)
-        if self.num_videos is not None and not self.assume_downloaded:
-            raise ValueError("--num-videos goes with --assume-downloaded")
 
 
 @dataclass(frozen=True)

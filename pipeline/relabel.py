@@ -11,7 +11,7 @@ from pathlib import Path
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader, open_writer
-from pipeline.config import RelabelConfig
+from pipeline.annotation_config import RelabelConfig
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.errors import InputError
 from pipeline.labelling import (

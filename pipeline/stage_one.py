@@ -17,7 +17,8 @@ from cache.store import check_identity, has_cache, open_reader
 from models.names import SHIPPED_WEIGHTS
 from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
-from pipeline.config import ExtractConfig, RelabelConfig
+from pipeline.annotation_config import RelabelConfig
+from pipeline.config import ExtractConfig
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
 from pipeline.labelling import (

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import PlanConfig
+from pipeline.annotation_config import PlanConfig
 from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
 from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.layout import Piece, annotations_folder, pieces_on_disk, read_path
