@@ -12,8 +12,8 @@ from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import TEACHER_SIZES
 from pipeline import annotation_commands, cache_commands, ego4d_commands, student_commands
-from pipeline.common_options import ANNOTATIONS, CACHE_DIR, COMMON, FILE, PATH
-from pipeline.config import ACTIVATIONS, DECODERS, TEACHER_HEADS, ExtractConfig
+from pipeline.common_options import ANNOTATIONS, CACHE_DIR, COMMON, FILE, PATH, TEACHER_HEAD
+from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
 from pipeline.terminal import Explaining, made
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
@@ -78,13 +78,7 @@ def main():
     type=click.Choice(ACTIVATIONS),
     help="What a local weights file was trained with (OpenAI's: quickgelu).",
 )
-@click.option(
-    "--teacher-head",
-    type=click.Choice(TEACHER_HEADS),
-    default="zero-shot",
-    show_default=True,
-    help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
-)
+@TEACHER_HEAD
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or of --teacher-head]")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Images the teacher sees at once.")
 @click.option("--shard-frames", type=int, default=512, show_default=True, help="Frames per shard, at most.")

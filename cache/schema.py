@@ -37,7 +37,7 @@ class TeacherIdentity:
     """Who the teacher is. Two caches with equal fields hold interchangeable embeddings."""
 
     name: str
-    weights: str  # an open_clip tag, "file" or "random"
+    weights: str  # an open_clip tag, "file", "random", or the tag of shipped weights
     weights_sha256: str  # over the tensors' contents
     activation: str  # "quickgelu" or "gelu"
     input_size: int  # pixels; the input is square

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.common_options import ANNOTATIONS, CACHE_DIR, FILE, PATH
-from pipeline.config import ACTIVATIONS, DEVICES, TEACHER_HEADS
+from pipeline.common_options import ANNOTATIONS, CACHE_DIR, FILE, PATH, TEACHER_HEAD
+from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.terminal import made
 
 
@@ -47,13 +47,7 @@ def plan_ego4d(output: Path | None, **settings):
 @ANNOTATIONS
 @click.option("--classes", type=FILE, help="File of class names, one a line, for zero-shot logits.")
 @click.option("--clips-from", help="With --classes: the label set whose clips are taken. [default: the only one]")
-@click.option(
-    "--teacher-head",
-    type=click.Choice(TEACHER_HEADS),
-    default="zero-shot",
-    show_default=True,
-    help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
-)
+@TEACHER_HEAD
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or the name of FILE]")
 @click.option("--teacher-weights", help="The cached teacher's. [default: those that the cache names]")
 @click.option("--teacher-model", help="The cached teacher's configuration file, where it had one.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from models.names import TEACHER_SIZES
-from pipeline.config import DEVICES
+from pipeline.config import DEVICES, TEACHER_HEADS
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.terminal import belongs_to_extraction, options, read_config_file
 
@@ -43,4 +43,11 @@ ASSERTIONS = options(
     click.option("--num-actions", type=int, help="Assert how many classes the label set has."),
     click.option("--data-dir", hidden=True, expose_value=False, callback=belongs_to_extraction),
     click.option("--use-synthetic", is_flag=True, hidden=True, expose_value=False, callback=belongs_to_extraction),
+)
+TEACHER_HEAD = click.option(
+    "--teacher-head",
+    type=click.Choice(TEACHER_HEADS),
+    default="zero-shot",
+    show_default=True,
+    help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
 )
