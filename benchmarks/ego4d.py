@@ -28,6 +28,7 @@ MOMENTS_VIDEOS, MOMENTS, ACTIONS_VIDEOS, ACTIONS = 1_900, 22_000, 1_500, 90_000
 VERBS, NOUNS = 119, 508
 NUM_TIMES, ROWS, DIM = 100_000, 1_000, 512  # cached frames of the relabelling part, of one unit, of an embedding
 JPEG_BYTES = 20_000
+ALL_KINDS = "moments,fho-verbs,narrations"
 
 
 def write_annotations(root: Path, seed: int = 0) -> dict:
@@ -39,11 +40,11 @@ def write_annotations(root: Path, seed: int = 0) -> dict:
     folder = root / "v2" / "annotations"
     folder.mkdir(parents=True)
     splits = ["val" if share < 0.2 else "train" for share in rng.random(VIDEOS)]
-    videos = [
-        {"video_uid": uid, "duration_sec": duration, "is_stereo": False, "scenarios": ["Cooking"],
-         "split_fho": split, "split_em": split, "redacted_intervals": []}
-        for uid, duration, split in zip(uids, durations.tolist(), splits, strict=True)
-    ]  # fmt: skip
+    videos = []
+    for i, (uid, duration, split) in enumerate(zip(uids, durations.tolist(), splits, strict=True)):
+        tasks = {"split_em": split if i < MOMENTS_VIDEOS else None, "split_fho": split if i < ACTIONS_VIDEOS else None}
+        facts = {"is_stereo": False, "scenarios": ["Cooking"], "redacted_intervals": []}
+        videos.append({"video_uid": uid, "duration_sec": duration, **facts, **tasks})
     (root / "ego4d.json").write_text(json.dumps({"videos": videos, "clips": []}))
     verbs = [f"verb{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(VERBS)]
     taxonomy = {"verbs": verbs, "nouns": [f"noun_{i}" for i in range(NOUNS)]}
@@ -174,8 +175,8 @@ def main(work_dir: Path, repeats: int):
     sizes = write_annotations(root)
     click.echo(f"annotation files, MB: {sizes}")
     plans = {}
-    for kinds in ("moments", "fho-verbs", "narrations", "moments,fho-verbs,narrations"):
-        for count in (10, 100, 0):
+    for kinds, counts in (("moments", (0,)), ("fho-verbs", (0,)), ("narrations", (0,)), (ALL_KINDS, (10, 100, 0))):
+        for count in counts:
             plans[f"{kinds} {count or 'all'}"] = found = planned(root, kinds, count)
             click.echo(f"{kinds}, {count or 'all'} videos: {found}")
     labels = {}
