@@ -17,7 +17,7 @@ class LossWeights:
     """L = alpha * feature + beta * response + gamma * task."""
 
     alpha: float = 1.0
-    beta: float = 1.0
+    beta: float = 0.1
     gamma: float = 0.5
     temperature: float = 4.0
 

@@ -155,10 +155,11 @@ class TrainConfig(_Config):
     lr: float = 1e-3
     weight_decay: float = 0.05
     alpha: float = 1.0
-    beta: float = 1.0
+    beta: float = 0.1
     gamma: float = 0.5
     temperature: float = 4.0
     frames_per_clip: int = 8
+    views: int | None = None  # None: all that are stored
     jitter: float = 0.0
     ema: float = 0.0
     accumulate_steps: int = 1
@@ -185,6 +186,8 @@ class TrainConfig(_Config):
         self._positive("epochs", "batch_size", "lr", "temperature", "frames_per_clip")
         self._positive("accumulate_steps", "checkpoint_steps")
         self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed", "patience")
+        if self.views is not None:
+            self._not_negative("views")
         for field in ("jitter", "ema"):
             self._require(
                 _finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"

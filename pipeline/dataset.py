@@ -24,6 +24,7 @@ class Sampling:
     """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centres always.
 
     jitter: how far brightness, contrast and saturation of the student's frames may go from 1, alike for a whole clip.
+    views: how many of the stored random views are used; 0: the evaluation crop alone, None: all.
     """
 
     frames_per_clip: int
@@ -31,6 +32,7 @@ class Sampling:
     random: bool
     seed: int
     jitter: float = 0.0
+    views: int | None = None
 
 
 class ClipDataset(Dataset):
@@ -72,7 +74,8 @@ class ClipDataset(Dataset):
         clip, sampling = self.clips[index], self.sampling
         timeline = self._reader.timeline(clip.video_uid)
         at = choose_frames(self._rows[index], sampling, self.epoch, index)
-        view = choose_view(len(timeline.views), sampling, self.epoch, index)
+        there = len(timeline.views) if sampling.views is None else 1 + sampling.views
+        view = choose_view(there, sampling, self.epoch, index)
         frames, embeddings, logits = [], [], []
         for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
             shard, row = self._reader.frames(unit), int(row)

@@ -61,8 +61,11 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
     """(training clips, selection clips): a tenth of the training videos is kept for selection, by hash."""
     clips = [clip for clip in labels.clips if clip.split == "train"]
     kept = selection_uids({clip.video_uid for clip in clips})
+    there = reader.identity.num_views
+    if config.views is not None and config.views > there:
+        raise InputError(f"--views {config.views}: {config.cache_dir} has {there} stored views besides the first")
     sampling = Sampling(
-        config.frames_per_clip, config.student_resolution, random=True, seed=config.seed, jitter=config.jitter
+        config.frames_per_clip, config.student_resolution, True, config.seed, config.jitter, config.views
     )
     still = dataclasses.replace(sampling, random=False)
     train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling)

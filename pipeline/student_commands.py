@@ -37,10 +37,11 @@ from pipeline.terminal import belongs_to_extraction, made
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 @click.option("--weight-decay", type=float, default=0.05, show_default=True, help="AdamW's.")
 @click.option("--alpha", type=float, default=1.0, show_default=True, help="Weight of the feature term.")
-@click.option("--beta", type=float, default=1.0, show_default=True, help="Weight of the response term.")
+@click.option("--beta", type=float, default=0.1, show_default=True, help="Weight of the response term.")
 @click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
 @click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
+@click.option("--views", type=int, help="Stored random views to learn from; 0: the evaluation crop. [default: all]")
 @click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colours, such as 0.3.")
 @click.option(
     "--ema", type=float, default=0.0, show_default=True, help="Keep an average of the weights, decay such as 0.999."

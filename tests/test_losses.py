@@ -8,7 +8,7 @@ from models.losses import LossWeights, task_term
 
 
 def test_the_default_weights_are_the_documented_ones():
-    assert vars(LossWeights()) == {"alpha": 1.0, "beta": 1.0, "gamma": 0.5, "temperature": 4.0}
+    assert vars(LossWeights()) == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5, "temperature": 4.0}
 
 
 def test_class_0_is_a_label_and_minus_1_is_none():

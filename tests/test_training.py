@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from cache.store import open_reader
 from models.ema import WeightAverage
 from models.losses import LossWeights
 from pipeline import pixels
@@ -22,6 +23,7 @@ from pipeline.config import TrainConfig
 from pipeline.dataset import Sampling, choose_jitter
 from pipeline.distributed import World, global_batches
 from pipeline.errors import InputError
+from pipeline.recipe import datasets
 from pipeline.student_run import gradient_shares
 from tests.tiny_cache import make_tiny_cache
 
@@ -106,6 +108,22 @@ def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monke
     assert curve(tmp_path / "both" / "xxs") == curve(tmp_path / "alone")
     shared = weights_of(tmp_path / "both", "xxs")
     assert all(torch.equal(shared[name], value) for name, value in weights_of(tmp_path / "alone", "xxs").items())
+
+
+def test_fewer_of_the_stored_views(tiny, tmp_path):
+    reader = open_reader(tiny)
+    for views, met in ((None, {1, 2}), (2, {1, 2}), (1, {1}), (0, {0})):
+        data, _ = datasets(settings(tiny, tmp_path, views=views), reader, reader.label_set())
+        found = set()
+        for data.epoch in range(2):
+            row, timeline = data[0], reader.timeline(data.clips[0].video_uid)
+            i = int(abs(timeline.t_sec - float(row["t_rel_sec"][0]) - data.clips[0].start_sec).argmin())
+            shard, at = reader.frames(timeline.unit[i]), int(timeline.row[i])
+            stored = [shard.embeddings(at, at + 1, view)[0] for view in range(3)]
+            found.add(int(np.argmax([embedding @ row["embeddings"][0].numpy() for embedding in stored])))
+        assert found == met
+    with pytest.raises(InputError, match=r"--views 3: .* has 2 stored views besides the first"):
+        training.train(settings(tiny, tmp_path, views=3))
 
 
 def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
