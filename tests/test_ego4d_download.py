@@ -327,9 +327,11 @@ def test_stopped_and_run_again(bucket, s3, root, how):
     arguments = [str(part) for part in command(root, "--num-videos", 2)]
     with holding_back(s3) as (endpoint, asked, release):
         environment = os.environ | {"AWS_ENDPOINT_URL_S3": endpoint}
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
         running = subprocess.Popen(
             [sys.executable, "cli.py", *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE
         )
+        signal.signal(signal.SIGINT, before)
         assert asked.wait(30)
         running.send_signal(how)
         told = running.communicate(timeout=30)[1].decode()
