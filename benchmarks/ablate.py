@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.ablation import Clips, Condition, Setting, train_once
+from benchmarks.ablation import Condition, train_once
+from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
 from models.names import PROJECTIONS
 
@@ -178,9 +179,7 @@ def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, 
 def _teacher_top1(held_out: Clips) -> float:
     right = []
     for start in range(0, len(held_out.dataset), 256):
-        batch = held_out.batch(
-            list(range(start, min(start + 256, len(held_out.dataset)))), Condition("", views=0), 0, 0
-        )
+        batch = held_out.batch(list(range(start, min(start + 256, len(held_out.dataset)))), 0, 0, 0)
         logits = batch["logits"].sum(1)  # of the frames that are there: its largest is that of their mean
         right += (logits.argmax(1) == batch["label"]).tolist()
     return float(np.mean(right))

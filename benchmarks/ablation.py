@@ -1,22 +1,17 @@
-"""One training run of the ablation: clips in memory, the real losses, students and choices of frames and views.
+"""One training run of the ablation: the real losses and students, on clips in memory. Knows what runs may differ in."""
 
-What the loader would deliver is decoded once, checked against it, and kept in memory: dozens of runs share it.
-"""
-
-import multiprocessing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.ablation_clips import Clips
 from cache.labels import logits_from
-from cache.store import open_reader
 from models.mobilevit_student import build_student, student_config
 from pipeline import metrics, pixels
 from pipeline.config import TrainConfig
-from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
+from pipeline.dataset import choose_frames, epoch_order
 from pipeline.distributed import World, global_batches
 from pipeline.recipe import active_weights
 from pipeline.student_run import StudentRun
@@ -42,120 +37,6 @@ class Condition:
     labels: float = 1.0
     blocks: bool = False
     teacher: str = "cached"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all runs share."""
-
-    cache_dir: Path
-    work_dir: Path
-    size: str = "tiny"
-    resolution: int = 128
-    train_clips: int = 1500
-    frames: int = 4
-    epochs: int = 40
-    batch_size: int = 32
-    lr: float = 2e-3
-    device: str = "cpu"
-
-
-class Clips:
-    """Clips of one split: rows in memory, and which of them each clip has.
-
-    crops (N, V, 3, R, R), embeddings (N, V, D), logits (N, V, C), on the device; canonical: decoded frames or None.
-    """
-
-    def __init__(self, setting: Setting, split: str, num_views: int | None):
-        """split: "train", the first videos of that split with setting.train_clips clips, or "held-out", all others."""
-        self.reader = open_reader(setting.cache_dir)
-        self.labels = self.reader.label_set()
-        ours = {clip.video_uid for clip in [c for c in self.labels.clips if c.split == "train"][: setting.train_clips]}
-        clips = [clip for clip in self.labels.clips if (clip.video_uid in ours) == (split == "train")]
-        self.dataset = ClipDataset(
-            self.reader, self.labels, clips, Sampling(setting.frames, setting.resolution, split == "train", 0)
-        )
-        self.setting, self.split, self.device = setting, split, torch.device(setting.device)
-        self.places, self.rows_of = _places(self.dataset, self.reader)
-        self.views = num_views or 1 + self.reader.identity.num_views
-
-    def prepare(self, workers: int) -> None:
-        """Decode the crops of all rows into a file that runs share."""
-        path = self._path()
-        if path.exists():
-            return
-        side = self.setting.resolution
-        crops = np.lib.format.open_memmap(
-            path.with_suffix(".part"), "w+", np.uint8, (len(self.places), self.views, side, side, 3)
-        )
-        tasks = [(self.setting, place, self.views) for place in self.places]
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for i, found in enumerate(pool.imap(_decoded, tasks, chunksize=64)):
-                crops[i] = found
-        crops.flush()
-        path.with_suffix(".part").rename(path)
-
-    def load(self) -> "Clips":
-        """Take everything onto the device."""
-        crops = torch.from_numpy(np.load(self._path(), mmap_mode="r"))
-        self.crops = crops.to(self.device).permute(0, 1, 4, 2, 3)
-        embeddings = {unit: self.reader.all_embeddings(unit) for unit in dict.fromkeys(u for u, _ in self.places)}
-        rows = np.stack([embeddings[unit][row, : self.views] for unit, row in self.places])
-        self.embeddings = torch.from_numpy(rows.astype(np.float32)).to(self.device)
-        self.head = self.reader.head(self.labels.name)
-        self.logits = torch.from_numpy(logits_from(self.head, rows)).to(self.device)
-        self.label_of = torch.from_numpy(self.dataset.label_array).to(self.device)
-        return self
-
-    def batch(self, indexes: list[int], condition: Condition, seed: int, epoch: int) -> dict:
-        """What the loader would deliver of these clips."""
-        sampling = replace(self.dataset.sampling, seed=seed)
-        length, at, view = sampling.frames_per_clip, [], []
-        for index in indexes:
-            chosen = choose_frames(self.rows_of[index], sampling, epoch, index)
-            at.append(np.pad(chosen, (0, length - len(chosen)), constant_values=-1))
-            view.append(choose_view(1 + condition.views, sampling, epoch, index))
-        rows, views = torch.from_numpy(np.stack(at)).to(self.device), torch.tensor(view, device=self.device)[:, None]
-        mask = rows >= 0
-        rows = rows.clamp(min=0)
-        times = self._times(indexes, at)
-        return {
-            "frames": self.crops[rows, views] * mask[..., None, None, None],
-            "embeddings": self.embeddings[rows, views] * mask[..., None],
-            "logits": self.logits[rows, views] * mask[..., None],
-            "mask": mask,
-            "t_rel_sec": torch.from_numpy(times).to(self.device),
-            "label": self.label_of[torch.tensor(indexes, device=self.device)],
-            "index": torch.tensor(indexes),
-        }
-
-    def _times(self, indexes: list[int], at: list[np.ndarray]) -> np.ndarray:
-        seconds = np.zeros((len(at), len(at[0])), np.float32)
-        for i, (index, rows) in enumerate(zip(indexes, at, strict=True)):
-            known = rows >= 0
-            seconds[i, known] = self.times[rows[known]] - self.dataset.clips[index].start_sec
-        return seconds
-
-    @property
-    def times(self) -> np.ndarray:
-        """(N,) requested seconds of each row."""
-        if not hasattr(self, "_seconds"):
-            self._seconds = _seconds(self.dataset, self.reader, self.rows_of, len(self.places))
-        return self._seconds
-
-    def _path(self) -> Path:
-        return self.setting.work_dir / f"crops_{self.split}_{len(self.places)}x{self.views}.npy"
-
-    def check(self) -> None:
-        """AssertionError where a batch is not what the loader delivers."""
-        for epoch in (0, 3):
-            self.dataset.epoch = epoch
-            views = self.reader.identity.num_views if self.views > 1 else 0
-            ours = self.batch([0, 5], Condition("", views=views), 0, epoch)
-            for i, index in enumerate((0, 5)):
-                for name, theirs in self.dataset[index].items():
-                    if name != "index":
-                        torch.testing.assert_close(ours[name][i].cpu(), theirs, rtol=1e-4, atol=1e-3)
 
 
 def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -> dict:
@@ -185,9 +66,9 @@ def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -
 def judge(held_out: Clips, student) -> dict:
     """Whether each clip is named rightly, as the teacher names it, and the cosine of its embedding."""
     student.eval()
-    plain, gathered = Condition("", views=0), {"right": [], "agrees": [], "cosine": []}
+    gathered = {"right": [], "agrees": [], "cosine": []}
     for start in range(0, len(held_out.dataset), 64):
-        batch = held_out.batch(list(range(start, min(start + 64, len(held_out.dataset)))), plain, 0, 0)
+        batch = held_out.batch(list(range(start, min(start + 64, len(held_out.dataset)))), 0, 0, 0)
         output = student(batch["frames"], batch["t_rel_sec"], batch["mask"])
         mask = batch["mask"].cpu().numpy()
         teacher = metrics.clip_logits(batch["logits"].cpu().numpy(), mask).argmax(1)
@@ -218,7 +99,7 @@ class _Source:
         return global_batches(list(map(int, order)), batch_size, 1)
 
     def batch(self, indexes: list[int], epoch: int) -> dict:
-        batch = self.clips.batch(indexes, self.condition, self.seed, epoch)
+        batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch)
         hidden = torch.from_numpy(~self.is_labelled[indexes]).to(batch["label"].device)
         batch["label"] = batch["label"].masked_fill(hidden, -1)
         if self.canonical is not None:
@@ -275,34 +156,3 @@ def _canonical(clips: Clips) -> torch.Tensor:
     """(N, 3, H, W) uint8: the stored frames, decoded; all of one size."""
     images = [np.asarray(pixels.decode_jpeg(clips.reader.frames(unit).jpeg(row))) for unit, row in clips.places]
     return torch.from_numpy(np.stack(images)).to(clips.device).permute(0, 3, 1, 2)
-
-
-def _decoded(task: tuple) -> np.ndarray:
-    """(V, R, R, 3) uint8 of one row."""
-    setting, (unit, row), num_views = task
-    reader = _READERS.setdefault(setting.cache_dir, open_reader(setting.cache_dir))
-    views = reader.views_of(unit, row)[:num_views]
-    return pixels.replay(reader.frames(unit).jpeg(row), views, setting.resolution)
-
-
-_READERS: dict = {}
-
-
-def _places(dataset: ClipDataset, reader) -> tuple[list[tuple[str, int]], list[np.ndarray]]:
-    """(unit, row) of every row that a clip has, and the positions in that list of each clip's rows."""
-    number: dict[tuple[str, int], int] = {}
-    rows_of = []
-    for clip in dataset.clips:
-        timeline = reader.timeline(clip.video_uid)
-        window = timeline.window(clip.start_sec, clip.end_sec)
-        keys = [(timeline.unit[i], int(timeline.row[i])) for i in range(window.start, window.stop)]
-        rows_of.append(np.array([number.setdefault(key, len(number)) for key in keys]))
-    return list(number), rows_of
-
-
-def _seconds(dataset: ClipDataset, reader, rows_of: list[np.ndarray], count: int) -> np.ndarray:
-    seconds = np.zeros(count)
-    for clip, rows in zip(dataset.clips, rows_of, strict=True):
-        timeline = reader.timeline(clip.video_uid)
-        seconds[rows] = timeline.t_sec[timeline.window(clip.start_sec, clip.end_sec)]
-    return seconds

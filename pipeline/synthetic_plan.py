@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import Scene, Station, make_scene, make_stations
 
 log = logging.getLogger(__name__)
@@ -82,11 +81,6 @@ def plan_videos(parameters: Parameters) -> tuple[VideoPlan, ...]:
         chosen, labels[split] = labels[split][:size], labels[split][size:]
         videos.append(_plan_video(parameters, index, split, tuple(chosen)))
     return tuple(videos)
-
-
-def action_names(num_actions: int) -> tuple[str, ...]:
-    """The classes of a data set with so many."""
-    return ACTIONS[:num_actions]
 
 
 def _plan_video(parameters: Parameters, index: int, split: str, labels: tuple[int, ...]) -> VideoPlan:
