@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader
+from cache.store import open_reader, open_writer
 from models.losses import LossWeights
 from pipeline import checkpoint, pixels
 from pipeline.config import EvaluateConfig, TrainConfig
@@ -326,6 +326,20 @@ def test_fewer_clips_and_an_empty_split(evaluated):
     assert evaluate(dataclasses.replace(config, num_samples=5))["num_clips"] == 5
     with pytest.raises(InputError, match=r"--split test has no clip.*24 train, 12 val, 0 test"):
         evaluate(dataclasses.replace(config, split="test"))
+
+
+def test_another_label_set_is_judged_on_recordings_that_training_did_not_see(evaluated, tmp_path, caplog):
+    config, root = evaluated[1], make_tiny_cache(tmp_path / "c")
+    writer = open_writer(root, open_reader(root).identity)
+    for name in ("other", "disjoint"):  # "other" holds out every video, "disjoint" those that "tiny" trains on
+        clips = [c for c in open_reader(root).label_set("tiny").clips if name == "other" or c.split == "train"]
+        writer.create_label_set(LabelSet(name, "none", CLASSES, (), None, {}), None)
+        writer.publish_clips(name, 0, [dataclasses.replace(clip, split="val") for clip in clips])
+    writer.close()
+    results = evaluate(dataclasses.replace(config, cache_dir=root, label_set="other", output_dir=tmp_path))
+    assert results["num_clips"] == 12 and "24 clips are of videos that label set 'tiny' trains on" in caplog.text
+    with pytest.raises(InputError, match="--split val has no clip"):
+        evaluate(dataclasses.replace(config, cache_dir=root, label_set="disjoint", output_dir=tmp_path))
 
 
 def test_a_checkpoint_of_another_cache_is_refused(evaluated, tmp_path):
