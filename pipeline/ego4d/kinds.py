@@ -9,19 +9,18 @@ from pipeline.ego4d.reading import Reading
 
 @dataclass(frozen=True)
 class Kind:
-    """files: any of them will do. read: adds what it finds to a Reading. benchmark: its name to Ego4D's client."""
+    """files: any of them will do. read: adds what it finds to a Reading."""
 
     files: tuple[str, ...]
     read: Callable[[Reading], None]
-    benchmark: str
 
 
 KINDS = {
-    "moments": Kind(tuple(moments.FILES), moments.read_moments, "EM"),
-    "fho-verbs": Kind(fho.MAIN, fho.read_main_verbs, "FHO"),
-    "fho-nouns": Kind(fho.MAIN, fho.read_main_nouns, "FHO"),
-    "lta-verbs": Kind(fho.LTA, fho.read_lta_verbs, "FHO"),
-    "lta-nouns": Kind(fho.LTA, fho.read_lta_nouns, "FHO"),
-    "narrations": Kind(narrations.FILES, narrations.read_narrations, "FHO"),
-    "narrations-all": Kind(narrations.FILES, narrations.read_all_narrations, "FHO"),
+    "moments": Kind(tuple(moments.FILES), moments.read_moments),
+    "fho-verbs": Kind(fho.MAIN, fho.read_main_verbs),
+    "fho-nouns": Kind(fho.MAIN, fho.read_main_nouns),
+    "lta-verbs": Kind(fho.LTA, fho.read_lta_verbs),
+    "lta-nouns": Kind(fho.LTA, fho.read_lta_nouns),
+    "narrations": Kind(narrations.FILES, narrations.read_narrations),
+    "narrations-all": Kind(narrations.FILES, narrations.read_all_narrations),
 }

@@ -3,7 +3,6 @@
 Knows the folders that Ego4D's own client makes; opens no file.
 """
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pipeline.uids import PART, part_uid, recording_of
 VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
 WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the canonical file where there is also a smaller one
 CLIPS = "clips"
+ANNOTATIONS_ALONE = " --num-videos 0"  # of download-ego4d
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,13 @@ def read_path(root: Path) -> Path:
     """The path of ego4d.json. InputError, with what to do, where it is not there."""
     path = metadata_path(root)
     if path is None:
-        raise InputError(f"there is no ego4d.json in {root}; {how_to_download(root, '--datasets annotations')}")
+        raise InputError(f"there is no ego4d.json in {root}; {how_to_download(root, ANNOTATIONS_ALONE)}")
     return path
 
 
-def how_to_download(root: Path, options: str) -> str:
-    """The command of Ego4D's client for what lacks."""
-    client = "" if shutil.which("ego4d") else " (its client is not installed: pip install ego4d)"
-    return f"download with: ego4d --output_directory {root} {options}{client}"
+def how_to_download(root: Path, options: str = "") -> str:
+    """The command for what lacks; it says itself what it needs, Ego4D's own client and a licence."""
+    return f"download with: python cli.py download-ego4d --data-dir {root}{options}"
 
 
 def places(root: Path, folders: tuple[str, ...]) -> str:

@@ -100,10 +100,9 @@ def _folder_of(root: Path, kind: str) -> Path:
         return folder
     there = [name for name, other in KINDS.items() if layout.annotations_folder(root, other.files)]
     offered = f"; --annotations can be {', '.join(there)}" if there else ""
-    wanted = f"--datasets annotations --benchmarks {KINDS[kind].benchmark}"
     raise InputError(
         f"no {' or '.join(KINDS[kind].files[:2])} in {layout.places(root, ('annotations',))}{offered}; "
-        f"{layout.how_to_download(root, wanted)}"
+        f"{layout.how_to_download(root, layout.ANNOTATIONS_ALONE)}"
     )
 
 
@@ -171,8 +170,7 @@ def _notes_on_files(annotated: Annotated, reading: Reading) -> list[str]:
 
 def _none_on_disk(annotated: Annotated, uids: set[str]) -> str:
     folders = (*layout.WHOLE_VIDEOS, layout.CLIPS)
-    asked = f"--datasets full_scale --benchmarks EM --video_uids {' '.join(sorted(uids)[:3]) or '…'}"
     return (
         f"none of the {len(uids)} annotated videos is on disk; looked for <uid>.mp4 in "
-        f"{layout.places(annotated.root, folders)}; {layout.how_to_download(annotated.root, asked)}"
+        f"{layout.places(annotated.root, folders)}; {layout.how_to_download(annotated.root)}"
     )
