@@ -11,7 +11,7 @@ import click
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import TEACHER_SIZES
-from pipeline import annotation_commands, cache_commands, ego4d_commands, student_commands
+from pipeline import annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands
 from pipeline.common_options import ANNOTATIONS, CACHE_DIR, COMMON, FILE, PATH, TEACHER_HEAD
 from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
 from pipeline.terminal import Explaining, made
@@ -112,7 +112,7 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     ctx.exit(result.extraction.exit_code)
 
 
-for module in (annotation_commands, cache_commands, ego4d_commands, student_commands):
+for module in (annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands):
     for command in module.COMMANDS:
         main.add_command(command)
 

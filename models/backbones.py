@@ -45,6 +45,20 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
     return made
 
 
+def is_conv_with_norm(module: nn.Module) -> bool:
+    """Whether this is timm's convolution with batch normalisation and activation."""
+    from timm.layers import BatchNormAct2d, ConvNormAct
+
+    return isinstance(module, ConvNormAct) and isinstance(module.bn, BatchNormAct2d)
+
+
+def is_mobilevit_block(module: nn.Module) -> bool:
+    """Whether this is timm's first MobileViT block, with nothing that trains (dropout) or that students never have."""
+    from timm.models.mobilevit import MobileVitBlock
+
+    return isinstance(module, MobileVitBlock)
+
+
 def _timm():
     quiet_hub()
     try:

@@ -1,0 +1,100 @@
+"""The model card of an exported student: README.md of its folder. Words only; computes nothing."""
+
+from pipeline.export.parity import Parity
+from pipeline.export_config import ExportConfig
+
+HEAD = """---
+library_name: timm
+tags: [image-feature-extraction, video-classification, embedonce, distillation]
+---
+# A student of {teacher}: {size} at {resolution} px
+
+A small model for first-person video: each frame becomes a {dim}-number embedding in the space of {teacher}, and
+{frames} frames of a clip {what}. Trained from a cache of that teacher's embeddings, without the teacher.
+
+## How good it is
+
+On {clips} clips of the split `{split}` (label set `{label_set}`): top-1 {top1}, the teacher {teacher_top1}.
+Every file was run when it was made, on the same clips, beside the PyTorch model it comes from:
+
+| file | size | top-1 | same class as PyTorch | cosine with PyTorch | largest difference |
+|---|---|---|---|---|---|
+{rows}
+
+## How to run it
+
+`frames.*.onnx` (or `frames.pte`): `frames` (N, 3, {resolution}, {resolution}) uint8 RGB to `features` (N, {dim}) and
+`embeddings` (N, {dim}) of unit length. Scaling and normalisation are inside. `clip.onnx` (or `clip.pte`): `features`
+(B, T, {dim}), `t_rel_sec` (B, T) float32 seconds since the clip's first frame and `mask` (B, T) bool to `embedding`
+(B, {dim}){logits}. A stream runs the first once for each frame and the second over the last {frames} features.
+
+Frames: {crop}, resized to {resolution} px ({interpolation}){rate}. The same facts and the class names are JSON under
+`embedonce` in the metadata of each ONNX file and in `config.json`.
+
+{timm}
+`student_parts.safetensors` holds what stands on the backbone: projection, attention over frames, head.
+
+## What it is not
+
+It knows what its teacher and its labels knew, on videos like those it was trained on; it was compared on the clips
+named above and nowhere else. Classes: {classes}.
+"""
+TIMM = """The backbone loads with timm, from here or after an upload to a hub:
+`timm.create_model("local-dir:THIS_FOLDER", pretrained=True)`.
+"""
+NO_TIMM = """`model.safetensors` is the backbone; timm has no name for this size, so that it loads with embedonce only.
+"""
+MOST_CLASSES = 60
+
+
+def model_card(
+    facts: dict,
+    config: ExportConfig,
+    sizes: dict[str, int],
+    parity: dict[str, Parity],
+    top1: float | None,
+    teacher_top1: float | None,
+) -> str:
+    """README.md. sizes: bytes by file name; parity: by format."""
+    student, preprocessing, classes = facts["student"], facts["preprocessing"], facts["classes"]
+    shown = ", ".join(classes[:MOST_CLASSES]) + (f" and {len(classes) - MOST_CLASSES} more"
+                                                  if len(classes) > MOST_CLASSES else "")  # fmt: skip
+    first = next(iter(parity.values()))
+    rate = preprocessing["frames_per_second"]
+    return HEAD.format(
+        teacher=facts["teacher"]["name"],
+        size=student["size"],
+        resolution=student["resolution"],
+        dim=student["embed_dim"],
+        frames=facts["frames_per_clip"],
+        what=f"become one of {len(classes)} classes" if classes else "become one embedding",
+        clips=first.clips,
+        split=config.split,
+        label_set=facts["label_set"],
+        top1=_percent(top1),
+        teacher_top1=_percent(teacher_top1),
+        rows="\n".join(_row(name, sizes, found) for name, found in parity.items()),
+        logits=f" and `logits` (B, {len(classes)})" if classes else "",
+        crop={"centre square": "the centred square", "none": "the whole frame, made square"}[preprocessing["crop"]],
+        interpolation=preprocessing["interpolation"],
+        rate=f", {rate:g} a second" if rate else "",
+        timm=NO_TIMM if student["size"] == "tiny" else TIMM,
+        classes=shown or "none",
+    )
+
+
+def _row(name: str, sizes: dict[str, int], found: Parity) -> str:
+    file = "frames.pte" if name == "executorch" else f"frames.{name}.onnx"
+    cells = (
+        f"`{file}`",
+        f"{sizes[file] / 1e6:.2f} MB",
+        _percent(found.top1),
+        _percent(found.agreement),
+        f"{found.cosine:.5f}",
+        f"{found.max_difference:.1e}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(share: float | None) -> str:
+    return "has no value" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,148 @@
+"""A student in formats that devices load: made, run at once beside PyTorch on cached frames, published whole or not.
+
+Knows the order of things; formats, limits and words live elsewhere.
+"""
+
+import json
+import logging
+import math
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from cache import commit
+from cache.reader import CacheReader
+from cache.store import open_reader
+from models.mobilevit_student import MobileVitStudent
+from pipeline import checkpoint, metrics
+from pipeline.dataset import ClipDataset
+from pipeline.errors import InputError, PipelineError
+from pipeline.evaluate import held_out
+from pipeline.export.card import model_card
+from pipeline.export.facts import facts_of, timm_config
+from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
+from pipeline.export.parity import Parity, check, compared
+from pipeline.export_config import ExportConfig
+from pipeline.inference import Predictions, predict
+
+log = logging.getLogger(__name__)
+
+MARK = "export_config.yaml"  # a folder that holds it is an export
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Export:
+    """What came of it: files by name, and each format's figures."""
+
+    folder: Path
+    num_bytes: dict[str, int]
+    parity: dict[str, Parity]
+
+
+def export(config: ExportConfig) -> Export:
+    """Export a student; the folder appears when every format agrees with PyTorch, or not at all."""
+    check_runtimes(config.format_names)
+    _check_folder(config)
+    reader = open_reader(config.cache_dir)
+    student, meta = checkpoint.load_student(config.student_checkpoint)
+    labels = reader.label_set(config.label_set)
+    checkpoint.check_fit(config.student_checkpoint, meta, reader.identity.teacher, labels)
+    commit.check_writable(config.output_dir)
+    clips = held_out(config.judged_on(config.split, config.num_samples), meta, reader, labels)
+    facts = facts_of(meta, reader.identity)
+    source = Source.of(student, facts, _calibration(config, meta, reader, labels))
+    log.info("comparing on %d %s clips", len(clips), config.split)
+    trained = _predicted(student, clips)
+    files, parity = _made(config.format_names, source, trained, clips)
+    files |= _weights(student, meta, facts)
+    sizes = {name: len(data) for name, data in files.items()}
+    teacher_top1 = metrics.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
+    files["README.md"] = model_card(facts, config, sizes, parity, trained.top1, teacher_top1).encode()
+    files["parity.json"] = json.dumps({name: found.as_dict() for name, found in parity.items()}, indent=2).encode()
+    files[MARK] = config.as_yaml().encode()
+    _publish(config.output_dir, files)
+    return Export(config.output_dir, sizes, parity)
+
+
+def _predicted(student: torch.nn.Module, clips: ClipDataset) -> Predictions:
+    return predict(student, clips, BATCH, 0, torch.device("cpu"))
+
+
+def _made(
+    names: tuple[str, ...], source: Source, trained: Predictions, clips: ClipDataset
+) -> tuple[dict[str, bytes], dict[str, Parity]]:
+    """Bytes by file name and figures by format. DivergedError where one says something else than PyTorch."""
+    files, parity = {}, {}
+    for name in names:
+        log.info("%s: making it, and running it beside PyTorch", name)
+        try:
+            made = FORMATS[name].make(source)
+            exported = _predicted(Exported(*FORMATS[name].opened(made)), clips)
+        except Exception as error:  # exporters and runtimes stumble over foreign backbones in every way there is
+            said = " ".join(str(error).split())[:300]
+            raise PipelineError(
+                f"the {name} export failed, and nothing was written ({type(error).__name__}: {said}); leave it out with --formats"
+            ) from error
+        parity[name] = compared(exported, trained)
+        check(name, parity[name], FORMATS[name].limits)
+        files |= made
+    return files, parity
+
+
+def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) -> np.ndarray:
+    """(N, 3, R, R) uint8: frames of training clips, or of any where nothing trains."""
+    split = "train" if any(clip.split == "train" for clip in labels.clips) else config.split
+    count = math.ceil(config.calibration_frames / meta["frames_per_clip"])
+    clips = held_out(config.judged_on(split, count), meta, reader, labels)
+    frames = [item["frames"][item["mask"]] for item in (clips[i] for i in range(len(clips)))]
+    return torch.cat(frames)[: config.calibration_frames].numpy()
+
+
+def _weights(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, bytes]:
+    """The backbone as timm loads it, and the parts on top of it."""
+    backbone = student.backbone.state_dict()
+    rest = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}
+    statistics = [value.flatten().tolist() for value in (student.mean, student.std)]
+    config = timm_config(meta, student.backbone.num_features, *statistics, facts)
+    packed = {name: {k: t.contiguous() for k, t in part.items()} for name, part in
+              (("model.safetensors", backbone), ("student_parts.safetensors", rest))}  # fmt: skip
+    return {"config.json": json.dumps(config, indent=2).encode()} | {
+        name: safetensors.torch.save(part, {"format": "pt"}) for name, part in packed.items()
+    }
+
+
+def _check_folder(config: ExportConfig) -> None:
+    folder = config.output_dir
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output-dir {folder} is a file; name a folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARK).exists():
+        raise InputError(f"--output-dir {folder} holds other files and no export; name an empty or new folder")
+    if not config.overwrite:
+        raise InputError(f"{folder} holds an export already; give --overwrite to put this one in its place")
+
+
+def _publish(folder: Path, files: dict[str, bytes]) -> None:
+    """All files under folder at once: what was there is whole until the new ones are."""
+    commit.make_folder(folder.parent)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        made.chmod(0o755)
+        for name, data in files.items():
+            commit.replace(made / name, data)
+        old = made.with_name(made.name + "-old")
+        if folder.exists():
+            folder.rename(old)
+        made.rename(folder)
+        commit.sync_folder(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise

@@ -1,0 +1,52 @@
+"""What an exported student says of itself: its settings, its classes, and how its frames are made. Data only."""
+
+from cache.schema import CacheIdentity
+
+FORMAT = 1
+
+
+def facts_of(meta: dict, identity: CacheIdentity) -> dict:
+    """What travels inside every exported file. meta: a checkpoint's fields."""
+    teacher = identity.teacher
+    return {
+        "format": FORMAT,
+        "student": meta["student"],
+        "classes": meta["classes"],
+        "label_set": meta.get("label_set"),
+        "frames_per_clip": meta["frames_per_clip"],
+        "teacher": meta["teacher"],
+        "preprocessing": {
+            "input": "uint8 RGB, (N, 3, resolution, resolution); scaling and normalisation are in the graph",
+            "resolution": meta["student"]["resolution"],
+            "crop": {"shortest": "centre square", "squash": "none"}[teacher.resize_mode],
+            "interpolation": teacher.interpolation,
+            "canonical_short_side": identity.canonical_short_side,
+            "frames_per_second": identity.fps,
+            "t_rel_sec": "seconds of each frame since the clip's start",
+        },
+    }
+
+
+def timm_config(meta: dict, num_features: int, mean: list[float], std: list[float], facts: dict) -> dict:
+    """config.json of a folder that timm's create_model("local-dir:…") loads the backbone from; facts come along."""
+    size, side = meta["student"]["size"], meta["student"]["resolution"]
+    own = {"tiny": None, "xxs": "mobilevit_xxs", "xs": "mobilevit_xs", "s": "mobilevit_s"}
+    return {
+        "architecture": own.get(size, size) or "embedonce_tiny",
+        "num_classes": 0,
+        "num_features": num_features,
+        "pretrained_cfg": {
+            "custom_load": False,
+            "input_size": [3, side, side],
+            "fixed_input_size": False,
+            "interpolation": facts["preprocessing"]["interpolation"],
+            "crop_pct": 1.0,
+            "crop_mode": "center" if facts["preprocessing"]["crop"] != "none" else "squash",
+            "mean": mean,
+            "std": std,
+            "num_classes": 0,
+            "first_conv": "stem.conv",
+            "classifier": "head.fc",
+        },
+        "embedonce": facts,
+    }

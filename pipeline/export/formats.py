@@ -1,0 +1,155 @@
+"""The formats a student can leave in: how each is made, run again, and judged. Knows modules, bytes and names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.deploy import ClipHead, FrameEncoder
+from models.mobilevit_student import MobileVitStudent
+from pipeline.errors import InputError
+from pipeline.export.parity import EXACT, HALF, INT8, Limits
+
+FRAME_OUTPUTS = ["features", "embeddings"]
+Call = Callable[..., list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A student cut for devices, facts that travel with it, and frames (N, 3, R, R) uint8 to find ranges on."""
+
+    frames: nn.Module
+    clip: nn.Module
+    facts: dict
+    calibration: np.ndarray
+
+    @classmethod
+    def of(cls, student: MobileVitStudent, facts: dict, calibration: np.ndarray) -> "Source":
+        return cls(FrameEncoder(student).eval(), ClipHead(student).eval(), facts, calibration)
+
+    @property
+    def frame_example(self) -> Tensor:
+        return torch.from_numpy(self.calibration[:2])
+
+    @property
+    def clip_example(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of two clips of three frames."""
+        with torch.inference_mode():
+            features, _ = self.frames(self.frame_example[:1])
+        return features.clone()[:, None].repeat(2, 3, 1), torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+
+    @property
+    def clip_outputs(self) -> list[str]:
+        return ["embedding", "logits"] if self.clip.head is not None else ["embedding"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """make: Source -> bytes by file name. opened: those bytes -> (frame call, clip call): arrays in, arrays out."""
+
+    limits: Limits
+    make: Callable[[Source], dict[str, bytes]]
+    opened: Callable[[dict[str, bytes]], tuple[Call, Call]]
+    libraries: tuple[str, ...]
+    extra: str  # of this package, which installs them
+
+
+def clip_onnx(source: Source) -> bytes:
+    from pipeline.export.onnx_files import to_onnx, with_metadata
+
+    features, times, mask = source.clip_example
+    both = {0: "batch", 1: "length"}
+    inputs = {"features": (features, both), "t_rel_sec": (times, both), "mask": (mask, both)}
+    return with_metadata(to_onnx(source.clip, inputs, source.clip_outputs), source.facts)
+
+
+def frames_onnx(source: Source, kind: str) -> bytes:
+    """kind: fp32, fp16 or int8."""
+    from pipeline.export import onnx_files
+
+    model = onnx_files.to_onnx(source.frames, {"frames": (source.frame_example, {0: "batch"})}, FRAME_OUTPUTS)
+    if kind == "fp16":
+        model = onnx_files.in_half_precision(model)
+    elif kind == "int8":
+        batches = [{"frames": source.calibration[i : i + 16]} for i in range(0, len(source.calibration), 16)]
+        model = onnx_files.in_8_bit_integers(model, batches)
+    return onnx_files.with_metadata(model, source.facts)
+
+
+def _onnx(kind: str, limits: Limits) -> Format:
+    return Format(
+        limits,
+        lambda source: {f"frames.{kind}.onnx": frames_onnx(source, kind), "clip.onnx": clip_onnx(source)},
+        _opened_onnx,
+        ("onnx", "onnxscript", "onnxruntime"),
+        "export",
+    )
+
+
+def _opened_onnx(files: dict[str, bytes]) -> tuple[Call, Call]:
+    from pipeline.export.runtime import Session
+
+    def call(session: Session, names: tuple[str, ...]) -> Call:
+        return lambda *arrays: list(session(**dict(zip(names, arrays, strict=True))).values())
+
+    frames, clip = (Session(data) for data in files.values())
+    return call(frames, ("frames",)), call(clip, ("features", "t_rel_sec", "mask"))
+
+
+def _make_executorch(source: Source) -> dict[str, bytes]:
+    from pipeline.export.executorch_files import to_executorch
+
+    return {
+        "frames.pte": to_executorch(source.frames, (source.frame_example[:1],)),
+        "clip.pte": to_executorch(source.clip, tuple(t[:1] for t in source.clip_example), {1: "length"}),
+    }
+
+
+def _opened_executorch(files: dict[str, bytes]) -> tuple[Call, Call]:
+    from pipeline.export.executorch_files import opened
+
+    return tuple(opened(data) for data in files.values())
+
+
+FORMATS: dict[str, Format] = {
+    "fp32": _onnx("fp32", EXACT),
+    "fp16": _onnx("fp16", HALF),
+    "int8": _onnx("int8", INT8),
+    "executorch": Format(EXACT, _make_executorch, _opened_executorch, ("executorch",), "mobile"),
+}
+
+
+class Exported(nn.Module):
+    """An exported student where a trained one is expected: the same inputs, the clip's embedding and logits out."""
+
+    def __init__(self, frames: Call, clip: Call):
+        super().__init__()
+        self._frames, self._clip = frames, clip
+
+    def forward(self, frames: Tensor, t_rel_sec: Tensor, mask: Tensor) -> "ExportedOutput":
+        features, _ = self._frames(frames.flatten(0, 1).numpy())
+        found = self._clip(features.reshape(*mask.shape, -1), t_rel_sec.numpy(), mask.numpy())
+        embedding, logits = (torch.from_numpy(array) for array in (*found, np.zeros((len(mask), 0), np.float32))[:2])
+        return ExportedOutput(embedding, logits)
+
+
+@dataclass(frozen=True)
+class ExportedOutput:
+    """clip_embedding (B, D), clip_logits (B, C)."""
+
+    clip_embedding: Tensor
+    clip_logits: Tensor
+
+
+def check_runtimes(formats: tuple[str, ...]) -> None:
+    """InputError where what makes or runs a format is not installed."""
+    for name in formats:
+        lacking = [library for library in FORMATS[name].libraries if find_spec(library) is None]
+        if lacking:
+            raise InputError(
+                f"the {name} export needs {', '.join(lacking)}; install with: pip install "
+                f"'embedonce[{FORMATS[name].extra}]', or leave it out with --formats"
+            )
