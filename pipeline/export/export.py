@@ -60,7 +60,7 @@ def export(config: ExportConfig) -> Export:
     log.info("comparing on %d %s clips", len(clips), config.split)
     trained = _predicted(student, clips)
     files, parity = _made(config.format_names, source, trained, clips)
-    files |= _weights(student, meta, facts)
+    files |= weights_of(student, meta, facts)
     sizes = {name: len(data) for name, data in files.items()}
     teacher_top1 = metrics.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
     files["README.md"] = model_card(facts, config, sizes, parity, trained.top1, teacher_top1).encode()
@@ -104,7 +104,7 @@ def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) 
     return torch.cat(frames)[: config.calibration_frames].numpy()
 
 
-def _weights(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, bytes]:
+def weights_of(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, bytes]:
     """The backbone as timm loads it, and the parts on top of it."""
     backbone = student.backbone.state_dict()
     rest = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}

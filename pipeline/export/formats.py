@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 
 import numpy as np
@@ -41,9 +42,22 @@ class Source:
             features, _ = self.frames(self.frame_example[:1])
         return features.clone()[:, None].repeat(2, 3, 1), torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
 
-    @property
-    def clip_outputs(self) -> list[str]:
-        return ["embedding", "logits"] if self.clip.head is not None else ["embedding"]
+    @cached_property
+    def frames_onnx(self) -> bytes:
+        """In float32, without facts: what the other precisions are made from."""
+        from pipeline.export.onnx_files import to_onnx
+
+        return to_onnx(self.frames, {"frames": (self.frame_example, {0: "batch"})}, FRAME_OUTPUTS)
+
+    @cached_property
+    def clip_onnx(self) -> bytes:
+        from pipeline.export.onnx_files import to_onnx, with_metadata
+
+        features, times, mask = self.clip_example
+        both = {0: "batch", 1: "length"}
+        inputs = {"features": (features, both), "t_rel_sec": (times, both), "mask": (mask, both)}
+        outputs = ["embedding", "logits"] if self.clip.head is not None else ["embedding"]
+        return with_metadata(to_onnx(self.clip, inputs, outputs), self.facts)
 
 
 @dataclass(frozen=True)
@@ -57,20 +71,10 @@ class Format:
     extra: str  # of this package, which installs them
 
 
-def clip_onnx(source: Source) -> bytes:
-    from pipeline.export.onnx_files import to_onnx, with_metadata
-
-    features, times, mask = source.clip_example
-    both = {0: "batch", 1: "length"}
-    inputs = {"features": (features, both), "t_rel_sec": (times, both), "mask": (mask, both)}
-    return with_metadata(to_onnx(source.clip, inputs, source.clip_outputs), source.facts)
-
-
-def frames_onnx(source: Source, kind: str) -> bytes:
-    """kind: fp32, fp16 or int8."""
+def _frames_onnx(source: Source, kind: str) -> bytes:
     from pipeline.export import onnx_files
 
-    model = onnx_files.to_onnx(source.frames, {"frames": (source.frame_example, {0: "batch"})}, FRAME_OUTPUTS)
+    model = source.frames_onnx
     if kind == "fp16":
         model = onnx_files.in_half_precision(model)
     elif kind == "int8":
@@ -82,7 +86,7 @@ def frames_onnx(source: Source, kind: str) -> bytes:
 def _onnx(kind: str, limits: Limits) -> Format:
     return Format(
         limits,
-        lambda source: {f"frames.{kind}.onnx": frames_onnx(source, kind), "clip.onnx": clip_onnx(source)},
+        lambda source: {f"frames.{kind}.onnx": _frames_onnx(source, kind), "clip.onnx": source.clip_onnx},
         _opened_onnx,
         ("onnx", "onnxscript", "onnxruntime"),
         "export",

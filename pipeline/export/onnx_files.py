@@ -21,7 +21,9 @@ OPSET = 18
 METADATA_KEY = "embedonce"
 
 
-def to_onnx(module: nn.Module, inputs: dict[str, tuple[torch.Tensor, dict[int, str]]], outputs: list[str] | None) -> bytes:
+def to_onnx(
+    module: nn.Module, inputs: dict[str, tuple[torch.Tensor, dict[int, str]]], outputs: list[str] | None
+) -> bytes:
     """A module in eval mode as an ONNX model. inputs: name -> example and the names of its dimensions that may vary."""
     dimensions = {name: torch.export.Dim(name) for _, axes in inputs.values() for name in axes.values()}
     shapes = tuple({axis: dimensions[name] for axis, name in axes.items()} for _, axes in inputs.values())

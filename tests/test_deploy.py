@@ -1,0 +1,68 @@
+"""The student as devices run it is the student that was trained, in fewer operations."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.deploy import ClipHead, FrameEncoder, deployed_parameters
+from models.mobilevit_student import build_student, count_parameters, student_config
+from models.names import STUDENT_SIZES
+
+
+def student_of(size: str, resolution: int = 128, num_classes: int = 7):
+    """A student whose batch normalisation has statistics, as after training."""
+    torch.manual_seed(0)
+    student = build_student(student_config(size, 48, num_classes, resolution), pretrained=False)
+    for layer in student.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.5, 2)
+            layer.weight.data.uniform_(0.5, 1.5)
+            layer.bias.data.normal_(0, 0.2)
+    return student.eval()
+
+
+def clips(resolution: int = 128, lengths: tuple[int, ...] = (3, 1)):
+    """(frames, t_rel_sec, mask) of clips of these lengths."""
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    frames = torch.randint(0, 256, (*mask.shape, 3, resolution, resolution), dtype=torch.uint8)
+    return frames, torch.rand(mask.shape).cumsum(1), mask
+
+
+# 160 px: the deepest maps have odd sides, and are resized between patches
+@pytest.mark.parametrize(
+    ("size", "resolution"), [*((size, 128) for size in STUDENT_SIZES), ("tiny", 160), ("resnet10t", 128)]
+)
+@torch.inference_mode()
+def test_the_same_answers(size, resolution):
+    student, (frames, times, mask) = student_of(size, resolution), clips(resolution)
+    expected = student(frames, times, mask)
+    features, embeddings = FrameEncoder(student)(frames.flatten(0, 1))
+    embedding, logits = ClipHead(student)(features.unflatten(0, mask.shape), times, mask)
+    for found, wanted in (
+        (embeddings.unflatten(0, mask.shape)[mask], expected.frame_embeddings[mask]),
+        (embedding, expected.clip_embedding),
+        (logits, expected.clip_logits),
+    ):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+
+
+def test_the_trained_student_is_left_as_it_was():
+    student = student_of("tiny")
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    FrameEncoder(student)
+    assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
+
+
+def test_normalisation_is_folded_away_and_nothing_is_forgotten():
+    student = student_of("tiny")
+    encoder = FrameEncoder(student)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules())
+    norms = [layer for layer in student.modules() if isinstance(layer, nn.BatchNorm2d)]
+    folded = sum(layer.weight.numel() for layer in norms)  # a weight and a bias each have become a bias
+    assert deployed_parameters(student) == count_parameters(student)["deployed"] - folded
+
+
+def test_a_student_without_classes_has_an_embedding_alone():
+    student, (_, times, mask) = student_of("tiny", num_classes=0), clips()
+    assert len(ClipHead(student)(torch.zeros(*mask.shape, 48), times, mask)) == 1

@@ -1,0 +1,227 @@
+"""Exported students say what the trained one says, or are not written; and what travels with them."""
+
+import ast
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.torch
+import torch
+
+from cache.store import open_reader
+from models.mobilevit_student import build_student, student_config
+from models.names import STUDENT_SIZES
+from pipeline import checkpoint
+from pipeline.errors import InputError, PipelineError
+from pipeline.export import export as stage
+from pipeline.export.export import export
+from pipeline.export.formats import FORMATS, Exported, Source
+from pipeline.export.parity import EXACT, DivergedError, Parity, check
+from pipeline.export.runtime import Session
+from pipeline.export_config import EXPORT_FORMATS, ExportConfig
+from tests.test_deploy import clips, student_of
+from tests.tiny_cache import DIM, make_tiny_cache
+from tests.videos import write_video
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "recognise.py"
+FACTS = {"classes": list("abcdefg")}
+
+
+@pytest.mark.parametrize("size", STUDENT_SIZES)
+@torch.inference_mode()
+def test_onnx_says_what_pytorch_says_whatever_the_batch_and_the_length(size):
+    student = student_of(size)
+    source = Source.of(student, FACTS, np.zeros((2, 3, 128, 128), np.uint8))
+    exported = Exported(*FORMATS["fp32"].opened(FORMATS["fp32"].make(source)))
+    for lengths in ((1,), (3, 1), (2, 5, 4)):
+        found, expected = exported(*(inputs := clips(lengths=lengths))), student(*inputs)
+        assert (found.clip_logits - expected.clip_logits).abs().max() <= 1e-4
+        assert (found.clip_embedding - expected.clip_embedding).abs().max() <= 1e-4
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A cache and a checkpoint beside it. The head is made decisive: near ties would test rounding alone."""
+    folder = tmp_path_factory.mktemp("export")
+    reader = open_reader(make_tiny_cache(folder / "cache"))
+    torch.manual_seed(1)
+    student = build_student(student_config("tiny", DIM, 3, 128), pretrained=False).eval()
+    student.head[-1].weight.data *= 100
+    fields = checkpoint.describe(student, reader.label_set(), reader.identity.teacher, 2)
+    checkpoint.save(folder / "best_student.pt", fields | {"model": student.state_dict()})
+    return folder
+
+
+def settings(place: Path, output: Path, **changes) -> ExportConfig:
+    return ExportConfig(place / "cache", place / "best_student.pt", output, **changes)
+
+
+@pytest.fixture(scope="module")
+def exported(place):
+    return export(settings(place, place / "out" / "made"))
+
+
+def test_an_export_is_whole_and_says_how_close_it_is(exported, place):
+    names = {"frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "config.json", "README.md"}
+    names |= {"model.safetensors", "student_parts.safetensors", "parity.json", "export_config.yaml"}
+    assert {path.name for path in exported.folder.iterdir()} == names
+    assert [path.name for path in exported.folder.parent.iterdir()] == ["made"]  # nothing is left beside it
+    assert exported.num_bytes["frames.fp16.onnx"] < 0.65 * exported.num_bytes["frames.fp32.onnx"]
+    assert exported.num_bytes["frames.int8.onnx"] < 0.5 * exported.num_bytes["frames.fp32.onnx"]
+    stored = json.loads((exported.folder / "parity.json").read_text())
+    assert stored == {name: found.as_dict() for name, found in exported.parity.items()}
+    assert stored["fp32"]["max_difference"] <= 1e-4 and stored["fp32"]["agreement"] == 1.0
+    card = (exported.folder / "README.md").read_text()
+    assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
+
+
+def test_facts_and_class_names_travel_inside(exported):
+    for path in exported.folder.glob("*.onnx"):
+        (held,) = [p.value for p in onnx.load(path).metadata_props if p.key == "embedonce"]
+        facts = json.loads(held)
+        assert facts["classes"] == ["red", "green", "blue"] and facts["frames_per_clip"] == 2
+        assert facts["preprocessing"]["resolution"] == 128 and facts["preprocessing"]["crop"] == "centre square"
+        assert facts == json.loads((exported.folder / "config.json").read_text())["embedonce"]
+
+
+def test_int8_is_int8(exported):
+    model = onnx.load(exported.folder / "frames.int8.onnx")
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    convolved = [node.input[1] for node in model.graph.node if node.op_type == "Conv"]
+    assert any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+    assert convolved and not any(kinds.get(name) == onnx.TensorProto.FLOAT for name in convolved)
+
+
+def test_safetensors_hold_all_of_the_student(exported, place):
+    student, _ = checkpoint.load_student(place / "best_student.pt")
+    backbone, parts = (
+        safetensors.torch.load_file(exported.folder / name)
+        for name in ("model.safetensors", "student_parts.safetensors")
+    )
+    found = {f"backbone.{name}": tensor for name, tensor in backbone.items()} | parts
+    assert found.keys() == student.state_dict().keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in student.state_dict().items())
+
+
+def test_timm_loads_the_folder(tmp_path):
+    import timm
+
+    student = student_of("xxs")
+    config = dataclasses.asdict(student.config)
+    facts = {"preprocessing": {"interpolation": "bicubic", "crop": "centre square"}}
+    for name, data in stage.weights_of(student, {"student": config}, facts).items():
+        (tmp_path / name).write_bytes(data)
+    loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    assert loaded.pretrained_cfg["input_size"] == [3, 128, 128]
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 128, 128)
+        torch.testing.assert_close(loaded(images), student.backbone(images), rtol=0, atol=1e-5)
+
+
+def test_executorch(place, tmp_path):
+    pytest.importorskip("executorch", reason="executorch is an extra: pip install 'embedonce[mobile]'")
+    found = export(settings(place, tmp_path / "mobile", formats="executorch", num_samples=6))
+    assert found.parity["executorch"].max_difference <= 1e-4
+    assert {"frames.pte", "clip.pte"} <= {path.name for path in found.folder.iterdir()}
+
+
+# -- the example -----------------------------------------------------------------------------------------------------
+
+
+def test_the_example_is_short_and_needs_three_libraries():
+    tree = ast.parse(EXAMPLE.read_text())
+    lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
+    assert len(lines) <= 36
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    imported |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert imported - sys.stdlib_module_names == {"av", "numpy", "onnxruntime"}
+
+
+def test_the_example_runs_on_a_video(exported, tmp_path):
+    video = write_video(tmp_path / "v.mp4", 60, size=(160, 128))
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, exported.folder, video], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) >= 2 and all(words[2] in ("red", "green", "blue") for words in lines)
+    assert float(lines[1][0]) - float(lines[0][0]) == pytest.approx(0.5, abs=0.1)  # the cache has two frames a second
+
+
+# -- what may go wrong -----------------------------------------------------------------------------------------------
+
+
+def test_every_promised_format_exists():
+    assert tuple(FORMATS) == EXPORT_FORMATS
+
+
+def test_an_export_that_diverges_is_refused_and_the_old_one_stays(place, exported, monkeypatch):
+    def opened(files: dict[str, bytes]):
+        frames, clip = FORMATS["fp16"].opened(files)
+        return frames, lambda *inputs: [found + 1e-3 for found in clip(*inputs)]
+
+    there = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
+    other = dataclasses.replace(FORMATS["fp32"], make=lambda source: there, opened=opened)
+    monkeypatch.setitem(FORMATS, "fp32", other)
+    before = {path: path.stat().st_mtime_ns for path in exported.folder.iterdir()}
+    with pytest.raises(DivergedError, match=r"fp32 export differs from PyTorch on 12 clips: .* must be at most 0.0001"):
+        export(settings(place, exported.folder, formats="fp32", overwrite=True))
+    assert {path: path.stat().st_mtime_ns for path in exported.folder.parent.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("bad", [{"max_difference": 2e-4}, {"agreement": 0.5}, {"cosine": 0.9}, {"cosine": np.nan}])
+def test_each_limit_binds(bad):
+    good = Parity(clips=9, max_difference=1e-6, agreement=1.0, cosine=1.0, top1=None)
+    check("fp32", good, EXACT)
+    with pytest.raises(DivergedError, match="nothing was written"):
+        check("fp32", dataclasses.replace(good, **bad), EXACT)
+
+
+def test_an_exporter_that_stumbles_is_one_sentence(place, tmp_path, monkeypatch):
+    def stumbling(source):
+        raise RuntimeError("no such\noperator")
+
+    monkeypatch.setitem(FORMATS, "fp16", dataclasses.replace(FORMATS["fp16"], make=stumbling))
+    with pytest.raises(PipelineError, match=r"the fp16 export failed, and nothing was written \(.*no such operator\)"):
+        export(settings(place, tmp_path / "new", formats="fp16"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_runtime_is_named_before_any_work(place, tmp_path, monkeypatch):
+    missing = dataclasses.replace(FORMATS["executorch"], libraries=("executorch", "no_such_library"))
+    monkeypatch.setitem(FORMATS, "executorch", missing)
+    with pytest.raises(InputError, match=r"needs .*no_such_library; install with: pip install 'embedonce\[mobile\]'"):
+        export(settings(place, tmp_path / "new", formats="executorch"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_are_not_ours_to_fill(place, exported, tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    for folder, said in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "notes", "no export"),
+        (exported.folder, "--overwrite"),
+    ):
+        with pytest.raises(InputError, match=said):
+            export(settings(place, folder))
+
+
+@pytest.mark.parametrize("wrong", ["", "fp64", "fp32,fp32"])
+def test_formats_are_known_and_different(tmp_path, wrong):
+    with pytest.raises(ValueError, match="--formats must be one or more of fp32, fp16, int8, executorch"):
+        ExportConfig(tmp_path, tmp_path, tmp_path, formats=wrong)
+
+
+def test_sessions_answer_by_name(exported):
+    session = Session((exported.folder / "frames.fp32.onnx").read_bytes(), threads=1)
+    found = session(frames=np.zeros((1, 3, 128, 128), np.uint8))
+    assert {name: array.shape for name, array in found.items()} == {"features": (1, DIM), "embeddings": (1, DIM)}
