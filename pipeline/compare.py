@@ -68,7 +68,8 @@ def display_names(paths: tuple[Path, ...]) -> dict[Path, str]:
     InputError where there are fewer than two, or one is named twice.
     """
     if len(paths) < 2:
-        raise InputError(f"a comparison needs at least two evaluations or checkpoints, and {len(paths)} was named")
+        named = "1 was" if paths else "0 were"
+        raise InputError(f"a comparison needs at least two evaluations or checkpoints, and {named} named")
     files: dict[Path, Path] = {}
     for path in paths:
         file = (path / RESULTS_NAME if path.is_dir() else path).resolve()
@@ -104,7 +105,7 @@ def _entry(place: Path, name: str, source: Path) -> Entry:
 def read_predictions(path: Path, results: dict) -> dict[str, np.ndarray] | None:
     """The arrays that pairing needs; None where there is no file. ResultsError where it is not of these results."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             found = {name: file[name] for name in _USED}
     except FileNotFoundError:
         return None

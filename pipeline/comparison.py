@@ -43,7 +43,7 @@ def check_comparable(entries: list[Entry]) -> None:
             ours, theirs = told(first.results), told(other.results)
             if ours != theirs:
                 raise ResultsError(
-                    f"{first.source} and {other.source} cannot be compared: {what} differs ({ours} / {theirs}); "
+                    f"{first.source} and {other.source} cannot be compared: they differ in {what} ({ours} / {theirs}); "
                     "evaluate both on the same clips of one cache"
                 )
         if first.results["classes"] != other.results["classes"]:

@@ -42,33 +42,41 @@ def comparison_plot(results: dict) -> bytes:
     """The plot of one evaluation: top-1 of teacher and student against latency and size on disk."""
     teacher, student = results["teacher"], results["student"]
     points = [point_of(f"student {student['size']}", student)]
-    return trade_off(point_of(f"teacher {teacher['name']}", teacher), points, (LATENCY, SIZE), results)
+    return trade_off(point_of(f"teacher {teacher['name']}", teacher), points, (LATENCY, SIZE), results, True)
 
 
-def trade_off(teacher: Point, students: list[Point], axes_names: tuple[str, ...], facts: dict) -> bytes:
+def trade_off(
+    teacher: Point, students: list[Point], axes_names: tuple[str, ...], facts: dict, from_chance: bool = False
+) -> bytes:
     """A PNG of one panel for each cost, on a logarithmic axis; whiskers are 95 % intervals, chance is dotted.
 
-    facts: of results or of a comparison, on what all were judged.
+    facts: of results or of a comparison, on what all were judged. from_chance: begin at chance, however far below.
     """
-    chance = facts["chance"]
-    title = f"Top-1 on {facts['num_clips']} {facts['split']} clips of {facts['num_videos']} recordings"
-    title += f"\n{facts['note']}" if facts["note"] else ""
+    points, chance = [teacher, *students], facts["chance"]
     with matplotlib.rc_context({"text.parse_math": False}):  # names are names, whatever characters they have
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(axes_names), sharey=True)
-        for panel, name in zip(panels, axes_names, strict=True):
-            _draw_panel(panel, name, [teacher, *students])
-            if chance is not None:
-                panel.axhline(100 * chance, color="0.35", linestyle=":", linewidth=1.2, label="chance")
+        low, high = _limits(points, chance if from_chance else None)
+        panels[0].set_ylim(low, high)
         panels[0].set_ylabel("top-1 (%), whiskers: 95 % interval")
-        panels[0].set_ylim(*_limits([teacher, *students], chance))
-        handles, labels = _legend(panels)
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
-        figure.suptitle(title, fontsize=11)
+        for panel, name in zip(panels, axes_names, strict=True):
+            _draw_panel(panel, name, points)
+            if chance is not None and low <= 100 * chance <= high:
+                panel.axhline(100 * chance, color="0.35", linestyle=":", linewidth=1.2, label="chance")
+        handles, labels = _legend(panels, [point.name for point in points])
+        if labels:
+            figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+        figure.suptitle(_title(facts), fontsize=11)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _title(facts: dict) -> str:
+    judged = f"Top-1 on {facts['num_clips']} {facts['split']} clips of {facts['num_videos']} recordings"
+    chance = f", chance {100 * facts['chance']:.1f} %" if facts["chance"] else ""
+    return judged + chance + (f"\n{facts['note']}" if facts["note"] else "")
 
 
 def _draw_panel(panel, axis: str, points: list[Point]) -> None:
@@ -87,14 +95,19 @@ def _draw_panel(panel, axis: str, points: list[Point]) -> None:
         low, high = point.interval or (point.top1, point.top1)
         whiskers = [[100 * max(0.0, point.top1 - low)], [100 * max(0.0, high - point.top1)]]
         panel.errorbar(cost, 100 * point.top1, whiskers, label=point.name, **_style(number))
-    if absent:
-        unlabelled = all(point.top1 is None for point in points)
-        told = "no labels:\naccuracy has no value" if unlabelled else "not measured:\n" + "\n".join(absent)
-        place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center"} if not shown else {"x": 0.98, "y": 0.02}
-        panel.text(
-            s=told, transform=panel.transAxes, fontsize=9, color="0.25", **({"ha": "right", "va": "bottom"} | place)
-        )
+    if all(point.top1 is None for point in points):
+        _say(panel, "no labels: accuracy has no value")
+    elif not shown:
+        _say(panel, "not measured")
+    elif absent:  # above the panel, where no point can be
+        told = ", ".join(absent) if len(absent) < 3 else f"{len(absent)} of {len(points)}"
+        panel.set_title(f"not measured: {told}", fontsize=9, color="0.25", loc="right")
     _logarithmic(panel, shown)
+
+
+def _say(panel, told: str) -> None:
+    box = {"facecolor": "white", "edgecolor": "none"}
+    panel.text(0.5, 0.5, told, transform=panel.transAxes, ha="center", va="center", color="0.25", bbox=box)
 
 
 def _style(number: int) -> dict:
@@ -122,19 +135,18 @@ def _logarithmic(panel, shown: list[float]) -> None:
 
 
 def _limits(points: list[Point], chance: float | None) -> tuple[float, float]:
-    """The part of 0..100 % that holds every whisker, and chance."""
+    """The part of 0..100 % that holds every whisker, and chance where it is given."""
     known = [value for point in points if point.top1 is not None for value in (point.top1, *(point.interval or ()))]
-    known += [chance] if chance is not None else []
-    low, high = min(known, default=0.0), max(known, default=1.0)
+    if not known:
+        return 0.0, 100.0
+    low, high = min(*known, chance if chance is not None else 1.0, 1.0), max(known)
     room = max(0.02, 0.08 * (high - low))
     return 100 * max(-0.01, low - room), 100 * min(1.03, high + room)
 
 
-def _legend(panels) -> tuple[list, list[str]]:
-    """Each name once, in the order of drawing, from whichever panel has it; chance last."""
-    found: dict[str, object] = {}
-    for panel in panels:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    order = sorted(found, key=lambda label: label == "chance")
-    return [found[label] for label in order], order
+def _legend(panels, names: list[str]) -> tuple[list, list[str]]:
+    """Each name once, in this order, from whichever panel has it; chance last."""
+    drawn = [dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True)) for panel in panels]
+    found = {name: next((d[name] for d in drawn if name in d), None) for name in (*names, "chance")}
+    labels = [name for name, handle in found.items() if handle is not None]
+    return [found[name] for name in labels], labels
