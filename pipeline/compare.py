@@ -18,7 +18,7 @@ from cache import commit
 from pipeline import comparison, metrics
 from pipeline.comparison import Entry, check_comparable
 from pipeline.config import CompareConfig, EvaluateConfig
-from pipeline.errors import InputError, ResultsError
+from pipeline.errors import CheckpointError, InputError, ResultsError
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 
@@ -36,17 +36,13 @@ def compare(config: CompareConfig) -> dict:
     compared.
     """
     names = display_names(config.evaluations)
-    evaluations = {path: name for path, name in names.items() if path.suffix != _CHECKPOINT}
-    entries = {path: _entry(path, name, path) for path, name in evaluations.items()}
+    checkpoints = [path for path in names if path.suffix == _CHECKPOINT]
+    entries = {path: _entry(path, name, path) for path, name in names.items() if path not in checkpoints}
     if entries:
         check_comparable(list(entries.values()))
-    commit.check_writable(config.output_dir)
-    for path in names.keys() - evaluations.keys():
-        if not path.is_file():
-            raise InputError(f"there is no checkpoint {path}; run train-student first")
-    for path in [path for path in names if path not in entries]:
-        folder = _evaluate(config, path, names[path])
-        entries[path] = _entry(folder, names[path], path)
+    _check_before_evaluating(config, checkpoints, list(entries.values()))
+    for path in checkpoints:
+        entries[path] = _entry(_evaluate(config, path, names[path]), names[path], path)
     ordered = [entries[path] for path in names]
     check_comparable(ordered)
     found = comparison.compare(ordered)
@@ -117,6 +113,19 @@ def read_predictions(path: Path, results: dict) -> dict[str, np.ndarray] | None:
     if not is_whole or metrics.top_k_accuracy(found["logits"], found["labels"], 1) != results["student"]["top1"]:
         raise ResultsError(f"{path} is not of the evaluation beside it; evaluate again, or remove it")
     return found
+
+
+def _check_before_evaluating(config: CompareConfig, checkpoints: list[Path], entries: list[Entry]) -> None:
+    """Refuse what would be refused after minutes of work."""
+    commit.check_writable(config.output_dir)
+    for path in checkpoints:
+        if not path.is_file():
+            raise CheckpointError(f"there is no checkpoint {path}; run train-student first")
+    if checkpoints and entries and entries[0].results["split"] != config.split:
+        raise ResultsError(
+            f"{entries[0].source} judged the {entries[0].results['split']} split, and {checkpoints[0]} would be judged "
+            f"on {config.split}; name one with --split"
+        )
 
 
 def _evaluate(config: CompareConfig, checkpoint: Path, name: str) -> Path:

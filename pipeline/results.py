@@ -35,23 +35,10 @@ def assemble(
     """
     recordings = np.array([recording_of(clip.video_uid) for clip in clips])
     zero_shot = None if class_text is None else metrics.zero_shot_accuracy(found.embeddings, class_text, found.labels)
+    accuracies = _accuracies(found.logits, found.labels, recordings)
     sides = {
-        "teacher": {
-            "name": teacher.name,
-            "weights": teacher.weights,
-            **_accuracies(found.teacher_logits, found.labels, recordings),
-            "head": labels.kind,
-            "parameters": {"image": teacher.parameters_image, "total": teacher.parameters_total},
-            "bytes_on_disk": {"image": teacher.bytes_image, "total": teacher.bytes_total},
-            "input_size": teacher.input_size,
-            **costs["teacher"],
-        },
-        "student": {
-            **student,
-            **_accuracies(found.logits, found.labels, recordings),
-            "zero_shot_top1": zero_shot,
-            **costs["student"],
-        },
+        "teacher": _teacher(found, labels, teacher, recordings) | costs["teacher"],
+        "student": {**student, **accuracies, "zero_shot_top1": zero_shot, **costs["student"]},
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -88,6 +75,18 @@ def predictions_file(found: Predictions, clips: list[ClipLabel], classes: tuple[
         classes=np.array(classes, str),
     )
     return buffer.getvalue()
+
+
+def _teacher(found: Predictions, labels: LabelSet, teacher: TeacherIdentity, recordings: np.ndarray) -> dict:
+    return {
+        "name": teacher.name,
+        "weights": teacher.weights,
+        **_accuracies(found.teacher_logits, found.labels, recordings),
+        "head": labels.kind,
+        "parameters": {"image": teacher.parameters_image, "total": teacher.parameters_total},
+        "bytes_on_disk": {"image": teacher.bytes_image, "total": teacher.bytes_total},
+        "input_size": teacher.input_size,
+    }
 
 
 def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> dict:

@@ -80,10 +80,10 @@ def read_results(path: Path) -> dict:
     InputError where there is none; ResultsError, in one sentence, where the file is something else.
     """
     path = path / RESULTS_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"there is no {path}; make it with: python cli.py evaluate, or name a checkpoint (.pt)")
     try:
         results = json.loads(path.read_bytes(), parse_constant=_refuse)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no {path}; make it with: python cli.py evaluate") from error
     except (ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ResultsError(f"{path} is not an evaluation: it cannot be read as JSON ({problem})") from error

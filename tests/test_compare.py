@@ -242,11 +242,20 @@ def test_mistakes_of_usage_are_one_sentence(tmp_path):
     assert "are the same; name each evaluation once" in error_of("compare", a, a / RESULTS_NAME, *out)
     assert f"there is no {nowhere}; make it with" in error_of("compare", a, nowhere, *out)
     assert "there is no" in error_of("compare", a, tmp_path / "empty", *out)
-    assert "there is no checkpoint" in error_of("compare", a, f"{nowhere}.pt", *out)
+    assert "there is no checkpoint" in error_of("compare", a, f"{nowhere}.pt", *out, code=4)
+    told = error_of("compare", a, a / PREDICTIONS_NAME, *out, code=4)
+    assert "is not an evaluation: it cannot be read as JSON" in told
     assert "--batch-size must be greater than 0" in error_of("compare", a, a, "--batch-size", "0", *out)
     assert set(tmp_path.rglob("*")) == before
     with pytest.raises(InputError, match="at least two"):
         run(a)
+
+
+def test_a_checkpoint_is_not_evaluated_on_another_split(tmp_path):
+    evaluation(tmp_path / "a")
+    (tmp_path / "x.pt").write_bytes(b"")
+    with pytest.raises(ResultsError, match=r"a judged the val split, and .*x\.pt would be judged on test"):
+        compare(CompareConfig((tmp_path / "a", tmp_path / "x.pt"), tmp_path / "out", tmp_path, split="test"))
 
 
 def test_comparing_loads_no_torch(tmp_path):
