@@ -31,7 +31,7 @@ class Entry:
 def check_comparable(entries: list[Entry]) -> None:
     """ResultsError, in one sentence, where evaluations do not judge the same thing."""
     checks: list[tuple[str, Callable[[dict], object]]] = [
-        ("the classes", lambda r: f"{r['num_classes']}: {_brief(r['classes'])}"),
+        ("the classes", lambda r: f"{len(r['classes'])}: {_brief(r['classes'])}"),
         ("the teacher", lambda r: "{name} (weights {weights}, {head} head)".format(**r["teacher"])),
         ("the split", lambda r: r["split"]),
         ("the number of clips", lambda r: f"{r['num_clips']}, {r['num_labelled_clips']} of them labelled"),
