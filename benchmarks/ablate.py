@@ -19,6 +19,7 @@ from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
 from models.names import PROJECTIONS
+from pipeline.bootstrap import paired_difference
 
 SEVERAL, ONE = (0, 1, 2), (0,)
 FULL = Condition("all, K=8")
@@ -99,15 +100,6 @@ def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str,
     return done
 
 
-def interval(a: np.ndarray, b: np.ndarray, videos: list[str]) -> tuple[float, float, float]:
-    """(difference of means, 2.5 %, 97.5 %) of paired values by clip, resampling videos."""
-    names, group = np.unique(videos, return_inverse=True)
-    sums, counts = np.bincount(group, a - b), np.bincount(group)
-    chosen = np.random.default_rng(0).integers(len(names), size=(10_000, len(names)))
-    means = sums[chosen].sum(1) / counts[chosen].sum(1)
-    return float((a - b).mean()), *map(float, np.percentile(means, (2.5, 97.5)))
-
-
 def by_condition(done: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
     """condition -> name of a value -> (clips,) means over its seeds."""
     keys = {name: [key for key in done if key.rpartition("|")[0] == name] for name in dict.fromkeys(
@@ -142,7 +134,8 @@ def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
     differences = {}
     for first, second in COMPARED:
         if first in means and second in means:
-            found = [round(100 * x, 2) for x in interval(means[first]["right"], means[second]["right"], videos)]
+            difference, (low, high) = paired_difference(means[first]["right"], means[second]["right"], videos)
+            found = [round(100 * x, 2) for x in (difference, low, high)]
             differences[f"{first} - {second}"] = found
             click.echo(f"{first} - {second} | {found[0]:+.2f} | {found[1]:+.2f} to {found[2]:+.2f}")
     return {"table": table, "differences": differences}

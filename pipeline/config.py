@@ -32,7 +32,7 @@ class _Config:
     def as_dict(self) -> dict:
         """Field names to JSON values; paths as text."""
         fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {name: str(value) if isinstance(value, Path) else value for name, value in fields}
+        return {name: _plain(value) for name, value in fields}
 
     def as_yaml(self) -> str:
         """The settings as a file that --config accepts."""
@@ -221,6 +221,34 @@ class EvaluateConfig(_Config):
         self._not_negative("num_workers", "seed")
         if self.num_samples is not None:
             self._positive("num_samples")
+
+
+@dataclass(frozen=True)
+class CompareConfig(_Config):
+    """Which evaluations and checkpoints to set beside each other; the rest is how checkpoints are evaluated."""
+
+    evaluations: tuple[Path, ...]
+    output_dir: Path
+    cache_dir: Path
+    label_set: str | None = None
+    split: str = "val"
+    batch_size: int = 16
+    num_workers: int = 1
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._one_of("split", SPLITS)
+        self._one_of("device", DEVICES)
+        self._positive("batch_size")
+        self._not_negative("num_workers", "seed")
+
+
+def _plain(value):
+    """A setting as a JSON value; paths as text."""
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _finite(value) -> bool:

@@ -21,3 +21,9 @@ class CheckpointError(PipelineError, ValueError):
 
 class DecoderError(PipelineError):
     """The decoder asked for is not to be had on this machine."""
+
+
+class ResultsError(PipelineError, ValueError):
+    """An evaluation is damaged, or is not to be set beside another."""
+
+    exit_code = 4

@@ -1,6 +1,6 @@
 """Stage three: a student beside its teacher on held-out clips. The teacher is only what the cache says of it.
 
-Knows the order of things and the keys of evaluation_results.json; metrics, timing and drawing live elsewhere.
+Knows the order of things; figures, timing and drawing live elsewhere.
 """
 
 import json
@@ -19,25 +19,24 @@ from cache.reader import CacheReader
 from cache.store import open_reader
 from models.device import choose_device
 from models.mobilevit_student import MobileVitStudent, count_parameters
-from pipeline import checkpoint, metrics
+from pipeline import checkpoint
 from pipeline.config import EvaluateConfig
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.errors import CheckpointError, InputError
-from pipeline.inference import Predictions, predict
+from pipeline.inference import predict
 from pipeline.latency import measure_interleaved, synchronizer
-from pipeline.report import comparison_plot
+from pipeline.plots import comparison_plot
+from pipeline.results import assemble, predictions_file
+from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 from pipeline.uids import recording_of
 
 log = logging.getLogger(__name__)
-
-SCHEMA_VERSION = 1
-RANDOM_TEACHER_NOTE = "random teacher: this exercises the machinery"
 
 
 def evaluate(
     config: EvaluateConfig, teacher_forward: Callable[[], object] | None = None, student_size: str | None = None
 ) -> dict:
-    """Evaluate a checkpoint; writes evaluation_results.json and comparison_plot.png, returns what the first holds.
+    """Evaluate a checkpoint; returns what evaluation_results.json holds, written beside predictions and a plot.
 
     teacher_forward: one image through a teacher, timed in turns with the student. student_size: what the user
     asserts the checkpoint to be.
@@ -56,17 +55,32 @@ def evaluate(
             f"{config.student_checkpoint} answers with values that are no numbers: its training went astray; train "
             "again with a lower --lr"
         )
-    times = _latencies(student, device, teacher_forward)
-    results = assemble(predictions, labels, reader, student, times)
-    results["environment"] = _environment(config, device)
-    results["split"] = config.split
+    _warn_of_missing_labels(predictions.labels, labels, config.split)
+    text = (reader.head(labels.name) or {}).get("class_text")
+    costs = _costs(student, device, teacher_forward)
+    results = assemble(predictions, dataset.clips, labels, text, reader.identity.teacher, _facts(student), costs)
+    results |= {"split": config.split, "environment": _environment(config, device)}
     commit.make_folder(config.output_dir)
-    commit.replace(config.output_dir / "evaluate_config.yaml", config.as_yaml().encode())
-    commit.replace(config.output_dir / "comparison_plot.png", comparison_plot(results))
-    commit.replace(
-        config.output_dir / "evaluation_results.json", json.dumps(results, indent=2, allow_nan=False).encode()
-    )
+    files = {
+        "evaluate_config.yaml": config.as_yaml().encode(),
+        PREDICTIONS_NAME: predictions_file(predictions, dataset.clips, labels.classes),
+        "comparison_plot.png": comparison_plot(results),
+        RESULTS_NAME: json.dumps(results, indent=2, allow_nan=False).encode(),  # last: what it speaks of is there
+    }
+    for name, data in files.items():
+        commit.replace(config.output_dir / name, data)
     return results
+
+
+def _warn_of_missing_labels(found: np.ndarray, labels: LabelSet, split: str) -> None:
+    if not (found >= 0).any():
+        log.warning(
+            "none of the %d %s clips of label set %r has a label: accuracy and calibration have no value here, and "
+            "what compares the student with its teacher is of all clips",
+            len(found),
+            split,
+            labels.name,
+        )
 
 
 def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: LabelSet) -> ClipDataset:
@@ -103,73 +117,24 @@ def _not_trained_on(clips: list[ClipLabel], trained: str | None, reader: CacheRe
     return kept
 
 
-def assemble(found: Predictions, labels: LabelSet, reader: CacheReader, student: MobileVitStudent, times: dict) -> dict:
-    """The results as they are written: teacher, student, comparison, per_class. None stands for what has no value."""
-    teacher, parameters = reader.identity.teacher, count_parameters(student)
-    sides = {
-        "teacher": {
-            "name": teacher.name,
-            "weights": teacher.weights,
-            **_accuracies(found.teacher_logits, found.labels),
-        },
-        "student": {"size": student.config.size, **_accuracies(found.logits, found.labels)},
-    }
-    sides["teacher"] |= {
-        "head": labels.kind,
-        "parameters": {"image": teacher.parameters_image, "total": teacher.parameters_total},
-        "bytes_on_disk": {"image": teacher.bytes_image, "total": teacher.bytes_total},
-        "input_size": teacher.input_size,
-        "latency_ms": times.get("teacher"),
-    }
+def _facts(student: MobileVitStudent) -> dict:
+    """What the results say of a student besides its figures."""
+    counted = count_parameters(student)
     num_bytes = sum(t.numel() * t.element_size() for t in student.state_dict().values())
-    sides["student"] |= {
-        "parameters": parameters,
+    trained = sum(parameter.numel() for parameter in student.parameters())
+    return {
+        "size": student.config.size,
+        "parameters": {"deployed": counted.pop("deployed"), "training": trained, **counted},
         "bytes_on_disk": {"image": num_bytes, "total": num_bytes},
         "input_size": student.config.resolution,
-        "latency_ms": times["student"],
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "note": RANDOM_TEACHER_NOTE if teacher.weights == "random" else None,
-        **sides,
-        "comparison": _comparison(found, sides, times),
-        "num_clips": len(found.labels),
-        "num_labelled_clips": int((found.labels >= 0).sum()),
-        "num_classes": len(labels.classes),
-        "chance": 1 / len(labels.classes) if labels.classes else None,
-        "per_class": _per_class(found, labels.classes),
     }
 
 
-def _accuracies(logits: np.ndarray, labels: np.ndarray) -> dict:
-    return {
-        "top1": metrics.top_k_accuracy(logits, labels, 1),
-        "top5": metrics.top_k_accuracy(logits, labels, 5),
-        "mean_class_accuracy": metrics.mean_class_accuracy(logits, labels),
-    }
-
-
-def _comparison(found: Predictions, sides: dict, times: dict) -> dict:
-    teacher, student = sides["teacher"], sides["student"]
-    known = teacher["top1"] is not None and student["top1"] is not None
-    timed = times.get("teacher")
-    same_classes = found.logits.shape[1] and found.teacher_logits.shape[1]
-    return {
-        "accuracy_drop_points": 100 * (teacher["top1"] - student["top1"]) if known else None,
-        "compression": teacher["parameters"]["image"] / student["parameters"]["deployed"],
-        "agreement": metrics.agreement(found.logits, found.teacher_logits) if same_classes else None,
-        "agreement_top5": metrics.agreement(found.logits, found.teacher_logits, 5) if same_classes else None,
-        "embedding_cosine": found.cosine,
-        "latency_ratio": timed["p50_ms"] / times["student"]["p50_ms"] if timed else None,
-    }
-
-
-def _per_class(found: Predictions, classes: tuple[str, ...]) -> list[dict]:
-    student = metrics.class_accuracies(found.logits, found.labels)
-    teacher = metrics.class_accuracies(found.teacher_logits, found.labels)
-    return [
-        {"class": classes[c], **facts, "teacher_top1": teacher.get(c, {}).get("top1")} for c, facts in student.items()
-    ]
+def _costs(student: MobileVitStudent, device, teacher_forward) -> dict[str, dict]:
+    """What teacher and student cost to run, by side; None for what is not measured."""
+    times = _latencies(student, device, teacher_forward)
+    not_measured = {"throughput_per_s": None, "macs": None, "peak_memory_bytes": None}
+    return {side: {"latency_ms": times.get(side), **not_measured} for side in ("teacher", "student")}
 
 
 def _latencies(student: MobileVitStudent, device, teacher_forward) -> dict:

@@ -32,6 +32,32 @@ def agreement(logits: np.ndarray, teacher_logits: np.ndarray, k: int = 1) -> flo
     return top_k_accuracy(logits, teacher_logits.argmax(1), k) if teacher_logits.shape[1] and len(logits) else None
 
 
+def kl_divergence(teacher_logits: np.ndarray, logits: np.ndarray) -> float | None:
+    """Mean over rows of KL(teacher || student) in nats, of the softmaxes of two (N, C) arrays at temperature 1."""
+    if not len(logits) or not logits.shape[1] or not teacher_logits.shape[1]:
+        return None
+    teacher, student = log_softmax(teacher_logits), log_softmax(logits)
+    return float((np.exp(teacher) * (teacher - student)).sum(1).mean())
+
+
+def zero_shot_accuracy(embeddings: np.ndarray, class_text: np.ndarray, labels: np.ndarray) -> float | None:
+    """Top-1 where the nearest class text is the answer (Radford et al. 2021).
+
+    (N, D) embeddings and (C, D) class texts, all of unit length; (N,) labels, -1 for unlabelled: left out.
+    """
+    return top_k_accuracy(embeddings @ class_text.astype(embeddings.dtype).T, labels, 1)
+
+
+def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> list[list[int]]:
+    """[true class, predicted class, clips] for what occurs, in order; unlabelled rows are left out."""
+    labelled = labels >= 0
+    if logits.shape[1] == 0 or not labelled.any():
+        return []
+    pairs = np.stack([labels[labelled], logits[labelled].argmax(1)], axis=1)
+    found, clips = np.unique(pairs, axis=0, return_counts=True)
+    return [[int(true), int(predicted), int(n)] for (true, predicted), n in zip(found, clips, strict=True)]
+
+
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
     """Mean cosine of the rows of two (N, D) arrays; 0 where a row is all zeros."""
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -54,3 +80,9 @@ def clip_logits(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def top_k(logits: np.ndarray, k: int) -> np.ndarray:
     """(N, k) classes by falling logit; among equal logits the lower class comes first."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :k]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) logits -> (N, C) float64 logarithms of probabilities."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

@@ -1,89 +1,127 @@
-"""What an evaluation looks like: a table for the terminal, a plot for a page. Knows only the results' keys."""
+"""What evaluations look like on a terminal: one student beside its teacher, or several beside each other.
 
-import io
+Knows the keys of results and of comparisons, and how figures are written; computes none.
+"""
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-TEACHER_COLOUR, STUDENT_COLOUR = "#0072B2", "#E69F00"  # Okabe and Ito's palette, told apart without colour vision
+INTERVALS = "in brackets: 95 % interval, resampling recordings"
 
 
 def comparison_table(results: dict) -> str:
     """Teacher and student side by side, a line for each figure; a dash where there is none."""
     teacher, student, comparison = results["teacher"], results["student"], results["comparison"]
-    drop, compression = comparison["accuracy_drop_points"], comparison["compression"]
-    size_ratio = teacher["bytes_on_disk"]["image"] / student["bytes_on_disk"]["image"]
     rows = [
         ("", f"teacher {teacher['name']}", f"student {student['size']}", "comparison"),
-        ("top-1", _percent(teacher["top1"]), _percent(student["top1"]), _points(drop)),
+        ("top-1", _rate(teacher, "top1"), _rate(student, "top1"), _drop(comparison)),
         ("top-5", _percent(teacher["top5"]), _percent(student["top5"]), ""),
         ("mean class", _percent(teacher["mean_class_accuracy"]), _percent(student["mean_class_accuracy"]), ""),
-        ("agreement", "", _percent(comparison["agreement"]), ""),
+        ("calibration error", _error(teacher), _error(student), ""),
+        ("zero-shot", "", _percent(student["zero_shot_top1"]), ""),
+        ("agreement", "", _rate(comparison, "agreement"), ""),
+        ("agreement@5", "", _percent(comparison["agreement_top5"]), ""),
+        ("KL divergence", "", _unit(comparison["kl_divergence"], ".3f", " nats"), ""),
         ("cosine", "", _unit(comparison["embedding_cosine"], ".3f"), ""),
-        (
-            "parameters",
-            f"{teacher['parameters']['image'] / 1e6:.2f} M",
-            f"{student['parameters']['deployed'] / 1e6:.2f} M",
-            f"{compression:.1f}x fewer",
-        ),
+        *_cost_rows(teacher, student, comparison),
+    ]
+    intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
+    return "\n".join([_title(results), *_aligned(rows, rule=0), *([INTERVALS] if any(intervals) else [])])
+
+
+def _cost_rows(teacher: dict, student: dict, comparison: dict) -> list[tuple[str, str, str, str]]:
+    """What both cost, and by how much the student costs less."""
+    size_ratio = teacher["bytes_on_disk"]["image"] / student["bytes_on_disk"]["image"]
+    parameters = _millions(teacher["parameters"]["image"]), _millions(student["parameters"]["deployed"])
+    faster = _unit(comparison["latency_ratio"], ".1f", "x faster")
+    return [
+        ("parameters", *parameters, f"{comparison['compression']:.1f}x fewer"),
         ("on disk", _megabytes(teacher), _megabytes(student), f"{size_ratio:.1f}x smaller"),
-        ("latency", _latency(teacher), _latency(student), _unit(comparison["latency_ratio"], ".1f", "x faster")),
+        ("latency", _latency(teacher), _latency(student), faster),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+
+
+def students_table(comparison: dict) -> str:
+    """The teacher and several students, a line for each; then their paired differences to the first student."""
+    rows = [("", "top-1", "agreement", "calib. error", "parameters", "on disk", "latency")]
+    for row in comparison["rows"]:
+        rows.append(
+            (
+                ("teacher " if row["role"] == "teacher" else "") + row["name"],
+                _bracketed(_percent(row["top1"]), row["top1_low"], row["top1_high"], 100),
+                "" if row["role"] == "teacher" else _percent(row["agreement"]),
+                _unit(row["calibration_error"], ".3f"),
+                _millions(row["parameters"]),
+                f"{row['bytes_on_disk'] / 1e6:.1f} MB",
+                _unit(row["latency_p50_ms"], ".1f", " ms") if row["latency_p50_ms"] else "not timed",
+            )
+        )
+    lines = [
+        _title(comparison),
+        *_aligned(rows, rule=0),
+        "",
+        f"difference in top-1 to {comparison['baseline']}, paired by clip",
+    ]
+    students = [row for row in comparison["rows"] if row["role"] == "student"]
+    lines += _aligned([_difference(row) for row in students if row["name"] != comparison["baseline"]])
+    return "\n".join([*lines, "", INTERVALS, *comparison["remarks"]])
+
+
+def _title(facts: dict) -> str:
+    """Of results or of a comparison: on what they were judged."""
+    judged = f"{facts['num_clips']} {facts['split']} clips of {facts['num_videos']} recordings"
+    chance = f", chance {_percent(facts['chance'])}" if facts["chance"] else ""
+    note = f" ({facts['note']})" if facts["note"] else ""
+    return f"{judged}, {facts['num_classes']} classes{chance}{note}"
+
+
+def _difference(row: dict) -> tuple[str, str]:
+    if row["difference_points"] is None:
+        return row["name"], f"- ({row['not_paired']})"
+    points = f"{row['difference_points']:+.1f} points"
+    return row["name"], _bracketed(points, row["difference_low"], row["difference_high"], 1, "+.1f")
+
+
+def _aligned(rows: list[tuple[str, ...]], rule: int | None = None) -> list[str]:
+    """Rows as lines, their columns under each other; a rule as long as the longest goes before line `rule`."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    title = f"{results['num_clips']} {results.get('split', '')} clips, {results['num_classes']} classes"
-    chance = f", chance {_percent(results['chance'])}" if results["chance"] else ""
-    note = f" ({results['note']})" if results["note"] else ""
-    return "\n".join([title + chance + note, "-" * max(map(len, lines)), *lines])
+    if rule is not None:
+        lines.insert(rule, "-" * max(map(len, lines)))
+    return lines
 
 
-def comparison_plot(results: dict) -> bytes:
-    """A PNG of four panels: accuracy, parameters, size on disk, latency; teacher and student in each."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    teacher, student = results["teacher"], results["student"]
-    panels = [
-        ("top-1 accuracy (%)", *(None if s["top1"] is None else 100 * s["top1"] for s in (teacher, student))),
-        ("parameters (M)", teacher["parameters"]["image"] / 1e6, student["parameters"]["deployed"] / 1e6),
-        ("size on disk (MB)", *(s["bytes_on_disk"]["image"] / 1e6 for s in (teacher, student))),
-        ("latency, batch 1 (ms)", *((s["latency_ms"] or {}).get("p50_ms") for s in (teacher, student))),
-    ]
-    for axes, (title, *values) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        _bars(axes, title, values)
-    if results["chance"]:
-        figure.axes[0].axhline(100 * results["chance"], color="0.35", linestyle=":", linewidth=1)
-        figure.axes[0].annotate("chance", (0.5, 100 * results["chance"]), ha="center", va="bottom", fontsize=8)
-    note = f"\n{results['note']}" if results["note"] else ""
-    title = f"{teacher['name']} and student {student['size']} on {results['num_clips']} held-out clips{note}"
-    figure.suptitle(title, fontsize=11)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    return buffer.getvalue()
+def _rate(figures: dict, name: str) -> str:
+    low, high = figures[f"{name}_interval"] or (None, None)
+    return _bracketed(_percent(figures[name]), low, high, 100)
 
 
-def _bars(axes, title: str, values: list[float | None]) -> None:
-    colours, hatches, names = (TEACHER_COLOUR, STUDENT_COLOUR), ("", "//"), ("teacher", "student")
-    heights = [value or 0.0 for value in values]
-    bars = axes.bar(names, heights, color=colours, edgecolor="black", linewidth=0.8, width=0.6)
-    for bar, hatch, value in zip(bars, hatches, values, strict=True):
-        bar.set_hatch(hatch)
-        told = "not measured" if value is None else f"{value:.3g}"
-        axes.annotate(told, (bar.get_x() + bar.get_width() / 2, bar.get_height()), ha="center", va="bottom", fontsize=9)
-    axes.set_title(title, fontsize=10)
-    axes.set_ylim(0, max([*heights, 1e-9]) * 1.18)
-    axes.spines[["top", "right"]].set_visible(False)
+def _drop(comparison: dict) -> str:
+    """In the words of what happened, and its interval the same way round."""
+    drop = comparison["accuracy_drop_points"]
+    if drop is None:
+        return "-"
+    low, high = comparison["accuracy_drop_interval"] or (None, None)
+    if drop < 0 and low is not None:
+        low, high = -high, -low
+    return _bracketed(f"{abs(drop):.1f} points {'gained' if drop < 0 else 'lost'}", low, high, 1)
+
+
+def _bracketed(told: str, low: float | None, high: float | None, scale: float, form: str = ".1f") -> str:
+    return told if low is None else f"{told} ({scale * low:{form}} to {scale * high:{form}})"
 
 
 def _percent(share: float | None) -> str:
     return _unit(None if share is None else 100 * share, ".1f", " %")
 
 
-def _points(drop: float | None) -> str:
-    return _unit(None if drop is None else abs(drop), ".1f", " points gained" if drop and drop < 0 else " points lost")
-
-
 def _unit(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _error(side: dict) -> str:
+    return _unit(side["calibration_error"], ".3f")
+
+
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f} M"
 
 
 def _megabytes(side: dict) -> str:

@@ -1,4 +1,4 @@
-"""The commands about students: train-student and evaluate.
+"""The commands about students: train-student, evaluate and compare.
 
 Click only: parse, make one call, say what came of it.
 """
@@ -9,7 +9,7 @@ import click
 
 from models.names import PROJECTIONS, STUDENT_SIZES
 from pipeline.common_options import ASSERTIONS, CACHE_DIR, COMMON, LABEL_SET, OUTPUT_DIR, PATH, WORKERS
-from pipeline.config import SPLITS, EvaluateConfig, TrainConfig
+from pipeline.config import SPLITS, CompareConfig, EvaluateConfig, TrainConfig
 from pipeline.terminal import belongs_to_extraction, made
 
 
@@ -110,8 +110,38 @@ def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, tea
     teacher_forward = _teacher_to_time(config, teacher_model) if teacher_latency else None
     results = stage.evaluate(config, teacher_forward, student_size)
     click.echo(comparison_table(results))
-    click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
+    click.echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
     click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
+
+
+@click.command()
+@click.argument("evaluations", nargs=-1, type=PATH, metavar="EVALUATION...")
+@click.option(
+    "--output-dir",
+    type=PATH,
+    default=Path("results/comparison"),
+    show_default=True,
+    help="Folder for what this command makes.",
+)
+@CACHE_DIR
+@LABEL_SET
+@click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
+@click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
+@COMMON
+def compare(**options):
+    """Set students beside each other: a table, comparison.csv, .json and .png.
+
+    Each EVALUATION is an evaluation_results.json, a folder that has one, or a student checkpoint (.pt). Checkpoints
+    are evaluated first, into folders of --output-dir; all options but that one are about them.
+    """
+    config = made(CompareConfig, options)
+    from pipeline import compare as stage
+    from pipeline.report import students_table
+
+    click.echo(students_table(stage.compare(config)))
+    click.echo(f"results: {config.output_dir / 'comparison.json'}, comparison.csv")
+    click.echo(f"plot:    {config.output_dir / 'comparison.png'}")
 
 
 def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:
@@ -126,4 +156,4 @@ def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
     return teacher_forward(config.cache_dir, config.device, teacher_model)
 
 
-COMMANDS = (train_student, evaluate)
+COMMANDS = (train_student, evaluate, compare)

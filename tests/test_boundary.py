@@ -59,12 +59,20 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize(
-    "stage", ["train", "recipe", "dataset", "loading", "evaluate", "metrics", "inference", "checkpoint", "report"]
-)
+STAGE_TWO = ["train", "recipe", "dataset", "loading", "inference", "checkpoint"]
+ON_RESULTS = ["metrics", "bootstrap", "calibration", "results_schema", "comparison", "plots", "report"]
+STAGE_THREE = ["evaluate", "results", "compare", *ON_RESULTS]
+
+
+@pytest.mark.parametrize("stage", [*STAGE_TWO, *STAGE_THREE])
 def test_stage_two_cannot_reach_a_teacher_or_a_video(graph, stage):
     assert f"pipeline.{stage}" in graph
     assert not reachable(graph, f"pipeline.{stage}") & TEACHER
+
+
+@pytest.mark.parametrize("stage", ON_RESULTS)
+def test_what_works_on_results_knows_no_torch(graph, stage):
+    assert not reachable(graph, f"pipeline.{stage}") & {"torch", "timm", "h5py"}
 
 
 def test_the_walk_would_find_a_teacher(graph):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 import cli
 from cache.store import open_reader
 from pipeline import stage_one
+from pipeline.results_schema import SCHEMA, misfit
 from tests.fake_teacher import FakeTeacher
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
@@ -91,6 +93,8 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
     results = json.loads((out / "evaluation_results.json").read_text())
     assert results["student"]["top1"] is not None
     assert (results["teacher"]["top1"] is None) == (head == "none")
+    assert (results["student"]["zero_shot_top1"] is None) == (head != "zero-shot")
+    assert misfit(results, SCHEMA) is None
 
 
 def test_the_same_command_again_has_nothing_left_to_do(videos, tmp_path):
@@ -244,7 +248,7 @@ def test_an_interrupt_ends_with_130_and_a_word(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train-student", "--help"], ["extract-teacher"], ["train-student", "--lr", "-1"]]
+    "arguments", [["--help"], ["compare", "--help"], ["extract-teacher"], ["train-student", "--lr", "-1"]]
 )
 def test_help_and_mistakes_load_no_torch(arguments):
     code = "import sys, cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: sys.exit('torch' in sys.modules)"
@@ -253,8 +257,11 @@ def test_help_and_mistakes_load_no_torch(arguments):
 
 def test_every_option_is_explained():
     for command in cli.main.commands.values():
-        for option in command.params:
-            assert getattr(option, "hidden", False) or option.help, f"{command.name} {option.name}"
+        for param in command.params:
+            if isinstance(param, click.Argument):
+                assert param.metavar.rstrip(".") in command.help
+            else:
+                assert param.hidden or param.help, f"{command.name} {param.name}"
 
 
 def test_every_option_of_the_old_system_is_known():

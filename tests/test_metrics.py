@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as reference
+from sklearn.calibration import calibration_curve
 
-from pipeline import metrics
+from pipeline import bootstrap, metrics
+from pipeline.bootstrap import mean_interval, paired_difference
+from pipeline.calibration import expected_calibration_error, reliability
 from pipeline.latency import measure_interleaved
 
 
@@ -50,6 +54,99 @@ def test_what_cannot_be_measured_is_none():
     assert metrics.top_k_accuracy(np.zeros((3, 0)), np.zeros(3, int), 1) is None
     assert metrics.mean_class_accuracy(np.zeros((3, 0)), np.zeros(3, int)) is None
     assert metrics.agreement(np.zeros((3, 0)), np.zeros((3, 0))) is None
+    assert metrics.kl_divergence(np.zeros((3, 0)), np.zeros((3, 4))) is None
+    assert metrics.confusion_counts(np.zeros((3, 4)), np.full(3, -1)) == []
+    assert reliability(np.zeros((3, 4)), np.full(3, -1)) == reliability(np.zeros((3, 0)), np.zeros(3, int)) == []
+    assert expected_calibration_error([]) is None
+    assert mean_interval(np.ones(3), ["a", "a", "a"]) is mean_interval(np.zeros(0), []) is None
+
+
+def test_confusion_agrees_with_scikit_learn(case):
+    logits, labels = case
+    labels = np.where(np.arange(500) % 7 == 0, -1, labels)
+    matrix = np.zeros((12, 12), int)
+    for true, predicted, clips in metrics.confusion_counts(logits, labels):
+        matrix[true, predicted] = clips
+    known = labels >= 0
+    np.testing.assert_array_equal(matrix, reference.confusion_matrix(labels[known], logits[known].argmax(1)))
+
+
+def test_divergence_from_the_teacher_agrees_with_scipy(case):
+    teacher, student = case[0], case[0][::-1] * 3
+    shares = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (teacher.astype(float), student.astype(float))]
+    assert metrics.kl_divergence(teacher, student) == pytest.approx(stats.entropy(*shares, axis=1).mean())
+    assert metrics.kl_divergence(teacher, teacher + 5) == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(metrics.kl_divergence(np.array([[0.0, 2000]]), np.array([[0.0, 500]])))
+
+
+def test_zero_shot_is_the_nearest_class_text():
+    text = np.eye(3, 4, dtype=np.float32)
+    embeddings = np.array([[0.9, 0.1, 0, 0], [0.1, 0.9, 0, 0], [0, 0.6, 0.8, 0], [1, 0, 0, 0]], np.float32)
+    assert metrics.zero_shot_accuracy(embeddings, text, np.array([0, 1, 1, -1])) == pytest.approx(2 / 3)
+
+
+def test_reliability_agrees_with_scikit_learn(case):
+    logits, labels = case
+    bins = reliability(logits, labels)
+    confidence = np.exp(metrics.log_softmax(logits)).max(1)
+    accuracy, mean_confidence = calibration_curve(logits.argmax(1) == labels, confidence, n_bins=15)
+    np.testing.assert_allclose([found["accuracy"] for found in bins], accuracy)
+    np.testing.assert_allclose([found["confidence"] for found in bins], mean_confidence)
+    assert sum(found["clips"] for found in bins) == 500
+
+
+def test_calibration_error_by_hand():
+    shares = np.array([[0.9, 0.1]] * 4 + [[0.65, 0.35]] * 2)
+    labels = np.array([0, 0, 0, 1, 0, 0])  # 3 of 4 right at 0.9, 2 of 2 right at 0.65
+    bins = reliability(np.log(shares), labels)
+    assert [found["clips"] for found in bins] == [2, 4]
+    assert expected_calibration_error(bins) == pytest.approx((4 * 0.15 + 2 * 0.35) / 6)
+
+
+# -- intervals -------------------------------------------------------------------------------------------------------
+
+
+def test_intervals_of_one_clip_a_recording_agree_with_scipy():
+    values = np.random.default_rng(1).random(80) < 0.7
+    low, high = mean_interval(values, [f"v{i}" for i in range(80)])
+    expected = stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(2))
+    assert (low, high) == pytest.approx(expected.confidence_interval, abs=0.02)
+    assert low < values.mean() < high
+
+
+def test_clips_of_a_recording_that_say_the_same_make_nothing_surer():
+    values = np.random.default_rng(3).random(40) < 0.6
+    one = mean_interval(values, [f"v{i}" for i in range(40)])
+    repeated = np.repeat(values, 25)
+    assert mean_interval(repeated, [f"v{i}" for i in np.repeat(np.arange(40), 25)]) == pytest.approx(one)
+    low, high = mean_interval(repeated, [f"v{i}" for i in range(1000)])  # as if every clip stood for itself
+    assert high - low < 0.4 * (one[1] - one[0])
+
+
+def test_recordings_weigh_as_many_clips_as_they_have():
+    low, high = mean_interval(np.array([1, 1, 1, 0]), ["a", "a", "a", "b"])
+    assert (low, high) == (0, 1)  # a twice, b twice, or both: means 1, 0, 0.75
+    values, names = np.arange(6.0), list("aabbbb")
+    means = [0.5, 2.5, 2.5, 3.5]  # of the four ways to draw two of {a, b}
+    assert mean_interval(values, names) == (min(means), max(means))
+
+
+def test_intervals_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+    values, names = np.random.default_rng(4).random(300), [f"v{i % 90}" for i in range(300)]
+    whole = mean_interval(values, names)
+    monkeypatch.setattr(bootstrap, "_AT_ONCE", 100_000)
+    assert mean_interval(values, names) == whole
+
+
+def test_a_paired_difference_is_surer_than_its_sides():
+    generator = np.random.default_rng(5)
+    b = generator.random(120) < 0.5
+    a = b | (generator.random(120) < 0.1)  # right where b is, and now and then besides
+    names = [f"v{i // 2}" for i in range(120)]
+    difference, (low, high) = paired_difference(a, b, names)
+    assert difference == pytest.approx(a.mean() - b.mean()) and low <= difference <= high
+    sides = [mean_interval(side, names) for side in (a, b)]
+    assert high - low < 0.7 * min(top - bottom for bottom, top in sides)
 
 
 def test_clip_targets_are_means_over_the_frames_that_are_there():

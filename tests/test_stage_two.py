@@ -15,12 +15,14 @@ from cache.labels import ClipLabel, LabelSet
 from cache.store import open_reader, open_writer
 from models.losses import LossWeights
 from pipeline import checkpoint, pixels
-from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.compare import compare
+from pipeline.config import CompareConfig, EvaluateConfig, TrainConfig
 from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.evaluate import evaluate
 from pipeline.recipe import active_weights, lr_factor
 from pipeline.report import comparison_table
+from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
 from pipeline.train import train
 from tests.tiny_cache import CLASSES, make_tiny_cache
 
@@ -230,7 +232,8 @@ def test_an_unlabelled_cache_trains_the_feature_term(tmp_path):
     assert epoch["response"] == epoch["task"] == 0 < epoch["feature"] and epoch["gradient_share_feature"] == 1
     results = evaluate(EvaluateConfig(root, result.best_paths[0], tmp_path / "out", num_workers=0, device="cpu"))
     assert results["student"]["top1"] is None and results["comparison"]["embedding_cosine"] is not None
-    assert "top-1       -" in comparison_table(results)
+    assert comparison_table(results).splitlines()[3].split() == ["top-1", "-", "-", "-"]
+    assert misfit(results, SCHEMA) is None
 
 
 def test_a_cache_without_training_clips_is_refused(tmp_path):
@@ -314,6 +317,62 @@ def test_the_results_hold_the_promised_keys_and_agree_with_a_recount(evaluated, 
     assert comparison["latency_ratio"] == pytest.approx(times)
     assert 0 <= comparison["agreement"] <= 1 and results["student"]["top1"] >= 2 / 3
     assert sum(entry["clips"] for entry in results["per_class"]) == 12
+
+
+def test_the_file_has_exactly_the_documented_keys_and_types(evaluated):
+    results, config = evaluated
+    assert read_results(config.output_dir) == results
+    document = json.loads((config.output_dir / RESULTS_NAME).read_text())
+    assert misfit(document, SCHEMA) is None
+    assert misfit(document | {"more": 1}, SCHEMA) == "more is no key of it"
+    parameters = document["student"]["parameters"]
+    parts = sum(parameters[part] for part in ("backbone", "projection", "attention", "head"))
+    assert parameters["training"] == parts
+
+
+def test_predictions_say_which_clip_was_judged_how(evaluated, tiny):
+    results, config = evaluated
+    clips = [clip for clip in open_reader(tiny).label_set().clips if clip.split == "val"]
+    with np.load(config.output_dir / PREDICTIONS_NAME, allow_pickle=False) as file:
+        found = dict(file)
+    assert found["classes"].tolist() == list(CLASSES) == results["classes"]
+    assert found["video_uid"].tolist() == [clip.video_uid for clip in clips]
+    assert found["labels"].tolist() == [clip.label for clip in clips]
+    assert list(zip(found["start_sec"], found["end_sec"], strict=True)) == [(c.start_sec, c.end_sec) for c in clips]
+    shapes = {name: (values.shape, values.dtype.name) for name, values in found.items() if values.ndim == 2}
+    assert shapes == dict.fromkeys(("logits", "teacher_logits"), ((12, 3), "float32")) | dict.fromkeys(
+        ("embeddings", "teacher_embeddings"), ((12, 16), "float16")
+    )
+    right = found["logits"].argmax(1) == found["labels"]
+    assert results["student"]["top1"] == pytest.approx(right.mean())
+    low, high = results["student"]["top1_interval"]
+    assert low <= right.mean() <= high and results["num_videos"] == 4
+    told = sum(clips for true, said, clips in results["confusion"]["student"] if true == said)
+    assert told == right.sum() and sum(clips for *_, clips in results["confusion"]["student"]) == 12
+
+
+def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_path, caplog):
+    root = make_tiny_cache(tmp_path / "c", 4, labelled=False)
+    results = evaluate(dataclasses.replace(evaluated[1], cache_dir=root, output_dir=tmp_path))
+    assert "none of the 6 val clips of label set 'tiny' has a label: accuracy and calibration have no" in caplog.text
+    assert misfit(results, SCHEMA) is None and results["num_labelled_clips"] == 0
+    for side in ("teacher", "student"):
+        assert results[side]["top1"] is results[side]["top1_interval"] is results[side]["calibration_error"] is None
+    comparison = results["comparison"]
+    assert comparison["accuracy_drop_points"] is None and results["per_class"] == results["confusion"]["student"] == []
+    assert None not in (comparison["agreement"], comparison["kl_divergence"], comparison["agreement_interval"])
+
+
+def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_path):
+    results, config = evaluated
+    arguments = (config.output_dir, config.student_checkpoint)
+    found = compare(CompareConfig(arguments, tmp_path, tiny, num_workers=0, device="cpu"))
+    teacher, first, second = found["rows"]
+    assert (teacher["role"], first["name"]) == ("teacher", "eval")
+    assert first["top1"] == second["top1"] and second["difference_points"] == 0
+    assert read_results(tmp_path / second["name"])["student"]["top1"] == results["student"]["top1"]
+    names = {"comparison.csv", "comparison.json", "comparison.png", "compare_config.yaml", second["name"]}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_the_table_says_that_a_random_teacher_means_nothing(evaluated):

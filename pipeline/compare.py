@@ -1,0 +1,156 @@
+"""Students beside each other: evaluations read, checkpoints evaluated first, then a table, two files and a plot.
+
+Knows files and the order of things; torch is loaded only where a checkpoint is to be evaluated.
+"""
+
+import csv
+import io
+import json
+import logging
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from cache import commit
+from pipeline import comparison, metrics
+from pipeline.comparison import Entry, check_comparable
+from pipeline.config import CompareConfig, EvaluateConfig
+from pipeline.errors import CheckpointError, InputError, ResultsError
+from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
+from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+
+log = logging.getLogger(__name__)
+
+_CHECKPOINT = ".pt"
+_USUAL_STEM = "best_student"  # says nothing about which student it is
+_USED = ("video_uid", "start_sec", "end_sec", "labels", "logits")
+
+
+def compare(config: CompareConfig) -> dict:
+    """Compare what was named; writes comparison.csv, .json and .png, returns what the second holds.
+
+    InputError where fewer than two different things are named or one is missing; ResultsError where they cannot be
+    compared.
+    """
+    names = display_names(config.evaluations)
+    checkpoints = [path for path in names if path.suffix == _CHECKPOINT]
+    entries = {path: _entry(path, name, path) for path, name in names.items() if path not in checkpoints}
+    if entries:
+        check_comparable(list(entries.values()))
+    _check_before_evaluating(config, checkpoints, list(entries.values()))
+    for path in checkpoints:
+        entries[path] = _entry(_evaluate(config, path, names[path]), names[path], path)
+    ordered = [entries[path] for path in names]
+    check_comparable(ordered)
+    found = comparison.compare(ordered)
+    commit.make_folder(config.output_dir)
+    files = {
+        "compare_config.yaml": config.as_yaml().encode(),
+        "comparison.csv": _as_csv(found["rows"]),
+        "comparison.png": _plot(found, ordered),
+        "comparison.json": json.dumps(found, indent=2, allow_nan=False).encode(),
+    }
+    for name, data in files.items():
+        commit.replace(config.output_dir / name, data)
+    return found
+
+
+def display_names(paths: tuple[Path, ...]) -> dict[Path, str]:
+    """path -> a short name that no other one has: the last part of its path that tells them apart, or more parts.
+
+    InputError where there are fewer than two, or one is named twice.
+    """
+    if len(paths) < 2:
+        named = "1 was" if paths else "0 were"
+        raise InputError(f"a comparison needs at least two evaluations or checkpoints, and {named} named")
+    files: dict[Path, Path] = {}
+    for path in paths:
+        file = (path / RESULTS_NAME if path.is_dir() else path).resolve()
+        if file in files:
+            raise InputError(f"{path} and {files[file]} are the same; name each evaluation once")
+        files[file] = path
+    parts = {path: _telling_parts(file) for file, path in files.items()}
+    depth = dict.fromkeys(parts, 1)
+    while True:
+        names = {path: "-".join(parts[path][-depth[path] :]) for path in parts}
+        told = list(names.values())
+        alike = [p for p in parts if told.count(names[p]) > 1 and depth[p] < len(parts[p])]
+        if not alike:
+            break
+        depth |= {path: depth[path] + 1 for path in alike}
+    return {path: name if told.count(name) == 1 else f"{name}-{i}" for i, (path, name) in enumerate(names.items(), 1)}
+
+
+def _telling_parts(file: Path) -> list[str]:
+    parts = list(file.parent.parts[1:])
+    if file.name != RESULTS_NAME and file.stem != _USUAL_STEM:
+        parts.append(file.stem)
+    return [re.sub(r"[^A-Za-z0-9._-]", "_", part) for part in parts] or ["evaluation"]
+
+
+def _entry(place: Path, name: str, source: Path) -> Entry:
+    """The evaluation at a place, and its predictions where they lie beside it."""
+    results = read_results(place)
+    folder = place if place.is_dir() else place.parent
+    return Entry(name, str(source), results, read_predictions(folder / PREDICTIONS_NAME, results))
+
+
+def read_predictions(path: Path, results: dict) -> dict[str, np.ndarray] | None:
+    """The arrays that pairing needs; None where there is no file. ResultsError where it is not of these results."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            found = {name: file[name] for name in _USED}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ResultsError(f"{path} is damaged or holds no predictions; evaluate again, or remove it") from error
+    clips, classes = results["num_clips"], results["num_classes"]
+    shapes = dict.fromkeys(_USED, (clips,)) | {"logits": (clips, classes)}
+    is_whole = {name: values.shape for name, values in found.items()} == shapes and found["labels"].dtype.kind == "i"
+    if not is_whole or metrics.top_k_accuracy(found["logits"], found["labels"], 1) != results["student"]["top1"]:
+        raise ResultsError(f"{path} is not of the evaluation beside it; evaluate again, or remove it")
+    return found
+
+
+def _check_before_evaluating(config: CompareConfig, checkpoints: list[Path], entries: list[Entry]) -> None:
+    """Refuse what would be refused after minutes of work."""
+    commit.check_writable(config.output_dir)
+    for path in checkpoints:
+        if not path.is_file():
+            raise CheckpointError(f"there is no checkpoint {path}; run train-student first")
+    if checkpoints and entries and entries[0].results["split"] != config.split:
+        raise ResultsError(
+            f"{entries[0].source} judged the {entries[0].results['split']} split, and {checkpoints[0]} would be judged "
+            f"on {config.split}; name one with --split"
+        )
+
+
+def _evaluate(config: CompareConfig, checkpoint: Path, name: str) -> Path:
+    """Evaluate a checkpoint; the folder that has its results."""
+    from pipeline.evaluate import evaluate
+
+    log.info("evaluating %s as %s", checkpoint, name)
+    shared = {"label_set": config.label_set, "split": config.split, "batch_size": config.batch_size}
+    how = {"num_workers": config.num_workers, "device": config.device, "seed": config.seed}
+    folder = config.output_dir / name
+    evaluate(EvaluateConfig(config.cache_dir, checkpoint, folder, **shared, **how))
+    return folder
+
+
+def _as_csv(rows: list[dict]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _plot(found: dict, entries: list[Entry]) -> bytes:
+    first = entries[0].results["teacher"]
+    latency = found["rows"][0]["latency_p50_ms"]
+    teacher = point_of(f"teacher {first['name']}", first | {"latency_ms": latency and {"p50_ms": latency}})
+    students = [point_of(entry.name, entry.results["student"]) for entry in entries]
+    return trade_off(teacher, students, (LATENCY, PARAMETERS), found)
