@@ -54,3 +54,9 @@ def clip_logits(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def top_k(logits: np.ndarray, k: int) -> np.ndarray:
     """(N, k) classes by falling logit; among equal logits the lower class comes first."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :k]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) logits -> (N, C) float64 logarithms of probabilities."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

@@ -97,6 +97,14 @@ def test_the_cache_knows_no_torch(graph):
             assert not reachable(graph, name) & {"torch", "open_clip", "timm", "av", "webdataset"}, name
 
 
+def test_the_report_draws_without_torch_and_without_a_teacher(graph):
+    drawing = {"charts", "heat_map", "comparison", "classes", "curves", "markup", "style"}
+    for name in drawing:
+        assert not reachable(graph, f"pipeline.html_report.{name}") & {"torch", "timm", "h5py"}, name
+    assert f"pipeline.html_report.{min(drawing)}" in reachable(graph, "pipeline.html_report.report")
+    assert not reachable(graph, "pipeline.html_report.report") & TEACHER
+
+
 def test_package_files_are_empty():
     assert all((ROOT / package / "__init__.py").read_text() == "" for package in PACKAGES)
 
