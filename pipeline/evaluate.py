@@ -23,9 +23,11 @@ from pipeline import checkpoint, metrics
 from pipeline.config import EvaluateConfig
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.errors import CheckpointError, InputError
+from pipeline.html_report.report import write_report
 from pipeline.inference import Predictions, predict
 from pipeline.latency import measure_interleaved, synchronizer
 from pipeline.report import comparison_plot
+from pipeline.training_log import read_log
 from pipeline.uids import recording_of
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ RANDOM_TEACHER_NOTE = "random teacher: this exercises the machinery"
 def evaluate(
     config: EvaluateConfig, teacher_forward: Callable[[], object] | None = None, student_size: str | None = None
 ) -> dict:
-    """Evaluate a checkpoint; writes evaluation_results.json and comparison_plot.png, returns what the first holds.
+    """Evaluate a checkpoint; writes evaluation_results.json, which it returns, comparison_plot.png and report.html.
 
     teacher_forward: one image through a teacher, timed in turns with the student. student_size: what the user
     asserts the checkpoint to be.
@@ -66,6 +68,8 @@ def evaluate(
     commit.replace(
         config.output_dir / "evaluation_results.json", json.dumps(results, indent=2, allow_nan=False).encode()
     )
+    log_text = read_log(Path(config.student_checkpoint).parent)
+    write_report(config.output_dir / "report.html", results, predictions, dataset, log_text)
     return results
 
 

@@ -112,6 +112,7 @@ def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, tea
     click.echo(comparison_table(results))
     click.echo(f"results: {config.output_dir / 'evaluation_results.json'}")
     click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
+    click.echo(f"report:  {config.output_dir / 'report.html'}")
 
 
 def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:
