@@ -34,4 +34,4 @@ with av.open(video, format="v4l2" if video.startswith("/dev/") else None) as con
         inputs = {"features": features, "t_rel_sec": seconds, "mask": np.ones(seconds.shape, bool)}
         logits = clip_model.run(["logits"], inputs)[0][0]
         shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        print(f"{frame.time:8.2f} s  {facts['classes'][shares.argmax()]}  {shares.max():.0%}", flush=True)
+        sys.stdout.write(f"{frame.time:8.2f} s  {facts['classes'][shares.argmax()]}  {shares.max():.0%}\n")

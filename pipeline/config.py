@@ -23,6 +23,7 @@ ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
+RUNTIMES = ("torch", "onnx")
 MAX_FPS = 1000.0
 
 
@@ -213,10 +214,14 @@ class EvaluateConfig(_Config):
     num_workers: int = 1
     device: str = "auto"
     seed: int = 0
+    runtime: str = "torch"  # what costs are measured in
 
     def __post_init__(self):
         self._one_of("split", SPLITS)
         self._one_of("device", DEVICES)
+        self._one_of("runtime", RUNTIMES)
+        if self.runtime == "onnx":
+            self._require(self.device in ("auto", "cpu"), "device", "cpu (or auto) with --runtime onnx")
         self._positive("batch_size")
         self._not_negative("num_workers", "seed")
         if self.num_samples is not None:

@@ -3,23 +3,23 @@
 Reads a cache and writes text; everything that comes from the cache is escaped.
 """
 
-import base64
-import io
 from html import escape
 
 import numpy as np
-from PIL import Image
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import Status, request_seconds
 from pipeline import pixels
+from pipeline.html_report.markup import page, thumbnail
+from pipeline.metrics import log_softmax
 
 THUMBNAIL = (176, 176)  # pixels, at most
 TOP_K = 3
 STYLE = """body{font:14px system-ui,sans-serif;margin:2em;background:#fff;color:#222}h1{font-size:1.4em}
 h2{font-size:1.1em;margin:1.6em 0 .4em}pre{white-space:pre-wrap}.sheet{display:flex;flex-wrap:wrap;gap:8px}
-figure{margin:0;width:176px;border:1px solid #ccc;padding:4px}figure img{width:100%}figcaption{font-size:12px}
+figure{margin:0;width:176px;border:1px solid #ccc;padding:4px}figure img{width:100%;height:auto}
+figcaption{font-size:12px}
 .hole{height:110px;display:flex;align-items:center;justify-content:center;font-weight:bold;color:#fff}
 .corrupt .hole{background:#b00020}.redacted .hole{background:#222}.missing .hole{background:#777}"""
 
@@ -29,11 +29,9 @@ def contact_sheet(reader: CacheReader, lines: list[str], labels: LabelSet | None
     uids = reader.video_uids
     each = max(1, max_frames // max(len(uids), 1))
     sections = [_section(reader, labels, uid, each) for uid in uids[:max_frames]]
-    name = escape(str(reader.directory))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
-        f"<body><h1>{name}</h1><pre>{escape(chr(10).join(lines))}</pre>{''.join(sections)}</body></html>"
-    )
+    name = str(reader.directory)
+    summary = f"<h1>{escape(name)}</h1><pre>{escape(chr(10).join(lines))}</pre>"
+    return page(name, STYLE, summary + "".join(sections))
 
 
 def _section(reader: CacheReader, labels: LabelSet | None, uid: str, count: int) -> str:
@@ -59,13 +57,10 @@ def _figure(reader: CacheReader, labels: LabelSet | None, uid: str, cell: tuple)
     if row is None:
         return f'<figure class="{kind}"><div class="hole">{kind}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
     shard = reader.frames(unit)
-    image, data = pixels.decode_jpeg(shard.jpeg(row)), io.BytesIO()
-    image.thumbnail(THUMBNAIL, Image.Resampling.BICUBIC)
-    image.save(data, "JPEG", quality=80)
-    source = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    image = thumbnail(pixels.decode_jpeg(shard.jpeg(row)), THUMBNAIL, f"frame of {uid} at {t_sec:.3f} s")
     words = [f"{t_sec:.3f} s", *_names(labels, uid, t_sec), *_teacher(reader, labels, unit, row)]
     caption = "<br>".join(escape(word) for word in words)
-    return f'<figure class="{kind}"><img alt="" src="{source}"><figcaption>{caption}</figcaption></figure>'
+    return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'
 
 
 def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
@@ -80,7 +75,5 @@ def _teacher(reader: CacheReader, labels: LabelSet | None, unit: str, row: int) 
     """What the teacher takes the frame for, with probabilities at temperature 1."""
     if labels is None or not labels.has_logits or unit not in reader.logits_units(labels.name):
         return []
-    logits = reader.logits(labels.name, unit).logits(row, row + 1, 0)[0].astype(np.float64)
-    shares = np.exp(logits - logits.max())
-    shares /= shares.sum()
+    shares = np.exp(log_softmax(reader.logits(labels.name, unit).logits(row, row + 1, 0))[0])
     return [f"teacher: {labels.classes[c]} {100 * shares[c]:.0f} %" for c in np.argsort(-shares)[:TOP_K]]

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.latency import measure_interleaved, synchronizer
 
-RUNTIMES = ("torch", "onnx")
 BATCH = 32
+NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes"))
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,20 @@ def measure(sides: dict[str, Side], device: torch.device, runtime: str = "torch"
     }
     for batch in (1, BATCH):
         calls = {name: _call(side, batch, runtime) for name, side in sides.items()}
-        rounds = {"rounds": 40} if batch == 1 else {"rounds": 5, "warmup": 1}
+        rounds = {"rounds": 40} if batch == 1 else {"rounds": 3, "warmup": 1}
         times = measure_interleaved(calls, **rounds, synchronize=synchronizer(device))
         for name, found in times.items():
             costs[name] |= {"latency_ms": found} if batch == 1 else {"throughput_per_s": 1000 * batch / found["p50_ms"]}
     return costs
+
+
+def size_of(module: nn.Module) -> dict[str, int]:
+    """Numbers that are trained, and bytes of all that is stored."""
+    state = module.state_dict().values()
+    return {
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "bytes_on_disk": sum(t.numel() * t.element_size() for t in state),
+    }
 
 
 def multiply_accumulates(side: Side) -> int:
@@ -61,7 +70,7 @@ def multiply_accumulates(side: Side) -> int:
 
 def peak_memory(side: Side, device: torch.device) -> int:
     """Bytes of weights and of the tensors that are alive at once while one image goes through PyTorch."""
-    weights = sum(t.numel() * t.element_size() for t in side.module.state_dict().values())
+    weights = size_of(side.module)["bytes_on_disk"]
     if device.type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()

@@ -43,7 +43,7 @@ class ClipDataset(Dataset):
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
-        self._reader, self._labels, self.sampling = reader, labels, sampling
+        self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
         self._rows: list[np.ndarray] = []  # positions on the video's timeline, by clip
         self.epoch = 0
@@ -63,7 +63,7 @@ class ClipDataset(Dataset):
     @property
     def shard_of_clip(self) -> np.ndarray:
         """(N,) the unit in which each clip begins."""
-        first = (self._reader.timeline(c.video_uid).unit[r[0]] for c, r in zip(self.clips, self._rows, strict=True))
+        first = (self.reader.timeline(c.video_uid).unit[r[0]] for c, r in zip(self.clips, self._rows, strict=True))
         return np.array(list(first), dtype=object)
 
     @property
@@ -72,17 +72,17 @@ class ClipDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         clip, sampling = self.clips[index], self.sampling
-        timeline = self._reader.timeline(clip.video_uid)
+        timeline = self.reader.timeline(clip.video_uid)
         at = choose_frames(self._rows[index], sampling, self.epoch, index)
         there = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(there, sampling, self.epoch, index)
         frames, embeddings, logits = [], [], []
         for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
-            shard, row = self._reader.frames(unit), int(row)
+            shard, row = self.reader.frames(unit), int(row)
             frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution))
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
-                logits.append(self._reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
+                logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
         length, images = sampling.frames_per_clip, np.stack(frames)
         if sampling.jitter and sampling.random:
             images = pixels.jittered(images, *choose_jitter(sampling, self.epoch, index))

@@ -23,7 +23,18 @@ def comparison_table(results: dict) -> str:
         *_cost_rows(teacher, student, comparison),
     ]
     intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
-    return "\n".join([_title(results), *_aligned(rows, rule=0), *([INTERVALS] if any(intervals) else [])])
+    remarks = [INTERVALS] if any(intervals) else []
+    return "\n".join([_title(results), *_aligned(rows, rule=0), *remarks, *_reference(results["reference"])])
+
+
+def _reference(found: dict | None) -> list[str]:
+    """What the usual teacher would cost, where another one made the cache."""
+    if found is None:
+        return []
+    costs = f"{_millions(found['parameters'])}, {found['bytes_on_disk'] / 1e6:.1f} MB, {_macs(found)} multiply-adds"
+    return [
+        f"{found['name']}, by its costs alone: {costs}, {_latency(found)}: {found['latency_ratio']:.1f}x the student's"
+    ]
 
 
 def _cost_rows(teacher: dict, student: dict, comparison: dict) -> list[tuple[str, str, str, str]]:
@@ -34,7 +45,9 @@ def _cost_rows(teacher: dict, student: dict, comparison: dict) -> list[tuple[str
     return [
         ("parameters", *parameters, f"{comparison['compression']:.1f}x fewer"),
         ("on disk", _megabytes(teacher), _megabytes(student), f"{size_ratio:.1f}x smaller"),
+        ("multiply-adds", _macs(teacher), _macs(student), _times(teacher["macs"], student["macs"], "fewer")),
         ("latency", _latency(teacher), _latency(student), faster),
+        ("throughput", _throughput(teacher), _throughput(student), ""),
     ]
 
 
@@ -126,6 +139,18 @@ def _millions(parameters: int) -> str:
 
 def _megabytes(side: dict) -> str:
     return f"{side['bytes_on_disk']['image'] / 1e6:.1f} MB"
+
+
+def _macs(side: dict) -> str:
+    return _unit(side["macs"] and side["macs"] / 1e6, ",.0f", " M")
+
+
+def _throughput(side: dict) -> str:
+    return _unit(side["throughput_per_s"], ",.0f", " frames/s")
+
+
+def _times(teacher: float | None, student: float | None, word: str) -> str:
+    return f"{teacher / student:.1f}x {word}" if teacher and student else ""
 
 
 def _latency(side: dict) -> str:

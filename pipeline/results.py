@@ -31,7 +31,8 @@ def assemble(
     """The results, but for split and environment. None stands for what has no value.
 
     found: of these clips, in this order. class_text (C, D) unit vectors of a zero-shot label set, None for others.
-    student: its size, parameters, bytes_on_disk, input_size. costs: the measured figures of "teacher" and "student".
+    student: its size, parameters, bytes_on_disk, input_size. costs: the measured figures of "teacher" and "student",
+    and all that is said of a "reference", where there is one.
     """
     recordings = np.array([recording_of(clip.video_uid) for clip in clips])
     zero_shot = None if class_text is None else metrics.zero_shot_accuracy(found.embeddings, class_text, found.labels)
@@ -50,6 +51,7 @@ def assemble(
         "chance": 1 / len(labels.classes) if labels.classes else None,
         "classes": list(labels.classes),
         **sides,
+        "reference": costs.get("reference"),
         "comparison": _comparison(found, sides, recordings),
         "per_class": _per_class(found, labels.classes),
         "confusion": {

@@ -25,6 +25,12 @@ class OrNull:
 RATE = OrNull(float)
 INTERVAL = OrNull((float, float))
 _SIZES = {"image": int, "total": int}
+_COSTS = {
+    "latency_ms": OrNull({"p50_ms": float, "p95_ms": float}),
+    "throughput_per_s": OrNull(float),
+    "macs": OrNull(int),
+    "peak_memory_bytes": OrNull(int),
+}
 _SIDE = {
     "top1": RATE,
     "top5": RATE,
@@ -34,10 +40,7 @@ _SIDE = {
     "reliability": [{"confidence": float, "accuracy": float, "clips": int}],
     "bytes_on_disk": _SIZES,
     "input_size": int,
-    "latency_ms": OrNull({"p50_ms": float, "p95_ms": float}),
-    "throughput_per_s": OrNull(float),
-    "macs": OrNull(int),
-    "peak_memory_bytes": OrNull(int),
+    **_COSTS,
 }
 SCHEMA = {
     "schema_version": int,
@@ -56,6 +59,9 @@ SCHEMA = {
         "zero_shot_top1": RATE,
         "parameters": {"deployed": int, "training": int, ...: int},
     },
+    "reference": OrNull(
+        {"name": str, "parameters": int, "bytes_on_disk": int, "input_size": int, "latency_ratio": float, **_COSTS}
+    ),
     "comparison": {
         "accuracy_drop_points": OrNull(float),
         "accuracy_drop_interval": INTERVAL,

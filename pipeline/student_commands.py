@@ -9,7 +9,7 @@ import click
 
 from models.names import PROJECTIONS, STUDENT_SIZES
 from pipeline.common_options import ASSERTIONS, CACHE_DIR, COMMON, LABEL_SET, OUTPUT_DIR, PATH, WORKERS
-from pipeline.config import SPLITS, CompareConfig, EvaluateConfig, TrainConfig
+from pipeline.config import RUNTIMES, SPLITS, CompareConfig, EvaluateConfig, TrainConfig
 from pipeline.terminal import belongs_to_extraction, made
 
 
@@ -94,7 +94,12 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
 @click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
 @click.option(
-    "--teacher-latency", is_flag=True, help="Also time a teacher of the cached architecture (needs open_clip)."
+    "--teacher-latency",
+    is_flag=True,
+    help="Also cost image towers of the cached architecture and of ViT-B/32, with random weights (needs open_clip).",
+)
+@click.option(
+    "--runtime", type=click.Choice(RUNTIMES), default="torch", show_default=True, help="What all sides are timed in."
 )
 @click.option("--teacher-model", help="Configuration file of the cached teacher, where --teacher-latency needs it.")
 @click.option("--student-size", help="Assert the checkpoint's size.")
@@ -107,11 +112,12 @@ def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, tea
     from pipeline.report import comparison_table
 
     _check_assertions(config, teacher_size, num_actions)
-    teacher_forward = _teacher_to_time(config, teacher_model) if teacher_latency else None
-    results = stage.evaluate(config, teacher_forward, student_size)
+    towers = _towers(config, teacher_model) if teacher_latency else None
+    results = stage.evaluate(config, towers, student_size)
     click.echo(comparison_table(results))
     click.echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
     click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
+    click.echo(f"report:  {config.output_dir / 'report.html'}")
 
 
 @click.command()
@@ -150,10 +156,10 @@ def _check_assertions(config, teacher_size: str | None, num_actions: int | None)
     check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
 
 
-def _teacher_to_time(config: EvaluateConfig, teacher_model: str | None):
-    from pipeline.teacher_latency import teacher_forward
+def _towers(config: EvaluateConfig, teacher_model: str | None):
+    from pipeline.teacher_latency import towers
 
-    return teacher_forward(config.cache_dir, config.device, teacher_model)
+    return towers(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, teacher_model)
 
 
 COMMANDS = (train_student, evaluate, compare)

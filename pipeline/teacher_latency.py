@@ -1,9 +1,8 @@
-"""A teacher to time: the cached identity's architecture with random weights, for speed does not depend on them.
+"""Image towers to time: the cached identity's architecture with random weights, for speed does not depend on them.
 
-The one module of stage three that may load a teacher; it is imported only where the user asks for this figure.
+The one module of stage three that may load a teacher; it is imported only where the user asks for these figures.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,20 +10,24 @@ import torch
 from cache.store import open_reader
 from models.clip_teacher import image_tower_for_latency
 from models.device import choose_device
+from models.names import TEACHER_SIZES
+from pipeline.costs import Side
 from pipeline.errors import InputError
 
+REFERENCE = TEACHER_SIZES["base"]
 
-def teacher_forward(cache_dir: Path, device: str, teacher_model: str | None) -> Callable[[], object]:
-    """A call that runs one image through the image tower. teacher_model: the configuration file, where it has one."""
+
+def towers(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str, Side]:
+    """The "teacher", and as "reference" ViT-B/32 where that is another one. teacher_model: the configuration file,
+    where the teacher has one."""
     name = open_reader(cache_dir).identity.teacher.name
     if teacher_model is not None and Path(teacher_model).stem != name and teacher_model != name:
         raise InputError(f"--teacher-model {teacher_model} is not {name}, which made the cache")
     place = choose_device(device)
-    tower, size = image_tower_for_latency(teacher_model or name, place)
-    image = torch.zeros(1, 3, size, size, device=place)
+    found = {"teacher": _side(teacher_model or name, place)}
+    return found if name == REFERENCE else found | {"reference": _side(REFERENCE, place)}
 
-    def forward():
-        with torch.inference_mode():
-            return tower(image)
 
-    return forward
+def _side(model: str, place: torch.device) -> Side:
+    tower, size = image_tower_for_latency(model, place)
+    return Side(tower, torch.zeros(1, 3, size, size, device=place))

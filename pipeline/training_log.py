@@ -17,6 +17,14 @@ def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
     return f"already trained: {line}" if was_finished else line
 
 
+def read_log(folder: Path) -> str | None:
+    """The text of a run's train_log.csv; None where there is none, or it cannot be read."""
+    try:
+        return (folder / "train_log.csv").read_text(errors="replace")
+    except OSError:
+        return None
+
+
 def write_logs(folder: Path, history: list[dict]) -> None:
     """Replace both logs; history holds one flat dict per epoch."""
     table = io.StringIO()

@@ -20,7 +20,10 @@ ONLY_IMPORTERS = {
     "h5py": {"cache.hdf5"},
     "ijson": {"pipeline.ego4d.streams"},
     "click": {"cli", "pipeline.terminal", "pipeline.common_options"}
-    | {f"pipeline.{name}_commands" for name in ("annotation", "cache", "ego4d", "student")},
+    | {f"pipeline.{name}_commands" for name in ("annotation", "cache", "ego4d", "export", "student")},
+    "onnx": {"pipeline.export.onnx_files"},
+    "onnxruntime": {"pipeline.export.onnx_files", "pipeline.export.runtime"},
+    "executorch": {"pipeline.export.executorch_files"},
     "boto3": {"pipeline.ego4d.bucket"},
     "botocore": {"pipeline.ego4d.bucket"},
     "ego4d": set(),  # a program of its own,
@@ -103,6 +106,14 @@ def test_the_cache_knows_no_torch(graph):
     for name in graph:
         if name.startswith("cache"):
             assert not reachable(graph, name) & {"torch", "open_clip", "timm", "av", "webdataset"}, name
+
+
+def test_the_report_draws_without_torch_and_without_a_teacher(graph):
+    drawing = {"charts", "heat_map", "comparison", "classes", "curves", "markup", "style"}
+    for name in drawing:
+        assert not reachable(graph, f"pipeline.html_report.{name}") & {"torch", "timm", "h5py"}, name
+    assert f"pipeline.html_report.{min(drawing)}" in reachable(graph, "pipeline.html_report.report")
+    assert not reachable(graph, "pipeline.html_report.report") & TEACHER
 
 
 def test_package_files_are_empty():

@@ -17,6 +17,7 @@ from models.losses import LossWeights
 from pipeline import checkpoint, pixels
 from pipeline.compare import compare
 from pipeline.config import CompareConfig, EvaluateConfig, TrainConfig
+from pipeline.costs import Side
 from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.evaluate import evaluate
@@ -289,7 +290,8 @@ def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
 def evaluated(trained, tiny):
     result, output = trained
     config = EvaluateConfig(tiny, result.best_paths[0], output / "eval", num_workers=0, device="cpu")
-    return evaluate(config, teacher_forward=lambda: sum(range(1000))), config
+    towers = {side: Side(torch.nn.Flatten(), torch.zeros(1, 3, 32, 32)) for side in ("teacher", "reference")}
+    return evaluate(config, towers), config
 
 
 def test_the_results_hold_the_promised_keys_and_agree_with_a_recount(evaluated, tiny):

@@ -22,12 +22,12 @@ from models.mobilevit_student import MobileVitStudent
 from pipeline import checkpoint, metrics
 from pipeline.dataset import ClipDataset
 from pipeline.errors import InputError, PipelineError
-from pipeline.evaluate import held_out
 from pipeline.export.card import model_card
 from pipeline.export.facts import facts_of, timm_config
 from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
 from pipeline.export.parity import Parity, check, compared
 from pipeline.export_config import ExportConfig
+from pipeline.held_out import held_out
 from pipeline.inference import Predictions, predict
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ def _made(
         except Exception as error:  # exporters and runtimes stumble over foreign backbones in every way there is
             said = " ".join(str(error).split())[:300]
             raise PipelineError(
-                f"the {name} export failed, and nothing was written ({type(error).__name__}: {said}); leave it out with --formats"
+                f"the {name} export failed, and nothing was written ({type(error).__name__}: {said}); leave it out "
+                "with --formats"
             ) from error
         parity[name] = compared(exported, trained)
         check(name, parity[name], FORMATS[name].limits)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from models.deploy import ClipHead, FrameEncoder
 from models.mobilevit_student import MobileVitStudent
-from pipeline.errors import InputError
 from pipeline.export.parity import EXACT, HALF, INT8, Limits
+from pipeline.requirements import EXECUTORCH, ONNX, require
 
 FRAME_OUTPUTS = ["features", "embeddings"]
 Call = Callable[..., list[np.ndarray]]
@@ -68,7 +67,6 @@ class Format:
     make: Callable[[Source], dict[str, bytes]]
     opened: Callable[[dict[str, bytes]], tuple[Call, Call]]
     libraries: tuple[str, ...]
-    extra: str  # of this package, which installs them
 
 
 def _frames_onnx(source: Source, kind: str) -> bytes:
@@ -88,8 +86,7 @@ def _onnx(kind: str, limits: Limits) -> Format:
         limits,
         lambda source: {f"frames.{kind}.onnx": _frames_onnx(source, kind), "clip.onnx": source.clip_onnx},
         _opened_onnx,
-        ("onnx", "onnxscript", "onnxruntime"),
-        "export",
+        ONNX,
     )
 
 
@@ -122,7 +119,7 @@ FORMATS: dict[str, Format] = {
     "fp32": _onnx("fp32", EXACT),
     "fp16": _onnx("fp16", HALF),
     "int8": _onnx("int8", INT8),
-    "executorch": Format(EXACT, _make_executorch, _opened_executorch, ("executorch",), "mobile"),
+    "executorch": Format(EXACT, _make_executorch, _opened_executorch, EXECUTORCH),
 }
 
 
@@ -151,9 +148,4 @@ class ExportedOutput:
 def check_runtimes(formats: tuple[str, ...]) -> None:
     """InputError where what makes or runs a format is not installed."""
     for name in formats:
-        lacking = [library for library in FORMATS[name].libraries if find_spec(library) is None]
-        if lacking:
-            raise InputError(
-                f"the {name} export needs {', '.join(lacking)}; install with: pip install "
-                f"'embedonce[{FORMATS[name].extra}]', or leave it out with --formats"
-            )
+        require(FORMATS[name].libraries, f"--formats {name}")

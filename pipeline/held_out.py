@@ -1,0 +1,51 @@
+"""The clips that a student is judged by: of a split, with frames, and of recordings that it was not trained on.
+
+Knows caches and label sets; runs nothing.
+"""
+
+import logging
+
+import numpy as np
+
+from cache.labels import ClipLabel, LabelSet
+from cache.reader import CacheReader
+from pipeline.config import EvaluateConfig
+from pipeline.dataset import ClipDataset, Sampling
+from pipeline.errors import InputError
+from pipeline.uids import recording_of
+
+log = logging.getLogger(__name__)
+
+
+def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: LabelSet) -> ClipDataset:
+    """The clips to judge by. InputError where there is none."""
+    clips = [clip for clip in labels.clips if clip.split == config.split]
+    if config.split != "train" and meta.get("label_set") != labels.name:
+        clips = _not_trained_on(clips, meta.get("label_set"), reader)
+    sampling = Sampling(meta["frames_per_clip"], meta["student"]["resolution"], random=False, seed=config.seed)
+    dataset = ClipDataset(reader, labels, clips, sampling)
+    if dataset.num_empty:
+        log.warning("%d of %d clips have no frame in the cache and are left out", dataset.num_empty, len(clips))
+    if not len(dataset):
+        there = {s: sum(clip.split == s for clip in labels.clips) for s in ("train", "val", "test")}
+        raise InputError(
+            f"--split {config.split} has no clip with a frame in the cache (clips: "
+            + ", ".join(f"{count} {name}" for name, count in there.items())
+            + "); add videos, or evaluate another split"
+        )
+    if config.num_samples is not None and config.num_samples < len(dataset):
+        kept = np.random.default_rng(config.seed).permutation(len(dataset))[: config.num_samples]
+        dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling)
+    return dataset
+
+
+def _not_trained_on(clips: list[ClipLabel], trained: str | None, reader: CacheReader) -> list[ClipLabel]:
+    """Clips of recordings that the label set which a student was trained on does not train on."""
+    if trained not in reader.label_sets():
+        log.warning("the student was trained on label set %r, which this cache lacks: videos may be shared", trained)
+        return clips
+    seen = {recording_of(clip.video_uid) for clip in reader.label_set(trained).clips if clip.split == "train"}
+    kept = [clip for clip in clips if recording_of(clip.video_uid) not in seen]
+    if len(kept) < len(clips):
+        log.warning("%d clips are of videos that label set %r trains on: left out", len(clips) - len(kept), trained)
+    return kept

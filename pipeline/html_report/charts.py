@@ -1,0 +1,142 @@
+"""Curves over epochs and reliability diagrams as inline SVG. Pure: numbers in, markup out.
+
+Knows shapes and scales, not what is measured; colours and hatches are names of classes in the page's style.
+"""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+WIDTH, HEIGHT = 360, 240  # of a whole chart, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 36
+MOST_MARKS = 24  # on one curve: more would run together
+MAX_RATIO = 20  # between the largest and the smallest value: beyond it the scale is logarithmic
+HATCH = (  # what "hatched" blocks of the style refer to, once a page
+    '<svg class="hidden" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" '
+    'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>'
+    "</svg>"
+)
+
+Series = tuple[str, Sequence[float | None]]
+
+
+def line_chart(title: str, series: Sequence[Series], xs: Sequence[float], x_label: str, unit: bool = False) -> str:
+    """At most four curves, each with a colour, a dash and a shape of its own; None is a gap. Without any value, "".
+
+    series: (name, a value for each of xs); unit: the vertical axis goes from 0 to 1 where all values lie there.
+    """
+    series = [(name, values) for name, values in series if any(value is not None for value in values)]
+    finite = [value for _, values in series for value in values if value is not None]
+    if not finite:
+        return ""
+    across = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    unit = unit and min(finite) >= 0 and max(finite) <= 1
+    is_log = not unit and min(finite) > 0 and max(finite) > MAX_RATIO * min(finite)
+    low, high, ticks = (0.0, 1.0, [0, 0.25, 0.5, 0.75, 1]) if unit else _range(finite, is_log)
+    bend = math.log10 if is_log else float
+    level = _scale(bend(low), bend(high), HEIGHT - BOTTOM, TOP)
+    parts = [_grid([(level(bend(tick)), f"{tick:g}") for tick in ticks])]
+    parts += [_below(across(x), f"{x:g}") for x in _thinned(xs, 8)]
+    for number, (name, values) in enumerate(series):
+        points = [None if v is None else (across(x), level(bend(v))) for x, v in zip(xs, values, strict=True)]
+        parts.append(f'<g class="c{number}"><title>{escape(name)}</title>{_curve(points, number)}</g>')
+    parts.append(_middle_label(x_label + (" (vertical axis logarithmic)" if is_log else "")))
+    told = [f"{name} ends at {next((f'{v:.3g}' for v in reversed(vs) if v is not None), '–')}" for name, vs in series]
+    drawing = svg(WIDTH, HEIGHT, f"{title}: {', '.join(told)}", "".join(parts))
+    return f"<figure>{drawing}<figcaption>{_legend([name for name, _ in series])}</figcaption></figure>"
+
+
+def reliability_diagram(title: str, bins: Sequence[tuple[float, float, int]], num_bins: int, kind: str) -> str:
+    """How often clips of each confidence are right: a block per bin, a disc where its clips lie, the ideal's diagonal.
+
+    bins: (mean confidence, accuracy, clips) of those that are not empty; kind: "teacher" (plain), "student" (hatched).
+    """
+    side = HEIGHT - TOP - BOTTOM
+    across, level = _scale(0, 1, LEFT, LEFT + side), _scale(0, 1, HEIGHT - BOTTOM, TOP)
+    most = max((clips for _, _, clips in bins), default=1)
+    parts = [_grid([(level(t), f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)], LEFT + side)]
+    parts += [_below(across(t), f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)]
+    for confidence, accuracy, clips in bins:
+        place = max(math.ceil(confidence * num_bins) - 1, 0) / num_bins  # a bin has its upper edge
+        told = f"<title>confidence {confidence:.2f}, right {accuracy:.2f}, {clips} clips</title>"
+        x, y = across(place) + 0.5, level(accuracy)
+        block = f'x="{x:.1f}" y="{y:.1f}" width="{side / num_bins - 1:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
+        radius = 2 + 5 * math.sqrt(clips / most)
+        disc = f'cx="{across(confidence):.1f}" cy="{y:.1f}" r="{radius:.1f}"'
+        parts.append(f'<g>{told}<rect class="block" {block}/><circle class="mark" {disc}/></g>')
+    corners = f'x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{LEFT + side}" y2="{TOP}"'
+    parts += [f'<line class="diagonal" {corners}/>', _middle_label("confidence in the first class", LEFT + side)]
+    told = "; ".join(f"at confidence {c:.2f} right {a:.2f} ({n} clips)" for c, a, n in bins)
+    width = LEFT + side + RIGHT
+    return f'<div class="{kind}">{svg(width, HEIGHT, f"{title}: {told}", "".join(parts))}</div>'
+
+
+def _scale(low: float, high: float, start: float, end: float):
+    span = high - low or 1.0
+    return lambda value: start + (value - low) / span * (end - start)
+
+
+def _range(values: list[float], is_log: bool) -> tuple[float, float, list[float]]:
+    """Lower and upper end of an axis, and its ticks, all of them round."""
+    if is_log:
+        first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+        return 10.0**first, 10.0**last, [10.0**power for power in _thinned(range(first, last + 1), 8)]
+    low, high = min(0.0, *values, 0.0), max(0.0, *values, 1e-12)
+    rough = (high - low) / 4
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
+    first, last = math.floor(low / step), math.ceil(high / step * 0.999)
+    return first * step, last * step, [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _thinned(values: Sequence, most: int) -> list:
+    """At most `most` of the values, evenly, the first among them."""
+    return list(values[:: max(1, math.ceil(len(values) / most))])
+
+
+def _curve(points: list[tuple[float, float] | None], number: int) -> str:
+    pen, steps = "M", []
+    for point in points:
+        steps.append("" if point is None else f"{pen}{point[0]:.1f} {point[1]:.1f}")
+        pen = "M" if point is None else "L"
+    there = [point for point in points if point is not None]
+    marks = "".join(_mark(x, y, number) for x, y in _thinned(there, MOST_MARKS))
+    return f'<path class="curve" d="{"".join(steps)}"/>{marks}'
+
+
+def _mark(x: float, y: float, number: int) -> str:
+    """A disc, a square, a triangle or a diamond."""
+    shapes = ("m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0", "m-3.2 -3.2h6.4v6.4h-6.4z", "m0 -4.5l4.2 7.5h-8.4z")
+    shape = (*shapes, "m0 -4.8l4.8 4.8l-4.8 4.8l-4.8 -4.8z")[number]
+    return f'<path class="mark" d="M{x:.1f} {y:.1f}{shape}"/>'
+
+
+def _legend(names: list[str]) -> str:
+    def key(number: int) -> str:
+        line = f'<path class="curve" d="M0 6H30"/>{_mark(15, 6, number)}'
+        return f'<svg class="bar" width="30" height="12" aria-hidden="true"><g class="c{number}">{line}</g></svg>'
+
+    return "".join(f'<span class="key">{key(number)} {escape(name)}</span>' for number, name in enumerate(names))
+
+
+def _grid(levels: list[tuple[float, str]], right: float = WIDTH - RIGHT) -> str:
+    return "".join(
+        f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
+        f'<text class="dim" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{name}</text>'
+        for y, name in levels
+    )
+
+
+def _below(x: float, name: str) -> str:
+    return f'<text class="dim" text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}">{name}</text>'
+
+
+def _middle_label(text: str, right: float = WIDTH - RIGHT) -> str:
+    place = f'x="{(LEFT + right) / 2}" y="{HEIGHT - 5}"'
+    return f'<text class="dim" text-anchor="middle" {place}>{escape(text)}</text>'
+
+
+def svg(width: float, height: float, alt: str, content: str) -> str:
+    """A drawing that says in words what it shows. width, height: in SVG units; alt: text; content: markup."""
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f'<svg role="img" aria-label="{escape(alt)}" {size}>{content}</svg>'

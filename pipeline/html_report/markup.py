@@ -1,0 +1,85 @@
+"""Pieces of a self-contained HTML page: the frame around it, tables, thumbnails as data, numbers as words.
+
+Knows neither caches nor evaluations; what it is given as text it escapes, what it is given as markup it does not.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from PIL import Image
+
+NOT_MEASURED = "not measured"
+NOT_APPLICABLE = "–"
+NO_BREAK = "\u00a0"  # the space between a figure and its unit
+# A browser that heeds it loads nothing and runs nothing, whatever the page says.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(title: str, style: str, body: str) -> str:
+    """A whole document. title: text; style: CSS; body: markup."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def section(title: str, body: str, anchor: str) -> str:
+    """A part of a page that `#anchor` leads to. title: text; body: markup."""
+    return f'<section id="{anchor}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence], caption: str, kind: str = "") -> str:
+    """A table that scrolls by itself where it is too wide. All cells are markup or counts, the caption is text.
+
+    The first cell of each row names it.
+    """
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    lines = (
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
+    )
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
+        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        "</div>"
+    )
+
+
+def thumbnail(image: Image.Image, size: tuple[int, int], alt: str) -> str:
+    """An <img> that carries its own pixels. size: (width, height), at most; the image itself is made smaller."""
+    data = io.BytesIO()
+    image.thumbnail(size, Image.Resampling.BICUBIC)
+    image.save(data, "JPEG", quality=80)
+    source = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    return f'<img alt="{escape(alt)}" width="{image.width}" height="{image.height}" src="{source}">'
+
+
+def number(value: float | None, form: str, unit: str = "") -> str:
+    """A figure with its unit, or that there is none."""
+    return NOT_MEASURED if value is None else f"{value:{form}}{unit}".replace("-", "−").replace(" ", NO_BREAK)
+
+
+def percent(share: float | None) -> str:
+    """A rate of 0..1 in per cent."""
+    return number(None if share is None else 100 * share, ".1f", " %")
+
+
+def megabytes(num_bytes: float | None) -> str:
+    """Bytes in units of 10^6."""
+    return number(None if num_bytes is None else num_bytes / 1e6, ",.1f", " MB")
+
+
+def millions(count: float | None) -> str:
+    """A large count in units of 10^6."""
+    return number(None if count is None else count / 1e6, ",.2f", " M")
+
+
+def times(ratio: float | None, more: str, less: str) -> str:
+    """A ratio as one above 1 and a word for its direction: 66× fewer, 1.5× more; empty where there is none."""
+    if not ratio:
+        return ""
+    value, word = (ratio, more) if ratio >= 1 else (1 / ratio, less)
+    return f"{value:.1f}× {word}" if value < 10 else f"{value:,.0f}× {word}"
