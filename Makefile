@@ -13,6 +13,8 @@ demo: $(READY)
 	    --lr 0.002 --student-size tiny --student-resolution 128 --frames-per-clip 2
 	$(PY) cli.py evaluate --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) \
 	    --student-checkpoint $(DEMO)/best_student.pt --teacher-latency
+	$(PY) cli.py export-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO)/export --overwrite \
+	    --student-checkpoint $(DEMO)/best_student.pt --formats fp32,fp16
 	$(MAKE) demo-ego4d
 
 # Ego4D's annotations, all of their kinds, over a miniature of it.
@@ -37,6 +39,7 @@ bench: $(READY)
 	$(PY) -m benchmarks.cache
 	$(PY) -m benchmarks.faults
 	$(PY) -m benchmarks.ego4d
+	$(PY) -m benchmarks.latency
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -178,8 +178,9 @@ def test_an_export_that_diverges_is_refused_and_the_old_one_stays(place, exporte
 
 @pytest.mark.parametrize("bad", [{"max_difference": 2e-4}, {"agreement": 0.5}, {"cosine": 0.9}, {"cosine": np.nan}])
 def test_each_limit_binds(bad):
-    good = Parity(clips=9, max_difference=1e-6, agreement=1.0, cosine=1.0, top1=None)
+    good = Parity(clips=9, max_difference=1e-6, rounding=1e-6, agreement=1.0, cosine=1.0, top1=None)
     check("fp32", good, EXACT)
+    check("fp32", dataclasses.replace(good, max_difference=2e-4, rounding=1.5e-4), EXACT)
     with pytest.raises(DivergedError, match="nothing was written"):
         check("fp32", dataclasses.replace(good, **bad), EXACT)
 

@@ -3,6 +3,7 @@
 Knows the order of things; formats, limits and words live elsewhere.
 """
 
+import copy
 import json
 import logging
 import math
@@ -59,7 +60,8 @@ def export(config: ExportConfig) -> Export:
     source = Source.of(student, facts, _calibration(config, meta, reader, labels))
     log.info("comparing on %d %s clips", len(clips), config.split)
     trained = _predicted(student, clips)
-    files, parity = _made(config.format_names, source, trained, clips)
+    in_double = _predicted(copy.deepcopy(student).double(), clips)
+    files, parity = _made(config.format_names, source, (trained, in_double), clips)
     files |= weights_of(student, meta, facts)
     sizes = {name: len(data) for name, data in files.items()}
     teacher_top1 = metrics.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
@@ -75,9 +77,12 @@ def _predicted(student: torch.nn.Module, clips: ClipDataset) -> Predictions:
 
 
 def _made(
-    names: tuple[str, ...], source: Source, trained: Predictions, clips: ClipDataset
+    names: tuple[str, ...], source: Source, expected: tuple[Predictions, Predictions], clips: ClipDataset
 ) -> tuple[dict[str, bytes], dict[str, Parity]]:
-    """Bytes by file name and figures by format. DivergedError where one says something else than PyTorch."""
+    """Bytes by file name and figures by format. DivergedError where one says something else than PyTorch.
+
+    expected: what the trained student says, and what it says in double precision.
+    """
     files, parity = {}, {}
     for name in names:
         log.info("%s: making it, and running it beside PyTorch", name)
@@ -90,7 +95,7 @@ def _made(
                 f"the {name} export failed, and nothing was written ({type(error).__name__}: {said}); leave it out "
                 "with --formats"
             ) from error
-        parity[name] = compared(exported, trained)
+        parity[name] = compared(exported, *expected)
         check(name, parity[name], FORMATS[name].limits)
         files |= made
     return files, parity
