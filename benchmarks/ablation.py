@@ -30,7 +30,7 @@ class Condition:
     name: str
     views: int = 8
     alpha: float = 1.0
-    beta: float = 1.0
+    beta: float | None = None  # the setting's
     gamma: float = 0.5
     temperature: float = 4.0
     projection: str = "mlp"
@@ -42,24 +42,30 @@ class Condition:
 def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -> dict:
     """Train one student and judge it; per-clip answers as lists."""
     setting = train.setting
-    config = TrainConfig(
-        *(setting.cache_dir, setting.work_dir),
-        **{"epochs": setting.epochs, "batch_size": setting.batch_size, "lr": setting.lr, "seed": seed},
-        **{name: getattr(condition, name) for name in ("alpha", "beta", "gamma", "temperature", "projection")},
-    )
-    torch.manual_seed(seed)
-    shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
-    student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)
-    source = _Source(train, condition, seed)
+    source = Source(train, condition, seed)
     planned = [source.planned(epoch, setting.batch_size) for epoch in range(setting.epochs)]
-    weights = active_weights(config, train.labels)
-    run = StudentRun(student, config, weights, World(), sum(map(len, planned)))
+    run = student_run(train, condition, seed, sum(map(len, planned)))
     for epoch, batches in enumerate(planned):
         run.train_mode()
         for number, indexes in enumerate(batches):
             run.step(source.batch(indexes, epoch), 1.0, True, with_shares=number == 0 and epoch in (0, 10))
         shares = dict(run.shares)
     return judge(held_out, run.judged) | {"shares": shares}
+
+
+def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> StudentRun:
+    """A student before its first step."""
+    setting = train.setting
+    config = TrainConfig(
+        *(setting.cache_dir, setting.work_dir),
+        **{"epochs": setting.epochs, "batch_size": setting.batch_size, "lr": setting.lr, "seed": seed},
+        beta=setting.beta if condition.beta is None else condition.beta,
+        **{name: getattr(condition, name) for name in ("alpha", "gamma", "temperature", "projection")},
+    )
+    torch.manual_seed(seed)
+    shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
+    student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)
+    return StudentRun(student, config, active_weights(config, train.labels), World(), steps)
 
 
 @torch.inference_mode()
@@ -80,7 +86,7 @@ def judge(held_out: Clips, student) -> dict:
     return gathered
 
 
-class _Source:
+class Source:
     """Batches of a condition: labels that are kept, embeddings as they are stored, or a teacher that is asked."""
 
     def __init__(self, clips: Clips, condition: Condition, seed: int):
@@ -94,7 +100,7 @@ class _Source:
     def planned(self, epoch: int, batch_size: int) -> list[list[int]]:
         """An epoch's batches; with labels alone, unlabelled clips are no part of it, and passes make up for them."""
         order = epoch_order(self.clips.dataset.shard_of_clip, self.seed, epoch)
-        if not (self.condition.alpha or self.condition.beta):
+        if not self.condition.alpha and self.condition.beta == 0:
             order = [i for i in order if self.is_labelled[i]] * round(1 / self.condition.labels)
         return global_batches(list(map(int, order)), batch_size, 1)
 

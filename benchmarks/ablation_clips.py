@@ -30,6 +30,7 @@ class Setting:
     epochs: int = 40
     batch_size: int = 32
     lr: float = 2e-3
+    beta: float = 0.1
     device: str = "cpu"
 
 
