@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -59,9 +60,9 @@ def size_of(module: nn.Module) -> dict[str, int]:
 def multiply_accumulates(side: Side) -> int:
     """Of one image: half of what PyTorch's counter calls FLOPs (matrix products, convolutions, attention)."""
     counter, was_fast = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no counter knows
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no counter knows, like fused attention
     try:
-        with torch.inference_mode(), counter:
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
             side.module(side.image)
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
