@@ -23,6 +23,7 @@ from models.names import STUDENT_SIZES, TEACHER_SIZES
 from pipeline.costs import Side, multiply_accumulates, size_of
 from pipeline.export.onnx_files import in_8_bit_integers, in_half_precision, to_onnx
 from pipeline.export.runtime import Session
+from pipeline.latency import measure_interleaved
 
 REFERENCE = TEACHER_SIZES["base"]
 RESOLUTIONS = (128, 160, 192, 224, 256)
@@ -87,13 +88,13 @@ def _torch_call(module: torch.nn.Module, image: torch.Tensor) -> Callable[[], ob
 
 def ratios(ours: dict[str, Callable], theirs: dict[str, Callable], rounds: int) -> dict[str, dict]:
     """By form: p50 and p95 in ms, and how many times as long the teacher took in the same runtime and run."""
-    from pipeline.latency import measure_interleaved
-
-    times = measure_interleaved(ours | {f"teacher, {name}": call for name, call in theirs.items()}, rounds)
-    return {
-        form: times[form] | {"ratio": times[f"teacher, {form.partition(',')[0]}"]["p50_ms"] / times[form]["p50_ms"]}
-        for form in ours
-    } | {name: found for name, found in times.items() if name.startswith("teacher")}
+    found = {}
+    for runtime, teacher_call in theirs.items():
+        calls = {form: call for form, call in ours.items() if form.startswith(runtime)}
+        times = measure_interleaved(calls | {f"teacher, {runtime}": teacher_call}, rounds)
+        slowest = times[f"teacher, {runtime}"]["p50_ms"]
+        found |= {form: taken | {"ratio": slowest / taken["p50_ms"]} for form, taken in times.items()}
+    return found
 
 
 @click.command()

@@ -53,7 +53,7 @@ class ClipHead(nn.Module):
 
 
 def deployed_parameters(student: MobileVitStudent) -> int:
-    """Numbers that a device holds: batch normalisation is part of the convolutions there."""
+    """Numbers that a device holds: batch normalisation is part of the convolutions where it could be folded."""
     parts = FrameEncoder(student), ClipHead(student)
     return sum(p.numel() for part in parts for p in part.parameters())
 
@@ -75,7 +75,8 @@ def _fused(layer: nn.Module) -> nn.Module:
     """Convolution, normalisation and activation as convolution and activation."""
     norm = nn.BatchNorm2d(layer.bn.num_features, eps=layer.bn.eps)
     norm.load_state_dict(layer.bn.state_dict())
-    return nn.Sequential(fuse_conv_bn_eval(layer.conv.eval(), norm.eval()), layer.bn.act)
+    after = [layer.bn.act] if layer.aa is None else [layer.bn.act, layer.aa]  # blurred where it is made smaller
+    return nn.Sequential(fuse_conv_bn_eval(layer.conv.eval(), norm.eval()), *after)
 
 
 class _MobileVitBlock(nn.Module):

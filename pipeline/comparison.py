@@ -13,8 +13,9 @@ from pipeline.errors import ResultsError
 from pipeline.uids import recording_of
 
 LATENCY_REMARK = "latency: median of one frame at a time, each timed in its own run; compare runs of one idle machine"
-_PLACE = ("machine", "processor", "cpu_count", "threads", "device")  # what latency depends on, as far as it is known
+_PLACE = ("machine", "cpu_count", "threads", "device", "runtime")  # what latency depends on, as far as it is known
 
+_COSTS = ("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes")
 _COMPARED = ("agreement", "agreement_top5", "kl_divergence", "embedding_cosine", "accuracy_drop_points", "compression")
 
 
@@ -64,12 +65,12 @@ def compare(entries: list[Entry]) -> dict:
 
 
 def _teacher_row(entries: list[Entry]) -> dict:
-    """The teacher of the first evaluation, with the latency of the first that timed it."""
+    """The teacher of the first evaluation, with the costs of the first that timed it."""
     teacher = entries[0].results["teacher"]
     timed = next((e.results["teacher"] for e in entries if e.results["teacher"]["latency_ms"]), teacher)
     return {
         **{"role": "teacher", "name": teacher["name"], "source": entries[0].source, "size": teacher["name"]},
-        **_figures(teacher | {"latency_ms": timed["latency_ms"]}, teacher["parameters"]["image"]),
+        **_figures(teacher | {name: timed[name] for name in _COSTS}, teacher["parameters"]["image"]),
         **dict.fromkeys(("zero_shot_top1", *_COMPARED)),
         **_no_difference(None),
     }

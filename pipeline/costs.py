@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.errors import PipelineError
 from pipeline.latency import measure_interleaved, synchronizer
 
 BATCH = 32
@@ -119,7 +120,14 @@ def _call(side: Side, batch: int, runtime: str) -> Callable[[], object]:
         from pipeline.export.onnx_files import to_onnx
         from pipeline.export.runtime import Session
 
-        session = Session(to_onnx(side.module, {"images": (side.image.repeat(2, 1, 1, 1), {0: "batch"})}, None))
+        try:
+            model = to_onnx(side.module, {"images": (side.image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
+            session = Session(model, torch.get_num_threads())
+        except Exception as error:  # exporters stumble over foreign backbones in every way there is
+            said = " ".join(str(error).split())[:300]
+            raise PipelineError(
+                f"--runtime onnx cannot run this model ({said}); time it with --runtime torch"
+            ) from error
         return lambda: session(images=images.numpy())
 
     def forward():

@@ -22,10 +22,9 @@ from models.names import TEACHER_SIZES
 from pipeline import checkpoint
 from pipeline.config import EvaluateConfig
 from pipeline.costs import NOT_MEASURED, Side, measure, size_of
-from pipeline.errors import CheckpointError
 from pipeline.held_out import held_out
 from pipeline.html_report.report import report
-from pipeline.inference import predict
+from pipeline.inference import predict, require_finite
 from pipeline.plots import comparison_plot
 from pipeline.requirements import ONNX, require
 from pipeline.results import assemble, predictions_file
@@ -52,11 +51,7 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
-    if not predictions.is_finite:
-        raise CheckpointError(
-            f"{config.student_checkpoint} answers with values that are no numbers: its training went astray; train "
-            "again with a lower --lr"
-        )
+    require_finite(predictions, config.student_checkpoint)
     _warn_of_missing_labels(predictions.labels, labels, config.split)
     text = (reader.head(labels.name) or {}).get("class_text")
     costs = _costs(student, device, towers or {}, config.runtime)
@@ -70,6 +65,7 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
         "report.html": report(results, predictions, dataset, read_log(config.student_checkpoint.parent)),
         RESULTS_NAME: json.dumps(results, indent=2, allow_nan=False).encode(),  # last: what it speaks of is there
     }
+    commit.remove(config.output_dir / RESULTS_NAME)  # of an earlier evaluation
     for name, data in files.items():
         commit.replace(config.output_dir / name, data)
     return results
@@ -126,6 +122,6 @@ def _environment(config: EvaluateConfig, device) -> dict:
         "runtime": config.runtime,
         "threads": torch.get_num_threads(),
         "load_average": list(os.getloadavg()),
-        "device": str(device),
+        "device": "cpu" if config.runtime == "onnx" else str(device),
         "checkpoint": Path(config.student_checkpoint).name,
     }

@@ -4,6 +4,7 @@ Knows datasets and students; judges nothing.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset
 
 from models.device import autocast
 from pipeline import metrics
+from pipeline.errors import CheckpointError
 from pipeline.loading import batches, in_order
 
 
@@ -41,6 +43,15 @@ class Predictions:
     def is_finite(self) -> bool:
         """Whether the student says numbers at all."""
         return bool(np.isfinite(self.embeddings).all() and np.isfinite(self.logits).all())
+
+
+def require_finite(found: Predictions, checkpoint: Path) -> None:
+    """CheckpointError where a student's answers are no numbers."""
+    if not found.is_finite:
+        raise CheckpointError(
+            f"{checkpoint} answers with values that are no numbers: its training went astray; train again with a "
+            "lower --lr"
+        )
 
 
 @torch.inference_mode()

@@ -36,8 +36,13 @@ def kl_divergence(teacher_logits: np.ndarray, logits: np.ndarray) -> float | Non
     """Mean over rows of KL(teacher || student) in nats, of the softmaxes of two (N, C) arrays at temperature 1."""
     if not len(logits) or not logits.shape[1] or not teacher_logits.shape[1]:
         return None
+    return float(divergences(teacher_logits, logits).mean())
+
+
+def divergences(teacher_logits: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """(N,) float64 KL(teacher || student) of each row, in nats; C > 0."""
     teacher, student = log_softmax(teacher_logits), log_softmax(logits)
-    return float((np.exp(teacher) * (teacher - student)).sum(1).mean())
+    return (np.exp(teacher) * (teacher - student)).sum(1)
 
 
 def zero_shot_accuracy(embeddings: np.ndarray, class_text: np.ndarray, labels: np.ndarray) -> float | None:
@@ -60,9 +65,14 @@ def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> list[list[int]]:
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
     """Mean cosine of the rows of two (N, D) arrays; 0 where a row is all zeros."""
+    return float(cosines(a, b).mean())
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) float64 cosines of the rows of two (N, D) arrays; 0 where a row is all zeros."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(((a * b).sum(1) / np.where(lengths > 0, lengths, 1)).mean())
+    return (a * b).sum(1) / np.where(lengths > 0, lengths, 1)
 
 
 def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -179,7 +179,7 @@ def test_nothing_to_read_gives_two_examples():
         (["export-student", "--formats", "fp64"], 2, "one or more of fp32, fp16, int8, executorch"),
         (["export-student", "--cache-dir", "{tiny}", "--student-checkpoint", "{file}"], 4, "no checkpoint"),
         (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{file}"], 2, "is a file; name a folder"),
-        (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{bad}"], 2, "holds other files and no export"),
+        (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{bad}"], 2, "which is of no export"),
         (["train-student", "--config", "{unknown}"], 2, "lerning_rate, which train-student does not have"),
         (["train-student", "--config", "{file}"], 2, "must hold `option: value` lines"),
         (["train-student", "--config", "{broken}"], 2, "cannot be read as YAML"),

@@ -281,3 +281,22 @@ def test_every_key_of_the_results_is_documented():
         return keys(form.form) if hasattr(form, "form") else set()
 
     assert not [name for name in sorted(keys(SCHEMA)) if f"`{name}`" not in text]
+
+
+def test_what_is_lost_and_how_far_from_the_teacher(tmp_path):
+    results = evaluation(tmp_path / "poor", right=0.3)
+    found = arrays(tmp_path / "poor")
+    right, teacher = ((found[name].argmax(1) == found["labels"]).mean() for name in ("logits", "teacher_logits"))
+    low, high = results["comparison"]["accuracy_drop_interval"]
+    assert results["comparison"]["accuracy_drop_points"] == pytest.approx(100 * (teacher - right))
+    assert teacher > right + 0.1 and 0 < low < 100 * (teacher - right) < high
+    shares = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (found["teacher_logits"], found["logits"])]
+    both_ways = [(p * np.log(p / q)).sum(1).mean() for p, q in (shares, shares[::-1])]
+    assert results["comparison"]["kl_divergence"] == pytest.approx(both_ways[0], rel=1e-4)
+    assert abs(both_ways[0] - both_ways[1]) > 0.01
+
+
+def test_times_of_different_runtimes_are_said_to_be_no_comparison(tmp_path):
+    for name, runtime in (("a", "torch"), ("b", "onnx")):
+        evaluation(tmp_path / name, environment={"machine": "x86_64", "runtime": runtime})
+    assert any("which these are not" in remark for remark in beside(tmp_path / "a", tmp_path / "b")["remarks"])

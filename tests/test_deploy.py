@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.deploy import ClipHead, FrameEncoder, deployed_parameters
+from models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters
 from models.mobilevit_student import build_student, count_parameters, student_config
 from models.names import STUDENT_SIZES
 
@@ -45,6 +45,16 @@ def test_the_same_answers(size, resolution):
         (logits, expected.clip_logits),
     ):
         torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+
+
+@torch.inference_mode()
+def test_layers_that_blur_before_they_shrink_still_do():
+    from timm.layers import BlurPool2d, ConvNormAct
+
+    layer = nn.Sequential(ConvNormAct(3, 8, 3, stride=2, aa_layer=BlurPool2d)).eval()
+    images = torch.rand(1, 3, 16, 16)
+    expected = layer(images)
+    torch.testing.assert_close(deployed(layer)(images), expected, rtol=0, atol=1e-5)
 
 
 def test_the_trained_student_is_left_as_it_was():

@@ -17,13 +17,15 @@ from cache.store import open_reader
 from models.mobilevit_student import build_student, student_config
 from models.names import STUDENT_SIZES
 from pipeline import checkpoint
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.export import export as stage
 from pipeline.export.export import export
+from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.export.formats import FORMATS, Exported, Source
-from pipeline.export.parity import EXACT, DivergedError, Parity, check
+from pipeline.export.parity import EXACT, HALF, INT8, DivergedError, Parity, check, compared
 from pipeline.export.runtime import Session
 from pipeline.export_config import EXPORT_FORMATS, ExportConfig
+from pipeline.inference import Predictions
 from tests.test_deploy import clips, student_of
 from tests.tiny_cache import DIM, make_tiny_cache
 from tests.videos import write_video
@@ -152,7 +154,12 @@ def test_the_example_runs_on_a_video(exported, tmp_path):
     )
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) >= 2 and all(words[2] in ("red", "green", "blue") for words in lines)
-    assert float(lines[1][0]) - float(lines[0][0]) == pytest.approx(0.5, abs=0.1)  # the cache has two frames a second
+    assert float(lines[1][0]) - float(lines[0][0]) == pytest.approx(1.25, abs=0.1)  # two frames of 2.5 seconds
+
+
+def test_the_example_says_how_it_is_called(tmp_path):
+    done = subprocess.run([sys.executable, EXAMPLE, tmp_path, "v.mp4"], capture_output=True, text=True)
+    assert done.returncode == 1 and "recognise.py EXPORT_FOLDER" in done.stderr and "Traceback" not in done.stderr
 
 
 # -- what may go wrong -----------------------------------------------------------------------------------------------
@@ -185,6 +192,29 @@ def test_each_limit_binds(bad):
         check("fp32", dataclasses.replace(good, **bad), EXACT)
 
 
+def test_each_format_is_held_to_its_own_limits():
+    expected = {"fp32": EXACT, "fp16": HALF, "int8": INT8, "executorch": EXACT}
+    assert {name: made.limits for name, made in FORMATS.items()} == expected
+    bad = Parity(clips=9, max_difference=1.0, rounding=0.0, agreement=0.89, cosine=1.0, top1=None)
+    for limits in (HALF, INT8):
+        check("x", dataclasses.replace(bad, agreement=0.99), limits)
+        with pytest.raises(DivergedError, match="PyTorch's class is 0.89"):
+            check("x", bad, limits)
+        with pytest.raises(DivergedError, match="cosine of embeddings is 0.96"):
+            check("x", dataclasses.replace(bad, agreement=0.99, cosine=0.96), limits)
+
+
+def test_figures_of_parity_by_hand():
+    def said(logits, embeddings):
+        none = np.zeros((2, 0))
+        return Predictions(np.array(logits, float), np.array(embeddings, float), none, none, np.array([1, 0]))
+
+    trained = said([[0, 1], [1, 0]], [[1, 0], [0, 1]])
+    exported = said([[0, 3], [0, 0.5]], [[0, 1], [0, 1]])
+    found = compared(exported, trained, said([[0, 1.25], [1, 0]], [[1, 0], [0, 1]]))
+    assert found == Parity(clips=2, max_difference=2.0, rounding=0.25, agreement=0.5, cosine=0.5, top1=0.5)
+
+
 def test_an_exporter_that_stumbles_is_one_sentence(place, tmp_path, monkeypatch):
     def stumbling(source):
         raise RuntimeError("no such\noperator")
@@ -204,15 +234,76 @@ def test_a_missing_runtime_is_named_before_any_work(place, tmp_path, monkeypatch
 
 def test_folders_that_are_not_ours_to_fill(place, exported, tmp_path):
     (tmp_path / "file").write_text("x")
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text("x")
-    for folder, said in (
-        (tmp_path / "file", "is a file"),
-        (tmp_path / "notes", "no export"),
-        (exported.folder, "--overwrite"),
-    ):
+    for name in ("notes", "mixed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best_student.pt").write_text("x")
+    (tmp_path / "mixed" / MARK).write_text("x")
+    folders = {
+        tmp_path / "file": "is a file",
+        tmp_path / "notes": "best_student.pt, which is of no export",
+        tmp_path / "mixed": "best_student.pt, which is of no export",
+    }
+    for folder, said in folders.items():
         with pytest.raises(InputError, match=said):
-            export(settings(place, folder))
+            export(settings(place, folder, overwrite=True))
+    with pytest.raises(InputError, match="give --overwrite"):
+        export(settings(place, exported.folder))
+
+
+def test_a_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    folder, rename = tmp_path / "export", Path.rename
+    publish(folder, {MARK: b"old"})
+
+    def failing(self, target):
+        if self.name.endswith(".partial"):
+            raise OSError("the power went")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="the power went"):
+        publish(folder, {MARK: b"new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["export"] and (folder / MARK).read_bytes() == b"old"
+
+
+def test_what_a_killed_export_set_aside_comes_back(tmp_path):
+    publish(tmp_path / ".export.old", {MARK: b"old"})
+    publish(tmp_path / ".export.partial", {MARK: b"half"})
+    check_folder(tmp_path / "export", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    assert (tmp_path / "export" / MARK).read_bytes() == b"old"
+
+
+def test_a_link_is_followed(tmp_path, place, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    files = {f"frames.{kind}.onnx": b"" for kind in ("fp32",)}
+    good = Parity(clips=1, max_difference=0.0, rounding=0.0, agreement=1.0, cosine=1.0, top1=None)
+    monkeypatch.setattr(stage, "_made", lambda *_: (files, {"fp32": good}))
+    export(settings(place, tmp_path / "link", formats="fp32", num_samples=2))
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / MARK).exists()
+
+
+def test_ranges_are_found_on_frames_of_training(place):
+    reader = open_reader(place / "cache")
+    _, meta = checkpoint.load_student(place / "best_student.pt")
+    config = settings(place, place / "x", calibration_frames=7)
+    frames, split = stage._calibration(config, meta, reader, reader.label_set())
+    everything = dataclasses.replace(config, calibration_frames=999)
+    held_out, _ = stage._calibration(everything, meta, reader, _only(reader.label_set(), "val"))
+    held = {item.tobytes() for item in held_out}
+    assert split == "train" and len(frames) == 7 and not {item.tobytes() for item in frames} & held
+
+
+def _only(labels, split: str):
+    return dataclasses.replace(labels, clips=tuple(clip for clip in labels.clips if clip.split == split))
+
+
+def test_a_student_that_went_astray_is_not_exported(place, tmp_path):
+    content = checkpoint.load(place / "best_student.pt")
+    content["model"]["head.0.bias"] = torch.full_like(content["model"]["head.0.bias"], torch.nan)
+    checkpoint.save(tmp_path / "nan.pt", content)
+    with pytest.raises(CheckpointError, match="values that are no numbers"):
+        export(ExportConfig(place / "cache", tmp_path / "nan.pt", tmp_path / "out"))
 
 
 @pytest.mark.parametrize("wrong", ["", "fp64", "fp32,fp32"])

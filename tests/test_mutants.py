@@ -41,7 +41,7 @@ def clips(tmp_path_factory) -> ClipDataset:
 
 def check_pixels(clips: ClipDataset) -> set[int]:
     """The student's crops are, byte for byte, those that the teacher saw in that view; returns the views met."""
-    reader, met = clips._reader, set()
+    reader, met = clips.reader, set()
     for clips.epoch in range(VIEWS):
         for index, clip in enumerate(clips.clips):
             item, timeline = clips[index], reader.timeline(clip.video_uid)
@@ -60,7 +60,7 @@ def check_pixels(clips: ClipDataset) -> set[int]:
 
 def test_the_student_sees_what_the_teacher_saw_in_every_view(clips):
     assert check_pixels(clips) == set(range(1, 1 + VIEWS))
-    flags = clips._reader.timeline("a").views[1:, 4]
+    flags = clips.reader.timeline("a").views[1:, 4]
     assert 0 < flags.sum() < VIEWS  # mirrored ones and others
 
 

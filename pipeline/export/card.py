@@ -1,7 +1,8 @@
 """The model card of an exported student: README.md of its folder. Words only; computes nothing."""
 
+from dataclasses import dataclass
+
 from pipeline.export.parity import Parity
-from pipeline.export_config import ExportConfig
 
 HEAD = """---
 library_name: timm
@@ -23,13 +24,15 @@ Every file was run when it was made, on the same clips, beside the PyTorch model
 
 ## How to run it
 
-`frames.*.onnx` (or `frames.pte`): `frames` (N, 3, {resolution}, {resolution}) uint8 RGB to `features` (N, {dim}) and
-`embeddings` (N, {dim}) of unit length. Scaling and normalisation are inside. `clip.onnx` (or `clip.pte`): `features`
-(B, T, {dim}), `t_rel_sec` (B, T) float32 seconds since the clip's first frame and `mask` (B, T) bool to `embedding`
-(B, {dim}){logits}. A stream runs the first once for each frame and the second over the last {frames} features.
+`frames.*.onnx`: `frames` (N, 3, {resolution}, {resolution}) uint8 RGB to `features` (N, {dim}) and `embeddings`
+(N, {dim}) of unit length. Scaling and normalisation are inside. `clip.onnx`: `features` (B, T, {dim}), `t_rel_sec`
+(B, T) float32 seconds since the clip's start and `mask` (B, T) bool to `embedding` (B, {dim}){logits}. A stream runs
+the first once for each frame and the second over the last {frames} features. `frames.pte` and `clip.pte`, where they
+are there, do the same for one image, or one clip of at most 64 frames, at a time.
 
-Frames: {crop}, resized to {resolution} px ({interpolation}){rate}. The same facts and the class names are JSON under
-`embedonce` in the metadata of each ONNX file and in `config.json`.
+Frames: {crop}, resized to {resolution} px ({interpolation}); {frames} of a clip, evenly spread over it (a usual clip
+here lasts {seconds:g} s). The same facts and the class names are JSON under `embedonce` in the metadata of each ONNX
+file and in `config.json`. Ranges of the int8 file were found on frames of the split `{calibrated_on}`.
 
 {timm}
 `student_parts.safetensors` holds what stands on the backbone: projection, attention over frames, head.
@@ -47,20 +50,23 @@ NO_TIMM = """`model.safetensors` is the backbone; timm has no name for this size
 MOST_CLASSES = 60
 
 
-def model_card(
-    facts: dict,
-    config: ExportConfig,
-    sizes: dict[str, int],
-    parity: dict[str, Parity],
-    top1: float | None,
-    teacher_top1: float | None,
-) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """What the figures are of: a label set and a split, where int8 ranges come from; top-1, None without labels."""
+
+    label_set: str
+    split: str
+    calibrated_on: str
+    top1: float | None
+    teacher_top1: float | None
+
+
+def model_card(facts: dict, judged: Judged, sizes: dict[str, int], parity: dict[str, Parity]) -> str:
     """README.md. sizes: bytes by file name; parity: by format."""
     student, preprocessing, classes = facts["student"], facts["preprocessing"], facts["classes"]
     shown = ", ".join(classes[:MOST_CLASSES]) + (f" and {len(classes) - MOST_CLASSES} more"
                                                   if len(classes) > MOST_CLASSES else "")  # fmt: skip
     first = next(iter(parity.values()))
-    rate = preprocessing["frames_per_second"]
     return HEAD.format(
         teacher=facts["teacher"]["name"],
         size=student["size"],
@@ -69,15 +75,16 @@ def model_card(
         frames=facts["frames_per_clip"],
         what=f"become one of {len(classes)} classes" if classes else "become one embedding",
         clips=first.clips,
-        split=config.split,
-        label_set=facts["label_set"],
-        top1=_percent(top1),
-        teacher_top1=_percent(teacher_top1),
+        split=judged.split,
+        calibrated_on=judged.calibrated_on,
+        label_set=judged.label_set,
+        top1=_percent(judged.top1),
+        teacher_top1=_percent(judged.teacher_top1),
         rows="\n".join(_row(name, sizes, found) for name, found in parity.items()),
         logits=f" and `logits` (B, {len(classes)})" if classes else "",
         crop={"centre square": "the centred square", "none": "the whole frame, made square"}[preprocessing["crop"]],
         interpolation=preprocessing["interpolation"],
-        rate=f", {rate:g} a second" if rate else "",
+        seconds=preprocessing["clip_seconds"],
         timm=NO_TIMM if student["size"] == "tiny" else TIMM,
         classes=shown or "none",
     )

@@ -7,8 +7,6 @@ import copy
 import json
 import logging
 import math
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,18 +20,18 @@ from cache.store import open_reader
 from models.mobilevit_student import MobileVitStudent
 from pipeline import checkpoint, metrics
 from pipeline.dataset import ClipDataset
-from pipeline.errors import InputError, PipelineError
-from pipeline.export.card import model_card
-from pipeline.export.facts import facts_of, timm_config
+from pipeline.errors import PipelineError
+from pipeline.export.card import Judged, model_card
+from pipeline.export.facts import clip_seconds, facts_of, timm_config
+from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
 from pipeline.export.parity import Parity, check, compared
 from pipeline.export_config import ExportConfig
 from pipeline.held_out import held_out
-from pipeline.inference import Predictions, predict
+from pipeline.inference import Predictions, predict, require_finite
 
 log = logging.getLogger(__name__)
 
-MARK = "export_config.yaml"  # a folder that holds it is an export
 BATCH = 16
 
 
@@ -49,26 +47,30 @@ class Export:
 def export(config: ExportConfig) -> Export:
     """Export a student; the folder appears when every format agrees with PyTorch, or not at all."""
     check_runtimes(config.format_names)
-    _check_folder(config)
+    folder = config.output_dir.resolve()
+    check_folder(folder, config.overwrite)
     reader = open_reader(config.cache_dir)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
     checkpoint.check_fit(config.student_checkpoint, meta, reader.identity.teacher, labels)
-    commit.check_writable(config.output_dir)
+    commit.check_writable(folder.parent)  # where the new folder is made before it takes its place
     clips = held_out(config.judged_on(config.split, config.num_samples), meta, reader, labels)
-    facts = facts_of(meta, reader.identity)
-    source = Source.of(student, facts, _calibration(config, meta, reader, labels))
+    facts = facts_of(meta, reader.identity, clip_seconds(labels))
+    calibration, calibrated_on = _calibration(config, meta, reader, labels)
+    source = Source.of(student, facts, calibration)
     log.info("comparing on %d %s clips", len(clips), config.split)
     trained = _predicted(student, clips)
+    require_finite(trained, config.student_checkpoint)
     in_double = _predicted(copy.deepcopy(student).double(), clips)
     files, parity = _made(config.format_names, source, (trained, in_double), clips)
     files |= weights_of(student, meta, facts)
     sizes = {name: len(data) for name, data in files.items()}
     teacher_top1 = metrics.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
-    files["README.md"] = model_card(facts, config, sizes, parity, trained.top1, teacher_top1).encode()
+    judged = Judged(labels.name, config.split, calibrated_on, trained.top1, teacher_top1)
+    files["README.md"] = model_card(facts, judged, sizes, parity).encode()
     files["parity.json"] = json.dumps({name: found.as_dict() for name, found in parity.items()}, indent=2).encode()
     files[MARK] = config.as_yaml().encode()
-    _publish(config.output_dir, files)
+    publish(folder, files)
     return Export(config.output_dir, sizes, parity)
 
 
@@ -101,13 +103,15 @@ def _made(
     return files, parity
 
 
-def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) -> np.ndarray:
-    """(N, 3, R, R) uint8: frames of training clips, or of any where nothing trains."""
-    split = "train" if any(clip.split == "train" for clip in labels.clips) else config.split
+def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) -> tuple[np.ndarray, str]:
+    """(N, 3, R, R) uint8 frames of training clips, or of the judged ones where none of those is cached; their split."""
     count = math.ceil(config.calibration_frames / meta["frames_per_clip"])
+    cached = set(reader.video_uids)
+    is_there = any(clip.split == "train" and clip.video_uid in cached for clip in labels.clips)
+    split = "train" if is_there else config.split
     clips = held_out(config.judged_on(split, count), meta, reader, labels)
     frames = [item["frames"][item["mask"]] for item in (clips[i] for i in range(len(clips)))]
-    return torch.cat(frames)[: config.calibration_frames].numpy()
+    return torch.cat(frames)[: config.calibration_frames].numpy(), split
 
 
 def weights_of(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, bytes]:
@@ -121,34 +125,3 @@ def weights_of(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, 
     return {"config.json": json.dumps(config, indent=2).encode()} | {
         name: safetensors.torch.save(part, {"format": "pt"}) for name, part in packed.items()
     }
-
-
-def _check_folder(config: ExportConfig) -> None:
-    folder = config.output_dir
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output-dir {folder} is a file; name a folder")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MARK).exists():
-        raise InputError(f"--output-dir {folder} holds other files and no export; name an empty or new folder")
-    if not config.overwrite:
-        raise InputError(f"{folder} holds an export already; give --overwrite to put this one in its place")
-
-
-def _publish(folder: Path, files: dict[str, bytes]) -> None:
-    """All files under folder at once: what was there is whole until the new ones are."""
-    commit.make_folder(folder.parent)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        made.chmod(0o755)
-        for name, data in files.items():
-            commit.replace(made / name, data)
-        old = made.with_name(made.name + "-old")
-        if folder.exists():
-            folder.rename(old)
-        made.rename(folder)
-        commit.sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise

@@ -1,12 +1,21 @@
 """What an exported student says of itself: its settings, its classes, and how its frames are made. Data only."""
 
+from statistics import median
+
+from cache.labels import LabelSet
 from cache.schema import CacheIdentity
 
 FORMAT = 1
 
 
-def facts_of(meta: dict, identity: CacheIdentity) -> dict:
-    """What travels inside every exported file. meta: a checkpoint's fields."""
+def clip_seconds(labels: LabelSet) -> float:
+    """The median duration of the clips that train, or of all where none does."""
+    training = [clip for clip in labels.clips if clip.split == "train"]
+    return round(median(clip.end_sec - clip.start_sec for clip in training or labels.clips), 3)
+
+
+def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
+    """What travels inside every exported file. meta: a checkpoint's fields. seconds: of a usual clip."""
     teacher = identity.teacher
     return {
         "format": FORMAT,
@@ -21,8 +30,8 @@ def facts_of(meta: dict, identity: CacheIdentity) -> dict:
             "crop": {"shortest": "centre square", "squash": "none"}[teacher.resize_mode],
             "interpolation": teacher.interpolation,
             "canonical_short_side": identity.canonical_short_side,
-            "frames_per_second": identity.fps,
-            "t_rel_sec": "seconds of each frame since the clip's start",
+            "clip_seconds": seconds,
+            "t_rel_sec": "seconds since the clip's start; of frame i, (i + 1/2) clip_seconds / frames_per_clip",
         },
     }
 

@@ -32,7 +32,7 @@ class Source:
 
     @property
     def frame_example(self) -> Tensor:
-        return torch.from_numpy(self.calibration[:2])
+        return torch.from_numpy(self.calibration[:1]).repeat(2, 1, 1, 1)  # a batch of 1 would be taken for the rule
 
     @property
     def clip_example(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -38,10 +38,10 @@ def choose(found: Predictions, count: int) -> Choice:
         words = "largest cross-entropy of the student", "right with the highest confidence, one of each class first"
     elif found.logits.shape[1] and found.teacher_logits.shape[1]:
         judged, groups = every, found.teacher_logits.argmax(1)
-        cost = _divergence(found.teacher_logits, found.logits)
+        cost = metrics.divergences(found.teacher_logits, found.logits)
         words = "largest divergence from the teacher", "both agree, the surest first, one of each class before others"
     else:
-        cost = -_cosines(found)
+        cost = -metrics.cosines(found.embeddings, found.teacher_embeddings)
         order = [int(i) for i in np.argsort(-cost, kind="stable")]
         best = order[::-1][: min(count, len(order) // 2)]
         worst = [i for i in order if i not in best][:count]
@@ -72,19 +72,9 @@ def guesses(logits: np.ndarray) -> tuple[tuple[int, float], ...]:
     return tuple((int(c), float(shares[c])) for c in metrics.top_k(logits[None], TOP_K)[0])
 
 
-def _divergence(teacher_logits: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """(N,) float64: KL(teacher || student) of each clip at temperature 1, in nats."""
-    teacher = metrics.log_softmax(teacher_logits)
-    return (np.exp(teacher) * (teacher - metrics.log_softmax(logits))).sum(1)
-
-
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(N,) of each clip; meaningless where it has no label."""
     return -metrics.log_softmax(logits)[np.arange(len(labels)), labels]
-
-
-def _cosines(found: Predictions) -> np.ndarray:
-    return (found.embeddings.astype(np.float64) * found.teacher_embeddings).sum(1)
 
 
 def _spread(candidates: np.ndarray, score: np.ndarray, groups: np.ndarray, count: int) -> list[int]:

@@ -19,7 +19,8 @@ from pipeline.inference import Predictions
 
 NUM_EXAMPLES = 8  # best ones, and as many worst ones
 METHODS = (
-    "Top-1 and top-5: the label is the first, or among the first five, by the mean of the frames' logits.",
+    "Top-1 and top-5: the label is the first, or among the first five. The student's logits are of the clip, the "
+    "teacher's the mean of those of the clip's frames.",
     "Intervals: 95 %, by bootstrap over recordings; the difference of student and teacher is paired by clip.",
     "Calibration error: mean gap between confidence and accuracy over 15 bins of equal width, weighed by clips.",
     "KL divergence: of the student from the teacher at temperature 1, mean over clips; cosine: mean over clips.",
