@@ -29,8 +29,9 @@ demo-ego4d: $(READY)
 demo-teacher: $(READY)
 	$(PY) -m pipeline.teacher_training
 
+# Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
 test: lint
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 # Peers to measure against come with `pip install -e '.[bench]'`; those that are not there are left out.
 bench: $(READY)
