@@ -129,8 +129,8 @@ def judge(students: Path, cache_dir: Path) -> dict[str, dict]:
     """Top-1 of each checkpoint and of its exports on the held-out clips, and what the teacher has."""
     import tempfile
 
+    from pipeline.evaluation_config import ExportConfig
     from pipeline.export.export import export
-    from pipeline.export_config import ExportConfig
 
     found = {}
     for path in sorted(students.glob("*/best_student.pt")):

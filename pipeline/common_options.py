@@ -34,6 +34,9 @@ COMMON = options(
         help="YAML file of defaults for this command's options, such as one a run saved.",
     ),
 )
+STUDENT_CHECKPOINT = click.option(
+    "--student-checkpoint", type=PATH, default=Path("results/best_student.pt"), show_default=True, help="The student."
+)
 OUTPUT_DIR = click.option(
     "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
 )

@@ -17,8 +17,8 @@ import numpy as np
 from cache import commit
 from pipeline import comparison, metrics
 from pipeline.comparison import Entry, check_comparable
-from pipeline.config import CompareConfig, EvaluateConfig
 from pipeline.errors import CheckpointError, InputError, ResultsError
+from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 

@@ -23,11 +23,10 @@ ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
-RUNTIMES = ("torch", "onnx")
 MAX_FPS = 1000.0
 
 
-class _Config:
+class Settings:
     """What all settings share: their form as plain values, and as YAML."""
 
     def as_dict(self) -> dict:
@@ -56,7 +55,7 @@ class _Config:
         self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
 
 
-class Annotated(_Config):
+class Annotated(Settings):
     """What settings share that read annotations."""
 
     @property
@@ -141,7 +140,7 @@ class ExtractConfig(Annotated):
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Settings):
     """Stage two: which cache, which student, how to train it."""
 
     cache_dir: Path
@@ -198,55 +197,6 @@ class TrainConfig(_Config):
         )
         if self.alpha == self.beta == self.gamma == 0:
             raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")
-
-
-@dataclass(frozen=True)
-class EvaluateConfig(_Config):
-    """Stage three: which checkpoint on which part of which cache."""
-
-    cache_dir: Path
-    student_checkpoint: Path
-    output_dir: Path
-    label_set: str | None = None
-    split: str = "val"
-    batch_size: int = 16
-    num_samples: int | None = None
-    num_workers: int = 1
-    device: str = "auto"
-    seed: int = 0
-    runtime: str = "torch"  # what costs are measured in
-
-    def __post_init__(self):
-        self._one_of("split", SPLITS)
-        self._one_of("device", DEVICES)
-        self._one_of("runtime", RUNTIMES)
-        if self.runtime == "onnx":
-            self._require(self.device in ("auto", "cpu"), "device", "cpu (or auto) with --runtime onnx")
-        self._positive("batch_size")
-        self._not_negative("num_workers", "seed")
-        if self.num_samples is not None:
-            self._positive("num_samples")
-
-
-@dataclass(frozen=True)
-class CompareConfig(_Config):
-    """Which evaluations and checkpoints to set beside each other; the rest is how checkpoints are evaluated."""
-
-    evaluations: tuple[Path, ...]
-    output_dir: Path
-    cache_dir: Path
-    label_set: str | None = None
-    split: str = "val"
-    batch_size: int = 16
-    num_workers: int = 1
-    device: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self):
-        self._one_of("split", SPLITS)
-        self._one_of("device", DEVICES)
-        self._positive("batch_size")
-        self._not_negative("num_workers", "seed")
 
 
 def _plain(value):

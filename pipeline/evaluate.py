@@ -20,8 +20,8 @@ from models.device import choose_device
 from models.mobilevit_student import MobileVitStudent, count_parameters
 from models.names import TEACHER_SIZES
 from pipeline import checkpoint
-from pipeline.config import EvaluateConfig
 from pipeline.costs import NOT_MEASURED, Side, measure, size_of
+from pipeline.evaluation_config import EvaluateConfig
 from pipeline.held_out import held_out
 from pipeline.html_report.report import report
 from pipeline.inference import predict, require_finite

@@ -4,21 +4,15 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import CACHE_DIR, LABEL_SET, PATH
+from pipeline.common_options import CACHE_DIR, LABEL_SET, PATH, STUDENT_CHECKPOINT
 from pipeline.config import SPLITS
-from pipeline.export_config import EXPORT_FORMATS, ExportConfig
+from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
 from pipeline.terminal import made
 
 
 @click.command()
 @CACHE_DIR
-@click.option(
-    "--student-checkpoint",
-    type=PATH,
-    default=Path("results/best_student.pt"),
-    show_default=True,
-    help="The student to export.",
-)
+@STUDENT_CHECKPOINT
 @click.option(
     "--output-dir", type=PATH, default=Path("results/export"), show_default=True, help="Folder of the export."
 )

@@ -9,9 +9,9 @@ import numpy as np
 
 from cache.labels import ClipLabel, LabelSet
 from cache.reader import CacheReader
-from pipeline.config import EvaluateConfig
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.errors import InputError
+from pipeline.evaluation_config import EvaluateConfig
 from pipeline.uids import recording_of
 
 log = logging.getLogger(__name__)

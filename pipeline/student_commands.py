@@ -8,8 +8,18 @@ from pathlib import Path
 import click
 
 from models.names import PROJECTIONS, STUDENT_SIZES
-from pipeline.common_options import ASSERTIONS, CACHE_DIR, COMMON, LABEL_SET, OUTPUT_DIR, PATH, WORKERS
-from pipeline.config import RUNTIMES, SPLITS, CompareConfig, EvaluateConfig, TrainConfig
+from pipeline.common_options import (
+    ASSERTIONS,
+    CACHE_DIR,
+    COMMON,
+    LABEL_SET,
+    OUTPUT_DIR,
+    PATH,
+    STUDENT_CHECKPOINT,
+    WORKERS,
+)
+from pipeline.config import SPLITS, TrainConfig
+from pipeline.evaluation_config import RUNTIMES, CompareConfig, EvaluateConfig
 from pipeline.terminal import belongs_to_extraction, made
 
 
@@ -80,13 +90,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 
 @click.command()
 @CACHE_DIR
-@click.option(
-    "--student-checkpoint",
-    type=PATH,
-    default=Path("results/best_student.pt"),
-    show_default=True,
-    help="The student to evaluate.",
-)
+@STUDENT_CHECKPOINT
 @OUTPUT_DIR
 @LABEL_SET
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")

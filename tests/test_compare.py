@@ -15,8 +15,8 @@ from pipeline import comparison
 from pipeline.bootstrap import paired_difference
 from pipeline.compare import compare, display_names, read_predictions
 from pipeline.comparison import Entry
-from pipeline.config import CompareConfig
 from pipeline.errors import InputError, ResultsError
+from pipeline.evaluation_config import CompareConfig
 from pipeline.inference import Predictions
 from pipeline.plots import LATENCY, SIZE, Point, comparison_plot, trade_off
 from pipeline.report import comparison_table, students_table

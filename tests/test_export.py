@@ -18,13 +18,13 @@ from models.mobilevit_student import build_student, student_config
 from models.names import STUDENT_SIZES
 from pipeline import checkpoint
 from pipeline.errors import CheckpointError, InputError, PipelineError
+from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
 from pipeline.export import export as stage
 from pipeline.export.export import export
 from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.export.formats import FORMATS, Exported, Source
 from pipeline.export.parity import EXACT, HALF, INT8, DivergedError, Parity, check, compared
 from pipeline.export.runtime import Session
-from pipeline.export_config import EXPORT_FORMATS, ExportConfig
 from pipeline.inference import Predictions
 from tests.test_deploy import clips, student_of
 from tests.tiny_cache import DIM, make_tiny_cache

@@ -16,11 +16,12 @@ from cache.store import open_reader, open_writer
 from models.losses import LossWeights
 from pipeline import checkpoint, pixels
 from pipeline.compare import compare
-from pipeline.config import CompareConfig, EvaluateConfig, TrainConfig
+from pipeline.config import TrainConfig
 from pipeline.costs import Side
 from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.evaluate import evaluate
+from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.recipe import active_weights, lr_factor
 from pipeline.report import comparison_table
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results

@@ -15,10 +15,11 @@ from cache.store import open_reader
 from models.mobilevit_student import build_student
 from pipeline import loading
 from pipeline import train as training
-from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.config import TrainConfig
 from pipeline.dataset import ClipDataset
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.evaluate import evaluate
+from pipeline.evaluation_config import EvaluateConfig
 from pipeline.latency import synchronizer
 from pipeline.loading import batches, in_order
 from pipeline.metrics import mean_cosine

@@ -21,12 +21,12 @@ from models.mobilevit_student import MobileVitStudent
 from pipeline import checkpoint, metrics
 from pipeline.dataset import ClipDataset
 from pipeline.errors import PipelineError
+from pipeline.evaluation_config import ExportConfig
 from pipeline.export.card import Judged, model_card
 from pipeline.export.facts import clip_seconds, facts_of, timm_config
 from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
 from pipeline.export.parity import Parity, check, compared
-from pipeline.export_config import ExportConfig
 from pipeline.held_out import held_out
 from pipeline.inference import Predictions, predict, require_finite
 

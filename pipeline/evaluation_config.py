@@ -1,0 +1,97 @@
+"""The settings of evaluate, compare and export-student: values and their limits. Imports nothing that computes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import DEVICES, SPLITS, Settings
+
+RUNTIMES = ("torch", "onnx")
+EXPORT_FORMATS = ("fp32", "fp16", "int8", "executorch")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Settings):
+    """Stage three: which checkpoint on which part of which cache."""
+
+    cache_dir: Path
+    student_checkpoint: Path
+    output_dir: Path
+    label_set: str | None = None
+    split: str = "val"
+    batch_size: int = 16
+    num_samples: int | None = None
+    num_workers: int = 1
+    device: str = "auto"
+    seed: int = 0
+    runtime: str = "torch"  # what costs are measured in
+
+    def __post_init__(self):
+        self._one_of("split", SPLITS)
+        self._one_of("device", DEVICES)
+        self._one_of("runtime", RUNTIMES)
+        if self.runtime == "onnx":
+            self._require(self.device in ("auto", "cpu"), "device", "cpu (or auto) with --runtime onnx")
+        self._positive("batch_size")
+        self._not_negative("num_workers", "seed")
+        if self.num_samples is not None:
+            self._positive("num_samples")
+
+
+@dataclass(frozen=True)
+class CompareConfig(Settings):
+    """Which evaluations and checkpoints to set beside each other; the rest is how checkpoints are evaluated."""
+
+    evaluations: tuple[Path, ...]
+    output_dir: Path
+    cache_dir: Path
+    label_set: str | None = None
+    split: str = "val"
+    batch_size: int = 16
+    num_workers: int = 1
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._one_of("split", SPLITS)
+        self._one_of("device", DEVICES)
+        self._positive("batch_size")
+        self._not_negative("num_workers", "seed")
+
+
+@dataclass(frozen=True)
+class ExportConfig(Settings):
+    """Which student leaves in which formats, judged on which clips of which cache.
+
+    formats: of EXPORT_FORMATS, with commas between. num_samples: clips that every export is compared on.
+    calibration_frames: frames of training clips that 8-bit ranges are found on.
+    """
+
+    cache_dir: Path
+    student_checkpoint: Path
+    output_dir: Path
+    label_set: str | None = None
+    formats: str = "fp32,fp16,int8"
+    split: str = "val"
+    num_samples: int = 256
+    calibration_frames: int = 256
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self):
+        names = self.format_names
+        is_known = set(names) <= set(EXPORT_FORMATS) and len(set(names)) == len(names)
+        self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, with commas between")
+        self._one_of("split", SPLITS)
+        self._positive("num_samples", "calibration_frames")
+        self._not_negative("seed")
+
+    @property
+    def format_names(self) -> tuple[str, ...]:
+        return tuple(self.formats.split(","))
+
+    def judged_on(self, split: str, num_samples: int) -> EvaluateConfig:
+        """The same cache and student, as clips are chosen for evaluation."""
+        places = (self.cache_dir, self.student_checkpoint, self.output_dir)
+        return EvaluateConfig(
+            *places, label_set=self.label_set, split=split, num_samples=num_samples, num_workers=0, seed=self.seed
+        )
