@@ -1,5 +1,6 @@
 """ExecuTorch programs for XNNPACK, as bytes. The only importer of executorch; knows no student and no cache."""
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Callable
@@ -16,23 +17,23 @@ def to_executorch(module: nn.Module, example: tuple[Tensor, ...], varying: dict[
 
     XNNPACK takes at most one of them, and one that is no batch: its planned memory follows the example's.
     """
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
     module = copy.deepcopy(module).to(memory_format=torch.contiguous_format)  # XNNPACK orders channels itself
     dimensions = {axis: torch.export.Dim(name, min=1, max=MOST_FRAMES) for axis, name in (varying or {}).items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
         program = torch.export.export(module, example, dynamic_shapes=tuple(dimensions for _ in example))
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    return bytes(lowered.to_executorch().buffer)
+        return bytes(lowered.to_executorch().buffer)
 
 
 def opened(program: bytes) -> Callable[..., list[np.ndarray]]:
     """A call of the program for any batch, one after the other: arrays in, arrays out."""
-    from executorch.runtime import Runtime
+    with _quiet():
+        from executorch.runtime import Runtime
 
-    method = Runtime.get().load_program(program).load_method("forward")
+        method = Runtime.get().load_program(program).load_method("forward")
 
     def call(*arrays: np.ndarray) -> list[np.ndarray]:
         rows = [
@@ -42,3 +43,11 @@ def opened(program: bytes) -> Callable[..., list[np.ndarray]]:
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
     return call
+
+
+@contextlib.contextmanager
+def _quiet():
+    """ExecuTorch warns of itself: of what is deprecated in it, and that it is experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
