@@ -7,6 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.errors import PipelineError
 from pipeline.latency import measure_interleaved, synchronizer
+from pipeline.requirements import explained
 
 BATCH = 32
 NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes"))
@@ -40,8 +41,9 @@ def measure(sides: dict[str, Side], device: torch.device, runtime: str = "torch"
         name: {"macs": multiply_accumulates(side), "peak_memory_bytes": peak_memory(side, device)}
         for name, side in sides.items()
     }
+    runners = {name: _runner(side, runtime) for name, side in sides.items()}
     for batch in (1, BATCH):
-        calls = {name: _call(side, batch, runtime) for name, side in sides.items()}
+        calls = {name: partial(run, sides[name].image.repeat(batch, 1, 1, 1)) for name, run in runners.items()}
         rounds = {"rounds": 40} if batch == 1 else {"rounds": 3, "warmup": 1}
         times = measure_interleaved(calls, **rounds, synchronize=synchronizer(device))
         for name, found in times.items():
@@ -114,23 +116,18 @@ class _LiveBytes(TorchDispatchMode):
             self._now -= size
 
 
-def _call(side: Side, batch: int, runtime: str) -> Callable[[], object]:
-    images = side.image.repeat(batch, 1, 1, 1)
+def _runner(side: Side, runtime: str) -> Callable[[Tensor], object]:
+    """What runs a batch of images (N, 3, R, R) through a side."""
     if runtime == "onnx":
         from pipeline.export.onnx_files import to_onnx
         from pipeline.export.runtime import Session
 
-        try:
+        with explained("--runtime onnx cannot run this model", "time it with --runtime torch"):
             model = to_onnx(side.module, {"images": (side.image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
             session = Session(model, torch.get_num_threads())
-        except Exception as error:  # exporters stumble over foreign backbones in every way there is
-            said = " ".join(str(error).split())[:300]
-            raise PipelineError(
-                f"--runtime onnx cannot run this model ({said}); time it with --runtime torch"
-            ) from error
-        return lambda: session(images=images.numpy())
+        return lambda images: session(images=images.numpy())
 
-    def forward():
+    def forward(images: Tensor) -> object:
         with torch.inference_mode():
             return side.module(images)
 

@@ -1,8 +1,12 @@
-"""Whether optional libraries are there, before any work is done. Knows names; imports none of them."""
+"""Optional libraries: whether they are there, before any work is done, and what they raise. Imports none of them."""
 
+import contextlib
+from collections.abc import Iterator
 from importlib.util import find_spec
 
-from pipeline.errors import InputError
+from cache.errors import CacheError
+from models.errors import ModelError
+from pipeline.errors import InputError, PipelineError
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 EXECUTORCH = ("executorch",)
@@ -16,3 +20,18 @@ def require(libraries: tuple[str, ...], what: str) -> None:
         raise InputError(
             f"{what} needs {', '.join(lacking)}; install with: pip install 'embedonce[{EXTRAS[libraries]}]'"
         )
+
+
+@contextlib.contextmanager
+def explained(failure: str, advice: str) -> Iterator[None]:
+    """What exporters and runtimes raise, as a PipelineError; they stumble over foreign backbones in every way there is.
+
+    Errors of this project, and want of memory or of disk, stay what they are.
+    """
+    try:
+        yield
+    except (PipelineError, CacheError, ModelError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise PipelineError(f"{failure} ({type(error).__name__}: {said}); {advice}") from error

@@ -253,7 +253,14 @@ def test_an_interrupt_ends_with_130_and_a_word(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["compare", "--help"], ["extract-teacher"], ["train-student", "--lr", "-1"]]
+    "arguments",
+    [
+        ["--help"],
+        ["compare", "--help"],
+        ["extract-teacher"],
+        ["train-student", "--lr", "-1"],
+        ["export-student", "--formats", "fp64"],
+    ],
 )
 def test_help_and_mistakes_load_no_torch(arguments):
     code = "import sys, cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: sys.exit('torch' in sys.modules)"

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from cache import commit
+from cache.errors import DamagedError
 from cache.store import open_reader
 from models.mobilevit_student import build_student, student_config
 from models.names import STUDENT_SIZES
@@ -82,6 +86,7 @@ def test_an_export_is_whole_and_says_how_close_it_is(exported, place):
     assert stored == {name: found.as_dict() for name, found in exported.parity.items()}
     assert stored["fp32"]["max_difference"] <= 1e-4 and stored["fp32"]["agreement"] == 1.0
     card = (exported.folder / "README.md").read_text()
+    assert "the teacher 100.0 %" in card and stored["fp32"]["top1"] < 1  # of its cached answers, not of the student's
     assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
 
 
@@ -113,10 +118,11 @@ def test_safetensors_hold_all_of_the_student(exported, place):
     assert all(torch.equal(found[name], tensor) for name, tensor in student.state_dict().items())
 
 
-def test_timm_loads_the_folder(tmp_path):
+@pytest.mark.parametrize("size", ["xxs", "resnet10t"])
+def test_timm_loads_the_folder(tmp_path, size):
     import timm
 
-    student = student_of("xxs")
+    student = student_of(size)
     config = dataclasses.asdict(student.config)
     facts = {"preprocessing": {"interpolation": "bicubic", "crop": "centre square"}}
     for name, data in stage.weights_of(student, {"student": config}, facts).items():
@@ -126,6 +132,8 @@ def test_timm_loads_the_folder(tmp_path):
     with torch.inference_mode():
         images = torch.rand(1, 3, 128, 128)
         torch.testing.assert_close(loaded(images), student.backbone(images), rtol=0, atol=1e-5)
+    for name in ("first_conv", "classifier"):
+        assert loaded.pretrained_cfg[name] == student.backbone.pretrained_cfg[name]
 
 
 def test_executorch(place, tmp_path):
@@ -215,6 +223,17 @@ def test_figures_of_parity_by_hand():
     assert found == Parity(clips=2, max_difference=2.0, rounding=0.25, agreement=0.5, cosine=0.5, top1=0.5)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), DamagedError("a frame"), OSError(28, "No space left on device")])
+def test_what_is_no_fault_of_the_exporter_stays_what_it_is(place, tmp_path, monkeypatch, error):
+    def failing(source):
+        raise error
+
+    monkeypatch.setitem(FORMATS, "fp32", dataclasses.replace(FORMATS["fp32"], make=failing))
+    with pytest.raises(type(error)) as raised:
+        export(settings(place, tmp_path / "new", formats="fp32", num_samples=2))
+    assert raised.value is error and not list(tmp_path.iterdir())
+
+
 def test_an_exporter_that_stumbles_is_one_sentence(place, tmp_path, monkeypatch):
     def stumbling(source):
         raise RuntimeError("no such\noperator")
@@ -252,7 +271,7 @@ def test_folders_that_are_not_ours_to_fill(place, exported, tmp_path):
 
 def test_a_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
     folder, rename = tmp_path / "export", Path.rename
-    publish(folder, {MARK: b"old"})
+    publish(folder, {MARK: b"old"}, overwrite=False)
 
     def failing(self, target):
         if self.name.endswith(".partial"):
@@ -261,16 +280,42 @@ def test_a_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, m
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="the power went"):
-        publish(folder, {MARK: b"new"})
+        publish(folder, {MARK: b"new"}, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["export"] and (folder / MARK).read_bytes() == b"old"
 
 
 def test_what_a_killed_export_set_aside_comes_back(tmp_path):
-    publish(tmp_path / ".export.old", {MARK: b"old"})
-    publish(tmp_path / ".export.partial", {MARK: b"half"})
+    publish(tmp_path / ".export.old", {MARK: b"old"}, overwrite=False)
+    publish(tmp_path / ".export.partial", {MARK: b"half"}, overwrite=False)
     check_folder(tmp_path / "export", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
     assert (tmp_path / "export" / MARK).read_bytes() == b"old"
+
+
+def test_what_came_there_meanwhile_is_not_replaced_unasked(tmp_path):
+    publish(tmp_path / "export", {MARK: b"another's"}, overwrite=False)
+    with pytest.raises(InputError, match="give --overwrite"):
+        publish(tmp_path / "export", {MARK: b"ours"}, overwrite=False)
+    assert (tmp_path / "export" / MARK).read_bytes() == b"another's"
+
+
+def test_exports_into_one_folder_take_turns(tmp_path, monkeypatch):
+    folder, write, begun = tmp_path / "export", commit.replace, threading.Event()
+
+    def slow(path, data):
+        begun.set()
+        time.sleep(0.05)
+        write(path, data)
+
+    monkeypatch.setattr(commit, "replace", slow)
+    names = (MARK, "README.md", "config.json")
+    first = threading.Thread(target=publish, args=(folder, dict.fromkeys(names, b"first"), True))
+    first.start()
+    assert begun.wait(10)
+    publish(folder, dict.fromkeys(names, b"second"), overwrite=True)
+    first.join()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == dict.fromkeys(names, b"second")
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
 def test_a_link_is_followed(tmp_path, place, monkeypatch):

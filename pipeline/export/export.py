@@ -20,7 +20,6 @@ from cache.store import open_reader
 from models.mobilevit_student import MobileVitStudent
 from pipeline import checkpoint, metrics
 from pipeline.dataset import ClipDataset
-from pipeline.errors import PipelineError
 from pipeline.evaluation_config import ExportConfig
 from pipeline.export.card import Judged, model_card
 from pipeline.export.facts import clip_seconds, facts_of, timm_config
@@ -29,6 +28,7 @@ from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
 from pipeline.export.parity import Parity, check, compared
 from pipeline.held_out import held_out
 from pipeline.inference import Predictions, predict, require_finite
+from pipeline.requirements import explained
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def export(config: ExportConfig) -> Export:
     files["README.md"] = model_card(facts, judged, sizes, parity).encode()
     files["parity.json"] = json.dumps({name: found.as_dict() for name, found in parity.items()}, indent=2).encode()
     files[MARK] = config.as_yaml().encode()
-    publish(folder, files)
+    publish(folder, files, config.overwrite)
     return Export(config.output_dir, sizes, parity)
 
 
@@ -88,15 +88,9 @@ def _made(
     files, parity = {}, {}
     for name in names:
         log.info("%s: making it, and running it beside PyTorch", name)
-        try:
+        with explained(f"the {name} export failed, and nothing was written", "leave it out with --formats"):
             made = FORMATS[name].make(source)
             exported = _predicted(Exported(*FORMATS[name].opened(made)), clips)
-        except Exception as error:  # exporters and runtimes stumble over foreign backbones in every way there is
-            said = " ".join(str(error).split())[:300]
-            raise PipelineError(
-                f"the {name} export failed, and nothing was written ({type(error).__name__}: {said}); leave it out "
-                "with --formats"
-            ) from error
         parity[name] = compared(exported, *expected)
         check(name, parity[name], FORMATS[name].limits)
         files |= made
@@ -119,7 +113,8 @@ def weights_of(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, 
     backbone = student.backbone.state_dict()
     rest = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}
     statistics = [value.flatten().tolist() for value in (student.mean, student.std)]
-    config = timm_config(meta, student.backbone.num_features, *statistics, facts)
+    known = getattr(student.backbone, "pretrained_cfg", None) or {}  # `tiny` has none
+    config = timm_config(meta, known | {"num_features": student.backbone.num_features}, *statistics, facts)
     packed = {name: {k: t.contiguous() for k, t in part.items()} for name, part in
               (("model.safetensors", backbone), ("student_parts.safetensors", rest))}  # fmt: skip
     return {"config.json": json.dumps(config, indent=2).encode()} | {

@@ -36,26 +36,29 @@ def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
     }
 
 
-def timm_config(meta: dict, num_features: int, mean: list[float], std: list[float], facts: dict) -> dict:
-    """config.json of a folder that timm's create_model("local-dir:…") loads the backbone from; facts come along."""
+def timm_config(meta: dict, known: dict, mean: list[float], std: list[float], facts: dict) -> dict:
+    """config.json of a folder that timm's create_model("local-dir:…") loads the backbone from; facts come along.
+
+    known: what timm says of the backbone: num_features; its pretrained_cfg's first_conv, classifier, fixed_input_size.
+    """
     size, side = meta["student"]["size"], meta["student"]["resolution"]
     own = {"tiny": None, "xxs": "mobilevit_xxs", "xs": "mobilevit_xs", "s": "mobilevit_s"}
     return {
         "architecture": own.get(size, size) or "embedonce_tiny",
         "num_classes": 0,
-        "num_features": num_features,
+        "num_features": known["num_features"],
         "pretrained_cfg": {
             "custom_load": False,
             "input_size": [3, side, side],
-            "fixed_input_size": False,
+            "fixed_input_size": bool(known.get("fixed_input_size")),
             "interpolation": facts["preprocessing"]["interpolation"],
             "crop_pct": 1.0,
             "crop_mode": "center" if facts["preprocessing"]["crop"] != "none" else "squash",
             "mean": mean,
             "std": std,
             "num_classes": 0,
-            "first_conv": "stem.conv",
-            "classifier": "head.fc",
+            "first_conv": known.get("first_conv"),
+            "classifier": known.get("classifier"),
         },
         "embedonce": facts,
     }
