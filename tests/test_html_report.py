@@ -108,6 +108,11 @@ def test_every_figure_of_the_results_is_told(page):
     assert "not measured" not in text and "None" not in text and "nan" not in text.split()
 
 
+def test_the_page_forbids_to_load_and_to_run_anything(page):
+    (policy,) = (a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
 def test_every_class_and_confusion_is_told(page, data):
     _, found, results = data
     for entry in results["per_class"]:

@@ -42,6 +42,10 @@ def test_by_hand():
     assert metrics.top_k(np.array([[1.0, 1.0, 0.0]]), 1).tolist() == [[0]]
 
 
+def test_classes_that_do_not_occur_have_no_accuracy():
+    assert metrics.class_accuracies(np.eye(3)[[0, 1]], np.array([0, 0])) == {0: {"clips": 2, "top1": 0.5}}
+
+
 def test_agreement_is_with_the_teachers_first_class():
     student = np.array([[3.0, 2, 1], [3, 2, 1], [1, 2, 3]])
     teacher = np.array([[9.0, 0, 0], [0, 9, 0], [9, 0, 0]])

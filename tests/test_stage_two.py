@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from cache import commit
 from cache.labels import ClipLabel, LabelSet
 from cache.store import open_reader, open_writer
 from models.losses import LossWeights
@@ -376,6 +377,22 @@ def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_pat
     assert read_results(tmp_path / second["name"])["student"]["top1"] == results["student"]["top1"]
     names = {"comparison.csv", "comparison.json", "comparison.png", "compare_config.yaml", second["name"]}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_results_never_lie_beside_files_of_another_evaluation(evaluated, tmp_path, monkeypatch):
+    config = dataclasses.replace(evaluated[1], output_dir=tmp_path, num_samples=2)
+    evaluate(config)
+    write = commit.replace
+
+    def stopped(path, data):
+        if path.name == "report.html":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(commit, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(dataclasses.replace(config, seed=1))
+    assert (tmp_path / PREDICTIONS_NAME).exists() and not (tmp_path / RESULTS_NAME).exists()
 
 
 def test_the_table_says_that_a_random_teacher_means_nothing(evaluated):
