@@ -17,6 +17,7 @@ from pathlib import Path
 from cache.errors import AlreadyCommittedError, BusyError, StorageError
 
 TEMP_PREFIX = ".tmp-"
+_NO_FOLDER_FSYNC = {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -55,13 +56,16 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents so that their names survive a power cut."""
+    """Create a folder and its parents so that their names survive a power cut.
+
+    Where the parent that exists already may be entered but not read, its own fsync is left out: it cannot be opened.
+    """
     with _explained(path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
-            sync_folder(folder.parent)
-        sync_folder(path.parent)  # it may be there by a run that was killed before it did this
+            _sync_parent(folder)
+        _sync_parent(path)  # it may be there by a run that was killed before it did this
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
 
@@ -86,8 +90,22 @@ def remove(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete temp files that an interrupted run left in folder."""
-    for temp in folder.glob(f"{TEMP_PREFIX}*"):
-        temp.unlink(missing_ok=True)
+    with _explained(folder):
+        for name in os.listdir(folder):
+            if name.startswith(TEMP_PREFIX):
+                (folder / name).unlink(missing_ok=True)
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name on the same file system, in a folder that exists; a power cut leaves one or both.
+
+    FileExistsError where the target's name is taken.
+    """
+    with _explained(path):
+        _link_or_rename(path, target)
+        sync_folder(target.parent)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 class Lock:
@@ -118,13 +136,21 @@ class Lock:
 
 
 def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that names in it are on disk."""
+    """fsync a folder, so that names in it are on disk. Some file systems have no fsync of folders, and say so."""
     with _explained(folder):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_FSYNC:
+                raise
         finally:
             os.close(handle)
+
+
+def _sync_parent(folder: Path) -> None:
+    if os.access(folder.parent, os.R_OK):
+        sync_folder(folder.parent)
 
 
 def _write_temp(path: Path, data: bytes) -> Path:
@@ -149,6 +175,17 @@ def _link_exclusively(temp: Path, path: Path) -> None:
         # A file system without hard links (exFAT, some network mounts): claim the name, then take its place.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(temp, path)
+
+
+def _link_or_rename(path: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "is there already", str(target))
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        os.rename(path, target)
 
 
 @contextlib.contextmanager

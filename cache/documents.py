@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.commit import sha256, to_json
 from cache.errors import DamagedError, OtherVersionError
-from cache.files import read_file
+from cache.files import list_folder, read_file
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
@@ -119,7 +119,7 @@ def plan_from(document: dict, what: str) -> PlanPart:
 def read_named(folder: Path) -> dict[str, dict]:
     """name -> facts of the videos that the documents in a folder speak of."""
     found = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in list_folder(folder, ".json"):
         facts = read(path)
         with reading(str(path)):
             del facts["format_version"]
@@ -131,7 +131,7 @@ def read_named(folder: Path) -> dict[str, dict]:
 
 def read_plan(folder: Path) -> list[PlanPart]:
     """Every part of the plan, in order. DamagedError where one cannot be read, or one is missing before another."""
-    paths = sorted(folder.glob("*.json"))
+    paths = list_folder(folder, ".json")
     parts = [plan_from(read(path), str(path)) for path in paths]
     if [part.part for part in parts] != list(range(len(parts))):
         raise DamagedError(f"{folder} lacks a part of the plan: it has {', '.join(path.name for path in paths)}")

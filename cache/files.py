@@ -1,6 +1,7 @@
 """Reading the files of a cache without trusting them: regular files only, no links, no more bytes than allowed.
 
-Knows paths and bytes; what they mean is for others to say.
+What is wrong with the bytes is a DamagedError. What keeps them from being read at all (permissions, a disk or a network
+file system that fails) is a StorageError: it says nothing about the file. Knows paths and bytes, not their meaning.
 """
 
 import errno
@@ -32,6 +33,31 @@ def digest(path: Path) -> tuple[int, str]:
         return file.size, found.hexdigest()
 
 
+def list_folder(folder: Path, suffix: str = "") -> list[Path]:
+    """The entries of a folder whose names end in suffix, sorted by name; none where there is no such folder.
+
+    StorageError where the folder cannot be listed: an unreadable folder is never taken for an empty one.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries if entry.name.endswith(suffix))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is anything under this name. StorageError where that cannot be found out."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(f"{path} cannot be reached: {error.strerror}") from error
+    return True
+
+
 def refuse_links(folders) -> None:
     """DamagedError where one of these folders is a symbolic link, which could lead out of the cache."""
     for folder in folders:
@@ -49,7 +75,7 @@ class _Opened:
         try:
             self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise _explained(self._path, error) from error
+            raise read_error(self._path, error) from error
         status = os.fstat(self._handle)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._handle)
@@ -67,14 +93,15 @@ class _Opened:
             try:
                 block = os.read(self._handle, min(left, _BLOCK))
             except OSError as error:
-                raise _explained(self._path, error) from error
+                raise read_error(self._path, error) from error
             if not block:
                 raise DamagedError(f"{self._path} became shorter while it was read")
             left -= len(block)
             yield block
 
 
-def _explained(path: Path, error: OSError) -> Exception:
+def read_error(path: Path, error: OSError) -> Exception:
+    """The error to raise for a file that could not be read: DamagedError where it is not there, else StorageError."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return DamagedError(f"{path} is missing")
     if error.errno == errno.ELOOP:

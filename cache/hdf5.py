@@ -5,12 +5,14 @@ The only importer of h5py. Knows nothing of folders, records or commits; layout 
 
 import io
 import os
+import re
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from cache.errors import DamagedError
+from cache.files import read_error
 from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".h5"
@@ -102,21 +104,34 @@ class Hdf5Shard:
         return self._held[start - first : stop - first].copy()
 
     def _read(self, name: str, selection) -> np.ndarray:
+        dataset = self._dataset(name)
         try:
-            return self._dataset(name)[selection]
+            return dataset[selection]
         except OSError as error:  # a chunk's own checksum: damaged since the file was verified
-            raise DamagedError(f"{self._path} is damaged: {error}") from error
+            raise _library_error(self._path, error, "is damaged") from error
 
     def _dataset(self, name: str) -> h5py.Dataset:
         if self._process != os.getpid():
             self._file, self._process, self._datasets = None, os.getpid(), {}
         if name not in self._datasets:
             try:
-                self._file = self._file or h5py.File(self._path, "r", rdcc_nbytes=KEPT_BYTES)
+                self._file = self._file or h5py.File(self._path, "r", rdcc_nbytes=KEPT_BYTES, locking=False)
                 self._datasets[name] = _checked_dataset(self._file, name, self._shape, self._path)
             except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-                raise DamagedError(f"{self._path} is not a readable HDF5 shard: {error}") from error
+                raise _library_error(self._path, error, "is not a readable HDF5 shard") from error
         return self._datasets[name]
+
+
+def _library_error(path: Path, error: Exception, what: str) -> Exception:
+    """What to raise for an error of the HDF5 library, which writes the errno of a failed system call into its text.
+
+    StorageError where the operating system refused (the file may be whole), else DamagedError.
+    """
+    found = re.search(r"errno = (\d+)", str(error))
+    code = int(found[1]) if found else getattr(error, "errno", None)
+    if code:
+        return read_error(path, OSError(code, os.strerror(code)))
+    return DamagedError(f"{path} {what}: {error}")
 
 
 def _checked_dataset(file: h5py.File, name: str, shape: ShardShape, path: Path) -> h5py.Dataset:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cache import documents, hdf5, wds
 from cache.errors import DamagedError, NotACacheError
+from cache.files import exists, list_folder
 from cache.schema import CacheIdentity
 
 
@@ -63,15 +64,24 @@ class Layout:
         return self.root / "attempts"
 
     @property
+    def removed(self) -> Path:
+        """What repair took out, one folder for each repair."""
+        return self.root / "removed"
+
+    @property
     def folders(self) -> tuple[Path, ...]:
         """Those that every cache has."""
         return (self.plan, *self.columns(None), self.labels, self.quarantine, self.attempts)
 
     def label_folders(self) -> list[Path]:
         """Those of the label sets that are there; none that is a symbolic link, or lies behind one."""
-        sets = [path for path in self.labels.iterdir() if path.is_dir() and not path.is_symlink()]
+        sets = [path for path in list_folder(self.labels) if path.is_dir() and not path.is_symlink()]
         inner = [path for name in sets for path in (name / "clips", *self.columns(name.name))]
         return [*sets, *(path for path in inner if path.is_dir() and not path.is_symlink())]
+
+    def label_sets(self) -> tuple[str, ...]:
+        """Names of the label sets that were published, sorted. StorageError where that cannot be found out."""
+        return tuple(path.name for path in list_folder(self.labels) if exists(path / "label_set.json"))
 
     def columns(self, label_set: str | None) -> tuple[Path, Path]:
         """Folders of shards and of records: of the frames, or of a label set's logits."""
@@ -80,12 +90,17 @@ class Layout:
         return self.labels / label_set / "logits", self.labels / label_set / "records"
 
 
-def read_identity(root: Path) -> CacheIdentity:
-    """The identity of the cache in root; NotACacheError where there is none."""
-    path = Layout(root).identity
-    if not path.is_file():
+def require_cache(root: Path) -> None:
+    """NotACacheError where root is no cache."""
+    if not Layout(root).identity.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
         raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
+
+
+def read_identity(root: Path) -> CacheIdentity:
+    """The identity of the cache in root; NotACacheError where there is none."""
+    require_cache(root)
+    path = Layout(root).identity
     identity = documents.identity_from(documents.read(path), str(path))
     if identity.backend not in BACKENDS:
         raise DamagedError(f"{path} names the back end {identity.backend!r}, which there is not")

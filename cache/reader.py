@@ -11,7 +11,7 @@ import numpy as np
 from cache import documents
 from cache.commit import sha256
 from cache.errors import DamagedError, LabelSetError
-from cache.files import digest, read_file, refuse_links
+from cache.files import digest, list_folder, read_file, refuse_links
 from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from cache.layout import BACKENDS, Layout
 from cache.records import Record, read_records
@@ -125,8 +125,7 @@ class CacheReader:
         return frozenset(self.label_records(label_set))
 
     def label_sets(self) -> tuple[str, ...]:
-        folders = self._layout.labels.glob("*/label_set.json")
-        return tuple(sorted(path.parent.name for path in folders))
+        return self._layout.label_sets()
 
     def label_set(self, name: str | None = None) -> LabelSet:
         """The label set of this name, or the only one. LabelSetError where that is not to be had."""
@@ -144,7 +143,7 @@ class CacheReader:
         """The clips of a label set by the part of the plan that has their videos."""
         folder, parts = self._layout.labels / name / "clips", {}
         refuse_links((folder.parent, folder))
-        for path in sorted(folder.glob("*.json")):
+        for path in list_folder(folder, ".json"):
             document = documents.read(path)
             with documents.reading(str(path)):
                 parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.tuple_of(document["clips"]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from cache import documents
 from cache.errors import DamagedError
+from cache.files import list_folder
 from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -60,7 +61,7 @@ def record_document(record: Record) -> dict:
 
 def record_paths(folder: Path) -> list[Path]:
     """The files of a folder of records, in order of units."""
-    return sorted(folder.glob("*.json"))
+    return list_folder(folder, ".json")
 
 
 def read_records(folder: Path) -> dict[str, Record]:

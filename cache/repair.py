@@ -1,51 +1,135 @@
-"""Making a damaged cache whole again: what cannot be trusted is taken out, so that the next extraction makes it anew.
+"""Making a damaged cache whole again: what is proven to be damaged is taken out, and the next extraction makes it anew.
 
-Makes nothing itself; touches nothing that verify found sound.
+Verifies under the writer's lock and moves files into `removed/`, where they stay until they are purged. Whatever was
+not proven to be damaged stays where it is.
 """
 
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cache import commit
-from cache.errors import DamagedError
-from cache.layout import BACKENDS, Layout, read_identity
-from cache.verify import Problem, Remedy, Report
+from cache.errors import DamagedError, StorageError
+from cache.files import exists, list_folder, refuse_links
+from cache.layout import BACKENDS, Layout, read_identity, require_cache
+from cache.verify import Problem, Remedy, Replay, Report, verify
 
 
-def repair(root: Path, report: Report) -> list[str]:
-    """Do what each problem's remedy says; a line about each thing done.
+@dataclass(frozen=True)
+class Removal:
+    """One thing to take out: why, in words, and its files in the order in which they go."""
 
-    DamagedError, and nothing is done, where the identity, the plan or a label set itself is damaged.
+    reason: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was found, and what was taken out of the cache into which folder (None where nothing was)."""
+
+    report: Report
+    removals: tuple[Removal, ...]
+    folder: Path | None
+
+
+def repair(
+    root: Path,
+    replay: Replay | None,
+    confirm: Callable[[Report, tuple[Removal, ...]], bool] = lambda report, removals: True,
+    tell=lambda shards: None,
+) -> Repair:
+    """Verify the cache in root and take out what is damaged, all under the writer's lock.
+
+    replay, tell: as in verify(). confirm: called with what was found and what would be taken out; where it returns
+    False, nothing is changed. DamagedError, and nothing is changed, where the identity, the plan or a label set itself
+    is damaged; BusyError while another process writes the cache; StorageError where something cannot be read.
     """
+    layout = Layout(root)
+    require_cache(root)
+    with contextlib.closing(commit.Lock(layout.lock)):
+        report = verify(root, replay, tell)
+        _refuse_hopeless(report)
+        removals = _removals(layout, BACKENDS[read_identity(root).backend].suffix, report)
+        if not removals or not confirm(report, removals):
+            return Repair(report, removals, None)
+        return Repair(report, removals, _take_out(layout, removals))
+
+
+def removed_files(root: Path) -> tuple[Path, ...]:
+    """The files that earlier repairs took out. StorageError where they cannot be listed, DamagedError behind a link."""
+    folder = Layout(root).removed
+    refuse_links((folder,))
+    return tuple(_files_below(folder))
+
+
+def purge(root: Path) -> None:
+    """Delete what earlier repairs took out. BusyError while another process writes the cache."""
+    layout = Layout(root)
+    require_cache(root)
+    with contextlib.closing(commit.Lock(layout.lock)):
+        refuse_links((layout.removed,))
+        if exists(layout.removed):
+            try:
+                shutil.rmtree(layout.removed)
+            except OSError as error:
+                raise StorageError(f"{error.filename} cannot be deleted: {error.strerror}") from error
+            commit.sync_folder(root)
+
+
+def _refuse_hopeless(report: Report) -> None:
     hopeless = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
     if hopeless:
         raise DamagedError(
             f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. Extract into another --cache-dir"
         )
-    layout, suffix = Layout(root), BACKENDS[read_identity(root).backend].suffix
-    lock = commit.Lock(layout.lock)
-    try:
-        lines = [_mend(layout, suffix, problem) for problem in report.problems]
-    finally:
-        lock.close()
-    return list(dict.fromkeys(lines))
 
 
-def _mend(layout: Layout, suffix: str, problem: Problem) -> str:
+def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
+    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy != Remedy.KEEP]
+    return tuple(removal for removal in dict.fromkeys(found) if removal.files)
+
+
+def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
     if problem.remedy == Remedy.REDO_UNIT:
-        for label_set in sorted(path.parent.name for path in layout.labels.glob("*/label_set.json")):
-            _take_out(layout, label_set, problem.unit, suffix)
-        _take_out(layout, None, problem.unit, suffix)
+        columns = (*layout.label_sets(), None)
+        files = [path for column in columns for path in _files_of(layout, column, problem.unit, suffix)]
         videos = ", ".join(problem.videos[:3]) + (", …" if len(problem.videos) > 3 else "")
-        return f"unit {problem.unit} ({videos or 'its videos are unknown'}): to be extracted again"
+        return Removal(f"unit {problem.unit} ({videos or 'its videos are unknown'}): extract it again", tuple(files))
     if problem.remedy == Remedy.REDO_LOGITS:
-        _take_out(layout, problem.label_set, problem.unit, suffix)
-        return f"logits of unit {problem.unit}, label set {problem.label_set}: to be computed again"
-    commit.remove(problem.path)
-    return f"{problem.path}: removed"
+        files = _files_of(layout, problem.label_set, problem.unit, suffix)
+        return Removal(
+            f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
+        )
+    return Removal(f"{problem.path.relative_to(layout.root)}: it cannot be read", (problem.path,))
 
 
-def _take_out(layout: Layout, label_set: str | None, unit: str, suffix: str) -> None:
+def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[Path]:
     """Record first: a shard without a record does not exist."""
     shards, records = layout.columns(label_set)
-    commit.remove(records / f"{unit}.json")
-    commit.remove(shards / f"{unit}{suffix}")
+    return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if exists(path)]
+
+
+def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
+    """Move all the files below a new folder in removed/, each under its path in the cache."""
+    refuse_links((layout.removed,))
+    commit.make_folder(layout.removed)
+    folder = layout.removed / f"{1 + _last_number(layout.removed):06d}"
+    for path in dict.fromkeys(path for removal in removals for path in removal.files):
+        target = folder / path.relative_to(layout.root)
+        commit.make_folder(target.parent)
+        commit.move(path, target)
+    return folder
+
+
+def _last_number(folder: Path) -> int:
+    return max((int(path.name) for path in list_folder(folder) if path.name.isdecimal()), default=0)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in list_folder(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from _files_below(path)
+        else:
+            yield path

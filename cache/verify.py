@@ -1,6 +1,7 @@
 """Going through a whole cache and naming everything that is not as it was committed. Changes nothing.
 
-Pixels are somebody else's: what replays stored crops is handed in.
+Only what was read and found wrong is a problem. A file or folder that cannot be read right now is a StorageError, which
+ends the verification: it proves nothing about what is stored. Pixels are checked by a function that is passed in.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from cache import documents
-from cache.errors import CacheError, DamagedError
-from cache.files import refuse_links
+from cache.errors import DamagedError, LabelSetError, OtherVersionError
+from cache.files import exists, list_folder, refuse_links
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
 from cache.plan import PlannedSegment, Unit
@@ -32,6 +33,7 @@ class Remedy(StrEnum):
     REDO_UNIT = "extract again"
     REDO_LOGITS = "compute again from the embeddings"
     FORGET = "remove"
+    KEEP = "kept: nothing proves that it is damaged"
     NONE = "cannot be repaired"
 
 
@@ -63,13 +65,16 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     """Check every document and shard of the cache in root. tell: called after each shard.
 
     replay: crops of stored frames, to compare with what the teacher saw; without it pixels are not decoded.
-    NotACacheError where there is no cache; anything else that is wrong is in the report.
+    NotACacheError where there is no cache, StorageError where something of it cannot be read; anything else that is
+    wrong is in the report.
     """
     layout, report = Layout(root), Report()
     try:
         identity = read_identity(root)
         refuse_links(layout.folders)
         planned = {unit.name: unit for part in documents.read_plan(layout.plan) for unit in part.units}
+        if planned:
+            _refuse_missing(layout.folders)  # a run that was killed before it planned anything may not have made them
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
@@ -78,15 +83,22 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
     reader = CacheReader(root, identity, records)
     for unit, record in records.items():
-        found = list(_frame_problems(reader, record, planned.get(unit), replay))
-        _note(report, record, layout.columns(None)[1] / f"{unit}.json", found, Remedy.REDO_UNIT, None)
+        path, unit_plan = layout.columns(None)[1] / f"{unit}.json", planned.get(unit)
+        _note(report, record, path, list(_frame_problems(reader, record, replay)), Remedy.REDO_UNIT, None)
+        _add(report, record, path, list(_plan_problems(record, unit_plan)), Remedy.KEEP, None)
         tell(report.num_shards)
     for name in reader.label_sets():
         _verify_label_set(reader, layout, name, report, tell)
     for folder in (layout.quarantine, layout.attempts):
-        for path in sorted(folder.glob("*.json")):
+        for path in list_folder(folder, ".json"):
             _try(report, path, Remedy.FORGET, documents.read, path)
     return report
+
+
+def _refuse_missing(folders) -> None:
+    for folder in folders:
+        if not exists(folder):
+            raise DamagedError(f"{folder} is missing; put it back from a copy")
 
 
 def _readable(folder: Path, report: Report, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
@@ -102,7 +114,9 @@ def _try(report: Report, path: Path, remedy: Remedy, call, *arguments, **about):
     """What call returns, or None and a problem."""
     try:
         return call(*arguments)
-    except CacheError as error:
+    except OtherVersionError as error:  # whole, and made by another version of this program
+        report.problems.append(Problem(path, str(error), Remedy.NONE, **about))
+    except DamagedError as error:
         report.problems.append(Problem(path, str(error), remedy, **about))
 
 
@@ -110,15 +124,15 @@ def _note(report: Report, record: Record, path: Path, found: list[str], remedy: 
     report.num_shards += record.num_rows > 0
     report.num_rows += record.num_rows if label_set is None else 0
     report.num_bytes += record.num_bytes
+    _add(report, record, path, found, remedy, label_set)
+
+
+def _add(report: Report, record: Record, path: Path, found: list[str], remedy: Remedy, label_set: str | None) -> None:
     videos = tuple(record.video_uids)
     report.problems += [Problem(path, message, remedy, record.unit, label_set, videos) for message in found]
 
 
-def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, replay: Replay | None) -> Iterator[str]:
-    if planned is None:
-        yield f"unit {record.unit} is not in the plan"
-        return
-    yield from _answers(record, planned)
+def _frame_problems(reader: CacheReader, record: Record, replay: Replay | None) -> Iterator[str]:
     try:
         batch = reader.batch(record.unit)
         if not record.num_rows:
@@ -127,7 +141,7 @@ def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, r
         if shard.keys() != record.keys:
             yield "the shard holds other rows than its record says"
         columns = shard.columns()
-    except CacheError as error:
+    except DamagedError as error:
         yield str(error)
         return
     for name in ("frame_index", "pts"):
@@ -138,8 +152,11 @@ def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, r
         yield from _replayed(batch, reader.identity.teacher.input_size, replay)
 
 
-def _answers(record: Record, planned: Unit) -> Iterator[str]:
-    """Whether a record's segments answer what the plan asks, or leave a video out."""
+def _plan_problems(record: Record, planned: Unit | None) -> Iterator[str]:
+    """Where a record and the plan contradict each other: which of the two is wrong cannot be known from here."""
+    if planned is None:
+        yield f"unit {record.unit} is committed and not in the plan, which is missing or older than it"
+        return
     asked: dict[str, PlannedSegment] = {segment.video_uid: segment for segment in planned.segments}
     for segment in record.segments:
         plan = asked.get(segment.video_uid)
@@ -176,22 +193,27 @@ def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Re
     folder = layout.labels / name
     try:
         refuse_links((folder, *layout.columns(name)))
+        _refuse_missing((folder / "clips", *layout.columns(name)))
         head = reader.head(name)
-    except CacheError as error:
+    except (DamagedError, LabelSetError) as error:
         report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
         return
     records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
     reader.trust(name, records)
-    broken = {problem.unit for problem in report.problems if problem.label_set is None}
+    broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}
     for unit, record in records.items():
-        found = list(_logits_problems(reader, name, record, head)) if unit not in broken else []
+        found = (
+            list(_logits_problems(reader, name, record, head, layout.columns(None)[1])) if unit not in broken else []
+        )
         _note(report, record, layout.columns(name)[1] / f"{unit}.json", found, Remedy.REDO_LOGITS, name)
         tell(report.num_shards)
 
 
-def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict | None) -> Iterator[str]:
+def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict | None, frames: Path) -> Iterator[str]:
+    """frames: the folder of the frame shards' records."""
     if record.unit not in reader.records:
-        yield "there are logits of a unit that has no frames"
+        if not exists(frames / f"{record.unit}.json"):  # it may have been committed since this verification began
+            yield "there are logits of a unit that has no frames"
         return
     if not record.num_rows:
         return
@@ -200,7 +222,7 @@ def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict 
         if head is None:
             return
         expected = logits_from(head, reader.batch(record.unit).embeddings)
-    except CacheError as error:
+    except DamagedError as error:
         yield str(error)
         return
     if not np.allclose(logits, expected, rtol=0, atol=LOGITS_TOLERANCE * np.abs(expected).max(initial=1)):

@@ -15,6 +15,7 @@ import numpy as np
 
 from cache import documents
 from cache.errors import DamagedError
+from cache.files import read_error
 from cache.schema import Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".tar"
@@ -117,9 +118,12 @@ class TarShard:
         return self._read(*self._members[kind][row])
 
     def _read(self, offset: int, size: int) -> bytes:
-        if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        data = os.pread(self._handle, size, offset)
+        try:
+            if self._handle is None:
+                self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            data = os.pread(self._handle, size, offset)
+        except OSError as error:
+            raise read_error(self._path, error) from error
         if len(data) != size:
             raise DamagedError(f"{self._path} ends inside a member: {len(data)} of {size} bytes at {offset}")
         return data

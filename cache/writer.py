@@ -15,7 +15,7 @@ from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_d
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.reader import CacheReader
-from cache.records import Record, read_records, record_document, record_of
+from cache.records import Record, read_records, record_document, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
@@ -54,8 +54,19 @@ class CacheWriter:
         """Append videos and the units of their requests to the plan. What was planned before never changes."""
         if not videos:
             return
+        self.check_plan()
         units = cut_units(requests, shard_frames, first_number=len(self.units))
         self._append_part(PlanPart(len(self.plan), tuple(videos), units))
+
+    def check_plan(self) -> None:
+        """DamagedError where units were committed that the plan does not have: new ones would take their names."""
+        planned = {unit.name for unit in self.units}
+        if lacking := sorted(self.committed_units() - planned):
+            raise DamagedError(
+                f"the plan of {self.directory} is missing or older than its records: it lacks {len(lacking)} "
+                f"committed units ({', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}). Nothing was changed; "
+                f"put the files of {self._layout.plan} back from a copy, or extract into another --cache-dir"
+            )
 
     def copy_plan(self, plan: list[PlanPart]) -> None:
         """Append the parts that are not there yet. IdentityMismatchError where what is there is another plan."""
@@ -71,7 +82,7 @@ class CacheWriter:
         self.plan.append(part)
 
     def committed_units(self) -> frozenset[str]:
-        return frozenset(path.stem for path in self._layout.columns(None)[1].glob("*.json"))
+        return frozenset(path.stem for path in record_paths(self._layout.columns(None)[1]))
 
     # -- shards ----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 Click only: parse, make one call, say what came of it.
 """
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -24,10 +26,17 @@ def _verified(cache_dir: Path, with_pixels: bool):
             pixels.replayed_crc32 if with_pixels else None,
             lambda done: progress.update(done - progress.count),
         )
+    _show(report)
+    return report
+
+
+def _show(report) -> None:
+    from cache.verify import Remedy
+
     click.echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
     for problem in report.problems:
-        click.echo(f"DAMAGED {problem.message} ({problem.remedy})")
-    return report
+        kind = "DOUBTFUL" if problem.remedy == Remedy.KEEP else "DAMAGED"
+        click.echo(f"{kind} {problem.message} ({problem.remedy})")
 
 
 @click.command()
@@ -52,7 +61,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
     report = _verified(cache_dir, pixels)
     if report.problems:
         problems = f"{len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}"
-        raise DamagedError(f"{problems}; next: python cli.py repair-cache --cache-dir {cache_dir}")
+        raise DamagedError(f"{problems}; next: {_command('repair-cache', cache_dir)}")
     if recompute is not None:
         from pipeline.stage_one import recomputed
 
@@ -66,18 +75,81 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
 
 @click.command()
 @CACHE_DIR
-def repair_cache(cache_dir: Path):
-    """Take out exactly what is damaged, so that extract-teacher makes it again."""
-    from cache.repair import repair
+@click.option("--yes", is_flag=True, help="Do not ask before files are moved or deleted.")
+@click.option("--purge", is_flag=True, help="Delete what earlier repairs moved to removed/ instead of repairing.")
+def repair_cache(cache_dir: Path, yes: bool, purge: bool):
+    """Move what is damaged to removed/ inside the cache, so that extract-teacher makes it again.
 
-    report = _verified(cache_dir, with_pixels=True)
-    for line in repair(cache_dir, report):
-        click.echo(line)
-    if not report.problems:
+    Only files that were read and found damaged are moved. Exit code 5, with nothing changed, where a file cannot be
+    read at all: check permissions, the disk or the network file system, and run it again.
+    """
+    if purge:
+        _purge(cache_dir, yes)
+        return
+    repaired = _repaired(cache_dir, yes)
+    if not repaired.report.problems:
         click.echo("nothing is damaged: nothing was changed")
         return
-    config = cache_dir / "extract_config.yaml"
-    click.echo(f"next: python cli.py extract-teacher --config {config} --cache-dir {cache_dir}")
+    if not repaired.removals:
+        _show(repaired.report)
+        raise DamagedError("repair-cache changed nothing: nothing is proven to be damaged; put plan/ back from a copy")
+    if repaired.folder is None:
+        click.echo("nothing was changed")
+        return
+    click.echo(f"moved to {repaired.folder}; delete it with: {_command('repair-cache', cache_dir, '--purge')}")
+    config = shlex.quote(str(cache_dir / "extract_config.yaml"))
+    click.echo(f"next: {_command('extract-teacher', cache_dir, f'--config {config}')}")
+
+
+def _repaired(cache_dir: Path, yes: bool):
+    from cache.repair import repair
+    from pipeline import pixels
+    from pipeline.progress import Progress
+
+    def confirm(report, removals) -> bool:
+        _show(report)
+        click.echo(f"to be moved to {cache_dir / 'removed'}:")
+        for removal in removals:
+            click.echo(f"  {removal.reason} ({len(removal.files)} files)")
+        return _confirmed("move these files?", yes)
+
+    with Progress(None, "verifying", "shards") as progress:
+        return repair(
+            cache_dir, pixels.replayed_crc32, confirm, tell=lambda done: progress.update(done - progress.count)
+        )
+
+
+def _purge(cache_dir: Path, yes: bool) -> None:
+    from cache.repair import purge, removed_files
+
+    files = removed_files(cache_dir)
+    if not files:
+        click.echo("no repair has moved anything: nothing to delete")
+        return
+    num_bytes = sum(path.lstat().st_size for path in files)
+    click.echo(f"{cache_dir / 'removed'}: {len(files)} files, {num_bytes / 1e6:.1f} MB")
+    if _confirmed("delete them for good?", yes):
+        purge(cache_dir)
+        click.echo("deleted")
+    else:
+        click.echo("nothing was changed")
+
+
+def _confirmed(question: str, yes: bool) -> bool:
+    """Whether the user agrees. UsageError where nobody can be asked."""
+    if yes:
+        return True
+    if not _is_terminal():
+        raise click.UsageError("nothing was changed: there is no terminal to ask on; run it again with --yes")
+    return click.confirm(question)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _command(name: str, cache_dir: Path, *arguments: str) -> str:
+    return " ".join(("python cli.py", name, *arguments, "--cache-dir", shlex.quote(str(cache_dir))))
 
 
 @click.command()

@@ -58,6 +58,7 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
     if has_cache(config.cache_dir):
         writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
         try:
+            writer.check_plan()
             known, pending = known_uids(writer, source), pending_rows(writer)
         finally:
             writer.close()

@@ -25,10 +25,10 @@ class Disk:
 
     def __init__(self, recorder: Recorder):
         self._top = recorder.top
-        self._names: dict[Node, dict[str, Node | None]] = {}
+        self._names: dict[Node, dict[str, Node | None]] = {**recorder.initial_names}
         self._pending: list[Naming] = []
-        self._synced: dict[Node, bytes] = {}
-        self._data: dict[Node, bytes] = {}
+        self._synced: dict[Node, bytes] = {**recorder.initial_data}
+        self._data: dict[Node, bytes] = {**recorder.initial_data}
         self.promised: dict[str, object] = {}
 
     def after(self, operations: list) -> "Disk":

@@ -61,7 +61,10 @@ class Killed(BaseException):
 
 @dataclass
 class Recorder:
-    """Records what Python code does below folder, which is there and empty at first, and lets it be done."""
+    """Records what Python code does below folder, which is there at first, and lets it be done.
+
+    What the folder holds at first is on disk for sure: initial_names, initial_data.
+    """
 
     folder: Path
     dies_after: float = float("inf")  # operations
@@ -73,6 +76,17 @@ class Recorder:
         self._nodes = {str(self.folder): self.top}  # by path
         self._handles: dict[int, Node] = {}
         self._written: dict[str, bytes | None] = {}  # last known data of files opened for writing, by path
+        self.initial_names: dict[Node, dict[str, Node]] = {}
+        self.initial_data: dict[Node, bytes] = {}
+        for path in sorted(Path(self.folder).rglob("*")):
+            self._adopt(path)
+
+    def _adopt(self, path: Path) -> None:
+        node = Node(str(path.relative_to(self.folder)), path.is_dir())
+        self._nodes[str(path)] = node
+        self.initial_names.setdefault(self._nodes[str(path.parent)], {})[path.name] = node
+        if not node.is_folder:
+            self.initial_data[node] = path.read_bytes()
 
     def mark(self, key: str, value: object) -> None:
         self._notice_writes()

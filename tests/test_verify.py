@@ -97,16 +97,20 @@ def test_a_flipped_bit_of_any_file_is_found_and_only_what_it_spoilt_is_done_agai
     assert report.problems and {problem.remedy for problem in report.problems} == {remedy}
     if remedy == Remedy.NONE:
         with pytest.raises(DamagedError, match="cannot be repaired, and nothing was changed"):
-            repair(cache, report)
+            repair(cache, replay)
         assert {p: p.read_bytes() for p in cache.rglob("*") if p.is_file()} == before | dict.fromkeys(
             cache.glob(".writer.lock"), b""
         )
         return
-    assert len(repair(cache, report)) == 1
+    repaired = repair(cache, replay)
+    assert len(repaired.removals) == 1 and repaired.folder == cache / "removed" / "000001"
     gone = {str(p.relative_to(cache)) for p in before if not p.exists()}
     column = {"labels/zero-shot/logits/000001." + SUFFIX[backend], "labels/zero-shot/records/000001.json"}
     frames = {f"frames/000001.{SUFFIX[backend]}", "records/000001.json"}
     assert gone == (frames | column if remedy == Remedy.REDO_UNIT else column)
+    assert {name: (repaired.folder / name).read_bytes() for name in gone} == {
+        name: before[cache / name] for name in gone
+    }
     assert not verify(cache, replay).problems
 
 
@@ -115,7 +119,7 @@ def test_a_repaired_cache_is_made_whole_by_the_next_run(originals, cache, backen
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     with pytest.raises(DamagedError, match="000002"):
         open_reader(cache).frames("000002")
-    repair(cache, verify(cache, replay))
+    repair(cache, replay)
     report = verify(cache, replay)
     assert not report.problems and report.num_pending == 1
     result, _, teacher = run(make_source(originals, ["a", "b"]), cache, backend=backend, views=1)
@@ -176,7 +180,7 @@ def test_quarantine_and_attempts_that_cannot_be_read_are_removed(cache):
         (cache / folder / "0.json").write_text("{")
     report = verify(cache)
     assert [problem.remedy for problem in report.problems] == [Remedy.FORGET] * 2
-    repair(cache, report)
+    repair(cache, None)
     assert not verify(cache).problems
 
 
@@ -243,8 +247,8 @@ def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
     student = ("--student-size", "tiny", "--student-resolution", 128, "--epochs", 1, "--device", "cpu")
     code, told = invoke("train-student", "--cache-dir", cache, "--output-dir", tmp_path / "o", *student)
     assert code == 4 and "repair-cache takes out what is damaged" in told
-    code, told = invoke("repair-cache", "--cache-dir", cache)
-    assert code == 0 and "unit 000001 (a): to be extracted again" in told and "extract-teacher --config" in told
+    code, told = invoke("repair-cache", "--cache-dir", cache, "--yes")
+    assert code == 0 and "unit 000001 (a): extract it again" in told and "extract-teacher --config" in told
     code, told = invoke("verify-cache", "--cache-dir", cache)
     assert code == 0 and "1 of 4 units are not extracted yet" in told
     assert "nothing is damaged" in invoke("repair-cache", "--cache-dir", cache)[1]
