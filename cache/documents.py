@@ -9,13 +9,14 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from cache.commit import sha256, to_json
 from cache.errors import DamagedError, OtherVersionError
-from cache.files import list_folder, read_file
+from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
@@ -49,6 +50,24 @@ def seal(document: dict) -> bytes:
     """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
     body = to_json({**document, "format_version": FORMAT_VERSION})
     return body[:-1] + _seal_of(body)
+
+
+def sealed(document: dict, read_back: Callable[[dict, str], object], what: str) -> bytes:
+    """seal(document), proven to be readable: parsed and handed to the reader's own function before anybody stores it.
+
+    read_back: (document, what) -> anything; raises DamagedError where a reader would. ValueError where it does, for
+    the document was then made of values that the format does not allow.
+    """
+    data = seal(document)
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise ValueError(
+            f"{what} would have {len(data)} bytes, more than the {MAX_DOCUMENT_BYTES} that can be read back"
+        )
+    try:
+        read_back(parse(data, what), what)
+    except DamagedError as error:
+        raise ValueError(f"{what} would not be readable, and was not written: {error}") from error
+    return data
 
 
 def read(path: Path) -> dict:
@@ -120,13 +139,18 @@ def read_named(folder: Path) -> dict[str, dict]:
     """name -> facts of the videos that the documents in a folder speak of."""
     found = {}
     for path in list_folder(folder, ".json"):
-        facts = read(path)
-        with reading(str(path)):
-            del facts["format_version"]
-            if {key: type(value) for key, value in facts.items()} not in _FIELDS_OF_NAMED:
-                raise TypeError(f"its fields are {', '.join(facts)}, or of wrong types")
-            found[facts.pop("name")] = facts
+        name, facts = named_from(read(path), str(path))
+        found[name] = facts
     return found
+
+
+def named_from(document: dict, what: str) -> tuple[str, dict]:
+    """(name, facts) of a document about a video in quarantine, or about one that a decode process was lost over."""
+    with reading(what):
+        facts = {name: value for name, value in document.items() if name != "format_version"}
+        if {key: type(value) for key, value in facts.items()} not in _FIELDS_OF_NAMED:
+            raise TypeError(f"its fields are {', '.join(facts)}, or of wrong types")
+        return facts.pop("name"), facts
 
 
 def read_plan(folder: Path) -> list[PlanPart]:

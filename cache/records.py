@@ -71,16 +71,21 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 def read_record(path: Path) -> Record:
     """DamagedError where it cannot be read or contradicts itself."""
-    document = documents.read(path)
-    with documents.reading(str(path)):
+    record = record_from(documents.read(path), str(path))
+    if record.unit != path.stem:
+        raise DamagedError(f"{path} speaks of unit {record.unit!r}: it was renamed or copied")
+    return record
+
+
+def record_from(document: dict, what: str) -> Record:
+    """DamagedError where the document contradicts itself."""
+    with documents.reading(what):
         names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
         fields = {name: document[name] for name in names}
         segments = documents.tuple_of(document["segments"])
-        segments = tuple(documents.segment_from(segment, str(path)) for segment in segments)
+        segments = tuple(documents.segment_from(segment, what) for segment in segments)
         record = documents.typed(Record(**fields, segments=segments))
         _check(record)
-    if record.unit != path.stem:
-        raise DamagedError(f"{path} speaks of unit {record.unit!r}: it was renamed or copied")
     return record
 
 

@@ -29,9 +29,11 @@ def claim(root: Path, identity: CacheIdentity) -> bool:
     is_new = not layout.identity.is_file()
     if is_new:
         _refuse_strangers(root)
+        document = documents.identity_document(identity)
+        data = documents.sealed(document, documents.identity_from, str(layout.identity))
         commit.make_folder(root)
         # First of all files: a run that is killed right after it leaves a cache, not a folder of something else
-        commit.publish(layout.identity, documents.seal(documents.identity_document(identity)))
+        commit.publish(layout.identity, data)
     else:
         check_identity(identity, read_identity(root), root)
     for folder in layout.folders:

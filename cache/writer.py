@@ -11,11 +11,11 @@ import numpy as np
 from cache import commit, documents
 from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
 from cache.files import refuse_links
-from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document
+from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.reader import CacheReader
-from cache.records import Record, read_records, record_document, record_of, record_paths
+from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
@@ -78,7 +78,7 @@ class CacheWriter:
 
     def _append_part(self, part: PlanPart) -> None:
         path = self._layout.plan / f"{part.part:06d}.json"
-        commit.publish(path, documents.seal(documents.plan_document(part)))
+        commit.publish(path, documents.sealed(documents.plan_document(part), documents.plan_from, str(path)))
         self.plan.append(part)
 
     def committed_units(self) -> frozenset[str]:
@@ -104,10 +104,11 @@ class CacheWriter:
         record_path = records / f"{unit}.json"
         if record_path.exists():
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
+        record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
+        document = documents.sealed(record_document(record), record_from, str(record_path))
         if num_rows:
             self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data, record_path)
-        record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
-        commit.publish(record_path, documents.seal(record_document(record)))
+        commit.publish(record_path, document)
 
     def _publish_shard(self, path: Path, data: bytes, record_path: Path) -> None:
         try:
@@ -130,11 +131,11 @@ class CacheWriter:
             return stored
         for path in (folder / "clips", *self._layout.columns(labels.name)):
             commit.make_folder(path)
-        document = label_set_document(labels) | {"tensors_sha256": None}
+        digest = None if tensors is None else commit.sha256(tensors)
+        document = documents.sealed(label_set_document(labels) | {"tensors_sha256": digest}, _label_set, labels.name)
         if tensors is not None:
             commit.replace(folder / "tensors.safetensors", tensors)
-            document["tensors_sha256"] = commit.sha256(tensors)
-        commit.publish(folder / "label_set.json", documents.seal(document))
+        commit.publish(folder / "label_set.json", document)
         return labels
 
     def publish_clips(self, label_set: str, part: int, clips: list[ClipLabel]) -> None:
@@ -150,7 +151,8 @@ class CacheWriter:
 
     def quarantine(self, name: str, facts: dict) -> None:
         """Record that a video cannot be used. facts: source, reason, num_bytes, modified_ns."""
-        commit.replace(self._layout.quarantine / _file_of(name), documents.seal({"name": name, **facts}))
+        path = self._layout.quarantine / _file_of(name)
+        commit.replace(path, documents.sealed({"name": name, **facts}, documents.named_from, str(path)))
         commit.remove(self._layout.attempts / _file_of(name))
 
     def release(self, name: str) -> None:
@@ -166,7 +168,8 @@ class CacheWriter:
         """Record that decoding a video ended a process or hung; the count survives the run."""
         spent = self.attempts().get(name, {}).get("attempts", 0)
         document = {"name": name, "attempts": spent + 1, "reason": reason}
-        commit.replace(self._layout.attempts / _file_of(name), documents.seal(document))
+        path = self._layout.attempts / _file_of(name)
+        commit.replace(path, documents.sealed(document, documents.named_from, str(path)))
 
     def forget_attempts(self, name: str) -> None:
         commit.remove(self._layout.attempts / _file_of(name))
@@ -211,6 +214,11 @@ class CacheWriter:
     def reader(self) -> CacheReader:
         """A reader on what is committed now."""
         return CacheReader(self.directory, self.identity)
+
+
+def _label_set(document: dict, what: str) -> LabelSet:
+    with documents.reading(what):
+        return label_set_from(document, ())
 
 
 def _file_of(name: str) -> str:

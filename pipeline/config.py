@@ -24,6 +24,9 @@ DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
 MAX_FPS = 1000.0
+MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
+MAX_VIEWS = 1000
+MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
 
 
 class Settings:
@@ -50,6 +53,10 @@ class Settings:
     def _not_negative(self, *fields: str) -> None:
         for field in fields:
             self._require(_finite(getattr(self, field)) and getattr(self, field) >= 0, field, "0 or more")
+
+    def _at_most(self, field: str, limit: int) -> None:
+        value = getattr(self, field)
+        self._require(value is None or value <= limit, field, f"at most {limit}")
 
     def _one_of(self, field: str, choices) -> None:
         self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
@@ -118,6 +125,9 @@ class ExtractConfig(Annotated):
         self._require(not _finite(self.fps) or self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views", "seed")
+        self._at_most("views", MAX_VIEWS)
+        self._at_most("seed", MAX_SEED)
+        self._at_most("canonical_short_side", MAX_SHORT_SIDE)
         self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")
         for field in ("num_actions", "decode_workers", "canonical_short_side"):
             if getattr(self, field) is not None:
@@ -186,6 +196,7 @@ class TrainConfig(Settings):
         self._positive("epochs", "batch_size", "lr", "temperature", "frames_per_clip")
         self._positive("accumulate_steps", "checkpoint_steps")
         self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed", "patience")
+        self._at_most("seed", MAX_SEED)
         if self.views is not None:
             self._not_negative("views")
         for field in ("jitter", "ema"):
