@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from models import clip_teacher
@@ -28,6 +29,7 @@ COCA["text_cfg"]["output_tokens"] = True
 COCA["multimodal_cfg"]["attn_pooler_heads"] = 2
 
 
+@pytest.mark.numeric
 def test_a_coca_teacher_embeds_without_its_text_tower(tmp_path):
     path = tmp_path / "small-coca.json"
     path.write_text(json.dumps(COCA))

@@ -90,6 +90,7 @@ def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, t
         assert all(torch.equal(best[0][name], best[1][name]) for name in best[1])
 
 
+@pytest.mark.numeric
 def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
     """But for chance, which they share: without dropout they are the same to the bit."""
     real = training.build_student
@@ -162,6 +163,7 @@ def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
     assert events.Scalars("feature")[1].value == pytest.approx(curve(tmp_path)[1]["feature"])
 
 
+@pytest.mark.numeric
 def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
     """Without batch statistics and dropout, 2 batches of 3 give the gradient of one of 6."""
     real = training.build_student
