@@ -117,7 +117,7 @@ def test_the_image_tower_alone_still_embeds(config):
     crops = np.zeros((2, 64, 64, 3), np.uint8)
     before, facts = teacher.embed(crops), teacher.describe()
     teacher.drop_text_tower()
-    np.testing.assert_array_equal(teacher.embed(crops), before)
+    np.testing.assert_allclose(teacher.embed(crops), before, rtol=0, atol=1e-6)
     assert teacher.describe() == facts
     assert sum(p.numel() for p in teacher._clip.parameters()) == facts["parameters_image"]
 

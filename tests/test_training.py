@@ -90,7 +90,6 @@ def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, t
         assert all(torch.equal(best[0][name], best[1][name]) for name in best[1])
 
 
-@pytest.mark.numeric
 def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
     """But for chance, which they share: without dropout they are the same to the bit."""
     real = training.build_student
