@@ -16,13 +16,8 @@ class SmallBackbone(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.AdaptiveAvgPool2d(4),
-            nn.Flatten(),
-            nn.Linear(48, 12, bias=False),
-            nn.BatchNorm1d(12, momentum=0.2),
-            nn.Tanh(),
-        )
+        pooled = (nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 12, bias=False))
+        self.layers = nn.Sequential(*pooled, nn.BatchNorm1d(12, momentum=0.2), nn.Tanh())
 
     def forward(self, images):
         return self.layers(images.contiguous())
