@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo demo-ego4d demo-teacher test bench lint install clean-demo
+.PHONY: demo demo-ego4d demo-teacher test numeric bench lint install clean-demo
 
 demo: $(READY)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
@@ -32,6 +32,18 @@ demo-teacher: $(READY)
 # Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+# Sums are rounded otherwise by other kernels and in other threads: nothing may rest on their last bits. Once with what
+# this processor gets by itself, once with what one without AVX-512 gets, each with 1 and with 2 threads.
+BY_ITSELF := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
+HASWELL := env OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+    MKL_ENABLE_INSTRUCTIONS=AVX2
+NUMERIC := $(PY) -m pytest -q --durations=0 --durations-min=10 -m numeric -n 2 --dist worksteal
+numeric: $(READY)
+	$(BY_ITSELF) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(NUMERIC)
+	$(BY_ITSELF) OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(NUMERIC)
+	$(HASWELL) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(NUMERIC)
+	$(HASWELL) OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(NUMERIC)
 
 # Peers to measure against come with `pip install -e '.[bench]'`; those that are not there are left out.
 bench: $(READY)

@@ -252,6 +252,7 @@ def test_an_absent_or_ambiguous_label_set_is_said(cache):
         open_reader(cache).label_set("x")
 
 
+@pytest.mark.numeric
 def test_logits_from_a_head_are_linear_relu_linear():
     weights = [np.array([[1.0, 0], [0, -1]]), np.array([0.0, 0.5]), np.array([[2.0, 4]]), np.array([1.0])]
     tensors = head_tensors([w.astype(np.float32) for w in weights])
@@ -259,6 +260,7 @@ def test_logits_from_a_head_are_linear_relu_linear():
     np.testing.assert_allclose(logits_from(tensors, np.array([[[1.0, 2.0], [-1.0, -3.0]]])), [[[3.0], [15.0]]])
 
 
+@pytest.mark.numeric
 def test_zero_shot_logits_are_scaled_cosines():
     tensors = {"class_text": np.eye(2, dtype=np.float32), "logit_scale": np.array([100.0], np.float32)}
     np.testing.assert_allclose(logits_from(tensors, np.array([[[0.6, 0.8]]])), [[[60.0, 80.0]]], rtol=1e-6)

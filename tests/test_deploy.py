@@ -34,6 +34,7 @@ def clips(resolution: int = 128, lengths: tuple[int, ...] = (3, 1)):
     ("size", "resolution"), [*((size, 128) for size in STUDENT_SIZES), ("tiny", 160), ("resnet10t", 128)]
 )
 @torch.inference_mode()
+@pytest.mark.numeric
 def test_the_same_answers(size, resolution):
     student, (frames, times, mask) = student_of(size, resolution), clips(resolution)
     expected = student(frames, times, mask)

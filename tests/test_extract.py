@@ -30,6 +30,7 @@ from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import write_video
 
 CRC = np.array([7, 8], np.uint32)
+EMBEDDING_TOLERANCE = 2**-10  # of a unit vector's components: two steps of float16 below 1
 
 
 def make_source(folder: Path, names, windows=None) -> Source:
@@ -63,7 +64,10 @@ def run(source: Source, cache_dir: Path, teacher=None, **changes):
 
 
 def content(cache_dir: Path) -> dict:
-    """key -> (pts, JPEG, embeddings) of every row."""
+    """key -> (pts, JPEG, bytes of the embeddings) of every row: equal only where rows were copied.
+
+    Rows that were embedded twice may differ in the last bits: check_same_rows() compares those.
+    """
     reader, rows = open_reader(cache_dir), {}
     for unit, record in reader.records.items():
         if not record.num_rows:
@@ -76,6 +80,18 @@ def content(cache_dir: Path) -> dict:
                 rows[key] = (int(pts), shard.jpeg(row), np.stack(views).tobytes())
                 row += 1
     return rows
+
+
+def check_same_rows(found: dict, expected: dict) -> None:
+    """Of two content(): the same keys, times and JPEG bytes, and embeddings that differ by rounding alone.
+
+    In which batch a row reaches the teacher depends on when processes deliver it, and the size of a batch changes the
+    last bits of a matrix product.
+    """
+    assert {key: row[:2] for key, row in found.items()} == {key: row[:2] for key, row in expected.items()}
+    for key, (*_, embeddings) in found.items():
+        pair = [np.frombuffer(data, np.float16).astype(np.float32) for data in (embeddings, expected[key][2])]
+        np.testing.assert_allclose(*pair, rtol=0, atol=EMBEDDING_TOLERANCE, err_msg=key)
 
 
 def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
@@ -91,6 +107,7 @@ def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
             assert read_number(upright) == math.floor((t - timeline.t_sec[0]) * 30 + 1e-6)
 
 
+@pytest.mark.numeric
 def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_path, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), tmp_path / "c", backend=backend, views=2)
     for uid in ("a", "b"):
@@ -100,14 +117,15 @@ def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_pa
             shard = reader.frames(unit)
             crops = np.stack([pixels.decode_crop(shard.jpeg(int(row)), view, SIZE) for view in timeline.views])
             stored = np.stack([shard.embeddings(row, row + 1, v)[0] for v in range(3)])
-            np.testing.assert_array_equal(stored, teacher.embed(crops).astype(np.float16))
+            np.testing.assert_allclose(stored, teacher.embed(crops), rtol=0, atol=EMBEDDING_TOLERANCE)
 
 
+@pytest.mark.numeric
 def test_both_backends_hold_the_same(folder, tmp_path):
     source = make_source(folder, ["a", "b", "c"])
     for backend in ("hdf5", "webdataset"):
         run(source, tmp_path / backend, backend=backend, views=1)
-    assert content(tmp_path / "hdf5") == content(tmp_path / "webdataset")
+    check_same_rows(content(tmp_path / "hdf5"), content(tmp_path / "webdataset"))
 
 
 def test_a_bad_video_is_named_and_the_rest_is_done(folder, tmp_path):
@@ -173,6 +191,7 @@ class StoppingTeacher(FakeTeacher):
         return super().embed(crops)
 
 
+@pytest.mark.numeric
 def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tmp_path, backend):
     source = make_source(folder, ["a", "b", "c", "v1"])
     run(source, tmp_path / "whole", backend=backend)
@@ -184,7 +203,7 @@ def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tm
     result, _, teacher = run(source, tmp_path / "cut", backend=backend)
     assert result.pending == 0 and teacher.images_seen < len(content(tmp_path / "whole"))
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # finished shards are not touched
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    check_same_rows(content(tmp_path / "cut"), content(tmp_path / "whole"))
 
 
 def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder, tmp_path):
@@ -285,6 +304,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
     assert open_reader(tmp_path / "c").num_rows == 0
 
 
+@pytest.mark.numeric
 def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)

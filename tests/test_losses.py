@@ -1,10 +1,13 @@
 """Defaults and corner labels of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
 
 import numpy as np
+import pytest
 import torch
 
 from models.fit import as_arrays, fit_action_head
 from models.losses import LossWeights, task_term
+
+pytestmark = pytest.mark.numeric
 
 
 def test_the_default_weights_are_the_documented_ones():

@@ -54,6 +54,7 @@ def test_output_shapes_and_unit_lengths(student):
 
 
 @torch.inference_mode()
+@pytest.mark.numeric
 def test_padding_cannot_change_a_clip(student):
     frames, t_rel_sec, _ = batch()
     mask = torch.tensor([[True, True, False]] * 2)
@@ -156,6 +157,7 @@ def test_masked_mean_leaves_padding_out():
     assert masked_mean(frames, torch.tensor([[True, True, False]])).item() == 2.0
 
 
+@pytest.mark.numeric
 def test_a_fitted_head_takes_raw_embeddings_and_is_deterministic():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 600)
@@ -207,6 +209,7 @@ def numbers(case, **weights):
     return {k: v.item() for k, v in distillation_loss(*case, LossWeights(**weights)).items()}
 
 
+@pytest.mark.numeric
 def test_every_term_is_what_the_formula_says(case):
     output = StudentOutput(*(tensor.numpy() for tensor in case[0]))
     targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items()})

@@ -37,6 +37,7 @@ class OtherTeacher(FakeTeacher):
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.mark.numeric
 def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(folder, backend):
     source = make_source(folder, ["a", "b"])
     run(make_source(folder, ["a"]), folder / "c", backend=backend, views=1)
@@ -47,6 +48,7 @@ def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(f
     run(source, folder / "c", backend=backend, views=1)
 
 
+@pytest.mark.numeric
 def test_probes_are_spread_over_the_whole_cache(folder, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), folder / "c", backend=backend, views=1, shard_frames=4)
     rows = choose_rows(reader, NUM_PROBES, seed=0)

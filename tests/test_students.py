@@ -5,6 +5,8 @@ import torch
 
 from models.mobilevit_student import MobileVitStudent, build_student, student_config
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def student() -> MobileVitStudent:

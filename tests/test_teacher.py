@@ -52,6 +52,7 @@ def test_the_description_is_the_caches_identity(teacher):
     assert identity.bytes_image == 4 * identity.parameters_image < identity.bytes_total
 
 
+@pytest.mark.numeric
 def test_embeddings_are_open_clips_own(teacher):
     crops = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     got = teacher.embed(crops)
@@ -87,6 +88,7 @@ def test_view_0_of_a_canonical_frame_is_open_clips_evaluation_crop(teacher):
     assert difference(view + np.array([0, 8, 0, 0, 0, 0])) > 0.2
 
 
+@pytest.mark.numeric
 def test_class_text_is_the_mean_of_unit_vectors(teacher):
     matrix, scale = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
     assert matrix.shape == (2, 24) and scale == pytest.approx(1 / 0.07, rel=1e-4)
@@ -109,12 +111,13 @@ def test_the_hash_is_of_contents_names_and_shapes(teacher):
     assert weights_sha256(layer) != before
 
 
+@pytest.mark.numeric
 def test_the_image_tower_alone_still_embeds(config):
     teacher = load_teacher(str(config), "random", None, CPU, seed=3)
     crops = np.zeros((2, 64, 64, 3), np.uint8)
     before, facts = teacher.embed(crops), teacher.describe()
     teacher.drop_text_tower()
-    np.testing.assert_array_equal(teacher.embed(crops), before)
+    np.testing.assert_allclose(teacher.embed(crops), before, rtol=0, atol=1e-6)
     assert teacher.describe() == facts
     assert sum(p.numel() for p in teacher._clip.parameters()) == facts["parameters_image"]
 

@@ -162,6 +162,7 @@ def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
     assert events.Scalars("feature")[1].value == pytest.approx(curve(tmp_path)[1]["feature"])
 
 
+@pytest.mark.numeric
 def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
     """Without batch statistics and dropout, 2 batches of 3 give the gradient of one of 6."""
     real = training.build_student

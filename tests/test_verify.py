@@ -24,7 +24,7 @@ from cache.writer import CacheWriter
 from pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import make_batch, make_cache_identity, make_segment
 from tests.fake_teacher import write_zero_shot
-from tests.test_extract import content, make_source, run
+from tests.test_extract import check_same_rows, content, make_source, run
 from tests.videos import write_video
 
 SUFFIX = {"hdf5": "h5", "webdataset": "tar"}
@@ -114,6 +114,7 @@ def test_a_flipped_bit_of_any_file_is_found_and_only_what_it_spoilt_is_done_agai
     assert not verify(cache, replay).problems
 
 
+@pytest.mark.numeric
 def test_a_repaired_cache_is_made_whole_by_the_next_run(originals, cache, backend):
     before = content(cache)
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
@@ -124,7 +125,7 @@ def test_a_repaired_cache_is_made_whole_by_the_next_run(originals, cache, backen
     assert not report.problems and report.num_pending == 1
     result, _, teacher = run(make_source(originals, ["a", "b"]), cache, backend=backend, views=1)
     assert result.pending == 0 and 16 < teacher.images_seen < 16 + 2 * 18  # the probes, and one unit
-    assert content(cache) == before
+    check_same_rows(content(cache), before)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,7 @@ def test_content_that_is_wrong_under_right_checksums_is_found(cache, change, sen
     assert any(sentence in message for message in messages), messages
 
 
+@pytest.mark.numeric
 def test_logits_of_another_head_are_found(cache, backend):
     reader = open_reader(cache)
     logits, keys = reader.all_logits("zero-shot", "000001"), reader.records["000001"].keys
