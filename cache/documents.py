@@ -20,7 +20,7 @@ from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
-    REDACTED,
+    LOST,
     SAMPLINGS,
     VIEW_FIELDS,
     CacheIdentity,
@@ -191,7 +191,7 @@ def _unit(document: dict, planned: set[str]) -> Unit:
         shapes = [array.shape for array in (segment.frame_index, segment.pts, segment.request_k)]
         if segment.video_uid not in planned or shapes != [(rows,), (rows,), requests] or len(requests) != 1:
             raise ValueError(f"unit {document['name']} holds what was not planned of {segment.video_uid!r}")
-        if ((segment.request_row < REDACTED) | (segment.request_row >= rows)).any():
+        if ((segment.request_row < LOST) | (segment.request_row >= rows)).any():
             raise ValueError(f"requests of {segment.video_uid} name rows that are not there")
     return Unit(check_unit(document["name"]), segments)
 

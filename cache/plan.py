@@ -11,7 +11,7 @@ class PlannedSegment:
     """The part of one video that one unit holds.
 
     frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
-    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN or REDACTED.
+    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN, REDACTED or LOST.
     """
 
     video_uid: str

@@ -19,7 +19,8 @@ VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
 SAME_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst
-NOT_SHOWN, REDACTED = -1, -2  # in place of a planned row: the video shows nothing then; it must not be looked at
+# In place of a planned row: the video shows nothing then; it must not be looked at; the frame shown then is lost.
+NOT_SHOWN, REDACTED, LOST = -1, -2, -3
 INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import NOT_SHOWN, REDACTED, SAME_SEC, seconds
+from cache.schema import LOST, NOT_SHOWN, REDACTED, SAME_SEC, seconds
 
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)
@@ -23,7 +23,8 @@ MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than
 class Requests:
     """Requested times of one video and the distinct frames that answer them.
 
-    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NOT_SHOWN or REDACTED where there is none.
+    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NOT_SHOWN, REDACTED or LOST where there is
+    none.
     frame_index: (n,) int64 presentation index in the stream; pts: (n,) int64.
     """
 
@@ -46,20 +47,31 @@ class Grid:
     redacted: Windows = ()
 
 
-def request_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
+def request_frames(
+    grid: Grid,
+    pts: np.ndarray,
+    key_pts: np.ndarray,
+    time_base: tuple[int, int],
+    end_sec: float,
+    holes: np.ndarray | None = None,
+):
     """Resolve the grid of one video into Requests.
 
-    pts: (n,) int64 of all frames, increasing, n >= 1; key_pts: those of key frames. end_sec: when the last frame
-    ceases to be shown. Times of a window outside the video's extent are requests that nothing answers. A time is
-    redacted if it, or the frame shown then, lies in a redacted part. ValueError where too many times are asked for.
+    pts: (n,) int64 of all frames, non-decreasing, n >= 1; of frames with equal pts the last is shown. key_pts: those of
+    key frames. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64 ticks [start, end), increasing:
+    the frames of these times are lost. Times of a window outside the video's extent are requests that nothing answers.
+    A time is redacted if it, or the frame shown then, lies in a redacted part. ValueError where too many times are
+    asked for.
     """
     if grid.fps is None:
         k, t_sec, shown = _key_frames(grid, pts, key_pts, time_base)
     else:
         k, t_sec, shown = _even_times(grid, pts, time_base, end_sec)
     hidden = (shown >= 0) & (_within(t_sec, grid.redacted) | _within(seconds(pts[shown], time_base), grid.redacted))
-    row = np.where(hidden, REDACTED, NOT_SHOWN)
-    frames, row[(shown >= 0) & ~hidden] = np.unique(shown[(shown >= 0) & ~hidden], return_inverse=True)
+    lost = (shown >= 0) & ~hidden & _in_holes(t_sec, holes, time_base)
+    row = np.where(hidden, REDACTED, np.where(lost, LOST, NOT_SHOWN))
+    is_answered = (shown >= 0) & ~hidden & ~lost
+    frames, row[is_answered] = np.unique(shown[is_answered], return_inverse=True)
     return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
 
 
@@ -106,7 +118,16 @@ def _key_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tup
     """The same of every key frame in the windows."""
     t_sec = seconds(key_pts, time_base)
     asked = _within(t_sec, grid.windows)
-    return key_pts[asked] - pts[0], t_sec[asked], np.searchsorted(pts, key_pts[asked])
+    return key_pts[asked] - pts[0], t_sec[asked], np.searchsorted(pts, key_pts[asked], side="right") - 1
+
+
+def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int, int]) -> np.ndarray:
+    """(n,) bool: which times lie in one of the holes."""
+    if holes is None or not len(holes):
+        return np.zeros(len(t_sec), bool)
+    starts, ends = seconds(holes[:, 0], time_base) - SAME_SEC, seconds(holes[:, 1], time_base) - SAME_SEC
+    at = np.searchsorted(starts, t_sec, side="right") - 1
+    return (at >= 0) & (t_sec < ends[at])
 
 
 def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:

@@ -102,9 +102,10 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
         )
     if task.left_eye:
         timeline = left_half(timeline)
-    requests = request_frames(task.grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
+    times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
+    requests = request_frames(task.grid, *times)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
-    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0])
+    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None)
     yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests)
 
 

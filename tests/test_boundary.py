@@ -14,7 +14,7 @@ PACKAGES = ("cache", "models", "pipeline")
 TEACHER = {"open_clip", "av", "ijson", "models.clip_teacher", "models.teacher_weights"}
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in ("colour", "complaints", "container", "decode", "indexing", "timeline")}
-    | {"pipeline.synthetic", "pipeline.ego4d_miniature.files"},
+    | {"pipeline.video.output_order", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.backbones"},
     "h5py": {"cache.hdf5"},

@@ -84,7 +84,13 @@ def test_key_frames_and_they_alone_are_places_to_begin(tmp_path, kind, codec, op
 
 def test_packets_whose_container_announces_new_parameters_are_doubted(tmp_path):
     class Packet:
-        pts, duration, is_keyframe, is_discard, is_corrupt = 0, 1, True, False, False
+        pts, dts, pos, duration, is_keyframe, is_discard, is_corrupt = 0, 0, 0, 1, True, False, False
+
+        def __bytes__(self):
+            return b""
+
+        def has_sidedata(self, kind):
+            return False
 
         def iter_sidedata(self):
             return [SimpleNamespace(data_type="new_extradata")]

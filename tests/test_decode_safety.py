@@ -43,10 +43,10 @@ def test_sound_alone_and_a_cover_picture_are_no_video(tmp_path):
 
 def test_encrypted_and_headless_real_videos_are_refused(real_videos):
     reasons = {
-        "mp4parse-rust__short-cenc.mp4": "none of its frames can be decoded",
-        "mp4parse-rust__bipbop_cbcs_video_init.mp4": "it holds no video frame",
-        "mp4parse-rust__opus_audioinit.mp4": "it has no video stream",
-        "mp4ff__mp4_init_truncated.mp4": "it has no video stream",
+        "mp4parse-rust__short-cenc.mp4": "its frames are encrypted: decrypt it before use",
+        "mp4parse-rust__bipbop_cbcs_video_init.mp4": "header alone of a fragmented file, of a video that is encrypted",
+        "mp4parse-rust__opus_audioinit.mp4": "it has no video stream, only audio",
+        "mp4ff__mp4_init_truncated.mp4": r"it has no video stream: its index \(moov\) is cut off",
     }
     for name, reason in reasons.items():
         with pytest.raises(VideoError, match=reason):

@@ -104,7 +104,8 @@ def sample(path: Path, fps: float | None, windows=EVERYTHING) -> Sampled:
     """The frames at these times, as extraction gets them."""
     timeline = timeline_of(path)
     grid = Grid(fps, windows)
-    requests = request_frames(grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
+    times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
+    requests = request_frames(grid, *times)
     wanted = WantedFrames(path, requests.frame_index, requests.pts, timeline.by_order)
     sampled = Sampled(timeline, requests, {}, {}, "", 0)
     scale = Scaler()

@@ -1,14 +1,72 @@
-"""What FFmpeg says while it works, and which of it means that data is damaged. Knows no video."""
+"""What FFmpeg says while it works, and which of it means that data is damaged. Knows no video.
+
+A message is taken as damage unless it is known to concern something else: a frame that is wrongly called corrupt is
+told, one that is wrongly called good is not. What is listed here leaves every pixel as it is; whether a frame could be
+decoded is still seen from the decoder, which gives it or does not, and calls it corrupt or does not.
+"""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import av.logging
 
+# Subjects that are carried beside the pictures, as FFmpeg's decoders name them in what they say at WARNING or ERROR.
+BESIDE_PICTURES = re.compile(
+    r"\bSEI\b|pic_timing|buffering period"  # supplemental enhancement information of H.264 and HEVC
+    r"|\bVUI\b|\bHRD\b|cpb_count|num_reorder_frames|time_scale|num_units_in_tick"  # usability: timing, buffers, color
+    r"|\bSAR\b|aspect.ratio|default display window|[Ff]rame ?rate"
+    r"|\bVPS\b"  # video parameter set: what it says is repeated in the others, or is about further layers
+    r"|\bDOVI\b|\bRPUs?\b|Dolby Vision|T\.?35|[Mm]etadata OBU|\bmastering|content light|closed caption"  # HDR, captions
+    r"|[Mm]etadata|[Uu]ser ?data|\bICC\b|ICC_PROFILE|\b[Ee]xif|EXIF|\bAPP\d*x?\b|\bCOM\b|timecode|JFIF|Adobe"
+    r"|[Cc]losed [Cc]aptions|[Dd]isplay orientation|[Ss]pherical|[Ss]tereo3?[Dd]? ?(?:mode|info)",
+)
+# Single messages about the form of a stream whose pictures are whole.
+HARMLESS = (
+    "EOI missing, emulating",  # mjpeg: no end marker; a scan that is cut is complained of as "overread"
+    "Found EOI before any SOF, ignoring",
+    "Probably invalid unaligned padding on non-final NAL unit",
+    "Current profile doesn't provide more RBSP data in PPS, skipping",
+    "SPS decoding failure, trying again with the complete NAL",
+    "Ignoring NAL type",  # h264: in the parameters, as those of multiview streams
+    "Increasing reorder buffer",
+    "Invalid and inefficient vfw-avi packed B-frames detected",
+    "Video uses a non-standard and wasteful way to store B-frames",
+    "hmm, seems the headers are not complete, trying to guess time_increment_bits",
+    "looks like this file was encoded with",  # mpeg4: which encoder's habits are followed
+    "Extra padding at end of superframe",
+    "deprecated pixel format used",
+    "Invalid UTF-8",
+)
+# What demuxers say that means no loss of data, at WARNING or ERROR, while they read packets.
+NO_LOSS = re.compile(
+    r"prematurely|partial file|Premature EOF"  # the end is cut: told by the duration
+    r"|edit list|timestamps? (?:are|is) unset|[Nn]on[- ]monoton|DTS|dts|pts has no value|duration"
+    r"|codec parameters|analyzeduration|[Mm]etadata|[Tt]ag|chapter|[Aa]ttachment|[Ss]tereo|aspect|codec_tag|ID3"
+    r"|Unknown entry|no index|[Ii]ndex|[Cc]ue|seek|rotation|language|granule|Packet corrupt",
+)
+POSITION = re.compile(r"(?:at|pos\.?) (?:\d+ \()?0x([0-9a-f]+)", re.IGNORECASE)
+
 
 def is_complaint(level: int, text: str) -> bool:
-    """Whether a message says that data is damaged. H.264 tells only at level INFO that it fills in lost parts."""
-    return level <= av.logging.WARNING or text.startswith("concealing")
+    """Whether a decoder's message says that a frame's pixels are damaged.
+
+    H.264 and MPEG-2 tell only at level INFO that they fill in lost parts.
+    """
+    if text.startswith("concealing"):
+        return True
+    return level <= av.logging.WARNING and not text.startswith(HARMLESS) and not BESIDE_PICTURES.search(text)
+
+
+def is_loss(level: int, text: str) -> bool:
+    """Whether a demuxer's message, while it reads packets, says that it passed over data that it cannot read."""
+    return level <= av.logging.ERROR and not NO_LOSS.search(text)
+
+
+def named_position(text: str) -> int | None:
+    """The position in the file, in bytes, that a demuxer's message names."""
+    found = POSITION.search(text)
+    return int(found.group(1), 16) if found else None
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from pipeline.errors import DecoderError
+from pipeline.video.reasons import no_stream, unreadable
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
 MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header
@@ -60,6 +61,8 @@ def opened(path: Path, decoder: str):
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container, stream
+    except av.error.InvalidDataError as error:
+        raise VideoError(f"it cannot be read ({unreadable(Path(path), error.strerror)})") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"it cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:
@@ -115,5 +118,6 @@ def _pick_stream(container):
     """The first video stream that is no cover picture and says that it has frames; else the first of them."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise VideoError("it has no video stream")
+        kinds = ["a cover picture" if stream.type == "video" else stream.type for stream in container.streams]
+        raise VideoError(no_stream(Path(container.name), kinds))
     return next((stream for stream in streams if stream.frames > 0), streams[0])

@@ -22,6 +22,7 @@ from pipeline.video.skipping import FeedPlan, plan_feed, whole_plan
 
 KEPT_BYTES = 48_000_000  # of packets that are kept from indexing to decoding; where there are more, they are read again
 BYTES_PER_PACKET = 500  # of memory, beside its data
+SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
 
 
 class _DoubtError(Exception):
@@ -129,6 +130,8 @@ class _Feeder:
 
     def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex, plan: FeedPlan):
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
+        self._pts = index.pts
+        self._is_superseded = np.zeros(len(index.is_key), bool) if index.is_superseded is None else index.is_superseded
         self._stains = _Stains(index)
         self.num_fed = 0
 
@@ -144,18 +147,28 @@ class _Feeder:
             if clock.is_due():
                 yield []
             if run_start[n]:
-                yield self._judged(self._fed(None, messages), order)
+                yield self._shown(self._fed(None, None, messages), order)
                 self._codec_context.flush_buffers()
             if feed[n]:
-                frames = self._fed(packet, messages)
+                frames = self._fed(n, packet, messages)
                 complains = bool(messages) and any(is_complaint(level, text) for level, _, text in messages)
                 self._stains.note(n, complains)
-                yield self._judged(frames, order)
-        yield self._judged(self._fed(None, messages), order)
+                yield self._shown(frames, order)
+        yield self._shown(self._fed(None, None, messages), order)
 
-    def _fed(self, packet: av.Packet | None, messages: list) -> list[av.VideoFrame]:
+    def _shown(self, frames: list[av.VideoFrame], order: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
+        """The frames, judged, without those that are never shown; these are counted all the same."""
+        return [judged for judged in self._judged(frames, order) if judged[1].pts != SUPERSEDED]
+
+    def _fed(self, n: int | None, packet: av.Packet | None, messages: list) -> list[av.VideoFrame]:
+        """The frames that come out when packet n is fed, each with the pts of the packet that it came of.
+
+        A decoder hands a packet's pts on to its frame: here it is the packet's number, for pts may be equal.
+        """
         messages.clear()
-        self.num_fed += packet is not None
+        if packet is not None:
+            self.num_fed += 1
+            packet.pts = n
         try:
             frames = self._codec_context.decode(packet)
         except av.error.FFmpegError as error:
@@ -163,35 +176,49 @@ class _Feeder:
             return []
         for frame in frames:
             check_size(frame.width, frame.height)
+            frame.pts = self._pts_of(frame.pts)
         return frames
+
+    def _pts_of(self, n: int | None) -> int | None:
+        if n is None or self._pts is None:
+            return n
+        return SUPERSEDED if self._is_superseded[n] else int(self._pts[n])
 
     def _judged(self, frames: list[av.VideoFrame], order: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
         return [(next(order), f, not f.is_corrupt and not self._stains.on(f.pts)) for f in frames]
 
 
 class _Stains:
-    """Which frames depend on data that the decoder complained of.
+    """Which frames depend on data that is lost or that the decoder complained of.
 
-    A complaint stains the frame it came with and, if others may need that one, all that follow until decoding could
-    begin anew. Where packets have no pts, it stains whatever comes out until then.
+    A complaint stains the frame it came with and, if others may need that one, all that follow until decoding can
+    begin anew; so does what the file has lost. Where packets have no pts, frames are known by the packets' numbers.
     """
 
     def __init__(self, index: PacketIndex):
         self._pts, self._droppable = index.pts, index.droppable.tobytes()
-        self._is_start = (index.is_start if index.doubt is None else index.is_key).tobytes()
+        restart = index.is_start if index.doubt is None else index.is_key
+        self._is_restart = (restart if index.is_restart is None else index.is_restart).tobytes()
+        nothing, losses = bytes(len(index.is_key)), index.losses
+        self._is_torn = nothing if losses is None else losses.is_torn.tobytes()
+        self._is_cut = nothing if losses is None else losses.is_cut.tobytes()
         self._stained: set[int] = set()
         self._now = self._before = False  # this group, the one before it
         self._group_pts = 0
 
     def note(self, n: int, is_complaint: bool) -> None:
         """Packet n was fed; is_complaint: the decoder complained."""
-        if self._is_start[n]:
+        pts = n if self._pts is None else int(self._pts[n])
+        self._now |= bool(self._is_cut[n])
+        if self._is_restart[n]:
             self._before, self._now = self._now, False
-            self._group_pts = 0 if self._pts is None else self._pts[n]
-        if is_complaint and not self._droppable[n]:
+            self._group_pts = pts
+        if self._is_torn[n] or (is_complaint and not self._droppable[n]):
             self._now = True
-        if self._pts is not None and (self._now or is_complaint or (self._before and self._pts[n] < self._group_pts)):
-            self._stained.add(int(self._pts[n]))
+        is_leading = self._pts is not None and self._before and pts < self._group_pts
+        if self._now or is_complaint or is_leading:
+            self._stained.add(pts)
 
     def on(self, pts: int | None) -> bool:
-        return self._now if self._pts is None else pts in self._stained
+        """Whether the frame with these pts, or of the packet with this number, is stained."""
+        return self._now if pts is None else pts in self._stained

@@ -31,6 +31,7 @@ class _Sps:
     order_bits: int | None  # of pic_order_cnt_lsb; None where frames are shown as they are decoded
     separate_planes: bool
     frames_only: bool
+    allows_gaps: bool = False  # in frame_num: frames may be left out on purpose
 
 
 _Slice = tuple[int, int, int, _Sps]  # first_mb_in_slice, frame_num, pic_order_cnt_lsb, the parameters it goes by
@@ -50,7 +51,7 @@ class H264Inspector:
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
         self._period = 0  # IDR pictures so far: what comes before one is shown before it
-        self._count = 0
+        self._count = 0  # frames so far
 
     def _learn(self, nal: bytes) -> None:
         bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
@@ -78,9 +79,12 @@ class H264Inspector:
             headers = [self._slice_header(nal) for nal in slices]
         except KeyError as error:
             raise BitsError("it has frames without parameter sets") from error
+        is_cut = self._is_cut(headers[0], is_start)
         in_order = self._in_order(headers, is_start, is_reference)
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
-        return PacketFacts(is_start, droppable, self._order(headers[0], is_start, is_reference), in_order)
+        return PacketFacts(
+            is_start, droppable, self._order(headers[0], is_start, is_reference), in_order, is_cut=is_cut
+        )
 
     def _check(self, nal: bytes, kind: int) -> None:
         """BitsError for what is beside the slices and could change frames after it."""
@@ -90,6 +94,12 @@ class H264Inspector:
             raise BitsError(f"it has NAL units of type {kind}")
         if kind == SEI:
             check_sei(nal, 1)
+
+    def _is_cut(self, header: _Slice, is_start: bool) -> bool:
+        """Whether reference frames before this one are missing: its number is neither the last one's nor the next."""
+        _, number, _, sps = header
+        steps = (number - self._previous_reference) % (1 << sps.frame_num_bits)
+        return steps > 1 and not is_start and not sps.allows_gaps and self._count > 0
 
     def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
         """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
@@ -149,8 +159,10 @@ def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
     if order_type not in (0, 2):
         raise BitsError("its order of display follows a cycle")
     order_bits = bits.exp_golomb() + 4 if order_type == 0 else None
-    bits.exp_golomb(), bits.flag(), bits.exp_golomb(), bits.exp_golomb()  # references, gaps, width, height
-    return sps_id, _Sps(frame_num_bits, order_bits, separate_planes, bits.flag())
+    bits.exp_golomb()  # references
+    allows_gaps = bits.flag()
+    bits.exp_golombs(2)  # width, height
+    return sps_id, _Sps(frame_num_bits, order_bits, separate_planes, bits.flag(), allows_gaps)
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:

@@ -2,18 +2,27 @@
 
 from array import array
 from collections.abc import Generator
+from pathlib import Path
 
 import av
 import numpy as np
 
 from pipeline.video.bits import BitsError
+from pipeline.video.complaints import is_loss, listening, named_position
 from pipeline.video.container import SignClock, VideoError, packets_of
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
+from pipeline.video.losses import Losses, LossFinder, consult_container, holes, usual_steps
 from pipeline.video.packets import PacketFacts, PacketIndex
+from pipeline.video.restarts import is_intra
+from pipeline.video.times import RawTimes, ShownTimes, follow_decoding, settle
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
-FLAGS = ("is_key", "is_hidden", "is_start", "droppable", "in_order")  # as in PacketIndex
+FLAGS = (
+    *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
+    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts"),
+)
+NUM_INDEX_FLAGS = 6
 CHANGES = {"new_extradata", "param_change"}  # side data of packets
 MAX_FRAMES = 24 * 3600 * 120
 INSPECTORS = {
@@ -29,11 +38,13 @@ INSPECTORS = {
 def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
     """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet."""
     builder, errors, clock = _IndexBuilder(stream), [], SignClock()
-    for packet in packets_of(container, stream, errors):
-        builder.add(packet)
-        visit(packet)
-        if clock.is_due():
-            yield None
+    with listening() as messages:
+        for packet in packets_of(container, stream, errors):
+            builder.hear(messages)
+            builder.add(packet)
+            visit(packet)
+            if clock.is_due():
+                yield None
     return builder.index(next(iter(errors), None))
 
 
@@ -41,9 +52,12 @@ class _IndexBuilder:
     """Gathers what is known of each packet, in a few bytes each."""
 
     def __init__(self, stream):
-        self.pts, self.order = array("q"), array("q")
-        self.flags = bytearray()  # of each packet in turn: FLAGS
-        self.doubt, self._has_pts = None, True
+        self._stream = stream
+        self._codec, self._extradata = stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
+        self._numbers = {name: array("q") for name in ("pts", "dts", "order", "position", "duration")}
+        self._flags = bytearray()  # of each packet in turn: FLAGS
+        self._passed_over: list[tuple[int | None, int]] = []  # as for LossFinder.passed_over
+        self._count, self.doubt = 0, None
         self.last_shown, self.last_duration = None, 0
         self._may_reorder = stream.codec_context.codec.reorder
         self._inspector = self._make_inspector(stream.codec_context)
@@ -54,24 +68,42 @@ class _IndexBuilder:
             self.doubt = f"no frame of {context.name} is known to be needed by no other"
             return None
         try:
-            return kind(bytes(context.extradata or b""))
+            return kind(self._extradata)
         except (BitsError, IndexError) as error:
             self.doubt = str(error) if isinstance(error, BitsError) else "its headers end too early"
             return None
 
+    def hear(self, messages: list) -> None:
+        """What FFmpeg said while it read the next packet."""
+        for level, name, text in messages:
+            if name == self._stream.container.format.name and is_loss(level, text):
+                self._passed_over.append((named_position(text), self._count))
+        messages.clear()
+
     def add(self, packet: av.Packet) -> None:
-        n = len(self.pts)
+        n = self._count
         if n == MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames")
         facts = self._look(packet)
-        self._has_pts &= packet.pts is not None
-        self.pts.append(packet.pts or 0)
-        self.order.append(n if facts.order is None else facts.order)
+        order = n if facts.order is None else facts.order
+        position = -1 if packet.pos is None else packet.pos
+        numbers = (packet.pts or 0, packet.dts or 0, order, position, packet.duration or 0)
+        for values, number in zip(self._numbers.values(), numbers, strict=True):
+            values.append(number)
         is_hidden = packet.is_discard or not facts.is_shown
-        self.flags.extend((packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order))
+        is_restart = facts.is_start or (packet.is_keyframe and self._begins_anew(packet))
+        is_encrypted = packet.has_sidedata("encryption_info")
+        self._flags.extend((packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart))
+        self._flags.extend(
+            (packet.is_corrupt, facts.is_cut, is_encrypted, packet.pts is not None, packet.dts is not None)
+        )
+        self._count += 1
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
         if is_last and not is_hidden:
             self.last_shown, self.last_duration = packet.pts, packet.duration or 0
+
+    def _begins_anew(self, packet: av.Packet) -> bool:
+        return self._codec != "h264" or is_intra(bytes(packet), self._extradata)
 
     def _look(self, packet: av.Packet) -> PacketFacts:
         if self.doubt is None:
@@ -86,17 +118,78 @@ class _IndexBuilder:
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
-        pts, flags = np.array(self.pts, np.int64), np.array(self.flags, bool).reshape(-1, len(FLAGS))
+        numbers = {name: np.array(values, np.int64) for name, values in self._numbers.items()}
+        flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
         columns = dict(zip(FLAGS, flags.T.copy(), strict=True))
-        shown = ~columns["is_hidden"]
-        usable = self._has_pts and len(np.unique(pts[shown])) == shown.sum()
-        in_turn = bool((np.diff(np.array(self.order)[shown][np.argsort(pts[shown], kind="stable")]) > 0).all())
-        doubt = self.doubt or (None if in_turn else "its timestamps are not in the order in which its frames come out")
+        raw = RawTimes(numbers["pts"], columns["has_pts"], numbers["dts"], columns["has_dts"])
+        shown = np.flatnonzero(~columns["is_hidden"])
+        sequence = shown[np.argsort(numbers["order"][shown], kind="stable")]
+        pts, times = self._settled(raw, sequence, columns)
+        is_superseded = np.zeros(len(raw.pts), bool)
+        if times is not None:
+            is_superseded[sequence] = times.is_superseded
+        steps = None if pts is None else usual_steps(pts, numbers["duration"])
+        losses = self._losses(numbers["position"], columns, None if pts is None else (pts, steps))
+        is_shown = ~columns["is_hidden"]
+        columns["is_hidden"] |= is_superseded
         return PacketIndex(
-            pts=pts if usable else None,
-            **columns,
-            doubt=doubt if usable else "its packets have no usable timestamps",
-            is_ordered=in_turn and (self.doubt is None or not self._may_reorder),
+            pts=pts,
+            **{name: columns[name] for name in FLAGS[:NUM_INDEX_FLAGS]},
+            doubt=self._doubt(pts, times, losses),
+            is_ordered=times is not None,
             last_duration=self.last_duration,
             error=error,
+            is_superseded=is_superseded,
+            losses=losses,
+            holes=None if pts is None else holes(losses, pts, is_shown, steps),
+            raw=raw,
+            notes=() if times is None else times.notes,
+            num_encrypted=int(columns["is_encrypted"].sum()),
         )
+
+    def _settled(
+        self, raw: RawTimes, sequence: np.ndarray, columns: dict
+    ) -> tuple[np.ndarray | None, ShownTimes | None]:
+        """(pts of all packets if they can be used, times in the order of output if that is known and goes with them).
+
+        Where data is missing, what headers say of the order cannot be trusted, nor anything be derived from it.
+        """
+        is_shown = ~columns["is_hidden"]
+        is_plain = columns["has_pts"].all() and len(np.unique(raw.pts[is_shown])) == len(sequence)
+        times = None
+        if self.doubt is None or not self._may_reorder:
+            times = settle(raw, sequence)
+        if times is not None and times.num_stray:
+            is_damaged = columns["is_cut"].any() or columns["is_torn"].any()
+            times = None if is_damaged or follow_decoding(raw, is_shown) else times
+        if times is None:
+            return raw.pts if is_plain else None, None
+        pts = raw.pts.copy()
+        pts[sequence] = times.pts
+        return pts, times
+
+    def _losses(self, positions: np.ndarray, columns: dict, shown: tuple | None) -> Losses:
+        finder = LossFinder(positions, columns["is_torn"] & False, columns["is_cut"])
+        if columns["is_cut"].any():
+            finder.reasons.append("gaps in the numbers of its frames")
+        for position, arrived in self._passed_over:
+            finder.passed_over(position, arrived)
+        consult_container(
+            finder, self._stream.container.format.name, Path(self._stream.container.name), self._stream, shown
+        )
+        is_transport = self._stream.container.format.name == "mpegts"
+        if not is_transport:
+            finder.marked(columns["is_torn"])
+        elif not finder.is_torn.any() and not finder.is_cut.any():
+            # FFmpeg's parsers give the mark to the frame before the one that it belongs to.
+            finder.marked(columns["is_torn"] | np.append(False, columns["is_torn"][:-1]))
+        finder.is_torn |= columns["is_encrypted"]
+        return finder.result()
+
+    def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
+        """Why frames cannot be left out, or None."""
+        if self.doubt is None and times is not None:
+            return "data is missing in it" if losses.is_any else None
+        if pts is None:
+            return "its packets have no usable timestamps"
+        return self.doubt or "its timestamps are not in the order in which its frames come out"

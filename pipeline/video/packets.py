@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.video.losses import Losses
+from pipeline.video.times import RawTimes
+
 
 class PacketFacts(NamedTuple):
     """What a packet's own headers say.
@@ -13,6 +16,7 @@ class PacketFacts(NamedTuple):
     droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
     where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
     decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
+    is_cut: its number says that frames before it are missing.
     """
 
     is_start: bool
@@ -20,17 +24,23 @@ class PacketFacts(NamedTuple):
     order: int | None = None
     in_order: bool = True
     is_shown: bool = True
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
 class PacketIndex:
     """The packets of a video stream in decoding order; n of them.
 
-    pts: (n,) int64, or None where some packet has none or two have the same. is_key: (n,) bool, as the container
-    flags them. is_hidden: (n,) bool, decoded but not shown (edit lists, frames that only others use). is_start,
-    droppable, in_order: (n,) bool, as in PacketFacts. doubt: why frames cannot be left out of this video, or None.
-    is_ordered: frames are known to come out in the order of their pts. last_duration: ticks of the frame shown last,
-    0 where unknown. error: where reading the container broke off, or None.
+    pts: (n,) int64, or None where the packets' timestamps do not tell when frames are shown. Single ones that are
+    missing or wrong are put right in it. is_key: (n,) bool, as the container flags them. is_hidden: (n,) bool, decoded
+    but not shown (edit lists, frames that only others use, superseded ones). is_start, droppable, in_order: (n,) bool,
+    as in PacketFacts. doubt: why frames cannot be left out of this video, or None. is_ordered: frames are known to
+    come out in the order of their pts. last_duration: ticks of the frame shown last, 0 where unknown. error: where
+    reading the container broke off, or None.
+    is_superseded: (n,) bool, a later frame begins at the same time, so that this one is never shown. is_restart: (n,)
+    bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
+    int64 ticks, as in Timeline. raw: the timestamps as the container gives them. notes: what was done about them, in
+    words. num_encrypted: how many packets are. None of these where they are not known.
     """
 
     pts: np.ndarray | None
@@ -43,8 +53,16 @@ class PacketIndex:
     is_ordered: bool
     last_duration: int
     error: str | None
+    is_superseded: np.ndarray | None = None
+    is_restart: np.ndarray | None = None
+    losses: Losses | None = None
+    holes: np.ndarray | None = None
+    raw: RawTimes | None = None
+    notes: tuple[str, ...] = ()
+    num_encrypted: int = 0
 
     @property
     def shown_pts(self) -> np.ndarray:
-        """(m,) int64, increasing: when each frame that is shown begins."""
-        return np.sort(self.pts[~self.is_hidden])
+        """(m,) int64, non-decreasing: when each frame begins; of frames with equal times the last is shown."""
+        is_counted = ~self.is_hidden if self.is_superseded is None else ~self.is_hidden | self.is_superseded
+        return np.sort(self.pts[is_counted])

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,10 +11,12 @@ import av
 import numpy as np
 
 from pipeline.video.colour import hdr_note
-from pipeline.video.complaints import is_complaint, listening
-from pipeline.video.container import SignClock, VideoError, check_size, frame_rate, opened, packets_of
+from pipeline.video.container import VideoError, frame_rate, opened
 from pipeline.video.indexing import read_index
+from pipeline.video.losses import loss_notes
+from pipeline.video.output_order import decoded_times
 from pipeline.video.packets import PacketIndex
+from pipeline.video.reasons import no_frames
 
 PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 MAX_SECONDS = 48 * 3600.0
@@ -25,10 +26,11 @@ MAX_SECONDS = 48 * 3600.0
 class Timeline:
     """What a video holds.
 
-    pts: (n,) int64, increasing; key_pts: (m,) int64, increasing, those at which decoding can begin. by_order: packets
-    carry no usable pts, so that frames are known by their order. size: (height, width) of the decoded frame;
-    sample_aspect: width over height of one pixel; rotation: degrees clockwise that set it upright. end_sec: when the
-    last frame ceases to be shown.
+    pts: (n,) int64, non-decreasing; of frames with equal pts the last is shown. key_pts: (m,) int64, increasing, those
+    at which decoding can begin. by_order: the packets' pts do not tell frames apart, so that these are known by their
+    order. size: (height, width) of the decoded frame; sample_aspect: width over height of one pixel; rotation: degrees
+    clockwise that set it upright. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64 ticks
+    [start, end), increasing: times whose frames the file has lost.
     """
 
     codec: str
@@ -41,6 +43,7 @@ class Timeline:
     end_sec: float
     by_order: bool
     notes: tuple[str, ...]
+    holes: np.ndarray | None = None
 
     @property
     def upright_size(self) -> tuple[float, float]:
@@ -71,17 +74,19 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         index = yield from read_index(container, stream, peek)
         first = peek.frame or peek(None)
     if not len(index.is_key):
-        raise VideoError("it holds no video frame" + (f" ({index.error})" if index.error else ""))
+        raise VideoError(no_frames(path, index.error))
+    if index.num_encrypted == len(index.is_key):
+        raise VideoError("its frames are encrypted: decrypt it before use")
     if index.pts is not None and not len(index.shown_pts):
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
-    pts = None if index.pts is None else index.shown_pts
-    by_order = False
+    notes += index.notes
+    pts, by_order = None if index.pts is None else index.shown_pts, False
     if pts is None or not index.is_ordered:
-        pts, by_order = yield from _decoded_pts(path, decoder, header, pts)
-    if by_order:
-        notes.append("packets without usable timestamps: frames are known by their order")
+        step = 1 / (header.rate * header.time_base)
+        pts, by_order, told = yield from decoded_times(path, decoder, index, step)
+        notes += told
     return _timeline(index, header, first, (pts, by_order), notes)
 
 
@@ -119,7 +124,9 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     lacking_sec = 0.0 if header.promised_sec is None else header.promised_sec - max(shown_sec, end_sec)
     if lacking_sec > PARTIAL_SEC:
         notes.append(f"partial: it ends {lacking_sec:.1f} s before its header says")
-    is_key = index.is_start if index.doubt is None else index.is_key
+    holes = None if by_order else index.holes
+    notes += loss_notes(index.losses, index.pts, holes, tick_sec)
+    is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
     return Timeline(
         codec=header.codec,
         size=(first.height, first.width),
@@ -127,10 +134,11 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         rotation=_clockwise(first.rotation, notes),
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
-        key_pts=pts[:0] if by_order else np.sort(index.pts[is_key & ~index.is_hidden]),
+        key_pts=pts[:0] if by_order else np.sort(index.pts[is_key]),
         end_sec=end_sec,
         by_order=by_order,
         notes=(*notes, *hdr_note(first)),
+        holes=holes,
     )
 
 
@@ -168,42 +176,6 @@ class _FirstFrame:
                 self.frame = next(iter(self._codec_context.decode(None)), None)
             self._codec_context.flush_buffers()
         return self.frame
-
-
-def _decoded_pts(
-    path: Path, decoder: str, header: _Header, promised: np.ndarray | None
-) -> Generator[None, None, tuple[np.ndarray, bool]]:
-    """(pts of the frames, by_order) of a stream whose packets do not tell in which order its frames come out.
-
-    promised: the packets' pts, sorted, if they have any. They stand where the frames that decode come out in their
-    order, and those that do not were complained of; else the frames' own stand. Where the frames' own are of no use,
-    the packets' are given to the frames in the order of output, or, with other numbers of both, even steps.
-    """
-    pts, is_damaged, clock = [], False, SignClock()
-    with opened(path, decoder) as (container, stream), listening() as messages:
-        for packet in itertools.chain(packets_of(container, stream), (None,)):
-            messages.clear()
-            try:
-                for frame in stream.codec_context.decode(packet):
-                    check_size(frame.width, frame.height)
-                    pts.append(frame.pts)
-                    is_damaged |= frame.is_corrupt
-            except av.error.FFmpegError:
-                is_damaged = True
-            is_damaged |= any(is_complaint(level, text) for level, _, text in messages)
-            if clock.is_due():
-                yield None
-    if not pts:
-        raise VideoError("none of its frames can be decoded")
-    if None not in pts and all(a < b for a, b in itertools.pairwise(pts)):
-        found = np.array(pts, np.int64)
-        is_whole = promised is not None and np.isin(found, promised).all()
-        if is_whole and (is_damaged or len(found) == len(promised)):
-            return promised, False
-        return found, True
-    if promised is not None and len(promised) == len(pts):
-        return promised, True  # AVI: the times are right, but packets carry them in the order of decoding
-    return np.arange(len(pts), dtype=np.int64) * max(round(1 / (header.rate * header.time_base)), 1), True
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:

@@ -1,0 +1,45 @@
+"""Which fragments of a fragmented MP4 are missing, by their numbers. Knows bytes, and no decoder.
+
+References are to ISO/IEC 14496-12: each fragment's header (moof) holds a number that grows (mfhd, section 8.8.5).
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+MIN_FRAGMENTS = 4  # fewer do not tell how the numbers grow
+USUAL = 0.8  # share of the steps that must be alike
+
+
+def missing_before(path: Path) -> list[int]:
+    """Positions in the file, in bytes, of the fragments before which others are missing. OSError as for reading."""
+    positions, numbers = _fragments(path)
+    steps = np.diff(numbers)
+    if len(steps) < MIN_FRAGMENTS:
+        return []
+    values, counts = np.unique(steps, return_counts=True)
+    usual = values[counts.argmax()]
+    if usual < 1 or counts.max() < USUAL * len(steps):
+        return []
+    return [positions[i + 1] for i in np.flatnonzero(steps > usual)]
+
+
+def _fragments(path: Path) -> tuple[list[int], list[int]]:
+    """(positions, numbers) of the fragments, from box to box."""
+    positions, numbers = [], []
+    with path.open("rb") as file:
+        end, position = os.fstat(file.fileno()).st_size, 0
+        while position + 8 <= end:
+            file.seek(position)
+            head = file.read(24)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            if kind == b"moof" and head[12:16] == b"mfhd":
+                positions.append(position)
+                numbers.append(int.from_bytes(head[20:24], "big"))
+            if size < 8:
+                break
+            position += size
+    return positions, numbers

@@ -1,0 +1,151 @@
+"""What the index of a Matroska or WebM file says of parts that are no longer in it. Knows bytes, and no decoder.
+
+References are to RFC 9559. An index (Cues) names times and where their clusters lie: times that no frame has, and
+clusters that lie nearer to the front than it says, tell that a piece was cut out in between.
+"""
+
+import bisect
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EBML, SEGMENT, TRACKS, CLUSTER, CUES = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
+TRACK_ENTRY, TRACK_NUMBER, TRACK_TYPE, CLUSTER_TIME = 0xAE, 0xD7, 0x83, 0xE7
+CUE_POINT, CUE_TIME, CUE_POSITIONS, CUE_TRACK, CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
+TOP_LEVEL = (CLUSTER, CUES)  # what is looked for where elements do not follow each other
+KEPT_TYPES = (1, 2, 17)  # video, audio, subtitles
+MAX_ELEMENT = 64_000_000  # bytes of an index or a list of tracks; more is broken
+SEARCHED = 1_000_000
+
+
+@dataclass
+class Layout:
+    """Where things lie, in bytes from the beginning of the segment's data.
+
+    clusters: time in the file's ticks -> position, of those there are. cues: (time, track number, position that the
+    index names of its cluster). tracks: their numbers in order.
+    """
+
+    clusters: dict[int, int] = field(default_factory=dict)
+    cues: list[tuple[int, int, int]] = field(default_factory=list)
+    tracks: list[int] = field(default_factory=list)
+
+
+def read_layout(path: Path) -> Layout:
+    """Walk the file from element to element. OSError where it cannot be read; what is not understood is left out."""
+    layout = Layout()
+    with path.open("rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        header = _element(file, 0)
+        segment = header and header[0] == EBML and header[2] is not None and _element(file, header[1] + header[2])
+        if not segment or segment[0] != SEGMENT:
+            return layout
+        origin = position = segment[1]
+        while position is not None and position < end:
+            element = _element(file, position)
+            if element is None or (element[2] is None and element[0] != CLUSTER):
+                position = _search(file, position + 1)
+                continue
+            kind, start, size = element
+            if kind == CLUSTER:
+                time = _element(file, start)
+                if time and time[0] == CLUSTER_TIME and time[2] is not None:
+                    layout.clusters[_number(file, time)] = position - origin
+            elif kind in (CUES, TRACKS) and size <= MAX_ELEMENT:
+                file.seek(start)
+                _learn(layout, kind, file.read(size))
+            position = _search(file, start) if size is None else _follow(file, start, start + size, end)
+    return layout
+
+
+def cut_out(layout: Layout, stream_index: int, times: set[int]) -> list[tuple[int, int]]:
+    """(from, to) in the file's ticks: pairs of times between which the index tells of a piece that is not there.
+
+    stream_index: which of the tracks; times: those that its frames have.
+    """
+    if stream_index >= len(layout.tracks):
+        return []
+    number, starts = layout.tracks[stream_index], sorted(layout.clusters)
+    found, last_time, last_shift, is_lost = [], None, None, False
+    for time, track, position in sorted(layout.cues):
+        if track != number:
+            continue
+        if time not in times:
+            is_lost = True
+            continue
+        held = bisect.bisect_right(starts, time) - 1
+        shift = layout.clusters[starts[held]] - position if held >= 0 else 0
+        if last_time is not None and (is_lost or shift < last_shift):
+            found.append((last_time, time))
+        last_time, last_shift, is_lost = time, shift, False
+    return [*found, (last_time, max(times))] if is_lost and last_time is not None else found
+
+
+def _element(file, position: int) -> tuple[int, int, int | None] | None:
+    """(id, where its data begins, their size or None where unknown) of the element here; None where there is none."""
+    file.seek(position)
+    head = file.read(12)
+    if len(head) < 2 or head[0] < 0x10:
+        return None
+    id_length = 9 - head[0].bit_length()
+    size_length = 9 - head[id_length].bit_length() if len(head) > id_length and head[id_length] else 0
+    if not size_length or len(head) < id_length + size_length:
+        return None
+    size = int.from_bytes(head[id_length : id_length + size_length], "big") & (1 << 7 * size_length) - 1
+    is_unknown = size == (1 << 7 * size_length) - 1
+    return int.from_bytes(head[:id_length], "big"), position + id_length + size_length, None if is_unknown else size
+
+
+def _number(file, element: tuple[int, int, int]) -> int:
+    file.seek(element[1])
+    return int.from_bytes(file.read(min(element[2], 8)), "big")
+
+
+def _follow(file, start: int, stop: int, end: int) -> int | None:
+    """Where the next element begins: at stop, if one does; else it is looked for from start on."""
+    if stop >= end or _element(file, stop) is not None:
+        return stop
+    return _search(file, start)
+
+
+def _search(file, position: int) -> int | None:
+    """Where the next cluster or index begins, known by its number; None where there is none."""
+    marks = [kind.to_bytes(4, "big") for kind in TOP_LEVEL]
+    while True:
+        file.seek(position)
+        data = file.read(SEARCHED)
+        found = [at for mark in marks if (at := data.find(mark)) >= 0]
+        if found:
+            return position + min(found)
+        if len(data) < SEARCHED:
+            return None
+        position += SEARCHED - 3
+
+
+def _children(data: bytes) -> list[tuple[int, bytes]]:
+    """(id, data) of the elements that lie one behind the other here, up to where that ends."""
+    found, at = [], 0
+    while at < len(data) and data[at] >= 0x01:
+        id_length = 9 - data[at].bit_length()
+        size_at = at + id_length
+        if size_at >= len(data) or not data[size_at]:
+            break
+        size_length = 9 - data[size_at].bit_length()
+        start = size_at + size_length
+        size = int.from_bytes(data[size_at:start], "big") & (1 << 7 * size_length) - 1
+        found.append((int.from_bytes(data[at:size_at], "big"), data[start : start + size]))
+        at = start + size
+    return found
+
+
+def _learn(layout: Layout, kind: int, data: bytes) -> None:
+    for child, content in _children(data):
+        values = _children(content)
+        numbers = {name: int.from_bytes(value[:8], "big") for name, value in values}
+        if kind == TRACKS and child == TRACK_ENTRY and numbers.get(TRACK_TYPE) in KEPT_TYPES:
+            layout.tracks.append(numbers.get(TRACK_NUMBER, 0))
+        if kind == CUES and child == CUE_POINT:
+            for name, value in values:
+                place = {key: int.from_bytes(found[:8], "big") for key, found in _children(value)}
+                if name == CUE_POSITIONS and {CUE_TRACK, CUE_CLUSTER} <= place.keys():
+                    layout.cues.append((numbers.get(CUE_TIME, 0), place[CUE_TRACK], place[CUE_CLUSTER]))

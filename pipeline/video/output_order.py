@@ -1,0 +1,93 @@
+"""When frames are shown, found by decoding the whole video: for streams whose packets' headers do not tell."""
+
+import itertools
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pipeline.video.complaints import is_complaint, listening
+from pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
+from pipeline.video.packets import PacketIndex
+from pipeline.video.times import RawTimes, follow_decoding, settle
+
+IN_DECODING_ORDER = "its timestamps are in the order of decoding: its frames take them in turn"
+
+
+def decoded_times(
+    path: Path, decoder: str, index: PacketIndex, step: Fraction
+) -> Generator[None, None, tuple[np.ndarray, bool, tuple[str, ...]]]:
+    """Yields None now and then as a sign of life; returns (pts of the frames, by_order, notes).
+
+    The packets' pts stand where the frames come out in their order; those of frames that do not come out, though the
+    decoder complained, stand as well. Where the frames come out in another order, or some pts are missing or repeated,
+    frames are known by their order, and their times are settled along it. Only where that cannot be, they are counted.
+    step: ticks from one frame to the next by the headers.
+    """
+    numbers, is_damaged = yield from _output_order(path, decoder)
+    if not numbers:
+        raise VideoError("none of its frames can be decoded")
+    raw = _of_frames(index.raw, numbers)
+    is_told = bool(raw.has_pts.all())
+    in_decoding_order = follow_decoding(index.raw, ~index.is_hidden)
+    are_known = index.pts is not None and is_told
+    if are_known and ((np.diff(raw.pts) > 0).all() or (is_damaged and not in_decoding_order)):
+        pts, notes = _by_pts(index.shown_pts, raw.pts, is_damaged)
+        return pts, False, notes
+    if is_told and in_decoding_order:
+        return np.sort(raw.pts), True, (IN_DECODING_ORDER,)
+    times = settle(raw, np.arange(len(numbers)))
+    if times is not None:
+        return times.pts, True, times.notes
+    return np.arange(len(numbers), dtype=np.int64) * max(round(step), 1), True, (_why_counted(raw),)
+
+
+def _by_pts(promised: np.ndarray, found: np.ndarray, is_damaged: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(pts of the frames, notes). promised: the packets', increasing; found: those of the frames that came out."""
+    num_lacking = len(promised) - len(found)
+    if is_damaged or not num_lacking:
+        return promised, ()
+    return found, (f"{num_lacking} of its packets give no frame of their own",)
+
+
+def _of_frames(raw: RawTimes, numbers: list[int | None]) -> RawTimes:
+    """The timestamps of the frames that came of these packets."""
+    is_known = np.array([n is not None and 0 <= n < len(raw.pts) for n in numbers], bool)
+    at = np.array([n if known else 0 for n, known in zip(numbers, is_known, strict=True)], np.int64)
+    return RawTimes(raw.pts[at], raw.has_pts[at] & is_known, raw.dts[at], raw.has_dts[at] & is_known)
+
+
+def _why_counted(raw: RawTimes) -> str:
+    num_told = int(raw.has_pts.sum())
+    if not num_told:
+        why = "its frames carry no timestamps"
+    elif len(np.unique(raw.pts[raw.has_pts])) == 1:
+        why = "its frames carry one and the same timestamp"
+    elif num_told == len(raw.pts):
+        why = "its timestamps do not grow in the order of its frames"
+    else:
+        why = f"only {num_told} of its {len(raw.pts)} frames carry a timestamp"
+    return f"{why}: they are counted, in even steps"
+
+
+def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
+    """(number of the packet that each frame came of, in the order of output; whether the decoder complained)."""
+    numbers, is_damaged, clock = [], False, SignClock()
+    with opened(path, decoder) as (container, stream), listening() as messages:
+        for n, packet in enumerate(itertools.chain(packets_of(container, stream), (None,))):
+            messages.clear()
+            if packet is not None:
+                packet.pts = n
+            try:
+                for frame in stream.codec_context.decode(packet):
+                    check_size(frame.width, frame.height)
+                    numbers.append(frame.pts)
+                    is_damaged |= frame.is_corrupt
+            except av.error.FFmpegError:
+                is_damaged = True
+            is_damaged |= any(is_complaint(level, text) for level, _, text in messages)
+            if clock.is_due():
+                yield None
+    return numbers, is_damaged

@@ -1,0 +1,104 @@
+"""What is wrong with a file that cannot be used, in a few words: empty, cut, no video, no video file at all."""
+
+import os
+import string
+from pathlib import Path
+
+PRINTABLE = set(string.printable.encode()) | set(range(0x80, 0x100))
+SIGNATURES = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+    b"PK\3\4": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"ID3": "an audio file",
+    b"fLaC": "an audio file",
+    b"#EXTM3U": "a playlist",
+    b"version https://git-lfs": "a Git LFS pointer, not the file that it stands for",
+}
+BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"free", b"skip", b"wide", b"sidx", b"pnot", b"uuid"}
+ENCRYPTED = (b"encv", b"sinf")  # boxes in the description of a stream (ISO/IEC 14496-12, section 8.12)
+HEAD = 4096
+
+
+def unreadable(path: Path, message: str) -> str:
+    """Why FFmpeg does not take a file for a video. message: what it said itself."""
+    try:
+        with path.open("rb") as file:
+            num_bytes, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
+    except OSError:
+        return message
+    if not num_bytes:
+        return "the file is empty"
+    if not head.strip(b"\0"):
+        return "the file begins with zeros: it may not have been written or copied to its end"
+    for signature, what in SIGNATURES.items():
+        if head.startswith(signature):
+            return f"it is {what}"
+    if head[4:8] in BOXES:
+        return _without_index(path) or message
+    if set(head) <= PRINTABLE:
+        is_page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+        return "it is a web page" if is_page else "it is a text file"
+    return message
+
+
+def no_frames(path: Path, error: str | None) -> str:
+    """Why a file with a video stream has no packet of it. error: where reading the container broke off, or None."""
+    boxes = _boxes(path)
+    if "moov" not in boxes or {"mdat", "moof"} & boxes.keys():
+        return "it holds no video frame" + (f" ({error})" if error else "")
+    encrypted = ", of a video that is encrypted" if _holds(path, boxes["moov"], ENCRYPTED) else ""
+    return f"it holds no video frame: it is the header alone of a fragmented file{encrypted}"
+
+
+def no_stream(path: Path, kinds: list[str]) -> str:
+    """Why a file that could be opened has no video stream. kinds: those of the streams that it has."""
+    if kinds:
+        return f"it has no video stream, only {' and '.join(sorted(set(kinds)))}"
+    return "it has no video stream" + (": its index (moov) is cut off" if _is_cut(path, _boxes(path)) else "")
+
+
+def _without_index(path: Path) -> str | None:
+    boxes = _boxes(path)
+    if "moov" in boxes:
+        return "its index (moov) is cut off" if _is_cut(path, boxes) else None
+    if "moof" in boxes or "styp" in boxes:
+        return "it is a segment of a fragmented file without the header (moov) that belongs before it"
+    return "it has no index (moov): its end is missing, or recording was broken off"
+
+
+def _is_cut(path: Path, boxes: dict[str, tuple[int, int]]) -> bool:
+    return "moov" in boxes and sum(boxes["moov"]) > path.stat().st_size
+
+
+def _boxes(path: Path) -> dict[str, tuple[int, int]]:
+    """Name -> (position, size) of the first of each of a file's outermost boxes, in bytes (ISO/IEC 14496-12)."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        with path.open("rb") as file:
+            end, position = os.fstat(file.fileno()).st_size, 0
+            while position + 8 <= end:
+                file.seek(position)
+                head = file.read(16)
+                size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big") or end - position
+                if size < 8 or not head[4:8].isalnum():
+                    break
+                found.setdefault(head[4:8].decode("ascii"), (position, size))
+                position += size
+    except OSError:
+        return {}
+    return found
+
+
+def _holds(path: Path, span: tuple[int, int], marks: tuple[bytes, ...]) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(span[0])
+            data = file.read(min(span[1], 4_000_000))
+    except OSError:
+        return False
+    return any(mark in data for mark in marks)

@@ -1,0 +1,137 @@
+"""When each frame is shown, from timestamps of which some are missing, repeated or wrong. Pure arithmetic.
+
+One bad timestamp costs one timestamp: the others stand as they are.
+"""
+
+import bisect
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_STRAY = 8  # timestamps against the order of the frames: at most one in so many, or the order is not believed
+MAX_LACKING = 25  # frames per timestamp, where most have none: some containers time a frame now and then
+MAX_EQUAL = 10  # frames per distinct time
+
+
+@dataclass(frozen=True)
+class RawTimes:
+    """Timestamps of packets in decoding order, as the container gives them; n of them.
+
+    pts, dts: (n,) int64 ticks, of any value where has_pts, has_dts: (n,) bool are false.
+    """
+
+    pts: np.ndarray
+    has_pts: np.ndarray
+    dts: np.ndarray
+    has_dts: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShownTimes:
+    """Times of m frames in the order in which they come out.
+
+    pts: (m,) int64 ticks, non-decreasing. Of frames with equal times the last is shown. num_missing, num_stray: how
+    many carried none, or one against the order of the frames; those are derived.
+    """
+
+    pts: np.ndarray
+    num_missing: int = 0
+    num_stray: int = 0
+
+    @property
+    def is_superseded(self) -> np.ndarray:
+        """(m,) bool: another frame begins at the very time of this one, which is never shown."""
+        return np.append(self.pts[1:] == self.pts[:-1], False)[: len(self.pts)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the timestamps, in words."""
+        num_equal = int(self.is_superseded.sum())
+        counts = (
+            (num_equal, "repeated: of frames with equal times the last one is shown"),
+            (self.num_missing, "missing: derived from those beside"),
+            (self.num_stray, "against the order of its frames: derived from those beside"),
+        )
+        return tuple(f"{count} of its timestamps {_are(count)} {what}" for count, what in counts if count)
+
+
+def settle(times: RawTimes, sequence: np.ndarray) -> ShownTimes | None:
+    """The times of the packets (m,) in sequence, the order in which their frames come out.
+
+    None where the timestamps do not go with that order, or are too few to go by.
+    """
+    pts, has_pts = times.pts[sequence], times.has_pts[sequence]
+    if has_pts.all() and (np.diff(pts) > 0).all():
+        return ShownTimes(pts)
+    known = np.flatnonzero(has_pts)
+    kept = known[_longest_in_order(pts[known].tolist())]
+    num_stray, num_distinct = len(known) - len(kept), len(np.unique(pts[kept]))
+    if num_stray > max(1, len(known) // MAX_STRAY) or num_distinct < 2:
+        return None
+    if num_distinct * MAX_EQUAL < len(kept) or len(known) * MAX_LACKING < len(pts):
+        return None
+    filled = _fill(pts.copy(), kept, _expected(times, pts[kept]))
+    return ShownTimes(filled, len(pts) - len(known), num_stray)
+
+
+def follow_decoding(times: RawTimes, shown: np.ndarray) -> bool:
+    """Whether the shown packets (n,) bool carry their times in the order of decoding, as AVI does.
+
+    Where frames come out in another order, such times are right, but belong to other frames.
+    """
+    pts = times.pts[shown]
+    return bool(times.has_pts[shown].all() and (np.diff(pts) >= 0).all())
+
+
+def _longest_in_order(values: list[int]) -> np.ndarray:
+    """Positions of a longest non-decreasing subsequence."""
+    tails, at, before = [], [], []
+    for i, value in enumerate(values):
+        length = bisect.bisect_right(tails, value)
+        before.append(at[length - 1] if length else -1)
+        tails[length : length + 1] = [value]
+        at[length : length + 1] = [i]
+    chosen, i = [], at[-1] if at else -1
+    while i >= 0:
+        chosen.append(i)
+        i = before[i]
+    return np.array(chosen[::-1], np.int64)
+
+
+def _expected(times: RawTimes, kept: np.ndarray) -> np.ndarray:
+    """(d,) int64, increasing: times at which frames may begin, from the times of decoding.
+
+    These are the times of the frames, delayed; without B-frames, by one difference throughout.
+    """
+    both = times.has_pts & times.has_dts
+    decoding = np.unique(times.dts[times.has_dts])
+    differences = np.unique(times.pts[both] - times.dts[both])
+    if len(differences) == 1:
+        return decoding + differences[0]
+    return decoding if np.isin(kept, decoding).mean() > 0.8 else decoding[:0]
+
+
+def _fill(pts: np.ndarray, kept: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """pts with what is not kept (positions, increasing) put in: expected times where they fit, else even steps."""
+    steps = np.diff(pts[kept])
+    step = int(np.median(steps[steps > 0]))
+    for i, j in zip((-1, *kept.tolist()), (*kept.tolist(), len(pts)), strict=True):
+        count = j - i - 1
+        if not count:
+            continue
+        if i < 0:
+            pts[:j] = pts[j] - step * np.arange(count, 0, -1)
+            continue
+        stop = pts[j] if j < len(pts) else np.iinfo(np.int64).max
+        between = expected[np.searchsorted(expected, pts[i], "right") : np.searchsorted(expected, stop, "left")]
+        if len(between) == count:
+            pts[i + 1 : j] = between
+        elif j < len(pts):
+            pts[i + 1 : j] = pts[i] + (pts[j] - pts[i]) * np.arange(1, count + 1) // (count + 1)
+        else:
+            pts[i + 1 :] = pts[i] + step * np.arange(1, count + 1)
+    return pts
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
