@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
             yield []
             continue
         i, frame = found
-        jpeg = upright(frame, wanted.orientation, _when(task, i, frame.time))
+        jpeg = upright(frame, wanted.orientation, _when(task, i, frame.time_base))
         while upright.remarks:
             yield Remark(upright.remarks.pop(0))
         if jpeg is None:
@@ -152,8 +153,9 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
     yield rows
 
 
-def _when(task: DecodeTask, i: int, time_sec: float | None) -> str:
-    return f"frame {task.frame_index[i]}" if time_sec is None or task.by_order else f"{time_sec:.3f} s"
+def _when(task: DecodeTask, i: int, time_base: Fraction | None) -> str:
+    """When wanted frame i is shown, in words."""
+    return f"{float(int(task.pts[i]) * time_base):.3f} s" if time_base else f"frame {task.frame_index[i]}"
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:
