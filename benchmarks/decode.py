@@ -21,6 +21,7 @@ from benchmarks.measuring import finish, interleaved, machine
 from pipeline import pixels
 from pipeline.sampling import Grid
 from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
+from pipeline.upright import planned_shape
 from pipeline.video.colour import Scaler
 from pipeline.video.container import VideoError, opened
 from pipeline.video.decode import WantedFrames
@@ -168,8 +169,8 @@ def peak_memory(path: Path) -> dict:
 def _decode_and_tell(path: Path, sender) -> None:
     *_, scan = scan_video(ScanTask("v", path, Grid(1.0), "software"))
     timeline, requests = scan.timeline, scan.requests
-    size = pixels.canonical_size(*timeline.upright_size, short_side=SHORT_SIDE)
-    frames = (requests.frame_index, requests.pts, timeline.by_order, timeline.rotation, size, 90, VIEWS, 224)
+    shape = planned_shape(timeline, SHORT_SIDE)
+    frames = (requests.frame_index, requests.pts, timeline.by_order, shape, 90, VIEWS, 224)
     messages = decode_video(DecodeTask("v", path, "software", *frames, duration_sec=timeline.end_sec))
     rows = sum(len(message) for message in messages if isinstance(message, list))
     # Not getrusage: a spawned process inherits the high-water mark of the one that spawned it

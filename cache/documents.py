@@ -172,12 +172,15 @@ def segment_from(document: dict, what: str) -> Segment:
         return typed(Segment(**{**_arrays(document), "time_base": tuple_of(document["time_base"])}))
 
 
+_PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded_aspect")  # of positive numbers
+
+
 def _video(document: dict) -> PlannedVideo:
-    tuples = {name: tuple_of(document[name]) for name in ("decoded_size", "canonical_size", "time_base", "notes")}
+    tuples = {name: tuple_of(document[name]) for name in (*_PAIRS, "notes")}
     video = typed(PlannedVideo(**{**_arrays(document), **tuples}))
     check_uid(video.uid)
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
-    if min(*video.decoded_size, height, width, *video.time_base) < 1 or height * width > MAX_PIXELS or not is_turned:
+    if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
         raise ValueError(f"video {video.uid} cannot have these sizes, rotation or time base")
     if video.views.ndim != 2 or video.views.shape[1] != len(VIEW_FIELDS):
         raise ValueError(f"views of {video.uid} have shape {video.views.shape}")

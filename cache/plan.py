@@ -39,7 +39,7 @@ class PlannedVideo:
     modified_ns: int
     codec: str
     decoded_size: tuple[int, int]  # (height, width) as stored in the stream, of the left half where left_eye
-    rotation: int  # degrees clockwise that set the frame upright: 0, 90, 180 or 270
+    rotation: int  # degrees clockwise that set the first frame upright: 0, 90, 180 or 270
     canonical_size: tuple[int, int]  # (height, width)
     time_base: tuple[int, int]  # seconds per tick, as a fraction
     first_pts: int
@@ -49,6 +49,9 @@ class PlannedVideo:
     views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
     notes: tuple[str, ...] = ()
     left_eye: bool = False  # frames hold two eyes side by side, of which the left one is used
+    mirrored: bool = False  # the first frame is mirrored left to right after turning
+    sample_aspect: tuple[int, int] = (1, 1)  # width over height of a pixel, as a fraction, as it was taken
+    coded_aspect: tuple[int, int] = (1, 1)  # the same, as the first frame itself says
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
 UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
@@ -31,6 +31,7 @@ class Status(IntEnum):
     CORRUPT = 1
     REDACTED = 2
     MISSING = 3
+    RESHAPED = 4  # a frame is there, and its upright shape is not the one that the video's rows have
 
 
 @dataclass(frozen=True)

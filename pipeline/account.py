@@ -5,6 +5,7 @@ Reads what is on disk; changes nothing.
 
 from dataclasses import dataclass
 
+from cache.schema import Status
 from cache.writer import CacheWriter
 from pipeline.errors import PipelineError
 from pipeline.sources import Source
@@ -24,6 +25,7 @@ class ExtractResult:
     partial: int  # among the planned: it ends before its header says
     rows: int
     statuses: dict[str, int]  # requested times by what became of them
+    reshaped: int = 0  # among the committed: the picture changes its shape, and times were refused for it
 
     @property
     def line(self) -> str:
@@ -47,6 +49,8 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
     unasked = sum(name not in planned for name in usable)
     pending = sum(name in owing for name in usable)
     reader = writer.reader()
+    segments = [segment for record in reader.records.values() for segment in record.segments]
+    reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}
     committed = unasked + sum(name in planned and name in reader.video_uids for name in usable if name not in owing)
     out = [quarantined[name] for name in names if name in quarantined]
     if len(names) != committed + len(out) + pending:
@@ -63,4 +67,5 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
         partial=sum(name in planned and PARTIAL in " ".join(planned[name].notes) for name in usable),
         rows=reader.num_rows,
         statuses=reader.count_statuses(),
+        reshaped=sum(name in reshaped for name in usable),
     )

@@ -17,6 +17,7 @@ class _Slot:
     jpegs: list
     embeddings: list
     crop_crc32: list
+    refused: np.ndarray  # (n,) bool: frames that are there and have another shape than the video's rows
     ended: bool = False  # nothing more will come
     dropped: bool = False  # the video is out
 
@@ -33,7 +34,7 @@ class Assembly:
         self._by_video: dict[str, list[_Slot]] = {}
         self._came: dict[str, int] = {}
         for unit in units:
-            slots = [_Slot(unit.name, s, *([None] * _rows(s) for _ in range(3))) for s in unit.segments]
+            slots = [_slot(unit.name, segment) for segment in unit.segments]
             self._units[unit.name] = slots
             for slot in slots:
                 self._by_video.setdefault(slot.planned.video_uid, []).append(slot)
@@ -69,8 +70,18 @@ class Assembly:
             i -= rows
         raise IndexError(f"{video_uid} owes no row {i}")
 
+    def refuse(self, video_uid: str, i: int) -> None:
+        """Row i of a video is there, and has another shape than its other rows. Rows before it may still come."""
+        self._came[video_uid] = self._came.get(video_uid, 0) + 1
+        for slot in self._by_video[video_uid]:
+            if i < _rows(slot.planned):
+                slot.refused[i] = True
+                return
+            i -= _rows(slot.planned)
+        raise IndexError(f"{video_uid} owes no row {i}")
+
     def count(self, video_uid: str) -> int:
-        """How many rows of a video have come in."""
+        """How many rows of a video have come in or were refused."""
         return self._came.get(video_uid, 0)
 
     def end(self, video_uid: str) -> None:
@@ -117,6 +128,9 @@ class Assembly:
         row = np.full(len(asked), -1, np.int64)
         row[asked >= 0] = new_row[asked[asked >= 0]]
         status = np.where(row < 0, Status.CORRUPT, Status.OK)
+        refused = np.zeros(len(asked), bool)
+        refused[asked >= 0] = slot.refused[asked[asked >= 0]]
+        status[refused & (row < 0)] = Status.RESHAPED
         status[asked == NOT_SHOWN], status[asked == REDACTED] = Status.MISSING, Status.REDACTED
         return Segment(
             video_uid=planned.video_uid,
@@ -129,6 +143,11 @@ class Assembly:
             request_status=status.astype(np.uint8),
             request_row=row,
         )
+
+
+def _slot(unit: str, segment: PlannedSegment) -> _Slot:
+    rows = _rows(segment)
+    return _Slot(unit, segment, [None] * rows, [None] * rows, [None] * rows, np.zeros(rows, bool))
 
 
 def _rows(segment: PlannedSegment) -> int:

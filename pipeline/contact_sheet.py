@@ -9,7 +9,7 @@ import numpy as np
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
-from cache.schema import Status, request_seconds
+from cache.schema import SAME_SEC, Status, request_seconds
 from pipeline import pixels
 from pipeline.html_report.markup import page, thumbnail
 from pipeline.metrics import log_softmax
@@ -67,6 +67,7 @@ def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
     """The classes of the clips that lie over this time."""
     if labels is None:
         return []
+    t_sec += SAME_SEC
     clips = [c for c in labels.clips if c.video_uid == uid and c.label >= 0 and c.start_sec <= t_sec < c.end_sec]
     return [f"label: {name}" for name in dict.fromkeys(labels.classes[clip.label] for clip in clips)]
 

@@ -25,7 +25,8 @@ from pipeline.probes import check_teacher
 from pipeline.progress import Progress
 from pipeline.provenance import provenance
 from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, Row, Way, decode_video
+from pipeline.tasks import DecodeTask, Remark, Reshaped, Row, Way, decode_video
+from pipeline.upright import shape_of
 from pipeline.video.container import DECODERS
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class _Run:
         self.ended: list[Done | Failed] = []  # their last rows may be in the batch still
         self.wanted = assembly.wanted()
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
+        self.remarks: dict[str, list[str]] = {}  # uid -> what was noticed while it was decoded
         self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
 
     def everything(self, workers: int, progress: Progress) -> None:
@@ -119,6 +121,12 @@ class _Run:
                 self.writer.count_attempt(event.task.uid, event.reason)
             elif isinstance(event, Item) and isinstance(event.value, Way):
                 self.ways[event.task.uid] = event.value.text
+            elif isinstance(event, Item) and isinstance(event.value, Remark):
+                self.remarks.setdefault(event.task.uid, []).append(event.value.text)
+                progress.note(f"{self.videos[event.task.uid].source}: {event.value.text}")
+            elif isinstance(event, Item) and isinstance(event.value, Reshaped):
+                self.assembly.refuse(event.task.uid, event.value.i)
+                progress.update()
             elif isinstance(event, Item):
                 self.batch += [(event.task.uid, row) for row in event.value]
                 progress.update(len(event.value))
@@ -149,13 +157,11 @@ class _Run:
             frame_index=frame_index,
             pts=pts,
             by_order=video.by_order,
-            rotation=video.rotation,
-            canonical_size=video.canonical_size,
+            shape=shape_of(video),
             jpeg_quality=self.config.jpeg_quality,
             views=video.views,
             crop_size=self.writer.identity.teacher.input_size,
             duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
-            left_eye=video.left_eye,
         )
 
     def _embed(self) -> None:
@@ -195,5 +201,7 @@ class _Run:
 
     def _commit_complete(self) -> None:
         for name, batch in self.assembly.take_complete():
-            ways = {s.video_uid: self.ways[s.video_uid] for s in batch.segments if s.video_uid in self.ways}
-            self.committer.submit(name, batch, self.provenance | {"decoding": ways})
+            uids = [segment.video_uid for segment in batch.segments]
+            ways = {uid: self.ways[uid] for uid in uids if uid in self.ways}
+            remarks = {uid: self.remarks[uid] for uid in uids if uid in self.remarks}
+            self.committer.submit(name, batch, self.provenance | {"decoding": ways, "remarks": remarks})

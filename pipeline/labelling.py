@@ -19,7 +19,7 @@ from cache.errors import LabelSetError
 from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from cache.plan import PlannedVideo
 from cache.reader import CacheReader
-from cache.schema import Teacher, seconds
+from cache.schema import SAME_SEC, Teacher, seconds
 from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.errors import InputError
@@ -150,7 +150,7 @@ def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
     start = first_sec if clip.start_sec == -math.inf else clip.start_sec
     if clip.end_sec != math.inf:
         return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split)]
-    count = max(1, math.ceil((video.end_sec - start) / WINDOW_SEC))
+    count = max(1, math.ceil((video.end_sec - SAME_SEC - start) / WINDOW_SEC))
     bounds = np.linspace(start, video.end_sec, count + 1)
     return [
         ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split)

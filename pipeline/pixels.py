@@ -35,14 +35,16 @@ def before_rotation(size: tuple[int, int], rotation: int) -> tuple[int, int]:
     return (size[1], size[0]) if rotation in (90, 270) else size
 
 
-def encode_canonical(rgb: np.ndarray, rotation: int, quality: int) -> bytes:
+def encode_canonical(rgb: np.ndarray, rotation: int, quality: int, mirrored: bool = False) -> bytes:
     """A resized frame (H, W, 3) uint8 RGB -> the JPEG of its upright form.
 
-    rotation: degrees clockwise that set it upright (a multiple of 90).
+    rotation: degrees clockwise that set it upright (a multiple of 90); mirrored: left to right after that.
     """
     image = Image.fromarray(rgb)
     if rotation:
         image = image.transpose(_CLOCKWISE[rotation])
+    if mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

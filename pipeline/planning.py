@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from cache.plan import PlannedSegment, PlannedVideo
 from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
-from pipeline import pixels
 from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool, Lost
 from pipeline.progress import Progress
 from pipeline.sampling import Grid
 from pipeline.sources import Source, Video, windows_by_video
 from pipeline.tasks import Scan, ScanTask, scan_video
+from pipeline.upright import planned_shape
 from pipeline.views import make_views
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def file_state(video: Video) -> tuple[int, int]:
 def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> PlannedVideo:
     timeline = scan.timeline
     num_bytes, modified_ns = file_state(video)
-    size = pixels.canonical_size(*timeline.upright_size, short_side=identity.canonical_short_side)
+    shape = planned_shape(timeline, identity.canonical_short_side, video.left_eye)
     return PlannedVideo(
         uid=video.uid,
         source=video.source,
@@ -124,13 +124,16 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
         codec=timeline.codec,
         decoded_size=timeline.size,
         rotation=timeline.rotation,
-        canonical_size=size,
+        canonical_size=shape.canonical_size,
         time_base=timeline.time_base,
         first_pts=scan.first_pts,
         num_frames=scan.num_frames,
         end_sec=timeline.end_sec,
         by_order=timeline.by_order,
-        views=make_views(video.uid, size, identity.num_views, identity.view_seed, identity.teacher),
+        views=make_views(video.uid, shape.canonical_size, identity.num_views, identity.view_seed, identity.teacher),
         notes=timeline.notes,
         left_eye=video.left_eye,
+        mirrored=timeline.mirrored,
+        sample_aspect=timeline.sample_aspect.as_integer_ratio(),
+        coded_aspect=timeline.coded_aspect.as_integer_ratio(),
     )

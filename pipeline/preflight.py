@@ -12,13 +12,13 @@ from cache import commit
 from cache.errors import StorageError
 from cache.store import has_cache, open_writer, read_identity
 from cache.writer import CacheWriter
-from pipeline import pixels
 from pipeline.config import ExtractConfig
 from pipeline.engines import Item, LocalPool
 from pipeline.errors import InputError
 from pipeline.planning import Scanned, known_uids, scan_new
 from pipeline.sources import Source
 from pipeline.tasks import DecodeTask, timed_decode
+from pipeline.upright import planned_shape
 from pipeline.video.container import check_decoder
 from pipeline.views import evaluation_box
 
@@ -125,12 +125,11 @@ def _calibration_tasks(config: ExtractConfig, source: Source, scanned: Scanned) 
         if uid not in chosen:
             continue
         timeline, requests = scanned.scans[uid].timeline, scanned.scans[uid].requests
-        size = pixels.canonical_size(*timeline.upright_size, short_side=short_side)
-        views = np.array([(*evaluation_box(size), 0, 3)] * (1 + config.views), np.int32)
+        shape = planned_shape(timeline, short_side, videos[uid].left_eye)
+        views = np.array([(*evaluation_box(shape.canonical_size), 0, 3)] * (1 + config.views), np.int32)
         frames = (requests.frame_index[:CALIBRATION_FRAMES], requests.pts[:CALIBRATION_FRAMES], timeline.by_order)
-        looks = (timeline.rotation, size, config.jpeg_quality, views, USUAL_INPUT)
-        path, left_eye = videos[uid].path, videos[uid].left_eye
-        tasks.append(DecodeTask(uid, path, config.decoder, *frames, *looks, timeline.end_sec, left_eye))
+        looks = (shape, config.jpeg_quality, views, USUAL_INPUT)
+        tasks.append(DecodeTask(uid, videos[uid].path, config.decoder, *frames, *looks, timeline.end_sec))
     return tasks
 
 

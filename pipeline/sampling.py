@@ -1,8 +1,8 @@
 """Which frame is shown at which requested time. Pure arithmetic on integer pts; knows no video and no pixels.
 
-The frame at t is the last one with pts <= t, with a tolerance of half a tick. Requested times lie on one grid
-per video, t_k = t_first + k / fps, so that overlapping windows ask for the same times. Windows are half open, to
-SAME_SEC.
+The frame at t is the last one with pts <= t + tolerance; the tolerance is half a tick and at most MAX_EARLY_SEC, for
+timestamps and times are rounded. Requested times lie on one grid per video, t_k = t_first + k / fps, so that
+overlapping windows ask for the same times. Windows, and the extent of the video, are half open, to SAME_SEC.
 """
 
 import math
@@ -16,6 +16,7 @@ from cache.schema import LOST, NOT_SHOWN, REDACTED, SAME_SEC, seconds
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)
 
+MAX_EARLY_SEC = 1e-3  # no frame is shown earlier than this before its own time, however coarse the ticks are
 MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than there is memory
 
 
@@ -82,7 +83,7 @@ def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
     """
     asked = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows)
     hidden = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.redacted)
-    last = _first_at(end_sec, first_sec, grid.fps)
+    last = _first_at(end_sec - SAME_SEC, first_sec, grid.fps)
     asked = [(max(start, 0), min(stop, last)) for start, stop in asked]
     total = sum(stop - start for start, stop in asked if stop > start)
     return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in asked for h in hidden)
@@ -108,9 +109,10 @@ def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec
     k = np.unique(np.concatenate([np.arange(start, stop, dtype=np.int64) for start, stop in spans] or [[]]))
     k = k.astype(np.int64)
     t_sec = first_sec + k / np.float64(grid.fps)
-    ticks = np.floor(t_sec * (time_base[1] / np.float64(time_base[0])) + 0.5).astype(np.int64)
+    ticks_per_sec = time_base[1] / np.float64(time_base[0])
+    ticks = np.floor(t_sec * ticks_per_sec + min(0.5, MAX_EARLY_SEC * ticks_per_sec)).astype(np.int64)
     shown = np.searchsorted(pts, ticks, side="right") - 1
-    shown[t_sec >= end_sec] = -1
+    shown[t_sec >= end_sec - SAME_SEC] = -1
     return k, t_sec, shown
 
 
@@ -141,8 +143,8 @@ def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:
     """The k with start_sec <= t_k < end_sec; an infinite end stands for the extent's."""
     start_sec = extent[0] if start_sec == -math.inf else start_sec - SAME_SEC
-    end_sec = extent[1] if end_sec == math.inf else end_sec - SAME_SEC
-    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec))
+    end_sec = extent[1] if end_sec == math.inf else end_sec
+    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec - SAME_SEC))
     return first, max(first, stop)
 
 

@@ -38,6 +38,9 @@ from pipeline.sources import Source, keep_frequent, union
 log = logging.getLogger(__name__)
 
 
+_RESHAPED = "reshaped: {} videos change the shape of their picture; times of another shape than the first are left out"
+
+
 @dataclass(frozen=True)
 class StageOneResult:
     """The account of the extraction, and the label sets it ends with."""
@@ -55,6 +58,7 @@ class StageOneResult:
             *(f"quarantined {source}: {reason}" for source, reason in account.quarantined.items()),
             "requested times: " + ", ".join(f"{count} {status}" for status, count in account.statuses.items()),
             *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
+            *([_RESHAPED.format(account.reshaped)] if account.reshaped else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
             *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),

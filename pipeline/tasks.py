@@ -7,13 +7,14 @@ import dataclasses
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import pixels
 from pipeline.sampling import Grid, Requests, request_frames
-from pipeline.video.colour import Scaler
+from pipeline.upright import PlannedShape, UprightFrames
 from pipeline.video.container import VideoError
 from pipeline.video.decode import WantedFrames
 from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
@@ -54,13 +55,11 @@ class DecodeTask:
     frame_index: np.ndarray
     pts: np.ndarray
     by_order: bool
-    rotation: int
-    canonical_size: tuple[int, int]
+    shape: PlannedShape
     jpeg_quality: int
     views: np.ndarray
     crop_size: int
     duration_sec: float
-    left_eye: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,20 @@ class Row:
     jpeg: bytes
     crops: np.ndarray
     crop_crc32: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reshaped:
+    """Wanted frame i is there, and its upright shape is not the one that the video's rows have."""
+
+    i: int
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something noticed while decoding a video, to be told and recorded."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -109,10 +122,14 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests)
 
 
-def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
-    """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life."""
+def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
+    """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life.
+
+    A frame that gives no row because of its shape is told as Reshaped, before the rows of later frames; what was
+    noticed, as Remark.
+    """
     wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
-    scale, size = Scaler(), pixels.before_rotation(task.canonical_size, task.rotation)
+    upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
     way = None
     for found in _limited(iter(wanted), DECODE_LIMIT_SEC + DECODE_LIMIT_PER_SEC * task.duration_sec):
@@ -123,13 +140,23 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
             yield []
             continue
         i, frame = found
-        jpeg = pixels.encode_canonical(scale(frame, size, task.left_eye), task.rotation, task.jpeg_quality)
+        jpeg = upright(frame, wanted.orientation, _when(task, i, frame.time_base))
+        while upright.remarks:
+            yield Remark(upright.remarks.pop(0))
+        if jpeg is None:
+            yield Reshaped(i)
+            continue
         crops = pixels.replay(jpeg, task.views, task.crop_size)
         rows.append(Row(i, jpeg, crops, pixels.crc32(crops)))
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
     yield rows
+
+
+def _when(task: DecodeTask, i: int, time_base: Fraction | None) -> str:
+    """When wanted frame i is shown, in words."""
+    return f"{float(int(task.pts[i]) * time_base):.3f} s" if time_base else f"frame {task.frame_index[i]}"
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:

@@ -25,9 +25,10 @@ def ask(pts, time_base, end_sec, fps, windows=EVERYTHING, **grid):
 
 
 def shown_by_fractions(pts, time_base, t: float) -> set[int]:
-    """The frame shown at t, in exact arithmetic: the last with pts <= t + half a tick. Both at a float's tie."""
+    """The frame shown at t, in exact arithmetic: the last with pts <= t + half a tick, at most 1 ms. Both at a tie."""
     tick = Fraction(*time_base)
-    limits = [Fraction(t) + tick / 2 + slack for slack in (-Fraction(1, 10**9), Fraction(1, 10**9))]
+    tolerance = min(tick / 2, Fraction(1, 1000))
+    limits = [Fraction(t) + tolerance + slack for slack in (-Fraction(1, 10**9), Fraction(1, 10**9))]
     return {bisect.bisect_right(pts, limit / tick) - 1 for limit in limits}
 
 
@@ -57,14 +58,40 @@ def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
     np.testing.assert_array_equal(got.frame_index[got.row], np.arange(len(pts)))
 
 
-def test_a_frame_half_a_tick_late_is_shown_and_one_later_is_not():
-    time_base = (1, 10)
-    for fps, expected in (
-        (1 / 0.96, [0, 1]),
-        (1 / 0.94, [0, 0]),
-    ):  # t_1 = 0.96 or 0.94; frame 1 at 1.0, half a tick 0.05
-        got = ask(np.array([0, 10]), time_base, 1.1, fps)
-        assert got.frame_index[got.row][:2].tolist() == expected
+@pytest.mark.parametrize(
+    ("time_base", "early_sec", "expected"),
+    [  # frame 1 is at 1.0 s and asked for so much earlier
+        ((1, 1000), 0.0004, 1),
+        ((1, 1000), 0.0006, 0),
+        ((1, 500), 0.0009, 1),
+        ((1, 500), 0.0011, 0),
+        ((1, 10), 0.0009, 1),
+        ((1, 10), 0.0011, 0),
+        ((1, 1), 0.0009, 1),
+        ((1, 1), 0.4, 0),
+    ],
+)
+def test_a_frame_is_shown_half_a_tick_early_and_never_more_than_a_millisecond(time_base, early_sec, expected):
+    pts = np.array([0, time_base[1]])
+    got = ask(pts, time_base, 2.0, 1 / (1.0 - early_sec))
+    assert got.frame_index[got.row][:2].tolist() == [0, expected]
+
+
+def test_coarse_ticks_never_show_the_future():
+    """25 frames per second in ticks of 1/25 s at 2 per second, and a time lapse in ticks of 10 s."""
+    got = ask(np.arange(100), (1, 25), 4.0, 2.0)
+    assert got.frame_index[got.row].tolist() == [0, 12, 25, 37, 50, 62, 75, 87]
+    lapse = ask(np.arange(4), (10, 1), 40.0, 0.2)
+    assert lapse.frame_index[lapse.row].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("end_sec", [3.0, np.nextafter(3.0, 4.0), 3.0 + 0.9e-6, 3.0 - 0.9e-6])
+def test_the_end_of_a_video_is_an_end(end_sec):
+    """To a microsecond, as that of a window: three seconds at 2 per second are six times, whatever was rounded."""
+    for windows in (EVERYTHING, [(0.0, 3.0)], [(-math.inf, 3.0)], [(0.0, math.inf)]):
+        assert ask(np.arange(90), (1, 30), end_sec, 2.0, windows).row.tolist() == [0, 1, 2, 3, 4, 5]
+    assert ask(np.arange(90), (1, 30), end_sec, 2.0, [(2.5, 4.0)]).row.tolist() == [0, NOT_SHOWN, NOT_SHOWN]
+    assert count_times(Grid(2.0), 0.0, end_sec) == count_times(Grid(2.0, [(0.0, 9.0)]), 0.0, end_sec) == 6
 
 
 def test_windows_share_one_grid_and_are_half_open():

@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cache", "models", "pipeline")
 TEACHER = {"open_clip", "av", "ijson", "models.clip_teacher", "models.teacher_weights"}
 ONLY_IMPORTERS = {
-    "av": {f"pipeline.video.{name}" for name in ("colour", "complaints", "container", "decode", "indexing", "timeline")}
-    | {"pipeline.video.output_order", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
+    "av": {
+        f"pipeline.video.{name}"
+        for name in ("colour", "complaints", "container", "decode", "geometry", "indexing", "output_order", "timeline")
+    }
+    | {"pipeline.video.tracks", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.backbones"},
     "h5py": {"cache.hdf5"},

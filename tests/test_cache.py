@@ -83,7 +83,7 @@ def test_timeline_joins_units_in_order_of_time(tmp_path, backend):
     np.testing.assert_array_equal(timeline.t_sec, timeline.frame_sec)
     assert timeline.window(1.0, 2.5) == slice(3, 6)  # t_k = k/2 - 1/30: half-open, from 1.466…
     assert timeline.window(timeline.t_sec[3], timeline.t_sec[5]) == slice(3, 5)
-    assert writer.reader().count_statuses() == {"ok": 12, "corrupt": 0, "redacted": 0, "missing": 3}
+    assert writer.reader().count_statuses() == {"ok": 12, "corrupt": 0, "redacted": 0, "missing": 3, "reshaped": 0}
 
 
 def test_only_ok_requests_are_on_the_timeline(tmp_path, backend):

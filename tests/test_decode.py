@@ -11,6 +11,7 @@ from pipeline import pixels
 from pipeline.ego4d_miniature.frames import numbered_frame, read_number
 from pipeline.sampling import EVERYTHING, Grid
 from pipeline.tasks import DecodeTask, Row, ScanTask, Way, decode_video, scan_video
+from pipeline.upright import planned_shape
 from pipeline.video.container import VideoError
 from tests.videos import digest, full_decode, sample, timeline_of, write_video
 
@@ -291,7 +292,7 @@ def test_rows_hold_the_stored_bytes_and_the_crops_made_from_them(tmp_path):
     requests = scan.requests
     assert requests.frame_index.tolist() == [18, 24, 30, 36, 42] and scan.num_frames == 60
     views = np.array([[0, 72, 64, 64, 0, 3], [4, 10, 40, 50, 1, 3]], np.int32)
-    frames = (requests.frame_index, requests.pts, False, 180, (64, 160), 95, views, 48)
+    frames = (requests.frame_index, requests.pts, False, planned_shape(scan.timeline, 64), 95, views, 48)
     messages = list(decode_video(DecodeTask("v", path, "software", *frames, duration_sec=2.0)))
     assert [message.text for message in messages if isinstance(message, Way)] == ["skipping"]
     rows = [row for message in messages if isinstance(message, list) for row in message]

@@ -10,6 +10,7 @@ from pipeline import pixels
 from pipeline.ego4d_miniature.frames import numbered_frame, read_number
 from pipeline.sampling import Grid
 from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
+from pipeline.upright import planned_shape
 from pipeline.video.colour import Scaler
 from tests.videos import timeline_of, write_video
 
@@ -19,10 +20,9 @@ RED, GREEN, BLUE, WHITE, GREY = (230, 20, 20), (20, 220, 30), (20, 30, 220), (23
 def extracted(path, short_side=64) -> np.ndarray:
     """The first canonical frame of a video, as extraction stores it."""
     *_, scan = scan_video(ScanTask("v", path, Grid(1.0), "software"))
-    upright, requests = scan.timeline.upright_size, scan.requests
-    size = pixels.canonical_size(*upright, short_side=short_side)
+    requests, shape = scan.requests, planned_shape(scan.timeline, short_side)
     views = np.array([[0, 0, 8, 8, 0, 3]], np.int32)
-    frames = (requests.frame_index, requests.pts, scan.timeline.by_order, scan.timeline.rotation, size, 95, views, 8)
+    frames = (requests.frame_index, requests.pts, scan.timeline.by_order, shape, 95, views, 8)
     messages = decode_video(DecodeTask("v", path, "software", *frames, duration_sec=1.0))
     row = next(row for message in messages if isinstance(message, list) for row in message)
     return np.asarray(pixels.decode_jpeg(row.jpeg))

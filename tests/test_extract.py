@@ -364,4 +364,4 @@ def test_every_real_video_is_accounted_for(real_videos, tmp_path, backend):
         "mp4parse-rust__opus_audioinit.mp4",
         "mp4parse-rust__short-cenc.mp4",
     ]
-    assert result.statuses == {"ok": 207, "corrupt": 0, "redacted": 0, "missing": 0}
+    assert result.statuses == {"ok": 207, "corrupt": 0, "redacted": 0, "missing": 0, "reshaped": 0}

@@ -42,7 +42,7 @@ def ways(reader) -> dict[str, str]:
 def test_key_frames_are_sampled_at_their_own_times(folder, backend):
     source = make_source(folder, ["a"], [(0.2, 1.2), (1.4, 1.5)])
     result, reader, _ = run(source, folder / "c", backend=backend, sampling="keyframe")
-    assert result.statuses == {"ok": 2, "corrupt": 0, "redacted": 0, "missing": 0}
+    assert result.statuses == {"ok": 2, "corrupt": 0, "redacted": 0, "missing": 0, "reshaped": 0}
     assert stored_numbers(reader, "a") == [15, 30]
     np.testing.assert_allclose(reader.timeline("a").t_sec, [0.5, 1.0])
     assert (reader.identity.sampling, reader.identity.fps) == ("keyframe", None)
@@ -58,7 +58,7 @@ def test_redacted_parts_are_accounted_for_and_never_embedded(folder, backend):
     result, reader, teacher = run(
         dataclasses.replace(source, videos=(hidden,)), folder / "c", backend=backend, fps=2.0, shard_frames=2
     )
-    assert result.statuses == {"ok": 4, "corrupt": 0, "redacted": 2, "missing": 0}
+    assert result.statuses == {"ok": 4, "corrupt": 0, "redacted": 2, "missing": 0, "reshaped": 0}
     assert stored_numbers(reader, "a") == [0, 15, 60, 75] and teacher.images_seen == 4
 
 

@@ -16,7 +16,9 @@ import numpy as np
 
 from pipeline.video.complaints import is_complaint, listening
 from pipeline.video.container import SignClock, check_size, opened, packets_of
+from pipeline.video.geometry import Orientations
 from pipeline.video.indexing import read_index
+from pipeline.video.orientation import UPRIGHT
 from pipeline.video.packets import PacketIndex
 from pipeline.video.skipping import FeedPlan, plan_feed, whole_plan
 
@@ -36,6 +38,7 @@ class WantedFrames:
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
     corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
+    orientation: of the frame that was yielded last.
     """
 
     def __init__(self, path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order: bool, decoder: str = "software"):
@@ -43,7 +46,7 @@ class WantedFrames:
         self._identities = (frame_index if by_order else pts).tolist()
         self._next = 0  # the first wanted frame that may still come
         self._due = self._identities[0] if self._identities else math.inf
-        self.way, self.num_fed = "nothing", 0
+        self.way, self.num_fed, self.orientation = "nothing", 0, UPRIGHT
 
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
@@ -73,11 +76,12 @@ class WantedFrames:
 
     def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
-        skips, clock, latest = plan.doubt is None, SignClock(), None
+        skips, clock, latest, orient = plan.doubt is None, SignClock(), None, Orientations()
         with listening() as messages:
             for frames in feeder.frames(messages):
                 for order, frame, is_sound in frames:
                     i = self._position(order if self._by_order else frame.pts)
+                    self.orientation = orient(frame)
                     if skips and not is_sound:
                         raise _DoubtError("its decoder complains")
                     if skips and (frame.pts is None or (latest is not None and frame.pts <= latest)):

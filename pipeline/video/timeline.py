@@ -12,8 +12,10 @@ import numpy as np
 
 from pipeline.video.colour import hdr_note
 from pipeline.video.container import VideoError, frame_rate, opened
+from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
+from pipeline.video.orientation import UPRIGHT, Orientation
 from pipeline.video.output_order import decoded_times
 from pipeline.video.packets import PacketIndex
 from pipeline.video.reasons import no_frames
@@ -28,14 +30,15 @@ class Timeline:
 
     pts: (n,) int64, non-decreasing; of frames with equal pts the last is shown. key_pts: (m,) int64, increasing, those
     at which decoding can begin. by_order: the packets' pts do not tell frames apart, so that these are known by their
-    order. size: (height, width) of the decoded frame; sample_aspect: width over height of one pixel; rotation: degrees
-    clockwise that set it upright. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64 ticks
-    [start, end), increasing: times whose frames the file has lost.
+    order. size: (height, width) of the decoded frame; sample_aspect: width over height of one pixel, as the container
+    has it where it has one; rotation, mirrored: as in Orientation; coded_aspect: the pixel aspect of the frame itself.
+    All of these are those of the first frame. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64
+    ticks [start, end), increasing: times whose frames the file has lost.
     """
 
     codec: str
     size: tuple[int, int]
-    sample_aspect: float
+    sample_aspect: Fraction
     rotation: int
     time_base: tuple[int, int]
     pts: np.ndarray
@@ -44,12 +47,17 @@ class Timeline:
     by_order: bool
     notes: tuple[str, ...]
     holes: np.ndarray | None = None
+    mirrored: bool = False
+    coded_aspect: Fraction = SQUARE
+
+    @property
+    def orientation(self) -> Orientation:
+        return Orientation(self.rotation, self.mirrored)
 
     @property
     def upright_size(self) -> tuple[float, float]:
         """(height, width) with square pixels, after rotation."""
-        height, width = self.size[0], self.size[1] * self.sample_aspect
-        return (width, height) if self.rotation in (90, 270) else (height, width)
+        return upright_size(self.size, self.sample_aspect, self.orientation)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class _Header:
 
     codec: str
     promised_sec: float | None
-    sample_aspect: float
+    sample_aspect: Fraction
     time_base: Fraction
     rate: Fraction
 
@@ -103,10 +111,8 @@ def promised_end(path: Path) -> float | None:
 
 def left_half(timeline: Timeline) -> Timeline:
     """The timeline of the left half of the frames, of a video that holds two eyes side by side."""
-    if timeline.rotation:
-        raise VideoError(
-            f"it is stereo and turned by {timeline.rotation} degrees: which half is the left eye is unknown"
-        )
+    if timeline.orientation != UPRIGHT:
+        raise VideoError(f"it is stereo and {timeline.orientation}: which half is the left eye is unknown")
     height, width = timeline.size
     notes = (*timeline.notes, "stereo: the left eye is used")
     return dataclasses.replace(timeline, size=(height, width // 2), notes=notes)
@@ -127,26 +133,30 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     holes = None if by_order else index.holes
     notes += loss_notes(index.losses, index.pts, holes, tick_sec)
     is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
+    orientations = Orientations()
+    orientation = orientations(first)
     return Timeline(
         codec=header.codec,
         size=(first.height, first.width),
         sample_aspect=header.sample_aspect,
-        rotation=_clockwise(first.rotation, notes),
+        rotation=orientation.rotation,
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
         key_pts=pts[:0] if by_order else np.sort(index.pts[is_key]),
         end_sec=end_sec,
         by_order=by_order,
-        notes=(*notes, *hdr_note(first)),
+        notes=(*notes, *orientations.notes, *hdr_note(first)),
         holes=holes,
+        mirrored=orientation.mirrored,
+        coded_aspect=AspectReader()(first),
     )
 
 
 def _read_header(stream) -> _Header:
     context = stream.codec_context
-    sample_aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or 1
+    sample_aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
     promised_sec = float(stream.duration * stream.time_base) if stream.duration else None
-    return _Header(context.name, promised_sec, float(sample_aspect), stream.time_base, frame_rate(stream))
+    return _Header(context.name, promised_sec, sample_aspect, stream.time_base, frame_rate(stream))
 
 
 def _stream_notes(container, stream) -> list[str]:
@@ -180,10 +190,3 @@ class _FirstFrame:
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
     return float(np.median(np.diff(pts))) * tick_sec if len(pts) > 1 else float(1 / rate)
-
-
-def _clockwise(counter_clockwise: int, notes: list[str]) -> int:
-    rotation = round(-counter_clockwise / 90) * 90 % 360
-    if counter_clockwise % 90:
-        notes.append(f"its rotation of {-counter_clockwise} degrees is taken as {rotation}")
-    return rotation

@@ -1,0 +1,119 @@
+"""The geometry of decoded frames: size, shape of a pixel and orientation, each frame's own."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.filter
+import numpy as np
+from av.sidedata.sidedata import Type
+
+from pipeline.video.complaints import listening
+from pipeline.video.container import VideoError
+from pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
+
+SQUARE = Fraction(1)
+MATRIX_NUMBERS = 9
+_ASPECT = re.compile(r"\bsar:(\d+)/(\d+)")
+_UNKNOWN_TYPE = re.compile(r"(\d+) is not a valid Type")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """size: (height, width) as decoded; coded_aspect: width over height of a pixel, as the frame itself says."""
+
+    size: tuple[int, int]
+    coded_aspect: Fraction
+    orientation: Orientation
+
+    def __str__(self) -> str:
+        height, width = self.size
+        aspect = "" if self.coded_aspect == 1 else f", pixels {self.coded_aspect.numerator}:"
+        aspect += "" if self.coded_aspect == 1 else f"{self.coded_aspect.denominator}"
+        return f"{width}x{height}{aspect}" + ("" if self.orientation == UPRIGHT else f", {self.orientation}")
+
+
+def upright_size(size: tuple[int, int], aspect: Fraction, orientation: Orientation) -> tuple[float, float]:
+    """(height, width) with square pixels, set upright."""
+    height, width = float(size[0]), float(size[1] * aspect)
+    return (width, height) if orientation.swaps_sides else (height, width)
+
+
+class Orientations:
+    """Follows the orientation of the frames of one stream; called with every frame, in the order of output.
+
+    A container's display matrix comes with each frame. One that the stream itself carries comes with some, most often
+    with key frames alone, and holds until the next key frame.
+    """
+
+    def __init__(self):
+        self.current, self.notes = UPRIGHT, []
+        self._matrix: tuple[int, ...] | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> Orientation:
+        matrix = display_matrix(frame)
+        if matrix is None and not frame.key_frame:
+            return self.current
+        if matrix != self._matrix:
+            self._matrix = matrix
+            self.current, note = (UPRIGHT, None) if matrix is None else orientation_of(matrix)
+            if note and note not in self.notes:
+                self.notes.append(note)
+        return self.current
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """The nine numbers of a frame's display matrix; of several, the one that FFmpeg takes: the first."""
+    for _ in range(len(Type) + 1):
+        try:
+            found = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
+            break
+        except ValueError as error:  # PyAV stumbles over side data that it has no name for
+            frame = _without(frame, error)
+    else:
+        raise VideoError("the side data of its frames cannot be read")
+    matrix = np.zeros(0, np.int32) if found is None else np.frombuffer(bytes(found), np.int32)
+    return tuple(matrix[:MATRIX_NUMBERS].tolist()) if len(matrix) >= MATRIX_NUMBERS else None
+
+
+class AspectReader:
+    """Tells the shape of a frame's pixels, as the frame says. PyAV does not show it, FFmpeg's showinfo does."""
+
+    def __init__(self):
+        self._graph, self._shape = None, None
+
+    def __call__(self, frame: av.VideoFrame) -> Fraction:
+        shape = (frame.width, frame.height, frame.format.name)
+        if shape != self._shape:
+            self._graph, self._shape = _graph(frame, "showinfo", "checksum=0"), shape
+        with listening() as messages:
+            self._graph.push(frame)
+            self._graph.pull()
+        found = next((found for _, _, text in messages if (found := _ASPECT.search(text))), None)
+        if found is None:
+            raise VideoError("the shape of its pixels cannot be read")
+        width, height = (int(number) for number in found.groups())
+        return Fraction(width, height) if width and height else SQUARE
+
+
+def _without(frame: av.VideoFrame, error: ValueError) -> av.VideoFrame:
+    """A frame without the kind of side data that this error names."""
+    found = _UNKNOWN_TYPE.search(str(error))
+    if found is None:
+        raise error
+    graph = _graph(frame, "sidedata", f"mode=delete:type={found.group(1)}")
+    graph.push(frame)
+    return graph.pull()
+
+
+def _graph(frame: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    middle, sink = graph.add(name, options), graph.add("buffersink")
+    source.link_to(middle)
+    middle.link_to(sink)
+    graph.configure()
+    return graph

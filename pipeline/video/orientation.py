@@ -1,0 +1,54 @@
+"""How a frame is set upright, from its display matrix. Pure arithmetic; knows no container and no pixels."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+INVALID = -(2**31)  # what a conversion of "not a number" leaves in a matrix
+MIN_SINE = 0.1  # of the angle between the axes of a picture: less is a picture squeezed into a line
+EXACT_DEGREES = 1.0  # an angle nearer than this to a quarter turn is one (ffmpeg's own tolerance)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """rotation: degrees clockwise that set a frame upright, 0, 90, 180 or 270; mirrored: left to right after that."""
+
+    rotation: int = 0
+    mirrored: bool = False
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Height and width change places."""
+        return self.rotation in (90, 270)
+
+    def __str__(self) -> str:
+        return f"turned by {self.rotation} degrees" + (" and mirrored" if self.mirrored else "")
+
+
+UPRIGHT = Orientation()
+
+
+def orientation_of(matrix: Sequence[int]) -> tuple[Orientation, str | None]:
+    """(orientation, what to tell of it or None) of a display matrix: 9 integers, as FFmpeg gives them.
+
+    What ffmpeg's autorotation makes of quarter turns and mirrored ones. Other angles are taken as the nearest quarter
+    turn; a matrix that maps no picture to a picture changes nothing. Both are told.
+    """
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]  # x' = a x + c y, y' = b x + d y, to the right and down
+    scales = math.hypot(a, c), math.hypot(b, d)
+    if INVALID in (a, b, c, d) or 0.0 in scales:
+        return UPRIGHT, _invalid(matrix)
+    sine = (a / scales[0]) * (d / scales[1]) - (b / scales[1]) * (c / scales[0])
+    if abs(sine) < MIN_SINE:
+        return UPRIGHT, _invalid(matrix)
+    mirrored = sine < 0
+    degrees = math.degrees(math.atan2(b / scales[1], (-a if mirrored else a) / scales[0]))
+    rotation = round(degrees / 90) * 90
+    is_exact = abs(degrees - rotation) < EXACT_DEGREES
+    note = None if is_exact else f"its rotation of {degrees:.0f} degrees is taken as {rotation % 360}"
+    return Orientation(rotation % 360, mirrored), note
+
+
+def _invalid(matrix: Sequence[int]) -> str:
+    numbers = " ".join(str(value) for value in matrix)
+    return f"its display matrix ({numbers}) is not valid: frames are neither turned nor mirrored"
