@@ -10,7 +10,7 @@ from pipeline.video.bits import BitsError
 from pipeline.video.container import SignClock, VideoError, packets_of
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
-from pipeline.video.packets import PacketFacts, PacketIndex
+from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
 FLAGS = ("is_key", "is_hidden", "is_start", "droppable", "in_order")  # as in PacketIndex
@@ -43,6 +43,8 @@ class _IndexBuilder:
     def __init__(self, stream):
         self.pts, self.order = array("q"), array("q")
         self.flags = bytearray()  # of each packet in turn: FLAGS
+        self._needs, self._need_ends = array("i"), array("i")
+        self._tells_needs = True
         self.doubt, self._has_pts = None, True
         self.last_shown, self.last_duration = None, 0
         self._may_reorder = stream.codec_context.codec.reorder
@@ -67,8 +69,11 @@ class _IndexBuilder:
         self._has_pts &= packet.pts is not None
         self.pts.append(packet.pts or 0)
         self.order.append(n if facts.order is None else facts.order)
+        self._needs.extend(facts.needs or ())
+        self._tells_needs &= facts.needs is not None
         is_hidden = packet.is_discard or not facts.is_shown
         self.flags.extend((packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order))
+        self._need_ends.append(len(self._needs))
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
         if is_last and not is_hidden:
             self.last_shown, self.last_duration = packet.pts, packet.duration or 0
@@ -99,4 +104,5 @@ class _IndexBuilder:
             is_ordered=in_turn and (self.doubt is None or not self._may_reorder),
             last_duration=self.last_duration,
             error=error,
+            needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
         )
