@@ -27,6 +27,7 @@ KINDS = {  # name -> (file, codec, seconds, GOP, options)
     ),
     "h264, x264's defaults": ("default.mp4", "libx264", 64, 250, {}),
     "hevc, x265 fast": ("hevc.mp4", "libx265", 24, 160, {"preset": "fast", "x265-params": "log-level=none"}),
+    "hevc, x265's defaults": ("hevc-default.mp4", "libx265", 24, 250, {"x265-params": "log-level=none"}),
     "vp9, libvpx": ("vp9.webm", "libvpx-vp9", 24, 160, {"deadline": "realtime", "cpu-used": "7", "b": "4000000"}),
     "av1, SVT": ("av1.mp4", "libsvtav1", 24, 160, {"preset": "11"}),
 }

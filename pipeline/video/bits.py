@@ -103,6 +103,20 @@ def _unescaped(data: bytes) -> bytes:
     return data.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in data else data
 
 
+def sequence_ends(kinds: list[int], slices, ends) -> tuple[bool, bool]:
+    """(whether a sequence ends before the slices of a packet, whether one ends after them), by the types of its units.
+
+    BitsError where one ends between two slices.
+    """
+    at = [n for n, kind in enumerate(kinds) if kind in ends]
+    if not at:
+        return False, False
+    pictures = [n for n, kind in enumerate(kinds) if kind in slices]
+    if any(pictures[0] < n < pictures[-1] for n in at):
+        raise BitsError("a sequence ends inside a frame")
+    return at[0] < pictures[0], at[-1] > pictures[-1]
+
+
 def split_nals(data: bytes, length_size: int) -> list[bytes]:
     """The NAL units of a packet. length_size: bytes of the length before each, or 0 for start codes (Annex B).
 

@@ -13,11 +13,13 @@ from pipeline.video.bits import (
     order_in_period,
     parameters,
     payload,
+    sequence_ends,
     split_nals,
 )
 from pipeline.video.packets import PacketFacts
 
 SLICE, IDR_SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
+ENDS = {10, 11}  # of a sequence, of the stream: they change nothing where an IDR picture follows, or nothing at all
 HEADER_BYTES = 40  # of a slice: what is read of it is shorter
 HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
@@ -52,6 +54,7 @@ class H264Inspector:
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
         self._period = 0  # IDR pictures so far: what comes before one is shown before it
         self._count = 0  # frames so far
+        self._ended = False  # the packet before ended the sequence
 
     def _learn(self, nal: bytes) -> None:
         bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
@@ -64,7 +67,8 @@ class H264Inspector:
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
         slices, others, kinds = [], set(), set()
-        for nal in split_nals(data, self.length_size):
+        nals = split_nals(data, self.length_size)
+        for nal in nals:
             kind = nal[0] & 31
             if kind in (SLICE, IDR_SLICE):
                 slices.append(nal)
@@ -75,6 +79,7 @@ class H264Inspector:
         if len(kinds) != 1:
             raise BitsError("it has packets that are not one frame")
         is_start, is_reference = kinds.pop()
+        self._check_end([nal[0] & 31 for nal in nals] if others & ENDS else [], is_start)
         try:
             headers = [self._slice_header(nal) for nal in slices]
         except KeyError as error:
@@ -90,7 +95,7 @@ class H264Inspector:
         """BitsError for what is beside the slices and could change frames after it."""
         if kind in (SPS, PPS) and nal not in self._parameter_sets:
             raise BitsError("its parameter sets change")
-        if kind not in HARMLESS | {SPS, PPS}:
+        if kind not in HARMLESS | ENDS | {SPS, PPS}:
             raise BitsError(f"it has NAL units of type {kind}")
         if kind == SEI:
             check_sei(nal, 1)
@@ -100,6 +105,13 @@ class H264Inspector:
         _, number, _, sps = header
         steps = (number - self._previous_reference) % (1 << sps.frame_num_bits)
         return steps > 1 and not is_start and not sps.allows_gaps and self._count > 0
+
+    def _check_end(self, kinds: list[int], is_start: bool) -> None:
+        """BitsError where the sequence goes on after its end. kinds: of the units of a packet that may hold an end."""
+        ends_before, ends_after = sequence_ends(kinds, (SLICE, IDR_SLICE), ENDS)
+        if (self._ended or ends_before) and not is_start:
+            raise BitsError("it goes on after the end of a sequence")
+        self._ended = ends_after
 
     def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
         """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""

@@ -13,15 +13,19 @@ from pipeline.video.bits import (
     order_in_period,
     parameters,
     payload,
+    sequence_ends,
     split_nals,
 )
-from pipeline.video.hevc_headers import RefSet, Sps, read_ref_set, read_sps
+from pipeline.video.hevc_headers import Sps, read_ref_set, read_sps
+from pipeline.video.hevc_references import NONE, HeldPictures, References, read_long_terms
 from pipeline.video.packets import PacketFacts
 
 VPS, SPS, PPS, SEI = 32, 33, 34, (39, 40)  # nal_unit_type, table 7-1
 HARMLESS = {35, 38, *SEI, 62}  # delimiter, filler, SEI, Dolby Vision's metadata: they change nothing after them
+ENDS = {36, 37}  # of a sequence, of the bitstream
 FIRST_IRAP, LAST_IRAP, IDR, BLA = 16, 23, (19, 20), (16, 17, 18)
 LEADING = range(6, 10)  # RADL and RASL
+RASL = (8, 9)  # leading pictures that refer to what came before
 NOT_REFERENCED = range(0, 16, 2)  # by pictures of their own sub-layer
 
 
@@ -44,11 +48,12 @@ class HevcInspector:
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
             self._learn(nal)
-        self._held: set[int] = set()  # picture order counts that a decoder holds as references
-        self._left_out: set[int] = set()
+        self._held = HeldPictures()
+        self._count = 0  # packets so far
         self._base_order = 0  # of the last picture of the base layer that others may refer to, section 8.3.1
-        self._is_first = True
-        self._period = 0  # IDR and BLA pictures so far: what comes before one is shown before it
+        self._is_first = True  # of the stream, or behind the end of a sequence: order counts begin anew
+        self._skips_leading = False  # RASL pictures that come now have nothing to refer to: no frame comes out
+        self._period = 0  # pictures so far at which order counts begin anew: what comes before one is shown before it
 
     def _learn(self, nal: bytes) -> None:
         if _kind(nal) == VPS:
@@ -63,16 +68,17 @@ class HevcInspector:
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
         slices, others = [], set()
-        for nal in split_nals(data, self.length_size):
+        nals = split_nals(data, self.length_size)
+        for nal in nals:
             kind = _kind(nal)
-            if len(nal) < 3 or (nal[0] & 1) << 5 | nal[1] >> 3:
+            if len(nal) < (2 if kind in ENDS else 3) or (nal[0] & 1) << 5 | nal[1] >> 3:
                 raise BitsError("it has several layers")
             if kind < VPS:
                 slices.append(nal)
                 continue
             if kind in (VPS, SPS, PPS) and nal not in self._parameter_sets:
                 raise BitsError("its parameter sets change")
-            if kind not in HARMLESS | {VPS, SPS, PPS}:
+            if kind not in HARMLESS | ENDS | {VPS, SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")
             if kind in SEI:
                 check_sei(nal, 2)
@@ -83,33 +89,42 @@ class HevcInspector:
             raise BitsError("it has packets that are not one frame")
         kind = kinds.pop()
         is_start = FIRST_IRAP <= kind <= LAST_IRAP
+        ends_before, ends_after = sequence_ends([_kind(nal) for nal in nals], range(VPS), ENDS)
+        self._is_first |= ends_before
+        if self._is_first and self._count and not is_start:
+            raise BitsError("it goes on after the end of a sequence")
+        begins_anew = kind in IDR or kind in BLA or self._is_first
         try:
-            order, refs, sps = self._slice_header(slices[0], kind)
+            order, references, sps = self._slice_header(slices[0], kind)
         except (KeyError, IndexError) as error:
             raise BitsError("it has frames without parameter sets") from error
-        self._period += kind in IDR or kind in BLA
-        in_order, top_layer = self._follow(slices[0], kind, (order, refs, sps))
+        self._period += begins_anew
+        needs, in_order, top_layer = self._follow(slices[0], kind, (order, references, sps), begins_anew)
+        self._is_first = ends_after
         droppable = in_order and top_layer and kind in NOT_REFERENCED and others <= HARMLESS
-        return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order)
+        is_shown = not (kind in RASL and self._skips_leading)
+        return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order, is_shown, needs)
 
-    def _follow(self, nal: bytes, kind: int, header: tuple[int, RefSet, Sps]) -> tuple[bool, bool]:
-        """(whether every picture that this one uses is held, whether it is of the top layer), after section 8.3.2."""
-        order, refs, sps = header
+    def _follow(
+        self, nal: bytes, kind: int, header: tuple[int, References, Sps], begins_anew: bool
+    ) -> tuple[tuple[int, ...], bool, bool]:
+        """(the packets that this one needs, whether they are held, whether it is of the top layer), section 8.3.2."""
+        order, references, sps = header
         layer = (nal[1] & 7) - 1
         if layer == 0 and kind not in LEADING and kind not in NOT_REFERENCED:
             self._base_order = order
-        self._is_first = False
-        if kind in IDR or kind in BLA:
-            self._held, self._left_out = set(), set()
-        wanted = {order + difference for difference, _ in refs}
-        used = {order + difference for difference, is_used in refs if is_used}
-        in_order = used <= self._held and not wanted & self._left_out and not sps.long_term
-        self._held &= wanted
+        if FIRST_IRAP <= kind <= LAST_IRAP:
+            self._skips_leading = begins_anew
+        if begins_anew:
+            self._held.clear()
+        needs, in_order = self._held.follow(order, references, 1 << sps.order_bits)
+        needs = () if FIRST_IRAP <= kind <= LAST_IRAP else needs  # those are decoded by themselves
         top_layer = layer == sps.top_layer
-        (self._left_out if top_layer and kind in NOT_REFERENCED else self._held).add(order)
-        return in_order, top_layer
+        self._held.add(order, self._count, top_layer and kind in NOT_REFERENCED)
+        self._count += 1
+        return needs, in_order, top_layer
 
-    def _slice_header(self, nal: bytes, kind: int) -> tuple[int, RefSet, Sps]:
+    def _slice_header(self, nal: bytes, kind: int) -> tuple[int, References, Sps]:
         """(picture order count, reference pictures, its sequence parameter set), section 7.3.6.1."""
         bits = payload(nal, 2)
         bits.flag()
@@ -123,12 +138,14 @@ class HevcInspector:
             raise BitsError("it has frames that are not shown")
         bits.bits(2 * sps.separate_planes)
         if kind in IDR:
-            return 0, (), sps
+            return 0, NONE, sps
         low = bits.bits(sps.order_bits)
         order = low if kind in BLA or self._is_first else nearest_order(low, self._base_order, 1 << sps.order_bits)
-        if not bits.flag():
-            return order, read_ref_set(bits, sps.ref_sets, in_slice=True), sps
-        return order, sps.ref_sets[bits.bits((len(sps.ref_sets) - 1).bit_length())], sps
+        if bits.flag():
+            short = sps.ref_sets[bits.bits((len(sps.ref_sets) - 1).bit_length())]
+        else:
+            short = read_ref_set(bits, sps.ref_sets, in_slice=True)
+        return order, References(short, read_long_terms(bits, sps, order) if sps.has_long_terms else ()), sps
 
 
 def _kind(nal) -> int:

@@ -18,7 +18,8 @@ class Sps:
     order_bits: int
     top_layer: int
     ref_sets: tuple[RefSet, ...]
-    long_term: bool
+    has_long_terms: bool
+    long_terms: RefSet  # (low bits of a picture order count, used by the picture that names it)
 
 
 def read_sps(bits: BitReader) -> tuple[int, Sps]:
@@ -47,7 +48,16 @@ def read_sps(bits: BitReader) -> tuple[int, Sps]:
     ref_sets: tuple[RefSet, ...] = ()
     for _ in range(count):
         ref_sets += (read_ref_set(bits, ref_sets, in_slice=False),)
-    return sps_id, Sps(separate_planes, order_bits, top_layer, ref_sets, bits.flag())
+    has_long_terms = bits.flag()
+    long_terms = _read_long_terms(bits, order_bits) if has_long_terms else ()
+    return sps_id, Sps(separate_planes, order_bits, top_layer, ref_sets, has_long_terms, long_terms)
+
+
+def _read_long_terms(bits: BitReader, order_bits: int) -> RefSet:
+    count = bits.exp_golomb()
+    if count > 32:
+        raise BitsError("too many reference pictures")
+    return tuple((bits.bits(order_bits), bits.flag()) for _ in range(count))
 
 
 def read_ref_set(bits: BitReader, known: tuple[RefSet, ...], in_slice: bool) -> RefSet:

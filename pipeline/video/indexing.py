@@ -13,7 +13,7 @@ from pipeline.video.container import SignClock, VideoError, packets_of
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
 from pipeline.video.losses import Losses, LossFinder, consult_container, holes, usual_steps
-from pipeline.video.packets import PacketFacts, PacketIndex
+from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.restarts import is_intra
 from pipeline.video.times import RawTimes, ShownTimes, follow_decoding, settle
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
@@ -57,6 +57,8 @@ class _IndexBuilder:
         self._numbers = {name: array("q") for name in ("pts", "dts", "order", "position", "duration")}
         self._flags = bytearray()  # of each packet in turn: FLAGS
         self._passed_over: list[tuple[int | None, int]] = []  # as for LossFinder.passed_over
+        self._needs, self._need_ends = array("i"), array("i")
+        self._tells_needs = True
         self._count, self.doubt = 0, None
         self.last_shown, self.last_duration = None, 0
         self._may_reorder = stream.codec_context.codec.reorder
@@ -97,6 +99,9 @@ class _IndexBuilder:
         self._flags.extend(
             (packet.is_corrupt, facts.is_cut, is_encrypted, packet.pts is not None, packet.dts is not None)
         )
+        self._needs.extend(facts.needs or ())
+        self._tells_needs &= facts.needs is not None
+        self._need_ends.append(len(self._needs))
         self._count += 1
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
         if is_last and not is_hidden:
@@ -145,6 +150,7 @@ class _IndexBuilder:
             raw=raw,
             notes=() if times is None else times.notes,
             num_encrypted=int(columns["is_encrypted"].sum()),
+            needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
         )
 
     def _settled(

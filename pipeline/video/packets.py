@@ -1,5 +1,7 @@
 """What is known of a video's packets before any of them is decoded. Plain data; knows no container and no codec."""
 
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ class PacketFacts(NamedTuple):
     where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
     decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
     is_cut: its number says that frames before it are missing.
+    needs: the packets, counted from 0, that a decoder must have been given before this one; None where headers do not
+    tell, so that it may need every one that is not droppable.
     """
 
     is_start: bool
@@ -25,6 +29,27 @@ class PacketFacts(NamedTuple):
     in_order: bool = True
     is_shown: bool = True
     is_cut: bool = False
+    needs: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which packets each packet needs, in a few bytes each: those of packet n are packets[ends[n - 1] : ends[n]]."""
+
+    ends: array
+    packets: array
+
+    def all_of(self, wanted: Iterable[int]) -> set[int]:
+        """These packets and all that they need, and that those need, and so on."""
+        found = set(wanted)
+        left = list(found)
+        while left:
+            n = left.pop()
+            for needed in self.packets[self.ends[n - 1] if n else 0 : self.ends[n]]:
+                if needed not in found:
+                    found.add(needed)
+                    left.append(needed)
+        return found
 
 
 @dataclass(frozen=True)
@@ -40,7 +65,7 @@ class PacketIndex:
     is_superseded: (n,) bool, a later frame begins at the same time, so that this one is never shown. is_restart: (n,)
     bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
     int64 ticks, as in Timeline. raw: the timestamps as the container gives them. notes: what was done about them, in
-    words. num_encrypted: how many packets are. None of these where they are not known.
+    words. num_encrypted: how many packets are. needs: what each packet needs. None of these where they are not known.
     """
 
     pts: np.ndarray | None
@@ -60,6 +85,7 @@ class PacketIndex:
     raw: RawTimes | None = None
     notes: tuple[str, ...] = ()
     num_encrypted: int = 0
+    needs: Needs | None = None
 
     @property
     def shown_pts(self) -> np.ndarray:

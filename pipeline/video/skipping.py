@@ -1,7 +1,8 @@
 """Which packets a decoder must be given so that the wanted frames come out exactly. Pure arithmetic on the index.
 
 Packets fall into groups, each beginning where decoding can begin. A group without a wanted frame is left out; in a
-group, nothing after its last wanted frame is needed, and frames that no other frame needs are left out unless wanted.
+group, nothing after its last wanted frame is needed, and of what lies before it, only what a wanted frame leads to from
+reference to reference; where headers tell only which frames no other one needs, those are left out unless wanted.
 Frames shown before the first one of their group (leading frames) may need the group before it, which is then kept.
 """
 
@@ -45,13 +46,26 @@ def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
         first, stop = starts[g[0]], stops[g[-1]]
         stop = first + np.flatnonzero(wanted[first:stop])[-1] + 1
         feed[first:stop] = True
+        is_needed = _needed(index, wanted, first, stop)
         for group in g:
-            span = slice(starts[group], min(stops[group], stop))
-            if index.in_order[starts[group] : stops[group]].all():
-                feed[span] &= wanted[span] | ~index.droppable[span]
+            start, end = starts[group], min(stops[group], stop)
+            if index.in_order[start : stops[group]].all():
+                feed[start:end] &= is_needed[start - first : end - first]
+            feed[starts[group]] = True
         run_start[first] = first > previous_end
         previous_end = stop
     return FeedPlan(feed, run_start, None)
+
+
+def _needed(index: PacketIndex, wanted: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """(stop - first,) bool: the packets from first to stop that the wanted ones among them need, or may need."""
+    if index.needs is None:
+        return wanted[first:stop] | ~index.droppable[first:stop]
+    unsure = ~index.in_order[first:stop]  # what these need is not known
+    reached = index.needs.all_of((first + np.flatnonzero(wanted[first:stop] | unsure)).tolist())
+    is_needed = np.zeros(stop - first, bool)
+    is_needed[[n - first for n in reached if first <= n < stop]] = True
+    return is_needed
 
 
 def _with_previous(pts: np.ndarray, wanted: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
