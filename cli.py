@@ -12,8 +12,18 @@ from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import TEACHER_SIZES
 from pipeline import annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands
-from pipeline.common_options import ANNOTATIONS, CACHE_DIR, COMMON, FILE, PATH, TEACHER_HEAD
+from pipeline.common_options import (
+    ANNOTATIONS,
+    CACHE_DIR,
+    CLASS_NAMES,
+    CLASSES,
+    COMMON,
+    PATH,
+    PATH_OR_NAME,
+    TEACHER_HEAD,
+)
 from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
+from pipeline.layouts import LAYOUTS
 from pipeline.terminal import Explaining, made
 
 NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
@@ -52,7 +62,13 @@ def main():
 @click.option("--use-synthetic", is_flag=True, help="Make labelled synthetic egocentric videos and use those.")
 @click.option("--num-samples", type=int, default=480, show_default=True, help="Labelled clips of the synthetic data.")
 @ANNOTATIONS
-@click.option("--classes", type=FILE, help="File of class names, one a line, for zero-shot logits over any videos.")
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="What the sub-folders of --data-dir are. [default: as they show; refused where that is not clear]",
+)
+@CLASS_NAMES
+@CLASSES
 @CACHE_DIR
 @click.option("--backend", type=click.Choice(list(BACKENDS)), default="hdf5", show_default=True, help="Shard format.")
 @click.option("--fps", type=float, default=2.0, show_default=True, help="Frames taken per second of video.")
@@ -68,9 +84,10 @@ def main():
 )
 @click.option("--views", type=int, default=0, show_default=True, help="Stored random views per video, besides view 0.")
 @click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), default="base", show_default=True, help="CLIP size.")
-@click.option("--teacher-model", help="Any open_clip model by name, or a JSON configuration file.")
+@click.option("--teacher-model", type=PATH_OR_NAME, help="Any open_clip model by name, or a JSON configuration file.")
 @click.option(
     "--teacher-weights",
+    type=PATH_OR_NAME,
     help="An open_clip tag, a local file, or `random`. [default: openai; the demo teacher's own come with it]",
 )
 @click.option(

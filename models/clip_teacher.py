@@ -68,6 +68,18 @@ class ClipTeacher:
             rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
         return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
 
+    def cut_texts(self, prompts: list[list[str]]) -> list[str]:
+        """The texts of which the tokenizer leaves out the end, because the text tower reads no more."""
+        texts = [text for class_texts in prompts for text in class_texts]
+        if not texts:
+            return []
+        tokens = self._tokenizer(texts)
+        length = tokens.shape[1]
+        longer = self._tokenizer([*texts, ""], context_length=length + 1)
+        padding, longer = longer[-1, -1], longer[:-1]
+        is_cut = (longer[:, -1] != padding) | (longer[:, :-1] != tokens).any(1)
+        return [text for text, cut in zip(texts, is_cut.tolist(), strict=True) if cut]
+
     def drop_text_tower(self) -> None:
         """Free what only class_text needs."""
         self._clip = _ImageTower(self._clip.visual)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.common_options import ANNOTATIONS, CACHE_DIR, FILE, PATH, TEACHER_HEAD
+from pipeline.common_options import ANNOTATIONS, CACHE_DIR, CLASS_NAMES, CLASSES, PATH, PATH_OR_NAME, TEACHER_HEAD
 from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.terminal import made
 
@@ -45,12 +45,15 @@ def plan_ego4d(output: Path | None, **settings):
 @CACHE_DIR
 @click.option("--data-dir", type=PATH, help="Folder of the annotations, with ego4d.json; videos need not be there.")
 @ANNOTATIONS
-@click.option("--classes", type=FILE, help="File of class names, one a line, for zero-shot logits.")
-@click.option("--clips-from", help="With --classes: the label set whose clips are taken. [default: the only one]")
+@CLASS_NAMES
+@CLASSES
+@click.option("--clips-from", help="Without --annotations: the label set whose clips to take. [default: the only one]")
 @TEACHER_HEAD
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or the name of FILE]")
-@click.option("--teacher-weights", help="The cached teacher's. [default: those that the cache names]")
-@click.option("--teacher-model", help="The cached teacher's configuration file, where it had one.")
+@click.option(
+    "--teacher-weights", type=PATH_OR_NAME, help="The cached teacher's. [default: those that the cache names]"
+)
+@click.option("--teacher-model", type=PATH_OR_NAME, help="The cached teacher's configuration file, where it had one.")
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="Of local weights.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of a fitted head; of random weights.")

@@ -9,7 +9,10 @@ from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
 
 @dataclass(frozen=True)
 class RelabelConfig(Annotated):
-    """Another label set over a cache: from annotations, or class names over the clips that are there."""
+    """Another label set over a cache: from annotations, or class names over the clips that are there.
+
+    classes: a file of classes that clips are not labelled with. class_names: a file of other names for those they are.
+    """
 
     cache_dir: Path
     data_dir: Path | None = None
@@ -17,6 +20,7 @@ class RelabelConfig(Annotated):
     skip_invalid: bool = False
     clip_splits: bool = False
     classes: Path | None = None
+    class_names: Path | None = None
     clips_from: str | None = None
     num_actions: int | None = None
     teacher_head: str = "zero-shot"
@@ -28,22 +32,31 @@ class RelabelConfig(Annotated):
     seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         self._check_annotated()
         self._one_of("teacher_head", TEACHER_HEADS)
         self._one_of("device", DEVICES)
         if self.num_actions is not None:
             self._positive("num_actions")
-        if self.annotations is None and self.classes is None:
-            raise ValueError("nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE")
+        if self.annotations is None and self.classes is None and self.class_names is None:
+            raise ValueError(
+                "nothing to label with: give --annotations KIND --data-dir FOLDER, --classes FILE, or, for other names "
+                "of the classes that are there, --class-names FILE"
+            )
         if self.annotations is not None and self.data_dir is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
         if self.annotations is not None and self.clips_from is not None:
-            raise ValueError("--clips-from goes with --classes alone: with --annotations they say what the clips are")
+            raise ValueError("--clips-from goes without --annotations, which say what the clips are")
         if self.classes is not None and self.num_actions is not None:
             raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
-        stem = self.classes and self.classes.stem
+        stem = self.names_file and self.names_file.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
             raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
+
+    @property
+    def names_file(self) -> Path | None:
+        """The file of class names, whichever it is."""
+        return self.classes or self.class_names
 
 
 @dataclass(frozen=True)
@@ -60,9 +73,11 @@ class PlanConfig(Annotated):
     assume_downloaded: bool = False
     num_videos: int | None = None
     classes: None = None
+    class_names: None = None
     label_set: None = None
 
     def __post_init__(self):
+        super().__post_init__()
         self._check_annotated()
         self._positive("fps")
         self._require(self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")

@@ -11,7 +11,7 @@ import click
 
 from cache.errors import DamagedError
 from cache.layout import BACKENDS
-from pipeline.common_options import CACHE_DIR, PATH
+from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
 from pipeline.config import ACTIVATIONS, DEVICES
 
 
@@ -48,8 +48,12 @@ def _show(report) -> None:
     help="Decode every stored frame and compare its crops with what the teacher saw.",
 )
 @click.option("--recompute", type=click.IntRange(min=1), metavar="N", help="Embed N random rows again, by the teacher.")
-@click.option("--teacher-weights", help="With --recompute: the weights. [default: those that the cache names]")
-@click.option("--teacher-model", help="With --recompute: the model's configuration file, where it had one.")
+@click.option(
+    "--teacher-weights", type=PATH_OR_NAME, help="With --recompute: the weights. [default: those that the cache names]"
+)
+@click.option(
+    "--teacher-model", type=PATH_OR_NAME, help="With --recompute: the model's configuration file, where it had one."
+)
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With --recompute: which rows; of random weights.")
@@ -160,8 +164,9 @@ def _command(name: str, cache_dir: Path, *arguments: str) -> str:
 def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
     """Say what a cache holds."""
     from cache.inspect import summary
+    from pipeline.data_summary import cache_tables
 
-    lines = summary(cache_dir)
+    lines = [*summary(cache_dir), *cache_tables(cache_dir)]
     for line in lines:
         click.echo(line.encode("utf-8", "backslashreplace").decode())
     if html is not None:

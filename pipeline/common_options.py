@@ -8,13 +8,48 @@ import click
 from models.names import TEACHER_SIZES
 from pipeline.config import DEVICES, TEACHER_HEADS
 from pipeline.ego4d.names import KIND_NAMES
+from pipeline.path_options import expand
 from pipeline.terminal import belongs_to_extraction, options, read_config_file
 
-PATH = click.Path(path_type=Path)
+
+class LocalPath(click.Path):
+    """A local path, with `~` and variables expanded; URLs are refused. Every option that takes a path has this type."""
+
+    def convert(self, value, param, ctx):
+        return super().convert(expanded(self, value, param, ctx), param, ctx)
+
+
+class LocalPathOrName(click.ParamType):
+    """Text that may be a local path: such a path as LocalPath has it, anything else as it is."""
+
+    name = "text"
+
+    def convert(self, value, param, ctx):
+        return expanded(self, value, param, ctx)
+
+
+def expanded(kind: click.ParamType, value, param, ctx):
+    """The value with `~` and variables expanded, or click's error."""
+    try:
+        return value if isinstance(value, Path) else expand(str(value))
+    except ValueError as error:
+        return kind.fail(str(error), param, ctx)
+
+
+PATH = LocalPath(path_type=Path)
+PATH_OR_NAME = LocalPathOrName()
 CACHE_DIR = click.option(
     "--cache-dir", type=PATH, default=Path("results/teacher_cache"), show_default=True, help="Folder of the cache."
 )
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FILE = LocalPath(path_type=Path, exists=True, dir_okay=False)
+CLASSES = click.option(
+    "--classes",
+    type=FILE,
+    help="File of class names for zero-shot logits over any videos: one a line, CSV, TSV or JSON.",
+)
+CLASS_NAMES = click.option(
+    "--class-names", type=FILE, help="CSV or JSON file of readable class names: `folder,name` for every class."
+)
 ANNOTATIONS = options(
     click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
     click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),

@@ -16,6 +16,8 @@ from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
 from pipeline.ego4d.names import KIND_NAMES
+from pipeline.layouts import LAYOUTS
+from pipeline.path_options import check_local_paths
 from pipeline.sources import SourceOptions
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -30,7 +32,10 @@ MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all tha
 
 
 class Settings:
-    """What all settings share: their form as plain values, and as YAML."""
+    """What all settings share: their form as plain values, and as YAML. Paths are local ones: ValueError for URLs."""
+
+    def __post_init__(self):
+        check_local_paths({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     def as_dict(self) -> dict:
         """Field names to JSON values; paths as text."""
@@ -68,7 +73,10 @@ class Annotated(Settings):
     @property
     def source_options(self) -> SourceOptions:
         kinds = tuple(self.annotations.split(",")) if self.annotations else ()
-        return SourceOptions(kinds, self.classes, self.skip_invalid, self.clip_splits)
+        layout, class_names = getattr(self, "layout", None), self.class_names
+        return SourceOptions(
+            kinds, self.classes, self.skip_invalid, self.clip_splits, layout=layout, class_names=class_names
+        )
 
     def _check_annotated(self) -> None:
         kinds = self.source_options.annotations
@@ -77,9 +85,12 @@ class Annotated(Settings):
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
-        if len(kinds) > 1 and (self.label_set or self.classes):
-            option = "--label-set" if self.label_set else "--classes"
-            raise ValueError(f"{option} is for one kind of annotations, and --annotations names {len(kinds)}")
+        single = ("label_set", "classes", "class_names")
+        given = [f"--{name.replace('_', '-')}" for name in single if getattr(self, name)]
+        if len(kinds) > 1 and given:
+            raise ValueError(f"{given[0]} is for one kind of annotations, and --annotations names {len(kinds)}")
+        if self.classes and self.class_names:
+            raise ValueError("--class-names renames the classes of the data, and --classes names others: leave one out")
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class ExtractConfig(Annotated):
     annotations: str | None = None  # kinds of Ego4D's, with commas between
     skip_invalid: bool = False
     clip_splits: bool = False
+    layout: str | None = None  # of a folder without annotations; None: as its folders show
+    class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None
     num_samples: int = 480  # labelled clips of the synthetic data
     num_actions: int | None = None
@@ -116,6 +129,7 @@ class ExtractConfig(Annotated):
     seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         self._one_of("backend", BACKENDS)
         self._one_of("teacher_size", TEACHER_SIZES)
         self._one_of("teacher_head", TEACHER_HEADS)
@@ -132,6 +146,8 @@ class ExtractConfig(Annotated):
         for field in ("num_actions", "decode_workers", "canonical_short_side"):
             if getattr(self, field) is not None:
                 self._positive(field)
+        if self.layout is not None:
+            self._one_of("layout", LAYOUTS)
         self._check_annotated()
 
     @property
@@ -188,6 +204,7 @@ class TrainConfig(Settings):
         return tuple(self.student_size.split(","))
 
     def __post_init__(self):
+        super().__post_init__()
         sizes = self.student_sizes
         is_named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", size) for size in sizes)
         self._require(is_named and len(set(sizes)) == len(sizes), "student_size", "different sizes with commas between")

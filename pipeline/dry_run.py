@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.config import ExtractConfig
+from pipeline.data_summary import data_lines
 from pipeline.ego4d.survey import in_words, survey
 from pipeline.labelling import asked_labels, check_label_sets
 from pipeline.preflight import USUAL_DIM, Survey, free_bytes, in_bytes, look_ahead
@@ -31,7 +32,8 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
         ends = {uid: (scan.timeline.end_sec, listed[uid]) for uid, scan in found.scanned.scans.items() if uid in listed}
         short = {uid: pair for uid, pair in ends.items() if pair[0] < pair[1] - PARTIAL_SEC}
         lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
-    return "\n".join(lines)
+    lines[-1:-1] = data_lines(sources)
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
 
 
 def teacher_seconds(config: ExtractConfig) -> float:

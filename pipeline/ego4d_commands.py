@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.common_options import PATH
 from pipeline.terminal import options
 
-PATH = click.Path(path_type=Path)
 KINDS = ("full_scale", "video_540ss", "clips")
 SHOWN_VIDEOS = 20
 LIMITS = options(

@@ -26,6 +26,7 @@ class EvaluateConfig(Settings):
     runtime: str = "torch"  # what costs are measured in
 
     def __post_init__(self):
+        super().__post_init__()
         self._one_of("split", SPLITS)
         self._one_of("device", DEVICES)
         self._one_of("runtime", RUNTIMES)
@@ -52,6 +53,7 @@ class CompareConfig(Settings):
     seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         self._one_of("split", SPLITS)
         self._one_of("device", DEVICES)
         self._positive("batch_size")
@@ -78,6 +80,7 @@ class ExportConfig(Settings):
     overwrite: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         names = self.format_names
         is_known = set(names) <= set(EXPORT_FORMATS) and len(set(names)) == len(names)
         self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, with commas between")

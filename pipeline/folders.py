@@ -1,97 +1,119 @@
-"""What a folder of video files says by its structure: which files there are, their classes and their splits.
+"""The video files of a folder, and an account of every other file in it.
 
-Knows paths and suffixes; opens no video, and knows nothing of uids or clips.
+Opens no video and knows nothing of uids or clips. How the tree is walked: pipeline.folder_walk; what folders stand
+for: pipeline.layouts.
 """
 
 import os
-import stat
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from pipeline import file_kinds
 from pipeline.errors import InputError
+from pipeline.file_kinds import ARCHIVE, AUDIO, HIDDEN, IMAGE, OTHER, TEXT, UNFINISHED, VIDEO, VIDEO_SUFFIXES
+from pipeline.folder_walk import Walk, walk
+from pipeline.layouts import some
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v", ".vob"),
-    *(".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mxf", ".h264", ".264", ".h265", ".265", ".hevc"),
-    *(".ivf", ".y4m"),
-)
-SPLIT_FOLDERS = ("train", "val", "test")
+SHOWN_SUFFIXES = 4
 
 
 @dataclass(frozen=True)
 class Found:
-    """Video files by relative POSIX path, sorted; those that cannot be opened, with the reason; remarks."""
+    """Video files by relative POSIX path, sorted; those that cannot be opened, with the reason; remarks.
+
+    account: one line with the number of files of every kind. aliases: (other name, name in usable) of files that have
+    several names in the folder, by links to files or to folders.
+    """
 
     usable: tuple[str, ...]
     unusable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Structure:
-    """classes, and for each file its class (an index, or None) and its split (or None: not said)."""
-
-    classes: tuple[str, ...]
-    labels: tuple[int | None, ...]
-    splits: tuple[str | None, ...]
-    notes: tuple[str, ...]
+    account: str
+    aliases: tuple[tuple[str, str], ...]
 
 
 def find_videos(root: Path) -> Found:
-    """Files below root with a video's suffix (in any case). InputError where there is no folder or no such file.
+    """All video files below root, links followed. InputError where there is no folder or no such file.
 
-    Hidden names are skipped. A link to a file counts as a file; a linked folder is not entered (it could lead
-    back to where it stands) and is noted.
+    A video is known by its suffix in any case, or by its first bytes where the suffix is unknown. Hidden files,
+    metadata of systems and unfinished downloads are left out by name. A file or folder with several names is taken
+    once, under a name that is no link.
     """
     _check_folder(root)
-    usable, unusable, linked = [], [], []
-
-    def unreadable(error: OSError) -> None:
-        unusable.append((Path(error.filename).relative_to(root).as_posix(), f"cannot be listed: {error.strerror}"))
-
-    for folder, subfolders, files in os.walk(root, onerror=unreadable):
-        here = Path(folder)
-        visible = [name for name in subfolders if not name.startswith(".")]
-        linked += [(here / name).relative_to(root).as_posix() for name in visible if (here / name).is_symlink()]
-        subfolders[:] = visible
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                reason = _why_unusable(here / name)
-                relative = (here / name).relative_to(root).as_posix()
-                if reason:
-                    unusable.append((relative, reason))
-                else:
-                    usable.append(relative)
+    found = walk(root)
+    usable, unusable = sorted(found.files[VIDEO]), sorted(found.unusable)
     if not usable and not unusable:
         raise InputError(
-            f"no video file in {root} or below it; looked for names ending in {' '.join(VIDEO_SUFFIXES)}"
-            + (f" (linked folders are not entered: {_some(linked)})" if linked else "")
+            f"no video file in {root} or below it, only {_account(found)}; a video is known by its suffix "
+            f"({' '.join(VIDEO_SUFFIXES)}) or its first bytes{_remedy(found)}"
         )
-    notes = (f"linked folders are not entered; give them by themselves: {_some(linked)}",) if linked else ()
-    return Found(tuple(sorted(usable)), tuple(sorted(unusable)), notes)
+    aliases = tuple(sorted([*found.same_file, *_in_linked_folders(found, usable)]))
+    return Found(tuple(usable), tuple(unusable), tuple(_notes(found)), _account(found), aliases)
 
 
-def structure_of(relative_paths: tuple[str, ...]) -> Structure:
-    """Classes and splits as the folders of these files name them.
+def _in_linked_folders(found: Walk, usable: list[str]) -> list[tuple[str, str]]:
+    """(name behind the second way into a folder, name in usable); a way back to a folder around it is a cycle."""
+    ways = [(name, first) for name, first in found.same_folder if first != "." and not name.startswith(f"{first}/")]
+    return [
+        (name + video[len(first) :], video) for name, first in ways for video in usable if video.startswith(f"{first}/")
+    ]
 
-    Where all files lie in first-level folders called train, val or test, those are the splits and the folders one
-    level deeper are the classes; else the first-level folders are. They are classes only where every file lies in
-    one and there are at least two.
-    """
-    parts = [PurePosixPath(path).parts for path in relative_paths]
-    has_splits = all(len(part) > 1 and part[0] in SPLIT_FOLDERS for part in parts)
-    level = 1 if has_splits else 0
-    splits = tuple(part[0] if has_splits else None for part in parts)
-    outside = [path for path, part in zip(relative_paths, parts, strict=True) if len(part) < level + 2]
-    names = sorted({part[level] for part in parts if len(part) > level + 1})
-    if outside or len(names) < 2:
-        if outside and names:
-            reason = f"{len(outside)} of {len(parts)} videos lie outside the sub-folders ({_some(outside)})"
-        else:
-            reason = "the videos do not lie in two or more sub-folders"
-        return Structure((), (None,) * len(parts), splits, (f"no classes: {reason}",))
-    labels = tuple(names.index(part[level]) for part in parts)
-    return Structure(tuple(_readable(name) for name in names), labels, splits, ())
+
+def _account(found: Walk) -> str:
+    """Every file in one line."""
+    videos = len(found.files[VIDEO]) + sum(1 for name, _ in found.unusable if file_kinds.kind_of_name(name) == VIDEO)
+    counts = [_count(videos, VIDEO) + _recognised(found)] if videos or found.files[VIDEO] else []
+    for kind in (IMAGE, AUDIO, TEXT, ARCHIVE, OTHER):
+        names = found.files[kind]
+        counts += [_count(len(names), kind) + f" ({_suffixes(names)})"] if names else []
+    skipped = [
+        (len(found.files[HIDDEN]), HIDDEN, ""),
+        (len(found.skipped_folders), "hidden or metadata folder", f" ({some(found.skipped_folders)})"),
+        (len(found.files[UNFINISHED]), UNFINISHED, f" ({some(found.files[UNFINISHED])})"),
+        (len(found.proxies), "low-resolution copy of a recording", f" ({some(found.proxies)})"),
+        (len(found.same_file), "second name of a video", f" ({some([name for name, _ in found.same_file])})"),
+    ]
+    told = [_count(number, what) + examples for number, what, examples in skipped if number]
+    return (", ".join(counts) or "nothing that counts") + (f"; skipped {', '.join(told)}" if told else "")
+
+
+def _recognised(found: Walk) -> str:
+    return f" ({len(found.by_content)} by content: {some(found.by_content)})" if found.by_content else ""
+
+
+def _notes(found: Walk) -> list[str]:
+    notes = []
+    if found.linked_folders:
+        notes.append(f"{_count(len(found.linked_folders), 'linked folder')} followed: {some(found.linked_folders)}")
+    again = [f"{name} is {'the folder itself' if first == '.' else first}" for name, first in found.same_folder]
+    if again:
+        notes.append(f"{_count(len(again), 'folder')} reached a second time and not entered again: {some(again)}")
+    if found.unreadable:
+        notes.append(
+            f"{_count(len(found.unreadable), 'file')} of unknown kind cannot be read: {some(found.unreadable)}"
+        )
+    return notes
+
+
+def _remedy(found: Walk) -> str:
+    gifs = [name for name in found.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
+    if found.files[ARCHIVE]:
+        return "; unpack the archives first"
+    return "; write animated GIFs as videos first" if gifs else ""
+
+
+def _suffixes(names: list[str]) -> str:
+    """The commonest suffixes of some files."""
+    counts = Counter(file_kinds.suffix_of(name) or "no suffix" for name in names)
+    shown = [suffix for suffix, _ in counts.most_common(SHOWN_SUFFIXES)]
+    return some(shown, SHOWN_SUFFIXES) + (", …" if len(counts) > SHOWN_SUFFIXES else "")
+
+
+def _count(number: int, what: str) -> str:
+    plural = {"low-resolution copy of a recording": "low-resolution copies of recordings"}
+    plural |= {"second name of a video": "second names of videos", UNFINISHED: "unfinished downloads or backups"}
+    return f"{number} {what if number == 1 else plural.get(what, what + 's')}"
 
 
 def _check_folder(root: Path) -> None:
@@ -103,24 +125,3 @@ def _check_folder(root: Path) -> None:
         os.scandir(root).close()
     except OSError as error:
         raise InputError(f"cannot list {root}: {error.strerror}; make it readable or give another folder") from error
-
-
-def _why_unusable(path: Path) -> str:
-    """Why this name cannot be opened as a file; empty where it can. A pipe or device would hang whoever opens it."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return "it is a link to nothing"
-    except OSError as error:
-        return f"it cannot be reached: {error.strerror}"
-    return "" if stat.S_ISREG(mode) else "it is not a regular file"
-
-
-def _readable(name: str) -> str:
-    """A folder's name as printable text, whatever bytes it holds."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -22,6 +22,7 @@ from cache.reader import CacheReader
 from cache.schema import SAME_SEC, Teacher, seconds
 from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
+from pipeline.class_checks import check_classes, check_vectors
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 from pipeline.prompts import class_prompts
@@ -51,10 +52,11 @@ def asked_labels(source: Source, annotation: str, head: str, name: str | None = 
     """The label set that these options ask for, as far as it is known before a teacher is loaded.
 
     It is named by the kind of annotation, or by the head where there is none, unless name is given. InputError where
-    the head cannot be had.
+    the head cannot be had, or the names of classes cannot be told apart or understood.
     """
     kind = _effective_head(head, source)
     prompts = class_prompts(source.classes, annotation in OF_OBJECTS) if kind == "zero-shot" else ()
+    check_classes(source, prompts)
     return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, {}))
 
 
@@ -67,10 +69,14 @@ def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
 
 
 def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
-    """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot."""
+    """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot.
+
+    InputError where the teacher has one vector for two classes.
+    """
     if labelling.labels.kind != "zero-shot":
         return labelling
     class_text, scale = teacher.class_text([list(texts) for texts in labelling.labels.prompts])
+    check_vectors(labelling.source, class_text)
     tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
     labels = dataclasses.replace(labelling.labels, logit_scale=float(scale))
     return Labelling(labelling.source, labels, safetensors.numpy.save(tensors))

@@ -5,17 +5,23 @@ from pathlib import Path
 from pipeline.ego4d.layout import metadata_path
 from pipeline.ego4d.source import ego4d_sources
 from pipeline.errors import InputError
-from pipeline.sources import Source, SourceOptions, folder_source, read_classes, with_class_names
+from pipeline.sources import Source, SourceOptions, folder_source, read_classes, renamed, with_class_names
 
 USUAL = SourceOptions()
 
 
 def open_sources(root: Path, options: SourceOptions = USUAL) -> dict[str, Source]:
     """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
+    return {kind: renamed(source, options.class_names) for kind, source in _sources(root, options).items()}
+
+
+def _sources(root: Path, options: SourceOptions) -> dict[str, Source]:
     if metadata_path(root) is None:
         if options.annotations:
             raise InputError(f"--annotations are of Ego4D, and there is no ego4d.json in {root}; leave the option out")
-        return {"": folder_source(root, options.classes_file)}
+        return {"": folder_source(root, options.classes_file, options.layout)}
+    if options.layout is not None:
+        raise InputError(f"--layout is for folders without annotations, and {root} is Ego4D's; leave the option out")
     sources = ego4d_sources(root, options)
     if options.classes_file is None:
         return sources

@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+from pipeline.class_names import words
+
 ACTION_PROMPTS = (  # averaged, as CLIP's authors do; the wording is first-person
     "a first-person video frame of someone {name}",
     "an egocentric photo of a person {name}",
@@ -20,17 +22,13 @@ OBJECT_PROMPTS = (
 
 
 def class_prompts(classes: tuple[str, ...], of_objects: bool = False) -> tuple[tuple[str, ...], ...]:
-    """The texts of each class; underscores and dashes in names read as spaces.
+    """The texts of each class; names are split into words, so that `ApplyEyeMakeup` reads "apply eye makeup".
 
     What names add in parentheses, such as the synonyms of Ego4D's taxonomies, is left out unless two classes would
     read the same without it. of_objects: classes are things, not actions.
     """
-    bare = [_as_words(re.sub(r"\([^)]*\)", " ", name)) for name in classes]
+    bare = [words(re.sub(r"\([^)]*\)", " ", name)) for name in classes]
     counts = Counter(bare)
-    words = [text if text and counts[text] == 1 else _as_words(name) for text, name in zip(bare, classes, strict=True)]
+    texts = [text if text and counts[text] == 1 else words(name) for text, name in zip(bare, classes, strict=True)]
     prompts = OBJECT_PROMPTS if of_objects else ACTION_PROMPTS
-    return tuple(tuple(prompt.format(name=text) for prompt in prompts) for text in words)
-
-
-def _as_words(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").split()).lower()
+    return tuple(tuple(prompt.format(name=text) for prompt in prompts) for text in texts)

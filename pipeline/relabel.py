@@ -22,7 +22,7 @@ from pipeline.labelling import (
     with_class_text,
     write_labels,
 )
-from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent, read_classes, with_class_names
+from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
 def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
     """(kind of annotation, usual name of its label set, source)"""
     if config.annotations is None:
-        return [("", config.classes.stem, _renamed(reader, config))]
+        return [("", config.names_file.stem, _over_clips(reader, config))]
     options = dataclasses.replace(config.source_options, known=reader.planned_uids())
     sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
     for kind, source in sources.items():
@@ -80,16 +80,21 @@ def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str,
     if config.classes is not None:
         names = read_classes(config.classes)
         return [(kind, config.classes.stem, with_class_names(source, names)) for kind, source in sources.items()]
-    return [(kind, kind, source) for kind, source in keep_frequent(sources, config.num_actions).items()]
+    kept = keep_frequent(sources, config.num_actions)
+    return [(kind, kind, renamed(source, config.class_names)) for kind, source in kept.items()]
 
 
-def _renamed(reader: CacheReader, config: RelabelConfig) -> Source:
-    """The clips of a label set that is there, without labels, and classes from a file."""
+def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
+    """The clips of a label set that is there: its classes renamed, or unlabelled and with other classes."""
     names = reader.label_sets()
     if config.clips_from not in (names if config.clips_from or len(names) > 1 else (None,)):
         raise InputError(f"say whose clips of {config.cache_dir} are taken: --clips-from {'|'.join(names)}")
+    labels = reader.label_set(config.clips_from)
     clips = tuple(
-        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, UNLABELLED, clip.split)
-        for clip in reader.label_set(config.clips_from).clips
+        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split)
+        for clip in labels.clips
     )
-    return Source(config.cache_dir, "folder", (), clips, read_classes(config.classes))
+    source = Source(config.cache_dir, "folder", (), clips, labels.classes)
+    if config.class_names is not None:
+        return renamed(source, config.class_names)
+    return with_class_names(source, read_classes(config.classes))

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import uids
+from pipeline.class_files import read_class_map, read_classes
 from pipeline.errors import InputError
-from pipeline.folders import find_videos, structure_of
+from pipeline.folders import Found, find_videos
+from pipeline.layout_inference import structure_of
+from pipeline.layouts import Structure, some
 from pipeline.splits import split_by_hash
 
 UNLABELLED = -1
@@ -53,7 +56,8 @@ class Source:
     """Everything a data folder offers: videos, clips over them, class names, and what was left out and why.
 
     rejected: (name, reason) of files that are listed, counted and never decoded. missing: uids of annotated videos
-    that are not on disk.
+    that are not on disk. files: every file of the folder, counted in one line. named_by: what the class names come
+    from, "folders", "annotations", "file" or "map".
     """
 
     root: Path
@@ -64,6 +68,8 @@ class Source:
     rejected: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    files: str = ""
+    named_by: str = "annotations"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class SourceOptions:
     """How a folder is read. annotations: kinds of an Ego4D download; () for the usual one.
 
     skip_invalid: leave out entries of annotations that are wrong. clip_splits: keep splits that share videos. known:
-    uids of a cache's videos, which are labelled whether or not their files are there still.
+    uids of a cache's videos, which are labelled whether or not their files are there still. layout: of a plain folder,
+    one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for the classes that the data has.
     """
 
     annotations: tuple[str, ...] = ()
@@ -79,6 +86,8 @@ class SourceOptions:
     skip_invalid: bool = False
     clip_splits: bool = False
     known: tuple[str, ...] = ()
+    layout: str | None = None
+    class_names: Path | None = None
 
 
 def union(sources: dict[str, Source]) -> Source:
@@ -103,26 +112,22 @@ def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...
     return {uid: tuple(spans) for uid, spans in windows.items()}
 
 
-def folder_source(root: Path, classes_file: Path | None) -> Source:
+def folder_source(root: Path, classes_file: Path | None, layout: str | None = None) -> Source:
     """Every video file under root, with one clip over the whole of it; uid, class and split come from its path.
 
-    classes_file: names for zero-shot logits alone; the clips are then unlabelled whatever the folders say. A file
-    that cannot have a uid, or cannot be opened, is in `rejected`. InputError where no video is left, or where
-    classes_file is unusable.
+    classes_file: names for zero-shot logits alone; the clips are then unlabelled whatever the folders say. layout: one
+    of pipeline.layouts.LAYOUTS, or None: as the folders show. A file that cannot be opened is in `rejected`.
+    InputError where no video is left, the folders can be read in more than one way, or a file of names is unusable.
     """
     names = None if classes_file is None else read_classes(classes_file)
     found = find_videos(root)
-    rejected = list(found.unusable)
-    videos = []
-    for relative in found.usable:
-        try:
-            videos.append(Video(uids.escape(relative), root / relative, relative))
-        except ValueError as error:
-            rejected.append((relative, str(error)))
+    videos = _videos(root, found)
     if not videos:
-        name, reason = rejected[0]
-        raise InputError(f"none of {len(rejected)} video files in {root} can be used; the first, {name}: {reason}")
-    structure = structure_of(tuple(video.source for video in videos))
+        name, reason = found.unusable[0]
+        number = len(found.unusable)
+        raise InputError(f"none of {number} video files in {root} can be used; the first, {name}: {reason}")
+    structure = _structure(root, videos, layout, names is None)
+    _check_aliases(root, found, videos, structure)
     clips = tuple(
         Clip(
             clip_id=video.uid,
@@ -135,8 +140,45 @@ def folder_source(root: Path, classes_file: Path | None) -> Source:
         for video, label, split in zip(videos, structure.labels, structure.splits, strict=True)
     )
     notes = found.notes + (structure.notes if names is None else ())
-    source = Source(root, "folder", tuple(videos), clips, structure.classes, tuple(rejected), notes)
+    source = Source(
+        root, "folder", videos, clips, structure.classes, found.unusable, notes, (), found.account, "folders"
+    )
     return source if names is None else with_class_names(source, names)
+
+
+def _videos(root: Path, found: Found) -> tuple[Video, ...]:
+    """InputError where two paths have one uid, which takes a collision of their hashes."""
+    videos = tuple(Video(uids.path_uid(relative), root / relative, relative) for relative in found.usable)
+    first = {}
+    for video in videos:
+        other = first.setdefault(video.uid, video)
+        if other is not video:
+            raise InputError(
+                f"{other.source} and {video.source} in {root} have one uid, {video.uid}; rename one of them"
+            )
+    return videos
+
+
+def _structure(root: Path, videos: tuple[Video, ...], layout: str | None, labels_wanted: bool) -> Structure:
+    try:
+        return structure_of(tuple(video.source for video in videos), layout, labels_wanted)
+    except InputError as error:
+        raise InputError(f"{root}: {error}") from error
+
+
+def _check_aliases(root: Path, found: Found, videos: tuple[Video, ...], structure: Structure) -> None:
+    """InputError where a link puts a video into a second class or split. Its own place would win in silence."""
+    if not found.aliases or (not structure.classes and not any(structure.splits)):
+        return
+    paths = tuple(video.source for video in videos) + tuple(alias for alias, _ in found.aliases)
+    together = structure_of(paths, structure.layout)
+    places = dict(zip(paths, zip(together.labels, together.splits, strict=True), strict=True))
+    torn = [f"{alias} is {source}" for alias, source in found.aliases if places[alias] != places[source]]
+    if torn:
+        raise InputError(
+            f"{root}: {len(torn)} links put a video into a second class or split ({some(torn)}); remove one of the "
+            "names, or pass --layout flat for videos without labels"
+        )
 
 
 def keep_frequent_classes(source: Source, num_actions: int) -> Source:
@@ -178,33 +220,17 @@ def keep_frequent(sources: dict[str, Source], num_actions: int | None) -> dict[s
     return kept
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names of a UTF-8 file, one a line; blank lines and lines that begin with # are skipped.
-
-    InputError where it cannot be read, names nothing, or names a class twice.
-    """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read class names from {path}: {reason}; give a file with one name a line") from error
-    line_of: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        name = line.strip()
-        if not name or name.startswith("#"):
-            continue
-        if not name.isprintable():
-            raise InputError(f"{path} line {number}: {name!r} holds control characters; write one plain name a line")
-        if name in line_of:
-            raise InputError(f"{path} line {number}: class {name!r} is on line {line_of[name]} already; remove one")
-        line_of[name] = number
-    if not line_of:
-        raise InputError(f"{path} holds no class name; write one name a line")
-    return tuple(line_of)
-
-
 def with_class_names(source: Source, names: tuple[str, ...]) -> Source:
     """The same clips without labels, and these names for zero-shot logits alone."""
     clips = tuple(replace(clip, label=UNLABELLED) for clip in source.clips)
-    note = f"{len(names)} class names come from a file: the clips are unlabelled"
-    return replace(source, clips=clips, classes=names, notes=(*source.notes, note))
+    first = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+    note = f"{len(names)} class names come from a file ({first}): the clips are unlabelled"
+    return replace(source, clips=clips, classes=names, notes=(*source.notes, note), named_by="file")
+
+
+def renamed(source: Source, class_names: Path | None) -> Source:
+    """The same clips and labels, with the names that a file gives the classes. InputError as read_class_map says."""
+    if class_names is None:
+        return source
+    names, notes = read_class_map(class_names, source.classes)
+    return replace(source, classes=names, notes=(*source.notes, *notes), named_by="map")

@@ -19,6 +19,7 @@ from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
 from pipeline.annotation_config import RelabelConfig
 from pipeline.config import ExtractConfig
+from pipeline.data_summary import data_lines
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
 from pipeline.labelling import (
@@ -81,6 +82,9 @@ class LoadedTeacher:
         return self._clip.embed(crops)
 
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        cut = self._clip.cut_texts(prompts)
+        if cut:
+            log.warning("%d class texts are too long for the teacher and are cut, such as %r", len(cut), cut[0])
         return self._clip.class_text(prompts)
 
     def drop_text_tower(self) -> None:
@@ -94,8 +98,8 @@ def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
     sources = find_sources(config)
     source = union(sources)
-    for note in source.notes:
-        log.info("%s", note)
+    for line in data_lines(sources):
+        log.info("%s", line)
     asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
     check_label_sets(config.cache_dir, asked)
     ready: list[Labelling] = []
@@ -162,7 +166,7 @@ def dry_run(config: ExtractConfig) -> str:
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
     """The sources that the settings name, by kind of annotation, made first where they are synthetic."""
     if config.use_synthetic:
-        return open_sources(_make_synthetic(config))
+        return open_sources(_make_synthetic(config), config.source_options)
     known = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
     sources = open_sources(config.data_dir, replace(config.source_options, known=known))
     return keep_frequent(sources, config.num_actions)

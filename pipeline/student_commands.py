@@ -15,6 +15,7 @@ from pipeline.common_options import (
     LABEL_SET,
     OUTPUT_DIR,
     PATH,
+    PATH_OR_NAME,
     STUDENT_CHECKPOINT,
     WORKERS,
 )
@@ -105,7 +106,11 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @click.option(
     "--runtime", type=click.Choice(RUNTIMES), default="torch", show_default=True, help="What all sides are timed in."
 )
-@click.option("--teacher-model", help="Configuration file of the cached teacher, where --teacher-latency needs it.")
+@click.option(
+    "--teacher-model",
+    type=PATH_OR_NAME,
+    help="Configuration file of the cached teacher, if --teacher-latency needs it.",
+)
 @click.option("--student-size", help="Assert the checkpoint's size.")
 @ASSERTIONS
 @COMMON

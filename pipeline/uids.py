@@ -1,8 +1,9 @@
-"""File paths as uids, and back: every path has one uid, and no two paths share one. Uids of parts of a recording.
+"""File paths as uids: every path has one uid, and no two paths share one. Uids of parts of a recording.
 
 Knows characters only; whether a file exists, or what it holds, is not its business.
 """
 
+import hashlib
 import re
 
 from cache.schema import MAX_UID_LENGTH, check_uid
@@ -14,10 +15,31 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
 _PREFIX = "x__"  # before a uid that would not begin with a letter or digit
 _PREFIX_LOOKALIKE = "x_5F_"  # what a path that really begins like the prefix becomes
+_SHORTENED = "_2D"  # between head and hash of a long path: the escape of "-", which is never escaped
+_HASH_DIGITS = 32  # 128 bits of SHA-256
+_HEAD_LENGTH = MAX_UID_LENGTH - len(_SHORTENED) - _HASH_DIGITS
+
+
+def path_uid(path: str) -> str:
+    """The uid of a relative path, whatever its length: `escape`, or readable characters and a hash where that is long.
+
+    The path of a shortened uid is in the plan of a cache (`source`).
+    """
+    uid = escape(path)
+    if len(uid) <= MAX_UID_LENGTH:
+        return uid
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
+    readable = re.sub(r"[^A-Za-z0-9-]+", "_", path).strip("_-")
+    return f"{readable[:_HEAD_LENGTH].rstrip('_-') or 'x'}{_SHORTENED}{digest}"
+
+
+def is_shortened(uid: str) -> bool:
+    """Whether `path_uid` had to shorten the path, so that `unescape` cannot give it back."""
+    return uid[-_HASH_DIGITS - len(_SHORTENED) : -_HASH_DIGITS] == _SHORTENED
 
 
 def escape(path: str) -> str:
-    """The uid of a relative path. ValueError where it would be longer than a uid may be.
+    """A relative path in the characters of a uid; `unescape` gives it back. Up to three times as long as the path.
 
     Letters, digits and `-` stay. `_` stays unless two upper-case hex digits would follow it; it is `_5F` then, and
     every other byte of the UTF-8 path is `_` and two upper-case hex digits (`a/b.mp4` is `a_2Fb_2Emp4`).
@@ -30,19 +52,14 @@ def escape(path: str) -> str:
         following = (part + following)[:2]
     uid = "".join(reversed(reversed_parts))
     if uid.startswith(_PREFIX):
-        uid = _PREFIX_LOOKALIKE + uid[len(_PREFIX) :]
-    elif not uid[:1].isalnum():
-        uid = _PREFIX + uid
-    if len(uid) > MAX_UID_LENGTH:
-        raise ValueError(
-            f"its path is {len(uid)} characters long as a uid and {MAX_UID_LENGTH} is the most; "
-            "shorten the names of the file and its folders"
-        )
-    return uid
+        return _PREFIX_LOOKALIKE + uid[len(_PREFIX) :]
+    return uid if uid[:1].isalnum() else _PREFIX + uid
 
 
 def unescape(uid: str) -> str:
-    """The path that `escape` made this uid from. ValueError where no path has this uid."""
+    """The path that `escape` made this uid from. ValueError where no path has this uid, or it was shortened."""
+    if is_shortened(uid):
+        raise ValueError(f"{uid!r} is shortened and ends in a hash: the plan of its cache has the path")
     text = uid.removeprefix(_PREFIX)
     raw = bytearray()
     position = 0

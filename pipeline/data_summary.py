@@ -1,0 +1,29 @@
+"""What a data folder was taken to be, in a few lines: files, classes by split, what is odd. Opens no video."""
+
+from pathlib import Path
+
+from cache.store import open_reader
+from pipeline.class_table import class_table
+from pipeline.sources import Source, union
+
+
+def data_lines(sources: dict[str, Source]) -> list[str]:
+    """Lines on the sources of one folder, by kind of annotation."""
+    both = union(sources)
+    lines = [f"files: {both.files}"] if both.files else []
+    for kind, source in sources.items():
+        unit = "videos" if source.kind == "folder" else "clips"
+        if source.clips:
+            lines += class_table(source.classes, source.clips, f"{kind}: {unit}" if kind else unit)
+    return [*lines, *both.notes]
+
+
+def cache_tables(cache_dir: Path) -> list[str]:
+    """A table for each label set of a cache."""
+    reader = open_reader(cache_dir)
+    lines = []
+    for name in reader.label_sets():
+        labels = reader.label_set(name)
+        if labels.clips:
+            lines += [f"label set {name}", *class_table(labels.classes, labels.clips)]
+    return lines
