@@ -49,6 +49,8 @@ class PlannedVideo:
     views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
     notes: tuple[str, ...] = ()
     left_eye: bool = False  # frames hold two eyes side by side, of which the left one is used
+    fingerprint: str = ""  # of the file's content, 64 hexadecimal digits; empty where it is not known
+    replaces: str = ""  # uid of the video that had this one's place in the data, with other content; empty where none
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,20 @@ class PlanPart:
     part: int
     videos: tuple[PlannedVideo, ...]
     units: tuple[Unit, ...]
+
+
+def newest_uids(plan: list[PlanPart]) -> dict[str, str]:
+    """The uid of each planned video that was replaced -> the uid of what is in its place now."""
+    newer = {video.replaces: video.uid for part in plan for video in part.videos if video.replaces}
+    return {uid: _last(uid, newer) for uid in newer}
+
+
+def _last(uid: str, newer: dict[str, str]) -> str:
+    seen = set()
+    while uid in newer and uid not in seen:
+        seen.add(uid)
+        uid = newer[uid]
+    return uid
 
 
 def unit_name(number: int) -> str:

@@ -69,16 +69,18 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     try:
         identity = read_identity(root)
         refuse_links(layout.folders)
-        planned = {unit.name: unit for part in documents.read_plan(layout.plan) for unit in part.units}
+        plan = documents.read_plan(layout.plan)
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
+    planned = {unit.name: unit for part in plan for unit in part.units}
+    fingerprints = {video.uid: video.fingerprint for part in plan for video in part.videos}
     records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
     report.num_units = len(planned)
     report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
     reader = CacheReader(root, identity, records)
     for unit, record in records.items():
-        found = list(_frame_problems(reader, record, planned.get(unit), replay))
+        found = list(_frame_problems(reader, record, planned.get(unit), fingerprints, replay))
         _note(report, record, layout.columns(None)[1] / f"{unit}.json", found, Remedy.REDO_UNIT, None)
         tell(report.num_shards)
     for name in reader.label_sets():
@@ -114,11 +116,13 @@ def _note(report: Report, record: Record, path: Path, found: list[str], remedy: 
     report.problems += [Problem(path, message, remedy, record.unit, label_set, videos) for message in found]
 
 
-def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, replay: Replay | None) -> Iterator[str]:
+def _frame_problems(
+    reader: CacheReader, record: Record, planned: Unit | None, fingerprints: dict[str, str], replay: Replay | None
+) -> Iterator[str]:
     if planned is None:
         yield f"unit {record.unit} is not in the plan"
         return
-    yield from _answers(record, planned)
+    yield from _answers(record, planned, fingerprints)
     try:
         batch = reader.batch(record.unit)
         if not record.num_rows:
@@ -138,13 +142,15 @@ def _frame_problems(reader: CacheReader, record: Record, planned: Unit | None, r
         yield from _replayed(batch, reader.identity.teacher.input_size, replay)
 
 
-def _answers(record: Record, planned: Unit) -> Iterator[str]:
+def _answers(record: Record, planned: Unit, fingerprints: dict[str, str]) -> Iterator[str]:
     """Whether a record's segments answer what the plan asks, or leave a video out."""
     asked: dict[str, PlannedSegment] = {segment.video_uid: segment for segment in planned.segments}
     for segment in record.segments:
         plan = asked.get(segment.video_uid)
         if plan is None or not np.array_equal(plan.request_k, segment.request_k):
             yield f"the requests of {segment.video_uid} are not those of the plan"
+        elif segment.fingerprint != fingerprints[segment.video_uid]:
+            yield f"the rows of {segment.video_uid} come from another file than the one that was planned"
         elif not np.isin(segment.frame_index, plan.frame_index).all():
             yield f"rows of {segment.video_uid} were never planned"
 
@@ -180,6 +186,8 @@ def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Re
     except CacheError as error:
         report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
         return
+    for path in sorted((folder / "revisions").glob("*.json"))[:-1]:  # the last one was read with the label set
+        _try(report, path, Remedy.FORGET, documents.read, path, label_set=name)
     records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
     reader.trust(name, records)
     broken = {problem.unit for problem in report.problems if problem.label_set is None}

@@ -117,7 +117,7 @@ class CacheWriter:
             stored = self.reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
-        for path in (folder / "clips", *self._layout.columns(labels.name)):
+        for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
             commit.make_folder(path)
         document = label_set_document(labels) | {"tensors_sha256": None}
         if tensors is not None:
@@ -130,10 +130,18 @@ class CacheWriter:
         """Publish the clips over the videos of one plan part, unless they are there."""
         path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
         if not path.exists():
-            listed = [asdict(clip) for clip in clips]
-            for clip in listed:
-                clip_from(clip)  # what no reader would take is never written
-            commit.publish(path, documents.seal({"part": part, "clips": listed}))
+            commit.publish(path, documents.seal({"part": part, "clips": _checked(clips)}))
+
+    def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
+        """Put these clips, by plan part, in the place of all that are there, in one step.
+
+        What was published before stays on disk as history; parts of the plan beyond these are published as usual.
+        """
+        folder = self._layout.labels / label_set / "revisions"
+        commit.make_folder(folder)
+        number = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=0)
+        document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
+        commit.publish(folder / f"{number:06d}.json", documents.seal(document))
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 
@@ -200,6 +208,14 @@ class CacheWriter:
     def reader(self) -> CacheReader:
         """A reader on what is committed now."""
         return CacheReader(self.directory, self.identity)
+
+
+def _checked(clips: list[ClipLabel]) -> list[dict]:
+    """Clips as documents; ValueError where no reader would take one."""
+    listed = [asdict(clip) for clip in clips]
+    for clip in listed:
+        clip_from(clip)
+    return listed
 
 
 def _file_of(name: str) -> str:

@@ -22,7 +22,8 @@ class Video:
 
     redacted: [start_sec, end_sec) parts, on the container's timeline, that must not be looked at. left_eye: frames hold
     two eyes side by side, of which the left one is used.
-    listed_sec: [start, end) by what describes the data set, where something does.
+    listed_sec: [start, end) by what describes the data set, where something does. fingerprint: of the file's content,
+    once it was taken; replaces: uid of the planned video that this one stands in the place of, with other content.
     """
 
     uid: str
@@ -31,6 +32,8 @@ class Video:
     redacted: tuple[tuple[float, float], ...] = ()
     left_eye: bool = False
     listed_sec: tuple[float, float] | None = None
+    fingerprint: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Source:
     """Everything a data folder offers: videos, clips over them, class names, and what was left out and why.
 
     rejected: (name, reason) of files that are listed, counted and never decoded. missing: uids of annotated videos
-    that are not on disk.
+    that are not on disk. splits_by_hash: the splits are none that the data names, but follow from the uids.
     """
 
     root: Path
@@ -64,6 +67,7 @@ class Source:
     rejected: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    splits_by_hash: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,10 @@ def folder_source(root: Path, classes_file: Path | None) -> Source:
         for video, label, split in zip(videos, structure.labels, structure.splits, strict=True)
     )
     notes = found.notes + (structure.notes if names is None else ())
-    source = Source(root, "folder", tuple(videos), clips, structure.classes, tuple(rejected), notes)
+    by_hash = not any(structure.splits)
+    source = Source(
+        root, "folder", tuple(videos), clips, structure.classes, tuple(rejected), notes, splits_by_hash=by_hash
+    )
     return source if names is None else with_class_names(source, names)
 
 

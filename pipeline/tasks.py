@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import pixels
+from pipeline.content_identity import fingerprint, whole_fingerprint
 from pipeline.sampling import Grid, Requests, request_frames
 from pipeline.video.colour import Scaler
 from pipeline.video.container import VideoError
@@ -19,6 +20,7 @@ from pipeline.video.decode import WantedFrames
 from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
+CHANGED = "its file was changed after it was planned; run again to extract it as it is now"
 SCAN_LIMIT_SEC = 1800.0  # of computing, whatever the video
 DECODE_LIMIT_SEC, DECODE_LIMIT_PER_SEC = 300.0, 60.0  # of computing: at all, and per second of video
 
@@ -61,6 +63,7 @@ class DecodeTask:
     crop_size: int
     duration_sec: float
     left_eye: bool = False
+    fingerprint: str = ""  # of the file that was planned; empty: not compared
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
 
 def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
     """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life."""
+    _check_content(task)
     wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
     scale, size = Scaler(), pixels.before_rotation(task.canonical_size, task.rotation)
     rows: list[Row] = []
@@ -128,7 +132,15 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
+    _check_content(task)
     yield rows
+
+
+def _check_content(task: DecodeTask) -> None:
+    """VideoError where the file is another one than was planned: rows of two files would be one video's."""
+    found = fingerprint(task.path) if task.fingerprint else ""
+    if found and found != task.fingerprint != whole_fingerprint(task.path):
+        raise VideoError(CHANGED)
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:
