@@ -80,6 +80,11 @@ class CacheReader:
         """(unit, first row in its shard, segment) of one video; KeyError where the cache holds nothing of it."""
         return self._segments[video_uid]
 
+    def content_of(self, video_uid: str) -> str | None:
+        """The fingerprint of the file that a video's rows came from; None where nothing of it is there or known."""
+        parts = self._segments.get(video_uid)
+        return parts[0][2].fingerprint or None if parts else None
+
     @property
     def num_rows(self) -> int:
         return sum(record.num_rows for record in self.records.values())

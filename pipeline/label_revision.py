@@ -36,7 +36,7 @@ def revise(stored: dict[int, tuple[ClipLabel, ...]], asked: Parts, labels: Label
     old = _by_video(clip for clips in stored.values() for clip in clips)
     new = _by_video(clip for part, clips in parts.items() for clip in clips if part in stored)
     gone = [uid for uid in old if uid not in new]
-    changed = {uid: _difference(old[uid], new[uid], labels.classes) for uid in new if old.get(uid, set()) != new[uid]}
+    changed = {uid: _difference(old.get(uid, set()), clips, labels.classes) for uid, clips in new.items() if old.get(uid) != clips}
     if source.kind != "folder" and changed:
         raise LabelSetError(
             f"label set {labels.name!r} has other clips of {_some(_names(changed, videos))} than the data gives now; "

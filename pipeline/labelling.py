@@ -22,13 +22,13 @@ from cache.reader import CacheReader
 from cache.schema import Teacher, seconds
 from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
+from pipeline.class_coverage import selection_of
 from pipeline.errors import InputError
 from pipeline.label_revision import Revision, revise
 from pipeline.matching import known_to, match_source
 from pipeline.progress import Progress
 from pipeline.prompts import class_prompts
 from pipeline.sources import UNLABELLED, Clip, Source
-from pipeline.splits import selection_uids
 
 log = logging.getLogger(__name__)
 
@@ -207,12 +207,11 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
 
 def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
     """View-0 embeddings and labels of the training clips' frames: (to fit to, held out for selection)."""
-    train_uids = {clip.video_uid for clip in source.clips if clip.split == "train"}
-    held_uids = selection_uids(train_uids)
+    clips = [clip for clip in ClipIndex(source).over(writer.planned_videos.values()) if clip.split == "train"]
+    held_uids = selection_of(reader, clips)
     rows: dict[bool, tuple[list, list]] = {False: ([], []), True: ([], [])}
-    cached = set(reader.video_uids)
-    for clip in ClipIndex(source).over(writer.planned_videos.values()):
-        if clip.split != "train" or clip.label == UNLABELLED or clip.video_uid not in cached:
+    for clip in clips:
+        if clip.label == UNLABELLED or not reader.shows(clip):
             continue
         timeline = reader.timeline(clip.video_uid)
         for i in range(*timeline.window(clip.start_sec, clip.end_sec).indices(len(timeline.k))):
