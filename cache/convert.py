@@ -57,11 +57,20 @@ def _copy_frames(reader, writer: CacheWriter, tell: Tell) -> int:
     return len(lacking)
 
 
+def _copy_clips(reader, writer: CacheWriter, name: str) -> None:
+    """The clips as they are now; an earlier, interrupted conversion may have copied other ones."""
+    parts, there = reader.clip_parts(name), writer.reader().clip_parts(name)
+    if any(there[part] != clips for part, clips in parts.items() if part in there):
+        writer.revise_clips(name, [list(parts.get(part, ())) for part in range(1 + max(parts))])
+        return
+    for part, clips in parts.items():
+        writer.publish_clips(name, part, list(clips))
+
+
 def _copy_label_set(reader, writer: CacheWriter, name: str) -> int:
     labels = reader.label_set(name)
     writer.create_label_set(replace(labels, clips=()), reader.label_tensors(name))
-    for part, clips in reader.clip_parts(name).items():
-        writer.publish_clips(name, part, list(clips))
+    _copy_clips(reader, writer, name)
     there = writer.reader().logits_units(name)
     lacking = {unit: record for unit, record in reader.label_records(name).items() if unit not in there}
     for unit, record in lacking.items():

@@ -26,6 +26,7 @@ from cache.schema import (
     CacheIdentity,
     Segment,
     TeacherIdentity,
+    check_fingerprint,
     check_uid,
     check_unit,
 )
@@ -169,6 +170,7 @@ def segment_document(segment: Segment) -> dict:
 def segment_from(document: dict, what: str) -> Segment:
     with reading(what):
         check_uid(document["video_uid"])
+        check_fingerprint(document["fingerprint"])
         return typed(Segment(**{**_arrays(document), "time_base": tuple_of(document["time_base"])}))
 
 
@@ -179,6 +181,9 @@ def _video(document: dict) -> PlannedVideo:
     tuples = {name: tuple_of(document[name]) for name in (*_PAIRS, "notes")}
     video = typed(PlannedVideo(**{**_arrays(document), **tuples}))
     check_uid(video.uid)
+    check_fingerprint(video.fingerprint)
+    if video.replaces:
+        check_uid(video.replaces)
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
     if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
         raise ValueError(f"video {video.uid} cannot have these sizes, rotation or time base")

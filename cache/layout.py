@@ -76,7 +76,7 @@ class Layout:
     def label_folders(self) -> list[Path]:
         """Those of the label sets that are there; none that is a symbolic link, or lies behind one."""
         sets = [path for path in list_folder(self.labels) if path.is_dir() and not path.is_symlink()]
-        inner = [path for name in sets for path in (name / "clips", *self.columns(name.name))]
+        inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.columns(name.name))]
         return [*sets, *(path for path in inner if path.is_dir() and not path.is_symlink())]
 
     def label_sets(self) -> tuple[str, ...]:

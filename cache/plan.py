@@ -52,6 +52,8 @@ class PlannedVideo:
     mirrored: bool = False  # the first frame is mirrored left to right after turning
     sample_aspect: tuple[int, int] = (1, 1)  # width over height of a pixel, as a fraction, as it was taken
     coded_aspect: tuple[int, int] = (1, 1)  # the same, as the first frame itself says
+    fingerprint: str = ""  # of the file's content, 64 hexadecimal digits; empty where it is not known
+    replaces: str = ""  # uid of the video that had this one's place in the data, with other content; empty where none
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,20 @@ class PlanPart:
     part: int
     videos: tuple[PlannedVideo, ...]
     units: tuple[Unit, ...]
+
+
+def newest_uids(plan: list[PlanPart]) -> dict[str, str]:
+    """The uid of each planned video that was replaced -> the uid of what is in its place now."""
+    newer = {video.replaces: video.uid for part in plan for video in part.videos if video.replaces}
+    return {uid: _last(uid, newer) for uid in newer}
+
+
+def _last(uid: str, newer: dict[str, str]) -> str:
+    seen = set()
+    while uid in newer and uid not in seen:
+        seen.add(uid)
+        uid = newer[uid]
+    return uid
 
 
 def unit_name(number: int) -> str:

@@ -1,6 +1,6 @@
 """Reading a cache: the timelines of its videos, and random access to verified shards.
 
-Knows records and shards; never the plan, which is the writer's business.
+Knows records and shards; of the plan only who was asked for, for the rest is the writer's business.
 """
 
 from functools import cached_property
@@ -14,6 +14,7 @@ from cache.errors import DamagedError, LabelSetError
 from cache.files import digest, list_folder, read_file, refuse_links
 from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from cache.layout import BACKENDS, Layout
+from cache.plan import PlanPart
 from cache.records import Record, read_records
 from cache.schema import CacheIdentity, FrameBatch, Segment, ShardShape, Status
 from cache.timelines import VideoTimeline, build_timeline
@@ -56,13 +57,33 @@ class CacheReader:
     def video_uids(self) -> tuple[str, ...]:
         return tuple(self._segments)
 
+    def plan(self) -> list[PlanPart]:
+        """All parts of the plan, in order, whether or not anything of them is committed."""
+        return documents.read_plan(self._layout.plan)
+
     def planned_uids(self) -> tuple[str, ...]:
-        """Every video that the plan has, whether or not anything of it is committed."""
-        return tuple(video.uid for part in documents.read_plan(self._layout.plan) for video in part.videos)
+        """The videos that the plan has by the uids of their places: not those that took the place of others."""
+        return tuple(video.uid for part in self.plan() for video in part.videos if not video.replaces)
+
+    def quarantined(self) -> dict[str, dict]:
+        """name -> facts of every quarantined video."""
+        return documents.read_named(self._layout.quarantine)
+
+    def shows(self, clip: ClipLabel) -> bool:
+        """Whether a clip has at least one frame in the cache."""
+        if clip.video_uid not in self._segments:
+            return False
+        window = self.timeline(clip.video_uid).window(clip.start_sec, clip.end_sec)
+        return window.stop > window.start
 
     def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
         """(unit, first row in its shard, segment) of one video; KeyError where the cache holds nothing of it."""
         return self._segments[video_uid]
+
+    def content_of(self, video_uid: str) -> str | None:
+        """The fingerprint of the file that a video's rows came from; None where nothing of it is there or known."""
+        parts = self._segments.get(video_uid)
+        return parts[0][2].fingerprint or None if parts else None
 
     @property
     def num_rows(self) -> int:
@@ -140,7 +161,7 @@ class CacheReader:
         return labels
 
     def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
-        """The clips of a label set by the part of the plan that has their videos."""
+        """The clips of a label set by the part of the plan that has their videos, as its last revision has them."""
         folder, parts = self._layout.labels / name / "clips", {}
         refuse_links((folder.parent, folder))
         for path in list_folder(folder, ".json"):
@@ -149,7 +170,21 @@ class CacheReader:
                 parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.tuple_of(document["clips"]))
                 if f"{document['part']:06d}" != path.stem:
                     raise ValueError(f"it speaks of part {document['part']}")
-        return parts
+        return parts | self._revised_parts(name)
+
+    def _revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
+        """The parts of a label set's last revision; none where it was never revised."""
+        folder = self._layout.labels / name / "revisions"
+        refuse_links((folder,))
+        paths = list_folder(folder, ".json")
+        if not paths:
+            return {}
+        document = documents.read(paths[-1])
+        with documents.reading(str(paths[-1])):
+            if f"{document['revision']:06d}" != paths[-1].stem:
+                raise ValueError(f"it speaks of revision {document['revision']}")
+            listed = [documents.tuple_of(part) for part in documents.tuple_of(document["parts"])]
+            return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
     def label_tensors(self, name: str) -> bytes | None:
         """The safetensors bytes of a label set's head or class-text matrix; None where it has none.

@@ -14,6 +14,7 @@ import numpy as np
 FORMAT_VERSION = 3
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
+FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")
 UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
@@ -75,7 +76,8 @@ class Segment:
     """Rows of one video inside one shard, in time order, with the requests they answer.
 
     views (1+K, 6) int32; frame_index, pts (n,) int64; request_k (m,) int64; request_status (m,) uint8;
-    request_row (m,) int64, a row of this segment or -1. Requested times: request_seconds.
+    request_row (m,) int64, a row of this segment or -1. Requested times: request_seconds. fingerprint: of the content
+    of the file that the rows came from, as in the plan.
     """
 
     video_uid: str
@@ -87,6 +89,7 @@ class Segment:
     request_k: np.ndarray
     request_status: np.ndarray
     request_row: np.ndarray
+    fingerprint: str = ""
 
     @property
     def num_rows(self) -> int:
@@ -217,6 +220,13 @@ def check_unit(name: str) -> str:
     if not UNIT_PATTERN.fullmatch(name):
         raise ValueError(f"unit {name!r} must be named by 6 to 12 digits")
     return name
+
+
+def check_fingerprint(text: str) -> str:
+    """Return text, or raise ValueError where it is neither empty nor 64 hexadecimal digits."""
+    if not FINGERPRINT_PATTERN.fullmatch(text):
+        raise ValueError(f"{text!r} is no fingerprint of a file")
+    return text
 
 
 def check_uid(uid: str) -> str:

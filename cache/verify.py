@@ -72,19 +72,21 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     try:
         identity = read_identity(root)
         refuse_links(layout.folders)
-        planned = {unit.name: unit for part in documents.read_plan(layout.plan) for unit in part.units}
-        if planned:
+        plan = documents.read_plan(layout.plan)
+        if plan:
             _refuse_missing(layout.folders)  # a run that was killed before it planned anything may not have made them
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
+    planned = {unit.name: unit for part in plan for unit in part.units}
+    fingerprints = {video.uid: video.fingerprint for part in plan for video in part.videos}
     records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
     report.num_units = len(planned)
     report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
     reader = CacheReader(root, identity, records)
     for unit, record in records.items():
         path, unit_plan = layout.columns(None)[1] / f"{unit}.json", planned.get(unit)
-        _note(report, record, path, list(_frame_problems(reader, record, replay)), Remedy.REDO_UNIT, None)
+        _note(report, record, path, list(_frame_problems(reader, record, fingerprints, replay)), Remedy.REDO_UNIT, None)
         _add(report, record, path, list(_plan_problems(record, unit_plan)), Remedy.KEEP, None)
         tell(report.num_shards)
     for name in reader.label_sets():
@@ -132,7 +134,10 @@ def _add(report: Report, record: Record, path: Path, found: list[str], remedy: R
     report.problems += [Problem(path, message, remedy, record.unit, label_set, videos) for message in found]
 
 
-def _frame_problems(reader: CacheReader, record: Record, replay: Replay | None) -> Iterator[str]:
+def _frame_problems(
+    reader: CacheReader, record: Record, fingerprints: dict[str, str], replay: Replay | None
+) -> Iterator[str]:
+    yield from _strange_files(record, fingerprints)
     try:
         batch = reader.batch(record.unit)
         if not record.num_rows:
@@ -150,6 +155,13 @@ def _frame_problems(reader: CacheReader, record: Record, replay: Replay | None) 
     yield from _embedding_problems(batch)
     if replay is not None:
         yield from _replayed(batch, reader.identity.teacher.input_size, replay)
+
+
+def _strange_files(record: Record, fingerprints: dict[str, str]) -> Iterator[str]:
+    """Videos whose rows do not come from the file that was planned."""
+    for segment in record.segments:
+        if segment.fingerprint != fingerprints.get(segment.video_uid, segment.fingerprint):
+            yield f"the rows of {segment.video_uid} come from another file than the one that was planned"
 
 
 def _plan_problems(record: Record, planned: Unit | None) -> Iterator[str]:
@@ -193,11 +205,13 @@ def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Re
     folder = layout.labels / name
     try:
         refuse_links((folder, *layout.columns(name)))
-        _refuse_missing((folder / "clips", *layout.columns(name)))
+        _refuse_missing((folder / "clips", folder / "revisions", *layout.columns(name)))
         head = reader.head(name)
     except (DamagedError, LabelSetError) as error:
         report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
         return
+    for path in list_folder(folder / "revisions", ".json")[:-1]:  # the last one was read with the label set
+        _try(report, path, Remedy.FORGET, documents.read, path, label_set=name)
     records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
     reader.trust(name, records)
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}

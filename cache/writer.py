@@ -10,7 +10,7 @@ import numpy as np
 
 from cache import commit, documents
 from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
-from cache.files import refuse_links
+from cache.files import list_folder, refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
@@ -129,7 +129,7 @@ class CacheWriter:
             stored = self.reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
-        for path in (folder / "clips", *self._layout.columns(labels.name)):
+        for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
             commit.make_folder(path)
         digest = None if tensors is None else commit.sha256(tensors)
         document = documents.sealed(label_set_document(labels) | {"tensors_sha256": digest}, _label_set, labels.name)
@@ -142,10 +142,18 @@ class CacheWriter:
         """Publish the clips over the videos of one plan part, unless they are there."""
         path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
         if not path.exists():
-            listed = [asdict(clip) for clip in clips]
-            for clip in listed:
-                clip_from(clip)  # what no reader would take is never written
-            commit.publish(path, documents.seal({"part": part, "clips": listed}))
+            commit.publish(path, documents.seal({"part": part, "clips": _checked(clips)}))
+
+    def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
+        """Put these clips, by plan part, in the place of all that are there, in one step.
+
+        What was published before stays on disk as history; parts of the plan beyond these are published as usual.
+        """
+        folder = self._layout.labels / label_set / "revisions"
+        commit.make_folder(folder)
+        number = 1 + max((int(path.stem) for path in list_folder(folder, ".json")), default=0)
+        document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
+        commit.publish(folder / f"{number:06d}.json", documents.seal(document))
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 
@@ -219,6 +227,14 @@ class CacheWriter:
 def _label_set(document: dict, what: str) -> LabelSet:
     with documents.reading(what):
         return label_set_from(document, ())
+
+
+def _checked(clips: list[ClipLabel]) -> list[dict]:
+    """Clips as documents; ValueError where no reader would take one."""
+    listed = [asdict(clip) for clip in clips]
+    for clip in listed:
+        clip_from(clip)
+    return listed
 
 
 def _file_of(name: str) -> str:

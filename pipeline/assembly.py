@@ -142,6 +142,7 @@ class Assembly:
             request_k=planned.request_k,
             request_status=status.astype(np.uint8),
             request_row=row,
+            fingerprint=video.fingerprint,
         )
 
 

@@ -24,8 +24,17 @@ _STATE_FIELDS = ("run", "epoch", "position", "stopped_early", "rng", "students")
 _TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
 
-def describe(student: MobileVitStudent, labels: LabelSet, teacher: TeacherIdentity, frames_per_clip: int) -> dict:
-    """The fields that a student needs to be used again, without its weights."""
+def describe(
+    student: MobileVitStudent,
+    labels: LabelSet,
+    teacher: TeacherIdentity,
+    frames_per_clip: int,
+    trained_on: list[str] | None = None,
+) -> dict:
+    """The fields that a student needs to be used again, without its weights.
+
+    trained_on: fingerprints of the files whose clips it was trained on or chosen by.
+    """
     return {
         "format": FORMAT,
         "student": dataclasses.asdict(student.config),
@@ -33,6 +42,7 @@ def describe(student: MobileVitStudent, labels: LabelSet, teacher: TeacherIdenti
         "label_set": labels.name,
         "teacher": {name: getattr(teacher, name) for name in _TEACHER_FIELDS},
         "frames_per_clip": frames_per_clip,
+        "trained_on": trained_on or [],
     }
 
 
@@ -115,11 +125,17 @@ def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
 
 
 def check_fit(
-    path: Path, content: dict, teacher: TeacherIdentity, labels: LabelSet, student_size: str | None = None
+    path: Path,
+    content: dict,
+    teacher: TeacherIdentity,
+    labels: LabelSet,
+    student_size: str | None = None,
+    some_classes: bool = False,
 ) -> None:
     """CheckpointError, in one sentence, where a checkpoint cannot be judged by a cache of this teacher and labels.
 
-    student_size: what the user asserts the checkpoint to be.
+    student_size: what the user asserts the checkpoint to be. some_classes: the label set may have some of the student's
+    classes alone, in any order.
     """
     size, embed_dim = content["student"]["size"], content["student"]["embed_dim"]
     if student_size is not None and size != student_size:
@@ -129,7 +145,9 @@ def check_fit(
             f"{path} has {embed_dim}-d embeddings and the cache's teacher {teacher.embed_dim}-d ones: it was trained "
             "from another cache; name that one with --cache-dir"
         )
-    if tuple(content["classes"]) != labels.classes:
+    if some_classes:
+        _check_names(path, content, labels)
+    elif tuple(content["classes"]) != labels.classes:
         raise CheckpointError(
             f"{path} knows {len(content['classes'])} classes of label set {content.get('label_set')!r}, but label set "
             f"{labels.name!r} has {len(labels.classes)} other ones; name the right one with --label-set or --cache-dir"
@@ -138,6 +156,19 @@ def check_fit(
         raise CheckpointError(
             f"{path} was trained from the teacher {content['teacher']['name']} with other weights than the cache's "
             f"{teacher.name}; name the cache it was trained from with --cache-dir"
+        )
+
+
+def _check_names(path: Path, content: dict, labels: LabelSet) -> None:
+    """CheckpointError where the label set has a class that the student does not know by its name."""
+    known = content["classes"]
+    unknown = [name for name in labels.classes if name not in known]
+    if unknown or (known and not labels.classes):
+        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        problem = f"classes that it does not know ({shown})" if unknown else "none"
+        raise CheckpointError(
+            f"{path} knows {len(known)} classes of label set {content.get('label_set')!r}, but label set "
+            f"{labels.name!r} has {problem}; name the right one with --label-set or --cache-dir"
         )
 
 

@@ -12,6 +12,7 @@ from pipeline.config import ExtractConfig
 from pipeline.data_summary import data_lines
 from pipeline.ego4d.survey import in_words, survey
 from pipeline.labelling import asked_labels, check_label_sets
+from pipeline.matching import known_in, match_sources
 from pipeline.preflight import USUAL_DIM, Survey, free_bytes, in_bytes, look_ahead
 from pipeline.sources import Source, union
 from pipeline.video.timeline import PARTIAL_SEC
@@ -22,6 +23,7 @@ BATCH = 16  # images that the teacher is timed on
 
 def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
+    sources = match_sources(sources, known_in(config.cache_dir))
     asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
     check_label_sets(config.cache_dir, asked)
     source = union(sources)

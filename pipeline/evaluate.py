@@ -24,7 +24,7 @@ from pipeline.costs import NOT_MEASURED, Side, measure, size_of
 from pipeline.evaluation_config import EvaluateConfig
 from pipeline.held_out import held_out
 from pipeline.html_report.report import report
-from pipeline.inference import predict, require_finite
+from pipeline.inference import among_classes, predict, require_finite
 from pipeline.plots import comparison_plot
 from pipeline.requirements import ONNX, require
 from pipeline.results import assemble, predictions_file
@@ -45,17 +45,20 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     reader = open_reader(config.cache_dir)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
-    checkpoint.check_fit(config.student_checkpoint, meta, reader.identity.teacher, labels, student_size)
+    teacher = reader.identity.teacher
+    checkpoint.check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
     commit.check_writable(config.output_dir)
     device = choose_device(config.device)
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
     require_finite(predictions, config.student_checkpoint)
+    predictions = among_classes(predictions, meta["classes"], labels.classes)
     _warn_of_missing_labels(predictions.labels, labels, config.split)
     text = (reader.head(labels.name) or {}).get("class_text")
     costs = _costs(student, device, towers or {}, config.runtime)
-    results = assemble(predictions, dataset.clips, labels, text, reader.identity.teacher, _facts(student), costs)
+    results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
+    results["note"] = _note(results["note"], len(meta["classes"]), len(labels.classes))
     results |= {"split": config.split, "environment": _environment(config, device)}
     commit.make_folder(config.output_dir)
     files = {
@@ -69,6 +72,15 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     for name, data in files.items():
         commit.replace(config.output_dir / name, data)
     return results
+
+
+def _note(note: str | None, known: int, judged: int) -> str | None:
+    """With a remark where the student knows more classes than it is judged on."""
+    if known == judged:
+        return note
+    remark = f"the student knows {known} classes: both sides choose among the {judged} of this label set"
+    log.warning("%s", remark)
+    return f"{note}; {remark}" if note else remark
 
 
 def _warn_of_missing_labels(found: np.ndarray, labels: LabelSet, split: str) -> None:

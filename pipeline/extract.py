@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 
 from cache.errors import CacheError
+from cache.plan import Unit
 from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, seconds
 from cache.store import open_writer
 from cache.writer import CacheWriter
@@ -19,13 +20,13 @@ from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
 from pipeline.engines import Done, Failed, Item, LocalPool, Lost
 from pipeline.errors import PipelineError
-from pipeline.planning import plan_new, quarantine
+from pipeline.planning import plan_new, quarantine, quarantine_absent
 from pipeline.preflight import check_space, look_ahead
 from pipeline.probes import check_teacher
 from pipeline.progress import Progress
 from pipeline.provenance import provenance
 from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, Remark, Reshaped, Row, Way, decode_video
+from pipeline.tasks import CHANGED, DecodeTask, Remark, Reshaped, Row, Way, decode_video
 from pipeline.upright import shape_of
 from pipeline.video.container import DECODERS
 
@@ -56,6 +57,7 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     Returns the open writer, the teacher, and the account of the run.
     """
     survey = look_ahead(config, source)
+    source = survey.source
     check_space(config, survey.estimate.num_bytes)
     teacher = load_teacher()
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
@@ -78,20 +80,36 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
 
 
 def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, workers: int) -> None:
-    done = writer.committed_units()
-    pending = tuple(unit for unit in writer.units if unit.name not in done)
-    if done and pending:
-        log.info("resuming: %d units committed, %d to do", len(done), len(pending))
+    videos = {video.uid: video for video in source.videos}
+    pending = _pending_units(writer, set(videos))
     shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
     assembly = Assembly(pending, writer.planned_videos, shape)
     for name in writer.quarantined():
         assembly.drop(name)
-    run = _Run(config, writer, teacher, assembly, {video.uid: video for video in source.videos})
+    run = _Run(config, writer, teacher, assembly, videos)
     with Progress(assembly.num_rows, "extracting frames", "frames") as progress, Committer(writer) as run.committer:
         run.everything(workers, progress)
     ways = Counter(run.ways.values()).most_common()
     if ways:
         log.info("decoding: %s", ", ".join(f"{count} videos {way}" for way, count in ways))
+
+
+def _pending_units(writer: CacheWriter, there: set[str]) -> tuple[Unit, ...]:
+    """The units to do, with those videos that are there. Others in the same units go into quarantine."""
+    done, out = writer.committed_units(), set(writer.quarantined())
+    pending = [unit for unit in writer.units if unit.name not in done]
+    wanted = {unit.name: {segment.video_uid for segment in unit.segments} - out for unit in pending}
+    can_be_done = tuple(unit for unit in pending if not wanted[unit.name] or wanted[unit.name] & there)
+    absent = {uid for unit in can_be_done for uid in wanted[unit.name] - there}
+    for uid in sorted(absent):
+        quarantine_absent(writer, uid)
+    if absent:
+        log.warning("%d planned videos are not there any more: the shards they share are finished without", len(absent))
+    if len(pending) > len(can_be_done):
+        log.info("%d units wait for videos that are not there", len(pending) - len(can_be_done))
+    if done and can_be_done:
+        log.info("resuming: %d units committed, %d to do", len(done), len(can_be_done))
+    return can_be_done
 
 
 class _Run:
@@ -162,6 +180,7 @@ class _Run:
             views=video.views,
             crop_size=self.writer.identity.teacher.input_size,
             duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
+            fingerprint=video.fingerprint,
         )
 
     def _embed(self) -> None:
@@ -196,7 +215,10 @@ class _Run:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)
-        quarantine(self.writer, self.videos[uid], reason)
+        if reason == CHANGED:
+            quarantine_absent(self.writer, uid, reason)
+        else:
+            quarantine(self.writer, self.videos[uid], reason)
         progress.note(f"quarantined {self.videos[uid].source}: {reason}")
 
     def _commit_complete(self) -> None:

@@ -3,7 +3,8 @@
 Knows datasets and students; judges nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def require_finite(found: Predictions, checkpoint: Path) -> None:
             f"{checkpoint} answers with values that are no numbers: its training went astray; train again with a "
             "lower --lr"
         )
+
+
+def among_classes(found: Predictions, known: Sequence[str], classes: Sequence[str]) -> Predictions:
+    """With the student's logits of these classes alone, by name and in their order. known: the names it was trained on.
+
+    KeyError where it does not know one.
+    """
+    column_of = {name: column for column, name in enumerate(known)}
+    columns = [column_of[name] for name in classes]
+    return replace(found, logits=found.logits[:, columns])
 
 
 @torch.inference_mode()

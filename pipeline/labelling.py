@@ -17,17 +17,19 @@ import safetensors.numpy
 
 from cache.errors import LabelSetError
 from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
-from cache.plan import PlannedVideo
+from cache.plan import PlannedVideo, PlanPart
 from cache.reader import CacheReader
 from cache.schema import SAME_SEC, Teacher, seconds
 from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.class_checks import check_classes, check_vectors
+from pipeline.class_coverage import selection_of
 from pipeline.errors import InputError
+from pipeline.label_revision import Revision, revise
+from pipeline.matching import known_to, match_source
 from pipeline.progress import Progress
 from pipeline.prompts import class_prompts
 from pipeline.sources import UNLABELLED, Clip, Source
-from pipeline.splits import selection_uids
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +63,18 @@ def asked_labels(source: Source, annotation: str, head: str, name: str | None = 
 
 
 def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
-    """LabelSetError where the cache has a label set of such a name that means something else: before any work."""
-    if has_cache(cache_dir):
-        reader = open_reader(cache_dir)
-        for labels in (labelling.labels for labelling in asked if labelling.labels.name in reader.label_sets()):
-            check_same(labels, reader.label_set(labels.name))
+    """LabelSetError where the cache has a label set of such a name that means something else: before any work.
+
+    The sources are matched with the cache.
+    """
+    if not has_cache(cache_dir):
+        return
+    reader = open_reader(cache_dir)
+    plan, names = reader.plan(), reader.label_sets()
+    for labelling in asked:
+        if labelling.labels.name in names:
+            check_same(labelling.labels, reader.label_set(labelling.labels.name))
+            revision_of(reader, plan, labelling)
 
 
 def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
@@ -84,11 +93,12 @@ def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
 
 def write_labels(writer: CacheWriter, labelling: Labelling, seed: int) -> LabelSet:
     """Create the label set where it is new, publish clips of new plan parts, and write the logits that lack."""
-    source, labels, tensors = labelling.source, labelling.labels, labelling.tensors
+    source = match_source(labelling.source, known_to(writer))
+    labels, tensors = labelling.labels, labelling.tensors
     if labels.kind == "fitted":
         labels, tensors = _fitted(writer, source, labels, seed)
     labels = writer.create_label_set(labels, tensors)
-    _publish_clips(writer, source, labels.name)
+    _publish_clips(writer, Labelling(source, labels))
     if labels.has_logits:
         _write_logits(writer, labels)
     return labels
@@ -96,9 +106,7 @@ def write_labels(writer: CacheWriter, labelling: Labelling, seed: int) -> LabelS
 
 def count_with_frames(reader: CacheReader, clips: tuple[ClipLabel, ...]) -> int:
     """How many of the clips have at least one frame in the cache."""
-    cached = set(reader.video_uids)
-    windows = (reader.timeline(c.video_uid).window(c.start_sec, c.end_sec) for c in clips if c.video_uid in cached)
-    return sum(window.stop > window.start for window in windows)
+    return sum(map(reader.shows, clips))
 
 
 def in_words(labels: LabelSet, with_frames: int) -> str:
@@ -111,20 +119,26 @@ def in_words(labels: LabelSet, with_frames: int) -> str:
     return f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{told if without else ''}"
 
 
-def _publish_clips(writer: CacheWriter, source: Source, name: str) -> None:
-    """Publish the clips of new plan parts. LabelSetError where clips that are there already are other ones now."""
-    clips, stored = ClipIndex(source), writer.reader().clip_parts(name)
+def revision_of(reader: CacheReader, plan: list[PlanPart], labelling: Labelling) -> Revision:
+    """The clips that a label set is to have now, by plan part. LabelSetError where it may not have them."""
+    clips, videos = ClipIndex(labelling.source), {video.uid: video for part in plan for video in part.videos}
+    asked = {part.part: clips.over(part.videos) for part in plan}
+    return revise(reader.clip_parts(labelling.labels.name), asked, labelling.labels, labelling.source, videos)
+
+
+def _publish_clips(writer: CacheWriter, labelling: Labelling) -> None:
+    """Publish the clips of new plan parts, or of all in one step where stored ones are to change."""
+    reader, name = writer.reader(), labelling.labels.name
+    revision = revision_of(reader, writer.plan, labelling)
+    for line in revision.lines:
+        log.warning("%s", line)
+    if revision.lines:
+        writer.revise_clips(name, [revision.parts[part.part] for part in writer.plan])
+        return
+    stored = reader.clip_parts(name)
     for part in writer.plan:
-        asked = clips.over(part.videos)
         if part.part not in stored:
-            writer.publish_clips(name, part.part, asked)
-            continue
-        labelled = {clip.video_uid for clip in asked}  # of others, whose files are gone, the clips stay
-        if set(asked) != {clip for clip in stored[part.part] if clip.video_uid in labelled}:
-            raise LabelSetError(
-                f"label set {name!r} of {writer.directory} has other clips of the same videos than the data gives now; "
-                "give the new ones a name with --label-set"
-            )
+            writer.publish_clips(name, part.part, revision.parts[part.part])
 
 
 def _effective_head(asked: str, source: Source) -> str:
@@ -199,12 +213,11 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
 
 def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
     """View-0 embeddings and labels of the training clips' frames: (to fit to, held out for selection)."""
-    train_uids = {clip.video_uid for clip in source.clips if clip.split == "train"}
-    held_uids = selection_uids(train_uids)
+    clips = [clip for clip in ClipIndex(source).over(writer.planned_videos.values()) if clip.split == "train"]
+    held_uids = selection_of(reader, clips)
     rows: dict[bool, tuple[list, list]] = {False: ([], []), True: ([], [])}
-    cached = set(reader.video_uids)
-    for clip in ClipIndex(source).over(writer.planned_videos.values()):
-        if clip.split != "train" or clip.label == UNLABELLED or clip.video_uid not in cached:
+    for clip in clips:
+        if clip.label == UNLABELLED or not reader.shows(clip):
             continue
         timeline = reader.timeline(clip.video_uid)
         for i in range(*timeline.window(clip.start_sec, clip.end_sec).indices(len(timeline.k))):

@@ -11,6 +11,7 @@ from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
 from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool, Lost
+from pipeline.matching import NO_FILE
 from pipeline.progress import Progress
 from pipeline.sampling import Grid
 from pipeline.sources import Source, Video, windows_by_video
@@ -19,6 +20,8 @@ from pipeline.upright import planned_shape
 from pipeline.views import make_views
 
 log = logging.getLogger(__name__)
+
+ABSENT = "its file was not there when the other videos of its shard were finished"
 
 
 @dataclass(frozen=True)
@@ -88,15 +91,23 @@ def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:
     writer.quarantine(video.uid, facts)
 
 
+def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> None:
+    """Put a planned video into quarantine whose file is not there, so that units it shares with others can end.
+
+    Should its file come back, it is planned anew.
+    """
+    num_bytes, modified_ns = NO_FILE
+    facts = {"source": writer.planned_videos[uid].source, "reason": reason}
+    writer.quarantine(uid, facts | {"num_bytes": num_bytes, "modified_ns": modified_ns})
+
+
 def known_uids(writer: CacheWriter, source: Source) -> set[str]:
-    """The source's videos that need no scan: planned before, or quarantined and the same file still."""
+    """The source's videos, matched, that need no scan: planned before, or quarantined and the same file still."""
     planned, quarantined = writer.planned_videos, writer.quarantined()
     known = set()
     for video in source.videos:
         facts = quarantined.get(video.uid)
         if video.uid in planned:
-            if file_state(video) != (planned[video.uid].num_bytes, planned[video.uid].modified_ns):
-                log.warning("%s has changed since it was planned: what the cache holds of it is kept", video.source)
             known.add(video.uid)
         elif facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video):
             known.add(video.uid)
@@ -136,4 +147,6 @@ def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> Planned
         mirrored=timeline.mirrored,
         sample_aspect=timeline.sample_aspect.as_integer_ratio(),
         coded_aspect=timeline.coded_aspect.as_integer_ratio(),
+        fingerprint=video.fingerprint,
+        replaces=video.replaces,
     )

@@ -15,6 +15,7 @@ from cache.writer import CacheWriter
 from pipeline.config import ExtractConfig
 from pipeline.engines import Item, LocalPool
 from pipeline.errors import InputError
+from pipeline.matching import NOTHING, known_to, match_source, refuse_conflicts
 from pipeline.planning import Scanned, known_uids, scan_new
 from pipeline.sources import Source
 from pipeline.tasks import DecodeTask, timed_decode
@@ -43,9 +44,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known before a model is loaded: uids that need no scan, the scans of the others, what it will take."""
+    """What is known before a model is loaded: the source as the cache knows it, and what it will take.
 
+    known: uids that need no scan; bad: those of them in quarantine, with the reason. scanned: the others.
+    """
+
+    source: Source
     known: set[str]
+    bad: dict[str, str]
     scanned: Scanned
     estimate: Estimate
 
@@ -54,18 +60,23 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
     """Everything that can be found wrong without a teacher. InputError where no video can be used."""
     commit.check_writable(config.cache_dir)
     check_decoder(config.decoder)
-    known, pending = set(), 0
+    known, bad, pending = set(), {}, 0
     if has_cache(config.cache_dir):
         writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
         try:
             writer.check_plan()
+            source = match_source(source, known_to(writer))
             known, pending = known_uids(writer, source), pending_rows(writer)
+            bad = {uid: facts["reason"] for uid, facts in writer.quarantined().items() if uid in known}
         finally:
             writer.close()
+    else:
+        source = match_source(source, NOTHING)
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
         raise InputError(_nothing_usable(source, scanned.failures))
-    return Survey(known, scanned, estimate(config, source, scanned, pending, calibrated))
+    refuse_conflicts(source, {*scanned.scans, *known} - set(bad))
+    return Survey(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
 
 
 def estimate(config: ExtractConfig, source: Source, scanned: Scanned, pending: int, always: bool) -> Estimate:

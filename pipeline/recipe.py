@@ -7,17 +7,18 @@ import dataclasses
 import logging
 import math
 
+from cache.commit import sha256, to_json
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import CacheIdentity
 from models.backbones import has_pretrained
 from models.losses import LossWeights
 from models.mobilevit_student import MobileVitStudent
+from pipeline.class_coverage import missing_classes, selection_of
 from pipeline.config import TrainConfig
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.errors import InputError
 from pipeline.inference import Predictions
-from pipeline.splits import selection_uids
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,9 @@ def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, n
     cache = dataclasses.asdict(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     told = {f"cache's {name}": value for name, value in cache.items()}
-    return fields | {"label_set": labels.name, "classes": list(labels.classes), "clips": num_clips} | told
+    content = sha256(to_json(sorted(map(dataclasses.astuple, labels.clips))))
+    told |= {"classes": list(labels.classes), "clips": num_clips, "content of the label set": content}
+    return fields | {"label_set": labels.name} | told
 
 
 def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
@@ -58,9 +61,9 @@ def pretrained(config: TrainConfig, size: str) -> bool:
 
 
 def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tuple[ClipDataset, ClipDataset]:
-    """(training clips, selection clips): a tenth of the training videos is kept for selection, by hash."""
+    """(training clips, selection clips): a tenth of the training videos is kept for selection, of all classes."""
     clips = [clip for clip in labels.clips if clip.split == "train"]
-    kept = selection_uids({clip.video_uid for clip in clips})
+    kept = selection_of(reader, clips)
     there = reader.identity.num_views
     if config.views is not None and config.views > there:
         raise InputError(f"--views {config.views}: {config.cache_dir} has {there} stored views besides the first")
@@ -76,6 +79,10 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
         raise InputError(
             f"label set {labels.name!r} of {config.cache_dir} has no training clip with a frame in the cache"
         )
+    judged = [clip for clip in labels.clips if clip.split == "val" and reader.shows(clip)]
+    parts = {"training": train_set.clips, "selection": selection_set.clips, "validation": judged}
+    if told := missing_classes(labels, parts):
+        log.warning("%s", told)
     return train_set, selection_set
 
 

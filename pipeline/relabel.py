@@ -22,7 +22,8 @@ from pipeline.labelling import (
     with_class_text,
     write_labels,
 )
-from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from pipeline.matching import known_in, match_source
+from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,9 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
     """
     reader = open_reader(config.cache_dir)
+    known = known_in(config.cache_dir)
     asked = [
-        asked_labels(source, kind, config.teacher_head, config.label_set or name)
+        asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name)
         for kind, name, source in _sources(config, reader)
     ]
     check_label_sets(config.cache_dir, asked)

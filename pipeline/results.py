@@ -96,7 +96,7 @@ def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) 
     interval = None if right is None else mean_interval(right, recordings[labels >= 0])
     return {
         "top1": metrics.top_k_accuracy(logits, labels, 1),
-        "top5": metrics.top_k_accuracy(logits, labels, 5),
+        "top5": metrics.top_k_accuracy(logits, labels, 5) if logits.shape[1] > 5 else None,
         "mean_class_accuracy": metrics.mean_class_accuracy(logits, labels),
         "top1_interval": interval and list(interval),
         "calibration_error": expected_calibration_error(bins),
@@ -125,7 +125,7 @@ def _comparison(found: Predictions, sides: dict, recordings: np.ndarray) -> dict
         "accuracy_drop_interval": drop_interval and [100 * end for end in drop_interval],
         "compression": teacher["parameters"]["image"] / student["parameters"]["deployed"],
         "agreement": metrics.agreement(*both) if found.logits.shape[1] else None,
-        "agreement_top5": metrics.agreement(*both, 5) if found.logits.shape[1] else None,
+        "agreement_top5": metrics.agreement(*both, 5) if found.logits.shape[1] > 5 else None,
         "agreement_interval": agreement_interval and list(agreement_interval),
         "kl_divergence": metrics.kl_divergence(found.teacher_logits, found.logits),
         "embedding_cosine": found.cosine,

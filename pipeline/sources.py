@@ -25,7 +25,8 @@ class Video:
 
     redacted: [start_sec, end_sec) parts, on the container's timeline, that must not be looked at. left_eye: frames hold
     two eyes side by side, of which the left one is used.
-    listed_sec: [start, end) by what describes the data set, where something does.
+    listed_sec: [start, end) by what describes the data set, where something does. fingerprint: of the file's content,
+    once it was taken; replaces: uid of the planned video that this one stands in the place of, with other content.
     """
 
     uid: str
@@ -34,6 +35,8 @@ class Video:
     redacted: tuple[tuple[float, float], ...] = ()
     left_eye: bool = False
     listed_sec: tuple[float, float] | None = None
+    fingerprint: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Source:
 
     rejected: (name, reason) of files that are listed, counted and never decoded. missing: uids of annotated videos
     that are not on disk. files: every file of the folder, counted in one line. named_by: what the class names come
-    from, "folders", "annotations", "file" or "map".
+    from, "folders", "annotations", "file" or "map". splits_by_hash: the data names no splits, so that they follow from
+    the uids.
     """
 
     root: Path
@@ -70,6 +74,7 @@ class Source:
     missing: tuple[str, ...] = ()
     files: str = ""
     named_by: str = "annotations"
+    splits_by_hash: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,16 @@ def folder_source(root: Path, classes_file: Path | None, layout: str | None = No
     )
     notes = found.notes + (structure.notes if names is None else ())
     source = Source(
-        root, "folder", videos, clips, structure.classes, found.unusable, notes, (), found.account, "folders"
+        root=root,
+        kind="folder",
+        videos=videos,
+        clips=clips,
+        classes=structure.classes,
+        rejected=found.unusable,
+        notes=notes,
+        files=found.account,
+        named_by="folders",
+        splits_by_hash=not any(structure.splits),
     )
     return source if names is None else with_class_names(source, names)
 

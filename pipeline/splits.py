@@ -4,12 +4,14 @@ Knows uids only, so that adding or removing other videos never moves a video fro
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from pipeline.uids import recording_of
 
 VAL_FRACTION = 0.2
 SELECTION_FRACTION = 0.1  # of the training videos
+MOST_SELECTED = 5  # one recording in so many, at most
 HELD_OUT_ORDER = ("train", "val", "test")
 
 
@@ -18,22 +20,44 @@ def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
     return "val" if _position("split", uid) < val_fraction else "train"
 
 
-def is_selection(uid: str) -> bool:
-    """Whether a training video serves to select the best student instead of training it: one in ten."""
-    return _position("selection", recording_of(uid)) < SELECTION_FRACTION
+def selection_uids(train_uids: Iterable[str], labels: Mapping[str, Iterable[int]] | None = None) -> frozenset[str]:
+    """The training videos used for selection: about a tenth, by hash, never more than a fifth where there are five.
 
-
-def selection_uids(train_uids: Iterable[str]) -> frozenset[str]:
-    """The training videos used for selection; where the hash gives none of several, those of smallest hash.
-
-    Parts of one recording stay together.
+    labels: uid -> classes of its training clips (negative: unlabelled). Every class gives a recording as long as there
+    is room, and keeps at least one for training. Parts of one recording stay together.
     """
     uids = frozenset(train_uids)
-    chosen = frozenset(uid for uid in uids if is_selection(uid))
-    recordings = {recording_of(uid) for uid in uids}
-    if not chosen and len(recordings) >= 2:
-        first = min(recordings, key=lambda uid: (_position("selection", uid), uid))
-        chosen = frozenset(uid for uid in uids if recording_of(uid) == first)
+    classes: dict[str, set[int]] = {recording_of(uid): set() for uid in uids}
+    for uid, found in (labels or {}).items():
+        if uid in uids:
+            classes[recording_of(uid)] |= {label for label in found if label >= 0}
+    chosen = _chosen_recordings(classes) if len(classes) >= 2 else set()
+    return frozenset(uid for uid in uids if recording_of(uid) in chosen)
+
+
+def _chosen_recordings(classes: dict[str, set[int]]) -> set[str]:
+    """classes: recording -> its classes."""
+    order = sorted(classes, key=lambda uid: (_position("selection", uid), uid))
+    left = Counter(label for found in classes.values() for label in found)
+    at_most = max(1, len(order) // MOST_SELECTED)
+    wanted = min(at_most, max(1, round(len(order) * SELECTION_FRACTION)))
+    chosen: set[str] = set()
+    covered: set[int] = set()
+
+    def take(recording: str) -> None:
+        chosen.add(recording)
+        covered.update(classes[recording])
+        left.subtract(classes[recording])
+
+    def can_be_spared(recording: str) -> bool:
+        return recording not in chosen and all(left[label] > 1 for label in classes[recording])
+
+    for recording in order:
+        if len(chosen) < at_most and classes[recording] - covered and can_be_spared(recording):
+            take(recording)
+    for recording in order:
+        if len(chosen) < wanted and can_be_spared(recording):
+            take(recording)
     return chosen
 
 

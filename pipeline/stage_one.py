@@ -31,6 +31,7 @@ from pipeline.labelling import (
     with_class_text,
     write_labels,
 )
+from pipeline.matching import known_in, match_sources
 from pipeline.opening import open_sources
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.relabel import Relabelled
@@ -96,7 +97,7 @@ class LoadedTeacher:
 
 def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
-    sources = find_sources(config)
+    sources = match_sources(find_sources(config), known_in(config.cache_dir))
     source = union(sources)
     for line in data_lines(sources):
         log.info("%s", line)

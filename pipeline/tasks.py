@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import pixels
+from pipeline.content_identity import fingerprint, whole_fingerprint
 from pipeline.sampling import Grid, Requests, request_frames
 from pipeline.upright import PlannedShape, UprightFrames
 from pipeline.video.container import VideoError
@@ -20,6 +21,7 @@ from pipeline.video.decode import WantedFrames
 from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
+CHANGED = "its file was changed after it was planned; run again to extract it as it is now"
 SCAN_LIMIT_SEC = 1800.0  # of computing, whatever the video
 DECODE_LIMIT_SEC, DECODE_LIMIT_PER_SEC = 300.0, 60.0  # of computing: at all, and per second of video
 
@@ -60,6 +62,7 @@ class DecodeTask:
     views: np.ndarray
     crop_size: int
     duration_sec: float
+    fingerprint: str = ""  # of the file that was planned; empty: not compared
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
     A frame that gives no row because of its shape is told as Reshaped, before the rows of later frames; what was
     noticed, as Remark.
     """
+    _check_content(task)
     wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
@@ -151,12 +155,20 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
+    _check_content(task)
     yield rows
 
 
 def _when(task: DecodeTask, i: int, time_base: Fraction | None) -> str:
     """When wanted frame i is shown, in words."""
     return f"{float(int(task.pts[i]) * time_base):.3f} s" if time_base else f"frame {task.frame_index[i]}"
+
+
+def _check_content(task: DecodeTask) -> None:
+    """VideoError where the file is another one than was planned: rows of two files would be one video's."""
+    found = fingerprint(task.path) if task.fingerprint else ""
+    if found and found != task.fingerprint != whole_fingerprint(task.path):
+        raise VideoError(CHANGED)
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:

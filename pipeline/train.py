@@ -116,6 +116,12 @@ class _Run:
         if self.world.is_first:
             commit.replace(self.config.output_dir / "train_config.yaml", self.config.as_yaml().encode())
 
+    def _trained_on(self) -> list[str]:
+        """The fingerprints of the files that the students see, or are chosen by."""
+        reader = self.train_set.reader
+        uids = {clip.video_uid for clip in (*self.train_set.clips, *self.selection_set.clips)}
+        return sorted({content for content in map(reader.content_of, uids) if content})
+
     def _batches(self, epoch: int) -> list[list[int]]:
         """The global batches of an epoch: the same for any number of processes."""
         order = epoch_order(self.train_set.shard_of_clip, self.config.seed, epoch)
@@ -185,7 +191,9 @@ class _Run:
         log.info("%s%s", named, "  ".join(f"{name} {_short(value)}" for name, value in told))
         if is_best:
             teacher = self.identity.teacher
-            described = checkpoint.describe(run.student, self.labels, teacher, self.config.frames_per_clip)
+            described = checkpoint.describe(
+                run.student, self.labels, teacher, self.config.frames_per_clip, self._trained_on()
+            )
             state = {**described, "epoch": self.epoch, "selection": entry, "model": run.judged.state_dict()}
             checkpoint.save(self.folder(size) / "best_student.pt", state)
         write_logs(self.folder(size), run.history)

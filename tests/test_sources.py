@@ -4,9 +4,11 @@ import math
 import os
 import random
 import uuid
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cache.schema import MAX_UID_LENGTH, UID_PATTERN
@@ -21,7 +23,7 @@ from pipeline.sources import (
     folder_source,
     keep_frequent_classes,
 )
-from pipeline.splits import is_selection, one_split, selection_uids, split_by_hash
+from pipeline.splits import one_split, selection_uids, split_by_hash
 from pipeline.uids import escape, part_uid, recording_of, safe_annotation_uid, unescape
 
 
@@ -103,15 +105,15 @@ def test_unsafe_annotation_uids_are_refused(uid):
 def test_splits_never_change():
     uids = [f"video-{i}" for i in range(12)]
     assert "".join(split_by_hash(uid)[0] for uid in uids) == "tttvvvvttttt"
-    assert [i for i in range(40) if is_selection(f"video-{i}")] == [9, 11, 14, 21, 23, 29, 31]
+    assert sorted(selection_uids(f"video-{i}" for i in range(40))) == ["video-14", "video-21", "video-29", "video-9"]
 
 
 def test_split_fractions_are_as_said_and_independent():
     uids = [f"v{i}" for i in range(20_000)]
     val = {uid for uid in uids if split_by_hash(uid) == "val"}
-    selection = {uid for uid in uids if is_selection(uid)}
+    selection = selection_uids(uids)
     assert 0.19 < len(val) / len(uids) < 0.21
-    assert 0.09 < len(selection) / len(uids) < 0.11
+    assert len(selection) == len(uids) / 10
     assert 0.08 < len(selection & val) / len(val) < 0.12
     assert val < {uid for uid in uids if split_by_hash(uid, 0.5) == "val"}
     assert not any(split_by_hash(uid, 0.0) == "val" for uid in uids)
@@ -119,14 +121,32 @@ def test_split_fractions_are_as_said_and_independent():
 
 
 def test_selection_of_small_sets():
-    never = [f"v{i}" for i in range(100) if not is_selection(f"v{i}")][:6]
-    assert selection_uids([]) == selection_uids(never[:1]) == frozenset()
-    chosen = selection_uids(never)
-    assert len(chosen) == 1
-    assert selection_uids(reversed(never)) == chosen
-    chosen_one = next(f"v{i}" for i in range(100) if is_selection(f"v{i}"))
-    assert selection_uids([*never, chosen_one]) == {chosen_one}
-    assert selection_uids([chosen_one]) == {chosen_one}
+    uids = [f"v{i}" for i in range(100)]
+    assert selection_uids([]) == selection_uids(uids[:1]) == frozenset()
+    for count in range(2, 100):
+        chosen = selection_uids(uids[:count])
+        assert len(chosen) == max(1, round(count / 10)) <= max(1, count / 5)
+        assert selection_uids(reversed(uids[:count])) == chosen < set(uids)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_selection_is_of_all_classes_and_takes_the_last_recording_of_none(seed):
+    generator = np.random.default_rng(seed)
+    counts = generator.integers(1, 30, generator.integers(1, 9))
+    labels = {f"{seed}-{label}-{i}": {label} for label, count in enumerate(counts) for i in range(count)}
+    chosen = selection_uids(labels, labels)
+    left = Counter(label for uid, found in labels.items() if uid not in chosen for label in found)
+    assert set(left) == set(range(len(counts)))  # every class can still be learnt
+    taken = {label for uid in chosen for label in labels[uid]}
+    assert len(chosen) <= max(1, len(labels) / 5)
+    can_spare = {label for label, count in enumerate(counts) if count > 1}
+    assert taken <= can_spare and (taken == can_spare or len(chosen) == max(1, len(labels) // 5))
+
+
+def test_a_recording_of_several_classes_is_kept_where_one_of_them_has_no_other():
+    labels = {f"v{i}": {0} for i in range(9)} | {"only": {0, 1}, "bare": {-1}}
+    assert "only" not in selection_uids(labels, labels)
+    assert selection_uids({"a": 0, "b": 0}, {"a": {0}, "b": {1}}) == frozenset()
 
 
 # folders

@@ -19,13 +19,14 @@ from pipeline.video.timeline import Timeline, read_timeline
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
-    """A video of numbered frames.
+    """A video of numbered frames, whose title is its place: no two files hold the same bytes.
 
     settings: rate, ticks, codec, gop, b_frames, pts, size, rotation, pix_fmt, options, aspect, colour_range.
     """
     rate, time_base = settings.get("rate", 30), Fraction(1, settings.get("ticks", 15360))
     height, width = settings.get("size", (64, 160))
     with av.open(str(path), "w", options=settings.get("mux", {})) as container:
+        container.metadata["title"] = f"{path.parent.name}/{path.name}"
         stream = container.add_stream(settings.get("codec", "libx264"), rate=rate)
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = width, height, settings.get("pix_fmt", "yuv420p")
