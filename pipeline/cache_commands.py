@@ -42,6 +42,7 @@ def _verified(cache_dir: Path, with_pixels: bool):
 @click.option("--teacher-weights", help="With --recompute: the weights. [default: those that the cache names]")
 @click.option("--teacher-model", help="With --recompute: the model's configuration file, where it had one.")
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
+@click.option("--teacher-preprocess", help="With --recompute: of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With --recompute: which rows; of random weights.")
 def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher):

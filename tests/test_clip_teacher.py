@@ -36,7 +36,7 @@ def test_a_coca_teacher_embeds_without_its_text_tower(tmp_path):
     before = teacher.embed(crops)
     assert before.shape == (3, 24) and np.abs(before[0] - before[1]).max() > 1e-4
     teacher.drop_text_tower()
-    np.testing.assert_array_equal(teacher.embed(crops), before)
+    np.testing.assert_allclose(teacher.embed(crops), before, atol=1e-6)  # last bits follow where memory lies
 
 
 def test_a_row_that_overflows_in_fast_precision_is_computed_again_in_float32(monkeypatch):
