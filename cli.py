@@ -11,6 +11,7 @@ import click
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import TEACHER_SIZES
+from models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE
 from pipeline import annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands
 from pipeline.common_options import (
     ANNOTATIONS,
@@ -94,6 +95,12 @@ def main():
     "--teacher-activation",
     type=click.Choice(ACTIVATIONS),
     help="What a local weights file was trained with (OpenAI's: quickgelu).",
+)
+@click.option(
+    "--teacher-preprocess",
+    metavar="TAG|VALUES",
+    help="How images are prepared for local weights: as for one of the model's tags or MODEL:TAG, or values such as "
+    f"'{PREPROCESS_EXAMPLE}'. [default: what all tags of the model agree on, or its configuration file says]",
 )
 @TEACHER_HEAD
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or of --teacher-head]")

@@ -4,7 +4,7 @@
     python -m benchmarks.ablate --cache-dir CACHE
 
 Runs that are done are in the work folder and are not done again. Differences are of the same held-out clips, paired,
-with 95 % intervals from 10,000 bootstrap samples over videos, of the mean over seeds.
+with 95 % intervals over videos, of the mean over seeds.
 """
 
 import json
@@ -131,8 +131,8 @@ def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
     differences = {}
     for first, second in COMPARED:
         if first in means and second in means:
-            difference, (low, high) = paired_difference(means[first]["right"], means[second]["right"], videos)
-            found = [round(100 * x, 2) for x in (difference, low, high)]
+            difference, limits = paired_difference(means[first]["right"], means[second]["right"], videos)
+            found = [round(100 * x, 2) for x in (difference, *(limits or (np.nan, np.nan)))]
             differences[f"{first} - {second}"] = found
             click.echo(f"{first} - {second} | {found[0]:+.2f} | {found[1]:+.2f} to {found[2]:+.2f}")
     return {"table": table, "differences": differences}

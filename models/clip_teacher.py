@@ -12,20 +12,28 @@ from torch.nn import functional
 
 from models.device import autocast, precision
 from models.errors import ModelOptionError
-from models.teacher_weights import build, weights_kind
-
-INTERPOLATIONS = ("bicubic", "bilinear")
-RESIZE_MODES = ("shortest", "squash")
+from models.preprocessing import Preprocessing
+from models.teacher_weights import architecture, build, weights_kind
 
 
-def load_teacher(model: str, weights: str, activation: str | None, device: torch.device, seed: int) -> "ClipTeacher":
+def load_teacher(
+    model: str,
+    weights: str,
+    activation: str | None,
+    device: torch.device,
+    seed: int,
+    preprocess: str | None = None,
+    known: Preprocessing | None = None,
+) -> "ClipTeacher":
     """A teacher ready to embed.
 
     model: an open_clip name or the path of a JSON configuration. weights: one of the model's tags, a local file,
-    or "random". activation: "quickgelu" or "gelu", needed for a local file whose model does not say it.
+    or "random". activation: "quickgelu" or "gelu", needed for a local file whose model does not say it. preprocess: how
+    images are prepared (models.preprocessing), needed where neither tags nor configuration say it; known: what a cache
+    of this teacher says of it.
     ModelError and its kinds: one sentence with what to do.
     """
-    clip, tokenizer, name = build(model, weights, activation, seed)
+    clip, tokenizer, name = build(model, weights, activation, seed, preprocess, known)
     return ClipTeacher(clip.eval().requires_grad_(False), tokenizer, (name, weights_kind(weights)), device)
 
 
@@ -99,17 +107,12 @@ class _ImageTower(nn.Module):
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:
     """The image tower of this architecture with random weights, on which speed does not depend, and its input side."""
-    clip, _, _ = build(model, "random", None, seed=0)
+    clip = architecture(model)
     return clip.visual.eval().requires_grad_(False).to(device), _input_size(clip)
 
 
 def _facts(clip: nn.Module, name: str, weights: str) -> dict:
     preprocessing = clip.visual.preprocess_cfg
-    for key, known in (("interpolation", INTERPOLATIONS), ("resize_mode", RESIZE_MODES)):
-        if preprocessing[key] not in known:
-            raise ModelOptionError(
-                f"{name} preprocesses with {key} {preprocessing[key]!r}; only {known} can be replayed"
-            )
     return {
         "name": name,
         "weights": weights,

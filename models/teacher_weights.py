@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import logging
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import torch
 from torch import nn
 
 from models.errors import ModelError, ModelOptionError, WeightsError
-from models.hub import quiet_hub
+from models.hub import quiet_hub, require_text_packages
 from models.names import SHIPPED_WEIGHTS
+from models.preprocessing import Preprocessing, from_config
+from models.teacher_preprocessing import asked_for, preprocessing_of, tags_of, usual
 
 RANDOM = "random"
 SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name, and weights
@@ -26,10 +29,20 @@ POSITIONS = ("visual.positional_embedding", "positional_embedding", "text.positi
 ACTIVATIONS = {True: "quickgelu", False: "gelu"}
 
 
-def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[nn.Module, object, str]:
-    """(model on the CPU in float32, its tokenizer, its name)."""
+def build(
+    model: str,
+    weights: str,
+    activation: str | None,
+    seed: int,
+    preprocess: str | None = None,
+    known: Preprocessing | None = None,
+) -> tuple[nn.Module, object, str]:
+    """(model on the CPU in float32, its tokenizer, its name). Its preprocessing is in visual.preprocess_cfg.
+
+    preprocess: what the user says of it, as parse() reads it. known: what a cache of this teacher says of it.
+    """
     open_clip = _open_clip()
-    name, config = _configuration(open_clip, model)
+    name, config, stated = _configuration(open_clip, model)
     said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
     kind = weights_kind(weights)
     if kind == "file":
@@ -38,7 +51,18 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
         weights = str(_shipped_weights(name, model))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, said or "gelu")
-    return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
+    asked = asked_for(open_clip, name, preprocess)
+    chosen = preprocessing_of(open_clip, model, name, kind, stated, asked, known)
+    require_text_packages(name, config, "hf_model_name", "hf_tokenizer_name")
+    return _create(open_clip, name, weights, seed, chosen), _tokenizer(open_clip, name), name
+
+
+def architecture(model: str) -> nn.Module:
+    """A model with random weights and the usual preprocessing, on the CPU, to look at or to time; no tokenizer."""
+    open_clip = _open_clip()
+    name, config, _ = _configuration(open_clip, model)
+    require_text_packages(name, config, "hf_model_name")
+    return _create(open_clip, name, RANDOM, 0, usual(open_clip))
 
 
 def weights_kind(weights: str) -> str:
@@ -80,8 +104,9 @@ def _open_clip():
     return open_clip
 
 
-def _configuration(open_clip, model: str) -> tuple[str, dict]:
-    """The model's name and its configuration, registered with open_clip if it came from a file."""
+def _configuration(open_clip, model: str) -> tuple[str, dict, Preprocessing | None]:
+    """The model's name, its configuration, registered with open_clip if it came from a file, and what that file
+    says of preprocessing."""
     shipped = SHIPPED / f"{model}.json"
     if shipped.is_file():
         model = str(shipped)
@@ -93,26 +118,39 @@ def _configuration(open_clip, model: str) -> tuple[str, dict]:
                 f"open_clip has no model {model!r}; close names: {', '.join(close) or 'none'} "
                 "(a configuration file must end in .json)"
             )
-        return model, config
+        return model, config, None
     return _from_file(open_clip, Path(model))
 
 
-def _from_file(open_clip, path: Path) -> tuple[str, dict]:
+def _from_file(open_clip, path: Path) -> tuple[str, dict, Preprocessing | None]:
     try:
         config = json.loads(path.read_text())
     except OSError as error:
         raise ModelOptionError(f"the model configuration {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ModelOptionError(f"the model configuration {path} is not valid JSON ({error})") from error
+    stated = config.pop("preprocess_cfg", None) if isinstance(config, dict) else None
+    if isinstance(config, dict) and isinstance(config.get("model_cfg"), dict):  # as open_clip publishes models
+        config = config["model_cfg"]
     lacking = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(config, dict) or k not in config]
     if lacking:
         raise ModelOptionError(f"{path} is no open_clip model configuration: it lacks {', '.join(lacking)}")
-    open_clip.add_model_config(path)
-    return path.stem, config
+    _register(open_clip, path.stem, config)
+    if stated is not None:
+        stated = from_config(stated, f'"preprocess_cfg" of {path}', usual(open_clip))
+    return path.stem, config, stated
+
+
+def _register(open_clip, name: str, config: dict) -> None:
+    """open_clip reads configurations from files alone, and builds no model from one that has a preprocess_cfg."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{name}.json")
+        file.write_text(json.dumps(config))
+        open_clip.add_model_config(file)
 
 
 def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:
-    tags = open_clip.list_pretrained_tags_by_model(name)
+    tags = tags_of(open_clip, name)
     if tag not in tags:
         offered = ", ".join(tags) or "none"
         raise ModelOptionError(
@@ -143,8 +181,8 @@ def _mismatch(what: str, trained_with: str, name: str, activation: str, from_fil
     return f"{what} were trained with {trained_with}, but {name} computes {activation}; {remedy}"
 
 
-def _create(open_clip, name: str, weights: str, seed: int) -> nn.Module:
-    settings = {"precision": "fp32", "device": "cpu"}
+def _create(open_clip, name: str, weights: str, seed: int, preprocessing: Preprocessing) -> nn.Module:
+    settings = {"precision": "fp32", "device": "cpu", "force_preprocess_cfg": preprocessing.as_config()}
     logging.disable(logging.ERROR)  # open_clip warns of random weights, which were asked for, and logs what it raises
     try:
         if weights_kind(weights) not in ("file", RANDOM):
@@ -196,7 +234,10 @@ def _check_positions(model: nn.Module, state: dict) -> None:
 def _tokenizer(open_clip, name: str):
     try:
         return open_clip.get_tokenizer(name)
-    except (OSError, RuntimeError, ImportError) as error:
+    except ImportError as error:
+        problem = " ".join(str(error).split())[:300]
+        raise ModelError(f"the tokenizer of {name} needs a package that is not installed: {problem}") from error
+    except (OSError, RuntimeError) as error:
         raise ModelError(
             f"the tokenizer of {name} could not be loaded; connect to the network once, or use a model with CLIP's own "
             "tokenizer, such as ViT-B-32-quickgelu"

@@ -55,6 +55,7 @@ def plan_ego4d(output: Path | None, **settings):
 )
 @click.option("--teacher-model", type=PATH_OR_NAME, help="The cached teacher's configuration file, where it had one.")
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="Of local weights.")
+@click.option("--teacher-preprocess", help="Of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of a fitted head; of random weights.")
 def relabel(**settings):

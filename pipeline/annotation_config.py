@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.schema import UID_PATTERN
+from models.preprocessing import parse
 from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
 
 
@@ -28,6 +29,7 @@ class RelabelConfig(Annotated):
     teacher_model: str | None = None
     teacher_weights: str | None = None
     teacher_activation: str | None = None
+    teacher_preprocess: str | None = None
     device: str = "auto"
     seed: int = 0
 
@@ -36,6 +38,8 @@ class RelabelConfig(Annotated):
         self._check_annotated()
         self._one_of("teacher_head", TEACHER_HEADS)
         self._one_of("device", DEVICES)
+        if self.teacher_preprocess is not None:
+            parse(self.teacher_preprocess)
         if self.num_actions is not None:
             self._positive("num_actions")
         if self.annotations is None and self.classes is None and self.class_names is None:

@@ -55,6 +55,7 @@ def _show(report) -> None:
     "--teacher-model", type=PATH_OR_NAME, help="With --recompute: the model's configuration file, where it had one."
 )
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
+@click.option("--teacher-preprocess", help="With --recompute: of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With --recompute: which rows; of random weights.")
 def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher):

@@ -15,6 +15,7 @@ import yaml
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
+from models.preprocessing import parse
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.layouts import LAYOUTS
 from pipeline.path_options import check_local_paths
@@ -116,6 +117,7 @@ class ExtractConfig(Annotated):
     teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
     teacher_weights: str | None = None  # a tag, a local file or "random"; None: those that belong to the model
     teacher_activation: str | None = None
+    teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
     teacher_head: str = "zero-shot"
     label_set: str | None = None
     views: int = 0
@@ -148,6 +150,8 @@ class ExtractConfig(Annotated):
                 self._positive(field)
         if self.layout is not None:
             self._one_of("layout", LAYOUTS)
+        if self.teacher_preprocess is not None:
+            parse(self.teacher_preprocess)
         self._check_annotated()
 
     @property

@@ -3,7 +3,19 @@
 Knows the keys of results and of comparisons, and how figures are written; computes none.
 """
 
-INTERVALS = "in brackets: 95 % interval, resampling recordings"
+from pipeline.bootstrap import FEW_RECORDINGS, MIN_RECORDINGS
+
+INTERVALS = "in brackets: 95 % interval over recordings"
+
+
+def interval_remark(has_intervals: bool, num_recordings: int) -> str:
+    """What a reader of intervals, or of none, must know."""
+    if num_recordings < MIN_RECORDINGS:
+        return f"no 95 % intervals: {num_recordings} recordings are too few to say ({MIN_RECORDINGS} are needed)"
+    if not has_intervals:
+        return f"no 95 % intervals: recordings do not differ, or fewer than {MIN_RECORDINGS} have labels"
+    rough = f"; with only {num_recordings} it is rough: 91 to 99 % of such hold the truth"
+    return INTERVALS + (rough if num_recordings <= FEW_RECORDINGS else "")
 
 
 def comparison_table(results: dict) -> str:
@@ -23,8 +35,8 @@ def comparison_table(results: dict) -> str:
         *_cost_rows(teacher, student, comparison),
     ]
     intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
-    remarks = [INTERVALS] if any(intervals) else []
-    return "\n".join([_title(results), *_aligned(rows, rule=0), *remarks, *_reference(results["reference"])])
+    remark = interval_remark(any(intervals), results["num_videos"])
+    return "\n".join([_title(results), *_aligned(rows, rule=0), remark, *_reference(results["reference"])])
 
 
 def _reference(found: dict | None) -> list[str]:
@@ -74,7 +86,9 @@ def students_table(comparison: dict) -> str:
     ]
     students = [row for row in comparison["rows"] if row["role"] == "student"]
     lines += _aligned([_difference(row) for row in students if row["name"] != comparison["baseline"]])
-    return "\n".join([*lines, "", INTERVALS, *comparison["remarks"]])
+    ends = (row[name] for row in comparison["rows"] for name in ("top1_low", "difference_low"))
+    remark = interval_remark(any(end is not None for end in ends), comparison["num_videos"])
+    return "\n".join([*lines, "", remark, *comparison["remarks"]])
 
 
 def _title(facts: dict) -> str:

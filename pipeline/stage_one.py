@@ -15,6 +15,7 @@ from cache.reader import CacheReader
 from cache.schema import TeacherIdentity
 from cache.store import check_identity, has_cache, open_reader
 from models.names import SHIPPED_WEIGHTS
+from models.preprocessing import Preprocessing
 from pipeline import relabel as relabelling
 from pipeline.account import ExtractResult
 from pipeline.annotation_config import RelabelConfig
@@ -130,7 +131,7 @@ def run(config: ExtractConfig) -> StageOneResult:
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
     """(n, 1+K) cosines of random rows with what the teacher says now. IdentityMismatchError where it is another one.
 
-    teacher: teacher_weights, teacher_model (None: those that the cache names), teacher_activation, device, seed.
+    teacher: the options of teacher_of().
     """
     reader = open_reader(cache_dir)
     loaded = teacher_of(reader, **teacher)
@@ -142,7 +143,7 @@ def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
 
 def relabel(config: RelabelConfig) -> Relabelled:
     """Do all that relabel does."""
-    named = ("teacher_weights", "teacher_model", "teacher_activation", "device", "seed")
+    named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "device", "seed")
     options = {name: getattr(config, name) for name in named}
     return relabelling.relabel(config, lambda reader: teacher_of(reader, **options))
 
@@ -150,11 +151,12 @@ def relabel(config: RelabelConfig) -> Relabelled:
 def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:
     """The teacher that made a cache. IdentityMismatchError where it is another one.
 
-    options: teacher_weights, teacher_model (None: those that the cache names), teacher_activation, device, seed.
+    options: teacher_weights, teacher_model, teacher_preprocess (None: those that the cache names), teacher_activation,
+    device, seed.
     """
     asked = {name: value for name, value in options.items() if value is not None}
     known = {"teacher_model": reader.identity.teacher.name, "teacher_weights": reader.identity.teacher.weights}
-    loaded = _load_teacher(ExtractConfig(None, False, reader.directory, **(known | asked)))
+    loaded = _load_teacher(ExtractConfig(None, False, reader.directory, **(known | asked)), reader.identity.teacher)
     check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.directory)
     return loaded
 
@@ -184,12 +186,15 @@ def _make_synthetic(config: ExtractConfig) -> Path:
         return synthetic.make_synthetic(root, config.num_samples, num_actions, config.seed, progress)
 
 
-def _load_teacher(config: ExtractConfig) -> LoadedTeacher:
+def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> LoadedTeacher:
+    """cached: who made the cache, where that is known: its preprocessing need not be said again."""
     from models.clip_teacher import load_teacher
     from models.device import choose_device
 
     device = choose_device(config.device)
-    clip = load_teacher(config.model, config.weights, config.teacher_activation, device, config.seed)
+    known = cached and Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
+    said = config.teacher_activation, device, config.seed, config.teacher_preprocess
+    clip = load_teacher(config.model, config.weights, *said, known)
     if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:
         log.warning("DEMO TEACHER: it knows the twelve actions of the synthetic videos and nothing of real ones")
     if config.weights == "random":

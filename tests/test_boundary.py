@@ -11,7 +11,7 @@ from tests.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cache", "models", "pipeline")
-TEACHER = {"open_clip", "av", "ijson", "models.clip_teacher", "models.teacher_weights"}
+TEACHER = {"open_clip", "av", "ijson", "models.clip_teacher", "models.teacher_weights", "models.teacher_preprocessing"}
 ONLY_IMPORTERS = {
     "av": {
         f"pipeline.video.{name}"

@@ -19,7 +19,7 @@ from pipeline.errors import InputError, ResultsError
 from pipeline.evaluation_config import CompareConfig
 from pipeline.inference import Predictions
 from pipeline.plots import LATENCY, SIZE, Point, comparison_plot, trade_off
-from pipeline.report import comparison_table, students_table
+from pipeline.report import comparison_table, interval_remark, students_table
 from pipeline.results import assemble, predictions_file
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
 from pipeline.uids import part_uid
@@ -300,3 +300,40 @@ def test_times_of_different_runtimes_are_said_to_be_no_comparison(tmp_path):
     for name, runtime in (("a", "torch"), ("b", "onnx")):
         evaluation(tmp_path / name, environment={"machine": "x86_64", "runtime": runtime})
     assert any("which these are not" in remark for remark in beside(tmp_path / "a", tmp_path / "b")["remarks"])
+
+
+def test_a_table_says_what_its_intervals_are_worth(tmp_path):
+    """15 recordings: rough ones; fewer than six: none, and why; so does the table of several students."""
+    results = evaluation(tmp_path / "a")
+    assert "95 % interval over recordings; with only 15 it is rough: 91" in comparison_table(results)
+    evaluation(tmp_path / "b", 1)
+    found = run(tmp_path / "a", tmp_path / "b")
+    assert "with only 15 it is rough" in students_table(found)
+    for side in ("teacher", "student"):
+        results[side]["top1_interval"] = None
+    results["comparison"]["agreement_interval"] = None
+    assert "no 95 % intervals: recordings do not differ" in comparison_table(results)
+    assert comparison_table(results | {"num_videos": 5}).count("5 recordings are too few") == 1
+    assert "rough" not in interval_remark(True, 21) and "in brackets" in interval_remark(True, 21)
+
+
+def test_five_recordings_have_no_interval_anywhere(tmp_path):
+    """Where percentiles said "83.3 % (83.3 to 83.3)"."""
+    generator = np.random.default_rng(0)
+    labels, vectors = generator.integers(0, 6, 30), generator.standard_normal((30, 8)).astype(np.float32)
+    logits = np.eye(6)[np.where(np.arange(30) % 6 == 0, (labels + 1) % 6, labels)] * 3
+    found = Predictions(logits, vectors, logits, vectors, labels)
+    clips = [ClipLabel(f"c{i}", f"v{i // 6}", 0.0, 1.0, int(label), "val") for i, label in enumerate(labels)]
+    costs = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes"))
+    student = {
+        "size": "tiny", "parameters": {"deployed": 1, "training": 1}, "bytes_on_disk": {"image": 1, "total": 1},
+        "input_size": 128,
+    }  # fmt: skip
+    labels = LabelSet("x", "fitted", CLASSES, (), None, {})
+    results = assemble(found, clips, labels, None, fake_identity(), student, {"teacher": costs, "student": costs})
+    results["split"] = "val"
+    assert results["student"]["top1"] == pytest.approx(25 / 30) and results["num_videos"] == 5
+    intervals = [results[side]["top1_interval"] for side in ("teacher", "student")]
+    intervals += [results["comparison"][f"{name}_interval"] for name in ("accuracy_drop", "agreement")]
+    assert intervals == [None] * 4
+    assert "(83.3" not in comparison_table(results) and "5 recordings are too few" in comparison_table(results)

@@ -349,8 +349,8 @@ def test_predictions_say_which_clip_was_judged_how(evaluated, tiny):
     )
     right = found["logits"].argmax(1) == found["labels"]
     assert results["student"]["top1"] == pytest.approx(right.mean())
-    low, high = results["student"]["top1_interval"]
-    assert low <= right.mean() <= high and results["num_videos"] == 4
+    assert results["num_videos"] == 4 and results["student"]["top1_interval"] is None  # too few to have one
+    assert "no 95 % intervals: 4 recordings are too few to say (6 are needed)" in comparison_table(results)
     told = sum(clips for true, said, clips in results["confusion"]["student"] if true == said)
     assert told == right.sum() and sum(clips for *_, clips in results["confusion"]["student"]) == 12
 
@@ -364,7 +364,7 @@ def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_p
         assert results[side]["top1"] is results[side]["top1_interval"] is results[side]["calibration_error"] is None
     comparison = results["comparison"]
     assert comparison["accuracy_drop_points"] is None and results["per_class"] == results["confusion"]["student"] == []
-    assert None not in (comparison["agreement"], comparison["kl_divergence"], comparison["agreement_interval"])
+    assert None not in (comparison["agreement"], comparison["kl_divergence"])
 
 
 def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_path):

@@ -126,7 +126,7 @@ def test_weights_of_a_local_file_are_loaded(config, teacher, tmp_path):
     safetensors.torch.save_file(state(teacher), tmp_path / "w.safetensors")
     torch.save(state(teacher), tmp_path / "w.pt")
     for name in ("w.safetensors", "w.pt"):
-        loaded = load_teacher(str(config), str(tmp_path / name), None, CPU, seed=9).describe()
+        loaded = load_teacher(str(config), str(tmp_path / name), None, CPU, 9, "ViT-B-32-quickgelu:openai").describe()
         assert loaded == teacher.describe() | {"weights": "file"}
 
 
@@ -172,7 +172,7 @@ def test_hostile_damaged_and_foreign_files_are_refused_and_nothing_runs(config, 
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "archive.pt")
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(WeightsError, match=path.name) as caught:
-            load_teacher(str(config), str(path), None, CPU, 0)
+            load_teacher(str(config), str(path), None, CPU, 0, "ViT-B-32-quickgelu:openai")
         assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
     assert not (tmp_path / "owned").exists()
 
@@ -223,6 +223,35 @@ def test_without_a_network_a_download_fails_at_once_and_quietly():
     assert student.startswith("ModelError the ImageNet weights") and "--no-student-pretrained" in student
     assert float(seconds) < 20
     assert ran.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"), [("ViT-B-16-SigLIP", "webli"), ("ViT-B-16-SigLIP", "random"), ("roberta-ViT-B-32", "random")]
+)
+def test_a_missing_package_is_named_and_the_network_is_not(monkeypatch, model, weights):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModelError, match=r"pip install transformers$") as caught:
+        load_teacher(model, weights, None, CPU, 0)
+    assert "network" not in str(caught.value) and caught.value.exit_code == 5
+
+
+def test_a_tokenizer_that_lacks_a_package_names_it(monkeypatch, config):
+    import open_clip
+
+    def lacking(name):
+        raise ImportError("T5Tokenizer requires the SentencePiece library")
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", lacking)
+    with pytest.raises(ModelError, match="package that is not installed: T5Tokenizer requires the SentencePiece"):
+        load_teacher(str(config), "random", None, CPU, 0)
+
+
+def test_a_tower_is_timed_without_the_package_of_its_tokenizer(monkeypatch, config):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    path = config.with_name("timed.json")
+    path.write_text(json.dumps(SMALL | {"text_cfg": SMALL["text_cfg"] | {"hf_tokenizer_name": "nobody/nothing"}}))
+    tower, size = image_tower_for_latency(str(path), CPU)
+    assert size == 64 and tower(torch.zeros(1, 3, 64, 64)).shape == (1, 24)
 
 
 def test_open_clip_missing_is_one_sentence(monkeypatch):

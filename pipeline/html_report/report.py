@@ -21,7 +21,8 @@ NUM_EXAMPLES = 8  # best ones, and as many worst ones
 METHODS = (
     "Top-1 and top-5: the label is the first, or among the first five. The student's logits are of the clip, the "
     "teacher's the mean of those of the clip's frames.",
-    "Intervals: 95 %, by bootstrap over recordings; the difference of student and teacher is paired by clip.",
+    "Intervals: 95 %, over recordings (jackknife, Student's t); none of fewer than 6, rough up to 20. The difference "
+    "of student and teacher is paired by clip.",
     "Calibration error: mean gap between confidence and accuracy over 15 bins of equal width, weighed by clips.",
     "KL divergence: of the student from the teacher at temperature 1, mean over clips; cosine: mean over clips.",
     "Zero-shot: the student's clip embedding against the texts of the classes, without its own head.",
