@@ -103,7 +103,7 @@ class HevcInspector:
         self._is_first = ends_after
         droppable = in_order and top_layer and kind in NOT_REFERENCED and others <= HARMLESS
         is_shown = not (kind in RASL and self._skips_leading)
-        return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order, is_shown, needs)
+        return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order, is_shown, needs=needs)
 
     def _follow(
         self, nal: bytes, kind: int, header: tuple[int, References, Sps], begins_anew: bool
