@@ -148,7 +148,7 @@ def test_the_first_video_stream_with_frames_is_used_and_said(tmp_path):
             container.mux(stream.encode(None))
     sampled = sample(path, 4.0)
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == sampled.requests.frame_index.tolist()
-    assert sampled.timeline.notes == ("video stream 0 of 2 video streams is used",)
+    assert sampled.timeline.notes == ("video stream 0 of 2 video streams is used (h264, 160x64), not 1 (h264, 160x64)",)
 
 
 def test_raw_streams_without_timestamps_are_known_by_order(tmp_path):
