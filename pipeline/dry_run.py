@@ -15,7 +15,7 @@ from pipeline.labelling import asked_labels, check_label_sets
 from pipeline.matching import known_in, match_sources
 from pipeline.preflight import USUAL_DIM, Survey, free_bytes, in_bytes, look_ahead
 from pipeline.sources import Source, union
-from pipeline.video.timeline import PARTIAL_SEC
+from pipeline.video.promises import PARTIAL_SEC
 
 TEACHER_ROUNDS = 3
 BATCH = 16  # images that the teacher is timed on

@@ -148,7 +148,7 @@ def test_the_first_video_stream_with_frames_is_used_and_said(tmp_path):
             container.mux(stream.encode(None))
     sampled = sample(path, 4.0)
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == sampled.requests.frame_index.tolist()
-    assert sampled.timeline.notes == ("video stream 0 of 2 video streams is used",)
+    assert sampled.timeline.notes == ("video stream 0 of 2 video streams is used (h264, 160x64), not 1 (h264, 160x64)",)
 
 
 def test_raw_streams_without_timestamps_are_known_by_order(tmp_path):
@@ -245,6 +245,9 @@ def test_damage_that_is_not_needed_harms_nothing_else(tmp_path):
 # -- real videos -------------------------------------------------------------------------------------------------------
 
 
+LARGEST_TRACK = {"torchcodec__nasa_13013.mp4": 390}  # the manifest counts the frames of the first of its two tracks
+
+
 def manifest(folder) -> dict[str, str]:
     lines = (folder / "MANIFEST.tsv").read_text().splitlines()[1:]
     return {line.split("\t")[0]: line.split("\t")[-1] for line in lines}
@@ -263,6 +266,7 @@ def test_every_real_video_is_decoded_exactly_or_refused(real_videos, fps):
             continue
         sampled = check_exact(real_videos / name, fps, numbered=False)
         decoded = int(note.split("decoded=")[1].split("/")[0].split(";")[0])
+        decoded = LARGEST_TRACK.get(name, decoded)
         assert len(sampled.timeline.pts) == decoded, name
         checked += len(sampled.digests)
     assert checked > (50 if fps is None else 80)

@@ -12,7 +12,7 @@ from pipeline.sampling import Grid, count_times
 from pipeline.sources import UNLABELLED, Source, union, windows_by_video
 from pipeline.tasks import LengthTask, read_length
 from pipeline.uids import recording_of
-from pipeline.video.timeline import PARTIAL_SEC
+from pipeline.video.promises import PARTIAL_SEC
 
 SPLITS = ("train", "val", "test")
 # Of a canonical frame: dim, blurred video of the archive's kind, and sharp, noisy test footage (docs/benchmarks.md)

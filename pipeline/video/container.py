@@ -6,15 +6,14 @@ One thread per decoder: threads inside FFmpeg can deadlock when several decoders
 import contextlib
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel
-from av.stream import Disposition
 
 from pipeline.errors import DecoderError
 from pipeline.video.reasons import no_stream, unreadable
+from pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
 MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header
@@ -52,7 +51,10 @@ def opened(path: Path, decoder: str):
     """
     try:
         with av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder)) as container:
-            stream = _pick_stream(container)
+            stream = pick_track(container)
+            if stream is None:
+                kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
+                raise VideoError(no_stream(Path(path), kinds))
             context = stream.codec_context
             if context is None:
                 raise VideoError("its codec is unknown")
@@ -107,17 +109,3 @@ def packets_of(container, stream, errors: list[str] | None = None) -> Iterator[a
             return
         if packet.size:
             yield packet
-
-
-def frame_rate(stream) -> Fraction:
-    """Frames per second as far as the headers know; 25 where they do not."""
-    return stream.average_rate or stream.guessed_rate or Fraction(25)
-
-
-def _pick_stream(container):
-    """The first video stream that is no cover picture and says that it has frames; else the first of them."""
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        kinds = ["a cover picture" if stream.type == "video" else stream.type for stream in container.streams]
-        raise VideoError(no_stream(Path(container.name), kinds))
-    return next((stream for stream in streams if stream.frames > 0), streams[0])

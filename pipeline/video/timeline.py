@@ -11,16 +11,17 @@ import av
 import numpy as np
 
 from pipeline.video.colour import hdr_note
-from pipeline.video.container import VideoError, frame_rate, opened
+from pipeline.video.container import VideoError, opened
 from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
 from pipeline.video.orientation import UPRIGHT, Orientation
 from pipeline.video.output_order import decoded_times
 from pipeline.video.packets import PacketIndex
+from pipeline.video.promises import PARTIAL_SEC, RAW_FORMATS, Length, frame_rate, is_reached, promised_length
 from pipeline.video.reasons import no_frames
+from pipeline.video.tracks import track_note
 
-PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 MAX_SECONDS = 48 * 3600.0
 
 
@@ -65,7 +66,7 @@ class _Header:
     """What the container says of the stream."""
 
     codec: str
-    promised_sec: float | None
+    length: Length | None
     sample_aspect: Fraction
     time_base: Fraction
     rate: Fraction
@@ -77,7 +78,9 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     VideoError where the video has no frame that can be decoded.
     """
     with opened(path, decoder) as (container, stream):
-        header, notes = _read_header(stream), _stream_notes(container, stream)
+        header, notes = _read_header(container, stream), [*track_note(container, stream)]
+        if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
+            notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
         peek = _FirstFrame(stream.codec_context)
         index = yield from read_index(container, stream, peek)
         first = peek.frame or peek(None)
@@ -95,7 +98,24 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         step = 1 / (header.rate * header.time_base)
         pts, by_order, told = yield from decoded_times(path, decoder, index, step)
         notes += told
-    return _timeline(index, header, first, (pts, by_order), notes)
+    timeline = _timeline(index, header, first, (pts, by_order), notes)
+    lacking_sec = _lacking_sec(timeline, header.length)
+    if lacking_sec <= PARTIAL_SEC or (header.length.is_of_all and (yield from is_reached(path, header.length))):
+        return timeline
+    partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
+    return dataclasses.replace(timeline, notes=(*timeline.notes, partial))
+
+
+def _lacking_sec(timeline: Timeline, length: Length | None) -> float:
+    """Seconds by which a video is shorter than its header says.
+
+    Some containers count the duration from zero, some from the first frame: short by both counts is short.
+    """
+    if length is None:
+        return 0.0
+    numerator, denominator = timeline.time_base
+    shown_sec = timeline.end_sec - int(timeline.pts[0]) * numerator / denominator
+    return length.seconds - max(shown_sec, timeline.end_sec)
 
 
 def promised_end(path: Path) -> float | None:
@@ -126,10 +146,6 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     shown_sec = end_sec - float(pts[0]) * tick_sec
     if shown_sec > MAX_SECONDS:
         raise VideoError(f"its timestamps span {shown_sec / 3600:.0f} hours, more than {MAX_SECONDS / 3600:.0f}")
-    # Some containers count the duration from zero, some from the first frame: short by both counts is short.
-    lacking_sec = 0.0 if header.promised_sec is None else header.promised_sec - max(shown_sec, end_sec)
-    if lacking_sec > PARTIAL_SEC:
-        notes.append(f"partial: it ends {lacking_sec:.1f} s before its header says")
     holes = None if by_order else index.holes
     notes += loss_notes(index.losses, index.pts, holes, tick_sec)
     is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
@@ -152,16 +168,10 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     )
 
 
-def _read_header(stream) -> _Header:
-    context = stream.codec_context
+def _read_header(container, stream) -> _Header:
+    context, (rate, _) = stream.codec_context, frame_rate(container, stream)
     sample_aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
-    promised_sec = float(stream.duration * stream.time_base) if stream.duration else None
-    return _Header(context.name, promised_sec, sample_aspect, stream.time_base, frame_rate(stream))
-
-
-def _stream_notes(container, stream) -> list[str]:
-    count = len(container.streams.video)
-    return [f"video stream {stream.index} of {count} video streams is used"] if count > 1 else []
+    return _Header(context.name, promised_length(container, stream), sample_aspect, stream.time_base, rate)
 
 
 class _FirstFrame:
