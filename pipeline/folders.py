@@ -86,9 +86,9 @@ def _notes(found: Walk) -> list[str]:
     notes = []
     if found.linked_folders:
         notes.append(f"{_count(len(found.linked_folders), 'linked folder')} followed: {some(found.linked_folders)}")
-    again = [f"{name} is {'the folder itself' if first == '.' else first}" for name, first in found.same_folder]
+    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in found.same_folder]
     if again:
-        notes.append(f"{_count(len(again), 'folder')} reached a second time and not entered again: {some(again)}")
+        notes.append(f"{_count(len(again), 'linked folder')} left out, being read under another name: {some(again)}")
     if found.unreadable:
         notes.append(
             f"{_count(len(found.unreadable), 'file')} of unknown kind cannot be read: {some(found.unreadable)}"

@@ -39,7 +39,7 @@ def structure_of(relative_paths: tuple[str, ...], layout: str | None = None, lab
     try:
         found, note = _layout(paths, labels_wanted)
     except _UnclearError as unclear:
-        shown = ", ".join(f"--layout {option} ({MEANINGS[option]})" for option in unclear.options)
+        shown = " or ".join(f"--layout {option} ({MEANINGS[option]})" for option in unclear.options)
         raise InputError(f"{unclear.seen}; {unclear.hint}pass {shown}") from unclear
     structure = layouts.read_layout(paths, found)
     return Structure(structure.classes, structure.labels, structure.splits, (note,) if note else (), found)
@@ -92,8 +92,7 @@ def _beside_splits(paths: list[Parts], tops: list[str], called: list[str], stray
         *([f"{some(others)} beside {'them' if len(called) > 1 else 'it'}"] if others else []),
         *([f"{len(strays)} of {len(paths)} videos in no folder ({some(strays)})"] if strays else []),
     ]
-    verb = "are" if len(called) > 1 else "is"
-    seen = f"{some(called)} {verb} called like a split" + (f", with {' and '.join(beside)}" if beside else "")
+    seen = f"{some(called)} {_are_splits(called)}" + (f", with {' and '.join(beside)}" if beside else "")
     with_classes = any(len(path) > 2 for path in paths if path[0] in called)
     options = (SPLITS_OF_CLASSES if with_classes else SPLITS,) if not others and not strays else ()
     hint = "move what is no part of a split away, or " if others or strays else ""
@@ -112,10 +111,11 @@ def _check_deeper_splits(paths: list[Parts], tops: list[str]) -> None:
         if level <= depth:
             below = any(len(path) > level + 2 for path in paths)
             likely = SPLITS_OF_CLASSES if below else SPLITS
-            seen = f"all videos lie in {place!r}, under which {some(called)} {_verb(called)} called like a split"
-            raise _UnclearError(seen, likely, CLASSES, FLAT, hint=f"give {place} itself as --data-dir, or ")
+            seen = f"all videos lie in {place!r}, under which {some(called)} {_are_splits(called)}"
+            raise _UnclearError(seen, likely, CLASSES, FLAT, hint="give that folder as --data-dir, or ")
         seen = f"under {some(tops)} there are folders called like a split ({some(called)})"
-        raise _UnclearError(seen, CLASSES_OF_SPLITS, CLASSES, FLAT)
+        fits = all(len(path) > 2 and layouts.exact_split(path[1]) for path in paths)
+        raise _UnclearError(seen, *([CLASSES_OF_SPLITS] if fits else []), CLASSES, FLAT)
 
 
 def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[str, str]:
@@ -131,13 +131,13 @@ def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[st
     names = layouts.folders_at(inside, depth)
     place = "/".join(map(layouts.readable, inside[0][:depth]))
     if len(names) > 1:
-        beside = f", but {some(strays)}" if strays else ""
+        beside = f" but {some(strays)}" if strays else ""
         raise _UnclearError(
             f"all videos{beside} lie in the one folder {place!r}, under which there are {len(names)} folders "
             f"({some(names)})",
             *([] if strays else [CLASSES]),
             FLAT,
-            hint=f"give {place} itself as --data-dir, or ",
+            hint="give that folder as --data-dir, or ",
         )
     if strays:
         return FLAT, f"no classes: {len(strays)} of {len(paths)} videos lie outside the sub-folders ({some(strays)})"
@@ -150,13 +150,13 @@ def _longest(paths: list[Parts]) -> Parts:
 
 def _stray(paths: list[Parts], strays: list[str], folders: list[str], *options: str) -> _UnclearError:
     return _UnclearError(
-        f"{len(strays)} of {len(paths)} videos lie beside the {len(folders)} folders ({some(folders)}), not in one: "
-        f"{some(strays)}",
+        f"not all videos lie in one of the {len(folders)} folders ({some(folders)}); {len(strays)} of {len(paths)} do "
+        f"not: {some(strays)}",
         *options,
         FLAT,
         hint="move them away, or ",
     )
 
 
-def _verb(names: list[str]) -> str:
-    return "are" if len(names) > 1 else "is"
+def _are_splits(names: list[str]) -> str:
+    return "are called like splits" if len(names) > 1 else "is called like a split"
