@@ -18,6 +18,9 @@ MEANINGS = {
 }
 
 
+MANY = 3  # classes of one video each before that is told
+
+
 class _UnclearError(Exception):
     """What was seen, and the layouts that may be meant, the likeliest first."""
 
@@ -121,7 +124,7 @@ def _check_deeper_splits(paths: list[Parts], tops: list[str]) -> None:
 def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[str, str]:
     """The first-level folders as classes, where every video lies in one and there are at least two."""
     if len(tops) > 1 and not strays:
-        return CLASSES, ""
+        return CLASSES, _odd_classes(paths, tops)
     if len(tops) > 1:
         raise _stray(paths, strays, tops, CLASSES)
     if not tops:
@@ -142,6 +145,20 @@ def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[st
     if strays:
         return FLAT, f"no classes: {len(strays)} of {len(paths)} videos lie outside the sub-folders ({some(strays)})"
     return FLAT, f"no classes: all videos lie in the one folder {place!r}, not in two or more sub-folders"
+
+
+def _odd_classes(paths: list[Parts], tops: list[str]) -> str:
+    """What may speak against first-level folders as classes."""
+    below = {top: {path[1] for path in paths if path[0] == top and len(path) > 2} for top in tops} if paths else {}
+    shared = set.intersection(*below.values())
+    if len(shared) > 1:
+        return (
+            f"the {len(tops)} folders taken as classes ({some(tops)}) have the same sub-folders "
+            f"({some(sorted(shared))}); where those are the classes, put them on the first level"
+        )
+    if len(tops) == len(paths) > MANY:
+        return "every folder taken as a class has one video; where the folders are no classes, pass --layout flat"
+    return ""
 
 
 def _longest(paths: list[Parts]) -> Parts:

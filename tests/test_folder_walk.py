@@ -151,6 +151,12 @@ def test_where_there_is_no_video_the_message_says_what_there_is(tmp_path):
         find_videos(tmp_path)
 
 
+def test_folders_that_would_vanish_as_classes_are_named(tmp_path):
+    touch(tmp_path, "cut/1.mp4", "stir/deep/frame.jpg", "stir/other/x.txt", "wave/notes.txt")
+    (tmp_path / "fold").mkdir()
+    assert "3 folders without any video: fold, stir, wave" in find_videos(tmp_path).notes
+
+
 def test_pipes_of_any_name_are_not_opened(tmp_path):
     touch(tmp_path, "1.mp4")
     os.mkfifo(tmp_path / "pipe")

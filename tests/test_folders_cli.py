@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ from cache.store import open_reader
 from pipeline import stage_one
 from pipeline.uids import is_shortened
 from tests.fake_teacher import FakeTeacher
-from tests.test_cli import call, error_of
+from tests.test_cli import ROOT, call, error_of
 from tests.videos import write_video
 
 
@@ -140,3 +142,16 @@ def test_options_of_plain_folders_are_refused_elsewhere(tmp_path):
     arguments = ["extract-teacher", "--cache-dir", tmp_path / "cache", "--layout", "flat"]
     assert "--layout is for folders without annotations" in error_of(*arguments, "--data-dir", tmp_path / "ego")
     assert "--layout" in error_of(*arguments, "--use-synthetic")
+
+
+def test_names_are_printed_whatever_the_terminal_can_show(tmp_path):
+    data = fill(tmp_path / "data", "写字/1.mp4", "cut/1.mp4")
+    call("extract-teacher", "--data-dir", data, "--cache-dir", tmp_path / "cache")
+    run = subprocess.run(
+        [sys.executable, "cli.py", "inspect-cache", "--cache-dir", tmp_path / "cache"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0 and "\\u5199" in run.stdout, run.stderr

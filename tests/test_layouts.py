@@ -92,6 +92,8 @@ def test_what_can_be_read_in_several_ways_is_refused_with_the_options(paths, see
         (("1.mp4", "more/2.mp4"), FLAT, "1 of 2 videos lie outside the sub-folders (1.mp4)"),
         (("train/1.mp4",), SPLITS, "no classes"),
         (("CPR_training/1.mp4", "test drive/1.mp4", "run/1.mp4"), CLASSES, ""),
+        (("p1/run/1.mp4", "p1/jump/1.mp4", "p2/run/1.mp4", "p2/jump/1.mp4"), CLASSES, "same sub-folders (jump, run)"),
+        (("a/1.mp4", "b/1.mp4", "c/1.mp4", "d/1.mp4"), CLASSES, "every folder taken as a class has one video"),
     ],
 )
 def test_what_has_one_reading_needs_no_option(paths, layout, note):

@@ -200,7 +200,7 @@ def test_first_level_folders_are_classes(tmp_path):
     touch(tmp_path, ".git/x.mp4")
     source = folder_source(tmp_path, None)
     assert source.classes == ("close box", "open box")
-    assert source.notes == ()
+    assert source.notes == ("1 folder without any video: empty",)
     for video, clip in zip(source.videos, source.clips, strict=True):
         assert source.classes[clip.label] == video.source.split("/")[0]
         assert (clip.video_uid, clip.split) == (video.uid, split_by_hash(video.uid))
