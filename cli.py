@@ -53,6 +53,7 @@ def main():
       python cli.py train-student --no-student-pretrained
       python cli.py evaluate
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks are shown escaped
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     for package in ("cache", "models", "pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)

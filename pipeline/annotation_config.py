@@ -44,15 +44,17 @@ class RelabelConfig(Annotated):
             self._positive("num_actions")
         if self.annotations is None and self.classes is None and self.class_names is None:
             raise ValueError(
-                "nothing to label with: give --annotations KIND --data-dir FOLDER, --classes FILE, or, for other names "
-                "of the classes that are there, --class-names FILE"
+                "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names "
+                "FILE, to rename the classes that are there)"
             )
         if self.annotations is not None and self.data_dir is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
         if self.annotations is not None and self.clips_from is not None:
-            raise ValueError("--clips-from goes without --annotations, which say what the clips are")
+            raise ValueError("--clips-from goes with --classes or --class-names: --annotations say what the clips are")
         if self.classes is not None and self.num_actions is not None:
             raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
+        if self.annotations is None and self.num_actions is not None:
+            raise ValueError("--num-actions picks classes of annotations: give --annotations, or leave it out")
         stem = self.names_file and self.names_file.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
             raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")

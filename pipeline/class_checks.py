@@ -37,21 +37,30 @@ def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
 
 
 def check_vectors(source: Source, class_text: np.ndarray) -> None:
-    """As check_classes where the teacher has one vector for two classes. class_text: (C, D) unit vectors."""
-    pairs = coinciding(class_text)
-    if pairs:
-        groups = [tuple(source.classes[label] for label in pair) for pair in pairs]
-        _refuse_or_warn(source, f"the teacher's text tower gives {_groups(groups)} the same vector")
+    """A warning where the teacher has one vector for several classes. class_text: (C, D) unit vectors.
+
+    Embeddings are worth having all the same: relabel makes other logits from them.
+    """
+    groups = [tuple(source.classes[label] for label in group) for group in coinciding(class_text)]
+    if groups:
+        log.warning(
+            "the teacher's text tower cannot tell classes apart, and their soft logits are the same: %s%s",
+            _groups(groups),
+            _map_hint(source),
+        )
 
 
-def coinciding(vectors: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of rows of a (C, D) matrix of unit vectors that are the same, the smaller number first."""
-    pairs = []
+def coinciding(vectors: np.ndarray) -> list[tuple[int, ...]]:
+    """Groups of rows of a (C, D) matrix of unit vectors that are the same as the first of the group."""
+    first = np.arange(len(vectors))
     for start in range(0, len(vectors), BLOCK):
-        cosines = vectors[start : start + BLOCK] @ vectors[start:].T
-        rows, columns = np.nonzero(np.triu(cosines >= SAME_COSINE, 1))
-        pairs += [(start + int(i), start + int(j)) for i, j in zip(rows, columns, strict=True)]
-    return pairs
+        same = vectors[start : start + BLOCK] @ vectors.T >= SAME_COSINE
+        same[np.arange(len(same)), start + np.arange(len(same))] = True
+        first[start : start + BLOCK] = same.argmax(1)
+    groups = defaultdict(list)
+    for row, leader in enumerate(first.tolist()):
+        groups[leader].append(row)
+    return [tuple(rows) for rows in groups.values() if len(rows) > 1]
 
 
 def _check_codes(source: Source) -> None:
@@ -102,7 +111,7 @@ def _map_hint(source: Source) -> str:
 
 
 def _groups(groups: list[tuple[str, ...]]) -> str:
-    shown = "; ".join(" and ".join(map(repr, group)) for group in groups[:3])
+    shown = "; ".join(" and ".join(map(repr, group[:3])) + " and …" * (len(group) > 3) for group in groups[:3])
     return shown + (f"; … ({len(groups)} in all)" if len(groups) > 3 else "")
 
 

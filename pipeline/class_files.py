@@ -74,7 +74,8 @@ def _entries(path: Path, text: str) -> list[tuple[int | None, str, str]]:
 
         return entries_of_json(text)
     if suffix in TABLE_SUFFIXES:
-        return entries_of_table(split_rows(text, TABLE_SUFFIXES[suffix]))
+        rows = split_rows(text, TABLE_SUFFIXES[suffix])
+        return entries_of_table([(where, row) for where, row in rows if row[0][:1] != "#"])
     if suffix in (".yaml", ".yml", ".xml", ".html"):
         raise ValueError(f"{suffix} files are not read")
     return entries_of_lines(text)

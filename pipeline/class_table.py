@@ -24,10 +24,12 @@ class LabelledClip(Protocol):
     video_uid: str
 
 
-def class_table(classes: Sequence[str], clips: Iterable[LabelledClip], unit: str = "clips") -> list[str]:
+def class_table(
+    classes: Sequence[str], clips: Iterable[LabelledClip], unit: str = "clips", title: str = ""
+) -> list[str]:
     """Lines of a table: a row per class, at most MAX_ROWS of them, those that lack something first; then the total.
 
-    Selection clips are taken from the training videos; train counts the others. unit: what is counted.
+    Selection clips are taken from the training videos; train counts the others. unit: what is counted. title: of what.
     """
     counts = _count(list(clips))
     labelled = [(label, counts.get(label, Counter())) for label in range(len(classes))]
@@ -44,7 +46,8 @@ def class_table(classes: Sequence[str], clips: Iterable[LabelledClip], unit: str
             f"  … and {len(labelled) - len(shown)} more classes; {lacking} of {len(labelled)} lack clips of a split"
         )
         table.insert(len(shown) + 1, hidden)
-    return [f"{unit} by class and split (selection: training {unit} that only choose the best epoch):", *table]
+    head = f"{title + ': ' if title else ''}{unit} by class and split"
+    return [f"{head} (selection: training {unit} that only choose the best epoch):", *table]
 
 
 def _count(clips: list[LabelledClip]) -> dict[int, Counter]:
@@ -61,7 +64,8 @@ def _chosen(labelled: list[tuple[int, Counter]]) -> list[tuple[int, Counter]]:
     """All classes where they are few; else those that lack most, up to half of the rows, and the most frequent."""
     if len(labelled) <= MAX_ROWS:
         return labelled
-    odd = sorted((pair for pair in labelled if _lacks(pair[1])), key=lambda pair: (pair[1].total(), pair[0]))
+    odd = [pair for pair in labelled if _lacks(pair[1])]
+    odd.sort(key=lambda pair: (pair[1]["train"] > 0, pair[1]["val"] > 0, pair[1].total(), pair[0]))
     first = odd[: MAX_ROWS // 2]
     rest = sorted((pair for pair in labelled if pair not in first), key=lambda pair: (-pair[1].total(), pair[0]))
     return first + rest[: MAX_ROWS - len(first)]

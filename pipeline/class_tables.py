@@ -45,8 +45,10 @@ def entries_of_table(rows: list[tuple[str, list[str]]]) -> list[Entry]:
     if not rows:
         return []
     first = [cell.casefold().strip().replace(" ", "_") for cell in rows[0][1]]
-    has_header = len(rows) > 1 and any(cell in _HEADER_WORDS for cell in first) and not any(map(_is_number, first))
+    has_header = any(cell in _HEADER_WORDS for cell in first) and not any(map(_is_number, first))
     body = rows[1:] if has_header else rows
+    if not body:
+        return []
     width = max(len(row) for _, row in body)
     if any(len(row) != width for _, row in body):
         where, row = next((where, row) for where, row in body if len(row) != width)
@@ -61,7 +63,7 @@ def entries_of_table(rows: list[tuple[str, list[str]]]) -> list[Entry]:
 
 def split_rows(text: str, delimiters: str) -> list[tuple[str, list[str]]]:
     """(where, cells) of every row that is not blank; the delimiter is the first of these that the first row has."""
-    head = next((line for line in text.splitlines() if line.strip()), "")
+    head = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
     delimiter = next((char for char in delimiters if char in head), None)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or delimiters[0], skipinitialspace=True)
     try:

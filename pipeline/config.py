@@ -150,6 +150,8 @@ class ExtractConfig(Annotated):
                 self._positive(field)
         if self.layout is not None:
             self._one_of("layout", LAYOUTS)
+            if self.use_synthetic:
+                raise ValueError("--layout is about the folders of --data-dir, and --use-synthetic has annotations")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
         self._check_annotated()

@@ -14,7 +14,7 @@ def data_lines(sources: dict[str, Source]) -> list[str]:
     for kind, source in sources.items():
         unit = "videos" if source.kind == "folder" else "clips"
         if source.clips:
-            lines += class_table(source.classes, source.clips, f"{kind}: {unit}" if kind else unit)
+            lines += class_table(source.classes, source.clips, unit, kind)
     return [*lines, *both.notes]
 
 
@@ -25,5 +25,5 @@ def cache_tables(cache_dir: Path) -> list[str]:
     for name in reader.label_sets():
         labels = reader.label_set(name)
         if labels.clips:
-            lines += [f"label set {name}", *class_table(labels.classes, labels.clips)]
+            lines += class_table(labels.classes, labels.clips, title=f"label set {name}")
     return lines

@@ -24,7 +24,7 @@ class Walk:
     files: by kind; videos are those that can be opened. unusable: videos and folders that cannot, with the reason.
     by_content: videos whose names do not say so. same_file: (link, the file it leads to), both in the tree.
     same_folder: likewise for folders that were reached twice, cycles among them. linked_folders: those that were
-    entered. skipped_folders: by rule.
+    entered. folders: all that were entered, without the root. skipped_folders: by rule.
     unreadable: files of unknown kind that cannot be read. proxies: previews of recordings that are there.
     """
 
@@ -35,6 +35,7 @@ class Walk:
     same_file: list[tuple[str, str]] = field(default_factory=list)
     same_folder: list[tuple[str, str]] = field(default_factory=list)
     linked_folders: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
     skipped_folders: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     proxies: list[str] = field(default_factory=list)
@@ -53,6 +54,7 @@ def walk(root: Path) -> Walk:
         entered = _enter(found, links.pop(0), seen_folders)
         found.linked_folders += [_relative(found, folder) for folder in entered]
         waiting += entered
+    found.folders = sorted(name for name in seen_folders.values() if name != ".")
     _sort_files(found, entries)
     return found
 

@@ -7,7 +7,7 @@ for: pipeline.layouts.
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline import file_kinds
 from pipeline.errors import InputError
@@ -86,14 +86,29 @@ def _notes(found: Walk) -> list[str]:
     notes = []
     if found.linked_folders:
         notes.append(f"{_count(len(found.linked_folders), 'linked folder')} followed: {some(found.linked_folders)}")
-    again = [f"{name} is {'the folder itself' if first == '.' else first}" for name, first in found.same_folder]
+    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in found.same_folder]
     if again:
-        notes.append(f"{_count(len(again), 'folder')} reached a second time and not entered again: {some(again)}")
+        notes.append(f"{_count(len(again), 'linked folder')} left out, being read under another name: {some(again)}")
+    without = _without_videos(found)
+    if without:
+        notes.append(f"{_count(len(without), 'folder')} without any video: {some(without)}")
     if found.unreadable:
         notes.append(
             f"{_count(len(found.unreadable), 'file')} of unknown kind cannot be read: {some(found.unreadable)}"
         )
     return notes
+
+
+def _without_videos(found: Walk) -> list[str]:
+    """The topmost folders that hold no video at any depth: classes that would vanish without a word, for one."""
+    names = [*found.files[VIDEO], *(name for pairs in (found.unusable, found.same_file) for name, _ in pairs)]
+    with_videos = {"."} | {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    with_videos |= {name for name, _ in found.unusable}
+    return [
+        folder
+        for folder in found.folders
+        if folder not in with_videos and PurePosixPath(folder).parent.as_posix() in with_videos
+    ]
 
 
 def _remedy(found: Walk) -> str:

@@ -78,10 +78,7 @@ def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
 
 
 def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
-    """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot.
-
-    InputError where the teacher has one vector for two classes.
-    """
+    """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot."""
     if labelling.labels.kind != "zero-shot":
         return labelling
     class_text, scale = teacher.class_text([list(texts) for texts in labelling.labels.prompts])

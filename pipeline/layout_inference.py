@@ -18,6 +18,9 @@ MEANINGS = {
 }
 
 
+MANY = 3  # classes of one video each before that is told
+
+
 class _UnclearError(Exception):
     """What was seen, and the layouts that may be meant, the likeliest first."""
 
@@ -39,7 +42,7 @@ def structure_of(relative_paths: tuple[str, ...], layout: str | None = None, lab
     try:
         found, note = _layout(paths, labels_wanted)
     except _UnclearError as unclear:
-        shown = ", ".join(f"--layout {option} ({MEANINGS[option]})" for option in unclear.options)
+        shown = " or ".join(f"--layout {option} ({MEANINGS[option]})" for option in unclear.options)
         raise InputError(f"{unclear.seen}; {unclear.hint}pass {shown}") from unclear
     structure = layouts.read_layout(paths, found)
     return Structure(structure.classes, structure.labels, structure.splits, (note,) if note else (), found)
@@ -92,8 +95,7 @@ def _beside_splits(paths: list[Parts], tops: list[str], called: list[str], stray
         *([f"{some(others)} beside {'them' if len(called) > 1 else 'it'}"] if others else []),
         *([f"{len(strays)} of {len(paths)} videos in no folder ({some(strays)})"] if strays else []),
     ]
-    verb = "are" if len(called) > 1 else "is"
-    seen = f"{some(called)} {verb} called like a split" + (f", with {' and '.join(beside)}" if beside else "")
+    seen = f"{some(called)} {_are_splits(called)}" + (f", with {' and '.join(beside)}" if beside else "")
     with_classes = any(len(path) > 2 for path in paths if path[0] in called)
     options = (SPLITS_OF_CLASSES if with_classes else SPLITS,) if not others and not strays else ()
     hint = "move what is no part of a split away, or " if others or strays else ""
@@ -112,16 +114,17 @@ def _check_deeper_splits(paths: list[Parts], tops: list[str]) -> None:
         if level <= depth:
             below = any(len(path) > level + 2 for path in paths)
             likely = SPLITS_OF_CLASSES if below else SPLITS
-            seen = f"all videos lie in {place!r}, under which {some(called)} {_verb(called)} called like a split"
-            raise _UnclearError(seen, likely, CLASSES, FLAT, hint=f"give {place} itself as --data-dir, or ")
+            seen = f"all videos lie in {place!r}, under which {some(called)} {_are_splits(called)}"
+            raise _UnclearError(seen, likely, CLASSES, FLAT, hint="give that folder as --data-dir, or ")
         seen = f"under {some(tops)} there are folders called like a split ({some(called)})"
-        raise _UnclearError(seen, CLASSES_OF_SPLITS, CLASSES, FLAT)
+        fits = all(len(path) > 2 and layouts.exact_split(path[1]) for path in paths)
+        raise _UnclearError(seen, *([CLASSES_OF_SPLITS] if fits else []), CLASSES, FLAT)
 
 
 def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[str, str]:
     """The first-level folders as classes, where every video lies in one and there are at least two."""
     if len(tops) > 1 and not strays:
-        return CLASSES, ""
+        return CLASSES, _odd_classes(paths, tops)
     if len(tops) > 1:
         raise _stray(paths, strays, tops, CLASSES)
     if not tops:
@@ -131,17 +134,31 @@ def _classes(paths: list[Parts], tops: list[str], strays: list[str]) -> tuple[st
     names = layouts.folders_at(inside, depth)
     place = "/".join(map(layouts.readable, inside[0][:depth]))
     if len(names) > 1:
-        beside = f", but {some(strays)}" if strays else ""
+        beside = f" but {some(strays)}" if strays else ""
         raise _UnclearError(
             f"all videos{beside} lie in the one folder {place!r}, under which there are {len(names)} folders "
             f"({some(names)})",
             *([] if strays else [CLASSES]),
             FLAT,
-            hint=f"give {place} itself as --data-dir, or ",
+            hint="give that folder as --data-dir, or ",
         )
     if strays:
         return FLAT, f"no classes: {len(strays)} of {len(paths)} videos lie outside the sub-folders ({some(strays)})"
     return FLAT, f"no classes: all videos lie in the one folder {place!r}, not in two or more sub-folders"
+
+
+def _odd_classes(paths: list[Parts], tops: list[str]) -> str:
+    """What may speak against first-level folders as classes."""
+    below = {top: {path[1] for path in paths if path[0] == top and len(path) > 2} for top in tops} if paths else {}
+    shared = set.intersection(*below.values())
+    if len(shared) > 1:
+        return (
+            f"the {len(tops)} folders taken as classes ({some(tops)}) have the same sub-folders "
+            f"({some(sorted(shared))}); where those are the classes, put them on the first level"
+        )
+    if len(tops) == len(paths) > MANY:
+        return "every folder taken as a class has one video; where the folders are no classes, pass --layout flat"
+    return ""
 
 
 def _longest(paths: list[Parts]) -> Parts:
@@ -150,13 +167,13 @@ def _longest(paths: list[Parts]) -> Parts:
 
 def _stray(paths: list[Parts], strays: list[str], folders: list[str], *options: str) -> _UnclearError:
     return _UnclearError(
-        f"{len(strays)} of {len(paths)} videos lie beside the {len(folders)} folders ({some(folders)}), not in one: "
-        f"{some(strays)}",
+        f"not all videos lie in one of the {len(folders)} folders ({some(folders)}); {len(strays)} of {len(paths)} do "
+        f"not: {some(strays)}",
         *options,
         FLAT,
         hint="move them away, or ",
     )
 
 
-def _verb(names: list[str]) -> str:
-    return "are" if len(names) > 1 else "is"
+def _are_splits(names: list[str]) -> str:
+    return "are called like splits" if len(names) > 1 else "is called like a split"

@@ -67,6 +67,8 @@ def read_layout(paths: list[Parts], layout: str) -> Structure:
     base = _base(paths, layout)
     levels = {name: base + place for place, name in enumerate(layout.split("/"))}
     split_level, class_level = levels.get(SPLITS), levels.get(CLASSES)
+    if layout == SPLITS_OF_CLASSES:
+        class_level += _inner_depth([path[class_level:] for path in paths])
     splits = [None if split_level is None else _split_at(path, split_level, layout) for path in paths]
     names = [None if class_level is None else _folder_at(path, class_level) for path in paths]
     classes = sorted({name for name in names if name is not None})
@@ -112,6 +114,12 @@ def _base(paths: list[Parts], layout: str) -> int:
         return _first(range(depth + 1), lambda level: bool(_splits(folders_at(paths, level))), layout)
     needed = 1 if layout == CLASSES else 2
     return _first(range(depth, -1, -1), lambda level: any(len(path) > level + needed for path in paths), layout)
+
+
+def _inner_depth(paths: list[Parts]) -> int:
+    """How many folders inside all splits lie around the classes, where there are classes further down."""
+    depth = wrapper_depth(paths)
+    return depth if any(len(path) > depth + 1 for path in paths) else 0
 
 
 def _first(levels: range, fits: Callable[[int], bool], layout: str) -> int:

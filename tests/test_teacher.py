@@ -88,6 +88,15 @@ def test_view_0_of_a_canonical_frame_is_open_clips_evaluation_crop(teacher):
     assert difference(view + np.array([0, 8, 0, 0, 0, 0])) > 0.2
 
 
+def test_texts_that_are_cut_are_named(teacher):
+    length = teacher._tokenizer.context_length
+    fits, long = " ".join(["go"] * (length - 2)), " ".join(["go"] * (length - 1))
+    assert teacher.cut_texts([["cut bread", fits], [long, ""]]) == [long]
+    assert teacher.cut_texts([[fits]]) == [] == teacher.cut_texts([])
+    cut = teacher.class_text([[long], [long + " on"], [fits]])[0]
+    assert np.array_equal(cut[0], cut[1])
+
+
 @pytest.mark.numeric
 def test_class_text_is_the_mean_of_unit_vectors(teacher):
     matrix, scale = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
