@@ -48,9 +48,8 @@ def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -
     for epoch, batches in enumerate(planned):
         run.train_mode()
         for number, indexes in enumerate(batches):
-            run.step(source.batch(indexes, epoch), 1.0, True, with_shares=number == 0 and epoch in (0, 10))
-        shares = dict(run.shares)
-    return judge(held_out, run.judged) | {"shares": shares}
+            run.step(source.batch(indexes, epoch), measured=int(number % 16 == 0))
+    return judge(held_out, run.judged) | {"shares": run.shares}
 
 
 def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> StudentRun:

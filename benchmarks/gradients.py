@@ -70,7 +70,7 @@ def main(steps: int, every: int, **settings):
                 found[name].append(float((value - ours).norm() / ours.norm()))
             click.echo(f"step {step + 1}: " + ", ".join(f"{name} {values[-1]:.1e}" for name, values in found.items()))
         run.train_mode()
-        run.step(batch, 1.0, True)
+        run.step(batch)
     figures = {name: {"median": float(np.median(v)), "largest": max(v)} for name, v in found.items()}
     for name, told in figures.items():
         click.echo(

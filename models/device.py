@@ -3,6 +3,7 @@
 import contextlib
 
 import torch
+from torch import nn
 
 from models.errors import ModelOptionError
 
@@ -30,6 +31,22 @@ def autocast(device: torch.device):
     if kind == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, getattr(torch, kind))
+
+
+def fast_layout(module: nn.Module) -> torch.memory_format:
+    """The memory format for a convolutional network and its images: channels last is about 1.2 times as fast on CPUs.
+
+    Not where 1x1 convolutions have strides, as in the stems of RepVGG, MobileOne and FastViT: in channels last,
+    oneDNN's kernel for them writes beyond the end of its buffers (torch 2.15), which ends the process or spoils
+    whatever lies there.
+    """
+    is_unsafe = any(
+        isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+        and set(layer.kernel_size) == {1}
+        and set(layer.stride) != {1}
+        for layer in module.modules()
+    )
+    return torch.contiguous_format if is_unsafe else torch.channels_last
 
 
 _DEVICES = {

@@ -6,6 +6,7 @@ softened classes (Hinton et al., 2015), times T^2. Both act on frames and on the
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,39 +36,74 @@ class Targets:
     mask: Tensor
 
 
-def distillation_loss(output, targets: Targets, weights: LossWeights) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Counts:
+    """How many frames, clips and labelled clips a batch or an optimizer step has: what its means are taken over."""
+
+    frames: int
+    clips: int
+    labelled: int
+
+    @classmethod
+    def of(cls, targets: Targets) -> "Counts":
+        return cls(int(targets.mask.sum()), len(targets.labels), int((targets.labels >= 0).sum()))
+
+    def share_of(self, step: "Counts") -> "StepShare":
+        """What part of an optimizer step this batch is."""
+        return StepShare(
+            self.frames / step.frames, self.clips / step.clips, self.labelled / step.labelled if step.labelled else 0.0
+        )
+
+
+@dataclass(frozen=True)
+class StepShare:
+    """A batch's part of the frames, clips and labelled clips of one optimizer step, each from 0 to 1."""
+
+    frames: float = 1.0
+    clips: float = 1.0
+    labelled: float = 1.0
+
+
+WHOLE_STEP = StepShare()
+
+
+def distillation_loss(
+    output, targets: Targets, weights: LossWeights, share: StepShare = WHOLE_STEP
+) -> dict[str, Tensor]:
     """Scalars: total, feature, response, task. output: a StudentOutput.
 
-    ValueError where a term with a weight lacks its data: it is never left out silently. The task term of a batch
-    without labels is 0.
+    share: where a step has several batches, or several processes, the losses of all of them add up to those of the
+    one batch that holds all of their clips. ValueError where a term with a weight lacks its data: it is never left out
+    silently. The task term of a batch without labels is 0.
     """
     if weights.beta and targets.logits is None:
         raise ValueError("the response term has a weight (beta) but the batch carries no teacher logits")
     if (weights.beta or weights.gamma) and not output.clip_logits.shape[-1]:
         raise ValueError("the response or task term has a weight (beta, gamma) but the student has no classes")
     zero = output.clip_embedding.sum() * 0.0
+    halves = output.clip_embedding.new_tensor([share.frames / 2, share.clips / 2], dtype=torch.float32)
     terms = {
-        "feature": feature_term(output, targets) if weights.alpha else zero,
-        "response": response_term(output, targets, weights.temperature) if weights.beta else zero,
-        "task": task_term(output.clip_logits, targets.labels) if weights.gamma else zero,
+        "feature": (feature_term(output, targets) * halves).sum() if weights.alpha else zero,
+        "response": (response_term(output, targets, weights.temperature) * halves).sum() if weights.beta else zero,
+        "task": task_term(output.clip_logits, targets.labels) * share.labelled if weights.gamma else zero,
     }
     total = weights.alpha * terms["feature"] + weights.beta * terms["response"] + weights.gamma * terms["task"]
     return {"total": total, **terms}
 
 
 def feature_term(output, targets: Targets) -> Tensor:
-    """Mean of the frames' and the clip's squared distance between unit vectors, summed over dimensions."""
+    """(2,) means over frames and over clips of the squared distance between unit vectors, summed over dimensions."""
     teacher = functional.normalize(targets.embeddings.float(), dim=-1)
     clip = functional.normalize(masked_mean(teacher, targets.mask), dim=-1)
     frames = (unit(output.frame_embeddings) - teacher).square().sum(-1)[targets.mask].mean()
-    return (frames + (unit(output.clip_embedding) - clip).square().sum(-1).mean()) / 2
+    return torch.stack([frames, (unit(output.clip_embedding) - clip).square().sum(-1).mean()])
 
 
 def response_term(output, targets: Targets, temperature: float) -> Tensor:
-    """Mean of the frames' and the clip's KL(teacher || student) at a temperature, summed over classes, times T^2."""
+    """(2,) means over frames and over clips of KL(teacher || student) at a temperature, summed over classes, times T^2."""
     teacher = targets.logits.float()
     frames = _kl(output.frame_logits[targets.mask], teacher[targets.mask], temperature)
-    return (frames + _kl(output.clip_logits, masked_mean(teacher, targets.mask), temperature)) / 2
+    return torch.stack([frames, _kl(output.clip_logits, masked_mean(teacher, targets.mask), temperature)])
 
 
 def task_term(clip_logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.backbones import backbone
+from models.device import fast_layout
 from models.errors import ModelOptionError
 from models.heads import ActionHead, TemporalAttentionPool
 from models.names import PROJECTIONS
@@ -71,8 +72,8 @@ class MobileVitStudent(nn.Module):
     def __init__(self, config: StudentConfig, backbone: nn.Module):
         super().__init__()
         self.config = config
-        # Channels last: about 1.2 times the training speed on CPUs, where depthwise convolutions dominate
-        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self._layout = fast_layout(backbone)
+        self.backbone = backbone.to(memory_format=self._layout)
         statistics = getattr(backbone, "pretrained_cfg", None) or {}
         for name, default in (("mean", (0.0, 0.0, 0.0)), ("std", (1.0, 1.0, 1.0))):
             values = torch.tensor(statistics.get(name) or default).view(1, 3, 1, 1)
@@ -109,7 +110,7 @@ class MobileVitStudent(nn.Module):
         if frames.dtype == torch.uint8:
             pixels = pixels / 255
         pixels = (pixels - self.mean) / self.std
-        return self.projection(self.backbone(pixels.contiguous(memory_format=torch.channels_last)))
+        return self.projection(self.backbone(pixels.contiguous(memory_format=self._layout)))
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.head(features) if self.head is not None else features[..., :0]

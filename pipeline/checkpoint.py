@@ -20,7 +20,7 @@ from pipeline.errors import CheckpointError, InputError
 FORMAT = 2
 STATE = "training_state.pt"
 _FIELDS = {"student": dict, "classes": list, "teacher": dict, "frames_per_clip": int, "model": dict}
-_STATE_FIELDS = ("run", "epoch", "position", "stopped_early", "rng", "students")  # what a run continues from
+_STATE_FIELDS = ("run", "epoch", "position", "stopped_early", "device", "sums", "students")  # what a run continues from
 _TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
 

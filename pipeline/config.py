@@ -30,6 +30,9 @@ MAX_FPS = 1000.0
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_VIEWS = 1000
 MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
+# What train-student takes where nothing is said: minutes on a CPU for a small set, and what a GPU has room for
+ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
+ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
 
 
 class Settings:
@@ -178,8 +181,8 @@ class TrainConfig(Settings):
     cache_dir: Path
     output_dir: Path
     label_set: str | None = None
-    student_size: str = "xxs"
-    student_resolution: int = 224
+    student_size: str | None = None  # None, here and in the next: what suits the device
+    student_resolution: int | None = None
     student_pretrained: bool | None = None  # None: where weights exist
     projection: str = "mlp"
     epochs: int = 30
@@ -190,7 +193,7 @@ class TrainConfig(Settings):
     beta: float = 0.1
     gamma: float = 0.5
     temperature: float = 4.0
-    frames_per_clip: int = 8
+    frames_per_clip: int | None = None
     views: int | None = None  # None: all that are stored
     jitter: float = 0.0
     ema: float = 0.0
@@ -207,7 +210,12 @@ class TrainConfig(Settings):
 
     @property
     def student_sizes(self) -> tuple[str, ...]:
-        return tuple(self.student_size.split(","))
+        return tuple(self.student_size.split(",")) if self.student_size is not None else ()
+
+    def for_device(self, kind: str) -> "TrainConfig":
+        """With what was left open set to what suits this kind of device; what was given stays."""
+        suited = ON_CPU if kind == "cpu" else ON_ACCELERATOR
+        return dataclasses.replace(self, **{n: v for n, v in suited.items() if getattr(self, n) is None})
 
     def __post_init__(self):
         super().__post_init__()
@@ -216,18 +224,21 @@ class TrainConfig(Settings):
         self._require(is_named and len(set(sizes)) == len(sizes), "student_size", "different sizes with commas between")
         self._one_of("projection", PROJECTIONS)
         self._one_of("device", DEVICES)
-        self._positive("epochs", "batch_size", "lr", "temperature", "frames_per_clip")
+        self._positive("epochs", "batch_size", "lr", "temperature")
         self._positive("accumulate_steps", "checkpoint_steps")
         self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "seed", "patience")
         self._at_most("seed", MAX_SEED)
         if self.views is not None:
             self._not_negative("views")
+        if self.frames_per_clip is not None:
+            self._positive("frames_per_clip")
         for field in ("jitter", "ema"):
             self._require(
                 _finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"
             )
+        resolutions = (None, *range(128, 257, 32))
         self._require(
-            self.student_resolution in range(128, 257, 32), "student_resolution", "a multiple of 32 from 128 to 256"
+            self.student_resolution in resolutions, "student_resolution", "a multiple of 32 from 128 to 256"
         )
         if self.alpha == self.beta == self.gamma == 0:
             raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")

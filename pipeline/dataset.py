@@ -4,6 +4,7 @@ The choice of frames, views and order is a pure function of seeds and counters; 
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,17 @@ class ClipDataset(Dataset):
     def label_array(self) -> np.ndarray:
         return np.array([clip.label for clip in self.clips], np.int64)
 
+    @property
+    def frame_counts(self) -> np.ndarray:
+        """(N,) int64: how many frames each clip gives."""
+        return np.array([min(self.sampling.frames_per_clip, len(rows)) for rows in self._rows], np.int64)
+
+    def described_clips(self) -> Iterator[str]:
+        """A line for each clip: which it is, its label, its rows, and the shard in which it begins."""
+        for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
+            times = f"{clip.start_sec!r} {clip.end_sec!r}"
+            yield f"{clip.video_uid} {clip.clip_id} {times} {clip.label} {rows[0]} {len(rows)} {shard}"
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         clip, sampling = self.clips[index], self.sampling
         timeline = self.reader.timeline(clip.video_uid)
@@ -100,13 +112,39 @@ class ClipDataset(Dataset):
 
 
 def choose_frames(rows: np.ndarray, sampling: Sampling, epoch: int, index: int) -> np.ndarray:
-    """At most frames_per_clip of the clip's rows, in order: one from each of as many equal segments."""
+    """At most frames_per_clip of the clip's rows, in order: one from each of as many equal segments.
+
+    random: every row is equally likely to be among them, whether or not segments end between two rows.
+    """
     count = min(sampling.frames_per_clip, len(rows))
-    bounds = np.linspace(0, len(rows), count + 1)
     if not sampling.random:
+        bounds = np.linspace(0, len(rows), count + 1)
         return rows[((bounds[:-1] + bounds[1:]) / 2).astype(int)]
-    low, high = np.ceil(bounds[:-1]).astype(int), np.maximum(np.ceil(bounds[1:]), np.ceil(bounds[:-1]) + 1).astype(int)
-    return rows[np.random.default_rng((sampling.seed, epoch, index)).integers(low, high)]
+    generator = np.random.default_rng((sampling.seed, epoch, index))
+    return rows[_one_of_each_segment(len(rows), generator.random(count))]
+
+
+def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
+    """(T,) different rows in order, one from each of T equal segments; draws (T,) in [0, 1).
+
+    A row that lies across the border of two segments belongs to each by its part in it. If the first has taken it, the
+    second draws from its others; if not, the second takes it so much more often that each row's chance is T / N.
+    """
+    chosen = np.empty(len(draws), int)
+    taken, chance_taken = -1, 0.0
+    for i, draw in enumerate(draws):
+        start, stop = i * num_rows, (i + 1) * num_rows  # in units in which a row is T long
+        candidates = np.arange(start // len(draws), -(-stop // len(draws)))
+        ends = np.minimum((candidates + 1) * len(draws), stop)
+        parts = (ends - np.maximum(candidates * len(draws), start)) / num_rows
+        last_part = parts[-1]
+        if start % len(draws):
+            first = 0.0 if taken == candidates[0] else parts[0] / (1 - chance_taken)
+            parts[1:] *= (1 - first) / (1 - parts[0])
+            parts[0] = first
+        taken = chosen[i] = candidates[min(np.searchsorted(np.cumsum(parts), draw, "right"), len(parts) - 1)]
+        chance_taken = last_part
+    return chosen
 
 
 def choose_view(num_views: int, sampling: Sampling, epoch: int, index: int) -> int:

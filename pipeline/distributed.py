@@ -29,12 +29,41 @@ class World:
         """What this process computes of a global batch."""
         return batch[self.rank :: self.size]
 
-    def wrapped(self, student: nn.Module, device: torch.device) -> nn.Module:
-        """The student with its gradients averaged over all processes."""
+    def start_alike(self, student: nn.Module) -> None:
+        """Give the student of every process the first one's weights and statistics."""
+        if self.size > 1:
+            for tensor in (*student.parameters(), *student.buffers()):
+                distributed.broadcast(tensor.data, src=0)
+
+    def combine(self, student: nn.Module) -> None:
+        """Add up the gradients of all processes, and average what batch normalization has gathered: both, and so the
+        students, are then the same in all of them.
+
+        Not DistributedDataParallel: it expects every parameter to get a gradient, and averages over processes alike
+        however many clips or labels each of them had. A parameter without a gradient anywhere keeps none.
+        """
         if self.size == 1:
-            return student
-        ids = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(student, device_ids=ids)
+            return
+        parameters, statistics = list(student.parameters()), _running_statistics(student)
+        has_gradient = parameters[0].new_tensor([float(p.grad is not None) for p in parameters])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        parts = [*gradients, has_gradient, *(value / self.size for value in statistics)]
+        flat = torch.cat([part.detach().reshape(-1) for part in parts])
+        distributed.all_reduce(flat)
+        summed = [part.view(like.shape) for part, like in zip(flat.split([p.numel() for p in parts]), parts, strict=True)]
+        count = len(parameters)
+        for parameter, gradient, there in zip(parameters, summed, summed[count].tolist(), strict=False):
+            parameter.grad = gradient.clone() if there else None
+        for value, mean in zip(statistics, summed[count + 1 :], strict=True):
+            value.copy_(mean)
+
+    def gathered(self, value) -> list:
+        """What each process says, by rank, in all of them."""
+        if self.size == 1:
+            return [value]
+        holder = [None] * self.size
+        distributed.all_gather_object(holder, value)
+        return holder
 
     def agreed(self, value):
         """What the first process says, to all."""
@@ -55,6 +84,11 @@ class World:
     def leave(self) -> None:
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def _running_statistics(student: nn.Module) -> list[torch.Tensor]:
+    """Means and variances that normalization layers gather in training."""
+    return [value for name, value in student.named_buffers() if name.endswith(("running_mean", "running_var"))]
 
 
 def join(device: torch.device) -> tuple[World, torch.device]:

@@ -4,10 +4,10 @@ Pure choices; runs no step and saves nothing.
 """
 
 import dataclasses
+import hashlib
 import logging
 import math
 
-from cache.commit import sha256, to_json
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.schema import CacheIdentity
@@ -29,15 +29,40 @@ FIELDS_THAT_MAY_DIFFER = (
 )
 
 
-def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, num_clips: int) -> dict:
-    """Everything that makes a training run the run it is, flat: a run is continued only where all of it is equal."""
+def run_fields(
+    config: TrainConfig,
+    identity: CacheIdentity,
+    labels: LabelSet,
+    data: tuple[ClipDataset, ClipDataset],
+    num_processes: int,
+) -> dict:
+    """Everything that makes a training run the run it is, flat: a run is continued only where all of it is equal.
+
+    data: training and selection clips. Which of them stand in which shard is a part of it, as the order of training
+    goes by that; the number of processes, as each has its own part of every batch.
+    """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
     cache = dataclasses.asdict(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     told = {f"cache's {name}": value for name, value in cache.items()}
-    content = sha256(to_json(sorted(map(dataclasses.astuple, labels.clips))))
-    told |= {"classes": list(labels.classes), "clips": num_clips, "content of the label set": content}
-    return fields | {"label_set": labels.name} | told
+    train, selection = data
+    told |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
+    return fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | told
+
+
+def fingerprint(*datasets: ClipDataset) -> str:
+    """A digest of what is learnt from and in which order: clips, their labels, their frames, the shard of each."""
+    digest = hashlib.sha256()
+    for data in datasets:
+        for line in data.described_clips():
+            digest.update(f"{line}\n".encode())
+        digest.update(b"\n")
+    return digest.hexdigest()[:16]
+
+
+def random_seed(*place: int) -> int:
+    """A seed for torch's generators that differs from place to place in a run: no generator has a state to save."""
+    return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:8], "big") >> 1
 
 
 def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
@@ -83,6 +108,11 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
     parts = {"training": train_set.clips, "selection": selection_set.clips, "validation": judged}
     if told := missing_classes(labels, parts):
         log.warning("%s", told)
+    if config.gamma and not (train_set.label_array >= 0).any():
+        raise InputError(
+            f"none of the {len(train_set)} clips of label set {labels.name!r} that are left for training has a label "
+            "for the task term; train without it: --gamma 0"
+        )
     return train_set, selection_set
 
 

@@ -19,9 +19,11 @@ from pipeline.common_options import (
     STUDENT_CHECKPOINT,
     WORKERS,
 )
-from pipeline.config import SPLITS, TrainConfig
+from pipeline.config import ON_ACCELERATOR, ON_CPU, SPLITS, TrainConfig
 from pipeline.evaluation_config import RUNTIMES, CompareConfig, EvaluateConfig
 from pipeline.terminal import belongs_to_extraction, made
+
+BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}]" for name in ON_CPU}
 
 
 @click.command()
@@ -30,11 +32,12 @@ from pipeline.terminal import belongs_to_extraction, made
 @LABEL_SET
 @click.option(
     "--student-size",
-    default="xxs",
-    show_default=True,
-    help=f"{', '.join(STUDENT_SIZES)}, or any backbone of timm by name; several, with commas between, learn at once.",
+    help=f"{', '.join(STUDENT_SIZES)}, or any backbone of timm by name; several, with commas between, learn at once. "
+    + BY_DEVICE["student_size"],
 )
-@click.option("--student-resolution", type=int, default=224, show_default=True, help="Input side, 128 to 256 pixels.")
+@click.option(
+    "--student-resolution", type=int, help="Input side, 128 to 256 pixels. " + BY_DEVICE["student_resolution"]
+)
 @click.option(
     "--student-pretrained/--no-student-pretrained",
     default=None,
@@ -51,7 +54,9 @@ from pipeline.terminal import belongs_to_extraction, made
 @click.option("--beta", type=float, default=0.1, show_default=True, help="Weight of the response term.")
 @click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
-@click.option("--frames-per-clip", type=int, default=8, show_default=True, help="Frames the student sees of a clip.")
+@click.option(
+    "--frames-per-clip", type=int, help="Frames the student sees of a clip. " + BY_DEVICE["frames_per_clip"]
+)
 @click.option("--views", type=int, help="Stored random views to learn from; 0: the evaluation crop. [default: all]")
 @click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colours, such as 0.3.")
 @click.option(
@@ -64,7 +69,11 @@ from pipeline.terminal import belongs_to_extraction, made
 @click.option("--amp/--no-amp", default=True, show_default=True, help="Mixed precision where the device has it.")
 @click.option("--compile", is_flag=True, help="Compile the students with torch.compile.")
 @click.option(
-    "--checkpoint-steps", type=int, default=500, show_default=True, help="Save within an epoch after so many batches."
+    "--checkpoint-steps",
+    type=int,
+    default=500,
+    show_default=True,
+    help="Save within an epoch after so many batches, at the end of the optimizer step.",
 )
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files, too.")
 @click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")

@@ -19,6 +19,7 @@ from cache.labels import logits_from
 from cache.schema import TeacherIdentity
 from models.clip_teacher import ClipTeacher, load_teacher
 from models.contrastive import contrastive_loss
+from models.device import fast_layout
 from models.names import TEACHER_SIZES
 from models.teacher_weights import SHIPPED, build
 from pipeline import metrics, pixels
@@ -57,12 +58,13 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
     steps = epochs * math.ceil(len(data) / BATCH_SIZE)
     optimizer = torch.optim.AdamW(parameter_groups(clip, WEIGHT_DECAY), lr=PEAK_LR, betas=BETAS, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
-    clip.train().visual.to(memory_format=torch.channels_last)  # the faster layout on processors
+    layout = fast_layout(clip.visual)
+    clip.train().visual.to(memory_format=layout)
     with Progress(steps, "training the demo teacher", "steps") as progress:
         for data.epoch in range(epochs):
             order, losses = np.random.default_rng((seed, data.epoch)).permutation(len(data)), []
             for batch in batches(data, global_batches(order.tolist(), BATCH_SIZE, 1), num_workers=1):
-                images = _normalised(varied(batch["crop"]), teacher)
+                images = _normalised(varied(batch["crop"]), teacher).contiguous(memory_format=layout)
                 losses.append(_step(clip, optimizer, images, tokens[batch["caption"]], data.truth(batch)))
                 schedule.step()
                 progress.update()
@@ -73,7 +75,7 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
 
 def _normalised(images: Tensor, teacher: TeacherIdentity) -> Tensor:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (teacher.mean, teacher.std))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    return (images - mean) / std
 
 
 def _step(clip: nn.Module, optimizer, images: Tensor, tokens: Tensor, truth: Tensor) -> float:

@@ -23,11 +23,12 @@ from pipeline import checkpoint
 from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
 from pipeline.distributed import World, global_batches, join
+from pipeline.epoch_plan import EpochPlan, plan_epoch
 from pipeline.errors import InputError
 from pipeline.inference import predict
 from pipeline.loading import batches
 from pipeline.progress import Progress
-from pipeline.recipe import active_weights, datasets, pretrained, run_fields, selection_score
+from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
 from pipeline.training_log import Board, summary, write_logs
 
@@ -55,7 +56,7 @@ def train(config: TrainConfig) -> TrainResult:
     if not world.is_first:
         logging.disable(logging.CRITICAL)
     try:
-        torch.manual_seed(config.seed)
+        config = config.for_device(device.type)
         run = _Run(config, reader, labels, weights, world, device)
         earlier = run.earlier()
         if earlier is not None:
@@ -81,8 +82,8 @@ class _Run:
         self.train_set, self.selection_set = datasets(config, reader, labels)
         if len(self.train_set) < world.size:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
-        self.run_fields = run_fields(config, self.identity, labels, len(self.train_set))
-        per_epoch = math.ceil(len(self._batches(0)) / config.accumulate_steps)
+        self.run_fields = run_fields(config, self.identity, labels, (self.train_set, self.selection_set), world.size)
+        per_epoch = math.ceil(len(self._planned(0).batches) / config.accumulate_steps)
         self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}
         self.epoch, self.position = 0, 0  # epochs and batches done
         self.stopped_early = False
@@ -92,6 +93,7 @@ class _Run:
         shape = (self.identity.teacher.embed_dim, len(self.labels.classes), self.config.student_resolution)
         # no download for weights that are replaced
         is_pretrained = pretrained(self.config, size) and not self._continues
+        torch.manual_seed(self.config.seed)  # whichever students are trained beside it
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
         return StudentRun(student.to(self.device), self.config, weights, self.world, steps)
 
@@ -122,31 +124,33 @@ class _Run:
         uids = {clip.video_uid for clip in (*self.train_set.clips, *self.selection_set.clips)}
         return sorted({content for content in map(reader.content_of, uids) if content})
 
-    def _batches(self, epoch: int) -> list[list[int]]:
-        """The global batches of an epoch: the same for any number of processes."""
-        order = epoch_order(self.train_set.shard_of_clip, self.config.seed, epoch)
-        return global_batches(list(map(int, order)), self.config.batch_size, self.world.size)
+    def _planned(self, epoch: int) -> EpochPlan:
+        """What is done in an epoch: the same for any number of processes, but for a last batch that is too small."""
+        data, seed = self.train_set, self.config.seed
+        order = list(map(int, epoch_order(data.shard_of_clip, seed, epoch)))
+        planned = global_batches(order, self.config.batch_size, self.world.size)
+        return plan_epoch(planned, data.frame_counts, data.label_array, self.config.accumulate_steps, (seed, epoch))
 
     def one_epoch(self) -> None:
         started, loading = time.perf_counter(), 0.0
         self.train_set.epoch = self.epoch
-        planned = self._batches(self.epoch)
+        plan = self._planned(self.epoch)
         for run in self.runs.values():
             run.train_mode()
         label = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        with Progress(sum(map(len, planned)), label, "clips", quiet=not self.world.is_first) as progress:
-            progress.update(sum(map(len, planned[: self.position])))
+        with Progress(plan.total.clips, label, "clips", quiet=not self.world.is_first) as progress:
+            progress.update(sum(map(len, plan.batches[: self.position])))
             waiting = time.perf_counter()
-            for batch in self._loaded(planned[self.position :]):
+            for batch in self._loaded(plan.batches[self.position :]):
                 loading += time.perf_counter() - waiting
-                self._learn(batch, planned)
-                progress.update(len(planned[self.position]))
+                self._learn(batch, plan)
+                progress.update(len(plan.batches[self.position]))
                 self.position += 1
-                if self.position % self.config.checkpoint_steps == 0 and self.position < len(planned):
+                if plan.saves_after(self.position - 1, self.config.checkpoint_steps):
                     self._save_state()
                 waiting = time.perf_counter()
         self.epoch, self.position = self.epoch + 1, 0
-        self._close_epoch({"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading})
+        self._close_epoch(plan, {"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading})
 
     def _loaded(self, planned: list[list[int]]) -> Iterator[dict]:
         """This process's part of the batches, on the device."""
@@ -154,19 +158,17 @@ class _Run:
         for batch in batches(self.train_set, parts, self.config.num_workers):
             yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
-    def _learn(self, batch: dict, planned: list[list[int]]) -> None:
-        """One batch, by all students. Gradients weigh by clips, over batches of one step and over processes."""
-        group = self.position // self.config.accumulate_steps * self.config.accumulate_steps
-        together = planned[group : group + self.config.accumulate_steps]
-        share = len(batch["index"]) * self.world.size / sum(map(len, together))
-        is_last = self.position + 1 == group + len(together)
+    def _learn(self, batch: dict, plan: EpochPlan) -> None:
+        """One batch, by all students. What is random in it (dropout) depends on nothing but its place in the run."""
+        at = self.position
         for run in self.runs.values():
-            run.step(batch, share, is_last, with_shares=self.position == 0)
+            torch.manual_seed(random_seed(self.config.seed, self.epoch, at, self.world.rank))
+            run.step(batch, plan.step_counts(at), plan.ends_step(at), plan.measured.get(at, 0))
 
-    def _close_epoch(self, seconds: dict) -> None:
+    def _close_epoch(self, plan: EpochPlan, seconds: dict) -> None:
         """Judge the epoch on the selection clips, log it, save; the first process does it for all."""
         for size, run in self.runs.items():
-            entry = run.close_epoch(self.epoch, self.world.summed(run.sums, self.device), len(self.train_set))
+            entry = run.close_epoch(self.epoch, self.world.summed(run.sums, self.device), plan.total)
             if self.world.is_first:
                 self._judge(size, run, entry | seconds)
         patience = self.config.patience
@@ -202,15 +204,17 @@ class _Run:
 
     def _save_state(self) -> None:
         """Save all that the run continues from, at the end of an epoch or within one."""
+        sums = self.world.gathered({size: run.sums for size, run in self.runs.items()})
         if self.world.is_first:
             checkpoint.save_state(
                 self.config.output_dir,
                 {
                     "run": self.run_fields,
+                    "device": self.device.type,
                     "epoch": self.epoch,
                     "position": self.position,
                     "stopped_early": self.stopped_early,
-                    "rng": torch.get_rng_state(),
+                    "sums": sums,
                     "students": {size: run.state_dict() for size, run in self.runs.items()},
                 },
             )
@@ -220,23 +224,35 @@ class _Run:
         return not self.config.overwrite and checkpoint.has_state(self.config.output_dir)
 
     def earlier(self) -> dict | None:
-        """The run that --output-dir holds, if it is this one. InputError where it is another."""
-        if not self._continues:
-            return None
-        return checkpoint.load_state(self.config.output_dir, self.run_fields, list(map(self.folder, self.runs)))
+        """The run that --output-dir holds, if it is this one, read by the first process for all.
+
+        InputError where it is another.
+        """
+        found = None
+        if self.world.is_first and self._continues:
+            folders = list(map(self.folder, self.runs))
+            found = checkpoint.load_state(self.config.output_dir, self.run_fields, folders)
+        return self.world.agreed(found)
 
     def restore(self, content: dict) -> None:
         for size, run in self.runs.items():
             run.load_state_dict(content["students"][size])
+            run.sums = content["sums"][self.world.rank][size]
             if self.world.is_first and run.history:
                 write_logs(self.folder(size), run.history)  # a run may have been stopped between state and logs
-        torch.set_rng_state(content["rng"])
         self.epoch, self.position, self.stopped_early = (
             content[name] for name in ("epoch", "position", "stopped_early")
         )
         if not self.is_over:
             within = f", {self.position} batches into the next" if self.position else ""
             log.info("resuming after epoch %d of %d%s", self.epoch, self.config.epochs, within)
+            if content["device"] != self.device.type:
+                log.warning(
+                    "this run was trained on %s so far and goes on on %s: it will not be, to the last digit, what it "
+                    "would have been there",
+                    content["device"],
+                    self.device.type,
+                )
 
     def result(self, was_finished: bool) -> TrainResult:
         paths = tuple(self.folder(size) / "best_student.pt" for size in self.runs)

@@ -24,7 +24,7 @@ from pipeline.dataset import Sampling, choose_jitter
 from pipeline.distributed import World, global_batches
 from pipeline.errors import InputError
 from pipeline.recipe import datasets
-from pipeline.student_run import gradient_shares
+from pipeline.student_run import gradient_norms, shares_of
 from tests.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +138,8 @@ def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
 def test_shares_are_those_of_the_norms():
     layer = nn.Linear(1, 1, bias=False)
     losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
-    shares = gradient_shares(losses, LossWeights(1.0, 1.5, 0.0), layer)
+    norms = gradient_norms(losses, LossWeights(1.0, 1.5, 0.0), layer)
+    shares = shares_of({f"norm_{name}": norm for name, norm in norms.items()})
     assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0})
     assert layer.weight.grad is None
 
