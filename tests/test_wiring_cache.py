@@ -85,7 +85,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
         with pytest.raises(BusyError):
             convert(original / "cache", cache, "hdf5")
         assert "000001" in open_reader(cache).records
-        assert "is being written by another process" in call("repair-cache", "--cache-dir", cache, code=5)
+        assert "is being written by another process" in call("repair-cache", "--cache-dir", cache, code=4)
         holder.stdin.close()
     assert len(repair(cache, report)) == 1
     repair(cache, verify(cache, replay))  # and the lock was given back
