@@ -30,6 +30,7 @@ from tests.spliced_videos import (
 )
 from tests.test_decode_colour import close, corners
 from tests.test_extract import make_source, run
+from tests.two_descriptions import write_two_descriptions
 from tests.videos import timeline_of
 
 SHORT_SIDE = 64
@@ -172,6 +173,22 @@ def test_a_picture_that_changes_is_followed_or_refused_and_never_squashed(tmp_pa
     first = TURNED[(0, -ONE, ONE, 0)][1] if name == "a quarter turn ends" else (RED, GREEN, BLUE, WHITE)
     second = (WHITE, BLUE, GREEN, RED) if name == "half a turn" else first
     assert all(close(corners(image), second if i >= 10 else first, 20) for i, image in found.images.items())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shape"),
+    [
+        (WIDE, TALL, (64, 114, 3)),  # FFmpeg takes the pixel aspect from the size of the last description
+        (TALL, WIDE, (86, 64, 3)),
+        (WIDE, WIDE | OBLONG, (64, 114, 3)),
+    ],
+)
+def test_two_sample_descriptions_in_one_track(tmp_path, first, second, shape):
+    plain = {"options": {"bf": "0"}}
+    files = [write_part(tmp_path / f"{n}.mp4", **part, **plain) for n, part in enumerate((first, second))]
+    found = shown(write_two_descriptions(tmp_path / "v.mp4", *files))
+    assert found.letters == 10 * "o" + 10 * "R" and "at 1.000 s" in found.remarks[0]
+    assert all(image.shape == shape for image in found.images.values())
 
 
 def test_an_orientation_in_the_stream_holds_until_the_next_key_frame(tmp_path):

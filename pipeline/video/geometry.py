@@ -83,7 +83,8 @@ class AspectReader:
     def __init__(self):
         self._graph, self._shape = None, None
 
-    def __call__(self, frame: av.VideoFrame) -> Fraction:
+    def __call__(self, frame: av.VideoFrame) -> Fraction | None:
+        """Width over height of a pixel; None where the frame does not say it."""
         shape = (frame.width, frame.height, frame.format.name)
         if shape != self._shape:
             self._graph, self._shape = _graph(frame, "showinfo", "checksum=0"), shape
@@ -94,7 +95,7 @@ class AspectReader:
         if found is None:
             raise VideoError("the shape of its pixels cannot be read")
         width, height = (int(number) for number in found.groups())
-        return Fraction(width, height) if width and height else SQUARE
+        return Fraction(width, height) if width and height else None
 
 
 def _without(frame: av.VideoFrame, error: ValueError) -> av.VideoFrame:

@@ -87,6 +87,8 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
+    if peek.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
+        header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     pts = None if index.pts is None else index.shown_pts
     by_order = False
     if pts is None or not index.is_ordered:
@@ -143,7 +145,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         raise VideoError(f"its timestamps span {shown_sec / 3600:.0f} hours, more than {MAX_SECONDS / 3600:.0f}")
     is_key = index.is_start if index.doubt is None else index.is_key
     orientations = Orientations()
-    orientation = orientations(first)
+    orientation, own_aspect = orientations(first), AspectReader()(first)
     return Timeline(
         codec=header.codec,
         size=(first.height, first.width),
@@ -156,14 +158,14 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         by_order=by_order,
         notes=(*notes, *orientations.notes, *hdr_note(first)),
         mirrored=orientation.mirrored,
-        coded_aspect=AspectReader()(first),
+        coded_aspect=own_aspect or SQUARE,
     )
 
 
 def _read_header(container, stream) -> _Header:
     context, (rate, _) = stream.codec_context, frame_rate(container, stream)
-    sample_aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
-    return _Header(context.name, promised_length(container, stream), sample_aspect, stream.time_base, rate)
+    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
+    return _Header(context.name, promised_length(container, stream), aspect, stream.time_base, rate)
 
 
 class _FirstFrame:
@@ -175,9 +177,12 @@ class _FirstFrame:
     def __init__(self, codec_context):
         self._codec_context = codec_context
         self.frame: av.VideoFrame | None = None
+        self.is_redescribed = False  # packets bring parameters: there are several sample descriptions
         self._is_pressed = False
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
+        if packet is not None and self.frame is not None:
+            self.is_redescribed |= packet.has_sidedata("new_extradata")
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
