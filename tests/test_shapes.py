@@ -208,6 +208,11 @@ def test_the_container_s_word_on_pixels_stands_until_the_frames_say_something_ne
     path.write_bytes(data[:at] + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + data[at + 8 :])
     found = shown(path)
     assert found.letters == 10 * "o" + 10 * "R" and found.images[0].shape == (64, 228, 3)
+    path.rename(tmp_path / "a.mp4")
+    result, reader, _ = run(make_source(tmp_path, ["a"]), tmp_path / "c", fps=10.0)
+    assert (result.statuses["ok"], result.statuses["reshaped"]) == (10, 10)
+    height, width, _ = np.asarray(pixels.decode_jpeg(reader.frames("000000").jpeg(0))).shape
+    assert width / height == pytest.approx(2 * 160 / 90, abs=0.02)
 
 
 def test_the_left_eye_of_another_shape_or_orientation_is_refused(tmp_path):
