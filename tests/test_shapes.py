@@ -5,6 +5,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from pipeline.sources import Source, Video
 from pipeline.tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
 from pipeline.upright import planned_shape
 from pipeline.video.container import VideoError
+from pipeline.video.geometry import MatrixReader
 from pipeline.video.orientation import INVALID, UPRIGHT, Orientation, orientation_of
 from tests.conftest import ROOT
 from tests.spliced_videos import (
@@ -277,6 +279,15 @@ def test_awkward_files_come_out_as_their_manifest_says(faults, tmp_path, name):
     assert set(found.letters) == {"o"} and result.statuses["ok"] == reader.num_rows == len(found.letters)
     assert (timeline.rotation, timeline.mirrored) == (0, name == "matrix_hflip.mp4")
     assert any("is not valid" in note for note in timeline.notes) == (name == "matrix_zero.mp4")
+
+
+def test_side_data_without_a_name_in_pyav_is_no_obstacle(faults):
+    with av.open(str(faults / "spatial_mvhevc.mp4")) as container:
+        frames = list(container.decode(video=0))
+    with pytest.raises(ValueError, match="is not a valid Type"):
+        len(frames[0].side_data)
+    read = MatrixReader()
+    assert [read(frame) for frame in frames] == 10 * [None]
 
 
 def test_the_mirrored_file_is_the_other_one_mirrored(faults):
