@@ -40,7 +40,7 @@ def raw_frames(videos: list[Path]) -> list[av.VideoFrame]:
             timeline = timeline_of(path)
         except VideoError:
             continue
-        if timeline.rotation or timeline.sample_aspect != 1 or min(timeline.size) < MIN_SHORT_SIDE:
+        if timeline.rotation or timeline.mirrored or timeline.sample_aspect != 1 or min(timeline.size) < MIN_SHORT_SIDE:
             continue
         with av.open(str(path)) as container:
             step = max(1, min(len(timeline.pts), 200) // FRAMES_PER_VIDEO)

@@ -186,7 +186,7 @@ def _video(document: dict) -> PlannedVideo:
         check_uid(video.replaces)
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
     if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
-        raise ValueError(f"video {video.uid} cannot have these sizes, rotation or time base")
+        raise ValueError(f"video {video.uid} cannot have these sizes, pixel aspects, rotation or time base")
     if video.views.ndim != 2 or video.views.shape[1] != len(VIEW_FIELDS):
         raise ValueError(f"views of {video.uid} have shape {video.views.shape}")
     return video

@@ -21,7 +21,8 @@ h2{font-size:1.1em;margin:1.6em 0 .4em}pre{white-space:pre-wrap}.sheet{display:f
 figure{margin:0;width:176px;border:1px solid #ccc;padding:4px}figure img{width:100%;height:auto}
 figcaption{font-size:12px}
 .hole{height:110px;display:flex;align-items:center;justify-content:center;font-weight:bold;color:#fff}
-.corrupt .hole{background:#b00020}.redacted .hole{background:#222}.missing .hole{background:#777}"""
+.corrupt .hole{background:#b00020}.redacted .hole{background:#222}.missing .hole{background:#777}
+.reshaped .hole{background:#8a5a00}"""
 
 
 def contact_sheet(reader: CacheReader, lines: list[str], labels: LabelSet | None, max_frames: int) -> str:

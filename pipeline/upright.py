@@ -10,7 +10,7 @@ from fractions import Fraction
 from cache.plan import PlannedVideo
 from pipeline import pixels
 from pipeline.video.colour import Scaler
-from pipeline.video.geometry import AspectReader, Geometry, upright_size
+from pipeline.video.geometry import SQUARE, AspectReader, Geometry, upright_size
 from pipeline.video.orientation import UPRIGHT, Orientation
 from pipeline.video.timeline import Timeline
 
@@ -78,7 +78,7 @@ class UprightFrames:
         """
         planned = self._planned
         width = frame.width // 2 if planned.left_eye else frame.width
-        geometry = Geometry((frame.height, width), self._aspect(frame), orientation)
+        geometry = Geometry((frame.height, width), self._aspect(frame) or SQUARE, orientation)
         fits = planned.own_size(geometry) == planned.canonical_size
         if geometry not in self._told and len(self._told) <= MAX_REMARKS:
             self._told.add(geometry)

@@ -333,14 +333,24 @@ def test_a_cache_killed_at_birth_is_taken_up_again(tmp_path, monkeypatch, operat
 def test_plan_survives_on_disk_and_only_grows(tmp_path):
     writer = open_writer(tmp_path / "c", make_cache_identity())
     writer.extend_plan([planned_video("a"), planned_video("b")], [planned_segment("a", 5), planned_segment("b", 2)], 4)
-    writer.extend_plan([planned_video("c", rotation=90)], [planned_segment("c", 1)], 4)
+    looks = {"rotation": 90, "mirrored": True, "sample_aspect": (4, 3), "coded_aspect": (16, 11)}
+    writer.extend_plan([planned_video("c", **looks)], [planned_segment("c", 1)], 4)
     writer.close()
     again = open_writer(tmp_path / "c", make_cache_identity())
     assert [unit.name for unit in again.units] == ["000000", "000001", "000002"]
     shape = [[(s.video_uid, s.frame_index.tolist()) for s in unit.segments] for unit in again.units]
     assert shape == [[("a", [0, 1, 2, 3])], [("a", [4]), ("b", [0, 1])], [("c", [0])]]
-    assert again.planned_videos["c"].rotation == 90
+    assert {name: getattr(again.planned_videos["c"], name) for name in looks} == looks
     np.testing.assert_array_equal(again.planned_videos["a"].views, planned_video("a").views)
+
+
+@pytest.mark.parametrize("name", ["sample_aspect", "coded_aspect", "decoded_size"])
+def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
+    writer = open_writer(tmp_path / "c", make_cache_identity())
+    writer.extend_plan([planned_video("a", **{name: (4, 0)})], [planned_segment("a", 1)], 4)
+    writer.close()
+    with pytest.raises(DamagedError, match="cannot have these sizes, pixel aspects, rotation or time base"):
+        open_writer(tmp_path / "c", make_cache_identity())
 
 
 # -- damage ----------------------------------------------------------------------------------------------------------

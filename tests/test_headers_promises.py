@@ -167,6 +167,7 @@ def write_with_sound(path: Path, codec: str, sound: str, sound_sec: float, mux: 
         video, audio = out.add_stream(codec, rate=10), out.add_stream(sound, rate=48000)
         video.height, video.width, video.pix_fmt = 96, 160, "yuv420p"
         video.codec_context.gop_size, audio.layout = 5, "mono"
+        video.options = {"deadline": "realtime", "cpu-used": "8"} if codec == "libvpx" else {}
         step, noise = 960, np.random.default_rng(0)
         for number in range(max(40, round(sound_sec * 50))):
             if number < 40:
@@ -200,13 +201,13 @@ CONTAINERS = {
     "WebM": ("v.webm", "libvpx", "libopus", {}),
     "FLV": ("v.flv", "libx264", "aac", {}),
     "AVI": ("v.avi", "mpeg4", "pcm_s16le", {}),
+    "ASF": ("v.asf", "wmv2", "pcm_s16le", {}),
     "MP4": ("v.mp4", "libx264", "aac", {"movflags": "faststart"}),
-    "MXF": ("v.mxf", "mpeg2video", "pcm_s16le", {}),
 }
 
 
 @pytest.mark.parametrize("sound_sec", [4.0, 6.0])
-@pytest.mark.parametrize("name", [name for name in CONTAINERS if name != "MXF"])
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_a_cut_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tmp_path, name, sound_sec):
     file, codec, sound, mux = CONTAINERS[name]
     path = write_with_sound(tmp_path / file, codec, sound, sound_sec, mux)

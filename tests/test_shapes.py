@@ -5,6 +5,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from pipeline.sources import Source, Video
 from pipeline.tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
 from pipeline.upright import planned_shape
 from pipeline.video.container import VideoError
+from pipeline.video.geometry import MatrixReader
 from pipeline.video.orientation import INVALID, UPRIGHT, Orientation, orientation_of
 from tests.conftest import ROOT
 from tests.spliced_videos import (
@@ -30,6 +32,7 @@ from tests.spliced_videos import (
 )
 from tests.test_decode_colour import close, corners
 from tests.test_extract import make_source, run
+from tests.two_descriptions import write_two_descriptions
 from tests.videos import timeline_of
 
 SHORT_SIDE = 64
@@ -174,6 +177,22 @@ def test_a_picture_that_changes_is_followed_or_refused_and_never_squashed(tmp_pa
     assert all(close(corners(image), second if i >= 10 else first, 20) for i, image in found.images.items())
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "shape"),
+    [
+        (WIDE, TALL, (64, 114, 3)),  # FFmpeg takes the pixel aspect from the size of the last description
+        (TALL, WIDE, (86, 64, 3)),
+        (WIDE, WIDE | OBLONG, (64, 114, 3)),
+    ],
+)
+def test_two_sample_descriptions_in_one_track(tmp_path, first, second, shape):
+    plain = {"options": {"bf": "0"}}
+    files = [write_part(tmp_path / f"{n}.mp4", **part, **plain) for n, part in enumerate((first, second))]
+    found = shown(write_two_descriptions(tmp_path / "v.mp4", *files))
+    assert found.letters == 10 * "o" + 10 * "R" and "at 1.000 s" in found.remarks[0]
+    assert all(image.shape == shape for image in found.images.values())
+
+
 def test_an_orientation_in_the_stream_holds_until_the_next_key_frame(tmp_path):
     files = [write_part(tmp_path / f"{number}.ts", **WIDE, **turned(90)) for number in range(2)]
     found = shown(splice(tmp_path / "v.ts", *files))
@@ -191,6 +210,11 @@ def test_the_container_s_word_on_pixels_stands_until_the_frames_say_something_ne
     path.write_bytes(data[:at] + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + data[at + 8 :])
     found = shown(path)
     assert found.letters == 10 * "o" + 10 * "R" and found.images[0].shape == (64, 228, 3)
+    path.rename(tmp_path / "a.mp4")
+    result, reader, _ = run(make_source(tmp_path, ["a"]), tmp_path / "c", fps=10.0)
+    assert (result.statuses["ok"], result.statuses["reshaped"]) == (10, 10)
+    height, width, _ = np.asarray(pixels.decode_jpeg(reader.frames("000000").jpeg(0))).shape
+    assert width / height == pytest.approx(2 * 160 / 90, abs=0.02)
 
 
 def test_the_left_eye_of_another_shape_or_orientation_is_refused(tmp_path):
@@ -255,6 +279,15 @@ def test_awkward_files_come_out_as_their_manifest_says(faults, tmp_path, name):
     assert set(found.letters) == {"o"} and result.statuses["ok"] == reader.num_rows == len(found.letters)
     assert (timeline.rotation, timeline.mirrored) == (0, name == "matrix_hflip.mp4")
     assert any("is not valid" in note for note in timeline.notes) == (name == "matrix_zero.mp4")
+
+
+def test_side_data_without_a_name_in_pyav_is_no_obstacle(faults):
+    with av.open(str(faults / "spatial_mvhevc.mp4")) as container:
+        frames = list(container.decode(video=0))
+    with pytest.raises(ValueError, match="is not a valid Type"):
+        len(frames[0].side_data)
+    read = MatrixReader()
+    assert [read(frame) for frame in frames] == 10 * [None]
 
 
 def test_the_mirrored_file_is_the_other_one_mirrored(faults):

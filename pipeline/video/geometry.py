@@ -15,8 +15,9 @@ from pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
 
 SQUARE = Fraction(1)
 MATRIX_NUMBERS = 9
+MAX_UNKNOWN_KINDS = 32  # of side data
 _ASPECT = re.compile(r"\bsar:(\d+)/(\d+)")
-_UNKNOWN_TYPE = re.compile(r"(\d+) is not a valid Type")
+_UNKNOWN_KIND = re.compile(r"(\d+) is not a valid Type")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Orientations:
 
     def __init__(self):
         self.current, self.notes = UPRIGHT, []
+        self._read = MatrixReader()
         self._matrix: tuple[int, ...] | None = None
 
     def __call__(self, frame: av.VideoFrame) -> Orientation:
-        matrix = display_matrix(frame)
+        matrix = self._read(frame)
         if matrix is None and not frame.key_frame:
             return self.current
         if matrix != self._matrix:
@@ -63,18 +65,40 @@ class Orientations:
         return self.current
 
 
-def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """The nine numbers of a frame's display matrix; of several, the one that FFmpeg takes: the first."""
-    for _ in range(len(Type) + 1):
-        try:
-            found = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
-            break
-        except ValueError as error:  # PyAV stumbles over side data that it has no name for
-            frame = _without(frame, error)
-    else:
+class MatrixReader:
+    """Tells the nine numbers of a frame's display matrix; of several, those that FFmpeg takes: the first. Else None.
+
+    PyAV stumbles over side data that it has no name for: these kinds are taken from the frame first.
+    """
+
+    def __init__(self):
+        self._unknown: list[str] = []
+        self._graph, self._shape = None, None
+
+    def __call__(self, frame: av.VideoFrame) -> tuple[int, ...] | None:
+        for _ in range(MAX_UNKNOWN_KINDS):
+            try:
+                stripped = self._stripped(frame)
+                found = next((data for data in stripped.side_data if data.type == Type.DISPLAYMATRIX), None)
+            except ValueError as error:
+                kind = _UNKNOWN_KIND.search(str(error))
+                if kind is None:
+                    raise VideoError(f"the side data of its frames cannot be read ({error})") from error
+                self._unknown.append(kind.group(1))
+                continue
+            matrix = np.zeros(0, np.int32) if found is None else np.frombuffer(bytes(found), np.int32)
+            return tuple(matrix[:MATRIX_NUMBERS].tolist()) if len(matrix) >= MATRIX_NUMBERS else None
         raise VideoError("the side data of its frames cannot be read")
-    matrix = np.zeros(0, np.int32) if found is None else np.frombuffer(bytes(found), np.int32)
-    return tuple(matrix[:MATRIX_NUMBERS].tolist()) if len(matrix) >= MATRIX_NUMBERS else None
+
+    def _stripped(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if not self._unknown:
+            return frame
+        shape = (*_shape(frame), len(self._unknown))
+        if shape != self._shape:
+            deletions = [("sidedata", f"mode=delete:type={kind}") for kind in self._unknown]
+            self._graph, self._shape = _graph(frame, deletions), shape
+        self._graph.push(frame)
+        return self._graph.pull()
 
 
 class AspectReader:
@@ -83,10 +107,11 @@ class AspectReader:
     def __init__(self):
         self._graph, self._shape = None, None
 
-    def __call__(self, frame: av.VideoFrame) -> Fraction:
-        shape = (frame.width, frame.height, frame.format.name)
+    def __call__(self, frame: av.VideoFrame) -> Fraction | None:
+        """Width over height of a pixel; None where the frame does not say it."""
+        shape = _shape(frame)
         if shape != self._shape:
-            self._graph, self._shape = _graph(frame, "showinfo", "checksum=0"), shape
+            self._graph, self._shape = _graph(frame, [("showinfo", "checksum=0")]), shape
         with listening() as messages:
             self._graph.push(frame)
             self._graph.pull()
@@ -94,26 +119,22 @@ class AspectReader:
         if found is None:
             raise VideoError("the shape of its pixels cannot be read")
         width, height = (int(number) for number in found.groups())
-        return Fraction(width, height) if width and height else SQUARE
+        return Fraction(width, height) if width and height else None
 
 
-def _without(frame: av.VideoFrame, error: ValueError) -> av.VideoFrame:
-    """A frame without the kind of side data that this error names."""
-    found = _UNKNOWN_TYPE.search(str(error))
-    if found is None:
-        raise error
-    graph = _graph(frame, "sidedata", f"mode=delete:type={found.group(1)}")
-    graph.push(frame)
-    return graph.pull()
+def _shape(frame: av.VideoFrame) -> tuple:
+    """What a filter graph is made for."""
+    return frame.width, frame.height, frame.format.name
 
 
-def _graph(frame: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
+def _graph(frame: av.VideoFrame, filters: list[tuple[str, str]]) -> av.filter.Graph:
+    """These filters (name, options) one after the other."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(
+    last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )
-    middle, sink = graph.add(name, options), graph.add("buffersink")
-    source.link_to(middle)
-    middle.link_to(sink)
+    for step in (*(graph.add(*one) for one in filters), graph.add("buffersink")):
+        last.link_to(step)
+        last = step
     graph.configure()
     return graph

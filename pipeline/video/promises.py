@@ -1,6 +1,7 @@
 """What headers say of a video before it is read: its frame rate and how long it lasts. Decodes nothing."""
 
 import re
+import struct
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,8 @@ RAW_FORMATS = {"h264", "hevc", "m4v", "mpegvideo", "obu"}  # their demuxers take
 ONE_LENGTH_FOR_ALL = {"matroska,webm", "flv", "asf"}  # the container says how long its longest track is
 PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # File Properties Object
+_ASF_HEADER_BYTES = 65_536
 _ESTIMATED = "Estimating duration from bitrate"
 
 
@@ -45,6 +48,8 @@ def promised_length(container, stream) -> Length | None:
     if name == "matroska,webm":
         own = _tagged_sec(stream.metadata)
         own = min(own, whole) if own and whole else None
+    if name == "asf" and own is None:  # FFmpeg passes over it where the file is cut
+        own = _asf_sec(Path(container.name))
     if own is not None:
         return Length(own, name in ONE_LENGTH_FOR_ALL - {"matroska,webm"})
     return Length(whole, True) if whole and name in ONE_LENGTH_FOR_ALL else None
@@ -67,6 +72,18 @@ def is_reached(path: Path, length: Length) -> Generator[None, None, bool]:
             if clock.is_due():
                 yield None
     return False
+
+
+def _asf_sec(path: Path) -> float | None:
+    """What the header of an ASF file says of its length; None where it is a broadcast or says nothing."""
+    with path.open("rb") as file:
+        head = file.read(_ASF_HEADER_BYTES)
+    at = head.find(_ASF_PROPERTIES)
+    if not 0 <= at <= len(head) - 92:
+        return None
+    play_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
+    seconds = play_100ns / 1e7 - preroll_ms / 1e3
+    return seconds if seconds > 0 and not flags & 1 else None
 
 
 def _tagged_sec(metadata: dict[str, str]) -> float | None:

@@ -92,6 +92,8 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
+    if peek.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
+        header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     notes += index.notes
     pts, by_order = None if index.pts is None else index.shown_pts, False
     if pts is None or not index.is_ordered:
@@ -150,7 +152,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     notes += loss_notes(index.losses, index.pts, holes, tick_sec)
     is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
     orientations = Orientations()
-    orientation = orientations(first)
+    orientation, own_aspect = orientations(first), AspectReader()(first)
     return Timeline(
         codec=header.codec,
         size=(first.height, first.width),
@@ -164,14 +166,14 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         notes=(*notes, *orientations.notes, *hdr_note(first)),
         holes=holes,
         mirrored=orientation.mirrored,
-        coded_aspect=AspectReader()(first),
+        coded_aspect=own_aspect or SQUARE,
     )
 
 
 def _read_header(container, stream) -> _Header:
     context, (rate, _) = stream.codec_context, frame_rate(container, stream)
-    sample_aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
-    return _Header(context.name, promised_length(container, stream), sample_aspect, stream.time_base, rate)
+    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
+    return _Header(context.name, promised_length(container, stream), aspect, stream.time_base, rate)
 
 
 class _FirstFrame:
@@ -183,9 +185,12 @@ class _FirstFrame:
     def __init__(self, codec_context):
         self._codec_context = codec_context
         self.frame: av.VideoFrame | None = None
+        self.is_redescribed = False  # packets bring parameters: there are several sample descriptions
         self._is_pressed = False
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
+        if packet is not None and self.frame is not None:
+            self.is_redescribed |= packet.has_sidedata("new_extradata")
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
