@@ -53,7 +53,6 @@ _MAGIC = (
     (b"\xff\xd8\xff", IMAGE),
     (b"\x89PNG", IMAGE),
     (b"GIF8", IMAGE),
-    (b"BM", IMAGE),
     (b"II*\0", IMAGE),
     (b"MM\0*", IMAGE),
     (b"ID3", AUDIO),
@@ -95,13 +94,15 @@ def suffix_of(name: str) -> str:
 
 def kind_of_bytes(head: bytes) -> str:
     """The kind of a file that begins with these bytes (HEAD_BYTES of it, or all)."""
-    if head[4:8] in _ISO_BOXES:
+    if head[4:8] in _ISO_BOXES and (head[0] == 0 or head[4:8] == b"mdat"):  # else it may be text, "The free …"
         brand = head[8:12] if head[4:8] == b"ftyp" else b""
         return IMAGE if brand in _ISO_IMAGES else AUDIO if brand in _ISO_AUDIO else VIDEO
     if head[:4] == b"RIFF":
         return {b"AVI ": VIDEO, b"WEBP": IMAGE, b"WAVE": AUDIO}.get(head[8:12], OTHER)
     if head[:4] == b"OggS":
         return VIDEO if b"\x80theora" in head[:256] or b"BBCD" in head[:64] else AUDIO
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return IMAGE
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind

@@ -52,7 +52,7 @@ def _layout(paths: list[Parts], labels_wanted: bool) -> tuple[str, str]:
     """(layout, what to tell of it)"""
     tops = layouts.folders_at(paths, 0)
     strays = ["/".join(path) for path in paths if len(path) == 1]
-    called = [top for top in tops if layouts.exact_split(top) or layouts.likely_split(top)]
+    called = layouts.called_like_splits(tops)
     mentioned = {layouts.mentioned_split(top) for top in tops}
     if called and not strays and all(map(layouts.exact_split, tops)):
         return _inside_splits(paths, tops, labels_wanted)
@@ -107,7 +107,7 @@ def _check_deeper_splits(paths: list[Parts], tops: list[str]) -> None:
     depth = layouts.wrapper_depth(paths)
     for level in range(1, max(map(len, paths)) - 1):
         names = layouts.folders_at(paths, level)
-        called = [name for name in names if layouts.exact_split(name)]
+        called = layouts.called_like_splits(names)
         if not called or (level > 1 and level > depth and len(called) < 2):
             continue
         place = "/".join(layouts.readable(part) for part in paths[0][:level])
@@ -117,7 +117,7 @@ def _check_deeper_splits(paths: list[Parts], tops: list[str]) -> None:
             seen = f"all videos lie in {place!r}, under which {some(called)} {_are_splits(called)}"
             raise _UnclearError(seen, likely, CLASSES, FLAT, hint="give that folder as --data-dir, or ")
         seen = f"under {some(tops)} there are folders called like a split ({some(called)})"
-        fits = all(len(path) > 2 and layouts.exact_split(path[1]) for path in paths)
+        fits = all(len(path) > 2 and layouts.called_like_splits([path[1]]) for path in paths)
         raise _UnclearError(seen, *([CLASSES_OF_SPLITS] if fits else []), CLASSES, FLAT)
 
 

@@ -51,6 +51,11 @@ def likely_split(folder: str) -> str | None:
     return (SPLIT_NAMES | _VARIANTS).get(named[0]) if len(named) == 1 else None
 
 
+def called_like_splits(folders: list[str]) -> list[str]:
+    """Those of the folders that are called like a split, exactly or with numbers and fillers."""
+    return [folder for folder in folders if exact_split(folder) or likely_split(folder)]
+
+
 def mentioned_split(folder: str) -> str | None:
     """The one split that a name mentions anywhere, such as k400_train, or None."""
     found = {split for word in _split_words(folder) if (split := (SPLIT_NAMES | _VARIANTS).get(word))}

@@ -134,15 +134,8 @@ def folder_source(root: Path, classes_file: Path | None, layout: str | None = No
     structure = _structure(root, videos, layout, names is None)
     _check_aliases(root, found, videos, structure)
     clips = tuple(
-        Clip(
-            clip_id=video.uid,
-            video_uid=video.uid,
-            start_sec=-math.inf,
-            end_sec=math.inf,
-            label=UNLABELLED if label is None else label,
-            split=split or split_by_hash(video.uid),
-        )
-        for video, label, split in zip(videos, structure.labels, structure.splits, strict=True)
+        Clip(v.uid, v.uid, -math.inf, math.inf, UNLABELLED if label is None else label, split or split_by_hash(v.uid))
+        for v, label, split in zip(videos, structure.labels, structure.splits, strict=True)
     )
     notes = found.notes + (structure.notes if names is None else ())
     source = Source(

@@ -66,6 +66,8 @@ def test_names_with_numbers_and_fillers(folder, split):
         (("d/videos/a/1.mp4", "d/videos/b/1.mp4"), "one folder 'd/videos'", (CLASSES, FLAT)),
         (("x.mp4", "dataset/a/1.mp4", "dataset/b/1.mp4"), "but x.mp4 lie in the one folder 'dataset'", (FLAT,)),
         (("data/train/a/1.mp4", "data/val/a/1.mp4"), "'data', under which train, val", (SPLITS_OF_CLASSES, CLASSES)),
+        (("d/train_1/a/1.mp4", "d/val_1/a/1.mp4"), "under which train_1, val_1", (SPLITS_OF_CLASSES, CLASSES)),
+        (("a/train1/1.mp4", "b/test1/1.mp4"), "(test1, train1)", (CLASSES_OF_SPLITS, CLASSES)),
         (("data/train/1.mp4", "data/val/2.mp4"), "'data', under which train, val", (SPLITS, CLASSES)),
         (("a/train/1.mp4", "a/test/1.mp4", "b/train/1.mp4"), "(test, train)", (CLASSES_OF_SPLITS, CLASSES, FLAT)),
         (("rgb/x/train/1.mp4", "rgb/y/val/1.mp4", "flow/x/val/1.mp4"), "(train, val)", (CLASSES, FLAT)),
