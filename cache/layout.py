@@ -3,6 +3,7 @@
 Knows names and the table of back ends; publishes nothing.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,10 @@ def read_identity(root: Path) -> CacheIdentity:
     path = Layout(root).identity
     if not path.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
-        raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
+        raise NotACacheError(
+            f"{root} {found}; make one first: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
+            f"{shlex.quote(str(root))}"
+        )
     identity = documents.identity_from(documents.read(path), str(path))
     if identity.backend not in BACKENDS:
         raise DamagedError(f"{path} names the back end {identity.backend!r}, which there is not")

@@ -6,7 +6,7 @@ Makes nothing itself; touches nothing that verify found sound.
 from pathlib import Path
 
 from cache import commit
-from cache.errors import DamagedError
+from cache.errors import DamagedError, some
 from cache.layout import BACKENDS, Layout, read_identity
 from cache.verify import Problem, Remedy, Report
 
@@ -35,8 +35,8 @@ def _mend(layout: Layout, suffix: str, problem: Problem) -> str:
         for label_set in sorted(path.parent.name for path in layout.labels.glob("*/label_set.json")):
             _take_out(layout, label_set, problem.unit, suffix)
         _take_out(layout, None, problem.unit, suffix)
-        videos = ", ".join(problem.videos[:3]) + (", …" if len(problem.videos) > 3 else "")
-        return f"unit {problem.unit} ({videos or 'its videos are unknown'}): to be extracted again"
+        videos = some(problem.videos, 3) or "its videos are unknown"
+        return f"unit {problem.unit} ({videos}): to be extracted again"
     if problem.remedy == Remedy.REDO_LOGITS:
         _take_out(layout, problem.label_set, problem.unit, suffix)
         return f"logits of unit {problem.unit}, label set {problem.label_set}: to be computed again"

@@ -29,6 +29,13 @@ ACTIVATIONS = {True: "quickgelu", False: "gelu"}
 def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[nn.Module, object, str]:
     """(model on the CPU in float32, its tokenizer, its name)."""
     open_clip = _open_clip()
+    name, weights = check_options(model, weights, activation)
+    return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
+
+
+def check_options(model: str, weights: str, activation: str | None) -> tuple[str, str]:
+    """(the model's name, the weights: a tag, a file or "random"). ModelOptionError where these options contradict."""
+    open_clip = _open_clip()
     name, config = _configuration(open_clip, model)
     said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
     kind = weights_kind(weights)
@@ -38,7 +45,12 @@ def build(model: str, weights: str, activation: str | None, seed: int) -> tuple[
         weights = str(_shipped_weights(name, model))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, said or "gelu")
-    return _create(open_clip, name, weights, seed), _tokenizer(open_clip, name), name
+    if activation is not None and activation != (said or "gelu"):
+        raise ModelOptionError(
+            f"{name} with the weights {kind!r} computes {said or 'gelu'}, not {activation}; leave --teacher-activation "
+            "out: it is for local weights files"
+        )
+    return name, weights
 
 
 def weights_kind(weights: str) -> str:

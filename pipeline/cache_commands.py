@@ -11,6 +11,7 @@ from cache.errors import DamagedError
 from cache.layout import BACKENDS
 from pipeline.common_options import CACHE_DIR, PATH
 from pipeline.config import ACTIVATIONS, DEVICES
+from pipeline.next_commands import next_line
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -52,7 +53,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
     report = _verified(cache_dir, pixels)
     if report.problems:
         problems = f"{len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}"
-        raise DamagedError(f"{problems}; next: python cli.py repair-cache --cache-dir {cache_dir}")
+        raise DamagedError(f"{problems}; {next_line('repair-cache', {'cache_dir': cache_dir})}")
     if recompute is not None:
         from pipeline.stage_one import recomputed
 
@@ -77,7 +78,10 @@ def repair_cache(cache_dir: Path):
         click.echo("nothing is damaged: nothing was changed")
         return
     config = cache_dir / "extract_config.yaml"
-    click.echo(f"next: python cli.py extract-teacher --config {config} --cache-dir {cache_dir}")
+    if config.is_file():
+        click.echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
+    else:
+        click.echo("run extract-teacher again as it was run first: the cache does not say with which options")
 
 
 @click.command()
@@ -118,7 +122,7 @@ def convert_cache(cache_dir: Path, output_dir: Path, backend: str):
 
     with Progress(None, "converting", "shards") as progress:
         done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())
-    click.echo(f"{output_dir}: {done} shards written; next: python cli.py verify-cache --cache-dir {output_dir}")
+    click.echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")
 
 
 COMMANDS = (verify_cache, repair_cache, inspect_cache, convert_cache)
