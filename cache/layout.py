@@ -87,7 +87,7 @@ def read_identity(root: Path) -> CacheIdentity:
     if not path.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
         raise NotACacheError(
-            f"{root} {found}; make one first: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
+            f"{root} {found}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
             f"{shlex.quote(str(root))}"
         )
     identity = documents.identity_from(documents.read(path), str(path))

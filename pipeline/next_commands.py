@@ -36,7 +36,10 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
     training = [clip for clip in labels.clips if clip.split == "train" and reader.shows(clip)]
     if not training:
         there = _counts(labels, reader)
-        return f"label set {labels.name!r} has no training clip with a frame ({there}): add training videos first"
+        return (
+            f"label set {labels.name!r} has no training clip with a frame ({there}): add training videos, or judge "
+            f"students by it with --label-set {labels.name}"
+        )
     options = {"cache_dir": reader.directory, "label_set": _named(reader, labels)}
     options["beta"] = None if labels.has_logits else 0
     options["gamma"] = None if any(clip.label >= 0 for clip in training) else 0

@@ -56,13 +56,11 @@ def download_root(root: Path) -> Path:
     """
     if metadata_path(root) is not None:
         return root
-    whole = Path(os.path.abspath(root))
-    inner = (*VERSIONS, *WHOLE_VIDEOS, CLIPS, "annotations")
-    for above in whole.parents:
-        below = whole.relative_to(above).parts
-        if below[0] in inner and metadata_path(above) is not None:
-            if len(below) == 1 and below[0] in VERSIONS:
-                return root.parent if root.name == whole.name else above
+    for whole in (Path(os.path.abspath(root)), Path(os.path.realpath(root))):
+        above = _download_above(whole)
+        if above is not None and whole.parent == above and whole.name in VERSIONS:
+            return root.parent if root.name == whole.name else above
+        if above is not None:
             raise InputError(
                 f"{root} is a part of the Ego4D download {above}, whose ego4d.json says what of the videos must not be "
                 f"looked at; give the whole: --data-dir {shlex.quote(str(above))}"
@@ -71,6 +69,13 @@ def download_root(root: Path) -> Path:
     if inside:
         raise InputError(f"{root} holds an Ego4D download; give that: --data-dir {shlex.quote(str(inside[0]))}")
     return root
+
+
+def _download_above(path: Path) -> Path | None:
+    """The download that an absolute path lies in, by the folders that Ego4D's client makes; None where in none."""
+    inner = (*VERSIONS, *WHOLE_VIDEOS, CLIPS, "annotations")
+    above = (folder for folder in path.parents if path.relative_to(folder).parts[0] in inner)
+    return next((folder for folder in above if metadata_path(folder) is not None), None)
 
 
 def named_by_ego4d(paths: Iterable[Path]) -> list[Path]:
