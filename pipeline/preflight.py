@@ -78,10 +78,15 @@ def free_bytes(config: ExtractConfig) -> int:
     return shutil.disk_usage(commit.existing_parent(config.cache_dir)).free
 
 
-def pending_of(writer: CacheWriter) -> Pending:
-    """Rows that were planned and are in no committed unit, and what a committed one takes."""
+def pending_rows(writer: CacheWriter) -> int:
+    """Rows that were planned and are in no committed unit."""
     done = writer.committed_units()
-    rows = sum(len(s.frame_index) for unit in writer.units if unit.name not in done for s in unit.segments)
+    return sum(len(s.frame_index) for unit in writer.units if unit.name not in done for s in unit.segments)
+
+
+def pending_of(writer: CacheWriter) -> Pending:
+    """Rows that are still to extract, and what a committed one takes."""
+    rows = pending_rows(writer)
     records = writer.reader().records.values()
     committed = sum(record.num_rows for record in records)
     return Pending(rows, sum(record.num_bytes for record in records) / committed if committed else None)
