@@ -42,3 +42,9 @@ class StorageError(CacheError, OSError):
     """The disk refused: full, read-only, missing. The user mends the machine and runs the command again."""
 
     exit_code = 5
+
+
+def some(names, shown: int = 3) -> str:
+    """Names for a message: the first few, and how many there are besides."""
+    names = list(names)
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -3,6 +3,7 @@
 Knows names and the table of back ends; publishes nothing.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,10 @@ def require_cache(root: Path) -> None:
     """NotACacheError where root is no cache."""
     if not Layout(root).identity.is_file():
         found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
-        raise NotACacheError(f"{root} {found}; make a cache with: python cli.py extract-teacher --cache-dir {root} …")
+        raise NotACacheError(
+            f"{root} {found}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
+            f"{shlex.quote(str(root))}"
+        )
 
 
 def read_identity(root: Path) -> CacheIdentity:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cache import documents
 from cache.commit import sha256
-from cache.errors import DamagedError, LabelSetError
+from cache.errors import DamagedError, LabelSetError, some
 from cache.files import digest, list_folder, read_file, refuse_links
 from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from cache.layout import BACKENDS, Layout
@@ -255,8 +255,7 @@ class CacheReader:
             try:
                 self._shards[key] = self._opened(path, record, frames, self._width(label_set))
             except DamagedError as error:
-                videos = ", ".join(frames.video_uids[:5])
-                raise DamagedError(f"shard {error}; it holds the videos {videos}") from error
+                raise DamagedError(f"shard {error}; it holds the videos {some(frames.video_uids, 5)}") from error
         self._recent[key] = self._recent.pop(key, None)
         if len(self._recent) > MAX_OPEN:
             self._shards[next(iter(self._recent))].close()  # it opens again when it is read again

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache import commit
-from cache.errors import DamagedError, StorageError
+from cache.errors import DamagedError, StorageError, some
 from cache.files import exists, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
@@ -95,8 +95,8 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
     if problem.remedy == Remedy.REDO_UNIT:
         columns = (*layout.label_sets(), None)
         files = [path for column in columns for path in _files_of(layout, column, problem.unit, suffix)]
-        videos = ", ".join(problem.videos[:3]) + (", …" if len(problem.videos) > 3 else "")
-        return Removal(f"unit {problem.unit} ({videos or 'its videos are unknown'}): extract it again", tuple(files))
+        videos = some(problem.videos) or "its videos are unknown"
+        return Removal(f"unit {problem.unit} ({videos}): extract it again", tuple(files))
     if problem.remedy == Remedy.REDO_LOGITS:
         files = _files_of(layout, problem.label_set, problem.unit, suffix)
         return Removal(

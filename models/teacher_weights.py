@@ -43,18 +43,41 @@ def build(
     """
     open_clip = _open_clip()
     name, config, stated = _configuration(open_clip, model)
+    to_load = _checked_weights(open_clip, model, weights, activation, (name, config))
+    asked = asked_for(open_clip, name, preprocess)
+    chosen = preprocessing_of(open_clip, model, name, weights_kind(weights), stated, asked, known)
+    require_text_packages(name, config, "hf_model_name", "hf_tokenizer_name")
+    return _create(open_clip, name, to_load, seed, chosen), _tokenizer(open_clip, name), name
+
+
+def check_options(model: str, weights: str, activation: str | None) -> None:
+    """ModelOptionError where these options contradict each other; loads no weights."""
+    open_clip = _open_clip()
+    name, config, _ = _configuration(open_clip, model)
+    _checked_weights(open_clip, model, weights, activation, (name, config))
+
+
+def _checked_weights(open_clip, model: str, weights: str, activation: str | None, described: tuple[str, dict]) -> str:
+    """What to load: a tag, a file or "random". ModelOptionError where that and the activation do not go together.
+
+    described: the model's name and configuration.
+    """
+    name, config = described
     said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
     kind = weights_kind(weights)
     if kind == "file":
         _check_local_activation(name, said, activation, Path(weights), from_file=model.endswith(".json"))
-    elif is_shipped(name, weights):
+        return weights
+    if is_shipped(name, weights):
         weights = str(_shipped_weights(name, model))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, said or "gelu")
-    asked = asked_for(open_clip, name, preprocess)
-    chosen = preprocessing_of(open_clip, model, name, kind, stated, asked, known)
-    require_text_packages(name, config, "hf_model_name", "hf_tokenizer_name")
-    return _create(open_clip, name, weights, seed, chosen), _tokenizer(open_clip, name), name
+    if activation is not None and activation != (said or "gelu"):
+        raise ModelOptionError(
+            f"{name} with the weights {kind!r} computes {said or 'gelu'}, not {activation}; leave --teacher-activation "
+            "out: it is for local weights files"
+        )
+    return weights
 
 
 def architecture(model: str) -> nn.Module:

@@ -9,7 +9,16 @@ from pathlib import Path
 import click
 
 from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.common_options import ANNOTATIONS, CACHE_DIR, CLASS_NAMES, CLASSES, PATH, PATH_OR_NAME, TEACHER_HEAD
+from pipeline.common_options import (
+    ANNOTATIONS,
+    CACHE_DIR,
+    CLASS_NAMES,
+    CLASSES,
+    CONFIG,
+    PATH,
+    PATH_OR_NAME,
+    TEACHER_HEAD,
+)
 from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.terminal import made
 
@@ -22,6 +31,7 @@ from pipeline.terminal import made
 @click.option("--assume-downloaded", is_flag=True, help="Plan as if the listed videos were on disk.")
 @click.option("--num-videos", type=int, help="With --assume-downloaded: those that download-ego4d takes.")
 @click.option("--json", "output", type=PATH, help="Write all counts into this file, too.")
+@CONFIG
 def plan_ego4d(output: Path | None, **settings):
     """Say what an Ego4D download offers and what extracting it takes.
 
@@ -58,6 +68,7 @@ def plan_ego4d(output: Path | None, **settings):
 @click.option("--teacher-preprocess", help="Of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of a fitted head; of random weights.")
+@CONFIG
 def relabel(**settings):
     """Add a label set to a cache: no video, no image through CLIP.
 
@@ -66,7 +77,7 @@ def relabel(**settings):
     config = made(RelabelConfig, settings)
     from pipeline import stage_one
 
-    click.echo(stage_one.relabel(config).summary(config.cache_dir))
+    click.echo(stage_one.relabel(config).summary)
 
 
 COMMANDS = (plan_ego4d, relabel)

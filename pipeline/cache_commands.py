@@ -3,7 +3,6 @@
 Click only: parse, make one call, say what came of it.
 """
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cache.errors import DamagedError
 from cache.layout import BACKENDS
 from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
 from pipeline.config import ACTIVATIONS, DEVICES
+from pipeline.next_commands import command, next_line
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -66,7 +66,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
     report = _verified(cache_dir, pixels)
     if report.problems:
         problems = f"{len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}"
-        raise DamagedError(f"{problems}; next: {_command('repair-cache', cache_dir)}")
+        raise DamagedError(f"{problems}; {next_line('repair-cache', {'cache_dir': cache_dir})}")
     if recompute is not None:
         from pipeline.stage_one import recomputed
 
@@ -101,9 +101,13 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool):
     if repaired.folder is None:
         click.echo("nothing was changed")
         return
-    click.echo(f"moved to {repaired.folder}; delete it with: {_command('repair-cache', cache_dir, '--purge')}")
-    config = shlex.quote(str(cache_dir / "extract_config.yaml"))
-    click.echo(f"next: {_command('extract-teacher', cache_dir, f'--config {config}')}")
+    purge_command = command("repair-cache", {"cache_dir": cache_dir, "purge": True})
+    click.echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
+    config = cache_dir / "extract_config.yaml"
+    if config.is_file():
+        click.echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
+    else:
+        click.echo("run extract-teacher again as it was run first: the cache does not say with which options")
 
 
 def _repaired(cache_dir: Path, yes: bool):
@@ -153,10 +157,6 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _command(name: str, cache_dir: Path, *arguments: str) -> str:
-    return " ".join(("python cli.py", name, *arguments, "--cache-dir", shlex.quote(str(cache_dir))))
-
-
 @click.command()
 @CACHE_DIR
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
@@ -196,7 +196,7 @@ def convert_cache(cache_dir: Path, output_dir: Path, backend: str):
 
     with Progress(None, "converting", "shards") as progress:
         done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())
-    click.echo(f"{output_dir}: {done} shards written; next: python cli.py verify-cache --cache-dir {output_dir}")
+    click.echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")
 
 
 COMMANDS = (verify_cache, repair_cache, inspect_cache, convert_cache)

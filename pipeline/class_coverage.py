@@ -6,6 +6,7 @@ Knows clips, label sets and readers; runs nothing.
 from collections import defaultdict
 from collections.abc import Iterable
 
+from cache.errors import some
 from cache.labels import ClipLabel, LabelSet
 from cache.reader import CacheReader
 from pipeline.splits import selection_uids
@@ -34,10 +35,5 @@ def missing_classes(labels: LabelSet, parts: dict[str, Iterable[ClipLabel]]) -> 
     for part, there in found.items():
         lacking = [name for label, name in enumerate(labels.classes) if label not in there]
         if lacking:
-            told.append(f"no {part} clip: {_some(lacking)}")
+            told.append(f"no {part} clip: {some(lacking, SHOWN)}")
     return f"classes of label set {labels.name!r} with {'; with '.join(told)}" if told else None
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -57,17 +57,18 @@ ANNOTATIONS = options(
     click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
 )
 WORKERS = min(8, max(1, (os.cpu_count() or 2) // 2))  # loader processes: decoding needs little beside training
+CONFIG = click.option(
+    "--config",
+    type=FILE,
+    is_eager=True,
+    expose_value=False,
+    callback=read_config_file,
+    help="YAML file of defaults for this command's options, such as one a run saved.",
+)
 COMMON = options(
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
-    click.option(
-        "--config",
-        type=FILE,
-        is_eager=True,
-        expose_value=False,
-        callback=read_config_file,
-        help="YAML file of defaults for this command's options, such as one a run saved.",
-    ),
+    CONFIG,
 )
 STUDENT_CHECKPOINT = click.option(
     "--student-checkpoint", type=PATH, default=Path("results/best_student.pt"), show_default=True, help="The student."

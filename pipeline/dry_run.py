@@ -11,9 +11,10 @@ import numpy as np
 from pipeline.config import ExtractConfig
 from pipeline.data_summary import data_lines
 from pipeline.ego4d.survey import in_words, survey
-from pipeline.labelling import asked_labels, check_label_sets
+from pipeline.estimates import USUAL_DIM
+from pipeline.labelling import asked_labels, check_label_sets, refuse_lost_classes
 from pipeline.matching import known_in, match_sources
-from pipeline.preflight import USUAL_DIM, Survey, free_bytes, in_bytes, look_ahead
+from pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
 from pipeline.sources import Source, union
 from pipeline.video.promises import PARTIAL_SEC
 
@@ -24,10 +25,12 @@ BATCH = 16  # images that the teacher is timed on
 def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
     sources = match_sources(sources, known_in(config.cache_dir))
+    refuse_lost_classes(config, sources)
     asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
     check_label_sets(config.cache_dir, asked)
     source = union(sources)
     found = look_ahead(config, source, calibrated=True)
+    source = found.source
     lines = [*_lines(config, source, found, time_teacher(config) if found.estimate.frames else 0.0)]
     if source.kind == "ego4d" and config.sampling == "fps":
         listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
@@ -63,12 +66,13 @@ def teacher_seconds(config: ExtractConfig) -> float:
 def _lines(config: ExtractConfig, source: Source, survey: Survey, image_sec: float):
     needed, workers = survey.estimate, config.num_decode_workers
     sources = {video.uid: video.source for video in source.videos}
-    left_out = dict(source.rejected) | {sources[uid]: reason for uid, reason in survey.scanned.failures.items()}
+    unusable = survey.bad | survey.scanned.failures
+    left_out = dict(source.rejected) | {sources[uid]: reason for uid, reason in unusable.items()}
     unasked = sum(not len(scan.requests.k) for scan in survey.scanned.scans.values())
     yield f"dry run: nothing was written into {config.cache_dir}"
     yield (
         f"videos: {len(sources) + len(source.rejected)} listed = {len(survey.scanned.scans)} new + "
-        f"{len(survey.known)} known + {len(left_out)} that cannot be used"
+        f"{len(survey.known) - len(survey.bad)} known + {len(left_out)} that cannot be used"
     )
     yield from (f"  left out {name}: {reason}" for name, reason in left_out.items())
     if unasked:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.common_options import PATH
+from pipeline.next_commands import next_line
 from pipeline.terminal import options
 
 KINDS = ("full_scale", "video_540ss", "clips")
@@ -52,7 +53,7 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
         click.echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")
         return
     if config.wish.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
-        click.echo(f"next: python cli.py extract-teacher --data-dir {data_dir}")
+        click.echo(next_line("extract-teacher", {"data_dir": data_dir}))
 
 
 def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:

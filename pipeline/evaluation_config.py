@@ -24,6 +24,8 @@ class EvaluateConfig(Settings):
     device: str = "auto"
     seed: int = 0
     runtime: str = "torch"  # what costs are measured in
+    teacher_latency: bool = False  # whether image towers are measured, too
+    teacher_model: str | None = None  # configuration file of the cached teacher, to measure it
 
     def __post_init__(self):
         super().__post_init__()
@@ -36,6 +38,8 @@ class EvaluateConfig(Settings):
         self._not_negative("num_workers", "seed")
         if self.num_samples is not None:
             self._positive("num_samples")
+        if self.teacher_model is not None and not self.teacher_latency:
+            raise ValueError("--teacher-model is for --teacher-latency: give both, or leave it out")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import CACHE_DIR, LABEL_SET, PATH, STUDENT_CHECKPOINT
+from pipeline.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
 from pipeline.config import SPLITS
 from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
 from pipeline.terminal import made
@@ -30,6 +30,7 @@ from pipeline.terminal import made
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the choice of clips.")
 @click.option("--overwrite", is_flag=True, help="Put this export in the place of one that is there.")
+@CONFIG
 def export_student(**options):
     """Export a student for devices: ONNX, ExecuTorch, safetensors.
 

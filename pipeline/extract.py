@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.errors import CacheError
 from cache.plan import Unit
-from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, seconds
+from cache.schema import Teacher, seconds
 from cache.store import open_writer
 from cache.writer import CacheWriter
 from pipeline.account import ExtractResult, account
@@ -20,6 +20,7 @@ from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
 from pipeline.engines import Done, Failed, Item, LocalPool, Lost
 from pipeline.errors import PipelineError
+from pipeline.identity import make_identity
 from pipeline.planning import plan_new, quarantine, quarantine_absent
 from pipeline.preflight import check_space, look_ahead
 from pipeline.probes import check_teacher
@@ -28,26 +29,8 @@ from pipeline.provenance import provenance
 from pipeline.sources import Source
 from pipeline.tasks import CHANGED, DecodeTask, Remark, Reshaped, Row, Way, decode_video
 from pipeline.upright import shape_of
-from pipeline.video.container import DECODERS
 
 log = logging.getLogger(__name__)
-
-
-def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
-    """The identity of the cache that these settings and this teacher write."""
-    short_side = config.canonical_short_side or max(256, -(-9 * teacher.identity.input_size // 7))
-    return CacheIdentity(
-        format_version=FORMAT_VERSION,
-        backend=config.backend,
-        teacher=teacher.identity,
-        canonical_short_side=short_side,
-        jpeg_quality=config.jpeg_quality,
-        num_views=config.views,
-        view_seed=config.seed if config.views else 0,
-        decoder=DECODERS[config.decoder],
-        sampling=config.sampling,
-        fps=config.fps if config.sampling == "fps" else None,
-    )
 
 
 def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheWriter, Teacher, ExtractResult]:

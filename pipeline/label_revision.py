@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from cache.errors import LabelSetError
+from cache.errors import LabelSetError, some
 from cache.labels import ClipLabel, LabelSet
 from cache.plan import PlannedVideo
 from pipeline.sources import Source
-
-SHOWN = 3  # videos in a message
 
 Parts = dict[int, list[ClipLabel]]
 
@@ -45,12 +43,12 @@ def revise(
     }
     if source.kind != "folder" and changed:
         raise LabelSetError(
-            f"label set {labels.name!r} has other clips of {_some(_names(changed, videos))} than the data gives now; "
+            f"label set {labels.name!r} has other clips of {some(_names(changed, videos))} than the data gives now; "
             "give the new ones a name with --label-set"
         )
     refitted = [uid for uid in changed if uid in old and _training(old[uid]) != _training(new[uid])]
     if labels.kind == "fitted" and refitted:
-        told = _some([f"{_name(uid, videos)}: {changed[uid]}" for uid in refitted])
+        told = some([f"{_name(uid, videos)}: {changed[uid]}" for uid in refitted])
         raise LabelSetError(
             f"the head of label set {labels.name!r} was fitted to training labels that are others now ({told}); give "
             "the new ones a name with --label-set"
@@ -62,10 +60,10 @@ def _in_words(name: str, gone: list[str], changed: dict[str, str], videos: dict[
     if gone:
         yield (
             f"label set {name}: the clips of {len(gone)} videos leave it, for their files are not there any more or "
-            f"hold something else ({_some(_names(gone, videos))}); their frames stay in the cache"
+            f"hold something else ({some(_names(gone, videos))}); their frames stay in the cache"
         )
     if changed:
-        told = _some([f"{_name(uid, videos)}: {difference}" for uid, difference in changed.items()])
+        told = some([f"{_name(uid, videos)}: {difference}" for uid, difference in changed.items()])
         yield f"label set {name}: the clips of {len(changed)} videos are others now ({told})"
 
 
@@ -117,8 +115,3 @@ def _name(uid: str, videos: dict[str, PlannedVideo]) -> str:
 
 def _names(uids: Iterable[str], videos: dict[str, PlannedVideo]) -> list[str]:
     return [_name(uid, videos) for uid in uids]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from cache.errors import LabelSetError
 from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from cache.plan import PlannedVideo, PlanPart
 from cache.reader import CacheReader
@@ -24,6 +23,7 @@ from cache.store import has_cache, open_reader
 from cache.writer import CacheWriter
 from pipeline.class_checks import check_classes, check_vectors
 from pipeline.class_coverage import selection_of
+from pipeline.config import ExtractConfig
 from pipeline.errors import InputError
 from pipeline.label_revision import Revision, revise
 from pipeline.matching import known_to, match_source
@@ -75,6 +75,24 @@ def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
         if labelling.labels.name in names:
             check_same(labelling.labels, reader.label_set(labelling.labels.name))
             revision_of(reader, plan, labelling)
+
+
+def refuse_lost_classes(config: ExtractConfig, sources: dict[str, Source]) -> None:
+    """InputError where a cache has labels and the data names no classes any more: a stray file, most likely.
+
+    Another label set beside the first would make every command ask which one is meant.
+    """
+    is_asked = config.label_set or config.teacher_head == WITHOUT_LOGITS
+    if is_asked or any(source.classes for source in sources.values()) or not has_cache(config.cache_dir):
+        return
+    reader = open_reader(config.cache_dir)
+    labelled = [name for name in reader.label_sets() if reader.label_set(name).classes]
+    if labelled:
+        why = next((note for source in sources.values() for note in source.notes if "no classes" in note), "no classes")
+        raise InputError(
+            f"{config.cache_dir} has label set {labelled[0]!r} with classes, and the data names none now ({why}); put "
+            "the videos into folders of their classes, or name another label set with --label-set"
+        )
 
 
 def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:

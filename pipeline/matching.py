@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cache.errors import some
 from cache.plan import PlannedVideo, PlanPart, newest_uids
 from cache.schema import MAX_UID_LENGTH
 from cache.store import has_cache, open_reader
@@ -20,7 +21,6 @@ from pipeline.splits import split_by_hash
 
 log = logging.getLogger(__name__)
 
-SHOWN = 3  # names in a message
 TAIL = "__"  # before the digits of a fingerprint that tell the videos of one place apart
 NO_FILE = (0, 0)  # in place of a file's bytes and time, in the quarantine of one that is not there
 
@@ -210,7 +210,7 @@ def _copies_in_words(copies: dict[str, tuple[Video, Video]]) -> list[str]:
     if not copies:
         return []
     pairs = [f"{copy.source} = {original.source}" for copy, original in copies.values()]
-    return [f"{len(copies)} files are copies of others, byte for byte, and count once: {_some(pairs)}"]
+    return [f"{len(copies)} files are copies of others, byte for byte, and count once: {some(pairs)}"]
 
 
 def _moves_in_words(resolved: dict[str, Video], known: Known) -> list[str]:
@@ -220,15 +220,10 @@ def _moves_in_words(resolved: dict[str, Video], known: Known) -> list[str]:
     notes = []
     if moved:
         pairs = [f"{planned[v.uid].source} -> {v.source}" for v in moved]
-        notes.append(f"{len(moved)} files have moved since they were planned and keep their frames: {_some(pairs)}")
+        notes.append(f"{len(moved)} files have moved since they were planned and keep their frames: {some(pairs)}")
     if replaced:
         notes.append(
             f"{len(replaced)} files hold something else than when they were planned: they are extracted as new videos, "
-            f"and the frames of the old ones stay without labels: {_some([v.source for v in replaced])}"
+            f"and the frames of the old ones stay without labels: {some([v.source for v in replaced])}"
         )
     return notes
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -107,9 +107,7 @@ def known_uids(writer: CacheWriter, source: Source) -> set[str]:
     known = set()
     for video in source.videos:
         facts = quarantined.get(video.uid)
-        if video.uid in planned:
-            known.add(video.uid)
-        elif facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video):
+        if video.uid in planned or (facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video)):
             known.add(video.uid)
     return known
 

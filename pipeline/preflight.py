@@ -1,4 +1,4 @@
-"""What an extraction will take, before any model is loaded: frames, bytes, seconds, from a few frames of its videos.
+"""What is to be known before any model is loaded: what is new, what cannot be used, what it will take.
 
 Decodes in processes of its own, like extraction; writes nothing.
 """
@@ -6,40 +6,18 @@ Decodes in processes of its own, like extraction; writes nothing.
 import shutil
 from dataclasses import dataclass
 
-import numpy as np
-
 from cache import commit
 from cache.errors import StorageError
 from cache.store import has_cache, open_writer, read_identity
 from cache.writer import CacheWriter
 from pipeline.config import ExtractConfig
-from pipeline.engines import Item, LocalPool
 from pipeline.errors import InputError
+from pipeline.estimates import Estimate, Pending, estimate
+from pipeline.identity import check_settings
 from pipeline.matching import NOTHING, known_to, match_source, refuse_conflicts
 from pipeline.planning import Scanned, known_uids, scan_new
 from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, timed_decode
-from pipeline.upright import planned_shape
 from pipeline.video.container import check_decoder
-from pipeline.views import evaluation_box
-
-CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 3, 8  # looked at; frames of each
-FEW_FRAMES, USUAL_BYTES = 1000, 60_000  # of a job too small to look ahead for, and of a frame of it
-USUAL_SHORT_SIDE, USUAL_INPUT, USUAL_DIM = 288, 224, 768  # of a teacher that is not loaded yet
-BYTES_BESIDE = {"hdf5": 400, "webdataset": 4000}  # of a row: keys, times and requests; headers of three members
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """frames still to extract; bytes_per_frame on disk; decode_sec: of one process for one frame."""
-
-    frames: int
-    bytes_per_frame: float
-    decode_sec: float
-
-    @property
-    def num_bytes(self) -> int:
-        return round(self.frames * self.bytes_per_frame)
 
 
 @dataclass(frozen=True)
@@ -60,13 +38,14 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
     """Everything that can be found wrong without a teacher. InputError where no video can be used."""
     commit.check_writable(config.cache_dir)
     check_decoder(config.decoder)
-    known, bad, pending = set(), {}, 0
+    check_settings(config)
+    known, bad, pending = set(), {}, Pending()
     if has_cache(config.cache_dir):
         writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
         try:
             writer.check_plan()
             source = match_source(source, known_to(writer))
-            known, pending = known_uids(writer, source), pending_rows(writer)
+            known, pending = known_uids(writer, source), pending_of(writer)
             bad = {uid: facts["reason"] for uid, facts in writer.quarantined().items() if uid in known}
         finally:
             writer.close()
@@ -77,25 +56,6 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
         raise InputError(_nothing_usable(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(bad))
     return Survey(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
-
-
-def estimate(config: ExtractConfig, source: Source, scanned: Scanned, pending: int, always: bool) -> Estimate:
-    """For the frames of the scanned videos and `pending` that were planned before.
-
-    always: look at some frames even where there are so few in all that a guess will do.
-    """
-    frames = pending + sum(len(scan.requests.frame_index) for scan in scanned.scans.values())
-    if frames < FEW_FRAMES and not always:
-        return Estimate(frames, USUAL_BYTES, 0.0)
-    sizes, seconds, count = [], 0.0, 0
-    pool = LocalPool(timed_decode, CALIBRATION_VIDEOS, config.video_timeout)
-    for event in pool.run(_calibration_tasks(config, source, scanned)):
-        if isinstance(event, Item):
-            jpegs, taken = event.value
-            sizes += jpegs
-            seconds, count = seconds + taken, count + len(jpegs)
-    beside = BYTES_BESIDE[config.backend] + (1 + config.views) * (2 * USUAL_DIM + 4)
-    return Estimate(frames, (float(np.mean(sizes)) if sizes else USUAL_BYTES) + beside, seconds / max(count, 1))
 
 
 def check_space(config: ExtractConfig, needed: int) -> None:
@@ -125,23 +85,12 @@ def pending_rows(writer: CacheWriter) -> int:
     return sum(len(s.frame_index) for unit in writer.units if unit.name not in done for s in unit.segments)
 
 
-def _calibration_tasks(config: ExtractConfig, source: Source, scanned: Scanned) -> list[DecodeTask]:
-    """The first frames of a few videos, taken evenly from all."""
-    videos = {video.uid: video for video in source.videos}
-    wanted = [uid for uid, scan in scanned.scans.items() if len(scan.requests.frame_index)]
-    chosen = {wanted[n * len(wanted) // CALIBRATION_VIDEOS] for n in range(CALIBRATION_VIDEOS)} if wanted else ()
-    short_side = config.canonical_short_side or USUAL_SHORT_SIDE
-    tasks = []
-    for uid in wanted:
-        if uid not in chosen:
-            continue
-        timeline, requests = scanned.scans[uid].timeline, scanned.scans[uid].requests
-        shape = planned_shape(timeline, short_side, videos[uid].left_eye)
-        views = np.array([(*evaluation_box(shape.canonical_size), 0, 3)] * (1 + config.views), np.int32)
-        frames = (requests.frame_index[:CALIBRATION_FRAMES], requests.pts[:CALIBRATION_FRAMES], timeline.by_order)
-        looks = (shape, config.jpeg_quality, views, USUAL_INPUT)
-        tasks.append(DecodeTask(uid, videos[uid].path, config.decoder, *frames, *looks, timeline.end_sec))
-    return tasks
+def pending_of(writer: CacheWriter) -> Pending:
+    """Rows that are still to extract, and what a committed one takes."""
+    rows = pending_rows(writer)
+    records = writer.reader().records.values()
+    committed = sum(record.num_rows for record in records)
+    return Pending(rows, sum(record.num_bytes for record in records) / committed if committed else None)
 
 
 def _nothing_usable(source: Source, failures: dict[str, str]) -> str:

@@ -6,7 +6,6 @@ Opens no video and sends no image through CLIP: at most the teacher's text tower
 import dataclasses
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
@@ -23,7 +22,8 @@ from pipeline.labelling import (
     write_labels,
 )
 from pipeline.matching import known_in, match_source
-from pipeline.sources import UNLABELLED, Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from pipeline.next_commands import train_line
+from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,13 @@ class Relabelled:
 
     label_sets: tuple[LabelSet, ...]
     with_frames: tuple[int, ...]
+    next_line: str
 
-    def summary(self, cache_dir: Path) -> str:
+    @property
+    def summary(self) -> str:
+        """What a user reads at the end."""
         lines = [in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)]
-        name = self.label_sets[0].name
-        return "\n".join([*lines, f"next: python cli.py train-student --cache-dir {cache_dir} --label-set {name}"])
+        return "\n".join([*lines, self.next_line])
 
 
 def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
@@ -60,10 +62,12 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     try:
         for labelling in asked:
             write_labels(writer, labelling, config.seed)
+        writer.save_beside("relabel_config.yaml", config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
         label_sets = tuple(written.label_set(labelling.labels.name) for labelling in asked)
-        return Relabelled(label_sets, tuple(count_with_frames(written, labels.clips) for labels in label_sets))
+        with_frames = tuple(count_with_frames(written, labels.clips) for labels in label_sets)
+        return Relabelled(label_sets, with_frames, train_line(written, label_sets[0]))
     finally:
         writer.close()
 

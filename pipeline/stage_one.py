@@ -23,16 +23,19 @@ from pipeline.config import ExtractConfig
 from pipeline.data_summary import data_lines
 from pipeline.dry_run import plan_in_words, teacher_seconds
 from pipeline.extract import extract
+from pipeline.identity import check_teacher_name
 from pipeline.labelling import (
     Labelling,
     asked_labels,
     check_label_sets,
     count_with_frames,
     in_words,
+    refuse_lost_classes,
     with_class_text,
     write_labels,
 )
 from pipeline.matching import known_in, match_sources
+from pipeline.next_commands import train_line
 from pipeline.opening import open_sources
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.relabel import Relabelled
@@ -52,6 +55,7 @@ class StageOneResult:
     label_sets: tuple[LabelSet, ...]
     with_frames: tuple[int, ...]  # clips of each label set that have a frame
     manifest: dict
+    next_line: str
 
     def summary(self, config: ExtractConfig) -> str:
         """What a user reads at the end: the account, every quarantined video, what is in the cache, what comes next."""
@@ -68,8 +72,7 @@ class StageOneResult:
         ]
         if config.weights == "random":
             lines.append("random teacher: this exercises the machinery")
-        chosen = f" --label-set {self.label_sets[0].name}" if len(self.label_sets) > 1 else ""
-        text = "\n".join([*lines, f"next: python cli.py train-student --cache-dir {config.cache_dir}{chosen}"])
+        text = "\n".join([*lines, self.next_line])
         return text.encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
 
 
@@ -98,10 +101,13 @@ class LoadedTeacher:
 
 def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
+    if config.teacher_activation is not None:
+        check_options(config.model, config.weights, config.teacher_activation)
     sources = match_sources(find_sources(config), known_in(config.cache_dir))
     source = union(sources)
     for line in data_lines(sources):
         log.info("%s", line)
+    refuse_lost_classes(config, sources)
     asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
     check_label_sets(config.cache_dir, asked)
     ready: list[Labelling] = []
@@ -120,12 +126,13 @@ def run(config: ExtractConfig) -> StageOneResult:
         reader = writer.reader()
         label_sets = tuple(reader.label_set(labelling.labels.name) for labelling in ready)
         with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
+        following = train_line(reader, label_sets[0])
     except BaseException:
         log.warning("%s; the label sets are not finished", result.line)
         raise
     finally:
         writer.close()
-    return StageOneResult(result, label_sets, with_frames, manifest)
+    return StageOneResult(result, label_sets, with_frames, manifest, following)
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
@@ -163,7 +170,16 @@ def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:
 
 def dry_run(config: ExtractConfig) -> str:
     """The plan of extract-teacher in a few lines."""
+    check_options(config.model, config.weights, config.teacher_activation)
+    check_teacher_name(config)
     return plan_in_words(config, find_sources(config), teacher_seconds)
+
+
+def check_options(model: str, weights: str, activation: str | None) -> None:
+    """ModelOptionError where these do not go together; no weights are loaded."""
+    from models.teacher_weights import check_options
+
+    check_options(model, weights, activation)
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:

@@ -93,9 +93,11 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
     _check_assertions(config, teacher_size, num_actions)
     result = train.train(config)
     click.echo(result.summary)
-    click.echo(
-        f"next: python cli.py evaluate --cache-dir {config.cache_dir} --student-checkpoint {result.best_paths[0]}"
-    )
+    from cache.store import open_reader
+    from pipeline.next_commands import evaluate_line
+
+    reader = open_reader(config.cache_dir)
+    click.echo(evaluate_line(reader, reader.label_set(config.label_set), result.best_paths[0]))
 
 
 @click.command()
@@ -123,14 +125,14 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @click.option("--student-size", help="Assert the checkpoint's size.")
 @ASSERTIONS
 @COMMON
-def evaluate(teacher_latency: bool, teacher_model: str | None, student_size, teacher_size, num_actions, **options):
+def evaluate(student_size, teacher_size, num_actions, **options):
     """Set a student beside its teacher on held-out clips."""
     config = made(EvaluateConfig, options)
     from pipeline import evaluate as stage
     from pipeline.report import comparison_table
 
     _check_assertions(config, teacher_size, num_actions)
-    towers = _towers(config, teacher_model) if teacher_latency else None
+    towers = _towers(config) if config.teacher_latency else None
     results = stage.evaluate(config, towers, student_size)
     click.echo(comparison_table(results))
     click.echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
@@ -174,10 +176,10 @@ def _check_assertions(config, teacher_size: str | None, num_actions: int | None)
     check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
 
 
-def _towers(config: EvaluateConfig, teacher_model: str | None):
+def _towers(config: EvaluateConfig):
     from pipeline.teacher_latency import towers
 
-    return towers(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, teacher_model)
+    return towers(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)
 
 
 COMMANDS = (train_student, evaluate, compare)

@@ -27,6 +27,7 @@ UNITS = {  # videos a and b were asked for in three units, c in a fourth; of b e
 }
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 100.0, {})
 CLIPS = (ClipLabel("c0", "a", 0.0, 2.0, 1, "train"),)
+REVISED = (ClipLabel("c0", "a", 0.0, 2.0, 0, "val"),)
 LOGITS = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
 FACTS = {"source": "x.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
 
@@ -52,6 +53,10 @@ def run_session(root: Path, backend: str, mark=lambda key, value: None, units=UN
         mark("y.mp4", None)
         extend_plan(writer, 1, {"c": 2}, mark)
         commit_unit(writer, "000003", units["000003"], mark)
+        mark("clips", IN_FLUX)
+        if writer.reader().label_set("main").clips != REVISED:
+            writer.revise_clips("main", [list(REVISED), []])
+        mark("clips", REVISED)
 
 
 def extend_plan(writer: CacheWriter, part: int, num_rows: dict[str, int], mark) -> None:
@@ -71,7 +76,8 @@ def label(writer: CacheWriter, mark) -> None:
     writer.create_label_set(LABELS, b"tensors")
     mark("labels", (LABELS.classes, b"tensors"))
     writer.publish_clips("main", 0, list(CLIPS))
-    mark("clips", CLIPS)
+    if writer.reader().label_set("main").clips == CLIPS:
+        mark("clips", CLIPS)
     if "000000" not in writer.reader().logits_units("main"):
         writer.commit_logits("main", "000000", UNITS["000000"].keys, LOGITS, {})
     mark("logits", LOGITS.tobytes())

@@ -26,7 +26,9 @@ def relabelled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda cli
     writer, labels = open_writer(cache, reader.identity), reader.label_set("tiny")
     writer.create_label_set(LabelSet(name, "fitted", classes, (), None, {}), None)
     names = [labels.classes[clip.label] for clip in labels.clips]
-    clips = [dataclasses.replace(c, label=classes.index(n)) for c, n in zip(labels.clips, names, strict=True) if n in classes]
+    clips = [
+        dataclasses.replace(c, label=classes.index(n)) for c, n in zip(labels.clips, names, strict=True) if n in classes
+    ]
     writer.publish_clips(name, 0, [clip for clip in clips if keep(clip)])
     columns = [labels.classes.index(n) if n in labels.classes else 0 for n in classes]
     for unit, record in reader.records.items():
@@ -155,8 +157,8 @@ def test_top5_says_something_from_six_classes_on(classes, is_blank):
 
 
 def test_a_student_is_not_judged_on_files_it_was_trained_on_in_another_cache(tmp_path):
-    from tests.test_extract import run, make_source
     from tests.fake_teacher import write_zero_shot
+    from tests.test_extract import make_source, run
     from tests.videos import write_video
 
     for name in ("a", "v1", "v2"):

@@ -1,4 +1,4 @@
-"""Files that move, are copied, replaced or removed between two runs over one cache, and what becomes of their labels."""
+"""Files that move, are copied, replaced or removed between two runs over one cache, and what becomes of labels."""
 
 import os
 import shutil
@@ -81,7 +81,9 @@ def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos
     assert new.keys() == old.keys()
     assert {uid for uid in new if new[uid] != old[uid]} == {"cut_2F1_2Emp4"}
     assert new["cut_2F1_2Emp4"] == ("stir", old["cut_2F1_2Emp4"][1])  # a split by hash stays with the video
-    assert "1 files have moved since they were planned and keep their frames: cut/1.mp4 -> stir/moved.mp4" in caplog.text
+    assert (
+        "1 files have moved since they were planned and keep their frames: cut/1.mp4 -> stir/moved.mp4" in caplog.text
+    )
     assert "the clips of 1 videos are others now (cut/1.mp4: cut -> stir)" in caplog.text
     assert is_sound(videos)
     again = sorted((videos.parent / "c").rglob("*.json"))
@@ -168,7 +170,10 @@ def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
     monkeypatch.setattr(stage_one, "_load_teacher", lambda config: pytest.fail("the teacher was loaded"))
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
     told = refused(videos, code=2)
-    assert "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, and stand for two classes (cut and stir)" in told
+    assert (
+        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, and stand for two classes (cut and stir)"
+        in told
+    )
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
 
@@ -256,8 +261,9 @@ def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_
 
 
 def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
-    from tests.test_verify import damage
     import dataclasses
+
+    from tests.test_verify import damage
 
     source = make_source(videos / "cut", ["1"])
     cache = videos.parent / "c"
@@ -324,7 +330,9 @@ def test_a_converted_cache_has_the_labels_of_the_last_revision(videos):
     extract(videos)
     for target in ("before", "after"):  # one that was converted before, and a new one
         convert(videos.parent / "c", videos.parent / target, "webdataset")
-        assert open_reader(videos.parent / target).label_set().clips == open_reader(videos.parent / "c").label_set().clips
+        assert (
+            open_reader(videos.parent / target).label_set().clips == open_reader(videos.parent / "c").label_set().clips
+        )
 
 
 # -- fingerprints ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 Knows the folders that Ego4D's own client makes; opens no file.
 """
 
+import os
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +13,14 @@ from pathlib import Path
 
 from pipeline.ego4d.metadata import ClipFacts, Metadata
 from pipeline.errors import InputError
+from pipeline.next_commands import command
 from pipeline.uids import PART, part_uid, recording_of
 
 VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
 WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the canonical file where there is also a smaller one
 CLIPS = "clips"
-ANNOTATIONS_ALONE = " --num-videos 0"  # of download-ego4d
+UUID_PATTERN = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ANNOTATIONS_ALONE = {"num_videos": 0}  # options of download-ego4d
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,48 @@ def metadata_path(root: Path) -> Path | None:
     """ego4d.json where Ego4D's client puts it; None where it is not there."""
     paths = (root / version / "ego4d.json" for version in (".", *VERSIONS))
     return next((path for path in paths if path.is_file()), None)
+
+
+def download_root(root: Path) -> Path:
+    """The folder of the download that root is, or whose version folder (`v2`) it is; root itself where it is neither.
+
+    InputError where root lies deeper in a download, or holds one: what its ego4d.json says of these videos, such as
+    what must not be looked at, would be passed over.
+    """
+    if metadata_path(root) is not None:
+        return root
+    for whole in (Path(os.path.abspath(root)), Path(os.path.realpath(root))):
+        above = _download_above(whole)
+        if above is not None and whole.parent == above and whole.name in VERSIONS:
+            return root.parent if root.name == whole.name else above
+        if above is not None:
+            raise InputError(
+                f"{root} is a part of the Ego4D download {above}, whose ego4d.json says what of the videos must not be "
+                f"looked at; give the whole: --data-dir {shlex.quote(str(above))}"
+            )
+    inside = sorted(path for path in _folders(root) if metadata_path(path) is not None)
+    if inside:
+        raise InputError(f"{root} holds an Ego4D download; give that: --data-dir {shlex.quote(str(inside[0]))}")
+    return root
+
+
+def _download_above(path: Path) -> Path | None:
+    """The download that an absolute path lies in, by the folders that Ego4D's client makes; None where in none."""
+    inner = (*VERSIONS, *WHOLE_VIDEOS, CLIPS, "annotations")
+    above = (folder for folder in path.parents if path.relative_to(folder).parts[0] in inner)
+    return next((folder for folder in above if metadata_path(folder) is not None), None)
+
+
+def named_by_ego4d(paths: Iterable[Path]) -> list[Path]:
+    """Those files that have a uuid for a name, as Ego4D's do."""
+    return [path for path in paths if UUID_PATTERN.fullmatch(path.stem)]
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        return []  # whoever reads the folder says why not
 
 
 def annotations_folder(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -89,15 +136,15 @@ def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[P
 
 def read_path(root: Path) -> Path:
     """The path of ego4d.json. InputError, with what to do, where it is not there."""
-    path = metadata_path(root)
+    path = metadata_path(download_root(root))
     if path is None:
         raise InputError(f"there is no ego4d.json in {root}; {how_to_download(root, ANNOTATIONS_ALONE)}")
     return path
 
 
-def how_to_download(root: Path, options: str = "") -> str:
+def how_to_download(root: Path, options: dict | None = None) -> str:
     """The command for what lacks; it says itself what it needs, Ego4D's own client and a licence."""
-    return f"download with: python cli.py download-ego4d --data-dir {root}{options}"
+    return f"download with: {command('download-ego4d', {'data_dir': root} | (options or {}))}"
 
 
 def places(root: Path, folders: tuple[str, ...]) -> str:

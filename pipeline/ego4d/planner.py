@@ -7,14 +7,22 @@ from pathlib import Path
 from pipeline.annotation_config import PlanConfig
 from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
 from pipeline.ego4d.kinds import KINDS
-from pipeline.ego4d.layout import Piece, annotations_folder, pieces_on_disk, read_path
+from pipeline.ego4d.layout import (
+    ANNOTATIONS_ALONE,
+    Piece,
+    annotations_folder,
+    download_root,
+    how_to_download,
+    pieces_on_disk,
+    read_path,
+)
 from pipeline.ego4d.membership import tasks_by_video
 from pipeline.ego4d.metadata import Metadata
 from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.ego4d.survey import in_words, short_videos, survey
 from pipeline.errors import InputError
-from pipeline.preflight import USUAL_DIM
+from pipeline.estimates import USUAL_DIM
 from pipeline.sources import SourceOptions, keep_frequent, union
 
 OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
@@ -33,7 +41,9 @@ def plan(config: PlanConfig) -> Plan:
     read_path(config.data_dir)
     options = config.source_options
     if not options.annotations:
-        options = SourceOptions(_kinds_there(config.data_dir), None, options.skip_invalid, options.clip_splits)
+        options = SourceOptions(
+            _kinds_there(download_root(config.data_dir)), None, options.skip_invalid, options.clip_splits
+        )
     find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)
@@ -49,7 +59,7 @@ def _kinds_there(root: Path) -> tuple[str, ...]:
     usual = (kind for kind in KINDS if kind not in OVER_ANOTHER)
     found = tuple(kind for kind in usual if annotations_folder(root, KINDS[kind].files))
     if not found:
-        raise InputError(f"{root} has ego4d.json but no annotations; download them with: download-ego4d")
+        raise InputError(f"{root} has ego4d.json but no annotations; {how_to_download(root, ANNOTATIONS_ALONE)}")
     return found
 
 

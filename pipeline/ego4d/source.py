@@ -46,6 +46,7 @@ def ego4d_sources(root: Path, options: SourceOptions) -> dict[str, Source]:
 
 def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces_on_disk) -> Annotated:
     """Everything the files say. find_pieces: (root, metadata) -> files by video uid, and names of unknown ones."""
+    given, root = root, layout.download_root(root)
     problems = Problems(options.skip_invalid)
     path = layout.read_path(root)
     metadata = read_metadata(path, path.relative_to(root).as_posix(), problems)
@@ -60,6 +61,8 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
         KINDS[kind].read(readings[kind])
     problems.check(root)
     notes = [*problems.notes()]
+    if given != root:
+        notes.append(f"{given} is a part of the Ego4D download {root}, all of which is read")
     if unlisted:
         notes.append(f"{len(unlisted)} clip files are not listed in {path.name} or their videos are there whole")
     return Annotated(root, metadata, pieces, readings, tuple(notes))
