@@ -33,6 +33,11 @@ def autocast(device: torch.device):
     return torch.autocast(device.type, getattr(torch, kind))
 
 
+def uncompiled():
+    """A context in which compiled modules run as they were written."""
+    return torch.compiler.set_stance("force_eager")
+
+
 def fast_layout(module: nn.Module) -> torch.memory_format:
     """The memory format for a convolutional network and its images: channels last is about 1.2 times as fast on CPUs.
 

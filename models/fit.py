@@ -20,6 +20,7 @@ def fit_action_head(embeddings, labels, held_out, held_out_labels, num_classes: 
     """The mission's teacher head, fitted to rows.
 
     embeddings (N, D), held_out (M, D) float32 arrays; labels (N,), held_out_labels (M,) int64 arrays; M may be 0.
+    held_out chooses the epoch, the best of up to 60: the head's accuracy on it is no measure of the head.
     Inputs are standardised while fitting and the scaling is folded into the first layer, so that the head takes
     raw embeddings. Deterministic by seed on the CPU. Returns it in eval mode.
     """

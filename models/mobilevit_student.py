@@ -130,9 +130,9 @@ def _projection(config: StudentConfig, width: int) -> nn.Module:
 
 
 def count_parameters(student: MobileVitStudent) -> dict[str, int]:
-    """Parameters of each part, and `deployed`: all of them, for every part of a student is deployed."""
+    """Parameters of each part, and of all of them, `training`. What a device holds is less: models.deploy counts it."""
     parts = {name: sum(p.numel() for p in module.parameters()) for name, module in student.named_children()}
-    return {"deployed": sum(parts.values()), **parts}
+    return {"training": sum(parts.values()), **parts}
 
 
 def config_from(document: dict) -> StudentConfig:

@@ -100,7 +100,7 @@ def _facts(student: MobileVitStudent) -> dict:
     num_bytes = sum(t.numel() * t.element_size() for t in student.state_dict().values())
     return {
         "size": student.config.size,
-        "parameters": {"deployed": deployed_parameters(student), "training": counted.pop("deployed"), **counted},
+        "parameters": {"deployed": deployed_parameters(student), **counted},
         "bytes_on_disk": {"image": num_bytes, "total": num_bytes},
         "input_size": student.config.resolution,
     }

@@ -30,6 +30,7 @@ from pipeline.matching import known_to, match_source
 from pipeline.progress import Progress
 from pipeline.prompts import class_prompts
 from pipeline.sources import UNLABELLED, Clip, Source
+from pipeline.splits import halves
 
 log = logging.getLogger(__name__)
 
@@ -213,12 +214,13 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
         return dataclasses.replace(labels, facts=reader.label_set(labels.name).facts), None
     from models.fit import fit_action_head  # loads torch, which a zero-shot label set does not need here
 
-    train, held_out = _labelled_rows(writer, reader, source)
+    train, selection, held_out = _labelled_rows(writer, reader, source)
     if not len(train[1]):
         raise InputError("no labelled training frame came out of the videos: there is nothing to fit a head to")
-    head = fit_action_head(*train, *held_out, num_classes=len(labels.classes), seed=seed)
+    head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
     tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
-    facts = {"train_rows": len(train[1]), "held_out_rows": len(held_out[1]), "held_out_frame_top1": None}
+    facts = {"train_rows": len(train[1]), "selection_rows": len(selection[1]), "held_out_rows": len(held_out[1])}
+    facts["held_out_frame_top1"] = None
     if len(held_out[1]):
         predicted = logits_from(tensors, held_out[0][:, None])[:, 0].argmax(1)
         facts["held_out_frame_top1"] = float((predicted == held_out[1]).mean())
@@ -227,17 +229,21 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
 
 
 def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
-    """View-0 embeddings and labels of the training clips' frames: (to fit to, held out for selection)."""
+    """View-0 embeddings and labels of the training clips' frames: (to fit to, to choose the epoch by, to judge by).
+
+    The last are of other recordings than the second: what was chosen as the best of many is no measure of itself.
+    """
     clips = [clip for clip in ClipIndex(source).over(writer.planned_videos.values()) if clip.split == "train"]
-    held_uids = selection_of(reader, clips)
-    rows: dict[bool, tuple[list, list]] = {False: ([], []), True: ([], [])}
+    choosing, judging = halves(selection_of(reader, clips))
+    rows: dict[str, tuple[list, list]] = {part: ([], []) for part in ("train", "selection", "held out")}
     for clip in clips:
         if clip.label == UNLABELLED or not reader.shows(clip):
             continue
         timeline = reader.timeline(clip.video_uid)
         for i in range(*timeline.window(clip.start_sec, clip.end_sec).indices(len(timeline.k))):
             row = int(timeline.row[i])
-            embeddings, labels = rows[clip.video_uid in held_uids]
+            part = "selection" if clip.video_uid in choosing else "held out" if clip.video_uid in judging else "train"
+            embeddings, labels = rows[part]
             embeddings.append(reader.frames(timeline.unit[i]).embeddings(row, row + 1, 0)[0])
             labels.append(clip.label)
     dim = reader.identity.teacher.embed_dim

@@ -61,6 +61,15 @@ def _chosen_recordings(classes: dict[str, set[int]]) -> set[str]:
     return chosen
 
 
+def halves(uids: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """These videos in two parts of about as many recordings, by hash; of one recording, the second part is empty."""
+    uids = frozenset(uids)
+    recordings = sorted({recording_of(uid) for uid in uids}, key=lambda uid: (_position("halves", uid), uid))
+    second = set(recordings[1::2])
+    judging = frozenset(uid for uid in uids if recording_of(uid) in second)
+    return uids - judging, judging
+
+
 def one_split(seconds: dict[str, float]) -> str:
     """The split of a video whose clips are in several: where most of its annotated time is; the held-out one if equal.
 

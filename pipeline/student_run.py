@@ -3,12 +3,13 @@
 Knows no cache and no files; several of these can be fed with the same batches.
 """
 
+import contextlib
 import math
 
 import torch
 from torch import Tensor, nn
 
-from models.device import autocast, precision
+from models.device import autocast, precision, uncompiled
 from models.ema import WeightAverage
 from models.losses import Counts, LossWeights, Targets, distillation_loss
 from models.mobilevit_student import MobileVitStudent
@@ -32,12 +33,13 @@ class StudentRun:
         self.student, self.weights, self._config, self._world = student, weights, config, world
         self.device = next(student.parameters()).device
         world.start_alike(student)
-        self._model = torch.compile(student) if config.compile else student
         self.optimizer = torch.optim.AdamW(parameter_groups(student, config.weight_decay), lr=config.lr)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
         is_half = config.amp and precision(self.device) == "float16"
         self.scaler = torch.amp.GradScaler(enabled=is_half)
         self.average = WeightAverage(student, config.ema) if config.ema else None
+        if config.compile:  # the part that costs; what comes after it branches on masks
+            student.backbone.compile()
         self.best = (-math.inf, -math.inf)
         self.epochs_since_best = 0
         self.history: list[dict] = []
@@ -54,7 +56,7 @@ class StudentRun:
         return self.average.student if self.average else self.student
 
     def train_mode(self) -> None:
-        self._model.train()
+        self.student.train()
 
     def step(self, batch: dict, step_counts: Counts | None = None, is_last: bool = True, measured: int = 0) -> None:
         """Learn from a batch that is on the device already.
@@ -66,9 +68,9 @@ class StudentRun:
         targets = Targets(batch["embeddings"], batch.get("logits"), batch["label"], batch["mask"])
         counts = Counts.of(targets)
         whole = step_counts or counts
-        model = self.student if measured else self._model  # a compiled one frees what a second pass would need
-        with autocast(self.device) if self._config.amp else torch.enable_grad():
-            output = model(batch["frames"], batch["t_rel_sec"], batch["mask"])
+        # a compiled student frees at the first backward pass what those of the single terms would need
+        with uncompiled() if measured else contextlib.nullcontext(), self._precision():
+            output = self.student(batch["frames"], batch["t_rel_sec"], batch["mask"])
         losses = distillation_loss(output, targets, self.weights, counts.share_of(whole))
         if not torch.isfinite(losses["total"]):
             raise self.explosion("loss", f"step {self.schedule.last_epoch + 1} of the run")
@@ -80,6 +82,9 @@ class StudentRun:
             self._move()
         for name, count in zip(TERMS, (whole.clips, whole.clips, whole.labelled), strict=True):
             self.sums[name] += losses[name].item() * count
+
+    def _precision(self):
+        return autocast(self.device) if self._config.amp else contextlib.nullcontext()
 
     def _move(self) -> None:
         """The optimizer's step, once all gradients are there."""

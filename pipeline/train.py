@@ -16,7 +16,7 @@ from cache import commit
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader
-from models.device import choose_device
+from models.device import choose_device, uncompiled
 from models.losses import LossWeights
 from models.mobilevit_student import build_student, count_parameters, student_config
 from pipeline import checkpoint
@@ -25,6 +25,7 @@ from pipeline.dataset import epoch_order
 from pipeline.distributed import World, global_batches, join
 from pipeline.epoch_plan import EpochPlan, plan_epoch
 from pipeline.errors import InputError
+from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
 from pipeline.inference import predict
 from pipeline.loading import batches
 from pipeline.progress import Progress
@@ -108,13 +109,18 @@ class _Run:
     def prepare(self) -> None:
         for size, run in self.runs.items():
             parts = count_parameters(run.student)
-            told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if name != "deployed")
-            log.info("student %s: %s parameters (%s)", size, f"{parts['deployed']:,}", told)
+            told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if name != "training")
+            log.info("student %s: %s parameters in training (%s)", size, f"{parts['training']:,}", told)
             if self.world.is_first:
                 commit.make_folder(self.folder(size))
                 if self.config.tensorboard:
                     self.boards[size] = Board(self.folder(size), self.epoch + 1)
         log.info("%d training clips, %d for selection", len(self.train_set), len(self.selection_set))
+        students, weights = [run.student for run in self.runs.values()], next(iter(self.runs.values())).weights
+        per_clip = seconds_per_clip(students, weights, self.train_set, self.config, self.device)
+        epochs = self.config.epochs - self.epoch - self.position / len(self._planned(self.epoch).batches)
+        clips = len(self.train_set) / self.world.size, len(self.selection_set)
+        log.info("%s", forecast(expected_seconds(per_clip, self.config.num_workers, *clips), epochs))
         if self.world.is_first:
             commit.replace(self.config.output_dir / "train_config.yaml", self.config.as_yaml().encode())
 
@@ -182,7 +188,8 @@ class _Run:
         score = (-entry["total"], 0.0)
         if len(self.selection_set):
             batch_size, workers = self.config.batch_size, self.config.num_workers
-            found = predict(run.judged, self.selection_set, batch_size, workers, self.device)
+            with uncompiled():  # another graph, of batches of other sizes, for a few forward passes
+                found = predict(run.judged, self.selection_set, batch_size, workers, self.device)
             if not found.is_finite:  # a last step can ruin weights that no loss has seen yet
                 raise run.explosion("answer", f"after the last step of epoch {self.epoch}")
             entry |= {"selection_top1": found.top1, "selection_cosine": found.cosine}

@@ -52,4 +52,20 @@ def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[
             top = int(generator.integers(0, height - box_height + 1))
             left = int(generator.integers(0, width - box_width + 1))
             return top, left, box_height, box_width
-    return evaluation_box(size)
+    return _box_along(generator, size)
+
+
+def _box_along(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A random box in a frame so long that hardly one of the wanted area fits into it, and from 3.8 to 1 none.
+
+    Its aspect is drawn as ever, its area from that of the largest such box: it moves along the frame.
+    """
+    height, width = size
+    aspect = np.exp(generator.uniform(*np.log(ASPECT_RANGE)))
+    scale = np.sqrt(generator.uniform(*AREA_RANGE))
+    largest = min(height, width / aspect)
+    box_height = min(height, max(1, round(scale * largest)))
+    box_width = min(width, max(1, round(scale * largest * aspect)))
+    top = int(generator.integers(0, height - box_height + 1))
+    left = int(generator.integers(0, width - box_width + 1))
+    return top, left, box_height, box_width

@@ -82,7 +82,7 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
     assert len({(c.video_uid, c.split) for c in labels.clips}) == 10  # by video
     if head == "fitted":  # to the training videos alone, a tenth of them held out
         train = sum(len(open_reader(cache).timeline(c.video_uid).k) for c in labels.clips if c.split == "train")
-        fitted, held_out = labels.facts["train_rows"], labels.facts["held_out_rows"]
+        fitted, held_out = labels.facts["train_rows"], labels.facts["selection_rows"] + labels.facts["held_out_rows"]
         assert fitted + held_out == train < open_reader(cache).num_rows and 0 < held_out < fitted
     without = ["--beta", "0"] if head == "none" else []
     told = call("train-student", "--cache-dir", cache, "--output-dir", out, *SMALL, *HERE, *without)

@@ -71,7 +71,7 @@ def test_normalisation_is_folded_away_and_nothing_is_forgotten():
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules())
     norms = [layer for layer in student.modules() if isinstance(layer, nn.BatchNorm2d)]
     folded = sum(layer.weight.numel() for layer in norms)  # a weight and a bias each have become a bias
-    assert deployed_parameters(student) == count_parameters(student)["deployed"] - folded
+    assert deployed_parameters(student) == count_parameters(student)["training"] - folded
 
 
 def test_a_student_without_classes_has_an_embedding_alone():

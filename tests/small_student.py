@@ -1,0 +1,57 @@
+"""A student in milliseconds: the real one on a backbone of one convolution. And stops after a number of saved states."""
+
+from torch import nn
+
+from models.mobilevit_student import MobileVitStudent, StudentConfig
+
+
+class StopError(Exception):
+    """The run was stopped here."""
+
+
+class SmallBackbone(nn.Sequential):
+    """(N, 3, R, R) -> (N, 8), with batch normalization and dropout."""
+
+    num_features = 8
+
+    def __init__(self):
+        convolution = nn.Conv2d(3, self.num_features, 16, stride=16)
+        layers = convolution, nn.BatchNorm2d(self.num_features), nn.SiLU(), nn.Dropout(0.2)
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
+    """In the place of models.mobilevit_student.build_student."""
+    return MobileVitStudent(config, SmallBackbone())
+
+
+def build_still_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
+    """One without dropout and statistics of batches: what it learns from a batch it learns from its parts."""
+    student = build_small_student(config, pretrained)
+    student.train = lambda mode=True: nn.Module.train(student, False)
+    return student
+
+
+def train_stopped(training, config, saves: int) -> bool:
+    """Train until so many states are saved, then again to the end; whether the run was stopped.
+
+    training: the module pipeline.train, in every process of the run.
+    """
+    real, count = training._Run._save_state, []
+
+    def save(run):
+        real(run)
+        count.append(1)
+        if len(count) == saves:
+            raise StopError
+
+    training._Run._save_state = save
+    try:
+        training.train(config)
+    except StopError:
+        return True
+    finally:
+        training._Run._save_state = real
+        if len(count) >= saves > 0:
+            training.train(config)
+    return False
