@@ -106,6 +106,10 @@ class _Run:
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
         self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
 
+    def _computing(self) -> dict:
+        """What the teacher says of itself by now: rows that overflowed were computed in another precision."""
+        return getattr(self.teacher, "provenance", dict)()
+
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
@@ -196,4 +200,4 @@ class _Run:
     def _commit_complete(self) -> None:
         for name, batch in self.assembly.take_complete():
             ways = {s.video_uid: self.ways[s.video_uid] for s in batch.segments if s.video_uid in self.ways}
-            self.committer.submit(name, batch, self.provenance | {"decoding": ways})
+            self.committer.submit(name, batch, self.provenance | self._computing() | {"decoding": ways})
