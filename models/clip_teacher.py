@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.device import autocast, precision
+from models.device import autocast, exact_float32
 from models.errors import ModelOptionError
 from models.preprocessing import Preprocessing
+from models.teacher_precision import chosen_precision
 from models.teacher_weights import architecture, build, weights_kind
 
 
@@ -43,11 +44,18 @@ class ClipTeacher:
     def __init__(self, clip: nn.Module, tokenizer, name_and_weights: tuple[str, str], device: torch.device):
         self._facts = _facts(clip, *name_and_weights)
         self._tokenizer = tokenizer
-        self.device, self.precision = device, precision(device)
+        self.device, self._has_overflowed = device, False
         self._clip = clip.to(device)
+        with exact_float32():
+            self._fast = chosen_precision(self._clip.encode_image, device, self._facts["input_size"])
         self._mean, self._std = (
             torch.tensor(self._facts[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
         )
+
+    @property
+    def precision(self) -> str:
+        """What embed() has computed in so far."""
+        return f"{self._fast}, float32 where that overflows" if self._has_overflowed else self._fast
 
     def describe(self) -> dict:
         """What identifies this teacher: name, weights and their SHA-256, activation, preprocessing, sizes."""
@@ -55,24 +63,28 @@ class ClipTeacher:
 
     @torch.inference_mode()
     def embed(self, crops: np.ndarray) -> np.ndarray:
-        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. A row that is not finite is tried in float32 once."""
+        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. A row that is not finite is tried in float32."""
         size = self._facts["input_size"]
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
         images = (images.float() / 255 - self._mean) / self._std
-        with autocast(self.device):
-            vectors = self._clip.encode_image(images)
-        if not torch.isfinite(vectors).all():
-            vectors = self._clip.encode_image(images)
-        return functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+        with exact_float32():
+            with autocast(self.device, self._fast):
+                vectors = self._clip.encode_image(images).float()
+            overflowed = ~torch.isfinite(vectors).all(-1)
+            if self._fast != "float32" and overflowed.any():
+                self._has_overflowed = True
+                vectors[overflowed] = self._clip.encode_image(images[overflowed]).float()
+        return functional.normalize(vectors, dim=-1).cpu().numpy()
 
     @torch.inference_mode()
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         """Texts of each class -> (C, D) float32 unit vectors (mean of the texts' unit vectors), and the logit scale."""
         rows = []
         for texts in prompts:
-            vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
+            with exact_float32():
+                vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
             rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
         return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
 

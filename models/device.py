@@ -25,9 +25,9 @@ def precision(device: torch.device) -> str:
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def autocast(device: torch.device):
-    """A context in which matrix work runs in the device's fast precision; nothing changes on CPU and MPS."""
-    kind = precision(device)
+def autocast(device: torch.device, kind: str | None = None):
+    """A context in which matrix work runs in this precision, by default the device's fast one; float32: no change."""
+    kind = kind or precision(device)
     if kind == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, getattr(torch, kind))
@@ -52,6 +52,20 @@ def fast_layout(module: nn.Module) -> torch.memory_format:
         for layer in module.modules()
     )
     return torch.contiguous_format if is_unsafe else torch.channels_last
+
+
+@contextlib.contextmanager
+def exact_float32():
+    """float32 is float32: CUDA's TensorFloat-32, with its 10 bits, is off in matrix products and convolutions."""
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            switch.allow_tf32 = was
 
 
 _DEVICES = {

@@ -25,10 +25,14 @@ NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_me
 
 @dataclass(frozen=True)
 class Side:
-    """An image model in eval mode, and one image (1, 3, R, R) of the type it takes, on one device."""
+    """An image model in eval mode, and one image (1, 3, R, R) of the type it takes, on one device.
+
+    stored: size_of() what is stored, where that is not module itself.
+    """
 
     module: nn.Module
     image: Tensor
+    stored: dict | None = None
 
 
 def measure(sides: dict[str, Side], device: torch.device, runtime: str = "torch") -> dict[str, dict]:

@@ -47,13 +47,14 @@ def teacher_seconds(config: ExtractConfig) -> float:
 
     from models.clip_teacher import image_tower_for_latency
     from models.device import autocast, choose_device
+    from models.teacher_precision import fast_precision
     from pipeline.latency import synchronizer
 
     device = choose_device(config.device)
     tower, size = image_tower_for_latency(config.model, device)
     images, wait = torch.zeros(BATCH, 3, size, size, device=device), synchronizer(device) or (lambda: None)
     seconds = []
-    with torch.inference_mode(), autocast(device):
+    with torch.inference_mode(), autocast(device, fast_precision(device)):
         for _ in range(1 + TEACHER_ROUNDS):
             wait()
             start = time.perf_counter()

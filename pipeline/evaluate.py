@@ -16,7 +16,8 @@ from cache import commit
 from cache.labels import LabelSet
 from cache.store import open_reader
 from models.deploy import FrameEncoder, deployed_parameters
-from models.device import choose_device
+from models.device import choose_device, exact_float32
+from models.folding import treatment
 from models.mobilevit_student import MobileVitStudent, count_parameters
 from models.names import TEACHER_SIZES
 from pipeline import checkpoint
@@ -32,6 +33,8 @@ from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 from pipeline.training_log import read_log
 
 log = logging.getLogger(__name__)
+
+PRECISION = "float32"  # as frames.fp32.onnx and frames.pte compute; smaller formats are judged by their export
 
 
 def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, student_size: str | None = None) -> dict:
@@ -56,10 +59,13 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     predictions = among_classes(predictions, meta["classes"], labels.classes)
     _warn_of_missing_labels(predictions.labels, labels, config.split)
     text = (reader.head(labels.name) or {}).get("class_text")
-    costs = _costs(student, device, towers or {}, config.runtime)
+    with exact_float32():
+        sides = _sides(student, device, towers or {}, config.runtime)
+        costs = _costs(sides, device, config.runtime)
+    timed = {name: treatment(side.module) for name, side in sides.items()}
     results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
     results["note"] = _note(results["note"], len(meta["classes"]), len(labels.classes))
-    results |= {"split": config.split, "environment": _environment(config, device)}
+    results |= {"split": config.split, "environment": _environment(config, device) | {"timed": timed}}
     commit.make_folder(config.output_dir)
     files = {
         "evaluate_config.yaml": config.as_yaml().encode(),
@@ -106,15 +112,20 @@ def _facts(student: MobileVitStudent) -> dict:
     }
 
 
-def _costs(student: MobileVitStudent, device, towers: dict[str, Side], runtime: str) -> dict[str, dict]:
-    """What each side costs to run: one image to one embedding, in turns; None for what is not measured."""
+def _sides(student: MobileVitStudent, device, towers: dict[str, Side], runtime: str) -> dict[str, Side]:
+    """What is timed: one image to one embedding."""
     place = torch.device("cpu") if runtime == "onnx" else device
     size = student.config.resolution
     image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=place)
-    sides = {"student": Side(FrameEncoder(student).eval().to(place), image)} | towers
+    return {"student": Side(FrameEncoder(student).eval().to(place), image)} | towers
+
+
+def _costs(sides: dict[str, Side], device, runtime: str) -> dict[str, dict]:
+    """What each side costs to run, in turns; None for what is not measured."""
+    place = torch.device("cpu") if runtime == "onnx" else device
     costs = {"teacher": NOT_MEASURED} | measure(sides, place, runtime)
     if "reference" in costs:
-        costs["reference"] = _reference(towers["reference"], costs)
+        costs["reference"] = _reference(sides["reference"], costs)
     return costs
 
 
@@ -122,7 +133,7 @@ def _reference(tower: Side, costs: dict[str, dict]) -> dict:
     """What CLIP's ViT-B/32 would cost, where the teacher is another one: it said nothing of these clips."""
     ratio = costs["reference"]["latency_ms"]["p50_ms"] / costs["student"]["latency_ms"]["p50_ms"]
     facts = {"name": TEACHER_SIZES["base"], "input_size": tower.image.shape[-1], "latency_ratio": ratio}
-    return facts | size_of(tower.module) | costs["reference"]
+    return facts | (tower.stored or size_of(tower.module)) | costs["reference"]
 
 
 def _environment(config: EvaluateConfig, device) -> dict:
@@ -131,9 +142,11 @@ def _environment(config: EvaluateConfig, device) -> dict:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "cpu_count": os.cpu_count(),
+        "precision": PRECISION,
         "runtime": config.runtime,
         "threads": torch.get_num_threads(),
         "load_average": list(os.getloadavg()),
+        "judged_on": str(device),
         "device": "cpu" if config.runtime == "onnx" else str(device),
         "checkpoint": Path(config.student_checkpoint).name,
     }

@@ -109,6 +109,10 @@ class _Run:
         self.remarks: dict[str, list[str]] = {}  # uid -> what was noticed while it was decoded
         self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
 
+    def _computing(self) -> dict:
+        """What the teacher says of itself by now: rows that overflowed were computed in another precision."""
+        return getattr(self.teacher, "provenance", dict)()
+
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
@@ -209,4 +213,5 @@ class _Run:
             uids = [segment.video_uid for segment in batch.segments]
             ways = {uid: self.ways[uid] for uid in uids if uid in self.ways}
             remarks = {uid: self.remarks[uid] for uid in uids if uid in self.remarks}
-            self.committer.submit(name, batch, self.provenance | {"decoding": ways, "remarks": remarks})
+            facts = self.provenance | self._computing() | {"decoding": ways, "remarks": remarks}
+            self.committer.submit(name, batch, facts)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from models.device import autocast
+from models.device import exact_float32
 from pipeline import metrics
 from pipeline.errors import CheckpointError
 from pipeline.loading import batches, in_order
@@ -67,13 +67,13 @@ def among_classes(found: Predictions, known: Sequence[str], classes: Sequence[st
 
 @torch.inference_mode()
 def predict(student: nn.Module, dataset: Dataset, batch_size: int, num_workers: int, device) -> Predictions:
-    """Run the student, in eval mode, over the whole dataset."""
+    """Run the student, in eval mode, over the whole dataset, in the precision of its weights: as it is deployed."""
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
     for batch in batches(dataset, in_order(len(dataset), batch_size), num_workers):
         inputs = [batch[name].to(device) for name in ("frames", "t_rel_sec", "mask")]
-        with autocast(device):
+        with exact_float32():
             output = student(*inputs)
         mask = batch["mask"].numpy()
         teacher_logits = batch["logits"].numpy() if "logits" in batch else np.zeros((*mask.shape, 0), np.float32)

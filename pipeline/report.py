@@ -36,7 +36,16 @@ def comparison_table(results: dict) -> str:
     ]
     intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
     remark = interval_remark(any(intervals), results["num_videos"])
-    return "\n".join([_title(results), *_aligned(rows, rule=0), remark, *_reference(results["reference"])])
+    judged = _judged_in(results.get("environment", {}))
+    return "\n".join([_title(results), *_aligned(rows, rule=0), remark, *judged, *_reference(results["reference"])])
+
+
+def _judged_in(environment: dict) -> list[str]:
+    """In which precision, and where."""
+    if "precision" not in environment:
+        return []
+    exports = "smaller formats are judged by export-student"
+    return [f"student judged in {environment['precision']} on {environment['judged_on']}; {exports}"]
 
 
 def _reference(found: dict | None) -> list[str]:

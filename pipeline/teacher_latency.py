@@ -3,6 +3,7 @@
 The one module of stage three that may load a teacher; it is imported only where the user asks for these figures.
 """
 
+import logging
 from pathlib import Path
 
 import torch
@@ -10,9 +11,12 @@ import torch
 from cache.store import open_reader
 from models.clip_teacher import image_tower_for_latency
 from models.device import choose_device
+from models.folding import treated, unfolded
 from models.names import TEACHER_SIZES
-from pipeline.costs import Side
+from pipeline.costs import Side, size_of
 from pipeline.errors import InputError
+
+log = logging.getLogger(__name__)
 
 REFERENCE = TEACHER_SIZES["base"]
 
@@ -30,4 +34,11 @@ def towers(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str,
 
 def _side(model: str, place: torch.device) -> Side:
     tower, size = image_tower_for_latency(model, place)
-    return Side(tower, torch.zeros(1, 3, size, size, device=place))
+    facts = size_of(tower)
+    tower = treated(tower)
+    left = unfolded(tower)
+    if left:
+        log.warning(
+            "%s is timed with %d batch normalisations that could not be folded, unlike the student", model, left
+        )
+    return Side(tower, torch.zeros(1, 3, size, size, device=place), facts)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models import clip_teacher
+from models import teacher_precision
 from models.clip_teacher import load_teacher, weights_sha256
+from models.device import exact_float32
+from models.teacher_precision import MAX_DRIFT, fast_precision
+from pipeline.stage_one import LoadedTeacher
+
+CPU = torch.device("cpu")
 
 COCA = {
     "embed_dim": 24,
@@ -41,19 +46,75 @@ def test_a_coca_teacher_embeds_without_its_text_tower(tmp_path):
     np.testing.assert_allclose(teacher.embed(crops), before, rtol=0, atol=1e-6)
 
 
-def test_a_row_that_overflows_in_fast_precision_is_computed_again_in_float32(monkeypatch):
-    teacher = load_teacher("demo-clip", "random", None, torch.device("cpu"), seed=0)
-    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
-    expected, encode, fast = teacher.embed(crops), teacher._clip.encode_image, []
+def crops_of(size: int, count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """CPUs have float16 autocast too: they stand for a GPU here."""
+    monkeypatch.setattr(teacher_precision, "fast_precision", lambda device: "float16")
+
+
+def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monkeypatch, fast):
+    exact = load_teacher("demo-clip", "demo", None, CPU, seed=0)
+    monkeypatch.setattr(exact, "_fast", "float32")
+    teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
+    assert (teacher.precision, exact.precision) == ("float16", "float32")
+    crops, encode, seen = crops_of(128, 3), teacher._clip.encode_image, []
+    expected, before = exact.embed(crops), teacher.embed(crops)
+    assert teacher.precision == "float16"  # nothing has overflowed
 
     def overflowing(images):
-        fast.append(torch.is_autocast_enabled("cpu"))
-        return encode(images) * (float("nan") if fast[-1] else 1.0)
+        seen.append((torch.is_autocast_enabled("cpu"), len(images)))
+        found = encode(images)
+        if seen[-1][0]:
+            found[1, 5] = float("inf")
+        return found
 
     monkeypatch.setattr(teacher._clip, "encode_image", overflowing)
-    monkeypatch.setattr(clip_teacher, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
-    np.testing.assert_allclose(teacher.embed(crops), expected, atol=1e-6)
-    assert fast == [True, False]
+    got = teacher.embed(crops)
+    assert seen == [(True, 3), (False, 1)]
+    np.testing.assert_allclose(got[1], expected[1], atol=1e-6)
+    np.testing.assert_allclose(got[[0, 2]], before[[0, 2]], atol=1e-6)
+    assert LoadedTeacher(teacher).provenance()["precision"] == "float16, float32 where that overflows"
+
+
+def test_the_fast_precision_hardly_moves_embeddings(fast):
+    """Next to what storing them in float16 does; bfloat16, which was used, moves them 30 times as far."""
+    teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
+    crops = crops_of(128, 8)
+    near, teacher._fast = teacher.embed(crops), "float32"
+    exact = teacher.embed(crops)
+    teacher._fast = "bfloat16"
+    far = teacher.embed(crops)
+    stored = np.linalg.norm(exact.astype(np.float16) - exact, axis=1).max()
+    moved, further = (np.linalg.norm(found - exact, axis=1).max() for found in (near, far))
+    assert 0 < moved < 12 * stored < further and moved < MAX_DRIFT
+
+
+@pytest.mark.parametrize("scale", [1e6, 3e3])
+def test_a_teacher_that_the_fast_precision_spoils_computes_in_float32(fast, caplog, scale):
+    """Overflow to no number at all, or differences that are lost beside something large."""
+
+    def encode(images):
+        return (images.flatten(1)[:, :64] + scale) @ torch.eye(64) - scale
+
+    with caplog.at_level("INFO"):
+        assert teacher_precision.chosen_precision(encode, CPU, 16) == "float32"
+    assert "computes in float32: float16 would move its embeddings" in caplog.text
+
+
+def test_cuda_is_tried_in_float16_and_everything_else_computes_in_float32():
+    assert fast_precision(torch.device("cuda")) == "float16"
+    assert fast_precision(CPU) == fast_precision(torch.device("mps")) == "float32"
+
+
+def test_float32_is_exact_within_and_as_it_was_without():
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    with exact_float32():
+        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
 def test_the_hash_tells_names_shapes_and_types_apart_where_the_bytes_are_equal():
