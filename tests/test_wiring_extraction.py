@@ -194,24 +194,6 @@ def test_windows_of_a_long_video_that_begins_late_are_even(tmp_path):
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(folder, tmp_path):
-    """A pipe that nobody writes to: once while it is scanned, once while it is decoded."""
-    os.mkfifo(tmp_path / "pipe.mp4")
-    (tmp_path / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
-    (tmp_path / "b.mp4").write_bytes((folder / "b.mp4").read_bytes())
-
-    def load():
-        (tmp_path / "b.mp4").unlink()
-        os.mkfifo(tmp_path / "b.mp4")
-        return FakeTeacher()
-
-    config = ExtractConfig(tmp_path, False, tmp_path / "c", video_timeout=1.5, decode_workers=2)
-    writer, _, result = extract(config, make_source(tmp_path, ["a", "b", "pipe"]), load)
-    writer.close()
-    reasons = {name: reason for name, reason in result.quarantined.items() if "no progress for 1.5 s" in reason}
-    assert set(reasons) == {"b.mp4", "pipe.mp4"} and result.exit_code == 3
-
-
 def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypatch):
     pools = []
 
@@ -229,6 +211,24 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
     assert pools == [("scan_video", 3, 44.0), ("decode_video", 3, 44.0)]
     look_ahead(dataclasses.replace(config, cache_dir=tmp_path / "d"), source, calibrated=True)
     assert ("timed_decode", 44.0) in {(name, silence) for name, _, silence in pools}
+
+
+def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(folder, tmp_path):
+    """A pipe that nobody writes to: once while it is scanned, once while it is decoded."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (tmp_path / "b.mp4").write_bytes((folder / "b.mp4").read_bytes())
+
+    def load():
+        (tmp_path / "b.mp4").unlink()
+        os.mkfifo(tmp_path / "b.mp4")
+        return FakeTeacher()
+
+    config = ExtractConfig(tmp_path, False, tmp_path / "c", video_timeout=1.5, decode_workers=2)
+    writer, _, result = extract(config, make_source(tmp_path, ["a", "b", "pipe"]), load)
+    writer.close()
+    reasons = {name: reason for name, reason in result.quarantined.items() if "no progress for 1.5 s" in reason}
+    assert set(reasons) == {"b.mp4", "pipe.mp4"} and result.exit_code == 3
 
 
 # -- the teacher -------------------------------------------------------------------------------------------------------
