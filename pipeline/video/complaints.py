@@ -45,7 +45,7 @@ NO_LOSS = re.compile(
     r"|codec parameters|analyzeduration|[Mm]etadata|[Tt]ag|chapter|[Aa]ttachment|[Ss]tereo|aspect|codec_tag|ID3"
     r"|Unknown entry|no index|[Ii]ndex|[Cc]ue|seek|rotation|language|granule|Packet corrupt",
 )
-POSITION = re.compile(r"(?:at|pos\.?) (?:\d+ \()?0x([0-9a-f]+)", re.IGNORECASE)
+POSITION = re.compile(r"(?:at|pos\.?) (?:\d+ \()?0x([0-9a-f]+)|Packet mismatch -?\d+ -?\d+ (\d+)", re.IGNORECASE)
 
 
 def is_complaint(level: int, text: str) -> bool:
@@ -66,7 +66,9 @@ def is_loss(level: int, text: str) -> bool:
 def named_position(text: str) -> int | None:
     """The position in the file, in bytes, that a demuxer's message names."""
     found = POSITION.search(text)
-    return int(found.group(1), 16) if found else None
+    if not found:
+        return None
+    return int(found[1], 16) if found[1] else int(found[2])
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from pipeline.errors import DecoderError
+from pipeline.video.complaints import listening
 from pipeline.video.reasons import no_stream, unreadable
 from pipeline.video.tracks import pick_track
 
@@ -23,6 +24,7 @@ OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other 
     "h264,hevc,m4v,ivf,obu,yuv4mpegpipe,mxf",
 }
 DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option -> field of a cache's identity
+_HEARD: dict[int, list] = {}  # of containers that are open
 
 
 class VideoError(Exception):
@@ -50,7 +52,9 @@ def opened(path: Path, decoder: str):
     decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
     """
     try:
-        with av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder)) as container:
+        with listening() as heard:
+            container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
+        with container:
             stream = pick_track(container)
             if stream is None:
                 kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
@@ -62,13 +66,22 @@ def opened(path: Path, decoder: str):
             stream.thread_type = "NONE"
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield container, stream
+            _HEARD[id(container)] = list(heard)
+            try:
+                yield container, stream
+            finally:
+                del _HEARD[id(container)]
     except av.error.InvalidDataError as error:
         raise VideoError(f"it cannot be read ({unreadable(Path(path), error.strerror)})") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"it cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:
         raise VideoError(f"it cannot be opened ({error})") from error
+
+
+def heard_while_opening(container) -> list[tuple[int, str, str]]:
+    """(level, name, text) of what FFmpeg said while it opened this container, where it reads some packets ahead."""
+    return _HEARD.get(id(container), [])
 
 
 def check_decoder(decoder: str) -> None:

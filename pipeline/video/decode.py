@@ -217,10 +217,11 @@ class _Stains:
         if self._is_restart[n]:
             self._before, self._now = self._now, False
             self._group_pts = pts
+        is_leading = self._pts is not None and pts < self._group_pts
         if self._is_torn[n] or (is_complaint and not self._droppable[n]):
-            self._now = True
-        is_leading = self._pts is not None and self._before and pts < self._group_pts
-        if self._now or is_complaint or is_leading:
+            self._before |= is_leading  # which no later frame needs, for else decoding could not begin there
+            self._now |= bool(self._is_torn[n]) or not is_leading
+        if self._now or is_complaint or (self._before and is_leading):
             self._stained.add(pts)
 
     def on(self, pts: int | None) -> bool:

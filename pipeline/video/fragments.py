@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-MIN_FRAGMENTS = 4  # fewer do not tell how the numbers grow
-USUAL = 0.8  # share of the steps that must be alike
+MIN_ALIKE = 2  # steps from number to number: fewer do not tell how the numbers grow
 
 
 def missing_before(path: Path) -> list[int]:
     """Positions in the file, in bytes, of the fragments before which others are missing. OSError as for reading."""
     positions, numbers = _fragments(path)
     steps = np.diff(numbers)
-    if len(steps) < MIN_FRAGMENTS:
+    if not len(steps):
         return []
     values, counts = np.unique(steps, return_counts=True)
     usual = values[counts.argmax()]
-    if usual < 1 or counts.max() < USUAL * len(steps):
+    if usual < 1 or counts.max() < max(MIN_ALIKE, len(steps) // 2):
         return []
     return [positions[i + 1] for i in np.flatnonzero(steps > usual)]
 

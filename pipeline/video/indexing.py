@@ -1,7 +1,7 @@
 """Reading the index of a video's packets: every packet is read once, none is decoded."""
 
 from array import array
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import av
@@ -9,13 +9,13 @@ import numpy as np
 
 from pipeline.video.bits import BitsError
 from pipeline.video.complaints import is_loss, listening, named_position
-from pipeline.video.container import SignClock, VideoError, packets_of
+from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
 from pipeline.video.h264 import H264Inspector
 from pipeline.video.hevc import HevcInspector
-from pipeline.video.losses import Losses, LossFinder, consult_container, holes, usual_steps
+from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, find_pauses, holes, usual_steps
 from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.restarts import is_intra
-from pipeline.video.times import RawTimes, ShownTimes, follow_decoding, settle
+from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
 from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
 FLAGS = (
@@ -38,9 +38,10 @@ INSPECTORS = {
 def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
     """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet."""
     builder, errors, clock = _IndexBuilder(stream), [], SignClock()
+    builder.hear(heard_while_opening(container), None)
     with listening() as messages:
         for packet in packets_of(container, stream, errors):
-            builder.hear(messages)
+            builder.hear(messages, builder.count)
             builder.add(packet)
             visit(packet)
             if clock.is_due():
@@ -56,10 +57,10 @@ class _IndexBuilder:
         self._codec, self._extradata = stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
         self._numbers = {name: array("q") for name in ("pts", "dts", "order", "position", "duration")}
         self._flags = bytearray()  # of each packet in turn: FLAGS
-        self._passed_over: list[tuple[int | None, int]] = []  # as for LossFinder.passed_over
+        self._passed_over: list[tuple[int | None, int | None]] = []  # as for LossFinder.passed_over
         self._needs, self._need_ends = array("i"), array("i")
         self._tells_needs = True
-        self._count, self.doubt = 0, None
+        self.count, self.doubt = 0, None
         self.last_shown, self.last_duration = None, 0
         self._may_reorder = stream.codec_context.codec.reorder
         self._inspector = self._make_inspector(stream.codec_context)
@@ -75,15 +76,15 @@ class _IndexBuilder:
             self.doubt = str(error) if isinstance(error, BitsError) else "its headers end too early"
             return None
 
-    def hear(self, messages: list) -> None:
-        """What FFmpeg said while it read the next packet."""
+    def hear(self, messages: list, arrived: int | None) -> None:
+        """What FFmpeg said while it read this packet, or None, some ahead."""
         for level, name, text in messages:
             if name == self._stream.container.format.name and is_loss(level, text):
-                self._passed_over.append((named_position(text), self._count))
+                self._passed_over.append((named_position(text), arrived))
         messages.clear()
 
     def add(self, packet: av.Packet) -> None:
-        n = self._count
+        n = self.count
         if n == MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames")
         facts = self._look(packet)
@@ -102,7 +103,7 @@ class _IndexBuilder:
         self._needs.extend(facts.needs or ())
         self._tells_needs &= facts.needs is not None
         self._need_ends.append(len(self._needs))
-        self._count += 1
+        self.count += 1
         is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
         if is_last and not is_hidden:
             self.last_shown, self.last_duration = packet.pts, packet.duration or 0
@@ -127,26 +128,32 @@ class _IndexBuilder:
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
         columns = dict(zip(FLAGS, flags.T.copy(), strict=True))
         raw = RawTimes(numbers["pts"], columns["has_pts"], numbers["dts"], columns["has_dts"])
+        finder = LossFinder.of(numbers["position"])
+        look_at_pauses = self._find_losses(finder, columns)
         shown = np.flatnonzero(~columns["is_hidden"])
         sequence = shown[np.argsort(numbers["order"][shown], kind="stable")]
-        pts, times = self._settled(raw, sequence, columns)
+        pts, times = self._settled(raw, sequence, finder.result().is_any)
         is_superseded = np.zeros(len(raw.pts), bool)
         if times is not None:
             is_superseded[sequence] = times.is_superseded
-        steps = None if pts is None else usual_steps(pts, numbers["duration"])
-        losses = self._losses(numbers["position"], columns, None if pts is None else (pts, steps))
-        is_shown = ~columns["is_hidden"]
+        lost = None
+        if pts is not None:
+            in_time = shown[np.argsort(pts[shown], kind="stable")]
+            steps = usual_steps(pts[in_time], numbers["duration"][in_time])
+            look_at_pauses(find_pauses(pts[in_time], in_time, steps))
+            lost = holes(finder.result(), pts[in_time], in_time, steps)
+        finder.is_torn |= columns["is_encrypted"]
         columns["is_hidden"] |= is_superseded
         return PacketIndex(
             pts=pts,
             **{name: columns[name] for name in FLAGS[:NUM_INDEX_FLAGS]},
-            doubt=self._doubt(pts, times, losses),
+            doubt=self._doubt(pts, times, finder.result()),
             is_ordered=times is not None,
             last_duration=self.last_duration,
             error=error,
             is_superseded=is_superseded,
-            losses=losses,
-            holes=None if pts is None else holes(losses, pts, is_shown, steps),
+            losses=finder.result(),
+            holes=lost,
             raw=raw,
             notes=() if times is None else times.notes,
             num_encrypted=int(columns["is_encrypted"].sum()),
@@ -154,43 +161,37 @@ class _IndexBuilder:
         )
 
     def _settled(
-        self, raw: RawTimes, sequence: np.ndarray, columns: dict
+        self, raw: RawTimes, sequence: np.ndarray, is_damaged: bool
     ) -> tuple[np.ndarray | None, ShownTimes | None]:
         """(pts of all packets if they can be used, times in the order of output if that is known and goes with them).
 
         Where data is missing, what headers say of the order cannot be trusted, nor anything be derived from it.
         """
-        is_shown = ~columns["is_hidden"]
-        is_plain = columns["has_pts"].all() and len(np.unique(raw.pts[is_shown])) == len(sequence)
         times = None
         if self.doubt is None or not self._may_reorder:
-            times = settle(raw, sequence)
+            times = settle(raw, sequence, MAX_STRAY_UNSEEN)
         if times is not None and times.num_stray:
-            is_damaged = columns["is_cut"].any() or columns["is_torn"].any()
-            times = None if is_damaged or follow_decoding(raw, is_shown) else times
+            times = None if is_damaged or follow_decoding(raw, np.sort(sequence)) else times
         if times is None:
+            is_plain = raw.has_pts.all() and len(np.unique(raw.pts[sequence])) == len(sequence)
             return raw.pts if is_plain else None, None
         pts = raw.pts.copy()
         pts[sequence] = times.pts
         return pts, times
 
-    def _losses(self, positions: np.ndarray, columns: dict, shown: tuple | None) -> Losses:
-        finder = LossFinder(positions, columns["is_torn"] & False, columns["is_cut"])
-        if columns["is_cut"].any():
-            finder.reasons.append("gaps in the numbers of its frames")
+    def _find_losses(self, finder: LossFinder, columns: dict) -> Callable[[Pauses], None]:
         for position, arrived in self._passed_over:
             finder.passed_over(position, arrived)
-        consult_container(
-            finder, self._stream.container.format.name, Path(self._stream.container.name), self._stream, shown
-        )
-        is_transport = self._stream.container.format.name == "mpegts"
-        if not is_transport:
-            finder.marked(columns["is_torn"])
-        elif not finder.is_torn.any() and not finder.is_cut.any():
-            # FFmpeg's parsers give the mark to the frame before the one that it belongs to.
-            finder.marked(columns["is_torn"] | np.append(False, columns["is_torn"][:-1]))
-        finder.is_torn |= columns["is_encrypted"]
-        return finder.result()
+        container = self._stream.container
+        look_at_pauses = consult_container(finder, container.format.name, Path(container.name), self._stream)
+        is_corrupt = columns["is_torn"]
+        if container.format.name == "mpegts":
+            # The counters tell more exactly: FFmpeg's parsers give the mark to the frame before the one that has it.
+            is_counted = finder.result().is_any
+            is_corrupt = is_corrupt & False if is_counted else is_corrupt | np.append(False, is_corrupt[:-1])
+        finder.marked(is_corrupt)
+        finder.numbered(columns["is_cut"])
+        return look_at_pauses
 
     def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
         """Why frames cannot be left out, or None."""

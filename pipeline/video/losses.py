@@ -5,7 +5,7 @@ is a frame that is held, as screen recordings and timelapses have them. Plain ar
 readers of each container found; decodes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,33 +43,47 @@ class LossFinder:
     is_cut: np.ndarray
     reasons: list[str] = field(default_factory=list)
 
-    def __post_init__(self):
-        self.positions = np.maximum.accumulate(self.positions) if len(self.positions) else self.positions
+    @classmethod
+    def of(cls, positions: np.ndarray) -> "LossFinder":
+        """One that knows of nothing yet."""
+        nothing = np.zeros(len(positions), bool)
+        return cls(np.maximum.accumulate(positions) if len(positions) else positions, nothing, nothing.copy())
 
     def result(self) -> Losses:
-        return Losses(self.is_torn, self.is_cut, tuple(dict.fromkeys(self.reasons)))
+        return Losses(self.is_torn.copy(), self.is_cut.copy(), tuple(dict.fromkeys(self.reasons)))
 
-    def passed_over(self, position: int | None, arrived: int) -> None:
-        """The demuxer passed over data: at this position, or if that is unknown, before packet number arrived."""
-        n = arrived if position is None else int(np.searchsorted(self.positions, position, "right"))
-        if 0 < n < len(self.is_torn):
-            self.is_torn[n - 1] = self.is_cut[n] = True
+    def passed_over(self, position: int | None, arrived: int | None) -> None:
+        """The demuxer passed over data: before packet number arrived, or somewhere before this position."""
+        n, first = arrived, None
+        if n is None and position is not None:
+            n = int(np.searchsorted(self.positions, position, "right"))
+            first = max(n - REACH, 0)
+        if n is not None and 0 < n < len(self.is_torn):
+            self.is_torn[n - 1 if first is None else first : n] = self.is_cut[n] = True
             self.reasons.append("data that cannot be read")
 
-    def counted(self, gaps: np.ndarray, codec: str) -> None:
-        """Packets of a transport stream are missing before these positions.
+    def counted(self, counters: transport.Counters, codec: str) -> None:
+        """Packets of a transport stream are missing.
 
         Where one is missing between two frames, the end of the former may be: some decoders tell that themselves.
         """
-        for gap in gaps.tolist():
+        for gap in np.union1d(counters.gaps, counters.breaks).tolist():
             following = int(np.searchsorted(self.positions, gap, "left"))
             is_between = following < len(self.positions) and self.positions[following] == gap
             if not following:
                 continue  # before the first frame
-            self.is_torn[following - 1] |= not is_between or codec not in CONCEALING
+            is_told = is_between and codec in CONCEALING and gap not in counters.breaks
+            self.is_torn[following - 1] |= not is_told
             if following < len(self.is_cut):
                 self.is_cut[following] = True
             self.reasons.append("gaps in the counters of its packets")
+
+    def numbered(self, is_cut: np.ndarray) -> None:
+        """(n,) bool: frames are missing before these by their numbers. What is left of the one before is unknown."""
+        numbers = np.flatnonzero(is_cut & ~self.is_cut)
+        if len(numbers):
+            self.is_torn[numbers - 1] = self.is_cut[numbers] = True
+            self.reasons.append("gaps in the numbers of its frames")
 
     def marked(self, is_corrupt: np.ndarray) -> None:
         """(n,) bool: the container calls these packets corrupt."""
@@ -85,17 +99,41 @@ class LossFinder:
                 self.is_cut[n] = True
                 self.reasons.append("missing fragments")
 
-    def indexed(self, spans: Iterable[tuple[int, int]], pts: np.ndarray, steps: np.ndarray) -> None:
-        """The container's index names frames between these pts that are not there: at the pauses in between.
-
-        pts: (n,) int64; steps: (n,) int64, for how long each frame is plausibly shown.
-        """
-        order = np.argsort(pts, kind="stable")
-        is_pause = np.append(np.diff(pts[order]) > plausible(steps[order][:-1]), False)
+    def indexed(self, spans: Iterable[tuple[int, int]], pauses: "Pauses") -> None:
+        """The container's index names frames between these pts that are not there: at the pauses in between."""
         for start, stop in spans:
-            for i in np.flatnonzero(is_pause & (pts[order] >= start) & (pts[order] < stop)):
-                self.is_cut[np.flatnonzero(pts >= pts[order[i + 1]])[0]] = True
+            is_within = (pauses.starts >= start) & (pauses.starts < stop)
+            self.is_cut[pauses.numbers[is_within]] = True
+            if is_within.any():
                 self.reasons.append("frames that its index names")
+
+    def beside(self, gaps: np.ndarray, pauses: "Pauses") -> None:
+        """Packets of other streams are missing at these positions: frames, too, where there is a pause as well."""
+        at, known = np.searchsorted(self.positions, gaps, "right"), np.flatnonzero(self.is_cut)
+        for number in pauses.numbers.tolist():
+            if (np.abs(at - number) <= REACH).any() and not (np.abs(known - number) <= REACH).any():
+                self.is_cut[number] = True
+                self.reasons.append("gaps in the counters of other streams")
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Where frames are shown for longer than is plausible.
+
+    pts: (m,) int64 of all frames in order of time. starts: (p,) int64, those of the frames that are shown so long;
+    numbers: (p,) int64, the first packets of what is shown after them.
+    """
+
+    pts: np.ndarray
+    starts: np.ndarray
+    numbers: np.ndarray
+
+
+def find_pauses(pts: np.ndarray, numbers: np.ndarray, steps: np.ndarray) -> Pauses:
+    """pts, steps: (m,) int64 of frames in order of time; numbers: those of their packets."""
+    at = np.flatnonzero(np.diff(pts) > plausible(steps[:-1]))
+    first_after = np.minimum.accumulate(numbers[::-1])[::-1]  # in decoding order, which leading frames are not
+    return Pauses(pts, pts[at], first_after[at + 1])
 
 
 def plausible(steps: np.ndarray) -> np.ndarray:
@@ -110,22 +148,19 @@ def usual_steps(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
     return np.where(durations > 0, durations, usual)
 
 
-def holes(losses: Losses, pts: np.ndarray, is_shown: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def holes(losses: Losses, pts: np.ndarray, numbers: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """(h, 2) int64 ticks [start, end), increasing: times whose frames are lost.
 
     Beside each place where packets are missing, what lies between two frames beyond the plausible duration of the
-    first. pts, steps: (n,) int64; is_shown: (n,) bool.
+    first. pts, steps: (m,) int64 of frames in order of time; numbers: those of their packets.
     """
     cuts = np.flatnonzero(losses.is_cut)
     if not len(cuts):
         return np.zeros((0, 2), np.int64)
-    order = np.flatnonzero(is_shown)
-    order = order[np.argsort(pts[order], kind="stable")]
-    before, after = order[:-1], order[1:]
-    is_hole = pts[after] - pts[before] > plausible(steps[before])
-    distance = np.minimum(_distance(before, cuts), _distance(after, cuts))
-    is_hole &= distance <= REACH
-    return np.stack([pts[before] + steps[before], pts[after]], axis=1)[is_hole]
+    distance = _distance(numbers, cuts)
+    is_hole = np.diff(pts) > plausible(steps[:-1])
+    is_hole &= np.minimum(distance[:-1], distance[1:]) <= REACH
+    return np.stack([pts[:-1] + steps[:-1], pts[1:]], axis=1)[is_hole]
 
 
 def _distance(numbers: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -150,18 +185,20 @@ def loss_notes(losses: Losses, pts: np.ndarray | None, lost: np.ndarray | None, 
     return notes
 
 
-def consult_container(finder: LossFinder, kind: str, path: Path, stream, shown: tuple) -> None:
+def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Callable[[Pauses], None]:
     """Add what the file itself says, beside what its demuxer told. kind: the demuxer's name; OSError as for reading.
 
-    shown: (pts, steps) as for LossFinder.indexed, None where packets have no usable times.
+    Returns what is to be called with the pauses between frames once these are known.
     """
     if not len(finder.positions) or finder.positions[-1] < 0:
-        return
+        return lambda pauses: None
     if kind == "mpegts":
-        finder.counted(transport.read_counters(path, stream.id).gaps, stream.codec_context.name)
-    elif kind.startswith("mov"):
+        counters = transport.read_counters(path, stream.id)
+        finder.counted(counters, stream.codec_context.name)
+        return lambda pauses: finder.beside(counters.others, pauses)
+    if kind.startswith("mov"):
         finder.starts_late(fragments.missing_before(path))
-    elif kind.startswith("matroska") and shown is not None:
-        pts, steps = shown
+    if kind.startswith("matroska"):
         layout = matroska.read_layout(path)
-        finder.indexed(matroska.cut_out(layout, stream.index, set(pts.tolist())), pts, steps)
+        return lambda pauses: finder.indexed(matroska.cut_out(layout, stream.index, set(pauses.pts.tolist())), pauses)
+    return lambda pauses: None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EBML, SEGMENT, TRACKS, CLUSTER, CUES = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
+SEEK_HEAD, SEEK, SEEK_ID, SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
 TRACK_ENTRY, TRACK_NUMBER, TRACK_TYPE, CLUSTER_TIME = 0xAE, 0xD7, 0x83, 0xE7
 CUE_POINT, CUE_TIME, CUE_POSITIONS, CUE_TRACK, CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 TOP_LEVEL = (CLUSTER, CUES)  # what is looked for where elements do not follow each other
@@ -23,12 +24,15 @@ class Layout:
     """Where things lie, in bytes from the beginning of the segment's data.
 
     clusters: time in the file's ticks -> position, of those there are. cues: (time, track number, position that the
-    index names of its cluster). tracks: their numbers in order.
+    index names of its cluster). tracks: their numbers in order. index_shift: how far the index lies from where the
+    head of the file says.
     """
 
     clusters: dict[int, int] = field(default_factory=dict)
     cues: list[tuple[int, int, int]] = field(default_factory=list)
     tracks: list[int] = field(default_factory=list)
+    index_shift: int | None = None
+    index_named: int | None = None
 
 
 def read_layout(path: Path) -> Layout:
@@ -51,9 +55,11 @@ def read_layout(path: Path) -> Layout:
                 time = _element(file, start)
                 if time and time[0] == CLUSTER_TIME and time[2] is not None:
                     layout.clusters[_number(file, time)] = position - origin
-            elif kind in (CUES, TRACKS) and size <= MAX_ELEMENT:
+            elif kind in (CUES, TRACKS, SEEK_HEAD) and size <= MAX_ELEMENT:
                 file.seek(start)
                 _learn(layout, kind, file.read(size))
+            if kind == CUES and layout.index_named is not None and layout.clusters:
+                layout.index_shift = position - origin - layout.index_named
             position = _search(file, start) if size is None else _follow(file, start, start + size, end)
     return layout
 
@@ -78,6 +84,7 @@ def cut_out(layout: Layout, stream_index: int, times: set[int]) -> list[tuple[in
         if last_time is not None and (is_lost or shift < last_shift):
             found.append((last_time, time))
         last_time, last_shift, is_lost = time, shift, False
+    is_lost |= last_time is not None and layout.index_shift is not None and layout.index_shift < last_shift
     return [*found, (last_time, max(times))] if is_lost and last_time is not None else found
 
 
@@ -144,6 +151,8 @@ def _learn(layout: Layout, kind: int, data: bytes) -> None:
         numbers = {name: int.from_bytes(value[:8], "big") for name, value in values}
         if kind == TRACKS and child == TRACK_ENTRY and numbers.get(TRACK_TYPE) in KEPT_TYPES:
             layout.tracks.append(numbers.get(TRACK_NUMBER, 0))
+        if kind == SEEK_HEAD and child == SEEK and numbers.get(SEEK_ID) == CUES:
+            layout.index_named = numbers.get(SEEK_POSITION)
         if kind == CUES and child == CUE_POINT:
             for name, value in values:
                 place = {key: int.from_bytes(found[:8], "big") for key, found in _children(value)}

@@ -31,7 +31,7 @@ def decoded_times(
         raise VideoError("none of its frames can be decoded")
     raw = _of_frames(index.raw, numbers)
     is_told = bool(raw.has_pts.all())
-    in_decoding_order = follow_decoding(index.raw, ~index.is_hidden)
+    in_decoding_order = follow_decoding(index.raw, np.flatnonzero(~index.is_hidden))
     are_known = index.pts is not None and is_told
     if are_known and ((np.diff(raw.pts) > 0).all() or (is_damaged and not in_decoding_order)):
         pts, notes = _by_pts(index.shown_pts, raw.pts, is_damaged)

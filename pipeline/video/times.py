@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_STRAY = 8  # timestamps against the order of the frames: at most one in so many, or the order is not believed
+MAX_STRAY_UNSEEN = 100  # the same where the order is only what headers say of it
 MAX_LACKING = 25  # frames per timestamp, where most have none: some containers time a frame now and then
 MAX_EQUAL = 10  # frames per distinct time
 
@@ -55,10 +56,11 @@ class ShownTimes:
         return tuple(f"{count} of its timestamps {_are(count)} {what}" for count, what in counts if count)
 
 
-def settle(times: RawTimes, sequence: np.ndarray) -> ShownTimes | None:
+def settle(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) -> ShownTimes | None:
     """The times of the packets (m,) in sequence, the order in which their frames come out.
 
-    None where the timestamps do not go with that order, or are too few to go by.
+    max_stray: at most one timestamp in so many may be against it. None where the timestamps do not go with that order,
+    or are too few to go by.
     """
     pts, has_pts = times.pts[sequence], times.has_pts[sequence]
     if has_pts.all() and (np.diff(pts) > 0).all():
@@ -66,7 +68,7 @@ def settle(times: RawTimes, sequence: np.ndarray) -> ShownTimes | None:
     known = np.flatnonzero(has_pts)
     kept = known[_longest_in_order(pts[known].tolist())]
     num_stray, num_distinct = len(known) - len(kept), len(np.unique(pts[kept]))
-    if num_stray > max(1, len(known) // MAX_STRAY) or num_distinct < 2:
+    if num_stray > max(1, len(known) // max_stray) or num_distinct < 2:
         return None
     if num_distinct * MAX_EQUAL < len(kept) or len(known) * MAX_LACKING < len(pts):
         return None
@@ -75,7 +77,7 @@ def settle(times: RawTimes, sequence: np.ndarray) -> ShownTimes | None:
 
 
 def follow_decoding(times: RawTimes, shown: np.ndarray) -> bool:
-    """Whether the shown packets (n,) bool carry their times in the order of decoding, as AVI does.
+    """Whether the shown packets (m,) int64, increasing, carry their times in the order of decoding, as AVI does.
 
     Where frames come out in another order, such times are right, but belong to other frames.
     """

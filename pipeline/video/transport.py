@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-SYNC = 0x47
+SYNC, STUFFING = 0x47, 0x1FFF  # the first byte of a packet; the identifier of those that hold nothing
 PACKET_SIZES = (188, 192, 204)  # plain; with a time stamp in front (Blu-ray, cameras); with error correction behind
 HEADER = 6  # bytes that are looked at of each packet, from its sync byte on
 PACKETS_PER_READ = 65536
@@ -19,16 +19,20 @@ SEARCHED = 1_000_000  # bytes in which packets must begin anew after others that
 class Counters:
     """What the headers of one stream's packets say.
 
-    gaps: (g,) int64, increasing: positions in the file, in bytes, of the sync bytes of packets before which others are
-    missing, or that their receiver marked as damaged. scrambled: fraction of the packets that are encrypted.
+    Positions in the file, in bytes, of the sync bytes of packets, increasing. gaps: (g,) int64, packets of the stream
+    before which others are missing, or that their receiver marked as damaged. breaks: (b,) int64, its first packets
+    after something that is no packet. others: (o,) int64, packets of other streams before which some are missing.
+    scrambled: fraction of the stream's packets that are encrypted.
     """
 
     gaps: np.ndarray
+    breaks: np.ndarray
+    others: np.ndarray
     scrambled: float
 
 
 def read_counters(path: Path, pid: int) -> Counters:
-    """Read the headers of all packets of the stream with this packet identifier. OSError where it cannot be read."""
+    """Read the headers of all packets. pid: the stream's packet identifier. OSError where the file cannot be read."""
     reader = _Reader(pid)
     with path.open("rb") as file:
         position, size = _next_packets(file, 0)
@@ -50,35 +54,45 @@ def read_counters(path: Path, pid: int) -> Counters:
 
 
 class _Reader:
-    """Follows the counter of one stream. is_cut: what came before the next packets could not be read."""
+    """Follows the counters of all streams. is_cut: what came before the next packets could not be read."""
 
     def __init__(self, pid: int):
-        self._pid, self._last, self.is_cut = pid, None, False
-        self._gaps: list[np.ndarray] = []
+        self._pid, self.is_cut = pid, False
+        self._last: dict[int, int] = {}  # each stream's last counter
+        self._gaps, self._breaks, self._others = ([np.zeros(0, np.int64)] for _ in range(3))
         self._num_packets = self._num_scrambled = 0
 
     def read(self, rows: np.ndarray, position: int, size: int) -> None:
         """rows: (p, HEADER) uint8, the beginnings of packets of this size that lie from this position on."""
         wide = rows.astype(np.int64)
-        mine = np.flatnonzero((wide[:, 1] & 31) << 8 | wide[:, 2] == self._pid)
-        if not len(mine):
-            return
-        wide = wide[mine]
-        has_payload, has_field = wide[:, 3] >> 4 & 1, wide[:, 3] >> 5 & 1
-        counter = wide[:, 3] & 15
-        before = np.concatenate([[counter[0] - has_payload[0] if self._last is None else self._last], counter[:-1]])
-        is_told = (has_field == 1) & (wide[:, 4] > 0) & (wide[:, 5] & 0x80 > 0)  # discontinuity_indicator
-        is_gap = ((before + has_payload) % 16 != counter) & ~is_told
-        is_gap |= wide[:, 1] & 0x80 > 0  # transport_error_indicator
-        is_gap[0] |= self.is_cut and self._last is not None
-        self._gaps.append(position + size * mine[is_gap])
-        self._last, self.is_cut = int(counter[-1]), False
-        self._num_packets += len(mine)
-        self._num_scrambled += int((wide[:, 3] >> 6 > 0).sum())
+        pids = (wide[:, 1] & 31) << 8 | wide[:, 2]
+        for pid in np.unique(pids).tolist():
+            if pid == STUFFING:
+                continue
+            at = np.flatnonzero(pids == pid)
+            gaps = position + size * at[self._is_gap(pid, wide[at])]
+            if pid != self._pid:
+                self._others.append(gaps)
+                continue
+            self._gaps.append(gaps)
+            if self.is_cut:
+                self._breaks.append(position + size * at[:1])
+                self.is_cut = False
+            self._num_packets += len(at)
+            self._num_scrambled += int((wide[at, 3] >> 6 > 0).sum())
+
+    def _is_gap(self, pid: int, packets: np.ndarray) -> np.ndarray:
+        """(p,) bool: before which packets of one stream others are missing, or which are marked as damaged."""
+        has_payload, has_field, counter = packets[:, 3] >> 4 & 1, packets[:, 3] >> 5 & 1, packets[:, 3] & 15
+        last = self._last.get(pid, int(counter[0] - has_payload[0]))
+        before = np.concatenate([[last], counter[:-1]])
+        is_told = (has_field == 1) & (packets[:, 4] > 0) & (packets[:, 5] & 0x80 > 0)  # discontinuity_indicator
+        self._last[pid] = int(counter[-1])
+        return (((before + has_payload) % 16 != counter) & ~is_told) | (packets[:, 1] & 0x80 > 0)
 
     def counters(self) -> Counters:
-        gaps = np.concatenate([np.zeros(0, np.int64), *self._gaps])
-        return Counters(gaps, self._num_scrambled / max(self._num_packets, 1))
+        gaps, breaks, others = (np.concatenate(found) for found in (self._gaps, self._breaks, self._others))
+        return Counters(gaps, breaks, np.sort(others), self._num_scrambled / max(self._num_packets, 1))
 
 
 def _next_packets(file, position: int) -> tuple[int | None, int]:
