@@ -37,7 +37,7 @@ def ours(path: Path, fps: float, with_rgb: bool) -> int:
     """Frames at this rate; with_rgb: made RGB of canonical size, as extraction does. Returns how many."""
     *_, scan = scan_video(ScanTask("v", path, Grid(fps), "software"))
     scale, size = Scaler(), pixels.canonical_size(*scan.timeline.upright_size, short_side=SHORT_SIDE)
-    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, scan.timeline.by_order)
+    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, scan.timeline.by_order, plan=scan.plan)
     count = 0
     for _, frame in filter(None, wanted):
         count += 1

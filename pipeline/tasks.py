@@ -16,6 +16,7 @@ from pipeline.sampling import Grid, Requests, request_frames
 from pipeline.video.colour import Scaler
 from pipeline.video.container import VideoError
 from pipeline.video.decode import WantedFrames
+from pipeline.video.skipping import PackedPlan, plan_feed
 from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
@@ -36,17 +37,18 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Scan:
-    """The answer: the video's timeline without its lists of frames, and its requests."""
+    """The answer: the video's timeline without its lists of frames, its requests, and what decoding them needs."""
 
     timeline: Timeline
     num_frames: int
     first_pts: int
     requests: Requests
+    plan: PackedPlan | None = None
 
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """Decode these frames and make rows of them. Fields as in cache.schema.PlannedVideo."""
+    """Decode these frames and make rows of them. Fields as in cache.schema.PlannedVideo; plan: as in Scan."""
 
     uid: str
     path: Path
@@ -61,6 +63,7 @@ class DecodeTask:
     crop_size: int
     duration_sec: float
     left_eye: bool = False
+    plan: PackedPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,16 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
         timeline = left_half(timeline)
     requests = request_frames(task.grid, timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
-    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0])
-    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests)
+    plan = None
+    if len(requests.pts) and not timeline.by_order and timeline.index is not None:
+        plan = PackedPlan.of(plan_feed(timeline.index, requests.pts))
+    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], index=None)
+    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, plan)
 
 
 def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
     """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life."""
-    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
+    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
     scale, size = Scaler(), pixels.before_rotation(task.canonical_size, task.rotation)
     rows: list[Row] = []
     way = None

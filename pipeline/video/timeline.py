@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Timeline:
     pts: (n,) int64, increasing; key_pts: (m,) int64, increasing, those at which decoding can begin. by_order: packets
     carry no usable pts, so that frames are known by their order. size: (height, width) of the decoded frame;
     sample_aspect: width over height of one pixel; rotation: degrees clockwise that set it upright. end_sec: when the
-    last frame ceases to be shown.
+    last frame ceases to be shown. index: what was read of the packets, as long as it is not sent elsewhere.
     """
 
     codec: str
@@ -41,6 +41,7 @@ class Timeline:
     end_sec: float
     by_order: bool
     notes: tuple[str, ...]
+    index: PacketIndex | None = field(default=None, compare=False, repr=False)
 
     @property
     def upright_size(self) -> tuple[float, float]:
@@ -131,6 +132,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         end_sec=end_sec,
         by_order=by_order,
         notes=(*notes, *hdr_note(first)),
+        index=index,
     )
 
 
