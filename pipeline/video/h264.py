@@ -97,7 +97,7 @@ class H264Inspector:
             check_sei(nal, 1)
 
     def _check_end(self, kinds: list[int], is_start: bool) -> None:
-        """BitsError where the sequence goes on behind its end. kinds: of the packet's units, if one of them is an end."""
+        """BitsError where the sequence goes on behind its end. kinds: of the packet's units, if one is an end."""
         ends_before, ends_after = sequence_ends(kinds, (SLICE, IDR_SLICE), ENDS)
         if (self._ended or ends_before) and not is_start:
             raise BitsError("it goes on after the end of a sequence")

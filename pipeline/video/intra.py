@@ -34,7 +34,7 @@ class Ffv1Inspector:
 
 
 class MjpegInspector:
-    """Motion JPEG: a decoder keeps tables from frame to frame, so that every frame must bring the same kinds of them."""
+    """Motion JPEG: a decoder keeps tables from frame to frame, so that every frame must bring the same ones of them."""
 
     def __init__(self, _extradata: bytes):
         self._tables: tuple | None = None

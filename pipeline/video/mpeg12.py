@@ -28,6 +28,8 @@ class Mpeg12Inspector:
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError for what is not one frame."""
+        if not self._has_begun and PICTURE_START not in data:  # the end of a picture whose beginning was cut off
+            return PacketFacts(False, True, self._order.number(B_PICTURE), is_shown=False)
         sequence, closes_group, has_matrices, pictures = _read(data)
         kinds = [kind for kind, _ in pictures]
         is_start = kinds[0] == I_PICTURE == kinds[-1] and bool(self._sequence or sequence)

@@ -74,7 +74,7 @@ def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
             start, end = starts[group], min(stops[group], stop)
             if index.in_order[start : stops[group]].all():
                 feed[start:end] &= is_needed[start - first : end - first]
-            feed[starts[group]] = True
+            feed[start] |= index.is_start[start]
         run_start[first] = first > previous_end
         previous_end = stop
     return FeedPlan(feed, run_start, None)
