@@ -25,7 +25,7 @@ CLOSED = {**HEVC, "options": {"x265-params": "log-level=none:scenecut=0:open-gop
 HEVC_PYRAMID = {**HEVC, "options": {"x265-params": "log-level=none:scenecut=0:bframes=7:b-adapt=0:ref=4"}}
 INTERLACED = {"flags": "+ildct+ilme"}
 STREAMS = {  # name -> (file, settings, how many of 90 packets three frames of the last group may need)
-    "MPEG-1": ("v.mpg", {"codec": "mpeg1video", "ticks": 30}, 10),
+    "MPEG-1": ("v.mkv", {"codec": "mpeg1video", "ticks": 30}, 10),
     "MPEG-2": ("v.ts", {"codec": "mpeg2video", "ticks": 30}, 10),
     "MPEG-2 in MXF": ("v.mxf", {"codec": "mpeg2video", "ticks": 30, "gop": 15}, 10),
     "MPEG-2, interlaced": ("v.mkv", {"codec": "mpeg2video", "ticks": 30, "options": INTERLACED}, 10),
