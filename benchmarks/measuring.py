@@ -12,16 +12,25 @@ import click
 import numpy as np
 
 
-def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median wall seconds of each call: every round runs all of them once, each round beginning with another one."""
+def interleaved(
+    calls: dict[str, Callable[[], object]], repeats: int, processor: dict[str, float] | None = None
+) -> dict[str, float]:
+    """Median wall seconds of each call: every round runs all of them once, each round beginning with another one.
+
+    processor: filled with the median seconds of processor time of each, all threads of this process together.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    working: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             call = calls[name]
-            start = time.perf_counter()
+            start, work_start = time.perf_counter(), time.process_time()
             call()
             seconds[name].append(time.perf_counter() - start)
+            working[name].append(time.process_time() - work_start)
+    if processor is not None:
+        processor |= {name: float(np.median(found)) for name, found in working.items()}
     return {name: float(np.median(found)) for name, found in seconds.items()}
 
 

@@ -51,7 +51,8 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
                 log.info("manifest.json did not say what the records say: it was rebuilt from them")
         plan_new(writer, source, survey.scanned, config.shard_frames)
         writer.save_beside("extract_config.yaml", config.as_yaml())
-        _run_units(config, writer, source, teacher, config.num_decode_workers)
+        plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items()}
+        _run_units(config, writer, source, teacher, plans)
         writer.write_manifest()
         return writer, teacher, account(writer, source)
     except BaseException:
@@ -62,16 +63,16 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
         raise
 
 
-def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, workers: int) -> None:
+def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teacher: Teacher, plans: dict) -> None:
     videos = {video.uid: video for video in source.videos}
     pending = _pending_units(writer, set(videos))
     shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
     assembly = Assembly(pending, writer.planned_videos, shape)
     for name in writer.quarantined():
         assembly.drop(name)
-    run = _Run(config, writer, teacher, assembly, videos)
+    run = _Run(config, writer, teacher, assembly, videos, plans)
     with Progress(assembly.num_rows, "extracting frames", "frames") as progress, Committer(writer) as run.committer:
-        run.everything(workers, progress)
+        run.everything(config.num_decode_workers, progress)
     ways = Counter(run.ways.values()).most_common()
     if ways:
         log.info("decoding: %s", ", ".join(f"{count} videos {way}" for way, count in ways))
@@ -98,8 +99,9 @@ def _pending_units(writer: CacheWriter, there: set[str]) -> tuple[Unit, ...]:
 class _Run:
     """One pass over the pending units: decode processes feed the teacher, complete units are committed."""
 
-    def __init__(self, config, writer: CacheWriter, teacher: Teacher, assembly: Assembly, videos: dict):
+    def __init__(self, config, writer: CacheWriter, teacher: Teacher, assembly: Assembly, videos: dict, plans: dict):
         self.config, self.writer, self.teacher, self.assembly, self.videos = config, writer, teacher, assembly, videos
+        self.plans = plans  # uid -> what decoding it needs, of videos that were scanned in this run
         self.committer: Committer | None = None
         self.provenance = provenance(teacher)
         self.batch: list = []  # (uid, Row) waiting for the teacher
@@ -168,6 +170,7 @@ class _Run:
             crop_size=self.writer.identity.teacher.input_size,
             duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
             fingerprint=video.fingerprint,
+            plan=self.plans.get(uid),
         )
 
     def _embed(self) -> None:

@@ -18,6 +18,7 @@ from pipeline.sampling import Grid, Requests, request_frames
 from pipeline.upright import PlannedShape, UprightFrames
 from pipeline.video.container import VideoError
 from pipeline.video.decode import WantedFrames
+from pipeline.video.skipping import PackedPlan, plan_feed
 from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
@@ -39,17 +40,18 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Scan:
-    """The answer: the video's timeline without its lists of frames, and its requests."""
+    """The answer: the video's timeline without its lists of frames, its requests, and what decoding them needs."""
 
     timeline: Timeline
     num_frames: int
     first_pts: int
     requests: Requests
+    plan: PackedPlan | None = None
 
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """Decode these frames and make rows of them. Fields as in cache.schema.PlannedVideo."""
+    """Decode these frames and make rows of them. Fields as in cache.schema.PlannedVideo; plan: as in Scan."""
 
     uid: str
     path: Path
@@ -63,6 +65,7 @@ class DecodeTask:
     crop_size: int
     duration_sec: float
     fingerprint: str = ""  # of the file that was planned; empty: not compared
+    plan: PackedPlan | None = None  # what the scan found that these frames need
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,16 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
     requests = request_frames(task.grid, *times)
     pixels.canonical_size(*timeline.upright_size, short_side=256)  # refuses endless strips before they are planned
-    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None)
-    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests)
+    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None, index=None)
+    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, _packed_plan(timeline, requests))
+
+
+def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
+    """What must be decoded of a video, where the packets' own timestamps tell its frames apart."""
+    index = timeline.index
+    if not len(requests.pts) or timeline.by_order or index is None or not index.has_own_times:
+        return None
+    return PackedPlan.of(plan_feed(index, requests.pts))
 
 
 def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
@@ -132,7 +143,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
     noticed, as Remark.
     """
     _check_content(task)
-    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder)
+    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
     way = None

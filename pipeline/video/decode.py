@@ -19,12 +19,11 @@ from pipeline.video.container import SignClock, check_size, opened, packets_of
 from pipeline.video.geometry import Orientations
 from pipeline.video.indexing import read_index
 from pipeline.video.orientation import UPRIGHT
-from pipeline.video.packets import PacketIndex
-from pipeline.video.skipping import FeedPlan, plan_feed, whole_plan
+from pipeline.video.packets import SUPERSEDED, PacketIndex
+from pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, whole_plan
 
 KEPT_BYTES = 48_000_000  # of packets that are kept from indexing to decoding; where there are more, they are read again
 BYTES_PER_PACKET = 500  # of memory, beside its data
-SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
 
 
 class _DoubtError(Exception):
@@ -38,10 +37,20 @@ class WantedFrames:
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
     corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
-    orientation: of the frame that was yielded last.
+    orientation: of the frame that was yielded last. plan: what the scan found that these frames need, so that the index
+    need not be read again unless there is doubt; frames are then known by the packets' own pts.
     """
 
-    def __init__(self, path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order: bool, decoder: str = "software"):
+    def __init__(
+        self,
+        path: Path,
+        frame_index: np.ndarray,
+        pts: np.ndarray,
+        by_order: bool,
+        decoder: str = "software",
+        plan: PackedPlan | None = None,
+    ):
+        self._planned = plan
         self._path, self._by_order, self._decoder = path, by_order, decoder
         self._identities = (frame_index if by_order else pts).tolist()
         self._next = 0  # the first wanted frame that may still come
@@ -51,28 +60,42 @@ class WantedFrames:
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
             return
-        kept = _Kept()
+        index, plan, kept = None, self._planned and self._planned.unpacked(), _Kept()
+        if plan is not None:
+            with opened(self._path, self._decoder) as (container, stream):
+                doubt = yield from self._attempted(index, plan, stream, packets_of(container, stream))
+            if doubt is None:
+                return
         with opened(self._path, self._decoder) as (container, stream):
             index = yield from read_index(container, stream, kept.add)
-            if self._by_order or index.pts is None:
-                plan = whole_plan(index, None, index.doubt or "its frames are known by their order")
-            else:
-                plan = plan_feed(index, np.array(self._identities, np.int64))
+            plan = self._plan(index) if plan is None else self._whole_plan(index, doubt)
             if kept.packets is not None:
-                plan = yield from self._attempted(index, plan, stream, kept.packets)
+                doubt = yield from self._attempted(index, plan, stream, kept.packets)
+                plan = None if doubt is None else self._whole_plan(index, doubt)
         while plan is not None:
             with opened(self._path, self._decoder) as (container, stream):
-                plan = yield from self._attempted(index, plan, stream, packets_of(container, stream))
+                doubt = yield from self._attempted(index, plan, stream, packets_of(container, stream))
+                plan = None if doubt is None else self._whole_plan(index, doubt)
+
+    def _plan(self, index: PacketIndex) -> FeedPlan:
+        if self._by_order or index.pts is None:
+            return self._whole_plan(index, index.doubt or "its frames are known by their order")
+        return plan_feed(index, np.array(self._identities, np.int64))
+
+    def _whole_plan(self, index: PacketIndex, doubt: str) -> FeedPlan:
+        is_known = not self._by_order and index.pts is not None
+        return whole_plan(index, np.array(self._identities, np.int64) if is_known else None, doubt)
 
     def _attempted(
-        self, index: PacketIndex, plan: FeedPlan, stream, packets: Iterable[av.Packet]
-    ) -> Generator[tuple[int, av.VideoFrame] | None, None, FeedPlan | None]:
-        """Decode by this plan with a fresh decoder; returns the plan to try next, or None."""
+        self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet]
+    ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
+        """Decode by this plan with a fresh decoder; returns why everything must be decoded instead, or None."""
         self.way = "skipping" if plan.doubt is None else f"whole ({plan.doubt})"
         try:
             yield from self._decoded(_Feeder(stream, packets, index, plan), plan)
         except _DoubtError as doubt:
-            return whole_plan(index, np.array(self._identities, np.int64), str(doubt))
+            return str(doubt)
+        return None
 
     def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
@@ -132,11 +155,10 @@ class _Kept:
 class _Feeder:
     """Gives a decoder the packets of a plan and takes what comes out, with the decoder's own word on its soundness."""
 
-    def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex, plan: FeedPlan):
+    def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex | None, plan: FeedPlan):
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
-        self._pts = index.pts
-        self._is_superseded = np.zeros(len(index.is_key), bool) if index.is_superseded is None else index.is_superseded
-        self._stains = _Stains(index)
+        self._index = index
+        self._stains = _AnyComplaint() if index is None else _Stains(index)
         self.num_fed = 0
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
@@ -172,7 +194,8 @@ class _Feeder:
         messages.clear()
         if packet is not None:
             self.num_fed += 1
-            packet.pts = n
+            if self._index is not None:
+                packet.pts = n
         try:
             frames = self._codec_context.decode(packet)
         except av.error.FFmpegError as error:
@@ -180,16 +203,25 @@ class _Feeder:
             return []
         for frame in frames:
             check_size(frame.width, frame.height)
-            frame.pts = self._pts_of(frame.pts)
+            if self._index is not None:
+                frame.pts = self._index.shown_at(frame.pts)
         return frames
-
-    def _pts_of(self, n: int | None) -> int | None:
-        if n is None or self._pts is None:
-            return n
-        return SUPERSEDED if self._is_superseded[n] else int(self._pts[n])
 
     def _judged(self, frames: list[av.VideoFrame], order: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
         return [(next(order), f, not f.is_corrupt and not self._stains.on(f.pts)) for f in frames]
+
+
+class _AnyComplaint:
+    """Stands for _Stains where the index is not at hand: after one complaint nothing is sound."""
+
+    def __init__(self):
+        self._has_complained = False
+
+    def note(self, _n: int, is_complaint: bool) -> None:
+        self._has_complained |= is_complaint
+
+    def on(self, _pts: int | None) -> bool:
+        return self._has_complained
 
 
 class _Stains:

@@ -89,9 +89,11 @@ class HevcInspector:
             raise BitsError("it has packets that are not one frame")
         kind = kinds.pop()
         is_start = FIRST_IRAP <= kind <= LAST_IRAP
-        ends_before, ends_after = sequence_ends([_kind(nal) for nal in nals], range(VPS), ENDS)
+        units = [_kind(nal) for nal in nals] if others & ENDS else []
+        ends_before, ends_after = sequence_ends(units, range(VPS), ENDS)
         self._is_first |= ends_before
-        if self._is_first and self._count and not is_start:
+        if self._is_first and self._count and kind not in IDR and kind not in BLA:
+            # Before a CRA picture, too: a decoder throws away what it has not given out by then (section C.5.2.2)
             raise BitsError("it goes on after the end of a sequence")
         begins_anew = kind in IDR or kind in BLA or self._is_first
         try:

@@ -10,13 +10,11 @@ import numpy as np
 from pipeline.video.bits import BitsError
 from pipeline.video.complaints import is_loss, listening, named_position
 from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
-from pipeline.video.h264 import H264Inspector
-from pipeline.video.hevc import HevcInspector
+from pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
 from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, find_pauses, holes, usual_steps
 from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.restarts import is_intra
 from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
-from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
@@ -25,14 +23,6 @@ FLAGS = (
 NUM_INDEX_FLAGS = 6
 CHANGES = {"new_extradata", "param_change"}  # side data of packets
 MAX_FRAMES = 24 * 3600 * 120
-INSPECTORS = {
-    "h264": H264Inspector,
-    "hevc": HevcInspector,
-    "vp8": Vp8Inspector,
-    "vp9": Vp9Inspector,
-    "av1": Av1Inspector,
-    "libdav1d": Av1Inspector,
-}
 
 
 def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
@@ -62,7 +52,8 @@ class _IndexBuilder:
         self._tells_needs = True
         self.count, self.doubt = 0, None
         self.last_shown, self.last_duration = None, 0
-        self._may_reorder = stream.codec_context.codec.reorder
+        context = stream.codec_context
+        self._may_reorder = context.codec.reorder and context.name not in KEEPS_ORDER
         self._inspector = self._make_inspector(stream.codec_context)
 
     def _make_inspector(self, context):
@@ -119,8 +110,8 @@ class _IndexBuilder:
                 if any(side.data_type in CHANGES for side in packet.iter_sidedata()):
                     raise BitsError("its parameters change")
                 return self._inspector.look(bytes(packet))
-            except BitsError as error:
-                self.doubt = str(error)
+            except (BitsError, IndexError) as error:
+                self.doubt = str(error) if isinstance(error, BitsError) else "its headers end too early"
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:

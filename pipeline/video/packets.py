@@ -10,6 +10,8 @@ import numpy as np
 from pipeline.video.losses import Losses
 from pipeline.video.times import RawTimes
 
+SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
+
 
 class PacketFacts(NamedTuple):
     """What a packet's own headers say.
@@ -92,3 +94,17 @@ class PacketIndex:
         """(m,) int64, non-decreasing: when each frame begins; of frames with equal times the last is shown."""
         is_counted = ~self.is_hidden if self.is_superseded is None else ~self.is_hidden | self.is_superseded
         return np.sort(self.pts[is_counted])
+
+    @property
+    def has_own_times(self) -> bool:
+        """Whether the pts are those of the packets themselves, every one of them, and no frame supersedes another."""
+        if self.pts is None or self.raw is None or (self.is_superseded is not None and self.is_superseded.any()):
+            return False
+        return bool(self.raw.has_pts.all() and np.array_equal(self.raw.pts, self.pts))
+
+    def shown_at(self, n: int | None) -> int | None:
+        """When the frame of packet n is shown: its pts, SUPERSEDED, or n itself where pts are not known."""
+        if n is None or self.pts is None:
+            return n
+        is_superseded = self.is_superseded is not None and self.is_superseded[n]
+        return SUPERSEDED if is_superseded else int(self.pts[n])

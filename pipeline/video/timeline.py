@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Timeline:
     order. size: (height, width) of the decoded frame; sample_aspect: width over height of one pixel, as the container
     has it where it has one; rotation, mirrored: as in Orientation; coded_aspect: the pixel aspect of the frame itself.
     All of these are those of the first frame. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64
-    ticks [start, end), increasing: times whose frames the file has lost.
+    ticks [start, end), increasing: times whose frames the file has lost. index: what was read of the packets, as long
+    as it is not sent elsewhere.
     """
 
     codec: str
@@ -50,6 +51,7 @@ class Timeline:
     holes: np.ndarray | None = None
     mirrored: bool = False
     coded_aspect: Fraction = SQUARE
+    index: PacketIndex | None = field(default=None, compare=False, repr=False)
 
     @property
     def orientation(self) -> Orientation:
@@ -167,6 +169,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         holes=holes,
         mirrored=orientation.mirrored,
         coded_aspect=own_aspect or SQUARE,
+        index=index,
     )
 
 

@@ -1,0 +1,22 @@
+"""The order of output of codecs from before H.264: B pictures come out at once, all others when the next one is in."""
+
+I_PICTURE, P_PICTURE, B_PICTURE = range(3)
+MANY = 1 << 24  # B pictures between two others
+
+
+class AnchorOrder:
+    """Numbers pictures in the order in which they come out, and tells which do not come out at all.
+
+    An anchor is a picture that others may refer to. A B picture with fewer than two anchors before it is not decoded.
+    """
+
+    def __init__(self):
+        self.num_anchors = self._num_between = 0
+
+    def number(self, kind: int) -> int:
+        if kind != B_PICTURE:
+            self.num_anchors += 1
+            self._num_between = 0
+            return self.num_anchors * MANY
+        self._num_between += 1
+        return (self.num_anchors - 1) * MANY + self._num_between
