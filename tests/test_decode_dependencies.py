@@ -70,7 +70,7 @@ def test_random_frames_are_those_of_a_full_decode_and_no_scan_decodes_the_video(
     def refuse(*_):
         raise AssertionError("the scan decodes the video")
 
-    monkeypatch.setattr(timeline, "_decoded_pts", refuse)
+    monkeypatch.setattr(timeline, "decoded_times", refuse)
     times, decoded = timeline_of(path), full_decode(path)
     assert not times.by_order and [pts for pts, _ in decoded] == times.pts.tolist() and len(decoded) == 90
     for seed in range(6):

@@ -76,7 +76,7 @@ def test_the_way_of_decoding_is_recorded_with_each_shard(folder):
     result, reader, _ = run(make_source(folder, ["a", "b", "d"]), folder / "c", fps=5.0)
     assert ways(reader) == {
         "a": "skipping",
-        "b": "whole (no frame of mpeg4 is known to be needed by no other)",
+        "b": "skipping",
         "d": "whole (its NAL units do not fill its packets)",
     }
     assert result.statuses["corrupt"] == 3  # 42, 48 and 54, up to the end of that group
