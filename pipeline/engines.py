@@ -123,7 +123,9 @@ class LocalPool:
             seen = 0
             while not stop.is_set():
                 kind, value = worker.receive(self._silence_sec, stop)
-                if kind == "item":
+                if kind == "item" and _is_sign_of_life(value):
+                    events.put(Item(task, value))
+                elif kind == "item":
                     seen += 1
                     if seen > delivered:
                         delivered = seen
@@ -141,6 +143,11 @@ class LocalPool:
             events.put(Lost(task, value))
             if attempt == ATTEMPTS:
                 events.put(Failed(task, f"{value} ({ATTEMPTS} attempts)"))
+
+
+def _is_sign_of_life(value) -> bool:
+    """Whether a message says only that work goes on. These follow the clock, so that a second attempt sends others."""
+    return value is None or (isinstance(value, list) and not value)
 
 
 class _Worker:

@@ -30,6 +30,14 @@ def work(task):
             yield "second"
         else:
             os._exit(7)
+    elif name == "signs":  # more signs of life in the first attempt than in the second
+        is_first = not os.path.exists(argument)
+        yield from [[]] * (5 if is_first else 0)
+        yield "first"
+        if is_first:
+            os.close(os.open(argument, os.O_CREAT | os.O_EXCL))
+            os._exit(7)
+        yield from ("second", "third")
     elif name == "pid":
         yield os.getpid()
     elif name in ("crash in a message", "hang in a message"):
@@ -69,6 +77,12 @@ def test_a_failure_a_crash_and_a_hang_take_nothing_else_with_them(tmp_path):
     assert result["crash", 0] == ([1], "decoding it ended the process with signal SIGSEGV (2 attempts)")
     assert result["hang", 0] == ([1], "decoding it showed no progress for 1.5 s (2 attempts)")
     assert result[tasks[-1]] == (["first", "second"], "done")  # "first" was not delivered twice
+
+
+def test_a_second_attempt_loses_nothing_where_the_first_gave_more_signs_of_life(tmp_path):
+    task = ("signs", str(tmp_path / "once"))
+    values, end = outcome([task])[task]
+    assert [value for value in values if value] == ["first", "second", "third"] and end == "done"
 
 
 def test_attempts_of_earlier_runs_count(tmp_path):
