@@ -133,9 +133,8 @@ def folder_source(root: Path, classes_file: Path | None, layout: str | None = No
         for v, label, split in zip(videos, structure.labels, structure.splits, strict=True)
     )
     notes = found.notes + (structure.notes if names is None else ())
-    source = Source(
-        root, "folder", videos, clips, structure.classes, found.unusable, notes, (), found.account, "folders"
-    )
+    files = f"{found.account}; layout: {structure.layout}"
+    source = Source(root, "folder", videos, clips, structure.classes, found.unusable, notes, (), files, "folders")
     return source if names is None else with_class_names(source, names)
 
 
