@@ -75,7 +75,10 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
 def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
     """(kind of annotation, usual name of its label set, source)"""
     if config.annotations is None:
-        return [("", config.names_file.stem, _over_clips(reader, config))]
+        source = _over_clips(reader, config)
+        for note in source.notes:
+            log.info("%s", note)
+        return [("", config.names_file.stem, source)]
     options = dataclasses.replace(config.source_options, known=reader.planned_uids())
     sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
     for kind, source in sources.items():

@@ -146,7 +146,7 @@ def folder_source(root: Path, classes_file: Path | None, layout: str | None = No
         classes=structure.classes,
         rejected=found.unusable,
         notes=notes,
-        files=found.account,
+        files=f"{found.account}; layout: {structure.layout}",
         named_by="folders",
         splits_by_hash=not any(structure.splits),
     )

@@ -93,7 +93,7 @@ def test_every_file_is_in_the_account(tmp_path):
         "2 texts (.csv, no suffix), 1 archive (.zip), 1 other file (no suffix); skipped 3 hidden or metadata files, "
         "3 hidden or metadata folders (__MACOSX, a/.git, a/@eaDir), 1 unfinished download or backup (b/z.mp4.part)"
     )
-    assert folder_source(tmp_path, None).files == found.account
+    assert folder_source(tmp_path, None).files == f"{found.account}; layout: classes"
 
 
 def test_previews_of_recordings_that_are_there_are_no_second_videos(tmp_path):

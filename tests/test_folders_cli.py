@@ -55,7 +55,7 @@ def test_the_table_is_shown_before_extraction_in_a_dry_run_and_of_a_cache(tmp_pa
     data = fill(tmp_path / "data", "train/写字/1.mp4", "validation/写字/2.mp4", "train/cut/3.mp4", "train/cut/.x.mp4")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
     shown = call("extract-teacher", *arguments, "--dry-run")
-    assert "files: 3 videos; skipped 1 hidden or metadata file" in shown
+    assert "files: 3 videos; skipped 1 hidden or metadata file; layout: splits/classes" in shown
     rows = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
     assert rows["cut"].split()[1:5] == ["1", "0", "0", "1"] or rows["cut"].split()[1:5] == ["0", "1", "0", "1"]
     assert "no validation clip" in rows["cut"] and rows["写字"].split()[3] == "1"
