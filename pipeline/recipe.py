@@ -35,8 +35,8 @@ def run_fields(config: TrainConfig, identity: CacheIdentity, labels: LabelSet, n
     cache = dataclasses.asdict(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     told = {f"cache's {name}": value for name, value in cache.items()}
-    content = sha256(to_json(sorted(map(dataclasses.astuple, labels.clips))))
-    told |= {"classes": list(labels.classes), "clips": num_clips, "content of the label set": content}
+    content = sha256(to_json(sorted(dataclasses.astuple(clip) for clip in labels.clips if clip.split == "train")))
+    told |= {"classes": list(labels.classes), "clips": num_clips, "training clips' content": content}
     return fields | {"label_set": labels.name} | told
 
 
