@@ -18,8 +18,10 @@ from pipeline.inference import Predictions
 from pipeline.provenance import provenance
 from tests.fake_teacher import FakeTeacher
 
-FACTS = {"num_clips": 50, "num_labelled_clips": 49, "split": "val", "num_videos": 30, "chance": 0.025, "num_classes": 40,
-         "classes": [f"c{i}" for i in range(40)], "note": None}  # fmt: skip
+FACTS = {
+    **{"num_clips": 50, "num_labelled_clips": 49, "split": "val", "num_videos": 30, "note": None},
+    **{"num_classes": 40, "chance": 0.025, "classes": [f"c{i}" for i in range(40)]},
+}
 SIDES = {
     "teacher": {"name": "T", "top1": 0.91, "top5": 0.92, "mean_class_accuracy": 0.93, "calibration_error": 0.941,
                 "top1_interval": [0.81, 0.99], "parameters": {"image": 51_000_000, "total": 52_000_000},
