@@ -442,6 +442,7 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
     assert {"model.safetensors", "student_parts.safetensors", "config.json", "README.md"} <= set(files)
     other = dict(export(num_samples=3, seed=1, split="train"))
     assert {split for _, split in other["clips"]} == {"train"} and other["published"][2] is False
+    assert other["checked"] == (folder, False)
     seeds = [tuple(export(num_samples=3, seed=seed)["clips"]) for seed in range(4)]
     assert len(set(seeds)) >= 2
     assert len(export(label_set="other")["clips"]) == 4 and b"`other`" in export.asked["published"][1]["README.md"]

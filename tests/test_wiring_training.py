@@ -225,6 +225,9 @@ def test_what_was_judged_is_what_is_kept(tiny, usual):
     student = build_small(student_config("tiny", 16, 3, 128), False)
     student.load_state_dict(content["model"])
     found = predict(student, selection, 4, 0, torch.device("cpu"))
+    assert student.training
+    predict(student.eval(), selection, 4, 0, torch.device("cpu"))
+    assert not student.training  # either is left as it was
     assert found.cosine == pytest.approx(content["selection"]["selection_cosine"], abs=1e-6)
     assert found.top1 == pytest.approx(content["selection"]["selection_top1"])
     raw = weights_of(usual)
@@ -349,13 +352,12 @@ def test_students_train_in_training_mode_and_are_judged_in_evaluation_mode(tiny,
 
     def build(config, pretrained):
         student = build_small(config, pretrained)
-        student.register_forward_pre_hook(lambda module, inputs: modes.append((module.training, inputs[0].shape[0])))
-        return student
+        student.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+        return student.eval()
 
     small_students.use(monkeypatch, build)
     training.train(settings(tiny, tmp_path))
-    told = [training for training, _ in itertools.groupby(modes, key=lambda entry: entry[0])]
-    assert told == [True, False, True, False]
+    assert [mode for mode, _ in itertools.groupby(modes)] == [True, False, True, False]
 
 
 def scripted(monkeypatch, top1s: list[float], cosines: list[float]) -> None:
