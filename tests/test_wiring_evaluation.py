@@ -64,7 +64,11 @@ def judged(place, tmp_path, monkeypatch):
 
     def measured(sides, device, runtime="torch"):
         calls["measure"].append((sides, device, runtime))
-        return {name: COST | {"macs": 100 * (name == "student") + 1} for name in sides}
+        times = {"student": 2.0, "teacher": 6.0, "reference": 8.0}
+        return {
+            name: COST | {"macs": 100 * (name == "student") + 1, "latency_ms": {"p50_ms": times[name], "p95_ms": 9.0}}
+            for name in sides
+        }
 
     def predicted(student, dataset, *rest):
         calls["predict"].append((dataset, *rest))
@@ -143,7 +147,7 @@ def test_costs_are_measured_as_asked(judged):
     assert results["student"]["macs"] == 101 and results["teacher"]["macs"] == 1
     reference = results["reference"]
     assert reference["parameters"] == 20 and reference["bytes_on_disk"] == 80 and reference["input_size"] == 5
-    assert reference["latency_ratio"] == 1.0
+    assert reference["latency_ratio"] == 4.0 and results["comparison"]["latency_ratio"] == 3.0
     without = judged()
     assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None

@@ -161,6 +161,7 @@ def test_a_run_is_the_recipe_worked_by_hand(tiny, tmp_path, monkeypatch, seen, a
                 torch.testing.assert_close(found[name], value.detach(), rtol=1e-3, atol=2e-4)
     statistics = "backbone.layers.3.running_mean"
     torch.testing.assert_close(weights_of(tmp_path)[statistics], by_hand.student.state_dict()[statistics])
+    torch.testing.assert_close(average[statistics], by_hand.student.state_dict()[statistics])
 
 
 def grouped(items: list, size: int) -> list[list]:
