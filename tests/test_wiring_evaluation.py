@@ -444,6 +444,7 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
     folder, files, overwrite = asked["published"]
     assert folder == (tmp_path / "x").resolve() and overwrite is True and asked["checked"] == (folder, True)
     assert {"model.safetensors", "student_parts.safetensors", "config.json", "README.md"} <= set(files)
+    assert b"were found on frames of the split `train`" in files["README.md"].replace(b"\n", b" ")
     other = dict(export(num_samples=3, seed=1, split="train"))
     assert {split for _, split in other["clips"]} == {"train"} and other["published"][2] is False
     assert other["checked"] == (folder, False)
