@@ -169,6 +169,12 @@ def test_a_summary_tells_the_caches_own_figures(cache):
         assert words in text
 
 
+def test_a_summary_tells_the_size_of_the_image_tower(tmp_path):
+    identity = make_cache_identity(parameters_image=5_000_000, parameters_total=9_000_000)
+    open_writer(tmp_path / "c", identity).close()
+    assert "input 32 px, 5.00 M parameters" in "\n".join(summary(tmp_path / "c"))
+
+
 def test_a_contact_sheet_has_the_frames_and_names_asked_for(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 3)
     reader = open_reader(root)

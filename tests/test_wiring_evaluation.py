@@ -64,7 +64,11 @@ def judged(place, tmp_path, monkeypatch):
 
     def measured(sides, device, runtime="torch"):
         calls["measure"].append((sides, device, runtime))
-        return {name: COST | {"macs": 100 * (name == "student") + 1} for name in sides}
+        times = {"student": 2.0, "teacher": 6.0, "reference": 8.0}
+        return {
+            name: COST | {"macs": 100 * (name == "student") + 1, "latency_ms": {"p50_ms": times[name], "p95_ms": 9.0}}
+            for name in sides
+        }
 
     def predicted(student, dataset, *rest):
         calls["predict"].append((dataset, *rest))
@@ -143,7 +147,7 @@ def test_costs_are_measured_as_asked(judged):
     assert results["student"]["macs"] == 101 and results["teacher"]["macs"] == 1
     reference = results["reference"]
     assert reference["parameters"] == 20 and reference["bytes_on_disk"] == 80 and reference["input_size"] == 5
-    assert reference["latency_ratio"] == 1.0
+    assert reference["latency_ratio"] == 4.0 and results["comparison"]["latency_ratio"] == 3.0
     without = judged()
     assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None
@@ -440,8 +444,10 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
     folder, files, overwrite = asked["published"]
     assert folder == (tmp_path / "x").resolve() and overwrite is True and asked["checked"] == (folder, True)
     assert {"model.safetensors", "student_parts.safetensors", "config.json", "README.md"} <= set(files)
+    assert b"were found on frames of the split `train`" in files["README.md"].replace(b"\n", b" ")
     other = dict(export(num_samples=3, seed=1, split="train"))
     assert {split for _, split in other["clips"]} == {"train"} and other["published"][2] is False
+    assert other["checked"] == (folder, False)
     seeds = [tuple(export(num_samples=3, seed=seed)["clips"]) for seed in range(4)]
     assert len(set(seeds)) >= 2
     assert len(export(label_set="other")["clips"]) == 4 and b"`other`" in export.asked["published"][1]["README.md"]

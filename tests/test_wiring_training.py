@@ -161,6 +161,7 @@ def test_a_run_is_the_recipe_worked_by_hand(tiny, tmp_path, monkeypatch, seen, a
                 torch.testing.assert_close(found[name], value.detach(), rtol=1e-3, atol=2e-4)
     statistics = "backbone.layers.3.running_mean"
     torch.testing.assert_close(weights_of(tmp_path)[statistics], by_hand.student.state_dict()[statistics])
+    torch.testing.assert_close(average[statistics], by_hand.student.state_dict()[statistics])
 
 
 def grouped(items: list, size: int) -> list[list]:
@@ -225,6 +226,9 @@ def test_what_was_judged_is_what_is_kept(tiny, usual):
     student = build_small(student_config("tiny", 16, 3, 128), False)
     student.load_state_dict(content["model"])
     found = predict(student, selection, 4, 0, torch.device("cpu"))
+    assert student.training
+    predict(student.eval(), selection, 4, 0, torch.device("cpu"))
+    assert not student.training  # either is left as it was
     assert found.cosine == pytest.approx(content["selection"]["selection_cosine"], abs=1e-6)
     assert found.top1 == pytest.approx(content["selection"]["selection_top1"])
     raw = weights_of(usual)
@@ -349,13 +353,12 @@ def test_students_train_in_training_mode_and_are_judged_in_evaluation_mode(tiny,
 
     def build(config, pretrained):
         student = build_small(config, pretrained)
-        student.register_forward_pre_hook(lambda module, inputs: modes.append((module.training, inputs[0].shape[0])))
-        return student
+        student.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+        return student.eval()
 
     small_students.use(monkeypatch, build)
     training.train(settings(tiny, tmp_path))
-    told = [training for training, _ in itertools.groupby(modes, key=lambda entry: entry[0])]
-    assert told == [True, False, True, False]
+    assert [mode for mode, _ in itertools.groupby(modes)] == [True, False, True, False]
 
 
 def scripted(monkeypatch, top1s: list[float], cosines: list[float]) -> None:
