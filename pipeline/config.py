@@ -203,9 +203,7 @@ class TrainConfig(Settings):
                 _finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"
             )
         resolutions = (None, *range(128, 257, 32))
-        self._require(
-            self.student_resolution in resolutions, "student_resolution", "a multiple of 32 from 128 to 256"
-        )
+        self._require(self.student_resolution in resolutions, "student_resolution", "a multiple of 32 from 128 to 256")
         if self.alpha == self.beta == self.gamma == 0:
             raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")
 

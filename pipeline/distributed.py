@@ -50,7 +50,9 @@ class World:
         parts = [*gradients, has_gradient, *(value / self.size for value in statistics)]
         flat = torch.cat([part.detach().reshape(-1) for part in parts])
         distributed.all_reduce(flat)
-        summed = [part.view(like.shape) for part, like in zip(flat.split([p.numel() for p in parts]), parts, strict=True)]
+        summed = [
+            part.view(like.shape) for part, like in zip(flat.split([p.numel() for p in parts]), parts, strict=True)
+        ]
         count = len(parameters)
         for parameter, gradient, there in zip(parameters, summed, summed[count].tolist(), strict=False):
             parameter.grad = gradient.clone() if there else None

@@ -53,9 +53,7 @@ BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[nam
 @click.option("--beta", type=float, default=0.1, show_default=True, help="Weight of the response term.")
 @click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
-@click.option(
-    "--frames-per-clip", type=int, help="Frames the student sees of a clip. " + BY_DEVICE["frames_per_clip"]
-)
+@click.option("--frames-per-clip", type=int, help="Frames the student sees of a clip. " + BY_DEVICE["frames_per_clip"])
 @click.option("--views", type=int, help="Stored random views to learn from; 0: the evaluation crop. [default: all]")
 @click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colours, such as 0.3.")
 @click.option(

@@ -204,7 +204,7 @@ world, device = training.join(torch.device("cpu"))  # once for all runs
 training.join, training.World.leave = lambda device: (world, device), lambda world: None
 for name, changes, stop in runs:
     training.build_student = build_still_student if name.startswith("still") else build_small_student
-    (out / name).mkdir()
+    (out / name).mkdir(exist_ok=True)
     record_first_gradient(training, out / name / "gradient")
     train_stopped(training, TrainConfig(cache, out / name, **(base | changes)), stop)
 """
@@ -252,7 +252,7 @@ def test_two_processes_learn_what_one_learns(tiny, of_two, tmp_path, monkeypatch
     assert one.keys() == two.keys() and ("head.0.weight" in one) == (name != "feature")
     length = torch.cat([value.flatten() for value in one.values()]).norm()
     for key, value in one.items():
-        assert (two[key] - value).norm() < 1e-6 * length
+        assert (two[key] - value).norm() < 5e-6 * length
     logs = [json.loads((f / "train_log.json").read_text())[0] for f in (tmp_path, of_two / f"still-{name}")]
     for term in ("total", "feature", "response", "task"):
         assert logs[1][term] == pytest.approx(logs[0][term], rel=1e-3)
