@@ -1,4 +1,4 @@
-"""A student in milliseconds: the real one on a backbone of one convolution. And stops after a number of saved states."""
+"""A student in milliseconds: the real one on a backbone of one convolution. And runs that are stopped."""
 
 from pathlib import Path
 
