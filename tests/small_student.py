@@ -23,6 +23,13 @@ class SmallBackbone(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class StillStudent(MobileVitStudent):
+    """One that stays in eval mode."""
+
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+
 def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
     """In the place of models.mobilevit_student.build_student."""
     return MobileVitStudent(config, SmallBackbone())
@@ -30,9 +37,7 @@ def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStu
 
 def build_still_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
     """One without dropout and statistics of batches: what it learns from a batch it learns from its parts."""
-    student = build_small_student(config, pretrained)
-    student.train = lambda mode=True: nn.Module.train(student, False)
-    return student
+    return StillStudent(config, SmallBackbone()).eval()
 
 
 def train_stopped(training, config, saves: int) -> bool:
