@@ -298,7 +298,7 @@ def test_the_expected_time_is_told_before_the_first_epoch(tiny, tmp_path, monkey
     monkeypatch.setattr(training, "build_student", build_small_student)
     monkeypatch.setattr(training, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
     told = []
-    monkeypatch.setattr(training._Run, "one_epoch", lambda run: told.append(caplog.text) or setattr(run, "epoch", 99))
+    monkeypatch.setattr(training._Run, "one_epoch", lambda run: told.append(caplog.text) or setattr(run, "epoch", 100))
     monkeypatch.setattr(training._Run, "result", lambda run, was_finished: None)
     with caplog.at_level("INFO"):
         training.train(settings(tiny, tmp_path, epochs=100))
