@@ -100,7 +100,7 @@ def feature_term(output, targets: Targets) -> Tensor:
 
 
 def response_term(output, targets: Targets, temperature: float) -> Tensor:
-    """(2,) means over frames and over clips of KL(teacher || student) at a temperature, summed over classes, times T^2."""
+    """(2,) means over frames and over clips of KL(teacher || student) at a temperature, over classes, times T^2."""
     teacher = targets.logits.float()
     frames = _kl(output.frame_logits[targets.mask], teacher[targets.mask], temperature)
     return torch.stack([frames, _kl(output.clip_logits, masked_mean(teacher, targets.mask), temperature)])

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch import nn
 
 from models.device import autocast
 from models.losses import LossWeights, Targets, distillation_loss
@@ -75,7 +76,8 @@ def in_words(seconds: float) -> str:
 
 def _learning_time(student: MobileVitStudent, weights: LossWeights, batch: dict, amp: bool, device) -> float:
     """Seconds of a forward and backward pass of a copy."""
-    student, wait = copy.deepcopy(student).train(), synchronizer(device) or (lambda: None)
+    student, wait = copy.deepcopy(student), synchronizer(device) or (lambda: None)
+    nn.Module.train(student)
     targets = Targets(batch["embeddings"], batch.get("logits"), batch["label"], batch["mask"])
     seconds = 0.0
     for _ in range(2):

@@ -1,5 +1,8 @@
-"""A student in milliseconds: the real one on a backbone of one convolution. And stops after a number of saved states."""
+"""A student in milliseconds: the real one on a backbone of one convolution. And runs that are stopped."""
 
+from pathlib import Path
+
+import torch
 from torch import nn
 
 from models.mobilevit_student import MobileVitStudent, StudentConfig
@@ -20,6 +23,13 @@ class SmallBackbone(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class StillStudent(MobileVitStudent):
+    """One that stays in eval mode."""
+
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+
 def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
     """In the place of models.mobilevit_student.build_student."""
     return MobileVitStudent(config, SmallBackbone())
@@ -27,9 +37,7 @@ def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStu
 
 def build_still_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
     """One without dropout and statistics of batches: what it learns from a batch it learns from its parts."""
-    student = build_small_student(config, pretrained)
-    student.train = lambda mode=True: nn.Module.train(student, False)
-    return student
+    return StillStudent(config, SmallBackbone()).eval()
 
 
 def train_stopped(training, config, saves: int) -> bool:
@@ -55,3 +63,17 @@ def train_stopped(training, config, saves: int) -> bool:
         if len(count) >= saves > 0:
             training.train(config)
     return False
+
+
+def record_first_gradient(training, path: Path) -> None:
+    """Make the next run write the gradient of its first optimizer step, of all processes together."""
+    real = training.World.combine
+
+    def combine(world, student):
+        real(world, student)
+        training.World.combine = real
+        if world.is_first:
+            found = [(name, p.grad) for name, p in student.named_parameters() if p.grad is not None]
+            torch.save({name: gradient.clone() for name, gradient in found}, path)
+
+    training.World.combine = combine

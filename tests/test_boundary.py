@@ -65,7 +65,7 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-STAGE_TWO = ["train", "recipe", "dataset", "loading", "inference", "checkpoint"]
+STAGE_TWO = ["train", "recipe", "dataset", "loading", "inference", "checkpoint", "epoch_plan", "expected_time"]
 ON_RESULTS = ["metrics", "bootstrap", "calibration", "results_schema", "comparison", "plots", "report"]
 STAGE_THREE = ["evaluate", "held_out", "costs", "export.export", "results", "compare", *ON_RESULTS]
 
