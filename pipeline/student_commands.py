@@ -82,6 +82,8 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 
     _check_assertions(config, teacher_size, num_actions)
     result = train.train(config)
+    if not result.summary:  # another process tells it
+        return
     click.echo(result.summary)
     click.echo(
         f"next: python cli.py evaluate --cache-dir {config.cache_dir} --student-checkpoint {result.best_paths[0]}"
