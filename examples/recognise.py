@@ -1,36 +1,86 @@
-"""What is being done in an upright video, or before a camera: python recognise.py EXPORT_FOLDER VIDEO_OR_DEVICE"""
+"""What is done in a video, or before a camera: python recognise.py EXPORT_FOLDER VIDEO_OR_DEVICE [START_SEC END_SEC]"""
 
 import json
 import sys
-from collections import deque
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import onnxruntime
+from av.video.reformatter import Interpolation as How
 
-if len(sys.argv) != 3 or not (Path(sys.argv[1]) / "frames.fp32.onnx").exists():
+if len(sys.argv) not in (3, 5) or not (Path(sys.argv[1]) / "frames.fp32.onnx").exists():
     sys.exit(f"{__doc__}\nEXPORT_FOLDER is what export-student wrote, with frames.fp32.onnx in it")
 models = [onnxruntime.InferenceSession(Path(sys.argv[1]) / name) for name in ("frames.fp32.onnx", "clip.onnx")]
 facts = json.loads(models[0].get_modelmeta().custom_metadata_map["embedonce"])
-made, count = facts["preprocessing"], facts["frames_per_clip"]
-side, step = made["resolution"], made["clip_seconds"] / count
-window, due = deque(maxlen=count), 0.0
+made, span = facts["preprocessing"], [float(second) for second in sys.argv[3:]]
+short, side, fps = made["canonical_short_side"], made["resolution"], made["frames_per_second"]
+if not facts["classes"]:
+    sys.exit(f"the student in {sys.argv[1]} was trained without classes: it has embeddings, and no names to print")
 
-with av.open(sys.argv[2], format="v4l2" if sys.argv[2].startswith("/dev/") else None) as container:
-    for frame in container.decode(video=0):
-        if frame.time < due:
-            continue
-        due = frame.time + step
-        scale = side / min(frame.width, frame.height)
-        size = (side, side) if made["crop"] == "none" else (round(frame.width * scale), round(frame.height * scale))
-        matrix = "ITU709" if frame.colorspace == 2 and (frame.width >= 1280 or frame.height > 576) else None
-        image = frame.reformat(*size, "rgb24", matrix, interpolation=made["interpolation"].upper()).to_ndarray()
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        square = np.ascontiguousarray(image[top : top + side, left : left + side].transpose(2, 0, 1))
-        window.append(models[0].run(["features"], {"frames": square[None]})[0])
-        seconds = (np.arange(len(window), dtype=np.float32)[None] + 0.5) * np.float32(step)
-        inputs = {"features": np.stack(window, 1), "t_rel_sec": seconds, "mask": np.ones(seconds.shape, bool)}
-        logits = models[1].run(["logits"], inputs)[0][0]
+
+def resized(length):  # (side, length) weights that make a row of pixels `side` long, with antialiasing, as Pillow does
+    scale = length / side
+    x = np.abs(np.arange(length) + 0.5 - (np.arange(side)[:, None] + 0.5) * scale) / max(scale, 1)
+    cubic = np.where(x < 1, (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2) * (x < 2)
+    weights = cubic if made["interpolation"] == "bicubic" else np.maximum(0, 1 - x)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def features(frame):  # decoded frame -> upright canonical frame -> evaluation crop -> (1, D)
+    width, height = frame.width * float(stream.sample_aspect_ratio or 1), frame.height
+    size = [short + 2 * round((x * short / min(width, height) - short) / 2) for x in (width, height)]
+    matrix = "ITU709" if frame.colorspace == 2 and (frame.width >= 1280 or frame.height > 576) else None
+    exact = How.BICUBIC | How.ACCURATE_RND | How.FULL_CHR_H_INT | How.FULL_CHR_H_INP
+    image = np.rot90(
+        frame.reformat(*size, "rgb24", matrix, interpolation=exact).to_ndarray(), round(frame.rotation / 90)
+    )
+    top, left = ((x - short) // 2 if made["crop"] != "none" else 0 for x in image.shape[:2])
+    image = image[top : image.shape[0] - top, left : image.shape[1] - left].transpose(2, 0, 1)
+    image = np.clip(np.rint(image @ resized(image.shape[2]).T), 0, 255)
+    image = np.clip(np.rint(resized(image.shape[1]) @ image), 0, 255).astype(np.uint8)
+    return models[0].run(["features"], {"frames": image[None]})[0]
+
+
+def shown():  # (time, frame) of every time that training would have asked for; of key frames where it took these
+    last, first, now, k, step = (
+        None,
+        None,
+        0.0,
+        0,
+        1 / float(stream.codec_context.framerate or stream.average_rate or 25),
+    )
+    for frame in chain(container.decode(stream), [None]):
+        has_time = frame is not None and frame.pts is not None  # not after the last frame, nor in raw streams
+        now = frame.time if has_time else now + step if last else now
+        first = now if first is None else first
+        while fps and last and first + k / fps < now - min(float(stream.time_base) / 2, 1e-3):
+            yield first + k / fps, last
+            k += 1
+        if frame and not fps:
+            yield now, frame
+        last = frame
+
+
+try:
+    container = av.open(sys.argv[2], format="v4l2" if sys.argv[2].startswith("/dev/") else None)
+except (OSError, ValueError) as error:
+    sys.exit(f"{sys.argv[2]} cannot be read: {error}")
+if not container.streams.video:
+    sys.exit(f"{sys.argv[2]} has no video stream")
+stream, rows = container.streams.best("video"), []
+stream.codec_context.skip_frame = "DEFAULT" if fps else "NONKEY"
+for time, frame in chain(shown(), [(None, None)]):
+    if frame and (not span or span[0] - 1e-6 <= time < span[1] - 1e-6):
+        rows.append((time, features(frame)))
+        while not span and time - rows[0][0] > made["clip_seconds"] - 1e-6:
+            rows.pop(0)
+    if rows and (frame is None) == bool(span):  # a part is answered once, a stream at every time
+        bounds = np.linspace(0, len(rows), min(facts["frames_per_clip"], len(rows)) + 1)
+        times, parts = zip(*(rows[int(i)] for i in (bounds[:-1] + bounds[1:]) / 2), strict=True)
+        seconds = np.array([times]) - (span[0] if span else rows[0][0])
+        inputs = {"features": np.stack(parts, 1), "t_rel_sec": seconds.astype(np.float32)}
+        logits = models[1].run(["logits"], inputs | {"mask": np.ones(seconds.shape, bool)})[0][0]
         share = 1 / np.exp(logits - logits.max()).sum()
-        sys.stdout.write(f"{frame.time:8.2f} s  {facts['classes'][logits.argmax()]}  {share:.0%}\n")
+        sys.stdout.write(f"{rows[-1][0]:8.2f} s  {facts['classes'][logits.argmax()]}  {share:.0%}\n")

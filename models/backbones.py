@@ -86,8 +86,14 @@ def _check_resolution(made: nn.Module, name: str, resolution: int) -> None:
 
 
 def _tiny_backbone() -> nn.Module:
+    from timm.models.byobnet import ByobNet
+
+    return ByobNet(tiny_configuration(), num_classes=0)
+
+
+def tiny_configuration():
     """timm's own MobileViT, narrower than the narrowest it names: about 0.3 M parameters."""
-    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+    from timm.models.byobnet import ByoBlockCfg, ByoModelCfg
 
     def inverted(depth: int, channels: int, stride: int) -> ByoBlockCfg:
         return ByoBlockCfg(type="bottle", d=depth, c=channels, s=stride, gs=1, br=2.0, block_kwargs=_BOTTLE)
@@ -98,7 +104,7 @@ def _tiny_backbone() -> nn.Module:
 
     blocks = (inverted(1, 12, 1), inverted(2, 20, 2), mobilevit(32, 40, 2), mobilevit(40, 48, 2), mobilevit(48, 64, 2))
     shape = {"stem_chs": 12, "stem_type": "3x3", "stem_pool": "", "downsample": "", "act_layer": "silu"}
-    return ByobNet(ByoModelCfg(blocks=blocks, num_features=192, **shape), num_classes=0)
+    return ByoModelCfg(blocks=blocks, num_features=192, **shape)
 
 
 _BOTTLE = {"bottle_in": True, "linear_out": True}

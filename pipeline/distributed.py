@@ -5,11 +5,14 @@ Every process goes through the same global batches in the same order and compute
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 
 from pipeline.errors import InputError
+
+LONGEST_WAIT = timedelta(days=1)  # for the first process, which judges epochs alone; torchrun ends all where one dies
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def join(device: torch.device) -> tuple[World, torch.device]:
             )
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     return world, device
 
 

@@ -90,6 +90,8 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 
     _check_assertions(config, teacher_size, num_actions)
     result = train.train(config)
+    if not result.summary:  # another process tells it
+        return
     click.echo(result.summary)
     from cache.store import open_reader
     from pipeline.next_commands import evaluate_line

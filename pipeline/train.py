@@ -41,7 +41,7 @@ class TrainResult:
     """Where the best students are, and the run's story in a few lines."""
 
     best_paths: tuple[Path, ...]
-    summary: str
+    summary: str  # empty in all processes but the first
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -263,6 +263,8 @@ class _Run:
 
     def result(self, was_finished: bool) -> TrainResult:
         paths = tuple(self.folder(size) / "best_student.pt" for size in self.runs)
+        if not self.world.is_first:  # the first speaks, and the files lie where it is
+            return TrainResult(paths, "")
         lines = []
         for size, path in zip(self.runs, paths, strict=True):
             named = f"student {size}: " if len(paths) > 1 else ""

@@ -19,7 +19,7 @@ ONLY_IMPORTERS = {
     }
     | {"pipeline.video.tracks", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
-    "timm": {"models.backbones"},
+    "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.hdf5"},
     "ijson": {"pipeline.ego4d.streams"},
     "click": {"cli", "pipeline.terminal", "pipeline.common_options"}

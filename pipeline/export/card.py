@@ -30,9 +30,15 @@ Every file was run when it was made, on the same clips, beside the PyTorch model
 the first once for each frame and the second over the last {frames} features. `frames.pte` and `clip.pte`, where they
 are there, do the same for one image, or one clip of at most 64 frames, at a time.
 
-Frames: {crop}, resized to {resolution} px ({interpolation}); {frames} of a clip, evenly spread over it (a usual clip
-here lasts {seconds:g} s). The same facts and the class names are JSON under `embedonce` in the metadata of each ONNX
-file and in `config.json`. Ranges of the int8 file were found on frames of the split `{calibrated_on}`.
+Frames, as in training: {asked}; each set upright, with square pixels, in full-range RGB,
+resized (bicubic, with antialiasing, accurate rounding) so that its short side has {short} px and its long side differs
+from that by an even number; then {crop}, resized to {resolution} px ({interpolation}, with antialiasing).
+Of a clip, at most {frames} frames, evenly spread, each with the time that it was taken for in `t_rel_sec` (a usual clip
+here lasts {seconds:g} s). `examples/recognise.py` of embedonce does this with numpy, av and onnxruntime. Training saw
+resized frames through JPEG of quality {quality}, which changes a few answers in a hundred.
+
+The same facts and the class names are JSON under `embedonce` in the metadata of each ONNX file and in `config.json`.
+Ranges of the int8 file were found on frames of the split `{calibrated_on}`.
 
 {timm}
 `student_parts.safetensors` holds what stands on the backbone: projection, attention over frames, head.
@@ -45,7 +51,8 @@ named above and nowhere else. Classes: {classes}.
 TIMM = """The backbone loads with timm, from here or after an upload to a hub:
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)`.
 """
-NO_TIMM = """`model.safetensors` is the backbone; timm has no name for this size, so that it loads with embedonce only.
+TINY = """The backbone is embedonce's own, which timm knows after `import models.timm_registry` (from a checkout of
+embedonce, or with embedonce installed): then `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)` loads it.
 """
 MOST_CLASSES = 60
 
@@ -84,10 +91,18 @@ def model_card(facts: dict, judged: Judged, sizes: dict[str, int], parity: dict[
         logits=f" and `logits` (B, {len(classes)})" if classes else "",
         crop={"centre square": "the centred square", "none": "the whole frame, made square"}[preprocessing["crop"]],
         interpolation=preprocessing["interpolation"],
+        asked=_asked(preprocessing["frames_per_second"]),
+        short=preprocessing["canonical_short_side"],
+        quality=preprocessing["jpeg_quality"],
         seconds=preprocessing["clip_seconds"],
-        timm=NO_TIMM if student["size"] == "tiny" else TIMM,
+        timm=TINY if student["size"] == "tiny" else TIMM,
         classes=shown or "none",
     )
+
+
+def _asked(fps: float | None) -> str:
+    """Which frames training took."""
+    return "the key frames" if fps is None else f"those shown at {fps:g} times a second from the first frame on"
 
 
 def _row(name: str, sizes: dict[str, int], found: Parity) -> str:

@@ -30,8 +30,10 @@ def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
             "crop": {"shortest": "centre square", "squash": "none"}[teacher.resize_mode],
             "interpolation": teacher.interpolation,
             "canonical_short_side": identity.canonical_short_side,
+            "frames_per_second": identity.fps,
+            "jpeg_quality": identity.jpeg_quality,
             "clip_seconds": seconds,
-            "t_rel_sec": "seconds since the clip's start; of frame i, (i + 1/2) clip_seconds / frames_per_clip",
+            "t_rel_sec": "seconds since the clip's start of the time that a frame was taken for",
         },
     }
 
