@@ -98,7 +98,8 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
-            "its packets have no usable timestamps, so that its key frames cannot be told; use --sampling fps"
+            "its packets' timestamps do not tell its frames apart, so that its key frames cannot be told; "
+            "use --sampling fps"
         )
     if task.left_eye:
         timeline = left_half(timeline)
@@ -129,7 +130,14 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Way]:
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
+    if wanted.num_found == 0 and len(task.pts):
+        raise VideoError(_none_decoded(len(task.pts), wanted.complaint))
     yield rows
+
+
+def _none_decoded(count: int, complaint: str | None) -> str:
+    said = f" (its decoder says: {complaint.strip()})" if complaint else ""
+    return f"none of its {count} wanted frames can be decoded{said}"
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:

@@ -53,7 +53,7 @@ MADE = {
 
 
 WHOLE = dict.fromkeys(("MPEG-4", "MPEG-2", "Motion JPEG", "AVI, MPEG-4"), "whole (no frame of")
-WHOLE |= {"AVI": "whole (its timestamps are not in the order", "ASF": "whole (its packets have no usable"}
+WHOLE |= {"AVI": "whole (its timestamps are not in the order", "ASF": "whole (its packets' timestamps do not"}
 
 
 def make(folder, num_frames=90, **settings):

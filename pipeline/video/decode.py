@@ -36,6 +36,7 @@ class WantedFrames:
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
     corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
+    complaint: the decoder's first one, or None.
     """
 
     def __init__(self, path: Path, frame_index: np.ndarray, pts: np.ndarray, by_order: bool, decoder: str = "software"):
@@ -44,6 +45,8 @@ class WantedFrames:
         self._next = 0  # the first wanted frame that may still come
         self._due = self._identities[0] if self._identities else math.inf
         self.way, self.num_fed = "nothing", 0
+        self.complaint: str | None = None
+        self.num_found = 0  # wanted frames that were given
 
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
@@ -90,8 +93,9 @@ class WantedFrames:
                     self._next = i + 1
                     self._due = self._identities[self._next] if self._next < len(self._identities) else math.inf
                     if is_sound:
+                        self.num_found += 1
                         yield i, frame
-                self.num_fed = feeder.num_fed
+                self.num_fed, self.complaint = feeder.num_fed, self.complaint or feeder.complaint
                 if self._next == len(self._identities):
                     return
                 if clock.is_due():
@@ -133,7 +137,7 @@ class _Feeder:
         self._pts = index.pts
         self._is_superseded = np.zeros(len(index.is_key), bool) if index.is_superseded is None else index.is_superseded
         self._stains = _Stains(index)
-        self.num_fed = 0
+        self.num_fed, self.complaint = 0, None
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
         """For each packet fed: (order, frame, is_sound) of the frames that came out with it.
@@ -151,8 +155,9 @@ class _Feeder:
                 self._codec_context.flush_buffers()
             if feed[n]:
                 frames = self._fed(n, packet, messages)
-                complains = bool(messages) and any(is_complaint(level, text) for level, _, text in messages)
-                self._stains.note(n, complains)
+                complaint = next((text for level, _, text in messages if is_complaint(level, text)), None)
+                self.complaint = self.complaint or complaint
+                self._stains.note(n, complaint is not None)
                 yield self._shown(frames, order)
         yield self._shown(self._fed(None, None, messages), order)
 

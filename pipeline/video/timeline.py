@@ -14,7 +14,7 @@ from pipeline.video.colour import hdr_note
 from pipeline.video.container import VideoError, frame_rate, opened
 from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
-from pipeline.video.output_order import decoded_times
+from pipeline.video.output_order import FoundTimes, decoded_times
 from pipeline.video.packets import PacketIndex
 from pipeline.video.reasons import no_frames
 
@@ -82,12 +82,11 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     if first is None:
         raise VideoError("none of its frames can be decoded")
     notes += index.notes
-    pts, by_order = None if index.pts is None else index.shown_pts, False
-    if pts is None or not index.is_ordered:
-        step = 1 / (header.rate * header.time_base)
-        pts, by_order, told = yield from decoded_times(path, decoder, index, step)
-        notes += told
-    return _timeline(index, header, first, (pts, by_order), notes)
+    if index.pts is not None and index.is_ordered:
+        found = FoundTimes(index.shown_pts, (), False, index.losses, index.holes)
+    else:
+        found = yield from decoded_times(path, decoder, index, 1 / (header.rate * header.time_base))
+    return _timeline(index, header, first, found, [*notes, *found.notes])
 
 
 def promised_end(path: Path) -> float | None:
@@ -112,8 +111,8 @@ def left_half(timeline: Timeline) -> Timeline:
     return dataclasses.replace(timeline, size=(height, width // 2), notes=notes)
 
 
-def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: tuple, notes: list) -> Timeline:
-    pts, by_order = shown
+def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, found: FoundTimes, notes: list) -> Timeline:
+    pts = found.pts
     tick_sec = float(header.time_base)
     step_sec = index.last_duration * tick_sec or _usual_step(pts, header.rate, tick_sec)
     end_sec = float(pts[-1]) * tick_sec + step_sec
@@ -124,8 +123,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
     lacking_sec = 0.0 if header.promised_sec is None else header.promised_sec - max(shown_sec, end_sec)
     if lacking_sec > PARTIAL_SEC:
         notes.append(f"partial: it ends {lacking_sec:.1f} s before its header says")
-    holes = None if by_order else index.holes
-    notes += loss_notes(index.losses, index.pts, holes, tick_sec)
+    notes += loss_notes(found.losses, index.pts, found.holes, tick_sec)
     is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
     return Timeline(
         codec=header.codec,
@@ -134,11 +132,11 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         rotation=_clockwise(first.rotation, notes),
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
-        key_pts=pts[:0] if by_order else np.sort(index.pts[is_key]),
+        key_pts=pts[:0] if found.by_order else np.sort(index.pts[is_key]),
         end_sec=end_sec,
-        by_order=by_order,
+        by_order=found.by_order,
         notes=(*notes, *hdr_note(first)),
-        holes=holes,
+        holes=found.holes,
     )
 
 
