@@ -32,7 +32,7 @@ class _DoubtError(Exception):
 class WantedFrames:
     """Decodes the wanted frames of one video; iterate over it once.
 
-    frame_index, pts: (n,) int64, increasing. by_order: packets have no usable pts, frames are known by their order.
+    frame_index, pts: (n,) int64, increasing. by_order: pts do not tell frames apart, which are known by their order.
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
     corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
