@@ -156,3 +156,15 @@ def test_sound_alone_is_said(tmp_path):
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     assert reason_of(path) == "it has no video stream, only audio"
+
+
+def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path):
+    generator = np.random.default_rng(3)
+    data = bytearray(write_video(tmp_path / "v.ts", 30).read_bytes())
+    for at in range(0, len(data), 188):
+        if data[at + 1] & 31 == 1 and data[at + 2] == 0 and data[at + 3] & 16:  # the video's packets, 256
+            start = at + 4 + (1 + data[at + 4] if data[at + 3] & 32 else 0)
+            data[at + 3] |= 0xC0
+            data[start : at + 188] = generator.bytes(at + 188 - start)
+    (tmp_path / "w.ts").write_bytes(data)
+    assert reason_of(tmp_path / "w.ts") == "its frames are encrypted: decrypt it before use"

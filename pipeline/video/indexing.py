@@ -131,7 +131,7 @@ class _IndexBuilder:
         is_superseded = np.zeros(len(raw.pts), bool)
         if times is not None:
             is_superseded[sequence] = times.is_superseded
-        finder.is_torn |= columns["is_encrypted"]
+        finder.encrypted(columns["is_encrypted"])
 
         def find_holes(at: np.ndarray, in_time: np.ndarray) -> tuple[Losses, np.ndarray]:
             frames = (at, in_time, usual_steps(at, numbers["duration"][in_time]))

@@ -103,6 +103,12 @@ class LossFinder:
             self.is_torn |= is_corrupt
             self.reasons.append("its container calls packets corrupt")
 
+    def encrypted(self, is_encrypted: np.ndarray) -> None:
+        """(n,) bool: nobody can read these packets."""
+        if is_encrypted.any():
+            self.is_torn |= is_encrypted
+            self.reasons.append("packets that are encrypted")
+
     def starts_late(self, positions: Iterable[int]) -> None:
         """Fragments are missing before those at these positions."""
         for position in positions:

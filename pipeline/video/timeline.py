@@ -16,7 +16,7 @@ from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
 from pipeline.video.output_order import FoundTimes, decoded_times
 from pipeline.video.packets import PacketIndex
-from pipeline.video.reasons import no_frames
+from pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
 
 PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
 MAX_SECONDS = 48 * 3600.0
@@ -70,13 +70,14 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     """
     with opened(path, decoder) as (container, stream):
         header, notes = _read_header(stream), _stream_notes(container, stream)
+        pid = stream.id if container.format.name == "mpegts" else None
         peek = _FirstFrame(stream.codec_context)
         index = yield from read_index(container, stream, peek)
         first = peek.frame or peek(None)
     if not len(index.is_key):
-        raise VideoError(no_frames(path, index.error))
+        raise VideoError(no_frames(path, index.error, pid))
     if index.num_encrypted == len(index.is_key):
-        raise VideoError("its frames are encrypted: decrypt it before use")
+        raise VideoError(ENCRYPTED_FRAMES)
     if index.pts is not None and not len(index.shown_pts):
         raise VideoError("its edit list hides every frame")
     if first is None:
