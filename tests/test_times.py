@@ -171,6 +171,31 @@ def test_pes_packets_without_timestamps(tmp_path, b_frames, lacking):
     assert sampled.timeline.notes == (f"{len(lacking)} of its timestamps {are} missing: derived from those beside",)
 
 
+def moved_time(path, target, number: int, ticks: int, pid: int = 256):
+    """Add ticks of 1/90000 s to the pts of one PES packet (ISO/IEC 13818-1, section 2.4.3.7)."""
+    data = bytearray(path.read_bytes())
+    mine = [at for at in range(0, len(data), 188) if data[at + 2] + 256 * (data[at + 1] & 31) == pid]
+    at = [at for at in mine if data[at + 1] & 64][number]
+    p = at + 4 + (1 + data[at + 4] if data[at + 3] & 32 else 0) + 9
+    value = (data[p] >> 1 & 7) << 30 | data[p + 1] << 22 | data[p + 2] >> 1 << 15 | data[p + 3] << 7 | data[p + 4] >> 1
+    value += ticks
+    fields = (value >> 30 & 7) << 1 | data[p] & 0xF1, value >> 22 & 255, (value >> 15 & 127) << 1 | 1
+    data[p : p + 5] = bytes((*fields, value >> 7 & 255, (value & 127) << 1 | 1))
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("codec", "ticks", "b_frames"), [("libx264", 15360, 0), ("libx264", 15360, 2), ("mpeg2video", 30, 2)]
+)
+@pytest.mark.parametrize("error_sec", [-1.5, 5.0])
+def test_one_timestamp_that_is_far_off(tmp_path, codec, ticks, b_frames, error_sec):
+    path = write_video(tmp_path / "v.ts", 60, **(CLOSED | {"codec": codec, "ticks": ticks, "b_frames": b_frames}))
+    sampled = sample(moved_time(path, tmp_path / "w.ts", 25, round(error_sec * 90000)), 30.0)
+    assert numbers_at_times(sampled) == {n: n for n in range(60)}
+    assert "1 of its timestamps is against the order of its frames: derived from those beside" in sampled.timeline.notes
+
+
 def test_equal_timestamps_where_only_decoding_tells_the_order(tmp_path):
     """MPEG-4 with B-frames: frames are known by their order, and keep their times."""
     path = write_video(tmp_path / "v.mkv", 60, codec="mpeg4", b_frames=2, gop=20)
