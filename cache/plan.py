@@ -45,7 +45,7 @@ class PlannedVideo:
     first_pts: int
     num_frames: int
     end_sec: float
-    by_order: bool  # True where packets carry no usable pts: frames are then known by their order
+    by_order: bool  # True where pts do not tell frames apart: these are known by their order
     views: np.ndarray  # (1+K, 6) int32, VIEW_FIELDS; row 0 is the evaluation crop
     notes: tuple[str, ...] = ()
     left_eye: bool = False  # frames hold two eyes side by side, of which the left one is used

@@ -117,7 +117,8 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
-            "its packets have no usable timestamps, so that its key frames cannot be told; use --sampling fps"
+            "its packets' timestamps do not tell its frames apart, so that its key frames cannot be told; "
+            "use --sampling fps"
         )
     if task.left_eye:
         timeline = left_half(timeline)
@@ -166,6 +167,8 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
+    if wanted.num_found == 0 and len(task.pts):
+        raise VideoError(_none_decoded(len(task.pts), wanted.complaint))
     _check_content(task)
     yield rows
 
@@ -180,6 +183,11 @@ def _check_content(task: DecodeTask) -> None:
     found = fingerprint(task.path) if task.fingerprint else ""
     if found and found != task.fingerprint != whole_fingerprint(task.path):
         raise VideoError(CHANGED)
+
+
+def _none_decoded(count: int, complaint: str | None) -> str:
+    said = f" (its decoder says: {complaint.strip()})" if complaint else ""
+    return f"none of its {count} wanted frames can be decoded{said}"
 
 
 def timed_decode(task: DecodeTask) -> Iterator[tuple[list[int], float]]:

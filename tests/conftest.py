@@ -27,6 +27,17 @@ def real_videos() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def faults() -> Path:
+    folder = Path(os.environ.get("EMBEDONCE_FAULTS", ROOT.parent / "shared" / "data" / "faults"))
+    if not folder.is_dir():
+        message = f"{folder} is not there: set EMBEDONCE_FAULTS to the folder of faulty videos"
+        if os.environ.get("EMBEDONCE_REQUIRE_VIDEOS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
 @pytest.fixture(params=["hdf5", "webdataset"])
 def backend(request) -> str:
     return request.param

@@ -53,7 +53,7 @@ MADE = {
 }
 
 
-WHOLE = {"AVI": "whole (its timestamps are not in the order", "ASF": "whole (its packets have no usable"}
+WHOLE = {"AVI": "whole (its timestamps are not in the order", "ASF": "whole (its packets' timestamps do not"}
 
 
 def make(folder, num_frames=90, **settings):

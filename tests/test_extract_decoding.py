@@ -118,3 +118,27 @@ def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     result, reader, _ = run(source, folder / "c", sampling="keyframe")
     assert (result.rows, result.unasked, reader.video_uids) == (0, 1, ())
     assert "a.mp4: no clip holds a key frame" in caplog.messages
+
+
+def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder, backend):
+    path = write_video(folder / "whole.ts", 90, gop=15, options={"x264-params": "scenecut=0"})
+    data = path.read_bytes()
+    start, stop = (len(data) * share // 100 // 188 * 188 for share in (40, 65))
+    (folder / "a.ts").write_bytes(data[:start] + data[stop:])
+    (folder / "a.mp4").unlink()
+    (folder / "a.ts").rename(folder / "a.mp4")  # what it holds counts, not what it is called
+    result, reader, _ = run(make_source(folder, ["a"]), folder / "c", backend=backend, fps=30.0)
+    assert result.statuses["ok"] + result.statuses["corrupt"] == 90 and result.statuses["missing"] == 0
+    assert 20 < result.statuses["corrupt"] < 60 and not result.quarantined
+    stored = stored_numbers(reader, "a")
+    assert stored == [round(float(t) * 30) for t in reader.timeline("a").frame_sec - reader.timeline("a").frame_sec[0]]
+    assert stored[0] == 0 and stored[-1] == 89 and np.diff(stored).max() > 20
+
+
+def test_the_reason_names_what_the_decoder_said(folder):
+    write_video(folder / "b.mp4", 30, gop=30, b_frames=0, options={"x264-params": "scenecut=0"})
+    for number in range(1, 30):
+        spoil_packet(folder / "b.mp4", number)
+    result, _, _ = run(make_source(folder, ["a", "b"], [(0.5, 0.9)]), folder / "c", fps=10.0)
+    (reason,) = result.quarantined.values()
+    assert reason.startswith("none of its 4 wanted frames can be decoded (its decoder says: ")

@@ -19,6 +19,7 @@ BESIDE_PICTURES = re.compile(
     r"|\bVPS\b"  # video parameter set: what it says is repeated in the others, or is about further layers
     r"|\bDOVI\b|\bRPUs?\b|Dolby Vision|T\.?35|[Mm]etadata OBU|\bmastering|content light|closed caption"  # HDR, captions
     r"|[Mm]etadata|[Uu]ser ?data|\bICC\b|ICC_PROFILE|\b[Ee]xif|EXIF|\bAPP\d*x?\b|\bCOM\b|timecode|JFIF|Adobe"
+    r"|undecodable NALU: (?:32|3[5-9]|[4-6]\d)\b"  # hevc: any but slices (below 32) and what they go by (33, 34)
     r"|[Cc]losed [Cc]aptions|[Dd]isplay orientation|[Ss]pherical|[Ss]tereo3?[Dd]? ?(?:mode|info)",
 )
 # Single messages about the form of a stream whose pictures are whole.

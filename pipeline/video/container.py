@@ -71,7 +71,7 @@ def opened(path: Path, decoder: str):
                 yield container, stream
             finally:
                 del _HEARD[id(container)]
-    except av.error.InvalidDataError as error:
+    except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         raise VideoError(f"it cannot be read ({unreadable(Path(path), error.strerror)})") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"it cannot be read ({error.strerror})") from error

@@ -33,12 +33,13 @@ class _DoubtError(Exception):
 class WantedFrames:
     """Decodes the wanted frames of one video; iterate over it once.
 
-    frame_index, pts: (n,) int64, increasing. by_order: packets have no usable pts, frames are known by their order.
+    frame_index, pts: (n,) int64, increasing. by_order: pts do not tell frames apart, which are known by their order.
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
     corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
     orientation: of the frame that was yielded last. plan: what the scan found that these frames need, so that the index
     need not be read again unless there is doubt; frames are then known by the packets' own pts.
+    complaint: the decoder's first one, or None.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class WantedFrames:
         self._next = 0  # the first wanted frame that may still come
         self._due = self._identities[0] if self._identities else math.inf
         self.way, self.num_fed, self.orientation = "nothing", 0, UPRIGHT
+        self.complaint: str | None = None
+        self.num_found = 0  # wanted frames that were given
 
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._identities):
@@ -117,8 +120,9 @@ class WantedFrames:
                     self._next = i + 1
                     self._due = self._identities[self._next] if self._next < len(self._identities) else math.inf
                     if is_sound:
+                        self.num_found += 1
                         yield i, frame
-                self.num_fed = feeder.num_fed
+                self.num_fed, self.complaint = feeder.num_fed, self.complaint or feeder.complaint
                 if self._next == len(self._identities):
                     return
                 if clock.is_due():
@@ -159,7 +163,7 @@ class _Feeder:
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
         self._index = index
         self._stains = _AnyComplaint() if index is None else _Stains(index)
-        self.num_fed = 0
+        self.num_fed, self.complaint = 0, None
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
         """For each packet fed: (order, frame, is_sound) of the frames that came out with it.
@@ -177,8 +181,9 @@ class _Feeder:
                 self._codec_context.flush_buffers()
             if feed[n]:
                 frames = self._fed(n, packet, messages)
-                complains = bool(messages) and any(is_complaint(level, text) for level, _, text in messages)
-                self._stains.note(n, complains)
+                complaint = next((text for level, _, text in messages if is_complaint(level, text)), None)
+                self.complaint = self.complaint or complaint
+                self._stains.note(n, complaint is not None)
                 yield self._shown(frames, order)
         yield self._shown(self._fed(None, None, messages), order)
 

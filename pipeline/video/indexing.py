@@ -11,7 +11,7 @@ from pipeline.video.bits import BitsError
 from pipeline.video.complaints import is_loss, listening, named_position
 from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
 from pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
-from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, find_pauses, holes, usual_steps
+from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
 from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.restarts import is_intra
 from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
@@ -119,7 +119,7 @@ class _IndexBuilder:
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
         columns = dict(zip(FLAGS, flags.T.copy(), strict=True))
         raw = RawTimes(numbers["pts"], columns["has_pts"], numbers["dts"], columns["has_dts"])
-        finder = LossFinder.of(numbers["position"])
+        finder = LossFinder.of(numbers["position"], columns["is_start"])
         look_at_pauses = self._find_losses(finder, columns)
         shown = np.flatnonzero(~columns["is_hidden"])
         sequence = shown[np.argsort(numbers["order"][shown], kind="stable")]
@@ -127,24 +127,28 @@ class _IndexBuilder:
         is_superseded = np.zeros(len(raw.pts), bool)
         if times is not None:
             is_superseded[sequence] = times.is_superseded
-        lost = None
+        finder.encrypted(columns["is_encrypted"])
+
+        def find_holes(at: np.ndarray, in_time: np.ndarray) -> tuple[Losses, np.ndarray]:
+            frames = (at, in_time, usual_steps(at, numbers["duration"][in_time]))
+            return losses_along(finder, look_at_pauses, frames)
+
+        losses, holes = finder.result(), None
         if pts is not None:
             in_time = shown[np.argsort(pts[shown], kind="stable")]
-            steps = usual_steps(pts[in_time], numbers["duration"][in_time])
-            look_at_pauses(find_pauses(pts[in_time], in_time, steps))
-            lost = holes(finder.result(), pts[in_time], in_time, steps)
-        finder.is_torn |= columns["is_encrypted"]
+            losses, holes = find_holes(pts[in_time], in_time)
         columns["is_hidden"] |= is_superseded
         return PacketIndex(
             pts=pts,
             **{name: columns[name] for name in FLAGS[:NUM_INDEX_FLAGS]},
-            doubt=self._doubt(pts, times, finder.result()),
+            doubt=self._doubt(pts, times, losses),
             is_ordered=times is not None,
             last_duration=self.last_duration,
             error=error,
             is_superseded=is_superseded,
-            losses=finder.result(),
-            holes=lost,
+            losses=losses,
+            holes=holes,
+            find_holes=find_holes,
             raw=raw,
             notes=() if times is None else times.notes,
             num_encrypted=int(columns["is_encrypted"].sum()),
@@ -189,5 +193,5 @@ class _IndexBuilder:
         if self.doubt is None and times is not None:
             return "data is missing in it" if losses.is_any else None
         if pts is None:
-            return "its packets have no usable timestamps"
+            return "its packets' timestamps do not tell its frames apart"
         return self.doubt or "its timestamps are not in the order in which its frames come out"

@@ -36,18 +36,23 @@ class Losses:
 
 @dataclass
 class LossFinder:
-    """Gathers evidence. positions: (n,) int64, where packets begin in the file, in bytes, -1 where unknown."""
+    """Gathers evidence.
+
+    positions: (n,) int64, where packets begin in the file, in bytes, -1 where unknown. is_start: as in PacketFacts.
+    """
 
     positions: np.ndarray
     is_torn: np.ndarray
     is_cut: np.ndarray
+    is_start: np.ndarray
     reasons: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, positions: np.ndarray) -> "LossFinder":
+    def of(cls, positions: np.ndarray, is_start: np.ndarray) -> "LossFinder":
         """One that knows of nothing yet."""
         nothing = np.zeros(len(positions), bool)
-        return cls(np.maximum.accumulate(positions) if len(positions) else positions, nothing, nothing.copy())
+        positions = np.maximum.accumulate(positions) if len(positions) else positions
+        return cls(positions, nothing, nothing.copy(), is_start)
 
     def result(self) -> Losses:
         return Losses(self.is_torn.copy(), self.is_cut.copy(), tuple(dict.fromkeys(self.reasons)))
@@ -62,21 +67,28 @@ class LossFinder:
             self.is_torn[n - 1 if first is None else first : n] = self.is_cut[n] = True
             self.reasons.append("data that cannot be read")
 
-    def counted(self, counters: transport.Counters, codec: str) -> None:
+    def counted(self, counters: transport.Counters, codec: str) -> list[int]:
         """Packets of a transport stream are missing.
 
         Where one is missing between two frames, the end of the former may be: some decoders tell that themselves.
+        Returns the numbers of packets before which counters begin anew and decoding does, too: another stream may have
+        been joined on there, and nothing be lost.
         """
+        joints = []
         for gap in np.union1d(counters.gaps, counters.breaks).tolist():
             following = int(np.searchsorted(self.positions, gap, "left"))
             is_between = following < len(self.positions) and self.positions[following] == gap
             if not following:
                 continue  # before the first frame
             is_told = is_between and codec in CONCEALING and gap not in counters.breaks
+            if is_told and self.is_start[following]:
+                joints.append(following)
+                continue
             self.is_torn[following - 1] |= not is_told
             if following < len(self.is_cut):
                 self.is_cut[following] = True
             self.reasons.append("gaps in the counters of its packets")
+        return joints
 
     def numbered(self, is_cut: np.ndarray) -> None:
         """(n,) bool: frames are missing before these by their numbers. What is left of the one before is unknown."""
@@ -91,6 +103,12 @@ class LossFinder:
             self.is_torn |= is_corrupt
             self.reasons.append("its container calls packets corrupt")
 
+    def encrypted(self, is_encrypted: np.ndarray) -> None:
+        """(n,) bool: nobody can read these packets."""
+        if is_encrypted.any():
+            self.is_torn |= is_encrypted
+            self.reasons.append("packets that are encrypted")
+
     def starts_late(self, positions: Iterable[int]) -> None:
         """Fragments are missing before those at these positions."""
         for position in positions:
@@ -102,18 +120,24 @@ class LossFinder:
     def indexed(self, spans: Iterable[tuple[int, int]], pauses: "Pauses") -> None:
         """The container's index names frames between these pts that are not there: at the pauses in between."""
         for start, stop in spans:
-            is_within = (pauses.starts >= start) & (pauses.starts < stop)
-            self.is_cut[pauses.numbers[is_within]] = True
-            if is_within.any():
-                self.reasons.append("frames that its index names")
+            self._end(pauses.numbers[(pauses.starts >= start) & (pauses.starts < stop)], "frames that its index names")
 
-    def beside(self, gaps: np.ndarray, pauses: "Pauses") -> None:
-        """Packets of other streams are missing at these positions: frames, too, where there is a pause as well."""
-        at, known = np.searchsorted(self.positions, gaps, "right"), np.flatnonzero(self.is_cut)
-        for number in pauses.numbers.tolist():
-            if (np.abs(at - number) <= REACH).any() and not (np.abs(known - number) <= REACH).any():
-                self.is_cut[number] = True
-                self.reasons.append("gaps in the counters of other streams")
+    def beside(self, gaps: np.ndarray, joints: list[int], pauses: "Pauses") -> None:
+        """Packets of other streams are missing at these positions, or two streams are joined before these packets.
+
+        Frames are missing, too, where there is a pause as well.
+        """
+        at = np.union1d(np.searchsorted(self.positions, gaps, "right"), np.array(joints, np.int64))
+        is_near = np.array([bool((np.abs(at - n) <= REACH).any()) for n in pauses.numbers.tolist()], bool)
+        self._end(pauses.numbers[is_near], "gaps in the counters of its packets")
+
+    def _end(self, numbers: np.ndarray, reason: str) -> None:
+        """Packets are missing before these, where it is not known already."""
+        known = np.flatnonzero(self.is_cut)
+        for n in numbers.tolist():
+            if not (np.abs(known - n) <= REACH).any():
+                self.is_cut[n] = True
+                self.reasons.append(reason)
 
 
 @dataclass(frozen=True)
@@ -129,13 +153,6 @@ class Pauses:
     numbers: np.ndarray
 
 
-def find_pauses(pts: np.ndarray, numbers: np.ndarray, steps: np.ndarray) -> Pauses:
-    """pts, steps: (m,) int64 of frames in order of time; numbers: those of their packets."""
-    at = np.flatnonzero(np.diff(pts) > plausible(steps[:-1]))
-    first_after = np.minimum.accumulate(numbers[::-1])[::-1]  # in decoding order, which leading frames are not
-    return Pauses(pts, pts[at], first_after[at + 1])
-
-
 def plausible(steps: np.ndarray) -> np.ndarray:
     """Ticks from one frame to the next between which nothing is missing: half as much again, for rounding."""
     return steps + np.maximum(steps // 2, 1)
@@ -148,19 +165,27 @@ def usual_steps(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
     return np.where(durations > 0, durations, usual)
 
 
-def holes(losses: Losses, pts: np.ndarray, numbers: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """(h, 2) int64 ticks [start, end), increasing: times whose frames are lost.
+def losses_along(
+    finder: LossFinder, look_at: Callable[[Pauses], None], frames: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[Losses, np.ndarray]:
+    """(what is lost, (h, 2) int64 ticks [start, end), increasing: times whose frames are lost).
 
-    Beside each place where packets are missing, what lies between two frames beyond the plausible duration of the
-    first. pts, steps: (m,) int64 of frames in order of time; numbers: those of their packets.
+    frames: (pts, numbers of their packets, ticks for which each is plausibly shown), (m,) int64 each, in order of time.
+    look_at: as consult_container gives it. Beside each place where packets are missing, what lies between two frames
+    beyond the plausible duration of the first is lost.
     """
+    pts, numbers, steps = frames
+    is_pause = np.diff(pts) > plausible(steps[:-1])
+    at = np.flatnonzero(is_pause)
+    first_after = np.minimum.accumulate(numbers[::-1])[::-1]  # in decoding order, which leading frames are not
+    look_at(Pauses(pts, pts[at], first_after[at + 1]))
+    losses = finder.result()
     cuts = np.flatnonzero(losses.is_cut)
     if not len(cuts):
-        return np.zeros((0, 2), np.int64)
+        return losses, np.zeros((0, 2), np.int64)
     distance = _distance(numbers, cuts)
-    is_hole = np.diff(pts) > plausible(steps[:-1])
-    is_hole &= np.minimum(distance[:-1], distance[1:]) <= REACH
-    return np.stack([pts[:-1] + steps[:-1], pts[1:]], axis=1)[is_hole]
+    is_hole = is_pause & (np.minimum(distance[:-1], distance[1:]) <= REACH)
+    return losses, np.stack([pts[:-1] + steps[:-1], pts[1:]], axis=1)[is_hole]
 
 
 def _distance(numbers: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -194,8 +219,8 @@ def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Call
         return lambda pauses: None
     if kind == "mpegts":
         counters = transport.read_counters(path, stream.id)
-        finder.counted(counters, stream.codec_context.name)
-        return lambda pauses: finder.beside(counters.others, pauses)
+        joints = finder.counted(counters, stream.codec_context.name)
+        return lambda pauses: finder.beside(counters.others, joints, pauses)
     if kind.startswith("mov"):
         finder.starts_late(fragments.missing_before(path))
     if kind.startswith("matroska"):

@@ -52,9 +52,9 @@ def read_layout(path: Path) -> Layout:
                 continue
             kind, start, size = element
             if kind == CLUSTER:
-                time = _element(file, start)
-                if time and time[0] == CLUSTER_TIME and time[2] is not None:
-                    layout.clusters[_number(file, time)] = position - origin
+                time = _cluster_time(file, start)
+                if time is not None:
+                    layout.clusters[time] = position - origin
             elif kind in (CUES, TRACKS, SEEK_HEAD) and size <= MAX_ELEMENT:
                 file.seek(start)
                 _learn(layout, kind, file.read(size))
@@ -103,9 +103,17 @@ def _element(file, position: int) -> tuple[int, int, int | None] | None:
     return int.from_bytes(head[:id_length], "big"), position + id_length + size_length, None if is_unknown else size
 
 
-def _number(file, element: tuple[int, int, int]) -> int:
-    file.seek(element[1])
-    return int.from_bytes(file.read(min(element[2], 8)), "big")
+def _cluster_time(file, start: int) -> int | None:
+    """The time of the cluster whose data begins here: one of its first elements, behind a checksum at most."""
+    for _ in range(3):
+        element = _element(file, start)
+        if element is None or element[2] is None:
+            return None
+        if element[0] == CLUSTER_TIME:
+            file.seek(element[1])
+            return int.from_bytes(file.read(min(element[2], 8)), "big")
+        start = element[1] + element[2]
+    return None
 
 
 def _follow(file, start: int, stop: int, end: int) -> int | None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Generator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,16 +11,26 @@ import numpy as np
 
 from pipeline.video.complaints import is_complaint, listening
 from pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
+from pipeline.video.losses import Losses
 from pipeline.video.packets import PacketIndex
 from pipeline.video.times import RawTimes, follow_decoding, settle
 
 IN_DECODING_ORDER = "its timestamps are in the order of decoding: its frames take them in turn"
 
 
-def decoded_times(
-    path: Path, decoder: str, index: PacketIndex, step: Fraction
-) -> Generator[None, None, tuple[np.ndarray, bool, tuple[str, ...]]]:
-    """Yields None now and then as a sign of life; returns (pts of the frames, by_order, notes).
+@dataclass(frozen=True)
+class FoundTimes:
+    """pts, by_order, holes: as in Timeline. notes: what was done, in words. losses: as in PacketIndex."""
+
+    pts: np.ndarray
+    notes: tuple[str, ...]
+    by_order: bool
+    losses: Losses
+    holes: np.ndarray | None
+
+
+def decoded_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
+    """Yields None now and then as a sign of life; returns the FoundTimes.
 
     The packets' pts stand where the frames come out in their order; those of frames that do not come out, though the
     decoder complained, stand as well. Where the frames come out in another order, or some pts are missing or repeated,
@@ -34,14 +45,21 @@ def decoded_times(
     in_decoding_order = follow_decoding(index.raw, np.flatnonzero(~index.is_hidden))
     are_known = index.pts is not None and is_told
     if are_known and ((np.diff(raw.pts) > 0).all() or (is_damaged and not in_decoding_order)):
-        pts, notes = _by_pts(index.shown_pts, raw.pts, is_damaged)
-        return pts, False, notes
+        return FoundTimes(*_by_pts(index.shown_pts, raw.pts, is_damaged), False, index.losses, index.holes)
     if is_told and in_decoding_order:
-        return np.sort(raw.pts), True, (IN_DECODING_ORDER,)
-    times = settle(raw, np.arange(len(numbers)))
-    if times is not None:
-        return times.pts, True, times.notes
-    return np.arange(len(numbers), dtype=np.int64) * max(round(step), 1), True, (_why_counted(raw),)
+        pts, notes = np.sort(raw.pts), (IN_DECODING_ORDER,)
+    elif (times := settle(raw, np.arange(len(numbers)))) is not None:
+        pts, notes = times.pts, times.notes
+    else:
+        pts = np.arange(len(numbers), dtype=np.int64) * max(round(step), 1)
+        return FoundTimes(pts, (_why_counted(raw),), True, index.losses, None)
+    return FoundTimes(pts, notes, True, *index.find_holes(pts, _known(numbers, len(index.is_key))))
+
+
+def _known(numbers: list[int | None], count: int) -> np.ndarray:
+    """(m,) int64: the packets' numbers; where a frame does not tell, that of the frame before."""
+    valid = [n if n is not None and 0 <= n < count else -1 for n in numbers]
+    return np.array(list(itertools.accumulate(valid, lambda last, n: last if n < 0 else n)), np.int64).clip(0)
 
 
 def _by_pts(promised: np.ndarray, found: np.ndarray, is_damaged: bool) -> tuple[np.ndarray, tuple[str, ...]]:

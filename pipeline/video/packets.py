@@ -1,7 +1,7 @@
 """What is known of a video's packets before any of them is decoded. Plain data; knows no container and no codec."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,8 +66,9 @@ class PacketIndex:
     reading the container broke off, or None.
     is_superseded: (n,) bool, a later frame begins at the same time, so that this one is never shown. is_restart: (n,)
     bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
-    int64 ticks, as in Timeline. raw: the timestamps as the container gives them. notes: what was done about them, in
-    words. num_encrypted: how many packets are. needs: what each packet needs. None of these where they are not known.
+    int64 ticks, as in Timeline; find_holes: both of these from frames in order of time, (pts, numbers of packets).
+    raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
+    packets are. needs: what each packet needs. None of these where they are not known.
     """
 
     pts: np.ndarray | None
@@ -84,6 +85,7 @@ class PacketIndex:
     is_restart: np.ndarray | None = None
     losses: Losses | None = None
     holes: np.ndarray | None = None
+    find_holes: Callable[[np.ndarray, np.ndarray], tuple[Losses, np.ndarray]] | None = None
     raw: RawTimes | None = None
     notes: tuple[str, ...] = ()
     num_encrypted: int = 0

@@ -4,6 +4,8 @@ import os
 import string
 from pathlib import Path
 
+from pipeline.video.transport import read_counters
+
 PRINTABLE = set(string.printable.encode()) | set(range(0x80, 0x100))
 SIGNATURES = {
     b"\x89PNG": "a PNG picture",
@@ -21,6 +23,7 @@ SIGNATURES = {
 }
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"free", b"skip", b"wide", b"sidx", b"pnot", b"uuid"}
 ENCRYPTED = (b"encv", b"sinf")  # boxes in the description of a stream (ISO/IEC 14496-12, section 8.12)
+ENCRYPTED_FRAMES = "its frames are encrypted: decrypt it before use"
 HEAD = 4096
 
 
@@ -46,8 +49,13 @@ def unreadable(path: Path, message: str) -> str:
     return message
 
 
-def no_frames(path: Path, error: str | None) -> str:
-    """Why a file with a video stream has no packet of it. error: where reading the container broke off, or None."""
+def no_frames(path: Path, error: str | None, pid: int | None) -> str:
+    """Why a file with a video stream has no packet of it.
+
+    error: where reading the container broke off, or None. pid: the stream's identifier in a transport stream, or None.
+    """
+    if pid is not None and read_counters(path, pid).scrambled > 0.5:
+        return ENCRYPTED_FRAMES
     boxes = _boxes(path)
     if "moov" not in boxes or {"mdat", "moof"} & boxes.keys():
         return "it holds no video frame" + (f" ({error})" if error else "")

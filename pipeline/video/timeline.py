@@ -16,10 +16,10 @@ from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_
 from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
 from pipeline.video.orientation import UPRIGHT, Orientation
-from pipeline.video.output_order import decoded_times
+from pipeline.video.output_order import FoundTimes, decoded_times
 from pipeline.video.packets import PacketIndex
 from pipeline.video.promises import PARTIAL_SEC, RAW_FORMATS, Length, frame_rate, is_reached, promised_length
-from pipeline.video.reasons import no_frames
+from pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
 from pipeline.video.tracks import track_note
 
 MAX_SECONDS = 48 * 3600.0
@@ -83,13 +83,14 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         header, notes = _read_header(container, stream), [*track_note(container, stream)]
         if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
             notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
+        pid = stream.id if container.format.name == "mpegts" else None
         peek = _FirstFrame(stream.codec_context)
         index = yield from read_index(container, stream, peek)
         first = peek.frame or peek(None)
     if not len(index.is_key):
-        raise VideoError(no_frames(path, index.error))
+        raise VideoError(no_frames(path, index.error, pid))
     if index.num_encrypted == len(index.is_key):
-        raise VideoError("its frames are encrypted: decrypt it before use")
+        raise VideoError(ENCRYPTED_FRAMES)
     if index.pts is not None and not len(index.shown_pts):
         raise VideoError("its edit list hides every frame")
     if first is None:
@@ -97,12 +98,11 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     if peek.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
         header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     notes += index.notes
-    pts, by_order = None if index.pts is None else index.shown_pts, False
-    if pts is None or not index.is_ordered:
-        step = 1 / (header.rate * header.time_base)
-        pts, by_order, told = yield from decoded_times(path, decoder, index, step)
-        notes += told
-    timeline = _timeline(index, header, first, (pts, by_order), notes)
+    if index.pts is not None and index.is_ordered:
+        found = FoundTimes(index.shown_pts, (), False, index.losses, index.holes)
+    else:
+        found = yield from decoded_times(path, decoder, index, 1 / (header.rate * header.time_base))
+    timeline = _timeline(index, header, first, found, [*notes, *found.notes])
     lacking_sec = _lacking_sec(timeline, header.length)
     if lacking_sec <= PARTIAL_SEC or (header.length.is_of_all and (yield from is_reached(path, header.length))):
         return timeline
@@ -142,16 +142,15 @@ def left_half(timeline: Timeline) -> Timeline:
     return dataclasses.replace(timeline, size=(height, width // 2), notes=notes)
 
 
-def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: tuple, notes: list) -> Timeline:
-    pts, by_order = shown
+def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, found: FoundTimes, notes: list) -> Timeline:
+    pts = found.pts
     tick_sec = float(header.time_base)
     step_sec = index.last_duration * tick_sec or _usual_step(pts, header.rate, tick_sec)
     end_sec = float(pts[-1]) * tick_sec + step_sec
     shown_sec = end_sec - float(pts[0]) * tick_sec
     if shown_sec > MAX_SECONDS:
         raise VideoError(f"its timestamps span {shown_sec / 3600:.0f} hours, more than {MAX_SECONDS / 3600:.0f}")
-    holes = None if by_order else index.holes
-    notes += loss_notes(index.losses, index.pts, holes, tick_sec)
+    notes += loss_notes(found.losses, index.pts, found.holes, tick_sec)
     is_key = (index.is_start if index.doubt is None else index.is_key) & ~index.is_hidden
     orientations = Orientations()
     orientation, own_aspect = orientations(first), AspectReader()(first)
@@ -162,11 +161,11 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, shown: 
         rotation=orientation.rotation,
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
-        key_pts=pts[:0] if by_order else np.sort(index.pts[is_key]),
+        key_pts=pts[:0] if found.by_order else np.sort(index.pts[is_key]),
         end_sec=end_sec,
-        by_order=by_order,
+        by_order=found.by_order,
         notes=(*notes, *orientations.notes, *hdr_note(first)),
-        holes=holes,
+        holes=found.holes,
         mirrored=orientation.mirrored,
         coded_aspect=own_aspect or SQUARE,
         index=index,

@@ -66,7 +66,9 @@ def settle(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) ->
     if has_pts.all() and (np.diff(pts) > 0).all():
         return ShownTimes(pts)
     known = np.flatnonzero(has_pts)
-    kept = known[_longest_in_order(pts[known].tolist())]
+    if len(known) < 2:
+        return None
+    kept = known[_in_order(pts[known])]
     num_stray, num_distinct = len(known) - len(kept), len(np.unique(pts[kept]))
     if num_stray > max(1, len(known) // max_stray) or num_distinct < 2:
         return None
@@ -82,18 +84,26 @@ def follow_decoding(times: RawTimes, shown: np.ndarray) -> bool:
     Where frames come out in another order, such times are right, but belong to other frames.
     """
     pts = times.pts[shown]
-    return bool(times.has_pts[shown].all() and (np.diff(pts) >= 0).all())
+    is_usable = len(np.unique(pts)) * MAX_EQUAL >= max(len(pts), 2 * MAX_EQUAL)
+    return bool(is_usable and times.has_pts[shown].all() and (np.diff(pts) >= 0).all())
 
 
-def _longest_in_order(values: list[int]) -> np.ndarray:
-    """Positions of a longest non-decreasing subsequence."""
+def _in_order(values: np.ndarray) -> np.ndarray:
+    """(k,) int64, increasing: positions of a longest increasing subsequence, and of what repeats a value beside it."""
+    chosen = _longest_increasing(values.tolist())
+    at = np.searchsorted(chosen, np.arange(len(values)))
+    before, after = values[chosen[np.maximum(at - 1, 0)]], values[chosen[np.minimum(at, len(chosen) - 1)]]
+    return np.flatnonzero((values == before) | (values == after))
+
+
+def _longest_increasing(values: list[int]) -> np.ndarray:
     tails, at, before = [], [], []
     for i, value in enumerate(values):
-        length = bisect.bisect_right(tails, value)
+        length = bisect.bisect_left(tails, value)
         before.append(at[length - 1] if length else -1)
         tails[length : length + 1] = [value]
         at[length : length + 1] = [i]
-    chosen, i = [], at[-1] if at else -1
+    chosen, i = [], at[-1]
     while i >= 0:
         chosen.append(i)
         i = before[i]
