@@ -198,8 +198,8 @@ def test_old_codecs_give_out_b_pictures_at_once_and_others_when_the_next_one_is_
     assert sorted(range(7), key=numbers.__getitem__) == [0, 2, 3, 1, 5, 4, 6]
 
 
-@pytest.mark.parametrize("position", [0.2, 0.37])
-def test_a_transport_stream_cut_in_the_middle_keeps_its_times(tmp_path, position):
+@pytest.mark.parametrize("position", [0.2, 0.31, 0.37])
+def test_an_mpeg_2_file_cut_in_the_middle_keeps_its_times(tmp_path, position):
     """Pictures whose references were cut off do not come out; nothing else is unusual about such a file."""
     whole = write_video(tmp_path / "whole.ts", 90, codec="mpeg2video", ticks=30)
     data, path = whole.read_bytes(), tmp_path / "cut.ts"
@@ -265,3 +265,17 @@ def test_the_scans_plan_is_doubted_like_any_other(tmp_path):
     found = {i: digest(frame) for i, frame in filter(None, wanted)}
     assert wanted.way == "whole (a frame did not come out)"
     assert found == {i: decoded[n][1] for i, n in enumerate(chosen)}
+
+
+@pytest.mark.parametrize(("file", "codec"), [("v.avi", "libx264"), ("v.h264", "libx264"), ("v.hevc", "libx265")])
+def test_what_must_be_decoded_whole_is_decoded_once(tmp_path, monkeypatch, file, codec):
+    """Timestamps in the order of decoding, or none at all: headers tell how many frames come out in which order."""
+    path = write_video(tmp_path / file, 60, codec=codec, gop=30)
+
+    def refuse(*_):
+        raise AssertionError("the scan decodes the video")
+
+    monkeypatch.setattr(timeline, "_decoded_pts", refuse)
+    sampled, decoded = sample(path, 5.0), full_decode(path)
+    assert sampled.timeline.by_order and len(sampled.timeline.pts) == 60 and sampled.num_fed <= 60
+    assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}

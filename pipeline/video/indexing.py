@@ -87,6 +87,8 @@ class _IndexBuilder:
         shown = ~columns["is_hidden"]
         usable = self._has_pts and len(np.unique(pts[shown])) == shown.sum()
         in_turn = bool((np.diff(np.array(self.order)[shown][np.argsort(pts[shown], kind="stable")]) > 0).all())
+        # Timestamps in the order of decoding, or none: where headers are understood, frames can be counted by them
+        is_counted = self.doubt is None and (not usable or bool((np.diff(pts[shown]) > 0).all()))
         doubt = self.doubt or (None if in_turn else "its timestamps are not in the order in which its frames come out")
         return PacketIndex(
             pts=pts if usable else None,
@@ -95,5 +97,6 @@ class _IndexBuilder:
             is_ordered=in_turn and (self.doubt is None or not self._may_reorder),
             last_duration=self.last_duration,
             error=error,
+            tells_order=is_counted,
             needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
         )

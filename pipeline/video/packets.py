@@ -56,7 +56,8 @@ class PacketIndex:
     droppable, in_order: (n,) bool, as in PacketFacts. doubt: why frames cannot be left out of this video, or None.
     is_ordered: frames are known to come out in the order of their pts. last_duration: ticks of the frame shown last,
     0 where unknown. error: where reading the container broke off, or None. needs: what each packet needs, or None
-    where headers do not tell.
+    where headers do not tell. tells_order: timestamps are of no use, but headers tell how many frames come out, and in
+    which order: they need not be decoded to know them.
     """
 
     pts: np.ndarray | None
@@ -70,6 +71,7 @@ class PacketIndex:
     last_duration: int
     error: str | None
     needs: Needs | None = None
+    tells_order: bool = False
 
     @property
     def shown_pts(self) -> np.ndarray:

@@ -80,7 +80,10 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     pts = None if index.pts is None else index.shown_pts
     by_order = False
     if pts is None or not index.is_ordered:
-        pts, by_order = yield from _decoded_pts(path, decoder, header, pts)
+        if index.tells_order:
+            pts, by_order = (_even_pts(int((~index.is_hidden).sum()), header) if pts is None else pts), True
+        else:
+            pts, by_order = yield from _decoded_pts(path, decoder, header, pts)
     if by_order:
         notes.append("packets without usable timestamps: frames are known by their order")
     return _timeline(index, header, first, (pts, by_order), notes)
@@ -205,7 +208,11 @@ def _decoded_pts(
         return found, True
     if promised is not None and len(promised) == len(pts):
         return promised, True  # AVI: the times are right, but packets carry them in the order of decoding
-    return np.arange(len(pts), dtype=np.int64) * max(round(1 / (header.rate * header.time_base)), 1), True
+    return _even_pts(len(pts), header), True
+
+
+def _even_pts(count: int, header: _Header) -> np.ndarray:
+    return np.arange(count, dtype=np.int64) * max(round(1 / (header.rate * header.time_base)), 1)
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
