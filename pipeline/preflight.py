@@ -129,7 +129,9 @@ def _calibration_tasks(config: ExtractConfig, source: Source, scanned: Scanned) 
         frames = (requests.frame_index[:CALIBRATION_FRAMES], requests.pts[:CALIBRATION_FRAMES], timeline.by_order)
         looks = (timeline.rotation, size, config.jpeg_quality, views, USUAL_INPUT)
         path, left_eye = videos[uid].path, videos[uid].left_eye
-        tasks.append(DecodeTask(uid, path, config.decoder, *frames, *looks, timeline.end_sec, left_eye))
+        tasks.append(
+            DecodeTask(uid, path, config.decoder, *frames, *looks, timeline.end_sec, left_eye, scanned.scans[uid].plan)
+        )
     return tasks
 
 

@@ -73,7 +73,7 @@ def test_random_frames_are_those_of_a_full_decode_and_no_scan_decodes_the_video(
     monkeypatch.setattr(timeline, "_decoded_pts", refuse)
     times, decoded = timeline_of(path), full_decode(path)
     assert not times.by_order and [pts for pts, _ in decoded] == times.pts.tolist() and len(decoded) == 90
-    for seed in range(6):
+    for seed in range(4):
         generator = random.Random(seed)
         chosen = sorted(generator.sample(range(90), generator.choice((1, 3, 12))))
         found, wanted = wanted_frames(path, times, chosen, is_planned=seed % 2 == 0)
