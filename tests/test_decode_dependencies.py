@@ -6,7 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.video import timeline
+from pipeline.sampling import Grid
+from pipeline.tasks import ScanTask, scan_video
+from pipeline.video import decode, timeline
 from pipeline.video.anchors import AnchorOrder
 from pipeline.video.bits import BitReader, BitsError
 from pipeline.video.decode import WantedFrames
@@ -279,3 +281,21 @@ def test_what_must_be_decoded_whole_is_decoded_once(tmp_path, monkeypatch, file,
     sampled, decoded = sample(path, 5.0), full_decode(path)
     assert sampled.timeline.by_order and len(sampled.timeline.pts) == 60 and sampled.num_fed <= 60
     assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}
+
+
+def test_what_the_scan_planned_is_decoded_without_an_index(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 60, **H264)
+    decoded = full_decode(path)
+    *_, scan = scan_video(ScanTask("v", path, Grid(4.0), "software"))
+    assert scan.plan is not None and scan.timeline.index is None
+
+    def refuse(*_):
+        raise AssertionError("the index is read again")
+
+    monkeypatch.setattr(decode, "read_index", refuse)
+    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
+    found = {i: digest(frame) for i, frame in filter(None, wanted)}
+    assert found == {i: decoded[n][1] for i, n in enumerate(scan.requests.frame_index)} and wanted.way == "skipping"
+    unplanned = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False)
+    with pytest.raises(AssertionError, match="read again"):
+        list(unplanned)
