@@ -60,7 +60,7 @@ def compare_rates(path: Path, repeats: int) -> dict:
     calls = {"full": lambda: full(path)}
     for name, fps in RATES.items():
         calls[f"ours {name}"] = lambda fps=fps: ours(path, fps)
-    calls["ours 1 fps rgb"] = lambda: ours(path, 1.0, "rgb")
+    calls["ours 1 fps rgb"] = lambda: ours(path, 1.0, "canonical")
     found_peers = peers(path, 1.0)
     calls |= found_peers
     seconds = interleaved(calls, repeats)
@@ -88,7 +88,7 @@ def _decode_and_tell(path: Path, sender) -> None:
     timeline, requests = scan.timeline, scan.requests
     shape = planned_shape(timeline, SHORT_SIDE)
     frames = (requests.frame_index, requests.pts, timeline.by_order, shape, 90, VIEWS, 224)
-    messages = decode_video(DecodeTask("v", path, "software", *frames, duration_sec=timeline.end_sec))
+    messages = decode_video(DecodeTask("v", path, "software", *frames, duration_sec=timeline.end_sec, plan=scan.plan))
     rows = sum(len(message) for message in messages if isinstance(message, list))
     # Not getrusage: a spawned process inherits the high-water mark of the one that spawned it
     peak_kb = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])

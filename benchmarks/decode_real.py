@@ -84,7 +84,7 @@ def _measured(path: Path, repeats: int, ours: dict[str, Callable[[Path], int]]) 
             return
         processor: dict[str, float] = {}
         wall = interleaved(calls, repeats, processor)
-    if not _is_worth_it(wall):
+    if not _is_worth_it(processor):
         return
     sampled = sample(path, 1.0)
     counts = (sampled.num_fed, len(sampled.timeline.pts), len(sampled.requests.pts))

@@ -163,6 +163,8 @@ class _Feeder:
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
         self._index = index
         self._stains = _AnyComplaint() if index is None else _Stains(index)
+        order = None if index is None else index.header_order
+        self._ranks = None if order is None else {number: rank for rank, number in enumerate(order.tolist())}
         self.num_fed, self.complaint = 0, None
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
@@ -187,12 +189,12 @@ class _Feeder:
                 yield self._shown(frames, order)
         yield self._shown(self._fed(None, None, messages), order)
 
-    def _shown(self, frames: list[av.VideoFrame], order: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
+    def _shown(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
         """The frames, judged, without those that are never shown; these are counted all the same."""
-        return [judged for judged in self._judged(frames, order) if judged[1].pts != SUPERSEDED]
+        return [judged for judged in self._judged(found, count) if judged[1].pts != SUPERSEDED]
 
-    def _fed(self, n: int | None, packet: av.Packet | None, messages: list) -> list[av.VideoFrame]:
-        """The frames that come out when packet n is fed, each with the pts of the packet that it came of.
+    def _fed(self, n: int | None, packet: av.Packet | None, messages: list) -> list[tuple[int | None, av.VideoFrame]]:
+        """(packet, frame) of the frames that come out when packet n is fed, each with the pts of the packet it came of.
 
         A decoder hands a packet's pts on to its frame: here it is the packet's number, for pts may be equal.
         """
@@ -206,14 +208,25 @@ class _Feeder:
         except av.error.FFmpegError as error:
             messages.append((av.logging.ERROR, "", str(error)))
             return []
-        for frame in frames:
-            check_size(frame.width, frame.height)
-            if self._index is not None:
-                frame.pts = self._index.shown_at(frame.pts)
-        return frames
+        return [self._named(frame) for frame in frames]
 
-    def _judged(self, frames: list[av.VideoFrame], order: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
-        return [(next(order), f, not f.is_corrupt and not self._stains.on(f.pts)) for f in frames]
+    def _named(self, frame: av.VideoFrame) -> tuple[int | None, av.VideoFrame]:
+        check_size(frame.width, frame.height)
+        if self._index is None:
+            return None, frame
+        number = frame.pts
+        frame.pts = self._index.shown_at(number)
+        return number, frame
+
+    def _judged(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
+        return [
+            (self._order(number, next(count)), frame, not frame.is_corrupt and not self._stains.on(frame.pts))
+            for number, frame in found
+        ]
+
+    def _order(self, number: int | None, counted: int) -> int:
+        """Which frame in the order of output this is: by its packet where headers tell, else as counted."""
+        return counted if self._ranks is None else self._ranks.get(number, -1)
 
 
 class _AnyComplaint:

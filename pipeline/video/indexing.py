@@ -152,8 +152,17 @@ class _IndexBuilder:
             raw=raw,
             notes=() if times is None else times.notes,
             num_encrypted=int(columns["is_encrypted"].sum()),
+            header_order=sequence if self._is_countable(raw, shown, losses) else None,
             needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
         )
+
+    def _is_countable(self, raw: RawTimes, shown: np.ndarray, losses: Losses) -> bool:
+        """Whether headers tell which frames come out in which order where timestamps do not: none, or AVI's."""
+        if self.doubt is not None or losses.is_any:
+            return False
+        pts = raw.pts[shown]
+        is_told = raw.has_pts[shown].all() and len(np.unique(pts)) == len(pts)
+        return not is_told or bool((np.diff(pts) > 0).all())
 
     def _settled(
         self, raw: RawTimes, sequence: np.ndarray, is_damaged: bool

@@ -23,12 +23,12 @@ class Mpeg12Inspector:
         self._sequence = _headers(extradata)[0] if SEQUENCE_START in extradata else b""
         self._is_plain = True  # every sequence header so far was the same, and no quantization matrix came beside it
         self._order = AnchorOrder()
-        self._has_begun = False  # an I picture was there: FFmpeg gives out nothing before it
+        self._num_decoded = 0  # I and P pictures, from the first I picture on: FFmpeg decodes nothing before it
         self._ended = False
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError for what is not one frame."""
-        if not self._has_begun and PICTURE_START not in data:  # the end of a picture whose beginning was cut off
+        if not self._num_decoded and PICTURE_START not in data:  # the end of a picture whose beginning was cut off
             return PacketFacts(False, True, self._order.number(B_PICTURE), is_shown=False)
         sequence, closes_group, has_matrices, pictures = _read(data)
         kinds = [kind for kind, _ in pictures]
@@ -45,8 +45,10 @@ class Mpeg12Inspector:
         return PacketFacts(is_start, droppable, order, is_shown=is_shown)
 
     def _is_shown(self, kind: int, closes_group: bool) -> bool:
-        self._has_begun |= kind == I_PICTURE
-        return self._has_begun and (kind != B_PICTURE or self._order.num_anchors > 1 or closes_group)
+        if kind == B_PICTURE:
+            return self._num_decoded > 1 or (self._num_decoded == 1 and closes_group)
+        self._num_decoded += kind == I_PICTURE or self._num_decoded > 0
+        return self._num_decoded > 0
 
 
 SEQUENCE_START, END_START, PICTURE_START = (b"\0\0\1" + bytes([kind]) for kind in (SEQUENCE, END, PICTURE))

@@ -1,4 +1,4 @@
-"""When frames are shown, found by decoding the whole video: for streams whose packets' headers do not tell."""
+"""When frames are shown where packets' timestamps do not tell: along the order of output, by headers or by decoding."""
 
 import itertools
 from collections.abc import Generator
@@ -32,12 +32,16 @@ class FoundTimes:
 def decoded_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
     """Yields None now and then as a sign of life; returns the FoundTimes.
 
+    The order of output is that of the headers where they tell it; else the whole video is decoded for it.
     The packets' pts stand where the frames come out in their order; those of frames that do not come out, though the
     decoder complained, stand as well. Where the frames come out in another order, or some pts are missing or repeated,
     frames are known by their order, and their times are settled along it. Only where that cannot be, they are counted.
     step: ticks from one frame to the next by the headers.
     """
-    numbers, is_damaged = yield from _output_order(path, decoder)
+    if index.header_order is not None:
+        numbers, is_damaged = index.header_order.tolist(), False
+    else:
+        numbers, is_damaged = yield from _output_order(path, decoder)
     if not numbers:
         raise VideoError("none of its frames can be decoded")
     raw = _of_frames(index.raw, numbers)

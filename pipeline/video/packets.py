@@ -68,7 +68,8 @@ class PacketIndex:
     bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
     int64 ticks, as in Timeline; find_holes: both of these from frames in order of time, (pts, numbers of packets).
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
-    packets are. needs: what each packet needs. None of these where they are not known.
+    packets are. needs: what each packet needs. header_order: (m,) int64, the packets whose frames come out, in the order
+    of output, where timestamps are of no use and headers tell it. None of these where they are not known.
     """
 
     pts: np.ndarray | None
@@ -90,6 +91,7 @@ class PacketIndex:
     notes: tuple[str, ...] = ()
     num_encrypted: int = 0
     needs: Needs | None = None
+    header_order: np.ndarray | None = None
 
     @property
     def shown_pts(self) -> np.ndarray:
