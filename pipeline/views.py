@@ -58,12 +58,14 @@ def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[
 def _box_along(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A random box in a frame so long that hardly one of the wanted area fits into it, and from 3.8 to 1 none.
 
-    Its aspect is drawn as ever, its area from that of the largest such box: it moves along the frame.
+    Its aspect is drawn as ever. Its area is at least that of other views where the largest box of this aspect has
+    that, else it is drawn from the area of this one: it moves along the frame.
     """
     height, width = size
     aspect = np.exp(generator.uniform(*np.log(ASPECT_RANGE)))
-    scale = np.sqrt(generator.uniform(*AREA_RANGE))
     largest = min(height, width / aspect)
+    smallest = AREA_RANGE[0] * height * width / (aspect * largest**2)  # as a share of the largest box
+    scale = np.sqrt(generator.uniform(smallest if smallest <= 1 else AREA_RANGE[0], 1))
     box_height = min(height, max(1, round(scale * largest)))
     box_width = min(width, max(1, round(scale * largest * aspect)))
     top = int(generator.integers(0, height - box_height + 1))
