@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.sampling import Grid
 from pipeline.tasks import ScanTask, scan_video
-from pipeline.video import decode, timeline
+from pipeline.video import decode, output_order, timeline
 from pipeline.video.anchors import AnchorOrder
 from pipeline.video.bits import BitReader, BitsError
 from pipeline.video.decode import WantedFrames
@@ -277,7 +277,7 @@ def test_what_must_be_decoded_whole_is_decoded_once(tmp_path, monkeypatch, file,
     def refuse(*_):
         raise AssertionError("the scan decodes the video")
 
-    monkeypatch.setattr(timeline, "_decoded_pts", refuse)
+    monkeypatch.setattr(output_order, "_output_order", refuse)
     sampled, decoded = sample(path, 5.0), full_decode(path)
     assert sampled.timeline.by_order and len(sampled.timeline.pts) == 60 and sampled.num_fed <= 60
     assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}

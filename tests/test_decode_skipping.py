@@ -193,7 +193,7 @@ def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_pat
     shuffle = {10 * 512: 40, 11 * 512: 39}
 
     def disordered(self, frames, order):
-        for frame in frames:
+        for _, frame in frames:
             frame.pts = shuffle.get(frame.pts, frame.pts) if self._plan.doubt is None else frame.pts
         return judged(self, frames, order)
 
@@ -271,7 +271,8 @@ def test_a_frame_called_corrupt_is_not_sound():
 
     feeder = object.__new__(decode._Feeder)
     feeder._stains = decode._Stains(CLOSED)
-    judged = feeder._judged([Frame(0, False), Frame(1, True)], iter(range(2)))
+    feeder._ranks = None
+    judged = feeder._judged([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
     assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
 
 

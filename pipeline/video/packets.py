@@ -68,7 +68,7 @@ class PacketIndex:
     bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
     int64 ticks, as in Timeline; find_holes: both of these from frames in order of time, (pts, numbers of packets).
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
-    packets are. needs: what each packet needs. header_order: (m,) int64, the packets whose frames come out, in the order
+    packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
     of output, where timestamps are of no use and headers tell it. None of these where they are not known.
     """
 
