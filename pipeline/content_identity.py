@@ -3,7 +3,10 @@
 Knows bytes; neither videos nor caches.
 """
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +23,7 @@ def fingerprint(path: Path) -> str:
     Equal files have equal fingerprints. Empty where the file cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             size = file.seek(0, 2)
             digest = hashlib.sha256(f"{size}\n".encode())
             for start, length in _parts(size):
@@ -34,7 +37,7 @@ def fingerprint(path: Path) -> str:
 def whole_fingerprint(path: Path) -> str:
     """As fingerprint(), over all bytes of a file of any size, for files whose samples are alike."""
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
@@ -49,7 +52,7 @@ def fingerprints(paths: Iterable[Path]) -> list[str]:
 def are_equal(a: Path, b: Path) -> bool:
     """Whether two files hold the same bytes, all of them read. False where one cannot be read."""
     try:
-        with open(a, "rb") as ours, open(b, "rb") as theirs:
+        with _opened(a) as ours, _opened(b) as theirs:
             while True:
                 chunk = ours.read(COMPARED_BYTES)
                 if chunk != theirs.read(COMPARED_BYTES):
@@ -58,6 +61,15 @@ def are_equal(a: Path, b: Path) -> bool:
                     return True
     except OSError:
         return False
+
+
+def _opened(path: Path):
+    """A regular file open for reading; OSError for anything else, so that nobody waits for a pipe or a device."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return open(handle, "rb")
 
 
 def _parts(size: int) -> list[tuple[int, int]]:

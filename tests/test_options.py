@@ -58,6 +58,8 @@ COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_c
 RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
 RELABEL = "test_a_relabelling_loads_the_teacher_as_asked"
 DOWNLOAD = "test_ego4d_download.py::"
+PREPROCESS = "test_teacher_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
+SAVED = "test_said_ahead.py::test_saved_settings_are_the_settings_of_the_run"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
@@ -84,6 +86,15 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
+        "layout": (
+            "--layout flat",
+            "test_folders_cli.py::test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it",
+        ),
+        "class_names": (
+            "--class-names FILE",
+            "test_folders_cli.py::test_codes_are_asked_about_before_the_teacher_is_loaded",
+        ),
         "teacher_head": ("--teacher-head none", THREE),
         "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_are_named_and_made_as_asked"),
         "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
@@ -189,6 +200,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "split": ("--split train", EXPORT),
         "num_samples": ("--num-samples 3", EXPORT),
         "calibration_frames": ("--calibration-frames 5", EXPORT),
+        "config": (None, SAVED),
         "seed": ("--seed 4", EXPORT),
         "overwrite": ("--overwrite", EXPORT),
     },
@@ -203,8 +215,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_weights": ("--teacher-weights random", RELABEL),
         "teacher_model": ("--teacher-model RN50", RELABEL),
         "teacher_activation": ("--teacher-activation gelu", RELABEL),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", RELABEL),
+        "class_names": (
+            "--class-names FILE",
+            "test_folders_cli.py::test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels",
+        ),
         "device": ("--device cpu", RELABEL),
         "seed": ("--seed 4", RELABEL),
+        "config": FILE_OF_DEFAULTS,
     },
     "plan-ego4d": {
         **{name: (given, "test_a_plan_is_of_what_was_asked") for name, (given, _) in ANNOTATIONS.items()},
@@ -214,6 +232,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "assume_downloaded": ("--assume-downloaded", "test_a_plan_is_of_what_was_asked"),
         "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_is_of_what_was_asked"),
         "output": (None, "test_relabel.py::test_dry_run_and_plan_say_the_same"),
+        "config": (None, SAVED),
     },
     "download-ego4d": {
         "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_from_nothing_to_files"),
@@ -235,10 +254,15 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
         "teacher_activation": (None, RECOMPUTE),
+        "teacher_preprocess": (None, PREPROCESS),
         "device": (None, RECOMPUTE),
         "seed": (None, RECOMPUTE),
     },
-    "repair-cache": {"cache_dir": (None, CACHE + "test_repairing_looks_at_pixels")},
+    "repair-cache": {
+        "cache_dir": (None, CACHE + "test_repairing_looks_at_pixels"),
+        "yes": (None, "test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
+        "purge": (None, "test_repair.py::test_what_was_moved_stays_until_it_is_purged"),
+    },
     "inspect-cache": {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
@@ -335,14 +359,18 @@ def test_an_option_reaches_the_settings(settings_of, command, name, given):
 WITH_FILES = sorted(n for n, c in cli.main.commands.items() if any(p.name == "config" for p in c.params))
 
 
+IN_FILES = {"export-student": ("seed", {"split": "train"}), "plan-ego4d": ("views", {"fps": 5.0})}
+
+
 @pytest.mark.parametrize("command", WITH_FILES)
 def test_a_file_of_defaults_gives_what_is_not_said(settings_of, tmp_path, command):
     base = CALLED[command][2]
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"seed": 11, "device": "cpu"}))
+    number, other = IN_FILES.get(command, ("seed", {"device": "cpu"}))
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({number: 11, **other}))
     usual = settings_of(command, base)
-    found = settings_of(command, f"{base} --config {tmp_path / 'c.yaml'} --seed 12")
-    assert {field for field in usual if usual[field] != found[field]} == {"seed", "device"}
-    assert (found["seed"], found["device"]) == (12, "cpu")  # the command line wins
+    found = settings_of(command, f"{base} --config {tmp_path / 'c.yaml'} --{number} 12")
+    assert {field for field in usual if usual[field] != found[field]} == {number, *other}
+    assert found[number] == 12 and found.items() >= other.items()  # the command line wins
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +394,7 @@ def test_a_device_that_is_not_there_is_refused(tiny, tmp_path, monkeypatch, with
     with pytest.raises(ModelOptionError, match=said):
         stage_one._load_teacher(ExtractConfig(None, False, tiny, device=without))
     monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
-    monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments: None)
+    monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
     with pytest.raises(ModelOptionError, match=said):
         evaluating.evaluate(EvaluateConfig(tiny, tmp_path / "x.pt", tmp_path / "e", device=without))
     with pytest.raises(ModelOptionError, match=said):
@@ -415,7 +443,7 @@ def test_annotations_are_read_as_asked(kind, tmp_path):
 def test_a_relabelling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
     asked, seeds, real = [], [], stage_one.relabelling.write_labels
 
-    def loaded(config):
+    def loaded(config, cached=None):
         asked.append(config)
         return FakeTeacher()
 
@@ -427,10 +455,12 @@ def test_a_relabelling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(stage_one.relabelling, "write_labels", written)
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]
+    teacher += ["--teacher-preprocess", "a-tag"]
     command = ["relabel", "--cache-dir", tiny, "--classes", tmp_path / "names.txt"]
     call(*command, "--label-set", "mine", "--clips-from", "tiny", *teacher, "--device", "cpu", "--seed", 6)
     (config,) = asked
     assert (config.teacher_weights, config.teacher_model, config.teacher_activation) == ("w", "m", "gelu")
+    assert config.teacher_preprocess == "a-tag"
     assert (config.device, config.seed, seeds) == ("cpu", 6, [6])
     labels = open_reader(tiny).label_set("mine")
     assert labels.classes == ("one", "two") and labels.kind == "zero-shot"

@@ -18,7 +18,7 @@ from cache.store import open_reader
 from models import clip_teacher
 from models.clip_teacher import load_teacher
 from pipeline import extract as extraction
-from pipeline import planning, preflight, stage_one
+from pipeline import estimates, planning, stage_one
 from pipeline.config import ExtractConfig
 from pipeline.dry_run import plan_in_words
 from pipeline.engines import LocalPool
@@ -202,7 +202,7 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
             pools.append((function.__name__, workers, silence_sec))
             super().__init__(function, workers, silence_sec, *rest, **more)
 
-    for module in (planning, extraction, preflight):
+    for module in (planning, extraction, estimates):
         monkeypatch.setattr(module, "LocalPool", Recorded)
     source = make_source(folder, ["a"])
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=3, video_timeout=44.0)
