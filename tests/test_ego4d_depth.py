@@ -36,7 +36,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Images())
 
 
 def test_the_version_folder_is_the_download(made, tmp_path, caplog):

@@ -24,7 +24,7 @@ class Teacher(FakeTeacher):
 def loaded(monkeypatch) -> list:
     """The teachers that were loaded: stage one's door to CLIP leads to a fake one."""
     teachers = []
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: teachers.append(Teacher()) or teachers[-1])
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1])
     monkeypatch.setattr(stage_one, "teacher_seconds", lambda config: 0.001)
     return teachers
 
@@ -110,7 +110,7 @@ def test_vectors_that_coincide_are_named_before_any_frame_is_embedded(tmp_path, 
             caplog.records.append("embedding")
             return super().embed(crops)
 
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: OneWord())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: OneWord())
     call(
         "extract-teacher", "--data-dir", fill(tmp_path / "d", "cut/1.mp4", "stir/1.mp4"), "--cache-dir", tmp_path / "c"
     )

@@ -65,7 +65,7 @@ def made(tmp_path_factory) -> Path:
     for uid in (U1, U2, U3):
         write_video(root / "data" / "v2" / "full_scale" / f"{uid}.mp4", int(LASTS * 30))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_one, "_load_teacher", lambda config: Images())
+        patch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Images())
         call("extract-teacher", "--data-dir", root / "data", "--cache-dir", root / "cache")
     return root
 
@@ -73,7 +73,7 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def cache(made, tmp_path, monkeypatch) -> Path:
     """A copy of that cache; the videos are out of reach, and so is the image tower."""
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: NoImages())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: NoImages())
     shutil.copytree(made / "data" / "v2" / "annotations", tmp_path / "data" / "v2" / "annotations")
     shutil.copy(made / "data" / "ego4d.json", tmp_path / "data")
     return shutil.copytree(made / "cache", tmp_path / "cache")
@@ -191,7 +191,7 @@ def test_a_label_set_that_means_something_else_is_kept(cache, tmp_path):
 
 
 def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
     arguments = [
         "--data-dir",
@@ -245,7 +245,7 @@ def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
 
 
 def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations"]
     (tmp_path / "m/data/v2/full_scale" / f"{U2}.mp4").unlink()
@@ -255,7 +255,7 @@ def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypat
 
 
 def test_times_that_were_never_asked_for_are_told(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Images())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     documents = FILES | {"fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7))]}}
     for name, document in documents.items():
