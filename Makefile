@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo demo-ego4d demo-teacher test numeric bench lint install clean-demo
+.PHONY: demo demo-ego4d demo-teacher test test-slow numeric bench lint install clean-demo
 
 demo: $(READY)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
@@ -32,6 +32,10 @@ demo-teacher: $(READY)
 # Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+# Tests that take long: fuzzing, kills at random moments, compilation, the larger students.
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m slow
 
 # Sums are rounded otherwise by other kernels and in other threads: nothing may rest on their last bits. Once with what
 # this processor gets by itself, once with what one without AVX-512 gets, each with 1 and with 2 threads.

@@ -15,6 +15,8 @@ from pipeline.video.container import VideoError
 from pipeline.video.skipping import whole_plan
 from tests.videos import full_decode, sample, write_video
 
+pytestmark = pytest.mark.slow
+
 CASES = 336
 REAL = (
     "torchcodec__nasa_13013.mp4",

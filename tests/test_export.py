@@ -36,7 +36,9 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "recognise.py"
 FACTS = {"classes": list("abcdefg")}
 
 
-@pytest.mark.parametrize("size", STUDENT_SIZES)
+@pytest.mark.parametrize(
+    "size", [pytest.param(size, marks=pytest.mark.slow if size in ("xs", "s") else ()) for size in STUDENT_SIZES]
+)
 @torch.inference_mode()
 def test_onnx_says_what_pytorch_says_whatever_the_batch_and_the_length(size):
     student = student_of(size)

@@ -41,6 +41,7 @@ def deadly(videos, tmp_path):
 # -- the whole run -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_same_end(extractions, tmp_path, backend):
     made = list(extractions(backend).chains(tmp_path, KILLS, seed=0))
     assert [text for chain in made for text in chain.complaints] == []
