@@ -1,9 +1,7 @@
 """Frames stand upright, have square pixels and their own shape: display matrices, and changes in mid-stream."""
 
 import dataclasses
-import os
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -18,7 +16,6 @@ from pipeline.upright import planned_shape
 from pipeline.video.container import VideoError
 from pipeline.video.geometry import MatrixReader
 from pipeline.video.orientation import INVALID, UPRIGHT, Orientation, orientation_of
-from tests.conftest import ROOT
 from tests.spliced_videos import (
     BLUE,
     GREEN,
@@ -36,6 +33,7 @@ from tests.two_descriptions import write_two_descriptions
 from tests.videos import timeline_of
 
 SHORT_SIDE = 64
+MANIFEST_ROWS = ("matrix_hflip.mp4", "matrix_zero.mp4", "size_changes.ts")  # of the shared faulty files
 TURNED = {  # display matrix -> orientation, and the colours above left, above right, below left, below right
     (ONE, 0, 0, ONE): ((0, False), (RED, GREEN, BLUE, WHITE)),
     (0, ONE, -ONE, 0): ((90, False), (BLUE, RED, WHITE, GREEN)),
@@ -253,18 +251,7 @@ def test_a_run_that_resumes_in_a_refused_part_does_not_call_the_video_undecodabl
 # -- the files of awkward cases ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def faults() -> Path:
-    folder = ROOT.parent / "shared" / "data" / "faults"
-    if not folder.is_dir():
-        message = f"{folder} is not there"
-        if os.environ.get("EMBEDONCE_REQUIRE_VIDEOS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
-
-
-@pytest.mark.parametrize("name", ["matrix_hflip.mp4", "matrix_zero.mp4", "size_changes.ts"])
+@pytest.mark.parametrize("name", MANIFEST_ROWS)
 def test_awkward_files_come_out_as_their_manifest_says(faults, tmp_path, name):
     path = faults / name
     source = Source(faults, "folder", (Video("v", path, name),), make_source(faults, ["v"]).clips, ("cut", "stir"))
