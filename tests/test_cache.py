@@ -347,8 +347,14 @@ def test_plan_survives_on_disk_and_only_grows(tmp_path):
 @pytest.mark.parametrize("name", ["sample_aspect", "coded_aspect", "decoded_size"])
 def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
     writer = open_writer(tmp_path / "c", make_cache_identity())
-    writer.extend_plan([planned_video("a", **{name: (4, 0)})], [planned_segment("a", 1)], 4)
+    with pytest.raises(ValueError, match="was not written"):
+        writer.extend_plan([planned_video("a", **{name: (4, 0)})], [planned_segment("a", 1)], 4)
+    writer.extend_plan([planned_video("a")], [planned_segment("a", 1)], 4)
     writer.close()
+    (path,) = (tmp_path / "c" / "plan").iterdir()
+    document = documents.read(path)
+    document["videos"][0][name] = [4, 0]
+    commit.replace(path, documents.seal(document))
     with pytest.raises(DamagedError, match="cannot have these sizes, pixel aspects, rotation or time base"):
         open_writer(tmp_path / "c", make_cache_identity())
 

@@ -168,11 +168,11 @@ def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
     check_cache(cache, None, "demo", None)
     with pytest.raises(CheckpointError, match="--teacher-size base is ViT-B-32-quickgelu"):
         check_cache(cache, None, "base", None)
-    videos = next(tmp_path.glob("synthetic*")) / "v2" / "full_scale"
+    videos = shutil.copytree(next(tmp_path.glob("synthetic*")) / "v2" / "full_scale", tmp_path / "videos")
     command = ["extract-teacher", "--data-dir", str(videos), "--teacher-size", "demo", "--fps", "0.2"]
     with caplog.at_level(logging.WARNING):
         ran = CliRunner().invoke(cli.main, [*command, "--cache-dir", str(tmp_path / "other"), "--device", "cpu"])
-    assert ran.exit_code == 0 and "DEMO TEACHER: it knows the twelve actions" in caplog.text
+    assert ran.exit_code == 0 and "DEMO TEACHER: it knows the twelve actions" in caplog.text, ran.output
 
 
 # -- the recipe ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/
         "me@host:/data", "host:/data", "abfss://c@a.net/x", "file:///data/c", "file:/data/c"]  # fmt: skip
 OPTIONS = [(name, param) for name, command in cli.main.commands.items() for param in command.params]
 OF_PATHS = [(name, param) for name, param in OPTIONS if isinstance(param.type, (LocalPath, LocalPathOrName))]
-NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats", "version"}
+NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats", "version",
+             "teacher_preprocess"}  # fmt: skip
 
 
 def ids(pairs) -> list[str]:

@@ -150,13 +150,28 @@ def test_the_logged_task_loss_is_that_of_labelled_clips(tiny, tmp_path, monkeypa
     assert entry["gradient_share_task"] > 0  # though most batches have no label
 
 
-def test_labels_that_all_went_to_selection_are_none_to_train_on(tiny, tmp_path):
+def test_labels_of_clips_without_frames_are_none_to_train_on(tiny, tmp_path):
+    """Frames of unlabelled clips alone: what is left for training has no label, though the label set has some."""
     reader = open_reader(tiny)
-    _, selection = datasets(settings(tiny, tmp_path), reader, reader.label_set())
-    kept = {clip.video_uid for clip in selection.clips}
-    clips = [c if c.video_uid in kept else dataclasses.replace(c, label=-1) for c in reader.label_set().clips]
+    labels = reader.label_set()
+    unlabelled = [dataclasses.replace(clip, label=-1) for clip in labels.clips]
+    late = [dataclasses.replace(c, clip_id=f"late {c.clip_id}", start_sec=1e6, end_sec=2e6) for c in labels.clips]
+    labels = dataclasses.replace(labels, clips=(*unlabelled, *late))
     with pytest.raises(InputError, match=r"left for training has a label.*--gamma 0"):
-        datasets(settings(tiny, tmp_path), reader, dataclasses.replace(reader.label_set(), clips=tuple(clips)))
+        datasets(settings(tiny, tmp_path), reader, labels)
+    train, _ = datasets(settings(tiny, tmp_path, gamma=0.0), reader, labels)
+    assert len(train) and not (train.label_array >= 0).any()
+
+
+def test_selection_leaves_the_last_labelled_recording_to_training(tiny, tmp_path):
+    """Labels on nothing but the recordings that selection takes where all have one."""
+    reader = open_reader(tiny)
+    labels = reader.label_set()
+    _, selection = datasets(settings(tiny, tmp_path), reader, labels)
+    kept = {clip.video_uid for clip in selection.clips}
+    clips = [c if c.video_uid in kept else dataclasses.replace(c, label=-1) for c in labels.clips]
+    train, _ = datasets(settings(tiny, tmp_path), reader, dataclasses.replace(labels, clips=tuple(clips)))
+    assert (train.label_array >= 0).any()
 
 
 def test_measured_batches_stand_for_all():

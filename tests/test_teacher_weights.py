@@ -12,6 +12,7 @@ from models.errors import ModelOptionError, WeightsError
 from tests.test_teacher import SMALL
 
 CPU = torch.device("cpu")
+PREPROCESS = "mean=0.5,0.5,0.5;std=0.5,0.5,0.5;interpolation=bicubic;resize=squash"  # files do not say it
 
 
 def write(folder: Path, name: str, changes: dict) -> str:
@@ -46,7 +47,7 @@ def test_weights_of_another_input_size_are_refused_and_not_stretched(tmp_path, c
     torch.save(small._clip.state_dict(), tmp_path / "w.pt")
     for name in ("w.safetensors", "w.pt"):
         with pytest.raises(WeightsError, match=r"does not hold weights of other-clip.*positional_embedding"):
-            load_teacher(write(tmp_path, "other-clip.json", changes), str(tmp_path / name), None, CPU, 0)
+            load_teacher(write(tmp_path, "other-clip.json", changes), str(tmp_path / name), None, CPU, 0, PREPROCESS)
 
 
 def test_a_configuration_of_the_wrong_activation_is_to_be_mended_in_its_file(tmp_path):

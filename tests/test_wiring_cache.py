@@ -57,9 +57,15 @@ def spoil_pixels(cache: Path, unit: str) -> None:
 
 def test_repairing_looks_at_pixels(cache):
     spoil_pixels(cache, "000001")
-    told = call("repair-cache", "--cache-dir", cache)
-    assert "unit 000001" in told and "to be extracted again" in told and "nothing is damaged" not in told
+    assert repair(cache, None).removals == ()  # nothing but pixels is wrong
+    spoiled = {path.relative_to(cache): path.read_bytes() for path in cache.glob("*/000001.*") if path.is_file()}
+    spoiled = {path: data for path, data in spoiled.items() if path.parts[0] in ("frames", "records")}
+    told = call("repair-cache", "--cache-dir", cache, "--yes")
+    assert "unit 000001 (a): extract it again (2 files)" in told and "nothing is damaged" not in told
     assert "000001" not in open_reader(cache).records and len(open_reader(cache).records) >= 1
+    folder = cache / "removed" / "000001"
+    assert f"moved to {folder}" in told and len(spoiled) == 2
+    assert {path: (folder / path).read_bytes() for path in spoiled} == spoiled
     assert "nothing is damaged" in call("repair-cache", "--cache-dir", cache)
 
 
@@ -72,7 +78,6 @@ def test_verifying_looks_at_pixels_unless_told_not_to(cache):
 
 def test_nothing_is_repaired_or_written_while_another_process_writes(original, cache):
     spoil_pixels(cache, "000001")
-    report = verify(cache, replay)
     code = (
         "import sys, time; from pathlib import Path; from cache import commit; from cache.layout import Layout\n"
         "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
@@ -81,30 +86,33 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(BusyError):
-            repair(cache, report)
+            repair(cache, replay)
         with pytest.raises(BusyError):
             convert(original / "cache", cache, "hdf5")
         assert "000001" in open_reader(cache).records
         assert "is being written by another process" in call("repair-cache", "--cache-dir", cache, code=4)
         holder.stdin.close()
-    assert len(repair(cache, report)) == 1
-    repair(cache, verify(cache, replay))  # and the lock was given back
+    assert len(repair(cache, replay).removals) == 1
+    assert repair(cache, replay).removals == ()  # and the lock was given back
 
 
 def test_rows_are_embedded_again_as_asked(cache, monkeypatch):
     asked = []
 
-    def loaded(config):
+    def loaded(config, cached):
         asked.append(config)
+        assert cached == open_reader(cache).identity.teacher  # whose preprocessing is known
         return FakeTeacher()
 
     monkeypatch.setattr(stage_one, "_load_teacher", loaded)
     command = ["verify-cache", "--cache-dir", cache, "--recompute"]
     teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]
+    teacher += ["--teacher-preprocess", "p"]
     told = call(*command, 3, *teacher, "--seed", 5, "--device", "cpu")
     assert "embedded 3 rows again: cosine 1.0" in told or "embedded 3 rows again: cosine 0.9999" in told
     (config,) = asked
     assert (config.teacher_weights, config.teacher_model, config.teacher_activation) == ("w", "m", "gelu")
+    assert config.teacher_preprocess == "p"
     assert (config.seed, config.device) == (5, "cpu")
     drawn, real = [], stage_one.choose_rows
     monkeypatch.setattr(stage_one, "choose_rows", lambda *a: drawn.append((a[1:], real(*a))) or drawn[-1][1])
@@ -120,7 +128,7 @@ def test_a_teacher_that_says_something_else_is_no_success(cache, monkeypatch):
         def embed(self, crops):
             return -super().embed(crops)
 
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Other())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached: Other())
     told = call("verify-cache", "--cache-dir", cache, "--recompute", 2, code=4)
     assert "a stored row has the cosine -" in told
 
@@ -128,7 +136,7 @@ def test_a_teacher_that_says_something_else_is_no_success(cache, monkeypatch):
 def test_a_repaired_unit_is_extracted_again_as_it_was(original, cache):
     before = content(cache)
     spoil_pixels(cache, "000001")
-    repair(cache, verify(cache, replay))
+    assert len(repair(cache, replay).removals) == 1
     run(make_source(original, ["a", "b", "torn"]), cache, views=1)
     check_same_rows(content(cache), before)
     assert verify(cache, replay).problems == []

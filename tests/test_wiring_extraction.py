@@ -17,8 +17,8 @@ from cache.labels import ClipLabel
 from cache.store import open_reader
 from models import clip_teacher
 from models.clip_teacher import load_teacher
-from pipeline import extract as extraction
 from pipeline import estimates, planning, stage_one
+from pipeline import extract as extraction
 from pipeline.config import ExtractConfig
 from pipeline.dry_run import plan_in_words
 from pipeline.engines import LocalPool
@@ -224,10 +224,10 @@ def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(fol
         os.mkfifo(tmp_path / "b.mp4")
         return FakeTeacher()
 
-    config = ExtractConfig(tmp_path, False, tmp_path / "c", video_timeout=1.5, decode_workers=2)
+    config = ExtractConfig(tmp_path, False, tmp_path / "c", video_timeout=4.0, decode_workers=2)
     writer, _, result = extract(config, make_source(tmp_path, ["a", "b", "pipe"]), load)
     writer.close()
-    reasons = {name: reason for name, reason in result.quarantined.items() if "no progress for 1.5 s" in reason}
+    reasons = {name: reason for name, reason in result.quarantined.items() if "no progress for 4 s" in reason}
     assert set(reasons) == {"b.mp4", "pipe.mp4"} and result.exit_code == 3
 
 

@@ -475,8 +475,9 @@ def test_loaders_compilation_precision_and_device_are_asked_for(tiny, tmp_path, 
     monkeypatch.setattr(student_run, "autocast", lambda device: fast.append(device) or real(device))
     training.train(settings(tiny, tmp_path / "a", epochs=1, amp=False))
     assert (set(workers), compiled, fast) == ({0}, [], [])
+    workers.clear()
     training.train(settings(tiny, tmp_path / "b", epochs=1, num_workers=1, compile=True))
-    assert set(workers[2:]) == {1} and len(compiled) == 1 and {device.type for device in fast} == {"cpu"}
+    assert set(workers) == {1} and len(compiled) == 1 and {device.type for device in fast} == {"cpu"}
 
 
 def test_pretrained_weights_are_asked_for_as_said(tiny, tmp_path, monkeypatch):
@@ -541,17 +542,22 @@ def test_the_saved_configuration_is_the_runs(tiny, usual):
 def test_every_setting_that_changes_a_run_makes_it_another(tiny, tmp_path):
     reader, labels = reader_and_labels(tiny)
     config = settings(tiny, tmp_path)
-    usual = run_fields(config, reader.identity, labels, 12)
+    data = datasets(config, reader, labels)
+    usual = run_fields(config, reader.identity, labels, data, 1)
+    assert run_fields(config, reader.identity, labels, datasets(config, reader, labels), 1) == usual
     others = {"student_size": "xs", "projection": "linear", "patience": 4, "label_set": "other", "amp": False}
     others |= CHANGES | {"ema": 0.9, "student_pretrained": True}
     for field in fields(TrainConfig):
         if field.name in FIELDS_THAT_MAY_DIFFER or field.name == "label_set":
             continue
-        changed = run_fields(replace(config, **{field.name: others[field.name]}), reader.identity, labels, 12)
+        changed = run_fields(replace(config, **{field.name: others[field.name]}), reader.identity, labels, data, 1)
         assert changed != usual, field.name
-    assert run_fields(config, replace(reader.identity, jpeg_quality=95), labels, 12) != usual
-    assert run_fields(config, reader.identity, replace(labels, name="other"), 12) != usual
-    assert run_fields(config, reader.identity, labels, 11) != usual
+    assert run_fields(config, replace(reader.identity, jpeg_quality=95), labels, data, 1) != usual
+    assert run_fields(config, reader.identity, replace(labels, name="other"), data, 1) != usual
+    assert run_fields(config, reader.identity, labels, data, 2) != usual
+    for dropped in (part.clips[0] for part in data):  # of training, of selection
+        fewer = replace(labels, clips=tuple(clip for clip in labels.clips if clip != dropped))
+        assert run_fields(config, reader.identity, labels, datasets(config, reader, fewer), 1) != usual
 
 
 def test_the_checkpoint_names_its_teacher(tiny, usual):

@@ -92,7 +92,8 @@ def test_the_terminal_gives_each_side_its_own_column():
 
 
 def test_a_card_tells_the_exports_own_figures():
-    preprocessing = {"crop": "centre square", "interpolation": "bicubic", "clip_seconds": 3.5}
+    preprocessing = {"crop": "centre square", "interpolation": "bicubic", "clip_seconds": 3.5,
+                     "frames_per_second": 4.25, "canonical_short_side": 281, "jpeg_quality": 83}  # fmt: skip
     student = {"size": "xs", "resolution": 192, "embed_dim": 77}
     facts = {"student": student, "preprocessing": preprocessing, "classes": ["alpha", "beta"],
              "teacher": {"name": "TT"}, "frames_per_clip": 6}  # fmt: skip
@@ -103,6 +104,8 @@ def test_a_card_tells_the_exports_own_figures():
     assert "On 9 clips of the split `test` (label set `labels`): top-1 40.0 %, the teacher 80.0 %" in text
     assert "| `frames.fp16.onnx` | 3.21 MB | 62.5 % | 75.0 % | 0.98765 | 2.5e-01 |" in text
     assert "on frames of the split `train`" in text and "alpha, beta" in text and "lasts 3.5 s" in text
+    assert "those shown at 4.25 times a second" in text and "its short side has 281 px" in text
+    assert "JPEG of quality 83" in text
 
 
 def test_students_beside_each_other_have_their_own_lines():
