@@ -52,6 +52,14 @@ class Lost:
 
 
 @dataclass(frozen=True)
+class _Loss:
+    """A Lost on its way. counted: set when its reader is done with it; nothing is tried again before."""
+
+    event: Lost
+    counted: threading.Event
+
+
+@dataclass(frozen=True)
 class _Broken:
     """The supervisor itself failed: raised again where the events are read."""
 
@@ -72,7 +80,8 @@ class LocalPool:
     def run(self, tasks) -> Iterator[Item | Done | Failed | Lost]:
         """Events of all tasks as they come; those of one task in order, ending with Done or Failed.
 
-        Each attempt that cost a process is told as Lost, so that it can be counted on disk.
+        Each attempt that cost a process is told as Lost, so that it can be counted on disk; the next one begins when
+        the event after that is asked for.
         """
         waiting = deque(tasks)
         events: queue.Queue = queue.Queue(MESSAGES_AHEAD)
@@ -91,6 +100,9 @@ class LocalPool:
                     remaining -= 1
                 elif isinstance(event, _Broken):
                     raise event.error
+                elif isinstance(event, _Loss):
+                    yield event.event
+                    event.counted.set()
                 else:
                     yield event
         finally:
@@ -140,7 +152,11 @@ class LocalPool:
                     break
             if stop.is_set():
                 return
-            events.put(Lost(task, value))
+            loss = _Loss(Lost(task, value), threading.Event())
+            events.put(loss)
+            while not loss.counted.wait(SECONDS_BETWEEN_LOOKS):
+                if stop.is_set():
+                    return
             if attempt == ATTEMPTS:
                 events.put(Failed(task, f"{value} ({ATTEMPTS} attempts)"))
 

@@ -19,6 +19,10 @@ def work(task):
     elif name == "crash":
         yield 1
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "crash and tell":
+        with open(argument, "ab") as file:
+            file.write(b"x")
+        os._exit(7)
     elif name == "hang":
         yield 1
         time.sleep(60)
@@ -93,6 +97,21 @@ def test_attempts_of_earlier_runs_count(tmp_path):
     assert losses == {("crash", 0): 2, ("crash", 1): 1, tasks[2]: 1}
     spoilt = outcome([("count", 3)], spent=lambda task: 2)
     assert spoilt == {("count", 3): ([], "decoding it cost 2 processes in earlier runs")}
+
+
+def test_nothing_is_tried_again_before_the_loss_is_counted(tmp_path):
+    """A run that ends while it counts one attempt has not spent another one."""
+    tasks, counter = [("crash and tell", str(tmp_path / "counter"))], tmp_path / "counter"
+    spent = []
+    for event in LocalPool(work, 1, 30.0).run(tasks):
+        if isinstance(event, Lost):
+            time.sleep(1.0)  # more than a process takes to start and to crash
+            spent.append(counter.stat().st_size)
+    assert spent == [1, 2] and isinstance(event, Failed)
+    left_early = LocalPool(work, 1, 30.0).run(tasks)
+    assert isinstance(next(left_early), Lost)
+    left_early.close()
+    assert counter.stat().st_size == 3
 
 
 def test_a_process_that_ends_or_stops_in_the_middle_of_a_message_is_lost_alone():
