@@ -49,7 +49,7 @@ def behind(path: Path, root: Path) -> set[str]:
             return LABELS | LOGITS
         case ("labels", _, "tensors.safetensors"):
             return {"tensors"}
-        case ("labels", _, "clips", _):
+        case ("labels", _, "clips" | "revisions", _):
             return {"label set"} | LOGITS
         case ("labels", _, "logits" | "records", _):
             return LOGITS
