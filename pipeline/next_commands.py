@@ -71,4 +71,6 @@ def _counts(labels: LabelSet, reader: CacheReader) -> str:
 def _plain(value) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ",".join(map(str, value))
+    if isinstance(value, Path) and str(value).startswith("~"):
+        return f"./{value}"  # a folder of that name, and nobody's home
     return str(value)

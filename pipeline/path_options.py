@@ -27,23 +27,50 @@ def check_local(text: str) -> None:
 def expand(text: str) -> str:
     """The path with a leading `~` or `~user` and all `$NAME` and `${NAME}` replaced.
 
-    ValueError where one of them is not known and nothing exists under the path as it was written, where the path is
-    empty, and where it is not local.
+    A folder that has such a name in truth is taken as it is written. ValueError where that is in doubt because both
+    paths exist, where a variable or user is not known, where the path is empty, and where it is not local.
     """
     if not text.strip():
         raise ValueError("the path is empty; the current folder is .")
     check_local(text)
-    unknown = [name for pair in VARIABLE.findall(text) for name in pair if name and not os.environ.get(name)]
-    path = VARIABLE.sub(lambda found: os.environ.get(found[1] or found[2], found[0]), text) if not unknown else text
-    home = os.path.expanduser(path) if path.startswith("~") else path
-    is_unknown_user = path.startswith("~") and home == path
-    if (unknown or is_unknown_user) and not os.path.lexists(text):
-        if unknown:
-            raise ValueError(f"{text!r}: the variable {unknown[0]} is not set, and nothing of that very name exists")
-        raise ValueError(f"{text!r}: there is no such user; a folder of that name is ./{text}")
+    path = _home(_variables(text), text)
+    check_local(path)
+    return path
+
+
+def _variables(text: str) -> str:
+    """The text with its variables replaced, unless the file or folder with them in its name exists."""
+    found = list(VARIABLE.finditer(text))
+    if not found:
+        return text
+    end = text.find("/", found[-1].end())
+    named = text if end < 0 else text[:end]  # up to the last component that has a variable: the rest may be new
+    is_there = os.path.lexists(os.path.expanduser(named))
+    unknown = [name for name in map(_name, found) if not os.environ.get(name)]
+    if unknown and not is_there:
+        raise ValueError(f"{text!r}: the variable {unknown[0]} is not set, and nothing of that very name exists")
     if unknown:
         return text
-    check_local(home)
+    replaced = VARIABLE.sub(lambda match: os.environ[_name(match)], named)
+    if not is_there:
+        return replaced + text[len(named) :]
+    if os.path.lexists(os.path.expanduser(replaced)):
+        raise ValueError(
+            f"{text!r}: both {named!r} itself and {replaced!r} exist; give the one you mean "
+            "by another path, or rename one of them"
+        )
+    return text
+
+
+def _name(match: re.Match) -> str:
+    return match[1] or match[2]
+
+
+def _home(path: str, text: str) -> str:
+    """The path with the home folder in the place of `~`; text: as it was given."""
+    home = os.path.expanduser(path)
+    if path.startswith("~") and home == path and not os.path.lexists(text):
+        raise ValueError(f"{text!r}: there is no such user; a folder of that name is ./{text}")
     return home
 
 

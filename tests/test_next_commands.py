@@ -25,16 +25,16 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Teacher())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("next") / ODD
-    for split in ("train", "test"):
+    for split, num_frames in (("train", 30), ("test", 33)):  # a copy in another split would be refused
         for name in ("cut", "stir"):
             (root / split / name).mkdir(parents=True)
-            write_video(root / split / name / "1.mp4", 30)
+            write_video(root / split / name / "1.mp4", num_frames)
     return root
 
 
@@ -56,6 +56,7 @@ CHAINS = {  # name -> options of extraction; what must be among the words of the
 @pytest.mark.parametrize(("options", "to_train", "to_judge"), CHAINS.values(), ids=CHAINS.keys())
 def test_a_chain_of_commands_from_videos_to_a_judgement(videos, tmp_path, options, to_train, to_judge):
     cache = tmp_path / ODD
+    cache.mkdir()  # what is there is meant as it is written
     told = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, *options)
     assert " ".join(to_train) in told.splitlines()[-1]
     told = follow(told, "--output-dir", tmp_path / ODD / "out", *SMALL, *HERE)
@@ -98,11 +99,13 @@ def test_where_nothing_can_be_trained_or_judged_no_command_is_offered(videos, tm
 
 def test_a_damaged_cache_is_repaired_extracted_again_converted_and_verified(videos, tmp_path):
     cache = tmp_path / ODD
+    cache.mkdir()
     call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--shard-frames", "2")
     shard = cache / "frames" / "000001.h5"
     shard.write_bytes(shard.read_bytes()[:-3])
     told = call("verify-cache", "--cache-dir", cache, code=4)
-    told = follow(told)
+    assert "no terminal to ask on" in follow(told, code=2)
+    told = follow(told, "--yes")
     told = follow(told)
     assert "committed + 0 quarantined + 0 pending" in told
     told = call("convert-cache", "--cache-dir", cache, "--output-dir", tmp_path / "b c", "--backend", "webdataset")
@@ -114,7 +117,7 @@ def test_a_repaired_cache_without_its_settings_gets_no_command_that_fails(videos
     call("extract-teacher", "--data-dir", videos, "--cache-dir", cache)
     (cache / "extract_config.yaml").unlink()
     (cache / "frames" / "000000.h5").unlink()
-    told = call("repair-cache", "--cache-dir", cache)
+    told = call("repair-cache", "--cache-dir", cache, "--yes")
     assert "next:" not in told and "run extract-teacher again as it was run first" in told
 
 
@@ -131,6 +134,7 @@ def test_words_are_quoted_and_options_without_a_value_left_out():
     assert command("x", options) == "python cli.py x --cache-dir 'a b' --beta 0 --overwrite --student-size a,b"
     odd = command("x", {"cache_dir": f"/tmp/{ODD}"})
     assert shlex.split(odd)[-1] == f"/tmp/{ODD}"
+    assert shlex.split(command("x", {"cache_dir": Path("./~root")}))[-1] == "./~root"
 
 
 def test_what_lacks_of_ego4d_is_told_with_a_command(tmp_path):

@@ -108,3 +108,17 @@ def test_what_cannot_be_expanded_is_refused_unless_it_exists(tmp_path, monkeypat
     monkeypatch.setenv("BUCKET", "s3://bucket")
     with pytest.raises(ValueError, match="is a URL"):
         expand("$BUCKET/x")
+
+
+def test_a_folder_with_a_variable_in_its_name_is_taken_as_it_is_written(tmp_path, monkeypatch):
+    """So that every path that exists can be given, and every command that is printed be run."""
+    monkeypatch.setenv("PLACE", "here")
+    written = f"{tmp_path}/of $PLACE"
+    assert expand(written) == f"{tmp_path}/of here" and expand(f"{written}/new") == f"{tmp_path}/of here/new"
+    (tmp_path / "of $PLACE").mkdir()
+    assert expand(written) == written and expand(f"{written}/new") == f"{written}/new"
+    (tmp_path / "of here").mkdir()
+    with pytest.raises(ValueError, match=r"both '.*of \$PLACE' itself and '.*of here' exist"):
+        expand(f"{written}/new")
+    monkeypatch.delenv("PLACE")
+    assert expand(f"{written}/new") == f"{written}/new"
