@@ -24,7 +24,9 @@ class Teacher(FakeTeacher):
 def loaded(monkeypatch) -> list:
     """The teachers that were loaded: stage one's door to CLIP leads to a fake one."""
     teachers = []
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1])
+    monkeypatch.setattr(
+        stage_one, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1]
+    )
     monkeypatch.setattr(stage_one, "teacher_seconds", lambda config: 0.001)
     return teachers
 

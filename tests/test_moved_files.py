@@ -15,6 +15,9 @@ from pipeline.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole
 from pipeline.ego4d_miniature.frames import read_number
 from pipeline.errors import InputError
 from pipeline.splits import split_by_hash
+from pipeline.upright import PlannedShape
+from pipeline.video.geometry import SQUARE, Geometry
+from pipeline.video.orientation import UPRIGHT
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
 from tests.test_extract import StoppingTeacher, make_source, run
@@ -28,7 +31,7 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Teacher())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Teacher())
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +160,7 @@ def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeyp
     uid = next(uid for uid, (name, split) in old.items() if (name, split) == ("cut", "train"))
     name = uid.removeprefix("cut_2F").removesuffix("_2Emp4")
     (videos / "cut" / f"{name}.mp4").rename(videos / "stir/x.mp4")
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded"))
     told = refused(videos, "--teacher-head", "fitted", code=4)
     assert f"was fitted to training labels that are others now (cut/{name}.mp4: cut -> stir)" in told
     assert labels(videos) == old
@@ -167,7 +170,7 @@ def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeyp
 
 
 def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded"))
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
     told = refused(videos, code=2)
     assert (
@@ -300,8 +303,12 @@ def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run
 
 def test_a_decode_process_refuses_another_file_than_was_planned(videos):
     path = videos / "cut/1.mp4"
-    task = tasks.DecodeTask("u", path, "software", np.array([0]), np.array([0]), False, 0, (256, 640), 90,
-                            np.array([[0, 192, 256, 256, 0, 3]], np.int32), 32, 1.0, fingerprint="f" * 64)  # fmt: skip
+    shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
+    views = np.array([[0, 192, 256, 256, 0, 3]], np.int32)
+    fields = ("u", path, "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
+    (rows,) = (message for message in tasks.decode_video(tasks.DecodeTask(*fields)) if isinstance(message, list))
+    assert len(rows) == 1
+    task = tasks.DecodeTask(*fields, fingerprint="f" * 64)
     with pytest.raises(tasks.VideoError, match="changed after it was planned"):
         list(tasks.decode_video(task))
 

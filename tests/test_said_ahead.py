@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
 
 import cli
 from cache.store import open_reader
@@ -19,6 +18,7 @@ from pipeline.annotation_config import PlanConfig, RelabelConfig
 from pipeline.config import ExtractConfig, TrainConfig
 from pipeline.estimates import FRAMES_AT_A_PLACE, PLACES, places
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig, ExportConfig
+from pipeline.layouts import LAYOUTS
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import HERE, SMALL, call, error_of
 from tests.tiny_cache import make_tiny_cache
@@ -39,7 +39,7 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(stage_one, "_load_teacher", lambda config: Teacher())
+    monkeypatch.setattr(stage_one, "_load_teacher", lambda config, cached=None: Teacher())
     monkeypatch.setattr(stage_one, "teacher_seconds", lambda config: 0.01)
 
 
@@ -140,23 +140,30 @@ def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypa
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     write_video(videos / "stray.mp4", 30)
+    flat = [*place, "--layout", "flat"]
     for dry in ([], ["--dry-run"]):
-        ran = CliRunner().invoke(cli.main, ["extract-teacher", *map(str, place), *dry])
-        assert ran.exit_code == 2 and "stray.mp4" in ran.output
+        assert "stray.mp4" in error_of("extract-teacher", *place, *dry, code=2)
+        told = error_of("extract-teacher", *flat, *dry, code=2)
+        assert "has label set 'zero-shot' with classes, and the data names none now" in told
     assert open_reader(videos.parent / "c").label_sets() == ("zero-shot",)
-    call("extract-teacher", *place, "--teacher-head", "none", "--label-set", "bare")
+    call("extract-teacher", *flat, "--teacher-head", "none", "--label-set", "bare")
+    call("extract-teacher", *place, "--layout", "classes")
+    labels = open_reader(videos.parent / "c").label_set("zero-shot")
+    assert open_reader(videos.parent / "c").label_sets() == ("bare", "zero-shot") and len(labels.clips) == 5
 
 
 # -- saved settings --------------------------------------------------------------------------------------------------
 
 
+PREPROCESS = "mean=0.5,0.5,0.5;std=0.25,0.25,0.25;interpolation=bicubic;resize=squash"
 CONFIGS = {
     "extract-teacher": (
         ExtractConfig(Path("v é"), False, Path("c"), backend="webdataset", fps=3.5, views=2, label_set="l",
                       teacher_weights="random", teacher_activation="gelu", shard_frames=7, batch_size=3, seed=4,
                       canonical_short_side=300, decode_workers=1, jpeg_quality=91, video_timeout=9.0, num_samples=9,
                       num_actions=3, teacher_head="none", device="cpu", sampling="keyframe", skip_invalid=True,
-                      clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo"),
+                      clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
+                      class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS),
     ),
     "train-student": (
         TrainConfig(Path("c"), Path("o"), "l", "tiny", 128, False, "linear", 3, 5, 0.01, 0.2, 0.5, 0.0, 0.25, 2.0, 3, 0,
@@ -169,8 +176,10 @@ CONFIGS = {
     "compare": (CompareConfig((Path("a b"), Path("b.pt")), Path("o"), Path("c"), "l", "test", 3, 0, "cpu", 5),),
     "export-student": (ExportConfig(Path("c"), Path("s.pt"), Path("o"), "l", "fp32,int8", "test", 3, 4, 5, True),),
     "relabel": (
-        RelabelConfig(Path("c"), Path("d"), "moments", True, True, None, None, 3, "none", "l", "m", "w", "gelu", "cpu",
-                      5),
+        RelabelConfig(Path("c"), Path("d"), "moments", True, True, num_actions=3, teacher_head="none", label_set="l",
+                      teacher_model="m", teacher_weights="w", teacher_activation="gelu", device="cpu", seed=5,
+                      teacher_preprocess=PREPROCESS),
+        RelabelConfig(Path("c"), class_names=Path(__file__), label_set="l"),
         RelabelConfig(Path("c"), classes=Path(__file__), clips_from="x", label_set="l"),
     ),
     "plan-ego4d": (PlanConfig(Path("d"), "moments", True, True, 3, 1.5, 2, True, 4),),
@@ -192,7 +201,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
         monkeypatch.setattr(module, "made", seen)
     saved = yaml.safe_load(config.as_yaml())
     if name == "plan-ego4d":  # which has no such options
-        saved = {key: value for key, value in saved.items() if key not in ("classes", "label_set")}
+        saved = {key: value for key, value in saved.items() if key not in ("classes", "class_names", "label_set")}
     (tmp_path / "saved.yaml").write_text(yaml.safe_dump(saved))
     with pytest.raises(SeenError) as caught:
         cli.main.main([name, "--config", str(tmp_path / "saved.yaml")], standalone_mode=False)

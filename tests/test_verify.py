@@ -21,6 +21,7 @@ from cache.schema import FrameBatch
 from cache.store import claim, open_reader, open_writer
 from cache.verify import Remedy, verify
 from cache.writer import CacheWriter
+from pipeline.data_summary import cache_tables
 from pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import make_batch, make_cache_identity, make_segment
 from tests.fake_teacher import write_zero_shot
@@ -264,7 +265,8 @@ def test_inspecting_tells_and_draws_and_escapes(cache, tmp_path):
     writer.close()
     code, told = invoke("inspect-cache", "--cache-dir", cache, "--html", tmp_path / "s.html", "--frames", 10)
     assert code == 0 and "teacher fake (random, gelu" in told and "18 ok" in told
-    assert told.splitlines()[:-1] == summary(cache)
+    tables = cache_tables(cache)
+    assert tables[0].startswith("label set ") and told.splitlines()[:-1] == [*summary(cache), *tables]
     page = (tmp_path / "s.html").read_text()
     assert page.count("<figure") == 10 and "teacher: " in page and "label: " in page
     assert "<b>" not in page and html.escape("<b>.mp4") in page
