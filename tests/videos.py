@@ -26,7 +26,7 @@ def write_video(path: Path, num_frames: int, **settings) -> Path:
     rate, time_base = settings.get("rate", 30), Fraction(1, settings.get("ticks", 15360))
     height, width = settings.get("size", (64, 160))
     with av.open(str(path), "w", options=settings.get("mux", {})) as container:
-        container.metadata["title"] = f"{path.parent.name}/{path.name}"
+        container.metadata["title"] = "/".join(path.parts[-3:])
         stream = container.add_stream(settings.get("codec", "libx264"), rate=rate)
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = width, height, settings.get("pix_fmt", "yuv420p")
