@@ -34,7 +34,11 @@ KINDS = {
     "lta-nouns": "lta_nouns",
     "narrations": "narrations",
 }
-CASES = [("full_scale", "hdf5"), ("clips", "webdataset"), ("video_540ss", "webdataset")]
+CASES = [
+    pytest.param(("full_scale", "hdf5"), id="full_scale-hdf5"),
+    pytest.param(("clips", "webdataset"), id="clips-webdataset"),
+    pytest.param(("video_540ss", "webdataset"), id="video_540ss-webdataset", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def miniatures(tmp_path_factory):
     return get
 
 
-@pytest.fixture(scope="module", params=CASES, ids="-".join)
+@pytest.fixture(scope="module", params=CASES)
 def extracted(request, miniatures, tmp_path_factory) -> tuple[Miniature, CacheReader]:
     """All kinds of annotations over one cache, their windows decoded once."""
     layout, backend = request.param

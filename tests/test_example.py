@@ -35,6 +35,8 @@ from tests.videos import write_video
 onnx = pytest.importorskip("onnx", reason="onnx is an extra: pip install 'embedonce[export]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "recognise.py"
 CPU, RESOLUTION, FRAMES = torch.device("cpu"), 128, 3
 WINDOWS = [(0.0, 2.0), (0.4, 2.9), (1.0, 1.3)]

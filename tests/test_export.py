@@ -37,7 +37,7 @@ FACTS = {"classes": list("abcdefg")}
 
 
 @pytest.mark.parametrize(
-    "size", [pytest.param(size, marks=pytest.mark.slow if size in ("xs", "s") else ()) for size in STUDENT_SIZES]
+    "size", [pytest.param(size, marks=pytest.mark.slow if size != "tiny" else ()) for size in STUDENT_SIZES]
 )
 @torch.inference_mode()
 def test_onnx_says_what_pytorch_says_whatever_the_batch_and_the_length(size):

@@ -110,6 +110,7 @@ def frames_of(found: dict) -> dict[str, tuple]:
 # -- what the kills would notice -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mutate", "symptom"),
     [

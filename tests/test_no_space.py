@@ -72,6 +72,7 @@ def arguments(videos, tmp_path, backend) -> list:
 # -- a full disk -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_taken_up_again(tmp_path, backend):
     disk = FullDisk(tmp_path / "whole")
     with disk.filling():

@@ -1,6 +1,7 @@
 """What evaluation computes in, and that both sides of a latency are treated alike. The teacher: test_clip_teacher."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -35,6 +36,7 @@ def test_a_student_is_judged_in_float32_whatever_the_device_likes(tmp_path, monk
     assert np.abs(rough.logits - expected.logits).max() > 1e-4  # autocast would have shown
 
 
+@pytest.mark.slow
 def test_results_and_table_say_what_was_judged(evaluated):  # noqa: F811
     environment = evaluated[0]["environment"]
     assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")

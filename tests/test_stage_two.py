@@ -170,6 +170,7 @@ def test_a_run_leaves_its_files(trained):
     assert not student.training
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkeypatch):
     train(settings(tiny, tmp_path / "whole", epochs=3))
     from pipeline import train as module

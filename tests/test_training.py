@@ -251,6 +251,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_see_the_order_of_one(tiny, tmp_path):
     """torchrun with gloo: together they see what one process sees, step by step; files are written once."""
     script = tmp_path / "run.py"

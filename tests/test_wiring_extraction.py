@@ -213,6 +213,7 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
     assert ("timed_decode", 44.0) in {(name, silence) for name, _, silence in pools}
 
 
+@pytest.mark.slow
 def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(folder, tmp_path):
     """A pipe that nobody writes to: once while it is scanned, once while it is decoded."""
     os.mkfifo(tmp_path / "pipe.mp4")
