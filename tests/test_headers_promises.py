@@ -109,7 +109,7 @@ def write_raw(path: Path, codec: str, form: str, rate: Fraction, options: dict, 
     with av.open(str(path), "w", format=form) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = 96, 160, "yuv420p"
-        stream.options = options
+        stream.options, stream.codec_context.thread_count = options, 1
         filtered = BitStreamFilterContext(bsf, stream) if bsf else None
         for number in [*range(round(rate)), None]:
             frame = None
@@ -167,6 +167,7 @@ def write_with_sound(path: Path, codec: str, sound: str, sound_sec: float, mux: 
         video, audio = out.add_stream(codec, rate=10), out.add_stream(sound, rate=48000)
         video.height, video.width, video.pix_fmt = 96, 160, "yuv420p"
         video.codec_context.gop_size, audio.layout = 5, "mono"
+        video.codec_context.thread_count = 1
         video.options = {"deadline": "realtime", "cpu-used": "8"} if codec == "libvpx" else {}
         step, noise = 960, np.random.default_rng(0)
         for number in range(max(40, round(sound_sec * 50))):

@@ -128,7 +128,7 @@ def test_stereo_that_is_mirrored_is_refused(tmp_path):
 
 WIDE, TALL = {"size": (90, 160)}, {"size": (160, 120)}
 VP8, VP9, HEVC = {"codec": "libvpx"}, {"codec": "libvpx-vp9"}, {"codec": "libx265"}
-QUIET = HEVC | {"options": {"x265-params": "log-level=none"}}
+QUIET = HEVC | {"options": {"x265-params": "log-level=none:pools=1:frame-threads=1"}}
 JPEG = {"codec": "mjpeg", "pix_fmt": "yuvj420p"}
 OBLONG = {"aspect": Fraction(4, 3)}
 

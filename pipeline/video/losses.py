@@ -224,6 +224,6 @@ def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Call
     if kind.startswith("mov"):
         finder.starts_late(fragments.missing_before(path))
     if kind.startswith("matroska"):
-        layout = matroska.read_layout(path)
-        return lambda pauses: finder.indexed(matroska.cut_out(layout, stream.index, set(pauses.pts.tolist())), pauses)
+        layout, track = matroska.read_layout(path), stream.index  # read now: the pauses may be known after it is closed
+        return lambda pauses: finder.indexed(matroska.cut_out(layout, track, set(pauses.pts.tolist())), pauses)
     return lambda pauses: None
