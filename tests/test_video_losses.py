@@ -10,6 +10,7 @@ import pytest
 from cache.schema import LOST
 from pipeline.sampling import EVERYTHING, Grid, request_frames
 from pipeline.video.fragments import missing_before
+from pipeline.video.losses import LossFinder, Pauses, consult_container
 from pipeline.video.matroska import cut_out, read_layout
 from pipeline.video.transport import read_counters
 from tests.videos import full_decode, sample, timeline_of, write_video
@@ -203,3 +204,21 @@ def test_readers_take_any_bytes(tmp_path, kind):
             damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         (tmp_path / "d").write_bytes(damaged)
         read_counters(tmp_path / "d", 256), cut_out(read_layout(tmp_path / "d"), 0, {0}), missing_before(tmp_path / "d")
+
+
+def test_pauses_can_be_looked_at_after_the_file_was_closed(tmp_path):
+    """A stream's memory is gone with its container: what is needed of it is read before."""
+
+    class Stream:
+        closed = False
+
+        @property
+        def index(self) -> int:
+            assert not self.closed
+            return 0
+
+    path, stream = write_video(tmp_path / "v.mkv", 30, **CLOSED), Stream()
+    finder = LossFinder.of(np.array([0, 10, 20]), np.array([True, False, False]))
+    look = consult_container(finder, "matroska,webm", path, stream)
+    stream.closed = True
+    look(Pauses(np.array([0, 500, 1000]), np.array([0, 500]), np.array([1, 2])))
