@@ -200,13 +200,15 @@ from pipeline import train as training
 from pipeline.config import TrainConfig
 from tests.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
-world, device = training.join(torch.device("cpu"))  # once for all runs
-training.join, training.World.leave = lambda device: (world, device), lambda world: None
+world, device = training.join(torch.device("cpu"))  # once for all runs, and left once: a process that ends in a group aborts
+leave, training.World.leave = training.World.leave, lambda world: None
+training.join = lambda device: (world, device)
 for name, changes, stop in runs:
     training.build_student = build_still_student if name.startswith("still") else build_small_student
     (out / name).mkdir(exist_ok=True)
     record_first_gradient(training, out / name / "gradient")
     train_stopped(training, TrainConfig(cache, out / name, **(base | changes)), stop)
+leave(world)
 """
 ODD = {"batch_size": 5, "checkpoint_steps": 1, "ema": 0.9, "epochs": 2}
 SETTINGS = {"odd": ODD, "accumulated": ODD | {"accumulate_steps": 2, "checkpoint_steps": 3, "batch_size": 3}}
