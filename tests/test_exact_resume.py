@@ -200,7 +200,8 @@ from pipeline import train as training
 from pipeline.config import TrainConfig
 from tests.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
-world, device = training.join(torch.device("cpu"))  # once for all runs, and left once: a process that ends in a group aborts
+# Joined once for all runs, and left once: a process that ends as a member of a group may abort.
+world, device = training.join(torch.device("cpu"))
 leave, training.World.leave = training.World.leave, lambda world: None
 training.join = lambda device: (world, device)
 for name, changes, stop in runs:
