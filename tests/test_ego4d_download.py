@@ -253,6 +253,7 @@ def test_no_keys_and_no_network(root, tmp_path, monkeypatch):
     assert "there is no AWS profile 'default'" in error_of(*command(root), code=5)
 
 
+@pytest.mark.slow
 def test_a_client_that_calls_failure_success_is_not_believed(bucket, s3, root):
     download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", Wish(num_videos=3)))
     transfer = download.videos()
@@ -322,7 +323,7 @@ def wait_for_lock(root: Path) -> None:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_stopped_and_run_again(bucket, s3, root, how):
     arguments = [str(part) for part in command(root, "--num-videos", 2)]
     with holding_back(s3) as (endpoint, asked, release):

@@ -18,6 +18,7 @@ from pipeline.splits import split_by_hash
 from pipeline.upright import PlannedShape
 from pipeline.video.geometry import SQUARE, Geometry
 from pipeline.video.orientation import UPRIGHT
+from tests.conftest import second_backend_slow
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
 from tests.test_extract import StoppingTeacher, make_source, run
@@ -239,6 +240,7 @@ def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
     assert [clip.video_uid for clip in reader.label_set().clips].count(uid) == 1
 
 
+@second_backend_slow
 def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_there(videos, backend):
     root, cache = videos / "cut", videos.parent / "cut-short"
     write_video(root / "2.mp4", 120)
