@@ -181,7 +181,7 @@ def test_it_asks_on_a_terminal_only(bucket, root):
         [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
     )
     os.write(ours, b"n\n")
-    told = asking.communicate(timeout=30)[0].decode()
+    told = asking.communicate(timeout=200)[0].decode()
     os.close(ours)
     os.close(theirs)
     assert asking.returncode == 1 and "fetch this? [y/N]" in told and not videos(root)
@@ -313,7 +313,7 @@ def test_a_record_that_cannot_be_read(root):
 
 
 def wait_for_lock(root: Path) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 200
     while True:
         try:
             commit.Lock(root / LOCK).close()
@@ -335,7 +335,7 @@ def test_stopped_and_run_again(bucket, s3, root, how):
         signal.signal(signal.SIGINT, before)
         assert asked.wait(30)
         running.send_signal(how)
-        told = running.communicate(timeout=30)[1].decode()
+        told = running.communicate(timeout=200)[1].decode()
         assert running.returncode == (130 if how == signal.SIGINT else -how), told
         assert not videos(root)  # half a video has not its name
         if how == signal.SIGINT:

@@ -234,7 +234,7 @@ def of_two(tiny, tmp_path_factory) -> Path:
     arguments = [str(script), str(tiny), str(out), json.dumps(BASE), json.dumps(runs)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *torchrun, *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr[-3000:]
     return out
 
