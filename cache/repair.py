@@ -54,7 +54,7 @@ def repair(
         removals = _removals(layout, BACKENDS[read_identity(root).backend].suffix, report)
         if not removals or not confirm(report, removals):
             return Repair(report, removals, None)
-        return Repair(report, removals, _take_out(layout, removals))
+        return Repair(report, removals, take_out(layout, removals))
 
 
 def removed_files(root: Path) -> tuple[Path, ...]:
@@ -81,9 +81,8 @@ def purge(root: Path) -> None:
 def _refuse_hopeless(report: Report) -> None:
     hopeless = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
     if hopeless:
-        raise DamagedError(
-            f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. Extract into another --cache-dir"
-        )
+        instead = "Rebuild the plan first" if report.needs_plan else "Extract into another --cache-dir"
+        raise DamagedError(f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. {instead}")
 
 
 def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
@@ -111,7 +110,7 @@ def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> 
     return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if exists(path)]
 
 
-def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
+def take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
     """Move all the files below a new folder in removed/, each under its path in the cache."""
     refuse_links((layout.removed,))
     commit.make_folder(layout.removed)

@@ -44,6 +44,7 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
     """Count every listed video once, from what is on disk. PipelineError where the counts do not add up."""
     quarantined, planned, done = writer.quarantined(), writer.planned_videos, writer.committed_units()
     owing = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
+    owing |= writer.incomplete_uids()
     names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
     usable = [name for name in names if name not in quarantined]
     unasked = sum(name not in planned for name in usable)

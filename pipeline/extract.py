@@ -49,9 +49,10 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
             check_teacher(writer.reader(), teacher)
             if writer.mend_manifest():
                 log.info("manifest.json did not say what the records say: it was rebuilt from them")
+        continued = writer.incomplete_uids()  # what is left of them was not what their scans prepared for
         plan_new(writer, source, survey.scanned, config.shard_frames)
         writer.save_beside("extract_config.yaml", config.as_yaml())
-        plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items()}
+        plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items() if uid not in continued}
         _run_units(config, writer, source, teacher, plans)
         writer.write_manifest()
         return writer, teacher, account(writer, source)

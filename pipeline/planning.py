@@ -6,6 +6,8 @@ Knows sources, scans and the writer's plan; decodes no frame and knows no teache
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from cache.plan import PlannedSegment, PlannedVideo
 from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
@@ -60,11 +62,11 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
 def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames: int) -> None:
     """Append the scanned videos to the plan and put the others into quarantine, each with its reason."""
     by_uid = {video.uid: video for video in source.videos}
-    videos, requests = [], []
+    videos, requests = [], _lacking_requests(writer, scanned)
     for uid, scan in scanned.scans.items():
         video = by_uid[uid]
         if uid in writer.planned_videos:
-            continue  # another run planned it while this one scanned
+            continue  # another run planned it while this one scanned, or a rebuilt plan has some of it
         if not len(scan.requests.k):
             by_key = writer.identity.fps is None
             log.info("%s: %s", video.source, "no clip holds a key frame" if by_key else "no clip asks for any of it")
@@ -82,6 +84,26 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
         quarantine(writer, by_uid[uid], reason)
     for name, reason in source.rejected:
         writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
+
+
+def _lacking_requests(writer: CacheWriter, scanned: Scanned) -> list[PlannedSegment]:
+    """What a rebuilt plan lacks of videos that it has only in part; frames that it has are never asked for twice."""
+    incomplete = writer.incomplete_uids() & set(scanned.scans)
+    found = []
+    for uid, (k, frame_index) in writer.requested_k(sorted(incomplete)).items():
+        wanted = scanned.scans[uid].requests
+        is_shown = wanted.row >= 0
+        is_there = np.isin(wanted.k, k)
+        is_there[is_shown] |= np.isin(wanted.frame_index[wanted.row[is_shown]], frame_index)
+        row = wanted.row[~is_there]
+        rows = np.unique(row[row >= 0])
+        row = np.where(row >= 0, np.searchsorted(rows, row), row)
+        if len(row):
+            found.append(PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row))
+        writer.settle(uid)
+    if found:
+        log.info("%d videos of the rebuilt plan go on where it ends", len(found))
+    return found
 
 
 def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:
@@ -102,8 +124,8 @@ def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> No
 
 
 def known_uids(writer: CacheWriter, source: Source) -> set[str]:
-    """The source's videos, matched, that need no scan: planned before, or quarantined and the same file still."""
-    planned, quarantined = writer.planned_videos, writer.quarantined()
+    """The source's videos, matched, that need no scan: planned whole, or quarantined and the same file still."""
+    planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), writer.quarantined()
     known = set()
     for video in source.videos:
         facts = quarantined.get(video.uid)
