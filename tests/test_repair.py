@@ -19,7 +19,7 @@ from cache import commit, documents
 from cache.errors import BusyError, DamagedError, StorageError
 from cache.layout import Layout
 from cache.repair import purge, removed_files, repair
-from cache.store import open_reader, open_writer
+from cache.store import open_reader, open_writer, read_identity
 from cache.verify import Remedy, verify
 from pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import planned_segment, planned_video
@@ -152,7 +152,7 @@ def test_damage_is_repaired_beside_units_that_the_plan_lacks(cache, backend):  #
 def test_new_videos_never_take_the_units_of_an_older_plan(cache):  # noqa: F811
     (cache / "plan" / "000000.json").unlink()
     before = files(cache)
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache, read_identity(cache))
     with contextlib.closing(writer), pytest.raises(DamagedError, match="lacks 4 committed units"):
         writer.extend_plan([planned_video("new")], [planned_segment("new", 5)], 8)
     assert files(cache) == before
