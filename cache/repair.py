@@ -5,13 +5,12 @@ not proven to be damaged stays where it is.
 """
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache import commit
-from cache.errors import DamagedError, StorageError, some
+from cache.errors import DamagedError, some
 from cache.files import exists, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
@@ -71,11 +70,17 @@ def purge(root: Path) -> None:
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
-            try:
-                shutil.rmtree(layout.removed)
-            except OSError as error:
-                raise StorageError(f"{error.filename} cannot be deleted: {error.strerror}") from error
-            commit.sync_folder(root)
+            _delete_folder(layout.removed)
+
+
+def _delete_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it. Links are deleted, and what they lead to stays."""
+    for path in list_folder(folder):
+        if path.is_dir() and not path.is_symlink():
+            _delete_folder(path)
+        else:
+            commit.remove(path)
+    commit.remove_folder(folder)
 
 
 def _refuse_hopeless(report: Report) -> None:
