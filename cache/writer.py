@@ -11,7 +11,7 @@ import numpy as np
 
 from cache import commit, documents
 from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
-from cache.files import list_folder, refuse_links
+from cache.files import exists, list_folder, refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
@@ -162,7 +162,7 @@ class CacheWriter:
         """Publish a label set without clips, or return the equal one that is there. LabelSetError if it differs."""
         folder = self._layout.labels / check_uid(labels.name)
         if (folder / "label_set.json").exists():
-            stored = self.reader().label_set(labels.name)
+            stored = self._labels_reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
         for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
@@ -210,9 +210,9 @@ class CacheWriter:
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that decoding a video ended a process or hung; the count survives the run."""
-        spent = self.attempts().get(name, {}).get("attempts", 0)
-        document = {"name": name, "attempts": spent + 1, "reason": reason}
         path = self._layout.attempts / _file_of(name)
+        spent = documents.named_from(documents.read(path), str(path))[1]["attempts"] if exists(path) else 0
+        document = {"name": name, "attempts": spent + 1, "reason": reason}
         commit.replace(path, documents.sealed(document, documents.named_from, str(path)))
 
     def forget_attempts(self, name: str) -> None:
@@ -245,7 +245,7 @@ class CacheWriter:
             "shards": [_summary(record) for record in records.values()],
             "num_rows": sum(record.num_rows for record in records.values()),
             "num_bytes": sum(record.num_bytes for record in records.values()),
-            "label_sets": list(self.reader().label_sets()),
+            "label_sets": list(self._layout.label_sets()),
             "quarantined": sorted(self.quarantined()),
         }
 
@@ -258,6 +258,10 @@ class CacheWriter:
     def reader(self) -> CacheReader:
         """A reader on what is committed now."""
         return CacheReader(self.directory, self.identity)
+
+    def _labels_reader(self) -> CacheReader:
+        """A reader that knows label sets and no shards: it costs nothing to open."""
+        return CacheReader(self.directory, self.identity, {})
 
 
 def _label_set(document: dict, what: str) -> LabelSet:

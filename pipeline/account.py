@@ -52,7 +52,8 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
     reader = writer.reader()
     segments = [segment for record in reader.records.values() for segment in record.segments]
     reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}
-    committed = unasked + sum(name in planned and name in reader.video_uids for name in usable if name not in owing)
+    there = set(reader.video_uids)
+    committed = unasked + sum(name in planned and name in there for name in usable if name not in owing)
     out = [quarantined[name] for name in names if name in quarantined]
     if len(names) != committed + len(out) + pending:
         raise PipelineError(

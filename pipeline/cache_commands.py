@@ -110,6 +110,11 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
         return
     purge_command = command("repair-cache", {"cache_dir": cache_dir, "purge": True})
     click.echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
+    if repaired.report.needs_plan:
+        click.echo(
+            f"the plan is not whole: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}"
+        )
+        return
     config = cache_dir / "extract_config.yaml"
     if config.is_file():
         click.echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))

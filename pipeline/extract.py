@@ -111,6 +111,7 @@ class _Run:
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
         self.remarks: dict[str, list[str]] = {}  # uid -> what was noticed while it was decoded
         self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
+        self.attempts: dict[str, int] = {}  # uid -> processes that were lost over it, in earlier runs and this one
 
     def _computing(self) -> dict:
         """What the teacher says of itself by now: rows that overflowed were computed in another precision."""
@@ -119,7 +120,7 @@ class _Run:
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
-        attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
+        self.attempts = attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
         for uid in set(attempts) - set(self.wanted):
             self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
         pool = LocalPool(decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0))
@@ -202,7 +203,7 @@ class _Run:
             reason = f"none of its {len(event.task.pts)} wanted frames can be decoded"
         if reason is None:
             self.assembly.end(uid)
-            if uid in self.writer.attempts():
+            if uid in self.attempts:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)

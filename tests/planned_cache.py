@@ -50,9 +50,9 @@ def requests_of(uid: str, rows: int) -> PlannedSegment:
 
 def commit_units(writer: CacheWriter, names, without=()) -> None:
     """Commit units as they were planned, except for the videos named `without`."""
-    units = {unit.name: unit for unit in writer.units}
+    units, done = {unit.name: unit for unit in writer.units}, writer.committed_units()
     for name in names:
-        if name not in writer.committed_units():
+        if name not in done:
             writer.commit_frames(name, batch_of(units[name], without), {})
 
 

@@ -358,10 +358,9 @@ def writer_and_plan(cache: Path) -> None:
 COMMANDS = {
     "inspect-cache": (),
     "verify-cache": ("--no-pixels",),
-    "repair-cache": ("--yes",),
     "convert-cache": ("--backend", "hdf5", "--output-dir", "OTHER"),
-    "extract-teacher": ("--use-synthetic",),
-    "relabel": ("--teacher-head", "none"),
+    "extract-teacher": ("--data-dir", "VIDEOS"),
+    "relabel": ("--classes", "NAMES"),
     "train-student": ("--output-dir", "OTHER"),
 }
 
@@ -371,7 +370,11 @@ def test_every_command_that_opens_a_cache_names_the_command_that_helps(tmp_path,
     root = make_planned_cache(tmp_path / "cache")
     lose(root, "000001 000002")
     before = files(root)
-    arguments = [str(tmp_path / "other") if word == "OTHER" else word for word in COMMANDS[name]]
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "x.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (tmp_path / "names.txt").write_text("cut\nstir\n")
+    places = {"OTHER": tmp_path / "other", "VIDEOS": tmp_path / "videos", "NAMES": tmp_path / "names.txt"}
+    arguments = [str(places.get(word, word)) for word in COMMANDS[name]]
     code, text = invoke(name, "--cache-dir", root, *arguments)
     assert code == 4 and f"repair-cache --cache-dir {root} --rebuild-plan" in text, text
     assert files(root) == before and not (tmp_path / "other").exists()

@@ -137,6 +137,7 @@ def test_what_the_plan_lacks_is_kept(cache, lost):  # noqa: F811
     assert len(report.problems) == 4 and {problem.remedy for problem in report.problems} == {Remedy.KEEP}
     code, text = invoke("repair-cache", "--cache-dir", cache, "--yes")
     assert code == 4 and "repair-cache changed nothing" in text and text.count("DOUBTFUL") == 4
+    assert f"repair-cache --cache-dir {cache} --rebuild-plan" in text
     assert files(cache) == before
 
 
