@@ -33,8 +33,10 @@ from tests.planned_cache import (
     requests_of,
 )
 from tests.recorded_operations import Recorder
+from tests.test_extract import check_same_rows, content, make_source, run
 from tests.test_repair import failing, files, invoke
 from tests.tiny_cache import make_tiny_cache
+from tests.videos import write_video
 
 ROOT = Path(__file__).parents[1]
 LOSSES = ("all", "folder", "000000", "000001", "000002", "000001 000002")
@@ -225,6 +227,36 @@ def test_damage_beside_a_lost_plan_is_repaired_after_it(cache, backend):
     assert rebuilt.unreadable == ("000001",) and rebuilt.incomplete == ("a",)
     repaired = repair(cache, None)
     assert len(repaired.removals) == 1 and problems(cache) == []
+
+
+# -- extraction after it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.numeric
+def test_an_extraction_goes_on_after_a_plan_that_was_lost_with_half_of_its_units_done(tmp_path):
+    """Same rows, times and clips as if nothing had happened; what is committed keeps its unit, and nothing is twice."""
+    for number, name in enumerate("abc"):
+        write_video(tmp_path / f"{name}.mp4", 60 + 30 * number)
+    source = make_source(tmp_path, "abc")
+    whole, root = tmp_path / "whole", tmp_path / "cache"
+    run(source, whole, views=1, shard_frames=4)
+    shutil.copytree(whole, root)
+    reader = open_reader(whole)
+    kept = sorted(reader.records)[::2]
+    for unit in set(reader.records) - set(kept):
+        for path in (root / "records" / f"{unit}.json", root / "frames" / f"{unit}.h5"):
+            path.unlink()
+    before = files(root / "records")
+    lose(root, "all")
+    rebuild_plan(root)
+    result, found, _ = run(source, root, views=1, shard_frames=4)
+    assert (result.committed, result.pending) == (3, 0) and problems(root) == []
+    check_same_rows(content(root), content(whole))
+    assert before.items() <= files(root / "records").items()
+    for uid in "abc":
+        assert found.timeline(uid).t_sec.tolist() == reader.timeline(uid).t_sec.tolist()
+    again, _, teacher = run(source, root, views=1, shard_frames=4)
+    assert again.committed == 3 and teacher.images_seen <= 16  # the probes
 
 
 # -- what nothing is done about ----------------------------------------------------------------------------------------
