@@ -3,7 +3,6 @@
 Every file goes through cache.commit; the order is shard, then record. Knows no videos and no models.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -63,21 +62,6 @@ class CacheWriter:
     def settle(self, uid: str) -> None:
         """Say that nothing more is asked of a video than the plan has. Forgotten when the writer is closed."""
         self._settled.add(uid)
-
-    def requested_k(self, uids: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """uid -> (grid positions, indices of frames), int64, that the plan asks of each of these videos."""
-        found: dict[str, list[PlannedSegment]] = {uid: [] for uid in uids}
-        for segment in (segment for unit in self._index.units.values() for segment in unit.segments):
-            if segment.video_uid in found:
-                found[segment.video_uid].append(segment)
-        nothing = np.zeros(0, np.int64)
-        return {
-            uid: (
-                np.concatenate([nothing, *(segment.request_k for segment in segments)]),
-                np.concatenate([nothing, *(segment.frame_index for segment in segments)]),
-            )
-            for uid, segments in found.items()
-        }
 
     def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
         """Append videos and the units of their requests to the plan. What was planned before never changes.

@@ -15,7 +15,7 @@ from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool, Lost
 from pipeline.matching import NO_FILE
 from pipeline.progress import Progress
-from pipeline.sampling import Grid
+from pipeline.sampling import Grid, Requests
 from pipeline.sources import Source, Video, windows_by_video
 from pipeline.tasks import Scan, ScanTask, scan_video
 from pipeline.upright import planned_shape
@@ -90,20 +90,30 @@ def _lacking_requests(writer: CacheWriter, scanned: Scanned) -> list[PlannedSegm
     """What a rebuilt plan lacks of videos that it has only in part; frames that it has are never asked for twice."""
     incomplete = writer.incomplete_uids() & set(scanned.scans)
     found = []
-    for uid, (k, frame_index) in writer.requested_k(sorted(incomplete)).items():
-        wanted = scanned.scans[uid].requests
-        is_shown = wanted.row >= 0
-        is_there = np.isin(wanted.k, k)
-        is_there[is_shown] |= np.isin(wanted.frame_index[wanted.row[is_shown]], frame_index)
-        row = wanted.row[~is_there]
-        rows = np.unique(row[row >= 0])
-        row = np.where(row >= 0, np.searchsorted(rows, row), row)
-        if len(row):
-            found.append(PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row))
+    planned: dict[str, list[PlannedSegment]] = {uid: [] for uid in sorted(incomplete)}
+    for segment in (segment for unit in writer.units for segment in unit.segments):
+        if segment.video_uid in planned:
+            planned[segment.video_uid].append(segment)
+    for uid, there in planned.items():
+        left = left_of(uid, scanned.scans[uid].requests, there)
+        found += [left] if len(left.request_k) else []
         writer.settle(uid)
     if found:
         log.info("%d videos of the rebuilt plan go on where it ends", len(found))
     return found
+
+
+def left_of(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
+    """The requests of a video without those that are planned, and without those that planned frames would answer."""
+    k = np.concatenate([np.zeros(0, np.int64), *(segment.request_k for segment in planned)])
+    frame_index = np.concatenate([np.zeros(0, np.int64), *(segment.frame_index for segment in planned)])
+    is_shown = wanted.row >= 0
+    is_there = np.isin(wanted.k, k)
+    is_there[is_shown] |= np.isin(wanted.frame_index[wanted.row[is_shown]], frame_index)
+    row = wanted.row[~is_there]
+    rows = np.unique(row[row >= 0])
+    row = np.where(row >= 0, np.searchsorted(rows, row), row)
+    return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row)
 
 
 def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:

@@ -22,6 +22,8 @@ from cache.repair import repair
 from cache.store import open_reader, open_writer, read_identity
 from cache.verify import verify
 from cache.writer import CacheWriter
+from pipeline.planning import left_of
+from pipeline.sampling import Requests
 from tests.crash_states import Explorer
 from tests.planned_cache import (
     PARTS,
@@ -152,21 +154,11 @@ def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tm
         assert len(writer.plan) == 3 and writer.plan[2] == PlanPart(2, (), ())  # its clips are there
         assert writer.incomplete_uids() == set(rebuilt.incomplete)
         lacking = []
-        for uid, (k, _) in writer.requested_k(sorted(rebuilt.incomplete)).items():
+        for uid in rebuilt.incomplete:
             whole = requests_of(uid, (PARTS[0] | PARTS[1])[uid])
-            is_left = ~np.isin(whole.request_k, k)
-            row = whole.request_row[is_left]
-            rows = np.unique(row[row >= 0])
-            row = np.where(row >= 0, np.searchsorted(rows, row), row)
-            lacking.append(
-                dataclasses.replace(
-                    whole,
-                    frame_index=whole.frame_index[rows],
-                    pts=whole.pts[rows],
-                    request_k=whole.request_k[is_left],
-                    request_row=row,
-                )
-            )
+            wanted = Requests(whole.request_k, whole.request_row, whole.frame_index, whole.pts)
+            planned = [s for unit in writer.units for s in unit.segments if s.video_uid == uid]
+            lacking.append(left_of(uid, wanted, planned))
         writer.extend_plan([], lacking, 4)
         assert writer.incomplete_uids() == frozenset() and min(map(int, writer.committed_units())) == 0
         assert all(int(unit.name) > 4 for unit in writer.plan[-1].units)
