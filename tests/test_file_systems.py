@@ -122,21 +122,21 @@ def test_a_name_is_never_empty_whenever_the_process_is_killed(tmp_path, monkeypa
     assert moments > 4
 
 
-def test_a_session_without_hard_links_survives_every_power_cut(tmp_path, backend):
+def test_a_session_without_hard_links_survives_every_power_cut(tmp_path):
     (tmp_path / "scratch").mkdir()
     (tmp_path / "session").mkdir()
     recorder = Recorder(tmp_path / "session")
     with recorder.recording(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fsync)
         without_links(patch)
-        run_session(tmp_path / "session" / "cache", backend, recorder.mark)
-    explorer = Explorer(tmp_path / "scratch", partial(examine, backend))
+        run_session(tmp_path / "session" / "cache", "hdf5", recorder.mark)
+    explorer = Explorer(tmp_path / "scratch", partial(examine, "hdf5"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         without_links(patch)
         assert list(dict.fromkeys(explorer.violations(recorder))) == []
     assert any(isinstance(step, Naming) and None in step.names.values() for step in recorder.operations)
-    assert contents(tmp_path / "session" / "cache", backend).keys() >= {"identity", "000003", "clips"}
+    assert contents(tmp_path / "session" / "cache", "hdf5").keys() >= {"identity", "000003", "clips"}
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from pipeline.sources import Clip, Source, Video
 from tests.conftest import make_cache_identity, planned_video
 from tests.planned_cache import LABELS, commit_units, plan_videos, requests_of
 
-SIZES = (10, 40)
+SIZES = (6, 24)
 MOST = 1.25  # times what linear growth would give: a quadratic part shows as up to 4
 
 

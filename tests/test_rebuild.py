@@ -45,8 +45,9 @@ LOSSES = ("all", "folder", "000000", "000001", "000002", "000001 000002")
 
 
 @pytest.fixture
-def cache(tmp_path, backend) -> Path:
-    return make_planned_cache(tmp_path / "cache", backend)
+def cache(tmp_path) -> Path:
+    """The plan and the records know nothing of back ends: one is enough here."""
+    return make_planned_cache(tmp_path / "cache")
 
 
 def lose(cache: Path, what: str) -> None:
@@ -107,9 +108,9 @@ def test_a_damaged_part_is_kept_aside_and_comes_back(cache, name, how):
     assert files(cache) == before and problems(cache) == []
 
 
-def test_rows_that_never_came_and_videos_that_were_left_out_are_planned_as_they_were(tmp_path, backend):
+def test_rows_that_never_came_and_videos_that_were_left_out_are_planned_as_they_were(tmp_path):
     """Records say what was planned, not only what came out of it."""
-    root = make_planned_cache(tmp_path / "cache", backend, committed=())
+    root = make_planned_cache(tmp_path / "cache", committed=())
     plan = files(root / "plan")
     with writer_of(root) as writer:
         commit_units(writer, UNITS[:2])
@@ -143,8 +144,8 @@ def test_rows_that_never_came_and_videos_that_were_left_out_are_planned_as_they_
     assert files(root / "plan") == plan and problems(root) == []
 
 
-def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tmp_path, backend):
-    root = make_planned_cache(tmp_path / "cache", backend, committed=("000000", "000002", "000004"))
+def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tmp_path):
+    root = make_planned_cache(tmp_path / "cache", committed=("000000", "000002", "000004"))
     records = {path.name: path.read_bytes() for path in (root / "records").iterdir()}
     lose(root, "all")
     rebuilt = rebuild_plan(root)
@@ -188,8 +189,8 @@ def test_a_unit_whose_part_is_whole_goes_on_in_a_part_of_its_own(cache):
         assert writer.incomplete_uids() == frozenset() and writer.plan[3].continued == ("a",)
 
 
-def test_a_plan_that_is_older_than_the_clips_gets_parts_that_keep_their_numbers(tmp_path, backend):
-    root = make_planned_cache(tmp_path / "cache", backend, committed=UNITS[:6])
+def test_a_plan_that_is_older_than_the_clips_gets_parts_that_keep_their_numbers(tmp_path):
+    root = make_planned_cache(tmp_path / "cache", committed=UNITS[:6])
     lose(root, "000002")  # of which nothing was committed
     assert any("older than its label sets" in text for text in problems(root))
     with pytest.raises(DamagedError, match=r"lacks part 000002.*--rebuild-plan"):
@@ -203,15 +204,15 @@ def test_a_plan_that_is_older_than_the_clips_gets_parts_that_keep_their_numbers(
     assert problems(root) == []
 
 
-def test_a_converted_cache_has_a_plan_that_can_be_rebuilt(cache, tmp_path, backend):
-    convert(cache, tmp_path / "other", {"hdf5": "webdataset", "webdataset": "hdf5"}[backend])
+def test_a_converted_cache_has_a_plan_that_can_be_rebuilt(cache, tmp_path):
+    convert(cache, tmp_path / "other", "webdataset")
     plan = files(tmp_path / "other" / "plan")
     lose(tmp_path / "other", "all")
     rebuild_plan(tmp_path / "other")
     assert files(tmp_path / "other" / "plan") == plan == files(cache / "plan")
 
 
-def test_damage_beside_a_lost_plan_is_repaired_after_it(cache, backend):
+def test_damage_beside_a_lost_plan_is_repaired_after_it(cache):
     """What the damaged record knew is gone; its video is asked for again."""
     spoil(cache / "records" / "000001.json")
     lose(cache, "all")
@@ -277,9 +278,9 @@ def test_a_folder_that_cannot_be_listed_ends_it(cache, monkeypatch, name):
     assert files(cache) == before
 
 
-def test_a_plan_of_something_else_is_no_older_plan(cache, tmp_path, backend):
+def test_a_plan_of_something_else_is_no_older_plan(cache, tmp_path):
     """A whole plan with other content for a committed unit: which of them is wrong, nobody knows."""
-    other = make_planned_cache(tmp_path / "other", backend, parts=({"a": 9, "b": 4}, *PARTS[1:]))
+    other = make_planned_cache(tmp_path / "other", parts=({"a": 9, "b": 4}, *PARTS[1:]))
     shutil.copy(other / "plan" / "000000.json", cache / "plan" / "000000.json")
     before = files(cache)
     assert any("planned with other times" in text for text in problems(cache))
@@ -288,10 +289,10 @@ def test_a_plan_of_something_else_is_no_older_plan(cache, tmp_path, backend):
     assert files(cache) == before
 
 
-def test_an_older_part_of_the_same_number_is_recognized(cache, tmp_path, backend):
+def test_an_older_part_of_the_same_number_is_recognized(cache, tmp_path):
     """The plan that was put back has the files, and not all units."""
     lose(cache, "000002")
-    older = make_planned_cache(tmp_path / "older", backend, parts=({"a": 10, "b": 3}, {"f": 3}), committed=())
+    older = make_planned_cache(tmp_path / "older", parts=({"a": 10, "b": 3}, {"f": 3}), committed=())
     shutil.copy(older / "plan" / "000001.json", cache / "plan" / "000001.json")
     with pytest.raises(DamagedError, match="--rebuild-plan"):
         open_reader(cache)
