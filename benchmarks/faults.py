@@ -1,4 +1,4 @@
-"""Extractions killed at random moments, and caches damaged anywhere: the long form of tests/test_kills.py.
+"""Extractions killed at random moments, caches damaged anywhere, repairs while reading fails: the long form of tests.
 
     python -m benchmarks.faults --kills 100 --work-dir results/benchmarks
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.failing_reads import failing_repairs
 from benchmarks.measuring import finish, machine
 from cache.layout import BACKENDS
 from cache.verify import verify
@@ -76,16 +77,19 @@ def is_sound(figures: dict) -> bool:
         figures["invalid states"] == figures["acknowledged commits lost"] == 0
         and figures["caches"] == figures["caches equal to the uninterrupted one"]
         and figures["damages"] == figures["damages found"]
+        and not figures["repairs"]["whole files removed or changed"]
+        and not figures["repairs"]["other ends"]
     )
 
 
 @click.command()
 @click.option("--kills", type=click.IntRange(min=1), default=100, show_default=True, help="Of each back end.")
 @click.option("--damages", type=click.IntRange(min=0), default=200, show_default=True, help="Of each back end.")
+@click.option("--repairs", type=click.IntRange(min=1), default=300, show_default=True, help="Of each back end.")
 @click.option("--work-dir", type=click.Path(path_type=Path), default=Path("results/benchmarks"), show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-def main(kills: int, damages: int, work_dir: Path, seed: int):
-    """Kill and damage, and end with one line of JSON; exit code 1 where a promise was broken."""
+def main(kills: int, damages: int, repairs: int, work_dir: Path, seed: int):
+    """Kill, damage and repair, and end with one line of JSON; exit code 1 where a promise was broken. Needs gcc."""
     folder = work_dir.absolute() / "faults"
     shutil.rmtree(folder, ignore_errors=True)
     videos, figures = make_videos(folder / "videos"), {}
@@ -95,7 +99,8 @@ def main(kills: int, damages: int, work_dir: Path, seed: int):
             figures[backend] = kill(whole, folder / backend, kills, seed, progress)
         with Progress(damages, f"{backend}, damages", "damages") as progress:
             found = damages_found(folder / f"whole-{backend}", damages, seed, progress)
-        figures[backend] |= {"damages": damages, "damages found": found}
+        repaired = failing_repairs(folder / f"whole-{backend}", folder / f"repairs-{backend}", repairs, seed)
+        figures[backend] |= {"damages": damages, "damages found": found, "repairs": repaired}
     finish("faults", {"machine": machine("av", "h5py", "numpy"), **figures})
     sys.exit(not all(is_sound(found) for found in figures.values()))
 

@@ -15,10 +15,11 @@ import shutil
 from pathlib import Path
 
 from cache.errors import AlreadyCommittedError, BusyError, StorageError
+from cache.exclusive_rename import NO_LOCKS, UNSUPPORTED, lacks, rename_exclusively
 
 TEMP_PREFIX = ".tmp-"
-_NO_FOLDER_FSYNC = {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS}
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_FOLDER_FSYNC = UNSUPPORTED | {errno.EBADF, errno.EISDIR}
+_NO_HARD_LINKS = UNSUPPORTED | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
 
 
 def sha256(data: bytes) -> str:
@@ -71,9 +72,19 @@ def make_folder(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Prove that a file can be written in folder, or in the nearest parent that exists; StorageError if not."""
+    """Prove that files can be published and locked in folder or its nearest existing parent; StorageError if not.
+
+    A file system that can do neither without danger is refused here, before any work.
+    """
     with _explained(folder):
-        _write_temp(existing_parent(folder) / "probe", b"probe").unlink()
+        temp = _write_temp(existing_parent(folder) / "probe", b"probe")
+        published = temp.with_name(f"{temp.name}-published")
+        try:
+            Lock(temp).close()
+            _link_exclusively(temp, published)
+        finally:
+            temp.unlink(missing_ok=True)
+            published.unlink(missing_ok=True)
 
 
 def existing_parent(folder: Path) -> Path:
@@ -86,6 +97,13 @@ def remove(path: Path) -> None:
     with _explained(path):
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete an empty folder so that it stays away after a power cut."""
+    with _explained(folder):
+        os.rmdir(folder)
+        sync_folder(folder.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -111,7 +129,7 @@ def move(path: Path, target: Path) -> None:
 class Lock:
     """A path held as this process's own until close, or until the process ends, however it ends.
 
-    BusyError where another process holds it.
+    BusyError where another process holds it; StorageError where the file system has no locks.
     """
 
     def __init__(self, path: Path):
@@ -119,9 +137,13 @@ class Lock:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError as error:
                 self.close()
-                raise BusyError(f"{path.parent} is being written by another process; wait for it to end") from None
+                if isinstance(error, BlockingIOError):
+                    raise BusyError(f"{path.parent} is being written by another process; wait for it to end") from None
+                if error.errno in NO_LOCKS:
+                    raise StorageError(lacks(path.parent, "file locks (flock)", error)) from error
+                raise
 
     def fileno(self) -> int:
         """The descriptor: a child process that keeps it open holds the path too."""
@@ -149,8 +171,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync_parent(folder: Path) -> None:
-    if os.access(folder.parent, os.R_OK):
+    if not os.access(folder.parent, os.R_OK):
+        return
+    try:
         sync_folder(folder.parent)
+    except StorageError as error:  # network file systems may refuse what access() promises
+        if getattr(error.__cause__, "errno", None) != errno.EACCES:
+            raise
 
 
 def _write_temp(path: Path, data: bytes) -> Path:
@@ -172,9 +199,7 @@ def _link_exclusively(temp: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        # A file system without hard links (exFAT, some network mounts): claim the name, then take its place.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(temp, path)
+        rename_exclusively(temp, path)
 
 
 def _link_or_rename(path: Path, target: Path) -> None:

@@ -9,15 +9,15 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from cache.commit import sha256, to_json
-from cache.errors import DamagedError, OtherVersionError
+from cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
 from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
-from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
+from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
     LOST,
@@ -123,17 +123,28 @@ def difference(ours: CacheIdentity, theirs: CacheIdentity) -> list[str]:
 
 
 def plan_document(part: PlanPart) -> dict:
-    units = [{"name": unit.name, "segments": [_listed(segment) for segment in unit.segments]} for unit in part.units]
-    videos = [_listed(video) for video in part.videos]
-    return {"part": part.part, "videos": videos, "units": units}
+    units = [unit_document(unit) for unit in part.units]
+    videos = [video_document(video) for video in part.videos]
+    return {"part": part.part, "videos": videos, "units": units, "continued": list(part.continued)}
+
+
+def unit_document(unit: Unit) -> dict:
+    return {"name": unit.name, "segments": [_listed(segment) for segment in unit.segments]}
+
+
+def video_document(video: PlannedVideo) -> dict:
+    return _listed(video)
 
 
 def plan_from(document: dict, what: str) -> PlanPart:
     with reading(what):
-        videos = tuple(_video(video) for video in tuple_of(document["videos"]))
-        planned = {video.uid for video in videos}
-        units = tuple(_unit(unit, planned) for unit in tuple_of(document["units"]))
-        return typed(PlanPart(document["part"], videos, units))
+        videos = tuple(video_from(video) for video in tuple_of(document["videos"]))
+        continued = tuple_of(document.get("continued", []))
+        planned = {video.uid for video in videos} | set(continued)
+        units = tuple(unit_from(unit, planned) for unit in tuple_of(document["units"]))
+        part = typed(PlanPart(document["part"], videos, units, continued))
+        PlanIndex([part])
+        return part
 
 
 def read_named(folder: Path) -> dict[str, dict]:
@@ -157,10 +168,24 @@ def named_from(document: dict, what: str) -> tuple[str, dict]:
 def read_plan(folder: Path) -> list[PlanPart]:
     """Every part of the plan, in order. DamagedError where one cannot be read, or one is missing before another."""
     paths = list_folder(folder, ".json")
-    parts = [plan_from(read(path), str(path)) for path in paths]
-    if [part.part for part in parts] != list(range(len(parts))):
-        raise DamagedError(f"{folder} lacks a part of the plan: it has {', '.join(path.name for path in paths)}")
+    try:
+        parts = [plan_from(read(path), str(path)) for path in paths]
+        if [part.part for part in parts] != list(range(len(parts))):
+            raise DamagedError(f"{folder} lacks a part of the plan: it has {some(path.name for path in paths)}")
+        check_parts(parts, str(folder))
+    except OtherVersionError:
+        raise
+    except DamagedError as error:
+        raise DamagedError(f"{error}; {rebuild_hint(folder.parent)}") from error
     return parts
+
+
+def check_parts(parts: Iterable[PlanPart], what: str) -> None:
+    """DamagedError naming `what` where parts contradict each other: a unit twice, or a video that none of them has."""
+    with reading(what):
+        there = PlanIndex(parts).videos
+        if strange := [uid for part in parts for uid in part.continued if uid not in there]:
+            raise ValueError(f"it goes on with {some(strange)}, which no part has")
 
 
 def segment_document(segment: Segment) -> dict:
@@ -177,7 +202,7 @@ def segment_from(document: dict, what: str) -> Segment:
 _PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded_aspect")  # of positive numbers
 
 
-def _video(document: dict) -> PlannedVideo:
+def video_from(document: dict) -> PlannedVideo:
     tuples = {name: tuple_of(document[name]) for name in (*_PAIRS, "notes")}
     video = typed(PlannedVideo(**{**_arrays(document), **tuples}))
     check_uid(video.uid)
@@ -192,7 +217,7 @@ def _video(document: dict) -> PlannedVideo:
     return video
 
 
-def _unit(document: dict, planned: set[str]) -> Unit:
+def unit_from(document: dict, planned: set[str]) -> Unit:
     segments = tuple(typed(PlannedSegment(**_arrays(segment))) for segment in tuple_of(document["segments"]))
     for segment in segments:
         rows, requests = len(segment.frame_index), segment.request_row.shape

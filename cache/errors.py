@@ -3,6 +3,8 @@
 States of a cache are CacheErrors that also subclass the closest builtin; wrong argument values stay ValueErrors.
 """
 
+import shlex
+
 
 class CacheError(Exception):
     """Something is wrong with a cache on disk. The message is one sentence for the user."""
@@ -42,6 +44,12 @@ class StorageError(CacheError, OSError):
     """The disk refused: full, read-only, missing. The user mends the machine and runs the command again."""
 
     exit_code = 5
+
+
+def rebuild_hint(root) -> str:
+    """How to get a plan back, for a message on the cache in the folder root."""
+    command = f"python cli.py repair-cache --cache-dir {shlex.quote(str(root))} --rebuild-plan"
+    return f"rebuild it from the records with: {command}"
 
 
 def some(names, shown: int = 3) -> str:

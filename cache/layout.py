@@ -82,7 +82,11 @@ class Layout:
 
     def label_sets(self) -> tuple[str, ...]:
         """Names of the label sets that were published, sorted. StorageError where that cannot be found out."""
-        return tuple(path.name for path in list_folder(self.labels) if exists(path / "label_set.json"))
+        return tuple(path.name for path in list_folder(self.labels) if self.has_label_set(path.name))
+
+    def has_label_set(self, name: str) -> bool:
+        """Whether a label set of this name was published. StorageError where that cannot be found out."""
+        return exists(self.labels / name / "label_set.json")
 
     def columns(self, label_set: str | None) -> tuple[Path, Path]:
         """Folders of shards and of records: of the frames, or of a label set's logits."""

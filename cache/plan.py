@@ -1,9 +1,13 @@
 """The plan: which frames were asked for, cut into fixed units of work. Plain data and arithmetic; knows no files."""
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+MAX_PARTS = 1_000_000  # each is an extraction that found new videos; their files are named by six digits
 
 
 @dataclass(frozen=True)
@@ -54,28 +58,73 @@ class PlannedVideo:
     coded_aspect: tuple[int, int] = (1, 1)  # the same, as the first frame itself says
     fingerprint: str = ""  # of the file's content, 64 hexadecimal digits; empty where it is not known
     replaces: str = ""  # uid of the video that had this one's place in the data, with other content; empty where none
+    num_requests: int = 0  # requested times of all its units together; 0 where it is not known
 
 
 @dataclass(frozen=True)
 class PlanPart:
-    """One append to the plan: new videos and the units that hold their requests."""
+    """One append to the plan: new videos and the units that hold their requests.
+
+    continued: uids of videos of other parts that have units here, too.
+    """
 
     part: int
     videos: tuple[PlannedVideo, ...]
     units: tuple[Unit, ...]
+    continued: tuple[str, ...] = ()
+
+
+class PlanIndex:
+    """The videos and units of a growing plan by name. Adding a part costs what that part holds.
+
+    videos: uid -> PlannedVideo; units: name -> Unit; part_of: unit name -> number of its part. All in order.
+    """
+
+    def __init__(self, parts: Iterable[PlanPart] = ()):
+        self.videos: dict[str, PlannedVideo] = {}
+        self.units: dict[str, Unit] = {}
+        self.part_of: dict[str, int] = {}
+        self._num_requests: Counter[str] = Counter()
+        self._last_number = -1
+        for part in parts:
+            self.add(part)
+
+    def add(self, part: PlanPart) -> None:
+        """Add a part. ValueError where one of its units is there already."""
+        self.videos |= {video.uid: video for video in part.videos}
+        for unit in part.units:
+            if unit.name in self.units:
+                raise ValueError(f"unit {unit.name} is planned twice")
+            self.units[unit.name], self.part_of[unit.name] = unit, part.part
+            self._last_number = max(self._last_number, int(unit.name))
+            for segment in unit.segments:
+                self._num_requests[segment.video_uid] += len(segment.request_k)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the first unit to be planned next: above all that are there."""
+        return self._last_number + 1
+
+    def incomplete_uids(self) -> frozenset[str]:
+        """Videos that have fewer requests in the plan than they were planned with: a rebuilt plan lost the others."""
+        return frozenset(uid for uid, video in self.videos.items() if self._num_requests[uid] < video.num_requests)
 
 
 def newest_uids(plan: list[PlanPart]) -> dict[str, str]:
     """The uid of each planned video that was replaced -> the uid of what is in its place now."""
     newer = {video.replaces: video.uid for part in plan for video in part.videos if video.replaces}
-    return {uid: _last(uid, newer) for uid in newer}
+    last: dict[str, str] = {}
+    return {uid: _follow(uid, newer, last) for uid in newer}
 
 
-def _last(uid: str, newer: dict[str, str]) -> str:
-    seen = set()
-    while uid in newer and uid not in seen:
-        seen.add(uid)
+def _follow(uid: str, newer: dict[str, str], last: dict[str, str]) -> str:
+    """The last uid of a chain of replacements; last: those that are known already, of which each is found once."""
+    seen: dict[str, None] = {}
+    while uid in newer and uid not in seen and uid not in last:
+        seen[uid] = None
         uid = newer[uid]
+    uid = last.get(uid, uid)
+    last |= dict.fromkeys(seen, uid)
     return uid
 
 

@@ -16,7 +16,7 @@ from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlanPart
 from cache.records import Record, read_records
-from cache.schema import CacheIdentity, FrameBatch, Segment, ShardShape, Status
+from cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, ShardShape, Status
 from cache.timelines import VideoTimeline, build_timeline
 
 MAX_OPEN = 64  # files of shards at a time
@@ -219,6 +219,8 @@ class CacheReader:
         self._recent.clear()
 
     def _named(self, name: str | None) -> str:
+        if name is not None and UID_PATTERN.fullmatch(name) and self._layout.has_label_set(name):
+            return name
         names = self.label_sets()
         if name is None and len(names) == 1:
             return names[0]

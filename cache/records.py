@@ -12,6 +12,7 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError
 from cache.files import list_folder
+from cache.plan import MAX_PARTS
 from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -22,7 +23,8 @@ class Record:
     """What was committed for one unit. A unit without rows has no shard: its num_bytes is 0.
 
     segments: the rows and requests (empty in the record of logits, whose rows are the frame shard's).
-    index: what the back end needs to reach rows. provenance: who made it, with what.
+    index: what the back end needs to reach rows. provenance: who made it, with what. part: of the plan, which the unit
+    was planned in; None in the record of logits, and where the unit was never planned.
     """
 
     unit: str
@@ -32,6 +34,7 @@ class Record:
     segments: tuple[Segment, ...]
     index: dict
     provenance: dict = field(default_factory=dict)
+    part: int | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -84,7 +87,8 @@ def record_from(document: dict, what: str) -> Record:
         fields = {name: document[name] for name in names}
         segments = documents.tuple_of(document["segments"])
         segments = tuple(documents.segment_from(segment, what) for segment in segments)
-        record = documents.typed(Record(**fields, segments=segments))
+        planned = document.get("planned")  # the rest of it is read by cache.planned_units, where it is needed
+        record = documents.typed(Record(**fields, segments=segments, part=None if planned is None else planned["part"]))
         _check(record)
     return record
 
@@ -94,6 +98,8 @@ def _check(record: Record) -> None:
     check_unit(record.unit)
     if not _SHA256.fullmatch(record.sha256):
         raise ValueError(f"{record.sha256!r} is no SHA-256")
+    if record.part is not None and not 0 <= record.part < MAX_PARTS:
+        raise ValueError(f"no plan has a part {record.part}")
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):

@@ -5,13 +5,12 @@ not proven to be damaged stays where it is.
 """
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache import commit
-from cache.errors import DamagedError, StorageError, some
+from cache.errors import DamagedError, some
 from cache.files import exists, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
@@ -54,7 +53,7 @@ def repair(
         removals = _removals(layout, BACKENDS[read_identity(root).backend].suffix, report)
         if not removals or not confirm(report, removals):
             return Repair(report, removals, None)
-        return Repair(report, removals, _take_out(layout, removals))
+        return Repair(report, removals, take_out(layout, removals))
 
 
 def removed_files(root: Path) -> tuple[Path, ...]:
@@ -71,19 +70,24 @@ def purge(root: Path) -> None:
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
-            try:
-                shutil.rmtree(layout.removed)
-            except OSError as error:
-                raise StorageError(f"{error.filename} cannot be deleted: {error.strerror}") from error
-            commit.sync_folder(root)
+            _delete_folder(layout.removed)
+
+
+def _delete_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it. Links are deleted, and what they lead to stays."""
+    for path in list_folder(folder):
+        if path.is_dir() and not path.is_symlink():
+            _delete_folder(path)
+        else:
+            commit.remove(path)
+    commit.remove_folder(folder)
 
 
 def _refuse_hopeless(report: Report) -> None:
     hopeless = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
     if hopeless:
-        raise DamagedError(
-            f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. Extract into another --cache-dir"
-        )
+        instead = "Rebuild the plan first" if report.needs_plan else "Extract into another --cache-dir"
+        raise DamagedError(f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. {instead}")
 
 
 def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
@@ -111,7 +115,7 @@ def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> 
     return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if exists(path)]
 
 
-def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
+def take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
     """Move all the files below a new folder in removed/, each under its path in the cache."""
     refuse_links((layout.removed,))
     commit.make_folder(layout.removed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cache import commit, documents
 from cache.errors import IdentityMismatchError, NotACacheError
 from cache.layout import BACKENDS, Layout, read_identity
+from cache.plan_age import check_age, last_clip_part
 from cache.reader import CacheReader
 from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
@@ -67,5 +68,12 @@ def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:
 
 
 def open_reader(root: Path) -> CacheReader:
-    """A reader on the cache in root; NotACacheError where there is none."""
-    return CacheReader(root, read_identity(root))
+    """A reader on the cache in root; NotACacheError where there is none.
+
+    DamagedError, which names the command that helps, where its plan is missing or older than what was committed.
+    """
+    layout = Layout(root)
+    last_part = last_clip_part(layout)
+    reader = CacheReader(root, read_identity(root))
+    check_age(root, reader.records, last_part)
+    return reader

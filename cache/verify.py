@@ -16,7 +16,9 @@ from cache.errors import DamagedError, LabelSetError, OtherVersionError
 from cache.files import exists, list_folder, refuse_links
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
-from cache.plan import PlannedSegment, Unit
+from cache.plan import PlanIndex, PlannedSegment, Unit
+from cache.plan_age import last_clip_part, older_than_clips
+from cache.planned_units import PlannedUnit, are_equal_units, read_planned
 from cache.reader import CacheReader
 from cache.records import Record, read_record, record_paths
 from cache.schema import FrameBatch
@@ -58,6 +60,7 @@ class Report:
     num_bytes: int = 0
     num_units: int = 0  # in the plan
     num_pending: int = 0  # of them without a record
+    needs_plan: bool = False  # the plan is missing, damaged or older than what was committed by it
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -72,23 +75,37 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     try:
         identity = read_identity(root)
         refuse_links(layout.folders)
+    except DamagedError as error:
+        report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
+        return report
+    try:
         plan = documents.read_plan(layout.plan)
+    except DamagedError as error:
+        report.problems.append(Problem(layout.plan, str(error), Remedy.NONE))
+        report.needs_plan = not isinstance(error, OtherVersionError)
+        return report
+    try:
         if plan:
             _refuse_missing(layout.folders)  # a run that was killed before it planned anything may not have made them
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
-    planned = {unit.name: unit for part in plan for unit in part.units}
-    fingerprints = {video.uid: video.fingerprint for part in plan for video in part.videos}
+    planned = PlanIndex(plan)
+    fingerprints = {uid: video.fingerprint for uid, video in planned.videos.items()}
     records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
-    report.num_units = len(planned)
-    report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
+    report.num_units = len(planned.units)
+    report.num_pending = len(set(planned.units) - {path.stem for path in record_paths(layout.columns(None)[1])})
     reader = CacheReader(root, identity, records)
     for unit, record in records.items():
-        path, unit_plan = layout.columns(None)[1] / f"{unit}.json", planned.get(unit)
+        path = layout.columns(None)[1] / f"{unit}.json"
+        told = _try(report, path, Remedy.REDO_UNIT, read_planned, path, unit=unit, videos=tuple(record.video_uids))
         _note(report, record, path, list(_frame_problems(reader, record, fingerprints, replay)), Remedy.REDO_UNIT, None)
-        _add(report, record, path, list(_plan_problems(record, unit_plan)), Remedy.KEEP, None)
+        _add(report, record, path, list(_plan_problems(record, planned.units.get(unit), told)), Remedy.KEEP, None)
         tell(report.num_shards)
+    report.needs_plan = not set(records) <= set(planned.units)
+    if plan and not report.needs_plan and (number := last_clip_part(layout)) >= len(plan):
+        report.problems.append(Problem(layout.plan, older_than_clips(root, number), Remedy.KEEP))
+        report.needs_plan = True
     for name in reader.label_sets():
         _verify_label_set(reader, layout, name, report, tell)
     for folder in (layout.quarantine, layout.attempts):
@@ -164,8 +181,11 @@ def _strange_files(record: Record, fingerprints: dict[str, str]) -> Iterator[str
             yield f"the rows of {segment.video_uid} come from another file than the one that was planned"
 
 
-def _plan_problems(record: Record, planned: Unit | None) -> Iterator[str]:
-    """Where a record and the plan contradict each other: which of the two is wrong cannot be known from here."""
+def _plan_problems(record: Record, planned: Unit | None, told: PlannedUnit | None) -> Iterator[str]:
+    """Where a record and the plan contradict each other: which of the two is wrong cannot be known from here.
+
+    planned: by the plan; told: by the record.
+    """
     if planned is None:
         yield f"unit {record.unit} is committed and not in the plan, which is missing or older than it"
         return
@@ -176,6 +196,8 @@ def _plan_problems(record: Record, planned: Unit | None) -> Iterator[str]:
             yield f"the requests of {segment.video_uid} are not those of the plan"
         elif not np.isin(segment.frame_index, plan.frame_index).all():
             yield f"rows of {segment.video_uid} were never planned"
+    if told is not None and not are_equal_units(told.unit, planned):
+        yield f"unit {record.unit} was planned with other times or frames than the plan has now"
 
 
 def _embedding_problems(batch: FrameBatch) -> Iterator[str]:

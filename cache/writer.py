@@ -3,19 +3,21 @@
 Every file goes through cache.commit; the order is shard, then record. Knows no videos and no models.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from cache import commit, documents
 from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
-from cache.files import list_folder, refuse_links
+from cache.files import exists, list_folder, refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
-from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
+from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
+from cache.plan_age import last_clip_part, older_plan, older_than_clips
+from cache.planned_units import planned_document, planned_in, read_back
 from cache.reader import CacheReader
-from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
+from cache.records import Record, read_records, record_document, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
@@ -35,6 +37,8 @@ class CacheWriter:
             commit.remove_leftovers(folder)
             commit.sync_folder(folder)  # names that a killed run left there may not be on disk yet
         self.plan: list[PlanPart] = documents.read_plan(self._layout.plan)
+        self._index = PlanIndex(self.plan)
+        self._settled: set[str] = set()
 
     def close(self) -> None:
         """Let another writer in."""
@@ -44,29 +48,42 @@ class CacheWriter:
 
     @property
     def planned_videos(self) -> dict[str, PlannedVideo]:
-        return {video.uid: video for part in self.plan for video in part.videos}
+        """uid -> video, in the order of the plan; the same dictionary every time, which grows with the plan."""
+        return self._index.videos
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        return tuple(unit for part in self.plan for unit in part.units)
+        return tuple(self._index.units.values())
+
+    def incomplete_uids(self) -> frozenset[str]:
+        """Planned videos of which a rebuilt plan has only some of the requested times, and that were not settled."""
+        return self._index.incomplete_uids() - self._settled
+
+    def settle(self, uid: str) -> None:
+        """Say that nothing more is asked of a video than the plan has. Forgotten when the writer is closed."""
+        self._settled.add(uid)
 
     def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
-        """Append videos and the units of their requests to the plan. What was planned before never changes."""
-        if not videos:
+        """Append videos and the units of their requests to the plan. What was planned before never changes.
+
+        Requests of videos that are planned already go on with these.
+        """
+        if not videos and not requests:
             return
         self.check_plan()
-        units = cut_units(requests, shard_frames, first_number=len(self.units))
-        self._append_part(PlanPart(len(self.plan), tuple(videos), units))
+        counts = {segment.video_uid: len(segment.request_k) for segment in requests}
+        listed = tuple(replace(video, num_requests=counts.get(video.uid, 0)) for video in videos)
+        new = {video.uid for video in videos}
+        continued = tuple(uid for uid in counts if uid not in new and uid in self.planned_videos)
+        units = cut_units(requests, shard_frames, first_number=self._index.next_number)
+        self._append_part(PlanPart(len(self.plan), listed, units, continued))
 
     def check_plan(self) -> None:
         """DamagedError where units were committed that the plan does not have: new ones would take their names."""
-        planned = {unit.name for unit in self.units}
-        if lacking := sorted(self.committed_units() - planned):
-            raise DamagedError(
-                f"the plan of {self.directory} is missing or older than its records: it lacks {len(lacking)} "
-                f"committed units ({', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}). Nothing was changed; "
-                f"put the files of {self._layout.plan} back from a copy, or extract into another --cache-dir"
-            )
+        if lacking := self.committed_units() - set(self._index.units):
+            raise DamagedError(older_plan(self.directory, lacking))
+        if self.plan and (number := last_clip_part(self._layout)) >= len(self.plan):
+            raise DamagedError(older_than_clips(self.directory, number))
 
     def copy_plan(self, plan: list[PlanPart]) -> None:
         """Append the parts that are not there yet. IdentityMismatchError where what is there is another plan."""
@@ -80,6 +97,7 @@ class CacheWriter:
         path = self._layout.plan / f"{part.part:06d}.json"
         commit.publish(path, documents.sealed(documents.plan_document(part), documents.plan_from, str(path)))
         self.plan.append(part)
+        self._index.add(part)
 
     def committed_units(self) -> frozenset[str]:
         return frozenset(path.stem for path in record_paths(self._layout.columns(None)[1]))
@@ -105,7 +123,9 @@ class CacheWriter:
         if record_path.exists():
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
         record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
-        document = documents.sealed(record_document(record), record_from, str(record_path))
+        planned = planned_in(self._index, unit) if label_set is None else None
+        document = record_document(record) | {"planned": planned_document(planned, record.segments)}
+        document = documents.sealed(document, read_back, str(record_path))
         if num_rows:
             self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data, record_path)
         commit.publish(record_path, document)
@@ -126,7 +146,7 @@ class CacheWriter:
         """Publish a label set without clips, or return the equal one that is there. LabelSetError if it differs."""
         folder = self._layout.labels / check_uid(labels.name)
         if (folder / "label_set.json").exists():
-            stored = self.reader().label_set(labels.name)
+            stored = self._labels_reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
         for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
@@ -174,9 +194,9 @@ class CacheWriter:
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that decoding a video ended a process or hung; the count survives the run."""
-        spent = self.attempts().get(name, {}).get("attempts", 0)
-        document = {"name": name, "attempts": spent + 1, "reason": reason}
         path = self._layout.attempts / _file_of(name)
+        spent = documents.named_from(documents.read(path), str(path))[1]["attempts"] if exists(path) else 0
+        document = {"name": name, "attempts": spent + 1, "reason": reason}
         commit.replace(path, documents.sealed(document, documents.named_from, str(path)))
 
     def forget_attempts(self, name: str) -> None:
@@ -209,7 +229,7 @@ class CacheWriter:
             "shards": [_summary(record) for record in records.values()],
             "num_rows": sum(record.num_rows for record in records.values()),
             "num_bytes": sum(record.num_bytes for record in records.values()),
-            "label_sets": list(self.reader().label_sets()),
+            "label_sets": list(self._layout.label_sets()),
             "quarantined": sorted(self.quarantined()),
         }
 
@@ -222,6 +242,10 @@ class CacheWriter:
     def reader(self) -> CacheReader:
         """A reader on what is committed now."""
         return CacheReader(self.directory, self.identity)
+
+    def _labels_reader(self) -> CacheReader:
+        """A reader that knows label sets and no shards: it costs nothing to open."""
+        return CacheReader(self.directory, self.identity, {})
 
 
 def _label_set(document: dict, what: str) -> LabelSet:

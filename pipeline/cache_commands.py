@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cache.errors import DamagedError
+from cache.errors import DamagedError, some
 from cache.layout import BACKENDS
 from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
 from pipeline.config import ACTIVATIONS, DEVICES
@@ -66,7 +66,8 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
     report = _verified(cache_dir, pixels)
     if report.problems:
         problems = f"{len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}"
-        raise DamagedError(f"{problems}; {next_line('repair-cache', {'cache_dir': cache_dir})}")
+        options = {"cache_dir": cache_dir, "rebuild_plan": report.needs_plan}
+        raise DamagedError(f"{problems}; {next_line('repair-cache', options)}")
     if recompute is not None:
         from pipeline.stage_one import recomputed
 
@@ -82,14 +83,18 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
 @CACHE_DIR
 @click.option("--yes", is_flag=True, help="Do not ask before files are moved or deleted.")
 @click.option("--purge", is_flag=True, help="Delete what earlier repairs moved to removed/ instead of repairing.")
-def repair_cache(cache_dir: Path, yes: bool, purge: bool):
+@click.option("--rebuild-plan", is_flag=True, help="Rebuild a missing, damaged or older plan from the commit records.")
+def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
     """Move what is damaged to removed/ inside the cache, so that extract-teacher makes it again.
 
     Only files that were read and found damaged are moved. Exit code 5, with nothing changed, where a file cannot be
-    read at all: check permissions, the disk or the network file system, and run it again.
+    read at all: check permissions, the disk or the network file system, and run it again. With --rebuild-plan the parts
+    of the plan that lack are written anew instead, from what the commit records hold of it.
     """
-    if purge:
-        _purge(cache_dir, yes)
+    if purge and rebuild_plan:
+        raise click.UsageError("--purge and --rebuild-plan do different things; give one of them")
+    if purge or rebuild_plan:
+        (_purge if purge else _rebuild)(cache_dir, yes)
         return
     repaired = _repaired(cache_dir, yes)
     if not repaired.report.problems:
@@ -97,12 +102,19 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool):
         return
     if not repaired.removals:
         _show(repaired.report)
-        raise DamagedError("repair-cache changed nothing: nothing is proven to be damaged; put plan/ back from a copy")
+        options = {"cache_dir": cache_dir, "rebuild_plan": True}
+        instead = next_line("repair-cache", options) if repaired.report.needs_plan else "put plan/ back from a copy"
+        raise DamagedError(f"repair-cache changed nothing: nothing is proven to be damaged; {instead}")
     if repaired.folder is None:
         click.echo("nothing was changed")
         return
     purge_command = command("repair-cache", {"cache_dir": cache_dir, "purge": True})
     click.echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
+    if repaired.report.needs_plan:
+        click.echo(
+            f"the plan is not whole: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}"
+        )
+        return
     config = cache_dir / "extract_config.yaml"
     if config.is_file():
         click.echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
@@ -126,6 +138,47 @@ def _repaired(cache_dir: Path, yes: bool):
         return repair(
             cache_dir, pixels.replayed_crc32, confirm, tell=lambda done: progress.update(done - progress.count)
         )
+
+
+def _rebuild(cache_dir: Path, yes: bool) -> None:
+    from cache.rebuild import rebuild_plan
+
+    def confirm(rebuild) -> bool:
+        for line in _rebuild_lines(rebuild):
+            click.echo(line)
+        return _confirmed("do this?", yes)
+
+    rebuild = rebuild_plan(cache_dir, confirm)
+    if not rebuild.is_needed:
+        click.echo("the plan has every committed unit whose record can be read: nothing was changed")
+    elif not rebuild.is_done:
+        click.echo("nothing was changed")
+    else:
+        moved = f"; what could not be read is in {rebuild.folder}" if rebuild.folder else ""
+        click.echo(f"the plan was rebuilt{moved}")
+    if rebuild.unreadable:
+        click.echo(next_line("repair-cache", {"cache_dir": cache_dir}))
+    elif rebuild.is_done:
+        click.echo(next_line("verify-cache", {"cache_dir": cache_dir}))
+
+
+def _rebuild_lines(rebuild):
+    """What is to be done about a plan, in words."""
+    for path in rebuild.damaged:
+        yield f"to be moved to removed/: {path}, which cannot be read"
+    for part in reversed(rebuild.parts):
+        yield (
+            f"to be written: part {part.part:06d} of the plan, {len(part.units)} committed units, "
+            f"{len(part.videos)} new videos"
+        )
+    if rebuild.unreadable:
+        yield f"not known: what was planned in {some(rebuild.unreadable)}, for these records are damaged"
+    if rebuild.incomplete:
+        yield (
+            f"{len(rebuild.incomplete)} videos have units that were not committed yet ({some(rebuild.incomplete)}): "
+            "the next extract-teacher scans them again and extracts the rest"
+        )
+    yield "videos of which nothing was committed are not in the records: extract-teacher plans them anew"
 
 
 def _purge(cache_dir: Path, yes: bool) -> None:

@@ -49,9 +49,10 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
             check_teacher(writer.reader(), teacher)
             if writer.mend_manifest():
                 log.info("manifest.json did not say what the records say: it was rebuilt from them")
+        continued = writer.incomplete_uids()  # what is left of them was not what their scans prepared for
         plan_new(writer, source, survey.scanned, config.shard_frames)
         writer.save_beside("extract_config.yaml", config.as_yaml())
-        plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items()}
+        plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items() if uid not in continued}
         _run_units(config, writer, source, teacher, plans)
         writer.write_manifest()
         return writer, teacher, account(writer, source)
@@ -110,6 +111,7 @@ class _Run:
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
         self.remarks: dict[str, list[str]] = {}  # uid -> what was noticed while it was decoded
         self.unusable: dict[str, str] = {}  # uid -> what the teacher could not make of it
+        self.attempts: dict[str, int] = {}  # uid -> processes that were lost over it, in earlier runs and this one
 
     def _computing(self) -> dict:
         """What the teacher says of itself by now: rows that overflowed were computed in another precision."""
@@ -118,7 +120,7 @@ class _Run:
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
-        attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
+        self.attempts = attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
         for uid in set(attempts) - set(self.wanted):
             self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
         pool = LocalPool(decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0))
@@ -201,7 +203,7 @@ class _Run:
             reason = f"none of its {len(event.task.pts)} wanted frames can be decoded"
         if reason is None:
             self.assembly.end(uid)
-            if uid in self.writer.attempts():
+            if uid in self.attempts:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)

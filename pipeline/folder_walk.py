@@ -6,7 +6,7 @@ it is.
 
 import os
 import stat
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,12 +46,12 @@ def walk(root: Path) -> Walk:
     found = Walk(root)
     seen_folders: dict[_Inode, str] = {_inode(root, root.stat()): "."}
     entries: list[tuple[str, bool]] = []  # (relative name, is a link)
-    waiting, links = [root], []
+    waiting, links = [root], deque()
     while waiting or links:
         if waiting:
             waiting += _list(found, waiting.pop(), entries, links, seen_folders)
             continue
-        entered = _enter(found, links.pop(0), seen_folders)
+        entered = _enter(found, links.popleft(), seen_folders)
         found.linked_folders += [_relative(found, folder) for folder in entered]
         waiting += entered
     found.folders = sorted(name for name in seen_folders.values() if name != ".")
@@ -59,7 +59,7 @@ def walk(root: Path) -> Walk:
     return found
 
 
-def _list(found: Walk, folder: Path, entries, links: list[Path], seen: dict[_Inode, str]) -> list[Path]:
+def _list(found: Walk, folder: Path, entries, links: deque[Path], seen: dict[_Inode, str]) -> list[Path]:
     """Note the files of one folder, and give its own sub-folders; those behind links are put off."""
     try:
         with os.scandir(folder) as scanned:

@@ -34,7 +34,9 @@ def revise(
     """
     parts = {part: _with_unreadable(clips, stored.get(part, ()), source, videos) for part, clips in asked.items()}
     old = _by_video(clip for clips in stored.values() for clip in clips)
-    new = _by_video(clip for part, clips in parts.items() for clip in clips if part in stored)
+    new = _by_video(clip for part, clips in parts.items() for clip in clips if part in stored or clip.video_uid in old)
+    part_of = _part_of(parts)
+    moved = [uid for uid, part in _part_of(stored).items() if part_of.get(uid, part) != part]
     gone = [uid for uid in old if uid not in new]
     changed = {
         uid: _difference(old.get(uid, set()), clips, labels.classes)
@@ -53,7 +55,15 @@ def revise(
             f"the head of label set {labels.name!r} was fitted to training labels that are others now ({told}); give "
             "the new ones a name with --label-set"
         )
-    return Revision(parts, tuple(_in_words(labels.name, gone, changed, videos)))
+    lines = [*_in_words(labels.name, gone, changed, videos)]
+    if moved:
+        lines.append(f"label set {labels.name}: the clips of {len(moved)} videos move with them to a later plan part")
+    return Revision(parts, tuple(lines))
+
+
+def _part_of(parts) -> dict[str, int]:
+    """uid -> the part of the plan whose clips lie over the video."""
+    return {clip.video_uid: part for part, clips in parts.items() for clip in clips}
 
 
 def _in_words(name: str, gone: list[str], changed: dict[str, str], videos: dict[str, PlannedVideo]):

@@ -3,6 +3,7 @@
 Knows sources, plans and fingerprints; reads files, writes nothing.
 """
 
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -185,7 +186,7 @@ def _as_known(video: Video, same: str | None, planned: dict, newest: dict, taken
     if not video.fingerprint or (video.uid not in planned and video.uid not in taken):
         return video
     stem = f"{video.uid[: MAX_UID_LENGTH - 16]}{TAIL}{video.fingerprint[:8]}"
-    names = (stem, *(f"{stem}-{number}" for number in range(2, 10**5)))
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in range(2, 10**5)))
     uid = next(name for name in names if name not in planned and name not in taken)
     return replace(video, uid=uid, replaces=newest.get(video.uid, video.uid))
 

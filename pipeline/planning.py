@@ -6,6 +6,8 @@ Knows sources, scans and the writer's plan; decodes no frame and knows no teache
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from cache.plan import PlannedSegment, PlannedVideo
 from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
@@ -13,7 +15,7 @@ from pipeline.config import ExtractConfig
 from pipeline.engines import Failed, Item, LocalPool, Lost
 from pipeline.matching import NO_FILE
 from pipeline.progress import Progress
-from pipeline.sampling import Grid
+from pipeline.sampling import Grid, Requests
 from pipeline.sources import Source, Video, windows_by_video
 from pipeline.tasks import Scan, ScanTask, scan_video
 from pipeline.upright import planned_shape
@@ -60,11 +62,11 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
 def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames: int) -> None:
     """Append the scanned videos to the plan and put the others into quarantine, each with its reason."""
     by_uid = {video.uid: video for video in source.videos}
-    videos, requests = [], []
+    videos, requests = [], _lacking_requests(writer, scanned)
     for uid, scan in scanned.scans.items():
         video = by_uid[uid]
         if uid in writer.planned_videos:
-            continue  # another run planned it while this one scanned
+            continue  # another run planned it while this one scanned, or a rebuilt plan has some of it
         if not len(scan.requests.k):
             by_key = writer.identity.fps is None
             log.info("%s: %s", video.source, "no clip holds a key frame" if by_key else "no clip asks for any of it")
@@ -82,6 +84,36 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
         quarantine(writer, by_uid[uid], reason)
     for name, reason in source.rejected:
         writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
+
+
+def _lacking_requests(writer: CacheWriter, scanned: Scanned) -> list[PlannedSegment]:
+    """What a rebuilt plan lacks of videos that it has only in part; frames that it has are never asked for twice."""
+    incomplete = writer.incomplete_uids() & set(scanned.scans)
+    found = []
+    planned: dict[str, list[PlannedSegment]] = {uid: [] for uid in sorted(incomplete)}
+    for segment in (segment for unit in writer.units for segment in unit.segments):
+        if segment.video_uid in planned:
+            planned[segment.video_uid].append(segment)
+    for uid, there in planned.items():
+        left = left_of(uid, scanned.scans[uid].requests, there)
+        found += [left] if len(left.request_k) else []
+        writer.settle(uid)
+    if found:
+        log.info("%d videos of the rebuilt plan go on where it ends", len(found))
+    return found
+
+
+def left_of(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
+    """The requests of a video without those that are planned, and without those that planned frames would answer."""
+    k = np.concatenate([np.zeros(0, np.int64), *(segment.request_k for segment in planned)])
+    frame_index = np.concatenate([np.zeros(0, np.int64), *(segment.frame_index for segment in planned)])
+    is_shown = wanted.row >= 0
+    is_there = np.isin(wanted.k, k)
+    is_there[is_shown] |= np.isin(wanted.frame_index[wanted.row[is_shown]], frame_index)
+    row = wanted.row[~is_there]
+    rows = np.unique(row[row >= 0])
+    row = np.where(row >= 0, np.searchsorted(rows, row), row)
+    return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row)
 
 
 def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:
@@ -102,8 +134,8 @@ def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> No
 
 
 def known_uids(writer: CacheWriter, source: Source) -> set[str]:
-    """The source's videos, matched, that need no scan: planned before, or quarantined and the same file still."""
-    planned, quarantined = writer.planned_videos, writer.quarantined()
+    """The source's videos, matched, that need no scan: planned whole, or quarantined and the same file still."""
+    planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), writer.quarantined()
     known = set()
     for video in source.videos:
         facts = quarantined.get(video.uid)

@@ -20,9 +20,9 @@ def choose_rows(reader: CacheReader, count: int, seed: int) -> list[tuple[str, i
     sizes = {unit: record.num_rows for unit, record in sorted(reader.records.items())}
     total = sum(sizes.values())
     chosen = np.sort(np.random.default_rng(seed).choice(total, min(count, total), replace=False))
-    bounds = np.cumsum([0, *sizes.values()])
+    names, bounds = list(sizes), np.cumsum([0, *sizes.values()])
     units = np.searchsorted(bounds, chosen, side="right") - 1
-    return [(list(sizes)[u], int(n - bounds[u])) for u, n in zip(units, chosen, strict=True)]
+    return [(names[u], int(n - bounds[u])) for u, n in zip(units, chosen, strict=True)]
 
 
 def cosines(reader: CacheReader, teacher: Teacher, rows: list[tuple[str, int]]) -> np.ndarray:

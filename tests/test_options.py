@@ -262,6 +262,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_repairing_looks_at_pixels"),
         "yes": (None, "test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
         "purge": (None, "test_repair.py::test_what_was_moved_stays_until_it_is_purged"),
+        "rebuild_plan": (None, "test_rebuild.py::test_rebuilding_says_what_it_will_do_and_asks"),
     },
     "inspect-cache": {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),

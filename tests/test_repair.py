@@ -19,11 +19,12 @@ from cache import commit, documents
 from cache.errors import BusyError, DamagedError, StorageError
 from cache.layout import Layout
 from cache.repair import purge, removed_files, repair
-from cache.store import open_reader, open_writer
+from cache.store import open_reader, open_writer, read_identity
 from cache.verify import Remedy, verify
 from pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import planned_segment, planned_video
 from tests.crash_states import Explorer
+from tests.planned_cache import make_planned_cache
 from tests.recorded_operations import Recorder
 from tests.test_verify import SUFFIX, cache, flip, originals  # noqa: F401  (fixtures)
 
@@ -137,6 +138,7 @@ def test_what_the_plan_lacks_is_kept(cache, lost):  # noqa: F811
     assert len(report.problems) == 4 and {problem.remedy for problem in report.problems} == {Remedy.KEEP}
     code, text = invoke("repair-cache", "--cache-dir", cache, "--yes")
     assert code == 4 and "repair-cache changed nothing" in text and text.count("DOUBTFUL") == 4
+    assert f"repair-cache --cache-dir {cache} --rebuild-plan" in text
     assert files(cache) == before
 
 
@@ -152,7 +154,7 @@ def test_damage_is_repaired_beside_units_that_the_plan_lacks(cache, backend):  #
 def test_new_videos_never_take_the_units_of_an_older_plan(cache):  # noqa: F811
     (cache / "plan" / "000000.json").unlink()
     before = files(cache)
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache, read_identity(cache))
     with contextlib.closing(writer), pytest.raises(DamagedError, match="lacks 4 committed units"):
         writer.extend_plan([planned_video("new")], [planned_segment("new", 5)], 8)
     assert files(cache) == before
@@ -287,6 +289,31 @@ def test_a_power_cut_during_a_repair_loses_nothing_that_was_whole(cache, backend
     explorer = Explorer(tmp_path / "scratch", examine)
     assert list(dict.fromkeys(explorer.violations(recorder))) == []
     assert len(recorder.operations) > 20 and len(explorer.examined) > 10
+
+
+def test_a_power_cut_while_repaired_files_are_deleted_loses_nothing_else(tmp_path, monkeypatch):
+    """Whatever a cut leaves, the cache itself is untouched, and deleting can be taken up again."""
+    (tmp_path / "recorded").mkdir()
+    (tmp_path / "scratch").mkdir()
+    root = make_planned_cache(tmp_path / "recorded" / "cache")
+    for unit in ("000001", "000004"):
+        flip(root / "records" / f"{unit}.json")
+        repair(root, None)
+    stays = {name: data for name, data in files(root).items() if not name.startswith("removed/")}
+    recorder = Recorder(tmp_path / "recorded")
+    with recorder.recording():
+        purge(root)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+    def examine(folder) -> tuple[dict, list[str]]:
+        found = files(folder / "cache")
+        complaints = ["what stays is gone"] * (not stays.items() <= found.items())
+        purge(folder / "cache")
+        return {}, complaints + ["something is left"] * (files(folder / "cache") != stays)
+
+    explorer = Explorer(tmp_path / "scratch", examine)
+    assert list(dict.fromkeys(explorer.violations(recorder))) == []
+    assert files(root) == stays and len(recorder.operations) > 10 and len(explorer.examined) > 4
 
 
 def test_the_explorer_notices_a_repair_that_renames_before_the_new_name_is_on_disk(cache, backend, tmp_path):  # noqa: F811

@@ -1,0 +1,100 @@
+"""What a commit record holds of the plan: its unit as it was planned, so that a lost plan can be rebuilt.
+
+Most of it is what the record's segments say anyway; only what they do not say is written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache import documents
+from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, Unit
+from cache.records import Record, record_from
+from cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
+
+_ROW_OF = {Status.MISSING: NOT_SHOWN, Status.REDACTED: REDACTED, Status.CORRUPT: LOST, Status.RESHAPED: LOST}
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A unit as it was planned. part: of the plan; videos: those of its segments, in the same order."""
+
+    part: int
+    videos: tuple[PlannedVideo, ...]
+    unit: Unit
+
+
+def planned_in(plan: PlanIndex, name: str) -> PlannedUnit | None:
+    """A unit of a plan; None where the plan does not have it."""
+    unit = plan.units.get(name)
+    if unit is None:
+        return None
+    return PlannedUnit(plan.part_of[name], tuple(plan.videos[s.video_uid] for s in unit.segments), unit)
+
+
+def planned_document(planned: PlannedUnit | None, committed: tuple[Segment, ...]) -> dict | None:
+    """The field `planned` of a record whose segments are these."""
+    if planned is None:
+        return None
+    told = {segment.video_uid: as_planned(segment) for segment in committed}
+    segments = documents.unit_document(planned.unit)["segments"]
+    is_told = [are_equal(told.get(segment.video_uid), segment) for segment in planned.unit.segments]
+    return {
+        "part": planned.part,
+        "videos": [documents.video_document(video) for video in planned.videos],
+        "segments": [None if known else segment for known, segment in zip(is_told, segments, strict=True)],
+    }
+
+
+def planned_from(document: dict, what: str) -> PlannedUnit | None:
+    """The planned unit in the document of a record; None where it has none. DamagedError where it makes no sense."""
+    record = record_from(document, what)
+    if record.part is None:
+        return None
+    with documents.reading(what):
+        videos = tuple(documents.video_from(video) for video in documents.tuple_of(document["planned"]["videos"]))
+        listed = documents.tuple_of(document["planned"]["segments"])
+        told = {segment.video_uid: as_planned(segment) for segment in record.segments}
+        uids = [video.uid for video in videos]
+        written = {"name": record.unit, "segments": [segment for segment in listed if segment is not None]}
+        given = iter(documents.unit_from(written, set(uids)).segments)
+        pairs = zip(uids, listed, strict=True)
+        segments = tuple(told[uid] if segment is None else next(given) for uid, segment in pairs)
+        if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
+            raise ValueError("it was planned with other videos than it holds")
+    return PlannedUnit(record.part, videos, Unit(record.unit, segments))
+
+
+def read_back(document: dict, what: str) -> Record:
+    """The record in a document, all of which was read. DamagedError where any of it makes no sense."""
+    planned_from(document, what)
+    return record_from(document, what)
+
+
+def read_planned(path: Path) -> PlannedUnit | None:
+    """The planned unit in a record's file. DamagedError where the record cannot be read or contradicts itself."""
+    return planned_from(documents.read(path), str(path))
+
+
+def as_planned(segment: Segment) -> PlannedSegment:
+    """What must have been planned if every planned row of a committed segment came out."""
+    row = segment.request_row.copy()
+    for status, planned in _ROW_OF.items():
+        row[segment.request_status == status] = planned
+    return PlannedSegment(segment.video_uid, segment.frame_index, segment.pts, segment.request_k, row)
+
+
+def are_equal(a: PlannedSegment | None, b: PlannedSegment | None) -> bool:
+    """Whether two planned segments ask for the same; nothing is equal to None."""
+    if a is None or b is None or a.video_uid != b.video_uid:
+        return False
+    names = ("frame_index", "pts", "request_k", "request_row")
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
+
+
+def are_equal_units(a: Unit, b: Unit) -> bool:
+    """Whether two units ask for the same of the same videos, in the same order."""
+    if len(a.segments) != len(b.segments):
+        return False
+    return all(are_equal(*pair) for pair in zip(a.segments, b.segments, strict=True))
