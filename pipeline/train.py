@@ -28,6 +28,7 @@ from pipeline.errors import InputError
 from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
 from pipeline.inference import predict
 from pipeline.loading import batches
+from pipeline.printable import block
 from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
@@ -269,7 +270,7 @@ class _Run:
         for size, path in zip(self.runs, paths, strict=True):
             named = f"student {size}: " if len(paths) > 1 else ""
             lines += [f"{named}{summary(checkpoint.load(path), self.epoch, was_finished)}", f"checkpoint: {path}"]
-        return TrainResult(paths, "\n".join(lines))
+        return TrainResult(paths, block(lines))
 
 
 def _short(value) -> str:
