@@ -148,6 +148,7 @@ for module in (annotation_commands, cache_commands, ego4d_commands, export_comma
 
 def run():
     """The program: main(), with signals handled until the process is gone."""
+    streams.open_standard_descriptors()
     interrupts.handle_until_exit()
     main()
 

@@ -10,10 +10,13 @@ import click
 
 from cache.errors import DamagedError
 from cache.layout import BACKENDS
-from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
+from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME, SEED
 from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.next_commands import command, next_line
+from pipeline.option_ranges import MAX_COUNT
 from pipeline.terminal import echo
+
+RECOMPUTED, SHOWN = click.IntRange(1, MAX_COUNT), click.IntRange(1, 100_000)
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -48,7 +51,7 @@ def _show(report) -> None:
     show_default=True,
     help="Decode every stored frame and compare its crops with what the teacher saw.",
 )
-@click.option("--recompute", type=click.IntRange(min=1), metavar="N", help="Embed N random rows again, by the teacher.")
+@click.option("--recompute", type=RECOMPUTED, metavar="N", help="Embed N random rows again, by the teacher.")
 @click.option(
     "--teacher-weights", type=PATH_OR_NAME, help="With --recompute: the weights. [default: those that the cache names]"
 )
@@ -58,7 +61,9 @@ def _show(report) -> None:
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
 @click.option("--teacher-preprocess", help="With --recompute: of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")
-@click.option("--seed", type=int, default=0, show_default=True, help="With --recompute: which rows; of random weights.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="With --recompute: which rows; of random weights."
+)
 def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher):
     """Prove that a cache is as it was committed: checksums, counts, order, norms, pixels, logits.
 
@@ -162,7 +167,7 @@ def _is_terminal() -> bool:
 @CACHE_DIR
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
 @click.option("--label-set", help="Of the contact sheet. [default: the only one]")
-@click.option("--frames", type=click.IntRange(min=1), default=240, show_default=True, help="On the contact sheet.")
+@click.option("--frames", type=SHOWN, default=240, show_default=True, help="On the contact sheet.")
 def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
     """Say what a cache holds."""
     from cache.inspect import summary

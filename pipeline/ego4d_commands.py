@@ -8,22 +8,24 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import PATH
+from pipeline.common_options import PATH, SEED, FiniteRange
 from pipeline.next_commands import next_line
+from pipeline.option_ranges import MAX_COUNT
 from pipeline.terminal import echo, options
 
 KINDS = ("full_scale", "video_540ss", "clips")
 SHOWN_VIDEOS = 20
+LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
 LIMITS = options(
     click.option(
-        "--num-videos", type=click.IntRange(min=0), default=10, show_default=True, help="0: annotations only."
+        "--num-videos", type=click.IntRange(0, MAX_COUNT), default=10, show_default=True, help="0: annotations only."
     ),
     click.option(
         "--scenario", "scenarios", multiple=True, metavar="NAME", help="Part of a scenario's name; repeatable."
     ),
-    click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), help="Of the videos together, 10^9 bytes."),
-    click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="Of the videos together."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Which of the equally good videos."),
+    click.option("--max-gb", type=LIMIT, help="Of the videos together, 10^9 bytes."),
+    click.option("--max-hours", type=LIMIT, help="Of the videos together."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Which of the equally good videos."),
 )
 
 

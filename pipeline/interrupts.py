@@ -117,7 +117,7 @@ def handle_until_exit() -> None:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Handle the signals of a run within this. In another thread, or where they are handled already, nothing changes."""
+    """Handle the signals of a run within this. In another thread, or where they are handled already, they stay."""
     global _watch
     if _watch is not None or threading.current_thread() is not threading.main_thread():
         yield
@@ -172,7 +172,7 @@ def _is_ours(number: int) -> bool:
 
 
 def _is_in_a_hook(frame: FrameType | None) -> bool:
-    """Whether a lock of logging is being taken or given back, as a fork does: an exception there leaves it in disorder."""
+    """Whether a lock of logging is being taken or given back, as a fork does: raising there breaks it."""
     return frame is not None and frame.f_code.co_filename == logging.__file__ and "Lock" in frame.f_code.co_name
 
 

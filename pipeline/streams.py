@@ -18,13 +18,14 @@ STANDARD = (0, 1, 2)  # descriptors
 class GuardedStream:
     """A text stream that escapes what a terminal would act on; anything else is the stream's own.
 
-    A carriage return at the start of a write is kept: progress bars redraw their line by it. The first write that fails
-    sends the rest nowhere; is_log: it is not told, for there is no place to tell it; else OSError is raised, but not
-    where a reader has left.
+    A carriage return at the start of a write is kept: progress bars redraw their line by it. From the first write that
+    fails, everything goes nowhere, in silence where this is a log or the reader of a pipe has left; else each write
+    raises OSError.
     """
 
     def __init__(self, stream, is_log: bool):
-        self._stream, self._is_log, self._is_broken = stream, is_log, False
+        self._stream, self._is_log = stream, is_log
+        self._is_broken, self._error = False, None
 
     def write(self, text: str) -> int:
         redraw = "\r" if text.startswith("\r") else ""
@@ -41,15 +42,16 @@ class GuardedStream:
         return getattr(self._stream, name)
 
     def _guarded(self, function, *arguments) -> None:
-        if self._is_broken:
-            return
-        try:
-            function(*arguments)
-        except OSError as error:
-            self._is_broken = True
-            self._discard_the_rest()
-            if not (self._is_log or isinstance(error, BrokenPipeError)):
-                raise OSError(error.errno, error.strerror, "standard output") from error
+        if not self._is_broken:
+            try:
+                function(*arguments)
+            except OSError as error:
+                self._is_broken = True
+                self._discard_the_rest()
+                if not (self._is_log or isinstance(error, BrokenPipeError)):
+                    self._error = OSError(error.errno, error.strerror, "standard output")
+        if self._error is not None:
+            raise self._error
 
     def _discard_the_rest(self) -> None:
         """What is in buffers still would fail again when the interpreter ends."""
@@ -69,7 +71,7 @@ class OneLineFormatter(logging.Formatter):
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Within this, sys.stdout and sys.stderr are guarded streams, and no file can be opened in their place."""
-    _open_standard_descriptors()
+    open_standard_descriptors()
     before = sys.stdout, sys.stderr
     sys.stdout = GuardedStream(_encodable(before[0] or _reopened(1)), is_log=False)
     sys.stderr = GuardedStream(_encodable(before[1] or _reopened(2)), is_log=True)
@@ -91,7 +93,7 @@ def log_to_stderr() -> None:
         logging.getLogger(package).setLevel(logging.INFO)
 
 
-def _open_standard_descriptors() -> None:
+def open_standard_descriptors() -> None:
     """Open those that are closed (`2>&-`): else the next file would be number 2, and libraries write to that number."""
     for descriptor in STANDARD:
         try:
