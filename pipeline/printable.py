@@ -11,7 +11,7 @@ _JOINERS = "\u200c\u200d"  # zero-width, and part of how Persian, Hindi and emoj
 _ESCAPED_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi), surrogates, line and paragraph breaks
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FORMULA_STARTS = "=+-@|%\uff1d\uff0b\uff0d\uff20"  # the last four: full-width forms of the first
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$^=])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~:@$^]|^[+=-]|(?<=www)\.)")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
