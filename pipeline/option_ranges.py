@@ -9,7 +9,7 @@ MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stor
 MAX_VIEWS = 1000
 MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
 MAX_PROCESSES = 256
-MAX_FRAMES_PER_CLIP = 1024
+MAX_FRAMES_PER_CLIP = 256  # as many as a checkpoint may say
 MAX_SHARD_FRAMES = 1 << 16
 MAX_COUNT = 10**9
 

@@ -14,13 +14,12 @@ _MOST_SEC = 2 * LOOK_SEC  # that may pass between two looks of a process that ru
 class RunningTime:
     """Seconds since it was made, of which each stretch between two looks counts _MOST_SEC at most."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
-        self._seconds, self._last = 0.0, clock()
+    def __init__(self):
+        self._seconds, self._last = 0.0, time.monotonic()
 
     def seconds(self) -> float:
         """Look at the clock."""
-        now = self._clock()
+        now = time.monotonic()
         self._seconds += min(now - self._last, _MOST_SEC)
         self._last = now
         return self._seconds

@@ -145,18 +145,7 @@ def read_config_file(ctx: click.Context, _param, path: Path | None):
     unknown = sorted(set(values) - known)
     if unknown:
         raise click.BadParameter(f"{path} sets {', '.join(unknown)}, which {ctx.info_name} does not have")
-    check_shapes(ctx, path, values)
     ctx.default_map = {name: value for name, value in values.items() if value is not None}
-
-
-def check_shapes(ctx: click.Context, path: Path, values: dict) -> None:
-    """BadParameter where a file of defaults gives a list or a mapping to an option that takes one value."""
-    for param in ctx.command.params:
-        value = values.get(param.name)
-        if isinstance(value, (list, tuple, set, dict)) and not (param.multiple or param.nargs != 1):
-            raise click.BadParameter(
-                f"{path} sets {param.name} to a {type(value).__name__}, and {param.opts[0]} takes a single value"
-            )
 
 
 def belongs_to_extraction(ctx: click.Context, param: click.Parameter, value):
