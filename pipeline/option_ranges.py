@@ -24,7 +24,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "frames_per_clip": (None, MAX_FRAMES_PER_CLIP),
     "shard_frames": (None, MAX_SHARD_FRAMES),
     "temperature": (None, 1e3),
-    "lr": (None, 1e3),
+    "lr": (None, 1e30),
     "weight_decay": (None, 1e3),
     "alpha": (None, 1e6),
     "beta": (None, 1e6),
