@@ -219,6 +219,13 @@ def test_ignored_signals_stay_ignored(tmp_path):
     assert end_of(process) == (7, "")
 
 
+def test_under_torchrun_sigterm_keeps_its_default(tmp_path):
+    """Its processes wait for each other in calls that no handler gets into."""
+    code = "sys.exit(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and callable(signal.getsignal(signal.SIGINT)))"
+    for size, is_default in (("2", 1), ("1", 0)):
+        assert end_of(start(code, tmp_path, env={**os.environ, "WORLD_SIZE": size})) == (is_default, "")
+
+
 # -- workers ---------------------------------------------------------------------------------------------------------
 
 
