@@ -3,16 +3,21 @@
 Knows options and words; every command imports its stage inside, so that --help and mistakes answer at once.
 """
 
-import logging
-import sys
-
 import click
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS
 from models.names import TEACHER_SIZES
 from models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE
-from pipeline import annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands
+from pipeline import (
+    annotation_commands,
+    cache_commands,
+    ego4d_commands,
+    export_commands,
+    interrupts,
+    streams,
+    student_commands,
+)
 from pipeline.common_options import (
     ANNOTATIONS,
     CACHE_DIR,
@@ -25,11 +30,13 @@ from pipeline.common_options import (
 )
 from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
 from pipeline.layouts import LAYOUTS
-from pipeline.terminal import Explaining, made
+from pipeline.terminal import Explaining, made, show, usage_error
 
-NOTHING_TO_READ = """nothing to read: name a folder of videos, or ask for synthetic ones, for example
-  python cli.py extract-teacher --data-dir ego4d_data
-  python cli.py extract-teacher --use-synthetic --teacher-size demo"""
+NOTHING_TO_READ = "nothing to read: name a folder of videos, or ask for synthetic ones, for example"
+READABLE = (
+    "  python cli.py extract-teacher --data-dir ego4d_data",
+    "  python cli.py extract-teacher --use-synthetic --teacher-size demo",
+)
 
 
 @click.group(
@@ -53,10 +60,7 @@ def main():
       python cli.py train-student --no-student-pretrained
       python cli.py evaluate
     """
-    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks are shown escaped
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    for package in ("cache", "models", "pipeline"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    streams.log_to_stderr()
 
 
 @main.command()
@@ -124,16 +128,16 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     """
     config = made(ExtractConfig, options)
     if config.data_dir is None and not config.use_synthetic:
-        raise click.UsageError(NOTHING_TO_READ)
+        raise usage_error(NOTHING_TO_READ, READABLE)
     if dry_run and config.use_synthetic:
         raise click.UsageError("--dry-run looks at videos, and synthetic ones are only made by the run: leave one out")
     from pipeline import stage_one
 
     if dry_run:
-        click.echo(stage_one.dry_run(config))
+        show(stage_one.dry_run(config))
         return
     result = stage_one.run(config)
-    click.echo(result.summary(config))
+    show(result.summary(config))
     ctx.exit(result.extraction.exit_code)
 
 
@@ -142,5 +146,12 @@ for module in (annotation_commands, cache_commands, ego4d_commands, export_comma
         main.add_command(command)
 
 
-if __name__ == "__main__":
+def run():
+    """The program: main(), with signals handled until the process is gone."""
+    streams.open_standard_descriptors()
+    interrupts.handle_until_exit()
     main()
+
+
+if __name__ == "__main__":
+    run()

@@ -224,6 +224,11 @@ def _explained(path: Path, num_bytes: int = 0):
 
 
 def _explanation(path: Path, num_bytes: int, error: OSError) -> str:
+    if error.errno == errno.ENOSPC and _has_no_inodes(path):
+        return (
+            f"the file system of {path.parent} can hold no more files (df -i: no inodes are left); everything "
+            "committed is safe: delete files that nobody needs and run the same command again"
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
         return (
@@ -233,3 +238,12 @@ def _explanation(path: Path, num_bytes: int, error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path} cannot be written ({error.strerror}); choose a folder you may write to"
     return f"{path} cannot be written: {error.strerror or error}"
+
+
+def _has_no_inodes(path: Path) -> bool:
+    """Whether what is full is the number of files, on a file system that has such a number."""
+    try:
+        found = os.statvfs(existing_parent(path))
+    except OSError:
+        return False
+    return found.f_files > 0 and found.f_favail == 0

@@ -20,7 +20,7 @@ from pipeline.common_options import (
     TEACHER_HEAD,
 )
 from pipeline.config import ACTIVATIONS, DEVICES
-from pipeline.terminal import made
+from pipeline.terminal import echo, made, show
 
 
 @click.command("plan-ego4d")
@@ -43,12 +43,12 @@ def plan_ego4d(output: Path | None, **settings):
 
     planned = plan(config)
     for line in planned.lines:
-        click.echo(line.encode("utf-8", "backslashreplace").decode())
+        echo(line)
     if output is not None:
         from cache import commit
 
         commit.replace(output, json.dumps(planned.document, indent=1).encode())
-        click.echo(f"counts: {output}")
+        echo(f"counts: {output}")
 
 
 @click.command()
@@ -77,7 +77,7 @@ def relabel(**settings):
     config = made(RelabelConfig, settings)
     from pipeline import stage_one
 
-    click.echo(stage_one.relabel(config).summary)
+    show(stage_one.relabel(config).summary)
 
 
 COMMANDS = (plan_ego4d, relabel)

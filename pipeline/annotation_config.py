@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cache.schema import UID_PATTERN
 from models.preprocessing import parse
-from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
+from pipeline.config import DEVICES, TEACHER_HEADS, Annotated
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ class PlanConfig(Annotated):
         super().__post_init__()
         self._check_annotated()
         self._positive("fps")
-        self._require(self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
         self._not_negative("views")
         for field in ("num_actions", "num_videos"):
             if getattr(self, field) is not None:

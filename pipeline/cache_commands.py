@@ -10,9 +10,13 @@ import click
 
 from cache.errors import DamagedError, some
 from cache.layout import BACKENDS
-from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
+from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME, SEED
 from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.next_commands import command, next_line
+from pipeline.option_ranges import MAX_COUNT
+from pipeline.terminal import echo
+
+RECOMPUTED, SHOWN = click.IntRange(1, MAX_COUNT), click.IntRange(1, 100_000)
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -33,10 +37,10 @@ def _verified(cache_dir: Path, with_pixels: bool):
 def _show(report) -> None:
     from cache.verify import Remedy
 
-    click.echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
+    echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
     for problem in report.problems:
         kind = "DOUBTFUL" if problem.remedy == Remedy.KEEP else "DAMAGED"
-        click.echo(f"{kind} {problem.message} ({problem.remedy})")
+        echo(f"{kind} {problem.message} ({problem.remedy})")
 
 
 @click.command()
@@ -47,7 +51,7 @@ def _show(report) -> None:
     show_default=True,
     help="Decode every stored frame and compare its crops with what the teacher saw.",
 )
-@click.option("--recompute", type=click.IntRange(min=1), metavar="N", help="Embed N random rows again, by the teacher.")
+@click.option("--recompute", type=RECOMPUTED, metavar="N", help="Embed N random rows again, by the teacher.")
 @click.option(
     "--teacher-weights", type=PATH_OR_NAME, help="With --recompute: the weights. [default: those that the cache names]"
 )
@@ -57,7 +61,9 @@ def _show(report) -> None:
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
 @click.option("--teacher-preprocess", help="With --recompute: of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")
-@click.option("--seed", type=int, default=0, show_default=True, help="With --recompute: which rows; of random weights.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="With --recompute: which rows; of random weights."
+)
 def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher):
     """Prove that a cache is as it was committed: checksums, counts, order, norms, pixels, logits.
 
@@ -73,10 +79,10 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
 
         cosines = recomputed(cache_dir, recompute, **teacher)
         worst, mean = cosines.min(), cosines.mean()
-        click.echo(f"embedded {len(cosines)} rows again: cosine {worst:.5f} at least, {mean:.5f} in the mean")
-    click.echo("sound: everything is as it was committed")
+        echo(f"embedded {len(cosines)} rows again: cosine {worst:.5f} at least, {mean:.5f} in the mean")
+    echo("sound: everything is as it was committed")
     if report.num_pending:
-        click.echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")
+        echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")
 
 
 @click.command()
@@ -98,7 +104,7 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
         return
     repaired = _repaired(cache_dir, yes)
     if not repaired.report.problems:
-        click.echo("nothing is damaged: nothing was changed")
+        echo("nothing is damaged: nothing was changed")
         return
     if not repaired.removals:
         _show(repaired.report)
@@ -106,20 +112,20 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
         instead = next_line("repair-cache", options) if repaired.report.needs_plan else "put plan/ back from a copy"
         raise DamagedError(f"repair-cache changed nothing: nothing is proven to be damaged; {instead}")
     if repaired.folder is None:
-        click.echo("nothing was changed")
+        echo("nothing was changed")
         return
     purge_command = command("repair-cache", {"cache_dir": cache_dir, "purge": True})
-    click.echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
+    echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
     if repaired.report.needs_plan:
-        click.echo(
+        echo(
             f"the plan is not whole: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}"
         )
         return
     config = cache_dir / "extract_config.yaml"
     if config.is_file():
-        click.echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
+        echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
     else:
-        click.echo("run extract-teacher again as it was run first: the cache does not say with which options")
+        echo("run extract-teacher again as it was run first: the cache does not say with which options")
 
 
 def _repaired(cache_dir: Path, yes: bool):
@@ -129,9 +135,9 @@ def _repaired(cache_dir: Path, yes: bool):
 
     def confirm(report, removals) -> bool:
         _show(report)
-        click.echo(f"to be moved to {cache_dir / 'removed'}:")
+        echo(f"to be moved to {cache_dir / 'removed'}:")
         for removal in removals:
-            click.echo(f"  {removal.reason} ({len(removal.files)} files)")
+            echo(f"  {removal.reason} ({len(removal.files)} files)")
         return _confirmed("move these files?", yes)
 
     with Progress(None, "verifying", "shards") as progress:
@@ -186,15 +192,15 @@ def _purge(cache_dir: Path, yes: bool) -> None:
 
     files = removed_files(cache_dir)
     if not files:
-        click.echo("no repair has moved anything: nothing to delete")
+        echo("no repair has moved anything: nothing to delete")
         return
     num_bytes = sum(path.lstat().st_size for path in files)
-    click.echo(f"{cache_dir / 'removed'}: {len(files)} files, {num_bytes / 1e6:.1f} MB")
+    echo(f"{cache_dir / 'removed'}: {len(files)} files, {num_bytes / 1e6:.1f} MB")
     if _confirmed("delete them for good?", yes):
         purge(cache_dir)
-        click.echo("deleted")
+        echo("deleted")
     else:
-        click.echo("nothing was changed")
+        echo("nothing was changed")
 
 
 def _confirmed(question: str, yes: bool) -> bool:
@@ -214,7 +220,7 @@ def _is_terminal() -> bool:
 @CACHE_DIR
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
 @click.option("--label-set", help="Of the contact sheet. [default: the only one]")
-@click.option("--frames", type=click.IntRange(min=1), default=240, show_default=True, help="On the contact sheet.")
+@click.option("--frames", type=SHOWN, default=240, show_default=True, help="On the contact sheet.")
 def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
     """Say what a cache holds."""
     from cache.inspect import summary
@@ -222,7 +228,7 @@ def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, fra
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
     for line in lines:
-        click.echo(line.encode("utf-8", "backslashreplace").decode())
+        echo(line)
     if html is not None:
         from cache import commit
         from cache.store import open_reader
@@ -232,7 +238,7 @@ def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, fra
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
         page = contact_sheet(reader, lines, labels, frames)
         commit.replace(html, page.encode("utf-8", "backslashreplace"))
-        click.echo(f"contact sheet: {html}")
+        echo(f"contact sheet: {html}")
 
 
 @click.command()
@@ -249,7 +255,7 @@ def convert_cache(cache_dir: Path, output_dir: Path, backend: str):
 
     with Progress(None, "converting", "shards") as progress:
         done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())
-    click.echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")
+    echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")
 
 
 COMMANDS = (verify_cache, repair_cache, inspect_cache, convert_cache)

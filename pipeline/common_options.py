@@ -1,6 +1,8 @@
 """The options that several commands share."""
 
+import math
 import os
+import stat
 from pathlib import Path
 
 import click
@@ -8,15 +10,21 @@ import click
 from models.names import TEACHER_SIZES
 from pipeline.config import DEVICES, TEACHER_HEADS
 from pipeline.ego4d.names import KIND_NAMES
+from pipeline.option_ranges import MAX_SEED
 from pipeline.path_options import expand
 from pipeline.terminal import belongs_to_extraction, options, read_config_file
 
 
 class LocalPath(click.Path):
-    """A local path, with `~` and variables expanded; URLs are refused. Every option that takes a path has this type."""
+    """A local path, with `~` and variables expanded; URLs, pipes and devices are refused.
+
+    Every option that takes a path has this type.
+    """
 
     def convert(self, value, param, ctx):
-        return super().convert(expanded(self, value, param, ctx), param, ctx)
+        path = expanded(self, value, param, ctx)
+        refuse_special(self, path, param, ctx)
+        return super().convert(path, param, ctx)
 
 
 class LocalPathOrName(click.ParamType):
@@ -25,7 +33,29 @@ class LocalPathOrName(click.ParamType):
     name = "text"
 
     def convert(self, value, param, ctx):
-        return expanded(self, value, param, ctx)
+        text = expanded(self, value, param, ctx)
+        refuse_special(self, text, param, ctx)
+        return text
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; NaN, which no comparison finds outside of one, is refused."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+def refuse_special(kind: click.ParamType, path, param, ctx) -> None:
+    """Click's error for what is neither a file nor a folder: reading a pipe or a device may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # whether it must exist is not asked here
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind.fail(f"{str(path)!r} is a pipe, a socket or a device, not a file or a folder", param, ctx)
 
 
 def expanded(kind: click.ParamType, value, param, ctx):
@@ -36,6 +66,7 @@ def expanded(kind: click.ParamType, value, param, ctx):
         return kind.fail(str(error), param, ctx)
 
 
+SEED = click.IntRange(0, MAX_SEED)
 PATH = LocalPath(path_type=Path)
 PATH_OR_NAME = LocalPathOrName()
 CACHE_DIR = click.option(

@@ -20,6 +20,7 @@ from pipeline.comparison import Entry, check_comparable
 from pipeline.errors import CheckpointError, InputError, ResultsError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
+from pipeline.printable import csv_cell
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def _as_csv(rows: list[dict]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode()
 
 

@@ -15,6 +15,7 @@ from pipeline.estimates import USUAL_DIM
 from pipeline.labelling import asked_labels, check_label_sets, refuse_lost_classes
 from pipeline.matching import known_in, match_sources
 from pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
+from pipeline.printable import block
 from pipeline.sources import Source, union
 from pipeline.video.promises import PARTIAL_SEC
 
@@ -38,7 +39,7 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
         short = {uid: pair for uid, pair in ends.items() if pair[0] < pair[1] - PARTIAL_SEC}
         lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
     lines[-1:-1] = data_lines(sources)
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
+    return block(lines)
 
 
 def teacher_seconds(config: ExtractConfig) -> float:

@@ -8,22 +8,24 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import PATH
+from pipeline.common_options import PATH, SEED, FiniteRange
 from pipeline.next_commands import next_line
-from pipeline.terminal import options
+from pipeline.option_ranges import MAX_COUNT
+from pipeline.terminal import echo, options
 
 KINDS = ("full_scale", "video_540ss", "clips")
 SHOWN_VIDEOS = 20
+LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
 LIMITS = options(
     click.option(
-        "--num-videos", type=click.IntRange(min=0), default=10, show_default=True, help="0: annotations only."
+        "--num-videos", type=click.IntRange(0, MAX_COUNT), default=10, show_default=True, help="0: annotations only."
     ),
     click.option(
         "--scenario", "scenarios", multiple=True, metavar="NAME", help="Part of a scenario's name; repeatable."
     ),
-    click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), help="Of the videos together, 10^9 bytes."),
-    click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="Of the videos together."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Which of the equally good videos."),
+    click.option("--max-gb", type=LIMIT, help="Of the videos together, 10^9 bytes."),
+    click.option("--max-hours", type=LIMIT, help="Of the videos together."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Which of the equally good videos."),
 )
 
 
@@ -50,20 +52,20 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
     config = DownloadConfig(data_dir, kind, version, aws_profile, Wish(**wish))
     download = Download(config)
     if not _fetch(download, config, download.annotations(), dry_run, yes):
-        click.echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")
+        echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")
         return
     if config.wish.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
-        click.echo(next_line("extract-teacher", {"data_dir": data_dir}))
+        echo(next_line("extract-teacher", {"data_dir": data_dir}))
 
 
 def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
     """Say what is to be done and do it. False: it is not there, because this is a dry run."""
     for line in _in_words(transfer, config, download.free_bytes()):
-        click.echo(line)
+        echo(line)
     remaining = transfer.remaining(config.data_dir)
     download.check_space(transfer)
     if dry_run:
-        click.echo("dry run: nothing was fetched" if remaining else "dry run: nothing is to be fetched")
+        echo("dry run: nothing was fetched" if remaining else "dry run: nothing is to be fetched")
         return not remaining
     if remaining and not yes:
         if not sys.stdin.isatty():
@@ -71,7 +73,7 @@ def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
         click.confirm("fetch this?", abort=True)
     download.fetch(transfer)
     if remaining:
-        click.echo(f"{transfer.dataset}: {len(transfer.files)} files, all there")
+        echo(f"{transfer.dataset}: {len(transfer.files)} files, all there")
     return True
 
 

@@ -9,13 +9,15 @@ import pickle
 import queue
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pipeline.running_time import LOOK_SEC, RunningTime, Watchdog
+from pipeline.worker_signals import leave_to_parent
+
 ATTEMPTS = 2
-SECONDS_BETWEEN_LOOKS = 0.5  # at the pipe, to see whether the run was stopped
+SECONDS_BETWEEN_LOOKS = LOOK_SEC  # at the pipe, to see whether the run was stopped
 SECONDS_TO_END = 5.0  # for a process that closed its pipe
 MESSAGES_AHEAD = 8  # per pool: bounds the memory of rows that nobody has taken yet
 
@@ -70,8 +72,9 @@ class LocalPool:
     """Runs a generator function over tasks in spawned processes, one task per process at a time.
 
     function: module-level, task -> iterator of picklable values; its errors become Failed. silence_sec: how long
-    a task may go without yielding before its process is killed. A crashed or silent task is tried ATTEMPTS times;
-    spent: how many of these an earlier run has used up.
+    a task may go without yielding before its process is killed, in time that this process runs: while it is stopped,
+    nothing is silent. A crashed or silent task is tried ATTEMPTS times; spent: how many of these an earlier run has
+    used up.
     """
 
     def __init__(self, function: Callable, workers: int, silence_sec: float, spent=lambda task: 0):
@@ -90,10 +93,10 @@ class LocalPool:
         threads = [
             threading.Thread(target=self._serve, args=(waiting, events, stop), daemon=True) for _ in range(count)
         ]
-        for thread in threads:
-            thread.start()
         remaining = len(threads)
         try:
+            for thread in threads:
+                thread.start()
             while remaining:
                 event = events.get()
                 if event is None:
@@ -180,18 +183,19 @@ class _Worker:
         if self._process is None or not self._process.is_alive():
             self.kill()
             context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs, self._function), daemon=True)
-            self._process.start()
-            theirs.close()
+            ours, theirs = context.Pipe()
+            with contextlib.closing(theirs):
+                process = context.Process(target=_work, args=(theirs, self._function), daemon=True)
+                process.start()
+            self._pipe, self._process = ours, process
         with contextlib.suppress(OSError), self._watched(limit_sec):
             self._pipe.send(task)
 
     def receive(self, silence_sec: float, stop: threading.Event) -> tuple[str, object]:
         """("item"|"done"|"failed", value), or ("lost", reason) where the process is gone or was killed."""
-        deadline = time.monotonic() + silence_sec
+        waited = RunningTime()
         try:
-            while time.monotonic() < deadline and not stop.is_set():
+            while waited.seconds() < silence_sec and not stop.is_set():
                 if self._pipe.poll(SECONDS_BETWEEN_LOOKS):
                     with self._watched(silence_sec):  # a process may stop in the middle of a message
                         return self._pipe.recv()
@@ -208,13 +212,8 @@ class _Worker:
     def _watched(self, limit_sec: float):
         """Kills the process if what is done with its pipe takes longer; the pipe then raises OSError or EOFError."""
         self._was_silent = False
-        timer = threading.Timer(limit_sec, self._end_silence)
-        timer.daemon = True
-        timer.start()
-        try:
+        with Watchdog(limit_sec, self._end_silence):
             yield
-        finally:
-            timer.cancel()
 
     def _end_silence(self) -> None:
         self._was_silent = True
@@ -230,7 +229,7 @@ class _Worker:
 
 def _work(pipe, function: Callable) -> None:
     """The loop of a worker process: tasks in, messages out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and decides
+    leave_to_parent()
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         while True:
             for message in _messages(function, pipe.recv()):
@@ -257,4 +256,7 @@ def _drain(events: queue.Queue, threads) -> None:
 
 
 def _exit_text(code: int | None) -> str:
-    return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"signal {known.get(-code, -code)}"

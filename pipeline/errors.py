@@ -2,9 +2,21 @@
 
 
 class PipelineError(Exception):
-    """The run cannot go on. The message is one sentence for the user."""
+    """The run cannot go on. The message is one sentence for the user; details, if there are any, are lines below it."""
 
     exit_code = 5
+    details: tuple[str, ...] = ()
+
+    def with_details(self, lines) -> "PipelineError":
+        self.details = tuple(lines)
+        return self
+
+    @property
+    def sentence(self) -> str:
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *self.details])
 
 
 class InputError(PipelineError, ValueError):

@@ -35,7 +35,7 @@ class EvaluateConfig(Settings):
         if self.runtime == "onnx":
             self._require(self.device in ("auto", "cpu"), "device", "cpu (or auto) with --runtime onnx")
         self._positive("batch_size")
-        self._not_negative("num_workers", "seed")
+        self._not_negative("num_workers")
         if self.num_samples is not None:
             self._positive("num_samples")
         if self.teacher_model is not None and not self.teacher_latency:
@@ -61,7 +61,7 @@ class CompareConfig(Settings):
         self._one_of("split", SPLITS)
         self._one_of("device", DEVICES)
         self._positive("batch_size")
-        self._not_negative("num_workers", "seed")
+        self._not_negative("num_workers")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,6 @@ class ExportConfig(Settings):
         self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, with commas between")
         self._one_of("split", SPLITS)
         self._positive("num_samples", "calibration_frames")
-        self._not_negative("seed")
 
     @property
     def format_names(self) -> tuple[str, ...]:

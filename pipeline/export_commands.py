@@ -7,7 +7,7 @@ import click
 from pipeline.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
 from pipeline.config import SPLITS
 from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
-from pipeline.terminal import made
+from pipeline.terminal import echo, made
 
 
 @click.command()
@@ -41,13 +41,13 @@ def export_student(**options):
     from pipeline.export.export import export
 
     result = export(config)
-    click.echo("format      agreement  cosine   largest difference  top-1")
+    echo("format      agreement  cosine   largest difference  top-1")
     for name, found in result.parity.items():
         agreement, top1 = (("-" if v is None else f"{100 * v:.1f} %") for v in (found.agreement, found.top1))
-        click.echo(f"{name:10}  {agreement:>9}  {found.cosine:.5f}  {found.max_difference:>18.1e}  {top1}")
+        echo(f"{name:10}  {agreement:>9}  {found.cosine:.5f}  {found.max_difference:>18.1e}  {top1}")
     for name, size in result.num_bytes.items():
-        click.echo(f"{size / 1e6:8.2f} MB  {result.folder / name}")
-    click.echo(f"read {result.folder / 'README.md'}: the model card, and how to run it")
+        echo(f"{size / 1e6:8.2f} MB  {result.folder / name}")
+    echo(f"read {result.folder / 'README.md'}: the model card, and how to run it")
 
 
 COMMANDS = (export_student,)

@@ -3,13 +3,18 @@
 Knows datasets and processes; nothing of models.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from cache.errors import CacheError
+from pipeline.batch_transport import Collate, received, usable_workers
 from pipeline.errors import PipelineError
+from pipeline.worker_signals import leave_to_parent
+
+log = logging.getLogger(__name__)
 
 
 def batches(dataset: Dataset, planned: Sequence[Sequence[int]], num_workers: int) -> Iterator[dict]:
@@ -20,14 +25,14 @@ def batches(dataset: Dataset, planned: Sequence[Sequence[int]], num_workers: int
     planned = [list(map(int, batch)) for batch in planned]
     delivered = 0
     try:
-        for indexes, batch in _loader(dataset, planned, num_workers):
+        for indexes, batch in _loaded(dataset, planned, num_workers):
             if isinstance(batch, Exception):
                 raise batch
             expected = planned[delivered] if delivered < len(planned) else []
             if indexes != expected:
                 raise PipelineError(f"clips {indexes[:4]}… were delivered in the place of {expected[:4]}…")
             delivered += 1
-            yield batch
+            yield received(batch)
         if delivered != len(planned):
             raise PipelineError(f"{delivered} batches were delivered where {len(planned)} are recorded")
     except RuntimeError as error:
@@ -44,13 +49,28 @@ def in_order(count: int, batch_size: int) -> list[range]:
     return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
 
 
+def _loaded(dataset: Dataset, planned: list[list[int]], num_workers: int) -> Iterator:
+    """The batches as loader processes deliver them, or this one where no such processes can be started."""
+    usable = usable_workers(min(num_workers, len(planned)))
+    if usable < min(num_workers, len(planned)):
+        log.warning("few files may be open at once (ulimit -n): %d loader processes instead of %d", usable, num_workers)
+    try:
+        return iter(_loader(dataset, planned, usable))
+    except OSError as error:
+        if not usable:
+            raise
+        log.warning("no loader processes can be started (%s): loading in this process", error.strerror or error)
+        return iter(_loader(dataset, planned, 0))
+
+
 def _loader(dataset: Dataset, planned: list[list[int]], num_workers: int) -> DataLoader:
     """A loader that draws nothing from torch's global generator: a run that is continued has one loader more."""
     return DataLoader(
         _Parcels(dataset),
         batch_sampler=planned,
         num_workers=num_workers,
-        collate_fn=_collated,
+        collate_fn=_Collated(num_workers),
+        worker_init_fn=leave_to_parent,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -71,6 +91,13 @@ class _Parcels(Dataset):
             return index, error
 
 
-def _collated(parcels: list) -> tuple[list[int], object]:
-    indexes, items = [index for index, _ in parcels], [item for _, item in parcels]
-    return indexes, next((item for item in items if isinstance(item, Exception)), None) or default_collate(items)
+class _Collated:
+    """Parcels as (their indexes, their items as a batch), or as the first error among these."""
+
+    def __init__(self, num_workers: int):
+        self._collate = Collate(num_workers)
+
+    def __call__(self, parcels: list) -> tuple[list[int], object]:
+        indexes, items = [index for index, _ in parcels], [item for _, item in parcels]
+        error = next((item for item in items if isinstance(item, Exception)), None)
+        return indexes, error or self._collate(items)

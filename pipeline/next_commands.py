@@ -3,12 +3,14 @@
 Knows the options of commands and what a cache holds; runs nothing.
 """
 
+import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
+from pipeline.printable import printable
 
 PROGRAM = ("python", "cli.py")
 USUAL_OUTPUT = Path("results")
@@ -24,7 +26,20 @@ def command(name: str, options: dict) -> str:
         words.append("--" + option.replace("_", "-"))
         if value is not True:
             words.append(_plain(value))
-    return shlex.join(words).encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; one with characters that take effect on a terminal as `$'...'`, which bash and zsh know."""
+    if printable(word, keep="") == word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_shell_escape, word))}'"
+
+
+def _shell_escape(char: str) -> str:
+    if char.isprintable() and char not in "\\'":
+        return char
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
 
 
 def next_line(name: str, options: dict) -> str:

@@ -8,6 +8,8 @@ import time
 
 from tqdm import tqdm
 
+from pipeline.printable import one_line
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -43,6 +45,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line of its own, without breaking a bar."""
+        text = one_line(text)
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:

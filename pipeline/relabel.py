@@ -23,6 +23,7 @@ from pipeline.labelling import (
 )
 from pipeline.matching import known_in, match_source
 from pipeline.next_commands import train_line
+from pipeline.printable import block
 from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Relabelled:
     def summary(self) -> str:
         """What a user reads at the end."""
         lines = [in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)]
-        return "\n".join([*lines, self.next_line])
+        return block([*lines, self.next_line])
 
 
 def relabel(config: RelabelConfig, load_teacher) -> Relabelled:

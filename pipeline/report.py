@@ -4,6 +4,7 @@ Knows the keys of results and of comparisons, and how figures are written; compu
 """
 
 from pipeline.bootstrap import FEW_RECORDINGS, MIN_RECORDINGS
+from pipeline.printable import block, one_line
 
 INTERVALS = "in brackets: 95 % interval over recordings"
 
@@ -37,7 +38,7 @@ def comparison_table(results: dict) -> str:
     intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
     remark = interval_remark(any(intervals), results["num_videos"])
     judged = _judged_in(results.get("environment", {}))
-    return "\n".join([_title(results), *_aligned(rows, rule=0), remark, *judged, *_reference(results["reference"])])
+    return block([_title(results), *_aligned(rows, rule=0), remark, *judged, *_reference(results["reference"])])
 
 
 def _judged_in(environment: dict) -> list[str]:
@@ -97,7 +98,7 @@ def students_table(comparison: dict) -> str:
     lines += _aligned([_difference(row) for row in students if row["name"] != comparison["baseline"]])
     ends = (row[name] for row in comparison["rows"] for name in ("top1_low", "difference_low"))
     remark = interval_remark(any(end is not None for end in ends), comparison["num_videos"])
-    return "\n".join([*lines, "", remark, *comparison["remarks"]])
+    return block([*lines, "", remark, *comparison["remarks"]])
 
 
 def _title(facts: dict) -> str:
@@ -117,6 +118,7 @@ def _difference(row: dict) -> tuple[str, str]:
 
 def _aligned(rows: list[tuple[str, ...]], rule: int | None = None) -> list[str]:
     """Rows as lines, their columns under each other; a rule as long as the longest goes before line `rule`."""
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if rule is not None:

@@ -37,6 +37,7 @@ from pipeline.labelling import (
 from pipeline.matching import known_in, match_sources
 from pipeline.next_commands import train_line
 from pipeline.opening import open_sources
+from pipeline.printable import block
 from pipeline.probes import MIN_COSINE, choose_rows, cosines
 from pipeline.relabel import Relabelled
 from pipeline.sources import Source, keep_frequent, union
@@ -72,8 +73,7 @@ class StageOneResult:
         ]
         if config.weights == "random":
             lines.append("random teacher: this exercises the machinery")
-        text = "\n".join([*lines, self.next_line])
-        return text.encode("utf-8", "backslashreplace").decode()  # file names need not be valid UTF-8
+        return block([*lines, self.next_line])
 
 
 class LoadedTeacher:

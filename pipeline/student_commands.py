@@ -21,7 +21,7 @@ from pipeline.common_options import (
 )
 from pipeline.config import ON_ACCELERATOR, ON_CPU, SPLITS, TrainConfig
 from pipeline.evaluation_config import RUNTIMES, CompareConfig, EvaluateConfig
-from pipeline.terminal import belongs_to_extraction, made
+from pipeline.terminal import belongs_to_extraction, echo, made, show
 
 BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}]" for name in ON_CPU}
 
@@ -92,12 +92,12 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
     result = train.train(config)
     if not result.summary:  # another process tells it
         return
-    click.echo(result.summary)
+    show(result.summary)
     from cache.store import open_reader
     from pipeline.next_commands import evaluate_line
 
     reader = open_reader(config.cache_dir)
-    click.echo(evaluate_line(reader, reader.label_set(config.label_set), result.best_paths[0]))
+    echo(evaluate_line(reader, reader.label_set(config.label_set), result.best_paths[0]))
 
 
 @click.command()
@@ -134,10 +134,10 @@ def evaluate(student_size, teacher_size, num_actions, **options):
     _check_assertions(config, teacher_size, num_actions)
     towers = _towers(config) if config.teacher_latency else None
     results = stage.evaluate(config, towers, student_size)
-    click.echo(comparison_table(results))
-    click.echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
-    click.echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
-    click.echo(f"report:  {config.output_dir / 'report.html'}")
+    show(comparison_table(results))
+    echo(f"results: {config.output_dir / 'evaluation_results.json'}, predictions.npz")
+    echo(f"plot:    {config.output_dir / 'comparison_plot.png'}")
+    echo(f"report:  {config.output_dir / 'report.html'}")
 
 
 @click.command()
@@ -165,9 +165,9 @@ def compare(**options):
     from pipeline import compare as stage
     from pipeline.report import students_table
 
-    click.echo(students_table(stage.compare(config)))
-    click.echo(f"results: {config.output_dir / 'comparison.json'}, comparison.csv")
-    click.echo(f"plot:    {config.output_dir / 'comparison.png'}")
+    show(students_table(stage.compare(config)))
+    echo(f"results: {config.output_dir / 'comparison.json'}, comparison.csv")
+    echo(f"plot:    {config.output_dir / 'comparison.png'}")
 
 
 def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:

@@ -6,7 +6,6 @@ Knows encoding, files and processes; what a video shows and what its annotations
 import json
 import multiprocessing
 import os
-import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
 from pipeline.synthetic_annotations import metadata_document, moments_document
 from pipeline.synthetic_plan import FPS, Parameters, VideoPlan, plan_videos
+from pipeline.worker_signals import leave_to_parent
 
 MAX_ACTIONS = len(ACTIONS)
 MIN_SAMPLES = 12
@@ -113,7 +113,7 @@ def _write_videos(folder: Path, videos: list[VideoPlan], progress) -> None:
         return
     context = multiprocessing.get_context("spawn")
     workers = min(len(videos), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=leave_to_parent) as pool:
         try:
             for future in as_completed([pool.submit(write_video, folder, video) for video in videos]):
                 future.result()
@@ -142,7 +142,3 @@ def write_video(folder: Path, video: VideoPlan) -> None:
 
 def _video_path(folder: Path, video: VideoPlan) -> Path:
     return folder / f"{video.uid}.mp4"
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -17,6 +17,7 @@ from pipeline.prompts import ACTION_PROMPTS
 from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import Scene, Station, action_at, make_scene, render
 from pipeline.synthetic_plan import CLIPS_PER_VIDEO
+from pipeline.worker_signals import leave_to_parent
 
 TRAIN, HELD_OUT = 1, 2  # streams of videos that have nothing in common
 FRAMES_PER_CLIP = 6  # drawn of each training clip, at random times
@@ -91,7 +92,7 @@ def draw(seed: int, stream: int, num_videos: int, progress=None) -> Frames:
     """
     context, workers = multiprocessing.get_context("spawn"), min(num_videos, os.cpu_count() or 1)
     drawn = []
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=leave_to_parent) as pool:
         for frames in pool.map(draw_video, *zip(*((seed, stream, i) for i in range(num_videos)), strict=True)):
             drawn.append(frames)
             if progress is not None:

@@ -4,6 +4,8 @@ Knows exceptions and exit codes; computes nothing.
 """
 
 import errno
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -11,33 +13,88 @@ import yaml
 
 from cache.errors import CacheError, DamagedError, OtherVersionError
 from models.errors import ModelError
+from pipeline import interrupts, streams
 from pipeline.errors import PipelineError
+from pipeline.printable import block, one_line
+
+INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
 
 
 class Explaining(click.Group):
-    """Turns the errors of the stages into one sentence and an exit code."""
+    """Turns the errors of the stages into one sentence and an exit code, and signals into an orderly end."""
+
+    def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        with streams.guarded(), interrupts.handled():
+            sys.exit(self._exit_code(args, prog_name, complete_var, **extra))
+
+    def _exit_code(self, *arguments, **extra) -> int:
+        """Run the command, show its error where it has one, and return the code to end with."""
+        try:
+            code = super().main(*arguments, standalone_mode=False, **extra)
+            return code if isinstance(code, int) else 0
+        except click.ClickException as error:
+            error.message = block([error.message, *getattr(error, "details", ())]) if error.message else ""
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt) as error:
+            if interrupts.requested() or KeyboardInterrupt in (type(error), type(error.__cause__)):
+                return interrupted()
+            click.echo("Aborted!", err=True)
+            return 1
 
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except DamagedError as error:
-            is_said = isinstance(error, OtherVersionError) or "repair" in str(error)
-            hint = "" if is_said else "; repair-cache takes out what is damaged, to be made again"
-            raise failure(f"{error}{hint}", error.exit_code) from error
-        except (CacheError, ModelError, PipelineError) as error:
-            raise failure(str(error), error.exit_code) from error
+        except (click.exceptions.Exit, click.Abort):
+            raise
         except KeyboardInterrupt:
-            click.echo("\ninterrupted: what was committed is safe; run the same command again to continue", err=True)
-            ctx.exit(130)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise  # the reader of a pipe left: click ends quietly
-            place = f"{error.filename}: " if error.filename else ""
-            raise failure(f"{place}{error.strerror or error}", 5) from error
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            ctx.exit(interrupted())
+        except Exception as error:  # those that are not known are raised again
+            explained = None if isinstance(error, click.ClickException) else _explained(error)
+            if interrupts.requested():
+                click.echo(f"\nwhile it was stopped: {one_line(explained or error)}", err=True)
+                ctx.exit(interrupted())
+            if explained is None:
                 raise
-            raise failure("out of memory: lower --batch-size (or --frames-per-clip, --num-workers)", 5) from error
+            raise explained from error
+
+
+def interrupted() -> int:
+    """Say that the run was interrupted; the code to end with."""
+    click.echo(f"\n{INTERRUPTED}", err=True)
+    return interrupts.exit_code()
+
+
+def _explained(error: Exception) -> click.ClickException | None:
+    """The error as click shows it, in one sentence; None where it is none that a user can do anything about."""
+    if isinstance(error, DamagedError):
+        is_said = isinstance(error, OtherVersionError) or "repair" in str(error)
+        hint = "" if is_said else "; repair-cache takes out what is damaged, to be made again"
+        return failure(f"{error}{hint}", error.exit_code)
+    if isinstance(error, PipelineError):
+        return failure(error.sentence, error.exit_code, error.details)
+    if isinstance(error, (CacheError, ModelError)):
+        return failure(str(error), error.exit_code)
+    if isinstance(error, OSError):
+        return failure(_environment_error(error), 5)
+    if _is_out_of_memory(error):
+        return failure("out of memory: lower --batch-size (or --frames-per-clip, --num-workers)", 5)
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return failure("no more threads can be started: raise the limit (ulimit -u), or lower the number of workers", 5)
+    return None
+
+
+def _environment_error(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.EMFILE: "; raise the limit (ulimit -n), or lower the number of workers",
+        errno.ENFILE: "; too many files are open on this machine",
+        errno.ENOSPC: "; make space (df, and for the number of files df -i) and run the same command again",
+        errno.EAGAIN: "; raise the limit of processes (ulimit -u), or lower the number of workers",
+    }
+    return f"{place}{error.strerror or error}{remedy.get(error.errno, '')}"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -48,11 +105,28 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def failure(message: str, exit_code: int) -> click.ClickException:
-    """What click shows as one line, and ends with."""
+def failure(message: str, exit_code: int, details: Iterable[str] = ()) -> click.ClickException:
+    """What click shows as one line, with details in lines below it, and ends with."""
     exception = click.ClickException(message)
-    exception.exit_code = exit_code
+    exception.exit_code, exception.details = exit_code, tuple(details)
     return exception
+
+
+def usage_error(message: str, details: Iterable[str]) -> click.UsageError:
+    """A mistake of usage, with details in lines below it."""
+    exception = click.UsageError(message)
+    exception.details = tuple(details)
+    return exception
+
+
+def echo(line: object = "") -> None:
+    """Print one line of results: whatever it holds, it stays one line."""
+    click.echo(one_line(line))
+
+
+def show(text: str) -> None:
+    """Print results of several lines, made with printable.block()."""
+    click.echo(text)
 
 
 def read_config_file(ctx: click.Context, _param, path: Path | None):

@@ -3,6 +3,7 @@
 Knows the order of things; losses, models, datasets and checkpoints live elsewhere.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -19,15 +20,16 @@ from cache.store import open_reader
 from models.device import choose_device, uncompiled
 from models.losses import LossWeights
 from models.mobilevit_student import build_student, count_parameters, student_config
-from pipeline import checkpoint
+from pipeline import checkpoint, interrupts
 from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
 from pipeline.distributed import World, global_batches, join
 from pipeline.epoch_plan import EpochPlan, plan_epoch
 from pipeline.errors import InputError
 from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
-from pipeline.inference import predict
+from pipeline.inference import Predictions, predict
 from pipeline.loading import batches
+from pipeline.printable import block
 from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
@@ -144,7 +146,8 @@ class _Run:
         for run in self.runs.values():
             run.train_mode()
         label = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        with Progress(plan.total.clips, label, "clips", quiet=not self.world.is_first) as progress:
+        quiet = not self.world.is_first
+        with Progress(plan.total.clips, label, "clips", quiet=quiet) as progress, self._steps_uncut():
             progress.update(sum(map(len, plan.batches[: self.position])))
             waiting = time.perf_counter()
             for batch in self._loaded(plan.batches[self.position :]):
@@ -152,11 +155,22 @@ class _Run:
                 self._learn(batch, plan)
                 progress.update(len(plan.batches[self.position]))
                 self.position += 1
-                if plan.saves_after(self.position - 1, self.config.checkpoint_steps):
+                is_last = self.world.size == 1 and interrupts.requested() and plan.ends_step(self.position - 1)
+                if is_last or plan.saves_after(self.position - 1, self.config.checkpoint_steps):
                     self._save_state()
+                if is_last:
+                    break
                 waiting = time.perf_counter()
-        self.epoch, self.position = self.epoch + 1, 0
-        self._close_epoch(plan, {"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading})
+        found = self._answers()
+        seconds = {"seconds": time.perf_counter() - started, "seconds_waiting_for_data": loading}
+        with self._steps_uncut():
+            self.epoch, self.position = self.epoch + 1, 0
+            self._close_epoch(plan, found, seconds)
+
+    def _steps_uncut(self):
+        """Within this an interrupt waits, so that a state can be saved that is one. Not where processes would have to
+        agree on the step: they go on from the last state."""
+        return interrupts.deferred() if self.world.size == 1 else contextlib.nullcontext()
 
     def _loaded(self, planned: list[list[int]]) -> Iterator[dict]:
         """This process's part of the batches, on the device."""
@@ -171,12 +185,28 @@ class _Run:
             torch.manual_seed(random_seed(self.config.seed, self.epoch, at, self.world.rank))
             run.step(batch, plan.step_counts(at), plan.ends_step(at), plan.measured.get(at, 0))
 
-    def _close_epoch(self, plan: EpochPlan, seconds: dict) -> None:
-        """Judge the epoch on the selection clips, log it, save; the first process does it for all."""
+    def _answers(self) -> dict[str, Predictions]:
+        """What each student answers on the selection clips, in the first process. Interrupted, the state is saved."""
+        if not (self.world.is_first and len(self.selection_set)):
+            return {}
+        batch_size, workers = self.config.batch_size, self.config.num_workers
+        try:
+            with uncompiled():  # another graph, of batches of other sizes, for a few forward passes
+                return {
+                    size: predict(run.judged, self.selection_set, batch_size, workers, self.device)
+                    for size, run in self.runs.items()
+                }
+        except KeyboardInterrupt:
+            if self.world.size == 1:
+                self._save_state()
+            raise
+
+    def _close_epoch(self, plan: EpochPlan, found: dict[str, Predictions], seconds: dict) -> None:
+        """Judge the epoch by the answers on the selection clips, log it, save; the first process does it for all."""
         for size, run in self.runs.items():
             entry = run.close_epoch(self.epoch, self.world.summed(run.sums, self.device), plan.total)
             if self.world.is_first:
-                self._judge(size, run, entry | seconds)
+                self._judge(size, run, found.get(size), entry | seconds)
         patience = self.config.patience
         waited = min(run.epochs_since_best for run in self.runs.values())
         self.stopped_early = self.world.agreed(bool(patience) and waited >= patience)
@@ -184,12 +214,9 @@ class _Run:
             log.info("stopped early: no better epoch in %d", patience)
         self._save_state()
 
-    def _judge(self, size: str, run: StudentRun, entry: dict) -> None:
+    def _judge(self, size: str, run: StudentRun, found: Predictions | None, entry: dict) -> None:
         score = (-entry["total"], 0.0)
-        if len(self.selection_set):
-            batch_size, workers = self.config.batch_size, self.config.num_workers
-            with uncompiled():  # another graph, of batches of other sizes, for a few forward passes
-                found = predict(run.judged, self.selection_set, batch_size, workers, self.device)
+        if found is not None:
             if not found.is_finite:  # a last step can ruin weights that no loss has seen yet
                 raise run.explosion("answer", f"after the last step of epoch {self.epoch}")
             entry |= {"selection_top1": found.top1, "selection_cosine": found.cosine}
@@ -269,7 +296,7 @@ class _Run:
         for size, path in zip(self.runs, paths, strict=True):
             named = f"student {size}: " if len(paths) > 1 else ""
             lines += [f"{named}{summary(checkpoint.load(path), self.epoch, was_finished)}", f"checkpoint: {path}"]
-        return TrainResult(paths, "\n".join(lines))
+        return TrainResult(paths, block(lines))
 
 
 def _short(value) -> str:

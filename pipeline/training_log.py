@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cache import commit
 from pipeline.errors import InputError
+from pipeline.printable import csv_cell
 
 
 def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
@@ -30,7 +31,7 @@ def write_logs(folder: Path, history: list[dict]) -> None:
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(name for entry in history for name in entry)))
     writer.writeheader()
-    writer.writerows(history)
+    writer.writerows({name: csv_cell(value) for name, value in entry.items()} for entry in history)
     commit.replace(folder / "train_log.csv", table.getvalue().encode())
     commit.replace(folder / "train_log.json", json.dumps(history, indent=1).encode())
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline import interrupts
 from pipeline.errors import PipelineError
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -45,29 +46,37 @@ def run(
             list_of_uids.write("\n".join(uids))
             list_of_uids.flush()
             command += [f"--video_uid_file={list_of_uids.name}"]  # a file: a command line has not room for thousands
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, pass_fds=(lock,)
-        )
+        process = None
         try:
-            while process.poll() is None:
-                try:
-                    process.wait(SECONDS_BETWEEN_LOOKS)
-                except subprocess.TimeoutExpired:
-                    tick()
+            with interrupts.deferred():
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, pass_fds=(lock,)
+                )
+                interrupts.end_with_us(process)
+            _wait(process, tick)
         finally:
-            _end(process)
+            if process is not None:
+                _end(process)
     tick()
 
 
-def last_lines(log: Path) -> str:
+def last_lines(log: Path) -> list[str]:
     """The end of what the client said, without the redrawn lines of its progress bars."""
     lines = [line.rpartition("\r")[2].rstrip() for line in said(log).replace("\r\n", "\n").split("\n")]
-    return "\n".join(f"  | {line[:200]}" for line in [line for line in lines if line][-LAST_LINES:])
+    return [f"  | {line[:200]}" for line in [line for line in lines if line][-LAST_LINES:]]
 
 
 def said(log: Path) -> str:
     """All that the client said."""
     return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+
+def _wait(process: subprocess.Popen, tick: Callable) -> None:
+    while process.poll() is None:
+        try:
+            process.wait(SECONDS_BETWEEN_LOOKS)
+        except subprocess.TimeoutExpired:
+            tick()
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -144,8 +144,8 @@ class Download:
             raise known
         raise PipelineError(
             f"Ego4D's client ended and {there}, {remaining[0].path} is not; run the same command again. Its last "
-            f"words, of {self._root / LOG}:\n{client.last_lines(self._root / LOG)}"
-        )
+            f"words, of {self._root / LOG}:"
+        ).with_details(client.last_lines(self._root / LOG))
 
     def _s3(self) -> Bucket | None:
         """S3, where boto3 is installed here. It comes with the client, unless that is a program of its own."""

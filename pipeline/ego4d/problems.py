@@ -49,10 +49,8 @@ class Problems:
         count = len(self.wrong_files) if self.skip_invalid else self.count
         some = f", the first {len(lines[:SHOWN])} of them" if count > SHOWN else ""
         remedy = "download them again" if self.wrong_files else "mend the files, or leave these out with --skip-invalid"
-        shown = "\n".join(f"  {line}" for line in lines[:SHOWN])
-        raise InputError(
-            f"{count} problem{'s' * (count > 1)} in the annotations under {folder}{some} ({remedy}):\n{shown}"
-        )
+        sentence = f"{count} problem{'s' * (count > 1)} in the annotations under {folder}{some} ({remedy}):"
+        raise InputError(sentence).with_details(f"  {line}" for line in lines[:SHOWN])
 
     def notes(self) -> list[str]:
         """What to tell of what was skipped."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.export.parity import Parity
+from pipeline.printable import markdown, markdown_code
 
 HEAD = """---
 library_name: timm
@@ -15,7 +16,7 @@ A small model for first-person video: each frame becomes a {dim}-number embeddin
 
 ## How good it is
 
-On {clips} clips of the split `{split}` (label set `{label_set}`): top-1 {top1}, the teacher {teacher_top1}.
+On {clips} clips of the split {split} (label set {label_set}): top-1 {top1}, the teacher {teacher_top1}.
 Every file was run when it was made, on the same clips, beside the PyTorch model it comes from:
 
 | file | size | top-1 | same class as PyTorch | cosine with PyTorch | largest difference |
@@ -38,7 +39,7 @@ here lasts {seconds:g} s). `examples/recognise.py` of embedonce does this with n
 resized frames through JPEG of quality {quality}, which changes a few answers in a hundred.
 
 The same facts and the class names are JSON under `embedonce` in the metadata of each ONNX file and in `config.json`.
-Ranges of the int8 file were found on frames of the split `{calibrated_on}`.
+Ranges of the int8 file were found on frames of the split {calibrated_on}.
 
 {timm}
 `student_parts.safetensors` holds what stands on the backbone: projection, attention over frames, head.
@@ -71,26 +72,26 @@ class Judged:
 def model_card(facts: dict, judged: Judged, sizes: dict[str, int], parity: dict[str, Parity]) -> str:
     """README.md. sizes: bytes by file name; parity: by format."""
     student, preprocessing, classes = facts["student"], facts["preprocessing"], facts["classes"]
-    shown = ", ".join(classes[:MOST_CLASSES]) + (f" and {len(classes) - MOST_CLASSES} more"
+    shown = ", ".join(map(markdown, classes[:MOST_CLASSES])) + (f" and {len(classes) - MOST_CLASSES} more"
                                                   if len(classes) > MOST_CLASSES else "")  # fmt: skip
     first = next(iter(parity.values()))
     return HEAD.format(
-        teacher=facts["teacher"]["name"],
-        size=student["size"],
+        teacher=markdown(facts["teacher"]["name"]),
+        size=markdown(student["size"]),
         resolution=student["resolution"],
         dim=student["embed_dim"],
         frames=facts["frames_per_clip"],
         what=f"become one of {len(classes)} classes" if classes else "become one embedding",
         clips=first.clips,
-        split=judged.split,
-        calibrated_on=judged.calibrated_on,
-        label_set=judged.label_set,
+        split=markdown_code(judged.split),
+        calibrated_on=markdown_code(judged.calibrated_on),
+        label_set=markdown_code(judged.label_set),
         top1=_percent(judged.top1),
         teacher_top1=_percent(judged.teacher_top1),
         rows="\n".join(_row(name, sizes, found) for name, found in parity.items()),
         logits=f" and `logits` (B, {len(classes)})" if classes else "",
         crop={"centre square": "the centred square", "none": "the whole frame, made square"}[preprocessing["crop"]],
-        interpolation=preprocessing["interpolation"],
+        interpolation=markdown(preprocessing["interpolation"]),
         asked=_asked(preprocessing["frames_per_second"]),
         short=preprocessing["canonical_short_side"],
         quality=preprocessing["jpeg_quality"],
