@@ -117,9 +117,7 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
     purge_command = command("repair-cache", {"cache_dir": cache_dir, "purge": True})
     echo(f"moved to {repaired.folder}; delete it with: {purge_command}")
     if repaired.report.needs_plan:
-        echo(
-            f"the plan is not whole: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}"
-        )
+        echo(f"the plan is not whole: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}")
         return
     config = cache_dir / "extract_config.yaml"
     if config.is_file():
@@ -151,21 +149,21 @@ def _rebuild(cache_dir: Path, yes: bool) -> None:
 
     def confirm(rebuild) -> bool:
         for line in _rebuild_lines(rebuild):
-            click.echo(line)
+            echo(line)
         return _confirmed("do this?", yes)
 
     rebuild = rebuild_plan(cache_dir, confirm)
     if not rebuild.is_needed:
-        click.echo("the plan has every committed unit whose record can be read: nothing was changed")
+        echo("the plan has every committed unit whose record can be read: nothing was changed")
     elif not rebuild.is_done:
-        click.echo("nothing was changed")
+        echo("nothing was changed")
     else:
         moved = f"; what could not be read is in {rebuild.folder}" if rebuild.folder else ""
-        click.echo(f"the plan was rebuilt{moved}")
+        echo(f"the plan was rebuilt{moved}")
     if rebuild.unreadable:
-        click.echo(next_line("repair-cache", {"cache_dir": cache_dir}))
+        echo(next_line("repair-cache", {"cache_dir": cache_dir}))
     elif rebuild.is_done:
-        click.echo(next_line("verify-cache", {"cache_dir": cache_dir}))
+        echo(next_line("verify-cache", {"cache_dir": cache_dir}))
 
 
 def _rebuild_lines(rebuild):
