@@ -6,6 +6,7 @@ has another checksum is damaged.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -240,10 +241,19 @@ def _check_identity(identity: CacheIdentity) -> None:
 
 def typed(value):
     """A frozen dataclass of plain fields; TypeError where one is of another type than declared, or no finite number."""
-    for field in dataclasses.fields(value):
-        if not _is_of(getattr(value, field.name), field.type):
-            raise TypeError(f"{field.name} is {str(getattr(value, field.name))[:40]!r}")
+    for name, kind in _kinds_of(type(value)):
+        if not _is_of(getattr(value, name), kind):
+            raise TypeError(f"{name} is {str(getattr(value, name))[:40]!r}")
     return value
+
+
+@functools.cache
+def _kinds_of(kind: type) -> tuple:
+    """(name, declared type) of a dataclass's fields."""
+    return tuple((field.name, field.type) for field in dataclasses.fields(kind))
+
+
+_parts_of = functools.cache(typing.get_args)
 
 
 def tuple_of(value) -> tuple:
@@ -254,7 +264,7 @@ def tuple_of(value) -> tuple:
 
 
 def _is_of(value, kind) -> bool:
-    parts = typing.get_args(kind)
+    parts = _parts_of(kind)
     if isinstance(kind, types.UnionType):
         return any(_is_of(value, part) for part in parts)
     if parts:  # a tuple: of one type and any length, or of one type for each place

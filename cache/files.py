@@ -58,6 +58,16 @@ def exists(path: Path) -> bool:
     return True
 
 
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder, and no link to one. StorageError where that cannot be found out."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(f"{path} cannot be reached: {error.strerror}") from error
+
+
 def refuse_links(folders) -> None:
     """DamagedError where one of these folders is a symbolic link, which could lead out of the cache."""
     for folder in folders:

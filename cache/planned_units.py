@@ -4,13 +4,11 @@ Most of it is what the record's segments say anyway; only what they do not say i
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from cache import documents
-from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, Unit
-from cache.records import Record, record_from
+from cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
 from cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
 
 _ROW_OF = {Status.MISSING: NOT_SHOWN, Status.REDACTED: REDACTED, Status.CORRUPT: LOST, Status.RESHAPED: LOST}
@@ -33,10 +31,8 @@ def planned_in(plan: PlanIndex, name: str) -> PlannedUnit | None:
     return PlannedUnit(plan.part_of[name], tuple(plan.videos[s.video_uid] for s in unit.segments), unit)
 
 
-def planned_document(planned: PlannedUnit | None, committed: tuple[Segment, ...]) -> dict | None:
+def planned_document(planned: PlannedUnit, committed: tuple[Segment, ...]) -> dict:
     """The field `planned` of a record whose segments are these."""
-    if planned is None:
-        return None
     told = {segment.video_uid: as_planned(segment) for segment in committed}
     segments = documents.unit_document(planned.unit)["segments"]
     is_told = [are_equal(told.get(segment.video_uid), segment) for segment in planned.unit.segments]
@@ -47,34 +43,24 @@ def planned_document(planned: PlannedUnit | None, committed: tuple[Segment, ...]
     }
 
 
-def planned_from(document: dict, what: str) -> PlannedUnit | None:
-    """The planned unit in the document of a record; None where it has none. DamagedError where it makes no sense."""
-    record = record_from(document, what)
-    if record.part is None:
-        return None
-    with documents.reading(what):
-        videos = tuple(documents.video_from(video) for video in documents.tuple_of(document["planned"]["videos"]))
-        listed = documents.tuple_of(document["planned"]["segments"])
-        told = {segment.video_uid: as_planned(segment) for segment in record.segments}
-        uids = [video.uid for video in videos]
-        written = {"name": record.unit, "segments": [segment for segment in listed if segment is not None]}
-        given = iter(documents.unit_from(written, set(uids)).segments)
-        pairs = zip(uids, listed, strict=True)
-        segments = tuple(told[uid] if segment is None else next(given) for uid, segment in pairs)
-        if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
-            raise ValueError("it was planned with other videos than it holds")
-    return PlannedUnit(record.part, videos, Unit(record.unit, segments))
+def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> PlannedUnit:
+    """The planned unit in the field `planned` of the record of a unit with these segments.
 
-
-def read_back(document: dict, what: str) -> Record:
-    """The record in a document, all of which was read. DamagedError where any of it makes no sense."""
-    planned_from(document, what)
-    return record_from(document, what)
-
-
-def read_planned(path: Path) -> PlannedUnit | None:
-    """The planned unit in a record's file. DamagedError where the record cannot be read or contradicts itself."""
-    return planned_from(documents.read(path), str(path))
+    An error of documents.reading() where it makes no sense.
+    """
+    videos = tuple(documents.video_from(video) for video in documents.tuple_of(field["videos"]))
+    listed, uids = documents.tuple_of(field["segments"]), [video.uid for video in videos]
+    told = {segment.video_uid: as_planned(segment) for segment in committed}
+    written = {"name": unit, "segments": [segment for segment in listed if segment is not None]}
+    given = iter(documents.unit_from(written, set(uids)).segments)
+    pairs = zip(uids, listed, strict=True)
+    segments = tuple(told[uid] if segment is None else next(given) for uid, segment in pairs)
+    if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
+        raise ValueError("it was planned with other videos than it holds")
+    planned = documents.typed(PlannedUnit(field["part"], videos, Unit(unit, segments)))
+    if not 0 <= planned.part < MAX_PARTS:
+        raise ValueError(f"no plan has a part {planned.part}")
+    return planned
 
 
 def as_planned(segment: Segment) -> PlannedSegment:

@@ -15,9 +15,9 @@ from cache.files import list_folder, refuse_links
 from cache.layout import Layout, read_identity, require_cache
 from cache.plan import PlanIndex, PlannedVideo, PlanPart
 from cache.plan_age import last_clip_part
-from cache.planned_units import PlannedUnit, are_equal_units, read_planned
+from cache.planned_units import PlannedUnit, are_equal_units
 from cache.reader import CacheReader
-from cache.records import record_paths
+from cache.records import read_planned, record_paths
 from cache.repair import Removal, take_out
 
 MAX_EMPTY_PARTS = 1000  # nobody has made so many label sets over videos of which nothing was committed

@@ -12,7 +12,7 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError
 from cache.files import list_folder
-from cache.plan import MAX_PARTS
+from cache.planned_units import PlannedUnit, planned_document, planned_from
 from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -50,8 +50,9 @@ def record_of(unit: str, encoded: Encoded, sha256: str, segments, num_rows: int,
     return Record(unit, len(encoded.data), sha256, num_rows, tuple(segments), encoded.index, provenance)
 
 
-def record_document(record: Record) -> dict:
-    return {
+def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
+    """planned: the unit as it was planned, where it was."""
+    document = {
         "unit": record.unit,
         "num_bytes": record.num_bytes,
         "sha256": record.sha256,
@@ -60,6 +61,7 @@ def record_document(record: Record) -> dict:
         "index": record.index,
         "provenance": record.provenance,
     }
+    return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
 
 
 def record_paths(folder: Path) -> list[Path]:
@@ -87,10 +89,21 @@ def record_from(document: dict, what: str) -> Record:
         fields = {name: document[name] for name in names}
         segments = documents.tuple_of(document["segments"])
         segments = tuple(documents.segment_from(segment, what) for segment in segments)
-        planned = document.get("planned")  # the rest of it is read by cache.planned_units, where it is needed
-        record = documents.typed(Record(**fields, segments=segments, part=None if planned is None else planned["part"]))
+        planned = _planned(document, segments)
+        record = documents.typed(Record(**fields, segments=segments, part=None if planned is None else planned.part))
         _check(record)
     return record
+
+
+def read_planned(path: Path) -> PlannedUnit | None:
+    """The unit as it was planned, by its record; None where it was not. DamagedError as in read_record()."""
+    record, document = read_record(path), documents.read(path)
+    with documents.reading(str(path)):
+        return _planned(document, record.segments)
+
+
+def _planned(document: dict, segments: tuple[Segment, ...]) -> PlannedUnit | None:
+    return planned_from(document["planned"], document["unit"], segments) if "planned" in document else None
 
 
 def _check(record: Record) -> None:
@@ -98,8 +111,6 @@ def _check(record: Record) -> None:
     check_unit(record.unit)
     if not _SHA256.fullmatch(record.sha256):
         raise ValueError(f"{record.sha256!r} is no SHA-256")
-    if record.part is not None and not 0 <= record.part < MAX_PARTS:
-        raise ValueError(f"no plan has a part {record.part}")
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):

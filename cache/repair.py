@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cache import commit
 from cache.errors import DamagedError, some
-from cache.files import exists, list_folder, refuse_links
+from cache.files import exists, is_folder, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
 
@@ -76,7 +76,7 @@ def purge(root: Path) -> None:
 def _delete_folder(folder: Path) -> None:
     """Delete a folder with all that is in it. Links are deleted, and what they lead to stays."""
     for path in list_folder(folder):
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path):
             _delete_folder(path)
         else:
             commit.remove(path)
@@ -133,7 +133,7 @@ def _last_number(folder: Path) -> int:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     for path in list_folder(folder):
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path):
             yield from _files_below(path)
         else:
             yield path

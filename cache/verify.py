@@ -18,9 +18,9 @@ from cache.labels import logits_from
 from cache.layout import Layout, read_identity
 from cache.plan import PlanIndex, PlannedSegment, Unit
 from cache.plan_age import last_clip_part, older_than_clips
-from cache.planned_units import PlannedUnit, are_equal_units, read_planned
+from cache.planned_units import PlannedUnit, are_equal_units
 from cache.reader import CacheReader
-from cache.records import Record, read_record, record_paths
+from cache.records import Record, read_planned, read_record, record_paths
 from cache.schema import FrameBatch
 
 NORM_TOLERANCE = 2e-3  # of a unit vector in float16

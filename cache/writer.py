@@ -15,9 +15,9 @@ from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_d
 from cache.layout import BACKENDS, Layout
 from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.plan_age import last_clip_part, older_plan, older_than_clips
-from cache.planned_units import planned_document, planned_in, read_back
+from cache.planned_units import planned_in
 from cache.reader import CacheReader
-from cache.records import Record, read_records, record_document, record_of, record_paths
+from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
@@ -124,8 +124,7 @@ class CacheWriter:
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
         record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
         planned = planned_in(self._index, unit) if label_set is None else None
-        document = record_document(record) | {"planned": planned_document(planned, record.segments)}
-        document = documents.sealed(document, read_back, str(record_path))
+        document = documents.sealed(record_document(record, planned), record_from, str(record_path))
         if num_rows:
             self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data, record_path)
         commit.publish(record_path, document)

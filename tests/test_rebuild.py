@@ -22,10 +22,13 @@ from cache.repair import repair
 from cache.store import open_reader, open_writer, read_identity
 from cache.verify import verify
 from cache.writer import CacheWriter
+from pipeline.labelling import Labelling, write_labels
 from pipeline.planning import left_of
 from pipeline.sampling import Requests
+from pipeline.sources import Clip, Source
 from tests.crash_states import Explorer
 from tests.planned_cache import (
+    LABELS,
     PARTS,
     UNITS,
     batch_of,
@@ -250,6 +253,24 @@ def test_an_extraction_goes_on_after_a_plan_that_was_lost_with_half_of_its_units
         assert found.timeline(uid).t_sec.tolist() == reader.timeline(uid).t_sec.tolist()
     again, _, teacher = run(source, root, views=1, shard_frames=4)
     assert again.committed == 3 and teacher.images_seen <= 16  # the probes
+
+
+def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
+    """A label set knew videos that a rebuilt plan forgot: their clips are there once, over the part they are in now."""
+    root = make_planned_cache(tmp_path / "cache", committed=UNITS[:3])  # nothing of b, c, d and e
+    before = open_reader(root).label_set("main").clips
+    lose(root, "all")
+    rebuild_plan(root)
+    clips = tuple(Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split) for c in before)
+    source = Source(tmp_path, "annotations", (), clips, ("cut", "stir"))
+    with writer_of(root) as writer:
+        plan_videos(writer, {"b": 3, "c": 6})
+        commit_units(writer, [unit.name for unit in writer.units])
+        write_labels(writer, Labelling(source, LABELS), 0)
+    assert "clips of 2 videos move with them to a later plan part" in caplog.text
+    parts = open_reader(root).clip_parts("main")
+    found = {part: sorted(clip.video_uid for clip in clips) for part, clips in parts.items() if clips}
+    assert found == {0: ["a"], 3: ["b", "c"]} and problems(root) == []
 
 
 # -- what nothing is done about ----------------------------------------------------------------------------------------
