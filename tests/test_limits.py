@@ -79,7 +79,7 @@ def test_results_that_find_no_room_are_an_error(tiny):
 
 
 def test_a_pool_that_can_start_no_process_ends_with_the_reason(monkeypatch):
-    """It waited for ever, for a supervisor that had died of its own cleaning up."""
+    """And not with that of a supervisor that fails in its own cleaning up."""
     import multiprocessing
 
     def refuse(*_, **__):
