@@ -13,6 +13,7 @@ import numpy as np
 
 from cache.errors import DamagedError
 from cache.files import read_error
+from cache.limits import embeddings_problem, logits_problem
 from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, ShardShape
 
 SUFFIX = ".h5"
@@ -97,11 +98,18 @@ class Hdf5Shard:
         """Rows of one view. The chunk that they lie in was read and checked whole: it is held for its other rows."""
         first = start - start % ROWS_PER_CHUNK
         if stop > first + ROWS_PER_CHUNK:
-            return self._read(name, (slice(start, stop), view))
+            return self._values(name, slice(start, stop), view)
         if self._held_from != (name, first, view):
-            self._held = self._read(name, (slice(first, first + ROWS_PER_CHUNK), view))
+            self._held = self._values(name, slice(first, first + ROWS_PER_CHUNK), view)
             self._held_from = (name, first, view)
         return self._held[start - first : stop - first].copy()
+
+    def _values(self, name: str, rows: slice, view: int) -> np.ndarray:
+        """Rows of one view, which are what they must be."""
+        values = self._read(name, (rows, view))
+        if problem := _PROBLEMS[name](values):
+            raise DamagedError(f"{self._path} holds {problem}")
+        return values
 
     def _read(self, name: str, selection) -> np.ndarray:
         dataset = self._dataset(name)
@@ -120,6 +128,9 @@ class Hdf5Shard:
             except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
                 raise _library_error(self._path, error, "is not a readable HDF5 shard") from error
         return self._datasets[name]
+
+
+_PROBLEMS = {"embeddings": embeddings_problem, "logits": logits_problem}
 
 
 def _library_error(path: Path, error: Exception, what: str) -> Exception:

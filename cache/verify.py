@@ -14,12 +14,13 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError, LabelSetError, OtherVersionError
 from cache.files import exists, list_folder, refuse_links
+from cache.jpeg_header import check_header
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
 from cache.plan import PlannedSegment, Unit
 from cache.reader import CacheReader
 from cache.records import Record, read_record, record_paths
-from cache.schema import FrameBatch
+from cache.schema import CacheIdentity, FrameBatch
 
 NORM_TOLERANCE = 2e-3  # of a unit vector in float16
 LOGITS_TOLERANCE = 1e-3  # of the largest logit: between one machine's matrix product and another's
@@ -154,7 +155,7 @@ def _frame_problems(
             yield f"the shard has other {name} than its record"
     yield from _embedding_problems(batch)
     if replay is not None:
-        yield from _replayed(batch, reader.identity.teacher.input_size, replay)
+        yield from _replayed(batch, reader.identity, replay)
 
 
 def _strange_files(record: Record, fingerprints: dict[str, str]) -> Iterator[str]:
@@ -186,12 +187,13 @@ def _embedding_problems(batch: FrameBatch) -> Iterator[str]:
         yield f"the embedding of {batch.keys[row]}, view {view}, has length {norms[row, view]:.4f}, not 1"
 
 
-def _replayed(batch: FrameBatch, side: int, replay: Replay) -> Iterator[str]:
+def _replayed(batch: FrameBatch, identity: CacheIdentity, replay: Replay) -> Iterator[str]:
     row = 0
     for segment in batch.segments:
         for key in segment.keys:
             try:
-                found = replay(batch.jpegs[row], segment.views, side)
+                check_header(batch.jpegs[row], identity.canonical_short_side)
+                found = replay(batch.jpegs[row], segment.views, identity.teacher.input_size)
             except (OSError, ValueError) as error:
                 yield f"the stored frame {key} cannot be decoded ({error})"
                 return

@@ -36,6 +36,9 @@ class StudentConfig:
     dropout: float = 0.1
 
 
+FRAMES_AT_ONCE = 128  # that are looked at outside of training: memory does not grow with the frames of a clip
+
+
 class StudentOutput(NamedTuple):
     """Embeddings (B, T, D) and (B, D), unit length; logits (B, T, C) and (B, C), C = 0 without classes."""
 
@@ -95,7 +98,8 @@ class MobileVitStudent(nn.Module):
             seen = self.encode_frames(frames[mask])
             features = seen.new_zeros(*mask.shape, seen.shape[-1]).index_put((mask,), seen)  # (B, T, D)
         else:
-            features = self.encode_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, D)
+            parts = frames.flatten(0, 1).split(FRAMES_AT_ONCE)
+            features = torch.cat([self.encode_frames(part) for part in parts]).unflatten(0, frames.shape[:2])  # (B, T, D)
         clip = self.attention(features, t_rel_sec, mask)
         return StudentOutput(
             functional.normalize(features.float(), dim=-1),

@@ -40,13 +40,14 @@ class ClipDataset(Dataset):
     """The clips of a label set that have at least one good frame; items are dicts of tensors.
 
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 where the label set has them;
-    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros.
+    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros. T is
+    frames_per_clip, or the frames of the longest clip where that has fewer.
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
-        self._rows: list[np.ndarray] = []  # positions on the video's timeline, by clip
+        self._rows: list[range] = []  # positions on the video's timeline, by clip: clips may share them all
         self.epoch = 0
         cached = set(reader.video_uids)
         for clip in clips:
@@ -55,8 +56,9 @@ class ClipDataset(Dataset):
             window = reader.timeline(clip.video_uid).window(clip.start_sec, clip.end_sec)
             if window.stop > window.start:
                 self.clips.append(clip)
-                self._rows.append(np.arange(window.start, window.stop))
+                self._rows.append(range(window.start, window.stop))
         self.num_empty = len(clips) - len(self.clips)
+        self._length = min(sampling.frames_per_clip, max(map(len, self._rows), default=1))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -85,17 +87,18 @@ class ClipDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         clip, sampling = self.clips[index], self.sampling
         timeline = self.reader.timeline(clip.video_uid)
-        at = choose_frames(self._rows[index], sampling, self.epoch, index)
+        at = choose_frames(np.array(self._rows[index]), sampling, self.epoch, index)
         there = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(there, sampling, self.epoch, index)
         frames, embeddings, logits = [], [], []
         for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
             shard, row = self.reader.frames(unit), int(row)
-            frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution))
+            side = self.reader.identity.canonical_short_side
+            frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution, side))
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        length, images = sampling.frames_per_clip, np.stack(frames)
+        length, images = self._length, np.stack(frames)
         if sampling.jitter and sampling.random:
             images = pixels.jittered(images, *choose_jitter(sampling, self.epoch, index))
         item = {
