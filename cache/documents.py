@@ -86,7 +86,9 @@ def parse(data: bytes, what: str) -> dict:
         raise DamagedError(f"{what} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
-        raise OtherVersionError(f"{what} has format version {brief(version)}; this program reads version {FORMAT_VERSION}")
+        raise OtherVersionError(
+            f"{what} has format version {brief(version)}; this program reads version {FORMAT_VERSION}"
+        )
     if data[-_SEAL_BYTES:] != _seal_of(data[:-_SEAL_BYTES] + b"}"):
         raise DamagedError(f"{what} is damaged: it does not have the checksum that it was written with")
     del document["checksum"]

@@ -13,7 +13,6 @@ BYTES_PER_BYTE = 16  # and for each byte of its text besides: ten times is usual
 # Bytes that CPython takes for an object, a list, a value and half of a string, as these marks count them
 _COSTS = {b"{": 140, b"[": 72, b",": 36, b'"': 26}
 _LONG_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")  # may be no 64-bit integer, or not finite
-_LONE = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udc7f\udd00-\udfff]")
 
 
 def loads(data: bytes, object_pairs_hook=None):
@@ -37,6 +36,15 @@ def loads(data: bytes, object_pairs_hook=None):
     if b"\\u" in data:
         _check_texts(value)
     return value
+
+
+def is_text(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair but the escaped bytes of a file name, U+DC80 to U+DCFF."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_bulky(data: bytes) -> None:
@@ -83,8 +91,8 @@ def _check_texts(value) -> None:
     waiting = [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, str) and _LONE.search(item):
-            raise ValueError(f"{ascii(item[:40])} is no text: it holds half of a surrogate pair")
+        if isinstance(item, str) and not is_text(item):
+            raise ValueError(f"{item[:40]!a} is no text: it holds half of a surrogate pair")
         if isinstance(item, dict):
             waiting += [*item, *item.values()]
         elif isinstance(item, list) and set(map(type, item)) - {int, float}:

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from cache.layout import BACKENDS
+from cache.limits import MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
 from models.preprocessing import parse
@@ -28,8 +29,6 @@ TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
 MAX_FPS = 1000.0
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
-MAX_VIEWS = 1000
-MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
 # What train-student takes where nothing is said: minutes on a CPU for a small set, and what a GPU has room for
 ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
 ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
@@ -232,6 +231,7 @@ class TrainConfig(Settings):
             self._not_negative("views")
         if self.frames_per_clip is not None:
             self._positive("frames_per_clip")
+            self._at_most("frames_per_clip", MAX_FRAMES_PER_CLIP)
         for field in ("jitter", "ema"):
             self._require(
                 _finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"

@@ -40,8 +40,7 @@ class ClipDataset(Dataset):
     """The clips of a label set that have at least one good frame; items are dicts of tensors.
 
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 where the label set has them;
-    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros. T is
-    frames_per_clip, or the frames of the longest clip where that has fewer.
+    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros.
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
@@ -58,7 +57,6 @@ class ClipDataset(Dataset):
                 self.clips.append(clip)
                 self._rows.append(range(window.start, window.stop))
         self.num_empty = len(clips) - len(self.clips)
-        self._length = min(sampling.frames_per_clip, max(map(len, self._rows), default=1))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -77,6 +75,11 @@ class ClipDataset(Dataset):
     def frame_counts(self) -> np.ndarray:
         """(N,) int64: how many frames each clip gives."""
         return np.array([min(self.sampling.frames_per_clip, len(rows)) for rows in self._rows], np.int64)
+
+    @property
+    def longest(self) -> int:
+        """How many frames the longest clip has."""
+        return max(map(len, self._rows), default=0)
 
     def described_clips(self) -> Iterator[str]:
         """A line for each clip: which it is, its label, its rows, and the shard in which it begins."""
@@ -98,7 +101,7 @@ class ClipDataset(Dataset):
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        length, images = self._length, np.stack(frames)
+        length, images = sampling.frames_per_clip, np.stack(frames)
         if sampling.jitter and sampling.random:
             images = pixels.jittered(images, *choose_jitter(sampling, self.epoch, index))
         item = {

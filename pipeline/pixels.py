@@ -16,7 +16,7 @@ from cache.schema import FLAG_HFLIP
 
 
 def canonical_size(height: float, width: float, short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side set. ValueError for a strip no camera makes, or more pixels than are read back.
+    """(height, width) with the short side set. ValueError for a strip no camera makes, or more pixels than are read.
 
     The long side is rounded so that it differs from the short one by an even number: the centred square then lies on
     whole pixels, as the teacher's own preprocessing has it (half a pixel beside costs 3 to 4 dB).
@@ -61,8 +61,8 @@ _CLOCKWISE = {  # Pillow names rotations counter-clockwise
 def decode_jpeg(jpeg: bytes, short_side: int | None = None) -> Image.Image:
     """A stored canonical frame as an RGB image.
 
-    short_side: of the cache's canonical frames. DamagedError where the bytes are no baseline JPEG of one scan, or one of
-    more pixels than such a frame has. No other format is tried: Pillow hands some of them to other programs.
+    short_side: of the cache's canonical frames. DamagedError where the bytes are no baseline JPEG of one scan, or one
+    of more pixels than such a frame has. No other format is tried: Pillow hands some of them to other programs.
     """
     try:
         check_header(jpeg, short_side)

@@ -11,6 +11,7 @@ from pathlib import Path
 import ijson
 import numpy as np
 
+from models.plain_files import open_plain
 from pipeline.ego4d.problems import Problems
 
 CHUNK_BYTES = 1 << 20
@@ -68,7 +69,7 @@ class _reporting:  # noqa: N801 - used as a function
 
     def __enter__(self):
         try:
-            self._file = self._path.open("rb")
+            self._file = open_plain(self._path)
         except OSError as error:
             self._broken("a readable file", error.strerror)
         return self
