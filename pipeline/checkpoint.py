@@ -146,7 +146,7 @@ def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
     differing = [f"{k}: {_told(theirs.get(k))} -> {_told(v)}" for k, v in fields.items() if theirs.get(k) != v]
     if differing:
         raise InputError(
-            f"{folder} holds another training run ({'; '.join(differing)}); choose another --output-dir, or "
+            f"{folder} holds another training run ({_several(differing)}); choose another --output-dir, or "
             "--overwrite it"
         )
     return content
@@ -199,6 +199,11 @@ def _check_names(path: Path, content: dict, labels: LabelSet) -> None:
             f"{path} knows {len(known)} classes of label set {brief(content.get('label_set'))}, but label set "
             f"{labels.name!r} has {problem}; name the right one with --label-set or --cache-dir"
         )
+
+
+def _several(differing: list[str], shown: int = 20) -> str:
+    more = [f"{len(differing) - shown} more"] if len(differing) > shown else []
+    return "; ".join([*differing[:shown], *more])
 
 
 def _told(value) -> str:

@@ -4,6 +4,7 @@ Reads bounded amounts of text; the formats are told apart by suffix and content,
 what was understood.
 """
 
+import errno
 import itertools
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def _read(path: Path) -> str:
     try:
         return read_plain(path, MAX_BYTES).decode("utf-8-sig")
     except NotPlainError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB, which is no list of class names") from error
         raise InputError(f"{path} is no list of class names: it {error.strerror}; give {FORMATS}") from error
     except OSError as error:
         raise InputError(f"cannot read class names from {path}: {error.strerror}; give {FORMATS}") from error

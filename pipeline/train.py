@@ -248,7 +248,7 @@ class _Run:
         path = self.config.output_dir / checkpoint.STATE
         check_state(path, content, own, terms, self.world.size)
         if content["epoch"] > self.config.epochs or content["position"] > len(self._planned(content["epoch"]).batches):
-            raise CheckpointError(f"{path} is of an epoch or a batch that this run does not have")
+            raise CheckpointError(f"{path} is of an epoch that this run does not have; give --overwrite to start anew")
         for size, run in self.runs.items():
             run.load_state_dict(content["students"][size])
             run.sums = content["sums"][self.world.rank][size]

@@ -21,7 +21,7 @@ def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
 def read_log(folder: Path) -> str | None:
     """The text of a run's train_log.csv; None where there is none, or it cannot be read."""
     try:
-        return read_plain(folder / "train_log.csv", LIST_BYTES).decode(errors="replace")
+        return read_plain(folder / "train_log.csv", LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
         return None
 
