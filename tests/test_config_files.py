@@ -1,4 +1,4 @@
-"""Files of defaults and other small files that users name: strange ones are refused in one sentence, and nobody waits."""
+"""Files of defaults and other files that users name: strange ones are refused in one sentence, and nobody waits."""
 
 import os
 
