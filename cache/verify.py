@@ -146,13 +146,12 @@ def _frame_problems(
         shard = reader.frames(record.unit)
         if shard.keys() != record.keys:
             yield "the shard holds other rows than its record says"
-        columns = shard.columns()
+        other = shard.contradicted(record.segments)
     except DamagedError as error:
         yield str(error)
         return
-    for name in ("frame_index", "pts"):
-        if columns[name].tolist() != [int(n) for segment in record.segments for n in getattr(segment, name)]:
-            yield f"the shard has other {name} than its record"
+    if other:
+        yield f"the shard has other {other} than its record"
     yield from _embedding_problems(batch)
     if replay is not None:
         yield from _replayed(batch, reader.identity, replay)

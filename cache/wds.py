@@ -17,7 +17,7 @@ from cache import documents, strict_json
 from cache.errors import DamagedError
 from cache.files import read_error
 from cache.limits import embeddings_problem, logits_problem
-from cache.schema import Encoded, FrameBatch, ShardShape
+from cache.schema import Encoded, FrameBatch, Segment, ShardShape
 
 SUFFIX = ".tar"
 EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name
@@ -31,11 +31,7 @@ def encode_frames(batch: FrameBatch) -> Encoded:
     tar, row = _TarBytes(), 0
     npy_head = _npy_head(batch.embeddings.shape[1:], batch.embeddings.dtype)
     for segment in batch.segments:
-        shared = {
-            "video_uid": segment.video_uid,
-            "time_base": list(segment.time_base),
-            "views": segment.views.tolist(),
-        }
+        shared = _shared(segment)
         rows = zip(segment.keys, segment.frame_index, segment.pts, segment.t_sec, strict=True)
         for key, frame_index, pts, t_sec in rows:
             facts = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
@@ -53,6 +49,15 @@ def encode_logits(keys: list[str], logits: np.ndarray) -> Encoded:
     for key, values in zip(keys, logits, strict=True):
         tar.add("logits", key, npy_head + values.tobytes())
     return tar.finish()
+
+
+def _shared(segment: Segment) -> dict:
+    """What all rows of a segment say."""
+    return {
+        "video_uid": segment.video_uid,
+        "time_base": list(segment.time_base),
+        "views": segment.views.tolist(),
+    }
 
 
 class TarShard:
@@ -101,6 +106,23 @@ class TarShard:
                 name: documents.integers(values, types.get(name, np.int64)).reshape(shapes[name])
                 for name, values in found.items()
             }
+
+    def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
+        """The first thing that a row says of itself and that is not what these segments say; None where all are."""
+        row = 0
+        with documents.reading(str(self._path)):
+            for segment in segments:
+                shared = _shared(segment)
+                for frame_index, pts, t_sec in zip(segment.frame_index, segment.pts, segment.t_sec, strict=True):
+                    expected = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
+                    facts = self._facts(row)
+                    if facts.keys() != expected.keys() | {"crop_crc32"}:
+                        return "facts"
+                    for name, value in expected.items():
+                        if facts[name] != value:
+                            return name
+                    row += 1
+        return None
 
     def _facts(self, row: int) -> dict:
         """What the JSON member of a row says."""

@@ -124,7 +124,7 @@ def _as_csv(rows: list[dict]) -> bytes:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _plot(found: dict, entries: list[Entry]) -> bytes:

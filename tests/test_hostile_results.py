@@ -14,6 +14,7 @@ from pipeline.predictions import read_predictions
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 from tests import limited
 from tests.hostile_cache import bounded
+from tests.test_cli import call
 from tests.test_compare import evaluation
 
 
@@ -158,6 +159,13 @@ def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
             file.writestr(str(number), b"")
     with bounded(seconds=20), pytest.raises(ResultsError):
         read_predictions(path, sound[0])
+
+
+def test_names_with_bytes_that_are_no_text_are_drawn_and_written_escaped(tmp_path):
+    for number, name in enumerate("ab"):
+        evaluation(tmp_path / name, number, teacher__name="v\udc80", classes=["\udcff", *"bcdef"])
+    assert "v\\udc80" in call("compare", tmp_path / "a", tmp_path / "b", "--output-dir", tmp_path / "out")
+    assert "v\\udc80" in (tmp_path / "out" / "comparison.csv").read_text()
 
 
 def test_reading_an_evaluation_takes_no_more_than_is_said(tmp_path, sound):
