@@ -7,7 +7,7 @@ gigabytes, a memo of billions of places. So names and opcodes are held against s
 import pickletools
 
 MAX_BYTES = 32 << 20  # of a pickle: tensors lie beside it; names of classes and files are most of it
-MAX_OPCODES = 4_000_000
+MAX_OPCODES = 2_000_000  # an empty dictionary is one, and takes 64 bytes
 # What torch.save writes plain data and tensors with (protocol 2); nothing that allocates more than its own bytes
 _PLAIN = {"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
 _MANY = {"EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"}

@@ -84,6 +84,7 @@ PICKLES = {
     "copied dictionaries": BEGIN + b"ccollections\nOrderedDict\n]\x85R" + END,
     "a size": BEGIN + b"ctorch\nSize\n]\x85R" + END,
     "a deep list": BEGIN + b"]" * 100_000 + b"a" * 99_999 + END,
+    "many lists": BEGIN + b"](" + b"}" * 3_000_000 + b"e" + END,
     "no end": BEGIN + b"}",
     "nothing": b"",
     "a stack that is empty": BEGIN + b"s" + END,

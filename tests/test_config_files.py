@@ -5,6 +5,7 @@ import os
 import pytest
 
 from pipeline.class_files import read_classes
+from pipeline.ego4d import streams
 from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.streams import entries
 from pipeline.errors import InputError
@@ -77,6 +78,16 @@ def test_what_is_no_file_is_refused_and_nobody_waits(tmp_path):
             problems = Problems()
             assert list(entries(tmp_path / name, "videos", name, problems)) == []
             assert "is a pipe or a device" in str(vars(problems))
+
+
+@pytest.mark.parametrize("part", ["[],", '{"a":{}},', "0,"])
+def test_one_annotation_of_too_many_parts_is_refused_before_it_is_parsed(tmp_path, part, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_ENTRY_PARTS", 200_000)
+    (tmp_path / "n.json").write_text('{"videos": [{"a": [' + part * 1_000_000 + "0]}]}")
+    problems = Problems()
+    with bounded():
+        assert list(entries(tmp_path / "n.json", "videos", "n.json", problems)) == []
+    assert "one entry of more than 200000 values" in problems.wrong_files[0]
 
 
 def test_numbers_may_be_written_as_yaml_takes_for_text(tmp_path):

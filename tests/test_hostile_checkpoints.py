@@ -5,6 +5,7 @@ That pickles are refused and do not run is among the tests of stage two.
 
 import dataclasses
 import os
+import pickletools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,15 @@ def test_reading_a_checkpoint_takes_no_more_than_is_said(tmp_path, content):
     checkpoint.save(tmp_path / "wide.pt", wide)
     code, said = limited.run(lambda: checkpoint.load(tmp_path / "wide.pt"), limited.MEGABYTES * (256 + 4 * 64))
     assert (code, said) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [b"}", b"]", b"K\x01\x85", b"}q\x00", b"X\x01\x00\x00\x00a"])
+def test_reading_a_pickle_of_many_values_takes_no_more_than_is_said(tmp_path, part):
+    many = part * (1_900_000 // len([*pickletools.genops(part + b".")][:-1]))
+    path = archive(tmp_path / "many.pt", hostile_archives.BEGIN + b"}X\x01\x00\x00\x00a](" + many + b"es.")
+    code, said = limited.run(lambda: checkpoint.load(path), limited.MEGABYTES * 256 + 4 * path.stat().st_size)
+    assert code == 99 and "CheckpointError" in said and "MemoryError" not in said, said[-1000:]
 
 
 def test_the_limits_of_students_and_caches_are_the_same():
