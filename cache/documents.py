@@ -7,7 +7,6 @@ has another checksum is damaged.
 import contextlib
 import dataclasses
 import functools
-import json
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -15,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from cache import limits, strict_json
 from cache.commit import sha256, to_json
 from cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
 from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
+from cache.limits import brief, check_range, check_text
 from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
+    INTERPOLATIONS,
     LOST,
     SAMPLINGS,
     VIEW_FIELDS,
@@ -80,20 +82,18 @@ def read(path: Path) -> dict:
 def parse(data: bytes, what: str) -> dict:
     """What seal() made -> the document. DamagedError naming `what` where it is anything else."""
     try:
-        document = json.loads(data, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        document = strict_json.loads(data)
+    except ValueError as error:
         raise DamagedError(f"{what} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
-        raise OtherVersionError(f"{what} has format version {version!r}; this program reads version {FORMAT_VERSION}")
+        raise OtherVersionError(
+            f"{what} has format version {brief(version)}; this program reads version {FORMAT_VERSION}"
+        )
     if data[-_SEAL_BYTES:] != _seal_of(data[:-_SEAL_BYTES] + b"}"):
         raise DamagedError(f"{what} is damaged: it does not have the checksum that it was written with")
     del document["checksum"]
     return document
-
-
-def _no_number(constant: str):
-    raise ValueError(f"{constant} is no number")
 
 
 def _seal_of(body: bytes) -> bytes:
@@ -162,7 +162,10 @@ def named_from(document: dict, what: str) -> tuple[str, dict]:
     with reading(what):
         facts = {name: value for name, value in document.items() if name != "format_version"}
         if {key: type(value) for key, value in facts.items()} not in _FIELDS_OF_NAMED:
-            raise TypeError(f"its fields are {', '.join(facts)}, or of wrong types")
+            raise TypeError(f"its fields are {brief(', '.join(facts))}, or of wrong types")
+        for value in facts.values():
+            if isinstance(value, str):
+                check_text(value)
         return facts.pop("name"), facts
 
 
@@ -210,6 +213,8 @@ def video_from(document: dict) -> PlannedVideo:
     check_fingerprint(video.fingerprint)
     if video.replaces:
         check_uid(video.replaces)
+    for text in (video.source, video.codec, *video.notes):
+        check_text(text)
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
     if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
         raise ValueError(f"video {video.uid} cannot have these sizes, pixel aspects, rotation or time base")
@@ -232,18 +237,34 @@ def unit_from(document: dict, planned: set[str]) -> Unit:
 
 def _check_identity(identity: CacheIdentity) -> None:
     """ValueError where nothing can be as it says, or it asks for too much memory."""
-    side, views, fps = identity.teacher.input_size, identity.num_views, identity.fps
-    if min(side, identity.teacher.embed_dim) < 1 or views < 0 or 3 * side * side * (1 + views) > MAX_CROP_BYTES:
+    teacher, side, views, fps = identity.teacher, identity.teacher.input_size, identity.num_views, identity.fps
+    check_range("format_version", identity.format_version, FORMAT_VERSION, FORMAT_VERSION)
+    check_range("input_size", side, 1, limits.MAX_INPUT_SIZE)
+    check_range("embed_dim", teacher.embed_dim, 1, limits.MAX_EMBED_DIM)
+    check_range("num_views", views, 0, limits.MAX_VIEWS)
+    check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
+    check_range("jpeg_quality", identity.jpeg_quality, 1, 100)
+    if 3 * side * side * (1 + views) > MAX_CROP_BYTES:
         raise ValueError(f"no teacher sees {1 + views} views of {side} pixels")
+    if len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0 or min(_sizes(teacher)) < 0:
+        raise ValueError(f"nobody is the teacher {brief(teacher.name)} with these means, deviations and sizes")
+    for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode, identity.decoder):
+        check_text(text, limits.MAX_NAME)
+    if teacher.interpolation not in INTERPOLATIONS:
+        raise ValueError(f"{brief(teacher.interpolation)} is no way to resize")
     if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (fps is not None and fps > 0):
-        raise ValueError(f"{identity.sampling!r} at {fps} frames per second is no way to sample")
+        raise ValueError(f"{brief(identity.sampling)} at {fps} frames per second is no way to sample")
+
+
+def _sizes(teacher: TeacherIdentity) -> tuple[int, ...]:
+    return teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total
 
 
 def typed(value):
     """A frozen dataclass of plain fields; TypeError where one is of another type than declared, or no finite number."""
     for name, kind in _kinds_of(type(value)):
         if not _is_of(getattr(value, name), kind):
-            raise TypeError(f"{name} is {str(getattr(value, name))[:40]!r}")
+            raise TypeError(f"{name} is {brief(getattr(value, name))}")
     return value
 
 
@@ -259,7 +280,7 @@ _parts_of = functools.cache(typing.get_args)
 def tuple_of(value) -> tuple:
     """The items of a JSON array; TypeError where it is something else."""
     if type(value) is not list:
-        raise TypeError(f"{str(value)[:40]!r} is no list")
+        raise TypeError(f"{brief(value)} is no list")
     return tuple(value)
 
 
@@ -281,18 +302,18 @@ def _listed(value) -> dict:
 
 
 def _arrays(document: dict) -> dict:
-    arrays = {n: _array(v, _INTEGER_ARRAYS[n]) for n, v in document.items() if n in _INTEGER_ARRAYS}
+    arrays = {n: integers(v, _INTEGER_ARRAYS[n]) for n, v in document.items() if n in _INTEGER_ARRAYS}
     return {**document, **arrays}
 
 
-def _array(values: list, dtype) -> np.ndarray:
-    """TypeError or OverflowError where values are not integers of this type."""
+def integers(values: list, dtype) -> np.ndarray:
+    """Nested lists of integers as an array. TypeError or OverflowError where values are not integers of this type."""
     found = np.array(values)
     if found.size and found.dtype.kind != "i":
-        raise TypeError(f"{str(values)[:40]!r} are no integers")
+        raise TypeError(f"{brief(values)} holds something else than integers")
     array = found.astype(dtype, copy=False)
     if array is not found and (array != found).any():
-        raise OverflowError(f"{str(values)[:40]!r} are no integers of type {np.dtype(dtype)}")
+        raise OverflowError(f"{brief(values)} holds something else than integers of type {np.dtype(dtype)}")
     return array
 
 
@@ -312,4 +333,4 @@ def reading(what: str):
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedError(f"{what} is damaged: {type(error).__name__} {error}") from error
+        raise DamagedError(f"{what} is damaged: {type(error).__name__} {str(error)[:300]}") from error

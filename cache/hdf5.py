@@ -13,7 +13,8 @@ import numpy as np
 
 from cache.errors import DamagedError
 from cache.files import read_error
-from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, ShardShape
+from cache.limits import embeddings_problem, logits_problem
+from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, Segment, ShardShape
 
 SUFFIX = ".h5"
 ROWS_PER_CHUNK = 32  # one view of 32 consecutive frames is one contiguous read (32 KiB at 512 dimensions)
@@ -24,24 +25,31 @@ KEPT_BYTES = 4 * BYTES_PER_CHUNK  # of each open dataset's chunks; left to itsel
 
 def encode_frames(batch: FrameBatch) -> Encoded:
     """A FrameBatch as the bytes of an HDF5 file."""
-    segments = batch.segments
-    video_of_row = np.repeat(np.arange(len(segments), dtype=np.int32), [s.num_rows for s in segments])
+    columns = _described(batch.segments)
     offsets = np.cumsum([0, *map(len, batch.jpegs)], dtype=np.int64)
     arrays = {
         "key": np.array(batch.keys, KEY_TYPE),
-        "video": video_of_row,
-        "frame_index": _joined([s.frame_index for s in segments], np.int64),
-        "pts": _joined([s.pts for s in segments], np.int64),
-        "t_sec": _joined([s.t_sec for s in segments], np.float64),
+        **{name: columns[name] for name in ("video", "frame_index", "pts", "t_sec")},
         "jpeg": np.frombuffer(b"".join(batch.jpegs), np.uint8),
         "jpeg_offset": offsets,
         "embeddings": batch.embeddings,
         "crop_crc32": batch.crop_crc32,
+        **{name: columns[name] for name in ("video_uid", "time_base", "views")},
+    }
+    return Encoded(_file_image(arrays, "frames"), {})
+
+
+def _described(segments: tuple[Segment, ...]) -> dict[str, np.ndarray]:
+    """The columns that follow from the segments alone."""
+    return {
+        "video": np.repeat(np.arange(len(segments), dtype=np.int32), [s.num_rows for s in segments]),
+        "frame_index": _joined([s.frame_index for s in segments], np.int64),
+        "pts": _joined([s.pts for s in segments], np.int64),
+        "t_sec": _joined([s.t_sec for s in segments], np.float64),
         "video_uid": np.array([s.video_uid for s in segments], KEY_TYPE),
         "time_base": np.array([s.time_base for s in segments], np.int64).reshape(-1, 2),
         "views": np.array([s.views for s in segments], np.int32).reshape(len(segments), -1, 6),
     }
-    return Encoded(_file_image(arrays, "frames"), {})
 
 
 def encode_logits(keys: list[str], logits: np.ndarray) -> Encoded:
@@ -82,6 +90,13 @@ class Hdf5Shard:
     def columns(self) -> dict[str, np.ndarray]:
         return {name: self._read(name, slice(None)) for name in ("frame_index", "pts", "crop_crc32")}
 
+    def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
+        """The first column that is not what these segments say; None where all are."""
+        for name, values in _described(segments).items():
+            if not np.array_equal(self._read(name, slice(None)), values):
+                return name
+        return None
+
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
         return self._rows("logits", start, stop, view)
 
@@ -97,11 +112,18 @@ class Hdf5Shard:
         """Rows of one view. The chunk that they lie in was read and checked whole: it is held for its other rows."""
         first = start - start % ROWS_PER_CHUNK
         if stop > first + ROWS_PER_CHUNK:
-            return self._read(name, (slice(start, stop), view))
+            return self._values(name, slice(start, stop), view)
         if self._held_from != (name, first, view):
-            self._held = self._read(name, (slice(first, first + ROWS_PER_CHUNK), view))
+            self._held = self._values(name, slice(first, first + ROWS_PER_CHUNK), view)
             self._held_from = (name, first, view)
         return self._held[start - first : stop - first].copy()
+
+    def _values(self, name: str, rows: slice, view: int) -> np.ndarray:
+        """Rows of one view, which are what they must be."""
+        values = self._read(name, (rows, view))
+        if problem := _PROBLEMS[name](values):
+            raise DamagedError(f"{self._path} holds {problem}")
+        return values
 
     def _read(self, name: str, selection) -> np.ndarray:
         dataset = self._dataset(name)
@@ -120,6 +142,9 @@ class Hdf5Shard:
             except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
                 raise _library_error(self._path, error, "is not a readable HDF5 shard") from error
         return self._datasets[name]
+
+
+_PROBLEMS = {"embeddings": embeddings_problem, "logits": logits_problem}
 
 
 def _library_error(path: Path, error: Exception, what: str) -> Exception:
@@ -143,10 +168,16 @@ def _checked_dataset(file: h5py.File, name: str, shape: ShardShape, path: Path) 
     if dataset.is_virtual or dataset.external is not None:  # asked first: even its shape may open other files
         raise DamagedError(f"{path} keeps {name!r} outside of itself; nothing there is read")
     rows, views, width = shape.num_rows, shape.num_views, shape.width
+    videos = len(dataset) if dataset.shape else 0
     expected_type, expected_shape = {
         "key": (KEY_TYPE, (rows,)),
         "frame_index": (np.int64, (rows,)),
         "pts": (np.int64, (rows,)),
+        "video": (np.int32, (rows,)),
+        "t_sec": (np.float64, (rows,)),
+        "video_uid": (KEY_TYPE, (videos,)),
+        "time_base": (np.int64, (videos, 2)),
+        "views": (np.int32, (videos, views, 6)),
         "jpeg": (np.uint8, (dataset.size,)),
         "jpeg_offset": (np.int64, (rows + 1,)),
         "embeddings": (np.float16, (rows, views, width)),

@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from cache.documents import tuple_of, typed
 from cache.errors import LabelSetError
+from cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
 from cache.schema import check_uid
 
 KINDS = ("zero-shot", "fitted", "none")
@@ -104,13 +105,15 @@ def clip_from(document: dict) -> ClipLabel:
     """ValueError or TypeError where it is no clip."""
     clip = ClipLabel(**document)
     texts = (clip.clip_id, clip.video_uid, clip.split)
-    if type(clip.label) is not int or clip.label < -1 or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"clip {clip.clip_id!r} has a field of the wrong type")
+    for text in texts:
+        check_text(text)
+    if type(clip.label) is not int or clip.label < -1:
+        raise ValueError(f"clip {brief(clip.clip_id)} has the label {brief(clip.label)}")
     if any(type(sec) not in (int, float) for sec in (clip.start_sec, clip.end_sec)):
-        raise ValueError(f"clip {clip.clip_id!r} lasts from {clip.start_sec!r} to {clip.end_sec!r}")
+        raise ValueError(f"clip {brief(clip.clip_id)} lasts from {brief(clip.start_sec)} to {brief(clip.end_sec)}")
     check_uid(clip.video_uid)
     if not -math.inf < float(clip.start_sec) < float(clip.end_sec) < math.inf:
-        raise ValueError(f"clip {clip.clip_id!r} lasts from {clip.start_sec} to {clip.end_sec} s")
+        raise ValueError(f"clip {brief(clip.clip_id)} lasts from {clip.start_sec} to {clip.end_sec} s")
     return clip
 
 
@@ -126,7 +129,14 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
     )
     check_uid(typed(labels).name)
     if labels.kind not in KINDS:
-        raise ValueError(f"there are no {labels.kind!r} labels")
+        raise ValueError(f"there are no {brief(labels.kind)} labels")
+    check_range("the number of classes", len(labels.classes), 0, MAX_CLASSES)
+    for name in labels.classes:
+        check_text(name, MAX_NAME)
+    for text in itertools.chain.from_iterable(labels.prompts):
+        check_text(text)
+    if len(labels.prompts) not in (0, len(labels.classes)):
+        raise ValueError(f"it has prompts of {len(labels.prompts)} classes, and {len(labels.classes)} classes")
     if any(clip.label >= len(labels.classes) for clip in clips):
         raise ValueError(f"a clip's label is none of the {len(labels.classes)} classes")
     return replace(labels, clips=clips)

@@ -14,6 +14,7 @@ from cache.errors import DamagedError, LabelSetError, some
 from cache.files import digest, list_folder, read_file, refuse_links
 from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from cache.layout import BACKENDS, Layout
+from cache.limits import brief
 from cache.plan import PlanPart
 from cache.records import Record, read_records
 from cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, ShardShape, Status
@@ -168,8 +169,8 @@ class CacheReader:
             document = documents.read(path)
             with documents.reading(str(path)):
                 parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.tuple_of(document["clips"]))
-                if f"{document['part']:06d}" != path.stem:
-                    raise ValueError(f"it speaks of part {document['part']}")
+                if _numbered(document["part"]) != path.stem:
+                    raise ValueError(f"it speaks of part {brief(document['part'])}")
         return parts | self._revised_parts(name)
 
     def _revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
@@ -181,8 +182,8 @@ class CacheReader:
             return {}
         document = documents.read(paths[-1])
         with documents.reading(str(paths[-1])):
-            if f"{document['revision']:06d}" != paths[-1].stem:
-                raise ValueError(f"it speaks of revision {document['revision']}")
+            if _numbered(document["revision"]) != paths[-1].stem:
+                raise ValueError(f"it speaks of revision {brief(document['revision'])}")
             listed = [documents.tuple_of(part) for part in documents.tuple_of(document["parts"])]
             return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
@@ -286,3 +287,8 @@ class CacheReader:
         if label_set not in self._widths:
             self._widths[label_set] = len(self.label_set(label_set).classes)
         return self._widths[label_set]
+
+
+def _numbered(number) -> str | None:
+    """The name of the file of this number; None where it is none."""
+    return f"{number:06d}" if type(number) is int else None

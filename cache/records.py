@@ -12,6 +12,7 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError
 from cache.files import list_folder
+from cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from cache.planned_units import PlannedUnit, planned_document, planned_from
 from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
@@ -128,9 +129,14 @@ def _check_segment(segment: Segment) -> None:
         raise ValueError(f"views of {segment.video_uid} have shape {segment.views.shape}")
     if (segment.views < (0, 0, 1, 1, 0, 0)).any() or not set(segment.views[:, 5]) <= set(INTERPOLATIONS.values()):
         raise ValueError(f"views of {segment.video_uid} cannot be as they are")
+    if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
+        raise ValueError(f"frames of {segment.video_uid} are numbered from {segment.frame_index[0]}")
     if min(segment.time_base) < 1:
         raise ValueError(f"the time base of {segment.video_uid} is {segment.time_base}")
-    if any((np.diff(column) <= 0).any() for column in (segment.frame_index, segment.pts, segment.request_k)):
+    in_time = (segment.frame_index, segment.pts, segment.request_k)
+    if any((np.abs(column) >= MAX_TICKS).any() for column in (*in_time, np.array([segment.first_pts]))):
+        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
+    if any((column[1:] <= column[:-1]).any() for column in in_time):
         raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")
     is_ok = segment.request_status == Status.OK
     has_row = (segment.request_row >= 0) & (segment.request_row < rows)

@@ -174,6 +174,9 @@ class FrameShard(Protocol):
     def columns(self) -> dict[str, np.ndarray]:
         """frame_index, pts (N,) int64; crop_crc32 (N, 1+K) uint32"""
 
+    def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
+        """The name of the first column that is not what the record's segments say; None where all are."""
+
 
 class LogitsShard(Protocol):
     """An open logits shard; its rows are those of the frame shard of the same name. keys, check: as in FrameShard."""

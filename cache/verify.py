@@ -14,6 +14,7 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError, LabelSetError, OtherVersionError
 from cache.files import exists, list_folder, refuse_links
+from cache.jpeg_header import check_header
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
 from cache.plan import PlanIndex, PlannedSegment, Unit
@@ -21,7 +22,7 @@ from cache.plan_age import last_clip_part, older_than_clips
 from cache.planned_units import PlannedUnit, are_equal_units
 from cache.reader import CacheReader
 from cache.records import Record, read_planned, read_record, record_paths
-from cache.schema import FrameBatch
+from cache.schema import CacheIdentity, FrameBatch
 
 NORM_TOLERANCE = 2e-3  # of a unit vector in float16
 LOGITS_TOLERANCE = 1e-3  # of the largest logit: between one machine's matrix product and another's
@@ -162,16 +163,15 @@ def _frame_problems(
         shard = reader.frames(record.unit)
         if shard.keys() != record.keys:
             yield "the shard holds other rows than its record says"
-        columns = shard.columns()
+        other = shard.contradicted(record.segments)
     except DamagedError as error:
         yield str(error)
         return
-    for name in ("frame_index", "pts"):
-        if columns[name].tolist() != [int(n) for segment in record.segments for n in getattr(segment, name)]:
-            yield f"the shard has other {name} than its record"
+    if other:
+        yield f"the shard has other {other} than its record"
     yield from _embedding_problems(batch)
     if replay is not None:
-        yield from _replayed(batch, reader.identity.teacher.input_size, replay)
+        yield from _replayed(batch, reader.identity, replay)
 
 
 def _strange_files(record: Record, fingerprints: dict[str, str]) -> Iterator[str]:
@@ -208,12 +208,13 @@ def _embedding_problems(batch: FrameBatch) -> Iterator[str]:
         yield f"the embedding of {batch.keys[row]}, view {view}, has length {norms[row, view]:.4f}, not 1"
 
 
-def _replayed(batch: FrameBatch, side: int, replay: Replay) -> Iterator[str]:
+def _replayed(batch: FrameBatch, identity: CacheIdentity, replay: Replay) -> Iterator[str]:
     row = 0
     for segment in batch.segments:
         for key in segment.keys:
             try:
-                found = replay(batch.jpegs[row], segment.views, side)
+                check_header(batch.jpegs[row], identity.canonical_short_side)
+                found = replay(batch.jpegs[row], segment.views, identity.teacher.input_size)
             except (OSError, ValueError) as error:
                 yield f"the stored frame {key} cannot be decoded ({error})"
                 return

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import documents
+from cache import documents, strict_json
 from cache.errors import DamagedError
 from cache.files import read_error
-from cache.schema import Encoded, FrameBatch, ShardShape
+from cache.limits import embeddings_problem, logits_problem
+from cache.schema import Encoded, FrameBatch, Segment, ShardShape
 
 SUFFIX = ".tar"
 EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name
 COLUMNS = ({"emb", "jpg", "json"}, {"logits"})  # the kinds of members that a row has: of frames, of logits
 BLOCK = tarfile.BLOCKSIZE
+MAX_FACTS_BYTES = 1 << 20  # of a row's JSON: a thousand views take 30 kB
 
 
 def encode_frames(batch: FrameBatch) -> Encoded:
@@ -29,11 +31,7 @@ def encode_frames(batch: FrameBatch) -> Encoded:
     tar, row = _TarBytes(), 0
     npy_head = _npy_head(batch.embeddings.shape[1:], batch.embeddings.dtype)
     for segment in batch.segments:
-        shared = {
-            "video_uid": segment.video_uid,
-            "time_base": list(segment.time_base),
-            "views": segment.views.tolist(),
-        }
+        shared = _shared(segment)
         rows = zip(segment.keys, segment.frame_index, segment.pts, segment.t_sec, strict=True)
         for key, frame_index, pts, t_sec in rows:
             facts = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
@@ -51,6 +49,15 @@ def encode_logits(keys: list[str], logits: np.ndarray) -> Encoded:
     for key, values in zip(keys, logits, strict=True):
         tar.add("logits", key, npy_head + values.tobytes())
     return tar.finish()
+
+
+def _shared(segment: Segment) -> dict:
+    """What all rows of a segment say."""
+    return {
+        "video_uid": segment.video_uid,
+        "time_base": list(segment.time_base),
+        "views": segment.views.tolist(),
+    }
 
 
 class TarShard:
@@ -90,12 +97,39 @@ class TarShard:
     def columns(self) -> dict[str, np.ndarray]:
         shapes = {"frame_index": (-1,), "pts": (-1,), "crop_crc32": (-1, self._shape.num_views)}
         with documents.reading(str(self._path)):
-            facts = [json.loads(self._member("json", row)) for row in range(self._shape.num_rows)]
+            found: dict[str, list] = {name: [] for name in shapes}
+            for facts in map(self._facts, range(self._shape.num_rows)):
+                for name, values in found.items():
+                    values.append(facts[name])
             types = {"crop_crc32": np.uint32}
             return {
-                name: np.array([fact[name] for fact in facts], types.get(name, np.int64)).reshape(shape)
-                for name, shape in shapes.items()
+                name: documents.integers(values, types.get(name, np.int64)).reshape(shapes[name])
+                for name, values in found.items()
             }
+
+    def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
+        """The first thing that a row says of itself and that is not what these segments say; None where all are."""
+        row = 0
+        with documents.reading(str(self._path)):
+            for segment in segments:
+                shared = _shared(segment)
+                for frame_index, pts, t_sec in zip(segment.frame_index, segment.pts, segment.t_sec, strict=True):
+                    expected = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
+                    facts = self._facts(row)
+                    if facts.keys() != expected.keys() | {"crop_crc32"}:
+                        return "facts"
+                    for name, value in expected.items():
+                        if facts[name] != value:
+                            return name
+                    row += 1
+        return None
+
+    def _facts(self, row: int) -> dict:
+        """What the JSON member of a row says."""
+        data = self._member("json", row)
+        if len(data) > MAX_FACTS_BYTES:
+            raise ValueError(f"what it says of row {row} has {len(data)} bytes")
+        return strict_json.loads(data)
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
         return self._arrays("logits", np.float32, range(start, stop), view)
@@ -139,7 +173,12 @@ class TarShard:
             if len(data) != num_bytes or not data.startswith(head):
                 raise DamagedError(f"{self._path}, row {row}, holds no array of the shape that its record says")
             found[i] = np.frombuffer(data, dtype, width, len(head) + view * view_bytes)
+        if problem := _PROBLEMS[kind](found):
+            raise DamagedError(f"{self._path} holds {problem}")
         return found
+
+
+_PROBLEMS = {"emb": embeddings_problem, "logits": logits_problem}
 
 
 def _checked_members(index: dict, shape: ShardShape, path: Path) -> dict[str, list[tuple[int, int]]]:

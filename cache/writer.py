@@ -13,6 +13,7 @@ from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchEr
 from cache.files import exists, list_folder, refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
+from cache.limits import logits_problem
 from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.plan_age import last_clip_part, older_plan, older_than_clips
 from cache.planned_units import planned_in
@@ -113,6 +114,8 @@ class CacheWriter:
         """Publish the logits shard of a unit: (N, 1+K, C) float32 for the rows named by keys, then its record."""
         if logits.dtype != np.float32 or logits.ndim != 3 or len(logits) != len(keys):
             raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
+        if problem := logits_problem(logits):
+            raise ValueError(f"unit {unit} cannot be committed with {problem}")
         encoded = self._backend.encode_logits(keys, logits) if keys else NOTHING
         self._commit(label_set, unit, encoded, ((), len(keys), provenance))
 

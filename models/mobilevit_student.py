@@ -15,7 +15,7 @@ from models.backbones import backbone
 from models.device import fast_layout
 from models.errors import ModelOptionError
 from models.heads import ActionHead, TemporalAttentionPool
-from models.names import PROJECTIONS
+from models.names import MAX_CLASSES, MAX_WIDTH, PROJECTIONS
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class StudentConfig:
     head_hidden: int
     projection: str = "mlp"
     dropout: float = 0.1
+
+
+FRAMES_AT_ONCE = 128  # that are looked at outside of training: memory does not grow with the frames of a clip
 
 
 class StudentOutput(NamedTuple):
@@ -95,7 +98,10 @@ class MobileVitStudent(nn.Module):
             seen = self.encode_frames(frames[mask])
             features = seen.new_zeros(*mask.shape, seen.shape[-1]).index_put((mask,), seen)  # (B, T, D)
         else:
-            features = self.encode_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, D)
+            parts = frames.flatten(0, 1).split(FRAMES_AT_ONCE)
+            features = torch.cat([self.encode_frames(part) for part in parts]).unflatten(
+                0, frames.shape[:2]
+            )  # (B, T, D)
         clip = self.attention(features, t_rel_sec, mask)
         return StudentOutput(
             functional.normalize(features.float(), dim=-1),
@@ -139,10 +145,27 @@ def config_from(document: dict) -> StudentConfig:
     """A StudentConfig from what a checkpoint holds. ModelOptionError where fields are missing or unknown."""
     names = {field.name for field in dataclasses.fields(StudentConfig)}
     if set(document) != names:
-        raise ModelOptionError(
-            f"a student's settings are {', '.join(sorted(names))}, not {', '.join(sorted(document))}"
-        )
+        odd = ", ".join(ascii(name)[:40] for name in list(document)[:20])
+        raise ModelOptionError(f"a student's settings are {', '.join(sorted(names))}, not {odd}")
     config = StudentConfig(**document)
+    _check_values(config)
     shape = (config.embed_dim, config.num_classes, config.resolution, config.projection)
     student_config(config.size, *shape)  # refuses what cannot be built
     return config
+
+
+def _check_values(config: StudentConfig) -> None:
+    """ModelOptionError where a setting is of another type than it must be, or beyond what any student has."""
+    widths = {
+        name: getattr(config, name) for name in ("embed_dim", "projection_hidden", "attention_rank", "head_hidden")
+    }
+    ranges = {**dict.fromkeys(widths, (1, MAX_WIDTH)), "num_classes": (0, MAX_CLASSES), "resolution": (1, 1024)}
+    for name, (low, high) in ranges.items():
+        if type(getattr(config, name)) is not int or not low <= getattr(config, name) <= high:
+            raise ModelOptionError(f"a student's {name} is a whole number from {low} to {high}")
+    if type(config.dropout) not in (int, float) or not 0 <= config.dropout < 1:
+        raise ModelOptionError("a student's dropout is a number from 0 up to 1")
+    if any(type(text) is not str or len(text) > 100 for text in (config.size, config.projection)):
+        raise ModelOptionError("a student's size and projection are names")
+    if config.attention_rank % 4:
+        raise ModelOptionError("a student's attention_rank is a multiple of 4, for its heads")

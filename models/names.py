@@ -11,3 +11,5 @@ SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # models whose weights come with the pr
 STUDENT_SIZES = ("tiny", "xxs", "xs", "s")
 PRETRAINED_SIZES = ("xxs", "xs", "s")
 PROJECTIONS = ("mlp", "linear", "linear-norm", "linear-norm-gelu")
+MAX_WIDTH = 1 << 14  # of any vector in a student: CLIP's embeddings have 512 to 1,536 numbers
+MAX_CLASSES = 100_000

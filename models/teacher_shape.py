@@ -4,6 +4,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+from models.plain_files import CONFIG_BYTES, read_plain
+
 SHIPPED = Path(__file__).parent / "teachers"
 
 
@@ -11,9 +13,9 @@ def shape_of(model: str) -> tuple[int, int] | None:
     """(pixels of a side of the input, dimensions of an embedding); None where no configuration says them."""
     for path in _configurations(model):
         try:
-            config = json.loads(path.read_bytes())
+            config = json.loads(read_plain(path, CONFIG_BYTES))
             side, dim = config["vision_cfg"]["image_size"], config["embed_dim"]
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
         side = side[0] if isinstance(side, list) and side else side
         if type(side) is int and type(dim) is int and side > 0 and dim > 0:

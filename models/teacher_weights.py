@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.archives import check_entries
 from models.errors import ModelError, ModelOptionError, WeightsError
 from models.hub import quiet_hub, require_text_packages
 from models.names import SHIPPED_WEIGHTS
+from models.plain_files import CONFIG_BYTES, read_plain
 from models.preprocessing import Preprocessing, from_config
 from models.teacher_preprocessing import asked_for, preprocessing_of, tags_of, usual
 
@@ -147,10 +149,10 @@ def _configuration(open_clip, model: str) -> tuple[str, dict, Preprocessing | No
 
 def _from_file(open_clip, path: Path) -> tuple[str, dict, Preprocessing | None]:
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(read_plain(path, CONFIG_BYTES))
     except OSError as error:
         raise ModelOptionError(f"the model configuration {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelOptionError(f"the model configuration {path} is not valid JSON ({error})") from error
     stated = config.pop("preprocess_cfg", None) if isinstance(config, dict) else None
     if isinstance(config, dict) and isinstance(config.get("model_cfg"), dict):  # as open_clip publishes models
@@ -233,6 +235,7 @@ def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of TorchScript archives before it refuses them
+            check_entries(path)
             if path.suffix not in (".npz", ".npy"):  # open_clip reads those its own way, and stretches nothing
                 _check_positions(model, open_clip.factory.load_state_dict(str(path), weights_only=True))
             open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)

@@ -12,14 +12,32 @@ import torch
 
 from cache import commit
 from cache.labels import LabelSet
+from cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
 from cache.schema import TeacherIdentity
+from models.archives import check_archive
 from models.errors import ModelOptionError
 from models.mobilevit_student import MobileVitStudent, build_student, config_from
+from models.plain_files import NotPlainError
 from pipeline.errors import CheckpointError, InputError
+from pipeline.results_schema import OrNull, Text, misfit
+from pipeline.training_state import check_shape
 
 FORMAT = 2
 STATE = "training_state.pt"
-_FIELDS = {"student": dict, "classes": list, "teacher": dict, "frames_per_clip": int, "model": dict}
+MAX_BYTES = 16 << 30  # of a checkpoint, or of a run's state: larger students than any that trains here
+_NEEDED = {  # forms as pipeline.results_schema has them
+    "student": {...: object},
+    "classes": [Text(MAX_NAME)],
+    "teacher": {"name": Text(MAX_NAME), "weights_sha256": Text(64), "embed_dim": int},
+    "frames_per_clip": int,
+    "model": {...: torch.Tensor},
+}
+_FURTHER = {
+    "label_set": Text(MAX_NAME),
+    "trained_on": [Text(64)],
+    "epoch": int,
+    "selection": {...: OrNull(float)},
+}
 _STATE_FIELDS = ("run", "epoch", "position", "stopped_early", "device", "sums", "students")  # what a run continues from
 _TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
@@ -56,14 +74,24 @@ def save(path: Path, content: dict) -> None:
 def load(path: Path) -> dict:
     """Read a checkpoint; nothing in it runs. CheckpointError where it is missing, damaged or something else."""
     content = _opened(path)
-    lacking = [name for name, kind in _FIELDS.items() if not isinstance(content.get(name), kind)]
-    if lacking:
-        raise CheckpointError(f"{path} is not a checkpoint of a student: it has no usable {', '.join(lacking)}")
-    if content["frames_per_clip"] < 1 or any(name not in content["teacher"] for name in _TEACHER_FIELDS):
-        raise CheckpointError(f"{path} does not say how many frames a clip has, or who its teacher was")
-    if content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {content.get('format')!r}; this program reads {FORMAT}")
+    further = {name: form for name, form in _FURTHER.items() if name in content}
+    for name, form in (_NEEDED | further).items():
+        problem = misfit(content[name], form, name) if name in content else "it is not there"
+        if problem:
+            raise CheckpointError(f"{path} is not a checkpoint of a student: it has no usable {name} ({problem})")
+    if not 1 <= content["frames_per_clip"] <= MAX_FRAMES_PER_CLIP:
+        raise CheckpointError(
+            f"{path} says that a clip has {content['frames_per_clip']} frames, and students see 1 to "
+            f"{MAX_FRAMES_PER_CLIP}"
+        )
+    _check_format(path, content)
     return content
+
+
+def _check_format(path: Path, content: dict) -> None:
+    found = content.get("format")
+    if type(found) is not int or found != FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {brief(found)}; this program reads {FORMAT}")
 
 
 def load_student(path: Path) -> tuple[MobileVitStudent, dict]:
@@ -108,17 +136,17 @@ def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
         content = _opened(path)
         if lacking := [name for name in _STATE_FIELDS if name not in content]:
             raise CheckpointError(f"{path} has no {', '.join(lacking)} to continue from")
-        if content.get("format") != FORMAT:
-            raise CheckpointError(f"{path} has format {content.get('format')!r}; this program reads {FORMAT}")
+        _check_format(path, content)
+        check_shape(path, content)
         for student_folder in student_folders if content["epoch"] else ():
             load(student_folder / "best_student.pt")
     except CheckpointError as error:
         raise CheckpointError(f"this run cannot be continued, give --overwrite to start anew: {error}") from error
     theirs = content["run"]
-    differing = [f"{k}: {theirs.get(k)} -> {v}" for k, v in fields.items() if theirs.get(k) != v]
+    differing = [f"{k}: {_told(theirs.get(k))} -> {_told(v)}" for k, v in fields.items() if theirs.get(k) != v]
     if differing:
         raise InputError(
-            f"{folder} holds another training run ({'; '.join(differing)}); choose another --output-dir, or "
+            f"{folder} holds another training run ({_several(differing)}); choose another --output-dir, or "
             "--overwrite it"
         )
     return content
@@ -149,8 +177,9 @@ def check_fit(
         _check_names(path, content, labels)
     elif tuple(content["classes"]) != labels.classes:
         raise CheckpointError(
-            f"{path} knows {len(content['classes'])} classes of label set {content.get('label_set')!r}, but label set "
-            f"{labels.name!r} has {len(labels.classes)} other ones; name the right one with --label-set or --cache-dir"
+            f"{path} knows {len(content['classes'])} classes of label set {brief(content.get('label_set'))}, but "
+            f"label set {labels.name!r} has {len(labels.classes)} other ones; name the right one with --label-set or "
+            "--cache-dir"
         )
     if content["teacher"]["weights_sha256"] != teacher.weights_sha256:
         raise CheckpointError(
@@ -167,21 +196,36 @@ def _check_names(path: Path, content: dict, labels: LabelSet) -> None:
         shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         problem = f"classes that it does not know ({shown})" if unknown else "none"
         raise CheckpointError(
-            f"{path} knows {len(known)} classes of label set {content.get('label_set')!r}, but label set "
+            f"{path} knows {len(known)} classes of label set {brief(content.get('label_set'))}, but label set "
             f"{labels.name!r} has {problem}; name the right one with --label-set or --cache-dir"
         )
 
 
+def _several(differing: list[str], shown: int = 20) -> str:
+    more = [f"{len(differing) - shown} more"] if len(differing) > shown else []
+    return "; ".join([*differing[:shown], *more])
+
+
+def _told(value) -> str:
+    """A setting in a message: short ones whole."""
+    return str(value)[:100] if value is None or isinstance(value, (str, bool, int, float)) else brief(value)
+
+
 def _opened(path: Path) -> dict:
-    """What a file of tensors and plain values holds; nothing in it runs."""
+    """What a file of tensors and plain values holds; nothing in it runs, and it takes no more memory than its size."""
     try:
+        check_archive(path, MAX_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wonders aloud about foreign files before it refuses them
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
+    except (NotPlainError, IsADirectoryError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of a student: it {error.strerror}") from error
+    except OSError:
+        raise  # the machine's fault, not the file's
     except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
-        raise CheckpointError(f"{path} is damaged or no checkpoint of a student, and was not opened further") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a checkpoint of a student: it holds a {type(content).__name__}")
-    return content
+        problem = f" ({error})" if isinstance(error, ValueError) else ""
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of a student, and was not opened further{problem}"
+        ) from error

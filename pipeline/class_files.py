@@ -4,15 +4,17 @@ Reads bounded amounts of text; the formats are told apart by suffix and content,
 what was understood.
 """
 
+import errno
 import itertools
 from pathlib import Path
 
+from cache.limits import MAX_CLASSES, MAX_NAME
+from models.plain_files import NotPlainError, read_plain
 from pipeline.class_names import is_plain
 from pipeline.class_tables import entries_of_lines, entries_of_table, split_rows
 from pipeline.errors import InputError
 
 MAX_BYTES = 16 << 20
-MAX_CLASSES = 100_000
 FORMATS = "one name a line (.txt), a table with a column `name` (.csv, .tsv), or a list or map (.json)"
 TABLE_SUFFIXES = {".csv": ",;\t", ".tsv": "\t"}
 
@@ -55,11 +57,11 @@ def read_class_map(path: Path, folders: tuple[str, ...]) -> tuple[tuple[str, ...
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB, which is no list of class names")
-        return data.decode("utf-8-sig")
+        return read_plain(path, MAX_BYTES).decode("utf-8-sig")
+    except NotPlainError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB, which is no list of class names") from error
+        raise InputError(f"{path} is no list of class names: it {error.strerror}; give {FORMATS}") from error
     except OSError as error:
         raise InputError(f"cannot read class names from {path}: {error.strerror}; give {FORMATS}") from error
     except UnicodeDecodeError as error:
@@ -101,6 +103,8 @@ def _check_names(names: list[tuple[str, str]]) -> None:
     for name, where in names:
         if not name.strip():
             raise ValueError(f"{where}: the name is empty")
+        if len(name) > MAX_NAME:
+            raise ValueError(f"{where}: the name has {len(name)} characters, and {MAX_NAME} is the most")
         if not is_plain(name):
             raise ValueError(f"{where}: {name!r} holds control characters")
         if name in first:

@@ -2,6 +2,7 @@
 
 import json
 
+from cache import strict_json
 from pipeline.class_names import is_code
 from pipeline.class_tables import NAME_COLUMNS, NUMBER_COLUMNS, Entry
 
@@ -72,11 +73,9 @@ def _load(text: str):
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return strict_json.loads(text.encode("utf-8", "surrogatepass"), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not valid JSON (line {error.lineno}: {error.msg})") from error
-    except RecursionError as error:
-        raise ValueError("its lists lie too deep in each other") from error
 
 
 def _brief(value) -> str:

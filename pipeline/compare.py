@@ -8,18 +8,15 @@ import io
 import json
 import logging
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
-
 from cache import commit
-from pipeline import comparison, metrics
+from pipeline import comparison
 from pipeline.comparison import Entry, check_comparable
 from pipeline.errors import CheckpointError, InputError, ResultsError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
+from pipeline.predictions import read_predictions
 from pipeline.printable import csv_cell
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 
@@ -27,7 +24,6 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT = ".pt"
 _USUAL_STEM = "best_student"  # says nothing about which student it is
-_USED = ("video_uid", "start_sec", "end_sec", "labels", "logits")
 
 
 def compare(config: CompareConfig) -> dict:
@@ -99,23 +95,6 @@ def _entry(place: Path, name: str, source: Path) -> Entry:
     return Entry(name, str(source), results, read_predictions(folder / PREDICTIONS_NAME, results))
 
 
-def read_predictions(path: Path, results: dict) -> dict[str, np.ndarray] | None:
-    """The arrays that pairing needs; None where there is no file. ResultsError where it is not of these results."""
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            found = {name: file[name] for name in _USED}
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ResultsError(f"{path} is damaged or holds no predictions; evaluate again, or remove it") from error
-    clips, classes = results["num_clips"], results["num_classes"]
-    shapes = dict.fromkeys(_USED, (clips,)) | {"logits": (clips, classes)}
-    is_whole = {name: values.shape for name, values in found.items()} == shapes and found["labels"].dtype.kind == "i"
-    if not is_whole or metrics.top_k_accuracy(found["logits"], found["labels"], 1) != results["student"]["top1"]:
-        raise ResultsError(f"{path} is not of the evaluation beside it; evaluate again, or remove it")
-    return found
-
-
 def _check_before_evaluating(config: CompareConfig, checkpoints: list[Path], entries: list[Entry]) -> None:
     """Refuse what would be refused after minutes of work."""
     commit.check_writable(config.output_dir)
@@ -146,7 +125,7 @@ def _as_csv(rows: list[dict]) -> bytes:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _plot(found: dict, entries: list[Entry]) -> bytes:

@@ -57,8 +57,8 @@ def _figure(reader: CacheReader, labels: LabelSet | None, uid: str, cell: tuple)
     kind = status.name.lower()
     if row is None:
         return f'<figure class="{kind}"><div class="hole">{kind}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
-    shard = reader.frames(unit)
-    image = thumbnail(pixels.decode_jpeg(shard.jpeg(row)), THUMBNAIL, f"frame of {uid} at {t_sec:.3f} s")
+    shard, side = reader.frames(unit), reader.identity.canonical_short_side
+    image = thumbnail(pixels.decode_jpeg(shard.jpeg(row), side), THUMBNAIL, f"frame of {uid} at {t_sec:.3f} s")
     words = [f"{t_sec:.3f} s", *_names(labels, uid, t_sec), *_teacher(reader, labels, unit, row)]
     caption = "<br>".join(escape(word) for word in words)
     return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'

@@ -46,7 +46,7 @@ class ClipDataset(Dataset):
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
-        self._rows: list[np.ndarray] = []  # positions on the video's timeline, by clip
+        self._rows: list[range] = []  # positions on the video's timeline, by clip: clips may share them all
         self.epoch = 0
         cached = set(reader.video_uids)
         for clip in clips:
@@ -55,7 +55,7 @@ class ClipDataset(Dataset):
             window = reader.timeline(clip.video_uid).window(clip.start_sec, clip.end_sec)
             if window.stop > window.start:
                 self.clips.append(clip)
-                self._rows.append(np.arange(window.start, window.stop))
+                self._rows.append(range(window.start, window.stop))
         self.num_empty = len(clips) - len(self.clips)
 
     def __len__(self) -> int:
@@ -76,6 +76,11 @@ class ClipDataset(Dataset):
         """(N,) int64: how many frames each clip gives."""
         return np.array([min(self.sampling.frames_per_clip, len(rows)) for rows in self._rows], np.int64)
 
+    @property
+    def longest(self) -> int:
+        """How many frames the longest clip has."""
+        return max(map(len, self._rows), default=0)
+
     def described_clips(self) -> Iterator[str]:
         """A line for each clip: which it is, its label, its rows, and the shard in which it begins."""
         for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
@@ -85,13 +90,14 @@ class ClipDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         clip, sampling = self.clips[index], self.sampling
         timeline = self.reader.timeline(clip.video_uid)
-        at = choose_frames(self._rows[index], sampling, self.epoch, index)
+        at = choose_frames(np.array(self._rows[index]), sampling, self.epoch, index)
         there = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(there, sampling, self.epoch, index)
         frames, embeddings, logits = [], [], []
         for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
             shard, row = self.reader.frames(unit), int(row)
-            frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution))
+            side = self.reader.identity.canonical_short_side
+            frames.append(pixels.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution, side))
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])

@@ -3,6 +3,7 @@
 Knows caches and label sets; runs nothing.
 """
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -38,6 +39,9 @@ def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: La
             + ", ".join(f"{count} {name}" for name, count in there.items())
             + "); add videos, or evaluate another split"
         )
+    if dataset.longest < sampling.frames_per_clip:  # frames that no clip has would be padding alone
+        sampling = dataclasses.replace(sampling, frames_per_clip=dataset.longest)
+        dataset = ClipDataset(reader, labels, dataset.clips, sampling)
     if config.num_samples is not None and config.num_samples < len(dataset):
         kept = np.random.default_rng(config.seed).permutation(len(dataset))[: config.num_samples]
         dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling)

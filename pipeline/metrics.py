@@ -76,9 +76,10 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Normalised mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D)."""
+    """Normalised mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D); 0 where they cancel out."""
     means = clip_logits(frames, mask)
-    return means / np.linalg.norm(means, axis=1, keepdims=True)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return means / np.where(lengths > 0, lengths, 1)
 
 
 def clip_logits(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

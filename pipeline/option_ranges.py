@@ -3,13 +3,12 @@
 Knows names and numbers; of everything that a range is about, only which command's settings check it.
 """
 
+from cache.limits import MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS
+
 MAX_FPS = 1000.0
 MIN_FPS = 1e-6
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
-MAX_VIEWS = 1000
-MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
 MAX_PROCESSES = 256
-MAX_FRAMES_PER_CLIP = 256  # as many as a checkpoint may say
 MAX_SHARD_FRAMES = 1 << 16
 MAX_COUNT = 10**9
 

@@ -10,14 +10,13 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import DamagedError
+from cache.jpeg_header import MAX_ASPECT, check_header
+from cache.limits import MAX_STORED_PIXELS
 from cache.schema import FLAG_HFLIP
-
-MAX_STORED_PIXELS = 64_000_000  # of a stored frame: far more than any has
-MAX_ASPECT = 16  # canonical frames have a fixed short side: an endless strip would be an endless frame
 
 
 def canonical_size(height: float, width: float, short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side set. ValueError for a strip no camera makes.
+    """(height, width) with the short side set. ValueError for a strip no camera makes, or more pixels than are read.
 
     The long side is rounded so that it differs from the short one by an even number: the centred square then lies on
     whole pixels, as the teacher's own preprocessing has it (half a pixel beside costs 3 to 4 dB).
@@ -27,6 +26,8 @@ def canonical_size(height: float, width: float, short_side: int) -> tuple[int, i
     height, width = (
         short_side + 2 * round((side * short_side / min(height, width) - short_side) / 2) for side in (height, width)
     )
+    if height * width > MAX_STORED_PIXELS:
+        raise ValueError(f"a stored frame of {width}x{height} would have more than {MAX_STORED_PIXELS} pixels")
     return height, width
 
 
@@ -57,17 +58,18 @@ _CLOCKWISE = {  # Pillow names rotations counter-clockwise
 }
 
 
-def decode_jpeg(jpeg: bytes) -> Image.Image:
-    """A stored canonical frame as an RGB image. DamagedError where the bytes are no JPEG, or an absurdly large one.
+def decode_jpeg(jpeg: bytes, short_side: int | None = None) -> Image.Image:
+    """A stored canonical frame as an RGB image.
 
-    No other format is tried: Pillow hands some of them to other programs.
+    short_side: of the cache's canonical frames. DamagedError where the bytes are no baseline JPEG of one scan, or one
+    of more pixels than such a frame has. No other format is tried: Pillow hands some of them to other programs.
     """
     try:
+        check_header(jpeg, short_side)
         image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
-        if image.width * image.height > MAX_STORED_PIXELS:
-            raise DamagedError(f"a stored frame claims {image.width}x{image.height} pixels")
-        return image.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DamagedError(f"a stored frame is no JPEG that can be decoded ({error})") from error
 
 
@@ -99,13 +101,14 @@ def replay(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
 
 
 def replayed_crc32(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
-    """(V,) uint32: crc32() of what replay() gives."""
-    return crc32(replay(jpeg, views, size))
+    """(V,) uint32: crc32() of what replay() gives, one view in memory at a time."""
+    image = decode_jpeg(jpeg)
+    return np.concatenate([crc32(crop(image, view, size)[None]) for view in views])
 
 
-def decode_crop(jpeg: bytes, view: np.ndarray, size: int) -> np.ndarray:
-    """crop() of the frame in these JPEG bytes."""
-    return crop(decode_jpeg(jpeg), view, size)
+def decode_crop(jpeg: bytes, view: np.ndarray, size: int, short_side: int | None = None) -> np.ndarray:
+    """crop() of the frame in these JPEG bytes; short_side as in decode_jpeg()."""
+    return crop(decode_jpeg(jpeg, short_side), view, size)
 
 
 def jittered(images: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:

@@ -35,7 +35,7 @@ def point_of(name: str, side: dict) -> Point:
         SIZE: side["bytes_on_disk"]["image"] / 1e6,
         PARAMETERS: parameters.get("deployed", parameters.get("image")) / 1e6,
     }
-    return Point(name, side["top1"], side["top1_interval"], costs)
+    return Point(_drawable(name), side["top1"], side["top1_interval"], costs)
 
 
 def comparison_plot(results: dict) -> bytes:
@@ -74,9 +74,15 @@ def trade_off(
 
 
 def _title(facts: dict) -> str:
-    judged = f"Top-1 on {facts['num_clips']} {facts['split']} clips of {facts['num_videos']} recordings"
+    judged = f"Top-1 on {facts['num_clips']} {_drawable(facts['split'])} clips of {facts['num_videos']} recordings"
     chance = f", chance {100 * facts['chance']:.1f} %" if facts["chance"] else ""
-    return judged + chance + (f"\n{facts['note']}" if facts["note"] else "")
+    return judged + chance + (f"\n{_drawable(facts['note'], 200)}" if facts["note"] else "")
+
+
+def _drawable(text: str, longest: int = 100) -> str:
+    """A text that fits into a plot; bytes of file names that are no text are escaped, for no font has them."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _draw_panel(panel, axis: str, points: list[Point]) -> None:

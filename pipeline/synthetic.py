@@ -3,7 +3,6 @@
 Knows encoding, files and processes; what a video shows and what its annotations say is made elsewhere.
 """
 
-import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import av
 
+from cache import strict_json
+from models.plain_files import LIST_BYTES, read_plain
 from pipeline.errors import InputError, PipelineError
 from pipeline.partial_files import PARTIAL, partial_path, publish, write_json
 from pipeline.scene.actions import ACTIONS
@@ -76,7 +77,7 @@ def _is_complete(root: Path, parameters: Parameters) -> bool:
     if not path.exists():
         return False
     try:
-        document = json.loads(path.read_bytes())
+        document = strict_json.loads(read_plain(path, LIST_BYTES))
         found = document.get("synthetic") if isinstance(document, dict) else None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give another folder for the synthetic data") from error

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-import yaml
 
-from cache.errors import CacheError, DamagedError, OtherVersionError
+from cache.errors import CacheError, DamagedError, OtherVersionError, some
 from models.errors import ModelError
 from pipeline import interrupts, streams
+from pipeline.config_files import misfit, read_defaults
 from pipeline.errors import PipelineError
 from pipeline.printable import block, one_line
 
@@ -134,17 +134,18 @@ def read_config_file(ctx: click.Context, _param, path: Path | None):
     if path is None:
         return
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise click.BadParameter(f"{path} cannot be read as YAML ({problem})") from error
-    if not isinstance(values, dict):
-        raise click.BadParameter(f"{path} must hold `option: value` lines, not a {type(values).__name__}")
-    values = {str(name).replace("-", "_"): value for name, value in values.items()}
-    known = {param.name for param in ctx.command.params if not getattr(param, "hidden", False)}
-    unknown = sorted(set(values) - known)
+        values = read_defaults(path)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    known = {param.name: param for param in ctx.command.params if not getattr(param, "hidden", False)}
+    unknown = [str(name)[:60] for name in sorted(set(values) - set(known))]
     if unknown:
-        raise click.BadParameter(f"{path} sets {', '.join(unknown)}, which {ctx.info_name} does not have")
+        raise click.BadParameter(f"{path} sets {some(unknown, 10)}, which {ctx.info_name} does not have")
+    for name, value in values.items():
+        option = known[name]
+        is_many = getattr(option, "multiple", False) or option.nargs != 1
+        if value is not None and (problem := misfit(value, option.type.name, is_many)):
+            raise click.BadParameter(f"{path} sets {name} to {problem}")
     ctx.default_map = {name: value for name, value in values.items() if value is not None}
 
 

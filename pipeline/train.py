@@ -25,7 +25,7 @@ from pipeline.config import TrainConfig
 from pipeline.dataset import epoch_order
 from pipeline.distributed import World, global_batches, join
 from pipeline.epoch_plan import EpochPlan, plan_epoch
-from pipeline.errors import InputError
+from pipeline.errors import CheckpointError, InputError
 from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
 from pipeline.inference import Predictions, predict
 from pipeline.loading import batches
@@ -34,6 +34,7 @@ from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
 from pipeline.training_log import Board, summary, write_logs
+from pipeline.training_state import check_state
 
 log = logging.getLogger(__name__)
 
@@ -269,6 +270,12 @@ class _Run:
         return self.world.agreed(found)
 
     def restore(self, content: dict) -> None:
+        own = {size: run.state_dict() for size, run in self.runs.items()}
+        terms = next(iter(self.runs.values())).sums
+        path = self.config.output_dir / checkpoint.STATE
+        check_state(path, content, own, terms, self.world.size)
+        if content["epoch"] > self.config.epochs or content["position"] > len(self._planned(content["epoch"]).batches):
+            raise CheckpointError(f"{path} is of an epoch that this run does not have; give --overwrite to start anew")
         for size, run in self.runs.items():
             run.load_state_dict(content["students"][size])
             run.sums = content["sums"][self.world.rank][size]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from cache import commit
+from models.plain_files import LIST_BYTES, read_plain
 from pipeline.errors import InputError
 from pipeline.printable import csv_cell
 
@@ -21,7 +22,7 @@ def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
 def read_log(folder: Path) -> str | None:
     """The text of a run's train_log.csv; None where there is none, or it cannot be read."""
     try:
-        return (folder / "train_log.csv").read_text(errors="replace")
+        return read_plain(folder / "train_log.csv", LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
         return None
 

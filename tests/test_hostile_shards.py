@@ -224,7 +224,10 @@ def test_a_shard_of_another_column_or_of_other_classes_is_refused(cache_dir):
     plant_shard(cache_dir, "logits", good, index=index)
     assert refusals(cache_dir) == {}
     document = documents.read(folder / "label_set.json")
-    write_sealed(folder / "label_set.json", document | {"classes": ["one", "two", "three"], "tensors_sha256": None})
+    write_sealed(
+        folder / "label_set.json",
+        document | {"classes": ["one", "two", "three"], "prompts": [], "tensors_sha256": None},
+    )
     assert_unit_refused(cache_dir)
 
 

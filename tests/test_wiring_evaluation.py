@@ -24,6 +24,7 @@ from pipeline.export import parity
 from pipeline.export.facts import clip_seconds, facts_of, timm_config
 from pipeline.html_report import choice
 from pipeline.inference import Predictions
+from pipeline.predictions import KINDS
 from pipeline.results import assemble, predictions_file
 from tests import small_students
 from tests.conftest import make_cache_identity
@@ -401,7 +402,7 @@ def test_a_difference_is_the_later_student_less_the_first():
     kept = []
     for predictions in (found, worse):
         with np.load(io.BytesIO(predictions_file(predictions, clips, CLASSES))) as file:
-            kept.append({name: file[name] for name in comparing._USED})
+            kept.append({name: file[name] for name in KINDS})
     entries = [comparison.Entry(str(i), "", {}, arrays) for i, arrays in enumerate(kept)]
     assert comparison._paired(entries[1], entries[0])["difference_points"] == pytest.approx(-100 * 3 / 7)
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.plain_files import LIST_BYTES, read_plain
 from pipeline.ego4d import bucket
 from pipeline.ego4d.bucket import Bucket, S3File, SizesAhead
 from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
@@ -90,4 +91,6 @@ def _parts(
 
 def _old_manifest(config: DownloadConfig) -> dict[str, S3File] | None:
     path = config.data_dir / config.folder / config.kind / "manifest.csv"
-    return bucket.read_manifest(path.read_text("utf-8-sig"), str(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return bucket.read_manifest(read_plain(path, LIST_BYTES).decode("utf-8-sig"), str(path))

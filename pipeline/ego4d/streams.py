@@ -11,11 +11,13 @@ from pathlib import Path
 import ijson
 import numpy as np
 
+from models.plain_files import open_plain
 from pipeline.ego4d.problems import Problems
 
 CHUNK_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_ENTRY_BYTES = 256 << 20  # of one entry: the annotations of a video take some megabytes
+MAX_ENTRY_PARTS = 4_000_000  # of one entry: values, lists and objects, which take some hundred bytes each
 _WORDS = {"start_map": "an object", "start_array": "a list"}
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
@@ -68,7 +70,7 @@ class _reporting:  # noqa: N801 - used as a function
 
     def __enter__(self):
         try:
-            self._file = self._path.open("rb")
+            self._file = open_plain(self._path)
         except OSError as error:
             self._broken("a readable file", error.strerror)
         return self
@@ -107,7 +109,7 @@ class _Guard:
 
     def __init__(self, entry_depth: int):
         self._entry_depth = entry_depth
-        self._tail, self._is_inside, self._depth, self._since = b"", False, 0, 0
+        self._tail, self._is_inside, self._depth, self._since, self._parts = b"", False, 0, 0, 0
 
     def look_at(self, data: bytes) -> None:
         """TooLargeError where brackets are nested too deeply, or one entry is too long."""
@@ -118,14 +120,21 @@ class _Guard:
         opened = ((codes == ord("[")) | (codes == ord("{"))) & ~inside
         closed = ((codes == ord("]")) | (codes == ord("}"))) & ~inside
         depth = self._depth + np.cumsum(opened.astype(np.int64) - closed)
-        between = np.flatnonzero((depth < self._entry_depth) & ~inside & ((codes == ord(",")) | closed))
-        self._since = len(codes) - 1 - int(between[-1]) if len(between) else self._since + len(codes)
+        commas = (codes == ord(",")) & ~inside
+        between = np.flatnonzero((depth < self._entry_depth) & (commas | (closed & ~inside)))
+        last = int(between[-1]) if len(between) else -1
+        parts = int(np.count_nonzero((opened | commas)[last + 1 :]))
+        self._since, self._parts = (
+            (len(codes) - 1 - last, parts) if len(between) else (self._since + len(codes), self._parts + parts)
+        )
         if len(codes):
             self._is_inside, self._depth = bool(inside[-1]), int(depth[-1])
             if depth.max() > MAX_DEPTH:
                 raise TooLargeError(f"brackets nested more than {MAX_DEPTH} deep")
         if self._since > MAX_ENTRY_BYTES:
             raise TooLargeError(f"one entry of more than {MAX_ENTRY_BYTES >> 20} MB")
+        if self._parts > MAX_ENTRY_PARTS:
+            raise TooLargeError(f"one entry of more than {MAX_ENTRY_PARTS} values")
 
 
 def _expect(path: Path, name: str, key: str, event: str, expected: str, problems: Problems) -> None:

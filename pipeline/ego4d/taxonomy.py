@@ -1,8 +1,9 @@
 """Class lists of taxonomy files, and the verb of a narration."""
 
-import json
 import re
 
+from cache import strict_json
+from models.plain_files import read_plain
 from pipeline.ego4d.reading import Reading
 
 MAX_BYTES = 16 << 20
@@ -20,11 +21,11 @@ def fho_taxonomy(reading: Reading, file: str, words: str) -> tuple[str, ...] | N
         return None
     path, name = reading.folder / file, reading.name(file)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            reading.problems.add_file(name, "a taxonomy", f"{path.stat().st_size} bytes")
-            return None
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        document = strict_json.loads(read_plain(path, MAX_BYTES))
+    except OSError as error:
+        reading.problems.add_file(name, "a taxonomy", str(error.strerror))
+        return None
+    except ValueError as error:
         reading.problems.add_file(name, "JSON", str(error))
         return None
     names = document.get(words) if isinstance(document, dict) else None

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit
+from cache import commit, strict_json
+from models.plain_files import LIST_BYTES, read_plain
 from pipeline.ego4d.choose import Candidate
 from pipeline.errors import InputError
 
@@ -71,7 +72,7 @@ class DownloadRecord:
         self._requests: list[dict] = []
         if self._path.exists():
             try:
-                self._requests = json.loads(self._path.read_text())["requests"]
+                self._requests = strict_json.loads(read_plain(self._path, LIST_BYTES))["requests"]
                 for request in self._requests:
                     _read(request)
             except (OSError, ValueError, KeyError, TypeError) as error:

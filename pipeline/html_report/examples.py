@@ -64,7 +64,8 @@ def _frames(dataset: ClipDataset, index: int) -> Iterator[tuple[float, str]]:
     window = timeline.window(clip.start_sec, clip.end_sec)
     spread = replace(dataset.sampling, frames_per_clip=MOST_FRAMES, random=False)
     for at in choose_frames(np.arange(window.start, window.stop), spread, 0, index):
-        image = pixels.decode_jpeg(dataset.reader.frames(timeline.unit[at]).jpeg(int(timeline.row[at])))
+        jpeg = dataset.reader.frames(timeline.unit[at]).jpeg(int(timeline.row[at]))
+        image = pixels.decode_jpeg(jpeg, dataset.reader.identity.canonical_short_side)
         t_sec = float(timeline.t_sec[at])
         yield t_sec, thumbnail(image, THUMBNAIL, f"frame of {clip.video_uid} at {t_sec:.2f} s")
 

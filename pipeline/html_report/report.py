@@ -41,7 +41,8 @@ def report(results: dict, found: Predictions, dataset: ClipDataset, training_log
     """
     choice = choose(found, NUM_EXAMPLES)
     worst, best = ([example(dataset, found, index) for index in which] for which in (choice.worst, choice.best))
-    return report_page(results, training_log, examples_section(choice, worst, best, results["classes"]), found).encode()
+    page = report_page(results, training_log, examples_section(choice, worst, best, results["classes"]), found)
+    return page.encode("utf-8", "backslashreplace")  # names of classes may hold bytes that are no text
 
 
 def report_page(results: dict, training_log: str | None, examples: str, found: Predictions) -> str:

@@ -1,0 +1,67 @@
+"""What a file may ask of the machine that reads it: the limits of the cache's values, and words for values of any size.
+
+All limits lie far beyond what is ever written. Pure functions and numbers; knows no files.
+"""
+
+import numpy as np
+
+MAX_CLASSES = 100_000  # of a label set: five times ImageNet-21k's
+MAX_NAME = 1000  # characters of a class, a label set, a split, a teacher
+MAX_TEXT = 100_000  # characters of any other text: paths, reasons, prompts
+MAX_EMBED_DIM = 1 << 14  # dimensions: CLIPs have 512 to 1,536
+MAX_INPUT_SIZE = 2048  # pixels of a side of what a teacher sees
+MAX_VIEWS = 1000  # stored random views
+MAX_SHORT_SIDE = 4096  # pixels of a canonical frame
+MAX_STORED_PIXELS = 1 << 25  # of a stored frame: 100 MB as RGB
+MAX_FRAMES_PER_CLIP = 256
+MAX_FRAME_INDEX = 10**8 - 1  # keys have 8 digits
+MAX_TICKS = 1 << 62  # of a time, either way: sums of two are 64-bit integers
+MAX_LOGIT = 1e6  # of either sign, before softmax and temperature
+_SHOWN = 60
+
+
+def brief(value) -> str:
+    """A value for a message, in bounded time and space whatever it is: no list is walked, no huge number written."""
+    if isinstance(value, str):
+        return ascii(value[:_SHOWN]) + (f"… ({len(value)} characters)" if len(value) > _SHOWN else "")
+    if type(value) is int and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    if value is None or type(value) in (bool, int, float):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    size = f" of {len(value)} entries" if isinstance(value, (list, tuple, dict, set, bytes)) else ""
+    return f"a {type(value).__name__}{size}"
+
+
+def check_text(text, limit: int = MAX_TEXT) -> str:
+    """Return text. TypeError where it is no text, ValueError where it is too long."""
+    if type(text) is not str:
+        raise TypeError(f"{brief(text)} is no text")
+    if len(text) > limit:
+        raise ValueError(f"{brief(text)} is longer than {limit} characters")
+    return text
+
+
+def check_range(name: str, value, low, high) -> None:
+    """ValueError where a number is not from low to high."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {brief(value)}, not from {low} to {high}")
+
+
+def embeddings_problem(embeddings: np.ndarray) -> str | None:
+    """What is wrong with (…, D) embeddings of any float type that must be unit vectors; None where nothing is."""
+    values = embeddings.astype(np.float32, copy=False)
+    squares = np.einsum("...d,...d->...", values, values)
+    if not np.isfinite(squares).all():
+        return "embeddings that are not finite"
+    if (np.abs(squares - 1) > 0.1).any():
+        return "embeddings that are no unit vectors"
+    return None
+
+
+def logits_problem(logits: np.ndarray) -> str | None:
+    """What is wrong with float32 logits of any shape; None where nothing is."""
+    if logits.size and not np.abs(logits).max() <= MAX_LOGIT:  # NaN fails every comparison
+        return f"logits that are not finite, or beyond ±{MAX_LOGIT:g}"
+    return None

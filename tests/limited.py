@@ -1,0 +1,77 @@
+"""Calls in a child process that may take only so much more memory and time: what is not refused in time ends there.
+
+The child is forked, so that libraries that are loaded here need not be loaded again, and limited by the kernel.
+"""
+
+import io
+import os
+import resource
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import cli
+
+MEGABYTES = 1 << 20
+SPARE_BYTES, BYTES_PER_BYTE = 256 * MEGABYTES, 32  # what docs/reliability.md says that a reader takes at most
+_RAISED = 99
+
+
+def allowance(*paths: Path) -> int:
+    """Bytes of memory that reading these files or folders may take."""
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return SPARE_BYTES + BYTES_PER_BYTE * sum(file.stat().st_size for file in files if file.is_file())
+
+
+def run(call: Callable, num_bytes: int, seconds: int = 60) -> tuple[int, str]:
+    """(exit code, all that it printed) of a call in a child with so much more memory than this process has now.
+
+    The code is 99 where it raised anything but SystemExit, and below 0 where a signal ended it.
+    """
+    sys.stdout.flush()
+    with tempfile.TemporaryFile("w+", errors="backslashreplace") as said:
+        child = os.fork()
+        if not child:
+            _in_child(call, num_bytes, seconds, said.fileno())
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        return os.waitstatus_to_exitcode(status), said.read()
+
+
+def _in_child(call: Callable, num_bytes: int, seconds: int, output: int) -> None:
+    """Never returns."""
+    code = _RAISED
+    try:
+        os.dup2(output, 1), os.dup2(output, 2)
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), errors="backslashreplace")
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), errors="backslashreplace")
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + num_bytes, used + num_bytes))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        call()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+
+
+def command(*arguments, num_bytes: int, seconds: int = 60) -> tuple[int, str]:
+    """run() of one command line."""
+    return run(lambda: cli.main(list(map(str, arguments)), "cli.py"), num_bytes, seconds)
+
+
+def refusal(*arguments, num_bytes: int, codes=(2, 4), seconds: int = 60) -> str:
+    """The one sentence that a command ends with. AssertionError where it ends otherwise."""
+    code, said = command(*arguments, num_bytes=num_bytes, seconds=seconds)
+    assert code in codes and "Traceback" not in said, f"exit code {code}: {said[-2000:]}"
+    error = said[said.index("Error: ") :].strip()
+    assert "\n" not in error and len(error) < 2000 and "out of memory" not in error, error[:2000]
+    return error
