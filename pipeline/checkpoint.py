@@ -98,9 +98,20 @@ def save_state(folder: Path, content: dict) -> None:
     save(folder / STATE, {"format": FORMAT, **content})
 
 
-def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
-    """The state of the training run in a folder. InputError where it is not the run that fields describe.
+def claim_folder(folder: Path, content: dict) -> None:
+    """Save the state of a run that has learned nothing yet: from here on its folder is that run's."""
+    save(folder / STATE, {"format": FORMAT, **content})
 
+
+def is_mere_claim(content: dict) -> bool:
+    """Whether this is the state of a run that has learned nothing yet."""
+    return not content["epoch"] and not content["position"]
+
+
+def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict | None:
+    """The state of the training run in a folder; None where another run was begun in it and learned nothing.
+
+    InputError where it is not the run that fields describe.
     student_folders: where the best students of its closed epochs must be.
     """
     path = folder / STATE
@@ -116,6 +127,8 @@ def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
         raise CheckpointError(f"this run cannot be continued, give --overwrite to start anew: {error}") from error
     theirs = content["run"]
     differing = [f"{k}: {theirs.get(k)} -> {v}" for k, v in fields.items() if theirs.get(k) != v]
+    if differing and is_mere_claim(content):
+        return None
     if differing:
         raise InputError(
             f"{folder} holds another training run ({'; '.join(differing)}); choose another --output-dir, or "

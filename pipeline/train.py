@@ -3,6 +3,7 @@
 Knows the order of things; losses, models, datasets and checkpoints live elsewhere.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -28,9 +29,11 @@ from pipeline.errors import InputError
 from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
 from pipeline.inference import predict
 from pipeline.loading import batches
+from pipeline.output_folder import sole_writer
 from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
+from pipeline.training_files import check_folders, student_folders
 from pipeline.training_log import Board, summary, write_logs
 
 log = logging.getLogger(__name__)
@@ -56,22 +59,35 @@ def train(config: TrainConfig) -> TrainResult:
     world, device = join(choose_device(config.device))
     if not world.is_first:
         logging.disable(logging.CRITICAL)
+    config = config.for_device(device.type)
     try:
-        config = config.for_device(device.type)
-        run = _Run(config, reader, labels, weights, world, device)
-        earlier = run.earlier()
-        if earlier is not None:
-            run.restore(earlier)
-        was_finished = run.is_over
-        if not was_finished:
-            run.prepare()
-        while not run.is_over:
-            run.one_epoch()
-        for board in run.boards.values():
-            board.close()
-        return run.result(was_finished)
+        with _alone(config, world):
+            return _trained(_Run(config, reader, labels, weights, world, device))
     finally:
         world.leave()
+
+
+@contextlib.contextmanager
+def _alone(config: TrainConfig, world: World) -> Iterator[None]:
+    """No other training writes into the run's folders meanwhile: BusyError where one does."""
+    with contextlib.ExitStack() as held:
+        if world.is_first:
+            for folder in dict.fromkeys((config.output_dir, *student_folders(config).values())):
+                held.enter_context(sole_writer(folder, "train-student"))
+        yield
+
+
+def _trained(run: "_Run") -> TrainResult:
+    """The run brought to its end, from wherever it stands."""
+    run.take_folder()
+    was_finished = run.is_over
+    if not was_finished:
+        run.prepare()
+    while not run.is_over:
+        run.one_epoch()
+    for board in run.boards.values():
+        board.close()
+    return run.result(was_finished)
 
 
 class _Run:
@@ -84,6 +100,8 @@ class _Run:
         if len(self.train_set) < world.size:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         self.run_fields = run_fields(config, self.identity, labels, (self.train_set, self.selection_set), world.size)
+        self._folders = student_folders(config)
+        self._earlier = self._found()
         per_epoch = math.ceil(len(self._planned(0).batches) / config.accumulate_steps)
         self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}
         self.epoch, self.position = 0, 0  # epochs and batches done
@@ -93,14 +111,14 @@ class _Run:
     def _student_run(self, size: str, weights: LossWeights, steps: int) -> StudentRun:
         shape = (self.identity.teacher.embed_dim, len(self.labels.classes), self.config.student_resolution)
         # no download for weights that are replaced
-        is_pretrained = pretrained(self.config, size) and not self._continues
+        is_pretrained = pretrained(self.config, size) and self._earlier is None
         torch.manual_seed(self.config.seed)  # whichever students are trained beside it
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
         return StudentRun(student.to(self.device), self.config, weights, self.world, steps)
 
     def folder(self, size: str) -> Path:
         """Where the files of one student lie."""
-        return self.config.output_dir / size if len(self.config.student_sizes) > 1 else self.config.output_dir
+        return self._folders[size]
 
     @property
     def is_over(self) -> bool:
@@ -211,35 +229,42 @@ class _Run:
 
     def _save_state(self) -> None:
         """Save all that the run continues from, at the end of an epoch or within one."""
-        sums = self.world.gathered({size: run.sums for size, run in self.runs.items()})
+        state = self._state()
         if self.world.is_first:
-            checkpoint.save_state(
-                self.config.output_dir,
-                {
-                    "run": self.run_fields,
-                    "device": self.device.type,
-                    "epoch": self.epoch,
-                    "position": self.position,
-                    "stopped_early": self.stopped_early,
-                    "sums": sums,
-                    "students": {size: run.state_dict() for size, run in self.runs.items()},
-                },
-            )
+            checkpoint.save_state(self.config.output_dir, state)
 
-    @property
-    def _continues(self) -> bool:
-        return not self.config.overwrite and checkpoint.has_state(self.config.output_dir)
+    def _state(self) -> dict:
+        return {
+            "run": self.run_fields,
+            "device": self.device.type,
+            "epoch": self.epoch,
+            "position": self.position,
+            "stopped_early": self.stopped_early,
+            "sums": self.world.gathered({size: run.sums for size, run in self.runs.items()}),
+            "students": {size: run.state_dict() for size, run in self.runs.items()},
+        }
 
-    def earlier(self) -> dict | None:
+    def _found(self) -> dict | None:
         """The run that --output-dir holds, if it is this one, read by the first process for all.
 
-        InputError where it is another.
+        InputError where it is another, or where files are in the way that this run did not make.
         """
-        found = None
-        if self.world.is_first and self._continues:
-            folders = list(map(self.folder, self.runs))
-            found = checkpoint.load_state(self.config.output_dir, self.run_fields, folders)
+        found, folder = None, self.config.output_dir
+        if self.world.is_first:
+            if not self.config.overwrite and checkpoint.has_state(folder):
+                found = checkpoint.load_state(folder, self.run_fields, list(self._folders.values()))
+            check_folders(self.config, found is not None)
         return self.world.agreed(found)
+
+    def take_folder(self) -> None:
+        """Continue what is there of this run, or make the folder this run's before anything else is written there."""
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None:
+            self.restore(earlier)
+            return
+        state = self._state()
+        if self.world.is_first:
+            checkpoint.claim_folder(self.config.output_dir, state)
 
     def restore(self, content: dict) -> None:
         for size, run in self.runs.items():
@@ -250,7 +275,7 @@ class _Run:
         self.epoch, self.position, self.stopped_early = (
             content[name] for name in ("epoch", "position", "stopped_early")
         )
-        if not self.is_over:
+        if not self.is_over and not checkpoint.is_mere_claim(content):
             within = f", {self.position} batches into the next" if self.position else ""
             log.info("resuming after epoch %d of %d%s", self.epoch, self.config.epochs, within)
             if content["device"] != self.device.type:
