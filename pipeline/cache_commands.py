@@ -4,6 +4,7 @@ Click only: parse, make one call, say what came of it.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ from cache.layout import BACKENDS
 from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME
 from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.next_commands import command, next_line
+
+PAGE = "inspect-cache"  # who makes contact sheets
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -162,8 +165,11 @@ def _is_terminal() -> bool:
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
 @click.option("--label-set", help="Of the contact sheet. [default: the only one]")
 @click.option("--frames", type=click.IntRange(min=1), default=240, show_default=True, help="On the contact sheet.")
-def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
+@click.option("--overwrite", is_flag=True, help="Put the contact sheet in the place of any other file.")
+def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int, overwrite: bool):
     """Say what a cache holds."""
+    if html is not None:
+        _check_page(html, overwrite)
     from cache.inspect import summary
     from pipeline.data_summary import cache_tables
 
@@ -174,12 +180,22 @@ def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, fra
         from cache import commit
         from cache.store import open_reader
         from pipeline.contact_sheet import contact_sheet
+        from pipeline.file_recognition import sealed_page
 
         reader = open_reader(cache_dir)
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
         page = contact_sheet(reader, lines, labels, frames)
-        commit.replace(html, page.encode("utf-8", "backslashreplace"))
+        _check_page(html, overwrite)  # nobody has put anything there meanwhile
+        commit.replace(html, sealed_page(page.encode("utf-8", "backslashreplace"), PAGE))
         click.echo(f"contact sheet: {html}")
+
+
+def _check_page(html: Path, overwrite: bool) -> None:
+    """InputError where the file is there and is no contact sheet."""
+    from pipeline.file_recognition import is_sealed_page
+    from pipeline.output_folder import check_replaceable
+
+    check_replaceable({html: partial(is_sealed_page, kind=PAGE)}, overwrite, PAGE, "--html")
 
 
 @click.command()

@@ -99,12 +99,12 @@ def save_state(folder: Path, content: dict) -> None:
 
 
 def claim_folder(folder: Path, content: dict) -> None:
-    """Save the state of a run that has learned nothing yet: from here on its folder is that run's."""
+    """Save a state from which a run begins anew: it only says whose the other files of the folder are."""
     save(folder / STATE, {"format": FORMAT, **content})
 
 
 def is_mere_claim(content: dict) -> bool:
-    """Whether this is the state of a run that has learned nothing yet."""
+    """Whether this is what claim_folder() wrote: there is nothing to continue from."""
     return not content["epoch"] and not content["position"]
 
 

@@ -33,7 +33,7 @@ from pipeline.output_folder import sole_writer
 from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
-from pipeline.training_files import check_folders, student_folders
+from pipeline.training_files import BEST, check_folders, student_folders
 from pipeline.training_log import Board, summary, write_logs
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,8 @@ def train(config: TrainConfig) -> TrainResult:
     world, device = join(choose_device(config.device))
     if not world.is_first:
         logging.disable(logging.CRITICAL)
-    config = config.for_device(device.type)
     try:
+        config = config.for_device(device.type)
         with _alone(config, world):
             return _trained(_Run(config, reader, labels, weights, world, device))
     finally:
@@ -79,7 +79,9 @@ def _alone(config: TrainConfig, world: World) -> Iterator[None]:
 
 def _trained(run: "_Run") -> TrainResult:
     """The run brought to its end, from wherever it stands."""
-    run.take_folder()
+    earlier = run.earlier()
+    if earlier is not None:
+        run.restore(earlier)
     was_finished = run.is_over
     if not was_finished:
         run.prepare()
@@ -101,6 +103,7 @@ class _Run:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         self.run_fields = run_fields(config, self.identity, labels, (self.train_set, self.selection_set), world.size)
         self._folders = student_folders(config)
+        self._owns_folder = False  # whether the state on disk is this run's; known to the first process
         self._earlier = self._found()
         per_epoch = math.ceil(len(self._planned(0).batches) / config.accumulate_steps)
         self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}
@@ -222,27 +225,40 @@ class _Run:
                 run.student, self.labels, teacher, self.config.frames_per_clip, self._trained_on()
             )
             state = {**described, "epoch": self.epoch, "selection": entry, "model": run.judged.state_dict()}
-            checkpoint.save(self.folder(size) / "best_student.pt", state)
+            self._claim()
+            checkpoint.save(self.folder(size) / BEST, state)
         write_logs(self.folder(size), run.history)
         if size in self.boards:
             self.boards[size].write(entry)
 
     def _save_state(self) -> None:
         """Save all that the run continues from, at the end of an epoch or within one."""
-        state = self._state()
+        sums = self.world.gathered({size: run.sums for size, run in self.runs.items()})
         if self.world.is_first:
-            checkpoint.save_state(self.config.output_dir, state)
+            checkpoint.save_state(
+                self.config.output_dir,
+                {
+                    "run": self.run_fields,
+                    "device": self.device.type,
+                    "epoch": self.epoch,
+                    "position": self.position,
+                    "stopped_early": self.stopped_early,
+                    "sums": sums,
+                    "students": {size: run.state_dict() for size, run in self.runs.items()},
+                },
+            )
+            self._owns_folder = True
 
-    def _state(self) -> dict:
-        return {
-            "run": self.run_fields,
-            "device": self.device.type,
-            "epoch": self.epoch,
-            "position": self.position,
-            "stopped_early": self.stopped_early,
-            "sums": self.world.gathered({size: run.sums for size, run in self.runs.items()}),
-            "students": {size: run.state_dict() for size, run in self.runs.items()},
-        }
+    def _claim(self) -> None:
+        """Make the folder this run's before the first checkpoint is published there, where no state does so yet.
+
+        A run killed between the two knows by it whose the checkpoint is, and starts anew.
+        """
+        if not self._owns_folder:
+            nothing = {"epoch": 0, "position": 0, "stopped_early": False, "sums": [], "students": {}}
+            claimed = {"run": self.run_fields, "device": self.device.type, **nothing}
+            checkpoint.claim_folder(self.config.output_dir, claimed)
+            self._owns_folder = True
 
     def _found(self) -> dict | None:
         """The run that --output-dir holds, if it is this one, read by the first process for all.
@@ -254,17 +270,15 @@ class _Run:
             if not self.config.overwrite and checkpoint.has_state(folder):
                 found = checkpoint.load_state(folder, self.run_fields, list(self._folders.values()))
             check_folders(self.config, found is not None)
+            self._owns_folder = found is not None
+        if found is not None and checkpoint.is_mere_claim(found):
+            found = None
         return self.world.agreed(found)
 
-    def take_folder(self) -> None:
-        """Continue what is there of this run, or make the folder this run's before anything else is written there."""
+    def earlier(self) -> dict | None:
+        """What there is to continue from; None where the run begins."""
         earlier, self._earlier = self._earlier, None
-        if earlier is not None:
-            self.restore(earlier)
-            return
-        state = self._state()
-        if self.world.is_first:
-            checkpoint.claim_folder(self.config.output_dir, state)
+        return earlier
 
     def restore(self, content: dict) -> None:
         for size, run in self.runs.items():
@@ -275,7 +289,7 @@ class _Run:
         self.epoch, self.position, self.stopped_early = (
             content[name] for name in ("epoch", "position", "stopped_early")
         )
-        if not self.is_over and not checkpoint.is_mere_claim(content):
+        if not self.is_over:
             within = f", {self.position} batches into the next" if self.position else ""
             log.info("resuming after epoch %d of %d%s", self.epoch, self.config.epochs, within)
             if content["device"] != self.device.type:
@@ -287,7 +301,7 @@ class _Run:
                 )
 
     def result(self, was_finished: bool) -> TrainResult:
-        paths = tuple(self.folder(size) / "best_student.pt" for size in self.runs)
+        paths = tuple(self.folder(size) / BEST for size in self.runs)
         if not self.world.is_first:  # the first speaks, and the files lie where it is
             return TrainResult(paths, "")
         lines = []
