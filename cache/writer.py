@@ -129,7 +129,13 @@ class CacheWriter:
             stored = self.reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
-        for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
+        inner = (folder / "clips", folder / "revisions", *self._layout.columns(labels.name))
+        if left := [path for place in inner for path in list_folder(place)]:
+            raise DamagedError(
+                f"{folder} has lost its label_set.json: {left[0]} and {len(left) - 1} more files in it are of another "
+                "one. Nothing was changed; put it back from a copy, or give another name with --label-set"
+            )
+        for path in inner:
             commit.make_folder(path)
         digest = None if tensors is None else commit.sha256(tensors)
         document = documents.sealed(label_set_document(labels) | {"tensors_sha256": digest}, _label_set, labels.name)
