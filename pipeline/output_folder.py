@@ -43,6 +43,15 @@ def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by
             )
 
 
+def check_saved_settings(path: Path, is_ours: Recognizer) -> None:
+    """InputError where a file is not what a command saves its settings as: it may be somebody's own, with comments."""
+    if exists(path) and not _is_recognized(path, is_ours):
+        raise InputError(
+            f"{path} was not saved by this program, or was changed since, and the settings of this run would replace "
+            "it; move it out of this folder (--config reads it anywhere)"
+        )
+
+
 def _is_recognized(path: Path, is_ours: Recognizer) -> bool:
     try:
         return is_ours(read_file(path))
