@@ -154,6 +154,20 @@ def named_from(document: dict, what: str) -> tuple[str, dict]:
         return facts.pop("name"), facts
 
 
+def file_of(name: str) -> str:
+    """The name of the file that speaks of a video in quarantine, or of attempts, whatever the video is called."""
+    return f"{sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
+
+
+def check_named(path: Path) -> None:
+    """DamagedError where a file of quarantine or attempts cannot be read, or is under another name than its own."""
+    name, facts = named_from(read(path), str(path))
+    if path.name != file_of(name):
+        raise DamagedError(f"{path} speaks of {name!r}: it was renamed or copied")
+    if facts.get("num_bytes", 0) < 0 or facts.get("attempts", 1) < 1:
+        raise DamagedError(f"{path} counts fewer than none")
+
+
 def read_plan(folder: Path) -> list[PlanPart]:
     """Every part of the plan, in order. DamagedError where one cannot be read, or one is missing before another."""
     paths = list_folder(folder, ".json")

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit
+from cache import commit, witness
 from cache.errors import DamagedError, StorageError, some
 from cache.files import exists, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
+
+
+_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def _refuse_hopeless(report: Report) -> None:
 
 
 def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
-    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy != Remedy.KEEP]
+    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy in _REMOVED]
     return tuple(removal for removal in dict.fromkeys(found) if removal.files)
 
 
@@ -114,6 +117,7 @@ def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> 
 def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
     """Move all the files below a new folder in removed/, each under its path in the cache."""
     refuse_links((layout.removed,))
+    _forget(layout, [path for removal in removals for path in removal.files])
     commit.make_folder(layout.removed)
     folder = layout.removed / f"{1 + _last_number(layout.removed):06d}"
     for path in dict.fromkeys(path for removal in removals for path in removal.files):
@@ -121,6 +125,15 @@ def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
         commit.make_folder(target.parent)
         commit.move(path, target)
     return folder
+
+
+def _forget(layout: Layout, paths: list[Path]) -> None:
+    """Take what goes out of the manifest first: what that lists and is gone was lost, not taken out."""
+    labels = {layout.columns(name)[1]: name for name in layout.label_sets()}
+    units = {path.stem for path in paths if path.parent == layout.columns(None)[1]}
+    logits = {(labels[path.parent], path.stem) for path in paths if path.parent in labels}
+    names = {path.name for path in paths if path.parent == layout.quarantine}
+    witness.forget(layout, units, logits, names)
 
 
 def _last_number(folder: Path) -> int:

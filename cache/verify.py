@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from cache import documents
+from cache.completeness import extra, missing, unfinished
 from cache.errors import DamagedError, LabelSetError, OtherVersionError
 from cache.files import exists, list_folder, refuse_links
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
-from cache.plan import PlannedSegment, Unit
+from cache.plan import PlannedSegment, PlanPart, Unit
+from cache.plausible import plan_problems, record_problems
 from cache.reader import CacheReader
 from cache.records import Record, read_record, record_paths
 from cache.schema import FrameBatch
@@ -33,6 +35,7 @@ class Remedy(StrEnum):
     REDO_UNIT = "extract again"
     REDO_LOGITS = "compute again from the embeddings"
     FORGET = "remove"
+    MISSING = "missing: put it back from a copy, or make it again with the command that made it"
     KEEP = "kept: nothing proves that it is damaged"
     NONE = "cannot be repaired"
 
@@ -59,6 +62,9 @@ class Report:
     num_units: int = 0  # in the plan
     num_pending: int = 0  # of them without a record
     problems: list[Problem] = field(default_factory=list)
+    extra: list[Path] = field(default_factory=list)  # that nothing in the cache implies; they are no problem
+    # label set -> (units without logits, plan parts without clips): what an interrupted run left to do
+    unfinished: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -> Report:
@@ -79,7 +85,10 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
     planned = {unit.name: unit for part in plan for unit in part.units}
-    fingerprints = {video.uid: video.fingerprint for part in plan for video in part.videos}
+    videos = {video.uid: video for part in plan for video in part.videos}
+    fingerprints = {uid: video.fingerprint for uid, video in videos.items()}
+    for part, message in plan_problems(plan, identity):
+        report.problems.append(Problem(layout.plan / f"{part:06d}.json", message, Remedy.KEEP))
     records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
     report.num_units = len(planned)
     report.num_pending = len(set(planned) - {path.stem for path in record_paths(layout.columns(None)[1])})
@@ -87,14 +96,27 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
     for unit, record in records.items():
         path, unit_plan = layout.columns(None)[1] / f"{unit}.json", planned.get(unit)
         _note(report, record, path, list(_frame_problems(reader, record, fingerprints, replay)), Remedy.REDO_UNIT, None)
-        _add(report, record, path, list(_plan_problems(record, unit_plan)), Remedy.KEEP, None)
+        contradictions = [*_plan_problems(record, unit_plan), *record_problems(record, videos, identity)]
+        _add(report, record, path, contradictions, Remedy.KEEP, None)
         tell(report.num_shards)
     for name in reader.label_sets():
-        _verify_label_set(reader, layout, name, report, tell)
+        _verify_label_set(reader, layout, (name, set(videos)), report, tell)
     for folder in (layout.quarantine, layout.attempts):
         for path in list_folder(folder, ".json"):
-            _try(report, path, Remedy.FORGET, documents.read, path)
+            _try(report, path, Remedy.FORGET, documents.check_named, path)
+    _compare_with_folders(reader, layout, plan, report)
     return report
+
+
+def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPart], report: Report) -> None:
+    """Name every file that is not there and should be, and every one that is there and need not be."""
+    broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
+    sound = [name for name in reader.label_sets() if name not in broken]
+    for lost, message in missing(reader, layout, plan, sound):
+        report.problems.append(Problem(lost.path, message, Remedy.MISSING, lost.unit, lost.label_set))
+    report.extra += extra(reader, layout, plan, sound)
+    left = {name: unfinished(reader, plan, name) for name in sound}
+    report.unfinished = {name: counts for name, counts in left.items() if any(counts)}
 
 
 def _refuse_missing(folders) -> None:
@@ -201,7 +223,9 @@ def _replayed(batch: FrameBatch, side: int, replay: Replay) -> Iterator[str]:
             row += 1
 
 
-def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Report, tell) -> None:
+def _verify_label_set(reader: CacheReader, layout: Layout, about: tuple[str, set[str]], report: Report, tell) -> None:
+    """about: the label set's name, and the uids of all planned videos."""
+    name, planned = about
     folder = layout.labels / name
     try:
         refuse_links((folder, *layout.columns(name)))
@@ -210,6 +234,9 @@ def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Re
     except (DamagedError, LabelSetError) as error:
         report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
         return
+    for uid in sorted({clip.video_uid for clip in reader.label_set(name).clips} - planned) if planned else ():
+        message = f"label set {name} has clips of {uid}, which is not in the plan"
+        report.problems.append(Problem(folder, message, Remedy.KEEP, label_set=name))
     for path in list_folder(folder / "revisions", ".json")[:-1]:  # the last one was read with the label set
         _try(report, path, Remedy.FORGET, documents.read, path, label_set=name)
     records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
@@ -233,6 +260,9 @@ def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict 
         return
     try:
         logits = reader.all_logits(name, record.unit)
+        if not np.isfinite(logits).all():
+            yield "its logits hold NaN or Inf"
+            return
         if head is None:
             return
         expected = logits_from(head, reader.batch(record.unit).embeddings)

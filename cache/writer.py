@@ -17,6 +17,7 @@ from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.reader import CacheReader
 from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+from cache.witness import label_set_contents
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
 
@@ -165,14 +166,14 @@ class CacheWriter:
 
     def quarantine(self, name: str, facts: dict) -> None:
         """Record that a video cannot be used. facts: source, reason, num_bytes, modified_ns."""
-        path = self._layout.quarantine / _file_of(name)
+        path = self._layout.quarantine / documents.file_of(name)
         commit.replace(path, documents.sealed({"name": name, **facts}, documents.named_from, str(path)))
-        commit.remove(self._layout.attempts / _file_of(name))
+        commit.remove(self._layout.attempts / documents.file_of(name))
 
     def release(self, name: str) -> None:
         """Forget a quarantine, and attempts from before it."""
         self.forget_attempts(name)
-        commit.remove(self._layout.quarantine / _file_of(name))
+        commit.remove(self._layout.quarantine / documents.file_of(name))
 
     def quarantined(self) -> dict[str, dict]:
         """name -> facts of every quarantined video."""
@@ -182,11 +183,11 @@ class CacheWriter:
         """Record that decoding a video ended a process or hung; the count survives the run."""
         spent = self.attempts().get(name, {}).get("attempts", 0)
         document = {"name": name, "attempts": spent + 1, "reason": reason}
-        path = self._layout.attempts / _file_of(name)
+        path = self._layout.attempts / documents.file_of(name)
         commit.replace(path, documents.sealed(document, documents.named_from, str(path)))
 
     def forget_attempts(self, name: str) -> None:
-        commit.remove(self._layout.attempts / _file_of(name))
+        commit.remove(self._layout.attempts / documents.file_of(name))
 
     def attempts(self) -> dict[str, dict]:
         """name -> attempts, reason, of every video that a process was lost over and that has not ended well since."""
@@ -216,6 +217,8 @@ class CacheWriter:
             "num_rows": sum(record.num_rows for record in records.values()),
             "num_bytes": sum(record.num_bytes for record in records.values()),
             "label_sets": list(self.reader().label_sets()),
+            "labels": {name: label_set_contents(self._layout, name) for name in self.reader().label_sets()},
+            "plan_parts": len(self.plan),
             "quarantined": sorted(self.quarantined()),
         }
 
@@ -241,11 +244,6 @@ def _checked(clips: list[ClipLabel]) -> list[dict]:
     for clip in listed:
         clip_from(clip)
     return listed
-
-
-def _file_of(name: str) -> str:
-    """The file that speaks of a video, whatever its name."""
-    return f"{commit.sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
 
 
 def _summary(record: Record) -> dict:

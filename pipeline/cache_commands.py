@@ -16,6 +16,7 @@ from pipeline.config import ACTIVATIONS, DEVICES
 from pipeline.next_commands import command, next_line
 
 PAGE = "inspect-cache"  # who makes contact sheets
+SHOWN_EXTRA = 20
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -37,9 +38,13 @@ def _show(report) -> None:
     from cache.verify import Remedy
 
     click.echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
+    kinds = {Remedy.KEEP: "DOUBTFUL", Remedy.MISSING: "MISSING"}
     for problem in report.problems:
-        kind = "DOUBTFUL" if problem.remedy == Remedy.KEEP else "DAMAGED"
-        click.echo(f"{kind} {problem.message} ({problem.remedy})")
+        click.echo(f"{kinds.get(problem.remedy, 'DAMAGED')} {problem.message} ({problem.remedy})")
+    for path in report.extra[:SHOWN_EXTRA]:
+        click.echo(f"extra: {path}: nothing in the cache says that it is there; it is left alone")
+    if len(report.extra) > SHOWN_EXTRA:
+        click.echo(f"extra: and {len(report.extra) - SHOWN_EXTRA} more")
 
 
 @click.command()
@@ -76,7 +81,10 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
         cosines = recomputed(cache_dir, recompute, **teacher)
         worst, mean = cosines.min(), cosines.mean()
         click.echo(f"embedded {len(cosines)} rows again: cosine {worst:.5f} at least, {mean:.5f} in the mean")
-    click.echo("sound: everything is as it was committed")
+    for name, (units, parts) in report.unfinished.items():
+        click.echo(f"label set {name} is not finished: {units} units without logits, {parts} plan parts without clips")
+    whole = "what is there" if report.unfinished else "everything"
+    click.echo(f"sound: {whole} is as it was committed")
     if report.num_pending:
         click.echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")
 
@@ -91,6 +99,8 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool):
     Only files that were read and found damaged are moved. Exit code 5, with nothing changed, where a file cannot be
     read at all: check permissions, the disk or the network file system, and run it again.
     """
+    from cache.verify import Remedy
+
     if purge:
         _purge(cache_dir, yes)
         return
@@ -100,6 +110,11 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool):
         return
     if not repaired.removals:
         _show(repaired.report)
+        if all(problem.remedy == Remedy.MISSING for problem in repaired.report.problems):
+            raise DamagedError(
+                "repair-cache changed nothing: what is missing comes back from a copy, or from the command that made it "
+                "(extract-teacher or relabel)"
+            )
         raise DamagedError("repair-cache changed nothing: nothing is proven to be damaged; put plan/ back from a copy")
     if repaired.folder is None:
         click.echo("nothing was changed")

