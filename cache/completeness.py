@@ -38,7 +38,7 @@ def missing(
             yield entry, f"{entry.path} is missing: the manifest lists it"
     implied = [*_lost_quarantine(reader, layout, plan, names), *_lost_label_sets(layout)]
     for name in label_sets:
-        implied += _lost_of_label_set(reader, layout, plan, name)
+        implied += _lost_of_label_set(reader, layout, plan, name, manifest is None)
     for entry, sentence in implied:
         if entry.path not in told and not exists(entry.path):
             yield entry, sentence
@@ -110,7 +110,10 @@ def _lost_label_sets(layout: Layout):
             )
 
 
-def _lost_of_label_set(reader: CacheReader, layout: Layout, plan: list[PlanPart], name: str):
+def _lost_of_label_set(
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], name: str, without_manifest: bool
+) -> Iterator[tuple[Lost, str]]:
+    """without_manifest: no manifest says which logits there were, or which a repair took out."""
     folder, records = layout.labels / name, layout.columns(name)[1]
     parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
     labelled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
@@ -125,7 +128,7 @@ def _lost_of_label_set(reader: CacheReader, layout: Layout, plan: list[PlanPart]
     for number in sorted(set(range(1, max(revisions, default=0) + 1)) - set(revisions)):
         path = folder / "revisions" / f"{number:06d}.json"
         yield Lost(path, None, name), f"{path} is missing: a later revision is there"
-    for unit in sorted(reader.records):
+    for unit in sorted(reader.records) if without_manifest else ():
         if unit < max(logits, default="") and unit not in logits:
             path = records / f"{unit}.json"
             yield Lost(path, unit, name), f"{path} is missing: logits of later units are there"

@@ -20,7 +20,12 @@ from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
 from cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from cache.schema import (
     FORMAT_VERSION,
+    INTERPOLATIONS,
     LOST,
+    MAX_FPS,
+    MAX_TIME_BASE,
+    MIN_FPS,
+    RESIZE_MODES,
     SAMPLINGS,
     VIEW_FIELDS,
     CacheIdentity,
@@ -201,6 +206,8 @@ def _video(document: dict) -> PlannedVideo:
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
     if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
         raise ValueError(f"video {video.uid} cannot have these sizes, pixel aspects, rotation or time base")
+    if max(video.time_base) > MAX_TIME_BASE or min(video.num_bytes, video.num_frames) < 0:
+        raise ValueError(f"video {video.uid} cannot have this time base, size or number of frames")
     if video.views.ndim != 2 or video.views.shape[1] != len(VIEW_FIELDS):
         raise ValueError(f"views of {video.uid} have shape {video.views.shape}")
     return video
@@ -223,8 +230,24 @@ def _check_identity(identity: CacheIdentity) -> None:
     side, views, fps = identity.teacher.input_size, identity.num_views, identity.fps
     if min(side, identity.teacher.embed_dim) < 1 or views < 0 or 3 * side * side * (1 + views) > MAX_CROP_BYTES:
         raise ValueError(f"no teacher sees {1 + views} views of {side} pixels")
-    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (fps is not None and fps > 0):
+    is_rate = fps is not None and MIN_FPS <= fps <= MAX_FPS
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != is_rate or is_rate != (fps is not None):
         raise ValueError(f"{identity.sampling!r} at {fps} frames per second is no way to sample")
+    if not 1 <= identity.jpeg_quality <= 100 or not 1 <= identity.canonical_short_side**2 <= MAX_PIXELS:
+        raise ValueError(
+            f"no frame has a short side of {identity.canonical_short_side} pixels and a quality of "
+            f"{identity.jpeg_quality}"
+        )
+    _check_teacher(identity.teacher)
+
+
+def _check_teacher(teacher: TeacherIdentity) -> None:
+    """ValueError where no teacher can be as it says."""
+    counts = (teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total)
+    if min(counts) < 0 or len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0:
+        raise ValueError(f"no teacher has mean {teacher.mean}, deviation {teacher.std} and sizes {counts}")
+    if teacher.interpolation not in INTERPOLATIONS or teacher.resize_mode not in RESIZE_MODES:
+        raise ValueError(f"no image is resized by {teacher.interpolation!r} and {teacher.resize_mode!r}")
 
 
 def typed(value):

@@ -12,7 +12,7 @@ import numpy as np
 from cache import documents
 from cache.errors import DamagedError
 from cache.files import list_folder
-from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
+from cache.schema import INTERPOLATIONS, MAX_TIME_BASE, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -111,7 +111,7 @@ def _check_segment(segment: Segment) -> None:
         raise ValueError(f"views of {segment.video_uid} have shape {segment.views.shape}")
     if (segment.views < (0, 0, 1, 1, 0, 0)).any() or not set(segment.views[:, 5]) <= set(INTERPOLATIONS.values()):
         raise ValueError(f"views of {segment.video_uid} cannot be as they are")
-    if min(segment.time_base) < 1:
+    if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
         raise ValueError(f"the time base of {segment.video_uid} is {segment.time_base}")
     if any((np.diff(column) <= 0).any() for column in (segment.frame_index, segment.pts, segment.request_k)):
         raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")

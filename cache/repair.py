@@ -74,6 +74,7 @@ def purge(root: Path) -> None:
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
+            witness.forget_removed(layout)
             try:
                 shutil.rmtree(layout.removed)
             except OSError as error:
@@ -117,7 +118,6 @@ def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> 
 def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
     """Move all the files below a new folder in removed/, each under its path in the cache."""
     refuse_links((layout.removed,))
-    _forget(layout, [path for removal in removals for path in removal.files])
     commit.make_folder(layout.removed)
     folder = layout.removed / f"{1 + _last_number(layout.removed):06d}"
     for path in dict.fromkeys(path for removal in removals for path in removal.files):
@@ -125,15 +125,6 @@ def _take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
         commit.make_folder(target.parent)
         commit.move(path, target)
     return folder
-
-
-def _forget(layout: Layout, paths: list[Path]) -> None:
-    """Take what goes out of the manifest first: what that lists and is gone was lost, not taken out."""
-    labels = {layout.columns(name)[1]: name for name in layout.label_sets()}
-    units = {path.stem for path in paths if path.parent == layout.columns(None)[1]}
-    logits = {(labels[path.parent], path.stem) for path in paths if path.parent in labels}
-    names = {path.name for path in paths if path.parent == layout.quarantine}
-    witness.forget(layout, units, logits, names)
 
 
 def _last_number(folder: Path) -> int:

@@ -112,7 +112,10 @@ def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPa
     """Name every file that is not there and should be, and every one that is there and need not be."""
     broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
     sound = [name for name in reader.label_sets() if name not in broken]
+    is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # told unit by unit
     for lost, message in missing(reader, layout, plan, sound):
+        if lost.label_set in broken - {None} or (is_plan_short and lost.path.parent == layout.plan):
+            continue
         report.problems.append(Problem(lost.path, message, Remedy.MISSING, lost.unit, lost.label_set))
     report.extra += extra(reader, layout, plan, sound)
     left = {name: unfinished(reader, plan, name) for name in sound}

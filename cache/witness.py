@@ -1,7 +1,7 @@
 """What the manifest says was there once: committed files that it lists and that are gone were lost, not pending.
 
 Knows the manifest's fields. A manifest that is not there, is damaged or older says less, and never anything wrong:
-only a repair takes committed files away, and it takes them out of the manifest first.
+only a repair takes committed files away, and what it took lies in removed/ until the manifest does not list it.
 """
 
 from dataclasses import dataclass
@@ -51,29 +51,48 @@ def lost(layout: Layout, manifest: dict, quarantined: dict[str, dict], planned: 
         for kind, stems in contents.items():
             folder = layout.labels / name / kind
             found += [Lost(folder / f"{stem}.json", stem if kind == "records" else None, name) for stem in stems]
-    gone = [entry for entry in found if not exists(entry.path)]
+    out = removed(layout)
+    gone = [entry for entry in found if entry.path.relative_to(layout.root) not in out and not exists(entry.path)]
     # a video that is planned now was taken out of quarantine because it can be used
     names = [name for name in manifest["quarantined"] if name not in quarantined and name not in planned]
-    return gone + [Lost(layout.quarantine / documents.file_of(name)) for name in names]
+    files = [layout.quarantine / documents.file_of(name) for name in names]
+    return gone + [Lost(path) for path in files if path.relative_to(layout.root) not in out]
 
 
-def forget(layout: Layout, units: set[str], logits: set[tuple[str, str]], quarantine: set[str]) -> None:
-    """Take units, (label set, unit) of logits, and files of the quarantine out of the manifest: they will be moved."""
+def forget_removed(layout: Layout) -> None:
+    """Take what repairs took out, and nobody has made again, out of the manifest: nothing else will say so soon."""
     manifest = read_manifest(layout)
     if manifest is None:
         return
-    shards = [entry for entry in manifest["shards"] if entry["unit"] not in units]
+    gone = {place for place in removed(layout) if not exists(layout.root / place)}
+    records, quarantine = Path("records"), Path("quarantine")
+    shards = [entry for entry in manifest["shards"] if records / f"{entry['unit']}.json" not in gone]
     labels = {
-        name: contents
-        | {"records": [unit for unit in contents["records"] if unit not in units and (name, unit) not in logits]}
+        name: {
+            kind: [stem for stem in stems if Path("labels", name, kind, f"{stem}.json") not in gone]
+            for kind, stems in contents.items()
+        }
         for name, contents in manifest["labels"].items()
     }
-    del manifest["format_version"]
-    quarantined = [name for name in manifest["quarantined"] if documents.file_of(name) not in quarantine]
+    quarantined = [name for name in manifest["quarantined"] if quarantine / documents.file_of(name) not in gone]
     totals = {total: sum(entry[total] for entry in shards) for total in ("num_rows", "num_bytes")}
     changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
     if changed != manifest:
+        del changed["format_version"]
         commit.replace(layout.manifest, documents.seal(changed))
+
+
+def removed(layout: Layout) -> set[Path]:
+    """The places in the cache, relative to its folder, of the documents that repairs took out."""
+    places = set()
+    if layout.removed.is_symlink():
+        return places
+    for repair in list_folder(layout.removed):
+        folders = [repair / "records", repair / "quarantine"]
+        for label_set in list_folder(repair / "labels"):
+            folders += [label_set / kind for kind in ("clips", "revisions", "records")]
+        places |= {path.relative_to(repair) for folder in folders for path in list_folder(folder, ".json")}
+    return places
 
 
 @dataclass(frozen=True)

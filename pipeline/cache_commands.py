@@ -112,8 +112,8 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool):
         _show(repaired.report)
         if all(problem.remedy == Remedy.MISSING for problem in repaired.report.problems):
             raise DamagedError(
-                "repair-cache changed nothing: what is missing comes back from a copy, or from the command that made it "
-                "(extract-teacher or relabel)"
+                "repair-cache changed nothing: what is missing comes back from a copy, or from the command that made "
+                "it (extract-teacher or relabel)"
             )
         raise DamagedError("repair-cache changed nothing: nothing is proven to be damaged; put plan/ back from a copy")
     if repaired.folder is None:

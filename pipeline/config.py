@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from cache.layout import BACKENDS
-from cache.schema import SAMPLINGS, UID_PATTERN
+from cache.schema import MAX_FPS, MIN_FPS, SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
 from models.preprocessing import parse
 from pipeline.ego4d.names import KIND_NAMES
@@ -26,7 +26,6 @@ ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
-MAX_FPS = 1000.0
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_VIEWS = 1000
 MAX_SHORT_SIDE = 4096  # pixels: beside a long side of 16 times as much, all that a reader accepts
@@ -143,6 +142,7 @@ class ExtractConfig(Annotated):
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
         self._require(not _finite(self.fps) or self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
+        self._require(not _finite(self.fps) or self.fps <= 0 or self.fps >= MIN_FPS, "fps", f"at least {MIN_FPS:g}")
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views", "seed")
         self._at_most("views", MAX_VIEWS)

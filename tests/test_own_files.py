@@ -74,7 +74,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# -- training ----------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------------------------
 
 
 def test_a_finished_student_without_a_state_is_not_trained_over(tiny, out):
@@ -240,7 +240,7 @@ def test_a_folder_that_was_made_for_nothing_is_removed_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# -- evaluate, compare ---------------------------------------------------------------------------------------------------
+# -- evaluate, compare -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EVALUATION)
@@ -322,7 +322,7 @@ def test_a_comparison_replaces_only_a_comparison(tiny, made, tmp_path):
     assert (tmp_path / "o" / "comparison.csv").read_bytes().startswith(b"role,name,")
 
 
-# -- single files ----------------------------------------------------------------------------------------------------------
+# -- single files ----------------------------------------------------------------------------------------------------
 
 
 def test_a_contact_sheet_replaces_only_a_contact_sheet(tiny, made, tmp_path):
@@ -371,7 +371,7 @@ def test_a_demo_teacher_replaces_only_one_that_was_made_like_it(tmp_path):
         teacher_training.check_output(weights, False)
 
 
-# -- generated data, downloads -----------------------------------------------------------------------------------------------
+# -- generated data, downloads ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "miniature"])
@@ -401,7 +401,7 @@ def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
     download.refuse_foreign(transfer)
 
 
-# -- exports -----------------------------------------------------------------------------------------------------------------
+# -- exports ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["old", "partial"])
@@ -444,7 +444,7 @@ def test_what_a_killed_export_had_begun_is_removed(tmp_path, left):
     assert files(tmp_path) == {f"e/{MARK}": b"new", "e/README.md": b"words"}
 
 
-# -- caches ----------------------------------------------------------------------------------------------------------------
+# -- caches ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
