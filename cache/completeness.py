@@ -102,7 +102,7 @@ def _lost_label_sets(layout: Layout):
         path = folder / "label_set.json"
         if folder.is_symlink() or not folder.is_dir() or path.exists():
             continue
-        left = [file for part in PARTS for file in list_folder(folder / part)]
+        left = [str(file) for part in PARTS for file in list_folder(folder / part)]
         if left:
             yield (
                 Lost(path, None, folder.name),

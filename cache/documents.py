@@ -233,7 +233,7 @@ def _check_identity(identity: CacheIdentity) -> None:
     is_rate = fps is not None and MIN_FPS <= fps <= MAX_FPS
     if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != is_rate or is_rate != (fps is not None):
         raise ValueError(f"{identity.sampling!r} at {fps} frames per second is no way to sample")
-    if not 1 <= identity.jpeg_quality <= 100 or not 1 <= identity.canonical_short_side**2 <= MAX_PIXELS:
+    if not 1 <= identity.jpeg_quality <= 100 or not 1 <= identity.canonical_short_side <= MAX_PIXELS:
         raise ValueError(
             f"no frame has a short side of {identity.canonical_short_side} pixels and a quality of "
             f"{identity.jpeg_quality}"

@@ -51,7 +51,9 @@ def _video_problems(video: PlannedVideo, identity: CacheIdentity) -> Iterator[st
     top, left, tall, wide = (video.views[:, i].astype(np.int64) for i in range(4))
     if len(video.views) != 1 + identity.num_views:
         yield f"video {video.uid} has {len(video.views)} views, not {1 + identity.num_views}"
-    if ((top < 0) | (left < 0) | (tall < 1) | (wide < 1) | (top + tall > height) | (left + wide > width)).any():
+    if (
+        (np.minimum(top, left) < 0) | (np.minimum(tall, wide) < 0) | (top + tall > height) | (left + wide > width)
+    ).any():
         yield f"a view of video {video.uid} is not within its frames"
     if video.end_sec < float(seconds(video.first_pts, video.time_base)):
         yield f"video {video.uid} ends before it begins"

@@ -23,7 +23,8 @@ from pipeline.ego4d.choose import Wish
 from pipeline.ego4d.download import LOG, Download
 from pipeline.ego4d.selection import DownloadConfig
 from pipeline.ego4d.transfers import Transfer, Wanted
-from pipeline.ego4d_miniature.make import make_miniature
+from pipeline.ego4d_miniature.make import documents_of, make_miniature
+from pipeline.ego4d_miniature.plan import make_plan
 from pipeline.errors import InputError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.evaluation_files import COMPARISON, EVALUATION
@@ -341,8 +342,10 @@ def test_a_contact_sheet_replaces_only_a_contact_sheet(tiny, made, tmp_path):
 
 
 def test_counts_of_a_plan_replace_only_counts(tmp_path):
-    make_miniature(tmp_path / "ego4d")
-    command = ["plan-ego4d", "--data-dir", tmp_path / "ego4d", "--annotations", "moments", "--json"]
+    for name, document in documents_of(make_plan(0), "full_scale").items():
+        write_json(tmp_path / "ego4d" / name, document)
+    command = ["plan-ego4d", "--data-dir", tmp_path / "ego4d", "--annotations", "moments", "--assume-downloaded"]
+    command.append("--json")
     for _ in range(2):
         call(*command, tmp_path / "counts.json")
     annotations = tmp_path / "ego4d" / "ego4d.json"
