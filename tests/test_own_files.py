@@ -30,6 +30,7 @@ from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.evaluation_files import COMPARISON, EVALUATION
 from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.output_folder import sole_writer
+from pipeline.partial_files import write_json
 from pipeline.synthetic import make_synthetic
 from tests.conftest import make_cache_identity
 from tests.small_students import settings, state_of, use, weights_of
