@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache import documents
-from cache.errors import CacheError
+from cache.errors import CacheError, IdentityMismatchError
 from cache.files import read_file
 from cache.layout import Layout
+from cache.reader import CacheReader
+from cache.records import Record
 from cache.store import open_reader, open_writer
 from cache.writer import CacheWriter
 
@@ -23,15 +25,16 @@ Tell = Callable[[int, int], None]  # shards done, of how many
 def convert(source: Path, target: Path, backend: str, tell: Tell = lambda done, total: None) -> int:
     """Copy the cache in source to target; returns the number of shards written. tell: called with (done, of).
 
-    CacheError where target is a cache of something else, or source is damaged; what was written stays and is sound.
+    CacheError where target is a cache of something else, lies in source or around it, or source is damaged; what was
+    written stays and is sound.
     """
-    if source.resolve() == target.resolve():
-        raise CacheError(f"{source} cannot be converted into itself; name another folder")
+    _refuse_overlap(source, target)
     reader = open_reader(source)
     identity = replace(reader.identity, backend=backend)
     plan = documents.read_plan(Layout(source).plan)
     writer = open_writer(target, identity)
     try:
+        _check_target(reader, writer)
         writer.copy_plan(plan)
         done = _copy_frames(reader, writer, tell)
         for name in reader.label_sets():
@@ -45,6 +48,45 @@ def convert(source: Path, target: Path, backend: str, tell: Tell = lambda done, 
     finally:
         writer.close()
         reader.close()
+
+
+def _refuse_overlap(source: Path, target: Path) -> None:
+    """CacheError where one of the two is the other, or lies inside of it, by whatever names."""
+    if _is_within(target, source):
+        where = "itself" if _is_within(source, target) else "a folder inside of it"
+        raise CacheError(f"{source} cannot be converted into {where} ({target}); name another folder")
+    if _is_within(source, target):
+        raise CacheError(f"{source} lies inside {target} and cannot be converted into it; name another folder")
+
+
+def _is_within(inner: Path, outer: Path) -> bool:
+    """Whether inner is outer, or lies anywhere below it."""
+    place = inner.resolve()
+    return any(_is_same(folder, outer) for folder in (place, *place.parents))
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return folder.samefile(other)
+    except OSError:  # one of them is not there
+        return folder == other.resolve()
+
+
+def _check_target(reader: CacheReader, writer: CacheWriter) -> None:
+    """IdentityMismatchError where the target is a cache of its own, not an earlier conversion of this one."""
+    problem = "a longer plan" if len(writer.plan) > len(reader.plan()) else ""
+    for unit, record in writer.reader().records.items():
+        if unit in reader.records and not _is_copy(record, reader.records[unit]):
+            problem = problem or f"other rows of unit {unit}, or made otherwise"
+    if problem:
+        raise IdentityMismatchError(
+            f"{writer.directory} is a cache of its own: it has {problem}. Nothing was changed; choose another folder"
+        )
+
+
+def _is_copy(record: Record, original: Record) -> bool:
+    segments = [[documents.segment_document(segment) for segment in of.segments] for of in (record, original)]
+    return segments[0] == segments[1] and record.provenance == original.provenance
 
 
 def _copy_frames(reader, writer: CacheWriter, tell: Tell) -> int:

@@ -24,6 +24,10 @@ from cache.schema import (
     FORMAT_VERSION,
     INTERPOLATIONS,
     LOST,
+    MAX_FPS,
+    MAX_TIME_BASE,
+    MIN_FPS,
+    RESIZE_MODES,
     SAMPLINGS,
     VIEW_FIELDS,
     CacheIdentity,
@@ -169,6 +173,20 @@ def named_from(document: dict, what: str) -> tuple[str, dict]:
         return facts.pop("name"), facts
 
 
+def file_of(name: str) -> str:
+    """The name of the file that speaks of a video in quarantine, or of attempts, whatever the video is called."""
+    return f"{sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
+
+
+def check_named(path: Path) -> None:
+    """DamagedError where a file of quarantine or attempts cannot be read, or is under another name than its own."""
+    name, facts = named_from(read(path), str(path))
+    if path.name != file_of(name):
+        raise DamagedError(f"{path} speaks of {name!r}: it was renamed or copied")
+    if facts.get("num_bytes", 0) < 0 or facts.get("attempts", 1) < 1:
+        raise DamagedError(f"{path} counts fewer than none")
+
+
 def read_plan(folder: Path) -> list[PlanPart]:
     """Every part of the plan, in order. DamagedError where one cannot be read, or one is missing before another."""
     paths = list_folder(folder, ".json")
@@ -218,6 +236,8 @@ def video_from(document: dict) -> PlannedVideo:
     (height, width), is_turned = video.canonical_size, video.rotation in (0, 90, 180, 270)
     if min(n for name in _PAIRS for n in getattr(video, name)) < 1 or height * width > MAX_PIXELS or not is_turned:
         raise ValueError(f"video {video.uid} cannot have these sizes, pixel aspects, rotation or time base")
+    if max(video.time_base) > MAX_TIME_BASE or min(video.num_bytes, video.num_frames) < 0:
+        raise ValueError(f"video {video.uid} cannot have this time base, size or number of frames")
     if video.views.ndim != 2 or video.views.shape[1] != len(VIEW_FIELDS):
         raise ValueError(f"views of {video.uid} have shape {video.views.shape}")
     return video
@@ -250,9 +270,10 @@ def _check_identity(identity: CacheIdentity) -> None:
         raise ValueError(f"nobody is the teacher {brief(teacher.name)} with these means, deviations and sizes")
     for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode, identity.decoder):
         check_text(text, limits.MAX_NAME)
-    if teacher.interpolation not in INTERPOLATIONS:
-        raise ValueError(f"{brief(teacher.interpolation)} is no way to resize")
-    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (fps is not None and fps > 0):
+    if teacher.interpolation not in INTERPOLATIONS or teacher.resize_mode not in RESIZE_MODES:
+        raise ValueError(f"no image is resized by {brief(teacher.interpolation)} and {brief(teacher.resize_mode)}")
+    is_rate = fps is not None and MIN_FPS <= fps <= MAX_FPS
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != is_rate or is_rate != (fps is not None):
         raise ValueError(f"{brief(identity.sampling)} at {fps} frames per second is no way to sample")
 
 

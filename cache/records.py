@@ -14,7 +14,7 @@ from cache.errors import DamagedError
 from cache.files import list_folder
 from cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from cache.planned_units import PlannedUnit, planned_document, planned_from
-from cache.schema import INTERPOLATIONS, VIEW_FIELDS, Encoded, Segment, Status, check_unit
+from cache.schema import INTERPOLATIONS, MAX_TIME_BASE, VIEW_FIELDS, Encoded, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -131,7 +131,7 @@ def _check_segment(segment: Segment) -> None:
         raise ValueError(f"views of {segment.video_uid} cannot be as they are")
     if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
         raise ValueError(f"frames of {segment.video_uid} are numbered from {segment.frame_index[0]}")
-    if min(segment.time_base) < 1:
+    if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
         raise ValueError(f"the time base of {segment.video_uid} is {segment.time_base}")
     in_time = (segment.frame_index, segment.pts, segment.request_k)
     if any((np.abs(column) >= MAX_TICKS).any() for column in (*in_time, np.array([segment.first_pts]))):

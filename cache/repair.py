@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit
+from cache import commit, witness
 from cache.errors import DamagedError, some
 from cache.files import exists, is_folder, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
+
+_REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def purge(root: Path) -> None:
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
+            witness.forget_removed(layout)
             _delete_folder(layout.removed)
 
 
@@ -91,7 +94,7 @@ def _refuse_hopeless(report: Report) -> None:
 
 
 def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
-    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy != Remedy.KEEP]
+    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy in _REMOVED]
     return tuple(removal for removal in dict.fromkeys(found) if removal.files)
 
 

@@ -13,7 +13,7 @@ from cache.reader import CacheReader
 from cache.schema import CacheIdentity
 from cache.writer import CacheWriter
 
-__all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity"]
+__all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
 
 
 def has_cache(root: Path) -> bool:
@@ -30,6 +30,7 @@ def claim(root: Path, identity: CacheIdentity) -> bool:
     is_new = not layout.identity.is_file()
     if is_new:
         _refuse_strangers(root)
+        refuse_nesting(root)
         document = documents.identity_document(identity)
         data = documents.sealed(document, documents.identity_from, str(layout.identity))
         commit.make_folder(root)
@@ -59,6 +60,13 @@ def _refuse_strangers(root: Path) -> None:
         raise NotACacheError(
             f"{root} is not empty and not a cache (it holds {', '.join(strangers[:3])}); choose another --cache-dir"
         )
+
+
+def refuse_nesting(root: Path) -> None:
+    """NotACacheError where root lies inside the folder of a cache, under whatever name."""
+    for parent in root.resolve().parents:
+        if has_cache(parent):
+            raise NotACacheError(f"{root} lies inside the cache {parent}; choose a folder outside of it")
 
 
 def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:

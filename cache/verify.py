@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from cache import documents
+from cache.completeness import extra, missing, unfinished
 from cache.errors import DamagedError, LabelSetError, OtherVersionError
 from cache.files import exists, list_folder, refuse_links
 from cache.jpeg_header import check_header
 from cache.labels import logits_from
 from cache.layout import Layout, read_identity
-from cache.plan import PlanIndex, PlannedSegment, Unit
+from cache.plan import PlanIndex, PlannedSegment, PlanPart, Unit
 from cache.plan_age import last_clip_part, older_than_clips
 from cache.planned_units import PlannedUnit, are_equal_units
+from cache.plausible import plan_problems, record_problems
 from cache.reader import CacheReader
 from cache.records import Record, read_planned, read_record, record_paths
 from cache.schema import CacheIdentity, FrameBatch
@@ -36,6 +38,7 @@ class Remedy(StrEnum):
     REDO_UNIT = "extract again"
     REDO_LOGITS = "compute again from the embeddings"
     FORGET = "remove"
+    MISSING = "missing: put it back from a copy, or make it again with the command that made it"
     KEEP = "kept: nothing proves that it is damaged"
     NONE = "cannot be repaired"
 
@@ -63,6 +66,9 @@ class Report:
     num_pending: int = 0  # of them without a record
     needs_plan: bool = False  # the plan is missing, damaged or older than what was committed by it
     problems: list[Problem] = field(default_factory=list)
+    extra: list[Path] = field(default_factory=list)  # that nothing in the cache implies; they are no problem
+    # label set -> (units without logits, plan parts without clips): what an interrupted run left to do
+    unfinished: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -> Report:
@@ -92,7 +98,10 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
     planned = PlanIndex(plan)
-    fingerprints = {uid: video.fingerprint for uid, video in planned.videos.items()}
+    videos = planned.videos
+    fingerprints = {uid: video.fingerprint for uid, video in videos.items()}
+    for part, message in plan_problems(plan, identity):
+        report.problems.append(Problem(layout.plan / f"{part:06d}.json", message, Remedy.KEEP))
     records = _readable(layout.columns(None)[1], report, Remedy.REDO_UNIT, None)
     report.num_units = len(planned.units)
     report.num_pending = len(set(planned.units) - {path.stem for path in record_paths(layout.columns(None)[1])})
@@ -101,18 +110,35 @@ def verify(root: Path, replay: Replay | None = None, tell=lambda shards: None) -
         path = layout.columns(None)[1] / f"{unit}.json"
         told = _try(report, path, Remedy.REDO_UNIT, read_planned, path, unit=unit, videos=tuple(record.video_uids))
         _note(report, record, path, list(_frame_problems(reader, record, fingerprints, replay)), Remedy.REDO_UNIT, None)
-        _add(report, record, path, list(_plan_problems(record, planned.units.get(unit), told)), Remedy.KEEP, None)
+        found = _plan_problems(record, planned.units.get(unit), told)
+        contradictions = [*found, *record_problems(record, videos, identity)]
+        _add(report, record, path, contradictions, Remedy.KEEP, None)
         tell(report.num_shards)
     report.needs_plan = not set(records) <= set(planned.units)
     if plan and not report.needs_plan and (number := last_clip_part(layout)) >= len(plan):
         report.problems.append(Problem(layout.plan, older_than_clips(root, number), Remedy.KEEP))
         report.needs_plan = True
     for name in reader.label_sets():
-        _verify_label_set(reader, layout, name, report, tell)
+        _verify_label_set(reader, layout, (name, set(videos)), report, tell)
     for folder in (layout.quarantine, layout.attempts):
         for path in list_folder(folder, ".json"):
-            _try(report, path, Remedy.FORGET, documents.read, path)
+            _try(report, path, Remedy.FORGET, documents.check_named, path)
+    _compare_with_folders(reader, layout, plan, report)
     return report
+
+
+def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPart], report: Report) -> None:
+    """Name every file that is not there and should be, and every one that is there and need not be."""
+    broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
+    sound = [name for name in reader.label_sets() if name not in broken]
+    is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # told unit by unit
+    for lost, message in missing(reader, layout, plan, sound):
+        if lost.label_set in broken - {None} or (is_plan_short and lost.path.parent == layout.plan):
+            continue
+        report.problems.append(Problem(lost.path, message, Remedy.MISSING, lost.unit, lost.label_set))
+    report.extra += extra(reader, layout, plan, sound)
+    left = {name: unfinished(reader, plan, name) for name in sound}
+    report.unfinished = {name: counts for name, counts in left.items() if any(counts)}
 
 
 def _refuse_missing(folders) -> None:
@@ -224,7 +250,9 @@ def _replayed(batch: FrameBatch, identity: CacheIdentity, replay: Replay) -> Ite
             row += 1
 
 
-def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Report, tell) -> None:
+def _verify_label_set(reader: CacheReader, layout: Layout, about: tuple[str, set[str]], report: Report, tell) -> None:
+    """about: the label set's name, and the uids of all planned videos."""
+    name, planned = about
     folder = layout.labels / name
     try:
         refuse_links((folder, *layout.columns(name)))
@@ -233,6 +261,9 @@ def _verify_label_set(reader: CacheReader, layout: Layout, name: str, report: Re
     except (DamagedError, LabelSetError) as error:
         report.problems.append(Problem(folder, str(error), Remedy.NONE, label_set=name))
         return
+    for uid in sorted({clip.video_uid for clip in reader.label_set(name).clips} - planned) if planned else ():
+        message = f"label set {name} has clips of {uid}, which is not in the plan"
+        report.problems.append(Problem(folder, message, Remedy.KEEP, label_set=name))
     for path in list_folder(folder / "revisions", ".json")[:-1]:  # the last one was read with the label set
         _try(report, path, Remedy.FORGET, documents.read, path, label_set=name)
     records = _readable(layout.columns(name)[1], report, Remedy.REDO_LOGITS, name)
@@ -256,6 +287,9 @@ def _logits_problems(reader: CacheReader, name: str, record: Record, head: dict 
         return
     try:
         logits = reader.all_logits(name, record.unit)
+        if not np.isfinite(logits).all():
+            yield "its logits hold NaN or Inf"
+            return
         if head is None:
             return
         expected = logits_from(head, reader.batch(record.unit).embeddings)

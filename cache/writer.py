@@ -20,6 +20,7 @@ from cache.planned_units import planned_in
 from cache.reader import CacheReader
 from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+from cache.witness import label_set_contents
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
 
@@ -151,7 +152,13 @@ class CacheWriter:
             stored = self._labels_reader().label_set(labels.name)
             check_same(labels, stored)
             return stored
-        for path in (folder / "clips", folder / "revisions", *self._layout.columns(labels.name)):
+        inner = (folder / "clips", folder / "revisions", *self._layout.columns(labels.name))
+        if left := [path for place in inner for path in list_folder(place)]:
+            raise DamagedError(
+                f"{folder} has lost its label_set.json: {left[0]} and {len(left) - 1} more files in it are of another "
+                "one. Nothing was changed; put it back from a copy, or give another name with --label-set"
+            )
+        for path in inner:
             commit.make_folder(path)
         digest = None if tensors is None else commit.sha256(tensors)
         document = documents.sealed(label_set_document(labels) | {"tensors_sha256": digest}, _label_set, labels.name)
@@ -181,14 +188,14 @@ class CacheWriter:
 
     def quarantine(self, name: str, facts: dict) -> None:
         """Record that a video cannot be used. facts: source, reason, num_bytes, modified_ns."""
-        path = self._layout.quarantine / _file_of(name)
+        path = self._layout.quarantine / documents.file_of(name)
         commit.replace(path, documents.sealed({"name": name, **facts}, documents.named_from, str(path)))
-        commit.remove(self._layout.attempts / _file_of(name))
+        commit.remove(self._layout.attempts / documents.file_of(name))
 
     def release(self, name: str) -> None:
         """Forget a quarantine, and attempts from before it."""
         self.forget_attempts(name)
-        commit.remove(self._layout.quarantine / _file_of(name))
+        commit.remove(self._layout.quarantine / documents.file_of(name))
 
     def quarantined(self) -> dict[str, dict]:
         """name -> facts of every quarantined video."""
@@ -196,13 +203,13 @@ class CacheWriter:
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that decoding a video ended a process or hung; the count survives the run."""
-        path = self._layout.attempts / _file_of(name)
+        path = self._layout.attempts / documents.file_of(name)
         spent = documents.named_from(documents.read(path), str(path))[1]["attempts"] if exists(path) else 0
         document = {"name": name, "attempts": spent + 1, "reason": reason}
         commit.replace(path, documents.sealed(document, documents.named_from, str(path)))
 
     def forget_attempts(self, name: str) -> None:
-        commit.remove(self._layout.attempts / _file_of(name))
+        commit.remove(self._layout.attempts / documents.file_of(name))
 
     def attempts(self) -> dict[str, dict]:
         """name -> attempts, reason, of every video that a process was lost over and that has not ended well since."""
@@ -226,12 +233,14 @@ class CacheWriter:
         return is_wrong
 
     def _manifest(self) -> dict:
-        records = read_records(self._layout.columns(None)[1])
+        records, names = read_records(self._layout.columns(None)[1]), list(self._layout.label_sets())
         return {
             "shards": [_summary(record) for record in records.values()],
             "num_rows": sum(record.num_rows for record in records.values()),
             "num_bytes": sum(record.num_bytes for record in records.values()),
-            "label_sets": list(self._layout.label_sets()),
+            "label_sets": names,
+            "labels": {name: label_set_contents(self._layout, name) for name in names},
+            "plan_parts": len(self.plan),
             "quarantined": sorted(self.quarantined()),
         }
 
@@ -261,11 +270,6 @@ def _checked(clips: list[ClipLabel]) -> list[dict]:
     for clip in listed:
         clip_from(clip)
     return listed
-
-
-def _file_of(name: str) -> str:
-    """The file that speaks of a video, whatever its name."""
-    return f"{commit.sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
 
 
 def _summary(record: Record) -> dict:

@@ -4,6 +4,7 @@ Click only: parse, make one call, say what came of it.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
@@ -31,8 +32,9 @@ from pipeline.terminal import echo, made, show
 @click.option("--assume-downloaded", is_flag=True, help="Plan as if the listed videos were on disk.")
 @click.option("--num-videos", type=int, help="With --assume-downloaded: those that download-ego4d takes.")
 @click.option("--json", "output", type=PATH, help="Write all counts into this file, too.")
+@click.option("--overwrite", is_flag=True, help="Put the counts in the place of any other file.")
 @CONFIG
-def plan_ego4d(output: Path | None, **settings):
+def plan_ego4d(output: Path | None, overwrite: bool, **settings):
     """Say what an Ego4D download offers and what extracting it takes.
 
     Reads annotations and headers: videos present, missing, redacted, stereo, shorter than listed; clips per class and
@@ -41,14 +43,26 @@ def plan_ego4d(output: Path | None, **settings):
     config = made(PlanConfig, settings)
     from pipeline.ego4d.planner import plan
 
+    if output is not None:
+        _check_counts(output, overwrite)
     planned = plan(config)
     for line in planned.lines:
         echo(line)
     if output is not None:
         from cache import commit
 
+        _check_counts(output, overwrite)  # nobody has put anything there meanwhile
         commit.replace(output, json.dumps(planned.document, indent=1).encode())
         echo(f"counts: {output}")
+
+
+def _check_counts(output: Path, overwrite: bool) -> None:
+    """InputError where the file is there and holds no counts of plan-ego4d."""
+    from pipeline.file_recognition import is_object
+    from pipeline.output_folder import check_replaceable
+
+    is_ours = partial(is_object, keys=("kinds", "videos", "fps", "views", "frames", "bytes", "short"))
+    check_replaceable({output: is_ours}, overwrite, "plan-ego4d", "--json")
 
 
 @click.command()

@@ -4,6 +4,7 @@ Click only: parse, make one call, say what came of it.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,9 @@ from pipeline.option_ranges import MAX_COUNT
 from pipeline.terminal import echo
 
 RECOMPUTED, SHOWN = click.IntRange(1, MAX_COUNT), click.IntRange(1, 100_000)
+
+PAGE = "inspect-cache"  # who makes contact sheets
+SHOWN_EXTRA = 20
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
@@ -38,9 +42,13 @@ def _show(report) -> None:
     from cache.verify import Remedy
 
     echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
+    kinds = {Remedy.KEEP: "DOUBTFUL", Remedy.MISSING: "MISSING"}
     for problem in report.problems:
-        kind = "DOUBTFUL" if problem.remedy == Remedy.KEEP else "DAMAGED"
-        echo(f"{kind} {problem.message} ({problem.remedy})")
+        echo(f"{kinds.get(problem.remedy, 'DAMAGED')} {problem.message} ({problem.remedy})")
+    for path in report.extra[:SHOWN_EXTRA]:
+        echo(f"extra: {path}: nothing in the cache says that it is there; it is left alone")
+    if len(report.extra) > SHOWN_EXTRA:
+        echo(f"extra: and {len(report.extra) - SHOWN_EXTRA} more")
 
 
 @click.command()
@@ -80,7 +88,10 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
         cosines = recomputed(cache_dir, recompute, **teacher)
         worst, mean = cosines.min(), cosines.mean()
         echo(f"embedded {len(cosines)} rows again: cosine {worst:.5f} at least, {mean:.5f} in the mean")
-    echo("sound: everything is as it was committed")
+    for name, (units, parts) in report.unfinished.items():
+        echo(f"label set {name} is not finished: {units} units without logits, {parts} plan parts without clips")
+    whole = "what is there" if report.unfinished else "everything"
+    echo(f"sound: {whole} is as it was committed")
     if report.num_pending:
         echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")
 
@@ -97,6 +108,8 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
     read at all: check permissions, the disk or the network file system, and run it again. With --rebuild-plan the parts
     of the plan that lack are written anew instead, from what the commit records hold of it.
     """
+    from cache.verify import Remedy
+
     if purge and rebuild_plan:
         raise click.UsageError("--purge and --rebuild-plan do different things; give one of them")
     if purge or rebuild_plan:
@@ -108,6 +121,11 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
         return
     if not repaired.removals:
         _show(repaired.report)
+        if all(problem.remedy == Remedy.MISSING for problem in repaired.report.problems):
+            raise DamagedError(
+                "repair-cache changed nothing: what is missing comes back from a copy, or from the command that made "
+                "it (extract-teacher or relabel)"
+            )
         options = {"cache_dir": cache_dir, "rebuild_plan": True}
         instead = next_line("repair-cache", options) if repaired.report.needs_plan else "put plan/ back from a copy"
         raise DamagedError(f"repair-cache changed nothing: nothing is proven to be damaged; {instead}")
@@ -219,8 +237,11 @@ def _is_terminal() -> bool:
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
 @click.option("--label-set", help="Of the contact sheet. [default: the only one]")
 @click.option("--frames", type=SHOWN, default=240, show_default=True, help="On the contact sheet.")
-def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
+@click.option("--overwrite", is_flag=True, help="Put the contact sheet in the place of any other file.")
+def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int, overwrite: bool):
     """Say what a cache holds."""
+    if html is not None:
+        _check_page(html, overwrite)
     from cache.inspect import summary
     from pipeline.data_summary import cache_tables
 
@@ -231,12 +252,22 @@ def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, fra
         from cache import commit
         from cache.store import open_reader
         from pipeline.contact_sheet import contact_sheet
+        from pipeline.file_recognition import sealed_page
 
         reader = open_reader(cache_dir)
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
         page = contact_sheet(reader, lines, labels, frames)
-        commit.replace(html, page.encode("utf-8", "backslashreplace"))
+        _check_page(html, overwrite)  # nobody has put anything there meanwhile
+        commit.replace(html, sealed_page(page.encode("utf-8", "backslashreplace"), PAGE))
         echo(f"contact sheet: {html}")
+
+
+def _check_page(html: Path, overwrite: bool) -> None:
+    """InputError where the file is there and is no contact sheet."""
+    from pipeline.file_recognition import is_sealed_page
+    from pipeline.output_folder import check_replaceable
+
+    check_replaceable({html: partial(is_sealed_page, kind=PAGE)}, overwrite, PAGE, "--html")
 
 
 @click.command()

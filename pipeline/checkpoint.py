@@ -126,9 +126,20 @@ def save_state(folder: Path, content: dict) -> None:
     save(folder / STATE, {"format": FORMAT, **content})
 
 
-def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
-    """The state of the training run in a folder. InputError where it is not the run that fields describe.
+def claim_folder(folder: Path, content: dict) -> None:
+    """Save a state from which a run begins anew: it only says whose the other files of the folder are."""
+    save(folder / STATE, {"format": FORMAT, **content})
 
+
+def is_mere_claim(content: dict) -> bool:
+    """Whether this is what claim_folder() wrote: there is nothing to continue from."""
+    return not content["epoch"] and not content["position"]
+
+
+def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict | None:
+    """The state of the training run in a folder; None where another run was begun in it and learned nothing.
+
+    InputError where it is not the run that fields describe.
     student_folders: where the best students of its closed epochs must be.
     """
     path = folder / STATE
@@ -144,6 +155,8 @@ def load_state(folder: Path, fields: dict, student_folders: list[Path]) -> dict:
         raise CheckpointError(f"this run cannot be continued, give --overwrite to start anew: {error}") from error
     theirs = content["run"]
     differing = [f"{k}: {_told(theirs.get(k))} -> {_told(v)}" for k, v in fields.items() if theirs.get(k) != v]
+    if differing and is_mere_claim(content):
+        return None
     if differing:
         raise InputError(
             f"{folder} holds another training run ({_several(differing)}); choose another --output-dir, or "

@@ -107,6 +107,9 @@ STUDENT_CHECKPOINT = click.option(
 OUTPUT_DIR = click.option(
     "--output-dir", type=PATH, default=Path("results"), show_default=True, help="Folder for what this command makes."
 )
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Replace files that this command did not make, or made of something else."
+)
 LABEL_SET = click.option("--label-set", help="Label set of the cache to use. [default: the only one]")
 ASSERTIONS = options(
     click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), help="Assert which teacher made the cache."),

@@ -15,6 +15,8 @@ from pipeline import comparison
 from pipeline.comparison import Entry, check_comparable
 from pipeline.errors import CheckpointError, InputError, ResultsError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
+from pipeline.evaluation_files import check_comparison, check_evaluation
+from pipeline.output_folder import sole_writer
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
 from pipeline.predictions import read_predictions
 from pipeline.printable import csv_cell
@@ -33,23 +35,28 @@ def compare(config: CompareConfig) -> dict:
     compared.
     """
     names = display_names(config.evaluations)
+    with sole_writer(config.output_dir, "compare"):
+        return _compared(config, names)
+
+
+def _compared(config: CompareConfig, names: dict[Path, str]) -> dict:
     checkpoints = [path for path in names if path.suffix == _CHECKPOINT]
     entries = {path: _entry(path, name, path) for path, name in names.items() if path not in checkpoints}
     if entries:
         check_comparable(list(entries.values()))
-    _check_before_evaluating(config, checkpoints, list(entries.values()))
+    _check_before_evaluating(config, {path: names[path] for path in checkpoints}, list(entries.values()))
     for path in checkpoints:
         entries[path] = _entry(_evaluate(config, path, names[path]), names[path], path)
     ordered = [entries[path] for path in names]
     check_comparable(ordered)
     found = comparison.compare(ordered)
-    commit.make_folder(config.output_dir)
     files = {
         "compare_config.yaml": config.as_yaml().encode(),
         "comparison.csv": _as_csv(found["rows"]),
         "comparison.png": _plot(found, ordered),
         "comparison.json": json.dumps(found, indent=2, allow_nan=False).encode(),
     }
+    check_comparison(config)  # nobody has put anything there meanwhile
     for name, data in files.items():
         commit.replace(config.output_dir / name, data)
     return found
@@ -95,16 +102,17 @@ def _entry(place: Path, name: str, source: Path) -> Entry:
     return Entry(name, str(source), results, read_predictions(folder / PREDICTIONS_NAME, results))
 
 
-def _check_before_evaluating(config: CompareConfig, checkpoints: list[Path], entries: list[Entry]) -> None:
-    """Refuse what would be refused after minutes of work."""
-    commit.check_writable(config.output_dir)
-    for path in checkpoints:
+def _check_before_evaluating(config: CompareConfig, checkpoints: dict[Path, str], entries: list[Entry]) -> None:
+    """Refuse what would be refused after minutes of work. checkpoints: path -> name."""
+    check_comparison(config)
+    for path, name in checkpoints.items():
+        check_evaluation(_settings(config, path, name))
         if not path.is_file():
             raise CheckpointError(f"there is no checkpoint {path}; run train-student first")
     if checkpoints and entries and entries[0].results["split"] != config.split:
         raise ResultsError(
-            f"{entries[0].source} judged the {entries[0].results['split']} split, and {checkpoints[0]} would be judged "
-            f"on {config.split}; name one with --split"
+            f"{entries[0].source} judged the {entries[0].results['split']} split, and {next(iter(checkpoints))} would "
+            f"be judged on {config.split}; name one with --split"
         )
 
 
@@ -113,11 +121,16 @@ def _evaluate(config: CompareConfig, checkpoint: Path, name: str) -> Path:
     from pipeline.evaluate import evaluate
 
     log.info("evaluating %s as %s", checkpoint, name)
+    settings = _settings(config, checkpoint, name)
+    evaluate(settings)
+    return settings.output_dir
+
+
+def _settings(config: CompareConfig, checkpoint: Path, name: str) -> EvaluateConfig:
+    """How a checkpoint is evaluated, and into which folder."""
     shared = {"label_set": config.label_set, "split": config.split, "batch_size": config.batch_size}
-    how = {"num_workers": config.num_workers, "device": config.device, "seed": config.seed}
-    folder = config.output_dir / name
-    evaluate(EvaluateConfig(config.cache_dir, checkpoint, folder, **shared, **how))
-    return folder
+    how = {field: getattr(config, field) for field in ("num_workers", "device", "seed", "overwrite")}
+    return EvaluateConfig(config.cache_dir, checkpoint, config.output_dir / name, **shared, **how)
 
 
 def _as_csv(rows: list[dict]) -> bytes:

@@ -51,8 +51,9 @@ class Settings:
         return {name: _plain(value) for name, value in fields}
 
     def as_yaml(self) -> str:
-        """The settings as a file that --config accepts."""
-        return yaml.safe_dump(self.as_dict(), sort_keys=False)
+        """The settings as a file that --config accepts. It never says to overwrite: that is said once, for one run."""
+        settings = {name: value for name, value in self.as_dict().items() if name != "overwrite"}
+        return yaml.safe_dump(settings, sort_keys=False)
 
     def _require(self, ok: bool, field: str, expected: str) -> None:
         if not ok:

@@ -60,6 +60,7 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
 
 def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
     """Say what is to be done and do it. False: it is not there, because this is a dry run."""
+    download.refuse_foreign(transfer)
     for line in _in_words(transfer, config, download.free_bytes()):
         echo(line)
     remaining = transfer.remaining(config.data_dir)

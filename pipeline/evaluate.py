@@ -14,6 +14,7 @@ import torch
 
 from cache import commit
 from cache.labels import LabelSet
+from cache.reader import CacheReader
 from cache.store import open_reader
 from models.deploy import FrameEncoder, deployed_parameters
 from models.device import choose_device, exact_float32
@@ -23,9 +24,12 @@ from models.names import TEACHER_SIZES
 from pipeline import checkpoint
 from pipeline.costs import NOT_MEASURED, Side, measure, size_of
 from pipeline.evaluation_config import EvaluateConfig
+from pipeline.evaluation_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
+from pipeline.file_recognition import sealed_page
 from pipeline.held_out import held_out
 from pipeline.html_report.report import report
 from pipeline.inference import among_classes, predict, require_finite
+from pipeline.output_folder import sole_writer
 from pipeline.plots import comparison_plot
 from pipeline.requirements import ONNX, require
 from pipeline.results import assemble, predictions_file
@@ -51,6 +55,21 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     teacher = reader.identity.teacher
     checkpoint.check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
     commit.check_writable(config.output_dir)
+    with sole_writer(config.output_dir, "evaluate"):
+        check_evaluation(config)
+        results, files = _judged(config, reader, labels, (student, meta), towers or {})
+        check_evaluation(config)  # nobody has put anything there meanwhile
+        commit.remove(config.output_dir / RESULTS_NAME)  # of an earlier evaluation
+        for name, data in files.items():
+            commit.replace(config.output_dir / name, data)
+    return results
+
+
+def _judged(
+    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[MobileVitStudent, dict], towers: dict
+) -> tuple[dict, dict[str, bytes]]:
+    """The results, and all files by name. judged: the student and the other fields of its checkpoint."""
+    (student, meta), teacher = judged, reader.identity.teacher
     device = choose_device(config.device)
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
@@ -60,24 +79,20 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
     _warn_of_missing_labels(predictions.labels, labels, config.split)
     text = (reader.head(labels.name) or {}).get("class_text")
     with exact_float32():
-        sides = _sides(student, device, towers or {}, config.runtime)
+        sides = _sides(student, device, towers, config.runtime)
         costs = _costs(sides, device, config.runtime)
     timed = {name: treatment(side.module) for name, side in sides.items()}
     results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
     results["note"] = _note(results["note"], len(meta["classes"]), len(labels.classes))
     results |= {"split": config.split, "environment": _environment(config, device) | {"timed": timed}}
-    commit.make_folder(config.output_dir)
-    files = {
-        "evaluate_config.yaml": config.as_yaml().encode(),
+    page = report(results, predictions, dataset, read_log(config.student_checkpoint.parent))
+    return results, {
+        EVALUATE_SETTINGS: config.as_yaml().encode(),
         PREDICTIONS_NAME: predictions_file(predictions, dataset.clips, labels.classes),
-        "comparison_plot.png": comparison_plot(results),
-        "report.html": report(results, predictions, dataset, read_log(config.student_checkpoint.parent)),
+        PLOT_NAME: comparison_plot(results),
+        REPORT_NAME: sealed_page(page, "evaluate"),
         RESULTS_NAME: json.dumps(results, indent=2, allow_nan=False).encode(),  # last: what it speaks of is there
     }
-    commit.remove(config.output_dir / RESULTS_NAME)  # of an earlier evaluation
-    for name, data in files.items():
-        commit.replace(config.output_dir / name, data)
-    return results
 
 
 def _note(note: str | None, known: int, judged: int) -> str | None:

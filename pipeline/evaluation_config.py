@@ -26,6 +26,7 @@ class EvaluateConfig(Settings):
     runtime: str = "torch"  # what costs are measured in
     teacher_latency: bool = False  # whether image towers are measured, too
     teacher_model: str | None = None  # configuration file of the cached teacher, to measure it
+    overwrite: bool = False  # whether files that evaluate did not make, or of another evaluation, may be replaced
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,6 +56,7 @@ class CompareConfig(Settings):
     num_workers: int = 1
     device: str = "auto"
     seed: int = 0
+    overwrite: bool = False  # whether files that compare did not make may be replaced
 
     def __post_init__(self):
         super().__post_init__()

@@ -6,6 +6,7 @@ Knows the order of things (plan, decode, embed, commit); every step itself lives
 import contextlib
 import logging
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from pipeline.committing import Committer
 from pipeline.config import ExtractConfig
 from pipeline.engines import Done, Failed, Item, LocalPool, Lost
 from pipeline.errors import PipelineError
+from pipeline.file_recognition import is_settings
 from pipeline.identity import make_identity
+from pipeline.output_folder import check_saved_settings
 from pipeline.planning import plan_new, quarantine, quarantine_absent
 from pipeline.preflight import check_space, look_ahead
 from pipeline.probes import check_teacher
@@ -32,6 +35,8 @@ from pipeline.upright import shape_of
 
 log = logging.getLogger(__name__)
 
+SETTINGS = "extract_config.yaml"
+
 
 def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheWriter, Teacher, ExtractResult]:
     """Extract everything of source that is not in the cache yet.
@@ -39,6 +44,7 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     load_teacher: () -> Teacher; called once the target is known to be writable and the new videos are scanned.
     Returns the open writer, the teacher, and the account of the run.
     """
+    check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=ExtractConfig))
     survey = look_ahead(config, source)
     source = survey.source
     check_space(config, survey.estimate.num_bytes)
@@ -51,7 +57,7 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
                 log.info("manifest.json did not say what the records say: it was rebuilt from them")
         continued = writer.incomplete_uids()  # what is left of them was not what their scans prepared for
         plan_new(writer, source, survey.scanned, config.shard_frames)
-        writer.save_beside("extract_config.yaml", config.as_yaml())
+        writer.save_beside(SETTINGS, config.as_yaml())
         plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items() if uid not in continued}
         _run_units(config, writer, source, teacher, plans)
         writer.write_manifest()

@@ -4,9 +4,8 @@ Knows names and numbers; of everything that a range is about, only which command
 """
 
 from cache.limits import MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS
+from cache.schema import MAX_FPS, MIN_FPS
 
-MAX_FPS = 1000.0
-MIN_FPS = 1e-6
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_PROCESSES = 256
 MAX_SHARD_FRAMES = 1 << 16

@@ -2,7 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from pipeline.errors import InputError
 
 PARTIAL = ".partial"
 
@@ -23,5 +26,19 @@ def publish(path: Path) -> None:
 def write_json(path: Path, document: dict) -> None:
     """Publish a document under path, in a folder that is made where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path(path).write_text(json.dumps(document, indent=1), "utf-8")
+    partial_path(path).write_bytes(_json_bytes(document))
     publish(path)
+
+
+def check_documents(documents: Mapping[Path, dict]) -> None:
+    """InputError where one of these paths is taken by anything else than this very document."""
+    for path, document in documents.items():
+        if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == _json_bytes(document)):
+            raise InputError(
+                f"{path} is there and was not generated with these options: it is not replaced; give another folder, "
+                "or move it away"
+            )
+
+
+def _json_bytes(document: dict) -> bytes:
+    return json.dumps(document, indent=1).encode()

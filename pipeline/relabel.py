@@ -6,6 +6,7 @@ Opens no video and sends no image through CLIP: at most the teacher's text tower
 import dataclasses
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from cache.labels import LabelSet
 from cache.reader import CacheReader
@@ -13,6 +14,7 @@ from cache.store import open_reader, open_writer
 from pipeline.annotation_config import RelabelConfig
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.errors import InputError
+from pipeline.file_recognition import is_settings
 from pipeline.labelling import (
     asked_labels,
     check_label_sets,
@@ -23,10 +25,13 @@ from pipeline.labelling import (
 )
 from pipeline.matching import known_in, match_source
 from pipeline.next_commands import train_line
+from pipeline.output_folder import check_saved_settings
 from pipeline.printable import block
 from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
+
+SETTINGS = "relabel_config.yaml"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
     """
     reader = open_reader(config.cache_dir)
+    check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
     known = known_in(config.cache_dir)
     asked = [
         asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name)
@@ -63,7 +69,7 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     try:
         for labelling in asked:
             write_labels(writer, labelling, config.seed)
-        writer.save_beside("relabel_config.yaml", config.as_yaml())
+        writer.save_beside(SETTINGS, config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
         label_sets = tuple(written.label_set(labelling.labels.name) for labelling in asked)

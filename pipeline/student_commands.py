@@ -14,6 +14,7 @@ from pipeline.common_options import (
     COMMON,
     LABEL_SET,
     OUTPUT_DIR,
+    OVERWRITE,
     PATH,
     PATH_OR_NAME,
     STUDENT_CHECKPOINT,
@@ -122,6 +123,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
     type=PATH_OR_NAME,
     help="Configuration file of the cached teacher, if --teacher-latency needs it.",
 )
+@OVERWRITE
 @click.option("--student-size", help="Assert the checkpoint's size.")
 @ASSERTIONS
 @COMMON
@@ -154,6 +156,7 @@ def evaluate(student_size, teacher_size, num_actions, **options):
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Which clips.")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
 @click.option("--num-workers", type=int, default=WORKERS, show_default="half the cores, at most 8", help="Loaders.")
+@OVERWRITE
 @COMMON
 def compare(**options):
     """Set students beside each other: a table, comparison.csv, .json and .png.

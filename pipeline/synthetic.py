@@ -15,7 +15,7 @@ import av
 from cache import strict_json
 from models.plain_files import LIST_BYTES, read_plain
 from pipeline.errors import InputError, PipelineError
-from pipeline.partial_files import PARTIAL, partial_path, publish, write_json
+from pipeline.partial_files import PARTIAL, check_documents, partial_path, publish, write_json
 from pipeline.scene.actions import ACTIONS
 from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
 from pipeline.synthetic_annotations import metadata_document, moments_document
@@ -39,8 +39,13 @@ def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, pr
     videos = plan_videos(parameters)
     folder = root / "v2" / "full_scale"
     complete = _is_complete(root, parameters)
+    annotations = {
+        root / "v2" / "annotations" / f"moments_{split}.json": moments_document(videos, split)
+        for split in ("train", "val")
+    }
     if not complete:
         _check_nothing_else(root, folder, parameters, videos)
+        check_documents(annotations)
     missing = [video for video in videos if not _video_path(folder, video).is_file()]
     if progress is not None:
         progress.update(len(videos) - len(missing))
@@ -48,8 +53,8 @@ def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, pr
         folder.mkdir(parents=True, exist_ok=True)
         _write_videos(folder, missing, progress)
         if not complete:
-            for split in ("train", "val"):
-                write_json(root / "v2" / "annotations" / f"moments_{split}.json", moments_document(videos, split))
+            for path, document in annotations.items():
+                write_json(path, document)
             write_json(root / "ego4d.json", metadata_document(parameters, videos))
     except BrokenProcessPool as error:
         raise PipelineError(

@@ -15,6 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from cache import commit
+from cache.errors import CacheError
+from cache.files import exists, read_file
 from cache.labels import logits_from
 from cache.schema import TeacherIdentity
 from models.clip_teacher import ClipTeacher, load_teacher
@@ -24,8 +27,10 @@ from models.names import TEACHER_SIZES
 from models.teacher_weights import SHIPPED, build
 from pipeline import metrics, pixels
 from pipeline.distributed import global_batches
+from pipeline.errors import PipelineError
 from pipeline.labelling import class_prompts
 from pipeline.loading import batches
+from pipeline.output_folder import check_replaceable
 from pipeline.progress import Progress
 from pipeline.recipe import lr_factor, parameter_groups
 from pipeline.scene.actions import ACTIONS
@@ -105,9 +110,25 @@ def save(clip: nn.Module, path: Path) -> str:
     state = {name: tensor.contiguous() for name, tensor in clip.state_dict().items()}
     data = safetensors.torch.save({n: t.half() if t.is_floating_point() else t for n, t in state.items()})
     digest = hashlib.sha256(data).hexdigest()
-    path.write_bytes(data)
-    path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n")
+    commit.replace(path, data)
+    commit.replace(path.with_suffix(".sha256"), _digest_line(digest, path))
     return digest
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """InputError where path, or the file of its SHA-256, is there and is not what save() wrote."""
+    digests = path.with_suffix(".sha256")
+
+    def belongs(_: bytes) -> bool:
+        """Whether the two are there and belong to each other."""
+        both = exists(path) and exists(digests)
+        return both and read_file(digests) == _digest_line(hashlib.sha256(read_file(path)).hexdigest(), path)
+
+    check_replaceable({path: belongs, digests: belongs}, overwrite, "the training of the demo teacher", "--output")
+
+
+def _digest_line(digest: str, path: Path) -> bytes:
+    return f"{digest}  {path.name}\n".encode()
 
 
 def judge(teacher: ClipTeacher, frames: Frames) -> list[str]:
@@ -147,7 +168,13 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=NUM_VIDEOS, help="videos to learn from")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over their frames")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is no teacher made like this")
     asked = parser.parse_args()
+    try:
+        commit.check_writable(asked.output.parent)
+        check_output(asked.output, asked.overwrite)
+    except (CacheError, PipelineError) as error:
+        parser.exit(error.exit_code, f"Error: {error}\n")
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it, and filling takes time

@@ -29,10 +29,12 @@ from pipeline.errors import CheckpointError, InputError
 from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
 from pipeline.inference import Predictions, predict
 from pipeline.loading import batches
+from pipeline.output_folder import sole_writer
 from pipeline.printable import block
 from pipeline.progress import Progress
 from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
 from pipeline.student_run import StudentRun
+from pipeline.training_files import BEST, check_folders, student_folders
 from pipeline.training_log import Board, summary, write_logs
 from pipeline.training_state import check_state
 
@@ -61,20 +63,35 @@ def train(config: TrainConfig) -> TrainResult:
         logging.disable(logging.CRITICAL)
     try:
         config = config.for_device(device.type)
-        run = _Run(config, reader, labels, weights, world, device)
-        earlier = run.earlier()
-        if earlier is not None:
-            run.restore(earlier)
-        was_finished = run.is_over
-        if not was_finished:
-            run.prepare()
-        while not run.is_over:
-            run.one_epoch()
-        for board in run.boards.values():
-            board.close()
-        return run.result(was_finished)
+        with _alone(config, world):
+            return _trained(_Run(config, reader, labels, weights, world, device))
     finally:
         world.leave()
+
+
+@contextlib.contextmanager
+def _alone(config: TrainConfig, world: World) -> Iterator[None]:
+    """No other training writes into the run's folders meanwhile: BusyError where one does."""
+    with contextlib.ExitStack() as held:
+        if world.is_first:
+            for folder in dict.fromkeys((config.output_dir, *student_folders(config).values())):
+                held.enter_context(sole_writer(folder, "train-student"))
+        yield
+
+
+def _trained(run: "_Run") -> TrainResult:
+    """The run brought to its end, from wherever it stands."""
+    earlier = run.earlier()
+    if earlier is not None:
+        run.restore(earlier)
+    was_finished = run.is_over
+    if not was_finished:
+        run.prepare()
+    while not run.is_over:
+        run.one_epoch()
+    for board in run.boards.values():
+        board.close()
+    return run.result(was_finished)
 
 
 class _Run:
@@ -87,6 +104,9 @@ class _Run:
         if len(self.train_set) < world.size:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         self.run_fields = run_fields(config, self.identity, labels, (self.train_set, self.selection_set), world.size)
+        self._folders = student_folders(config)
+        self._owns_folder = False  # whether the state on disk is this run's; known to the first process
+        self._earlier = self._found()
         per_epoch = math.ceil(len(self._planned(0).batches) / config.accumulate_steps)
         self.runs = {size: self._student_run(size, weights, per_epoch * config.epochs) for size in config.student_sizes}
         self.epoch, self.position = 0, 0  # epochs and batches done
@@ -96,14 +116,14 @@ class _Run:
     def _student_run(self, size: str, weights: LossWeights, steps: int) -> StudentRun:
         shape = (self.identity.teacher.embed_dim, len(self.labels.classes), self.config.student_resolution)
         # no download for weights that are replaced
-        is_pretrained = pretrained(self.config, size) and not self._continues
+        is_pretrained = pretrained(self.config, size) and self._earlier is None
         torch.manual_seed(self.config.seed)  # whichever students are trained beside it
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
         return StudentRun(student.to(self.device), self.config, weights, self.world, steps)
 
     def folder(self, size: str) -> Path:
         """Where the files of one student lie."""
-        return self.config.output_dir / size if len(self.config.student_sizes) > 1 else self.config.output_dir
+        return self._folders[size]
 
     @property
     def is_over(self) -> bool:
@@ -232,7 +252,8 @@ class _Run:
                 run.student, self.labels, teacher, self.config.frames_per_clip, self._trained_on()
             )
             state = {**described, "epoch": self.epoch, "selection": entry, "model": run.judged.state_dict()}
-            checkpoint.save(self.folder(size) / "best_student.pt", state)
+            self._claim()
+            checkpoint.save(self.folder(size) / BEST, state)
         write_logs(self.folder(size), run.history)
         if size in self.boards:
             self.boards[size].write(entry)
@@ -253,21 +274,38 @@ class _Run:
                     "students": {size: run.state_dict() for size, run in self.runs.items()},
                 },
             )
+            self._owns_folder = True
 
-    @property
-    def _continues(self) -> bool:
-        return not self.config.overwrite and checkpoint.has_state(self.config.output_dir)
+    def _claim(self) -> None:
+        """Make the folder this run's before the first checkpoint is published there, where no state does so yet.
 
-    def earlier(self) -> dict | None:
+        A run killed between the two knows by it whose the checkpoint is, and starts anew.
+        """
+        if not self._owns_folder:
+            nothing = {"epoch": 0, "position": 0, "stopped_early": False, "sums": [], "students": {}}
+            claimed = {"run": self.run_fields, "device": self.device.type, **nothing}
+            checkpoint.claim_folder(self.config.output_dir, claimed)
+            self._owns_folder = True
+
+    def _found(self) -> dict | None:
         """The run that --output-dir holds, if it is this one, read by the first process for all.
 
-        InputError where it is another.
+        InputError where it is another, or where files are in the way that this run did not make.
         """
-        found = None
-        if self.world.is_first and self._continues:
-            folders = list(map(self.folder, self.runs))
-            found = checkpoint.load_state(self.config.output_dir, self.run_fields, folders)
+        found, folder = None, self.config.output_dir
+        if self.world.is_first:
+            if not self.config.overwrite and checkpoint.has_state(folder):
+                found = checkpoint.load_state(folder, self.run_fields, list(self._folders.values()))
+            check_folders(self.config, found is not None)
+            self._owns_folder = found is not None
+        if found is not None and checkpoint.is_mere_claim(found):
+            found = None
         return self.world.agreed(found)
+
+    def earlier(self) -> dict | None:
+        """What there is to continue from; None where the run begins."""
+        earlier, self._earlier = self._earlier, None
+        return earlier
 
     def restore(self, content: dict) -> None:
         own = {size: run.state_dict() for size, run in self.runs.items()}
@@ -296,7 +334,7 @@ class _Run:
                 )
 
     def result(self, was_finished: bool) -> TrainResult:
-        paths = tuple(self.folder(size) / "best_student.pt" for size in self.runs)
+        paths = tuple(self.folder(size) / BEST for size in self.runs)
         if not self.world.is_first:  # the first speaks, and the files lie where it is
             return TrainResult(paths, "")
         lines = []

@@ -58,6 +58,7 @@ COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_c
 RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
 RELABEL = "test_a_relabelling_loads_the_teacher_as_asked"
 DOWNLOAD = "test_ego4d_download.py::"
+OWN_FILES = "test_own_files.py::"
 PREPROCESS = "test_teacher_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
 SAVED = "test_said_ahead.py::test_saved_settings_are_the_settings_of_the_run"
 ANNOTATIONS = {
@@ -172,6 +173,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_latency": (None, "test_towers_are_timed_where_they_are_asked_for"),
         "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_as_asked"),
         "teacher_model": (None, "test_towers_are_timed_where_they_are_asked_for"),
+        "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same"),
         "student_size": (None, "test_stage_two.py::test_a_checkpoint_of_another_cache_is_refused"),
         "teacher_size": (None, "test_assertions_about_a_cache_are_checked"),
         "num_actions": (None, "test_assertions_about_a_cache_are_checked"),
@@ -187,6 +189,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "split": ("--split train", COMPARE),
         "batch_size": ("--batch-size 5", COMPARE),
         "num_workers": ("--num-workers 3", COMPARE),
+        "overwrite": ("--overwrite", OWN_FILES + "test_a_comparison_replaces_only_a_comparison"),
         "device": ("--device cpu", COMPARE),
         "seed": ("--seed 4", COMPARE),
         "config": FILE_OF_DEFAULTS,
@@ -232,6 +235,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "assume_downloaded": ("--assume-downloaded", "test_a_plan_is_of_what_was_asked"),
         "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_is_of_what_was_asked"),
         "output": (None, "test_relabel.py::test_dry_run_and_plan_say_the_same"),
+        "overwrite": (None, OWN_FILES + "test_counts_of_a_plan_replace_only_counts"),
         "config": (None, SAVED),
     },
     "download-ego4d": {
@@ -269,6 +273,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "label_set": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
     "convert-cache": {
         "cache_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),

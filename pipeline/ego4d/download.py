@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cache import commit
+from cache.files import exists
 from pipeline.ego4d import bucket, client
 from pipeline.ego4d.bucket import Bucket
 from pipeline.ego4d.refusals import refusal
@@ -103,6 +104,7 @@ class Download:
         commit.make_folder(self._root)
         lock = commit.Lock(self._root / LOCK)
         try:
+            self.refuse_foreign(transfer)
             self._record.save(self._options(transfer), transfer)
             if remaining := transfer.remaining(self._root):
                 remove_leftovers(self._root, transfer)
@@ -111,6 +113,19 @@ class Download:
                 self._check(transfer)
         finally:
             lock.close()
+
+    def refuse_foreign(self, transfer: Transfer) -> None:
+        """InputError where a file would be replaced that no download into this folder asked for, or its log."""
+        asked_for = self._record.asked_for()
+        foreign = [file.path for file in transfer.files if file.state(self._root) == "wrong"]
+        foreign = [path for path in foreign if path not in asked_for]
+        if not self._record.is_there and exists(self._root / LOG):
+            foreign.append(LOG)
+        if foreign:
+            raise InputError(
+                f"{self._root / foreign[0]} would be replaced, and no download into this folder has fetched it; move "
+                "it away, or choose another --data-dir"
+            )
 
     def _run_client(self, transfer: Transfer, remaining: list[Wanted], lock: commit.Lock) -> None:
         is_of_videos = transfer.dataset != "annotations"

@@ -84,6 +84,15 @@ class DownloadRecord:
         """What was asked for with the same options before."""
         return next((_read(request) for request in self._requests if request["options"] == options), None)
 
+    def asked_for(self) -> set[str]:
+        """The paths of all files that were asked for before, relative to the data folder."""
+        return {file["path"] for request in self._requests for file in request["files"]}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was asked for before."""
+        return bool(self._requests)
+
     def save(self, options: dict, transfer: Transfer) -> None:
         """Keep a request in the place of an earlier one with the same options."""
         others = [request for request in self._requests if request["options"] != options]

@@ -18,7 +18,7 @@ from pipeline.ego4d_miniature.moments import moments_documents, moments_windows
 from pipeline.ego4d_miniature.narrations import narration_documents, narration_windows
 from pipeline.ego4d_miniature.plan import SIZES, Miniature, Plan, make_plan
 from pipeline.errors import InputError, PipelineError
-from pipeline.partial_files import partial_path, write_json
+from pipeline.partial_files import check_documents, partial_path, write_json
 
 LAYOUTS = tuple(SIZES)
 
@@ -36,6 +36,7 @@ def make_miniature(root: Path, layout: str = "full_scale", seed: int = 0) -> Min
     ours = {root / name for name in documents} | set(contents)
     if not _is_complete(root, documents["ego4d.json"][MARK]):
         _check_nothing_else(root, ours)
+        check_documents({root / name: document for name, document in documents.items()})
         try:
             (root / "v2" / layout).mkdir(parents=True, exist_ok=True)
             for path, content in contents.items():

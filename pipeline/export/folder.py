@@ -13,6 +13,7 @@ from pipeline.errors import InputError
 MARK = "export_config.yaml"  # a folder that holds it is an export
 OTHERS = ("README.md", "config.json", "parity.json", "model.safetensors", "student_parts.safetensors")
 MODELS = ("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "frames.pte", "clip.pte")
+_NAMES = (MARK, *OTHERS, *MODELS)
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -27,13 +28,19 @@ def _check(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output-dir {folder} is a file; name a folder")
     there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    foreign = [name for name in there if name not in (MARK, *OTHERS, *MODELS)]
+    foreign = _foreign(folder) if folder.exists() else []
     if foreign or (there and MARK not in there):
         raise InputError(
             f"--output-dir {folder} holds {(foreign or there)[0]}, which is of no export; name a new or empty folder"
         )
     if there and not overwrite:
         raise InputError(f"{folder} holds an export already; give --overwrite to put this one in its place")
+    for beside in _beside(folder):
+        if os.path.lexists(beside):  # what killed exports leave is gone by now
+            raise InputError(
+                f"{beside} is in the way: an export needs this name while it is published; rename it, or choose "
+                "another --output-dir"
+            )
 
 
 def publish(folder: Path, files: dict[str, bytes], overwrite: bool) -> None:
@@ -50,8 +57,8 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
     made, old = _beside(folder)
     try:
         commit.make_folder(made)
-        for name, data in files.items():
-            commit.replace(made / name, data)
+        for name in sorted(files, key=lambda name: name != MARK):  # the mark first: it says whose the folder is
+            commit.replace(made / name, files[name])
         if folder.exists():
             folder.rename(old)
         made.rename(folder)
@@ -78,12 +85,44 @@ def _beside(folder: Path) -> tuple[Path, Path]:
 
 
 def _recover(folder: Path) -> None:
-    """Leave nothing of an attempt that was killed: what it had set aside comes back where nothing took its place."""
+    """Leave nothing of an attempt that was killed: what it had set aside comes back where nothing took its place.
+
+    What no export left there is not touched.
+    """
     made, old = _beside(folder)
-    if old.exists():
-        if folder.exists():
-            shutil.rmtree(old)
-        else:
+    if _is_left(old):
+        if not os.path.lexists(folder):
             old.rename(folder)
-    if made.exists():
+        elif _is_export(folder):
+            shutil.rmtree(old)
+    if _is_left(made):
         shutil.rmtree(made)
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether this is an export, whole or begun, with nothing else in it."""
+    return _is_folder(folder) and (folder / MARK).is_file() and not _foreign(folder)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether a killed export left this folder: an export, or one of which nothing was finished yet."""
+    return _is_export(folder) or (
+        _is_folder(folder)
+        and not _foreign(folder)
+        and all(path.name.startswith(commit.TEMP_PREFIX) for path in folder.iterdir())
+    )
+
+
+def _is_folder(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink()
+
+
+def _foreign(folder: Path) -> list[str]:
+    """The names in a folder that no export writes: all that are no plain files under its names, or begun ones."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if not path.is_file()
+        or path.is_symlink()
+        or not (path.name in _NAMES or path.name.startswith(commit.TEMP_PREFIX))
+    )
