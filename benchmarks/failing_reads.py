@@ -149,7 +149,8 @@ def counted(found: list[Outcome]) -> dict:
 
 def failing_repairs(cache: Path, folder: Path, runs: int, seed: int) -> dict:
     """counted() of so many repairs of a sound cache, in a process of their own with the library preloaded."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     library = folder / "failing_reads.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"], check=True)
     command = [sys.executable, "-m", "benchmarks.failing_reads", str(cache), "--runs", str(runs)]

@@ -94,10 +94,15 @@ def parse(data: bytes, what: str) -> dict:
         raise OtherVersionError(
             f"{what} has format version {brief(version)}; this program reads version {FORMAT_VERSION}"
         )
-    if data[-_SEAL_BYTES:] != _seal_of(data[:-_SEAL_BYTES] + b"}"):
+    if not is_whole(data):
         raise DamagedError(f"{what} is damaged: it does not have the checksum that it was written with")
     del document["checksum"]
     return document
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether bytes end in the checksum that a document of them has."""
+    return data[-_SEAL_BYTES:] == _seal_of(data[:-_SEAL_BYTES] + b"}")
 
 
 def _seal_of(body: bytes) -> bytes:

@@ -6,6 +6,7 @@ Looks at names and numbers alone, so that commands which need no plan can afford
 import re
 from pathlib import Path
 
+from cache import documents
 from cache.errors import DamagedError, rebuild_hint, some
 from cache.files import list_folder, read_file
 from cache.layout import Layout
@@ -18,14 +19,16 @@ def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
     """DamagedError where the plan lacks units that these records were committed by, or parts that clips belong to.
 
     records, last_part: what was there before this is called, for a writer plans before it commits. last_part: of
-    last_clip_part(). Units that were never planned count for nothing.
+    last_clip_part(). Units that were never planned count for nothing. A part that is damaged is no older one: what was
+    committed can be read all the same, and whoever needs the plan finds the damage.
     """
     expected = {unit for unit, record in records.items() if record.part is not None}
     if not expected:
         return
     layout = Layout(root)
     paths = list_folder(layout.plan, ".json")
-    if lacking := expected - {name for path in paths for name in _unit_names(path)}:
+    names = [_unit_names(path) for path in paths]
+    if None not in names and (lacking := expected.difference(*names)):
         raise DamagedError(older_plan(root, lacking))
     if [path.name for path in paths] != [f"{number:06d}.json" for number in range(len(paths))]:
         raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}")
@@ -55,8 +58,10 @@ def older_than_clips(root: Path, number: int) -> str:
     )
 
 
-def _unit_names(path: Path) -> set[str]:
+def _unit_names(path: Path) -> set[str] | None:
+    """The units of a part of the plan; None where it is damaged, so that nobody knows."""
     try:
-        return {name.decode() for name in _UNIT_NAME.findall(read_file(path))}
-    except DamagedError as error:
-        raise DamagedError(f"{error}; {rebuild_hint(path.parent.parent)}") from error
+        data = read_file(path)
+    except DamagedError:
+        return None
+    return {name.decode() for name in _UNIT_NAME.findall(data)} if documents.is_whole(data) else None

@@ -1,6 +1,7 @@
 """Putting rows, as they come, into the units they belong to. Pure bookkeeping on arrays; commits nothing itself."""
 
 import bisect
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,28 +25,26 @@ class _Slot:
 
 
 @dataclass
-class _Expected:
-    """The slots of one video in order; a row of the video is found among them without going through them."""
+class _Places:
+    """Where the rows of one video go: found among its slots without going through them."""
 
-    slots: list[_Slot] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)  # of each slot: the first row of the video beyond it
     passed: int = 0  # slots that rows have gone past
 
-    def append(self, slot: _Slot) -> None:
-        self.slots.append(slot)
-        self.stops.append((self.stops[-1] if self.stops else 0) + _rows(slot.planned))
+    def append(self, rows: int) -> None:
+        self.stops.append((self.stops[-1] if self.stops else 0) + rows)
 
     def place_of(self, i: int) -> tuple[int, int]:
         """(position of the slot that has row i of the video, the row there). IndexError where there is none."""
         position = bisect.bisect_right(self.stops, i)
         if i < 0 or position == len(self.stops):
             raise IndexError(f"its video owes no row {i}")
-        return position, i - self.stops[position] + _rows(self.slots[position].planned)
+        return position, i - (self.stops[position - 1] if position else 0)
 
-    def pass_to(self, position: int) -> list[_Slot]:
+    def pass_to(self, position: int) -> slice:
         """The slots before this position that were not passed before."""
         passed, self.passed = self.passed, max(self.passed, position)
-        return self.slots[passed:position]
+        return slice(passed, position)
 
 
 class Assembly:
@@ -57,7 +56,8 @@ class Assembly:
     def __init__(self, units: tuple[Unit, ...], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
         self._videos, self._embedding_shape = videos, embedding_shape
         self._units: dict[str, list[_Slot]] = {}
-        self._by_video: dict[str, _Expected] = {}
+        self._by_video: dict[str, list[_Slot]] = {}
+        self._places: dict[str, _Places] = {}
         self._came: dict[str, int] = {}
         self._open: dict[str, int] = {}  # unit -> how many of its slots wait for more
         self._complete: list[str] = []
@@ -66,20 +66,21 @@ class Assembly:
             self._units[unit.name], self._open[unit.name] = slots, len(slots)
             self._complete += [] if slots else [unit.name]
             for slot in slots:
-                self._by_video.setdefault(slot.planned.video_uid, _Expected()).append(slot)
+                self._by_video.setdefault(slot.planned.video_uid, []).append(slot)
+                self._places.setdefault(slot.planned.video_uid, _Places()).append(_rows(slot.planned))
 
     @property
     def num_rows(self) -> int:
-        return sum(_rows(slot.planned) for expected in self._by_video.values() for slot in expected.slots)
+        return sum(_rows(slot.planned) for slots in self._by_video.values() for slot in slots)
 
     def wanted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """video uid -> (frame_index, pts) of every row it still owes."""
         return {
             uid: (
-                np.concatenate([slot.planned.frame_index for slot in expected.slots]),
-                np.concatenate([slot.planned.pts for slot in expected.slots]),
+                np.concatenate([slot.planned.frame_index for slot in slots]),
+                np.concatenate([slot.planned.pts for slot in slots]),
             )
-            for uid, expected in self._by_video.items()
+            for uid, slots in self._by_video.items()
         }
 
     def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray, crop_crc32: np.ndarray) -> None:
@@ -89,18 +90,22 @@ class Assembly:
         complete, and can be committed and forgotten, long before the video ends.
         """
         self._came[video_uid] = self._came.get(video_uid, 0) + 1
-        expected = self._by_video[video_uid]
-        position, row = expected.place_of(i)
-        slot = expected.slots[position]
+        slots, places = self._by_video[video_uid], self._places[video_uid]
+        position, row = places.place_of(i)
+        slot = slots[position]
         slot.jpegs[row], slot.embeddings[row], slot.crop_crc32[row] = jpeg, embeddings, crop_crc32
-        is_last = row == _rows(slot.planned) - 1
-        self._end(expected.pass_to(position + 1 if is_last else position))
+        self._end(slots[places.pass_to(position)])
+        if row == _rows(slot.planned) - 1:
+            self._end([slot])
+        elif slot.ended:  # its last row came before this one
+            slot.ended = False
+            self._open[slot.unit] += 1
 
     def refuse(self, video_uid: str, i: int) -> None:
         """Row i of a video is there, and has another shape than its other rows. Rows before it may still come."""
         self._came[video_uid] = self._came.get(video_uid, 0) + 1
-        position, row = self._by_video[video_uid].place_of(i)
-        self._by_video[video_uid].slots[position].refused[row] = True
+        position, row = self._places[video_uid].place_of(i)
+        self._by_video[video_uid][position].refused[row] = True
 
     def count(self, video_uid: str) -> int:
         """How many rows of a video have come in or were refused."""
@@ -108,22 +113,23 @@ class Assembly:
 
     def end(self, video_uid: str) -> None:
         """No more rows will come of this video; what is missing is corrupt."""
-        self._end(self._by_video.pop(video_uid).slots)
+        self._end(self._by_video.pop(video_uid))
 
     def drop(self, video_uid: str) -> None:
         """The video is out: the units that still wait for it will be committed without it."""
-        expected = self._by_video.pop(video_uid, None)
-        slots = [] if expected is None else expected.slots
+        slots = self._by_video.pop(video_uid, ())
         for slot in slots:
             slot.dropped = slot.dropped or not slot.ended
         self._end(slots)
 
     def take_complete(self) -> list[tuple[str, FrameBatch]]:
         """The units for which nothing more will come. They are forgotten here once taken."""
-        names, self._complete = sorted(self._complete, key=lambda name: (len(name), name)), []
+        complete = {name for name in self._complete if name in self._units and not self._open[name]}
+        self._complete = []
+        names = sorted(complete, key=lambda name: (len(name), name))
         return [(name, self._take(self._units.pop(name))) for name in names]
 
-    def _end(self, slots: list[_Slot]) -> None:
+    def _end(self, slots: Iterable[_Slot]) -> None:
         """Nothing more will come for these."""
         for slot in slots:
             if slot.ended:
