@@ -148,3 +148,10 @@ def test_training_and_evaluating_run_where_clip_and_av_cannot_be_imported(tmp_pa
     command = [sys.executable, "-c", FORBIDDING, "extract-teacher", "--data-dir", str(tmp_path)]
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "must not know it" in refused.stderr  # the trap works
+
+
+@pytest.mark.parametrize(
+    "name", ["interrupts", "option_ranges", "printable", "running_time", "streams", "worker_signals"]
+)
+def test_what_every_process_imports_is_light(graph, name):
+    assert not reachable(graph, f"pipeline.{name}") & {"torch", "numpy", "click", "yaml", "tqdm"}
