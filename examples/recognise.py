@@ -28,14 +28,23 @@ def resized(length):  # (side, length) weights that make a row of pixels `side` 
     return weights / weights.sum(1, keepdims=True)
 
 
+def upright(image, frame):  # turned and mirrored as the display matrix says: x' = a x + c y, y' = b x + d y
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    a, b, c, d = np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]].tolist() if matrix else (1, 0, 0, 1)
+    if -(2**31) in (a, b, c, d):  # not a number
+        return image
+    is_turned = abs(b) > abs(a)
+    down, right = (b, c) if is_turned else (d, a)
+    image = image.swapaxes(0, 1) if is_turned else image
+    return image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
+
+
 def features(frame):  # decoded frame -> upright canonical frame -> evaluation crop -> (1, D)
     width, height = frame.width * float(stream.sample_aspect_ratio or 1), frame.height
     size = [short + 2 * round((x * short / min(width, height) - short) / 2) for x in (width, height)]
     matrix = "ITU709" if frame.colorspace == 2 and (frame.width >= 1280 or frame.height > 576) else None
     exact = How.BICUBIC | How.ACCURATE_RND | How.FULL_CHR_H_INT | How.FULL_CHR_H_INP
-    image = np.rot90(
-        frame.reformat(*size, "rgb24", matrix, interpolation=exact).to_ndarray(), round(frame.rotation / 90)
-    )
+    image = upright(frame.reformat(*size, "rgb24", matrix, interpolation=exact).to_ndarray(), frame)
     top, left = ((x - short) // 2 if made["crop"] != "none" else 0 for x in image.shape[:2])
     image = image[top : image.shape[0] - top, left : image.shape[1] - left].transpose(2, 0, 1)
     image = np.clip(np.rint(image @ resized(image.shape[2]).T), 0, 255)
@@ -44,13 +53,8 @@ def features(frame):  # decoded frame -> upright canonical frame -> evaluation c
 
 
 def shown():  # (time, frame) of every time that training would have asked for; of key frames where it took these
-    last, first, now, k, step = (
-        None,
-        None,
-        0.0,
-        0,
-        1 / float(stream.codec_context.framerate or stream.average_rate or 25),
-    )
+    last = first = None
+    now, k, step = 0.0, 0, 1 / float(stream.codec_context.framerate or stream.average_rate or 25)
     for frame in chain(container.decode(stream), [None]):
         has_time = frame is not None and frame.pts is not None  # not after the last frame, nor in raw streams
         now = frame.time if has_time else now + step if last else now

@@ -59,12 +59,12 @@ def revise(
 def _in_words(name: str, gone: list[str], changed: dict[str, str], videos: dict[str, PlannedVideo]):
     if gone:
         yield (
-            f"label set {name}: the clips of {len(gone)} videos leave it, for their files are not there any more or "
-            f"hold something else ({some(_names(gone, videos))}); their frames stay in the cache"
+            f"label set {name}: videos whose clips leave it, because their files are gone or their contents changed: "
+            f"{len(gone)} ({some(_names(gone, videos))}); their frames stay in the cache"
         )
     if changed:
         told = some([f"{_name(uid, videos)}: {difference}" for uid, difference in changed.items()])
-        yield f"label set {name}: the clips of {len(changed)} videos are others now ({told})"
+        yield f"label set {name}: videos whose clips changed: {len(changed)} ({told})"
 
 
 def _difference(old: set[ClipLabel], new: set[ClipLabel], classes: tuple[str, ...]) -> str:

@@ -210,7 +210,7 @@ def _copies_in_words(copies: dict[str, tuple[Video, Video]]) -> list[str]:
     if not copies:
         return []
     pairs = [f"{copy.source} = {original.source}" for copy, original in copies.values()]
-    return [f"{len(copies)} files are copies of others, byte for byte, and count once: {some(pairs)}"]
+    return [f"copies of other files, byte for byte, which count once: {len(copies)} ({some(pairs)})"]
 
 
 def _moves_in_words(resolved: dict[str, Video], known: Known) -> list[str]:
@@ -220,10 +220,10 @@ def _moves_in_words(resolved: dict[str, Video], known: Known) -> list[str]:
     notes = []
     if moved:
         pairs = [f"{planned[v.uid].source} -> {v.source}" for v in moved]
-        notes.append(f"{len(moved)} files have moved since they were planned and keep their frames: {some(pairs)}")
+        notes.append(f"files moved since they were planned, which keep their frames: {len(moved)} ({some(pairs)})")
     if replaced:
         notes.append(
-            f"{len(replaced)} files hold something else than when they were planned: they are extracted as new videos, "
-            f"and the frames of the old ones stay without labels: {some([v.source for v in replaced])}"
+            "files whose contents changed since they were planned, which are extracted as new videos while the frames "
+            f"of the old ones stay without labels: {len(replaced)} ({some([v.source for v in replaced])})"
         )
     return notes

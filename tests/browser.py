@@ -23,7 +23,7 @@ SWITCHES = (
     "--enable-logging=stderr",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)

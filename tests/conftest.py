@@ -43,6 +43,12 @@ def backend(request) -> str:
     return request.param
 
 
+# For tests whose back ends share nearly all of the code: one of them in `make test`, both in `make test-slow`.
+second_backend_slow = pytest.mark.parametrize(
+    "backend", ["hdf5", pytest.param("webdataset", marks=pytest.mark.slow)], indirect=True
+)
+
+
 def make_cache_identity(backend: str = "hdf5", num_views: int = 1, **teacher) -> CacheIdentity:
     return CacheIdentity(
         format_version=FORMAT_VERSION,

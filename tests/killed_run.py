@@ -26,7 +26,7 @@ from tests.fake_teacher import FakeTeacher, write_zero_shot
 ROOT = Path(__file__).parents[1]
 COMMITS = {"commit_frames": 0, "commit_logits": 1, "publish_clips": 1}  # method -> which argument says of what
 ATTEMPTS = {"count_attempt": 0, "forget_attempts": 0}
-SECONDS_TO_END = 60.0  # for the processes of a run that nobody is to stop any more
+SECONDS_TO_END = 300.0  # for the processes of a run that nobody is to stop any more
 
 
 @dataclass(frozen=True)

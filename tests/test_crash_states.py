@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from cache import commit
-from tests.conftest import make_batch
+from tests.conftest import make_batch, second_backend_slow
 from tests.crash_session import UNITS, examine, examine_and_resume, race, run_session
 from tests.crash_states import Disk, Explorer
 from tests.recorded_operations import Killed, Mark, Naming, Recorder, Sync
@@ -104,6 +104,7 @@ def test_no_operation_of_a_session_goes_by_unseen(record):
 # -- what the cache promises -----------------------------------------------------------------------------------------
 
 
+@second_backend_slow
 def test_every_state_is_valid_holds_what_was_acknowledged_and_can_be_taken_up_again(record, explorer, backend):
     recorder = record()
     explorer.examine = partial(examine_and_resume, backend, promises(recorder))
@@ -120,6 +121,7 @@ def test_a_shard_that_a_killed_run_left_without_a_record_is_replaced_durably(rec
     assert list(dict.fromkeys(explorer.violations(recorder, first))) == []
 
 
+@second_backend_slow
 def test_what_a_killed_run_left_is_on_disk_when_the_next_one_ends(record, explorer, backend):
     """kill -9 after any change of names, the session taken up again and done, and then a power cut."""
     steps, lost = [step for step in record().operations if not isinstance(step, Mark)], {}

@@ -252,7 +252,10 @@ def manifest(folder) -> dict[str, str]:
     return {line.split("\t")[0]: line.split("\t")[-1] for line in lines}
 
 
-@pytest.mark.parametrize("fps", [1.0, 5.0, None])
+OTHER_RATES = [pytest.param(fps, marks=pytest.mark.slow) for fps in (5.0, None)]
+
+
+@pytest.mark.parametrize("fps", [1.0, *OTHER_RATES])
 def test_every_real_video_is_decoded_exactly_or_refused(real_videos, fps):
     refused, checked = [], 0
     for name, note in manifest(real_videos).items():

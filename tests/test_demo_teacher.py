@@ -154,6 +154,7 @@ def test_weights_follow_the_model_unless_they_are_said(tmp_path, options, expect
     assert (config.model, config.weights) == expected
 
 
+@pytest.mark.slow
 def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
     cache = tmp_path / "cache"
     command = ["extract-teacher", "--use-synthetic", "--num-samples", "12", "--teacher-size", "demo", "--fps", "1"]
@@ -270,6 +271,7 @@ def test_with_one_true_caption_each_it_is_clips_own_loss():
         contrastive_loss(images, texts, torch.zeros(5, 5, dtype=torch.bool), 10.0)
 
 
+@pytest.mark.slow
 def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
     frames = draw_video(0, TRAIN, 0)
     monkeypatch.setattr(teacher_training, "BATCH_SIZE", 18)

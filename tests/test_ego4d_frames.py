@@ -35,7 +35,7 @@ KINDS = {
     "narrations": "narrations",
 }
 CASES = [
-    pytest.param(("full_scale", "hdf5"), id="full_scale-hdf5"),
+    pytest.param(("full_scale", "hdf5"), id="full_scale-hdf5", marks=pytest.mark.slow),
     pytest.param(("clips", "webdataset"), id="clips-webdataset"),
     pytest.param(("video_540ss", "webdataset"), id="video_540ss-webdataset", marks=pytest.mark.slow),
 ]
@@ -190,6 +190,7 @@ def test_what_is_cached_is_sound_and_each_frame_is_there_once(extracted):
     assert len(keys) == len(set(keys)) == reader.num_rows
 
 
+@pytest.mark.slow
 def test_a_kind_alone_gives_what_it_gives_in_the_union(miniatures, tmp_path):
     """And the cache of the union has every frame of the smaller one."""
     root = miniatures("video_540ss").root

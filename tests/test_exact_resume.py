@@ -200,7 +200,8 @@ from pipeline import train as training
 from pipeline.config import TrainConfig
 from tests.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
-world, device = training.join(torch.device("cpu"))  # once for all runs, and left once: a process that ends in a group aborts
+# Joined once for all runs, and left once: a process that ends as a member of a group may abort.
+world, device = training.join(torch.device("cpu"))
 leave, training.World.leave = training.World.leave, lambda world: None
 training.join = lambda device: (world, device)
 for name, changes, stop in runs:
@@ -233,7 +234,7 @@ def of_two(tiny, tmp_path_factory) -> Path:
     arguments = [str(script), str(tiny), str(out), json.dumps(BASE), json.dumps(runs)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *torchrun, *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr[-3000:]
     return out
 

@@ -29,6 +29,7 @@ from pipeline.pixels import canonical_size, crop
 from pipeline.video.colour import Scaler
 from pipeline.views import evaluation_box
 from tests.fake_teacher import DIM, FakeTeacher, write_zero_shot
+from tests.spliced_videos import ONE, patch_matrix
 from tests.test_extract import make_source, run
 from tests.videos import write_video
 
@@ -43,6 +44,8 @@ WINDOWS = [(0.0, 2.0), (0.4, 2.9), (1.0, 1.3)]
 VIDEOS = {  # decoded at 5 requests a second
     "wide": {"num_frames": 90, "size": (360, 640)},
     "portrait": {"num_frames": 30, "rate": 10, "size": (240, 320), "rotation": -90},
+    "mirrored": {"num_frames": 30, "rate": 10, "size": (240, 320), "matrix": (-ONE, 0, 0, ONE)},
+    "transposed": {"num_frames": 30, "rate": 10, "size": (240, 320), "matrix": (0, ONE, ONE, 0)},
     "anamorphic": {"num_frames": 90, "size": (288, 352), "aspect": Fraction(12, 11), "rate": 25},
     "v_uneven": {
         "num_frames": 40,
@@ -72,7 +75,9 @@ def world(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("world")
     for name, settings in VIDEOS.items():
         settings = dict(settings)
-        write_video(folder / f"{name}.mp4", settings.pop("num_frames"), **settings)
+        video = write_video(folder / f"{name}.mp4", settings.pop("num_frames"), **settings)
+        if "matrix" in settings:
+            patch_matrix(video, *settings["matrix"])
     reader = cache_of(folder, list(VIDEOS), folder / "cache")
     torch.manual_seed(1)
     student = build_student(student_config("tiny", DIM, 2, RESOLUTION), pretrained=False).eval()
@@ -171,7 +176,10 @@ def test_pixels_are_those_of_extraction_before_jpeg(world, tmp_path, recognise, 
         frame = next(container.decode(video=0))
         aspect = float(container.streams.video[0].sample_aspect_ratio or 1)
     size = canonical_size(frame.height, frame.width * aspect, short_side=256)
-    upright = Image.fromarray(np.rot90(Scaler()(frame, size), round(frame.rotation / 90)))
+    upright = {"mirrored": np.fliplr, "transposed": lambda image: image.swapaxes(0, 1)}.get(
+        name, lambda image: np.rot90(image, round(frame.rotation / 90))
+    )
+    upright = Image.fromarray(upright(Scaler()(frame, size)))
     box = evaluation_box((upright.height, upright.width), "squash" if squash else "shortest")
     expected = crop(upright, np.array([*box, 0, 2 if squash else 3]), RESOLUTION).transpose(2, 0, 1)
     wrong = np.abs(given[0]["frames"][0].astype(int) - expected)
@@ -227,7 +235,7 @@ def test_a_student_without_classes_is_one_sentence(world, tmp_path):
 def test_the_example_is_short_and_needs_three_libraries():
     tree = ast.parse(EXAMPLE.read_text())
     lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
-    assert len(lines) <= 72
+    assert len(lines) <= 76
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert imported - sys.stdlib_module_names == {"av", "numpy", "onnxruntime"}

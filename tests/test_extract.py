@@ -25,7 +25,7 @@ from pipeline.extract import extract
 from pipeline.labelling import ClipIndex
 from pipeline.probes import NUM_PROBES
 from pipeline.sources import Clip, Source, Video
-from tests.conftest import planned_segment, planned_video
+from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import write_video
 
@@ -94,6 +94,7 @@ def check_same_rows(found: dict, expected: dict) -> None:
         np.testing.assert_allclose(*pair, rtol=0, atol=EMBEDDING_TOLERANCE, err_msg=key)
 
 
+@second_backend_slow
 def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
     result, reader, _ = run(make_source(folder, ["a", "b", "c"]), tmp_path / "c", backend=backend, views=2)
     assert (result.listed, result.committed, result.pending, result.quarantined) == (3, 3, 0, {})
@@ -108,6 +109,7 @@ def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_path, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), tmp_path / "c", backend=backend, views=2)
     for uid in ("a", "b"):
@@ -192,6 +194,7 @@ class StoppingTeacher(FakeTeacher):
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tmp_path, backend):
     source = make_source(folder, ["a", "b", "c", "v1"])
     run(source, tmp_path / "whole", backend=backend)
@@ -350,6 +353,7 @@ def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
     subprocess.run([sys.executable, tmp_path / "script.py", folder, tmp_path / "c"], check=True, env=environment)
 
 
+@second_backend_slow
 def test_every_real_video_is_accounted_for(real_videos, tmp_path, backend):
     names = sorted(p.name for p in real_videos.iterdir() if p.suffix != ".tsv")
     videos = tuple(Video(f"v{i}", real_videos / name, name) for i, name in enumerate(names))

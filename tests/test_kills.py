@@ -50,7 +50,10 @@ def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_sam
 
 @pytest.mark.parametrize(
     ("dies", "in_writing"),
-    [(kill_doubles.dies_before_it_has_folders, False), (kill_doubles.dies_before_its_first_record, True)],
+    [
+        pytest.param(kill_doubles.dies_before_it_has_folders, False, marks=pytest.mark.slow),
+        (kill_doubles.dies_before_its_first_record, True),
+    ],
 )
 def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extractions, tmp_path, dies, in_writing):
     whole, root = extractions("hdf5"), tmp_path / "c"
@@ -79,6 +82,7 @@ def test_a_video_that_kills_every_process_is_quarantined_and_the_rest_is_done(ex
     check_quarantine(whole, tmp_path / "c", always.uid)
 
 
+@pytest.mark.slow
 def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     first = run(whole.job(tmp_path / "c", decode=always, dies_after=f"count_attempt {always.uid}"))

@@ -18,6 +18,7 @@ from pipeline.splits import split_by_hash
 from pipeline.upright import PlannedShape
 from pipeline.video.geometry import SQUARE, Geometry
 from pipeline.video.orientation import UPRIGHT
+from tests.conftest import second_backend_slow
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
 from tests.test_extract import StoppingTeacher, make_source, run
@@ -85,9 +86,9 @@ def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos
     assert {uid for uid in new if new[uid] != old[uid]} == {"cut_2F1_2Emp4"}
     assert new["cut_2F1_2Emp4"] == ("stir", old["cut_2F1_2Emp4"][1])  # a split by hash stays with the video
     assert (
-        "1 files have moved since they were planned and keep their frames: cut/1.mp4 -> stir/moved.mp4" in caplog.text
+        "files moved since they were planned, which keep their frames: 1 (cut/1.mp4 -> stir/moved.mp4)" in caplog.text
     )
-    assert "the clips of 1 videos are others now (cut/1.mp4: cut -> stir)" in caplog.text
+    assert "videos whose clips changed: 1 (cut/1.mp4: cut -> stir)" in caplog.text
     assert is_sound(videos)
     again = sorted((videos.parent / "c").rglob("*.json"))
     extract(videos)
@@ -112,7 +113,11 @@ def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, capl
     (videos / "stir/2.mp4").rename(videos.parent / "aside.mp4")
     told = extract(videos)
     assert labels(videos).keys() == {"cut_2F1_2Emp4", "cut_2F2_2Emp4", "stir_2F1_2Emp4"}
-    assert "2 classes, 3 clips" in told and "the clips of 1 videos leave it" in caplog.text and "stir/2" in caplog.text
+    assert (
+        "2 classes, 3 clips" in told
+        and "videos whose clips leave it, because their files are gone or" in caplog.text
+        and "stir/2" in caplog.text
+    )
     assert shards(videos) == before
     (videos.parent / "aside.mp4").rename(videos / "stir/back.mp4")
     extract(videos)
@@ -194,7 +199,7 @@ def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
 def test_a_copy_with_the_same_label_is_one_video(videos, caplog):
     shutil.copy(videos / "cut/1.mp4", videos / "cut/a copy.mp4")
     assert "listed 4 videos = 4 committed" in extract(videos)
-    assert "1 files are copies of others, byte for byte, and count once: cut/a copy.mp4 = cut/1.mp4" in caplog.text or (
+    assert "copies of other files, byte for byte, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
         "cut/1.mp4 = cut/a copy.mp4" in caplog.text
     )
     assert len(labels(videos)) == 4
@@ -229,12 +234,13 @@ def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
     assert len(labels(videos)) == 4 and "cut_2F1_2Emp4" not in labels(videos)
     (uid,) = [uid for uid in labels(videos) if uid.startswith("cut_2F1_2Emp4__")]
     assert numbers(reader, uid) == list(range(0, 60, 5)) and numbers(reader, "cut_2F1_2Emp4") == [0, 15]
-    assert "cut/1.mp4" in caplog.text and "hold something else than when they were planned" in caplog.text
+    assert "cut/1.mp4" in caplog.text and "files whose contents changed since they were planned" in caplog.text
     assert before.items() <= shards(videos).items() and is_sound(videos)
     assert "listed 4 videos = 4 committed" in extract(videos)
     assert [clip.video_uid for clip in reader.label_set().clips].count(uid) == 1
 
 
+@second_backend_slow
 def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_there(videos, backend):
     root, cache = videos / "cut", videos.parent / "cut-short"
     write_video(root / "2.mp4", 120)

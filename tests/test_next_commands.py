@@ -75,6 +75,7 @@ def test_embeddings_alone_are_trained_without_the_terms_that_have_no_data(videos
     follow(follow(told, "--output-dir", tmp_path / "out", *SMALL, *HERE), *HERE)
 
 
+@pytest.mark.slow
 def test_of_several_label_sets_the_one_that_was_just_made_is_named(videos, tmp_path):
     call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "c")
     (tmp_path / "names.txt").write_text("open\nshut\n")
@@ -121,6 +122,7 @@ def test_a_repaired_cache_without_its_settings_gets_no_command_that_fails(videos
     assert "next:" not in told and "run extract-teacher again as it was run first" in told
 
 
+@pytest.mark.slow
 def test_several_students_are_judged_one_by_one(tmp_path):
     cache = make_tiny_cache(tmp_path / "c d", 6)
     small = ["--student-size", "tiny,xxs", "--no-student-pretrained", *SMALL[2:]]

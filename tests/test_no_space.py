@@ -16,7 +16,7 @@ from cache import commit
 from cache.errors import AlreadyCommittedError, StorageError
 from cache.store import open_reader, open_writer
 from pipeline import stage_one
-from tests.conftest import make_cache_identity
+from tests.conftest import make_cache_identity, second_backend_slow
 from tests.crash_session import IN_FLUX, UNITS, contents, run_session
 from tests.fake_teacher import FakeTeacher
 from tests.full_disk import FullDisk, mount, mounted, tree
@@ -97,6 +97,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_tak
     assert complaints == [] and len(seen) > 30
 
 
+@second_backend_slow
 def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_command_goes_on(
     arguments, tmp_path, backend, caplog
 ):
@@ -124,6 +125,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
         yield folder
 
 
+@second_backend_slow
 def test_a_real_disk_that_fills_while_frames_are_extracted(
     arguments, tmp_path, small_disk, teacher, monkeypatch, caplog
 ):

@@ -69,6 +69,7 @@ def test_the_kernels_are_those_that_were_asked_for():
     assert {name.lower() for name in found} == {asked.lower()}
 
 
+@pytest.mark.slow
 def test_batches_of_any_size_make_the_same_cache(folder, tmp_path):
     source = make_source(folder, ["a", "b"])
     for size in (1, 7):
@@ -76,6 +77,7 @@ def test_batches_of_any_size_make_the_same_cache(folder, tmp_path):
     check_same_rows(content(tmp_path / "1"), content(tmp_path / "7"))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_the_teacher_rounds_otherwise(folder, tmp_path):
     """Stored rows are embedded again in batches of another size: they are the teacher's all the same."""
     source = make_source(folder, ["a", "b"])

@@ -1,7 +1,6 @@
 """What evaluation computes in, and that both sides of a latency are treated alike. The teacher: test_clip_teacher."""
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
@@ -13,8 +12,6 @@ from pipeline import teacher_latency
 from pipeline.costs import size_of
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.inference import predict
-from pipeline.report import comparison_table
-from tests.test_stage_two import evaluated, tiny, trained  # noqa: F401 (fixtures)
 from tests.tiny_cache import make_tiny_cache
 
 CPU = torch.device("cpu")
@@ -34,20 +31,6 @@ def test_a_student_is_judged_in_float32_whatever_the_device_likes(tmp_path, monk
     with device.autocast(CPU):
         rough = predict(student, clips, 4, 0, CPU)
     assert np.abs(rough.logits - expected.logits).max() > 1e-4  # autocast would have shown
-
-
-@pytest.mark.slow
-def test_results_and_table_say_what_was_judged(evaluated):  # noqa: F811
-    environment = evaluated[0]["environment"]
-    assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")
-    told = comparison_table(evaluated[0])
-    assert "student judged in float32 on cpu; smaller formats are judged by export-student" in told
-
-
-def test_both_sides_of_a_latency_are_treated_alike_and_it_is_said(evaluated):  # noqa: F811
-    timed = evaluated[0]["environment"]["timed"]
-    assert set(timed) == {"teacher", "reference", "student"}
-    assert set(timed.values()) == {"batch normalization folded, channels-last"}
 
 
 def random_statistics(module: nn.Module) -> nn.Module:

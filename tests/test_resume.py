@@ -15,6 +15,7 @@ from pipeline.config import ExtractConfig
 from pipeline.dry_run import plan_in_words
 from pipeline.extract import extract
 from pipeline.probes import NUM_PROBES, choose_rows, cosines
+from tests.conftest import second_backend_slow
 from tests.fake_teacher import FakeTeacher
 from tests.test_extract import make_source, run
 from tests.videos import write_video
@@ -38,6 +39,7 @@ class OtherTeacher(FakeTeacher):
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(folder, backend):
     source = make_source(folder, ["a", "b"])
     run(make_source(folder, ["a"]), folder / "c", backend=backend, views=1)
@@ -49,6 +51,7 @@ def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(f
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_probes_are_spread_over_the_whole_cache(folder, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), folder / "c", backend=backend, views=1, shard_frames=4)
     rows = choose_rows(reader, NUM_PROBES, seed=0)
@@ -139,6 +142,7 @@ def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_loaded(folder, m
     assert not (folder / "c").exists()
 
 
+@second_backend_slow
 def test_the_estimate_is_near_what_it_takes(folder, backend):
     source = make_source(folder, ["a", "b"])
     config = ExtractConfig(folder, False, folder / "c", backend=backend, fps=10.0, canonical_short_side=256, views=1)

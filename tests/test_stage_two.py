@@ -297,6 +297,19 @@ def evaluated(trained, tiny):
     return evaluate(config, towers), config
 
 
+def test_results_and_table_say_what_was_judged(evaluated):
+    environment = evaluated[0]["environment"]
+    assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")
+    told = comparison_table(evaluated[0])
+    assert "student judged in float32 on cpu; smaller formats are judged by export-student" in told
+
+
+def test_both_sides_of_a_latency_are_treated_alike_and_it_is_said(evaluated):
+    timed = evaluated[0]["environment"]["timed"]
+    assert set(timed) == {"teacher", "reference", "student"}
+    assert set(timed.values()) == {"batch normalization folded, channels-last"}
+
+
 def test_the_results_hold_the_promised_keys_and_agree_with_a_recount(evaluated, tiny):
     results, config = evaluated
     assert json.loads((config.output_dir / "evaluation_results.json").read_text()) == results
@@ -380,6 +393,7 @@ def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+@pytest.mark.slow
 def test_results_never_lie_beside_files_of_another_evaluation(evaluated, tmp_path, monkeypatch):
     config = dataclasses.replace(evaluated[1], output_dir=tmp_path, num_samples=2)
     evaluate(config)

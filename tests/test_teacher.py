@@ -230,7 +230,7 @@ def test_without_a_network_a_download_fails_at_once_and_quietly():
     teacher, student, seconds = ran.stdout.splitlines()
     assert teacher.startswith("ModelError the weights 'openai'") and "--teacher-weights FILE" in teacher
     assert student.startswith("ModelError the ImageNet weights") and "--no-student-pretrained" in student
-    assert float(seconds) < 20
+    assert float(seconds) < 60
     assert ran.stderr == ""
 
 

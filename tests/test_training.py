@@ -68,7 +68,7 @@ def stopped_after(monkeypatch, saves: int):
     monkeypatch.setattr(training.checkpoint, "save_state", save)
 
 
-@pytest.mark.parametrize("saves", [1, 2, 4])
+@pytest.mark.parametrize("saves", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
     """Two students at once, an average, batches of one step added up, colours jittered: everything has a state."""
     options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
