@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from pipeline.printable import one_line
 from pipeline.splits import selection_uids
 
 MAX_ROWS = 20  # classes shown
@@ -87,7 +88,8 @@ def _aligned(rows: list[tuple[str, Counter, str]]) -> list[str]:
 
 
 def _short(name: str) -> str:
-    """The name in at most MAX_NAME columns."""
+    """The name as it is shown, in at most MAX_NAME columns."""
+    name = one_line(name)
     if _width(name) <= MAX_NAME:
         return name
     while _width(name) >= MAX_NAME:

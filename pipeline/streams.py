@@ -73,7 +73,7 @@ def guarded() -> Iterator[None]:
     """Within this, sys.stdout and sys.stderr are guarded streams, and no file can be opened in their place."""
     open_standard_descriptors()
     before = sys.stdout, sys.stderr
-    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 (stays open)
+    sys.stdin = sys.stdin or _reopened(0, "r")
     sys.stdout = GuardedStream(_encodable(before[0] or _reopened(1)), is_log=False)
     sys.stderr = GuardedStream(_encodable(before[1] or _reopened(2)), is_log=True)
     try:
@@ -107,8 +107,8 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(descriptor, True)
 
 
-def _reopened(descriptor: int):
-    return open(descriptor, "w", encoding="utf-8", closefd=False)
+def _reopened(descriptor: int, mode: str = "w"):
+    return open(descriptor, mode, encoding="utf-8", closefd=False)
 
 
 def _encodable(stream):

@@ -149,3 +149,10 @@ def test_training_and_evaluating_run_where_clip_and_av_cannot_be_imported(tmp_pa
     ran = subprocess.run([sys.executable, "-c", FORBIDDING, packed], cwd=ROOT, capture_output=True, text=True)
     assert (tmp_path / "evaluation_results.json").exists() and (tmp_path / "comparison_plot.png").exists(), ran.stderr
     assert ran.returncode != 0 and "must not know it" in ran.stderr.splitlines()[-1]  # the trap works
+
+
+@pytest.mark.parametrize(
+    "name", ["interrupts", "option_ranges", "printable", "running_time", "streams", "worker_signals"]
+)
+def test_what_every_process_imports_is_light(graph, name):
+    assert not reachable(graph, f"pipeline.{name}") & {"torch", "numpy", "click", "yaml", "tqdm"}

@@ -54,10 +54,15 @@ PLACES = {
     "the logs": (training, "write_logs", 1, (1, 0)),
     "the second epoch": (StudentRun, "step", 7, (1, 2)),
 }
+QUICK = ("the last batch of an epoch", "the judging of an epoch", "the second epoch")
 
 
 @pytest.mark.parametrize(
-    ("place", "number"), [*((place, signal.SIGTERM) for place in PLACES), ("the last batch of a step", signal.SIGINT)]
+    ("place", "number"),
+    [
+        *(pytest.param(p, signal.SIGTERM, marks=() if p in QUICK else pytest.mark.slow) for p in PLACES),
+        ("the last batch of a step", signal.SIGINT),
+    ],
 )
 def test_an_interrupted_training_has_saved_its_state_and_goes_on(tiny, whole, tmp_path, place, number):
     where, name, call, saved = PLACES[place]

@@ -45,11 +45,11 @@ def shell(script: str, *arguments) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "2>&- >&-", "<&- 2>&- >&-", "2>/dev/full"])
+@pytest.mark.parametrize("closed", [">&-", "<&- 2>&- >&-", "2>/dev/full"])
 def test_a_closed_stream_stops_nothing(tiny, closed):
     found = shell(f"RUN {closed}", tiny)
     assert found.returncode == 0 and found.stderr == ""
-    assert (found.stdout == "") == (" >&-" in f" {closed}")
+    assert (found.stdout == "") == (">&-" in closed.split())
 
 
 def test_a_closed_stderr_is_not_the_next_file_that_is_opened(tmp_path):
