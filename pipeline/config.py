@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from cache.layout import BACKENDS
-from cache.limits import MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS
+from cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS, MIN_FPS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
 from models.preprocessing import parse
@@ -27,7 +27,6 @@ ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
 TEACHER_HEADS = ("zero-shot", "fitted", "none")
 SPLITS = ("train", "val", "test")
-MAX_FPS = 1000.0
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 # What train-student takes where nothing is said: minutes on a CPU for a small set, and what a GPU has room for
 ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
@@ -141,6 +140,7 @@ class ExtractConfig(Annotated):
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
         self._require(not _finite(self.fps) or self.fps <= MAX_FPS, "fps", f"at most {MAX_FPS:g}")
+        self._require(not _finite(self.fps) or not 0 < self.fps < MIN_FPS, "fps", f"at least {MIN_FPS:g}")
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views", "seed")
         self._at_most("views", MAX_VIEWS)
