@@ -24,9 +24,7 @@ from cache.schema import (
     FORMAT_VERSION,
     INTERPOLATIONS,
     LOST,
-    MAX_FPS,
     MAX_TIME_BASE,
-    MIN_FPS,
     RESIZE_MODES,
     SAMPLINGS,
     VIEW_FIELDS,
@@ -269,6 +267,8 @@ def _check_identity(identity: CacheIdentity) -> None:
     check_range("num_views", views, 0, limits.MAX_VIEWS)
     check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
     check_range("jpeg_quality", identity.jpeg_quality, 1, 100)
+    if fps is not None:
+        check_range("fps", fps, limits.MIN_FPS, limits.MAX_FPS)
     if 3 * side * side * (1 + views) > MAX_CROP_BYTES:
         raise ValueError(f"no teacher sees {1 + views} views of {side} pixels")
     if len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0 or min(_sizes(teacher)) < 0:
@@ -277,8 +277,7 @@ def _check_identity(identity: CacheIdentity) -> None:
         check_text(text, limits.MAX_NAME)
     if teacher.interpolation not in INTERPOLATIONS or teacher.resize_mode not in RESIZE_MODES:
         raise ValueError(f"no image is resized by {brief(teacher.interpolation)} and {brief(teacher.resize_mode)}")
-    is_rate = fps is not None and MIN_FPS <= fps <= MAX_FPS
-    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != is_rate or is_rate != (fps is not None):
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (fps is not None):
         raise ValueError(f"{brief(identity.sampling)} at {fps} frames per second is no way to sample")
 
 

@@ -13,6 +13,7 @@ MAX_INPUT_SIZE = 2048  # pixels of a side of what a teacher sees
 MAX_VIEWS = 1000  # stored random views
 MAX_SHORT_SIDE = 4096  # pixels of a canonical frame
 MAX_STORED_PIXELS = 1 << 25  # of a stored frame: 100 MB as RGB
+MIN_FPS, MAX_FPS = 1e-6, 1000.0  # requested frames per second: from one in eleven days
 MAX_FRAMES_PER_CLIP = 256
 MAX_FRAME_INDEX = 10**8 - 1  # keys have 8 digits
 MAX_TICKS = 1 << 62  # of a time, either way: sums of two are 64-bit integers

@@ -19,7 +19,6 @@ UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
-MIN_FPS, MAX_FPS = 1e-6, 1000.0  # requested frames per second: from one in eleven days
 MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as FFmpeg's fractions have them
 RESIZE_MODES = ("shortest", "squash")
 SAME_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst

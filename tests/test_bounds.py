@@ -136,7 +136,10 @@ def test_a_teacher_that_nobody_is_is_refused(tiny, field, value):
     assert "cache.json is damaged" in inspected(tiny)
 
 
-@pytest.mark.parametrize("change", [{"canonical_short_side": 10**6}, {"jpeg_quality": 0}, {"num_views": 2000}])
+@pytest.mark.parametrize(
+    "change",
+    [{"canonical_short_side": 10**6}, {"jpeg_quality": 0}, {"num_views": 2000}, {"fps": 5e-324}, {"fps": 1e9}],
+)
 def test_settings_that_no_cache_has_are_refused(tiny, change):
     reseal(tiny, "cache.json", **change)
     assert "cache.json is damaged" in inspected(tiny)
