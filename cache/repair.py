@@ -16,7 +16,6 @@ from cache.files import exists, list_folder, refuse_links
 from cache.layout import BACKENDS, Layout, read_identity, require_cache
 from cache.verify import Problem, Remedy, Replay, Report, verify
 
-
 _REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
 
 
