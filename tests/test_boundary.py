@@ -67,8 +67,9 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 STAGE_TWO = ["train", "recipe", "dataset", "loading", "inference", "checkpoint", "epoch_plan", "expected_time"]
+STAGE_TWO += ["training_files", "output_folder", "file_recognition"]
 ON_RESULTS = ["metrics", "bootstrap", "calibration", "results_schema", "comparison", "plots", "report"]
-STAGE_THREE = ["evaluate", "held_out", "costs", "export.export", "results", "compare", *ON_RESULTS]
+STAGE_THREE = ["evaluate", "evaluation_files", "held_out", "costs", "export.export", "results", "compare", *ON_RESULTS]
 
 
 @pytest.mark.parametrize("stage", [*STAGE_TWO, *STAGE_THREE])

@@ -15,9 +15,9 @@ from cache.convert import convert
 from cache.errors import BusyError, CacheError, DamagedError, IdentityMismatchError, NotACacheError
 from cache.labels import LabelSet
 from cache.store import open_reader, open_writer
+from pipeline import checkpoint, teacher_training
 from pipeline import compare as comparing
 from pipeline import evaluate as evaluating
-from pipeline import teacher_training
 from pipeline import train as training
 from pipeline.ego4d.choose import Wish
 from pipeline.ego4d.download import LOG, Download
@@ -25,14 +25,17 @@ from pipeline.ego4d.selection import DownloadConfig
 from pipeline.ego4d.transfers import Transfer, Wanted
 from pipeline.ego4d_miniature.make import documents_of, make_miniature
 from pipeline.ego4d_miniature.plan import make_plan
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.evaluation_files import COMPARISON, EVALUATION
 from pipeline.export.folder import MARK, check_folder, publish
 from pipeline.output_folder import sole_writer
 from pipeline.partial_files import write_json
 from pipeline.synthetic import make_synthetic
+from pipeline.training_files import check_folders
 from tests.conftest import make_cache_identity
+from tests.crash_states import Explorer
+from tests.recorded_operations import Recorder
 from tests.small_students import settings, state_of, use, weights_of
 from tests.test_cli import call, error_of
 from tests.tiny_cache import make_tiny_cache
@@ -152,6 +155,38 @@ def test_a_run_killed_at_any_file_of_its_first_epoch_is_taken_up_by_the_same_com
     ours, theirs = weights_of(tmp_path / "cut"), weights_of(made)
     assert all((ours[name] == value).all() for name, value in theirs.items())
     assert state_of(tmp_path / "cut")["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_a_power_cut_in_the_first_epoch_leaves_a_folder_that_the_same_command_takes_up(tiny, tmp_path, monkeypatch):
+    """Every state that a power cut may leave: no checkpoint without the claim that says whose it is."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # what is on disk is the model's to say
+    for name in ("recorded", "scratch"):
+        (tmp_path / name).mkdir()
+    config = settings(tiny, tmp_path / "recorded" / "out", epochs=1)
+    recorder = Recorder(tmp_path / "recorded")
+    with recorder.recording():
+        training.train(config)
+    fields = state_of(config.output_dir)["run"]
+
+    def examine(folder: Path) -> tuple[dict, list[str]]:
+        out, found = folder / "out", None
+        try:
+            if checkpoint.has_state(out):
+                found = checkpoint.load_state(out, fields, [out])
+            check_folders(dataclasses.replace(config, output_dir=out), found is not None)
+        except PipelineError as error:
+            return {}, [str(error)]
+        return {}, []
+
+    explorer = Explorer(tmp_path / "scratch", examine)
+    assert list(dict.fromkeys(explorer.violations(recorder))) == [] and len(explorer.examined) > 10
+    monkeypatch.setattr(training._Run, "_claim", lambda run: None)
+    shutil.rmtree(config.output_dir)
+    unclaimed = Recorder(tmp_path / "recorded")
+    with unclaimed.recording():
+        training.train(config)
+    assert any("best_student.pt was not written" in text for text in explorer.violations(unclaimed))
 
 
 def test_a_run_that_learned_nothing_gives_way_to_another(tiny, tmp_path, monkeypatch):
