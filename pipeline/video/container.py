@@ -14,6 +14,7 @@ from av.codec.hwaccel import HWAccel
 from pipeline.errors import DecoderError
 from pipeline.video.complaints import listening
 from pipeline.video.reasons import no_stream, unreadable
+from pipeline.video.reopening import KnownStream, reopened
 from pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
@@ -46,16 +47,20 @@ class SignClock:
 
 
 @contextlib.contextmanager
-def opened(path: Path, decoder: str):
+def opened(path: Path, decoder: str, known: KnownStream | None = None):
     """(container, stream) of the video stream to use; errors of FFmpeg and of the system as VideoError.
 
     decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
+    known: what an earlier opening of this file found. FFmpeg then decodes no frames to find it again, and gives no
+    packets of other streams; a file that is another one now is opened as if nothing were known.
     """
     try:
         with listening() as heard:
-            container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
+            container, stream = (None, None) if known is None else reopened(path, known, OPEN_OPTIONS)
+            if container is None:
+                container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
         with container:
-            stream = pick_track(container)
+            stream = pick_track(container) if stream is None else stream
             if stream is None:
                 kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
                 raise VideoError(no_stream(Path(path), kinds))

@@ -50,6 +50,7 @@ class H264Inspector:
         self._pps: dict[int, int] = {}
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
             self._learn(nal)
+        self.turns = False  # some packet told how frames are to be turned
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
         self._period = 0  # IDR pictures so far: what comes before one is shown before it
@@ -98,7 +99,7 @@ class H264Inspector:
         if kind not in HARMLESS | ENDS | {SPS, PPS}:
             raise BitsError(f"it has NAL units of type {kind}")
         if kind == SEI:
-            check_sei(nal, 1)
+            self.turns |= check_sei(nal, 1)
 
     def _is_cut(self, header: _Slice, is_start: bool) -> bool:
         """Whether reference frames before this one are missing: its number is neither the last one's nor the next."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.video.losses import Losses
+from pipeline.video.reopening import KnownStream
 from pipeline.video.times import RawTimes
 
 SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
@@ -70,6 +71,7 @@ class PacketIndex:
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
     packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
     of output, where timestamps are of no use and headers tell it. None of these where they are not known.
+    turns: packets carry orientations, which hold for frames after theirs. stream: by what to open the file again.
     """
 
     pts: np.ndarray | None
@@ -92,6 +94,8 @@ class PacketIndex:
     num_encrypted: int = 0
     needs: Needs | None = None
     header_order: np.ndarray | None = None
+    turns: bool = True
+    stream: KnownStream | None = None
 
     @property
     def shown_pts(self) -> np.ndarray:
