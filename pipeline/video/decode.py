@@ -263,6 +263,7 @@ class _Stains:
         nothing, losses = bytes(len(index.is_key)), index.losses
         self._is_torn = nothing if losses is None else losses.is_torn.tobytes()
         self._is_cut = nothing if losses is None else losses.is_cut.tobytes()
+        self._is_half = nothing if index.is_half is None else index.is_half.tobytes()
         self._stained: set[int] = set()
         self._now = self._before = False  # this group, the one before it
         self._group_pts = 0
@@ -280,6 +281,8 @@ class _Stains:
             self._now |= bool(self._is_torn[n]) or not is_leading
         if self._now or is_complaint or (self._before and is_leading):
             self._stained.add(pts)
+            if self._is_half[n]:  # its frame has the number and the pts of the packet before
+                self._stained.add(n - 1 if self._pts is None else int(self._pts[n - 1]))
 
     def on(self, pts: int | None) -> bool:
         """Whether the frame with these pts, or of the packet with this number, is stained."""

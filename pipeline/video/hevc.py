@@ -43,7 +43,7 @@ class HevcInspector:
         is_record = extradata[:1] == b"\1" and len(extradata) > 23
         self.length_size = (extradata[21] & 3) + 1 if is_record else 0
         nals = _hvcc_nals(extradata) if is_record else split_nals(extradata, 0)
-        self._parameter_sets = {nal for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
+        self._parameter_sets = {nal.rstrip(b"\0") for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
@@ -77,7 +77,7 @@ class HevcInspector:
             if kind < VPS:
                 slices.append(nal)
                 continue
-            if kind in (VPS, SPS, PPS) and nal not in self._parameter_sets:
+            if kind in (VPS, SPS, PPS) and nal.rstrip(b"\0") not in self._parameter_sets:
                 raise BitsError("its parameter sets change")
             if kind not in HARMLESS | ENDS | {VPS, SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")

@@ -19,7 +19,7 @@ from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
-    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts"),
+    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts", "is_half"),
 )
 NUM_INDEX_FLAGS = 6
 NUMBERS = ("pts", "dts", "order", "position", "duration")
@@ -92,13 +92,25 @@ class _IndexBuilder:
         is_encrypted = "encryption_info" in sides
         self._turns |= "display_matrix" in sides
         told = (is_key, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart)
-        self._flags.extend((*told, packet.is_corrupt, facts.is_cut, is_encrypted, pts is not None, dts is not None))
+        seen = (packet.is_corrupt, facts.is_cut, is_encrypted, pts is not None, dts is not None, facts.is_half)
+        self._flags.extend((*told, *seen))
+        if facts.is_half and pts is not None:
+            self._lengthen(pts + duration)
         self._needs.extend(facts.needs or ())
         self._tells_needs &= facts.needs is not None
         self._need_ends.append(len(self._needs))
         self.count += 1
         if pts is not None and not is_hidden and (self.last_shown is None or pts >= self.last_shown):
             self.last_shown, self.last_duration = pts, duration
+
+    def _lengthen(self, end: int) -> None:
+        """The frame before the last packet, its other half, is shown until then."""
+        at = (self.count - 1) * len(NUMBERS)
+        begin, has_pts = self._numbers[at], self._flags[(self.count - 1) * len(FLAGS) + FLAGS.index("has_pts")]
+        if has_pts and end > begin:
+            self._numbers[at + NUMBERS.index("duration")] = end - begin
+            if begin == self.last_shown:
+                self.last_duration = end - begin
 
     def _begins_anew(self, packet: av.Packet) -> bool:
         return self._codec != "h264" or is_intra(bytes(packet), self._extradata)
@@ -116,6 +128,8 @@ class _IndexBuilder:
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
+        if self.doubt is None and getattr(self._inspector, "is_half", False):
+            self.doubt = "it ends with half a frame"
         table = np.array(self._numbers, np.int64).reshape(-1, len(NUMBERS))
         numbers = dict(zip(NUMBERS, table.T.copy(), strict=True))
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
@@ -156,6 +170,7 @@ class _IndexBuilder:
             num_encrypted=int(columns["is_encrypted"].sum()),
             header_order=sequence if self._is_countable(raw, shown, losses) else None,
             needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
+            is_half=columns["is_half"],
             turns=self._turns or getattr(self._inspector, "turns", False),
             stream=self._known,
         )
@@ -204,7 +219,7 @@ class _IndexBuilder:
     def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
         """Why frames cannot be left out, or None."""
         if self.doubt is None and times is not None:
-            return "data is missing in it" if losses.is_any else None
+            return "data is missing in it" if losses.is_any else getattr(self._inspector, "whole_because", None)
         if pts is None:
             return "its packets' timestamps do not tell its frames apart"
         return self.doubt or "its timestamps are not in the order in which its frames come out"

@@ -21,7 +21,7 @@ class PacketFacts(NamedTuple):
     droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
     where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
     decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
-    is_cut: its number says that frames before it are missing.
+    is_cut: its number says that frames before it are missing. is_half: it is the second half of the frame before it.
     needs: the packets, counted from 0, that a decoder must have been given before this one; None where headers do not
     tell, so that it may need every one that is not droppable.
     """
@@ -33,6 +33,7 @@ class PacketFacts(NamedTuple):
     is_shown: bool = True
     is_cut: bool = False
     needs: tuple[int, ...] | None = None
+    is_half: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class PacketIndex:
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
     packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
     of output, where timestamps are of no use and headers tell it. None of these where they are not known.
-    turns: packets carry orientations, which hold for frames after theirs. stream: by what to open the file again.
+    is_half: (n,) bool, as in PacketFacts. turns: packets carry orientations, which hold for frames after theirs.
+    stream: by what to open the file again.
     """
 
     pts: np.ndarray | None
@@ -94,6 +96,7 @@ class PacketIndex:
     num_encrypted: int = 0
     needs: Needs | None = None
     header_order: np.ndarray | None = None
+    is_half: np.ndarray | None = None
     turns: bool = True
     stream: KnownStream | None = None
 

@@ -59,6 +59,8 @@ def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) ->
     """Decode everything in one run, up to the last of the wanted pts, or to the end where none are named."""
     n = len(index.is_key)
     stop = n if wanted_pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
+    while index.is_half is not None and 0 < stop < n and index.is_half[stop]:
+        stop += 1  # half a frame is not what is wanted
     return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
 
 
