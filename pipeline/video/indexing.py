@@ -27,8 +27,13 @@ CHANGES = {"new_extradata", "param_change"}  # side data of packets
 MAX_FRAMES = 24 * 3600 * 120
 
 
-def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
-    """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet."""
+def read_index(
+    container, stream, visit=lambda packet: None, stops_at_doubt: bool = False
+) -> Generator[None, None, PacketIndex]:
+    """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet.
+
+    stops_at_doubt: read no further once it is known that frames cannot be left out.
+    """
     builder, errors, clock = _IndexBuilder(stream), [], SignClock()
     builder.hear(heard_while_opening(container), None)
     with listening() as messages:
@@ -36,6 +41,8 @@ def read_index(container, stream, visit=lambda packet: None) -> Generator[None, 
             builder.hear(messages, builder.count)
             builder.add(packet)
             visit(packet)
+            if stops_at_doubt and builder.doubt is not None:
+                break
             if clock.is_due():
                 yield None
     return builder.index(next(iter(errors), None))

@@ -113,6 +113,14 @@ class PacketIndex:
             return False
         return bool(self.raw.has_pts.all() and np.array_equal(self.raw.pts, self.pts))
 
+    @property
+    def is_flawless(self) -> bool:
+        """Whether headers tell all: nothing is doubted, missing, derived or hidden by encryption."""
+        if self.doubt is not None or self.error is not None or not self.is_ordered or self.notes or self.num_encrypted:
+            return False
+        is_whole = self.losses is None or not self.losses.is_any
+        return bool(is_whole and len(self.is_key) and self.last_duration > 0 and self.has_own_times)
+
     def shown_at(self, n: int | None) -> int | None:
         """When the frame of packet n is shown: its pts, SUPERSEDED, or n itself where pts are not known."""
         if n is None or self.pts is None:

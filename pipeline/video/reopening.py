@@ -1,4 +1,4 @@
-"""Opening a file again by what its first opening found, without FFmpeg's probing: that decodes up to twenty frames."""
+"""Opening files without FFmpeg's probing, which decodes up to twenty frames: by headers, or by an earlier opening."""
 
 import zlib
 from dataclasses import dataclass
@@ -6,10 +6,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 from av.stream import Discard
 
-# Containers whose headers name all streams and whose packets carry their own times, whatever the codecs are
-WITH_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mov", "matroska,webm": "matroska"}
+# Demuxers of containers whose headers name all streams and whose packets carry their own times, whatever the codecs are
+MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and where these stand
+TELLING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose first frame tells what probing finds, and headers the rest
+MAX_DEPTH = 16  # frames that a decoder of these holds back at most
 UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # of the demuxer: read no further, open no decoder
 
 
@@ -32,8 +36,8 @@ class KnownStream:
     @classmethod
     def of(cls, stream) -> "KnownStream | None":
         """What is known of a stream that was just opened; None where its container cannot be opened by that alone."""
-        name, context = WITH_HEADERS.get(stream.container.format.name), stream.codec_context
-        if name is None or context.is_hwaccel:
+        name, context = stream.container.format.name, stream.codec_context
+        if name not in (MOV, MATROSKA) or context.is_hwaccel:
             return None
         return cls(name, stream.index, *_described(stream), context.reorder_depth, _crc32(context))
 
@@ -60,6 +64,38 @@ def reopened(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
             other.discard = Discard.all
     stream.codec_context.reorder_depth = known.reorder_depth
     return container, stream
+
+
+def unprobed(path: Path, options: dict[str, str]):
+    """The container, opened by its headers alone; None where these are not known to tell all that probing finds.
+
+    What is still missing then: formats of pixels, how many frames decoders hold back, and the shapes of pixels where
+    only the frames tell them. options, errors: as for reopened().
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    name = next((name for signature, (name, at) in SIGNATURES.items() if head[at] == signature), None)
+    if name is None:
+        return None
+    container = av.open(str(path), format=name, options=options | UNPROBED)
+    if not all(_is_told(stream) for stream in container.streams.video):
+        container.close()
+        return None
+    return container
+
+
+def held_back(pts: np.ndarray) -> int:
+    """How many frames a decoder must hold back to give them in the order of these pts, (n,) in decoding order."""
+    ranks = np.empty(len(pts), np.int64)
+    ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
+    return int((np.arange(len(pts)) - ranks).max(initial=0))
+
+
+def _is_told(stream) -> bool:
+    context = stream.codec_context
+    return (
+        context is not None and context.name in TELLING and context.width * context.height > 0
+    ) and stream.average_rate is not None
 
 
 def _described(stream) -> tuple[str, tuple[int, int], Fraction]:

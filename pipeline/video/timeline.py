@@ -11,7 +11,8 @@ import av
 import numpy as np
 
 from pipeline.video.colour import hdr_note
-from pipeline.video.container import VideoError, opened
+from pipeline.video.complaints import is_loss
+from pipeline.video.container import VideoError, heard_while_opening, opened
 from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from pipeline.video.indexing import read_index
 from pipeline.video.losses import loss_notes
@@ -20,6 +21,7 @@ from pipeline.video.output_order import FoundTimes, decoded_times
 from pipeline.video.packets import PacketIndex
 from pipeline.video.promises import PARTIAL_SEC, RAW_FORMATS, Length, frame_rate, is_reached, promised_length
 from pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
+from pipeline.video.reopening import MAX_DEPTH, held_back
 from pipeline.video.tracks import track_note
 
 MAX_SECONDS = 48 * 3600.0
@@ -74,19 +76,33 @@ class _Header:
     rate: Fraction
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a container while it was open.
+
+    pid: of a transport stream. is_redescribed: as in _FirstFrame.
+    """
+
+    header: _Header
+    notes: list[str]
+    index: PacketIndex
+    first: av.VideoFrame | None
+    is_redescribed: bool
+    pid: int | None
+
+
 def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
     """Yields None now and then as a sign of life; returns the Timeline.
 
     VideoError where the video has no frame that can be decoded.
     """
-    with opened(path, decoder) as (container, stream):
-        header, notes = _read_header(container, stream), [*track_note(container, stream)]
-        if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
-            notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
-        pid = stream.id if container.format.name == "mpegts" else None
-        peek = _FirstFrame(stream.codec_context)
-        index = yield from read_index(container, stream, peek)
-        first = peek.frame or peek(None)
+    read = None
+    if decoder == "software":
+        read = yield from _read_unprobed(path)
+    if read is None:
+        with opened(path, decoder) as (container, stream):
+            read = yield from _read(container, stream)
+    header, notes, index, first, pid = read.header, [*read.notes], read.index, read.first, read.pid
     if not len(index.is_key):
         raise VideoError(no_frames(path, index.error, pid))
     if index.num_encrypted == len(index.is_key):
@@ -95,7 +111,7 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
-    if peek.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
+    if read.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
         header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     notes += index.notes
     if index.pts is not None and index.is_ordered:
@@ -108,6 +124,38 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         return timeline
     partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial))
+
+
+def _read(container, stream, stops_at_doubt: bool = False) -> Generator[None, None, _Read]:
+    header, notes = _read_header(container, stream), [*track_note(container, stream)]
+    if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
+        notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
+    pid = stream.id if container.format.name == "mpegts" else None
+    peek = _FirstFrame(stream.codec_context)
+    index = yield from read_index(container, stream, peek, stops_at_doubt)
+    first = peek.frame or peek(None)
+    return _Read(header, notes, index, first, peek.is_redescribed, pid)
+
+
+def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
+    """What _read() returns of a file that was opened without probing; None where probing might have found more.
+
+    That it would not: all is as headers say, in order and whole, and frames need not be counted.
+    """
+    with contextlib.suppress(VideoError), opened(path, "software", is_probed=False) as (container, stream):
+        heard = heard_while_opening(container)  # of decoders it is that they were not opened
+        if any(is_loss(level, text) for level, name, text in heard if name == container.format.name):
+            return None
+        read = yield from _read(container, stream, stops_at_doubt=True)
+        index, is_plain = read.index, not read.is_redescribed and read.first is not None
+        if not is_plain or not index.is_flawless:
+            return None
+        depth = max(held_back(index.pts[~index.is_hidden]), stream.codec_context.reorder_depth)
+        if depth > MAX_DEPTH:
+            return None
+        index = dataclasses.replace(index, stream=dataclasses.replace(index.stream, reorder_depth=depth))
+        return dataclasses.replace(read, header=_read_header(container, stream), index=index)  # the first frame is out
+    return None
 
 
 def _lacking_sec(timeline: Timeline, length: Length | None) -> float:
