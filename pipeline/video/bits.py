@@ -73,9 +73,14 @@ def check_sei(nal: bytes, header_size: int) -> bool:
     BitsError where they ask for film grain, which depends on frames before.
     """
     data, at, turns = _unescaped(nal[header_size:]), 0, False
-    while at + 2 < len(data):
-        kind, at = _sei_number(data, at)
-        size, at = _sei_number(data, at)
+    last = len(data) - 2
+    while at < last:
+        kind, size = data[at], data[at + 1]
+        if kind != 0xFF and size != 0xFF:  # the number ends with this byte
+            at += 2
+        else:
+            kind, at = _sei_number(data, at)
+            size, at = _sei_number(data, at)
         if kind == FILM_GRAIN or (kind == REGISTERED_T35 and data[at : at + 3] == AFGS1):
             raise BitsError("it asks for film grain")
         turns |= kind == ORIENTATION

@@ -19,7 +19,7 @@ from pipeline.video.packets import PacketFacts
 
 SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
 ENDS = {10, 11}  # of a sequence, of the stream: they change nothing where an IDR picture follows, or nothing at all
-HEADER_BYTES = 40  # of a slice: what is read of it is shorter
+HEADER_BYTES, USUAL_HEADER_BYTES = 40, 12  # of a slice: what is read of it is shorter, and how much it usually is
 HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
 
@@ -54,8 +54,29 @@ class H264Inspector:
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
-        slices, others = [], set()
         nals = split_nals(data, self.length_size)
+        slices, others = self._sorted(nals)
+        is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, slices[0][0] & 0x60 > 0
+        if self._ended or others & ENDS:
+            self._check_end([nal[0] & 31 for nal in nals], is_start)
+        try:
+            headers = [self._slice_header(nal) for nal in slices]
+        except KeyError as error:
+            raise BitsError("it has frames without parameter sets") from error
+        fields = [headers] if len(headers) == 1 else fields_of(headers, slices)
+        if self._half is not None:
+            return self._second_half(fields, is_start, is_reference)
+        is_cut = self._is_cut(headers[0], is_start)
+        in_order = self._in_order(fields, is_start, is_reference)
+        droppable = not is_reference and not is_start and in_order and others <= HARMLESS
+        if headers[0].parity is not None and len(fields) == 1:
+            self._half = Half(headers[0].parity, headers[0].number, is_reference)
+            self.whole_because = "the fields of its frames are packets of their own"
+        return PacketFacts(is_start, droppable, self._order(fields, is_start, is_reference), in_order, is_cut=is_cut)
+
+    def _sorted(self, nals: list[bytes]) -> tuple[list[bytes], set[int]]:
+        """(slices, types of the other units) of a packet."""
+        slices, others = [], set()
         for nal in nals:
             kind = nal[0] & 31
             if kind in (SLICE, IDR_SLICE):
@@ -65,24 +86,7 @@ class H264Inspector:
                 others.add(kind)
         if not slices:
             raise BitsError("it has packets that are not one frame")
-        is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, slices[0][0] & 0x60 > 0
-        self._check_end([nal[0] & 31 for nal in nals] if others & ENDS else [], is_start)
-        try:
-            headers = [self._slice_header(nal) for nal in slices]
-        except KeyError as error:
-            raise BitsError("it has frames without parameter sets") from error
-        fields = fields_of(headers, slices)
-        if self._half is not None:
-            return self._second_half(fields, is_start, is_reference)
-        first = fields[0][0]
-        is_cut = self._is_cut(first, is_start)
-        in_order = self._in_order(fields, is_start, is_reference)
-        droppable = not is_reference and not is_start and in_order and others <= HARMLESS
-        if first.parity is not None and len(fields) == 1:
-            self._half = Half(first.parity, first.number, is_reference)
-            self.whole_because = "the fields of its frames are packets of their own"
-        order = self._order([field[0] for field in fields], is_start, is_reference)
-        return PacketFacts(is_start, droppable, order, in_order, is_cut=is_cut)
+        return slices, others
 
     @property
     def is_half(self) -> bool:
@@ -130,16 +134,16 @@ class H264Inspector:
             self._previous_reference = number
         return number == due and all(is_whole(field) for field in fields)
 
-    def _order(self, pictures: list[Slice], is_start: bool, is_reference: bool) -> int:
+    def _order(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> int:
         """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1.
 
-        pictures: a frame, or one field or two; a frame's number is the smaller one of its fields'.
+        fields: slices of a frame, of one field or of two; a frame's number is the smaller one of its fields'.
         """
         self._count += 1
         self._period += is_start
         if is_start:
             self._base_order = 0
-        return order_in_period(self._period, min(self._add_order(one, is_reference) for one in pictures))
+        return order_in_period(self._period, min([self._add_order(field[0], is_reference) for field in fields]))
 
     def _add_order(self, picture: Slice, is_reference: bool) -> int:
         """PicOrderCnt of the next picture; a count where frames are shown as they are decoded."""
@@ -151,8 +155,14 @@ class H264Inspector:
         return order
 
     def _slice_header(self, nal: bytes) -> Slice:
-        """Section 7.3.3, up to pic_order_cnt_lsb."""
-        bits = payload(nal, 1, HEADER_BYTES)
+        try:
+            return self._read_header(nal, USUAL_HEADER_BYTES)
+        except BitsError:
+            return self._read_header(nal, HEADER_BYTES)
+
+    def _read_header(self, nal: bytes, limit: int) -> Slice:
+        """Section 7.3.3, up to pic_order_cnt_lsb, from this many bytes. BitsError where that is too few."""
+        bits = payload(nal, 1, limit)
         first_position, _slice_type, pps_id = bits.exp_golombs(3)
         sps = self._sps[self._pps[pps_id]]
         if sps.separate_planes:

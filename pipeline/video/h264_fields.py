@@ -63,10 +63,7 @@ def fields_of(headers: list[Slice], slices: list[bytes]) -> list[list[Slice]]:
 def is_whole(slices: list[Slice]) -> bool:
     """Whether these slices are those of one picture, from its first macroblock on."""
     first = slices[0]
-    return not first.position and (
-        len(slices) == 1
-        or (
-            len({one.position for one in slices}) == len(slices)
-            and all(one.without_position == first.without_position for one in slices)
-        )
-    )
+    if first.position or len(slices) == 1:
+        return not first.position
+    is_each_once = len({one.position for one in slices}) == len(slices)
+    return is_each_once and all(one.without_position == first.without_position for one in slices)

@@ -240,7 +240,9 @@ class _FirstFrame:
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
         if packet is not None and self.frame is not None:
-            self.is_redescribed |= any(side.data_type == "new_extradata" for side in packet.iter_sidedata())
+            for side in packet.iter_sidedata():
+                self.is_redescribed |= side.data_type == "new_extradata"
+            return self.frame
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
