@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.sampling import Grid
 from pipeline.tasks import ScanTask, scan_video
-from pipeline.video.container import opened, packets_of
+from pipeline.video import timeline
+from pipeline.video.container import VideoError, opened, packets_of
 from pipeline.video.decode import WantedFrames
-from pipeline.video.reopening import KnownStream
+from pipeline.video.reopening import KnownStream, held_back
 from tests.field_videos import write_fields
-from tests.videos import digest, full_decode, write_video
+from tests.videos import digest, full_decode, timeline_of, write_video
 
 KINDS = {
     "H.264": ("v.mp4", {"b_frames": 3}),
@@ -104,3 +105,74 @@ def test_the_scan_hands_on_what_it_found(tmp_path):
     wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
     found = [digest(frame) for _, frame in filter(None, wanted)]
     assert found == [decoded[n][1] for n in scan.requests.frame_index] and wanted.way == "skipping"
+
+
+UNPROBED = {
+    "H.264": ("v.mp4", {"b_frames": 3, "aspect": Fraction(4, 3), "rotation": 90}),
+    "H.264, Matroska": ("v.mkv", {"aspect": Fraction(3, 4)}),
+    "H.264, fragments": ("v.mp4", {"mux": {"movflags": "frag_keyframe+empty_moov"}}),
+    "HEVC": ("v.mp4", {"codec": "libx265", "aspect": Fraction(4, 3)}),
+    "VP9": ("v.webm", {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
+    "10 bits, full range": ("v.mkv", {"pix_fmt": "yuv420p10le", "colour_range": 2}),
+}
+PROBED = {
+    "MPEG-4": ("v.mp4", {"codec": "mpeg4"}),  # the header has no size
+    "transport stream": ("v.ts", {}),
+    "AVI": ("v.avi", {}),
+}
+
+
+def facts_of(found) -> dict:
+    """All that a timeline says, its index included."""
+    facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    index = facts.pop("index")
+    facts |= {
+        name: getattr(index, name) for name in ("is_key", "is_hidden", "is_start", "droppable", "doubt", "stream")
+    }
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in facts.items()}
+
+
+def read_both_ways(path, monkeypatch) -> tuple[dict | str, dict | str, bool]:
+    """(what is read of a video, the same by probing, whether the former could do without)."""
+    read, outcomes = timeline._read_unprobed, []
+
+    def noted(path):
+        found = yield from read(path)
+        outcomes.append(found is not None)
+        return found
+
+    def refuse(path):
+        yield from ()
+
+    found = []
+    for way in (noted, refuse):
+        monkeypatch.setattr(timeline, "_read_unprobed", way)
+        try:
+            found.append(facts_of(timeline_of(path)))
+        except VideoError as error:
+            found.append(str(error))
+    monkeypatch.setattr(timeline, "_read_unprobed", read)
+    return *found, outcomes == [True]
+
+
+@pytest.mark.parametrize("kind", [*UNPROBED, *PROBED])
+def test_the_scan_finds_the_same_without_probing(tmp_path, monkeypatch, kind):
+    file, settings = (UNPROBED | PROBED)[kind]
+    found, probed, is_unprobed = read_both_ways(write_video(tmp_path / file, 24, **settings), monkeypatch)
+    assert found == probed and is_unprobed == (kind in UNPROBED)
+
+
+def test_real_videos_are_read_the_same_without_probing(real_videos, monkeypatch):
+    num_unprobed = 0
+    for path in sorted(real_videos.iterdir()):
+        found, probed, is_unprobed = read_both_ways(path, monkeypatch)
+        assert found == probed, path.name
+        num_unprobed += is_unprobed
+    assert num_unprobed >= 20
+
+
+def test_as_many_frames_are_held_back_as_their_order_needs():
+    assert held_back(np.array([0, 1, 2])) == 0 and held_back(np.array([])) == 0
+    assert held_back(np.array([0, 30, 10, 20])) == 1
+    assert held_back(np.array([0, 40, 20, 10, 30, 80, 60, 50, 70])) == 2
+    assert held_back(np.array([3, 2, 1, 0])) == 3

@@ -150,7 +150,7 @@ def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
         index, is_plain = read.index, not read.is_redescribed and read.first is not None
         if not is_plain or not index.is_flawless:
             return None
-        depth = max(held_back(index.pts[~index.is_hidden]), stream.codec_context.reorder_depth)
+        depth = max(held_back(index.pts), stream.codec_context.reorder_depth)
         if depth > MAX_DEPTH:
             return None
         index = dataclasses.replace(index, stream=dataclasses.replace(index.stream, reorder_depth=depth))
