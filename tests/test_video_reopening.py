@@ -12,7 +12,7 @@ from pipeline.tasks import ScanTask, scan_video
 from pipeline.video import timeline
 from pipeline.video.container import VideoError, opened, packets_of
 from pipeline.video.decode import WantedFrames
-from pipeline.video.reopening import KnownStream, held_back
+from pipeline.video.known_streams import KnownStream, held_back
 from tests.field_videos import write_fields
 from tests.videos import digest, full_decode, timeline_of, write_video
 

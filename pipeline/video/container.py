@@ -13,8 +13,9 @@ from av.codec.hwaccel import HWAccel
 
 from pipeline.errors import DecoderError
 from pipeline.video.complaints import listening
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.reasons import no_stream, unreadable
-from pipeline.video.reopening import KnownStream, reopened, unprobed
+from pipeline.video.reopening import reopened, unprobed
 from pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told

@@ -11,9 +11,9 @@ from pipeline.video.bits import BitsError
 from pipeline.video.complaints import is_loss, listening, named_position
 from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
 from pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
 from pipeline.video.packets import Needs, PacketFacts, PacketIndex
-from pipeline.video.reopening import KnownStream
 from pipeline.video.restarts import is_intra
 from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
 

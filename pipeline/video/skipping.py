@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.packets import PacketIndex
-from pipeline.video.reopening import KnownStream
 
 
 @dataclass(frozen=True)

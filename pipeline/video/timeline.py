@@ -15,13 +15,13 @@ from pipeline.video.complaints import is_loss
 from pipeline.video.container import VideoError, heard_while_opening, opened
 from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from pipeline.video.indexing import read_index
+from pipeline.video.known_streams import MAX_DEPTH, held_back
 from pipeline.video.losses import loss_notes
 from pipeline.video.orientation import UPRIGHT, Orientation
 from pipeline.video.output_order import FoundTimes, decoded_times
 from pipeline.video.packets import PacketIndex
 from pipeline.video.promises import PARTIAL_SEC, RAW_FORMATS, Length, frame_rate, is_reached, promised_length
 from pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
-from pipeline.video.reopening import MAX_DEPTH, held_back
 from pipeline.video.tracks import track_note
 
 MAX_SECONDS = 48 * 3600.0
