@@ -14,7 +14,7 @@ from pipeline.video.container import VideoError, opened, packets_of
 from pipeline.video.decode import WantedFrames
 from pipeline.video.known_streams import KnownStream, held_back
 from tests.field_videos import write_fields
-from tests.videos import digest, full_decode, timeline_of, write_video
+from tests.videos import digest, full_decode, sample, timeline_of, write_video
 
 KINDS = {
     "H.264": ("v.mp4", {"b_frames": 3}),
@@ -160,6 +160,20 @@ def test_the_scan_finds_the_same_without_probing(tmp_path, monkeypatch, kind):
     file, settings = (UNPROBED | PROBED)[kind]
     found, probed, is_unprobed = read_both_ways(write_video(tmp_path / file, 24, **settings), monkeypatch)
     assert found == probed and is_unprobed == (kind in UNPROBED)
+
+
+def test_frames_that_an_edit_list_hides_are_not_decoded_to_see_the_first_one(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 60, gop=30, rotation=180)
+    with av.open(str(path)) as source, av.open(str(tmp_path / "cut.mp4"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in [packet for packet in source.demux(video=0) if packet.size]:
+            packet.pts, packet.dts, packet.stream = packet.pts - 20 * 512, packet.dts - 20 * 512, stream
+            out.mux(packet)
+    shown, decoded = timeline._shown, []
+    monkeypatch.setattr(timeline, "_shown", lambda packet: decoded.append(packet.pts) or shown(packet))
+    found, probed, is_unprobed = read_both_ways(tmp_path / "cut.mp4", monkeypatch)
+    assert found == probed and is_unprobed and len(found["pts"]) == 40 and decoded == [-20 * 512]
+    assert sample(tmp_path / "cut.mp4", 30.0).way == "skipping"
 
 
 def test_real_videos_are_read_the_same_without_probing(real_videos, monkeypatch):

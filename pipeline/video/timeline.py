@@ -126,13 +126,14 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial))
 
 
-def _read(container, stream, stops_at_doubt: bool = False) -> Generator[None, None, _Read]:
+def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
+    """Yields None now and then. Where it is not probed: read no further once anything is doubted."""
     header, notes = _read_header(container, stream), [*track_note(container, stream)]
     if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
         notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
     pid = stream.id if container.format.name == "mpegts" else None
-    peek = _FirstFrame(stream.codec_context)
-    index = yield from read_index(container, stream, peek, stops_at_doubt)
+    peek = _FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
+    index = yield from read_index(container, stream, peek, stops_at_doubt=not is_probed)
     first = peek.frame or peek(None)
     return _Read(header, notes, index, first, peek.is_redescribed, pid)
 
@@ -146,9 +147,9 @@ def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
         heard = heard_while_opening(container)  # of decoders it is that they were not opened
         if any(is_loss(level, text) for level, name, text in heard if name == container.format.name):
             return None
-        read = yield from _read(container, stream, stops_at_doubt=True)
+        read = yield from _read(container, stream, is_probed=False)
         index, is_plain = read.index, not read.is_redescribed and read.first is not None
-        if not is_plain or not index.is_flawless:
+        if not is_plain or not index.is_flawless or (index.is_hidden[0] and index.turns):
             return None
         depth = max(held_back(index.pts), stream.codec_context.reorder_depth)
         if depth > MAX_DEPTH:
@@ -230,10 +231,11 @@ class _FirstFrame:
     """Decodes the packets it is called with until a frame comes out.
 
     The first key frame is asked for at once, without the packets that a decoder would see before it lets go of it.
+    may_be_hidden: also where an edit list hides it, for it looks like the first one that is shown.
     """
 
-    def __init__(self, codec_context):
-        self._codec_context = codec_context
+    def __init__(self, codec_context, may_be_hidden: bool = False):
+        self._codec_context, self._may_be_hidden = codec_context, may_be_hidden
         self.frame: av.VideoFrame | None = None
         self.is_redescribed = False  # packets bring parameters: there are several sample descriptions
         self._is_pressed = False
@@ -243,6 +245,8 @@ class _FirstFrame:
             for side in packet.iter_sidedata():
                 self.is_redescribed |= side.data_type == "new_extradata"
             return self.frame
+        if self._may_be_hidden and packet is not None and packet.is_keyframe and packet.is_discard:
+            packet = _shown(packet)
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
@@ -253,6 +257,13 @@ class _FirstFrame:
                 self.frame = next(iter(self._codec_context.decode(None)), None)
             self._codec_context.flush_buffers()
         return self.frame
+
+
+def _shown(packet: av.Packet) -> av.Packet:
+    """The packet without what hides its frame, and without its side data."""
+    shown = av.Packet(bytes(packet))
+    shown.time_base, shown.pts, shown.is_keyframe = packet.time_base, packet.pts, True
+    return shown
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
