@@ -18,7 +18,7 @@ ONLY_IMPORTERS = {
         f"pipeline.video.{name}"
         for name in ("colour", "complaints", "container", "decode", "geometry", "indexing", "output_order", "timeline")
     }
-    | {"pipeline.video.tracks", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
+    | {"pipeline.video.reopening", "pipeline.video.tracks", "pipeline.synthetic", "pipeline.ego4d_miniature.files"},
     "open_clip": {"models.teacher_weights"},
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.hdf5"},

@@ -8,7 +8,7 @@ import re
 HEADER_BYTES = 96  # of a slice's payload: more than any field that is read of HEVC can need; H.264 needs 40
 START_CODE = re.compile(rb"\0\0[\1\2]")  # the second one ends a unit, for FFmpeg; twice as fast as bytes.find
 MAX_PARAMETER_BYTES = 4096  # of a parameter set: hostile ones would take for ever
-FILM_GRAIN, REGISTERED_T35 = 19, 4  # payloadType of SEI messages, ITU-T H.274 and H.264 annex D
+FILM_GRAIN, REGISTERED_T35, ORIENTATION = 19, 4, 47  # payloadType of SEI messages, ITU-T H.274 and H.264 annex D
 AFGS1 = b"\xb5\x58\x90"  # country and provider of AV1's film grain in a T.35 message
 
 
@@ -67,15 +67,25 @@ def parameters(nal: bytes, header_size: int) -> BitReader:
     return BitReader(_unescaped(nal[header_size:]))
 
 
-def check_sei(nal: bytes, header_size: int) -> None:
-    """BitsError where SEI messages ask for film grain, which depends on frames before (section 7.3.2.3.1)."""
-    data, at = _unescaped(nal[header_size:]), 0
-    while at + 2 < len(data):
-        kind, at = _sei_number(data, at)
-        size, at = _sei_number(data, at)
+def check_sei(nal: bytes, header_size: int) -> bool:
+    """Whether SEI messages tell how frames are to be turned (section 7.3.2.3.1).
+
+    BitsError where they ask for film grain, which depends on frames before.
+    """
+    data, at, turns = _unescaped(nal[header_size:]), 0, False
+    last = len(data) - 2
+    while at < last:
+        kind, size = data[at], data[at + 1]
+        if kind != 0xFF and size != 0xFF:  # the number ends with this byte
+            at += 2
+        else:
+            kind, at = _sei_number(data, at)
+            size, at = _sei_number(data, at)
         if kind == FILM_GRAIN or (kind == REGISTERED_T35 and data[at : at + 3] == AFGS1):
             raise BitsError("it asks for film grain")
+        turns |= kind == ORIENTATION
         at += size
+    return turns
 
 
 def _sei_number(data: bytes, at: int) -> tuple[int, int]:

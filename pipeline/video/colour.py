@@ -61,6 +61,7 @@ class _LeftHalf:
     @staticmethod
     def _made(frame: av.VideoFrame) -> av.filter.Graph:
         graph = av.filter.Graph()
+        graph.threads = 1
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
         )

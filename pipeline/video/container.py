@@ -13,7 +13,9 @@ from av.codec.hwaccel import HWAccel
 
 from pipeline.errors import DecoderError
 from pipeline.video.complaints import listening
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.reasons import no_stream, unreadable
+from pipeline.video.reopening import reopened, unprobed
 from pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
@@ -46,16 +48,25 @@ class SignClock:
 
 
 @contextlib.contextmanager
-def opened(path: Path, decoder: str):
+def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
     """(container, stream) of the video stream to use; errors of FFmpeg and of the system as VideoError.
 
     decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
+    known: what an earlier opening of this file found. FFmpeg then decodes no frames to find it again, and gives no
+    packets of other streams; a file that is another one now is opened as if nothing were known.
+    is_probed: where it is not, a file whose headers may not tell all is a VideoError, too.
     """
     try:
         with listening() as heard:
-            container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
+            container, stream = (None, None) if known is None else reopened(path, known, OPEN_OPTIONS)
+            if not is_probed:
+                container = unprobed(path, OPEN_OPTIONS)
+                if container is None:
+                    raise VideoError("its headers do not tell all of it")
+            if container is None:
+                container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
         with container:
-            stream = pick_track(container)
+            stream = pick_track(container) if stream is None else stream
             if stream is None:
                 kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
                 raise VideoError(no_stream(Path(path), kinds))

@@ -65,7 +65,7 @@ class WantedFrames:
             return
         index, plan, kept = None, self._planned and self._planned.unpacked(), _Kept()
         if plan is not None:
-            with opened(self._path, self._decoder) as (container, stream):
+            with opened(self._path, self._decoder, plan.stream) as (container, stream):
                 doubt = yield from self._attempted(index, plan, stream, packets_of(container, stream))
             if doubt is None:
                 return
@@ -102,12 +102,14 @@ class WantedFrames:
 
     def _decoded(self, feeder: "_Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
         """The wanted frames from the first on that has not been yielded."""
-        skips, clock, latest, orient = plan.doubt is None, SignClock(), None, Orientations()
+        skips, clock, latest = plan.doubt is None, SignClock(), None
+        orient, turns = Orientations(), not skips or plan.turns
         with listening() as messages:
             for frames in feeder.frames(messages):
                 for order, frame, is_sound in frames:
                     i = self._position(order if self._by_order else frame.pts)
-                    self.orientation = orient(frame)
+                    if turns or i is not None:
+                        self.orientation = orient(frame)
                     if skips and not is_sound:
                         raise _DoubtError("its decoder complains")
                     if skips and (frame.pts is None or (latest is not None and frame.pts <= latest)):
@@ -183,10 +185,11 @@ class _Feeder:
                 self._codec_context.flush_buffers()
             if feed[n]:
                 frames = self._fed(n, packet, messages)
-                complaint = next((text for level, _, text in messages if is_complaint(level, text)), None)
+                complaint = _first_complaint(messages) if messages else None
                 self.complaint = self.complaint or complaint
                 self._stains.note(n, complaint is not None)
-                yield self._shown(frames, order)
+                if frames:
+                    yield self._shown(frames, order)
         yield self._shown(self._fed(None, None, messages), order)
 
     def _shown(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
@@ -229,6 +232,10 @@ class _Feeder:
         return counted if self._ranks is None else self._ranks.get(number, -1)
 
 
+def _first_complaint(messages: list) -> str | None:
+    return next((text for level, _, text in messages if is_complaint(level, text)), None)
+
+
 class _AnyComplaint:
     """Stands for _Stains where the index is not at hand: after one complaint nothing is sound."""
 
@@ -256,6 +263,7 @@ class _Stains:
         nothing, losses = bytes(len(index.is_key)), index.losses
         self._is_torn = nothing if losses is None else losses.is_torn.tobytes()
         self._is_cut = nothing if losses is None else losses.is_cut.tobytes()
+        self._is_half = nothing if index.is_half is None else index.is_half.tobytes()
         self._stained: set[int] = set()
         self._now = self._before = False  # this group, the one before it
         self._group_pts = 0
@@ -273,6 +281,8 @@ class _Stains:
             self._now |= bool(self._is_torn[n]) or not is_leading
         if self._now or is_complaint or (self._before and is_leading):
             self._stained.add(pts)
+            if self._is_half[n]:  # its frame has the number and the pts of the packet before
+                self._stained.add(n - 1 if self._pts is None else int(self._pts[n - 1]))
 
     def on(self, pts: int | None) -> bool:
         """Whether the frame with these pts, or of the packet with this number, is stained."""

@@ -86,8 +86,8 @@ class MatrixReader:
                     raise VideoError(f"the side data of its frames cannot be read ({error})") from error
                 self._unknown.append(kind.group(1))
                 continue
-            matrix = np.zeros(0, np.int32) if found is None else np.frombuffer(bytes(found), np.int32)
-            return tuple(matrix[:MATRIX_NUMBERS].tolist()) if len(matrix) >= MATRIX_NUMBERS else None
+            numbers = () if found is None else np.frombuffer(bytes(found), np.int32)[:MATRIX_NUMBERS].tolist()
+            return tuple(numbers) if len(numbers) == MATRIX_NUMBERS else None
         raise VideoError("the side data of its frames cannot be read")
 
     def _stripped(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -111,7 +111,8 @@ class AspectReader:
         """Width over height of a pixel; None where the frame does not say it."""
         shape = _shape(frame)
         if shape != self._shape:
-            self._graph, self._shape = _graph(frame, [("showinfo", "checksum=0")]), shape
+            steps = [("sidedata", "mode=delete"), ("showinfo", "checksum=0")]  # that would be told byte by byte
+            self._graph, self._shape = _graph(frame, steps), shape
         with listening() as messages:
             self._graph.push(frame)
             self._graph.pull()
@@ -130,6 +131,7 @@ def _shape(frame: av.VideoFrame) -> tuple:
 def _graph(frame: av.VideoFrame, filters: list[tuple[str, str]]) -> av.filter.Graph:
     """These filters (name, options) one after the other."""
     graph = av.filter.Graph()
+    graph.threads = 1  # else it starts one for each core
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )

@@ -3,8 +3,6 @@
 References are to ITU-T H.264. What is not understood is never guessed: it raises, and the video is decoded whole.
 """
 
-from dataclasses import dataclass
-
 from pipeline.video.bits import (
     BitReader,
     BitsError,
@@ -16,27 +14,14 @@ from pipeline.video.bits import (
     sequence_ends,
     split_nals,
 )
+from pipeline.video.h264_fields import IDR_SLICE, Half, Slice, Sps, fields_of, is_whole
 from pipeline.video.packets import PacketFacts
 
-SLICE, IDR_SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
+SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
 ENDS = {10, 11}  # of a sequence, of the stream: they change nothing where an IDR picture follows, or nothing at all
-HEADER_BYTES = 40  # of a slice: what is read of it is shorter
+HEADER_BYTES, USUAL_HEADER_BYTES = 40, 12  # of a slice: what is read of it is shorter, and how much it usually is
 HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
-
-
-@dataclass(frozen=True)
-class _Sps:
-    """The fields of a sequence parameter set that slice headers need."""
-
-    frame_num_bits: int
-    order_bits: int | None  # of pic_order_cnt_lsb; None where frames are shown as they are decoded
-    separate_planes: bool
-    frames_only: bool
-    allows_gaps: bool = False  # in frame_num: frames may be left out on purpose
-
-
-_Slice = tuple[int, int, int, _Sps]  # first_mb_in_slice, frame_num, pic_order_cnt_lsb, the parameters it goes by
 
 
 class H264Inspector:
@@ -45,16 +30,19 @@ class H264Inspector:
     def __init__(self, extradata: bytes):
         self.length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
         nals = _avcc_nals(extradata) if self.length_size else split_nals(extradata, 0)
-        self._parameter_sets = {nal for nal in nals if nal[0] & 31 in (SPS, PPS)}
-        self._sps: dict[int, _Sps] = {}
+        self._parameter_sets = {nal.rstrip(b"\0") for nal in nals if nal[0] & 31 in (SPS, PPS)}
+        self._sps: dict[int, Sps] = {}
         self._pps: dict[int, int] = {}
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
             self._learn(nal)
+        self.turns = False  # some packet told how frames are to be turned
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
         self._period = 0  # IDR pictures so far: what comes before one is shown before it
         self._count = 0  # frames so far
         self._ended = False  # the packet before ended the sequence
+        self._half: Half | None = None  # the field before, where it is half a frame
+        self.whole_because: str | None = None  # why no frames can be left out, although their order is understood
 
     def _learn(self, nal: bytes) -> None:
         bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
@@ -66,45 +54,70 @@ class H264Inspector:
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
-        slices, others, kinds = [], set(), set()
         nals = split_nals(data, self.length_size)
-        for nal in nals:
-            kind = nal[0] & 31
-            if kind in (SLICE, IDR_SLICE):
-                slices.append(nal)
-                kinds.add((kind == IDR_SLICE, nal[0] & 0x60 > 0))
-            else:
-                self._check(nal, kind)
-                others.add(kind)
-        if len(kinds) != 1:
-            raise BitsError("it has packets that are not one frame")
-        is_start, is_reference = kinds.pop()
-        self._check_end([nal[0] & 31 for nal in nals] if others & ENDS else [], is_start)
+        slices, others = self._sorted(nals)
+        is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, slices[0][0] & 0x60 > 0
+        if self._ended or others & ENDS:
+            self._check_end([nal[0] & 31 for nal in nals], is_start)
         try:
             headers = [self._slice_header(nal) for nal in slices]
         except KeyError as error:
             raise BitsError("it has frames without parameter sets") from error
+        fields = [headers] if len(headers) == 1 else fields_of(headers, slices)
+        if self._half is not None:
+            return self._second_half(fields, is_start, is_reference)
         is_cut = self._is_cut(headers[0], is_start)
-        in_order = self._in_order(headers, is_start, is_reference)
+        in_order = self._in_order(fields, is_start, is_reference)
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
-        return PacketFacts(
-            is_start, droppable, self._order(headers[0], is_start, is_reference), in_order, is_cut=is_cut
-        )
+        if headers[0].parity is not None and len(fields) == 1:
+            self._half = Half(headers[0].parity, headers[0].number, is_reference)
+            self.whole_because = "the fields of its frames are packets of their own"
+        return PacketFacts(is_start, droppable, self._order(fields, is_start, is_reference), in_order, is_cut=is_cut)
+
+    def _sorted(self, nals: list[bytes]) -> tuple[list[bytes], set[int]]:
+        """(slices, types of the other units) of a packet."""
+        slices, others = [], set()
+        for nal in nals:
+            kind = nal[0] & 31
+            if kind in (SLICE, IDR_SLICE):
+                slices.append(nal)
+            else:
+                self._check(nal, kind)
+                others.add(kind)
+        if not slices:
+            raise BitsError("it has packets that are not one frame")
+        return slices, others
+
+    @property
+    def is_half(self) -> bool:
+        """Whether what came last is half a frame."""
+        return self._half is not None
+
+    def _second_half(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> PacketFacts:
+        """Facts of a packet after half a frame: no frame comes out of it by itself."""
+        first, half = fields[0][0], self._half
+        is_other = len(fields) == 1 and first.parity is not None and first.parity != half.parity
+        if not is_other or is_start or (first.number, is_reference) != (half.number, half.is_reference):
+            raise BitsError("it has fields without their other halves")
+        in_order = is_whole(fields[0])
+        self._half = None
+        order = self._add_order(first, is_reference)
+        order = order_in_period(self._period, order)
+        return PacketFacts(False, not is_reference, order, in_order, is_shown=False, is_half=True)
 
     def _check(self, nal: bytes, kind: int) -> None:
         """BitsError for what is beside the slices and could change frames after it."""
-        if kind in (SPS, PPS) and nal not in self._parameter_sets:
+        if kind in (SPS, PPS) and nal.rstrip(b"\0") not in self._parameter_sets:
             raise BitsError("its parameter sets change")
         if kind not in HARMLESS | ENDS | {SPS, PPS}:
             raise BitsError(f"it has NAL units of type {kind}")
         if kind == SEI:
-            check_sei(nal, 1)
+            self.turns |= check_sei(nal, 1)
 
-    def _is_cut(self, header: _Slice, is_start: bool) -> bool:
+    def _is_cut(self, header: Slice, is_start: bool) -> bool:
         """Whether reference frames before this one are missing: its number is neither the last one's nor the next."""
-        _, number, _, sps = header
-        steps = (number - self._previous_reference) % (1 << sps.frame_num_bits)
-        return steps > 1 and not is_start and not sps.allows_gaps and self._count > 0
+        steps = (header.number - self._previous_reference) % (1 << header.sps.frame_num_bits)
+        return steps > 1 and not is_start and not header.sps.allows_gaps and self._count > 0
 
     def _check_end(self, kinds: list[int], is_start: bool) -> None:
         """BitsError where the sequence goes on after its end. kinds: of the units of a packet that may hold an end."""
@@ -113,47 +126,55 @@ class H264Inspector:
             raise BitsError("it goes on after the end of a sequence")
         self._ended = ends_after
 
-    def _in_order(self, headers: list[_Slice], is_start: bool, is_reference: bool) -> bool:
-        """Whether the frame has the number that is due: no frame was lost before it, none is half a frame."""
-        first_position, number, _, sps = headers[0]
+    def _in_order(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> bool:
+        """Whether the frame has the number that is due, and is whole: no frame was lost before it."""
+        _, number, _, sps, _ = fields[0][0]
         due = 0 if is_start else (self._previous_reference + 1) % (1 << sps.frame_num_bits)
         if is_reference:
             self._previous_reference = number
-        if first_position or number != due:
-            return False
-        return len(headers) == 1 or (
-            len({header[0] for header in headers}) == len(headers)
-            and [header[1:] for header in headers] == [headers[0][1:]] * len(headers)
-        )
+        return number == due and all(is_whole(field) for field in fields)
 
-    def _order(self, header: _Slice, is_start: bool, is_reference: bool) -> int:
-        """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1."""
+    def _order(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> int:
+        """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1.
+
+        fields: slices of a frame, of one field or of two; a frame's number is the smaller one of its fields'.
+        """
         self._count += 1
         self._period += is_start
-        _, _, order_low, sps = header
-        if sps.order_bits is None:
-            return order_in_period(self._period, self._count)
-        order = nearest_order(order_low, 0 if is_start else self._base_order, 1 << sps.order_bits)
+        if is_start:
+            self._base_order = 0
+        return order_in_period(self._period, min([self._add_order(field[0], is_reference) for field in fields]))
+
+    def _add_order(self, picture: Slice, is_reference: bool) -> int:
+        """PicOrderCnt of the next picture; a count where frames are shown as they are decoded."""
+        if picture.sps.order_bits is None:
+            return self._count
+        order = nearest_order(picture.order_low, self._base_order, 1 << picture.sps.order_bits)
         if is_reference:
             self._base_order = order
-        return order_in_period(self._period, order)
+        return order
 
-    def _slice_header(self, nal: bytes) -> _Slice:
-        """Section 7.3.3, up to pic_order_cnt_lsb. BitsError for a field picture."""
-        bits = payload(nal, 1, HEADER_BYTES)
+    def _slice_header(self, nal: bytes) -> Slice:
+        try:
+            return self._read_header(nal, USUAL_HEADER_BYTES)
+        except BitsError:
+            return self._read_header(nal, HEADER_BYTES)
+
+    def _read_header(self, nal: bytes, limit: int) -> Slice:
+        """Section 7.3.3, up to pic_order_cnt_lsb, from this many bytes. BitsError where that is too few."""
+        bits = payload(nal, 1, limit)
         first_position, _slice_type, pps_id = bits.exp_golombs(3)
         sps = self._sps[self._pps[pps_id]]
         if sps.separate_planes:
             bits.bits(2)
         number = bits.bits(sps.frame_num_bits)
-        if not sps.frames_only and bits.flag():
-            raise BitsError("it has field pictures")
+        parity = bits.bits(1) if not sps.frames_only and bits.flag() else None
         if nal[0] & 31 == IDR_SLICE:
             bits.exp_golomb()  # idr_pic_id
-        return first_position, number, bits.bits(sps.order_bits or 0), sps
+        return Slice(first_position, number, bits.bits(sps.order_bits or 0), sps, parity)
 
 
-def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
+def _read_sps(bits: BitReader) -> tuple[int, Sps]:
     """(seq_parameter_set_id, fields) up to frame_mbs_only_flag, section 7.3.2.1.1."""
     profile = bits.bits(8)
     bits.bits(16)  # constraint flags, level
@@ -174,7 +195,7 @@ def _read_sps(bits: BitReader) -> tuple[int, _Sps]:
     bits.exp_golomb()  # references
     allows_gaps = bits.flag()
     bits.exp_golombs(2)  # width, height
-    return sps_id, _Sps(frame_num_bits, order_bits, separate_planes, bits.flag(), allows_gaps)
+    return sps_id, Sps(frame_num_bits, order_bits, separate_planes, bits.flag(), allows_gaps)
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:

@@ -43,11 +43,12 @@ class HevcInspector:
         is_record = extradata[:1] == b"\1" and len(extradata) > 23
         self.length_size = (extradata[21] & 3) + 1 if is_record else 0
         nals = _hvcc_nals(extradata) if is_record else split_nals(extradata, 0)
-        self._parameter_sets = {nal for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
+        self._parameter_sets = {nal.rstrip(b"\0") for nal in nals if _kind(nal) in (VPS, SPS, PPS)}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
             self._learn(nal)
+        self.turns = False  # some packet told how frames are to be turned
         self._held = HeldPictures()
         self._count = 0  # packets so far
         self._base_order = 0  # of the last picture of the base layer that others may refer to, section 8.3.1
@@ -76,12 +77,12 @@ class HevcInspector:
             if kind < VPS:
                 slices.append(nal)
                 continue
-            if kind in (VPS, SPS, PPS) and nal not in self._parameter_sets:
+            if kind in (VPS, SPS, PPS) and nal.rstrip(b"\0") not in self._parameter_sets:
                 raise BitsError("its parameter sets change")
             if kind not in HARMLESS | ENDS | {VPS, SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")
             if kind in SEI:
-                check_sei(nal, 2)
+                self.turns |= check_sei(nal, 2)
             others.add(kind)
         kinds = {_kind(nal) for nal in slices}
         firsts = [nal[2] >> 7 for nal in slices]  # first_slice_segment_in_pic_flag

@@ -11,6 +11,7 @@ from pipeline.video.bits import BitsError
 from pipeline.video.complaints import is_loss, listening, named_position
 from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
 from pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
 from pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from pipeline.video.restarts import is_intra
@@ -18,15 +19,21 @@ from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
-    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts"),
+    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts", "is_half"),
 )
 NUM_INDEX_FLAGS = 6
+NUMBERS = ("pts", "dts", "order", "position", "duration")
 CHANGES = {"new_extradata", "param_change"}  # side data of packets
 MAX_FRAMES = 24 * 3600 * 120
 
 
-def read_index(container, stream, visit=lambda packet: None) -> Generator[None, None, PacketIndex]:
-    """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet."""
+def read_index(
+    container, stream, visit=lambda packet: None, stops_at_doubt: bool = False
+) -> Generator[None, None, PacketIndex]:
+    """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet.
+
+    stops_at_doubt: read no further once it is known that frames cannot be left out.
+    """
     builder, errors, clock = _IndexBuilder(stream), [], SignClock()
     builder.hear(heard_while_opening(container), None)
     with listening() as messages:
@@ -34,6 +41,8 @@ def read_index(container, stream, visit=lambda packet: None) -> Generator[None, 
             builder.hear(messages, builder.count)
             builder.add(packet)
             visit(packet)
+            if stops_at_doubt and builder.doubt is not None:
+                break
             if clock.is_due():
                 yield None
     return builder.index(next(iter(errors), None))
@@ -45,8 +54,10 @@ class _IndexBuilder:
     def __init__(self, stream):
         self._stream = stream
         self._codec, self._extradata = stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
-        self._numbers = {name: array("q") for name in ("pts", "dts", "order", "position", "duration")}
+        self._known = KnownStream.of(stream)  # as it is before anything is decoded
+        self._numbers = array("q")  # of each packet in turn: NUMBERS
         self._flags = bytearray()  # of each packet in turn: FLAGS
+        self._turns = False
         self._passed_over: list[tuple[int | None, int | None]] = []  # as for LossFinder.passed_over
         self._needs, self._need_ends = array("i"), array("i")
         self._tells_needs = True
@@ -78,36 +89,45 @@ class _IndexBuilder:
         n = self.count
         if n == MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames")
-        facts = self._look(packet)
+        sides = [side.data_type for side in packet.iter_sidedata()]
+        facts = self._look(packet, sides)
+        pts, dts, position, duration = packet.pts, packet.dts, packet.pos, packet.duration or 0
         order = n if facts.order is None else facts.order
-        position = -1 if packet.pos is None else packet.pos
-        numbers = (packet.pts or 0, packet.dts or 0, order, position, packet.duration or 0)
-        for values, number in zip(self._numbers.values(), numbers, strict=True):
-            values.append(number)
-        is_hidden = packet.is_discard or not facts.is_shown
-        is_restart = facts.is_start or (packet.is_keyframe and self._begins_anew(packet))
-        is_encrypted = packet.has_sidedata("encryption_info")
-        self._flags.extend((packet.is_keyframe, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart))
-        self._flags.extend(
-            (packet.is_corrupt, facts.is_cut, is_encrypted, packet.pts is not None, packet.dts is not None)
-        )
+        self._numbers.extend((pts or 0, dts or 0, order, -1 if position is None else position, duration))
+        is_key, is_hidden = packet.is_keyframe, packet.is_discard or not facts.is_shown
+        is_restart = facts.is_start or (is_key and self._begins_anew(packet))
+        is_encrypted = "encryption_info" in sides
+        self._turns |= "display_matrix" in sides
+        told = (is_key, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart)
+        seen = (packet.is_corrupt, facts.is_cut, is_encrypted, pts is not None, dts is not None, facts.is_half)
+        self._flags.extend((*told, *seen))
+        if facts.is_half and pts is not None:
+            self._lengthen(pts + duration)
         self._needs.extend(facts.needs or ())
         self._tells_needs &= facts.needs is not None
         self._need_ends.append(len(self._needs))
         self.count += 1
-        is_last = packet.pts is not None and (self.last_shown is None or packet.pts >= self.last_shown)
-        if is_last and not is_hidden:
-            self.last_shown, self.last_duration = packet.pts, packet.duration or 0
+        if pts is not None and not is_hidden and (self.last_shown is None or pts >= self.last_shown):
+            self.last_shown, self.last_duration = pts, duration
+
+    def _lengthen(self, end: int) -> None:
+        """The frame before the last packet, its other half, is shown until then."""
+        at = (self.count - 1) * len(NUMBERS)
+        begin, has_pts = self._numbers[at], self._flags[(self.count - 1) * len(FLAGS) + FLAGS.index("has_pts")]
+        if has_pts and end > begin:
+            self._numbers[at + NUMBERS.index("duration")] = end - begin
+            if begin == self.last_shown:
+                self.last_duration = end - begin
 
     def _begins_anew(self, packet: av.Packet) -> bool:
         return self._codec != "h264" or is_intra(bytes(packet), self._extradata)
 
-    def _look(self, packet: av.Packet) -> PacketFacts:
+    def _look(self, packet: av.Packet, sides: list[str]) -> PacketFacts:
         if self.doubt is None:
             try:
                 if packet.is_corrupt:
                     raise BitsError("the container calls packets corrupt")
-                if any(side.data_type in CHANGES for side in packet.iter_sidedata()):
+                if not CHANGES.isdisjoint(sides):
                     raise BitsError("its parameters change")
                 return self._inspector.look(bytes(packet))
             except (BitsError, IndexError) as error:
@@ -115,7 +135,10 @@ class _IndexBuilder:
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
-        numbers = {name: np.array(values, np.int64) for name, values in self._numbers.items()}
+        if self.doubt is None and getattr(self._inspector, "is_half", False):
+            self.doubt = "it ends with half a frame"
+        table = np.array(self._numbers, np.int64).reshape(-1, len(NUMBERS))
+        numbers = dict(zip(NUMBERS, table.T.copy(), strict=True))
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
         columns = dict(zip(FLAGS, flags.T.copy(), strict=True))
         raw = RawTimes(numbers["pts"], columns["has_pts"], numbers["dts"], columns["has_dts"])
@@ -154,6 +177,9 @@ class _IndexBuilder:
             num_encrypted=int(columns["is_encrypted"].sum()),
             header_order=sequence if self._is_countable(raw, shown, losses) else None,
             needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
+            is_half=columns["is_half"],
+            turns=self._turns or getattr(self._inspector, "turns", False),
+            stream=self._known,
         )
 
     def _is_countable(self, raw: RawTimes, shown: np.ndarray, losses: Losses) -> bool:
@@ -200,7 +226,7 @@ class _IndexBuilder:
     def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
         """Why frames cannot be left out, or None."""
         if self.doubt is None and times is not None:
-            return "data is missing in it" if losses.is_any else None
+            return "data is missing in it" if losses.is_any else getattr(self._inspector, "whole_because", None)
         if pts is None:
             return "its packets' timestamps do not tell its frames apart"
         return self.doubt or "its timestamps are not in the order in which its frames come out"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.losses import Losses
 from pipeline.video.times import RawTimes
 
@@ -20,7 +21,7 @@ class PacketFacts(NamedTuple):
     droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
     where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
     decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
-    is_cut: its number says that frames before it are missing.
+    is_cut: its number says that frames before it are missing. is_half: it is the second half of the frame before it.
     needs: the packets, counted from 0, that a decoder must have been given before this one; None where headers do not
     tell, so that it may need every one that is not droppable.
     """
@@ -32,6 +33,7 @@ class PacketFacts(NamedTuple):
     is_shown: bool = True
     is_cut: bool = False
     needs: tuple[int, ...] | None = None
+    is_half: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class PacketIndex:
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
     packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
     of output, where timestamps are of no use and headers tell it. None of these where they are not known.
+    is_half: (n,) bool, as in PacketFacts. turns: packets carry orientations, which hold for frames after theirs.
+    stream: by what to open the file again.
     """
 
     pts: np.ndarray | None
@@ -92,6 +96,9 @@ class PacketIndex:
     num_encrypted: int = 0
     needs: Needs | None = None
     header_order: np.ndarray | None = None
+    is_half: np.ndarray | None = None
+    turns: bool = True
+    stream: KnownStream | None = None
 
     @property
     def shown_pts(self) -> np.ndarray:
@@ -105,6 +112,14 @@ class PacketIndex:
         if self.pts is None or self.raw is None or (self.is_superseded is not None and self.is_superseded.any()):
             return False
         return bool(self.raw.has_pts.all() and np.array_equal(self.raw.pts, self.pts))
+
+    @property
+    def is_flawless(self) -> bool:
+        """Whether headers tell all: nothing is doubted, missing, derived or hidden by encryption."""
+        if self.doubt is not None or self.error is not None or not self.is_ordered or self.notes or self.num_encrypted:
+            return False
+        is_whole = self.losses is None or not self.losses.is_any
+        return bool(is_whole and len(self.is_key) and self.last_duration > 0 and self.has_own_times)
 
     def shown_at(self, n: int | None) -> int | None:
         """When the frame of packet n is shown: its pts, SUPERSEDED, or n itself where pts are not known."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.video.known_streams import KnownStream
 from pipeline.video.packets import PacketIndex
 
 
@@ -17,41 +18,49 @@ from pipeline.video.packets import PacketIndex
 class FeedPlan:
     """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is emptied before these.
 
-    doubt: why nothing may be left out, or None; every packet up to the last wanted one is fed then.
+    doubt: why nothing may be left out, or None; every packet up to the last wanted one is fed then. turns, stream: as
+    in PacketIndex.
     """
 
     feed: np.ndarray
     run_start: np.ndarray
     doubt: str | None
+    turns: bool = True
+    stream: KnownStream | None = None
 
 
 @dataclass(frozen=True)
 class PackedPlan:
-    """A FeedPlan without doubt in a quarter of a byte per packet, to be carried from the scan to the decoding."""
+    """A FeedPlan without doubt, in a quarter of a byte per packet, to be carried from the scan to the decoding."""
 
     count: int
     feed: bytes
     run_start: bytes
+    turns: bool = True
+    stream: KnownStream | None = None
 
     @classmethod
     def of(cls, plan: FeedPlan) -> "PackedPlan | None":
         """None for a plan to decode everything, for that needs more of the index."""
         if plan.doubt is not None:
             return None
-        return cls(len(plan.feed), np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes())
+        feed, run_start = np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes()
+        return cls(len(plan.feed), feed, run_start, plan.turns, plan.stream)
 
     def unpacked(self) -> FeedPlan:
         feed, run_start = (
             np.unpackbits(np.frombuffer(bits, np.uint8), count=self.count).astype(bool)
             for bits in (self.feed, self.run_start)
         )
-        return FeedPlan(feed, run_start, None)
+        return FeedPlan(feed, run_start, None, self.turns, self.stream)
 
 
 def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) -> FeedPlan:
     """Decode everything in one run, up to the last of the wanted pts, or to the end where none are named."""
     n = len(index.is_key)
     stop = n if wanted_pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
+    while index.is_half is not None and 0 < stop < n and index.is_half[stop]:
+        stop += 1  # half a frame is not what is wanted
     return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
 
 
@@ -77,7 +86,7 @@ def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
             feed[start] |= index.is_start[start]
         run_start[first] = first > previous_end
         previous_end = stop
-    return FeedPlan(feed, run_start, None)
+    return FeedPlan(feed, run_start, None, index.turns, index.stream)
 
 
 def _needed(index: PacketIndex, wanted: np.ndarray, first: int, stop: int) -> np.ndarray:

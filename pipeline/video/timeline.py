@@ -11,9 +11,11 @@ import av
 import numpy as np
 
 from pipeline.video.colour import hdr_note
-from pipeline.video.container import VideoError, opened
+from pipeline.video.complaints import is_loss
+from pipeline.video.container import VideoError, heard_while_opening, opened
 from pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from pipeline.video.indexing import read_index
+from pipeline.video.known_streams import MAX_DEPTH, held_back
 from pipeline.video.losses import loss_notes
 from pipeline.video.orientation import UPRIGHT, Orientation
 from pipeline.video.output_order import FoundTimes, decoded_times
@@ -74,19 +76,33 @@ class _Header:
     rate: Fraction
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a container while it was open.
+
+    pid: of a transport stream. is_redescribed: as in _FirstFrame.
+    """
+
+    header: _Header
+    notes: list[str]
+    index: PacketIndex
+    first: av.VideoFrame | None
+    is_redescribed: bool
+    pid: int | None
+
+
 def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
     """Yields None now and then as a sign of life; returns the Timeline.
 
     VideoError where the video has no frame that can be decoded.
     """
-    with opened(path, decoder) as (container, stream):
-        header, notes = _read_header(container, stream), [*track_note(container, stream)]
-        if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
-            notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
-        pid = stream.id if container.format.name == "mpegts" else None
-        peek = _FirstFrame(stream.codec_context)
-        index = yield from read_index(container, stream, peek)
-        first = peek.frame or peek(None)
+    read = None
+    if decoder == "software":
+        read = yield from _read_unprobed(path)
+    if read is None:
+        with opened(path, decoder) as (container, stream):
+            read = yield from _read(container, stream)
+    header, notes, index, first, pid = read.header, [*read.notes], read.index, read.first, read.pid
     if not len(index.is_key):
         raise VideoError(no_frames(path, index.error, pid))
     if index.num_encrypted == len(index.is_key):
@@ -95,7 +111,7 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
-    if peek.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
+    if read.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
         header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     notes += index.notes
     if index.pts is not None and index.is_ordered:
@@ -108,6 +124,39 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         return timeline
     partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial))
+
+
+def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
+    """Yields None now and then. Where it is not probed: read no further once anything is doubted."""
+    header, notes = _read_header(container, stream), [*track_note(container, stream)]
+    if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
+        notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
+    pid = stream.id if container.format.name == "mpegts" else None
+    peek = _FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
+    index = yield from read_index(container, stream, peek, stops_at_doubt=not is_probed)
+    first = peek.frame or peek(None)
+    return _Read(header, notes, index, first, peek.is_redescribed, pid)
+
+
+def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
+    """What _read() returns of a file that was opened without probing; None where probing might have found more.
+
+    That it would not: all is as headers say, in order and whole, and frames need not be counted.
+    """
+    with contextlib.suppress(VideoError), opened(path, "software", is_probed=False) as (container, stream):
+        heard = heard_while_opening(container)  # of decoders it is that they were not opened
+        if any(is_loss(level, text) for level, name, text in heard if name == container.format.name):
+            return None
+        read = yield from _read(container, stream, is_probed=False)
+        index, is_plain = read.index, not read.is_redescribed and read.first is not None
+        if not is_plain or not index.is_flawless or (index.is_hidden[0] and index.turns):
+            return None
+        depth = max(held_back(index.pts), stream.codec_context.reorder_depth)
+        if depth > MAX_DEPTH:
+            return None
+        index = dataclasses.replace(index, stream=dataclasses.replace(index.stream, reorder_depth=depth))
+        return dataclasses.replace(read, header=_read_header(container, stream), index=index)  # the first frame is out
+    return None
 
 
 def _lacking_sec(timeline: Timeline, length: Length | None) -> float:
@@ -182,17 +231,22 @@ class _FirstFrame:
     """Decodes the packets it is called with until a frame comes out.
 
     The first key frame is asked for at once, without the packets that a decoder would see before it lets go of it.
+    may_be_hidden: also where an edit list hides it, for it looks like the first one that is shown.
     """
 
-    def __init__(self, codec_context):
-        self._codec_context = codec_context
+    def __init__(self, codec_context, may_be_hidden: bool = False):
+        self._codec_context, self._may_be_hidden = codec_context, may_be_hidden
         self.frame: av.VideoFrame | None = None
         self.is_redescribed = False  # packets bring parameters: there are several sample descriptions
         self._is_pressed = False
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
         if packet is not None and self.frame is not None:
-            self.is_redescribed |= packet.has_sidedata("new_extradata")
+            for side in packet.iter_sidedata():
+                self.is_redescribed |= side.data_type == "new_extradata"
+            return self.frame
+        if self._may_be_hidden and packet is not None and packet.is_keyframe and packet.is_discard:
+            packet = _shown(packet)
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
@@ -203,6 +257,13 @@ class _FirstFrame:
                 self.frame = next(iter(self._codec_context.decode(None)), None)
             self._codec_context.flush_buffers()
         return self.frame
+
+
+def _shown(packet: av.Packet) -> av.Packet:
+    """The packet without what hides its frame, and without its side data."""
+    shown = av.Packet(bytes(packet))
+    shown.time_base, shown.pts, shown.is_keyframe = packet.time_base, packet.pts, True
+    return shown
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:

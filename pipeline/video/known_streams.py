@@ -1,0 +1,59 @@
+"""What an opened video stream is known by, so that its file can be opened again; plain data; imports no FFmpeg."""
+
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+# Demuxers of containers whose headers name all streams and whose packets carry their own times, whatever the codecs are
+MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+MAX_DEPTH = 16  # frames that decoders hold back at most, to put them in order
+
+
+@dataclass(frozen=True)
+class KnownStream:
+    """A video stream as the first opening found it.
+
+    format: name of the demuxer. index: of the stream. size: (height, width). reorder_depth: how many frames its decoder
+    holds back to put them in order, as FFmpeg found by decoding some. extradata_crc32: of the decoder's parameters.
+    """
+
+    format: str
+    index: int
+    codec: str
+    size: tuple[int, int]
+    time_base: Fraction
+    reorder_depth: int
+    extradata_crc32: int
+
+    @classmethod
+    def of(cls, stream) -> "KnownStream | None":
+        """What is known of a stream that was just opened; None where its container cannot be opened by that alone."""
+        name, context = stream.container.format.name, stream.codec_context
+        if name not in (MOV, MATROSKA) or context.is_hwaccel:
+            return None
+        return cls(name, stream.index, *_described(stream), context.reorder_depth, _crc32(context))
+
+    def fits(self, stream) -> bool:
+        """Whether the headers say of this stream what they said of the known one."""
+        if stream.type != "video" or stream.codec_context is None:
+            return False
+        described = (self.codec, self.size, self.time_base)
+        return _described(stream) == described and _crc32(stream.codec_context) == self.extradata_crc32
+
+
+def held_back(pts: np.ndarray) -> int:
+    """How many frames a decoder must hold back to give them in the order of these pts, (n,) in decoding order."""
+    ranks = np.empty(len(pts), np.int64)
+    ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
+    return int((np.arange(len(pts)) - ranks).max(initial=0))
+
+
+def _described(stream) -> tuple[str, tuple[int, int], Fraction]:
+    context = stream.codec_context
+    return context.name, (context.height, context.width), stream.time_base
+
+
+def _crc32(context) -> int:
+    return zlib.crc32(bytes(context.extradata or b""))
