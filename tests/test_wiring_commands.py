@@ -1,0 +1,81 @@
+"""What commands tell and hand over: sizes in the units they are named in, and each setting where it belongs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cache.convert import convert
+from cache.store import open_reader
+from cache.verify import verify
+from pipeline import extract as extraction
+from pipeline import labelling
+from pipeline.export import export as exporting
+from pipeline.export.parity import Parity
+from pipeline.sources import Clip, Source
+from tests.conftest import make_cache_identity, planned_video
+from tests.test_cli import call
+from tests.tiny_cache import make_tiny_cache
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_cache(tmp_path_factory.mktemp("commands") / "cache", 4, num_views=2)
+
+
+def test_an_export_is_told_in_megabytes_and_percent(tmp_path, monkeypatch):
+    figures = {"fp16": Parity(9, 0.25, 0.5, 0.75, 0.98765, 0.625)}
+    made = exporting.Export(tmp_path / "out", {"frames.fp16.onnx": 3_250_000}, figures)
+    monkeypatch.setattr(exporting, "export", lambda config: made)
+    told = call("export-student", "--cache-dir", tmp_path, "--student-checkpoint", tmp_path / "s.pt")
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert f"3.25 MB {tmp_path / 'out' / 'frames.fp16.onnx'}" in lines
+    assert "fp16 75.0 % 0.98765 2.5e-01 62.5 %" in lines
+
+
+def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
+    reader = open_reader(tiny)
+    records = [*reader.records.values(), *reader.label_records("tiny").values()]
+    report = verify(tiny)
+    assert (report.num_rows, report.num_shards, len(records)) == (reader.num_rows, 8, 8)
+    assert report.num_bytes == sum(record.num_bytes for record in records)
+    told = call("verify-cache", "--cache-dir", tiny, "--no-pixels", code=4)  # nothing of it was planned
+    assert f"looked at 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
+
+
+def test_a_conversion_tells_how_many_shards_are_done(tiny, tmp_path):
+    told = []
+    done = convert(tiny, tmp_path / "c", "webdataset", lambda *counts: told.append(counts))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and done == 8  # logits come after the frames
+    ours, theirs = open_reader(tmp_path / "c"), open_reader(tiny)
+    assert ours.label_set("tiny") == theirs.label_set("tiny")
+    np.testing.assert_array_equal(ours.all_logits("tiny", "000002"), theirs.all_logits("tiny", "000002"))
+
+
+def test_a_decoding_task_is_of_the_plan_and_the_settings():
+    video = planned_video("u", end_sec=3.0, first_pts=7680, fingerprint="f" * 64, by_order=True)
+    run = extraction._Run.__new__(extraction._Run)
+    run.config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
+    run.writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48))
+    run.wanted, run.plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
+    run.videos = {"u": SimpleNamespace(path=Path("u.mp4"))}
+    task = run._task("u")
+    assert (task.uid, task.path, task.decoder, task.jpeg_quality) == ("u", Path("u.mp4"), "nvdec", 91)
+    assert (task.frame_index.tolist(), task.pts.tolist(), task.by_order) == ([3, 5], [30, 50], True)
+    assert (task.crop_size, task.fingerprint, task.plan) == (48, "f" * 64, "plan")
+    assert task.duration_sec == pytest.approx(2.5) and task.views is video.views
+
+
+def test_a_head_is_fitted_to_the_evaluation_crops_of_labelled_training_clips(tiny):
+    reader = open_reader(tiny)
+    clips = [Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split)
+             for c in reader.label_set("tiny").clips]  # fmt: skip
+    clips[3] = Clip("unlabelled", "v1", 0.0, 2.5, -1, "train")  # the first clip of the first training video
+    planned = SimpleNamespace(planned_videos={uid: planned_video(uid) for uid in reader.video_uids})
+    source = Source(tiny, "folder", (), tuple(clips), ("red", "green", "blue"))
+    parts = labelling._labelled_rows(planned, reader, source)
+    stored = np.concatenate([reader.frames(f"{unit:06d}").embeddings(0, 15, 0) for unit in (1, 2)])[5:]
+    rows = np.concatenate([rows for rows, _ in parts])
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, stored.astype(np.float32).tolist()))
+    assert sum(len(labels) for _, labels in parts) == 25 and all((labels >= 0).all() for _, labels in parts)
