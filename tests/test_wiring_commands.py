@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cache import convert as conversion
 from cache.convert import convert
-from cache.store import open_reader
+from cache.store import open_reader, open_writer
 from cache.verify import verify
 from pipeline import extract as extraction
 from pipeline import labelling
@@ -44,10 +45,12 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
     assert f"looked at 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
 
 
-def test_a_conversion_tells_how_many_shards_are_done(tiny, tmp_path):
-    told = []
+def test_a_conversion_tells_how_many_shards_are_done_and_gives_the_lock_back(tiny, tmp_path, monkeypatch):
+    told, opened = [], []
+    monkeypatch.setattr(conversion, "open_writer", lambda *asked: opened.append(open_writer(*asked)) or opened[-1])
     done = convert(tiny, tmp_path / "c", "webdataset", lambda *counts: told.append(counts))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and done == 8  # logits come after the frames
+    open_writer(tmp_path / "c", opened[0].identity).close()  # though the first writer is still there
     ours, theirs = open_reader(tmp_path / "c"), open_reader(tiny)
     assert ours.label_set("tiny") == theirs.label_set("tiny")
     np.testing.assert_array_equal(ours.all_logits("tiny", "000002"), theirs.all_logits("tiny", "000002"))

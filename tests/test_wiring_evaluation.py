@@ -135,7 +135,9 @@ def test_frames_are_those_that_the_student_was_trained_for(judged):
     assert (sampling.frames_per_clip, sampling.resolution, sampling.random) == (2, 128, False)
 
 
-def test_costs_are_measured_as_asked(judged):
+def test_costs_are_measured_as_asked(judged, monkeypatch):
+    placed, real = [], evaluating._sides
+    monkeypatch.setattr(evaluating, "_sides", lambda *asked: placed.append(asked[3]) or real(*asked))
     towers = {name: Side(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
@@ -151,6 +153,7 @@ def test_costs_are_measured_as_asked(judged):
     without = judged()
     assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None
+    assert placed == ["onnx", "torch"]
 
 
 def test_what_is_said_of_the_student_is_of_the_student(place, judged):

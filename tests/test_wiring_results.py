@@ -11,7 +11,7 @@ import torch
 from cache.labels import ClipLabel, LabelSet
 from cache.store import open_reader
 from models.mobilevit_student import student_config
-from pipeline import checkpoint, comparison
+from pipeline import checkpoint, comparison, teacher_latency
 from pipeline import evaluate as evaluating
 from pipeline.bootstrap import mean_interval, paired_difference
 from pipeline.calibration import expected_calibration_error, reliability
@@ -42,13 +42,18 @@ def judged() -> tuple[Predictions, list[ClipLabel], np.ndarray]:
     return Predictions(logits, vectors[0], teacher, vectors[1], labels), clips, np.array([u[:36] for u in uids])
 
 
-def results_of(found: Predictions, clips: list[ClipLabel], teacher_ms: float | None = None) -> dict:
+def results_of(
+    found: Predictions,
+    clips: list[ClipLabel],
+    teacher_ms: float | None = None,
+    classes: tuple[str, ...] = ("a", "b", "c"),
+) -> dict:
     student = {"size": "xs", "parameters": {"deployed": 10, "training": 12}, "input_size": 96,
                "bytes_on_disk": {"image": 900, "total": 901}}  # fmt: skip
     timed = TIMED | {"latency_ms": {"p50_ms": 2.0, "p95_ms": 3.0}}
     of_teacher = {"latency_ms": {"p50_ms": teacher_ms, "p95_ms": 99.0}} if teacher_ms else {}
     of_teacher = (TIMED if teacher_ms else evaluating.NOT_MEASURED) | of_teacher
-    labels = LabelSet("x", "fitted", ("a", "b", "c"), (), None, {})
+    labels = LabelSet("x", "fitted", classes, (), None, {})
     results = assemble(found, clips, labels, None, fake_identity(), student, {"teacher": of_teacher, "student": timed})
     return results | {"split": "val", "environment": {}}
 
@@ -67,6 +72,26 @@ def test_intervals_are_over_recordings_of_labelled_clips_in_the_units_of_their_f
     same = found.logits.argmax(1) == found.teacher_logits.argmax(1)
     assert compared["agreement_interval"] == pytest.approx(mean_interval(same, recordings))
     assert limits[0] < difference < limits[1]
+
+
+def test_top5_is_of_five_and_top1_of_one():
+    """Of eight classes, by sorting."""
+    generator = np.random.default_rng(8)
+    logits, teacher = generator.standard_normal((2, 60, 8))
+    labels, vectors = generator.integers(0, 8, 60), generator.standard_normal((2, 60, 4)).astype(np.float32)
+    clips = [ClipLabel(str(i), "v", float(i), i + 1.0, int(labels[i]), "val") for i in range(60)]
+    found = Predictions(logits, vectors[0], teacher, vectors[1], labels)
+    results = results_of(found, clips, classes=tuple("abcdefgh"))
+
+    def among(of: np.ndarray, told: np.ndarray, count: int) -> float:
+        return np.mean([one in row for one, row in zip(told, np.argsort(-of, axis=1)[:, :count], strict=True)])
+
+    for side, of in (("student", logits), ("teacher", teacher)):
+        assert results[side]["top5"] == pytest.approx(among(of, labels, 5))
+        assert results[side]["top1"] == pytest.approx(among(of, labels, 1)) != results[side]["top5"]
+    compared = results["comparison"]
+    assert compared["agreement_top5"] == pytest.approx(among(logits, teacher.argmax(1), 5))
+    assert compared["agreement"] == pytest.approx(among(logits, teacher.argmax(1), 1))
 
 
 def test_a_paired_interval_lies_around_its_difference():
@@ -91,6 +116,17 @@ def test_the_environment_names_where_it_was_judged_and_where_timed(tmp_path):
     assert (elsewhere["judged_on"], elsewhere["device"], elsewhere["checkpoint"]) == ("meta", "meta", "one.pt")
     with_onnx = evaluating._environment(replace(config, runtime="onnx"), torch.device("meta"))
     assert (with_onnx["judged_on"], with_onnx["device"], with_onnx["runtime"]) == ("meta", "cpu", "onnx")
+
+
+def test_towers_are_timed_on_the_device_that_is_named(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(teacher_latency, "choose_device", lambda name: asked.append(name) or torch.device("cpu"))
+    monkeypatch.setattr(
+        teacher_latency, "image_tower_for_latency", lambda model, device: (torch.nn.Linear(2, 3), len(model))
+    )
+    found = teacher_latency.towers(make_tiny_cache(tmp_path / "cache", 1), "mps", None)
+    assert asked == ["mps"] and found["teacher"].image.shape == (1, 3, 4, 4)
+    assert found["reference"].stored == {"parameters": 9, "bytes_on_disk": 36}
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------
