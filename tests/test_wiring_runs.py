@@ -123,6 +123,27 @@ def test_a_score_that_is_equalled_is_no_better_one(tmp_path):
     assert (state["epochs_since_best"], state["best"], len(state["history"])) == (1, [0.5, 0.2], 4)
 
 
+def test_what_is_random_in_a_batch_depends_on_the_seed_the_epoch_and_its_place(
+    without_selection, tmp_path, monkeypatch
+):
+    places, real = [], training.random_seed
+    monkeypatch.setattr(training, "random_seed", lambda *place: places.append(place) or real(*place))
+    training.train(settings(without_selection, tmp_path, epochs=2, batch_size=2, seed=7))
+    assert places == [(7, 0, 0, 0), (7, 0, 1, 0), (7, 1, 0, 0), (7, 1, 1, 0)]
+    assert len({real(*place) for place in (*places, (8, 0, 0, 0), (7, 0, 0, 1))}) == 6
+
+
+def test_of_several_students_the_last_to_get_better_is_waited_for(tmp_path, monkeypatch):
+    """The first is best in epoch 1, the second in epoch 3: with patience 2, epoch 5 is the last."""
+    root = make_tiny_cache(tmp_path / "cache", 6)
+    scores = iter([(0.9, 0.0), (0.5, 0.0), (0.1, 0.0), (0.4, 0.0), (0.1, 0.0), (0.6, 0.0), *[(0.1, 0.0)] * 10])
+    monkeypatch.setattr(training, "selection_score", lambda found, weights: next(scores))
+    training.train(settings(root, tmp_path / "out", student_size="tiny,xxs", patience=2, epochs=7))
+    for size, best in (("tiny", 1), ("xxs", 3)):
+        assert best_of(tmp_path / "out" / size)["epoch"] == best
+        assert len(json.loads((tmp_path / "out" / size / "train_log.json").read_text())) == 5
+
+
 def test_what_may_differ_between_two_parts_of_a_run_is_where_things_are_and_how_fast_they_go():
     expected = {"cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile"}
     assert set(FIELDS_THAT_MAY_DIFFER) == expected | {"checkpoint_steps", "tensorboard"}
