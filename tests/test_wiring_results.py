@@ -209,6 +209,14 @@ def test_an_export_is_held_to_the_student_in_single_and_in_double_precision(plac
     assert figures["fp32"]["rounding"] == held[0].rounding > 0
 
 
+def test_the_accuracy_of_an_export_is_its_own():
+    found, _, _ = judged()
+    other = replace(found, logits=found.logits[:, ::-1])
+    figures = parity.compared(other, found, found)
+    assert figures.top1 == other.top1 != found.top1 and figures.rounding == 0.0 < figures.max_difference
+    assert figures.agreement == pytest.approx((other.logits.argmax(1) == found.logits.argmax(1)).mean())
+
+
 def test_each_format_is_made_run_and_checked_by_itself(monkeypatch):
     """The limits that are checked are those of the format that was run."""
     found, clips, _ = judged()
