@@ -11,7 +11,8 @@ from cache.convert import convert
 from cache.store import open_reader, open_writer
 from cache.verify import verify
 from pipeline import extract as extraction
-from pipeline import labelling
+from pipeline import labelling, student_commands, teacher_latency
+from pipeline.evaluation_config import EvaluateConfig
 from pipeline.export import export as exporting
 from pipeline.export.parity import Parity
 from pipeline.sources import Clip, Source
@@ -33,6 +34,16 @@ def test_an_export_is_told_in_megabytes_and_percent(tmp_path, monkeypatch):
     lines = [" ".join(line.split()) for line in told.splitlines()]
     assert f"3.25 MB {tmp_path / 'out' / 'frames.fp16.onnx'}" in lines
     assert "fp16 75.0 % 0.98765 2.5e-01 62.5 %" in lines
+
+
+def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
+    """ONNX Runtime computes on the CPU, wherever the student is judged."""
+    asked = []
+    monkeypatch.setattr(teacher_latency, "towers", lambda *arguments: asked.append(arguments))
+    for settings in ({"runtime": "onnx"}, {"device": "mps", "teacher_model": "m.json"}):
+        config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
+        student_commands._towers(config)
+    assert asked == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
 
 
 def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):

@@ -217,6 +217,13 @@ def test_the_accuracy_of_an_export_is_its_own():
     assert figures.agreement == pytest.approx((other.logits.argmax(1) == found.logits.argmax(1)).mean())
 
 
+def test_more_than_twice_pytorchs_own_rounding_is_a_divergence():
+    close = parity.Parity(9, max_difference=0.019, rounding=0.01, agreement=1.0, cosine=1.0, top1=None)
+    parity.check("fp32", close, parity.EXACT)
+    with pytest.raises(parity.DivergedError, match=r"largest difference is 0\.021 and must be at most 0\.02"):
+        parity.check("fp32", replace(close, max_difference=0.021), parity.EXACT)
+
+
 def test_each_format_is_made_run_and_checked_by_itself(monkeypatch):
     """The limits that are checked are those of the format that was run."""
     found, clips, _ = judged()
