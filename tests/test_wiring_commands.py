@@ -1,5 +1,7 @@
 """What commands tell and hand over: sizes in the units they are named in, and each setting where it belongs."""
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +36,14 @@ def test_an_export_is_told_in_megabytes_and_percent(tmp_path, monkeypatch):
     lines = [" ".join(line.split()) for line in told.splitlines()]
     assert f"3.25 MB {tmp_path / 'out' / 'frames.fp16.onnx'}" in lines
     assert "fp16 75.0 % 0.98765 2.5e-01 62.5 %" in lines
+
+
+def test_a_new_label_set_is_in_the_manifest_with_the_clips_it_was_made_of(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "cache")
+    (tmp_path / "mine.txt").write_text("one\ntwo\n")
+    call("relabel", "--cache-dir", root, "--classes", tmp_path / "mine.txt", "--teacher-head", "none")
+    assert json.loads((root / "manifest.json").read_text())["label_sets"] == ["mine", "tiny"]
+    assert "teacher_head: none" in (root / "relabel_config.yaml").read_text()
 
 
 def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):

@@ -8,10 +8,16 @@ import pytest
 
 from models import clip_teacher
 from pipeline import dry_run, estimates
+from pipeline.annotation_config import PlanConfig
 from pipeline.config import ExtractConfig
+from pipeline.ego4d import planner
+from pipeline.ego4d.metadata import read_metadata
+from pipeline.ego4d.problems import Problems
+from pipeline.errors import InputError
 from pipeline.estimates import Estimate, Pending, bytes_beside, estimate
 from pipeline.planning import Scanned
 from pipeline.preflight import Survey, in_bytes
+from tests.ego4d_files import U1, U2, label, listed, moments_video, narrated, narration, write
 
 
 def config_of(folder: Path, **changes) -> ExtractConfig:
@@ -66,6 +72,29 @@ def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatc
     monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
     found = dry_run.teacher_seconds(config_of(tmp_path, device="cpu"))
     assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
+
+
+def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
+    """The second one has more annotations, and so it is the first to be taken."""
+    documents = {
+        "moments_train.json": {"videos": [moments_video(U2, "train", [label()])]},
+        "narration.json": {uid: narrated(narration(1.0)) for uid in (U1, U2)},
+    }
+    root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
+    metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems(skip_invalid=False))
+    for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
+        pieces, _ = planner._listed(count)(root, metadata)
+        assert set(pieces) == expected
+
+
+def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]
+    documents = {"moments_train.json": {"videos": broken}}
+    root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
+    found = planner.plan(PlanConfig(root, skip_invalid=True, assume_downloaded=True))
+    assert list(found.document["kinds"]) == ["moments"] and found.document["frames"] > 0
+    with pytest.raises(InputError):
+        planner.plan(PlanConfig(root, assume_downloaded=True))
 
 
 def test_bytes_are_told_in_units_of_a_thousand():

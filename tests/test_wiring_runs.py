@@ -12,6 +12,7 @@ from models.losses import Counts, LossWeights
 from models.mobilevit_student import student_config
 from pipeline import expected_time, student_run
 from pipeline import train as training
+from pipeline.config import TrainConfig
 from pipeline.dataset import Sampling, choose_view
 from pipeline.distributed import World
 from pipeline.loading import batches
@@ -131,6 +132,21 @@ def test_what_is_random_in_a_batch_depends_on_the_seed_the_epoch_and_its_place(
     training.train(settings(without_selection, tmp_path, epochs=2, batch_size=2, seed=7))
     assert places == [(7, 0, 0, 0), (7, 0, 1, 0), (7, 1, 0, 0), (7, 1, 1, 0)]
     assert len({real(*place) for place in (*places, (8, 0, 0, 0), (7, 0, 0, 1))}) == 6
+
+
+def test_defaults_are_those_of_the_device_that_was_chosen(without_selection, tmp_path, monkeypatch):
+    asked = []
+
+    def for_device(config, kind):
+        asked.append(kind)
+        raise InterruptedError
+
+    monkeypatch.setattr(training, "choose_device", lambda name: torch.device({"auto": "mps"}.get(name, name)))
+    monkeypatch.setattr(TrainConfig, "for_device", for_device)
+    for device in ("auto", "cpu"):
+        with pytest.raises(InterruptedError):
+            training.train(settings(without_selection, tmp_path, device=device))
+    assert asked == ["mps", "cpu"]
 
 
 def test_of_several_students_the_last_to_get_better_is_waited_for(tmp_path, monkeypatch):
