@@ -12,8 +12,8 @@ from cache import convert as conversion
 from cache.convert import convert
 from cache.store import open_reader, open_writer
 from cache.verify import verify
+from pipeline import contact_sheet, labelling, student_commands, teacher_latency
 from pipeline import extract as extraction
-from pipeline import labelling, student_commands, teacher_latency
 from pipeline.evaluation_config import EvaluateConfig
 from pipeline.export import export as exporting
 from pipeline.export.parity import Parity
@@ -54,6 +54,20 @@ def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
         student_commands._towers(config)
     assert asked == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
+
+
+def test_a_contact_sheet_names_the_clip_of_the_time_and_the_teachers_word_on_the_evaluation_crop(tiny):
+    reader = open_reader(tiny)
+    labels = reader.label_set("tiny")
+    clips = [clip for clip in labels.clips if clip.video_uid == "v1"]
+    for t_sec, place in ((0.0, 0), (2.0, 0), (2.5, 1), (4.5, 1), (5.0, 2)):
+        assert contact_sheet._names(labels, "v1", t_sec) == [f"label: {labels.classes[clips[place].label]}"]
+    for row in range(15):
+        logits = reader.all_logits("tiny", "000001")[row, 0].astype(float)
+        shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        best = int(shares.argmax())
+        told = contact_sheet._teacher(reader, labels, "000001", row)
+        assert told[0] == f"teacher: {labels.classes[best]} {100 * shares[best]:.0f} %"
 
 
 def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
