@@ -18,7 +18,7 @@ from pipeline.evaluation_config import EvaluateConfig
 from pipeline.export import export as exporting
 from pipeline.export.parity import Parity
 from pipeline.sources import Clip, Source
-from tests.conftest import make_cache_identity, planned_video
+from tests.conftest import make_cache_identity, make_segment, planned_video
 from tests.test_cli import call
 from tests.tiny_cache import make_tiny_cache
 
@@ -68,6 +68,17 @@ def test_a_contact_sheet_names_the_clip_of_the_time_and_the_teachers_word_on_the
         best = int(shares.argmax())
         told = contact_sheet._teacher(reader, labels, "000001", row)
         assert told[0] == f"teacher: {labels.classes[best]} {100 * shares[best]:.0f} %"
+
+
+def test_a_contact_sheet_shows_the_rows_of_its_own_video_in_a_shard_of_several(monkeypatch):
+    cells = []
+    monkeypatch.setattr(contact_sheet, "_figure", lambda reader, labels, uid, cell: cells.append(cell) or "")
+    parts = [("000001", 7, make_segment("u", 3)), ("000002", 0, make_segment("u", 1, first_k=4))]
+    reader = SimpleNamespace(segments_of=lambda uid: parts, identity=SimpleNamespace(fps=2.0))
+    told = contact_sheet._section(reader, None, "u", 9)
+    shown = [(unit, row) for _, _, unit, row in cells]
+    assert shown == [("000001", 7), ("000001", 8), ("000001", 9), ("000001", None), ("000002", 0), ("000002", None)]
+    assert "6 requested times, 6 shown" in told and "<h2>u</h2>" in told
 
 
 def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):

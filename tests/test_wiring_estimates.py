@@ -13,11 +13,14 @@ from pipeline.config import ExtractConfig
 from pipeline.ego4d import planner
 from pipeline.ego4d.metadata import read_metadata
 from pipeline.ego4d.problems import Problems
+from pipeline.ego4d.survey import short_videos, survey
+from pipeline.engines import Item, LocalPool
 from pipeline.errors import InputError
 from pipeline.estimates import Estimate, Pending, bytes_beside, estimate
 from pipeline.planning import Scanned
 from pipeline.preflight import Survey, in_bytes
-from tests.ego4d_files import U1, U2, label, listed, moments_video, narrated, narration, write
+from pipeline.sources import Clip, Source, Video
+from tests.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
 
 
 def config_of(folder: Path, **changes) -> ExtractConfig:
@@ -85,6 +88,30 @@ def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
         pieces, _ = planner._listed(count)(root, metadata)
         assert set(pieces) == expected
+
+
+def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
+    whole = Video(U1, tmp_path / "1.mp4", "1.mp4", redacted=((10.0, 40.0),), listed_sec=(0.0, 90.0))
+    stereo = Video(U2, tmp_path / "2.mp4", "2.mp4", left_eye=True, listed_sec=(10.0, 100.0))
+    clips = (
+        Clip("a", U1, 0.0, 50.0, 0, "train"),
+        Clip("b", U2, 20.0, 25.0, 1, "val"),
+        Clip("c", U2, 30.1, 30.2, -1, "val"),
+    )
+    source = Source(tmp_path, "ego4d", (whole, stereo), clips, ("cut", "stir"), missing=(U3,))
+    document = survey({"moments": source}, 2.0, 3, 8)
+    assert document["frames"] == 40 + 10 and (document["fps"], document["views"]) == (2.0, 3)
+    assert document["bytes"] == [50 * (size + 4 * 2 * 8) for size in (20_000, 44_000)]
+    assert document["videos"] == {
+        **{"on_disk": 2, "missing": 1, "stereo": 1, "redacted": 1, "redacted_minutes": 0.5, "hours": 0.05},
+    }
+    told = document["kinds"]["moments"]
+    assert (told["videos"], told["missing"], told["clips"]) == (2, 1, {"train": 1, "val": 2, "test": 0})
+    assert (told["unlabelled"], told["without_frame"], told["frames"]) == (1, 1, 50)
+    assert told["classes"] == {"cut": [1, 0, 0], "stir": [0, 1, 0]}
+    ends = {U1: 89.6, U2: 99.4}  # half a second less than listed is no less
+    monkeypatch.setattr(LocalPool, "run", lambda pool, tasks: (Item(task, ends[task.uid]) for task in tasks))
+    assert short_videos(source, 1) == {U2: (99.4, 100.0)}
 
 
 def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):

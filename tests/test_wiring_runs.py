@@ -4,16 +4,17 @@ import itertools
 import json
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from cache.store import open_reader
 from models.losses import Counts, LossWeights
 from models.mobilevit_student import student_config
-from pipeline import expected_time, student_run
+from pipeline import expected_time, pixels, student_run
 from pipeline import train as training
 from pipeline.config import TrainConfig
-from pipeline.dataset import Sampling, choose_view
+from pipeline.dataset import Sampling, choose_jitter, choose_view
 from pipeline.distributed import World
 from pipeline.loading import batches
 from pipeline.recipe import FIELDS_THAT_MAY_DIFFER, datasets, lr_factor
@@ -215,7 +216,22 @@ def test_selection_clips_keep_the_colours_that_are_stored(tmp_path):
     plain, jittered = (datasets(settings(root, tmp_path, jitter=j), reader, reader.label_set()) for j in (0.0, 0.5))
     assert len(plain[1]) == 3
     assert all(torch.equal(plain[1][i]["frames"], jittered[1][i]["frames"]) for i in range(3))
-    assert not torch.equal(plain[0][0]["frames"], jittered[0][0]["frames"])
+    for i in range(3):  # those to learn from are jittered by the factors of their clip, each by its own
+        stored = plain[0][i]["frames"].permute(0, 2, 3, 1).numpy()
+        expected = pixels.jittered(stored, *choose_jitter(jittered[0].sampling, 0, i))
+        assert np.array_equal(jittered[0][i]["frames"].permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_jitter_by_hand():
+    images = np.random.default_rng(0).integers(60, 190, (2, 3, 4, 3)).astype(np.uint8)
+    grey = images @ np.array([0.299, 0.587, 0.114])
+    for factors, expected in (
+        ((1.25, 1.0, 1.0), 1.25 * images),
+        ((1.0, 0.5, 1.0), grey.mean() + 0.5 * (images - grey.mean())),
+        ((1.0, 1.0, 0.5), grey[..., None] + 0.5 * (images - grey[..., None])),
+        ((1.0, 1.0, 0.0), np.broadcast_to(grey[..., None], images.shape)),
+    ):
+        np.testing.assert_allclose(pixels.jittered(images, *factors), expected, atol=0.51)
 
 
 def test_of_one_random_view_and_the_evaluation_crop_training_takes_the_random_one():
