@@ -13,13 +13,15 @@ from cache.convert import convert
 from cache.store import open_reader, open_writer
 from cache.verify import verify
 from pipeline import contact_sheet, labelling, student_commands, teacher_latency
+from pipeline import evaluate as evaluating
 from pipeline import extract as extraction
+from pipeline import train as training
 from pipeline.evaluation_config import EvaluateConfig
 from pipeline.export import export as exporting
 from pipeline.export.parity import Parity
 from pipeline.sources import Clip, Source
 from tests.conftest import make_cache_identity, make_segment, planned_video
-from tests.test_cli import call
+from tests.test_cli import call, error_of
 from tests.tiny_cache import make_tiny_cache
 
 
@@ -44,6 +46,18 @@ def test_a_new_label_set_is_in_the_manifest_with_the_clips_it_was_made_of(tiny, 
     call("relabel", "--cache-dir", root, "--classes", tmp_path / "mine.txt", "--teacher-head", "none")
     assert json.loads((root / "manifest.json").read_text())["label_sets"] == ["mine", "tiny"]
     assert "teacher_head: none" in (root / "relabel_config.yaml").read_text()
+
+
+@pytest.mark.parametrize("command", ["train-student", "evaluate"])
+def test_what_is_asserted_of_a_cache_is_checked_before_any_work(tiny, tmp_path, monkeypatch, command):
+    worked = []
+    monkeypatch.setattr(training, "train", worked.append)
+    monkeypatch.setattr(evaluating, "evaluate", lambda *asked: worked.append(asked))
+    place = ["--cache-dir", tiny, "--output-dir", tmp_path]
+    place += ["--student-checkpoint", tmp_path / "s.pt"] if command == "evaluate" else []
+    assert "the label set has 3 classes" in error_of(command, *place, "--num-actions", 5, code=4)
+    assert "was made by fake" in error_of(command, *place, "--teacher-size", "base", code=4)
+    assert not worked
 
 
 def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
