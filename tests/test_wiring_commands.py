@@ -12,7 +12,7 @@ from cache import convert as conversion
 from cache.convert import convert
 from cache.store import open_reader, open_writer
 from cache.verify import verify
-from pipeline import contact_sheet, labelling, student_commands, teacher_latency
+from pipeline import cache_commands, contact_sheet, labelling, stage_one, student_commands, teacher_latency
 from pipeline import evaluate as evaluating
 from pipeline import extract as extraction
 from pipeline import train as training
@@ -103,6 +103,16 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
     assert report.num_bytes == sum(record.num_bytes for record in records)
     told = call("verify-cache", "--cache-dir", tiny, "--no-pixels", code=4)  # nothing of it was planned
     assert f"looked at 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
+
+
+def test_rows_that_were_embedded_again_are_told_by_the_worst_and_the_mean(tiny, monkeypatch):
+    monkeypatch.setattr(
+        cache_commands, "_verified", lambda *asked: SimpleNamespace(problems=[], num_pending=2, num_units=7)
+    )
+    monkeypatch.setattr(stage_one, "recomputed", lambda *asked, **teacher: np.array([[0.9925, 1.0], [1.0, 1.0]]))
+    told = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
+    assert "embedded 2 rows again: cosine 0.99250 at least, 0.99812 in the mean" in told
+    assert "sound: everything is as it was committed" in told and "2 of 7 units are not extracted yet" in told
 
 
 def test_a_conversion_tells_how_many_shards_are_done_and_gives_the_lock_back(tiny, tmp_path, monkeypatch):
