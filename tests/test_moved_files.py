@@ -319,6 +319,16 @@ def test_a_decode_process_refuses_another_file_than_was_planned(videos):
         list(tasks.decode_video(task))
 
 
+def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(videos, monkeypatch):
+    shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
+    views, prints = np.array([[0, 192, 256, 256, 0, 3]], np.int32), iter(["f" * 64, "0" * 64])
+    fields = ("u", videos / "cut/1.mp4", "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
+    monkeypatch.setattr(tasks, "fingerprint", lambda path: next(prints))  # before and after
+    monkeypatch.setattr(tasks, "whole_fingerprint", lambda path: "1" * 64)
+    with pytest.raises(tasks.VideoError, match="changed after it was planned"):
+        list(tasks.decode_video(tasks.DecodeTask(*fields, fingerprint="f" * 64)))
+
+
 def test_others_are_finished_where_a_file_is_gone_and_it_is_planned_anew_when_it_is_back(videos):
     root, cache = videos / "cut", videos.parent / "c"
     write_video(root / "3.mp4", 75)

@@ -14,12 +14,13 @@ from cache import commit, documents
 from cache.convert import convert
 from cache.errors import BusyError
 from cache.inspect import summary
-from cache.labels import ClipLabel, LabelSet
+from cache.labels import ClipLabel, LabelSet, logits_from
 from cache.layout import Layout
 from cache.plan import PlannedVideo
 from cache.records import read_record
 from cache.repair import repair
 from cache.store import open_reader, open_writer
+from cache.timelines import build_timeline
 from cache.verify import verify
 from pipeline import stage_one
 from pipeline.pixels import replayed_crc32 as replay
@@ -286,3 +287,28 @@ def test_the_manifest_counts_what_is_there(cache):
     assert manifest["num_bytes"] == sum(path.stat().st_size for path in (cache / "frames").iterdir())
     assert [entry["unit"] for entry in manifest["shards"]] == list(reader.records)
     assert manifest["quarantined"] == ["torn"] and manifest["label_sets"] == []
+
+
+# -- what is worked out from what is stored ----------------------------------------------------------------------------
+
+
+def test_logits_of_a_head_may_be_negative_and_hidden_values_may_not():
+    head = {"weight_0": [[1.0], [-1.0]], "bias_0": [0.5, 0.0], "weight_1": [[-1.0, 3.0], [2.0, 0.0]], "bias_1": [0, -9]}
+    tensors = {name: np.array(values, np.float32) for name, values in head.items()}
+    found = logits_from(tensors, np.array([[[2.0], [-1.0]]], np.float16))
+    np.testing.assert_allclose(found, [[[-2.5, -4.0], [3.0, -9.0]]])
+    text = {"class_text": np.array([[1.0, 0.0], [0.0, -1.0]], np.float32), "logit_scale": np.array([50.0], np.float32)}
+    np.testing.assert_allclose(logits_from(text, np.array([[[0.5, 0.25]]], np.float16)), [[[25.0, -12.5]]])
+
+
+def test_a_timeline_names_for_each_time_the_frame_that_is_shown_then():
+    """Two units of one video, the later one first; one frame is shown twice, one request found nothing."""
+    early, late = make_segment("u", 3), make_segment("u", 2, first_k=4)
+    early = dataclasses.replace(early, request_row=np.array([0, 0, 2, -1]))
+    timeline = build_timeline([("late", 7, late), ("early", 5, early)], 2.0)
+    assert timeline.unit.tolist() == ["early"] * 3 + ["late"] * 2
+    assert timeline.row.tolist() == [5, 5, 7, 7, 8] and timeline.k.tolist() == [0, 1, 2, 4, 5]
+    np.testing.assert_allclose(timeline.frame_sec, [*early.t_sec[[0, 0, 2]], *late.t_sec])
+    np.testing.assert_allclose(np.diff(timeline.t_sec), [0.5, 0.5, 1.0, 0.5])
+    first, last = timeline.t_sec[1], timeline.t_sec[3]
+    assert timeline.window(first, last) == slice(1, 3)

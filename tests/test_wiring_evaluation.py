@@ -136,7 +136,9 @@ def test_frames_are_those_that_the_student_was_trained_for(judged):
     assert (sampling.frames_per_clip, sampling.resolution, sampling.random) == (2, 128, False)
 
 
-def test_costs_are_measured_as_asked(judged):
+def test_costs_are_measured_as_asked(judged, monkeypatch):
+    placed, real = [], evaluating._sides
+    monkeypatch.setattr(evaluating, "_sides", lambda *asked: placed.append(asked[3]) or real(*asked))
     towers = {name: Side(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
@@ -152,6 +154,7 @@ def test_costs_are_measured_as_asked(judged):
     without = judged()
     assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None
+    assert placed == ["onnx", "torch"]
 
 
 def test_what_is_said_of_the_student_is_of_the_student(place, judged):
@@ -455,7 +458,8 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
 
 
 def test_facts_that_travel_are_those_of_the_cache_and_the_student():
-    identity = replace(make_cache_identity(interpolation="bilinear", resize_mode="squash"), canonical_short_side=300)
+    identity = make_cache_identity(interpolation="bilinear", resize_mode="squash")
+    identity = replace(identity, canonical_short_side=300, fps=7.5, jpeg_quality=97)
     student = {"size": "xs", "resolution": 192}
     meta = {"student": student, "classes": ["a"], "label_set": "l", "frames_per_clip": 6, "teacher": {"name": "t"}}
     facts = facts_of(meta, identity, 3.5)
@@ -464,6 +468,7 @@ def test_facts_that_travel_are_those_of_the_cache_and_the_student():
         *(192, "none", "bilinear", 3.5),
     )
     assert made["canonical_short_side"] == 300 and facts["frames_per_clip"] == 6 and facts["classes"] == ["a"]
+    assert (made["frames_per_second"], made["jpeg_quality"]) == (7.5, 97)
     usual = facts_of(meta, make_cache_identity(), 3.5)["preprocessing"]
     assert (usual["crop"], usual["interpolation"]) == ("centre square", "bicubic")
     config = timm_config(meta, {"num_features": 9}, [0.1] * 3, [0.2] * 3, facts)
