@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.ego4d.metadata import VideoFacts
+from pipeline.ego4d.problems import Absent
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.ego4d.record import Record
 from pipeline.ego4d.taxonomy import Verbs, fho_taxonomy
@@ -96,7 +97,7 @@ def _read_pass(reading: Reading, uid: str, narrations: list[Record], verbs: Verb
 def _point(reading: Reading, narration: Record, facts: VideoFacts) -> tuple[float, str, Record] | None:
     """(seconds, text, record); None where it has no time, as some redacted ones, or is odd."""
     time_name = "timestamp_sec" if narration.has("timestamp_sec") else "time"
-    text_name = "narration_text" if narration.has("narration_text") else "text"
+    text_name = "text" if narration.get("narration_text") is Absent else "narration_text"
     if not narration.has(time_name):
         reading.counts["narrations have no time and were left out"] += 1
         return None
