@@ -20,8 +20,6 @@ class RelabelConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False
-    fho_window: str = "action"
     classes: Path | None = None
     class_names: Path | None = None
     clips_from: str | None = None
@@ -34,6 +32,8 @@ class RelabelConfig(Annotated):
     teacher_preprocess: str | None = None
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
 
     def __post_init__(self):
         super().__post_init__()
@@ -75,8 +75,6 @@ class PlanConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False
-    fho_window: str = "action"
     num_actions: int | None = None
     fps: float = 2.0
     views: int = 0
@@ -85,6 +83,8 @@ class PlanConfig(Annotated):
     classes: None = None
     class_names: None = None
     label_set: None = None
+    strict: bool = False
+    fho_window: str = "action"
 
     def __post_init__(self):
         super().__post_init__()

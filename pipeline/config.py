@@ -116,8 +116,6 @@ class ExtractConfig(Annotated):
     annotations: str | None = None  # kinds of Ego4D's, with commas between
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False  # whether single odd entries of annotations are errors
-    fho_window: str = "action"
     layout: str | None = None  # of a folder without annotations; None: as its folders show
     class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None
@@ -142,6 +140,8 @@ class ExtractConfig(Annotated):
     video_timeout: float = 120.0
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
 
     def __post_init__(self):
         super().__post_init__()

@@ -89,7 +89,9 @@ def test_a_comparison_from_the_command_line(tmp_path):
         "compare", tmp_path / "first", tmp_path / "second" / RESULTS_NAME, tmp_path / "third", "--output_dir", out
     )
     lines = told.splitlines()
-    assert lines[0].startswith("60 val clips of 15 recordings, 6 classes, chance 16.7 %, majority class 23.3 % (random teacher")
+    assert lines[0].startswith(
+        "60 val clips of 15 recordings, 6 classes, chance 16.7 %, majority class 23.3 % (random teacher"
+    )
     assert [line.split()[0] for line in lines[3:7]] == ["teacher", "first", "second", "third"]
     assert "each timed in its own run" in told and max(map(len, lines[1:-2])) <= 110
     found = json.loads((out / "comparison.json").read_text())
