@@ -23,6 +23,17 @@ def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]
     return asked, shared
 
 
+def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
+    """How many of the windows hold none of the times of a video with this extent, or redacted ones alone."""
+    last = int(_first_at(np.array([end_sec - SAME_SEC]), first_sec, grid.fps)[0])
+    spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
+    seen = spans[:, 1] - spans[:, 0]
+    for start, stop in _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last)):
+        hidden = spans.clip(start, stop)
+        seen -= hidden[:, 1] - hidden[:, 0]
+    return int((seen <= 0).sum())
+
+
 def _lengths(spans: np.ndarray) -> tuple[int, int]:
     """How many whole numbers lie in one of the half-open (N, 2) spans or more, and in two or more."""
     ends = np.concatenate([spans[:, 0], spans[:, 1]])

@@ -7,7 +7,7 @@ import pytest
 
 from cache.schema import SAME_SEC
 from pipeline.sampling import Grid, count_times
-from pipeline.time_counts import count_asked
+from pipeline.time_counts import count_asked, count_empty
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -33,6 +33,7 @@ def test_counts_are_those_of_counting_one_by_one(seed):
     grid = Grid(fps, windows, redacted)
     assert count_asked(grid, first, end) == (sum(d > 0 for d in depth), sum(d > 1 for d in depth))
     assert count_asked(grid, first, end)[0] == count_times(grid, first, end)
+    assert count_empty(grid, first, end) == sum(not any(holds(window, t) for t in seen) for window in windows)
 
 
 def test_windows_that_touch_share_no_time():

@@ -5,13 +5,14 @@ Decodes nothing. How long files really are is asked of their headers, in process
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.engines import Item, LocalPool
 from pipeline.preflight import in_bytes
-from pipeline.sampling import Grid, count_times
+from pipeline.sampling import Grid
 from pipeline.sources import UNLABELLED, Source, union, windows_by_video
 from pipeline.tasks import LengthTask, read_length
-from pipeline.time_counts import count_asked
+from pipeline.time_counts import count_asked, count_empty
 from pipeline.uids import recording_of
 from pipeline.video.promises import PARTIAL_SEC
 
@@ -98,16 +99,15 @@ def _kind(source: Source, fps: float) -> dict:
     rows = {name: [by_class[label, split] for split in SPLITS] for label, name in enumerate(source.classes)}
     frames, shared_frames = _frames(source, fps)
     extent = {video.uid: video.listed_sec for video in source.videos}
-    short = (clip for clip in source.clips if clip.end_sec - clip.start_sec < 1 / fps)  # a longer one holds a time
+    short = tuple(clip for clip in source.clips if clip.end_sec - clip.start_sec < 1 / fps)  # a longer one holds a time
+    in_videos = windows_by_video(replace(source, clips=short))
     return {
         "videos": len({recording_of(video.uid) for video in source.videos}),
         "missing": len(source.missing),
         "clips": {split: by_split[split] for split in SPLITS},
         "unlabelled": sum(clip.label == UNLABELLED for clip in source.clips),
         "classes": rows,
-        "without_frame": sum(
-            not count_times(Grid(fps, ((clip.start_sec, clip.end_sec),)), *extent[clip.video_uid]) for clip in short
-        ),
+        "without_frame": sum(count_empty(Grid(fps, spans), *extent[uid]) for uid, spans in in_videos.items()),
         "frames": frames,
         "shared_frames": shared_frames,
         "splits": {uid: {"split": split, "rule": rule} for uid, split, rule in source.split_rules},
