@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.schema import UID_PATTERN
+from models.names import PROMPT_STYLES
 from models.preprocessing import parse
 from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
 
@@ -25,6 +26,7 @@ class RelabelConfig(Annotated):
     clips_from: str | None = None
     num_actions: int | None = None
     teacher_head: str = "zero-shot"
+    prompt_style: str | None = None  # None: as suits the cached teacher
     label_set: str | None = None
     teacher_model: str | None = None
     teacher_weights: str | None = None
@@ -37,6 +39,8 @@ class RelabelConfig(Annotated):
         super().__post_init__()
         self._check_annotated()
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from models.names import TEACHER_SIZES
+from models.names import PROMPT_STYLES, TEACHER_SIZES
 from pipeline.config import DEVICES, TEACHER_HEADS
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.path_options import expand
@@ -89,4 +89,9 @@ TEACHER_HEAD = click.option(
     default="zero-shot",
     show_default=True,
     help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
+)
+PROMPT_STYLE = click.option(
+    "--prompt-style",
+    type=click.Choice(PROMPT_STYLES),
+    help="Wording of class prompts. [default: english; v1 for the demo teacher, which was trained on it]",
 )

@@ -14,7 +14,7 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
+from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from models.preprocessing import parse
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.layouts import LAYOUTS
@@ -122,6 +122,7 @@ class ExtractConfig(Annotated):
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
     teacher_head: str = "zero-shot"
+    prompt_style: str | None = None  # None: as suits the teacher
     label_set: str | None = None
     views: int = 0
     jpeg_quality: int = 90
@@ -138,6 +139,8 @@ class ExtractConfig(Annotated):
         self._one_of("backend", BACKENDS)
         self._one_of("teacher_size", TEACHER_SIZES)
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
@@ -168,6 +171,11 @@ class ExtractConfig(Annotated):
     def weights(self) -> str:
         """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
         return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
+
+    @property
+    def wording(self) -> str:
+        """The style of class prompts."""
+        return self.prompt_style or usual_prompt_style(self.model)
 
     @property
     def num_decode_workers(self) -> int:
