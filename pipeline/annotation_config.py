@@ -21,6 +21,8 @@ class RelabelConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
+    strict: bool = False
+    fho_window: str = "action"
     classes: Path | None = None
     class_names: Path | None = None
     clips_from: str | None = None
@@ -77,6 +79,8 @@ class PlanConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
+    strict: bool = False
+    fho_window: str = "action"
     num_actions: int | None = None
     fps: float = 2.0
     views: int = 0

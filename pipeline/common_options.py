@@ -7,7 +7,7 @@ import click
 
 from models.names import PROMPT_STYLES, TEACHER_SIZES
 from pipeline.config import DEVICES, TEACHER_HEADS
-from pipeline.ego4d.names import KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES
 from pipeline.path_options import expand
 from pipeline.terminal import belongs_to_extraction, options, read_config_file
 
@@ -52,7 +52,15 @@ CLASS_NAMES = click.option(
 )
 ANNOTATIONS = options(
     click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
-    click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
+    click.option("--skip-invalid", is_flag=True, help="Accepted and without effect: odd entries are left out anyway."),
+    click.option("--strict", is_flag=True, help="Make errors of the notes on odd entries of annotations."),
+    click.option(
+        "--fho-window",
+        type=click.Choice(FHO_WINDOWS),
+        default="action",
+        show_default=True,
+        help="An action of FHO: all of it, or from its pre frame to its post frame.",
+    ),
     click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
     click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
 )

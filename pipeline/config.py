@@ -16,7 +16,7 @@ from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from models.preprocessing import parse
-from pipeline.ego4d.names import KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES
 from pipeline.layouts import LAYOUTS
 from pipeline.path_options import check_local_paths
 from pipeline.sources import SourceOptions
@@ -79,7 +79,14 @@ class Annotated(Settings):
         kinds = tuple(self.annotations.split(",")) if self.annotations else ()
         layout, class_names = getattr(self, "layout", None), self.class_names
         return SourceOptions(
-            kinds, self.classes, self.skip_invalid, self.clip_splits, layout=layout, class_names=class_names
+            annotations=kinds,
+            classes_file=self.classes,
+            skip_invalid=self.skip_invalid,
+            clip_splits=self.clip_splits,
+            layout=layout,
+            class_names=class_names,
+            strict=self.strict,
+            fho_window=self.fho_window,
         )
 
     def _check_annotated(self) -> None:
@@ -87,6 +94,7 @@ class Annotated(Settings):
         known = ", ".join(KIND_NAMES)
         self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
+        self._one_of("fho_window", FHO_WINDOWS)
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
         single = ("label_set", "classes", "class_names")
@@ -108,6 +116,8 @@ class ExtractConfig(Annotated):
     annotations: str | None = None  # kinds of Ego4D's, with commas between
     skip_invalid: bool = False
     clip_splits: bool = False
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
     layout: str | None = None  # of a folder without annotations; None: as its folders show
     class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None

@@ -12,7 +12,7 @@ from pipeline.common_options import PATH
 from pipeline.next_commands import next_line
 from pipeline.terminal import options
 
-KINDS = ("full_scale", "video_540ss", "clips")
+KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
 SHOWN_VIDEOS = 20
 LIMITS = options(
     click.option(

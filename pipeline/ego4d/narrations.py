@@ -6,6 +6,7 @@ from pipeline.ego4d.metadata import VideoFacts
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.ego4d.record import Record
 from pipeline.ego4d.taxonomy import Verbs, fho_taxonomy
+from pipeline.ego4d.video_splits import split_of_video
 
 FILES = ("narration.json", "all_narrations_redacted.json")
 PASSES = ("narration_pass_1", "narration_pass_2")
@@ -41,7 +42,7 @@ def _read(reading: Reading, marks: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for uid, record, passes in _videos(reading):
         if uid in seen:
-            record.wrong("video_uid", "a uid that no other entry of the file has", got=uid)
+            record.odd("videos are listed twice in a file and were taken once", "video_uid", "another uid", got=uid)
         if reading.known(record, uid, None) is None or uid in seen:
             continue
         seen.add(uid)
@@ -61,7 +62,7 @@ def _videos(reading: Reading) -> Iterator[tuple[str, Record, list[list[Record]]]
 
 
 def _pass(record: Record, name: str) -> Iterator[Record]:
-    inner = Record(record.get(name), f"{record.where}.{name}", record.problems)
+    inner = Record(record.get(name), f"{record.where}.{name}", record.problems, record.fields.inner(name))
     if inner.is_sound and inner.has("narrations"):
         yield inner
 
@@ -72,6 +73,7 @@ def _read_pass(reading: Reading, uid: str, narrations: list[Record], verbs: Verb
     points.sort(key=lambda point: point[0])  # files are not sorted
     if not points:
         return
+    split, rule = split_of_video(facts)
     half_sec = half_window_sec([time for time, _, _ in points])
     for time, text, record in points:
         mark = text.split(maxsplit=1)[0].lower()
@@ -88,17 +90,18 @@ def _read_pass(reading: Reading, uid: str, narrations: list[Record], verbs: Verb
         if end_sec <= start_sec:
             reading.counts["narrations are at no time of their video, or all at one, and were left out"] += 1
             continue
-        reading.add(record, Window(uid, start_sec, end_sec, label, None))
+        reading.add(record, Window(uid, start_sec, end_sec, label, split), rule)
 
 
 def _point(reading: Reading, narration: Record, facts: VideoFacts) -> tuple[float, str, Record] | None:
-    """(seconds, text, record); None where it has no time or text, as some redacted ones, or is wrong."""
+    """(seconds, text, record); None where it has no time, as some redacted ones, or is odd."""
     time_name = "timestamp_sec" if narration.has("timestamp_sec") else "time"
     text_name = "narration_text" if narration.has("narration_text") else "text"
-    if not (narration.has(time_name) and narration.has(text_name)):
-        reading.counts["narrations have no time or no text and were left out"] += 1
+    if not narration.has(time_name):
+        reading.counts["narrations have no time and were left out"] += 1
         return None
     time, text = narration.seconds(time_name), narration.sentence(text_name)
     if time is not None and not facts.holds(time, time):
-        narration.wrong(time_name, facts.expected())
+        reason = "narrations lie outside their video and were left out"
+        narration.odd(reason, time_name, facts.expected())
     return (time, text, narration) if narration.is_sound else None

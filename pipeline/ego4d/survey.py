@@ -4,11 +4,11 @@ Decodes nothing. How long files really are is asked of their headers, in process
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipeline.engines import Item, LocalPool
 from pipeline.preflight import in_bytes
-from pipeline.sampling import Grid, count_times
+from pipeline.sampling import Grid, count_shared_times, count_times
 from pipeline.sources import UNLABELLED, Source, union, windows_by_video
 from pipeline.tasks import LengthTask, read_length
 from pipeline.uids import recording_of
@@ -18,6 +18,7 @@ SPLITS = ("train", "val", "test")
 # Of a canonical frame: dim, blurred video of the archive's kind, and sharp, noisy test footage (docs/benchmarks.md)
 JPEG_BYTES = (20_000, 44_000)
 CLASSES_SHOWN = 20
+VIDEOS_SHOWN = 20
 PROBE_TIMEOUT_SEC = 30.0
 
 
@@ -75,6 +76,10 @@ def in_words(document: dict, short: dict[str, tuple[float, float]]) -> Iterator[
         )
     for kind, facts in document["kinds"].items():
         yield from _classes_in_words(kind, facts)
+        yield from _splits_in_words(kind, facts["splits"])
+        if facts["frames"]:
+            share = 100 * facts["shared_frames"] / facts["frames"]
+            yield f"{kind}: {share:.1f} % of the frames lie in several windows, and may have several classes"
         if facts["without_frame"]:
             yield f"{kind}: {facts['without_frame']} clips hold none of the sampled times; a higher --fps reaches them"
     low, high = document["bytes"]
@@ -102,17 +107,30 @@ def _kind(source: Source, fps: float) -> dict:
             not count_times(Grid(fps, ((clip.start_sec, clip.end_sec),)), *extent[clip.video_uid]) for clip in short
         ),
         "frames": sum(frames.values()),
+        "shared_frames": sum(_frames(source, fps, count_shared_times).values()),
+        "splits": {uid: {"split": split, "rule": rule} for uid, split, rule in source.split_rules},
     }
 
 
-def _frames(source: Source, fps: float) -> dict[str, int]:
-    """How many frames each video is asked for."""
+def _frames(source: Source, fps: float, count: Callable = count_times) -> dict[str, int]:
+    """How many frames each video is asked for, by count_times or its like."""
     windows = windows_by_video(source)
     return {
-        video.uid: count_times(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
+        video.uid: count(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
         for video in source.videos
         if video.listed_sec
     }
+
+
+def _splits_in_words(kind: str, splits: dict[str, dict[str, str]]) -> Iterator[str]:
+    """By which rule videos got their splits: how many by each, and the first VIDEOS_SHOWN one by one."""
+    counts = Counter((facts["rule"], facts["split"]) for facts in splits.values())
+    for (rule, split), count in sorted(counts.items()):
+        yield f"{kind}: {count} videos are in {split} by {rule}"
+    for uid in list(splits)[:VIDEOS_SHOWN]:
+        yield f"  {uid} {splits[uid]['split']}: {splits[uid]['rule']}"
+    if len(splits) > VIDEOS_SHOWN:
+        yield f"  and {len(splits) - VIDEOS_SHOWN} more (--json FILE has them all)"
 
 
 def _classes_in_words(kind: str, facts: dict) -> Iterator[str]:
