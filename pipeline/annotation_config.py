@@ -7,6 +7,7 @@ from cache.schema import UID_PATTERN
 from models.names import PROMPT_STYLES
 from models.preprocessing import parse
 from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RelabelConfig(Annotated):
     clip_splits: bool = False
     strict: bool = False
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     classes: Path | None = None
     class_names: Path | None = None
     clips_from: str | None = None
@@ -81,6 +83,7 @@ class PlanConfig(Annotated):
     clip_splits: bool = False
     strict: bool = False
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     num_actions: int | None = None
     fps: float = 2.0
     views: int = 0

@@ -16,7 +16,7 @@ from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
 from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from models.preprocessing import parse
-from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
 from pipeline.layouts import LAYOUTS
 from pipeline.path_options import check_local_paths
 from pipeline.sources import SourceOptions
@@ -87,6 +87,7 @@ class Annotated(Settings):
             class_names=class_names,
             strict=self.strict,
             fho_window=self.fho_window,
+            max_narration_window=self.max_narration_window,
         )
 
     def _check_annotated(self) -> None:
@@ -95,6 +96,7 @@ class Annotated(Settings):
         self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
         self._one_of("fho_window", FHO_WINDOWS)
+        self._positive("max_narration_window")
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
         single = ("label_set", "classes", "class_names")
@@ -118,6 +120,7 @@ class ExtractConfig(Annotated):
     clip_splits: bool = False
     strict: bool = False  # whether single odd entries of annotations are errors
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     layout: str | None = None  # of a folder without annotations; None: as its folders show
     class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None

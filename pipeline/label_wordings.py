@@ -1,4 +1,4 @@
-"""Moments labels of Ego4D that rules alone would turn into telegrams, as a person would say them.
+"""Labels of Ego4D, most of them of Moments, that rules alone would turn into telegrams, as a person would say them.
 
 Keys are published labels in lower case, without quotes and underscores; values are in the imperative. Data only.
 """
@@ -45,6 +45,8 @@ LABELS = {
     "mark item with pencil / pen / marker": "mark an item with a pencil, pen or marker",
     "measure wooden item using tape / ruler": "measure a wooden item using a tape measure or ruler",
     "move / shift around construction material": "move or shift construction material",
+    "object state change": "change the state of an object",
+    "no object state change": "do something that changes the state of no object",
     "pack other items into bags / boxes": "pack items into bags or boxes",
     "paint using paint brush / roller": "paint using a paintbrush or roller",
     "pay at billing counter": "pay at a checkout counter",

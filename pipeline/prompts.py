@@ -15,7 +15,7 @@ from pipeline.verb_phrases import verb_phrases
 
 VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")  # annotations whose classes are verbs,
 NOUN_KINDS = ("fho-nouns", "lta-nouns")  # nouns,
-SENTENCE_KINDS = ("moments", "goalstep")  # or what somebody does, in the imperative
+SENTENCE_KINDS = ("moments", "goalstep", "oscc")  # or what somebody does, in the imperative
 
 ACTION_PROMPTS = (  # of the style v1; the demo teacher was trained on them
     "a first-person video frame of someone {name}",

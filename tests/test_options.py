@@ -64,6 +64,10 @@ STYLE = "test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_fo
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
+    "max_narration_window": (
+        "--max-narration-window 3.5",
+        "test_narration_verbs.py::test_long_windows_are_cut_and_told",
+    ),
     "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
     "num_actions": ("--num-actions 2", "test_relabel.py::test_the_union_is_extracted_once"),
 }
@@ -498,3 +502,5 @@ def test_a_plan_is_of_what_was_asked(tmp_path):
     assert planned(annotations="moments") != usual != planned(annotations="moments,narrations")
     assert planned(num_actions=1) != usual and planned(num_videos=1) != usual
     assert planned(clip_splits=True) != usual
+    narrations = {"annotations": "narrations", "max_narration_window": 1.0}
+    assert planned(**narrations) != planned(annotations="narrations")
