@@ -9,21 +9,21 @@ import functools
 import re
 
 _IRREGULAR_FORMS = """
-be is are am was were been being; have has had having; do does did done doing; go goes went gone
-beat beaten; begin began begun; bend bent; bind bound; bite bit bitten; blow blew blown; break broke broken
-bring brought; build built; buy bought; catch caught; choose chose chosen; cut cut; dig dug; draw drew drawn
-drink drank drunk; drive drove driven; eat ate eaten; fall fell fallen; feed fed; fight fought; find found
-fling flung; fly flew flown; forget forgot forgotten; get got gotten; give gave given; grind ground; grow grew grown
-hang hung; hide hid hidden; hit hit; hold held; keep kept; kneel knelt; knit knit; know knew known; lay laid
-lead led; leave left; let let; lie lay lain; light lit; lose lost; make made; mow mown; pay paid; put put; read read
+be is are am was were been being; have has had having; do does did done doing; go goes went gone; beat beaten
+begin began begun; bend bent; bind bound; bite bit bitten; blow blew blown; break broke broken; bring brought
+build built; buy bought; catch caught; choose chose chosen; cut cut; dig dug; draw drew drawn; drink drank drunk
+drive drove driven; eat ate eaten; fall fell fallen; feed fed; fight fought; find found; fling flung
+fly flew flown; forget forgot forgotten; get got gotten; give gave given; grind ground; grow grew grown; hang hung
+hide hid hidden; hit hit; hold held; keep kept; kneel knelt; knit knit; know knew known; lay laid; lead led
+leave left; let let; lie lay lain; light lit; lose lost; make made; mow mown; pay paid; put put; read read
 ride rode ridden; ring rang rung; rise rose risen; run ran run; saw sawn; see saw seen; seek sought; sell sold
-send sent; set set; sew sewn; shake shook shaken; shave shaven; shear shorn; shoot shot; show shown
-shrink shrank shrunk; shut shut; sing sang sung; sink sank sunk; sit sat; sleep slept; slide slid slids; sow sown
-speak spoke spoken; spin spun; split split; spread spread; spring sprang sprung; stand stood; steal stole stolen
-stick stuck; sting stung; strike struck; string strung; sweep swept; swim swam swum; swing swung; take took taken
-teach taught; tear tore torn; tell told; think thought; throw threw thrown; tie tying; tread trod trodden
-unbind unbound; understand understood; unwind unwound; wake woke woken; wear wore worn; weave wove woven; weep wept
-wind wound; withdraw withdrew withdrawn; wring wrung; write wrote written
+send sent; set set; sew sewn; shake shook shaken; shave shaven; shear shorn; shoot shot; show shown; shine shone
+shrink shrank shrunk shrunken; shut shut; sing sang sung; sink sank sunk; sit sat; sleep slept; slide slid slids
+sow sown; speak spoke spoken; spill spilt; spin spun; split split; spread spread; spring sprang sprung; stand stood
+steal stole stolen; stick stuck; sting stung; strike struck; string strung; sweep swept; swim swam swum
+swing swung; take took taken; teach taught; tear tore torn; tell told; think thought; throw threw thrown; tie tying
+tread trod trodden; unbind unbound; understand understood; unwind unwound; wake woke woken; wear wore worn
+weave wove woven; weep wept; wind wound; withdraw withdrew withdrawn; wring wrung; write wrote written
 """.replace("\n", ";")
 # Stems that hardly end a word: "rais", "slic", "handl"; and short ones whose last letter would be doubled: "typ"
 _WANTS_E = re.compile(
