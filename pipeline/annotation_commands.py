@@ -17,6 +17,7 @@ from pipeline.common_options import (
     CONFIG,
     PATH,
     PATH_OR_NAME,
+    PROMPT_STYLE,
     TEACHER_HEAD,
 )
 from pipeline.config import ACTIVATIONS, DEVICES
@@ -59,6 +60,7 @@ def plan_ego4d(output: Path | None, **settings):
 @CLASSES
 @click.option("--clips-from", help="Without --annotations: the label set whose clips to take. [default: the only one]")
 @TEACHER_HEAD
+@PROMPT_STYLE
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or the name of FILE]")
 @click.option(
     "--teacher-weights", type=PATH_OR_NAME, help="The cached teacher's. [default: those that the cache names]"

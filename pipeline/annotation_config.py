@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.schema import UID_PATTERN
+from models.names import PROMPT_STYLES
 from models.preprocessing import parse
 from pipeline.config import DEVICES, MAX_FPS, TEACHER_HEADS, Annotated
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RelabelConfig(Annotated):
     clips_from: str | None = None
     num_actions: int | None = None
     teacher_head: str = "zero-shot"
+    prompt_style: str | None = None  # None: as suits the cached teacher
     label_set: str | None = None
     teacher_model: str | None = None
     teacher_weights: str | None = None
@@ -34,11 +37,14 @@ class RelabelConfig(Annotated):
     seed: int = 0
     strict: bool = False  # whether single odd entries of annotations are errors
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
 
     def __post_init__(self):
         super().__post_init__()
         self._check_annotated()
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
@@ -85,6 +91,7 @@ class PlanConfig(Annotated):
     label_set: None = None
     strict: bool = False
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
 
     def __post_init__(self):
         super().__post_init__()

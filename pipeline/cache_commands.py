@@ -160,15 +160,16 @@ def _is_terminal() -> bool:
 @click.command()
 @CACHE_DIR
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
-@click.option("--label-set", help="Of the contact sheet. [default: the only one]")
+@click.option("--prompts", is_flag=True, help="Print the texts that each class's zero-shot vector was made from.")
+@click.option("--label-set", help="Of the contact sheet and the prompts. [default: the only one; all prompts]")
 @click.option("--frames", type=click.IntRange(min=1), default=240, show_default=True, help="On the contact sheet.")
-def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int):
+def inspect_cache(cache_dir: Path, html: Path | None, prompts: bool, label_set: str | None, frames: int):
     """Say what a cache holds."""
-    from cache.inspect import summary
+    from cache.inspect import prompt_lines, summary
     from pipeline.data_summary import cache_tables
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
-    for line in lines:
+    for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
         click.echo(line.encode("utf-8", "backslashreplace").decode())
     if html is not None:
         from cache import commit

@@ -14,9 +14,9 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
+from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from models.preprocessing import parse
-from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
 from pipeline.layouts import LAYOUTS
 from pipeline.path_options import check_local_paths
 from pipeline.sources import SourceOptions
@@ -87,6 +87,7 @@ class Annotated(Settings):
             class_names=class_names,
             strict=self.strict,
             fho_window=self.fho_window,
+            max_narration_window=self.max_narration_window,
         )
 
     def _check_annotated(self) -> None:
@@ -95,6 +96,7 @@ class Annotated(Settings):
         self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
         self._one_of("fho_window", FHO_WINDOWS)
+        self._positive("max_narration_window")
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
         single = ("label_set", "classes", "class_names")
@@ -130,6 +132,7 @@ class ExtractConfig(Annotated):
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
     teacher_head: str = "zero-shot"
+    prompt_style: str | None = None  # None: as suits the teacher
     label_set: str | None = None
     views: int = 0
     jpeg_quality: int = 90
@@ -142,12 +145,15 @@ class ExtractConfig(Annotated):
     seed: int = 0
     strict: bool = False  # whether single odd entries of annotations are errors
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
 
     def __post_init__(self):
         super().__post_init__()
         self._one_of("backend", BACKENDS)
         self._one_of("teacher_size", TEACHER_SIZES)
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
@@ -178,6 +184,11 @@ class ExtractConfig(Annotated):
     def weights(self) -> str:
         """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
         return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
+
+    @property
+    def wording(self) -> str:
+        """The style of class prompts."""
+        return self.prompt_style or usual_prompt_style(self.model)
 
     @property
     def num_decode_workers(self) -> int:

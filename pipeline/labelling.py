@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_SEC = 10.0  # a whole video without annotations is cut into clips of at most this length
 WITHOUT_LOGITS = "none"
-OF_OBJECTS = ("fho-nouns", "lta-nouns")  # annotations whose classes are things
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,17 @@ class Labelling:
     tensors: bytes | None = None
 
 
-def asked_labels(source: Source, annotation: str, head: str, name: str | None = None) -> Labelling:
+def asked_labels(
+    source: Source, annotation: str, head: str, name: str | None = None, prompt_style: str = "english"
+) -> Labelling:
     """The label set that these options ask for, as far as it is known before a teacher is loaded.
 
-    It is named by the kind of annotation, or by the head where there is none, unless name is given. InputError where
+    It is named by the kind of annotation, or by the head where there is none, unless name is given. prompt_style: of
+    class prompts, one of `models.names.PROMPT_STYLES`. InputError where
     the head cannot be had, or the names of classes cannot be told apart or understood.
     """
     kind = _effective_head(head, source)
-    prompts = class_prompts(source.classes, annotation in OF_OBJECTS) if kind == "zero-shot" else ()
+    prompts = class_prompts(source.classes, annotation, prompt_style) if kind == "zero-shot" else ()
     check_classes(source, prompts)
     facts = {"annotations": annotation} if annotation else {}
     return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import uids
 from pipeline.class_files import read_class_map, read_classes
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 from pipeline.errors import InputError
 from pipeline.folders import Found, find_videos
 from pipeline.layout_inference import structure_of
@@ -83,9 +84,10 @@ class SourceOptions:
     """How a folder is read. annotations: kinds of an Ego4D download; () for the usual one.
 
     skip_invalid: accepted and without effect: single odd entries are left out anyway. strict: they are errors.
-    fho_window: what an action of FHO is, of pipeline.ego4d.names. clip_splits: keep splits that share videos. known:
-    uids of a cache's videos, which are labelled whether or not their files are there still. layout: of a plain folder,
-    one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for the classes that the data has.
+    fho_window: what an action of FHO is, of pipeline.ego4d.names. max_narration_window: seconds. clip_splits: keep
+    splits that share videos. known: uids of a cache's videos, which are labelled whether or not their files are there
+    still. layout: of a plain folder, one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for
+    the classes that the data has.
     """
 
     annotations: tuple[str, ...] = ()
@@ -97,6 +99,7 @@ class SourceOptions:
     class_names: Path | None = None
     strict: bool = False
     fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW
 
 
 def union(sources: dict[str, Source]) -> Source:

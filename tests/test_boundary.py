@@ -22,6 +22,7 @@ ONLY_IMPORTERS = {
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.hdf5"},
     "ijson": {"pipeline.ego4d.streams"},
+    "lemminflect": {"pipeline.inflection"},
     "click": {"cli", "pipeline.terminal", "pipeline.common_options"}
     | {f"pipeline.{name}_commands" for name in ("annotation", "cache", "ego4d", "export", "student")},
     "onnx": {"pipeline.export.onnx_files"},

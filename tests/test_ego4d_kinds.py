@@ -7,7 +7,6 @@ from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.ego4d.narrations import half_window_sec
 from pipeline.ego4d.planner import plan
-from pipeline.ego4d.taxonomy import Verbs, infinitive
 from pipeline.errors import InputError
 from pipeline.splits import split_by_hash
 from tests.ego4d_files import (
@@ -227,37 +226,6 @@ def test_redacted_narrations_are_read_where_the_others_are_not_there(tmp_path):
     source = source_of(tmp_path, "narrations")
     assert [name for *_, name, _ in named(source)] == ["take"]
     assert any("1 narrations have no time" in note for note in source.notes)
-
-
-def test_verbs_of_a_taxonomy_and_their_synonyms(tmp_path):
-    verbs = Verbs(("take_(pick,_grab,_get)", "put_(place,_leave)", "turn_on_(switch_on)", "turn", "carry"))
-    said = {
-        "#C C picks up a cup": "take_(pick,_grab,_get)",
-        "#c c Leaves the room": "put_(place,_leave)",
-        "#C C turns on the tap": "turn_on_(switch_on)",
-        "#C C turns the page": "turn",
-        "C carries a box": "carry",
-        "#O a man X carries a box": "carry",
-        "#O A man X carries a box": "carry",
-        "#C C C carries a box": "carry",
-        "#C C  #unsure carries it": "carry",
-        "#C carries vitamin C": "carry",
-        "#C C dances": None,
-        "#C C": None,
-        "#C": None,
-    }
-    assert {text: verbs.class_of(text) for text in said} == said
-    assert Verbs(None).class_of("#C C dances") == "dance"
-
-
-@pytest.mark.parametrize(
-    ("verb", "root"),
-    [("picks", "pick"), ("washes", "wash"), ("carries", "carry"), ("ties", "tie"), ("presses", "press"), 
-     ("has", "have"), ("mixes", "mix"), ("press", "press"), 
-     ("uses", "use"), ("closes", "close"), ("watches", "watch"), ("is", "be")],
-)  # fmt: skip
-def test_infinitives(verb, root):
-    assert infinitive(verb) == root
 
 
 # splits

@@ -13,3 +13,4 @@ KIND_NAMES = (
 )
 VERBS_AND_NOUNS = {"fho-verbs": "fho-nouns", "lta-verbs": "lta-nouns"}  # of the same clips
 FHO_WINDOWS = ("action", "critical")  # a whole action, or what is from its pre frame to its post frame
+MAX_NARRATION_WINDOW = 8.0  # seconds, as long as a window of FHO

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.ego4d import streams
 from pipeline.ego4d.metadata import Metadata
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 from pipeline.ego4d.problems import Problems
 from pipeline.ego4d.record import Record
 
@@ -36,11 +37,13 @@ class Reading:
     wanted: the videos whose windows are kept; of others only counts are. classes: in a taxonomy's order; None where
     there is no taxonomy. video_uids: of all annotated videos, with the split of each that the files name. rules: of
     each wanted video, which rules gave its windows which split. fho_window: "action" or "critical".
+    max_narration_window: seconds.
     """
 
     def __init__(self, root: Path, folder: Path, metadata: Metadata, wanted: Container[str], problems: Problems):
         self.folder, self.metadata, self.problems = folder, metadata, problems
         self.fho_window = "action"
+        self.max_narration_window = MAX_NARRATION_WINDOW
         self._root, self._wanted = root, wanted
         self.windows: list[Window] = []
         self.labels: set[str] = set()

@@ -60,6 +60,7 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
     for kind in options.annotations or (USUAL_KIND,):
         readings[kind] = Reading(root, _folder_of(root, kind), metadata, pieces, Problems(options.strict))
         readings[kind].fho_window = options.fho_window
+        readings[kind].max_narration_window = options.max_narration_window
         KINDS[kind].read(readings[kind])
     check([problems, *(reading.problems for reading in readings.values())], root)
     notes = [*problems.notes()]
