@@ -22,15 +22,11 @@ class RelabelConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     classes: Path | None = None
     class_names: Path | None = None
     clips_from: str | None = None
     num_actions: int | None = None
     teacher_head: str = "zero-shot"
-    prompt_style: str | None = None  # None: as suits the cached teacher
     label_set: str | None = None
     teacher_model: str | None = None
     teacher_weights: str | None = None
@@ -38,6 +34,10 @@ class RelabelConfig(Annotated):
     teacher_preprocess: str | None = None
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the cached teacher
 
     def __post_init__(self):
         super().__post_init__()
@@ -81,9 +81,6 @@ class PlanConfig(Annotated):
     annotations: str | None = None
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     num_actions: int | None = None
     fps: float = 2.0
     views: int = 0
@@ -92,6 +89,9 @@ class PlanConfig(Annotated):
     classes: None = None
     class_names: None = None
     label_set: None = None
+    strict: bool = False
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
 
     def __post_init__(self):
         super().__post_init__()

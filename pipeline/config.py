@@ -118,9 +118,6 @@ class ExtractConfig(Annotated):
     annotations: str | None = None  # kinds of Ego4D's, with commas between
     skip_invalid: bool = False
     clip_splits: bool = False
-    strict: bool = False  # whether single odd entries of annotations are errors
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
     layout: str | None = None  # of a folder without annotations; None: as its folders show
     class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None
@@ -135,7 +132,6 @@ class ExtractConfig(Annotated):
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
     teacher_head: str = "zero-shot"
-    prompt_style: str | None = None  # None: as suits the teacher
     label_set: str | None = None
     views: int = 0
     jpeg_quality: int = 90
@@ -146,6 +142,10 @@ class ExtractConfig(Annotated):
     video_timeout: float = 120.0
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the teacher
 
     def __post_init__(self):
         super().__post_init__()

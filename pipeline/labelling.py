@@ -62,7 +62,8 @@ def asked_labels(
     kind = _effective_head(head, source)
     prompts = class_prompts(source.classes, annotation, prompt_style) if kind == "zero-shot" else ()
     check_classes(source, prompts)
-    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, {}))
+    facts = {"annotations": annotation} if annotation else {}
+    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
 
 
 def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
@@ -221,7 +222,11 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
         raise InputError("no labelled training frame came out of the videos: there is nothing to fit a head to")
     head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
     tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
-    facts = {"train_rows": len(train[1]), "selection_rows": len(selection[1]), "held_out_rows": len(held_out[1])}
+    facts = labels.facts | {
+        "train_rows": len(train[1]),
+        "selection_rows": len(selection[1]),
+        "held_out_rows": len(held_out[1]),
+    }
     facts["held_out_frame_top1"] = None
     if len(held_out[1]):
         predicted = logits_from(tensors, held_out[0][:, None])[:, 0].argmax(1)

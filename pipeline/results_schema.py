@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError, ResultsError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RESULTS_NAME = "evaluation_results.json"
 PREDICTIONS_NAME = "predictions.npz"
 
@@ -42,6 +42,7 @@ _SIDE = {
     "input_size": int,
     **_COSTS,
 }
+_VERB_NOUN = {"verb": RATE, "noun": RATE, "both": RATE}
 SCHEMA = {
     "schema_version": int,
     "note": OrNull(str),
@@ -51,6 +52,11 @@ SCHEMA = {
     "num_labelled_clips": int,
     "num_classes": int,
     "chance": RATE,
+    "majority": OrNull({"class": str, "top1": float, "mean_class_accuracy": float, "from": str}),
+    "long_tail": bool,
+    "verb_noun": OrNull({"label_sets": (str, str), "num_clips": int, "teacher": _VERB_NOUN, "student": _VERB_NOUN}),
+    "frames_in_several_clips": RATE,
+    "comparable_with": OrNull(str),
     "classes": [str],
     "teacher": {"name": str, "weights": str, **_SIDE, "head": str, "parameters": _SIZES},
     "student": {
@@ -77,7 +83,14 @@ SCHEMA = {
     "confusion": {"teacher": [(int, int, int)], "student": [(int, int, int)]},
     "environment": {...: object},
 }
-_WORDS = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "an object",
+    list: "a list",
+    bool: "true or false",
+}
 
 
 def read_results(path: Path) -> dict:

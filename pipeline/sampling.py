@@ -89,18 +89,6 @@ def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
     return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in asked for h in hidden)
 
 
-def count_shared_times(grid: Grid, first_sec: float, end_sec: float) -> int:
-    """How many of the times that count_times counts lie in several of the windows."""
-    spans = [_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows]
-    events = sorted((k, step) for start, stop in spans if stop > start for k, step in ((start, 1), (stop, -1)))
-    shared, depth, before = [], 0, 0
-    for k, step in events:
-        if depth > 1 and k > before:
-            shared.append((before / grid.fps + first_sec, k / grid.fps + first_sec))
-        depth, before = depth + step, k
-    return count_times(Grid(grid.fps, shared, grid.redacted), first_sec, end_sec) if shared else 0
-
-
 def _joined(spans) -> list[tuple[int, int]]:
     """The union of [start, stop) spans, as spans that do not touch."""
     joined: list[tuple[int, int]] = []

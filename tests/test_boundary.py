@@ -67,8 +67,9 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 STAGE_TWO = ["train", "recipe", "dataset", "loading", "inference", "checkpoint", "epoch_plan", "expected_time"]
-ON_RESULTS = ["metrics", "bootstrap", "calibration", "results_schema", "comparison", "plots", "report"]
-STAGE_THREE = ["evaluate", "held_out", "costs", "export.export", "results", "compare", *ON_RESULTS]
+ON_RESULTS = ["metrics", "baselines", "bootstrap", "calibration", "results_schema", "comparison", "plots", "report"]
+BESIDE = ["verb_noun", "comparability"]
+STAGE_THREE = ["evaluate", "held_out", "costs", "export.export", "results", "compare", *BESIDE, *ON_RESULTS]
 
 
 @pytest.mark.parametrize("stage", [*STAGE_TWO, *STAGE_THREE])

@@ -68,6 +68,8 @@ ANNOTATIONS = {
         "--max-narration-window 3.5",
         "test_narration_verbs.py::test_long_windows_are_cut_and_told",
     ),
+    "strict": ("--strict", "test_annotations_are_read_as_asked"),
+    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
     "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
     "num_actions": ("--num-actions 2", "test_relabel.py::test_the_union_is_extracted_once"),
 }
@@ -443,7 +445,9 @@ def test_annotations_are_read_as_asked(kind, tmp_path):
     assert kind(**usual).source_options == SourceOptions(("moments",))
     several = kind(**usual | {"annotations": "moments,narrations"}).source_options
     assert several.annotations == ("moments", "narrations")
-    for field in ("skip_invalid", "clip_splits"):
+    window = {"fho_window": "critical"}
+    assert kind(**usual, **window).source_options == SourceOptions(("moments",), **window)
+    for field in ("skip_invalid", "strict", "clip_splits"):
         assert kind(**usual, **{field: True}).source_options == SourceOptions(("moments",), **{field: True})
     assert kind(**usual, classes=tmp_path / "n").source_options.classes_file == tmp_path / "n"
 
@@ -501,6 +505,7 @@ def test_a_plan_is_of_what_was_asked(tmp_path):
     assert planned(views=9)["frames"] == usual["frames"] and planned(views=9) != usual
     assert planned(annotations="moments") != usual != planned(annotations="moments,narrations")
     assert planned(num_actions=1) != usual and planned(num_videos=1) != usual
-    assert planned(clip_splits=True) != usual
+    assert planned(clip_splits=True) != usual and planned(fho_window="critical") != usual
+    assert planned(skip_invalid=True) == usual == planned(strict=True)  # nothing is odd
     narrations = {"annotations": "narrations", "max_narration_window": 1.0}
     assert planned(**narrations) != planned(annotations="narrations")

@@ -140,6 +140,8 @@ def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[P
     found = defaultdict(list)
     for uid in sorted(uids):
         video_uid = recording_of(uid)
+        if video_uid in metadata.left_out:
+            continue
         clip = metadata.clips.get(uid.removeprefix(video_uid)[len(PART) :])
         if video_uid == uid:
             found[uid].append(Piece(uid, None, uid, uid))

@@ -37,13 +37,13 @@ class Finding:
 class Fields:
     """The fields of the entries of one list of a file: which were of the right form somewhere, and which were not.
 
-    place: the file and the list, as in `moments_val.json: videos[].clips[]`.
+    place: the file and the list, as in `moments_val.json: videos[].clips[]`. entries: how many were read.
     """
 
-    __slots__ = ("_inner", "place", "right", "wrong")
+    __slots__ = ("_inner", "entries", "place", "right", "wrong")
 
     def __init__(self, place: str):
-        self.place = place
+        self.place, self.entries = place, 0
         self.right: set[str] = set()
         self.wrong: dict[tuple[str, str], Finding] = {}  # (field, what was expected)
         self._inner: dict[str, Fields] = {}
@@ -95,10 +95,11 @@ class Problems:
         check([self], folder)
 
     def errors(self) -> dict[object, Finding]:
-        """By what they are of: fields that are of the right form nowhere in a file; with is_strict, all odd ones."""
+        """By what they are of: fields of the right form nowhere in a file, of most entries; with is_strict, all odd."""
         found: dict[object, Finding] = {}
         for fields, key, finding in self._wrong():
-            if self.is_strict or key[0] not in fields.right:
+            is_wrong_throughout = key[0] not in fields.right and 2 * finding.count > fields.entries
+            if self.is_strict or is_wrong_throughout:
                 found[fields.place, key] = finding
         return found | (self.odd if self.is_strict else {})
 

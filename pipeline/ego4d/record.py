@@ -21,6 +21,7 @@ class Record:
     def __init__(self, value: object, where: str, problems: Problems, fields: Fields | None = None):
         self.where, self.problems = where, problems
         self.fields = problems.fields(_INDEX.sub("[]", where)) if fields is None else fields
+        self.fields.entries += 1
         self.is_sound = isinstance(value, dict)
         self._value: dict = value if isinstance(value, dict) else {}
         if self.is_sound:
