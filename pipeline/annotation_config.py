@@ -27,7 +27,6 @@ class RelabelConfig(Annotated):
     clips_from: str | None = None
     num_actions: int | None = None
     teacher_head: str = "zero-shot"
-    prompt_style: str | None = None  # None: as suits the cached teacher
     label_set: str | None = None
     teacher_model: str | None = None
     teacher_weights: str | None = None
@@ -38,6 +37,7 @@ class RelabelConfig(Annotated):
     strict: bool = False  # whether single odd entries of annotations are errors
     fho_window: str = "action"
     max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the cached teacher
 
     def __post_init__(self):
         super().__post_init__()

@@ -132,7 +132,6 @@ class ExtractConfig(Annotated):
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
     teacher_head: str = "zero-shot"
-    prompt_style: str | None = None  # None: as suits the teacher
     label_set: str | None = None
     views: int = 0
     jpeg_quality: int = 90
@@ -146,6 +145,7 @@ class ExtractConfig(Annotated):
     strict: bool = False  # whether single odd entries of annotations are errors
     fho_window: str = "action"
     max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the teacher
 
     def __post_init__(self):
         super().__post_init__()

@@ -64,12 +64,12 @@ STYLE = "test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_fo
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
-    "strict": ("--strict", "test_annotations_are_read_as_asked"),
-    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
     "max_narration_window": (
         "--max-narration-window 3.5",
         "test_narration_verbs.py::test_long_windows_are_cut_and_told",
     ),
+    "strict": ("--strict", "test_annotations_are_read_as_asked"),
+    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
     "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
     "num_actions": ("--num-actions 2", "test_relabel.py::test_the_union_is_extracted_once"),
 }
