@@ -150,6 +150,8 @@ def _split_rules(reading: Reading, kept: list[Window]) -> tuple[tuple[str, str, 
 
 def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:
     """The file that shows the window: of its own clip, else the one that shows most; None below MIN_SHOWN of it."""
+    if len(pieces) == 1 and pieces[0].clip_uid is None:  # a whole video, which shows all of it
+        return pieces[0]
     shown = [piece for piece in pieces if _shown(window, piece) >= MIN_SHOWN]
     return max(shown, key=lambda p: (p.clip_uid in (None, window.clip_uid), _shown(window, p), p.uid), default=None)
 
