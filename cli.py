@@ -26,6 +26,7 @@ from pipeline.common_options import (
     COMMON,
     PATH,
     PATH_OR_NAME,
+    PROMPT_STYLE,
     TEACHER_HEAD,
 )
 from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
@@ -108,6 +109,7 @@ def main():
     f"'{PREPROCESS_EXAMPLE}'. [default: what all tags of the model agree on, or its configuration file says]",
 )
 @TEACHER_HEAD
+@PROMPT_STYLE
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or of --teacher-head]")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Images the teacher sees at once.")
 @click.option("--shard-frames", type=int, default=512, show_default=True, help="Frames per shard, at most.")

@@ -32,6 +32,24 @@ def summary(root: Path) -> list[str]:
     ]
 
 
+def prompt_lines(root: Path, label_set: str | None = None) -> list[str]:
+    """The texts behind each class of a label set, or of all label sets: a line for the class, a line for each text.
+
+    CacheError where the cache cannot be read, or has no label set of that name.
+    """
+    reader = open_reader(root)
+    lines = []
+    for name in reader.label_sets() if label_set is None else (label_set,):
+        labels = reader.label_set(name)
+        if not labels.prompts:
+            lines.append(f"label set {name} ({labels.kind}) has no prompts")
+            continue
+        lines.append(f"prompts of label set {name}, {len(labels.prompts)} classes:")
+        for cls, texts in zip(labels.classes, labels.prompts, strict=True):
+            lines += [f"  {cls}", *(f"    {text}" for text in texts)]
+    return lines
+
+
 def _label_sets(reader) -> list[str]:
     lines = []
     for name in reader.label_sets():

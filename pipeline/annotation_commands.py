@@ -18,6 +18,7 @@ from pipeline.common_options import (
     CONFIG,
     PATH,
     PATH_OR_NAME,
+    PROMPT_STYLE,
     TEACHER_HEAD,
 )
 from pipeline.config import ACTIVATIONS, DEVICES
@@ -73,6 +74,7 @@ def _check_counts(output: Path, overwrite: bool) -> None:
 @CLASSES
 @click.option("--clips-from", help="Without --annotations: the label set whose clips to take. [default: the only one]")
 @TEACHER_HEAD
+@PROMPT_STYLE
 @click.option("--label-set", help="Name of the label set. [default: the kind of annotations, or the name of FILE]")
 @click.option(
     "--teacher-weights", type=PATH_OR_NAME, help="The cached teacher's. [default: those that the cache names]"

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.schema import UID_PATTERN
+from models.names import PROMPT_STYLES
 from models.preprocessing import parse
 from pipeline.config import DEVICES, TEACHER_HEADS, Annotated
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,17 @@ class RelabelConfig(Annotated):
     teacher_preprocess: str | None = None
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the cached teacher
 
     def __post_init__(self):
         super().__post_init__()
         self._check_annotated()
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
@@ -81,6 +89,9 @@ class PlanConfig(Annotated):
     classes: None = None
     class_names: None = None
     label_set: None = None
+    strict: bool = False
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
 
     def __post_init__(self):
         super().__post_init__()

@@ -235,18 +235,21 @@ def _is_terminal() -> bool:
 @click.command()
 @CACHE_DIR
 @click.option("--html", type=PATH, help="Write a contact sheet: frames with times, classes and the teacher's answers.")
-@click.option("--label-set", help="Of the contact sheet. [default: the only one]")
+@click.option("--prompts", is_flag=True, help="Print the texts that each class's zero-shot vector was made from.")
+@click.option("--label-set", help="Of the contact sheet and the prompts. [default: the only one; all prompts]")
 @click.option("--frames", type=SHOWN, default=240, show_default=True, help="On the contact sheet.")
 @click.option("--overwrite", is_flag=True, help="Put the contact sheet in the place of any other file.")
-def inspect_cache(cache_dir: Path, html: Path | None, label_set: str | None, frames: int, overwrite: bool):
+def inspect_cache(
+    cache_dir: Path, html: Path | None, prompts: bool, label_set: str | None, frames: int, overwrite: bool
+):
     """Say what a cache holds."""
     if html is not None:
         _check_page(html, overwrite)
-    from cache.inspect import summary
+    from cache.inspect import prompt_lines, summary
     from pipeline.data_summary import cache_tables
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
-    for line in lines:
+    for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
         echo(line)
     if html is not None:
         from cache import commit

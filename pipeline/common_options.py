@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from models.names import TEACHER_SIZES
+from models.names import PROMPT_STYLES, TEACHER_SIZES
 from pipeline.config import DEVICES, TEACHER_HEADS
-from pipeline.ego4d.names import KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
 from pipeline.option_ranges import MAX_SEED
 from pipeline.path_options import expand
 from pipeline.terminal import belongs_to_extraction, options, read_config_file
@@ -83,7 +83,23 @@ CLASS_NAMES = click.option(
 )
 ANNOTATIONS = options(
     click.option("--annotations", metavar="KINDS", help=f"Of Ego4D, with commas between: {', '.join(KIND_NAMES)}."),
-    click.option("--skip-invalid", is_flag=True, help="Leave out annotations that are malformed, and count them."),
+    click.option("--skip-invalid", is_flag=True, help="Accepted and without effect: odd entries are left out anyway."),
+    click.option("--strict", is_flag=True, help="Make errors of the notes on odd entries of annotations."),
+    click.option(
+        "--fho-window",
+        type=click.Choice(FHO_WINDOWS),
+        default="action",
+        show_default=True,
+        help="An action of FHO: all of it, or from its pre frame to its post frame.",
+    ),
+    click.option(
+        "--max-narration-window",
+        type=float,
+        default=MAX_NARRATION_WINDOW,
+        show_default=True,
+        metavar="SEC",
+        help="Longest window around a narration, in seconds.",
+    ),
     click.option("--clip-splits", is_flag=True, help="Keep the splits of clips, where they put a video into two."),
     click.option("--num-actions", type=int, help="Number of classes: the most frequent ones. [default: all]"),
 )
@@ -123,4 +139,9 @@ TEACHER_HEAD = click.option(
     default="zero-shot",
     show_default=True,
     help="Soft logits: from class prompts, from an action head fitted to the labels, or none.",
+)
+PROMPT_STYLE = click.option(
+    "--prompt-style",
+    type=click.Choice(PROMPT_STYLES),
+    help="Wording of class prompts. [default: english; v1 for the demo teacher, which was trained on it]",
 )

@@ -59,8 +59,8 @@ def compare(entries: list[Entry]) -> dict:
     """What comparison.json holds: facts that all share, a row for the teacher and for each student, remarks."""
     first = entries[0].results
     rows = [_teacher_row(entries), *(_student_row(entry, entries[0]) for entry in entries)]
-    shared = ("note", "split", "num_clips", "num_videos", "num_labelled_clips", "num_classes", "chance")
-    facts = {name: first[name] for name in shared}
+    shared = ("note", "split", "num_clips", "num_videos", "num_labelled_clips", "num_classes", "chance", "majority")
+    facts = {name: first.get(name) for name in shared}
     return {"schema_version": 1, **facts, "baseline": entries[0].name, "rows": rows, "remarks": _remarks(entries)}
 
 

@@ -14,9 +14,9 @@ import yaml
 
 from cache.layout import BACKENDS
 from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import PROJECTIONS, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS
+from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from models.preprocessing import parse
-from pipeline.ego4d.names import KIND_NAMES
+from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
 from pipeline.layouts import LAYOUTS
 from pipeline.option_ranges import outside
 from pipeline.path_options import check_local_paths
@@ -80,7 +80,15 @@ class Annotated(Settings):
         kinds = tuple(self.annotations.split(",")) if self.annotations else ()
         layout, class_names = getattr(self, "layout", None), self.class_names
         return SourceOptions(
-            kinds, self.classes, self.skip_invalid, self.clip_splits, layout=layout, class_names=class_names
+            annotations=kinds,
+            classes_file=self.classes,
+            skip_invalid=self.skip_invalid,
+            clip_splits=self.clip_splits,
+            layout=layout,
+            class_names=class_names,
+            strict=self.strict,
+            fho_window=self.fho_window,
+            max_narration_window=self.max_narration_window,
         )
 
     def _check_annotated(self) -> None:
@@ -88,6 +96,8 @@ class Annotated(Settings):
         known = ", ".join(KIND_NAMES)
         self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
+        self._one_of("fho_window", FHO_WINDOWS)
+        self._positive("max_narration_window")
         named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
         self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
         single = ("label_set", "classes", "class_names")
@@ -133,12 +143,18 @@ class ExtractConfig(Annotated):
     video_timeout: float = 120.0
     device: str = "auto"
     seed: int = 0
+    strict: bool = False  # whether single odd entries of annotations are errors
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    prompt_style: str | None = None  # None: as suits the teacher
 
     def __post_init__(self):
         super().__post_init__()
         self._one_of("backend", BACKENDS)
         self._one_of("teacher_size", TEACHER_SIZES)
         self._one_of("teacher_head", TEACHER_HEADS)
+        if self.prompt_style is not None:
+            self._one_of("prompt_style", PROMPT_STYLES)
         self._one_of("device", DEVICES)
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
@@ -165,6 +181,11 @@ class ExtractConfig(Annotated):
     def weights(self) -> str:
         """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
         return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
+
+    @property
+    def wording(self) -> str:
+        """The style of class prompts."""
+        return self.prompt_style or usual_prompt_style(self.model)
 
     @property
     def num_decode_workers(self) -> int:

@@ -27,7 +27,9 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
     sources = match_sources(sources, known_in(config.cache_dir))
     refuse_lost_classes(config, sources)
-    asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
+    asked = [
+        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    ]
     check_label_sets(config.cache_dir, asked)
     source = union(sources)
     found = look_ahead(config, source, calibrated=True)

@@ -13,7 +13,7 @@ from pipeline.next_commands import next_line
 from pipeline.option_ranges import MAX_COUNT
 from pipeline.terminal import echo, options
 
-KINDS = ("full_scale", "video_540ss", "clips")
+KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
 SHOWN_VIDEOS = 20
 LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
 LIMITS = options(

@@ -22,6 +22,7 @@ from models.folding import treatment
 from models.mobilevit_student import MobileVitStudent, count_parameters
 from models.names import TEACHER_SIZES
 from pipeline import checkpoint
+from pipeline.comparability import comparable_with, shared_frames
 from pipeline.costs import NOT_MEASURED, Side, measure, size_of
 from pipeline.evaluation_config import EvaluateConfig
 from pipeline.evaluation_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
@@ -35,6 +36,7 @@ from pipeline.requirements import ONNX, require
 from pipeline.results import assemble, predictions_file
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 from pipeline.training_log import read_log
+from pipeline.verb_noun import verb_noun_accuracy
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,9 @@ def _judged(
     timed = {name: treatment(side.module) for name, side in sides.items()}
     results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
     results["note"] = _note(results["note"], len(meta["classes"]), len(labels.classes))
+    results["verb_noun"] = verb_noun_accuracy(reader, labels, dataset.clips, predictions)
+    results["frames_in_several_clips"] = shared_frames(reader, dataset.clips)
+    results["comparable_with"] = comparable_with(labels, config.split)
     results |= {"split": config.split, "environment": _environment(config, device) | {"timed": timed}}
     page = report(results, predictions, dataset, read_log(config.student_checkpoint.parent))
     return results, {

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_SEC = 10.0  # a whole video without annotations is cut into clips of at most this length
 WITHOUT_LOGITS = "none"
-OF_OBJECTS = ("fho-nouns", "lta-nouns")  # annotations whose classes are things
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,20 @@ class Labelling:
     tensors: bytes | None = None
 
 
-def asked_labels(source: Source, annotation: str, head: str, name: str | None = None) -> Labelling:
+def asked_labels(
+    source: Source, annotation: str, head: str, name: str | None = None, prompt_style: str = "english"
+) -> Labelling:
     """The label set that these options ask for, as far as it is known before a teacher is loaded.
 
-    It is named by the kind of annotation, or by the head where there is none, unless name is given. InputError where
+    It is named by the kind of annotation, or by the head where there is none, unless name is given. prompt_style: of
+    class prompts, one of `models.names.PROMPT_STYLES`. InputError where
     the head cannot be had, or the names of classes cannot be told apart or understood.
     """
     kind = _effective_head(head, source)
-    prompts = class_prompts(source.classes, annotation in OF_OBJECTS) if kind == "zero-shot" else ()
+    prompts = class_prompts(source.classes, annotation, prompt_style) if kind == "zero-shot" else ()
     check_classes(source, prompts)
-    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, {}))
+    facts = {"annotations": annotation} if annotation else {}
+    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
 
 
 def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
@@ -219,7 +222,11 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
         raise InputError("no labelled training frame came out of the videos: there is nothing to fit a head to")
     head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
     tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
-    facts = {"train_rows": len(train[1]), "selection_rows": len(selection[1]), "held_out_rows": len(held_out[1])}
+    facts = labels.facts | {
+        "train_rows": len(train[1]),
+        "selection_rows": len(selection[1]),
+        "held_out_rows": len(held_out[1]),
+    }
     facts["held_out_frame_top1"] = None
     if len(held_out[1]):
         predicted = logits_from(tensors, held_out[0][:, None])[:, 0].argmax(1)

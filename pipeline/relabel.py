@@ -11,6 +11,7 @@ from functools import partial
 from cache.labels import LabelSet
 from cache.reader import CacheReader
 from cache.store import open_reader, open_writer
+from models.names import usual_prompt_style
 from pipeline.annotation_config import RelabelConfig
 from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.errors import InputError
@@ -57,8 +58,9 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
     reader = open_reader(config.cache_dir)
     check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
     known = known_in(config.cache_dir)
+    style = config.prompt_style or usual_prompt_style(reader.identity.teacher.name)
     asked = [
-        asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name)
+        asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name, style)
         for kind, name, source in _sources(config, reader)
     ]
     check_label_sets(config.cache_dir, asked)

@@ -22,11 +22,15 @@ def interval_remark(has_intervals: bool, num_recordings: int) -> str:
 def comparison_table(results: dict) -> str:
     """Teacher and student side by side, a line for each figure; a dash where there is none."""
     teacher, student, comparison = results["teacher"], results["student"], results["comparison"]
-    rows = [
-        ("", f"teacher {teacher['name']}", f"student {student['size']}", "comparison"),
+    accuracies = [
         ("top-1", _rate(teacher, "top1"), _rate(student, "top1"), _drop(comparison)),
         ("top-5", _percent(teacher["top5"]), _percent(student["top5"]), ""),
-        ("mean class", _percent(teacher["mean_class_accuracy"]), _percent(student["mean_class_accuracy"]), ""),
+    ]
+    mean_class = ("mean class", _percent(teacher["mean_class_accuracy"]), _percent(student["mean_class_accuracy"]), "")
+    rows = [
+        ("", f"teacher {teacher['name']}", f"student {student['size']}", "comparison"),
+        *([mean_class, *accuracies] if results.get("long_tail") else [*accuracies, mean_class]),
+        *_verb_noun_rows(results.get("verb_noun")),
         ("calibration error", _error(teacher), _error(student), ""),
         ("zero-shot", "", _percent(student["zero_shot_top1"]), ""),
         ("agreement", "", _rate(comparison, "agreement"), ""),
@@ -37,8 +41,33 @@ def comparison_table(results: dict) -> str:
     ]
     intervals = (teacher["top1_interval"], student["top1_interval"], comparison["agreement_interval"])
     remark = interval_remark(any(intervals), results["num_videos"])
-    judged = _judged_in(results.get("environment", {}))
+    judged = [*_reading(results), *_judged_in(results.get("environment", {}))]
     return block([_title(results), *_aligned(rows, rule=0), remark, *judged, *_reference(results["reference"])])
+
+
+def _verb_noun_rows(found: dict | None) -> list[tuple[str, str, str, str]]:
+    """Of the clips that have a verb and a noun."""
+    if found is None:
+        return []
+    sides = found["teacher"], found["student"]
+    of_clips = {"both": f"of {found['num_clips']} clips that have both"}
+    rows = (("verb", "verb"), ("noun", "noun"), ("both", "verb and noun"))
+    return [(told, *(_percent(side[name]) for side in sides), of_clips.get(name, "")) for name, told in rows]
+
+
+def _reading(results: dict) -> list[str]:
+    """What the figures are to be read beside."""
+    majority, shared, lines = results.get("majority"), results.get("frames_in_several_clips"), []
+    if majority is not None:
+        of = "training" if majority["from"] == "train" else "these clips, for there are no labelled training clips"
+        lines.append(
+            f"always naming {majority['class']!r}, the most frequent class of {of}: top-1 "
+            f"{_percent(majority['top1'])}, mean class {_percent(majority['mean_class_accuracy'])}"
+        )
+    if shared:
+        lines.append(f"{_percent(shared)} of the frames lie in several of these clips, and may have several classes")
+    comparable = results.get("comparable_with")
+    return [*lines, *([comparable] if comparable else [])]
 
 
 def _judged_in(environment: dict) -> list[str]:
@@ -105,6 +134,7 @@ def _title(facts: dict) -> str:
     """Of results or of a comparison: on what they were judged."""
     judged = f"{facts['num_clips']} {facts['split']} clips of {facts['num_videos']} recordings"
     chance = f", chance {_percent(facts['chance'])}" if facts["chance"] else ""
+    chance += f", majority class {_percent(facts['majority']['top1'])}" if facts.get("majority") else ""
     note = f" ({facts['note']})" if facts["note"] else ""
     return f"{judged}, {facts['num_classes']} classes{chance}{note}"
 

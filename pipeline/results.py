@@ -10,6 +10,7 @@ import numpy as np
 from cache.labels import ClipLabel, LabelSet
 from cache.schema import TeacherIdentity
 from pipeline import metrics
+from pipeline.baselines import has_long_tail, majority_baseline
 from pipeline.bootstrap import mean_interval, paired_difference
 from pipeline.calibration import expected_calibration_error, reliability
 from pipeline.inference import Predictions
@@ -28,7 +29,7 @@ def assemble(
     student: dict,
     costs: dict[str, dict],
 ) -> dict:
-    """The results, but for split and environment. None stands for what has no value.
+    """The results, but for split, environment and what only a cache says. None stands for what has no value.
 
     found: of these clips, in this order. class_text (C, D) unit vectors of a zero-shot label set, None for others.
     student: its size, parameters, bytes_on_disk, input_size. costs: the measured figures of "teacher" and "student",
@@ -36,6 +37,8 @@ def assemble(
     """
     recordings = np.array([recording_of(clip.video_uid) for clip in clips])
     zero_shot = None if class_text is None else metrics.zero_shot_accuracy(found.embeddings, class_text, found.labels)
+    train = np.array([clip.label for clip in labels.clips if clip.split == "train"], np.int64)
+    majority = majority_baseline(train, found.labels, labels.classes)
     accuracies = _accuracies(found.logits, found.labels, recordings)
     sides = {
         "teacher": _teacher(found, labels, teacher, recordings) | costs["teacher"],
@@ -49,6 +52,11 @@ def assemble(
         "num_labelled_clips": int((found.labels >= 0).sum()),
         "num_classes": len(labels.classes),
         "chance": 1 / len(labels.classes) if labels.classes else None,
+        "majority": majority,
+        "long_tail": has_long_tail(majority, len(labels.classes)),
+        "verb_noun": None,
+        "frames_in_several_clips": None,
+        "comparable_with": None,
         "classes": list(labels.classes),
         **sides,
         "reference": costs.get("reference"),

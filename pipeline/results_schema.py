@@ -12,7 +12,7 @@ from cache.strict_json import is_text
 from models.plain_files import NotPlainError, read_plain
 from pipeline.errors import InputError, ResultsError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RESULTS_NAME = "evaluation_results.json"
 PREDICTIONS_NAME = "predictions.npz"
 MAX_BYTES = 64 << 20  # of results: of a hundred thousand classes they take some ten
@@ -69,6 +69,7 @@ _SIDE = {
     "input_size": COUNT,
     **_COSTS,
 }
+_VERB_NOUN = {"verb": RATE, "noun": RATE, "both": RATE}
 SCHEMA = {
     "schema_version": int,
     "note": OrNull(REMARK),
@@ -78,6 +79,11 @@ SCHEMA = {
     "num_labelled_clips": COUNT,
     "num_classes": Number(0, MAX_CLASSES, int),
     "chance": RATE,
+    "majority": OrNull({"class": NAME, "top1": SHARE, "mean_class_accuracy": SHARE, "from": NAME}),
+    "long_tail": bool,
+    "verb_noun": OrNull({"label_sets": (NAME, NAME), "num_clips": COUNT, "teacher": _VERB_NOUN, "student": _VERB_NOUN}),
+    "frames_in_several_clips": RATE,
+    "comparable_with": OrNull(REMARK),
     "classes": [NAME],
     "teacher": {"name": NAME, "weights": NAME, **_SIDE, "head": NAME, "parameters": _SIZES},
     "student": {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import uids
 from pipeline.class_files import read_class_map, read_classes
+from pipeline.ego4d.names import MAX_NARRATION_WINDOW
 from pipeline.errors import InputError
 from pipeline.folders import Found, find_videos
 from pipeline.layout_inference import structure_of
@@ -61,7 +62,7 @@ class Source:
     rejected: (name, reason) of files that are listed, counted and never decoded. missing: uids of annotated videos
     that are not on disk. files: every file of the folder, counted in one line. named_by: what the class names come
     from, "folders", "annotations", "file" or "map". splits_by_hash: the data names no splits, so that they follow from
-    the uids.
+    the uids. split_rules: (uid of a recording, its split, the rule that gave it), where there are such rules.
     """
 
     root: Path
@@ -75,15 +76,18 @@ class Source:
     files: str = ""
     named_by: str = "annotations"
     splits_by_hash: bool = False
+    split_rules: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class SourceOptions:
     """How a folder is read. annotations: kinds of an Ego4D download; () for the usual one.
 
-    skip_invalid: leave out entries of annotations that are wrong. clip_splits: keep splits that share videos. known:
-    uids of a cache's videos, which are labelled whether or not their files are there still. layout: of a plain folder,
-    one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for the classes that the data has.
+    skip_invalid: accepted and without effect: single odd entries are left out anyway. strict: they are errors.
+    fho_window: what an action of FHO is, of pipeline.ego4d.names. max_narration_window: seconds. clip_splits: keep
+    splits that share videos. known: uids of a cache's videos, which are labelled whether or not their files are there
+    still. layout: of a plain folder, one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for
+    the classes that the data has.
     """
 
     annotations: tuple[str, ...] = ()
@@ -93,6 +97,9 @@ class SourceOptions:
     known: tuple[str, ...] = ()
     layout: str | None = None
     class_names: Path | None = None
+    strict: bool = False
+    fho_window: str = "action"
+    max_narration_window: float = MAX_NARRATION_WINDOW
 
 
 def union(sources: dict[str, Source]) -> Source:

@@ -108,7 +108,9 @@ def run(config: ExtractConfig) -> StageOneResult:
     for line in data_lines(sources):
         log.info("%s", line)
     refuse_lost_classes(config, sources)
-    asked = [asked_labels(one, kind, config.teacher_head, config.label_set) for kind, one in sources.items()]
+    asked = [
+        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    ]
     check_label_sets(config.cache_dir, asked)
     ready: list[Labelling] = []
 

@@ -139,7 +139,7 @@ def judge(teacher: ClipTeacher, frames: Frames) -> list[str]:
     for first in range(0, len(frames), BATCH_SIZE):
         jpegs = frames.jpegs[first : first + BATCH_SIZE]
         rows.append(teacher.embed(np.stack([pixels.decode_crop(jpeg, view, identity.input_size) for jpeg in jpegs])))
-    text, scale = teacher.class_text([list(texts) for texts in class_prompts(ACTIONS)])
+    text, scale = teacher.class_text([list(texts) for texts in class_prompts(ACTIONS, style="v1")])
     head = {"class_text": text, "logit_scale": np.array([scale], np.float32)}
     logits = logits_from(head, np.concatenate(rows)[:, None])[:, 0]
     members = [frames.clips == clip for clip in np.unique(frames.clips)]

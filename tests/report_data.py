@@ -1,4 +1,4 @@
-"""Results of an evaluation as evaluation_results.json has them (schema version 2), made up around real predictions."""
+"""Results of an evaluation as evaluation_results.json has them (schema version 3), made up around real predictions."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from cache.store import open_reader
 from pipeline import metrics
+from pipeline.baselines import majority_baseline
 from pipeline.dataset import ClipDataset, Sampling
 from pipeline.inference import Predictions
 
@@ -43,7 +44,7 @@ def predictions_for(labels: np.ndarray, num_classes: int, seed: int = 0) -> Pred
 def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
     """All figures there are: counts and accuracies of the predictions, everything else made up."""
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "note": None,
         "split": "val",
         "num_clips": len(found.labels),
@@ -51,6 +52,11 @@ def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
         "num_labelled_clips": int((found.labels >= 0).sum()),
         "num_classes": len(classes),
         "chance": 1 / len(classes),
+        "majority": majority_baseline(found.labels, found.labels, classes),
+        "long_tail": False,
+        "verb_noun": None,
+        "frames_in_several_clips": 0.0,
+        "comparable_with": None,
         "classes": list(classes),
         "teacher": _teacher(found),
         "student": _student(found),

@@ -48,7 +48,8 @@ def refused(*classes: str, named_by: str = "folders", zero_shot: bool = True) ->
 )
 def test_names_are_split_into_words(name, words):
     assert class_names.words(name) == words
-    assert class_prompts((name,))[0][-1] == f"a photo of the action: {words}"
+    assert class_prompts((name,), style="v1")[0][-1] == f"a photo of the action: {words}"
+    assert class_prompts((name,))[0][-1].endswith(f" {words}")
 
 
 @pytest.mark.parametrize(

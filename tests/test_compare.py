@@ -89,7 +89,9 @@ def test_a_comparison_from_the_command_line(tmp_path):
         "compare", tmp_path / "first", tmp_path / "second" / RESULTS_NAME, tmp_path / "third", "--output_dir", out
     )
     lines = told.splitlines()
-    assert lines[0].startswith("60 val clips of 15 recordings, 6 classes, chance 16.7 % (random teacher")
+    assert lines[0].startswith(
+        "60 val clips of 15 recordings, 6 classes, chance 16.7 %, majority class 23.3 % (random teacher"
+    )
     assert [line.split()[0] for line in lines[3:7]] == ["teacher", "first", "second", "third"]
     assert "each timed in its own run" in told and max(map(len, lines[1:-2])) <= 110
     found = json.loads((out / "comparison.json").read_text())
@@ -194,8 +196,8 @@ def test_evaluations_of_different_things_are_not_compared(tmp_path, changes, sai
     [
         ("{", "cannot be read as JSON"),
         ("[1]", "it has no schema_version"),
-        ('{"schema_version": 1}', "of schema version 1, and this program reads 2; evaluate again"),
-        ('{"schema_version": 2}', "is not a whole evaluation: it has no note"),
+        ('{"schema_version": 1}', "of schema version 1, and this program reads 3; evaluate again"),
+        ('{"schema_version": 3}', "is not a whole evaluation: it has no note"),
         ('{"schema_version": NaN}', "NaN is no number"),
         ("[" * 100_000, "cannot be read as JSON"),
     ],

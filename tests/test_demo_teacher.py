@@ -218,7 +218,7 @@ def test_a_box_half_way_is_as_true_of_both_verbs_and_its_start_is_the_others_end
     assert facts["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
     assert "stir pot, at the start" not in facts and "stir pot, blue sleeves" in facts
     assert len(facts) == len(said.texts)
-    assert {text for texts in class_prompts(ACTIONS) for text in texts} <= set(facts)
+    assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(facts)
 
 
 def test_a_caption_is_true_where_all_it_says_is_so():

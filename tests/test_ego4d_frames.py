@@ -32,6 +32,8 @@ KINDS = {
     "fho-nouns": "fho_nouns",
     "lta-verbs": "lta_verbs",
     "lta-nouns": "lta_nouns",
+    "oscc": "oscc",
+    "goalstep": "goalstep",
     "narrations": "narrations",
 }
 CASES = [
@@ -123,7 +125,7 @@ def test_every_label_lands_on_its_frames(extracted, kind):
             assert numbers(reader, clip.video_uid, clip.start_sec, clip.end_sec) == expected, (video.role, clip)
 
 
-@pytest.mark.parametrize("kind", ["fho-verbs", "fho-nouns", "lta-verbs", "lta-nouns"])
+@pytest.mark.parametrize("kind", ["fho-verbs", "fho-nouns", "lta-verbs", "lta-nouns", "oscc", "goalstep"])
 def test_clips_are_what_the_annotations_mean(extracted, kind):
     miniature, reader = extracted
     labels = reader.label_set(kind)

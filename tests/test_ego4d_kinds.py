@@ -2,10 +2,11 @@
 
 import pytest
 
+from pipeline.annotation_config import PlanConfig
 from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.names import KIND_NAMES
 from pipeline.ego4d.narrations import half_window_sec
-from pipeline.ego4d.taxonomy import Verbs, infinitive
+from pipeline.ego4d.planner import plan
 from pipeline.errors import InputError
 from pipeline.splits import split_by_hash
 from tests.ego4d_files import (
@@ -99,40 +100,58 @@ def test_valid_actions_become_clips_of_their_verb(tmp_path):
         (U1, 20.0, 28.0, None, "train"),
         (U2, 1.0, 9.0, "take", "val"),
     ]
-    assert any("4 actions are rejected, invalid or unfinished" in note for note in source.notes)
+    assert any("3 actions are rejected or invalid and were left out" in note for note in source.notes)
+    assert any("1 actions have no stage and were left out, as in the official notebook" in n for n in source.notes)
     assert source.classes == ("put", "take")
 
 
 def test_the_noun_is_that_of_the_object_that_changes(tmp_path):
     change, tool = "object_of_change", "tool"
     first = [frame("pre_45", (change, "egg")), frame("pnr_frame", (tool, "pan"), (change, "cup")), frame("post_frame")]
-    many = [*first, frame("pre_15", (change, "egg"))]
+    many = [frame("pre_15", (change, "egg")), *first, frame("pre_30", (change, "egg"))]
+    nulls = [frame("pre_45", (change, "egg")), frame("pnr_frame", (change, None), (change, "cup"), (change, "pan"))]
+    none = [
+        frame("post_frame", (change, "pan")),
+        frame("pnr_frame", (change, None)),
+        frame("contact_frame", (change, "egg")),
+    ]
     actions = [
         action(1, 2, frames=first),
         action(3, 4, frames=many),
         action(5, 6, frames=[frame("pnr_frame", (tool, "x"))]),
+        action(7, 8, frames=nulls),
+        action(9, 10, frames=none),
     ]
-    source = source_of(write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}), "fho-nouns")
-    assert [name for *_, name, _ in named(source)] == ["cup", "egg", None]
+    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [listed(U1, split_fho="train")])
+    source = source_of(tmp_path, "fho-nouns")
+    assert [name for *_, name, _ in named(source)] == ["cup", "cup", None, "cup", "egg"]
 
 
 def test_test_intervals_without_actions_are_no_fault(tmp_path):
-    video = {"video_uid": U1, "annotated_intervals": [{"clip_uid": None, "redacted": True}]}
-    both = {"fho_main.json": {"videos": [video, fho_video(U2, action())]}}
-    source = source_of(write(tmp_path, both), "fho-verbs")
-    assert named(source) == [(U2, 1.0, 9.0, "take", split_by_hash(U2))]
-    assert any("1 annotated intervals are of the test set" in note for note in source.notes)
+    bare = {"video_uid": U1, "annotated_intervals": [{"clip_uid": None, "redacted": True}]}
+    published = {"clip_uid": C2, "redacted": True, "narrated_actions": []}
+    idle = {"clip_uid": C3, "redacted": False, "narrated_actions": []}
+    videos = [bare, {"video_uid": U3, "annotated_intervals": [published, idle]}, fho_video(U2, action())]
+    write(tmp_path, {"fho_main.json": {"videos": videos}}, [listed(U1), listed(U2, split_fho="val"), listed(U3)])
+    source = source_of(tmp_path, "fho-verbs")
+    assert named(source) == [(U2, 1.0, 9.0, "take", "val")]
+    assert any("2 annotated intervals are of the test set" in note for note in source.notes)
+    assert any("1 annotated intervals have no actions" in note for note in source.notes)
 
 
 def test_a_taxonomy_gives_the_classes_and_their_order(tmp_path):
     documents = {"fho_main.json": {"videos": [fho_video(U1, action(verb="put"), action(20, 28, "take"))]}}
     documents["fho_main_taxonomy.json"] = {"verbs": ["take", "cut", "put"], "nouns": ["cup"]}
-    source = source_of(write(tmp_path, documents), "fho-verbs")
+    videos = [listed(U1, split_fho="train")]
+    source = source_of(write(tmp_path, documents, videos), "fho-verbs")
     assert source.classes == ("take", "cut", "put")
     assert [c.label for c in source.clips] == [2, 0]
     documents["fho_main_taxonomy.json"] = {"verbs": ["cut", "put"]}
+    source = source_of(write(tmp_path, documents, videos), "fho-verbs")
+    assert [name for *_, name, _ in named(source)] == ["put", None]
+    assert any("1 entries have labels that the taxonomy does not list" in note for note in source.notes)
     with pytest.raises(InputError, match=r"narrated_actions\[1\]: label: expected a class of the taxonomy, got 'take'"):
-        source_of(write(tmp_path, documents), "fho-verbs")
+        source_of(tmp_path, "fho-verbs", strict=True)
 
 
 # FHO: long-term anticipation
@@ -160,9 +179,13 @@ def test_lta_numbers_must_mean_what_the_taxonomy_says(tmp_path):
     assert source_of(write(tmp_path, good), "lta-verbs").classes == ("put", "take")
     bad = good | {"fho_lta_train.json": {"clips": [lta(U1, verb_label=0)]}}
     with pytest.raises(
-        InputError, match=r"clips\[0\]: verb_label: expected the place of 'take' in the taxonomy, got 0"
+        InputError, match=r"expected the numbers that fho_lta_taxonomy\.json gives the verbs, got '1 of 1"
     ):
-        source_of(write(tmp_path, bad), "lta-verbs")
+        source_of(write(tmp_path, bad), "lta-verbs")  # the taxonomy of another version, most likely
+    clips = [lta(U1, i, i, verb_label=int(i != 1)) for i in range(3)]
+    source = source_of(write(tmp_path, bad | {"fho_lta_train.json": {"clips": clips}}), "lta-verbs")
+    assert [name for *_, name, _ in named(source)] == ["take", None, "take"]
+    assert any("1 entries whose `verb_label` is another class than their `verb`" in note for note in source.notes)
 
 
 # narrations
@@ -205,37 +228,6 @@ def test_redacted_narrations_are_read_where_the_others_are_not_there(tmp_path):
     assert any("1 narrations have no time" in note for note in source.notes)
 
 
-def test_verbs_of_a_taxonomy_and_their_synonyms(tmp_path):
-    verbs = Verbs(("take_(pick,_grab,_get)", "put_(place,_leave)", "turn_on_(switch_on)", "turn", "carry"))
-    said = {
-        "#C C picks up a cup": "take_(pick,_grab,_get)",
-        "#c c Leaves the room": "put_(place,_leave)",
-        "#C C turns on the tap": "turn_on_(switch_on)",
-        "#C C turns the page": "turn",
-        "C carries a box": "carry",
-        "#O a man X carries a box": "carry",
-        "#O A man X carries a box": "carry",
-        "#C C C carries a box": "carry",
-        "#C C  #unsure carries it": "carry",
-        "#C carries vitamin C": "carry",
-        "#C C dances": None,
-        "#C C": None,
-        "#C": None,
-    }
-    assert {text: verbs.class_of(text) for text in said} == said
-    assert Verbs(None).class_of("#C C dances") == "dance"
-
-
-@pytest.mark.parametrize(
-    ("verb", "root"),
-    [("picks", "pick"), ("washes", "wash"), ("carries", "carry"), ("ties", "tie"), ("presses", "press"), 
-     ("has", "have"), ("mixes", "mix"), ("press", "press"), 
-     ("uses", "use"), ("closes", "close"), ("watches", "watch"), ("is", "be")],
-)  # fmt: skip
-def test_infinitives(verb, root):
-    assert infinitive(verb) == root
-
-
 # splits
 
 
@@ -266,11 +258,130 @@ def test_no_video_is_in_two_splits_unless_that_is_wanted(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "split"),
     [({"split_fho": "test", "split_em": "val"}, "test"), ({"split_fho": "multi", "split_em": "val"}, "val"),
+     ({"split_fho": "train", "split_em": "val"}, "val"), ({"split_em": "train", "split_goalstep": "test"}, "test"),
+     ({"split_fho": "val", "split_av": "test"}, "test"), ({"split_fho": "multi", "split_em": "train"}, "val"),
+     ({"split_fho": "multi"}, "val"), ({"split_av": "train", "split_goalstep": "val"}, "val"),
      ({"split_fho": None, "split_av": "train"}, "train"), ({}, split_by_hash(U1))],
 )  # fmt: skip
-def test_annotations_without_a_split_take_the_videos(tmp_path, facts, split):
+def test_narrations_are_held_out_where_any_benchmark_holds_their_video_out(tmp_path, facts, split):
     write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **facts)])
     assert [clip.split for clip in source_of(tmp_path, "narrations").clips] == [split]
+
+
+def test_fho_takes_no_split_of_another_benchmark(tmp_path):
+    """By its own files, else the video's split_fho; else the clip is left out."""
+    videos = {U1: {"split_fho": "multi", "split_em": "train"}, U2: {"split_fho": "val", "split_em": "train"},
+              U3: {"split_em": "train"}}  # fmt: skip
+    documents = {
+        "fho_main.json": {"videos": [fho_video(uid, action(), clip_uid=f"c-{i}") for i, uid in enumerate(videos)]},
+        "fho_sta_train.json": {"annotations": [{"clip_uid": "c-0"}]},
+    }
+    write(tmp_path, documents, [listed(uid, **facts) for uid, facts in videos.items()])
+    source = source_of(tmp_path, "fho-verbs")
+    assert [(uid, split) for uid, *_, split in named(source)] == [(U1, "train"), (U2, "val")]
+    assert any("1 actions are of clips that no FHO file or split_fho puts into a split" in n for n in source.notes)
+    assert source.split_rules == (
+        (U1, "train", "its clips in fho_sta_train.json"),
+        (U2, "val", "split_fho of ego4d.json"),
+    )
+    documents["fho_lta_val.json"] = {"clips": [{"clip_uid": "c-0"}]}
+    assert named(source_of(write(tmp_path, documents), "fho-verbs"))[0][-1] == "val"  # where files disagree: held out
+
+
+def test_the_critical_window_is_from_the_pre_to_the_post_frame(tmp_path):
+    frames = {"pre_45": 15, "pre_frame": 60, "contact_frame": 75, "pnr_frame": 90, "post_frame": 135}
+    actions = [
+        action(1.0, 9.0, critical_frames=frames),
+        action(20.0, 28.0, "put", critical_frames=None),
+        action(30.0, 38.0, "cut", critical_frames=frames | {"post_frame": 30}),
+        action(40.0, 48.0, "cut", critical_frames={"pre_frame": 1, "post_frame": "9"}),
+    ]
+    facts = listed(U1, split_fho="train", video_metadata={"video_start_sec": 0.021})
+    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [facts])
+    assert len(source_of(tmp_path, "fho-verbs").clips) == 4
+    source = source_of(tmp_path, "fho-verbs", fho_window="critical")
+    ((_, start, end, name, _),) = named(source)
+    assert (start, end, name) == (pytest.approx(2.021), pytest.approx(4.521), "take")
+    notes = " | ".join(source.notes)
+    assert "2 actions have no pre and post frame and were left out" in notes
+    assert "1 actions have a post frame that is not after their pre frame" in notes
+
+
+# object state change, GoalStep
+
+
+def test_windows_with_and_without_a_change_of_state(tmp_path):
+    def entry(uid, start, changes=None, **more) -> dict:
+        return {"video_uid": uid, "parent_start_sec": start, "parent_end_sec": start + 8.0} | more | (
+            {} if changes is None else {"clip_uid": C1, "state_change": changes})  # fmt: skip
+
+    same = {"unique_id": "x"}
+    documents = {
+        "fho_oscc-pnr_train.json": {"clips": [entry(U1, 0.0, True, **same), entry(U1, 9.0, False)]},
+        "fho_oscc-pnr_val.json": {"clips": [entry(U2, 4.0, False, **same), entry(U2, 14.0, False, **same)]},
+        "fho_oscc-pnr_test_unannotated.json": {"clips": [entry(U3, 1.5)]},
+    }
+    source = source_of(write(tmp_path, documents), "oscc")
+    assert source.classes == ("no object state change", "object state change")
+    assert named(source) == [
+        (U1, 0.0, 8.0, "object state change", "train"),
+        (U1, 9.0, 17.0, "no object state change", "train"),
+        (U2, 4.0, 12.0, "no object state change", "val"),
+        (U3, 1.5, 9.5, None, "test"),
+    ]
+    assert any("1 clips are listed twice in a file" in note for note in source.notes)
+
+
+PUBLISHED_STEPS = {  # the example of the data set's own description, shortened
+    "video_uid": U1, "start_time": 0.0210286458333333, "end_time": 80.1876953125, "is_procedural": True,
+    "goal_category": "COOKING:MAKE_OMELET", "segments": [
+        {"start_time": 0, "end_time": 56.99209, "step_category": "General cooking activity: Toast bread",
+         "is_continued": False, "is_relevant": "essential", "segments": [
+             {"start_time": 0, "end_time": 13.135, "step_category": "Cook on a stovetop: Turn on the stovetop"}]},
+        {"start_time": 60, "end_time": 80, "step_category": "Serve", "segments": []}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("val", ["goalstep_val.json", "goalstep_valid.json"])
+def test_steps_and_substeps_become_clips(tmp_path, val):
+    steps = [{"start_time": 1.0, "end_time": 4.0, "step_category": "Serve"}]
+    documents = {
+        "goalstep_train.json": {"videos": [PUBLISHED_STEPS]},
+        val: {"videos": [{"video_uid": U2, "segments": steps}]},
+        "goalstep_test.json": {"videos": [{"video_uid": U3, "step_segments": [{"step_description": "serve"}]}]},
+    }
+    source = source_of(write(tmp_path, documents), "goalstep")
+    toast, stove = "General cooking activity: Toast bread", "Cook on a stovetop: Turn on the stovetop"
+    assert source.classes == (stove, toast, "Serve")
+    assert named(source) == [
+        (U1, 0.0, 13.135, stove, "train"),
+        (U1, 0.0, 56.99209, toast, "train"),
+        (U1, 60.0, 80.0, "Serve", "train"),
+        (U2, 1.0, 4.0, "Serve", "val"),
+        (U3, 0.0, 100.0, None, "test"),
+    ]
+
+
+# what a plan says
+
+
+def test_a_plan_says_which_rule_gave_each_video_its_split_and_how_many_frames_are_in_several_windows(tmp_path):
+    documents = {
+        "narration.json": {uid: narrated(narration(5.0)) for uid in (U1, U2)},
+        "fho_main.json": {"videos": [fho_video(U1, action(0, 8), action(4, 12))]},
+    }
+    write(tmp_path, documents, [listed(U1, split_fho="train", split_em="val"), listed(U2)])
+    config = PlanConfig(tmp_path, annotations="fho-verbs,narrations", fps=2.0, assume_downloaded=True)
+    planned = plan(config)
+    lines = "\n".join(planned.lines)
+    assert f"{U1} train: split_fho of ego4d.json" in lines and f"{U1} val: split_em of ego4d.json" in lines
+    assert f"{U2} {split_by_hash(U2)}: hash of the uid: ego4d.json names no split" in lines
+    assert "fho-verbs: 1 videos are in train by split_fho of ego4d.json" in lines
+    assert "fho-verbs: 33.3 % of the frames lie in several windows" in lines  # 8 of 24
+    assert "narrations: 0.0 % of the frames lie in several windows" in lines
+    facts = planned.document["kinds"]["fho-verbs"]
+    assert (facts["frames"], facts["shared_frames"]) == (24, 8)
+    assert facts["splits"] == {U1: {"split": "train", "rule": "split_fho of ego4d.json"}}
 
 
 def test_kinds_have_the_names_that_options_offer():

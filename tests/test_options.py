@@ -61,9 +61,16 @@ DOWNLOAD = "test_ego4d_download.py::"
 OWN_FILES = "test_own_files.py::"
 PREPROCESS = "test_teacher_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
 SAVED = "test_said_ahead.py::test_saved_settings_are_the_settings_of_the_run"
+STYLE = "test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_for"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
+    "max_narration_window": (
+        "--max-narration-window 3.5",
+        "test_narration_verbs.py::test_long_windows_are_cut_and_told",
+    ),
+    "strict": ("--strict", "test_annotations_are_read_as_asked"),
+    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
     "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
     "num_actions": ("--num-actions 2", "test_relabel.py::test_the_union_is_extracted_once"),
 }
@@ -97,6 +104,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "test_folders_cli.py::test_codes_are_asked_about_before_the_teacher_is_loaded",
         ),
         "teacher_head": ("--teacher-head none", THREE),
+        "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_are_named_and_made_as_asked"),
         "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
         "shard_frames": ("--shard-frames 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
@@ -214,6 +222,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "classes": ("--classes FILE", "test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there"),
         "clips_from": (None, "test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there"),
         "teacher_head": ("--teacher-head none", "test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", "test_relabel.py::test_a_fitted_head_needs_no_teacher"),
         "teacher_weights": ("--teacher-weights random", RELABEL),
         "teacher_model": ("--teacher-model RN50", RELABEL),
@@ -272,6 +281,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "label_set": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "prompts": (None, "test_prompts.py::test_a_cache_shows_its_prompts"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
@@ -441,7 +451,9 @@ def test_annotations_are_read_as_asked(kind, tmp_path):
     assert kind(**usual).source_options == SourceOptions(("moments",))
     several = kind(**usual | {"annotations": "moments,narrations"}).source_options
     assert several.annotations == ("moments", "narrations")
-    for field in ("skip_invalid", "clip_splits"):
+    window = {"fho_window": "critical"}
+    assert kind(**usual, **window).source_options == SourceOptions(("moments",), **window)
+    for field in ("skip_invalid", "strict", "clip_splits"):
         assert kind(**usual, **{field: True}).source_options == SourceOptions(("moments",), **{field: True})
     assert kind(**usual, classes=tmp_path / "n").source_options.classes_file == tmp_path / "n"
 
@@ -499,4 +511,7 @@ def test_a_plan_is_of_what_was_asked(tmp_path):
     assert planned(views=9)["frames"] == usual["frames"] and planned(views=9) != usual
     assert planned(annotations="moments") != usual != planned(annotations="moments,narrations")
     assert planned(num_actions=1) != usual and planned(num_videos=1) != usual
-    assert planned(clip_splits=True) != usual
+    assert planned(clip_splits=True) != usual and planned(fho_window="critical") != usual
+    assert planned(skip_invalid=True) == usual == planned(strict=True)  # nothing is odd
+    narrations = {"annotations": "narrations", "max_narration_window": 1.0}
+    assert planned(**narrations) != planned(annotations="narrations")

@@ -10,7 +10,7 @@ import pytest
 from cache.store import open_reader
 from cache.verify import verify
 from pipeline import pixels, stage_one
-from pipeline.prompts import ACTION_PROMPTS, OBJECT_PROMPTS, class_prompts
+from pipeline.prompts import ACTION_PROMPTS, ENGLISH_OBJECT_PROMPTS, class_prompts
 from tests.ego4d_files import (
     U1,
     U2,
@@ -100,7 +100,7 @@ def test_annotations_are_added_to_a_cache_that_is_there(cache, tmp_path):
     verbs, nouns = reader.label_set("fho-verbs"), reader.label_set("fho-nouns")
     assert [(c.start_sec, c.end_sec, verbs.classes[c.label]) for c in verbs.clips] == [(1, 3, "take"), (3, 7, "put")]
     assert nouns.classes == ("cup",) and [c.label for c in nouns.clips] == [0, -1]
-    assert nouns.prompts[0] == tuple(text.format(name="cup") for text in OBJECT_PROMPTS)
+    assert nouns.prompts[0] == tuple(text.format(noun="a cup") for text in ENGLISH_OBJECT_PROMPTS)
     text, scale = FakeTeacher().class_text([list(texts) for texts in verbs.prompts])
     for unit, record in reader.records.items():
         stored = reader.logits("fho-verbs", unit).logits(0, record.num_rows, 0)
@@ -228,7 +228,7 @@ def test_dry_run_and_plan_say_the_same(made, tmp_path):
 
 def test_names_become_prompts():
     classes = ("take_(pick,_grab)", "open-door", "chip_(food)", "chip_(wood)", "(odd)")
-    texts = [prompts[-1] for prompts in class_prompts(classes)]
+    texts = [prompts[-1] for prompts in class_prompts(classes, style="v1")]
     ends = ["take", "open door", "chip (food)", "chip (wood)", "(odd)"]
     assert texts == [ACTION_PROMPTS[-1].format(name=end) for end in ends]
 
@@ -269,6 +269,6 @@ def test_object_prompts_need_no_name_of_a_kind(cache, tmp_path):
     (tmp_path / "things.txt").write_text("cup\npan\n")
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-nouns"]
     call("relabel", *arguments, "--classes", tmp_path / "things.txt")
-    assert open_reader(cache).label_set("things").prompts[0][-1] == OBJECT_PROMPTS[-1].format(name="cup")
+    assert open_reader(cache).label_set("things").prompts[0][-1] == ENGLISH_OBJECT_PROMPTS[-1].format(noun="a cup")
     call("relabel", *arguments, "--label-set", "mine")
-    assert open_reader(cache).label_set("mine").prompts[0][-1] == OBJECT_PROMPTS[-1].format(name="cup")
+    assert open_reader(cache).label_set("mine").prompts[0][-1] == ENGLISH_OBJECT_PROMPTS[-1].format(noun="a cup")

@@ -163,7 +163,8 @@ CONFIGS = {
                       canonical_short_side=300, decode_workers=1, jpeg_quality=91, video_timeout=9.0, num_samples=9,
                       num_actions=3, teacher_head="none", device="cpu", sampling="keyframe", skip_invalid=True,
                       clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
-                      class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS),
+                      class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS,
+                      strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english"),
     ),
     "train-student": (
         TrainConfig(Path("c"), Path("o"), "l", "tiny", 128, False, "linear", 3, 5, 0.01, 0.2, 0.5, 0.0, 0.25, 2.0, 3, 0,
@@ -178,11 +179,15 @@ CONFIGS = {
     "relabel": (
         RelabelConfig(Path("c"), Path("d"), "moments", True, True, num_actions=3, teacher_head="none", label_set="l",
                       teacher_model="m", teacher_weights="w", teacher_activation="gelu", device="cpu", seed=5,
-                      teacher_preprocess=PREPROCESS),
+                      teacher_preprocess=PREPROCESS, strict=True, fho_window="critical", max_narration_window=3.5,
+                      prompt_style="v1"),
         RelabelConfig(Path("c"), class_names=Path(__file__), label_set="l"),
         RelabelConfig(Path("c"), classes=Path(__file__), clips_from="x", label_set="l"),
     ),
-    "plan-ego4d": (PlanConfig(Path("d"), "moments", True, True, 3, 1.5, 2, True, 4),),
+    "plan-ego4d": (
+        PlanConfig(Path("d"), "moments", True, True, 3, 1.5, 2, True, 4, strict=True, fho_window="critical",
+                   max_narration_window=3.5),
+    ),
 }  # fmt: skip
 REPLAYS = [pytest.param(name, config, id=f"{name} {i}") for name, c in CONFIGS.items() for i, config in enumerate(c)]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.ego4d import fho, moments, narrations
+from pipeline.ego4d import fho, goalstep, lta, moments, narrations, oscc
 from pipeline.ego4d.reading import Reading
 
 
@@ -19,8 +19,10 @@ KINDS = {
     "moments": Kind(tuple(moments.FILES), moments.read_moments),
     "fho-verbs": Kind(fho.MAIN, fho.read_main_verbs),
     "fho-nouns": Kind(fho.MAIN, fho.read_main_nouns),
-    "lta-verbs": Kind(fho.LTA, fho.read_lta_verbs),
-    "lta-nouns": Kind(fho.LTA, fho.read_lta_nouns),
+    "lta-verbs": Kind(tuple(lta.FILES), lta.read_verbs),
+    "lta-nouns": Kind(tuple(lta.FILES), lta.read_nouns),
+    "oscc": Kind(tuple(oscc.FILES), oscc.read_oscc),
+    "goalstep": Kind(goalstep.ALL_FILES, goalstep.read_goalstep),
     "narrations": Kind(narrations.FILES, narrations.read_narrations),
     "narrations-all": Kind(narrations.FILES, narrations.read_all_narrations),
 }

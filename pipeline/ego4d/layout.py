@@ -18,7 +18,8 @@ from pipeline.uids import PART, part_uid, recording_of
 
 VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
 WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the canonical file where there is also a smaller one
-CLIPS = "clips"
+CLIPS = ("clips", "clips_540ss")  # the file of higher quality where there is also a smaller one
+FOLDERS = (*WHOLE_VIDEOS, *CLIPS, "annotations")  # of a version
 UUID_PATTERN = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANNOTATIONS_ALONE = {"num_videos": 0}  # options of download-ego4d
 
@@ -43,7 +44,13 @@ class Piece:
 
 
 def metadata_path(root: Path) -> Path | None:
-    """ego4d.json where Ego4D's client puts it; None where it is not there."""
+    """ego4d.json where Ego4D's client puts it, beside its folders or one above; None where it is not there."""
+    above = Path(os.path.abspath(root)).parent / "ego4d.json"
+    is_version = any((root / name).is_dir() for name in FOLDERS)
+    return _metadata_within(root) or (above if is_version and above.is_file() else None)
+
+
+def _metadata_within(root: Path) -> Path | None:
     paths = (root / version / "ego4d.json" for version in (".", *VERSIONS))
     return next((path for path in paths if path.is_file()), None)
 
@@ -54,7 +61,7 @@ def download_root(root: Path) -> Path:
     InputError where root lies deeper in a download, or holds one: what its ego4d.json says of these videos, such as
     what must not be looked at, would be passed over.
     """
-    if metadata_path(root) is not None:
+    if _metadata_within(root) is not None:
         return root
     for whole in (Path(os.path.abspath(root)), Path(os.path.realpath(root))):
         above = _download_above(whole)
@@ -65,7 +72,9 @@ def download_root(root: Path) -> Path:
                 f"{root} is a part of the Ego4D download {above}, whose ego4d.json says what of the videos must not be "
                 f"looked at; give the whole: --data-dir {shlex.quote(str(above))}"
             )
-    inside = sorted(path for path in _folders(root) if metadata_path(path) is not None)
+    if metadata_path(root) is not None:
+        return root
+    inside = sorted(path for path in _folders(root) if _metadata_within(path) is not None)
     if inside:
         raise InputError(f"{root} holds an Ego4D download; give that: --data-dir {shlex.quote(str(inside[0]))}")
     return root
@@ -73,9 +82,11 @@ def download_root(root: Path) -> Path:
 
 def _download_above(path: Path) -> Path | None:
     """The download that an absolute path lies in, by the folders that Ego4D's client makes; None where in none."""
-    inner = (*VERSIONS, *WHOLE_VIDEOS, CLIPS, "annotations")
+    inner = (*VERSIONS, *FOLDERS)
     above = (folder for folder in path.parents if path.relative_to(folder).parts[0] in inner)
-    return next((folder for folder in above if metadata_path(folder) is not None), None)
+    folders = list(above)
+    found = (folder for find in (_metadata_within, metadata_path) for folder in folders if find(folder) is not None)
+    return next(found, None)
 
 
 def named_by_ego4d(paths: Iterable[Path]) -> list[Path]:
@@ -106,13 +117,16 @@ def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece
         for path in _files(root, kind):
             found.setdefault(path.stem, [Piece(path.stem, path, path.relative_to(root).as_posix(), path.stem)])
     parts, unlisted = defaultdict(list), []
-    for path in _files(root, CLIPS):
+    seen: set[str] = set()
+    for path in (path for kind in CLIPS for path in _files(root, kind)):
         clip = metadata.clips.get(path.stem)
         if clip is None:
             unlisted.append(path.name)
-        elif clip.video_uid not in found:
+        elif clip.video_uid not in found and clip.uid not in seen:
             parts[clip.video_uid].append(piece_of_clip(clip, path, path.relative_to(root).as_posix()))
-    return found | dict(parts), unlisted
+            seen.add(clip.uid)
+    pieces = found | dict(parts)
+    return {uid: there for uid, there in pieces.items() if uid not in metadata.left_out}, unlisted
 
 
 def piece_of_clip(clip: ClipFacts, path: Path | None, source: str) -> Piece:
@@ -126,6 +140,8 @@ def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[P
     found = defaultdict(list)
     for uid in sorted(uids):
         video_uid = recording_of(uid)
+        if video_uid in metadata.left_out:
+            continue
         clip = metadata.clips.get(uid.removeprefix(video_uid)[len(PART) :])
         if video_uid == uid:
             found[uid].append(Piece(uid, None, uid, uid))

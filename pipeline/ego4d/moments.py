@@ -39,58 +39,75 @@ def read_moments(reading: Reading) -> None:
             split = record.one_of("split", (expected,), f"{expected} in this file") if record.has("split") else expected
             uid = reading.video(record, split)
             if uid in seen:
-                record.wrong("video_uid", "a uid that no other entry of the file has")
+                record.odd("videos are listed twice in a file and were taken once", "video_uid", "another uid")
             if uid is None or not record.is_sound:
                 continue
             seen.add(uid)
-            before, clip_uids = len(reading.windows), set()
-            for clip in record.records("clips"):
-                if clip.get("clip_uid") in clip_uids:
-                    clip.wrong("clip_uid", "a uid that no other clip of the video has")
-                    continue
-                _read_clip(reading, clip, uid, split)
-                clip_uids.add(str(clip.get("clip_uid")))
-            if reading.wants(uid) and len(reading.windows) == before:
-                reading.counts["videos have no primary label and give no clip"] += 1
+            _read_clips(reading, record, (uid, split, file))
 
 
-def _read_clip(reading: Reading, clip: Record, uid: str, split: str) -> None:
-    clip_uid = clip.uid("clip_uid")
-    reading.check_clip(clip, clip_uid, uid)
+def _read_clips(reading: Reading, record: Record, place: tuple[str, str, str]) -> None:
+    """place: (uid, split, file) of the video."""
+    before, clip_uids = len(reading.windows), set()
+    for clip in record.records("clips"):
+        clip_uid = clip.uid("clip_uid")
+        if clip_uid is not None and clip_uid in clip_uids:
+            clip.odd("clips are listed twice in a video and were taken once", "clip_uid", "another uid")
+        elif clip_uid is not None and reading.is_of_its_video(clip, clip_uid, place[0]):
+            _read_clip(reading, clip, clip_uid, place)
+        clip_uids.add(clip_uid)
+    if reading.wants(place[0]) and len(reading.windows) == before:
+        reading.counts["videos have no primary label and give no clip"] += 1
+
+
+def _read_clip(reading: Reading, clip: Record, clip_uid: str, place: tuple[str, str, str]) -> None:
+    uid, split, file = place
     if split == "test":  # its labels are not public: embedded, never counted
         span = clip.span("video_start_sec", "video_end_sec")
-        if clip.is_sound:
-            reading.add(clip, Window(uid, *span, None, split, clip_uid))
+        if span is not None:
+            reading.add(clip, Window(uid, *span, None, split, clip_uid), file)
         return
     opinions = []
     for number, annotation in enumerate(clip.records("annotations")):
         annotator = str(annotation.get("annotator_uid") if annotation.has("annotator_uid") else number)
         for label in annotation.records("labels"):
-            opinion = _opinion(reading, label, clip, annotator)
+            opinion = _opinion(reading, label, clip, uid, annotator)
             if opinion is not None:
                 opinions.append(opinion)
     if len(opinions) > MAX_OPINIONS:
-        clip.wrong("annotations", f"at most {MAX_OPINIONS} labels in a clip", got=len(opinions))
+        reason = f"clips have more than {MAX_OPINIONS} labels and were left out"
+        clip.odd(reason, "annotations", f"at most {MAX_OPINIONS} labels in a clip", got=len(opinions))
         return
     for moment in _settled(reading, opinions):
         window = Window(uid, moment.start_sec, moment.end_sec, reading.interned(moment.label), split, clip_uid)
-        reading.add(clip, window)
+        reading.add(clip, window, file)
 
 
-def _opinion(reading: Reading, label: Record, clip: Record, annotator: str) -> Opinion | None:
-    """The label as an Opinion in the video's seconds; None where it is not primary, lasts no time, or is wrong."""
-    is_primary, name = label.flag("primary"), label.text("label", "a class name")
+def _opinion(reading: Reading, label: Record, clip: Record, uid: str, annotator: str) -> Opinion | None:
+    """The label as an Opinion in the video's seconds; None where it is not primary, lasts no time, or is odd."""
+    is_primary = _is_primary(label)
+    name = label.text("label", "a class name") if is_primary else None
+    if not is_primary or not label.is_sound:
+        return None
     if label.has("video_start_time") or not label.has("start_time"):
         span = label.span("video_start_time", "video_end_time")
     else:
         span, first_sec = label.span("start_time", "end_time"), clip.seconds("video_start_sec")
         span = None if span is None or first_sec is None else (span[0] + first_sec, span[1] + first_sec)
-    if not label.is_sound or span is None or not is_primary:
+    span = None if span is None else reading.within(label, uid, span)
+    if span is None:
         return None
     if span[0] == span[1]:
         reading.counts["labels last no time and were left out"] += 1
         return None
     return Opinion(annotator, name, *span)
+
+
+def _is_primary(label: Record) -> bool | None:
+    """Only what is marked so is primary, as the published baseline has it."""
+    if label.get("primary") is None:
+        return label.odd("labels whose `primary` is null do not count as primary", "primary", "true or false")
+    return label.flag("primary")
 
 
 def _settled(reading: Reading, opinions: list[Opinion]) -> list[Moment]:

@@ -1,7 +1,7 @@
 """plan-ego4d as one call: what is there, or would be, and what extracting it takes."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.annotation_config import PlanConfig
@@ -23,7 +23,7 @@ from pipeline.ego4d.source import read_annotated, sources_of
 from pipeline.ego4d.survey import in_words, short_videos, survey
 from pipeline.errors import InputError
 from pipeline.estimates import USUAL_DIM
-from pipeline.sources import SourceOptions, keep_frequent, union
+from pipeline.sources import keep_frequent, union
 
 OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
@@ -41,9 +41,7 @@ def plan(config: PlanConfig) -> Plan:
     read_path(config.data_dir)
     options = config.source_options
     if not options.annotations:
-        options = SourceOptions(
-            _kinds_there(download_root(config.data_dir)), None, options.skip_invalid, options.clip_splits
-        )
+        options = replace(options, annotations=_kinds_there(download_root(config.data_dir)))
     find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)
@@ -79,7 +77,7 @@ def _taken(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
     """The videos that download-ego4d takes without limits and with its usual seed."""
     names = tuple(name for facts in KINDS.values() for name in facts.files)
     folder = annotations_folder(root, names)
-    tasks = tasks_by_video(folder, metadata, Problems(skip_invalid=True)) if folder else {}
+    tasks = tasks_by_video(folder, metadata, Problems()) if folder else {}
     videos = (facts for facts in metadata.videos.values() if tasks.get(facts.uid))
     candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
     wish = Wish(num_videos)

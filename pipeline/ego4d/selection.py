@@ -11,6 +11,7 @@ from models.plain_files import LIST_BYTES, read_plain
 from pipeline.ego4d import bucket
 from pipeline.ego4d.bucket import Bucket, S3File, SizesAhead
 from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
+from pipeline.ego4d.layout import CLIPS
 from pipeline.ego4d.membership import tasks_by_video
 from pipeline.ego4d.metadata import Metadata, read_metadata
 from pipeline.ego4d.problems import Problems
@@ -19,7 +20,7 @@ from pipeline.errors import InputError
 
 # Gigabytes an hour, to guess by: of 3,670 h, full_scale is said to be 7 TB and video_540ss 5 TB; clips are encoded at
 # a higher quality, which is only assumed to double them.
-GB_PER_HOUR = {"full_scale": 2.0, "video_540ss": 1.4, "clips": 4.0}
+GB_PER_HOUR = {"full_scale": 2.0, "video_540ss": 1.4, "clips": 4.0, "clips_540ss": 1.4}
 METADATA = "ego4d.json"
 
 
@@ -44,7 +45,7 @@ def chosen(config: DownloadConfig, s3: Bucket | None) -> Transfer:
 
     What is on disk of the videos does not matter, so that the choice is the same at any time.
     """
-    problems = Problems(skip_invalid=True)
+    problems = Problems()
     metadata = read_metadata(config.data_dir / METADATA, METADATA, problems)
     tasks = tasks_by_video(config.data_dir / config.folder / "annotations", metadata, problems)
     problems.check(config.data_dir)
@@ -78,7 +79,7 @@ def _parts(
 ) -> tuple[dict[str, list[S3File]], dict[str, float]]:
     """The files of each video in the data set, and their hours; of those that Ego4D's manifest lists."""
     pieces = [(uid, uid, facts.duration_sec) for uid, facts in metadata.videos.items()]
-    if config.kind == "clips":
+    if config.kind in CLIPS:
         pieces = [(c.video_uid, uid, c.end_sec - c.start_sec) for uid, c in metadata.clips.items()]
     manifest = s3.manifest(config.version, config.kind) if s3 is not None else _old_manifest(config)
     parts, hours = defaultdict(list), defaultdict(float)

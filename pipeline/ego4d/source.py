@@ -3,6 +3,7 @@
 One kind of annotations is one source, with classes of its own. Opens no video.
 """
 
+import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from pipeline.ego4d import layout
 from pipeline.ego4d.kinds import KINDS
 from pipeline.ego4d.layout import Piece
 from pipeline.ego4d.metadata import Metadata, read_metadata
-from pipeline.ego4d.problems import Problems
+from pipeline.ego4d.problems import Problems, check
 from pipeline.ego4d.reading import Reading, Window
 from pipeline.errors import InputError
 from pipeline.sources import UNLABELLED, Clip, Source, SourceOptions, Video
-from pipeline.splits import one_split
+from pipeline.splits import HELD_OUT_ORDER, one_split
 
 USUAL_KIND = "moments"
 MIN_SHOWN = 0.5  # of a window, by the file of a clip: less is another action with its label
@@ -47,9 +48,9 @@ def ego4d_sources(root: Path, options: SourceOptions) -> dict[str, Source]:
 def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces_on_disk) -> Annotated:
     """Everything the files say. find_pieces: (root, metadata) -> files by video uid, and names of unknown ones."""
     given, root = root, layout.download_root(root)
-    problems = Problems(options.skip_invalid)
+    problems = Problems(options.strict)
     path = layout.read_path(root)
-    metadata = read_metadata(path, path.relative_to(root).as_posix(), problems)
+    metadata = read_metadata(path, Path(os.path.relpath(path, root)).as_posix(), problems)
     problems.check_files(root)  # else everything that ego4d.json does not list would be a problem, too
     pieces, unlisted = find_pieces(root, metadata)
     for uid, parts in layout.pieces_of_cache(options.known, metadata).items():
@@ -57,14 +58,16 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
         pieces[uid] = [*pieces.get(uid, ()), *(piece for piece in parts if piece.uid not in there)]
     readings = {}
     for kind in options.annotations or (USUAL_KIND,):
-        readings[kind] = Reading(root, _folder_of(root, kind), metadata, pieces, problems)
+        readings[kind] = Reading(root, _folder_of(root, kind), metadata, pieces, Problems(options.strict))
+        readings[kind].fho_window = options.fho_window
+        readings[kind].max_narration_window = options.max_narration_window
         KINDS[kind].read(readings[kind])
-    problems.check(root)
+    check([problems, *(reading.problems for reading in readings.values())], root)
     notes = [*problems.notes()]
     if given != root:
         notes.append(f"{given} is a part of the Ego4D download {root}, all of which is read")
     if unlisted:
-        notes.append(f"{len(unlisted)} clip files are not listed in {path.name} or their videos are there whole")
+        notes.append(f"{len(unlisted)} clip files are not listed in {path.name}, or are of videos that are not used")
     return Annotated(root, metadata, pieces, readings, tuple(notes))
 
 
@@ -78,6 +81,7 @@ def _source(annotated: Annotated, kind: str, clip_splits: bool) -> Source:
     classes = reading.classes if reading.classes is not None else tuple(sorted(reading.labels))
     label_of = {name: label for label, name in enumerate(classes)}
     windows, notes = _split(reading, clip_splits)
+    rules = _split_rules(reading, windows)
     placed: dict[str, list[tuple[Window, Piece]]] = defaultdict(list)
     for window in windows:
         piece = _piece_for(window, annotated.pieces[window.video_uid])
@@ -89,11 +93,11 @@ def _source(annotated: Annotated, kind: str, clip_splits: bool) -> Source:
     pieces = [piece for uid in reading.video_uids for piece in annotated.pieces.get(uid, ()) if piece.path]
     videos = [_video(annotated, piece) for piece in sorted(pieces, key=lambda piece: piece.uid)]
     told = [*notes, *(f"{count} {what}" for what, count in reading.counts.items() if count)]
-    told += _notes_on_files(annotated, reading)
+    told += [*reading.problems.notes(), *_notes_on_files(annotated, reading)]
     notes = (*(f"{kind}: {note}" for note in told), *annotated.notes)
     on_disk = {uid for uid, pieces in annotated.pieces.items() if any(piece.path for piece in pieces)}
     missing = tuple(sorted(set(reading.video_uids) - on_disk))
-    return Source(annotated.root, "ego4d", tuple(videos), tuple(clips), classes, (), notes, missing)
+    return Source(annotated.root, "ego4d", tuple(videos), tuple(clips), classes, (), notes, missing, split_rules=rules)
 
 
 def _folder_of(root: Path, kind: str) -> Path:
@@ -127,8 +131,27 @@ def _split(reading: Reading, clip_splits: bool) -> tuple[list[Window], list[str]
     ]
 
 
+def _split_rules(reading: Reading, kept: list[Window]) -> tuple[tuple[str, str, str], ...]:
+    """(uid, split, rule) of each video that has windows, in the order of the uids."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for window in kept:
+        splits[window.video_uid].add(window.split)
+    told = []
+    for uid in sorted(splits):
+        found = list(reading.rules[uid])
+        rule = ", ".join(dict.fromkeys(rule for _, rule in found))
+        if len({split for split, _ in found}) > 1:
+            each = ", ".join(f"{split} by {rule}" for split, rule in found)
+            rule = f"clips in several ({each})"
+            rule += ": that of most annotated time" if len(splits[uid]) == 1 else ": each clip its own (--clip-splits)"
+        told.append((uid, "+".join(sorted(splits[uid], key=HELD_OUT_ORDER.index)), rule))
+    return tuple(told)
+
+
 def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:
     """The file that shows the window: of its own clip, else the one that shows most; None below MIN_SHOWN of it."""
+    if len(pieces) == 1 and pieces[0].clip_uid is None:  # a whole video, which shows all of it
+        return pieces[0]
     shown = [piece for piece in pieces if _shown(window, piece) >= MIN_SHOWN]
     return max(shown, key=lambda p: (p.clip_uid in (None, window.clip_uid), _shown(window, p), p.uid), default=None)
 
@@ -172,7 +195,10 @@ def _notes_on_files(annotated: Annotated, reading: Reading) -> list[str]:
 
 
 def _none_on_disk(annotated: Annotated, uids: set[str]) -> str:
-    folders = (*layout.WHOLE_VIDEOS, layout.CLIPS)
+    folders = (*layout.WHOLE_VIDEOS, *layout.CLIPS)
+    if not uids:
+        found = [*annotated.notes, *(note for one in annotated.readings.values() for note in one.problems.notes())]
+        return "; ".join([f"the annotations under {annotated.root} are of no video that ego4d.json lists", *found])
     return (
         f"none of the {len(uids)} annotated videos is on disk; looked for <uid>.mp4 in "
         f"{layout.places(annotated.root, folders)}; {layout.how_to_download(annotated.root)}"

@@ -5,12 +5,14 @@ Decodes nothing. How long files really are is asked of their headers, in process
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.engines import Item, LocalPool
 from pipeline.preflight import in_bytes
-from pipeline.sampling import Grid, count_times
+from pipeline.sampling import Grid
 from pipeline.sources import UNLABELLED, Source, union, windows_by_video
 from pipeline.tasks import LengthTask, read_length
+from pipeline.time_counts import count_asked, count_empty
 from pipeline.uids import recording_of
 from pipeline.video.promises import PARTIAL_SEC
 
@@ -18,17 +20,19 @@ SPLITS = ("train", "val", "test")
 # Of a canonical frame: dim, blurred video of the archive's kind, and sharp, noisy test footage (docs/benchmarks.md)
 JPEG_BYTES = (20_000, 44_000)
 CLASSES_SHOWN = 20
+VIDEOS_SHOWN = 20
 PROBE_TIMEOUT_SEC = 30.0
 
 
 def survey(sources: dict[str, Source], fps: float, views: int, embed_dim: int) -> dict:
     """Counts per kind of annotation, and of what they ask for together, as JSON values."""
     everything = union(sources)
-    frames = _frames(everything, fps)
+    kinds = {kind: _kind(source, fps) for kind, source in sources.items()}
+    frames = _frames(everything, fps)[0] if len(kinds) > 1 else next(iter(kinds.values()))["frames"]
     per_frame = (1 + views) * 2 * embed_dim
     videos = everything.videos
     return {
-        "kinds": {kind: _kind(source, fps) for kind, source in sources.items()},
+        "kinds": kinds,
         "videos": {
             "on_disk": len({recording_of(video.uid) for video in videos}),
             "missing": len({uid for source in sources.values() for uid in source.missing}),
@@ -39,8 +43,8 @@ def survey(sources: dict[str, Source], fps: float, views: int, embed_dim: int) -
         },
         "fps": fps,
         "views": views,
-        "frames": sum(frames.values()),
-        "bytes": [sum(frames.values()) * (size + per_frame) for size in JPEG_BYTES],
+        "frames": frames,
+        "bytes": [frames * (size + per_frame) for size in JPEG_BYTES],
     }
 
 
@@ -75,6 +79,10 @@ def in_words(document: dict, short: dict[str, tuple[float, float]]) -> Iterator[
         )
     for kind, facts in document["kinds"].items():
         yield from _classes_in_words(kind, facts)
+        yield from _splits_in_words(kind, facts["splits"])
+        if facts["frames"]:
+            share = 100 * facts["shared_frames"] / facts["frames"]
+            yield f"{kind}: {share:.1f} % of the frames lie in several windows, and may have several classes"
         if facts["without_frame"]:
             yield f"{kind}: {facts['without_frame']} clips hold none of the sampled times; a higher --fps reaches them"
     low, high = document["bytes"]
@@ -89,30 +97,43 @@ def _kind(source: Source, fps: float) -> dict:
     by_split = Counter(clip.split for clip in source.clips)
     by_class = Counter((clip.label, clip.split) for clip in source.clips)
     rows = {name: [by_class[label, split] for split in SPLITS] for label, name in enumerate(source.classes)}
-    frames = _frames(source, fps)
+    frames, shared_frames = _frames(source, fps)
     extent = {video.uid: video.listed_sec for video in source.videos}
-    short = (clip for clip in source.clips if clip.end_sec - clip.start_sec < 1 / fps)  # a longer one holds a time
+    short = tuple(clip for clip in source.clips if clip.end_sec - clip.start_sec < 1 / fps)  # a longer one holds a time
+    in_videos = windows_by_video(replace(source, clips=short))
     return {
         "videos": len({recording_of(video.uid) for video in source.videos}),
         "missing": len(source.missing),
         "clips": {split: by_split[split] for split in SPLITS},
         "unlabelled": sum(clip.label == UNLABELLED for clip in source.clips),
         "classes": rows,
-        "without_frame": sum(
-            not count_times(Grid(fps, ((clip.start_sec, clip.end_sec),)), *extent[clip.video_uid]) for clip in short
-        ),
-        "frames": sum(frames.values()),
+        "without_frame": sum(count_empty(Grid(fps, spans), *extent[uid]) for uid, spans in in_videos.items()),
+        "frames": frames,
+        "shared_frames": shared_frames,
+        "splits": {uid: {"split": split, "rule": rule} for uid, split, rule in source.split_rules},
     }
 
 
-def _frames(source: Source, fps: float) -> dict[str, int]:
-    """How many frames each video is asked for."""
+def _frames(source: Source, fps: float) -> tuple[int, int]:
+    """How many frames the videos are asked for, and how many of these lie in several windows."""
     windows = windows_by_video(source)
-    return {
-        video.uid: count_times(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
+    asked = [
+        count_asked(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
         for video in source.videos
         if video.listed_sec
-    }
+    ]
+    return sum(count for count, _ in asked), sum(shared for _, shared in asked)
+
+
+def _splits_in_words(kind: str, splits: dict[str, dict[str, str]]) -> Iterator[str]:
+    """By which rule videos got their splits: how many by each, and the first VIDEOS_SHOWN one by one."""
+    counts = Counter((facts["rule"], facts["split"]) for facts in splits.values())
+    for (rule, split), count in sorted(counts.items()):
+        yield f"{kind}: {count} videos are in {split} by {rule}"
+    for uid in list(splits)[:VIDEOS_SHOWN]:
+        yield f"  {uid} {splits[uid]['split']}: {splits[uid]['rule']}"
+    if len(splits) > VIDEOS_SHOWN:
+        yield f"  and {len(splits) - VIDEOS_SHOWN} more (--json FILE has them all)"
 
 
 def _classes_in_words(kind: str, facts: dict) -> Iterator[str]:

@@ -61,6 +61,12 @@ def _interval(plan: Plan, key: str) -> dict:
     }
 
 
+def odd_action(plan: Plan, clip: ClipPlan, span: tuple[float, float], verb: str, noun: str) -> dict:
+    """An action over frames [start, end) that is none of ACTIONS."""
+    name = f"FHO:{clip.video.role}:odd"
+    return _action(plan, clip, Action(name, *span, verb, noun, "#C C does something odd"))
+
+
 def _action(plan: Plan, clip: ClipPlan, action: Action) -> dict:
     video = clip.video
     start, end = action.times(video)

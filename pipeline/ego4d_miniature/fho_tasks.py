@@ -4,8 +4,9 @@ None of the three names every clip: a clip's split is what any of them says.
 """
 
 from pipeline.ego4d_miniature.actions import FAMILIES, LTA_TAXONOMY, MAIN_TAXONOMY, TEST_SEGMENTS, Action, actions_of
-from pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, ClipPlan, Plan, fho_frame
+from pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, ClipPlan, Plan, Window, fho_frame
 
+OSCC_STARTS, OSCC_FRAMES = (35, 100), 60  # of the windows of a clip, in frames of it
 _SUFFIX = {"train": "train", "val": "val", "test": "test_unannotated"}
 
 
@@ -147,9 +148,9 @@ def _oscc_clips(plan: Plan, split: str) -> list[dict]:
     keys = [key for key, names in FAMILIES.items() if "oscc-pnr" in names and plan.clips[key].split == split]
     entries = []
     for key in keys:
-        for number, offset in enumerate((35, 100)):
+        for number, offset in enumerate(OSCC_STARTS):
             clip = plan.clips[key]
-            start, end, changes = clip.start_frame + offset, clip.start_frame + offset + 60, number == 0
+            start, end, changes = clip.start_frame + offset, clip.start_frame + offset + OSCC_FRAMES, number == 0
             entry = {
                 "clip_id": str(clip.clip_id),
                 "unique_id": plan.uid(f"oscc {key} {number}"),
@@ -161,6 +162,19 @@ def _oscc_clips(plan: Plan, split: str) -> list[dict]:
                 entry |= {"parent_pnr_frame": start + 31, "clip_pnr_frame": offset + 31} if changes else {}
             entries.append(entry)
     return entries
+
+
+def oscc_windows(plan: Plan) -> tuple[Window, ...]:
+    """Two of each clip that fho_oscc-pnr files name: with a change of state, then without; of test clips unlabelled."""
+    windows = []
+    for key in (key for key, names in FAMILIES.items() if "oscc-pnr" in names):
+        clip = plan.clips[key]
+        for offset, name in zip(OSCC_STARTS, ("object state change", "no object state change"), strict=True):
+            start = clip.start_frame + offset
+            times = clip.video.sec(start), clip.video.sec(start + OSCC_FRAMES)
+            label, uid = (None, None) if clip.split == "test" else (name, clip.uid)
+            windows.append(Window(clip.video.uid, *times, label, clip.split, uid))
+    return tuple(windows)
 
 
 def _frames_and_secs(clip: ClipPlan, prefix: str, start: int, end: int) -> dict:

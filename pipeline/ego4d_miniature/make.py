@@ -11,11 +11,13 @@ from pathlib import Path
 
 from pipeline.ego4d_miniature.actions import fho_windows
 from pipeline.ego4d_miniature.fho_main import main_document
-from pipeline.ego4d_miniature.fho_tasks import task_documents
+from pipeline.ego4d_miniature.fho_tasks import oscc_windows, task_documents
 from pipeline.ego4d_miniature.files import files_of, write_file
+from pipeline.ego4d_miniature.goalstep import goalstep_documents, goalstep_windows
 from pipeline.ego4d_miniature.metadata import MARK, metadata_document
 from pipeline.ego4d_miniature.moments import moments_documents, moments_windows
 from pipeline.ego4d_miniature.narrations import narration_documents, narration_windows
+from pipeline.ego4d_miniature.oddities import add_oddities, odd_windows
 from pipeline.ego4d_miniature.plan import SIZES, Miniature, Plan, make_plan
 from pipeline.errors import InputError, PipelineError
 from pipeline.partial_files import check_documents, partial_path, write_json
@@ -50,20 +52,34 @@ def make_miniature(root: Path, layout: str = "full_scale", seed: int = 0) -> Min
 
 
 def documents_of(plan: Plan, layout: str) -> dict[str, dict]:
-    """Each JSON file's content by its path below the root, ego4d.json last."""
-    annotations = {
+    """Each JSON file's content by its path below the root, ego4d.json last, with odd entries as published ones are."""
+    documents = plain_documents(plan, layout)
+    add_oddities(plan, documents)
+    return {name if name == "ego4d.json" else f"v2/annotations/{name}": one for name, one in documents.items()}
+
+
+def plain_documents(plan: Plan, layout: str) -> dict[str, dict]:
+    """Each JSON file's content by its name, without the odd entries."""
+    return {
         **moments_documents(plan),
         "fho_main.json": main_document(plan),
         **task_documents(plan),
+        **goalstep_documents(plan),
         **narration_documents(plan),
+        "ego4d.json": metadata_document(plan, layout),
     }
-    placed = {f"v2/annotations/{name}": document for name, document in annotations.items()}
-    return placed | {"ego4d.json": metadata_document(plan, layout)}
 
 
 def windows_of(plan: Plan) -> dict:
     """What the annotations mean, by kind."""
-    return {"moments": moments_windows(plan), **fho_windows(plan), **narration_windows(plan)}
+    odd = odd_windows(plan)
+    return {kind: windows + odd.get(kind, ()) for kind, windows in plain_windows(plan).items()}
+
+
+def plain_windows(plan: Plan) -> dict:
+    """What the annotations mean without the odd entries, by kind."""
+    of_fho = {**fho_windows(plan), "oscc": oscc_windows(plan), "goalstep": goalstep_windows(plan)}
+    return {"moments": moments_windows(plan), **of_fho, **narration_windows(plan)}
 
 
 def _is_complete(root: Path, mark: dict) -> bool:

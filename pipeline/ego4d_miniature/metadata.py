@@ -37,6 +37,7 @@ def _video(plan: Plan, video: VideoPlan) -> dict:
         "split_em": video.split_em,
         "split_av": None,
         "split_fho": video.split_fho,
+        "split_goalstep": video.split_goalstep,
         "s3_path": f"s3://miniature/v2/full_scale/{video.uid}.mp4",
         "manifold_path": f"manifold://miniature/v2/full_scale/{video.uid}.mp4",
         "origin_video_id": f"mini_{video.role}",
@@ -51,7 +52,7 @@ def _video(plan: Plan, video: VideoPlan) -> dict:
         "gaze_metadata": None,
         "video_components": _components(plan, video),
         "concurrent_sets": {"concurrent_video_set_id": 1} if paired else None,
-        "has_redacted_regions": video.redacted_frames is not None,
+        "has_redacted_regions": video.redacted_frames is not None or video.is_veiled,
         "redacted_intervals": _redacted(video),
         "gaps": None,
     }

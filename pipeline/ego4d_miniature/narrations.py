@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pipeline.ego4d_miniature.actions import CUT, OPEN, PUT, TAKE
-from pipeline.ego4d_miniature.plan import Plan, Window, fho_frame
+from pipeline.ego4d_miniature.plan import Plan, VideoPlan, Window, fho_frame
 
 _PASSES = ("narration_pass_1", "narration_pass_2")
 _ONLY_IN_FIRST_FILE = ("short",)
@@ -54,7 +54,7 @@ def narration_documents(plan: Plan) -> dict[str, dict]:
 
 
 def narration_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
-    """Points of the kinds narrations and all_narrations; split: what ego4d.json says of the video for FHO."""
+    """Points of the kinds narrations and all_narrations; split: of the video."""
     windows = {n: _point(plan, n) for n in NARRATIONS}
     flat = tuple(window for n, window in windows.items() if n.role not in _ONLY_IN_FIRST_FILE)
     return {"narrations": tuple(windows.values()), "all_narrations": flat}
@@ -63,7 +63,13 @@ def narration_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
 def _point(plan: Plan, narration: Narration) -> Window:
     video = plan.videos[narration.role]
     sec = video.sec(narration.frame)
-    return Window(video.uid, sec, sec, narration.verb, video.split_fho, None, narration.trap)
+    return Window(video.uid, sec, sec, narration.verb, _split(video), None, narration.trap)
+
+
+def _split(video: VideoPlan) -> str:
+    """Held out where any benchmark holds the video out; clips in several splits hold it out, too."""
+    splits = {video.split_fho, video.split_em, video.split_goalstep}
+    return "test" if "test" in splits else "val" if splits & {"val", "multi"} else "train"
 
 
 def _two_passes(plan: Plan, role: str) -> dict:

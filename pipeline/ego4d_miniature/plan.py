@@ -47,6 +47,8 @@ class VideoPlan:
     start_pts: int = 0
     is_stereo: bool = False
     redacted_frames: tuple[int, int] | None = None  # half open; shown black
+    is_veiled: bool = False  # ego4d.json says that it has redacted regions, and not where
+    split_goalstep: str | None = None
 
     @property
     def start_sec(self) -> float:
@@ -105,7 +107,7 @@ class Plan:
 class Miniature:
     """A finished folder. videos, clips: as in Plan; windows: by kind, in no order that a reader must keep.
 
-    Kinds: moments, fho_verbs, fho_nouns, lta_verbs, lta_nouns, narrations, all_narrations.
+    Kinds: moments, fho_verbs, fho_nouns, lta_verbs, lta_nouns, oscc, goalstep, narrations, all_narrations.
     """
 
     root: Path
@@ -123,15 +125,16 @@ class Miniature:
 
 
 _VIDEOS = {  # role: frames annotated, frames in the file, split_em, split_fho, anything special
-    "plain": (330, 330, "train", "train", {}),
+    "plain": (330, 330, "train", "train", {"split_goalstep": "train"}),
     "multi": (330, 330, "val", "multi", {}),
-    "offset": (300, 300, "train", "train", {"start_pts": LATE_START}),
-    "stereo": (300, 300, "val", "val", {"is_stereo": True}),
+    "offset": (300, 300, "train", "train", {"start_pts": LATE_START, "split_goalstep": "train"}),
+    "stereo": (300, 300, "val", "val", {"is_stereo": True, "split_goalstep": "val"}),
     "redacted": (300, 300, "val", "train", {"redacted_frames": (120, 165)}),
     "absent": (300, 0, "train", "train", {}),
     "short": (330, 240, "val", "val", {}),
-    "test": (300, 300, "test", "test", {}),
+    "test": (300, 300, "test", "test", {"split_goalstep": "test"}),
     "bare": (90, 90, None, None, {}),
+    "veiled": (60, 60, "val", "val", {"is_veiled": True}),
 }
 _CLIPS = {  # start and end frame, and the split; None: FHO's interval without a clip, whose split no file says
     "EM:plain:0": (0, 180, "train"),

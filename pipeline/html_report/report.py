@@ -77,6 +77,8 @@ def _title(results: dict) -> str:
 
 def _head(results: dict) -> str:
     chance = "" if results["chance"] is None else f", chance {percent(results['chance'])}"
+    majority = results.get("majority")
+    chance += "" if majority is None else f", majority class {percent(majority['top1'])} ({majority['class']})"
     counts = (
         f"{results['num_clips']} {results['split']} clips of {results['num_videos']} recordings, "
         f"{results['num_labelled_clips']} of them labelled; {results['num_classes']} classes{chance}"
@@ -84,6 +86,8 @@ def _head(results: dict) -> str:
     teacher = results["teacher"]
     compared = f"Teacher {teacher['name']} (weights {teacher['weights']}, {teacher['head']} head)"
     compared += f", student {results['student']['size']}. {counts}."
+    comparable = results.get("comparable_with")
+    compared += f" {comparable[:1].upper()}{comparable[1:]}." if comparable else ""
     note = f'<p class="note">Note: {escape(results["note"])}.</p>' if results["note"] else ""
     return (
         f"<header><h1>{escape(_title(results))}</h1><p>{escape(compared)}</p>"
