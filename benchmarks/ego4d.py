@@ -123,7 +123,8 @@ found = plan(PlanConfig(Path(sys.argv[1]), annotations=kinds, fps=2.0, assume_do
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 import json
 facts = {k: found.document[k] for k in ("frames", "bytes")} | {"hours": found.document["videos"]["hours"]}
-print(json.dumps(facts | {"seconds": round(time.perf_counter() - start, 1), "peak MB": round(peak / 1024)}))
+spent = {"seconds": round(time.perf_counter() - start, 1), "CPU seconds": round(time.process_time(), 1)}
+print(json.dumps(facts | spent | {"peak MB": round(peak / 1024)}))
 """
 
 

@@ -34,8 +34,8 @@ def comparable_with(labels: LabelSet, split: str) -> str | None:
         splits[recording_of(clip.video_uid)].add(clip.split)
     is_shared = any(len(found) > 1 and split in found for found in splits.values())
     return (
-        "to be set against students and teachers judged on these clips of this cache, not against published "
-        f"{PUBLISHED[kind]}; {BY_CLIP if is_shared else BY_VIDEO}"
+        "these figures can be set against students and teachers judged on these clips of this cache, not against "
+        f"published {PUBLISHED[kind]}; {BY_CLIP if is_shared else BY_VIDEO}"
     )
 
 

@@ -139,7 +139,8 @@ def test_a_single_field_of_another_form_leaves_its_entry_out(tmp_path, name, doc
     source = source_of(tmp_path, KIND_OF[name])
     (note,) = [note for note in source.notes if "such as v2/annotations" in note]
     field = place.split(": ")[-2]
-    assert note.startswith(f"{KIND_OF[name]}: 1 entries whose `{field}` is not ") and got in note
+    told = "entries are not an object and were left out" if field == "entry" else f"entries whose `{field}` is not "
+    assert note.startswith(f"{KIND_OF[name]}: 1 {told}") and got in note
     assert U3 in {clip.video_uid for clip in source.clips if clip.label != UNLABELLED}
     with pytest.raises(InputError, match="leave out --strict") as error:
         source_of(tmp_path, KIND_OF[name], strict=True)
@@ -168,6 +169,10 @@ ODD = {  # kind, files, the note without its number, an example, clips of U1 (na
     "backwards": ("moments", timed(start=5, end=2), "end before they start", "labels[1]: got 2", [("a", 1, 9)]),
     "late": ("moments", timed(start=50, end=LASTS + 2), "reach beyond their video and were clamped",
              "labels[1]: got (50.0, 102.0)", [("a", 1, 9), ("b", 50, LASTS)]),
+    "minus one": ("moments", timed(start=-1, end=8), "reach beyond their video and were clamped",
+                  "labels[1]: got (-1.0, 8.0)", [("b", 0, 8), ("a", 1, 9)]),
+    "half a second": ("moments", timed(start=50, end=LASTS + 0.5), "reach beyond their video and were clamped",
+                      "labels[1]: got (50.0, 100.5)", [("a", 1, 9), ("b", 50, LASTS)]),
     "35 of 30": ("moments", timed(start=135, end=140), "lie outside their video", "got (135.0, 140.0)", [("a", 1, 9)]),
     "early": ("fho-verbs", {"fho_main.json": {"videos": [fho_video(U1, action(-2.0, 9.0))]}},
               "reach beyond their video and were clamped", "got (-2.0, 9.0)", [("take", 0, 9)]),
@@ -194,6 +199,8 @@ ODD = {  # kind, files, the note without its number, an example, clips of U1 (na
                   "whose `state_change` is null are unlabelled", "clips[0]: got None", [(None, 5, 13)]),
     "step name": ("goalstep", {"goalstep_val.json": {"videos": [goalstep(U1, step("", 0, 3), step("b", 4, 9))]}},
                   "entries whose `step_category` is empty", "segments[0]: got ''", [("b", 4, 9)]),
+    "test end": ("goalstep", {"goalstep_test.json": {"videos": [goalstep(U1) | {"end_time": None}]}},
+                 "entries whose `end_time` is null", "videos[0]: got None", []),
     "late narration": ("narrations", {"narration.json": {U1: narrated(narration(103.0))}},
                        "narrations lie outside their video", "narrations[0]: got 103.0", []),
     "empty narration": ("narrations", {"narration.json": {U1: narrated(narration(1.0, " "))}},

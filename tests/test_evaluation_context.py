@@ -10,8 +10,10 @@ from cache.labels import ClipLabel, LabelSet
 from pipeline.baselines import has_long_tail, majority_baseline
 from pipeline.comparability import PUBLISHED, comparable_with, shared_frames
 from pipeline.ego4d.names import KIND_NAMES
+from pipeline.html_report import comparison as page
 from pipeline.inference import Predictions
 from pipeline.report import comparison_table
+from pipeline.results_schema import SCHEMA, misfit
 from pipeline.verb_noun import verb_noun_accuracy
 from tests.report_data import predictions_for, results_for
 
@@ -128,16 +130,19 @@ def test_the_table_begins_with_the_mean_over_classes_where_they_have_a_long_tail
     labels = np.array([0, 0, 0, 0, 1, 2])
     results = results_for(predictions_for(labels, 3), CLASSES)
     sides = {"verb": 0.5, "noun": 0.25, "both": None}
-    table = comparison_table(
-        results
-        | {
-            "long_tail": True,
-            "verb_noun": {"label_sets": ["a", "b"], "num_clips": 5, "teacher": sides, "student": sides},
-            "frames_in_several_clips": 0.5,
-            "comparable_with": "to be set against X",
-        }
-    )
-    lines = table.splitlines()
+    long = results | {
+        "long_tail": True,
+        "verb_noun": {"label_sets": ["a", "b"], "num_clips": 5, "teacher": sides, "student": sides},
+        "frames_in_several_clips": 0.5,
+        "comparable_with": "to be set against X",
+    }
+    assert misfit(long, SCHEMA) is None
+    markup = page.comparison_table(long)
+    places = [markup.index(name) for name in ("mean accuracy of classes", "top-1 accuracy", "verb and noun together")]
+    assert places == sorted(places) and "verb, of 5 clips" in markup
+    markup = page.comparison_table(results)
+    assert markup.index("top-1 accuracy") < markup.index("mean accuracy of classes") and "verb" not in markup
+    lines = comparison_table(long).splitlines()
     assert "chance 33.3 %, majority class 66.7 %" in lines[0]
     assert [line.split("  ")[0] for line in lines[3:9]] == [
         "mean class",

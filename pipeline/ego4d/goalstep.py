@@ -36,10 +36,10 @@ def read_goalstep(reading: Reading) -> None:
 
 def _read_test_video(reading: Reading, video: Record, uid: str, file: str) -> None:
     """Its steps are public without their times."""
-    facts, span = reading.metadata.videos[uid], None
-    if video.has("start_time") and video.has("end_time"):
+    facts = reading.metadata.videos[uid]
+    if video.has("start_time") or video.has("end_time"):
         span = video.span("start_time", "end_time")
-    elif not video.has("start_time"):
+    else:
         span = (facts.start_sec, facts.end_sec)
     if span is not None:
         reading.add(video, Window(uid, *span, None, "test"), file)

@@ -38,7 +38,7 @@ def _read(reading: Reading, words: str, name: str) -> None:
             is_right = _is_right_number(reading, entry, name, window.label)
             right, wrong = right + is_right, wrong + (not is_right)
             label = reading.checked(entry, name, window.label) if is_right else None
-            if label is None and split != "test":
+            if window.label is None and split != "test":
                 reading.counts["actions name no class and are unlabelled"] += 1
             reading.add(entry, Window(*_place(window), label, split, reading.interned(window.clip_uid)), file)
         if wrong > right:

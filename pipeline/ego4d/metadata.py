@@ -9,7 +9,8 @@ from pipeline.ego4d.record import Record
 
 SPLITS = ("train", "val", "test")
 _OTHER_VIDEO = "a uid that no other video has"
-OVERHANG_SEC = 1.0  # annotated times may lie so much outside their video by ego4d.json, which rounds
+OVERHANG_SEC = 1.0  # points and clips may lie so much outside their video by ego4d.json, which rounds
+ROUNDING_SEC = 0.1  # windows that reach so much beyond their video are not clamped
 SPLIT_FIELDS = ("split_fho", "split_em", "split_av", "split_goalstep")
 MULTI = "multi"  # the FHO split of a video whose clips are in several
 
@@ -36,6 +37,10 @@ class VideoFacts:
     def holds(self, start_sec: float, end_sec: float) -> bool:
         """Whether times are in the video, give or take OVERHANG_SEC."""
         return self.start_sec - OVERHANG_SEC <= start_sec <= end_sec <= self.end_sec + OVERHANG_SEC
+
+    def fits(self, start_sec: float, end_sec: float) -> bool:
+        """Whether a window is in the video, give or take ROUNDING_SEC."""
+        return self.start_sec - ROUNDING_SEC <= start_sec <= end_sec <= self.end_sec + ROUNDING_SEC
 
     def clamped(self, start_sec: float, end_sec: float) -> tuple[float, float]:
         """The part of [start_sec, end_sec) that is in the video; its end is not after its start where none is."""

@@ -107,7 +107,8 @@ class Problems:
         """What to tell of entries that were left out or clamped: a line for each reason."""
         single: dict[str, Finding] = {}
         for _, (name, expected), finding in self._wrong():
-            reason = f"entries whose `{name}` is not {expected} were left out"
+            whose = "entries are" if name == "entry" else f"entries whose `{name}` is"
+            reason = f"{whose} not {expected}{' and' * (name == 'entry')} were left out"
             whole = single.setdefault(reason, Finding(examples=finding.examples))
             whole.count += finding.count
         told = single | self.odd

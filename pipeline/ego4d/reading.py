@@ -120,7 +120,7 @@ class Reading:
     def within(self, record: Record, uid: str, span: tuple[float, float]) -> tuple[float, float] | None:
         """The part of a time span that is in a video, told where that is less; None, and told, where none is."""
         facts = self.metadata.videos[uid]
-        if facts.holds(*span):
+        if facts.fits(*span):
             return span
         start_sec, end_sec = facts.clamped(*span)
         if end_sec <= start_sec:

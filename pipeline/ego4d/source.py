@@ -67,7 +67,7 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
     if given != root:
         notes.append(f"{given} is a part of the Ego4D download {root}, all of which is read")
     if unlisted:
-        notes.append(f"{len(unlisted)} clip files are not listed in {path.name} or their videos are there whole")
+        notes.append(f"{len(unlisted)} clip files are not listed in {path.name}, or are of videos that are not used")
     return Annotated(root, metadata, pieces, readings, tuple(notes))
 
 

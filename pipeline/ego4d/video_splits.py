@@ -21,8 +21,8 @@ def split_of_video(facts: VideoFacts) -> tuple[str, str]:
     ranks = {name: _rank(split) for name, split in facts.splits.items()}
     highest = max(ranks.values())
     names = [name for name in SPLIT_FIELDS if ranks.get(name) == highest]
-    told = [f"{name} of ego4d.json" + (" is multi" if facts.splits[name] == MULTI else "") for name in names]
-    return HELD_OUT_ORDER[highest], " and ".join(told)
+    told = [f"{name} ({MULTI})" if facts.splits[name] == MULTI else name for name in names]
+    return HELD_OUT_ORDER[highest], f"{' and '.join(told)} of ego4d.json"
 
 
 def clip_splits(reading: Reading) -> dict[str | None, tuple[str, str]]:

@@ -105,13 +105,26 @@ def _accuracy_rows(results: dict) -> list[tuple]:
     interval = _interval_of_points(compared["accuracy_drop_interval"]).removeprefix(" (").removesuffix(")")
     if interval:
         drop += f"<small>{interval}</small>"
-    return [
+    top = [
         ("top-1 accuracy", *(_with_interval(side["top1"], side["top1_interval"]) for side in sides), drop),
         ("top-5 accuracy", *(percent(side["top5"]) for side in sides), ""),
-        ("mean accuracy of classes", *(percent(side["mean_class_accuracy"]) for side in sides), ""),
+    ]
+    mean_class = ("mean accuracy of classes", *(percent(side["mean_class_accuracy"]) for side in sides), "")
+    return [
+        *([mean_class, *top] if results.get("long_tail") else [*top, mean_class]),
+        *_verb_noun_rows(results.get("verb_noun")),
         ("zero-shot top-1", NOT_APPLICABLE, percent(student["zero_shot_top1"]), ""),
         ("calibration error (ECE)", *(number(side["calibration_error"], ".3f") for side in sides), ""),
     ]
+
+
+def _verb_noun_rows(found: dict | None) -> list[tuple]:
+    """Of the clips that have a verb and a noun."""
+    if found is None:
+        return []
+    rows = (("verb", "verb"), ("noun", "noun"), ("both", "verb and noun together"))
+    sides = found["teacher"], found["student"]
+    return [(f"{told}, of {found['num_clips']} clips", *(percent(s[name]) for s in sides), "") for name, told in rows]
 
 
 def _fidelity_rows(results: dict) -> list[tuple]:
