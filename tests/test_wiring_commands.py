@@ -7,11 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from cache import convert as conversion
 from cache.convert import convert
+from cache.labels import ClipLabel, LabelSet
 from cache.store import open_reader, open_writer
 from cache.verify import verify
+from models import fit
 from pipeline import cache_commands, contact_sheet, labelling, stage_one, student_commands, teacher_latency
 from pipeline import evaluate as evaluating
 from pipeline import extract as extraction
@@ -152,3 +155,29 @@ def test_a_head_is_fitted_to_the_evaluation_crops_of_labelled_training_clips(tin
     rows = np.concatenate([rows for rows, _ in parts])
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, stored.astype(np.float32).tolist()))
     assert sum(len(labels) for _, labels in parts) == 25 and all((labels >= 0).all() for _, labels in parts)
+
+
+def test_a_fitted_head_is_chosen_by_one_part_and_judged_by_another(tiny, monkeypatch):
+    head, asked = torch.nn.Linear(16, 3), []
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))  # class 1, whatever it sees
+    sizes = {"train": [0, 1, 2, 2], "selection": [0, 2, 2, 0, 0], "held out": [1, 1, 0]}
+    parts = [(np.full((len(labels), 16), len(labels), np.float32), np.array(labels)) for labels in sizes.values()]
+    monkeypatch.setattr(labelling, "_labelled_rows", lambda *arguments: parts)
+    monkeypatch.setattr(
+        fit, "fit_action_head", lambda *rows, **more: asked.append((rows, more)) or head.requires_grad_(False)
+    )
+    labels = LabelSet("new", "fitted", ("a", "b", "c"), (), None, {})
+    writer = SimpleNamespace(reader=lambda: open_reader(tiny))
+    found, _ = labelling._fitted(writer, None, labels, 5)
+    assert found.facts == {"train_rows": 4, "selection_rows": 5, "held_out_rows": 3, "held_out_frame_top1": 2 / 3}
+    ((rows, more),) = asked
+    assert [len(array) for array in rows] == [4, 4, 5, 5] and more == {"num_classes": 3, "seed": 5}
+
+
+def test_clips_without_a_frame_are_counted():
+    clips = tuple(ClipLabel(str(i), "v", float(i), i + 1.0, 0, "train") for i in range(10))
+    labels = LabelSet("l", "none", ("a",), (), None, {}, clips)
+    assert labelling.in_words(labels, 7).startswith("label set l: 1 classes, 10 clips; 3 have no frame in the cache")
+    assert labelling.in_words(labels, 10) == "label set l: 1 classes, 10 clips"
