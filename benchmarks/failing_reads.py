@@ -77,6 +77,8 @@ def _reads(cache: Path, copy: Path, state: str, failing: FailingReads) -> int:
     arguments, _ = _prepared(cache, copy, state)
     failing.set(0, 0, 0)
     exit_code, total = _repair(arguments), failing.calls_made()
+    if state != DAMAGED and contents(copy) != contents(cache):
+        raise RuntimeError(f"{cache} is not sound: nothing can be tried here")
     shutil.rmtree(copy)
     if exit_code or total < 50:
         raise RuntimeError(f"repairing {state} ended with {exit_code} after {total} reads: nothing can be tried here")
