@@ -25,7 +25,7 @@ def open_plain(path: Path, limit: int | None = None) -> BinaryIO:
     try:
         status = os.fstat(handle)
         if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise NotPlainError(errno.EINVAL, "is a pipe or a device, not a regular file", str(path))
         if limit is not None and status.st_size > limit:

@@ -233,7 +233,9 @@ def _opened(path: Path) -> dict:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
-    except (NotPlainError, IsADirectoryError) as error:
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path} is no checkpoint of a student: it is a folder") from error
+    except NotPlainError as error:
         raise CheckpointError(f"{path} is no checkpoint of a student: it {error.strerror}") from error
     except OSError:
         raise  # the machine's fault, not the file's

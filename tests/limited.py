@@ -13,11 +13,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import cli
 
 MEGABYTES = 1 << 20
 SPARE_BYTES, BYTES_PER_BYTE = 256 * MEGABYTES, 32  # what docs/reliability.md says that a reader takes at most
 _RAISED = 99
+
+
+def thinned(cases: list[tuple], step: int = 4) -> list:
+    """Every fourth of these cases for the ordinary tests; the others are marked slow."""
+    return [case if not n % step else pytest.param(*case, marks=pytest.mark.slow) for n, case in enumerate(cases)]
 
 
 def allowance(*paths: Path) -> int:

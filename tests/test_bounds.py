@@ -162,6 +162,7 @@ def test_label_sets_that_nobody_wrote_are_refused(tiny, change):
     assert "label_set.json" in inspected(tiny)
 
 
+@pytest.mark.slow
 def test_a_million_classes_without_logits_are_refused_before_a_student_is_made(tiny):
     reseal(tiny, LABELS, kind="none", prompts=[], classes=[f"{n:07}" for n in range(1_000_000)])
     shared = ("--cache-dir", tiny, "--output-dir", tiny.parent / "out", "--num-workers", 0)
@@ -214,12 +215,12 @@ def test_clips_that_nobody_wrote_are_refused(tiny, change):
 # -- shards ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e7])
+@pytest.mark.parametrize("value", [np.nan, 1e7])
 def test_logits_that_are_no_numbers_are_told_wherever_they_are_read(tmp_path, backend, value):
     _tell_of_values(tmp_path, backend, "logits", value, "logits")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 300.0])
+@pytest.mark.parametrize("value", [np.inf, 0.0])
 def test_embeddings_that_are_no_unit_vectors_are_told_wherever_they_are_read(tmp_path, backend, value):
     _tell_of_values(tmp_path, backend, "frames", value, "embeddings")
 
@@ -310,6 +311,7 @@ def test_a_cache_with_such_a_frame_is_damaged_for_everyone_who_looks_at_it(tmp_p
         contact_sheet(open_reader(root), [], None, 9)
 
 
+@pytest.mark.slow
 def test_a_cache_of_many_requests_is_read_within_the_bound(tiny):
     crowd(tiny, 20_000, 300_000)
 

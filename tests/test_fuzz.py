@@ -37,7 +37,7 @@ DOCUMENTS = (
     *("cache.json", "plan/000000.json", "records/000000.json", "quarantine/*", "attempts/*"),
     *(f"{LABEL_SET}/{name}" for name in ("label_set.json", "clips/000000.json", "records/000000.json")),
 )
-SHORT, LONG = 15, 150
+SHORT, LONG = 8, 150
 
 
 def profile(max_examples: int):

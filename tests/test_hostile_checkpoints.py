@@ -84,18 +84,23 @@ def test_students_that_share_what_is_stored_are_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        *[(name, doubled_list(28)) for name in ("format", "label_set", "classes", "trained_on", "epoch", "student")],
-        *[("teacher", {"name": doubled_list(28), "weights_sha256": "0", "embed_dim": 16})],
-        *[("frames_per_clip", value) for value in (6000, 257, 0, -1, True, 2.0, 2**62)],
-        *[("classes", value) for value in ((), ["a", "b", 7], ["a" * 5000, "b", "c"], "abc", None)],
-        *[("label_set", value) for value in (7, None, "x" * 5000)],
-        *[("format", value) for value in (1, True, 2.0, "2", None)],
-        *[("trained_on", value) for value in ("x", [1], {"a": 1})],
-        *[("selection", [1]), ("epoch", "x")],
-        *[("model", value) for value in ([], {}, {"x": 1}, {1: torch.zeros(1)})],
-        *[("selection", {"selection_top1": value}) for value in ("x", float("nan"), [1])],
-    ],
+    limited.thinned(
+        [
+            *[
+                (name, doubled_list(28))
+                for name in ("format", "label_set", "classes", "trained_on", "epoch", "student")
+            ],
+            *[("teacher", {"name": doubled_list(28), "weights_sha256": "0", "embed_dim": 16})],
+            *[("frames_per_clip", value) for value in (6000, 257, 0, -1, True, 2.0, 2**62)],
+            *[("classes", value) for value in ((), ["a", "b", 7], ["a" * 5000, "b", "c"], "abc", None)],
+            *[("label_set", value) for value in (7, None, "x" * 5000)],
+            *[("format", value) for value in (1, True, 2.0, "2", None)],
+            *[("trained_on", value) for value in ("x", [1], {"a": 1})],
+            *[("selection", [1]), ("epoch", "x")],
+            *[("model", value) for value in ([], {}, {"x": 1}, {1: torch.zeros(1)})],
+            *[("selection", {"selection_top1": value}) for value in ("x", float("nan"), [1])],
+        ]
+    ),
 )
 def test_values_that_no_checkpoint_has_are_told_in_one_sentence(tmp_path, content, field, value):
     torch.save(content | {field: value}, tmp_path / "odd.pt")
@@ -104,15 +109,23 @@ def test_values_that_no_checkpoint_has_are_told_in_one_sentence(tmp_path, conten
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        *[("dropout", value) for value in (float("nan"), 7, -0.1, 1.0, float("inf"), "x", None)],
-        *[("attention_rank", value) for value in (0, -4, 17, 2**40, 16.0, True)],
-        *[("projection_hidden", value) for value in (0, 10**9, "x")],
-        *[("head_hidden", 10**9), ("embed_dim", 0), ("embed_dim", 10**9), ("num_classes", -1), ("num_classes", 10**9)],
-        *[("resolution", value) for value in (0, 127, 10**6, 128.0)],
-        *[("size", value) for value in (5, "x" * 90_000, [], "hf-hub:timm/mobilevit_s", "../x")],
-        *[("projection", value) for value in ([], "odd")],
-    ],
+    limited.thinned(
+        [
+            *[("dropout", value) for value in (float("nan"), 7, -0.1, 1.0, float("inf"), "x", None)],
+            *[("attention_rank", value) for value in (0, -4, 17, 2**40, 16.0, True)],
+            *[("projection_hidden", value) for value in (0, 10**9, "x")],
+            *[
+                ("head_hidden", 10**9),
+                ("embed_dim", 0),
+                ("embed_dim", 10**9),
+                ("num_classes", -1),
+                ("num_classes", 10**9),
+            ],
+            *[("resolution", value) for value in (0, 127, 10**6, 128.0)],
+            *[("size", value) for value in (5, "x" * 90_000, [], "hf-hub:timm/mobilevit_s", "../x")],
+            *[("projection", value) for value in ([], "odd")],
+        ]
+    ),
 )
 def test_settings_that_no_student_has_are_refused(tmp_path, content, field, value):
     torch.save(content | {"student": content["student"] | {field: value}}, tmp_path / "odd.pt")
@@ -207,7 +220,7 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize(("place", "value"), STATES)
+@pytest.mark.parametrize(("place", "value"), limited.thinned(STATES))
 def test_a_malformed_state_is_told_in_one_sentence(stopped, tmp_path, place, value):
     cache, run = stopped
     out = tmp_path / "run"
