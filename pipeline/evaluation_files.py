@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.errors import InputError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
-from pipeline.file_recognition import is_arrays, is_object, is_plot, is_sealed_page, is_settings, is_table
+from pipeline.file_recognition import is_arrays, is_object, is_sealed, is_settings, is_table
 from pipeline.output_folder import Recognizer, check_replaceable
 from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 
@@ -24,14 +24,14 @@ _ROW = ("role", "name", "source", "size")  # how rows of a comparison begin
 EVALUATION: dict[str, Recognizer] = {
     EVALUATE_SETTINGS: partial(is_settings, kind=EvaluateConfig),
     PREDICTIONS_NAME: partial(is_arrays, names=ARRAYS),
-    PLOT_NAME: is_plot,
-    REPORT_NAME: partial(is_sealed_page, kind="evaluate"),
+    PLOT_NAME: partial(is_sealed, kind="evaluate"),
+    REPORT_NAME: partial(is_sealed, kind="evaluate"),
     RESULTS_NAME: partial(is_object, keys=("schema_version", "student", "teacher")),
 }
 COMPARISON: dict[str, Recognizer] = {
     "compare_config.yaml": partial(is_settings, kind=CompareConfig),
     "comparison.csv": partial(is_table, columns=_ROW),
-    "comparison.png": is_plot,
+    "comparison.png": partial(is_sealed, kind="compare"),
     "comparison.json": partial(is_object, keys=("schema_version", "baseline", "rows")),
 }
 
