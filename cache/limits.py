@@ -3,8 +3,6 @@
 All limits lie far beyond what is ever written. Pure functions and numbers; knows no files.
 """
 
-import numpy as np
-
 MAX_CLASSES = 100_000  # of a label set: five times ImageNet-21k's
 MAX_NAME = 1000  # characters of a class, a label set, a split, a teacher
 MAX_TEXT = 100_000  # characters of any other text: paths, reasons, prompts
@@ -29,7 +27,7 @@ def brief(value) -> str:
         return f"a number of {value.bit_length()} bits"
     if value is None or type(value) in (bool, int, float):
         return repr(value)
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "shape"):
         return f"an array of shape {value.shape}"
     size = f" of {len(value)} entries" if isinstance(value, (list, tuple, dict, set, bytes)) else ""
     return f"a {type(value).__name__}{size}"
@@ -48,21 +46,3 @@ def check_range(name: str, value, low, high) -> None:
     """ValueError where a number is not from low to high."""
     if not low <= value <= high:
         raise ValueError(f"{name} is {brief(value)}, not from {low} to {high}")
-
-
-def embeddings_problem(embeddings: np.ndarray) -> str | None:
-    """What is wrong with (…, D) embeddings of any float type that must be unit vectors; None where nothing is."""
-    values = embeddings.astype(np.float32, copy=False)
-    squares = np.einsum("...d,...d->...", values, values)
-    if not np.isfinite(squares).all():
-        return "embeddings that are not finite"
-    if (np.abs(squares - 1) > 0.1).any():
-        return "embeddings that are no unit vectors"
-    return None
-
-
-def logits_problem(logits: np.ndarray) -> str | None:
-    """What is wrong with float32 logits of any shape; None where nothing is."""
-    if logits.size and not np.abs(logits).max() <= MAX_LOGIT:  # NaN fails every comparison
-        return f"logits that are not finite, or beyond ±{MAX_LOGIT:g}"
-    return None

@@ -16,8 +16,8 @@ import numpy as np
 from cache import documents, strict_json
 from cache.errors import DamagedError
 from cache.files import read_error
-from cache.limits import embeddings_problem, logits_problem
 from cache.schema import Encoded, FrameBatch, Segment, ShardShape
+from cache.vectors import embeddings_problem, logits_problem
 
 SUFFIX = ".tar"
 EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name

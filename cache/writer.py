@@ -13,13 +13,13 @@ from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchEr
 from cache.files import exists, list_folder, refuse_links
 from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from cache.layout import BACKENDS, Layout
-from cache.limits import logits_problem
 from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from cache.plan_age import last_clip_part, older_plan, older_than_clips
 from cache.planned_units import planned_in
 from cache.reader import CacheReader
 from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
 from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+from cache.vectors import logits_problem
 from cache.witness import label_set_contents
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows

@@ -255,22 +255,22 @@ def inspect_cache(
         from cache import commit
         from cache.store import open_reader
         from pipeline.contact_sheet import contact_sheet
-        from pipeline.file_recognition import sealed_page
+        from pipeline.file_recognition import sealed
 
         reader = open_reader(cache_dir)
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
         page = contact_sheet(reader, lines, labels, frames)
         _check_page(html, overwrite)  # nobody has put anything there meanwhile
-        commit.replace(html, sealed_page(page.encode("utf-8", "backslashreplace"), PAGE))
+        commit.replace(html, sealed(page.encode("utf-8", "backslashreplace"), PAGE))
         echo(f"contact sheet: {html}")
 
 
 def _check_page(html: Path, overwrite: bool) -> None:
     """InputError where the file is there and is no contact sheet."""
-    from pipeline.file_recognition import is_sealed_page
+    from pipeline.file_recognition import is_sealed
     from pipeline.output_folder import check_replaceable
 
-    check_replaceable({html: partial(is_sealed_page, kind=PAGE)}, overwrite, PAGE, "--html")
+    check_replaceable({html: partial(is_sealed, kind=PAGE)}, overwrite, PAGE, "--html")
 
 
 @click.command()

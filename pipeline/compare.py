@@ -16,6 +16,7 @@ from pipeline.comparison import Entry, check_comparable
 from pipeline.errors import CheckpointError, InputError, ResultsError
 from pipeline.evaluation_config import CompareConfig, EvaluateConfig
 from pipeline.evaluation_files import check_comparison, check_evaluation
+from pipeline.file_recognition import sealed
 from pipeline.output_folder import sole_writer
 from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
 from pipeline.predictions import read_predictions
@@ -53,7 +54,7 @@ def _compared(config: CompareConfig, names: dict[Path, str]) -> dict:
     files = {
         "compare_config.yaml": config.as_yaml().encode(),
         "comparison.csv": _as_csv(found["rows"]),
-        "comparison.png": _plot(found, ordered),
+        "comparison.png": sealed(_plot(found, ordered), "compare"),
         "comparison.json": json.dumps(found, indent=2, allow_nan=False).encode(),
     }
     check_comparison(config)  # nobody has put anything there meanwhile

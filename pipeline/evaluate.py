@@ -26,7 +26,7 @@ from pipeline.comparability import comparable_with, shared_frames
 from pipeline.costs import NOT_MEASURED, Side, measure, size_of
 from pipeline.evaluation_config import EvaluateConfig
 from pipeline.evaluation_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
-from pipeline.file_recognition import sealed_page
+from pipeline.file_recognition import sealed
 from pipeline.held_out import held_out
 from pipeline.html_report.report import report
 from pipeline.inference import among_classes, predict, require_finite
@@ -94,8 +94,8 @@ def _judged(
     return results, {
         EVALUATE_SETTINGS: config.as_yaml().encode(),
         PREDICTIONS_NAME: predictions_file(predictions, dataset.clips, labels.classes),
-        PLOT_NAME: comparison_plot(results),
-        REPORT_NAME: sealed_page(page, "evaluate"),
+        PLOT_NAME: sealed(comparison_plot(results), "evaluate"),
+        REPORT_NAME: sealed(page, "evaluate"),
         RESULTS_NAME: json.dumps(results, indent=2, allow_nan=False).encode(),  # last: what it speaks of is there
     }
 

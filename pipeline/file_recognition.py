@@ -12,18 +12,19 @@ import yaml
 
 from cache.commit import sha256
 
-SOFTWARE = "embedonce"  # in the metadata of every plot
-_PNG = b"\x89PNG\r\n\x1a\n"
 _SEAL = "<!-- embedonce {} {} -->\n"
 
 
-def sealed_page(page: bytes, kind: str) -> bytes:
-    """An HTML page with a last line that says which command wrote it, and the SHA-256 of what is above."""
+def sealed(page: bytes, kind: str) -> bytes:
+    """An HTML page or a PNG with a last line that says which command wrote it, and the SHA-256 of what is above.
+
+    Browsers and image readers take no notice of what follows the end of either.
+    """
     return page + _SEAL.format(kind, sha256(page)).encode()
 
 
-def is_sealed_page(data: bytes, kind: str) -> bool:
-    """Whether these are the bytes of sealed_page(), unchanged."""
+def is_sealed(data: bytes, kind: str) -> bool:
+    """Whether these are the bytes of sealed(), unchanged."""
     length = len(_SEAL.format(kind, sha256(b"")))
     body = data[:-length]
     return bool(body) and data[-length:] == _SEAL.format(kind, sha256(body)).encode()
@@ -39,11 +40,6 @@ def is_settings(data: bytes, kind: type) -> bool:
     known = {field.name for field in dataclasses.fields(kind)}
     is_ours = isinstance(values, dict) and bool(values) and set(values) <= known
     return is_ours and yaml.safe_dump(values, sort_keys=False) == text
-
-
-def is_plot(data: bytes) -> bool:
-    """Whether this is a PNG whose metadata name this program."""
-    return data.startswith(_PNG) and f"Software\0{SOFTWARE}".encode() in data
 
 
 def is_table(data: bytes, columns: tuple[str, ...]) -> bool:
