@@ -226,8 +226,10 @@ def test_rows_of_the_table_that_are_odd_are_told(tmp_path):
     )
     assert [name for *_, name, _ in named(source)] == ["take", None, "put", None]
     notes = " | ".join(source.notes)
-    assert "2 rows of narration_verb_taxonomy.csv have no list of phrases" in notes
+    assert "2 rows of narration_verb_taxonomy.csv have no list of phrases" in notes and "row 2: got 'place'" in notes
     assert "1 rows of narration_verb_taxonomy.csv have no label" in notes
+    with pytest.raises(InputError, match="3 problems in the annotations"):
+        source_of(tmp_path, "narrations", strict=True)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ NARRATION_VERBS = "narration_verb_taxonomy.csv"
 FHO_TAXONOMIES = ("fho_main_taxonomy.json", "fho_lta_taxonomy.json")
 MAX_LIST = 1 << 16  # characters of a row's list of phrases
 _WORD = re.compile(r"[a-z]+")
+_NO_LABEL = f"rows of {NARRATION_VERBS} have no label and were left out"
 _BROKEN_ROWS = f"rows of {NARRATION_VERBS} have no list of phrases and stand for the words of their label"
 
 
@@ -79,12 +80,13 @@ def _narration_verbs(reading: Reading) -> dict[str, list[str]] | None:
         reading.problems.add_file(name, "a CSV file with the columns label and group", columns)
         return None
     groups: dict[str, list[str]] = {}
-    for row in rows:
+    for i, row in enumerate(rows, 1):
         label, phrases = (row["label"] or "").strip(), _list_of(row["group"])
         if not _split(label) or not label.isprintable():
-            reading.counts[f"rows of {NARRATION_VERBS} have no label and were left out"] += 1
+            reading.problems.add_odd(_NO_LABEL, f"{name}: row {i}", "label", "a printable text", row["label"])
             continue
-        reading.counts[_BROKEN_ROWS] += phrases is None
+        if phrases is None:
+            reading.problems.add_odd(_BROKEN_ROWS, f"{name}: row {i}", "group", "a list of phrases", row["group"])
         groups.setdefault(label, []).extend(phrases or [])
     return groups
 
