@@ -1,8 +1,10 @@
 """What a training run does beside its recipe: which epoch it keeps, what it asks for again, what it logs of itself."""
 
+import contextlib
 import itertools
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from cache.store import open_reader
 from models.losses import Counts, LossWeights
 from models.mobilevit_student import student_config
-from pipeline import expected_time, pixels, student_run
+from pipeline import expected_time, inference, latency, pixels, student_run
 from pipeline import train as training
 from pipeline.config import TrainConfig
 from pipeline.dataset import Sampling, choose_jitter, choose_view
@@ -246,3 +248,35 @@ def test_a_twentieth_of_the_steps_warms_up(steps):
     assert factors[:warmup] == pytest.approx([(n + 1) / warmup for n in range(warmup)])
     assert factors[warmup] == pytest.approx(1.0) and factors[(steps + warmup) // 2] == pytest.approx(0.5, abs=0.1)
     assert factors[-1] == pytest.approx(0.0, abs=1e-9) and all(a > b for a, b in itertools.pairwise(factors[warmup:]))
+
+
+def test_a_call_is_timed_from_device_to_device():
+    """What was begun before has ended, and what is timed has, too."""
+    steps = []
+    latency.measure_interleaved(
+        {"a": lambda: steps.append("call")}, rounds=2, warmup=1, synchronize=lambda: steps.append("wait")
+    )
+    assert steps == ["wait", "call", "wait"] * 3
+
+
+def test_the_head_of_a_student_has_the_dropout_of_its_settings():
+    student = build_small(replace(student_config("tiny", 16, 3, 128), dropout=0.375), False)
+    assert [module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)] == [0.375]
+
+
+def test_a_student_is_judged_in_exact_float32(without_selection, tmp_path, monkeypatch):
+    inside, asked = [], []
+
+    @contextlib.contextmanager
+    def exact():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(inference, "exact_float32", exact)
+    student = build_small(student_config("tiny", 16, 3, 128), False)
+    student.register_forward_pre_hook(lambda *arguments: asked.append(len(inside)))
+    reader = open_reader(without_selection)
+    data, _ = datasets(settings(without_selection, tmp_path), reader, reader.label_set())
+    inference.predict(student, data, 2, 0, torch.device("cpu"))
+    assert asked == [1, 1] and not inside
