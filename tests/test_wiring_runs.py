@@ -70,6 +70,27 @@ def test_the_time_that_training_waits_for_data_is_logged(without_selection, tmp_
     assert len(waits) == 3 and sum(waits) <= entry["seconds_waiting_for_data"] <= entry["seconds"]
 
 
+def batch_of_two() -> dict:
+    return {
+        "frames": torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
+        "embeddings": torch.ones(2, 3, 16),
+        "logits": torch.zeros(2, 3, 3),
+        "label": torch.tensor([0, 2]),
+        "mask": torch.ones(2, 3, dtype=torch.bool),
+        "t_rel_sec": torch.zeros(2, 3),
+    }
+
+
+def test_a_measured_gradient_counts_for_as_many_batches_as_it_stands_for(tmp_path, monkeypatch):
+    norms = {"feature": 1.0, "response": 2.0, "task": 5.0}
+    monkeypatch.setattr(student_run, "gradient_norms", lambda *arguments: norms)
+    run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
+                     LossWeights(), World(), 9)  # fmt: skip
+    for measured in (0, 3, 1):
+        run.step(batch_of_two(), measured=measured)
+    assert {name: run.sums[f"norm_{name}"] for name in norms} == {"feature": 4.0, "response": 8.0, "task": 20.0}
+
+
 def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
     calls = []
 
@@ -89,16 +110,7 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
     run.scaler = Scaler()
     monkeypatch.setattr(World, "combine", lambda world, student: calls.append("combine"))
     monkeypatch.setattr(student_run.nn.utils, "clip_grad_norm_", lambda *arguments: calls.append("clip"))
-    run.step(
-        {
-            "frames": torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
-            "embeddings": torch.ones(2, 3, 16),
-            "logits": torch.zeros(2, 3, 3),
-            "label": torch.tensor([0, 2]),
-            "mask": torch.ones(2, 3, dtype=torch.bool),
-            "t_rel_sec": torch.zeros(2, 3),
-        }
-    )
+    run.step(batch_of_two())
     assert calls == ["combine", "unscale_", "clip", "step", "update"]
 
 
