@@ -1,5 +1,6 @@
 """What is told ahead of an extraction is worked out from what was looked at: bytes, seconds, processes, counts."""
 
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from models import clip_teacher
-from pipeline import dry_run, estimates
+from pipeline import dry_run, estimates, planning
 from pipeline.annotation_config import PlanConfig
 from pipeline.config import ExtractConfig
 from pipeline.ego4d import planner
@@ -20,6 +21,7 @@ from pipeline.estimates import Estimate, Pending, bytes_beside, estimate
 from pipeline.planning import Scanned
 from pipeline.preflight import Survey, in_bytes
 from pipeline.sources import Clip, Source, Video
+from tests.conftest import make_cache_identity
 from tests.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
 
 
@@ -75,6 +77,22 @@ def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatc
     monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
     found = dry_run.teacher_seconds(config_of(tmp_path, device="cpu"))
     assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
+
+
+def test_the_plan_of_a_video_says_how_it_is_turned_and_what_its_pixels_are(tmp_path, monkeypatch):
+    (tmp_path / "v.mp4").write_bytes(b"12345")
+    video = Video("v", tmp_path / "v.mp4", "v.mp4", left_eye=True, fingerprint="f" * 64, replaces="old")
+    told = {"codec": "hevc", "size": (100, 200), "rotation": 270, "time_base": (1, 90), "end_sec": 7.5}
+    told |= {"by_order": True, "notes": ("a note",), "mirrored": True}
+    told |= {"sample_aspect": Fraction(4, 3), "coded_aspect": Fraction(8, 9)}
+    scan = SimpleNamespace(timeline=SimpleNamespace(**told), first_pts=11, num_frames=77)
+    monkeypatch.setattr(planning, "planned_shape", lambda *asked: SimpleNamespace(canonical_size=(300, 400)))
+    found = planning._planned_video(video, scan, make_cache_identity(num_views=2))
+    assert (found.rotation, found.mirrored, found.decoded_size, found.codec) == (270, True, (100, 200), "hevc")
+    assert (found.sample_aspect, found.coded_aspect, found.canonical_size) == ((4, 3), (8, 9), (300, 400))
+    assert (found.time_base, found.first_pts, found.end_sec, found.num_frames) == ((1, 90), 11, 7.5, 77)
+    assert (found.notes, found.by_order, found.left_eye) == (("a note",), True, True)
+    assert (found.fingerprint, found.replaces, found.num_bytes, len(found.views)) == ("f" * 64, "old", 5, 3)
 
 
 def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):

@@ -1,5 +1,6 @@
 """Every setting and every figure of an evaluation, a comparison and an export is what its name says."""
 
+import contextlib
 import io
 import json
 from dataclasses import replace
@@ -137,8 +138,11 @@ def test_frames_are_those_that_the_student_was_trained_for(judged):
 
 
 def test_costs_are_measured_as_asked(judged, monkeypatch):
-    placed, real = [], evaluating._sides
+    placed, real, exact, costs, inside = [], evaluating._sides, [], evaluating._costs, contextlib.ExitStack()
     monkeypatch.setattr(evaluating, "_sides", lambda *asked: placed.append(asked[3]) or real(*asked))
+    inside.callback(exact.append, "left")
+    monkeypatch.setattr(evaluating, "exact_float32", lambda: exact.append("entered") or inside)
+    monkeypatch.setattr(evaluating, "_costs", lambda *asked: exact.append("timed") or costs(*asked))
     towers = {name: Side(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
@@ -154,7 +158,7 @@ def test_costs_are_measured_as_asked(judged, monkeypatch):
     without = judged()
     assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None
-    assert placed == ["onnx", "torch"]
+    assert placed == ["onnx", "torch"] and exact == ["entered", "timed", "left", "entered", "timed"]
 
 
 def test_what_is_said_of_the_student_is_of_the_student(place, judged):

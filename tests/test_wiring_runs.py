@@ -1,8 +1,10 @@
 """What a training run does beside its recipe: which epoch it keeps, what it asks for again, what it logs of itself."""
 
+import contextlib
 import itertools
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from cache.store import open_reader
 from models.losses import Counts, LossWeights
 from models.mobilevit_student import student_config
-from pipeline import expected_time, pixels, student_run
+from pipeline import expected_time, inference, latency, pixels, student_run
 from pipeline import train as training
 from pipeline.config import TrainConfig
 from pipeline.dataset import Sampling, choose_jitter, choose_view
@@ -68,6 +70,27 @@ def test_the_time_that_training_waits_for_data_is_logged(without_selection, tmp_
     assert len(waits) == 3 and sum(waits) <= entry["seconds_waiting_for_data"] <= entry["seconds"]
 
 
+def batch_of_two() -> dict:
+    return {
+        "frames": torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
+        "embeddings": torch.ones(2, 3, 16),
+        "logits": torch.zeros(2, 3, 3),
+        "label": torch.tensor([0, 2]),
+        "mask": torch.ones(2, 3, dtype=torch.bool),
+        "t_rel_sec": torch.zeros(2, 3),
+    }
+
+
+def test_a_measured_gradient_counts_for_as_many_batches_as_it_stands_for(tmp_path, monkeypatch):
+    norms = {"feature": 1.0, "response": 2.0, "task": 5.0}
+    monkeypatch.setattr(student_run, "gradient_norms", lambda *arguments: norms)
+    run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
+                     LossWeights(), World(), 9)  # fmt: skip
+    for measured in (0, 3, 1):
+        run.step(batch_of_two(), measured=measured)
+    assert {name: run.sums[f"norm_{name}"] for name in norms} == {"feature": 4.0, "response": 8.0, "task": 20.0}
+
+
 def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
     calls = []
 
@@ -87,16 +110,7 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
     run.scaler = Scaler()
     monkeypatch.setattr(World, "combine", lambda world, student: calls.append("combine"))
     monkeypatch.setattr(student_run.nn.utils, "clip_grad_norm_", lambda *arguments: calls.append("clip"))
-    run.step(
-        {
-            "frames": torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
-            "embeddings": torch.ones(2, 3, 16),
-            "logits": torch.zeros(2, 3, 3),
-            "label": torch.tensor([0, 2]),
-            "mask": torch.ones(2, 3, dtype=torch.bool),
-            "t_rel_sec": torch.zeros(2, 3),
-        }
-    )
+    run.step(batch_of_two())
     assert calls == ["combine", "unscale_", "clip", "step", "update"]
 
 
@@ -246,3 +260,35 @@ def test_a_twentieth_of_the_steps_warms_up(steps):
     assert factors[:warmup] == pytest.approx([(n + 1) / warmup for n in range(warmup)])
     assert factors[warmup] == pytest.approx(1.0) and factors[(steps + warmup) // 2] == pytest.approx(0.5, abs=0.1)
     assert factors[-1] == pytest.approx(0.0, abs=1e-9) and all(a > b for a, b in itertools.pairwise(factors[warmup:]))
+
+
+def test_a_call_is_timed_from_device_to_device():
+    """What was begun before has ended, and what is timed has, too."""
+    steps = []
+    latency.measure_interleaved(
+        {"a": lambda: steps.append("call")}, rounds=2, warmup=1, synchronize=lambda: steps.append("wait")
+    )
+    assert steps == ["wait", "call", "wait"] * 3
+
+
+def test_the_head_of_a_student_has_the_dropout_of_its_settings():
+    student = build_small(replace(student_config("tiny", 16, 3, 128), dropout=0.375), False)
+    assert [module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)] == [0.375]
+
+
+def test_a_student_is_judged_in_exact_float32(without_selection, tmp_path, monkeypatch):
+    inside, asked = [], []
+
+    @contextlib.contextmanager
+    def exact():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(inference, "exact_float32", exact)
+    student = build_small(student_config("tiny", 16, 3, 128), False)
+    student.register_forward_pre_hook(lambda *arguments: asked.append(len(inside)))
+    reader = open_reader(without_selection)
+    data, _ = datasets(settings(without_selection, tmp_path), reader, reader.label_set())
+    inference.predict(student, data, 2, 0, torch.device("cpu"))
+    assert asked == [1, 1] and not inside
