@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for jobs in the background, and children too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for busy cores make small work slow
 
 from cache.plan import PlannedSegment, PlannedVideo
