@@ -71,17 +71,19 @@ def make_folder(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
 
 
-def check_writable(folder: Path) -> None:
-    """Prove that files can be published and locked in folder or its nearest existing parent; StorageError if not.
+def check_writable(folder: Path, is_cache: bool = False) -> None:
+    """Prove that files can be written in folder or its nearest existing parent; StorageError if not.
 
-    A file system that can do neither without danger is refused here, before any work.
+    A file system on which a cache's files cannot be locked, or published under names that nobody has, is refused here,
+    before any work.
     """
     with _explained(folder):
         temp = _write_temp(existing_parent(folder) / "probe", b"probe")
         published = temp.with_name(f"{temp.name}-published")
         try:
-            Lock(temp).close()
-            _link_exclusively(temp, published)
+            if is_cache:
+                Lock(temp).close()
+                _link_exclusively(temp, published)
         finally:
             temp.unlink(missing_ok=True)
             published.unlink(missing_ok=True)

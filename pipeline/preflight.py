@@ -36,7 +36,7 @@ class Survey:
 
 def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) -> Survey:
     """Everything that can be found wrong without a teacher. InputError where no video can be used."""
-    commit.check_writable(config.cache_dir)
+    commit.check_writable(config.cache_dir, is_cache=True)
     check_decoder(config.decoder)
     check_settings(config)
     known, bad, pending = set(), {}, Pending()

@@ -134,7 +134,7 @@ def test_class_names_for_zero_shot_logits_alone(videos, tmp_path):
     labels = open_reader(tmp_path / "c").label_set()
     assert labels.classes == ("peel apple", "wash dishes", "climb stairs")
     assert {clip.label for clip in labels.clips} == {-1} and labels.has_logits
-    assert "a first-person video frame of someone peel apple" in labels.prompts[0]
+    assert "a first-person video frame: peel apple" in labels.prompts[0]
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_what_is_no_file_is_refused_and_nobody_waits(tmp_path):
     for name in ("pipe", "zero"):
         with bounded(seconds=20):
             said = error_of("train-student", "--config", tmp_path / name, code=2)
-            assert "pipe or a device" in said, said
+            assert "is a pipe, a socket or a device" in said, said
             with pytest.raises(InputError, match=f"{name} is no list of class names: it is a pipe or a device"):
                 read_classes(tmp_path / name)
             problems = Problems()

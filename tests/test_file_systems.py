@@ -78,7 +78,10 @@ def test_where_nothing_is_exclusive_nothing_is_published(tmp_path, monkeypatch):
     without_links(monkeypatch)
     without_locks(monkeypatch, of=stat.S_ISDIR)
     without_noreplace(monkeypatch)
-    for call in (partial(commit.publish, tmp_path / "x", b"data"), partial(commit.check_writable, tmp_path / "cache")):
+    for call in (
+        partial(commit.publish, tmp_path / "x", b"data"),
+        partial(commit.check_writable, tmp_path / "cache", is_cache=True),
+    ):
         with pytest.raises(StorageError, match=r"no hard links, locks on folders.*choose a folder on another"):
             call()
     assert os.listdir(tmp_path) == []
@@ -145,7 +148,7 @@ def test_a_session_without_hard_links_survives_every_power_cut(tmp_path):
 @pytest.mark.parametrize("code", NO_LOCKS)
 def test_a_file_system_without_locks_is_refused_by_name(tmp_path, monkeypatch, code):
     without_locks(monkeypatch, code)
-    for call in (lambda: commit.Lock(tmp_path / "lock"), lambda: commit.check_writable(tmp_path)):
+    for call in (lambda: commit.Lock(tmp_path / "lock"), lambda: commit.check_writable(tmp_path, is_cache=True)):
         with pytest.raises(StorageError, match=r"no file locks \(flock\).*choose a folder on another file system"):
             call()
     assert set(os.listdir(tmp_path)) <= {"lock"}

@@ -50,7 +50,7 @@ def test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it(
     labels = open_reader(tmp_path / "cache").label_set()
     assert labels.classes == ("CutBread", "StirPot")
     assert sorted(clip.label for clip in labels.clips) == [-1, 0, 1]
-    assert labels.prompts[0][0] == "a first-person video frame of someone cut bread"
+    assert labels.prompts[0][0] == "a first-person video frame: cut bread"
 
 
 def test_the_table_is_shown_before_extraction_in_a_dry_run_and_of_a_cache(tmp_path, caplog):

@@ -293,7 +293,7 @@ def test_the_strategies_make_what_they_are_for():
     """A fuzz that changes nothing would find nothing."""
     seen = []
 
-    @profile(100)
+    @profile(500)
     @given(mutated({"a": [1, {"b": "x"}], "c": 2.5}), ABSURD)
     def look(change, _):
         seen.append(change)

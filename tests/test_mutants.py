@@ -73,13 +73,13 @@ def test_stored_boxes_do_not_depend_on_how_boxes_are_drawn_now(clips, monkeypatc
     check_pixels(clips)
 
 
-def not_mirrored(jpeg, view, size):
+def not_mirrored(jpeg, view, size, short_side=None):
     view = view.copy()
     view[4] = 0
     return pixels.crop(pixels.decode_jpeg(jpeg), view, size)
 
 
-def off_by_one(jpeg, view, size):
+def off_by_one(jpeg, view, size, short_side=None):
     view = view.copy()
     view[0] += 1 if view[0] + view[2] < 256 else -1
     return pixels.crop(pixels.decode_jpeg(jpeg), view, size)

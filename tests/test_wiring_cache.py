@@ -226,6 +226,7 @@ def test_a_planned_video_comes_back_field_by_field(tmp_path):
     writer = open_writer(tmp_path / "c", make_cache_identity())
     writer.extend_plan([video], [planned_segment("u", 4)], 512)
     writer.close()
+    video = dataclasses.replace(video, num_requests=4)  # counted by the plan
     (part,) = documents.read_plan(Layout(tmp_path / "c").plan)
     (found,) = part.videos
     for field in dataclasses.fields(PlannedVideo):

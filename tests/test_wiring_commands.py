@@ -110,7 +110,9 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
 
 def test_rows_that_were_embedded_again_are_told_by_the_worst_and_the_mean(tiny, monkeypatch):
     monkeypatch.setattr(
-        cache_commands, "_verified", lambda *asked: SimpleNamespace(problems=[], num_pending=2, num_units=7)
+        cache_commands,
+        "_verified",
+        lambda *asked: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, extra=[]),
     )
     monkeypatch.setattr(stage_one, "recomputed", lambda *asked, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
     told = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)

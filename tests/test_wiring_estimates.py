@@ -102,7 +102,7 @@ def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
         "narration.json": {uid: narrated(narration(1.0)) for uid in (U1, U2)},
     }
     root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
-    metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems(skip_invalid=False))
+    metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems())
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
         pieces, _ = planner._listed(count)(root, metadata)
         assert set(pieces) == expected
@@ -133,13 +133,13 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
-    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are left out
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
-    found = planner.plan(PlanConfig(root, skip_invalid=True, assume_downloaded=True))
+    found = planner.plan(PlanConfig(root, assume_downloaded=True))
     assert list(found.document["kinds"]) == ["moments"] and found.document["frames"] > 0
-    with pytest.raises(InputError):
-        planner.plan(PlanConfig(root, assume_downloaded=True))
+    with pytest.raises(InputError, match="leave out --strict"):
+        planner.plan(PlanConfig(root, assume_downloaded=True, strict=True))
 
 
 def test_bytes_are_told_in_units_of_a_thousand():

@@ -188,8 +188,8 @@ def test_files_hold_the_predictions_and_the_page_the_runs_own_log(place, judged)
             np.testing.assert_allclose(file[name], getattr(found, name), atol=1e-3)
     assert json.loads((judged.folder / "evaluation_results.json").read_text()) == results
     assert "num_workers: 0" in (judged.folder / "evaluate_config.yaml").read_text()
-    assert (judged.folder / "comparison_plot.png").read_bytes() == b"plot"
-    assert (judged.folder / "report.html").read_bytes() == b"page"
+    assert (judged.folder / "comparison_plot.png").read_bytes().startswith(b"plot")
+    assert (judged.folder / "report.html").read_bytes().startswith(b"page")
 
 
 def test_the_teachers_towers_are_those_of_the_cache_on_the_device_named(place, monkeypatch):

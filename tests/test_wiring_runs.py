@@ -220,7 +220,7 @@ def test_the_seconds_of_a_clip_are_those_of_the_second_batch(tmp_path, monkeypat
 def test_a_loader_draws_nothing_from_the_global_generator():
     """So that what is random in training does not depend on how many loaders there were before."""
     before = torch.get_rng_state()
-    assert len(list(batches(range(6), [[2, 0], [5]], 0))) == 2
+    assert len(list(batches([{"number": torch.tensor(n)} for n in range(6)], [[2, 0], [5]], 0))) == 2
     assert torch.equal(torch.get_rng_state(), before)
 
 
