@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache import documents
+from cache.errors import some
 from cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
 from cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
 
@@ -53,7 +54,9 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
     told = {segment.video_uid: as_planned(segment) for segment in committed}
     written = {"name": unit, "segments": [segment for segment in listed if segment is not None]}
     given = iter(documents.unit_from(written, set(uids)).segments)
-    pairs = zip(uids, listed, strict=True)
+    pairs = list(zip(uids, listed, strict=True))
+    if lost := [uid for uid, segment in pairs if segment is None and uid not in told]:
+        raise ValueError(f"it was committed with rows or times of {some(lost)}, and has none of them now")
     segments = tuple(told[uid] if segment is None else next(given) for uid, segment in pairs)
     if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
         raise ValueError("it was planned with other videos than it holds")

@@ -72,6 +72,7 @@ def purge(root: Path) -> None:
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
+            commit.remove_leftovers(root)  # of a manifest, where an earlier purge was cut short
             witness.forget_removed(layout)
             _delete_folder(layout.removed)
 

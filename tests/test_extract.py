@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cache import commit, documents
-from cache.errors import IdentityMismatchError, StorageError
+from cache.errors import DamagedError, IdentityMismatchError, StorageError
 from cache.plan import PlannedSegment, Unit, cut_units
 from cache.schema import Status
 from cache.store import open_reader
@@ -275,6 +275,12 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         document = documents.read(path)
         document["segments"] = [s for s in document["segments"] if s["video_uid"] != "a"]
         document["num_rows"] = sum(len(s["pts"]) for s in document["segments"])
+        commit.replace(path, documents.seal(document))
+    with pytest.raises(DamagedError, match="committed with rows or times of a, and has none of them now"):
+        run(source, tmp_path / "c")
+    for path in (tmp_path / "c" / "records").iterdir():  # as records were that held no plan: nothing contradicts them
+        document = documents.read(path)
+        del document["planned"]
         commit.replace(path, documents.seal(document))
     with pytest.raises(PipelineError, match="2 videos were listed, but 1 are committed"):
         run(source, tmp_path / "c")

@@ -210,7 +210,14 @@ def test_views_that_no_frame_has_are_refused(cache_dir, name):
 
 def test_a_record_of_rows_of_no_video_is_refused(cache_dir):
     path = cache_dir / "records" / "000000.json"
-    write_sealed(path, documents.read(path) | {"segments": []})
+    document = documents.read(path) | {"segments": []}
+    write_sealed(path, document)
+    with bounded():
+        said = refusals(cache_dir)
+    assert {"read", "verify"} <= said.keys()
+    assert "000000.json is damaged" in said["read"] and "rows or times of a, and has none of them now" in said["read"]
+    del document["planned"]  # then nothing in the record itself is wrong
+    write_sealed(path, document)
     assert_unit_refused(cache_dir)
 
 

@@ -20,12 +20,13 @@ from cache.plan import PlanPart
 from cache.rebuild import rebuild_plan
 from cache.repair import repair
 from cache.store import open_reader, open_writer, read_identity
-from cache.verify import verify
+from cache.verify import Remedy, verify
 from cache.writer import CacheWriter
 from pipeline.labelling import Labelling, write_labels
 from pipeline.planning import left_of
 from pipeline.sampling import Requests
 from pipeline.sources import Clip, Source
+from tests.crash_session import FACTS
 from tests.crash_states import Explorer
 from tests.planned_cache import (
     LABELS,
@@ -76,6 +77,33 @@ def problems(cache: Path) -> list[str]:
     return [problem.message for problem in verify(cache).problems]
 
 
+def unplanned(*uids: str) -> list[str]:
+    """What verifying says of videos that have clips and were forgotten with a lost plan."""
+    return [f"label set main has clips of {u}, which is not in the plan: extract-teacher plans it anew" for u in uids]
+
+
+def plan_what_lacks(writer: CacheWriter) -> None:
+    """Plan what a rebuilt plan lacks, as an extraction over the same videos does."""
+    rows = PARTS[0] | PARTS[1] | PARTS[2]
+    lacking = []
+    for uid in sorted(writer.incomplete_uids()):
+        whole = requests_of(uid, rows[uid])
+        wanted = Requests(whole.request_k, whole.request_row, whole.frame_index, whole.pts)
+        planned = [s for unit in writer.units for s in unit.segments if s.video_uid == uid]
+        lacking.append(left_of(uid, wanted, planned))
+    writer.extend_plan([], lacking, 4)
+    if new := {uid: count for uid, count in rows.items() if uid not in writer.planned_videos}:
+        plan_videos(writer, new)
+
+
+def go_on(cache: Path) -> None:
+    """Do all that an extraction over the same videos does after a rebuild."""
+    with writer_of(cache) as writer:
+        plan_what_lacks(writer)
+        commit_units(writer, [unit.name for unit in writer.units])
+        writer.write_manifest()
+
+
 # -- what comes back ---------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +146,7 @@ def test_rows_that_never_came_and_videos_that_were_left_out_are_planned_as_they_
     with writer_of(root) as writer:
         commit_units(writer, UNITS[:2])
         commit_units(writer, UNITS[6:], without=("d",))
+        writer.quarantine("d", FACTS)
         segment = batch_of(writer.units[2]).segments[0]
         fewer = dataclasses.replace(
             segment,
@@ -152,18 +181,13 @@ def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tm
     records = {path.name: path.read_bytes() for path in (root / "records").iterdir()}
     lose(root, "all")
     rebuilt = rebuild_plan(root)
-    assert rebuilt.incomplete == ("a", "c")  # of b nothing is known
+    assert rebuilt.incomplete == ("a", "c")  # of b, d and e nothing is known
+    assert problems(root) == unplanned("b", "d", "e")
     with writer_of(root) as writer:
         assert {unit.name for unit in writer.units} == {"000000", "000002", "000004"}
         assert len(writer.plan) == 3 and writer.plan[2] == PlanPart(2, (), ())  # its clips are there
         assert writer.incomplete_uids() == set(rebuilt.incomplete)
-        lacking = []
-        for uid in rebuilt.incomplete:
-            whole = requests_of(uid, (PARTS[0] | PARTS[1])[uid])
-            wanted = Requests(whole.request_k, whole.request_row, whole.frame_index, whole.pts)
-            planned = [s for unit in writer.units for s in unit.segments if s.video_uid == uid]
-            lacking.append(left_of(uid, wanted, planned))
-        writer.extend_plan([], lacking, 4)
+        plan_what_lacks(writer)
         assert writer.incomplete_uids() == frozenset() and min(map(int, writer.committed_units())) == 0
         assert all(int(unit.name) > 4 for unit in writer.plan[-1].units)
         plan_videos(writer, {"new": 5})
@@ -204,6 +228,8 @@ def test_a_plan_that_is_older_than_the_clips_gets_parts_that_keep_their_numbers(
     with writer_of(root) as writer:
         plan_videos(writer, {"new": 1})
         assert writer.plan[-1].part == 3
+    assert problems(root) == unplanned("d", "e")
+    go_on(root)
     assert problems(root) == []
 
 
@@ -447,9 +473,16 @@ def test_rebuilding_says_what_it_will_do_and_asks(tmp_path, monkeypatch):
     assert code == 0 and "nothing was changed" in text and files(root) == before
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", "--yes")
     assert code == 0 and "the plan was rebuilt" in text and "removed/000001" in text
-    assert "verify-cache" in text and problems(root) == []
+    assert "verify-cache" in text and problems(root) == unplanned("b")
+    code, text = invoke("verify-cache", "--cache-dir", root, "--no-pixels")
+    assert code == 4 and unplanned("b")[0] in text
+    before = files(root)
+    assert {problem.remedy for problem in repair(root, None).report.problems} == {Remedy.MISSING}
+    assert files(root) == before
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", "--yes")
     assert code == 0 and "nothing was changed" in text
+    go_on(root)
+    assert problems(root) == []
 
 
 def test_rebuilding_and_purging_are_two_commands(cache):
@@ -462,7 +495,10 @@ def test_rebuilding_and_purging_are_two_commands(cache):
 
 @pytest.mark.parametrize("lost", ["all", "folder", "damaged", "000001 000002"])
 def test_a_power_cut_while_a_plan_is_rebuilt_loses_nothing_and_is_recognized(tmp_path, monkeypatch, lost):
-    """In every state all that was whole is there, and the plan is either told to be incomplete or it is whole."""
+    """In every state all that was whole is there, and the plan is either told to be incomplete or it is whole.
+
+    Once it is rebuilt, only videos of which nothing was committed are named, until an extraction has gone on.
+    """
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     (tmp_path / "recorded").mkdir()
     (tmp_path / "scratch").mkdir()
@@ -476,6 +512,7 @@ def test_a_power_cut_while_a_plan_is_rebuilt_loses_nothing_and_is_recognized(tmp
     with recorder.recording():
         rebuild_plan(root)
     expected = plan_of(root)
+    forgotten = unplanned(*{"damaged": "", "000001 000002": "de"}.get(lost, "bde"))
 
     def examine(folder: Path) -> tuple[dict, list[str]]:
         state, complaints = folder / "cache", []
@@ -484,8 +521,11 @@ def test_a_power_cut_while_a_plan_is_rebuilt_loses_nothing_and_is_recognized(tmp
         if not is_recognized(state) and plan_of(state) != expected:
             complaints.append("another plan was taken for the whole one")
         rebuild_plan(state)
-        complaints += ["another plan was rebuilt"] * (plan_of(state) != expected) + problems(state)
-        return {}, complaints + ["lost later"] * bool(whole - set(files(state).values()))
+        complaints += ["another plan was rebuilt"] * (plan_of(state) != expected)
+        complaints += ["other problems were told"] * (problems(state) != forgotten)
+        complaints += ["lost later"] * bool(whole - set(files(state).values()))
+        go_on(state)
+        return {}, complaints + problems(state)
 
     explorer = Explorer(tmp_path / "scratch", examine)
     assert list(dict.fromkeys(explorer.violations(recorder))) == []
