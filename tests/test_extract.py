@@ -29,6 +29,8 @@ from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CRC = np.array([7, 8], np.uint32)
 EMBEDDING_TOLERANCE = 2**-10  # of a unit vector's components: two steps of float16 below 1
 
