@@ -21,6 +21,8 @@ from tests.crash_session import run_session
 from tests.test_repair import files
 from tests.test_verify import SUFFIX, cache, damage, flip, invoke, originals  # noqa: F401  (fixtures)
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 NAME = "zero-shot"
 FACTS = {"source": "torn.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
 

@@ -14,6 +14,8 @@ from cache.writer import CacheWriter
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_cli import error_of
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture
 def cache_dir(tmp_path, backend) -> Iterator[Path]:

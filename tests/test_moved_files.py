@@ -24,6 +24,8 @@ from tests.test_cli import call, error_of
 from tests.test_extract import StoppingTeacher, make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 class Teacher(FakeTeacher):
     def drop_text_tower(self):

@@ -28,6 +28,8 @@ from tests.planned_cache import make_planned_cache
 from tests.recorded_operations import Recorder
 from tests.test_verify import SUFFIX, cache, flip, originals  # noqa: F401  (fixtures)
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 LISTED = (
     *("plan", "records", "labels", "labels/zero-shot/label_set.json", "labels/zero-shot/clips"),
     *("labels/zero-shot/records", "quarantine", "attempts"),

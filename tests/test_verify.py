@@ -28,6 +28,8 @@ from tests.fake_teacher import write_zero_shot
 from tests.test_extract import check_same_rows, content, make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 SUFFIX = {"hdf5": "h5", "webdataset": "tar"}
 
 
