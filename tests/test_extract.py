@@ -310,6 +310,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)

@@ -97,6 +97,7 @@ class Poisoned(FakeTeacher):
         return vectors
 
 
+@second_backend_slow
 def test_one_embedding_that_is_not_finite_costs_its_video_and_no_other(folder, backend):
     source = make_source(folder, ["a", "b"])
     result, reader, _ = run(source, folder / "c", teacher=Poisoned([2]), backend=backend, decode_workers=1)
