@@ -16,7 +16,14 @@ from cache.schema import MAX_TIME_BASE
 from cache.store import open_reader, open_writer
 from cache.verify import Remedy, verify
 from cache.writer import CacheWriter
-from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
+from tests.conftest import (
+    make_batch,
+    make_cache_identity,
+    make_segment,
+    planned_segment,
+    planned_video,
+    second_backend_slow,
+)
 from tests.crash_session import run_session
 from tests.test_repair import files
 from tests.test_verify import SUFFIX, cache, damage, flip, invoke, originals  # noqa: F401  (fixtures)
@@ -64,6 +71,7 @@ def lose(root, names: list[str], suffix: str) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@second_backend_slow
 @pytest.mark.parametrize("what", LOST)
 def test_what_is_gone_is_named_and_never_called_sound(whole, backend, what):
     lose(whole, LOST[what], SUFFIX[backend])

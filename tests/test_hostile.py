@@ -141,6 +141,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(cache_dir, pattern, place):
     assert {"read", "verify"} & set(refusals(cache_dir))
 
 
+@second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
 def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, pattern):
     path = document_at(cache_dir, pattern)
