@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait
 from cache.plan import PlannedSegment, PlannedVideo
 from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
 from tests.fake_teacher import fake_identity
+from tests.forked_workers import forked
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,6 +51,13 @@ def backend(request) -> str:
 second_backend_slow = pytest.mark.parametrize(
     "backend", ["hdf5", pytest.param("webdataset", marks=pytest.mark.slow)], indirect=True
 )
+
+
+@pytest.fixture(scope="module")
+def forked_workers():
+    """For modules that extract many times and are not about the processes that decode."""
+    with forked():
+        yield
 
 
 def make_cache_identity(backend: str = "hdf5", num_views: int = 1, **teacher) -> CacheIdentity:

@@ -142,6 +142,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow  # that nothing leads there from their code is tested above
 def test_training_and_evaluating_run_where_clip_and_av_cannot_be_imported(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 6)
     shared = ["--cache-dir", cache, "--output-dir", tmp_path, "--num-workers", "0", "--device", "cpu"]

@@ -17,6 +17,8 @@ from pipeline.inference import Predictions, among_classes
 from tests.test_cli import HERE, SMALL, call, error_of
 from tests.tiny_cache import CLASSES, make_tiny_cache
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 NAMES = ("red", "green", "blue", "unheard-of")
 
 

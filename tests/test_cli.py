@@ -20,6 +20,8 @@ from tests.fake_teacher import FakeTeacher
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -71,7 +73,7 @@ HERE = ["--num-workers", "0", "--device", "cpu"]
 # -- whole runs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", ["zero-shot", "fitted", "none"])
+@pytest.mark.parametrize("head", ["zero-shot", "fitted", pytest.param("none", marks=pytest.mark.slow)])
 def test_three_commands_in_a_row(videos, tmp_path, head):
     cache, out = tmp_path / "cache", tmp_path / "out"
     told = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-head", head)

@@ -16,10 +16,19 @@ from cache.repair import purge, repair
 from cache.schema import MAX_TIME_BASE
 from cache.store import open_reader, open_writer
 from cache.verify import Remedy, verify
-from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
+from tests.conftest import (
+    make_batch,
+    make_cache_identity,
+    make_segment,
+    planned_segment,
+    planned_video,
+    second_backend_slow,
+)
 from tests.crash_session import run_session
 from tests.test_repair import files
 from tests.test_verify import SUFFIX, cache, damage, flip, invoke, originals  # noqa: F401  (fixtures)
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 NAME = "zero-shot"
 FACTS = {"source": "torn.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
@@ -62,6 +71,7 @@ def lose(root, names: list[str], suffix: str) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@second_backend_slow
 @pytest.mark.parametrize("what", LOST)
 def test_what_is_gone_is_named_and_never_called_sound(whole, backend, what):
     lose(whole, LOST[what], SUFFIX[backend])

@@ -42,7 +42,7 @@ def test_what_is_made_in_place_or_as_a_view_counts_once():
     assert peak_memory(Side(module, torch.zeros(1, 50, 10)), CPU) == 4 * 100 + 4 * 500
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_all_sides_are_measured_in_either_runtime(runtime):
     if runtime == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")

@@ -112,6 +112,7 @@ def test_every_state_is_valid_holds_what_was_acknowledged_and_can_be_taken_up_ag
     assert explorer.num_states > 1000 and len(explorer.examined) > 50
 
 
+@second_backend_slow
 def test_a_shard_that_a_killed_run_left_without_a_record_is_replaced_durably(record, explorer, backend):
     steps = [step for step in record().operations if not isinstance(step, Mark)]
     before_record = next(i for i, step in enumerate(steps) if isinstance(step, Naming) and "000001.json" in step.names)
@@ -187,6 +188,7 @@ def test_a_mutant_of_the_protocol_is_caught(record, explorer, script, mutate, sy
     assert any(symptom in complaint for complaint in complaints)
 
 
+@second_backend_slow
 def test_the_fsync_of_every_folder_is_needed(record, explorer):
     recorder = record()
     operations = recorder.operations

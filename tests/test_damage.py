@@ -16,7 +16,8 @@ from cache import documents
 from tests.cache_doors import behind, given_and_refused
 from tests.crash_session import run_session
 
-NUM_CUTS = NUM_FLIPS = 300
+NUM_FLIPS = 300
+usual_and_many = pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module", params=["hdf5", "webdataset"])
@@ -92,8 +93,9 @@ def boundaries(path: Path) -> list[int]:
 # -- what the cache does ---------------------------------------------------------------------------------------------
 
 
-def test_a_cut_anywhere_is_found_before_a_sample_is_given(cache_dir, whole, spoilt):
-    for path, data in cuts(shards(cache_dir), NUM_CUTS):
+@usual_and_many
+def test_a_cut_anywhere_is_found_before_a_sample_is_given(cache_dir, whole, spoilt, count):
+    for path, data in cuts(shards(cache_dir), count):
         assert spoilt(path, data) == set(whole) - behind(path, cache_dir), f"{path} cut to {len(data)} bytes"
 
 
@@ -105,16 +107,18 @@ def test_a_cut_between_members_or_chunks_is_found(cache_dir, whole, spoilt):
         assert spoilt(path, path.read_bytes()[:at]) == set(whole) - behind(path, cache_dir), f"{path} cut at {at}"
 
 
-def test_a_flipped_bit_anywhere_is_found_before_anything_of_its_file_is_given(cache_dir, whole, spoilt):
+@usual_and_many
+def test_a_flipped_bit_anywhere_is_found_before_anything_of_its_file_is_given(cache_dir, whole, spoilt, count):
     everything = files(cache_dir, "**/*")
     assert len(everything) == 17
-    for path, data in flips(everything, NUM_FLIPS, seed=2):
+    for path, data in flips(everything, count, seed=2):
         assert spoilt(path, data) == set(whole) - behind(path, cache_dir), f"a flipped bit of {path}"
 
 
-def test_documents_and_tensors_cut_anywhere_are_found(cache_dir, whole, spoilt):
+@usual_and_many
+def test_documents_and_tensors_cut_anywhere_are_found(cache_dir, whole, spoilt, count):
     others = [path for path in files(cache_dir, "**/*") if path not in shards(cache_dir)]
-    for path, data in cuts(others, NUM_CUTS // 3):
+    for path, data in cuts(others, count // 3):
         assert spoilt(path, data) == set(whole) - behind(path, cache_dir), f"{path} cut to {len(data)} bytes"
 
 

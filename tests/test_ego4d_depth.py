@@ -18,6 +18,8 @@ from tests.test_cli import call, error_of
 from tests.test_relabel import Images
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 FILES = {"moments_train.json": {"videos": [moments_video(U1, "train", [label("wash", 0, 4)])]},
          "moments_val.json": {"videos": [moments_video(U2, "val", [label("wash", 0, 4)])]}}  # fmt: skip
 

@@ -25,6 +25,8 @@ from pipeline.sources import SourceOptions, union
 from pipeline.uids import part_uid, recording_of
 from tests.fake_teacher import FakeTeacher
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 SAMPLED = 10  # times per second
 KINDS = {
     "moments": "moments",

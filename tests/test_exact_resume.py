@@ -86,9 +86,16 @@ def wholes(tmp_path_factory) -> dict[int, Path]:
 FULL = {"ema": 0.9, "jitter": 0.3, "patience": 2, "epochs": 2, "batch_size": 2, "frames_per_clip": 2}
 
 
-@pytest.mark.parametrize("stop", [1, 2])
-@pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize("accumulate", [1, 2, 3])
+USUAL = {(1, 1, 2), (2, 3, 1), (3, 1, 1), (3, 3, 2)}  # each value of each, twice at least but for steps of one or two
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "every", "stop"),
+    [
+        pytest.param(*case, marks=() if case in USUAL else pytest.mark.slow)
+        for case in itertools.product([1, 2, 3], [1, 3], [1, 2])
+    ],
+)
 def test_stopped_anywhere(tiny, tmp_path, wholes, accumulate, every, stop):
     """12 clips in 6 batches an epoch, with dropout, an average, jitter and patience."""
     options = FULL | {"accumulate_steps": accumulate}
@@ -221,13 +228,28 @@ WEIGHTS = {
 }
 
 
+STOPS = [("odd", 2), ("accumulated", 1)]
+MORE_STOPS = [("odd", 1), ("odd", 3), ("accumulated", 2), ("accumulated", 3)]
+
+
+def whole_and_stopped(stops) -> list[tuple[str, dict, int]]:
+    runs = [(name, changes, 0) for name, changes in SETTINGS.items()]
+    return runs + [(f"{name}{stop}", SETTINGS[name], stop) for name, stop in stops]
+
+
 @pytest.fixture(scope="module")
 def of_two(tiny, tmp_path_factory) -> Path:
     """Runs of two processes, one after the other in the same two."""
-    out = tmp_path_factory.mktemp("two")
-    runs = [(name, changes, 0) for name, changes in SETTINGS.items()]
-    runs += [(f"{name}{stop}", changes, stop) for name, changes in SETTINGS.items() for stop in (1, 2, 3)]
-    runs += [(f"still-{name}", changes | {"batch_size": 5, "epochs": 1}, 0) for name, changes in WEIGHTS.items()]
+    runs = [(f"still-{name}", changes | {"batch_size": 5, "epochs": 1}, 0) for name, changes in WEIGHTS.items()]
+    return run_in_two(tiny, tmp_path_factory.mktemp("two"), whole_and_stopped(STOPS) + runs)
+
+
+@pytest.fixture(scope="module")
+def more_of_two(tiny, tmp_path_factory) -> Path:
+    return run_in_two(tiny, tmp_path_factory.mktemp("more"), whole_and_stopped(MORE_STOPS))
+
+
+def run_in_two(tiny: Path, out: Path, runs: list[tuple[str, dict, int]]) -> Path:
     script = out / "run.py"
     script.write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
@@ -239,10 +261,15 @@ def of_two(tiny, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(("name", "stop"), STOPS)
 def test_two_processes_stopped_anywhere(of_two, name, stop):
     assert differing(of_two / f"{name}{stop}", of_two / name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "stop"), MORE_STOPS)
+def test_two_processes_stopped_elsewhere(more_of_two, name, stop):
+    assert differing(more_of_two / f"{name}{stop}", more_of_two / name) == []
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

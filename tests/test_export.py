@@ -36,14 +36,17 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "recognise.py"
 FACTS = {"classes": list("abcdefg")}
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(size, marks=pytest.mark.slow if size != "tiny" else ()) for size in STUDENT_SIZES]
-)
-@torch.inference_mode()
+@pytest.mark.slow
+@pytest.mark.parametrize("size", STUDENT_SIZES)
 def test_onnx_says_what_pytorch_says_whatever_the_batch_and_the_length(size):
     student = student_of(size)
     source = Source.of(student, FACTS, np.zeros((2, 3, 128, 128), np.uint8))
-    exported = Exported(*FORMATS["fp32"].opened(FORMATS["fp32"].make(source)))
+    check_lengths(student, FORMATS["fp32"].make(source))
+
+
+@torch.inference_mode()
+def check_lengths(student, files: dict[str, bytes]) -> None:
+    exported = Exported(*FORMATS["fp32"].opened(files))
     for lengths in ((1,), (3, 1), (2, 5, 4)):
         found, expected = exported(*(inputs := clips(lengths=lengths))), student(*inputs)
         assert (found.clip_logits - expected.clip_logits).abs().max() <= 1e-4
@@ -89,6 +92,12 @@ def test_an_export_is_whole_and_says_how_close_it_is(exported, place):
     assert "the teacher 100.0 %" in card and stored["fp32"]["top1"] < 1  # of its cached answers, not of the student's
     assert "import models.timm_registry" in card and "shown at 2 times a second" in card  # as README.md must say
     assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
+
+
+def test_what_was_exported_says_what_pytorch_says_whatever_the_batch_and_the_length(exported, place):
+    student, _ = checkpoint.load_student(place / "best_student.pt")
+    files = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
+    check_lengths(student, files)
 
 
 def test_facts_and_class_names_travel_inside(exported):

@@ -29,6 +29,8 @@ from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CRC = np.array([7, 8], np.uint32)
 EMBEDDING_TOLERANCE = 2**-10  # of a unit vector's components: two steps of float16 below 1
 
@@ -314,6 +316,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
 
 
 @pytest.mark.numeric
+@second_backend_slow
 def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)

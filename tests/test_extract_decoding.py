@@ -19,6 +19,8 @@ from tests.test_decode import spoil_packet
 from tests.test_extract import make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from tests.test_shapes import MANIFEST_ROWS
 from tests.videos import Sampled, full_decode, sample
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 FPS = 25.0
 
 

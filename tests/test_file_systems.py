@@ -19,6 +19,8 @@ from tests.recorded_operations import Killed, Naming, Recorder
 from tests.test_extract import make_source
 from tests.test_repair import failing
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EXDEV, errno.EACCES]
 NO_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL]
 

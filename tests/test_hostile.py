@@ -25,6 +25,7 @@ from cache.records import read_records
 from cache.store import read_identity
 from cache.writer import CacheWriter
 from pipeline.labelling import Labelling, write_labels
+from tests.conftest import second_backend_slow
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_extract import make_source
 
@@ -105,6 +106,7 @@ def is_wrong(place: tuple, old, new) -> bool:
 # -- documents -------------------------------------------------------------------------------------------------------
 
 
+@second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
 def test_a_field_of_a_wrong_type_is_refused_wherever_it_is(cache_dir, pattern):
     path, complaints, num_tried = document_at(cache_dir, pattern), [], 0
@@ -139,6 +141,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(cache_dir, pattern, place):
     assert {"read", "verify"} & set(refusals(cache_dir))
 
 
+@second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
 def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, pattern):
     path = document_at(cache_dir, pattern)

@@ -11,8 +11,11 @@ from cache import documents
 from cache.errors import CacheError, DamagedError
 from cache.store import open_reader, read_identity
 from cache.writer import CacheWriter
+from tests.conftest import second_backend_slow
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_cli import error_of
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 @pytest.fixture
@@ -26,6 +29,7 @@ def every_file(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file() and path.name not in skipped)
 
 
+@second_backend_slow
 def test_a_file_that_leads_elsewhere_or_is_none_is_refused_and_nobody_waits(cache_dir, tmp_path):
     with bounded():
         for path in every_file(cache_dir):

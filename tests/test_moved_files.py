@@ -24,6 +24,8 @@ from tests.test_cli import call, error_of
 from tests.test_extract import StoppingTeacher, make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 class Teacher(FakeTeacher):
     def drop_text_tower(self):
@@ -269,6 +271,7 @@ def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_
     assert len(shapes["2"]) == len(shapes[new]) == 1 and shapes["2"] != shapes[new]
 
 
+@second_backend_slow
 def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
     import dataclasses
 

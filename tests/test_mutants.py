@@ -17,6 +17,8 @@ from tests.fake_teacher import SIZE, FakeTeacher
 from tests.test_models import case
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 assert case  # a fixture
 
 VIEWS = 4

@@ -15,6 +15,8 @@ from tests.test_cli import HERE, SMALL, call
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ODD = 'it\'s a "folder" $HOME'  # of a name that no shell leaves alone
 
 
@@ -53,7 +55,13 @@ CHAINS = {  # name -> options of extraction; what must be among the words of the
 }
 
 
-@pytest.mark.parametrize(("options", "to_train", "to_judge"), CHAINS.values(), ids=CHAINS.keys())
+LONG = {"labels and logits": pytest.mark.slow}  # which a named label set has, too
+
+
+@pytest.mark.parametrize(
+    ("options", "to_train", "to_judge"),
+    [pytest.param(*chain, id=name, marks=LONG.get(name, ())) for name, chain in CHAINS.items()],
+)
 def test_a_chain_of_commands_from_videos_to_a_judgement(videos, tmp_path, options, to_train, to_judge):
     cache = tmp_path / ODD
     cache.mkdir()  # what is there is meant as it is written

@@ -23,6 +23,8 @@ from tests.full_disk import FullDisk, mount, mounted, tree
 from tests.test_cli import call, error_of
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 FULL = re.compile(r"is full \([\d.]+ MB free, [\d.]+ MB needed .*everything committed is safe: make space and run")
 NAMES = {  # for which there is no room -> how many of the two videos are pending then
     "plan/000000.json": 2,
@@ -148,6 +150,7 @@ def test_a_real_disk_that_fills_while_frames_are_extracted(
     assert tree(cache_dir) == tree(tmp_path / "c")
 
 
+@second_backend_slow
 def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400_000))  # 8 frames at 60 kB
@@ -168,6 +171,7 @@ def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tm
 # -- a disk that is not to be written --------------------------------------------------------------------------------
 
 
+@second_backend_slow
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_target_that_refuses_writing_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
     if not is_new:
@@ -202,6 +206,7 @@ def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(argume
 # -- two writers -----------------------------------------------------------------------------------------------------
 
 
+@second_backend_slow
 def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments, tmp_path, backend, teacher):
     call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
@@ -213,6 +218,7 @@ def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments
     call(*arguments)
 
 
+@second_backend_slow
 def test_a_run_that_is_overtaken_while_it_loads_its_teacher_is_refused(arguments, tmp_path, backend, monkeypatch):
     call(*arguments)
     shutil.move(tmp_path / "c", tmp_path / "other")

@@ -40,6 +40,8 @@ from tests.small_students import settings, state_of, use, weights_of
 from tests.test_cli import call, error_of
 from tests.tiny_cache import make_tiny_cache
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ROOT = Path(__file__).parents[1]
 DEAD = ".tmp-4194304999-0123abcd"  # a temporary file of a process that cannot be
 

@@ -18,6 +18,8 @@ from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
 from tests.tiny_cache import make_tiny_cache
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 LABELS = sections(FILE.read_text())
 PROMPTS = {
     f"{name} {label}": texts

@@ -44,6 +44,8 @@ from tests.test_repair import failing, files, invoke
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ROOT = Path(__file__).parents[1]
 LOSSES = ("all", "folder", "000000", "000001", "000002", "000001 000002")
 

@@ -30,6 +30,8 @@ from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 LASTS = 8.0
 CUP = [frame("pnr_frame", ("object_of_change", "cup"))]
 FILES = {

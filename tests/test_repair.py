@@ -22,11 +22,13 @@ from cache.repair import purge, removed_files, repair
 from cache.store import open_reader, open_writer, read_identity
 from cache.verify import Remedy, verify
 from pipeline.pixels import replayed_crc32 as replay
-from tests.conftest import planned_segment, planned_video
+from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.crash_states import Explorer
 from tests.planned_cache import UNITS, make_planned_cache
 from tests.recorded_operations import Recorder
 from tests.test_verify import SUFFIX, cache, flip, originals  # noqa: F401  (fixtures)
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 LISTED = (
     *("plan", "records", "labels", "labels/zero-shot/label_set.json", "labels/zero-shot/clips"),
@@ -64,8 +66,19 @@ def invoke(*arguments, **keywords) -> tuple[int, str]:
     return ran.exit_code, ran.output
 
 
-@pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EIO, errno.EMFILE])
-@pytest.mark.parametrize("name", READ_FILES)
+CODES = [errno.EACCES, errno.ESTALE, errno.EIO, errno.EMFILE]
+
+
+def opened_in_vain():
+    """Each file with one of the codes and each code with files, shards in both back ends; all the rest is slow."""
+    for backend, (n, name), (i, code) in itertools.product(
+        ("hdf5", "webdataset"), enumerate(READ_FILES), enumerate(CODES)
+    ):
+        is_usual = n % len(CODES) == i and (backend == "hdf5" or "frames" in name or "logits" in name)
+        yield pytest.param(backend, name, code, marks=() if is_usual else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("backend", "name", "code"), [*opened_in_vain()], indirect=["backend"])
 def test_a_file_that_cannot_be_opened_is_no_damage(cache, backend, monkeypatch, name, code):  # noqa: F811
     before = files(cache)
     failing(monkeypatch, "open", cache / name.format(SUFFIX[backend]), code)
@@ -76,6 +89,7 @@ def test_a_file_that_cannot_be_opened_is_no_damage(cache, backend, monkeypatch, 
     assert files(cache) == before
 
 
+@second_backend_slow
 @pytest.mark.parametrize("name", LISTED)
 def test_a_folder_that_cannot_be_listed_is_no_empty_one(cache, monkeypatch, name):  # noqa: F811
     before = files(cache)
@@ -268,6 +282,7 @@ def test_a_folder_that_is_no_cache_gets_no_lock_file(tmp_path):
 # -- power cuts --------------------------------------------------------------------------------------------------------
 
 
+@second_backend_slow
 def test_a_power_cut_during_a_repair_loses_nothing_that_was_whole(cache, backend, tmp_path):  # noqa: F811
     """Every state that a cut may leave holds every file, in its place or in removed/"""
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")

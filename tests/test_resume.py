@@ -20,6 +20,8 @@ from tests.fake_teacher import FakeTeacher
 from tests.test_extract import make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -95,6 +97,7 @@ class Poisoned(FakeTeacher):
         return vectors
 
 
+@second_backend_slow
 def test_one_embedding_that_is_not_finite_costs_its_video_and_no_other(folder, backend):
     source = make_source(folder, ["a", "b"])
     result, reader, _ = run(source, folder / "c", teacher=Poisoned([2]), backend=backend, decode_workers=1)

@@ -24,6 +24,8 @@ from tests.test_cli import HERE, SMALL, call, error_of
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 DEMO = ["--teacher-size", "demo", "--device", "cpu"]
 
 

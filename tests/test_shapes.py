@@ -33,6 +33,8 @@ from tests.test_extract import make_source, run
 from tests.two_descriptions import write_two_descriptions
 from tests.videos import timeline_of
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 SHORT_SIDE = 64
 MANIFEST_ROWS = ("matrix_hflip.mp4", "matrix_zero.mp4", "size_changes.ts")  # of the shared faulty files
 TURNED = {  # display matrix -> orientation, and the colours above left, above right, below left, below right

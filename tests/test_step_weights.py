@@ -187,7 +187,16 @@ def test_measured_batches_stand_for_all():
 # -- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("num_rows", "count"), [(10, 4), (5, 4), (3, 2), (23, 8), (12, 4), (7, 1), (4, 4), (3, 8)])
+@pytest.mark.parametrize(
+    ("num_rows", "count"),
+    [
+        (5, 4),
+        (7, 1),
+        (12, 4),
+        (3, 8),
+        *(pytest.param(*c, marks=pytest.mark.slow) for c in [(10, 4), (3, 2), (23, 8), (4, 4)]),
+    ],
+)
 def test_every_frame_of_a_clip_is_drawn_as_often(num_rows, count):
     sampling, drawn, rounds = Sampling(count, 32, random=True, seed=3), Counter(), 4000
     for epoch in range(rounds):

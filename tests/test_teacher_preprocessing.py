@@ -28,6 +28,8 @@ from pipeline.video.colour import Scaler
 from pipeline.views import make_views
 from tests.test_teacher import CPU, SMALL
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 OPENAI = from_config({}, "open_clip", usual(open_clip))
 SIGLIP = parse(EXAMPLE)

@@ -68,7 +68,8 @@ def stopped_after(monkeypatch, saves: int):
     monkeypatch.setattr(training.checkpoint, "save_state", save)
 
 
-@pytest.mark.parametrize("saves", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # as test_exact_resume.py does with small students
+@pytest.mark.parametrize("saves", [1, 2, 4])
 def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
     """Two students at once, an average, batches of one step added up, colours jittered: everything has a state."""
     options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
@@ -90,6 +91,7 @@ def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, t
         assert all(torch.equal(best[0][name], best[1][name]) for name in best[1])
 
 
+@pytest.mark.slow  # as test_exact_resume.py does with small students
 def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
     """But for chance, which they share: without dropout they are the same to the bit."""
     real = training.build_student
@@ -144,6 +146,7 @@ def test_shares_are_those_of_the_norms():
     assert layer.weight.grad is None
 
 
+@pytest.mark.slow  # as test_wiring_training.py does with small students
 def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
     config = settings(tiny, tmp_path, epochs=30, lr=1e-12, patience=2)
     training.train(config)

@@ -23,10 +23,12 @@ from cache.verify import Remedy, verify
 from cache.writer import CacheWriter
 from pipeline.data_summary import cache_tables
 from pipeline.pixels import replayed_crc32 as replay
-from tests.conftest import make_batch, make_cache_identity, make_segment
+from tests.conftest import make_batch, make_cache_identity, make_segment, second_backend_slow
 from tests.fake_teacher import write_zero_shot
 from tests.test_extract import check_same_rows, content, make_source, run
 from tests.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 SUFFIX = {"hdf5": "h5", "webdataset": "tar"}
 
@@ -240,6 +242,7 @@ def invoke(*arguments) -> tuple[int, str]:
     return ran.exit_code, ran.output
 
 
+@second_backend_slow
 def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
     code, told = invoke("verify-cache", "--cache-dir", cache)
     assert code == 0 and "looked at 8 shards, 18 frames" in told and "sound: everything" in told

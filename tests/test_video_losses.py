@@ -15,6 +15,8 @@ from pipeline.video.matroska import cut_out, read_layout
 from pipeline.video.transport import read_counters
 from tests.videos import full_decode, sample, timeline_of, write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CLOSED = {"gop": 20, "options": {"x264-params": "scenecut=0"}}
 HEVC = {"codec": "libx265", "gop": 20, "options": {"x265-params": "log-level=none:scenecut=0"}}
 VP9 = {"codec": "libvpx-vp9", "b_frames": None, "options": {"deadline": "realtime", "cpu-used": "8"}}

@@ -32,6 +32,8 @@ from tests.test_verify import damage
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:

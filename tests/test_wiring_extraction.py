@@ -33,6 +33,8 @@ from tests.fake_teacher import FakeTeacher
 from tests.test_extract import make_source, run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

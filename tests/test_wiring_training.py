@@ -403,7 +403,7 @@ def stopped_after(monkeypatch, saves: int) -> None:
     monkeypatch.setattr(training.checkpoint, "save_state", save)
 
 
-@pytest.mark.parametrize("stop", [None, 1, 2, 3])
+@pytest.mark.parametrize("stop", [None, 2, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 3))])
 def test_patience_counts_epochs_since_the_best_over_stops(tiny, tmp_path, monkeypatch, stop):
     """Best in epoch 2, so with patience 3 epoch 5 is the last, wherever the run was stopped before."""
     top1s = [0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
@@ -428,7 +428,7 @@ def test_without_patience_every_epoch_is_run(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("saves", [1, 3, 4])
+@pytest.mark.parametrize("saves", [3, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (1, 4))])
 def test_a_stopped_run_has_the_weights_average_and_log_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
     options = {"ema": 0.8, "lr": 0.02, "checkpoint_steps": 2, "jitter": 0.3, "epochs": 3}
     training.train(settings(tiny, tmp_path / "whole", **options))
