@@ -5,11 +5,11 @@ Knows options and words; every command imports its stage inside, so that --help 
 
 import click
 
-from cache.layout import BACKENDS
-from cache.schema import SAMPLINGS
-from models.names import TEACHER_SIZES
-from models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE
-from pipeline import (
+from embedonce.cache.layout import BACKENDS
+from embedonce.cache.schema import SAMPLINGS
+from embedonce.models.names import TEACHER_SIZES
+from embedonce.models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE
+from embedonce.pipeline import (
     annotation_commands,
     cache_commands,
     ego4d_commands,
@@ -18,7 +18,7 @@ from pipeline import (
     streams,
     student_commands,
 )
-from pipeline.common_options import (
+from embedonce.pipeline.common_options import (
     ANNOTATIONS,
     CACHE_DIR,
     CLASS_NAMES,
@@ -29,9 +29,9 @@ from pipeline.common_options import (
     PROMPT_STYLE,
     TEACHER_HEAD,
 )
-from pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
-from pipeline.layouts import LAYOUTS
-from pipeline.terminal import Explaining, made, show, usage_error
+from embedonce.pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
+from embedonce.pipeline.layouts import LAYOUTS
+from embedonce.pipeline.terminal import Explaining, made, show, usage_error
 
 NOTHING_TO_READ = "nothing to read: name a folder of videos, or ask for synthetic ones, for example"
 READABLE = (
@@ -133,7 +133,7 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
         raise usage_error(NOTHING_TO_READ, READABLE)
     if dry_run and config.use_synthetic:
         raise click.UsageError("--dry-run looks at videos, and synthetic ones are only made by the run: leave one out")
-    from pipeline import stage_one
+    from embedonce.pipeline import stage_one
 
     if dry_run:
         show(stage_one.dry_run(config))

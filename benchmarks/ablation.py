@@ -7,15 +7,15 @@ import torch
 from torch.nn import functional
 
 from benchmarks.ablation_clips import Clips
-from cache.labels import logits_from
-from models.mobilevit_student import build_student, student_config
-from pipeline import metrics, pixels
-from pipeline.config import TrainConfig
-from pipeline.dataset import choose_frames, epoch_order
-from pipeline.distributed import World, global_batches
-from pipeline.recipe import active_weights
-from pipeline.student_run import StudentRun
-from pipeline.views import make_views
+from embedonce.cache.labels import logits_from
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import metrics, pixels
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import choose_frames, epoch_order
+from embedonce.pipeline.distributed import World, global_batches
+from embedonce.pipeline.recipe import active_weights
+from embedonce.pipeline.student_run import StudentRun
+from embedonce.pipeline.views import make_views
 
 INT8_BLOCK = 32
 
@@ -152,7 +152,7 @@ def _as_blocks(embeddings: torch.Tensor) -> torch.Tensor:
 
 
 def _teacher(clips: Clips):
-    from pipeline.stage_one import teacher_of
+    from embedonce.pipeline.stage_one import teacher_of
 
     return teacher_of(clips.reader, device=clips.setting.device, seed=0)
 

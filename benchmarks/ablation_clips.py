@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cache.labels import logits_from
-from cache.store import open_reader
-from pipeline import pixels
-from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view
+from embedonce.cache.labels import logits_from
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import pixels
+from embedonce.pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view
 
 
 @dataclass(frozen=True)

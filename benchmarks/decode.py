@@ -21,12 +21,12 @@ from benchmarks.decode_peers import full, peers
 from benchmarks.decode_real import SHARED, check_identity, compare_real, files_in, table
 from benchmarks.footage import KINDS, footage, repeated
 from benchmarks.measuring import finish, interleaved, machine
-from pipeline import pixels
-from pipeline.sampling import Grid
-from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
-from pipeline.upright import planned_shape
-from pipeline.video.colour import Scaler
-from pipeline.video.decode import WantedFrames
+from embedonce.pipeline import pixels
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.video.decode import WantedFrames
 
 RATES = {"1 fps": 1.0, "0.25 fps": 0.25, "native rate": 30.0}
 HEADLINE = "h264, 7 flat B-frames"

@@ -9,7 +9,7 @@ import av
 import click
 import numpy as np
 
-from pipeline.video.container import opened
+from embedonce.pipeline.video.container import opened
 from tests.videos import timeline_of
 
 TORCHCODEC, OPENCV, FFMPEG = "torchcodec exact", "OpenCV", "ffmpeg command"

@@ -10,7 +10,7 @@ import click
 
 from benchmarks.decode_peers import OPENCV, TORCHCODEC, full, peers
 from benchmarks.measuring import interleaved
-from pipeline.video.container import VideoError
+from embedonce.pipeline.video.container import VideoError
 from tests.videos import full_decode, sample
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"

@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.measuring import finish, machine
 from benchmarks.safety import fresh
-from cache.labels import LabelSet
-from cache.plan import PlannedSegment
-from cache.schema import FrameBatch, Segment
-from cache.store import open_writer
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.plan import PlannedSegment
+from embedonce.cache.schema import FrameBatch, Segment
+from embedonce.cache.store import open_writer
 from tests.conftest import make_cache_identity, planned_video
 
 VIDEOS, HOURS, NARRATIONS = 9_821, 3_670, 3_850_000
@@ -115,8 +115,8 @@ def _write_actions(path: Path, uids, durations, taxonomy, rng) -> None:
 PLANNING = """
 import re, sys, time
 from pathlib import Path
-from pipeline.annotation_config import PlanConfig
-from pipeline.ego4d.planner import plan
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.ego4d.planner import plan
 kinds, count = sys.argv[2], int(sys.argv[3]) or None
 start = time.perf_counter()
 found = plan(PlanConfig(Path(sys.argv[1]), annotations=kinds, fps=2.0, assume_downloaded=True, num_videos=count))
@@ -137,8 +137,8 @@ def planned(root: Path, kinds: str, num_videos: int) -> dict:
 
 def relabelled(root: Path, backend: str, num_classes: int) -> float:
     """Seconds to write logits of so many classes over NUM_TIMES cached frames, from their embeddings."""
-    from pipeline.labelling import Labelling, write_labels
-    from pipeline.sources import Source
+    from embedonce.pipeline.labelling import Labelling, write_labels
+    from embedonce.pipeline.sources import Source
 
     writer = open_writer(fresh(root), make_cache_identity(backend, num_views=0, embed_dim=DIM))
     rng, index = np.random.default_rng(0), np.arange(ROWS, dtype=np.int64)

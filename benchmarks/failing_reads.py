@@ -23,7 +23,7 @@ import click
 import numpy as np
 from click.testing import CliRunner
 
-import cli
+from embedonce import cli
 
 CODES = (errno.EIO, errno.ESTALE, errno.EACCES)
 SOURCE = Path(__file__).with_suffix(".c")

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.failing_reads import failing_repairs
 from benchmarks.measuring import finish, machine
-from cache.layout import BACKENDS
-from cache.verify import verify
-from pipeline.progress import Progress
+from embedonce.cache.layout import BACKENDS
+from embedonce.cache.verify import verify
+from embedonce.pipeline.progress import Progress
 from tests.killing import AFTER, BEFORE, BETWEEN, Chain, Uninterrupted, make_videos
 
 UNCHECKED = (".writer.lock", "manifest.json", "extract_config.yaml")  # nothing is read from them that counts

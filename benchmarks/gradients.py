@@ -17,7 +17,7 @@ import torch
 from benchmarks.ablation import Condition, Source, student_run
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
-from models.losses import Targets, distillation_loss
+from embedonce.models.losses import Targets, distillation_loss
 
 CACHED = Condition("cached")
 OTHERS = {

@@ -20,11 +20,11 @@ from PIL import Image
 
 from benchmarks.footage import footage
 from benchmarks.measuring import finish, machine
-from models.clip_teacher import load_teacher
-from pipeline import pixels
-from pipeline.video.colour import Scaler
-from pipeline.video.container import VideoError
-from pipeline.views import evaluation_box
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.pipeline import pixels
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.views import evaluation_box
 from tests.videos import timeline_of
 
 SIZE = 224

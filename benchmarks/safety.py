@@ -18,16 +18,16 @@ from threadpoolctl import threadpool_limits
 
 import cache.writer
 from benchmarks.measuring import interleaved
-from cache import commit, documents
-from cache.schema import FrameBatch
-from cache.store import BACKENDS, open_writer
-from models.clip_teacher import load_teacher
-from pipeline.committing import Committer
-from pipeline.config import ExtractConfig
-from pipeline.extract import extract
-from pipeline.opening import open_sources
-from pipeline.sources import union
-from pipeline.stage_one import LoadedTeacher
+from embedonce.cache import commit, documents
+from embedonce.cache.schema import FrameBatch
+from embedonce.cache.store import BACKENDS, open_writer
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.pipeline.committing import Committer
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import union
+from embedonce.pipeline.stage_one import LoadedTeacher
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.videos import write_video
 

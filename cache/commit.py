@@ -14,8 +14,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from cache.errors import AlreadyCommittedError, BusyError, StorageError
-from cache.exclusive_rename import NO_LOCKS, UNSUPPORTED, lacks, rename_exclusively
+from embedonce.cache.errors import AlreadyCommittedError, BusyError, StorageError
+from embedonce.cache.exclusive_rename import NO_LOCKS, UNSUPPORTED, lacks, rename_exclusively
 
 TEMP_PREFIX = ".tmp-"
 _NO_FOLDER_FSYNC = UNSUPPORTED | {errno.EBADF, errno.EISDIR}

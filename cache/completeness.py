@@ -7,13 +7,13 @@ elsewhere.
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache import documents, witness
-from cache.errors import some
-from cache.files import exists, list_folder
-from cache.layout import BACKENDS, Layout
-from cache.plan import PlanPart
-from cache.reader import CacheReader
-from cache.witness import Lost
+from embedonce.cache import documents, witness
+from embedonce.cache.errors import some
+from embedonce.cache.files import exists, list_folder
+from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.plan import PlanPart
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.witness import Lost
 
 PARTS = ("clips", "revisions", "logits", "records")  # the folders of a label set
 _KNOWN = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock"}

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cache import documents
-from cache.errors import CacheError, IdentityMismatchError
-from cache.files import read_file
-from cache.layout import Layout
-from cache.reader import CacheReader
-from cache.records import Record
-from cache.store import open_reader, open_writer
-from cache.writer import CacheWriter
+from embedonce.cache import documents
+from embedonce.cache.errors import CacheError, IdentityMismatchError
+from embedonce.cache.files import read_file
+from embedonce.cache.layout import Layout
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import Record
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.writer import CacheWriter
 
 CONFIG = "extract_config.yaml"
 

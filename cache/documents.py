@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import limits, strict_json
-from cache.commit import sha256, to_json
-from cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
-from cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
-from cache.limits import brief, check_range, check_text
-from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
-from cache.schema import (
+from embedonce.cache import limits, strict_json
+from embedonce.cache.commit import sha256, to_json
+from embedonce.cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
+from embedonce.cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
+from embedonce.cache.limits import brief, check_range, check_text
+from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
+from embedonce.cache.schema import (
     FORMAT_VERSION,
     INTERPOLATIONS,
     LOST,

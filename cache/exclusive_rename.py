@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from cache.errors import StorageError
+from embedonce.cache.errors import StorageError
 
 UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOTTY}  # what systems answer then
 NO_LOCKS = UNSUPPORTED | {errno.ENOLCK, errno.EBADF}

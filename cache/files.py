@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from cache.errors import DamagedError, StorageError
+from embedonce.cache.errors import DamagedError, StorageError
 
 MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or head of a label set: far more than any that is written
 _BLOCK = 1 << 20

@@ -11,10 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.errors import DamagedError
-from cache.files import read_error
-from cache.schema import FORMAT_VERSION, Encoded, FrameBatch, Segment, ShardShape
-from cache.vectors import embeddings_problem, logits_problem
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.files import read_error
+from embedonce.cache.schema import FORMAT_VERSION, Encoded, FrameBatch, Segment, ShardShape
+from embedonce.cache.vectors import embeddings_problem, logits_problem
 
 SUFFIX = ".h5"
 ROWS_PER_CHUNK = 32  # one view of 32 consecutive frames is one contiguous read (32 KiB at 512 dimensions)

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from cache import documents
-from cache.layout import Layout
-from cache.store import open_reader
+from embedonce.cache import documents
+from embedonce.cache.layout import Layout
+from embedonce.cache.store import open_reader
 
 
 def summary(root: Path) -> list[str]:

@@ -6,7 +6,7 @@ of their scans, of which a small file can hold thousands. Pure functions of byte
 
 import re
 
-from cache.limits import MAX_STORED_PIXELS
+from embedonce.cache.limits import MAX_STORED_PIXELS
 
 MAX_ASPECT = 16  # of a canonical frame: its long side over its short one
 _SIZES = {0xC0, 0xC1}  # SOF0, SOF1: sequential, Huffman-coded

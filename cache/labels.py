@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import safetensors.numpy
 
-from cache.documents import tuple_of, typed
-from cache.errors import LabelSetError
-from cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
-from cache.schema import check_uid
+from embedonce.cache.documents import tuple_of, typed
+from embedonce.cache.errors import LabelSetError
+from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
+from embedonce.cache.schema import check_uid
 
 KINDS = ("zero-shot", "fitted", "none")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import documents, hdf5, wds
-from cache.errors import DamagedError, NotACacheError
-from cache.files import exists, list_folder
-from cache.schema import CacheIdentity
+from embedonce.cache import documents, hdf5, wds
+from embedonce.cache.errors import DamagedError, NotACacheError
+from embedonce.cache.files import exists, list_folder
+from embedonce.cache.schema import CacheIdentity
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ Looks at names and numbers alone, so that commands which need no plan can afford
 import re
 from pathlib import Path
 
-from cache import documents
-from cache.errors import DamagedError, rebuild_hint, some
-from cache.files import list_folder, read_file
-from cache.layout import Layout
-from cache.records import Record
+from embedonce.cache import documents
+from embedonce.cache.errors import DamagedError, rebuild_hint, some
+from embedonce.cache.files import list_folder, read_file
+from embedonce.cache.layout import Layout
+from embedonce.cache.records import Record
 
 _UNIT_NAME = re.compile(rb'"name":"([0-9]{6,12})"')  # no text in JSON has these bytes: its quotes are escaped
 

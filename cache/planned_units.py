@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache import documents
-from cache.errors import some
-from cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
-from cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
+from embedonce.cache import documents
+from embedonce.cache.errors import some
+from embedonce.cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
+from embedonce.cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
 
 _ROW_OF = {Status.MISSING: NOT_SHOWN, Status.REDACTED: REDACTED, Status.CORRUPT: LOST, Status.RESHAPED: LOST}
 

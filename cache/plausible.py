@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cache.plan import PlannedSegment, PlannedVideo, PlanPart
-from cache.records import Record
-from cache.schema import SAME_SEC, CacheIdentity, Segment, Status, request_seconds, seconds
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart
+from embedonce.cache.records import Record
+from embedonce.cache.schema import SAME_SEC, CacheIdentity, Segment, Status, request_seconds, seconds
 
 
 def plan_problems(plan: list[PlanPart], identity: CacheIdentity) -> Iterator[tuple[int, str]]:

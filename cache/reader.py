@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import documents
-from cache.commit import sha256
-from cache.errors import DamagedError, LabelSetError, some
-from cache.files import digest, list_folder, read_file, refuse_links
-from cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
-from cache.layout import BACKENDS, Layout
-from cache.limits import brief
-from cache.plan import PlanPart
-from cache.records import Record, read_records
-from cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, ShardShape, Status
-from cache.timelines import VideoTimeline, build_timeline
+from embedonce.cache import documents
+from embedonce.cache.commit import sha256
+from embedonce.cache.errors import DamagedError, LabelSetError, some
+from embedonce.cache.files import digest, list_folder, read_file, refuse_links
+from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
+from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.limits import brief
+from embedonce.cache.plan import PlanPart
+from embedonce.cache.records import Record, read_records
+from embedonce.cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, ShardShape, Status
+from embedonce.cache.timelines import VideoTimeline, build_timeline
 
 MAX_OPEN = 64  # files of shards at a time
 

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cache import commit, documents
-from cache.errors import DamagedError, OtherVersionError, some
-from cache.files import list_folder, refuse_links
-from cache.layout import Layout, read_identity, require_cache
-from cache.plan import PlanIndex, PlannedVideo, PlanPart
-from cache.plan_age import last_clip_part
-from cache.planned_units import PlannedUnit, are_equal_units
-from cache.reader import CacheReader
-from cache.records import read_planned, record_paths
-from cache.repair import Removal, take_out
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import DamagedError, OtherVersionError, some
+from embedonce.cache.files import list_folder, refuse_links
+from embedonce.cache.layout import Layout, read_identity, require_cache
+from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart
+from embedonce.cache.plan_age import last_clip_part
+from embedonce.cache.planned_units import PlannedUnit, are_equal_units
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import read_planned, record_paths
+from embedonce.cache.repair import Removal, take_out
 
 MAX_EMPTY_PARTS = 1000  # nobody has made so many label sets over videos of which nothing was committed
 

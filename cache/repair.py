@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit, witness
-from cache.errors import DamagedError, some
-from cache.files import exists, is_folder, list_folder, refuse_links
-from cache.layout import BACKENDS, Layout, read_identity, require_cache
-from cache.verify import Problem, Remedy, Replay, Report, verify
+from embedonce.cache import commit, witness
+from embedonce.cache.errors import DamagedError, some
+from embedonce.cache.files import exists, is_folder, list_folder, refuse_links
+from embedonce.cache.layout import BACKENDS, Layout, read_identity, require_cache
+from embedonce.cache.verify import Problem, Remedy, Replay, Report, verify
 
 _REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
 

@@ -5,13 +5,13 @@ Encodes and decodes nothing itself.
 
 from pathlib import Path
 
-from cache import commit, documents
-from cache.errors import IdentityMismatchError, NotACacheError
-from cache.layout import BACKENDS, Layout, read_identity
-from cache.plan_age import check_age, last_clip_part
-from cache.reader import CacheReader
-from cache.schema import CacheIdentity
-from cache.writer import CacheWriter
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import IdentityMismatchError, NotACacheError
+from embedonce.cache.layout import BACKENDS, Layout, read_identity
+from embedonce.cache.plan_age import check_age, last_clip_part
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.writer import CacheWriter
 
 __all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import SAME_SEC, Segment, Status, request_seconds
+from embedonce.cache.schema import SAME_SEC, Segment, Status, request_seconds
 
 
 @dataclass(frozen=True)

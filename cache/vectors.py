@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cache.limits import MAX_LOGIT
+from embedonce.cache.limits import MAX_LOGIT
 
 
 def embeddings_problem(embeddings: np.ndarray) -> str | None:

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import documents
-from cache.completeness import extra, missing, unfinished
-from cache.errors import DamagedError, LabelSetError, OtherVersionError
-from cache.files import exists, list_folder, refuse_links
-from cache.jpeg_header import check_header
-from cache.labels import logits_from
-from cache.layout import Layout, read_identity
-from cache.plan import PlanIndex, PlannedSegment, PlanPart, Unit
-from cache.plan_age import last_clip_part, older_than_clips
-from cache.planned_units import PlannedUnit, are_equal_units
-from cache.plausible import plan_problems, record_problems
-from cache.reader import CacheReader
-from cache.records import Record, read_planned, read_record, record_paths
-from cache.schema import CacheIdentity, FrameBatch
+from embedonce.cache import documents
+from embedonce.cache.completeness import extra, missing, unfinished
+from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError
+from embedonce.cache.files import exists, list_folder, refuse_links
+from embedonce.cache.jpeg_header import check_header
+from embedonce.cache.labels import logits_from
+from embedonce.cache.layout import Layout, read_identity
+from embedonce.cache.plan import PlanIndex, PlannedSegment, PlanPart, Unit
+from embedonce.cache.plan_age import last_clip_part, older_than_clips
+from embedonce.cache.planned_units import PlannedUnit, are_equal_units
+from embedonce.cache.plausible import plan_problems, record_problems
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import Record, read_planned, read_record, record_paths
+from embedonce.cache.schema import CacheIdentity, FrameBatch
 
 NORM_TOLERANCE = 2e-3  # of a unit vector in float16
 LOGITS_TOLERANCE = 1e-3  # of the largest logit: between one machine's matrix product and another's

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import documents, strict_json
-from cache.errors import DamagedError
-from cache.files import read_error
-from cache.schema import Encoded, FrameBatch, Segment, ShardShape
-from cache.vectors import embeddings_problem, logits_problem
+from embedonce.cache import documents, strict_json
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.files import read_error
+from embedonce.cache.schema import Encoded, FrameBatch, Segment, ShardShape
+from embedonce.cache.vectors import embeddings_problem, logits_problem
 
 SUFFIX = ".tar"
 EXTENSIONS = {"emb": "emb.npy", "jpg": "jpg", "json": "json", "logits": "logits.npy"}  # kind -> of a member's name

@@ -7,10 +7,10 @@ only a repair takes committed files away, and what it took lies in removed/ unti
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit, documents
-from cache.errors import DamagedError
-from cache.files import exists, list_folder
-from cache.layout import Layout
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.files import exists, list_folder
+from embedonce.cache.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import commit, documents
-from cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
-from cache.files import exists, list_folder, refuse_links
-from cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
-from cache.layout import BACKENDS, Layout
-from cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
-from cache.plan_age import last_clip_part, older_plan, older_than_clips
-from cache.planned_units import planned_in
-from cache.reader import CacheReader
-from cache.records import Record, read_records, record_document, record_from, record_of, record_paths
-from cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
-from cache.vectors import logits_problem
-from cache.witness import label_set_contents
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
+from embedonce.cache.files import exists, list_folder, refuse_links
+from embedonce.cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
+from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
+from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
+from embedonce.cache.planned_units import planned_in
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import Record, read_records, record_document, record_from, record_of, record_paths
+from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+from embedonce.cache.vectors import logits_problem
+from embedonce.cache.witness import label_set_contents
 
 NOTHING = Encoded(b"", {})  # of a unit that ends without rows
 

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO
 
-from models.pickles import MAX_BYTES, check_pickle
-from models.plain_files import open_plain
+from embedonce.models.pickles import MAX_BYTES, check_pickle
+from embedonce.models.plain_files import open_plain
 
 MAX_ENTRIES = 50_000  # an entry is a tensor
 ZIP_BEGINNING = b"PK\x03\x04"

@@ -5,9 +5,9 @@ import difflib
 import torch
 from torch import nn
 
-from models.errors import ModelError, ModelOptionError
-from models.hub import quiet_hub
-from models.names import PRETRAINED_SIZES, STUDENT_SIZES
+from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.models.hub import quiet_hub
+from embedonce.models.names import PRETRAINED_SIZES, STUDENT_SIZES
 
 
 def has_pretrained(size: str) -> bool:

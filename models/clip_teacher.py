@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.device import autocast, exact_float32
-from models.errors import ModelOptionError
-from models.preprocessing import Preprocessing
-from models.teacher_precision import chosen_precision
-from models.teacher_weights import architecture, build, weights_kind
+from embedonce.models.device import autocast, exact_float32
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.preprocessing import Preprocessing
+from embedonce.models.teacher_precision import chosen_precision
+from embedonce.models.teacher_weights import architecture, build, weights_kind
 
 
 def load_teacher(

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.backbones import is_conv_with_norm, is_mobilevit_block
-from models.mobilevit_student import MobileVitStudent
+from embedonce.models.backbones import is_conv_with_norm, is_mobilevit_block
+from embedonce.models.mobilevit_student import MobileVitStudent
 
 
 class FrameEncoder(nn.Module):

@@ -5,7 +5,7 @@ import contextlib
 import torch
 from torch import nn
 
-from models.errors import ModelOptionError
+from embedonce.models.errors import ModelOptionError
 
 
 def choose_device(name: str) -> torch.device:

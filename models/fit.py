@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.heads import TEACHER_HEAD_HIDDEN, ActionHead
+from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead
 
 EPOCHS = 60
 PATIENCE = 15  # epochs without a better held-out accuracy

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.deploy import deployed
+from embedonce.models.deploy import deployed
 
 
 def treated(tower: nn.Module) -> nn.Module:

@@ -9,7 +9,7 @@ import os
 import socket
 from urllib.parse import urlparse
 
-from models.errors import ModelError
+from embedonce.models.errors import ModelError
 
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.heads import masked_mean
+from embedonce.models.heads import masked_mean
 
 
 @dataclass(frozen=True)

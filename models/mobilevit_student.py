@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.backbones import backbone
-from models.device import fast_layout
-from models.errors import ModelOptionError
-from models.heads import ActionHead, TemporalAttentionPool
-from models.names import MAX_CLASSES, MAX_WIDTH, PROJECTIONS
+from embedonce.models.backbones import backbone
+from embedonce.models.device import fast_layout
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.heads import ActionHead, TemporalAttentionPool
+from embedonce.models.names import MAX_CLASSES, MAX_WIDTH, PROJECTIONS
 
 
 @dataclass(frozen=True)

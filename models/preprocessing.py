@@ -6,7 +6,7 @@ Imports neither torch nor open_clip, so that a wrong option is answered at once.
 import math
 from dataclasses import dataclass
 
-from models.errors import ModelOptionError
+from embedonce.models.errors import ModelOptionError
 
 INTERPOLATIONS = ("bicubic", "bilinear")
 RESIZE_MODES = ("shortest", "squash")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.device import autocast
+from embedonce.models.device import autocast
 
 log = logging.getLogger(__name__)
 

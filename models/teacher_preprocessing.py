@@ -3,8 +3,8 @@
 open_clip comes as an argument: models.teacher_weights is its only importer.
 """
 
-from models.errors import ModelOptionError
-from models.preprocessing import OPTION, Preprocessing, choose, from_config, parse
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.preprocessing import OPTION, Preprocessing, choose, from_config, parse
 
 
 def usual(open_clip) -> Preprocessing:

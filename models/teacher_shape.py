@@ -4,7 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from models.plain_files import CONFIG_BYTES, read_plain
+from embedonce.models.plain_files import CONFIG_BYTES, read_plain
 
 SHIPPED = Path(__file__).parent / "teachers"
 

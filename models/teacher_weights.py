@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models.archives import check_entries
-from models.errors import ModelError, ModelOptionError, WeightsError
-from models.hub import quiet_hub, require_text_packages
-from models.names import SHIPPED_WEIGHTS
-from models.plain_files import CONFIG_BYTES, read_plain
-from models.preprocessing import Preprocessing, from_config
-from models.teacher_preprocessing import asked_for, preprocessing_of, tags_of, usual
+from embedonce.models.archives import check_entries
+from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
+from embedonce.models.hub import quiet_hub, require_text_packages
+from embedonce.models.names import SHIPPED_WEIGHTS
+from embedonce.models.plain_files import CONFIG_BYTES, read_plain
+from embedonce.models.preprocessing import Preprocessing, from_config
+from embedonce.models.teacher_preprocessing import asked_for, preprocessing_of, tags_of, usual
 
 RANDOM = "random"
 SHIPPED = Path(__file__).parent / "teachers"  # configurations that go by their bare name, and weights

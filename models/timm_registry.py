@@ -7,7 +7,7 @@ from timm.models import register_model
 from timm.models._builder import build_model_with_cfg
 from timm.models.byobnet import ByobNet
 
-from models.backbones import tiny_configuration
+from embedonce.models.backbones import tiny_configuration
 
 
 @register_model

@@ -5,10 +5,10 @@ Reads what is on disk; changes nothing.
 
 from dataclasses import dataclass
 
-from cache.schema import Status
-from cache.writer import CacheWriter
-from pipeline.errors import PipelineError
-from pipeline.sources import Source
+from embedonce.cache.schema import Status
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.sources import Source
 
 PARTIAL = "partial: it ends"  # how a note of a video that ends before its header says begins
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.common_options import (
+from embedonce.pipeline.annotation_config import PlanConfig, RelabelConfig
+from embedonce.pipeline.common_options import (
     ANNOTATIONS,
     CACHE_DIR,
     CLASS_NAMES,
@@ -21,8 +21,8 @@ from pipeline.common_options import (
     PROMPT_STYLE,
     TEACHER_HEAD,
 )
-from pipeline.config import ACTIVATIONS, DEVICES
-from pipeline.terminal import echo, made, show
+from embedonce.pipeline.config import ACTIVATIONS, DEVICES
+from embedonce.pipeline.terminal import echo, made, show
 
 
 @click.command("plan-ego4d")
@@ -42,7 +42,7 @@ def plan_ego4d(output: Path | None, overwrite: bool, **settings):
     split; frames and space. All kinds of annotations that are there, unless some are named.
     """
     config = made(PlanConfig, settings)
-    from pipeline.ego4d.planner import plan
+    from embedonce.pipeline.ego4d.planner import plan
 
     if output is not None:
         _check_counts(output, overwrite)
@@ -50,7 +50,7 @@ def plan_ego4d(output: Path | None, overwrite: bool, **settings):
     for line in planned.lines:
         echo(line)
     if output is not None:
-        from cache import commit
+        from embedonce.cache import commit
 
         _check_counts(output, overwrite)  # nobody has put anything there meanwhile
         commit.replace(output, json.dumps(planned.document, indent=1).encode())
@@ -59,8 +59,8 @@ def plan_ego4d(output: Path | None, overwrite: bool, **settings):
 
 def _check_counts(output: Path, overwrite: bool) -> None:
     """InputError where the file is there and holds no counts of plan-ego4d."""
-    from pipeline.file_recognition import is_object
-    from pipeline.output_folder import check_replaceable
+    from embedonce.pipeline.file_recognition import is_object
+    from embedonce.pipeline.output_folder import check_replaceable
 
     is_ours = partial(is_object, keys=("kinds", "videos", "fps", "views", "frames", "bytes", "short"))
     check_replaceable({output: is_ours}, overwrite, "plan-ego4d", "--json")
@@ -91,7 +91,7 @@ def relabel(**settings):
     Logits come from the cached embeddings, by the teacher's text tower or by a fitted head.
     """
     config = made(RelabelConfig, settings)
-    from pipeline import stage_one
+    from embedonce.pipeline import stage_one
 
     show(stage_one.relabel(config).summary)
 

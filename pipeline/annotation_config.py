@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.schema import UID_PATTERN
-from models.names import PROMPT_STYLES
-from models.preprocessing import parse
-from pipeline.config import DEVICES, TEACHER_HEADS, Annotated
-from pipeline.ego4d.names import MAX_NARRATION_WINDOW
+from embedonce.cache.schema import UID_PATTERN
+from embedonce.models.names import PROMPT_STYLES
+from embedonce.models.preprocessing import parse
+from embedonce.pipeline.config import DEVICES, TEACHER_HEADS, Annotated
+from embedonce.pipeline.ego4d.names import MAX_NARRATION_WINDOW
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cache.plan import PlannedSegment, PlannedVideo, Unit
-from cache.schema import NOT_SHOWN, REDACTED, FrameBatch, Segment, Status
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, Unit
+from embedonce.cache.schema import NOT_SHOWN, REDACTED, FrameBatch, Segment, Status
 
 
 @dataclass

@@ -5,9 +5,9 @@ Knows the cache's own words; loads no model.
 
 from pathlib import Path
 
-from cache.store import open_reader
-from models.names import TEACHER_SIZES
-from pipeline.errors import CheckpointError
+from embedonce.cache.store import open_reader
+from embedonce.models.names import TEACHER_SIZES
+from embedonce.pipeline.errors import CheckpointError
 
 
 def check_cache(cache_dir: Path, label_set: str | None, teacher_size: str | None, num_actions: int | None) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from cache.errors import DamagedError, some
-from cache.layout import BACKENDS
-from pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME, SEED
-from pipeline.config import ACTIVATIONS, DEVICES
-from pipeline.next_commands import command, next_line
-from pipeline.option_ranges import MAX_COUNT
-from pipeline.terminal import echo
+from embedonce.cache.errors import DamagedError, some
+from embedonce.cache.layout import BACKENDS
+from embedonce.pipeline.common_options import CACHE_DIR, PATH, PATH_OR_NAME, SEED
+from embedonce.pipeline.config import ACTIVATIONS, DEVICES
+from embedonce.pipeline.next_commands import command, next_line
+from embedonce.pipeline.option_ranges import MAX_COUNT
+from embedonce.pipeline.terminal import echo
 
 RECOMPUTED, SHOWN = click.IntRange(1, MAX_COUNT), click.IntRange(1, 100_000)
 
@@ -24,9 +24,9 @@ SHOWN_EXTRA = 20
 
 
 def _verified(cache_dir: Path, with_pixels: bool):
-    from cache.verify import verify
-    from pipeline import pixels
-    from pipeline.progress import Progress
+    from embedonce.cache.verify import verify
+    from embedonce.pipeline import pixels
+    from embedonce.pipeline.progress import Progress
 
     with Progress(None, "verifying", "shards") as progress:
         report = verify(
@@ -39,7 +39,7 @@ def _verified(cache_dir: Path, with_pixels: bool):
 
 
 def _show(report) -> None:
-    from cache.verify import Remedy
+    from embedonce.cache.verify import Remedy
 
     echo(f"looked at {report.num_shards} shards, {report.num_rows} frames, {report.num_bytes / 1e6:.1f} MB")
     kinds = {Remedy.KEEP: "DOUBTFUL", Remedy.MISSING: "MISSING"}
@@ -83,7 +83,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
         options = {"cache_dir": cache_dir, "rebuild_plan": report.needs_plan}
         raise DamagedError(f"{problems}; {next_line('repair-cache', options)}")
     if recompute is not None:
-        from pipeline.stage_one import recomputed
+        from embedonce.pipeline.stage_one import recomputed
 
         cosines = recomputed(cache_dir, recompute, **teacher)
         worst, mean = cosines.min(), cosines.mean()
@@ -108,7 +108,7 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
     read at all: check permissions, the disk or the network file system, and run it again. With --rebuild-plan the parts
     of the plan that lack are written anew instead, from what the commit records hold of it.
     """
-    from cache.verify import Remedy
+    from embedonce.cache.verify import Remedy
 
     if purge and rebuild_plan:
         raise click.UsageError("--purge and --rebuild-plan do different things; give one of them")
@@ -145,9 +145,9 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
 
 
 def _repaired(cache_dir: Path, yes: bool):
-    from cache.repair import repair
-    from pipeline import pixels
-    from pipeline.progress import Progress
+    from embedonce.cache.repair import repair
+    from embedonce.pipeline import pixels
+    from embedonce.pipeline.progress import Progress
 
     def confirm(report, removals) -> bool:
         _show(report)
@@ -163,7 +163,7 @@ def _repaired(cache_dir: Path, yes: bool):
 
 
 def _rebuild(cache_dir: Path, yes: bool) -> None:
-    from cache.rebuild import rebuild_plan
+    from embedonce.cache.rebuild import rebuild_plan
 
     def confirm(rebuild) -> bool:
         for line in _rebuild_lines(rebuild):
@@ -204,7 +204,7 @@ def _rebuild_lines(rebuild):
 
 
 def _purge(cache_dir: Path, yes: bool) -> None:
-    from cache.repair import purge, removed_files
+    from embedonce.cache.repair import purge, removed_files
 
     files = removed_files(cache_dir)
     if not files:
@@ -245,17 +245,17 @@ def inspect_cache(
     """Say what a cache holds."""
     if html is not None:
         _check_page(html, overwrite)
-    from cache.inspect import prompt_lines, summary
-    from pipeline.data_summary import cache_tables
+    from embedonce.cache.inspect import prompt_lines, summary
+    from embedonce.pipeline.data_summary import cache_tables
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
     for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
         echo(line)
     if html is not None:
-        from cache import commit
-        from cache.store import open_reader
-        from pipeline.contact_sheet import contact_sheet
-        from pipeline.file_recognition import sealed
+        from embedonce.cache import commit
+        from embedonce.cache.store import open_reader
+        from embedonce.pipeline.contact_sheet import contact_sheet
+        from embedonce.pipeline.file_recognition import sealed
 
         reader = open_reader(cache_dir)
         labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
@@ -267,8 +267,8 @@ def inspect_cache(
 
 def _check_page(html: Path, overwrite: bool) -> None:
     """InputError where the file is there and is no contact sheet."""
-    from pipeline.file_recognition import is_sealed
-    from pipeline.output_folder import check_replaceable
+    from embedonce.pipeline.file_recognition import is_sealed
+    from embedonce.pipeline.output_folder import check_replaceable
 
     check_replaceable({html: partial(is_sealed, kind=PAGE)}, overwrite, PAGE, "--html")
 
@@ -282,8 +282,8 @@ def convert_cache(cache_dir: Path, output_dir: Path, backend: str):
 
     May be stopped and run again.
     """
-    from cache.convert import convert
-    from pipeline.progress import Progress
+    from embedonce.cache.convert import convert
+    from embedonce.pipeline.progress import Progress
 
     with Progress(None, "converting", "shards") as progress:
         done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())

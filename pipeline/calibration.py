@@ -5,7 +5,7 @@ Pure numpy; knows no model and no files.
 
 import numpy as np
 
-from pipeline.metrics import log_softmax
+from embedonce.pipeline.metrics import log_softmax
 
 NUM_BINS = 15
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
-from cache import commit
-from cache.labels import LabelSet
-from cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
-from cache.schema import TeacherIdentity
-from models.archives import check_archive
-from models.errors import ModelOptionError
-from models.mobilevit_student import MobileVitStudent, build_student, config_from
-from models.plain_files import NotPlainError
-from pipeline.errors import CheckpointError, InputError
-from pipeline.results_schema import OrNull, Text, misfit
-from pipeline.training_state import check_shape
+from embedonce.cache import commit
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.models.archives import check_archive
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.mobilevit_student import MobileVitStudent, build_student, config_from
+from embedonce.models.plain_files import NotPlainError
+from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.training_state import check_shape
 
 FORMAT = 2
 STATE = "training_state.pt"

@@ -8,9 +8,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from pipeline import class_names
-from pipeline.errors import InputError
-from pipeline.sources import Source
+from embedonce.pipeline import class_names
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources import Source
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ Knows clips, label sets and readers; runs nothing.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cache.errors import some
-from cache.labels import ClipLabel, LabelSet
-from cache.reader import CacheReader
-from pipeline.splits import selection_uids
+from embedonce.cache.errors import some
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.splits import selection_uids
 
 SHOWN = 5  # classes in a message
 

@@ -8,11 +8,11 @@ import errno
 import itertools
 from pathlib import Path
 
-from cache.limits import MAX_CLASSES, MAX_NAME
-from models.plain_files import NotPlainError, read_plain
-from pipeline.class_names import is_plain
-from pipeline.class_tables import entries_of_lines, entries_of_table, split_rows
-from pipeline.errors import InputError
+from embedonce.cache.limits import MAX_CLASSES, MAX_NAME
+from embedonce.models.plain_files import NotPlainError, read_plain
+from embedonce.pipeline.class_names import is_plain
+from embedonce.pipeline.class_tables import entries_of_lines, entries_of_table, split_rows
+from embedonce.pipeline.errors import InputError
 
 MAX_BYTES = 16 << 20
 FORMATS = "one name a line (.txt), a table with a column `name` (.csv, .tsv), or a list or map (.json)"
@@ -72,7 +72,7 @@ def _entries(path: Path, text: str) -> list[tuple[int | None, str, str]]:
     """(number or None, name, where) of every class."""
     suffix = path.suffix.lower()
     if suffix == ".json" or text.lstrip()[:1] in ("[", "{"):
-        from pipeline.class_json import entries_of_json
+        from embedonce.pipeline.class_json import entries_of_json
 
         return entries_of_json(text)
     if suffix in TABLE_SUFFIXES:
@@ -114,7 +114,7 @@ def _check_names(names: list[tuple[str, str]]) -> None:
 
 def _pairs(path: Path, text: str, folders: set[str]) -> dict[str, str]:
     if path.suffix.lower() == ".json" or text.lstrip()[:1] == "{":
-        from pipeline.class_json import pairs_of_json
+        from embedonce.pipeline.class_json import pairs_of_json
 
         return pairs_of_json(text)
     rows = split_rows(text, TABLE_SUFFIXES.get(path.suffix.lower(), ",;\t"))

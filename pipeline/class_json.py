@@ -2,9 +2,9 @@
 
 import json
 
-from cache import strict_json
-from pipeline.class_names import is_code
-from pipeline.class_tables import NAME_COLUMNS, NUMBER_COLUMNS, Entry
+from embedonce.cache import strict_json
+from embedonce.pipeline.class_names import is_code
+from embedonce.pipeline.class_tables import NAME_COLUMNS, NUMBER_COLUMNS, Entry
 
 WRAPPERS = ("classes", "names", "labels", "categories", "class_names")  # keys under which lists or maps lie
 

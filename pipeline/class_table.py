@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from pipeline.printable import one_line
-from pipeline.splits import selection_uids
+from embedonce.pipeline.printable import one_line
+from embedonce.pipeline.splits import selection_uids
 
 MAX_ROWS = 20  # classes shown
 MAX_NAME = 40  # columns of a terminal

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 
-from pipeline.class_names import is_code
+from embedonce.pipeline.class_names import is_code
 
 Entry = tuple[int | None, str, str]  # number of the class where it has one, name, where it stands
 

@@ -2,8 +2,8 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from cache.schema import FrameBatch
-from cache.writer import CacheWriter
+from embedonce.cache.schema import FrameBatch
+from embedonce.cache.writer import CacheWriter
 
 
 class Committer:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from models.names import PROMPT_STYLES, TEACHER_SIZES
-from pipeline.config import DEVICES, TEACHER_HEADS
-from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
-from pipeline.option_ranges import MAX_SEED
-from pipeline.path_options import expand
-from pipeline.terminal import belongs_to_extraction, options, read_config_file
+from embedonce.models.names import PROMPT_STYLES, TEACHER_SIZES
+from embedonce.pipeline.config import DEVICES, TEACHER_HEADS
+from embedonce.pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
+from embedonce.pipeline.option_ranges import MAX_SEED
+from embedonce.pipeline.path_options import expand
+from embedonce.pipeline.terminal import belongs_to_extraction, options, read_config_file
 
 
 class LocalPath(click.Path):

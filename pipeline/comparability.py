@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.reader import CacheReader
-from pipeline.uids import recording_of
-from pipeline.verb_noun import annotation_of
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.uids import recording_of
+from embedonce.pipeline.verb_noun import annotation_of
 
 PUBLISHED = {  # what is published of each kind, which these figures are not
     "moments": "mAP and recall of Moments Queries, which has to find the windows itself",

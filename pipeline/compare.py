@@ -10,18 +10,18 @@ import logging
 import re
 from pathlib import Path
 
-from cache import commit
-from pipeline import comparison
-from pipeline.comparison import Entry, check_comparable
-from pipeline.errors import CheckpointError, InputError, ResultsError
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig
-from pipeline.evaluation_files import check_comparison, check_evaluation
-from pipeline.file_recognition import sealed
-from pipeline.output_folder import sole_writer
-from pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
-from pipeline.predictions import read_predictions
-from pipeline.printable import csv_cell
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce.cache import commit
+from embedonce.pipeline import comparison
+from embedonce.pipeline.comparison import Entry, check_comparable
+from embedonce.pipeline.errors import CheckpointError, InputError, ResultsError
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig
+from embedonce.pipeline.evaluation_files import check_comparison, check_evaluation
+from embedonce.pipeline.file_recognition import sealed
+from embedonce.pipeline.output_folder import sole_writer
+from embedonce.pipeline.plots import LATENCY, PARAMETERS, point_of, trade_off
+from embedonce.pipeline.predictions import read_predictions
+from embedonce.pipeline.printable import csv_cell
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _check_before_evaluating(config: CompareConfig, checkpoints: dict[Path, str]
 
 def _evaluate(config: CompareConfig, checkpoint: Path, name: str) -> Path:
     """Evaluate a checkpoint; the folder that has its results."""
-    from pipeline.evaluate import evaluate
+    from embedonce.pipeline.evaluate import evaluate
 
     log.info("evaluating %s as %s", checkpoint, name)
     settings = _settings(config, checkpoint, name)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.bootstrap import paired_difference
-from pipeline.errors import ResultsError
-from pipeline.uids import recording_of
+from embedonce.pipeline.bootstrap import paired_difference
+from embedonce.pipeline.errors import ResultsError
+from embedonce.pipeline.uids import recording_of
 
 LATENCY_REMARK = "latency: median of one frame at a time, each timed in its own run; compare runs of one idle machine"
 _PLACE = ("machine", "cpu_count", "threads", "device", "runtime")  # what latency depends on, as far as it is known

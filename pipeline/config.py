@@ -12,15 +12,22 @@ from pathlib import Path
 
 import yaml
 
-from cache.layout import BACKENDS
-from cache.schema import SAMPLINGS, UID_PATTERN
-from models.names import PROJECTIONS, PROMPT_STYLES, SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
-from models.preprocessing import parse
-from pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
-from pipeline.layouts import LAYOUTS
-from pipeline.option_ranges import outside
-from pipeline.path_options import check_local_paths
-from pipeline.sources import SourceOptions
+from embedonce.cache.layout import BACKENDS
+from embedonce.cache.schema import SAMPLINGS, UID_PATTERN
+from embedonce.models.names import (
+    PROJECTIONS,
+    PROMPT_STYLES,
+    SHIPPED_WEIGHTS,
+    TEACHER_SIZES,
+    USUAL_WEIGHTS,
+    usual_prompt_style,
+)
+from embedonce.models.preprocessing import parse
+from embedonce.pipeline.ego4d.names import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
+from embedonce.pipeline.layouts import LAYOUTS
+from embedonce.pipeline.option_ranges import outside
+from embedonce.pipeline.path_options import check_local_paths
+from embedonce.pipeline.sources import SourceOptions
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 ACTIVATIONS = ("quickgelu", "gelu")

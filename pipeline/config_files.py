@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from cache.limits import brief
-from cache.strict_json import is_text
-from models.plain_files import NotPlainError, read_plain
+from embedonce.cache.limits import brief
+from embedonce.cache.strict_json import is_text
+from embedonce.models.plain_files import NotPlainError, read_plain
 
 MAX_BYTES = 1 << 16  # a command has some forty options
 _WORDS = {

@@ -7,12 +7,12 @@ from html import escape
 
 import numpy as np
 
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.schema import SAME_SEC, Status, request_seconds
-from pipeline import pixels
-from pipeline.html_report.markup import page, thumbnail
-from pipeline.metrics import log_softmax
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import SAME_SEC, Status, request_seconds
+from embedonce.pipeline import pixels
+from embedonce.pipeline.html_report.markup import page, thumbnail
+from embedonce.pipeline.metrics import log_softmax
 
 THUMBNAIL = (176, 176)  # pixels, at most
 TOP_K = 3

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.latency import measure_interleaved, synchronizer
-from pipeline.requirements import explained
+from embedonce.pipeline.latency import measure_interleaved, synchronizer
+from embedonce.pipeline.requirements import explained
 
 BATCH = 32
 NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes"))
@@ -123,8 +123,8 @@ class _LiveBytes(TorchDispatchMode):
 def _runner(side: Side, runtime: str) -> Callable[[Tensor], object]:
     """What runs a batch of images (N, 3, R, R) through a side."""
     if runtime == "onnx":
-        from pipeline.export.onnx_files import to_onnx
-        from pipeline.export.runtime import Session
+        from embedonce.pipeline.export.onnx_files import to_onnx
+        from embedonce.pipeline.export.runtime import Session
 
         with explained("--runtime onnx cannot run this model", "time it with --runtime torch"):
             model = to_onnx(side.module, {"images": (side.image.repeat(2, 1, 1, 1), {0: "batch"})}, None)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cache.store import open_reader
-from pipeline.class_table import class_table
-from pipeline.sources import Source, union
+from embedonce.cache.store import open_reader
+from embedonce.pipeline.class_table import class_table
+from embedonce.pipeline.sources import Source, union
 
 
 def data_lines(sources: dict[str, Source]) -> list[str]:

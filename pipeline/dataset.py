@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from cache.labels import ClipLabel, LabelSet
-from cache.reader import CacheReader
-from pipeline import pixels
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline import pixels
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
-from pipeline.errors import InputError
+from embedonce.pipeline.errors import InputError
 
 LONGEST_WAIT = timedelta(days=1)  # for the first process, which judges epochs alone; torchrun ends all where one dies
 

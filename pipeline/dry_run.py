@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.config import ExtractConfig
-from pipeline.data_summary import data_lines
-from pipeline.ego4d.survey import in_words, survey
-from pipeline.estimates import USUAL_DIM
-from pipeline.labelling import asked_labels, check_label_sets, refuse_lost_classes
-from pipeline.matching import known_in, match_sources
-from pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
-from pipeline.printable import block
-from pipeline.sources import Source, union
-from pipeline.video.promises import PARTIAL_SEC
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.data_summary import data_lines
+from embedonce.pipeline.ego4d.survey import in_words, survey
+from embedonce.pipeline.estimates import USUAL_DIM
+from embedonce.pipeline.labelling import asked_labels, check_label_sets, refuse_lost_classes
+from embedonce.pipeline.matching import known_in, match_sources
+from embedonce.pipeline.preflight import Survey, free_bytes, in_bytes, look_ahead
+from embedonce.pipeline.printable import block
+from embedonce.pipeline.sources import Source, union
+from embedonce.pipeline.video.promises import PARTIAL_SEC
 
 TEACHER_ROUNDS = 3
 BATCH = 16  # images that the teacher is timed on
@@ -48,10 +48,10 @@ def teacher_seconds(config: ExtractConfig) -> float:
     """Seconds that one image takes in the teacher's architecture with random weights, in batches."""
     import torch
 
-    from models.clip_teacher import image_tower_for_latency
-    from models.device import autocast, choose_device
-    from models.teacher_precision import fast_precision
-    from pipeline.latency import synchronizer
+    from embedonce.models.clip_teacher import image_tower_for_latency
+    from embedonce.models.device import autocast, choose_device
+    from embedonce.models.teacher_precision import fast_precision
+    from embedonce.pipeline.latency import synchronizer
 
     device = choose_device(config.device)
     tower, size = image_tower_for_latency(config.model, device)

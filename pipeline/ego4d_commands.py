@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import PATH, SEED, FiniteRange
-from pipeline.next_commands import next_line
-from pipeline.option_ranges import MAX_COUNT
-from pipeline.terminal import echo, options
+from embedonce.pipeline.common_options import PATH, SEED, FiniteRange
+from embedonce.pipeline.next_commands import next_line
+from embedonce.pipeline.option_ranges import MAX_COUNT
+from embedonce.pipeline.terminal import echo, options
 
 KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
 SHOWN_VIDEOS = 20
@@ -43,9 +43,9 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
     Takes videos that are in FHO, Moments and Narrations first, then in two of them, then in one; with one seed
     always the same ones. Says what it takes before it begins. Runs again where it stopped.
     """
-    from pipeline.ego4d.choose import Wish
-    from pipeline.ego4d.download import Download
-    from pipeline.ego4d.selection import DownloadConfig
+    from embedonce.pipeline.ego4d.choose import Wish
+    from embedonce.pipeline.ego4d.download import Download
+    from embedonce.pipeline.ego4d.selection import DownloadConfig
 
     if not version.replace("_", "").isalnum() or not version.isascii():
         raise click.UsageError(f"--version must be one such as v2_1, not {version!r}")
@@ -79,7 +79,7 @@ def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
 
 
 def _in_words(transfer, config, free_bytes: int):
-    from pipeline.preflight import in_bytes
+    from embedonce.pipeline.preflight import in_bytes
 
     def size(files) -> str:
         known = transfer.is_exact or transfer.gb_per_hour

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pipeline.running_time import LOOK_SEC, RunningTime, Watchdog
-from pipeline.worker_signals import leave_to_parent
+from embedonce.pipeline.running_time import LOOK_SEC, RunningTime, Watchdog
+from embedonce.pipeline.worker_signals import leave_to_parent
 
 ATTEMPTS = 2
 SECONDS_BETWEEN_LOOKS = LOOK_SEC  # at the pipe, to see whether the run was stopped

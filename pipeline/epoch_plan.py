@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.losses import Counts
+from embedonce.models.losses import Counts
 
 BATCHES_PER_MEASUREMENT = 16  # a measurement costs about two more steps: an eighth of the time
 MOST_MEASUREMENTS = 8  # of batches with labels, and as many of those without

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.teacher_shape import shape_of
-from pipeline.config import ExtractConfig
-from pipeline.engines import Item, LocalPool
-from pipeline.identity import usual_short_side
-from pipeline.planning import Scanned
-from pipeline.sources import Source
-from pipeline.tasks import DecodeTask, Scan, timed_decode
-from pipeline.upright import planned_shape
-from pipeline.views import evaluation_box
+from embedonce.models.teacher_shape import shape_of
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.engines import Item, LocalPool
+from embedonce.pipeline.identity import usual_short_side
+from embedonce.pipeline.planning import Scanned
+from embedonce.pipeline.sources import Source
+from embedonce.pipeline.tasks import DecodeTask, Scan, timed_decode
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.views import evaluation_box
 
 PLACES, FRAMES_AT_A_PLACE = 16, 8  # looked at: spread evenly over all wanted frames of all videos
 FEW_FRAMES, USUAL_BYTES = 1000, 60_000  # of a job too small to look ahead for, and of a frame of it

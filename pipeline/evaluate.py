@@ -12,31 +12,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cache import commit
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.store import open_reader
-from models.deploy import FrameEncoder, deployed_parameters
-from models.device import choose_device, exact_float32
-from models.folding import treatment
-from models.mobilevit_student import MobileVitStudent, count_parameters
-from models.names import TEACHER_SIZES
-from pipeline import checkpoint
-from pipeline.comparability import comparable_with, shared_frames
-from pipeline.costs import NOT_MEASURED, Side, measure, size_of
-from pipeline.evaluation_config import EvaluateConfig
-from pipeline.evaluation_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
-from pipeline.file_recognition import sealed
-from pipeline.held_out import held_out
-from pipeline.html_report.report import report
-from pipeline.inference import among_classes, predict, require_finite
-from pipeline.output_folder import sole_writer
-from pipeline.plots import comparison_plot
-from pipeline.requirements import ONNX, require
-from pipeline.results import assemble, predictions_file
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
-from pipeline.training_log import read_log
-from pipeline.verb_noun import verb_noun_accuracy
+from embedonce.cache import commit
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.store import open_reader
+from embedonce.models.deploy import FrameEncoder, deployed_parameters
+from embedonce.models.device import choose_device, exact_float32
+from embedonce.models.folding import treatment
+from embedonce.models.mobilevit_student import MobileVitStudent, count_parameters
+from embedonce.models.names import TEACHER_SIZES
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline.comparability import comparable_with, shared_frames
+from embedonce.pipeline.costs import NOT_MEASURED, Side, measure, size_of
+from embedonce.pipeline.evaluation_config import EvaluateConfig
+from embedonce.pipeline.evaluation_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
+from embedonce.pipeline.file_recognition import sealed
+from embedonce.pipeline.held_out import held_out
+from embedonce.pipeline.html_report.report import report
+from embedonce.pipeline.inference import among_classes, predict, require_finite
+from embedonce.pipeline.output_folder import sole_writer
+from embedonce.pipeline.plots import comparison_plot
+from embedonce.pipeline.requirements import ONNX, require
+from embedonce.pipeline.results import assemble, predictions_file
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
+from embedonce.pipeline.training_log import read_log
+from embedonce.pipeline.verb_noun import verb_noun_accuracy
 
 log = logging.getLogger(__name__)
 

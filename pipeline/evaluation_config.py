@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import DEVICES, SPLITS, Settings
+from embedonce.pipeline.config import DEVICES, SPLITS, Settings
 
 RUNTIMES = ("torch", "onnx")
 EXPORT_FORMATS = ("fp32", "fp16", "int8", "executorch")

@@ -8,11 +8,11 @@ from functools import partial
 
 import yaml
 
-from pipeline.errors import InputError
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig
-from pipeline.file_recognition import is_arrays, is_object, is_sealed, is_settings, is_table
-from pipeline.output_folder import Recognizer, check_replaceable
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig
+from embedonce.pipeline.file_recognition import is_arrays, is_object, is_sealed, is_settings, is_table
+from embedonce.pipeline.output_folder import Recognizer, check_replaceable
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 
 EVALUATE_SETTINGS = "evaluate_config.yaml"
 PLOT_NAME = "comparison_plot.png"

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.device import autocast
-from models.losses import LossWeights, Targets, distillation_loss
-from models.mobilevit_student import MobileVitStudent
-from pipeline.config import TrainConfig
-from pipeline.dataset import ClipDataset
-from pipeline.latency import synchronizer
-from pipeline.loading import batches
+from embedonce.models.device import autocast
+from embedonce.models.losses import LossWeights, Targets, distillation_loss
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import ClipDataset
+from embedonce.pipeline.latency import synchronizer
+from embedonce.pipeline.loading import batches
 
 CLIPS_ON_CPU = 2  # enough there, and a slow run is told so soon; elsewhere a whole batch, as a few say nothing
 FORWARD_SHARE = 1 / 3  # of a training step: what judging a clip costs

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
-from pipeline.config import SPLITS
-from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
-from pipeline.terminal import echo, made
+from embedonce.pipeline.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
+from embedonce.pipeline.config import SPLITS
+from embedonce.pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
+from embedonce.pipeline.terminal import echo, made
 
 
 @click.command()
@@ -38,7 +38,7 @@ def export_student(**options):
     nothing is written.
     """
     config = made(ExportConfig, options)
-    from pipeline.export.export import export
+    from embedonce.pipeline.export.export import export
 
     result = export(config)
     echo("format      agreement  cosine   largest difference  top-1")

@@ -10,28 +10,28 @@ from functools import partial
 
 import numpy as np
 
-from cache.errors import CacheError
-from cache.plan import Unit
-from cache.schema import Teacher, seconds
-from cache.store import open_writer
-from cache.writer import CacheWriter
-from pipeline.account import ExtractResult, account
-from pipeline.assembly import Assembly
-from pipeline.committing import Committer
-from pipeline.config import ExtractConfig
-from pipeline.engines import Done, Failed, Item, LocalPool, Lost
-from pipeline.errors import PipelineError
-from pipeline.file_recognition import is_settings
-from pipeline.identity import make_identity
-from pipeline.output_folder import check_saved_settings
-from pipeline.planning import plan_new, quarantine, quarantine_absent
-from pipeline.preflight import check_space, look_ahead
-from pipeline.probes import check_teacher
-from pipeline.progress import Progress
-from pipeline.provenance import provenance
-from pipeline.sources import Source
-from pipeline.tasks import CHANGED, DecodeTask, Remark, Reshaped, Row, Way, decode_video
-from pipeline.upright import shape_of
+from embedonce.cache.errors import CacheError
+from embedonce.cache.plan import Unit
+from embedonce.cache.schema import Teacher, seconds
+from embedonce.cache.store import open_writer
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.account import ExtractResult, account
+from embedonce.pipeline.assembly import Assembly
+from embedonce.pipeline.committing import Committer
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.engines import Done, Failed, Item, LocalPool, Lost
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.file_recognition import is_settings
+from embedonce.pipeline.identity import make_identity
+from embedonce.pipeline.output_folder import check_saved_settings
+from embedonce.pipeline.planning import plan_new, quarantine, quarantine_absent
+from embedonce.pipeline.preflight import check_space, look_ahead
+from embedonce.pipeline.probes import check_teacher
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.provenance import provenance
+from embedonce.pipeline.sources import Source
+from embedonce.pipeline.tasks import CHANGED, DecodeTask, Remark, Reshaped, Row, Way, decode_video
+from embedonce.pipeline.upright import shape_of
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import zipfile
 
 import yaml
 
-from cache.commit import sha256
+from embedonce.cache.commit import sha256
 
 _SEAL = "<!-- embedonce {} {} -->\n"
 

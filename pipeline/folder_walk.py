@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import file_kinds
-from pipeline.file_kinds import HEAD_BYTES, OTHER, VIDEO
+from embedonce.pipeline import file_kinds
+from embedonce.pipeline.file_kinds import HEAD_BYTES, OTHER, VIDEO
 
 _Inode = tuple[int, int] | str
 

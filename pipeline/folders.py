@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline import file_kinds
-from pipeline.errors import InputError
-from pipeline.file_kinds import ARCHIVE, AUDIO, HIDDEN, IMAGE, OTHER, TEXT, UNFINISHED, VIDEO, VIDEO_SUFFIXES
-from pipeline.folder_walk import Walk, walk
-from pipeline.layouts import some
+from embedonce.pipeline import file_kinds
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.file_kinds import ARCHIVE, AUDIO, HIDDEN, IMAGE, OTHER, TEXT, UNFINISHED, VIDEO, VIDEO_SUFFIXES
+from embedonce.pipeline.folder_walk import Walk, walk
+from embedonce.pipeline.layouts import some
 
 SHOWN_SUFFIXES = 4
 

@@ -8,13 +8,13 @@ import logging
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.reader import CacheReader
-from pipeline.class_coverage import missing_classes
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.errors import InputError
-from pipeline.evaluation_config import EvaluateConfig
-from pipeline.uids import recording_of
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.class_coverage import missing_classes
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.evaluation_config import EvaluateConfig
+from embedonce.pipeline.uids import recording_of
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ Knows settings and identities; loads no model.
 from dataclasses import replace
 from pathlib import Path
 
-from cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, TeacherIdentity
-from cache.store import check_identity, has_cache, read_identity
-from pipeline.config import ExtractConfig
-from pipeline.video.container import DECODERS
+from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, TeacherIdentity
+from embedonce.cache.store import check_identity, has_cache, read_identity
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.video.container import DECODERS
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:

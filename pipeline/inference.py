@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from models.device import exact_float32
-from pipeline import metrics
-from pipeline.errors import CheckpointError
-from pipeline.loading import batches, in_order
+from embedonce.models.device import exact_float32
+from embedonce.pipeline import metrics
+from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.loading import batches, in_order
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@
 import re
 from dataclasses import dataclass
 
-from pipeline.inflection import gerund, is_verb, third_person
-from pipeline.label_wordings import LABELS
-from pipeline.verb_wordings import PARTICLES, PREPOSITIONS, UNMISTAKABLE
+from embedonce.pipeline.inflection import gerund, is_verb, third_person
+from embedonce.pipeline.label_wordings import LABELS
+from embedonce.pipeline.verb_wordings import PARTICLES, PREPOSITIONS, UNMISTAKABLE
 
 _QUOTES = re.compile(r"[\"“”„«»`]|(?<!\w)['‘’]|['‘’](?!\w)")
 _FOR_EXAMPLE = r"(?:e\.?\s?g\b\.?|for example|such as|like),?\s*"

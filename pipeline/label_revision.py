@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from cache.errors import LabelSetError, some
-from cache.labels import ClipLabel, LabelSet
-from cache.plan import PlannedVideo
-from pipeline.sources import Source
+from embedonce.cache.errors import LabelSetError, some
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.plan import PlannedVideo
+from embedonce.pipeline.sources import Source
 
 Parts = dict[int, list[ClipLabel]]
 

@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
-from cache.plan import PlannedVideo, PlanPart
-from cache.reader import CacheReader
-from cache.schema import SAME_SEC, Teacher, seconds
-from cache.store import has_cache, open_reader
-from cache.writer import CacheWriter
-from pipeline.class_checks import check_classes, check_vectors
-from pipeline.class_coverage import selection_of
-from pipeline.config import ExtractConfig
-from pipeline.errors import InputError
-from pipeline.label_revision import Revision, revise
-from pipeline.matching import known_to, match_source
-from pipeline.progress import Progress
-from pipeline.prompts import class_prompts
-from pipeline.sources import UNLABELLED, Clip, Source
-from pipeline.splits import halves
+from embedonce.cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
+from embedonce.cache.plan import PlannedVideo, PlanPart
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import SAME_SEC, Teacher, seconds
+from embedonce.cache.store import has_cache, open_reader
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.class_checks import check_classes, check_vectors
+from embedonce.pipeline.class_coverage import selection_of
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.label_revision import Revision, revise
+from embedonce.pipeline.matching import known_to, match_source
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.prompts import class_prompts
+from embedonce.pipeline.sources import UNLABELLED, Clip, Source
+from embedonce.pipeline.splits import halves
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
     reader = writer.reader()
     if labels.name in reader.label_sets():
         return dataclasses.replace(labels, facts=reader.label_set(labels.name).facts), None
-    from models.fit import fit_action_head  # loads torch, which a zero-shot label set does not need here
+    from embedonce.models.fit import fit_action_head  # loads torch, which a zero-shot label set does not need here
 
     train, selection, held_out = _labelled_rows(writer, reader, source)
     if not len(train[1]):

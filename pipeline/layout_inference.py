@@ -5,9 +5,18 @@ Labels and splits are never dropped or invented on a guess. Knows path component
 
 from pathlib import PurePosixPath
 
-from pipeline import layouts
-from pipeline.errors import InputError
-from pipeline.layouts import CLASSES, CLASSES_OF_SPLITS, FLAT, SPLITS, SPLITS_OF_CLASSES, Parts, Structure, some
+from embedonce.pipeline import layouts
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.layouts import (
+    CLASSES,
+    CLASSES_OF_SPLITS,
+    FLAT,
+    SPLITS,
+    SPLITS_OF_CLASSES,
+    Parts,
+    Structure,
+    some,
+)
 
 MEANINGS = {
     CLASSES: "the folders are classes",

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.class_names import is_plain, words
-from pipeline.errors import InputError
+from embedonce.pipeline.class_names import is_plain, words
+from embedonce.pipeline.errors import InputError
 
 FLAT, CLASSES, SPLITS = "flat", "classes", "splits"
 SPLITS_OF_CLASSES, CLASSES_OF_SPLITS = "splits/classes", "classes/splits"

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cache.errors import CacheError
-from pipeline.batch_transport import Collate, received, usable_workers
-from pipeline.errors import PipelineError
-from pipeline.worker_signals import leave_to_parent
+from embedonce.cache.errors import CacheError
+from embedonce.pipeline.batch_transport import Collate, received, usable_workers
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.worker_signals import leave_to_parent
 
 log = logging.getLogger(__name__)
 

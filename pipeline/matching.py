@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cache.errors import some
-from cache.plan import PlannedVideo, PlanPart, newest_uids
-from cache.schema import MAX_UID_LENGTH
-from cache.store import has_cache, open_reader
-from cache.writer import CacheWriter
-from pipeline.content_identity import are_equal, fingerprints, whole_fingerprint
-from pipeline.errors import InputError
-from pipeline.sources import Source, Video, union
-from pipeline.splits import split_by_hash
+from embedonce.cache.errors import some
+from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
+from embedonce.cache.schema import MAX_UID_LENGTH
+from embedonce.cache.store import has_cache, open_reader
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.content_identity import are_equal, fingerprints, whole_fingerprint
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources import Source, Video, union
+from embedonce.pipeline.splits import split_by_hash
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from pipeline.printable import printable
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.printable import printable
 
 PROGRAM = ("python", "cli.py")
 USUAL_OUTPUT = Path("results")

@@ -4,9 +4,9 @@
 text.
 """
 
-from pipeline.inflection import is_plural, with_article
-from pipeline.noun_wordings import DROPPED, MASS, PHRASES, PLURALS, SENSES
-from pipeline.verb_phrases import split_name
+from embedonce.pipeline.inflection import is_plural, with_article
+from embedonce.pipeline.noun_wordings import DROPPED, MASS, PHRASES, PLURALS, SENSES
+from embedonce.pipeline.verb_phrases import split_name
 
 
 def noun_phrases(name: str) -> tuple[str, ...]:

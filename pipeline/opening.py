@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.ego4d.layout import download_root, metadata_path, named_by_ego4d
-from pipeline.ego4d.source import ego4d_sources
-from pipeline.errors import InputError
-from pipeline.sources import Source, SourceOptions, folder_source, read_classes, renamed, with_class_names
+from embedonce.pipeline.ego4d.layout import download_root, metadata_path, named_by_ego4d
+from embedonce.pipeline.ego4d.source import ego4d_sources
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources import Source, SourceOptions, folder_source, read_classes, renamed, with_class_names
 
 USUAL = SourceOptions()
 

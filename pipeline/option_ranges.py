@@ -3,7 +3,7 @@
 Knows names and numbers; of everything that a range is about, only which command's settings check it.
 """
 
-from cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS, MIN_FPS
+from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS, MIN_FPS
 
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_PROCESSES = 256

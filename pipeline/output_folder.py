@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from cache import commit
-from cache.errors import DamagedError, StorageError
-from cache.files import exists, list_folder, read_file
-from pipeline.errors import InputError
+from embedonce.cache import commit
+from embedonce.cache.errors import DamagedError, StorageError
+from embedonce.cache.files import exists, list_folder, read_file
+from embedonce.pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
 

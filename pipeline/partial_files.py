@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import InputError
+from embedonce.pipeline.errors import InputError
 
 PARTIAL = ".partial"
 

@@ -9,10 +9,10 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from cache.errors import DamagedError
-from cache.jpeg_header import MAX_ASPECT, check_header
-from cache.limits import MAX_STORED_PIXELS
-from cache.schema import FLAG_HFLIP
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.jpeg_header import MAX_ASPECT, check_header
+from embedonce.cache.limits import MAX_STORED_PIXELS
+from embedonce.cache.schema import FLAG_HFLIP
 
 
 def canonical_size(height: float, width: float, short_side: int) -> tuple[int, int]:

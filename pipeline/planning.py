@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.plan import PlannedSegment, PlannedVideo
-from cache.schema import CacheIdentity
-from cache.writer import CacheWriter
-from pipeline.config import ExtractConfig
-from pipeline.engines import Failed, Item, LocalPool, Lost
-from pipeline.matching import NO_FILE
-from pipeline.progress import Progress
-from pipeline.sampling import Grid, Requests
-from pipeline.sources import Source, Video, windows_by_video
-from pipeline.tasks import Scan, ScanTask, scan_video
-from pipeline.upright import planned_shape
-from pipeline.views import make_views
+from embedonce.cache.plan import PlannedSegment, PlannedVideo
+from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.engines import Failed, Item, LocalPool, Lost
+from embedonce.pipeline.matching import NO_FILE
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.sampling import Grid, Requests
+from embedonce.pipeline.sources import Source, Video, windows_by_video
+from embedonce.pipeline.tasks import Scan, ScanTask, scan_video
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.views import make_views
 
 log = logging.getLogger(__name__)
 

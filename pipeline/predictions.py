@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.archives import check_directory
-from models.plain_files import NotPlainError, open_plain
-from pipeline import metrics
-from pipeline.errors import ResultsError
+from embedonce.models.archives import check_directory
+from embedonce.models.plain_files import NotPlainError, open_plain
+from embedonce.pipeline import metrics
+from embedonce.pipeline.errors import ResultsError
 
 MAX_BYTES = 4 << 30
 SPARE_BYTES = 64 << 20  # that any file may take when it is decompressed, and four times its own bytes besides

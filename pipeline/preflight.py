@@ -6,18 +6,18 @@ Decodes in processes of its own, like extraction; writes nothing.
 import shutil
 from dataclasses import dataclass
 
-from cache import commit
-from cache.errors import StorageError
-from cache.store import has_cache, open_writer, read_identity
-from cache.writer import CacheWriter
-from pipeline.config import ExtractConfig
-from pipeline.errors import InputError
-from pipeline.estimates import Estimate, Pending, estimate
-from pipeline.identity import check_settings
-from pipeline.matching import NOTHING, known_to, match_source, refuse_conflicts
-from pipeline.planning import Scanned, known_uids, scan_new
-from pipeline.sources import Source
-from pipeline.video.container import check_decoder
+from embedonce.cache import commit
+from embedonce.cache.errors import StorageError
+from embedonce.cache.store import has_cache, open_writer, read_identity
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.estimates import Estimate, Pending, estimate
+from embedonce.pipeline.identity import check_settings
+from embedonce.pipeline.matching import NOTHING, known_to, match_source, refuse_conflicts
+from embedonce.pipeline.planning import Scanned, known_uids, scan_new
+from embedonce.pipeline.sources import Source
+from embedonce.pipeline.video.container import check_decoder
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ computes something else.
 
 import numpy as np
 
-from cache.errors import IdentityMismatchError
-from cache.reader import CacheReader
-from cache.schema import Teacher
-from pipeline import pixels
+from embedonce.cache.errors import IdentityMismatchError
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import Teacher
+from embedonce.pipeline import pixels
 
 NUM_PROBES = 8
 MIN_COSINE = 0.999

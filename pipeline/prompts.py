@@ -7,11 +7,11 @@ made up it is not known which of these it is: it follows a colon, unless its fir
 import re
 from collections import Counter
 
-from pipeline.class_names import words
-from pipeline.inflection import base_of_gerund, third_person
-from pipeline.label_phrases import Phrase, sentence_phrase
-from pipeline.noun_phrases import noun_phrases
-from pipeline.verb_phrases import verb_phrases
+from embedonce.pipeline.class_names import words
+from embedonce.pipeline.inflection import base_of_gerund, third_person
+from embedonce.pipeline.label_phrases import Phrase, sentence_phrase
+from embedonce.pipeline.noun_phrases import noun_phrases
+from embedonce.pipeline.verb_phrases import verb_phrases
 
 VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")  # annotations whose classes are verbs,
 NOUN_KINDS = ("fho-nouns", "lta-nouns")  # nouns,

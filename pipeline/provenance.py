@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import socket
 
-from cache.schema import Teacher
+from embedonce.cache.schema import Teacher
 
 LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
 

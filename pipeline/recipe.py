@@ -8,17 +8,17 @@ import hashlib
 import logging
 import math
 
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.schema import CacheIdentity
-from models.backbones import has_pretrained
-from models.losses import LossWeights
-from models.mobilevit_student import MobileVitStudent
-from pipeline.class_coverage import missing_classes, selection_of
-from pipeline.config import TrainConfig
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.errors import InputError
-from pipeline.inference import Predictions
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import CacheIdentity
+from embedonce.models.backbones import has_pretrained
+from embedonce.models.losses import LossWeights
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline.class_coverage import missing_classes, selection_of
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.inference import Predictions
 
 log = logging.getLogger(__name__)
 

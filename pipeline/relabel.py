@@ -8,15 +8,15 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.store import open_reader, open_writer
-from models.names import usual_prompt_style
-from pipeline.annotation_config import RelabelConfig
-from pipeline.ego4d.source import read_annotated, sources_of
-from pipeline.errors import InputError
-from pipeline.file_recognition import is_settings
-from pipeline.labelling import (
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.models.names import usual_prompt_style
+from embedonce.pipeline.annotation_config import RelabelConfig
+from embedonce.pipeline.ego4d.source import read_annotated, sources_of
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.file_recognition import is_settings
+from embedonce.pipeline.labelling import (
     asked_labels,
     check_label_sets,
     count_with_frames,
@@ -24,11 +24,11 @@ from pipeline.labelling import (
     with_class_text,
     write_labels,
 )
-from pipeline.matching import known_in, match_source
-from pipeline.next_commands import train_line
-from pipeline.output_folder import check_saved_settings
-from pipeline.printable import block
-from pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from embedonce.pipeline.matching import known_in, match_source
+from embedonce.pipeline.next_commands import train_line
+from embedonce.pipeline.output_folder import check_saved_settings
+from embedonce.pipeline.printable import block
+from embedonce.pipeline.sources import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 Knows the keys of results and of comparisons, and how figures are written; computes none.
 """
 
-from pipeline.bootstrap import FEW_RECORDINGS, MIN_RECORDINGS
-from pipeline.printable import block, one_line
+from embedonce.pipeline.bootstrap import FEW_RECORDINGS, MIN_RECORDINGS
+from embedonce.pipeline.printable import block, one_line
 
 INTERVALS = "in brackets: 95 % interval over recordings"
 

@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from cache.errors import CacheError
-from models.errors import ModelError
-from pipeline.errors import InputError, PipelineError
+from embedonce.cache.errors import CacheError
+from embedonce.models.errors import ModelError
+from embedonce.pipeline.errors import InputError, PipelineError
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 EXECUTORCH = ("executorch",)

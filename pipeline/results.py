@@ -7,15 +7,15 @@ import io
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.schema import TeacherIdentity
-from pipeline import metrics
-from pipeline.baselines import has_long_tail, majority_baseline
-from pipeline.bootstrap import mean_interval, paired_difference
-from pipeline.calibration import expected_calibration_error, reliability
-from pipeline.inference import Predictions
-from pipeline.results_schema import SCHEMA_VERSION
-from pipeline.uids import recording_of
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.pipeline import metrics
+from embedonce.pipeline.baselines import has_long_tail, majority_baseline
+from embedonce.pipeline.bootstrap import mean_interval, paired_difference
+from embedonce.pipeline.calibration import expected_calibration_error, reliability
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.results_schema import SCHEMA_VERSION
+from embedonce.pipeline.uids import recording_of
 
 RANDOM_TEACHER_NOTE = "random teacher: this exercises the machinery"
 

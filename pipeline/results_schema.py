@@ -6,11 +6,11 @@ Knows keys and types; how a figure comes about and what it means is in docs/eval
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import strict_json
-from cache.limits import MAX_CLASSES, MAX_NAME, brief
-from cache.strict_json import is_text
-from models.plain_files import NotPlainError, read_plain
-from pipeline.errors import InputError, ResultsError
+from embedonce.cache import strict_json
+from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief
+from embedonce.cache.strict_json import is_text
+from embedonce.models.plain_files import NotPlainError, read_plain
+from embedonce.pipeline.errors import InputError, ResultsError
 
 SCHEMA_VERSION = 3
 RESULTS_NAME = "evaluation_results.json"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.schema import LOST, NOT_SHOWN, REDACTED, SAME_SEC, seconds
+from embedonce.cache.schema import LOST, NOT_SHOWN, REDACTED, SAME_SEC, seconds
 
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)

@@ -8,14 +8,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import uids
-from pipeline.class_files import read_class_map, read_classes
-from pipeline.ego4d.names import MAX_NARRATION_WINDOW
-from pipeline.errors import InputError
-from pipeline.folders import Found, find_videos
-from pipeline.layout_inference import structure_of
-from pipeline.layouts import Structure, some
-from pipeline.splits import split_by_hash
+from embedonce.pipeline import uids
+from embedonce.pipeline.class_files import read_class_map, read_classes
+from embedonce.pipeline.ego4d.names import MAX_NARRATION_WINDOW
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.folders import Found, find_videos
+from embedonce.pipeline.layout_inference import structure_of
+from embedonce.pipeline.layouts import Structure, some
+from embedonce.pipeline.splits import split_by_hash
 
 UNLABELLED = -1
 

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pipeline.uids import recording_of
+from embedonce.pipeline.uids import recording_of
 
 VAL_FRACTION = 0.2
 SELECTION_FRACTION = 0.1  # of the training videos

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.errors import DamagedError
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.schema import TeacherIdentity
-from cache.store import check_identity, has_cache, open_reader
-from models.names import SHIPPED_WEIGHTS
-from models.preprocessing import Preprocessing
-from pipeline import relabel as relabelling
-from pipeline.account import ExtractResult
-from pipeline.annotation_config import RelabelConfig
-from pipeline.config import ExtractConfig
-from pipeline.data_summary import data_lines
-from pipeline.dry_run import plan_in_words, teacher_seconds
-from pipeline.extract import extract
-from pipeline.identity import check_teacher_name
-from pipeline.labelling import (
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.cache.store import check_identity, has_cache, open_reader
+from embedonce.models.names import SHIPPED_WEIGHTS
+from embedonce.models.preprocessing import Preprocessing
+from embedonce.pipeline import relabel as relabelling
+from embedonce.pipeline.account import ExtractResult
+from embedonce.pipeline.annotation_config import RelabelConfig
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.data_summary import data_lines
+from embedonce.pipeline.dry_run import plan_in_words, teacher_seconds
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.identity import check_teacher_name
+from embedonce.pipeline.labelling import (
     Labelling,
     asked_labels,
     check_label_sets,
@@ -34,13 +34,13 @@ from pipeline.labelling import (
     with_class_text,
     write_labels,
 )
-from pipeline.matching import known_in, match_sources
-from pipeline.next_commands import train_line
-from pipeline.opening import open_sources
-from pipeline.printable import block
-from pipeline.probes import MIN_COSINE, choose_rows, cosines
-from pipeline.relabel import Relabelled
-from pipeline.sources import Source, keep_frequent, union
+from embedonce.pipeline.matching import known_in, match_sources
+from embedonce.pipeline.next_commands import train_line
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.printable import block
+from embedonce.pipeline.probes import MIN_COSINE, choose_rows, cosines
+from embedonce.pipeline.relabel import Relabelled
+from embedonce.pipeline.sources import Source, keep_frequent, union
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def dry_run(config: ExtractConfig) -> str:
 
 def check_options(model: str, weights: str, activation: str | None) -> None:
     """ModelOptionError where these do not go together; no weights are loaded."""
-    from models.teacher_weights import check_options
+    from embedonce.models.teacher_weights import check_options
 
     check_options(model, weights, activation)
 
@@ -194,8 +194,8 @@ def find_sources(config: ExtractConfig) -> dict[str, Source]:
 
 
 def _make_synthetic(config: ExtractConfig) -> Path:
-    from pipeline import synthetic  # loads av and draws: only where it is asked for
-    from pipeline.progress import Progress
+    from embedonce.pipeline import synthetic  # loads av and draws: only where it is asked for
+    from embedonce.pipeline.progress import Progress
 
     num_actions = config.num_actions or synthetic.MAX_ACTIONS
     folder = f"synthetic_ego4d_{config.num_samples}x{num_actions}_seed{config.seed}"
@@ -206,8 +206,8 @@ def _make_synthetic(config: ExtractConfig) -> Path:
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> LoadedTeacher:
     """cached: who made the cache, where that is known: its preprocessing need not be said again."""
-    from models.clip_teacher import load_teacher
-    from models.device import choose_device
+    from embedonce.models.clip_teacher import load_teacher
+    from embedonce.models.device import choose_device
 
     device = choose_device(config.device)
     known = cached and Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from pipeline.printable import one_line, printable
+from embedonce.pipeline.printable import one_line, printable
 
 STANDARD = (0, 1, 2)  # descriptors
 

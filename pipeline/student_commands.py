@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from models.names import PROJECTIONS, STUDENT_SIZES
-from pipeline.common_options import (
+from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
+from embedonce.pipeline.common_options import (
     ASSERTIONS,
     CACHE_DIR,
     COMMON,
@@ -20,9 +20,9 @@ from pipeline.common_options import (
     STUDENT_CHECKPOINT,
     WORKERS,
 )
-from pipeline.config import ON_ACCELERATOR, ON_CPU, SPLITS, TrainConfig
-from pipeline.evaluation_config import RUNTIMES, CompareConfig, EvaluateConfig
-from pipeline.terminal import belongs_to_extraction, echo, made, show
+from embedonce.pipeline.config import ON_ACCELERATOR, ON_CPU, SPLITS, TrainConfig
+from embedonce.pipeline.evaluation_config import RUNTIMES, CompareConfig, EvaluateConfig
+from embedonce.pipeline.terminal import belongs_to_extraction, echo, made, show
 
 BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}]" for name in ON_CPU}
 
@@ -87,15 +87,15 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
     together.
     """
     config = made(TrainConfig, options)
-    from pipeline import train
+    from embedonce.pipeline import train
 
     _check_assertions(config, teacher_size, num_actions)
     result = train.train(config)
     if not result.summary:  # another process tells it
         return
     show(result.summary)
-    from cache.store import open_reader
-    from pipeline.next_commands import evaluate_line
+    from embedonce.cache.store import open_reader
+    from embedonce.pipeline.next_commands import evaluate_line
 
     reader = open_reader(config.cache_dir)
     echo(evaluate_line(reader, reader.label_set(config.label_set), result.best_paths[0]))
@@ -130,8 +130,8 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 def evaluate(student_size, teacher_size, num_actions, **options):
     """Set a student beside its teacher on held-out clips."""
     config = made(EvaluateConfig, options)
-    from pipeline import evaluate as stage
-    from pipeline.report import comparison_table
+    from embedonce.pipeline import evaluate as stage
+    from embedonce.pipeline.report import comparison_table
 
     _check_assertions(config, teacher_size, num_actions)
     towers = _towers(config) if config.teacher_latency else None
@@ -165,8 +165,8 @@ def compare(**options):
     are evaluated first, into folders of --output-dir; all options but that one are about them.
     """
     config = made(CompareConfig, options)
-    from pipeline import compare as stage
-    from pipeline.report import students_table
+    from embedonce.pipeline import compare as stage
+    from embedonce.pipeline.report import students_table
 
     show(students_table(stage.compare(config)))
     echo(f"results: {config.output_dir / 'comparison.json'}, comparison.csv")
@@ -174,13 +174,13 @@ def compare(**options):
 
 
 def _check_assertions(config, teacher_size: str | None, num_actions: int | None) -> None:
-    from pipeline.assertions import check_cache
+    from embedonce.pipeline.assertions import check_cache
 
     check_cache(config.cache_dir, config.label_set, teacher_size, num_actions)
 
 
 def _towers(config: EvaluateConfig):
-    from pipeline.teacher_latency import towers
+    from embedonce.pipeline.teacher_latency import towers
 
     return towers(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)
 

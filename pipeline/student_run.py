@@ -9,14 +9,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.device import autocast, precision, uncompiled
-from models.ema import WeightAverage
-from models.losses import Counts, LossWeights, Targets, distillation_loss
-from models.mobilevit_student import MobileVitStudent
-from pipeline.config import TrainConfig
-from pipeline.distributed import World
-from pipeline.errors import PipelineError
-from pipeline.recipe import lr_factor, parameter_groups
+from embedonce.models.device import autocast, precision, uncompiled
+from embedonce.models.ema import WeightAverage
+from embedonce.models.losses import Counts, LossWeights, Targets, distillation_loss
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.distributed import World
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.recipe import lr_factor, parameter_groups
 
 CLIP_NORM = 1.0
 TERMS = ("feature", "response", "task")

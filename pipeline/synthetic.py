@@ -12,15 +12,15 @@ from pathlib import Path
 
 import av
 
-from cache import strict_json
-from models.plain_files import LIST_BYTES, read_plain
-from pipeline.errors import InputError, PipelineError
-from pipeline.partial_files import PARTIAL, check_documents, partial_path, publish, write_json
-from pipeline.scene.actions import ACTIONS
-from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
-from pipeline.synthetic_annotations import metadata_document, moments_document
-from pipeline.synthetic_plan import FPS, Parameters, VideoPlan, plan_videos
-from pipeline.worker_signals import leave_to_parent
+from embedonce.cache import strict_json
+from embedonce.models.plain_files import LIST_BYTES, read_plain
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.partial_files import PARTIAL, check_documents, partial_path, publish, write_json
+from embedonce.pipeline.scene.actions import ACTIONS
+from embedonce.pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, render
+from embedonce.pipeline.synthetic_annotations import metadata_document, moments_document
+from embedonce.pipeline.synthetic_plan import FPS, Parameters, VideoPlan, plan_videos
+from embedonce.pipeline.worker_signals import leave_to_parent
 
 MAX_ACTIONS = len(ACTIONS)
 MIN_SAMPLES = 12

@@ -5,8 +5,8 @@ Knows the plan and the schema; knows no pixels and writes no file.
 
 from dataclasses import asdict
 
-from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, Station
-from pipeline.synthetic_plan import FPS, Parameters, VideoPlan
+from embedonce.pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, Station
+from embedonce.pipeline.synthetic_plan import FPS, Parameters, VideoPlan
 
 TIME_BASE = (1, 10240)  # what the mp4 muxer makes of 10 frames per second
 SECOND_OPINIONS = 0.3  # fraction of moments that a second annotator labels too

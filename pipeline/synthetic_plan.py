@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline.scene.render import Scene, Station, make_scene, make_stations
+from embedonce.pipeline.scene.render import Scene, Station, make_scene, make_stations
 
 log = logging.getLogger(__name__)
 

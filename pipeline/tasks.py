@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import pixels
-from pipeline.content_identity import fingerprint, whole_fingerprint
-from pipeline.sampling import Grid, Requests, request_frames
-from pipeline.upright import PlannedShape, UprightFrames
-from pipeline.video.container import VideoError
-from pipeline.video.decode import WantedFrames
-from pipeline.video.skipping import PackedPlan, plan_feed
-from pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
+from embedonce.pipeline import pixels
+from embedonce.pipeline.content_identity import fingerprint, whole_fingerprint
+from embedonce.pipeline.sampling import Grid, Requests, request_frames
+from embedonce.pipeline.upright import PlannedShape, UprightFrames
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
+from embedonce.pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
 
 ROWS_PER_MESSAGE = 8
 CHANGED = "its file was changed after it was planned; run again to extract it as it is now"

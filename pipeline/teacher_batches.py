@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torch.utils.data import Dataset
 
-from cache.schema import TeacherIdentity
-from pipeline import pixels
-from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH
-from pipeline.teacher_recipe import Captions, Frames, true_of
-from pipeline.views import make_views
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.pipeline import pixels
+from embedonce.pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH
+from embedonce.pipeline.teacher_recipe import Captions, Frames, true_of
+from embedonce.pipeline.views import make_views
 
 GRAIN = 0.03  # of full brightness: the most noise that is added, the same to all channels
 LIGHT, COLOUR = 0.1, 0.05  # standard deviations of a factor's logarithm, of all channels and of each

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from cache.store import open_reader
-from models.clip_teacher import image_tower_for_latency
-from models.device import choose_device
-from models.folding import treated, unfolded
-from models.names import TEACHER_SIZES
-from pipeline.costs import Side, size_of
-from pipeline.errors import InputError
+from embedonce.cache.store import open_reader
+from embedonce.models.clip_teacher import image_tower_for_latency
+from embedonce.models.device import choose_device
+from embedonce.models.folding import treated, unfolded
+from embedonce.models.names import TEACHER_SIZES
+from embedonce.pipeline.costs import Side, size_of
+from embedonce.pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
 

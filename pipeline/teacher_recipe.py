@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.prompts import ACTION_PROMPTS
-from pipeline.scene.actions import ACTIONS
-from pipeline.scene.render import Scene, Station, action_at, make_scene, render
-from pipeline.synthetic_plan import CLIPS_PER_VIDEO
-from pipeline.worker_signals import leave_to_parent
+from embedonce.pipeline.prompts import ACTION_PROMPTS
+from embedonce.pipeline.scene.actions import ACTIONS
+from embedonce.pipeline.scene.render import Scene, Station, action_at, make_scene, render
+from embedonce.pipeline.synthetic_plan import CLIPS_PER_VIDEO
+from embedonce.pipeline.worker_signals import leave_to_parent
 
 TRAIN, HELD_OUT = 1, 2  # streams of videos that have nothing in common
 FRAMES_PER_CLIP = 6  # drawn of each training clip, at random times

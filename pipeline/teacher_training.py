@@ -1,4 +1,4 @@
-"""Trains the demo teacher by its recipe and writes the weights that ship: python -m pipeline.teacher_training.
+"""Trains the demo teacher by its recipe and writes the weights that ship: python -m embedonce.pipeline.teacher_training.
 
 Knows the order of things; what is drawn and said is the recipe's, what a model is, open_clip's.
 """
@@ -15,29 +15,29 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from cache import commit
-from cache.errors import CacheError
-from cache.files import exists, read_file
-from cache.labels import logits_from
-from cache.schema import TeacherIdentity
-from models.clip_teacher import ClipTeacher, load_teacher
-from models.contrastive import contrastive_loss
-from models.device import fast_layout
-from models.names import TEACHER_SIZES
-from models.teacher_weights import SHIPPED, build
-from pipeline import metrics, pixels
-from pipeline.distributed import global_batches
-from pipeline.errors import PipelineError
-from pipeline.labelling import class_prompts
-from pipeline.loading import batches
-from pipeline.output_folder import check_replaceable
-from pipeline.progress import Progress
-from pipeline.recipe import lr_factor, parameter_groups
-from pipeline.scene.actions import ACTIONS
-from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH
-from pipeline.teacher_batches import CaptionedCrops, varied
-from pipeline.teacher_recipe import HELD_OUT, TRAIN, Frames, captions, draw
-from pipeline.views import make_views
+from embedonce.cache import commit
+from embedonce.cache.errors import CacheError
+from embedonce.cache.files import exists, read_file
+from embedonce.cache.labels import logits_from
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.models.clip_teacher import ClipTeacher, load_teacher
+from embedonce.models.contrastive import contrastive_loss
+from embedonce.models.device import fast_layout
+from embedonce.models.names import TEACHER_SIZES
+from embedonce.models.teacher_weights import SHIPPED, build
+from embedonce.pipeline import metrics, pixels
+from embedonce.pipeline.distributed import global_batches
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.labelling import class_prompts
+from embedonce.pipeline.loading import batches
+from embedonce.pipeline.output_folder import check_replaceable
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.recipe import lr_factor, parameter_groups
+from embedonce.pipeline.scene.actions import ACTIONS
+from embedonce.pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH
+from embedonce.pipeline.teacher_batches import CaptionedCrops, varied
+from embedonce.pipeline.teacher_recipe import HELD_OUT, TRAIN, Frames, captions, draw
+from embedonce.pipeline.views import make_views
 
 MODEL = TEACHER_SIZES["demo"]
 NUM_VIDEOS, NUM_HELD_OUT = 2000, 200

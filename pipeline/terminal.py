@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from cache.errors import CacheError, DamagedError, OtherVersionError, some
-from models.errors import ModelError
-from pipeline import interrupts, streams
-from pipeline.config_files import misfit, read_defaults
-from pipeline.errors import PipelineError
-from pipeline.printable import block, one_line
+from embedonce.cache.errors import CacheError, DamagedError, OtherVersionError, some
+from embedonce.models.errors import ModelError
+from embedonce.pipeline import interrupts, streams
+from embedonce.pipeline.config_files import misfit, read_defaults
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.printable import block, one_line
 
 INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
 

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from cache.schema import SAME_SEC
-from pipeline.sampling import Grid
+from embedonce.cache.schema import SAME_SEC
+from embedonce.pipeline.sampling import Grid
 
 
 def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:

@@ -13,30 +13,30 @@ from pathlib import Path
 
 import torch
 
-from cache import commit
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.store import open_reader
-from models.device import choose_device, uncompiled
-from models.losses import LossWeights
-from models.mobilevit_student import build_student, count_parameters, student_config
-from pipeline import checkpoint, interrupts
-from pipeline.config import TrainConfig
-from pipeline.dataset import epoch_order
-from pipeline.distributed import World, global_batches, join
-from pipeline.epoch_plan import EpochPlan, plan_epoch
-from pipeline.errors import CheckpointError, InputError
-from pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
-from pipeline.inference import Predictions, predict
-from pipeline.loading import batches
-from pipeline.output_folder import sole_writer
-from pipeline.printable import block
-from pipeline.progress import Progress
-from pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
-from pipeline.student_run import StudentRun
-from pipeline.training_files import BEST, check_folders, student_folders
-from pipeline.training_log import Board, summary, write_logs
-from pipeline.training_state import check_state
+from embedonce.cache import commit
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.store import open_reader
+from embedonce.models.device import choose_device, uncompiled
+from embedonce.models.losses import LossWeights
+from embedonce.models.mobilevit_student import build_student, count_parameters, student_config
+from embedonce.pipeline import checkpoint, interrupts
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import epoch_order
+from embedonce.pipeline.distributed import World, global_batches, join
+from embedonce.pipeline.epoch_plan import EpochPlan, plan_epoch
+from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.expected_time import expected_seconds, forecast, seconds_per_clip
+from embedonce.pipeline.inference import Predictions, predict
+from embedonce.pipeline.loading import batches
+from embedonce.pipeline.output_folder import sole_writer
+from embedonce.pipeline.printable import block
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.recipe import active_weights, datasets, pretrained, random_seed, run_fields, selection_score
+from embedonce.pipeline.student_run import StudentRun
+from embedonce.pipeline.training_files import BEST, check_folders, student_folders
+from embedonce.pipeline.training_log import Board, summary, write_logs
+from embedonce.pipeline.training_state import check_state
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ Knows names and bytes; which run a state belongs to is pipeline.checkpoint's to 
 from functools import partial
 from pathlib import Path
 
-from pipeline.config import TrainConfig
-from pipeline.file_recognition import is_list_of_objects, is_settings, is_table
-from pipeline.output_folder import check_replaceable
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.file_recognition import is_list_of_objects, is_settings, is_table
+from embedonce.pipeline.output_folder import check_replaceable
 
 BEST = "best_student.pt"
 SETTINGS = "train_config.yaml"

@@ -5,10 +5,10 @@ import io
 import json
 from pathlib import Path
 
-from cache import commit
-from models.plain_files import LIST_BYTES, read_plain
-from pipeline.errors import InputError
-from pipeline.printable import csv_cell
+from embedonce.cache import commit
+from embedonce.models.plain_files import LIST_BYTES, read_plain
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.printable import csv_cell
 
 
 def summary(best: dict, num_epochs: int, was_finished: bool) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from pipeline.errors import CheckpointError
-from pipeline.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.results_schema import OrNull, Text, misfit
 
 _LIMIT = 1 << 31  # of any counter
 _SHAPE = {

@@ -6,7 +6,7 @@ Knows characters only; whether a file exists, or what it holds, is not its busin
 import hashlib
 import re
 
-from cache.schema import MAX_UID_LENGTH, check_uid
+from embedonce.cache.schema import MAX_UID_LENGTH, check_uid
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 _HEX = frozenset("0123456789ABCDEF")

@@ -7,12 +7,12 @@ orientation is made upright by its own; where it would have to be squashed to fi
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cache.plan import PlannedVideo
-from pipeline import pixels
-from pipeline.video.colour import Scaler
-from pipeline.video.geometry import SQUARE, AspectReader, Geometry, upright_size
-from pipeline.video.orientation import UPRIGHT, Orientation
-from pipeline.video.timeline import Timeline
+from embedonce.cache.plan import PlannedVideo
+from embedonce.pipeline import pixels
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Geometry, upright_size
+from embedonce.pipeline.video.orientation import UPRIGHT, Orientation
+from embedonce.pipeline.video.timeline import Timeline
 
 MAX_REMARKS = 8  # about changes of one video's geometry
 

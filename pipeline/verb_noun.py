@@ -7,10 +7,10 @@ from collections import Counter
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.reader import CacheReader
-from pipeline.ego4d.names import VERBS_AND_NOUNS
-from pipeline.inference import Predictions
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.ego4d.names import VERBS_AND_NOUNS
+from embedonce.pipeline.inference import Predictions
 
 NOUNS_AND_VERBS = {nouns: verbs for verbs, nouns in VERBS_AND_NOUNS.items()}
 

@@ -5,9 +5,9 @@
 
 import re
 
-from pipeline.inflection import is_verb
-from pipeline.label_phrases import Phrase, sentence_phrase
-from pipeline.verb_wordings import PREPOSITIONS, imperative
+from embedonce.pipeline.inflection import is_verb
+from embedonce.pipeline.label_phrases import Phrase, sentence_phrase
+from embedonce.pipeline.verb_wordings import PREPOSITIONS, imperative
 
 _GROUP = re.compile(r"\(([^()]*)\)?")
 

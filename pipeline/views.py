@@ -8,7 +8,7 @@ import hashlib
 
 import numpy as np
 
-from cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS, TeacherIdentity
+from embedonce.cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS, TeacherIdentity
 
 AREA_RANGE = (0.35, 1.0)  # of the canonical frame
 ASPECT_RANGE = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cache import documents
-from cache.errors import CacheError
-from cache.layout import Layout
-from cache.reader import CacheReader
-from cache.store import open_reader
-from cache.timelines import VideoTimeline
+from embedonce.cache import documents
+from embedonce.cache.errors import CacheError
+from embedonce.cache.layout import Layout
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.store import open_reader
+from embedonce.cache.timelines import VideoTimeline
 from tests.crash_session import UNITS, plain
 
 FRAMES = {f"frames {unit}" for unit, batch in UNITS.items() if batch.jpegs}

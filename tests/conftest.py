@@ -12,8 +12,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for j
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for busy cores make small work slow
 
-from cache.plan import PlannedSegment, PlannedVideo
-from cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
+from embedonce.cache.plan import PlannedSegment, PlannedVideo
+from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
 from tests.fake_teacher import fake_identity
 from tests.forked_workers import forked
 

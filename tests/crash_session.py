@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from pytest import MonkeyPatch
 
-from cache import commit
-from cache.errors import AlreadyCommittedError, NotACacheError
-from cache.labels import ClipLabel, LabelSet
-from cache.schema import FrameBatch
-from cache.store import open_reader, open_writer
-from cache.writer import CacheWriter
+from embedonce.cache import commit
+from embedonce.cache.errors import AlreadyCommittedError, NotACacheError
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.schema import FrameBatch
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.recorded_operations import IN_FLUX
 

@@ -4,8 +4,8 @@ import json
 import uuid
 from pathlib import Path
 
-from pipeline.ego4d.source import ego4d_sources
-from pipeline.sources import Source, SourceOptions
+from embedonce.pipeline.ego4d.source import ego4d_sources
+from embedonce.pipeline.sources import Source, SourceOptions
 
 U1, U2, U3 = (str(uuid.UUID(int=i, version=4)) for i in (1, 2, 3))
 C1, C2, C3 = (str(uuid.UUID(int=i, version=4)) for i in (11, 12, 13))

@@ -9,7 +9,7 @@ lines of it say where they come from.
 import sys
 from pathlib import Path
 
-from pipeline.prompts import class_prompts
+from embedonce.pipeline.prompts import class_prompts
 
 FILE = Path(__file__).with_name("ego4d_prompts.txt")
 SECTIONS = {"verbs": "fho-verbs", "nouns": "lta-nouns", "moments": "moments"}  # and the annotations they are of

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cache.schema import TeacherIdentity
-from pipeline.labelling import asked_labels, with_class_text, write_labels
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.pipeline.labelling import asked_labels, with_class_text, write_labels
 
 DIM = 16
 SIZE = 32

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from pipeline import engines, worker_signals
+from embedonce.pipeline import engines, worker_signals
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -34,7 +34,7 @@ def _process(target, args=(), daemon=None):
 def forked() -> Iterator[None]:
     """The pools of pipeline.engines fork their processes."""
     places = (os.environ.get("PYTHONPATH"), str(ROOT))
-    CONTEXT.set_forkserver_preload(["pipeline.tasks", "tests.forked_workers"])
+    CONTEXT.set_forkserver_preload(["embedonce.pipeline.tasks", "tests.forked_workers"])
     with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, places))}):
         forkserver.ensure_running()
     context = SimpleNamespace(Pipe=CONTEXT.Pipe, Process=_process)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cache import commit
+from embedonce.cache import commit
 
 
 class FullDisk:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from cache import documents
-from cache.commit import sha256
-from cache.errors import CacheError, DamagedError
-from cache.inspect import summary
-from cache.store import open_reader, open_writer, read_identity
-from cache.verify import verify
-from cache.writer import CacheWriter
-from pipeline import pixels
-from pipeline.preflight import pending_rows
+from embedonce.cache import documents
+from embedonce.cache.commit import sha256
+from embedonce.cache.errors import CacheError, DamagedError
+from embedonce.cache.inspect import summary
+from embedonce.cache.store import open_reader, open_writer, read_identity
+from embedonce.cache.verify import verify
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline import pixels
+from embedonce.pipeline.preflight import pending_rows
 from tests.crash_session import FACTS
 from tests.fake_teacher import write_zero_shot
 from tests.test_extract import make_source, run

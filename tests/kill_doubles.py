@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit
-from cache.writer import CacheWriter
-from pipeline.tasks import decode_video
+from embedonce.cache import commit
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.tasks import decode_video
 
 SLOW_SEC = 0.1
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.writer import CacheWriter
-from pipeline import extract as extraction
-from pipeline.config import ExtractConfig
-from pipeline.opening import open_sources
-from pipeline.sources import union
-from pipeline.tasks import decode_video
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline import extract as extraction
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import union
+from embedonce.pipeline.tasks import decode_video
 from tests.fake_teacher import FakeTeacher, write_zero_shot
 
 ROOT = Path(__file__).parents[1]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import documents
-from cache.commit import TEMP_PREFIX
-from cache.layout import Layout
-from cache.store import has_cache, open_reader
-from cache.verify import verify
-from pipeline import pixels
-from pipeline.config import ExtractConfig
+from embedonce.cache import documents
+from embedonce.cache.commit import TEMP_PREFIX
+from embedonce.cache.layout import Layout
+from embedonce.cache.store import has_cache, open_reader
+from embedonce.cache.verify import verify
+from embedonce.pipeline import pixels
+from embedonce.pipeline.config import ExtractConfig
 from tests.killed_run import Ended, Job, run
 from tests.videos import write_video
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from embedonce import cli
 
 MEGABYTES = 1 << 20
 SPARE_BYTES, BYTES_PER_BYTE = 256 * MEGABYTES, 32  # what docs/reliability.md says that a reader takes at most

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from pipeline.video.mpeg4 import _find_layer
+from embedonce.pipeline.video.mpeg4 import _find_layer
 from tests.videos import write_video
 
 MARK = b"\0\0\1\xb2DivX503b1393p"  # user data: the encoder, and that it packs

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.plan import PlannedSegment, Unit
-from cache.schema import FrameBatch, Segment, Status
-from cache.store import open_writer
-from cache.writer import CacheWriter
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.plan import PlannedSegment, Unit
+from embedonce.cache.schema import FrameBatch, Segment, Status
+from embedonce.cache.store import open_writer
+from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_batch, make_cache_identity, planned_segment, planned_video
 
 SHARD_FRAMES = 4

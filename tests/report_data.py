@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.store import open_reader
-from pipeline import metrics
-from pipeline.baselines import majority_baseline
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.inference import Predictions
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import metrics
+from embedonce.pipeline.baselines import majority_baseline
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.inference import Predictions
 
 TRAINING_LOG = """\
 epoch,lr,total,feature,response,task,gradient_share_feature,gradient_share_response,gradient_share_task,\

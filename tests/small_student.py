@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models.mobilevit_student import MobileVitStudent, StudentConfig
+from embedonce.models.mobilevit_student import MobileVitStudent, StudentConfig
 
 
 class StopError(Exception):

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from models.mobilevit_student import MobileVitStudent
-from pipeline import checkpoint
-from pipeline import train as training
-from pipeline.config import TrainConfig
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
 
 
 class SmallBackbone(nn.Module):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.plan import PlannedSegment, cut_units
-from cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, request_seconds
-from pipeline import pixels
-from pipeline.sampling import EVERYTHING, Grid, count_times, request_frames
-from pipeline.views import evaluation_box, make_views
+from embedonce.cache.plan import PlannedSegment, cut_units
+from embedonce.cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, request_seconds
+from embedonce.pipeline import pixels
+from embedonce.pipeline.sampling import EVERYTHING, Grid, count_times, request_frames
+from embedonce.pipeline.views import evaluation_box, make_views
 from tests.fake_teacher import fake_identity
 
 # -- sampling --------------------------------------------------------------------------------------------------------

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache import documents, limits, strict_json, wds
-from cache.errors import CacheError, DamagedError
-from cache.jpeg_header import check_header
-from cache.store import BACKENDS, open_reader
-from cache.verify import verify
-from pipeline import pixels
-from pipeline.config import TrainConfig
-from pipeline.contact_sheet import contact_sheet
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.recipe import datasets, fingerprint
+from embedonce.cache import documents, limits, strict_json, wds
+from embedonce.cache.errors import CacheError, DamagedError
+from embedonce.cache.jpeg_header import check_header
+from embedonce.cache.store import BACKENDS, open_reader
+from embedonce.cache.verify import verify
+from embedonce.pipeline import pixels
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.contact_sheet import contact_sheet
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.recipe import datasets, fingerprint
 from tests import limited
 from tests.hostile_cache import bounded, plant_shard, spoilable, write_sealed
 from tests.tiny_cache import make_tiny_cache

@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import commit, documents, files, wds
-from cache import reader as reader_module
-from cache.errors import (
+from embedonce.cache import commit, documents, files, wds
+from embedonce.cache import reader as reader_module
+from embedonce.cache.errors import (
     AlreadyCommittedError,
     BusyError,
     DamagedError,
@@ -24,9 +24,9 @@ from cache.errors import (
     NotACacheError,
     StorageError,
 )
-from cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
-from cache.schema import FORMAT_VERSION, Status, row_key
-from cache.store import open_reader, open_writer
+from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
+from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
+from embedonce.cache.store import open_reader, open_writer
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
 
@@ -281,7 +281,7 @@ def test_another_identity_is_refused_field_by_field_and_changes_nothing(cache):
 
 
 def test_every_field_of_the_identity_counts():
-    from cache.documents import difference
+    from embedonce.cache.documents import difference
 
     identity = make_cache_identity()
     for field in dataclasses.fields(identity):
@@ -479,7 +479,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 def test_a_second_writer_is_refused_while_the_first_lives(cache):
     first = open_writer(cache, open_reader(cache).identity)
     script = (
-        "import sys; from pathlib import Path; from cache.store import *; from cache.errors import BusyError\n"
+        "import sys; from pathlib import Path; from embedonce.cache.store import *; from embedonce.cache.errors import BusyError\n"
         "p = Path(sys.argv[1])\n"
         "try: open_writer(p, read_identity(p))\n"
         "except BusyError as error: print(error)"

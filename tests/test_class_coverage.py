@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader, open_writer
-from pipeline import recipe
-from pipeline.class_coverage import missing_classes, selection_of
-from pipeline.config import TrainConfig
-from pipeline.held_out import held_out
-from pipeline.inference import Predictions, among_classes
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline import recipe
+from embedonce.pipeline.class_coverage import missing_classes, selection_of
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.held_out import held_out
+from embedonce.pipeline.inference import Predictions, among_classes
 from tests.test_cli import HERE, SMALL, call, error_of
 from tests.tiny_cache import CLASSES, make_tiny_cache
 
@@ -148,7 +148,7 @@ def test_top5_is_blank_with_at_most_five_classes(trained, tmp_path):
 
 @pytest.mark.parametrize(("classes", "is_blank"), [(5, True), (6, False)])
 def test_top5_says_something_from_six_classes_on(classes, is_blank):
-    from pipeline.results import _accuracies, _comparison
+    from embedonce.pipeline.results import _accuracies, _comparison
 
     generator = np.random.default_rng(0)
     logits, labels = generator.standard_normal((20, classes)).astype(np.float32), np.arange(20) % classes
@@ -171,7 +171,7 @@ def test_a_student_is_not_judged_on_files_it_was_trained_on_in_another_cache(tmp
     labels = write_zero_shot(writer, source)
     writer.close()
     meta = {"label_set": "zero-shot", "frames_per_clip": 1, "student": {"resolution": 128}}
-    from pipeline.evaluation_config import EvaluateConfig
+    from embedonce.pipeline.evaluation_config import EvaluateConfig
 
     config, labels = EvaluateConfig(tmp_path / "c", tmp_path, tmp_path), reader.label_set(labels.name)
     assert len(held_out(config, meta, reader, labels)) == 2

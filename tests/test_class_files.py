@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pipeline import class_files
-from pipeline.class_files import read_class_map, read_classes
-from pipeline.errors import InputError
+from embedonce.pipeline import class_files
+from embedonce.pipeline.class_files import read_class_map, read_classes
+from embedonce.pipeline.errors import InputError
 
 NAMES = ("open door", "cut bread", "wave")
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import class_names
-from pipeline.class_checks import check_classes, check_vectors, coinciding
-from pipeline.errors import InputError
-from pipeline.prompts import class_prompts
-from pipeline.sources import Source
+from embedonce.pipeline import class_names
+from embedonce.pipeline.class_checks import check_classes, check_vectors, coinciding
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.prompts import class_prompts
+from embedonce.pipeline.sources import Source
 
 
 def source(*classes: str, named_by: str = "folders") -> Source:

@@ -1,8 +1,8 @@
 """The table of classes by split."""
 
-from pipeline.class_table import MAX_ROWS, class_table
-from pipeline.sources import Clip
-from pipeline.splits import selection_uids
+from embedonce.pipeline.class_table import MAX_ROWS, class_table
+from embedonce.pipeline.sources import Clip
+from embedonce.pipeline.splits import selection_uids
 
 
 def clips(counts: dict[tuple[int, str], int]) -> list[Clip]:

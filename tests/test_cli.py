@@ -12,10 +12,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-import cli
-from cache.store import open_reader
-from pipeline import stage_one
-from pipeline.results_schema import SCHEMA, misfit
+from embedonce import cli
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.results_schema import SCHEMA, misfit
 from tests.fake_teacher import FakeTeacher
 from tests.tiny_cache import make_tiny_cache
 from tests.videos import write_video
@@ -242,7 +242,7 @@ def test_out_of_memory_says_what_to_lower(videos, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_ends_with_130_and_a_word(tiny, tmp_path, monkeypatch):
-    from pipeline import train
+    from embedonce.pipeline import train
 
     def interrupted(config):
         raise KeyboardInterrupt

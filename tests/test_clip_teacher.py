@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import teacher_precision
-from models.clip_teacher import load_teacher, weights_sha256
-from models.device import exact_float32
-from models.teacher_precision import MAX_DRIFT, fast_precision
-from pipeline.stage_one import LoadedTeacher
+from embedonce.models import teacher_precision
+from embedonce.models.clip_teacher import load_teacher, weights_sha256
+from embedonce.models.device import exact_float32
+from embedonce.models.teacher_precision import MAX_DRIFT, fast_precision
+from embedonce.pipeline.stage_one import LoadedTeacher
 
 CPU = torch.device("cpu")
 

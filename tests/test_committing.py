@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from cache.errors import StorageError
-from pipeline.committing import Committer
+from embedonce.cache.errors import StorageError
+from embedonce.pipeline.committing import Committer
 
 
 class Writer:

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import yaml
 
-from cache.labels import ClipLabel, LabelSet
-from pipeline import comparison
-from pipeline.bootstrap import paired_difference
-from pipeline.compare import compare, display_names, read_predictions
-from pipeline.comparison import Entry
-from pipeline.errors import InputError, ResultsError
-from pipeline.evaluation_config import CompareConfig
-from pipeline.inference import Predictions
-from pipeline.plots import LATENCY, SIZE, Point, comparison_plot, trade_off
-from pipeline.report import comparison_table, interval_remark, students_table
-from pipeline.results import assemble, predictions_file
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
-from pipeline.uids import part_uid
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.pipeline import comparison
+from embedonce.pipeline.bootstrap import paired_difference
+from embedonce.pipeline.compare import compare, display_names, read_predictions
+from embedonce.pipeline.comparison import Entry
+from embedonce.pipeline.errors import InputError, ResultsError
+from embedonce.pipeline.evaluation_config import CompareConfig
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.plots import LATENCY, SIZE, Point, comparison_plot, trade_off
+from embedonce.pipeline.report import comparison_table, interval_remark, students_table
+from embedonce.pipeline.results import assemble, predictions_file
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
+from embedonce.pipeline.uids import part_uid
 from tests.fake_teacher import fake_identity
 from tests.test_cli import ROOT, call, error_of
 

@@ -5,9 +5,9 @@ import av.logging
 import numpy as np
 import pytest
 
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.video.complaints import is_complaint, is_loss, named_position
-from pipeline.video.container import VideoError
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.video.complaints import is_complaint, is_loss, named_position
+from embedonce.pipeline.video.container import VideoError
 from tests.videos import sample, timeline_of, write_video
 
 ERROR, WARNING, INFO = av.logging.ERROR, av.logging.WARNING, av.logging.INFO

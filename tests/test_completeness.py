@@ -8,14 +8,14 @@ import shutil
 import numpy as np
 import pytest
 
-from cache import commit, documents
-from cache.errors import DamagedError
-from cache.layout import BACKENDS, Layout
-from cache.records import record_from, record_of
-from cache.repair import purge, repair
-from cache.schema import MAX_TIME_BASE
-from cache.store import open_reader, open_writer
-from cache.verify import Remedy, verify
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.records import record_from, record_of
+from embedonce.cache.repair import purge, repair
+from embedonce.cache.schema import MAX_TIME_BASE
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import Remedy, verify
 from tests.conftest import (
     make_batch,
     make_cache_identity,
@@ -302,8 +302,8 @@ def test_the_time_base_is_bounded_where_it_is_written():
     batch = make_batch(make_segment("v", 1))
     for base, is_right in (((1, MAX_TIME_BASE), True), ((MAX_TIME_BASE, 1), True), ((1, MAX_TIME_BASE + 1), False)):
         segments = (dataclasses.replace(batch.segments[0], time_base=base),)
-        from cache.hdf5 import encode_frames
-        from cache.records import record_document
+        from embedonce.cache.hdf5 import encode_frames
+        from embedonce.cache.records import record_document
 
         record = record_of("000000", encode_frames(batch), "0" * 64, segments, 1, {})
         document = json.loads(json.dumps(record_document(record)))

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from pipeline.class_files import read_classes
-from pipeline.ego4d import streams
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.streams import entries
-from pipeline.errors import InputError
+from embedonce.pipeline.class_files import read_classes
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.streams import entries
+from embedonce.pipeline.errors import InputError
 from tests.hostile_cache import bounded
 from tests.test_cli import error_of
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.costs import BATCH, NOT_MEASURED, Side, measure, multiply_accumulates, peak_memory, size_of
+from embedonce.pipeline.costs import BATCH, NOT_MEASURED, Side, measure, multiply_accumulates, peak_memory, size_of
 
 CPU = torch.device("cpu")
 
@@ -69,6 +69,6 @@ def test_throughput_is_of_images_in_batches(runtime, monkeypatch):
         answered.extend(len(next(iter(s.values())) if isinstance(s, dict) else s) for s in said)
         return {name: {"p50_ms": 8.0, "p95_ms": 9.0} for name in calls}
 
-    monkeypatch.setattr("pipeline.costs.measure_interleaved", timed)
+    monkeypatch.setattr("embedonce.pipeline.costs.measure_interleaved", timed)
     found = measure({"student": Side(layers(nn.Flatten(), nn.Linear(192, 4)), torch.zeros(1, 3, 8, 8))}, CPU, runtime)
     assert answered == [1, BATCH] and found["student"]["throughput_per_s"] == pytest.approx(1000 * BATCH / 8)

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from cache import commit
+from embedonce.cache import commit
 from tests.conftest import make_batch, second_backend_slow
 from tests.crash_session import UNITS, examine, examine_and_resume, race, run_session
 from tests.crash_states import Disk, Explorer

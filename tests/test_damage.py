@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import cache.reader
-from cache import documents
+from embedonce.cache import documents
 from tests.cache_doors import behind, given_and_refused
 from tests.crash_session import run_session
 

@@ -7,12 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import pixels
-from pipeline.ego4d_miniature.frames import numbered_frame, read_number
-from pipeline.sampling import EVERYTHING, Grid
-from pipeline.tasks import DecodeTask, Row, ScanTask, Way, decode_video, scan_video
-from pipeline.upright import planned_shape
-from pipeline.video.container import VideoError
+from embedonce.pipeline import pixels
+from embedonce.pipeline.ego4d_miniature.frames import numbered_frame, read_number
+from embedonce.pipeline.sampling import EVERYTHING, Grid
+from embedonce.pipeline.tasks import DecodeTask, Row, ScanTask, Way, decode_video, scan_video
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.video.container import VideoError
 from tests.videos import digest, full_decode, sample, timeline_of, write_video
 
 MADE = {

@@ -6,12 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import pixels
-from pipeline.ego4d_miniature.frames import numbered_frame, read_number
-from pipeline.sampling import Grid
-from pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
-from pipeline.upright import planned_shape
-from pipeline.video.colour import Scaler
+from embedonce.pipeline import pixels
+from embedonce.pipeline.ego4d_miniature.frames import numbered_frame, read_number
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.video.colour import Scaler
 from tests.videos import timeline_of, write_video
 
 RED, GREEN, BLUE, WHITE, GREY = (230, 20, 20), (20, 220, 30), (20, 30, 220), (235, 235, 235), (120, 120, 120)

@@ -6,18 +6,18 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.sampling import Grid
-from pipeline.tasks import ScanTask, scan_video
-from pipeline.video import decode, output_order, timeline
-from pipeline.video.anchors import AnchorOrder
-from pipeline.video.bits import BitReader, BitsError
-from pipeline.video.decode import WantedFrames
-from pipeline.video.hevc_headers import Sps
-from pipeline.video.hevc_references import HeldPictures, LongTerm, References, read_long_terms
-from pipeline.video.intra import Ffv1Inspector, MjpegInspector
-from pipeline.video.mpeg4 import Mpeg4Inspector
-from pipeline.video.mpeg12 import Mpeg12Inspector
-from pipeline.video.skipping import PackedPlan, plan_feed
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.tasks import ScanTask, scan_video
+from embedonce.pipeline.video import decode, output_order, timeline
+from embedonce.pipeline.video.anchors import AnchorOrder
+from embedonce.pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.hevc_headers import Sps
+from embedonce.pipeline.video.hevc_references import HeldPictures, LongTerm, References, read_long_terms
+from embedonce.pipeline.video.intra import Ffv1Inspector, MjpegInspector
+from embedonce.pipeline.video.mpeg4 import Mpeg4Inspector
+from embedonce.pipeline.video.mpeg12 import Mpeg12Inspector
+from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from tests.test_decode_headers import packets_and_extradata
 from tests.videos import digest, full_decode, sample, timeline_of, write_video
 

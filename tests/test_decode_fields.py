@@ -4,10 +4,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.video import output_order
-from pipeline.video.bits import BitsError
-from pipeline.video.decode import WantedFrames
-from pipeline.video.h264 import H264Inspector
+from embedonce.pipeline.video import output_order
+from embedonce.pipeline.video.bits import BitsError
+from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.h264 import H264Inspector
 from tests.field_videos import parameter_sets, picture, pictures, write_fields
 from tests.videos import digest, full_decode, sample
 

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import pytest
 
-from pipeline.engines import Failed, Item, LocalPool
-from pipeline.video import decode
-from pipeline.video.container import VideoError
-from pipeline.video.skipping import whole_plan
+from embedonce.pipeline.engines import Failed, Item, LocalPool
+from embedonce.pipeline.video import decode
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.skipping import whole_plan
 from tests.videos import full_decode, sample, write_video
 
 pytestmark = pytest.mark.slow

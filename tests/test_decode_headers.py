@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from pipeline.video.bits import BitReader, BitsError, check_sei, payload, split_nals
-from pipeline.video.container import opened
-from pipeline.video.h264 import H264Inspector
-from pipeline.video.hevc import HevcInspector
-from pipeline.video.hevc_headers import read_ref_set
-from pipeline.video.indexing import _IndexBuilder
-from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
+from embedonce.pipeline.video.bits import BitReader, BitsError, check_sei, payload, split_nals
+from embedonce.pipeline.video.container import opened
+from embedonce.pipeline.video.h264 import H264Inspector
+from embedonce.pipeline.video.hevc import HevcInspector
+from embedonce.pipeline.video.hevc_headers import read_ref_set
+from embedonce.pipeline.video.indexing import _IndexBuilder
+from embedonce.pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 from tests.videos import write_video
 
 FLAT = {"gop": 30, "b_frames": 3, "options": {"x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"}}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.video import output_order
-from pipeline.video.bits import BitsError
-from pipeline.video.mpeg4 import PICTURE_START, Mpeg4Inspector
+from embedonce.pipeline.video import output_order
+from embedonce.pipeline.video.bits import BitsError
+from embedonce.pipeline.video.mpeg4 import PICTURE_START, Mpeg4Inspector
 from tests.packed_videos import MARK, write_packed
 from tests.test_decode_headers import packets_and_extradata
 from tests.videos import full_decode, sample

@@ -6,12 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import tasks
-from pipeline.ego4d_miniature.frames import numbered_frame
-from pipeline.sampling import EVERYTHING, Grid
-from pipeline.tasks import ScanTask, scan_video
-from pipeline.video import container, indexing, timeline
-from pipeline.video.container import DECODERS, VideoError, check_decoder, opened
+from embedonce.pipeline import tasks
+from embedonce.pipeline.ego4d_miniature.frames import numbered_frame
+from embedonce.pipeline.sampling import EVERYTHING, Grid
+from embedonce.pipeline.tasks import ScanTask, scan_video
+from embedonce.pipeline.video import container, indexing, timeline
+from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, opened
 from tests.videos import sample, timeline_of, write_video
 
 

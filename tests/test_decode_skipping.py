@@ -6,12 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.video import container, decode
-from pipeline.video.complaints import is_complaint, listening
-from pipeline.video.container import opened, packets_of
-from pipeline.video.indexing import read_index
-from pipeline.video.packets import PacketIndex
-from pipeline.video.skipping import plan_feed, whole_plan
+from embedonce.pipeline.video import container, decode
+from embedonce.pipeline.video.complaints import is_complaint, listening
+from embedonce.pipeline.video.container import opened, packets_of
+from embedonce.pipeline.video.indexing import read_index
+from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.skipping import plan_feed, whole_plan
 from tests.test_decode import spoil_packet
 from tests.videos import digest, full_decode, sample, write_video
 

@@ -11,22 +11,22 @@ import safetensors
 import torch
 from click.testing import CliRunner
 
-import cli
-from cache.store import open_reader
-from models import teacher_weights
-from models.clip_teacher import ClipTeacher, load_teacher
-from models.contrastive import contrastive_loss
-from models.errors import ModelOptionError, WeightsError
-from models.teacher_weights import SHIPPED
-from pipeline import teacher_training
-from pipeline.assertions import check_cache
-from pipeline.config import ExtractConfig
-from pipeline.errors import CheckpointError
-from pipeline.labelling import class_prompts
-from pipeline.scene.actions import ACTIONS
-from pipeline.synthetic_plan import Parameters
-from pipeline.teacher_batches import CaptionedCrops, varied
-from pipeline.teacher_recipe import (
+from embedonce import cli
+from embedonce.cache.store import open_reader
+from embedonce.models import teacher_weights
+from embedonce.models.clip_teacher import ClipTeacher, load_teacher
+from embedonce.models.contrastive import contrastive_loss
+from embedonce.models.errors import ModelOptionError, WeightsError
+from embedonce.models.teacher_weights import SHIPPED
+from embedonce.pipeline import teacher_training
+from embedonce.pipeline.assertions import check_cache
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.labelling import class_prompts
+from embedonce.pipeline.scene.actions import ACTIONS
+from embedonce.pipeline.synthetic_plan import Parameters
+from embedonce.pipeline.teacher_batches import CaptionedCrops, varied
+from embedonce.pipeline.teacher_recipe import (
     HELD_OUT,
     SLEEVES,
     STAGES,
@@ -229,7 +229,7 @@ def test_a_caption_is_true_where_all_it_says_is_so():
 
 
 def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
-    from cache.schema import TeacherIdentity
+    from embedonce.cache.schema import TeacherIdentity
 
     frames, said = draw_video(0, TRAIN, 0), captions()
     data = CaptionedCrops(frames, said, TeacherIdentity(**teacher.describe()), seed=0)
@@ -288,4 +288,4 @@ def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
 
 def test_the_demo_uses_it():
     makefile = (SHIPPED.parents[1] / "Makefile").read_text()
-    assert "--teacher-size demo" in makefile and "pipeline.teacher_training" in makefile
+    assert "--teacher-size demo" in makefile and "embedonce.pipeline.teacher_training" in makefile

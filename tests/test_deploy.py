@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters
-from models.mobilevit_student import build_student, count_parameters, student_config
-from models.names import STUDENT_SIZES
+from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters
+from embedonce.models.mobilevit_student import build_student, count_parameters, student_config
+from embedonce.models.names import STUDENT_SIZES
 
 
 def student_of(size: str, resolution: int = 128, num_classes: int = 7):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ego4d.bucket import S3File, read_manifest
-from pipeline.ego4d.choose import GB, Candidate, Wish, choose, in_order
-from pipeline.ego4d.membership import TASKS, tasks_by_video
-from pipeline.ego4d.metadata import read_metadata
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.refusals import UnknownProfileError, refusal
-from pipeline.ego4d.transfers import DownloadRecord, Transfer, Wanted
-from pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.ego4d.bucket import S3File, read_manifest
+from embedonce.pipeline.ego4d.choose import GB, Candidate, Wish, choose, in_order
+from embedonce.pipeline.ego4d.membership import TASKS, tasks_by_video
+from embedonce.pipeline.ego4d.metadata import read_metadata
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.refusals import UnknownProfileError, refusal
+from embedonce.pipeline.ego4d.transfers import DownloadRecord, Transfer, Wanted
+from embedonce.pipeline.errors import InputError, PipelineError
 
 ROOT = Path(__file__).parents[1]
 

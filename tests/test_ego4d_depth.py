@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cache.store import open_reader
-from pipeline import stage_one
-from pipeline.annotation_config import PlanConfig
-from pipeline.ego4d.planner import plan
-from pipeline.errors import InputError
-from pipeline.opening import open_sources
-from pipeline.sources import SourceOptions
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.ego4d.planner import plan
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import SourceOptions
 from tests.ego4d_files import U1, U2, label, listed, moments_video, write
 from tests.test_cli import call, error_of
 from tests.test_relabel import Images

@@ -20,13 +20,13 @@ pytest.importorskip("ego4d", reason="Ego4D's client is not installed: pip instal
 import boto3
 from moto.server import ThreadedMotoServer
 
-from cache import commit
-from cache.errors import BusyError
-from pipeline.ego4d.choose import Wish
-from pipeline.ego4d.download import LOCK, Download
-from pipeline.ego4d.selection import DownloadConfig
-from pipeline.ego4d.transfers import RECORD, Transfer, Wanted
-from pipeline.errors import PipelineError
+from embedonce.cache import commit
+from embedonce.cache.errors import BusyError
+from embedonce.pipeline.ego4d.choose import Wish
+from embedonce.pipeline.ego4d.download import LOCK, Download
+from embedonce.pipeline.ego4d.selection import DownloadConfig
+from embedonce.pipeline.ego4d.transfers import RECORD, Transfer, Wanted
+from embedonce.pipeline.errors import PipelineError
 from tests import ego4d_bucket as mini
 from tests.full_disk import mounted
 from tests.slow_s3 import holding_back, refusing

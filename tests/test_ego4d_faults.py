@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ego4d import streams
-from pipeline.ego4d.problems import SHOWN, Problems
-from pipeline.ego4d.source import ego4d_sources
-from pipeline.errors import InputError
-from pipeline.opening import open_sources
-from pipeline.sources import UNLABELLED, SourceOptions
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.problems import SHOWN, Problems
+from embedonce.pipeline.ego4d.source import ego4d_sources
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import UNLABELLED, SourceOptions
 from tests.ego4d_files import (
     C1,
     C2,
@@ -384,8 +384,8 @@ def test_one_entry_that_is_too_large_is_refused(tmp_path, monkeypatch):
 READING = """
 import resource, sys
 from pathlib import Path
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.streams import members
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.streams import members
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = members(Path(sys.argv[1]), "", "n", Problems())
 count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in found)

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.reader import CacheReader
-from cache.schema import Status
-from cache.store import open_reader
-from cache.verify import verify
-from pipeline import pixels
-from pipeline.config import ExtractConfig
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.ego4d_miniature.make import make_miniature
-from pipeline.ego4d_miniature.plan import FPS, TICKS, Miniature, VideoPlan, Window
-from pipeline.extract import extract
-from pipeline.labelling import asked_labels, write_labels
-from pipeline.opening import open_sources
-from pipeline.sources import SourceOptions, union
-from pipeline.uids import part_uid, recording_of
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import Status
+from embedonce.cache.store import open_reader
+from embedonce.cache.verify import verify
+from embedonce.pipeline import pixels
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.ego4d_miniature.make import make_miniature
+from embedonce.pipeline.ego4d_miniature.plan import FPS, TICKS, Miniature, VideoPlan, Window
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.labelling import asked_labels, write_labels
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import SourceOptions, union
+from embedonce.pipeline.uids import part_uid, recording_of
 from tests.fake_teacher import FakeTeacher
 
 pytestmark = pytest.mark.usefixtures("forked_workers")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pipeline.ego4d import streams
-from pipeline.ego4d.problems import Problems
-from pipeline.errors import InputError
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.errors import InputError
 from tests.ego4d_files import (
     C1,
     C2,

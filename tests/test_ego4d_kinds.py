@@ -2,13 +2,13 @@
 
 import pytest
 
-from pipeline.annotation_config import PlanConfig
-from pipeline.ego4d.kinds import KINDS
-from pipeline.ego4d.names import KIND_NAMES
-from pipeline.ego4d.narrations import half_window_sec
-from pipeline.ego4d.planner import plan
-from pipeline.errors import InputError
-from pipeline.splits import split_by_hash
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.ego4d.kinds import KINDS
+from embedonce.pipeline.ego4d.names import KIND_NAMES
+from embedonce.pipeline.ego4d.narrations import half_window_sec
+from embedonce.pipeline.ego4d.planner import plan
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.splits import split_by_hash
 from tests.ego4d_files import (
     C1,
     C2,

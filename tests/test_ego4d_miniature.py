@@ -11,13 +11,19 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.ego4d_miniature.files import files_of, write_file
-from pipeline.ego4d_miniature.frames import RIGHT_EYE, read_number
-from pipeline.ego4d_miniature.make import documents_of, make_miniature, plain_documents, plain_windows, windows_of
-from pipeline.ego4d_miniature.moments import NEVER_PRIMARY
-from pipeline.ego4d_miniature.plan import FPS, LATE_START, TICKS, make_plan
-from pipeline.errors import InputError, PipelineError
-from pipeline.video.colour import Scaler
+from embedonce.pipeline.ego4d_miniature.files import files_of, write_file
+from embedonce.pipeline.ego4d_miniature.frames import RIGHT_EYE, read_number
+from embedonce.pipeline.ego4d_miniature.make import (
+    documents_of,
+    make_miniature,
+    plain_documents,
+    plain_windows,
+    windows_of,
+)
+from embedonce.pipeline.ego4d_miniature.moments import NEVER_PRIMARY
+from embedonce.pipeline.ego4d_miniature.plan import FPS, LATE_START, TICKS, make_plan
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.video.colour import Scaler
 
 PLAN = make_plan(0)
 DOCUMENTS = plain_documents(PLAN, "full_scale")  # without single odd entries: tests/test_ego4d_official.py has those

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ego4d.names import KIND_NAMES
-from pipeline.ego4d.source import ego4d_sources
-from pipeline.ego4d_miniature.make import documents_of
-from pipeline.ego4d_miniature.plan import make_plan
-from pipeline.errors import InputError
-from pipeline.sources import Source, SourceOptions
+from embedonce.pipeline.ego4d.names import KIND_NAMES
+from embedonce.pipeline.ego4d.source import ego4d_sources
+from embedonce.pipeline.ego4d_miniature.make import documents_of
+from embedonce.pipeline.ego4d_miniature.plan import make_plan
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources import Source, SourceOptions
 from tests.ego4d_files import named
 
 PLAN = make_plan(0)

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from pipeline.engines import Done, Failed, Item, LocalPool, Lost
+from embedonce.pipeline.engines import Done, Failed, Item, LocalPool, Lost
 
 
 def work(task):

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cache.labels import ClipLabel, LabelSet
-from pipeline.baselines import has_long_tail, majority_baseline
-from pipeline.comparability import PUBLISHED, comparable_with, shared_frames
-from pipeline.ego4d.names import KIND_NAMES
-from pipeline.html_report import comparison as page
-from pipeline.inference import Predictions
-from pipeline.report import comparison_table
-from pipeline.results_schema import SCHEMA, misfit
-from pipeline.verb_noun import verb_noun_accuracy
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.pipeline.baselines import has_long_tail, majority_baseline
+from embedonce.pipeline.comparability import PUBLISHED, comparable_with, shared_frames
+from embedonce.pipeline.ego4d.names import KIND_NAMES
+from embedonce.pipeline.html_report import comparison as page
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.report import comparison_table
+from embedonce.pipeline.results_schema import SCHEMA, misfit
+from embedonce.pipeline.verb_noun import verb_noun_accuracy
 from tests.report_data import predictions_for, results_for
 
 CLASSES = ("take", "put", "cut")

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from cache.labels import ClipLabel
-from cache.store import open_reader
-from pipeline import train as training
-from pipeline.config import TrainConfig
-from pipeline.epoch_plan import plan_epoch
-from pipeline.errors import InputError
-from pipeline.recipe import datasets, fingerprint
+from embedonce.cache.labels import ClipLabel
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.epoch_plan import plan_epoch
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.recipe import datasets, fingerprint
 from tests.small_student import (
     StopError,
     build_small_student,
@@ -176,7 +176,7 @@ def test_other_clips_labels_or_shards_are_another_run(tiny, tmp_path):
 
 def test_a_run_over_other_shards_is_not_continued(tiny, tmp_path, monkeypatch):
     training.train(settings(tiny, tmp_path, epochs=1))
-    monkeypatch.setattr("pipeline.recipe.fingerprint", lambda *data: "another")
+    monkeypatch.setattr("embedonce.pipeline.recipe.fingerprint", lambda *data: "another")
     with pytest.raises(InputError, match=r"another training run \(SHA-256 of clips, labels and shards: .*another\)"):
         training.train(settings(tiny, tmp_path, epochs=1))
 
@@ -203,8 +203,8 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from pipeline import train as training
-from pipeline.config import TrainConfig
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
 from tests.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 # Joined once for all runs, and left once: a process that ends as a member of a group may abort.

@@ -18,16 +18,16 @@ import pytest
 import torch
 from PIL import Image
 
-from cache.store import open_reader, open_writer
-from models.mobilevit_student import build_student, student_config
-from pipeline import checkpoint
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.evaluation_config import ExportConfig
-from pipeline.export.export import export
-from pipeline.inference import predict
-from pipeline.pixels import canonical_size, crop
-from pipeline.video.colour import Scaler
-from pipeline.views import evaluation_box
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.evaluation_config import ExportConfig
+from embedonce.pipeline.export.export import export
+from embedonce.pipeline.inference import predict
+from embedonce.pipeline.pixels import canonical_size, crop
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.views import evaluation_box
 from tests.fake_teacher import DIM, FakeTeacher, write_zero_shot
 from tests.spliced_videos import ONE, patch_matrix
 from tests.test_extract import make_source, run

@@ -14,21 +14,21 @@ import pytest
 import safetensors.torch
 import torch
 
-from cache import commit
-from cache.errors import DamagedError
-from cache.store import open_reader
-from models.mobilevit_student import build_student, student_config
-from models.names import STUDENT_SIZES
-from pipeline import checkpoint
-from pipeline.errors import CheckpointError, InputError, PipelineError
-from pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
-from pipeline.export import export as stage
-from pipeline.export.export import export
-from pipeline.export.folder import MARK, check_folder, publish
-from pipeline.export.formats import FORMATS, Exported, Source
-from pipeline.export.parity import EXACT, HALF, INT8, DivergedError, Parity, check, compared
-from pipeline.export.runtime import Session
-from pipeline.inference import Predictions
+from embedonce.cache import commit
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.store import open_reader
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.names import STUDENT_SIZES
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
+from embedonce.pipeline.evaluation_config import EXPORT_FORMATS, ExportConfig
+from embedonce.pipeline.export import export as stage
+from embedonce.pipeline.export.export import export
+from embedonce.pipeline.export.folder import MARK, check_folder, publish
+from embedonce.pipeline.export.formats import FORMATS, Exported, Source
+from embedonce.pipeline.export.parity import EXACT, HALF, INT8, DivergedError, Parity, check, compared
+from embedonce.pipeline.export.runtime import Session
+from embedonce.pipeline.inference import Predictions
 from tests.test_deploy import clips, student_of
 from tests.tiny_cache import DIM, make_tiny_cache
 
@@ -238,7 +238,7 @@ def test_an_exporter_that_stumbles_is_one_sentence(place, tmp_path, monkeypatch)
 
 
 def test_a_missing_runtime_is_named_before_any_work(place, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.requirements.find_spec", lambda name: None)
+    monkeypatch.setattr("embedonce.pipeline.requirements.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"executorch needs executorch; install .* pip install 'embedonce\[mobile\]'"):
         export(settings(place, tmp_path / "new", formats="executorch"))
     assert not list(tmp_path.iterdir())

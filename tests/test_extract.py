@@ -11,20 +11,20 @@ import av
 import numpy as np
 import pytest
 
-from cache import commit, documents
-from cache.errors import DamagedError, IdentityMismatchError, StorageError
-from cache.plan import PlannedSegment, Unit, cut_units
-from cache.schema import Status
-from cache.store import open_reader
-from pipeline import pixels
-from pipeline.assembly import Assembly
-from pipeline.config import ExtractConfig
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.errors import InputError, PipelineError
-from pipeline.extract import extract
-from pipeline.labelling import ClipIndex
-from pipeline.probes import NUM_PROBES
-from pipeline.sources import Clip, Source, Video
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import DamagedError, IdentityMismatchError, StorageError
+from embedonce.cache.plan import PlannedSegment, Unit, cut_units
+from embedonce.cache.schema import Status
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import pixels
+from embedonce.pipeline.assembly import Assembly
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.labelling import ClipIndex
+from embedonce.pipeline.probes import NUM_PROBES
+from embedonce.pipeline.sources import Clip, Source, Video
 from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.fake_teacher import SIZE, FakeTeacher, write_zero_shot
 from tests.videos import write_video

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache.errors import IdentityMismatchError
-from cache.store import claim
-from pipeline import config, pixels
-from pipeline.config import ExtractConfig
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.errors import DecoderError
-from pipeline.extract import make_identity
-from pipeline.video.container import DECODERS, check_decoder
+from embedonce import cli
+from embedonce.cache.errors import IdentityMismatchError
+from embedonce.cache.store import claim
+from embedonce.pipeline import config, pixels
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.errors import DecoderError
+from embedonce.pipeline.extract import make_identity
+from embedonce.pipeline.video.container import DECODERS, check_decoder
 from tests.test_decode import spoil_packet
 from tests.test_extract import make_source, run
 from tests.videos import write_video

@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from cache import commit, exclusive_rename
-from cache.errors import AlreadyCommittedError, StorageError
-from pipeline.config import ExtractConfig
-from pipeline.extract import extract
+from embedonce.cache import commit, exclusive_rename
+from embedonce.cache.errors import AlreadyCommittedError, StorageError
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.extract import extract
 from tests.crash_session import contents, examine, run_session
 from tests.crash_states import Explorer
 from tests.recorded_operations import Killed, Naming, Recorder

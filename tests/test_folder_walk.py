@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.file_kinds import (
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.file_kinds import (
     ARCHIVE,
     AUDIO,
     HIDDEN,
@@ -17,9 +17,9 @@ from pipeline.file_kinds import (
     kind_of_bytes,
     kind_of_name,
 )
-from pipeline.folders import find_videos
-from pipeline.opening import open_sources
-from pipeline.sources import SourceOptions, folder_source
+from embedonce.pipeline.folders import find_videos
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import SourceOptions, folder_source
 from tests.test_sources import touch
 from tests.videos import write_video
 

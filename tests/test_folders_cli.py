@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from cache.store import open_reader
-from pipeline import stage_one
-from pipeline.uids import is_shortened
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.uids import is_shortened
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import ROOT, call, error_of
 from tests.videos import write_video

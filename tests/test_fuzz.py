@@ -18,15 +18,15 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import cli
-from cache import documents, wds
-from cache.store import BACKENDS, open_reader
-from cache.verify import verify
-from models.mobilevit_student import student_config
-from pipeline import checkpoint
-from pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
-from pipeline.predictions import read_predictions
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce import cli
+from embedonce.cache import documents, wds
+from embedonce.cache.store import BACKENDS, open_reader
+from embedonce.cache.verify import verify
+from embedonce.models.mobilevit_student import student_config
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
+from embedonce.pipeline.predictions import read_predictions
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 from tests import small_students
 from tests.hostile_cache import LABEL_SET, bounded, plant_shard, refusals, spoilable, write_sealed
 from tests.mutations import ABSURD, mutated

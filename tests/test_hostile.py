@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cache import documents
-from cache.commit import sha256
-from cache.errors import CacheError, DamagedError
-from cache.files import MAX_DOCUMENT_BYTES
-from cache.labels import LabelSet
-from cache.reader import CacheReader
-from cache.records import read_records
-from cache.store import read_identity
-from cache.writer import CacheWriter
-from pipeline.labelling import Labelling, write_labels
+from embedonce.cache import documents
+from embedonce.cache.commit import sha256
+from embedonce.cache.errors import CacheError, DamagedError
+from embedonce.cache.files import MAX_DOCUMENT_BYTES
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.records import read_records
+from embedonce.cache.store import read_identity
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.labelling import Labelling, write_labels
 from tests.conftest import second_backend_slow
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_extract import make_source

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import names
-from models.archives import check_archive
-from models.mobilevit_student import build_student, student_config
-from pipeline import checkpoint
-from pipeline import train as training
-from pipeline.errors import CheckpointError
+from embedonce.models import names
+from embedonce.models.archives import check_archive
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import checkpoint
+from embedonce.pipeline import train as training
+from embedonce.pipeline.errors import CheckpointError
 from tests import hostile_archives, limited, small_students
 from tests.hostile_archives import PICKLES, archive, deflated, doubled_list
 from tests.hostile_cache import bounded
@@ -168,7 +168,7 @@ def test_reading_a_pickle_of_many_values_takes_no_more_than_is_said(tmp_path, pa
 
 
 def test_the_limits_of_students_and_caches_are_the_same():
-    from cache import limits
+    from embedonce.cache import limits
 
     assert (names.MAX_WIDTH, names.MAX_CLASSES) == (limits.MAX_EMBED_DIM, limits.MAX_CLASSES)
 

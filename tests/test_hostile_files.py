@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cache import documents
-from cache.errors import CacheError, DamagedError
-from cache.store import open_reader, read_identity
-from cache.writer import CacheWriter
+from embedonce.cache import documents
+from embedonce.cache.errors import CacheError, DamagedError
+from embedonce.cache.store import open_reader, read_identity
+from embedonce.cache.writer import CacheWriter
 from tests.conftest import second_backend_slow
 from tests.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
 from tests.test_cli import error_of

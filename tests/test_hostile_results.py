@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import ResultsError
-from pipeline.predictions import read_predictions
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce.pipeline.errors import ResultsError
+from embedonce.pipeline.predictions import read_predictions
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
 from tests import limited
 from tests.hostile_cache import bounded
 from tests.test_cli import call

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import documents
+from embedonce.cache import documents
 from tests.hostile_cache import (
     COLUMNS,
     LABEL_SET,

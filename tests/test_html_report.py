@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.html_report.charts import line_chart
-from pipeline.html_report.choice import choose, who_is_right
-from pipeline.html_report.comparison import headline
-from pipeline.html_report.curves import columns_of, training_section
-from pipeline.html_report.examples import Example, cards, example
-from pipeline.html_report.heat_map import frequent_confusions, most_confused
-from pipeline.html_report.markup import NO_BREAK
-from pipeline.html_report.report import report, report_page
+from embedonce.pipeline.html_report.charts import line_chart
+from embedonce.pipeline.html_report.choice import choose, who_is_right
+from embedonce.pipeline.html_report.comparison import headline
+from embedonce.pipeline.html_report.curves import columns_of, training_section
+from embedonce.pipeline.html_report.examples import Example, cards, example
+from embedonce.pipeline.html_report.heat_map import frequent_confusions, most_confused
+from embedonce.pipeline.html_report.markup import NO_BREAK
+from embedonce.pipeline.html_report.report import report, report_page
 from tests.browser import find_chromium, visit
 from tests.report_data import TRAINING_LOG, held_out_dataset, predictions_for, results_for
 from tests.tiny_cache import make_tiny_cache

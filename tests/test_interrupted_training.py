@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from pipeline import checkpoint, interrupts
-from pipeline import train as training
-from pipeline.student_run import StudentRun
+from embedonce.pipeline import checkpoint, interrupts
+from embedonce.pipeline import train as training
+from embedonce.pipeline.student_run import StudentRun
 from tests.small_student import build_small_student
 from tests.test_exact_resume import FULL, differing, settings
 from tests.tiny_cache import make_tiny_cache

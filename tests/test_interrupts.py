@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import cli
-from pipeline import interrupts, running_time
-from pipeline.engines import Done, Item, LocalPool, Lost
+from embedonce import cli
+from embedonce.pipeline import interrupts, running_time
+from embedonce.pipeline.engines import Done, Item, LocalPool, Lost
 from tests.waiting_task import task_of_a_worker
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ AT_MOST_SEC = 120.0  # for anything that a test waits for, on a machine however 
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from pipeline import interrupts
+from embedonce.pipeline import interrupts
 folder = Path(sys.argv[1])
 def wait_for(name):
     while not (folder / name).exists():
@@ -246,7 +246,7 @@ def is_running(pid: int) -> bool:
 
 
 POOL = """
-from pipeline.engines import LocalPool
+from embedonce.pipeline.engines import LocalPool
 from tests.waiting_task import task_of_a_worker
 if __name__ == "__main__":
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.store import open_writer, read_identity
-from pipeline.opening import open_sources
-from pipeline.sources import union
+from embedonce.cache.store import open_writer, read_identity
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import union
 from tests import kill_doubles
 from tests.kill_doubles import Deadly
 from tests.killed_run import run

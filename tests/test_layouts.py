@@ -2,9 +2,17 @@
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.layout_inference import structure_of
-from pipeline.layouts import CLASSES, CLASSES_OF_SPLITS, FLAT, SPLITS, SPLITS_OF_CLASSES, exact_split, likely_split
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.layout_inference import structure_of
+from embedonce.pipeline.layouts import (
+    CLASSES,
+    CLASSES_OF_SPLITS,
+    FLAT,
+    SPLITS,
+    SPLITS_OF_CLASSES,
+    exact_split,
+    likely_split,
+)
 
 
 def refused(*paths: str, labels_wanted: bool = True) -> str:

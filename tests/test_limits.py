@@ -14,14 +14,14 @@ import torch
 from click.testing import CliRunner
 from torch.utils.data import Dataset
 
-import cli
-from cache import commit
-from cache.errors import StorageError
-from pipeline import batch_transport
-from pipeline.config import ExtractConfig, TrainConfig
-from pipeline.engines import LocalPool
-from pipeline.loading import batches, in_order
-from pipeline.option_ranges import MAX_SEED
+from embedonce import cli
+from embedonce.cache import commit
+from embedonce.cache.errors import StorageError
+from embedonce.pipeline import batch_transport
+from embedonce.pipeline.config import ExtractConfig, TrainConfig
+from embedonce.pipeline.engines import LocalPool
+from embedonce.pipeline.loading import batches, in_order
+from embedonce.pipeline.option_ranges import MAX_SEED
 from tests.test_engines import outcome, work
 from tests.tiny_cache import make_tiny_cache
 

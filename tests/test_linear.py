@@ -14,23 +14,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.convert import convert
-from cache.inspect import summary
-from cache.plan import PlanIndex, PlannedSegment, PlanPart, cut_units, newest_uids
-from cache.reader import CacheReader
-from cache.rebuild import rebuild_plan
-from cache.store import open_reader, open_writer
-from cache.verify import verify
-from cache.writer import CacheWriter
-from pipeline.account import account
-from pipeline.assembly import Assembly
-from pipeline.data_summary import cache_tables
-from pipeline.labelling import Labelling, write_labels
-from pipeline.matching import known_to, match_source
-from pipeline.planning import known_uids, quarantine_absent
-from pipeline.preflight import pending_of
-from pipeline.probes import choose_rows
-from pipeline.sources import Clip, Source, Video
+from embedonce.cache.convert import convert
+from embedonce.cache.inspect import summary
+from embedonce.cache.plan import PlanIndex, PlannedSegment, PlanPart, cut_units, newest_uids
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.rebuild import rebuild_plan
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import verify
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.account import account
+from embedonce.pipeline.assembly import Assembly
+from embedonce.pipeline.data_summary import cache_tables
+from embedonce.pipeline.labelling import Labelling, write_labels
+from embedonce.pipeline.matching import known_to, match_source
+from embedonce.pipeline.planning import known_uids, quarantine_absent
+from embedonce.pipeline.preflight import pending_of
+from embedonce.pipeline.probes import choose_rows
+from embedonce.pipeline.sources import Clip, Source, Video
 from tests.conftest import make_cache_identity, planned_video
 from tests.planned_cache import LABELS, commit_units, plan_videos, requests_of
 

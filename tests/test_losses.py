@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.fit import as_arrays, fit_action_head
-from models.losses import LossWeights, task_term
+from embedonce.models.fit import as_arrays, fit_action_head
+from embedonce.models.losses import LossWeights, task_term
 
 pytestmark = pytest.mark.numeric
 

@@ -6,10 +6,10 @@ from scipy import stats
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
-from pipeline import metrics
-from pipeline.bootstrap import mean_interval, paired_difference, share_limits, t_quantile
-from pipeline.calibration import expected_calibration_error, reliability
-from pipeline.latency import measure_interleaved
+from embedonce.pipeline import metrics
+from embedonce.pipeline.bootstrap import mean_interval, paired_difference, share_limits, t_quantile
+from embedonce.pipeline.calibration import expected_calibration_error, reliability
+from embedonce.pipeline.latency import measure_interleaved
 
 
 @pytest.fixture

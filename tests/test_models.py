@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.device import choose_device
-from models.errors import ModelError, ModelOptionError
-from models.fit import as_arrays, fit_action_head
-from models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
-from models.losses import LossWeights, Targets, distillation_loss
-from models.mobilevit_student import StudentOutput, build_student, count_parameters, student_config
-from models.names import PROJECTIONS
+from embedonce.models.device import choose_device
+from embedonce.models.errors import ModelError, ModelOptionError
+from embedonce.models.fit import as_arrays, fit_action_head
+from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
+from embedonce.models.losses import LossWeights, Targets, distillation_loss
+from embedonce.models.mobilevit_student import StudentOutput, build_student, count_parameters, student_config
+from embedonce.models.names import PROJECTIONS
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
 

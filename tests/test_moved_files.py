@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.convert import convert
-from cache.store import open_reader
-from cache.verify import verify
-from pipeline import pixels, stage_one, tasks
-from pipeline.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole_fingerprint
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.errors import InputError
-from pipeline.splits import split_by_hash
-from pipeline.upright import PlannedShape
-from pipeline.video.geometry import SQUARE, Geometry
-from pipeline.video.orientation import UPRIGHT
+from embedonce.cache.convert import convert
+from embedonce.cache.store import open_reader
+from embedonce.cache.verify import verify
+from embedonce.pipeline import pixels, stage_one, tasks
+from embedonce.pipeline.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole_fingerprint
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.splits import split_by_hash
+from embedonce.pipeline.upright import PlannedShape
+from embedonce.pipeline.video.geometry import SQUARE, Geometry
+from embedonce.pipeline.video.orientation import UPRIGHT
 from tests.conftest import second_backend_slow
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of
@@ -392,8 +392,8 @@ def test_split_by_hash_is_the_videos_own(videos):
 
 
 def test_large_files_that_differ_between_the_samples_are_two_videos(tmp_path, monkeypatch):
-    import pipeline.matching as matching
-    from pipeline.sources import folder_source
+    import embedonce.pipeline.matching as matching
+    from embedonce.pipeline.sources import folder_source
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from cache.store import open_reader
-from models import losses
-from pipeline import dataset as datasets
-from pipeline import pixels, views
-from pipeline.config import ExtractConfig
-from pipeline.dataset import ClipDataset, Sampling, choose_view
-from pipeline.extract import extract
-from pipeline.labelling import asked_labels, write_labels
-from pipeline.sources import Clip, Source, Video
+from embedonce.cache.store import open_reader
+from embedonce.models import losses
+from embedonce.pipeline import dataset as datasets
+from embedonce.pipeline import pixels, views
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.dataset import ClipDataset, Sampling, choose_view
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.labelling import asked_labels, write_labels
+from embedonce.pipeline.sources import Clip, Source, Video
 from tests import test_models
 from tests.fake_teacher import SIZE, FakeTeacher
 from tests.test_models import case

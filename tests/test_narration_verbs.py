@@ -4,14 +4,14 @@ import csv
 
 import pytest
 
-from pipeline.annotation_config import PlanConfig
-from pipeline.ego4d.narration_text import Actor, actor_and_words
-from pipeline.ego4d.narrations import VERBS_SHOWN
-from pipeline.ego4d.planner import plan
-from pipeline.ego4d.verb_finder import Verbs
-from pipeline.ego4d.verb_forms import bases
-from pipeline.ego4d.verb_taxonomy import verbs_of
-from pipeline.errors import InputError
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.ego4d.narration_text import Actor, actor_and_words
+from embedonce.pipeline.ego4d.narrations import VERBS_SHOWN
+from embedonce.pipeline.ego4d.planner import plan
+from embedonce.pipeline.ego4d.verb_finder import Verbs
+from embedonce.pipeline.ego4d.verb_forms import bases
+from embedonce.pipeline.ego4d.verb_taxonomy import verbs_of
+from embedonce.pipeline.errors import InputError
 from tests.ego4d_files import U1, U2, listed, named, narrated, narration, source_of, write
 from tests.ego4d_prompt_table import FILE, sections
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.store import open_reader
-from pipeline import stage_one
-from pipeline.next_commands import command
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.next_commands import command
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import HERE, SMALL, call
 from tests.tiny_cache import make_tiny_cache
@@ -148,7 +148,7 @@ def test_words_are_quoted_and_options_without_a_value_left_out():
 
 
 def test_what_lacks_of_ego4d_is_told_with_a_command(tmp_path):
-    from pipeline.ego4d.layout import ANNOTATIONS_ALONE, how_to_download
+    from embedonce.pipeline.ego4d.layout import ANNOTATIONS_ALONE, how_to_download
 
     told = how_to_download(tmp_path / "a b", ANNOTATIONS_ALONE)
     words = shlex.split(told.partition(": ")[2])
@@ -158,7 +158,7 @@ def test_what_lacks_of_ego4d_is_told_with_a_command(tmp_path):
 def test_a_video_of_damage_that_is_not_listed_is_counted(tmp_path):
     cache = make_tiny_cache(tmp_path / "c", 1)
     reader = open_reader(cache)
-    from cache.errors import DamagedError, some
+    from embedonce.cache.errors import DamagedError, some
 
     assert some("abcdefgh", 5) == "a, b, c, d, e and 3 more" and some("ab") == "a, b"
     (cache / "frames" / "000000.h5").unlink()

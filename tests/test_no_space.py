@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cache import commit
-from cache.errors import AlreadyCommittedError, StorageError
-from cache.store import open_reader, open_writer
-from pipeline import stage_one
+from embedonce.cache import commit
+from embedonce.cache.errors import AlreadyCommittedError, StorageError
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline import stage_one
 from tests.conftest import make_cache_identity, second_backend_slow
 from tests.crash_session import IN_FLUX, UNITS, contents, run_session
 from tests.fake_teacher import FakeTeacher

@@ -11,15 +11,15 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from cache.labels import logits_from
-from cache.store import open_reader, open_writer
-from cache.verify import LOGITS_TOLERANCE, verify
-from models.clip_teacher import load_teacher
-from models.mobilevit_student import build_student, student_config
-from pipeline import pixels
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.inference import predict
-from pipeline.probes import MIN_COSINE, choose_rows, cosines
+from embedonce.cache.labels import logits_from
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import LOGITS_TOLERANCE, verify
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import pixels
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.inference import predict
+from embedonce.pipeline.probes import MIN_COSINE, choose_rows, cosines
 from tests.fake_teacher import FakeTeacher, write_zero_shot
 from tests.test_extract import StoppingTeacher, check_same_rows, content, make_source, run
 from tests.tiny_cache import make_tiny_cache

@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-import cli
-from cache.store import open_reader
-from models.errors import ModelOptionError
-from pipeline import compare as comparing
-from pipeline import evaluate as evaluating
-from pipeline import stage_one, teacher_latency
-from pipeline import train as training
-from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.config import ExtractConfig, TrainConfig
-from pipeline.ego4d import download, planner
-from pipeline.ego4d.planner import plan
-from pipeline.evaluation_config import EvaluateConfig
-from pipeline.export import export as exporting
-from pipeline.sources import SourceOptions
+from embedonce import cli
+from embedonce.cache.store import open_reader
+from embedonce.models.errors import ModelOptionError
+from embedonce.pipeline import compare as comparing
+from embedonce.pipeline import evaluate as evaluating
+from embedonce.pipeline import stage_one, teacher_latency
+from embedonce.pipeline import train as training
+from embedonce.pipeline.annotation_config import PlanConfig, RelabelConfig
+from embedonce.pipeline.config import ExtractConfig, TrainConfig
+from embedonce.pipeline.ego4d import download, planner
+from embedonce.pipeline.ego4d.planner import plan
+from embedonce.pipeline.evaluation_config import EvaluateConfig
+from embedonce.pipeline.export import export as exporting
+from embedonce.pipeline.sources import SourceOptions
 from tests.ego4d_files import (
     C1,
     C2,
@@ -318,7 +318,7 @@ class GotError(Exception):
 def settings_of(monkeypatch, tmp_path):
     """(command, arguments) -> the settings that the command makes of them, flat."""
     (tmp_path / "names.txt").write_text("one\ntwo\n")
-    monkeypatch.setattr("pipeline.assertions.check_cache", lambda *arguments: None)
+    monkeypatch.setattr("embedonce.pipeline.assertions.check_cache", lambda *arguments: None)
 
     def settings(command: str, arguments: str) -> dict:
         module, function, _ = CALLED[command]
@@ -397,7 +397,7 @@ def tiny(tmp_path_factory) -> Path:
 @pytest.fixture
 def without(monkeypatch) -> str:
     """A device that is not there."""
-    from models import device
+    from embedonce.models import device
 
     monkeypatch.setitem(device._DEVICES, "mps", lambda: False)
     return "mps"

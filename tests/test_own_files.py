@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from cache import commit
-from cache.convert import convert
-from cache.errors import BusyError, CacheError, DamagedError, IdentityMismatchError, NotACacheError
-from cache.labels import LabelSet
-from cache.store import open_reader, open_writer
-from pipeline import checkpoint, teacher_training
-from pipeline import compare as comparing
-from pipeline import evaluate as evaluating
-from pipeline import train as training
-from pipeline.ego4d.choose import Wish
-from pipeline.ego4d.download import LOG, Download
-from pipeline.ego4d.selection import DownloadConfig
-from pipeline.ego4d.transfers import Transfer, Wanted
-from pipeline.ego4d_miniature.make import documents_of, make_miniature
-from pipeline.ego4d_miniature.plan import make_plan
-from pipeline.errors import InputError, PipelineError
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig
-from pipeline.evaluation_files import COMPARISON, EVALUATION
-from pipeline.export.folder import MARK, check_folder, publish
-from pipeline.output_folder import sole_writer
-from pipeline.partial_files import write_json
-from pipeline.synthetic import make_synthetic
-from pipeline.training_files import check_folders
+from embedonce.cache import commit
+from embedonce.cache.convert import convert
+from embedonce.cache.errors import BusyError, CacheError, DamagedError, IdentityMismatchError, NotACacheError
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline import checkpoint, teacher_training
+from embedonce.pipeline import compare as comparing
+from embedonce.pipeline import evaluate as evaluating
+from embedonce.pipeline import train as training
+from embedonce.pipeline.ego4d.choose import Wish
+from embedonce.pipeline.ego4d.download import LOG, Download
+from embedonce.pipeline.ego4d.selection import DownloadConfig
+from embedonce.pipeline.ego4d.transfers import Transfer, Wanted
+from embedonce.pipeline.ego4d_miniature.make import documents_of, make_miniature
+from embedonce.pipeline.ego4d_miniature.plan import make_plan
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig
+from embedonce.pipeline.evaluation_files import COMPARISON, EVALUATION
+from embedonce.pipeline.export.folder import MARK, check_folder, publish
+from embedonce.pipeline.output_folder import sole_writer
+from embedonce.pipeline.partial_files import write_json
+from embedonce.pipeline.synthetic import make_synthetic
+from embedonce.pipeline.training_files import check_folders
 from tests.conftest import make_cache_identity
 from tests.crash_states import Explorer
 from tests.recorded_operations import Recorder
@@ -206,7 +206,7 @@ def test_a_run_that_learned_nothing_gives_way_to_another(tiny, tmp_path, monkeyp
 HOLDING = """
 import sys, time
 from pathlib import Path
-from pipeline.output_folder import sole_writer
+from embedonce.pipeline.output_folder import sole_writer
 with sole_writer(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
@@ -535,9 +535,9 @@ def test_a_label_set_that_lost_its_document_is_not_made_anew_over_the_rest(tmp_p
 
 
 def test_settings_in_a_cache_that_somebody_wrote_are_not_replaced(tmp_path):
-    from pipeline.config import ExtractConfig
-    from pipeline.extract import extract
-    from pipeline.sources import Source
+    from embedonce.pipeline.config import ExtractConfig
+    from embedonce.pipeline.extract import extract
+    from embedonce.pipeline.sources import Source
 
     cache = make_tiny_cache(tmp_path / "cache", 1)
     (cache / "extract_config.yaml").write_text("fps: 2.0  # 4.0 took a day\n")

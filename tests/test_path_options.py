@@ -6,10 +6,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import cli
-from pipeline.common_options import LocalPath, LocalPathOrName
-from pipeline.config import ExtractConfig
-from pipeline.path_options import check_local, expand
+from embedonce import cli
+from embedonce.pipeline.common_options import LocalPath, LocalPathOrName
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.path_options import check_local, expand
 from tests.test_sources import touch
 
 URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/c", "hdfs://n/c", "ssh://h/c",

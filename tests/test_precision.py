@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from cache.store import open_reader
-from models import device
-from models.folding import treated, treatment, unfolded
-from models.mobilevit_student import build_student, student_config
-from pipeline import teacher_latency
-from pipeline.costs import size_of
-from pipeline.dataset import ClipDataset, Sampling
-from pipeline.inference import predict
+from embedonce.cache.store import open_reader
+from embedonce.models import device
+from embedonce.models.folding import treated, treatment, unfolded
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import teacher_latency
+from embedonce.pipeline.costs import size_of
+from embedonce.pipeline.dataset import ClipDataset, Sampling
+from embedonce.pipeline.inference import predict
 from tests.tiny_cache import make_tiny_cache
 
 CPU = torch.device("cpu")

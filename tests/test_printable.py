@@ -18,13 +18,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import cli
-from pipeline import cache_commands, progress, streams
-from pipeline.compare import _as_csv
-from pipeline.errors import InputError
-from pipeline.export.card import Judged, model_card
-from pipeline.next_commands import command
-from pipeline.printable import block, csv_cell, markdown, markdown_code, one_line, printable
+from embedonce import cli
+from embedonce.pipeline import cache_commands, progress, streams
+from embedonce.pipeline.compare import _as_csv
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.next_commands import command
+from embedonce.pipeline.printable import block, csv_cell, markdown, markdown_code, one_line, printable
 
 ROOT = Path(__file__).parents[1]
 EVIL = "x\nsound: everything\r\x1b[2K\x1b]0;t\x07\u202eevil\u2066\x9b31m\u2028\x00\udcff"
@@ -93,7 +93,7 @@ def test_a_bar_on_a_terminal_redraws_its_line_and_notes_stay_harmless():
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     code = (
-        "from pipeline import progress, streams\n"
+        "from embedonce.pipeline import progress, streams\n"
         "with streams.guarded(), progress.Progress(2, 'scanning', 'videos') as bar:\n"
         "    bar.update(); bar.note('quarantined a\\nsound\\x1b[2K\\r'); bar.update()"
     )

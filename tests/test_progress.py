@@ -1,6 +1,6 @@
 """Progress off a terminal is plain lines."""
 
-from pipeline import progress
+from embedonce.pipeline import progress
 
 
 def test_plain_lines_off_a_terminal(capsys, monkeypatch):

@@ -5,14 +5,14 @@ import re
 import inflect
 import pytest
 
-from cache.store import open_reader
-from pipeline import stage_one
-from pipeline.config import ExtractConfig
-from pipeline.inflection import with_article
-from pipeline.label_phrases import sentence_phrase
-from pipeline.noun_phrases import noun_phrases
-from pipeline.prompts import NEUTRAL_PROMPTS, class_prompts
-from pipeline.verb_phrases import verb_phrases
+from embedonce.cache.store import open_reader
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.inflection import with_article
+from embedonce.pipeline.label_phrases import sentence_phrase
+from embedonce.pipeline.noun_phrases import noun_phrases
+from embedonce.pipeline.prompts import NEUTRAL_PROMPTS, class_prompts
+from embedonce.pipeline.verb_phrases import verb_phrases
 from tests.ego4d_prompt_table import FILE, SECTIONS, sections, table
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call, error_of

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache import documents
-from cache.labels import LabelSet
-from cache.store import claim, open_reader, open_writer
+from embedonce import cli
+from embedonce.cache import documents
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.store import claim, open_reader, open_writer
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
 

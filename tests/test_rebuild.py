@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache import commit, documents
-from cache.convert import convert
-from cache.errors import BusyError, DamagedError, OtherVersionError, StorageError
-from cache.plan import PlanPart
-from cache.rebuild import rebuild_plan
-from cache.repair import repair
-from cache.store import open_reader, open_writer, read_identity
-from cache.verify import Remedy, verify
-from cache.writer import CacheWriter
-from pipeline.labelling import Labelling, write_labels
-from pipeline.planning import left_of
-from pipeline.sampling import Requests
-from pipeline.sources import Clip, Source
+from embedonce import cli
+from embedonce.cache import commit, documents
+from embedonce.cache.convert import convert
+from embedonce.cache.errors import BusyError, DamagedError, OtherVersionError, StorageError
+from embedonce.cache.plan import PlanPart
+from embedonce.cache.rebuild import rebuild_plan
+from embedonce.cache.repair import repair
+from embedonce.cache.store import open_reader, open_writer, read_identity
+from embedonce.cache.verify import Remedy, verify
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.labelling import Labelling, write_labels
+from embedonce.pipeline.planning import left_of
+from embedonce.pipeline.sampling import Requests
+from embedonce.pipeline.sources import Clip, Source
 from tests.crash_session import FACTS
 from tests.crash_states import Explorer
 from tests.planned_cache import (
@@ -470,7 +470,7 @@ def test_rebuilding_says_what_it_will_do_and_asks(tmp_path, monkeypatch):
     assert "plan/000000.json, which cannot be read" in text
     assert "part 000000 of the plan, 2 committed units, 1 new videos" in text
     assert "1 videos have units that were not committed yet (a)" in text
-    monkeypatch.setattr("pipeline.cache_commands._is_terminal", lambda: True)
+    monkeypatch.setattr("embedonce.pipeline.cache_commands._is_terminal", lambda: True)
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", input="n\n")
     assert code == 0 and "nothing was changed" in text and files(root) == before
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", "--yes")

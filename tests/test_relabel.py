@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.store import open_reader
-from cache.verify import verify
-from pipeline import pixels, stage_one
-from pipeline.prompts import ACTION_PROMPTS, ENGLISH_OBJECT_PROMPTS, class_prompts
+from embedonce.cache.store import open_reader
+from embedonce.cache.verify import verify
+from embedonce.pipeline import pixels, stage_one
+from embedonce.pipeline.prompts import ACTION_PROMPTS, ENGLISH_OBJECT_PROMPTS, class_prompts
 from tests.ego4d_files import (
     U1,
     U2,

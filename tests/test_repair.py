@@ -14,14 +14,14 @@ import h5py
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache import commit, documents
-from cache.errors import BusyError, DamagedError, StorageError
-from cache.layout import Layout
-from cache.repair import purge, removed_files, repair
-from cache.store import open_reader, open_writer, read_identity
-from cache.verify import Remedy, verify
-from pipeline.pixels import replayed_crc32 as replay
+from embedonce import cli
+from embedonce.cache import commit, documents
+from embedonce.cache.errors import BusyError, DamagedError, StorageError
+from embedonce.cache.layout import Layout
+from embedonce.cache.repair import purge, removed_files, repair
+from embedonce.cache.store import open_reader, open_writer, read_identity
+from embedonce.cache.verify import Remedy, verify
+from embedonce.pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.crash_states import Explorer
 from tests.planned_cache import UNITS, make_planned_cache
@@ -245,7 +245,7 @@ def test_nothing_is_moved_that_was_not_agreed_to(cache, backend, monkeypatch):  
     code, text = invoke("repair-cache", "--cache-dir", cache)
     assert code == 2 and "no terminal to ask on; run it again with --yes" in text and "unit 000002" in text
     assert files(cache) == before
-    monkeypatch.setattr("pipeline.cache_commands._is_terminal", lambda: True)
+    monkeypatch.setattr("embedonce.pipeline.cache_commands._is_terminal", lambda: True)
     code, text = invoke("repair-cache", "--cache-dir", cache, input="n\n")
     assert code == 0 and "nothing was changed" in text and files(cache) == before
     code, text = invoke("repair-cache", "--cache-dir", cache, input="y\n")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache.errors import IdentityMismatchError, StorageError
-from cache.store import open_reader, open_writer
-from pipeline import preflight, stage_one
-from pipeline.config import ExtractConfig
-from pipeline.dry_run import plan_in_words
-from pipeline.extract import extract
-from pipeline.probes import NUM_PROBES, choose_rows, cosines
+from embedonce import cli
+from embedonce.cache.errors import IdentityMismatchError, StorageError
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.pipeline import preflight, stage_one
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.dry_run import plan_in_words
+from embedonce.pipeline.extract import extract
+from embedonce.pipeline.probes import NUM_PROBES, choose_rows, cosines
 from tests.conftest import second_backend_slow
 from tests.fake_teacher import FakeTeacher
 from tests.test_extract import make_source, run

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
-import cli
-from cache.store import open_reader
-from models.teacher_shape import shape_of
-from pipeline import annotation_commands, stage_one, student_commands
-from pipeline.annotation_config import PlanConfig, RelabelConfig
-from pipeline.config import ExtractConfig, TrainConfig
-from pipeline.estimates import FRAMES_AT_A_PLACE, PLACES, places
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig, ExportConfig
-from pipeline.layouts import LAYOUTS
+from embedonce import cli
+from embedonce.cache.store import open_reader
+from embedonce.models.teacher_shape import shape_of
+from embedonce.pipeline import annotation_commands, stage_one, student_commands
+from embedonce.pipeline.annotation_config import PlanConfig, RelabelConfig
+from embedonce.pipeline.config import ExtractConfig, TrainConfig
+from embedonce.pipeline.estimates import FRAMES_AT_A_PLACE, PLACES, places
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig, ExportConfig
+from embedonce.pipeline.layouts import LAYOUTS
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import HERE, SMALL, call, error_of
 from tests.tiny_cache import make_tiny_cache
@@ -204,7 +204,12 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
     def seen(kind, settings):
         raise SeenError(kind(**settings))
 
-    for module in (cli, annotation_commands, student_commands, __import__("pipeline.export_commands").export_commands):
+    for module in (
+        cli,
+        annotation_commands,
+        student_commands,
+        __import__("embedonce.pipeline.export_commands").export_commands,
+    ):
         monkeypatch.setattr(module, "made", seen)
     saved = yaml.safe_load(config.as_yaml())
     if name == "plan-ego4d":  # which has no such options
@@ -220,7 +225,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
 
 def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     cache, asked = make_tiny_cache(tmp_path / "c", 4), []
-    monkeypatch.setattr("pipeline.teacher_latency.towers", lambda *arguments: asked.append(arguments) or {})
+    monkeypatch.setattr("embedonce.pipeline.teacher_latency.towers", lambda *arguments: asked.append(arguments) or {})
     place = ["--cache-dir", cache, "--output-dir", tmp_path / "o"]
     call("train-student", *place, *SMALL, *HERE)
     call("evaluate", *place, "--student-checkpoint", tmp_path / "o/best_student.pt", *HERE, "--teacher-latency")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import cli
-from pipeline import distributed
-from pipeline import train as training
-from pipeline.distributed import World, join
+from embedonce import cli
+from embedonce.pipeline import distributed
+from embedonce.pipeline import train as training
+from embedonce.pipeline.distributed import World, join
 from tests.tiny_cache import make_tiny_cache
 
 

@@ -8,15 +8,15 @@ import av
 import numpy as np
 import pytest
 
-from cache.schema import Status
-from pipeline import pixels
-from pipeline.sampling import Grid
-from pipeline.sources import Source, Video
-from pipeline.tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
-from pipeline.upright import planned_shape
-from pipeline.video.container import VideoError
-from pipeline.video.geometry import MatrixReader
-from pipeline.video.orientation import INVALID, UPRIGHT, Orientation, orientation_of
+from embedonce.cache.schema import Status
+from embedonce.pipeline import pixels
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.sources import Source, Video
+from embedonce.pipeline.tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
+from embedonce.pipeline.upright import planned_shape
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.geometry import MatrixReader
+from embedonce.pipeline.video.orientation import INVALID, UPRIGHT, Orientation, orientation_of
 from tests.spliced_videos import (
     BLUE,
     GREEN,

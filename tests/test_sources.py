@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.schema import MAX_UID_LENGTH, UID_PATTERN
-from pipeline import folders
-from pipeline.errors import InputError
-from pipeline.opening import open_sources
-from pipeline.sources import (
+from embedonce.cache.schema import MAX_UID_LENGTH, UID_PATTERN
+from embedonce.pipeline import folders
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.sources import (
     UNLABELLED,
     Clip,
     Source,
@@ -24,8 +24,16 @@ from pipeline.sources import (
     folder_source,
     keep_frequent_classes,
 )
-from pipeline.splits import one_split, selection_uids, split_by_hash
-from pipeline.uids import escape, is_shortened, part_uid, path_uid, recording_of, safe_annotation_uid, unescape
+from embedonce.pipeline.splits import one_split, selection_uids, split_by_hash
+from embedonce.pipeline.uids import (
+    escape,
+    is_shortened,
+    part_uid,
+    path_uid,
+    recording_of,
+    safe_annotation_uid,
+    unescape,
+)
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -115,7 +123,7 @@ def test_no_short_path_has_the_uid_of_a_long_one():
 
 def test_two_paths_with_one_uid_are_refused(tmp_path, monkeypatch):
     touch(tmp_path, "a.mp4", "b.mp4")
-    monkeypatch.setattr("pipeline.uids.path_uid", lambda path: "same")
+    monkeypatch.setattr("embedonce.pipeline.uids.path_uid", lambda path: "same")
     with pytest.raises(InputError, match=r"a.mp4 and b.mp4 .*one uid"):
         folder_source(tmp_path, None)
 

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from cache import commit
-from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader, open_writer
-from models.losses import LossWeights
-from pipeline import checkpoint, pixels
-from pipeline.compare import compare
-from pipeline.config import TrainConfig
-from pipeline.costs import Side
-from pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
-from pipeline.errors import CheckpointError, InputError, PipelineError
-from pipeline.evaluate import evaluate
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig
-from pipeline.recipe import active_weights, lr_factor
-from pipeline.report import comparison_table
-from pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
-from pipeline.train import train
+from embedonce.cache import commit
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.models.losses import LossWeights
+from embedonce.pipeline import checkpoint, pixels
+from embedonce.pipeline.compare import compare
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.costs import Side
+from embedonce.pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
+from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
+from embedonce.pipeline.evaluate import evaluate
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig
+from embedonce.pipeline.recipe import active_weights, lr_factor
+from embedonce.pipeline.report import comparison_table
+from embedonce.pipeline.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
+from embedonce.pipeline.train import train
 from tests.tiny_cache import CLASSES, make_tiny_cache
 
 
@@ -173,7 +173,7 @@ def test_a_run_leaves_its_files(trained):
 @pytest.mark.slow
 def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkeypatch):
     train(settings(tiny, tmp_path / "whole", epochs=3))
-    from pipeline import train as module
+    from embedonce.pipeline import train as module
 
     real, calls = module.write_logs, []
 

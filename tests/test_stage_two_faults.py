@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from cache.errors import DamagedError
-from cache.store import open_reader
-from models.mobilevit_student import build_student
-from pipeline import loading
-from pipeline import train as training
-from pipeline.config import TrainConfig
-from pipeline.dataset import ClipDataset
-from pipeline.errors import CheckpointError, InputError, PipelineError
-from pipeline.evaluate import evaluate
-from pipeline.evaluation_config import EvaluateConfig
-from pipeline.latency import synchronizer
-from pipeline.loading import batches, in_order
-from pipeline.metrics import mean_cosine
-from pipeline.recipe import active_weights, datasets
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.store import open_reader
+from embedonce.models.mobilevit_student import build_student
+from embedonce.pipeline import loading
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import ClipDataset
+from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
+from embedonce.pipeline.evaluate import evaluate
+from embedonce.pipeline.evaluation_config import EvaluateConfig
+from embedonce.pipeline.latency import synchronizer
+from embedonce.pipeline.loading import batches, in_order
+from embedonce.pipeline.metrics import mean_cosine
+from embedonce.pipeline.recipe import active_weights, datasets
 from tests.tiny_cache import make_tiny_cache
 
 

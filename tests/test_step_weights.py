@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from cache.store import open_reader
-from models.backbones import backbone
-from models.deploy import deployed_parameters
-from models.device import fast_layout
-from models.losses import Counts, LossWeights, Targets
-from models.mobilevit_student import MobileVitStudent, build_student, student_config
-from pipeline import expected_time
-from pipeline import train as training
-from pipeline.config import ON_ACCELERATOR, ON_CPU, TrainConfig
-from pipeline.dataset import Sampling, choose_frames
-from pipeline.distributed import World
-from pipeline.epoch_plan import choose_measured, plan_epoch
-from pipeline.errors import InputError
-from pipeline.recipe import datasets
-from pipeline.splits import halves
-from pipeline.student_run import StudentRun
-from pipeline.views import evaluation_box, make_views
+from embedonce.cache.store import open_reader
+from embedonce.models.backbones import backbone
+from embedonce.models.deploy import deployed_parameters
+from embedonce.models.device import fast_layout
+from embedonce.models.losses import Counts, LossWeights, Targets
+from embedonce.models.mobilevit_student import MobileVitStudent, build_student, student_config
+from embedonce.pipeline import expected_time
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import ON_ACCELERATOR, ON_CPU, TrainConfig
+from embedonce.pipeline.dataset import Sampling, choose_frames
+from embedonce.pipeline.distributed import World
+from embedonce.pipeline.epoch_plan import choose_measured, plan_epoch
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.recipe import datasets
+from embedonce.pipeline.splits import halves
+from embedonce.pipeline.student_run import StudentRun
+from embedonce.pipeline.views import evaluation_box, make_views
 from tests.fake_teacher import fake_identity
 from tests.small_student import SmallBackbone, build_small_student, build_still_student
 from tests.tiny_cache import make_tiny_cache
@@ -260,7 +260,7 @@ def test_others_are_run_channels_last():
 
 STEM = """
 import torch
-from models.device import fast_layout
+from embedonce.models.device import fast_layout
 layer = torch.nn.Conv2d(3, 48, 1, stride=2, bias=False)
 layout = fast_layout(torch.nn.Sequential(layer))
 layer.to(memory_format=layout)

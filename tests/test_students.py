@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.mobilevit_student import MobileVitStudent, build_student, student_config
+from embedonce.models.mobilevit_student import MobileVitStudent, build_student, student_config
 
 pytestmark = pytest.mark.numeric
 

@@ -12,14 +12,14 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import synthetic
-from pipeline.errors import InputError, PipelineError
-from pipeline.opening import open_sources
-from pipeline.scene.actions import ACTIONS, hands_at, object_of
-from pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
-from pipeline.synthetic import MAX_ACTIONS, make_synthetic, write_video
-from pipeline.synthetic_annotations import NOT_PRIMARY, moments_document
-from pipeline.synthetic_plan import CLIPS_PER_VIDEO, FPS, Parameters, plan_videos
+from embedonce.pipeline import synthetic
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.opening import open_sources
+from embedonce.pipeline.scene.actions import ACTIONS, hands_at, object_of
+from embedonce.pipeline.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
+from embedonce.pipeline.synthetic import MAX_ACTIONS, make_synthetic, write_video
+from embedonce.pipeline.synthetic_annotations import NOT_PRIMARY, moments_document
+from embedonce.pipeline.synthetic_plan import CLIPS_PER_VIDEO, FPS, Parameters, plan_videos
 
 SAMPLES, ACTION_COUNT, SEED = 15, 3, 7
 PARAMETERS = Parameters(SAMPLES, ACTION_COUNT, SEED)

@@ -13,11 +13,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from cache.schema import TeacherIdentity
-from models.clip_teacher import image_tower_for_latency, load_teacher, weights_sha256
-from models.errors import ModelError, ModelOptionError, WeightsError
-from pipeline import pixels
-from pipeline.views import make_views
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.models.clip_teacher import image_tower_for_latency, load_teacher, weights_sha256
+from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
+from embedonce.pipeline import pixels
+from embedonce.pipeline.views import make_views
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -215,8 +215,8 @@ def test_the_shipped_configuration_goes_by_its_name():
 def test_without_a_network_a_download_fails_at_once_and_quietly():
     """In a process of its own: whether the hub may be asked is decided when its library is first loaded."""
     code = (
-        "import time, torch; from models.clip_teacher import load_teacher\n"
-        "from models.mobilevit_student import build_student, student_config\n"
+        "import time, torch; from embedonce.models.clip_teacher import load_teacher\n"
+        "from embedonce.models.mobilevit_student import build_student, student_config\n"
         "started = time.monotonic()\n"
         "for make in (lambda: load_teacher('ViT-B-32-quickgelu', 'openai', None, torch.device('cpu'), 0),\n"
         "             lambda: build_student(student_config('xxs', 512, 3, 128), True)):\n"

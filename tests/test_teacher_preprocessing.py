@@ -15,17 +15,17 @@ from click.testing import CliRunner
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-import cli
-from cache.schema import TeacherIdentity
-from cache.store import open_reader
-from models.clip_teacher import load_teacher
-from models.errors import ModelOptionError
-from models.preprocessing import EXAMPLE, Preprocessing, from_config, parse
-from models.teacher_preprocessing import usual
-from pipeline import pixels
-from pipeline.pixels import canonical_size, decode_crop, encode_canonical
-from pipeline.video.colour import Scaler
-from pipeline.views import make_views
+from embedonce import cli
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.cache.store import open_reader
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.preprocessing import EXAMPLE, Preprocessing, from_config, parse
+from embedonce.models.teacher_preprocessing import usual
+from embedonce.pipeline import pixels
+from embedonce.pipeline.pixels import canonical_size, decode_crop, encode_canonical
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.views import make_views
 from tests.test_teacher import CPU, SMALL
 
 pytestmark = pytest.mark.usefixtures("forked_workers")

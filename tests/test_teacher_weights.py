@@ -7,8 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.clip_teacher import load_teacher
-from models.errors import ModelOptionError, WeightsError
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.models.errors import ModelOptionError, WeightsError
 from tests.test_teacher import SMALL
 
 CPU = torch.device("cpu")

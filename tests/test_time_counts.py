@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from cache.schema import SAME_SEC
-from pipeline.sampling import Grid, count_times
-from pipeline.time_counts import count_asked, count_empty
+from embedonce.cache.schema import SAME_SEC
+from embedonce.pipeline.sampling import Grid, count_times
+from embedonce.pipeline.time_counts import count_asked, count_empty
 
 
 @pytest.mark.parametrize("seed", range(40))

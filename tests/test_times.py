@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.ego4d_miniature.frames import read_number
-from pipeline.video.inspectors import INSPECTORS
-from pipeline.video.times import RawTimes, settle
+from embedonce.pipeline.ego4d_miniature.frames import read_number
+from embedonce.pipeline.video.inspectors import INSPECTORS
+from embedonce.pipeline.video.times import RawTimes, settle
 from tests.videos import full_decode, sample, timeline_of, write_video
 
 CLOSED = {"gop": 20, "options": {"x264-params": "scenecut=0"}}

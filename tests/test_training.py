@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import nn
 
-from cache.store import open_reader
-from models.ema import WeightAverage
-from models.losses import LossWeights
-from pipeline import pixels
-from pipeline import train as training
-from pipeline.config import TrainConfig
-from pipeline.dataset import Sampling, choose_jitter
-from pipeline.distributed import World, global_batches
-from pipeline.errors import InputError
-from pipeline.recipe import datasets
-from pipeline.student_run import gradient_norms, shares_of
+from embedonce.cache.store import open_reader
+from embedonce.models.ema import WeightAverage
+from embedonce.models.losses import LossWeights
+from embedonce.pipeline import pixels
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import Sampling, choose_jitter
+from embedonce.pipeline.distributed import World, global_batches
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.recipe import datasets
+from embedonce.pipeline.student_run import gradient_norms, shares_of
 from tests.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[1]
@@ -231,8 +231,8 @@ def test_processes_divide_each_batch_and_leave_nobody_without():
 RECORDING = """
 import os, sys, json, torch
 from pathlib import Path
-from pipeline import train as training
-from pipeline.config import TrainConfig
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
 seen, real = [], training.batches
 def recorded(dataset, planned, num_workers):
     seen.append([list(map(int, batch)) for batch in planned])

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
-from cache import commit, documents
-from cache.convert import convert
-from cache.errors import CacheError, DamagedError, IdentityMismatchError
-from cache.inspect import summary
-from cache.labels import LabelSet
-from cache.layout import Layout
-from cache.repair import repair
-from cache.schema import FrameBatch
-from cache.store import claim, open_reader, open_writer
-from cache.verify import Remedy, verify
-from cache.writer import CacheWriter
-from pipeline.data_summary import cache_tables
-from pipeline.pixels import replayed_crc32 as replay
+from embedonce import cli
+from embedonce.cache import commit, documents
+from embedonce.cache.convert import convert
+from embedonce.cache.errors import CacheError, DamagedError, IdentityMismatchError
+from embedonce.cache.inspect import summary
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.layout import Layout
+from embedonce.cache.repair import repair
+from embedonce.cache.schema import FrameBatch
+from embedonce.cache.store import claim, open_reader, open_writer
+from embedonce.cache.verify import Remedy, verify
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.data_summary import cache_tables
+from embedonce.pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import make_batch, make_cache_identity, make_segment, second_backend_slow
 from tests.fake_teacher import write_zero_shot
 from tests.test_extract import check_same_rows, content, make_source, run

@@ -7,12 +7,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cache.schema import LOST
-from pipeline.sampling import EVERYTHING, Grid, request_frames
-from pipeline.video.fragments import missing_before
-from pipeline.video.losses import LossFinder, Pauses, consult_container
-from pipeline.video.matroska import cut_out, read_layout
-from pipeline.video.transport import read_counters
+from embedonce.cache.schema import LOST
+from embedonce.pipeline.sampling import EVERYTHING, Grid, request_frames
+from embedonce.pipeline.video.fragments import missing_before
+from embedonce.pipeline.video.losses import LossFinder, Pauses, consult_container
+from embedonce.pipeline.video.matroska import cut_out, read_layout
+from embedonce.pipeline.video.transport import read_counters
 from tests.videos import full_decode, sample, timeline_of, write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")

@@ -7,12 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.sampling import Grid
-from pipeline.tasks import ScanTask, scan_video
-from pipeline.video import timeline
-from pipeline.video.container import VideoError, opened, packets_of
-from pipeline.video.decode import WantedFrames
-from pipeline.video.known_streams import KnownStream, held_back
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.tasks import ScanTask, scan_video
+from embedonce.pipeline.video import timeline
+from embedonce.pipeline.video.container import VideoError, opened, packets_of
+from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.known_streams import KnownStream, held_back
 from tests.field_videos import write_fields
 from tests.videos import digest, full_decode, sample, timeline_of, write_video
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import commit, documents
-from cache.convert import convert
-from cache.errors import BusyError
-from cache.inspect import summary
-from cache.labels import ClipLabel, LabelSet, logits_from
-from cache.layout import Layout
-from cache.plan import PlannedVideo
-from cache.records import read_record
-from cache.repair import repair
-from cache.store import open_reader, open_writer
-from cache.timelines import build_timeline
-from cache.verify import verify
-from pipeline import stage_one
-from pipeline.pixels import replayed_crc32 as replay
+from embedonce.cache import commit, documents
+from embedonce.cache.convert import convert
+from embedonce.cache.errors import BusyError
+from embedonce.cache.inspect import summary
+from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.layout import Layout
+from embedonce.cache.plan import PlannedVideo
+from embedonce.cache.records import read_record
+from embedonce.cache.repair import repair
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.timelines import build_timeline
+from embedonce.cache.verify import verify
+from embedonce.pipeline import stage_one
+from embedonce.pipeline.pixels import replayed_crc32 as replay
 from tests.conftest import ROOT, make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.fake_teacher import FakeTeacher
 from tests.test_cli import call
@@ -82,7 +82,7 @@ def test_verifying_looks_at_pixels_unless_told_not_to(cache):
 def test_nothing_is_repaired_or_written_while_another_process_writes(original, cache):
     spoil_pixels(cache, "000001")
     code = (
-        "import sys, time; from pathlib import Path; from cache import commit; from cache.layout import Layout\n"
+        "import sys, time; from pathlib import Path; from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
         "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache)]

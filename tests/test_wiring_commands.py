@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from cache import convert as conversion
-from cache.convert import convert
-from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader, open_writer
-from cache.verify import verify
-from models import fit
-from pipeline import cache_commands, contact_sheet, labelling, stage_one, student_commands, teacher_latency
-from pipeline import evaluate as evaluating
-from pipeline import extract as extraction
-from pipeline import train as training
-from pipeline.evaluation_config import EvaluateConfig
-from pipeline.export import export as exporting
-from pipeline.export.parity import Parity
-from pipeline.sources import Clip, Source
+from embedonce.cache import convert as conversion
+from embedonce.cache.convert import convert
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import verify
+from embedonce.models import fit
+from embedonce.pipeline import cache_commands, contact_sheet, labelling, stage_one, student_commands, teacher_latency
+from embedonce.pipeline import evaluate as evaluating
+from embedonce.pipeline import extract as extraction
+from embedonce.pipeline import train as training
+from embedonce.pipeline.evaluation_config import EvaluateConfig
+from embedonce.pipeline.export import export as exporting
+from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.sources import Clip, Source
 from tests.conftest import make_cache_identity, make_segment, planned_video
 from tests.test_cli import call, error_of
 from tests.tiny_cache import make_tiny_cache

@@ -7,20 +7,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models import clip_teacher
-from pipeline import dry_run, estimates, planning
-from pipeline.annotation_config import PlanConfig
-from pipeline.config import ExtractConfig
-from pipeline.ego4d import planner
-from pipeline.ego4d.metadata import read_metadata
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.survey import short_videos, survey
-from pipeline.engines import Item, LocalPool
-from pipeline.errors import InputError
-from pipeline.estimates import Estimate, Pending, bytes_beside, estimate
-from pipeline.planning import Scanned
-from pipeline.preflight import Survey, in_bytes
-from pipeline.sources import Clip, Source, Video
+from embedonce.models import clip_teacher
+from embedonce.pipeline import dry_run, estimates, planning
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.ego4d import planner
+from embedonce.pipeline.ego4d.metadata import read_metadata
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.survey import short_videos, survey
+from embedonce.pipeline.engines import Item, LocalPool
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.estimates import Estimate, Pending, bytes_beside, estimate
+from embedonce.pipeline.planning import Scanned
+from embedonce.pipeline.preflight import Survey, in_bytes
+from embedonce.pipeline.sources import Clip, Source, Video
 from tests.conftest import make_cache_identity
 from tests.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
 

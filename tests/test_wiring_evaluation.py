@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader, open_writer
-from models.device import choose_device
-from pipeline import bootstrap, comparison, latency, loading, plots, report, teacher_latency
-from pipeline import compare as comparing
-from pipeline import evaluate as evaluating
-from pipeline import train as training
-from pipeline.costs import NOT_MEASURED, Side
-from pipeline.errors import InputError
-from pipeline.evaluation_config import CompareConfig, EvaluateConfig, ExportConfig
-from pipeline.export import export as exporting
-from pipeline.export import parity
-from pipeline.export.facts import clip_seconds, facts_of, timm_config
-from pipeline.html_report import choice
-from pipeline.inference import Predictions
-from pipeline.predictions import KINDS
-from pipeline.results import assemble, predictions_file
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.models.device import choose_device
+from embedonce.pipeline import bootstrap, comparison, latency, loading, plots, report, teacher_latency
+from embedonce.pipeline import compare as comparing
+from embedonce.pipeline import evaluate as evaluating
+from embedonce.pipeline import train as training
+from embedonce.pipeline.costs import NOT_MEASURED, Side
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.evaluation_config import CompareConfig, EvaluateConfig, ExportConfig
+from embedonce.pipeline.export import export as exporting
+from embedonce.pipeline.export import parity
+from embedonce.pipeline.export.facts import clip_seconds, facts_of, timm_config
+from embedonce.pipeline.html_report import choice
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.predictions import KINDS
+from embedonce.pipeline.results import assemble, predictions_file
 from tests import small_students
 from tests.conftest import make_cache_identity
 from tests.fake_teacher import fake_identity

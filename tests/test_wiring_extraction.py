@@ -13,21 +13,21 @@ import pytest
 import torch
 from PIL import Image
 
-from cache.labels import ClipLabel
-from cache.store import open_reader
-from models import clip_teacher
-from models.clip_teacher import load_teacher
-from pipeline import estimates, planning, stage_one
-from pipeline import extract as extraction
-from pipeline.config import ExtractConfig
-from pipeline.dry_run import plan_in_words
-from pipeline.engines import LocalPool
-from pipeline.extract import extract, make_identity
-from pipeline.labelling import ClipIndex
-from pipeline.preflight import look_ahead
-from pipeline.probes import choose_rows, cosines
-from pipeline.sources import Clip, Source, Video, folder_source
-from pipeline.views import make_views
+from embedonce.cache.labels import ClipLabel
+from embedonce.cache.store import open_reader
+from embedonce.models import clip_teacher
+from embedonce.models.clip_teacher import load_teacher
+from embedonce.pipeline import estimates, planning, stage_one
+from embedonce.pipeline import extract as extraction
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.dry_run import plan_in_words
+from embedonce.pipeline.engines import LocalPool
+from embedonce.pipeline.extract import extract, make_identity
+from embedonce.pipeline.labelling import ClipIndex
+from embedonce.pipeline.preflight import look_ahead
+from embedonce.pipeline.probes import choose_rows, cosines
+from embedonce.pipeline.sources import Clip, Source, Video, folder_source
+from embedonce.pipeline.views import make_views
 from tests.conftest import planned_video
 from tests.fake_teacher import FakeTeacher
 from tests.test_extract import make_source, run
@@ -346,7 +346,7 @@ def test_label_sets_are_named_and_made_as_asked(labelled, tmp_path):
 
 
 def test_synthetic_videos_are_made_as_asked(tmp_path, monkeypatch):
-    from pipeline import synthetic
+    from embedonce.pipeline import synthetic
 
     asked = []
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from cache.labels import ClipLabel, LabelSet
-from cache.store import open_reader
-from models.mobilevit_student import student_config
-from pipeline import checkpoint, comparison, teacher_latency
-from pipeline import evaluate as evaluating
-from pipeline.bootstrap import mean_interval, paired_difference
-from pipeline.calibration import expected_calibration_error, reliability
-from pipeline.evaluation_config import EvaluateConfig, ExportConfig
-from pipeline.export import export as exporting
-from pipeline.export import parity
-from pipeline.inference import Predictions
-from pipeline.results import assemble
-from pipeline.uids import part_uid
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.store import open_reader
+from embedonce.models.mobilevit_student import student_config
+from embedonce.pipeline import checkpoint, comparison, teacher_latency
+from embedonce.pipeline import evaluate as evaluating
+from embedonce.pipeline.bootstrap import mean_interval, paired_difference
+from embedonce.pipeline.calibration import expected_calibration_error, reliability
+from embedonce.pipeline.evaluation_config import EvaluateConfig, ExportConfig
+from embedonce.pipeline.export import export as exporting
+from embedonce.pipeline.export import parity
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.results import assemble
+from embedonce.pipeline.uids import part_uid
 from tests import small_students
 from tests.fake_teacher import fake_identity
 from tests.small_students import build_small

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from cache.store import open_reader
-from models.losses import Counts, LossWeights
-from models.mobilevit_student import student_config
-from pipeline import expected_time, inference, latency, pixels, student_run
-from pipeline import train as training
-from pipeline.config import TrainConfig
-from pipeline.dataset import Sampling, choose_jitter, choose_view
-from pipeline.distributed import World
-from pipeline.loading import batches
-from pipeline.recipe import FIELDS_THAT_MAY_DIFFER, datasets, lr_factor
-from pipeline.student_run import StudentRun
+from embedonce.cache.store import open_reader
+from embedonce.models.losses import Counts, LossWeights
+from embedonce.models.mobilevit_student import student_config
+from embedonce.pipeline import expected_time, inference, latency, pixels, student_run
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.dataset import Sampling, choose_jitter, choose_view
+from embedonce.pipeline.distributed import World
+from embedonce.pipeline.loading import batches
+from embedonce.pipeline.recipe import FIELDS_THAT_MAY_DIFFER, datasets, lr_factor
+from embedonce.pipeline.student_run import StudentRun
 from tests import small_students
 from tests.small_students import best_of, build_small, settings
 from tests.tiny_cache import make_tiny_cache

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import teacher_batches, teacher_training
-from pipeline.synthetic_plan import Parameters, plan_videos
-from pipeline.teacher_batches import CaptionedCrops
+from embedonce.pipeline import teacher_batches, teacher_training
+from embedonce.pipeline.synthetic_plan import Parameters, plan_videos
+from embedonce.pipeline.teacher_batches import CaptionedCrops
 from tests.fake_teacher import fake_identity
 
 

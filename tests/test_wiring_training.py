@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cache.labels import LabelSet
-from cache.store import open_reader, open_writer
-from models import backbones
-from models.mobilevit_student import build_student, student_config
-from pipeline import loading, student_run
-from pipeline import train as training
-from pipeline.config import TrainConfig
-from pipeline.inference import Predictions, predict
-from pipeline.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields, selection_score
-from pipeline.uids import recording_of
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.models import backbones
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline import loading, student_run
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.inference import Predictions, predict
+from embedonce.pipeline.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields, selection_score
+from embedonce.pipeline.uids import recording_of
 from tests import small_students
 from tests.small_students import are_equal, best_of, build_small, build_without_dropout, settings, state_of, weights_of
 from tests.tiny_cache import make_tiny_cache
@@ -566,7 +566,7 @@ def test_the_checkpoint_names_its_teacher(tiny, usual):
 
 
 def test_scores_put_accuracy_first_where_labels_are_trained_on():
-    from models.losses import LossWeights
+    from embedonce.models.losses import LossWeights
 
     def found(right: float, cosine: float) -> Predictions:
         labels = (np.arange(10) >= round(10 * right)).astype(np.int64)

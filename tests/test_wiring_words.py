@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from cache.labels import ClipLabel
-from models import fit
-from pipeline import report, training_log
-from pipeline.config import ExtractConfig
-from pipeline.export.card import Judged, model_card
-from pipeline.export.parity import Parity
-from pipeline.html_report import comparison as page
-from pipeline.html_report import examples
-from pipeline.inference import Predictions
-from pipeline.provenance import provenance
+from embedonce.cache.labels import ClipLabel
+from embedonce.models import fit
+from embedonce.pipeline import report, training_log
+from embedonce.pipeline.config import ExtractConfig
+from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.html_report import comparison as page
+from embedonce.pipeline.html_report import examples
+from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.provenance import provenance
 from tests.fake_teacher import FakeTeacher
 
 FACTS = {

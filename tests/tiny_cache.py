@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.labels import ClipLabel, LabelSet
-from cache.schema import FrameBatch, Segment
-from cache.store import open_writer
-from pipeline.pixels import encode_canonical
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.schema import FrameBatch, Segment
+from embedonce.cache.store import open_writer
+from embedonce.pipeline.pixels import encode_canonical
 from tests.conftest import make_cache_identity
 
 CLASSES = ("red", "green", "blue")

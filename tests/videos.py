@@ -10,12 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.ego4d_miniature.frames import numbered_frame
-from pipeline.sampling import EVERYTHING, Grid, Requests, request_frames
-from pipeline.video.colour import Scaler
-from pipeline.video.container import opened, packets_of
-from pipeline.video.decode import WantedFrames
-from pipeline.video.timeline import Timeline, read_timeline
+from embedonce.pipeline.ego4d_miniature.frames import numbered_frame
+from embedonce.pipeline.sampling import EVERYTHING, Grid, Requests, request_frames
+from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.video.container import opened, packets_of
+from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.timeline import Timeline, read_timeline
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:

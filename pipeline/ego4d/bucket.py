@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.ego4d.refusals import RefusedError, refusal
-from pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.ego4d.refusals import RefusedError, refusal
+from embedonce.pipeline.errors import InputError, PipelineError
 
 SHARED = "ego4d-consortium-sharing"
 USUAL_VERSION = "v2_1"

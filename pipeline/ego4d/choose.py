@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.errors import InputError
+from embedonce.pipeline.errors import InputError
 
 SHOWN_SCENARIOS = 60
 GB = 10**9

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline import interrupts
-from pipeline.errors import PipelineError
+from embedonce.pipeline import interrupts
+from embedonce.pipeline.errors import PipelineError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_END = 5.0

@@ -9,13 +9,13 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from cache import commit
-from cache.files import exists
-from pipeline.ego4d import bucket, client
-from pipeline.ego4d.bucket import Bucket
-from pipeline.ego4d.refusals import refusal
-from pipeline.ego4d.selection import METADATA, DownloadConfig, chosen
-from pipeline.ego4d.transfers import (
+from embedonce.cache import commit
+from embedonce.cache.files import exists
+from embedonce.pipeline.ego4d import bucket, client
+from embedonce.pipeline.ego4d.bucket import Bucket
+from embedonce.pipeline.ego4d.refusals import refusal
+from embedonce.pipeline.ego4d.selection import METADATA, DownloadConfig, chosen
+from embedonce.pipeline.ego4d.transfers import (
     DownloadRecord,
     Transfer,
     Wanted,
@@ -23,9 +23,9 @@ from pipeline.ego4d.transfers import (
     remove_leftovers,
     remove_wrong,
 )
-from pipeline.errors import InputError, PipelineError
-from pipeline.preflight import in_bytes
-from pipeline.progress import Progress
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.preflight import in_bytes
+from embedonce.pipeline.progress import Progress
 
 LOG = "download-ego4d.log"
 LOCK = ".download-ego4d.lock"

@@ -1,9 +1,9 @@
 """Forecasting, hands and objects: the actions of fho_main.json."""
 
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
-from pipeline.ego4d.taxonomy import fho_taxonomy
-from pipeline.ego4d.video_splits import clip_splits, split_of_fho_clip
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.taxonomy import fho_taxonomy
+from embedonce.pipeline.ego4d.video_splits import clip_splits, split_of_fho_clip
 
 MAIN = ("fho_main.json",)
 MAX_FRAMES = 1e9

@@ -3,8 +3,8 @@
 Steps and substeps share one taxonomy (`step_category`), which is not published as a file: the data name the classes.
 """
 
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
 
 # By split, the names under which Ego4D's client and the repository of the paper have it; the first that is there
 FILES = {

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.ego4d import fho, goalstep, lta, moments, narrations, oscc
-from pipeline.ego4d.reading import Reading
+from embedonce.pipeline.ego4d import fho, goalstep, lta, moments, narrations, oscc
+from embedonce.pipeline.ego4d.reading import Reading
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.ego4d.metadata import ClipFacts, Metadata
-from pipeline.errors import InputError
-from pipeline.next_commands import command
-from pipeline.uids import PART, part_uid, recording_of
+from embedonce.pipeline.ego4d.metadata import ClipFacts, Metadata
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.next_commands import command
+from embedonce.pipeline.uids import PART, part_uid, recording_of
 
 VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
 WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the canonical file where there is also a smaller one

@@ -1,10 +1,10 @@
 """Long-term anticipation: the action windows of fho_lta_*.json, whose files are its splits."""
 
-from pipeline.ego4d.fho import optional_class
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
-from pipeline.ego4d.taxonomy import fho_taxonomy
-from pipeline.ego4d.video_splits import SETS
+from embedonce.pipeline.ego4d.fho import optional_class
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.taxonomy import fho_taxonomy
+from embedonce.pipeline.ego4d.video_splits import SETS
 
 FILES = {f"fho_lta_{part}.json": split for part, split in SETS}
 TAXONOMY = "fho_lta_taxonomy.json"

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.ego4d import streams
-from pipeline.ego4d.metadata import Metadata
-from pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.metadata import Metadata
+from embedonce.pipeline.ego4d.problems import Problems
 
 LABELLED = ("train", "val")
 TASKS = ("FHO", "Moments", "Narrations")

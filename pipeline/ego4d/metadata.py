@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.ego4d import streams
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.record import Record
 
 SPLITS = ("train", "val", "test")
 _OTHER_VIDEO = "a uid that no other video has"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
 
 FILES = {"moments_train.json": "train", "moments_val.json": "val", "moments_test_unannotated.json": "test"}
 MAX_OPINIONS = 1000  # of one clip, which lasts some minutes: comparing all of them takes their square

@@ -3,7 +3,7 @@
 import re
 from enum import Enum
 
-from pipeline.ego4d.verb_chain import word_set
+from embedonce.pipeline.ego4d.verb_chain import word_set
 
 _MARK = re.compile(r"\s*[#@]\s*([a-z]*)[\s:.,;-]*", re.IGNORECASE)
 _LEADING_C = re.compile(r"\s*c\b(?!['’])[\s:.,;-]*", re.IGNORECASE)

@@ -4,14 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.ego4d.metadata import VideoFacts
-from pipeline.ego4d.narration_text import Actor, actor_and_words
-from pipeline.ego4d.problems import Absent
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
-from pipeline.ego4d.verb_finder import Verbs
-from pipeline.ego4d.verb_taxonomy import read_verbs
-from pipeline.ego4d.video_splits import split_of_video
+from embedonce.pipeline.ego4d.metadata import VideoFacts
+from embedonce.pipeline.ego4d.narration_text import Actor, actor_and_words
+from embedonce.pipeline.ego4d.problems import Absent
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.verb_finder import Verbs
+from embedonce.pipeline.ego4d.verb_taxonomy import read_verbs
+from embedonce.pipeline.ego4d.video_splits import split_of_video
 
 FILES = ("narration.json", "all_narrations_redacted.json")
 PASSES = ("narration_pass_1", "narration_pass_2")

@@ -1,8 +1,8 @@
 """Object state change classification: windows of fho_oscc-pnr_*.json, and whether an object changes its state there."""
 
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.ego4d.record import Record
-from pipeline.ego4d.video_splits import SETS
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d.video_splits import SETS
 
 FILES = {f"fho_oscc-pnr_{part}.json": split for part, split in SETS}
 CLASSES = ("no object state change", "object state change")

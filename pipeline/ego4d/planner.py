@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.annotation_config import PlanConfig
-from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
-from pipeline.ego4d.kinds import KINDS
-from pipeline.ego4d.layout import (
+from embedonce.pipeline.annotation_config import PlanConfig
+from embedonce.pipeline.ego4d.choose import Candidate, Wish, choose, in_order
+from embedonce.pipeline.ego4d.kinds import KINDS
+from embedonce.pipeline.ego4d.layout import (
     ANNOTATIONS_ALONE,
     Piece,
     annotations_folder,
@@ -16,14 +16,14 @@ from pipeline.ego4d.layout import (
     pieces_on_disk,
     read_path,
 )
-from pipeline.ego4d.membership import tasks_by_video
-from pipeline.ego4d.metadata import Metadata
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.source import read_annotated, sources_of
-from pipeline.ego4d.survey import in_words, short_videos, survey
-from pipeline.errors import InputError
-from pipeline.estimates import USUAL_DIM
-from pipeline.sources import keep_frequent, union
+from embedonce.pipeline.ego4d.membership import tasks_by_video
+from embedonce.pipeline.ego4d.metadata import Metadata
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.source import read_annotated, sources_of
+from embedonce.pipeline.ego4d.survey import in_words, short_videos, survey
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.estimates import USUAL_DIM
+from embedonce.pipeline.sources import keep_frequent, union
 
 OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import InputError
+from embedonce.pipeline.errors import InputError
 
 SHOWN = 20
 GOT_LENGTH = 120

@@ -8,11 +8,11 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.ego4d import streams
-from pipeline.ego4d.metadata import Metadata
-from pipeline.ego4d.names import MAX_NARRATION_WINDOW
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.record import Record
+from embedonce.pipeline.ego4d import streams
+from embedonce.pipeline.ego4d.metadata import Metadata
+from embedonce.pipeline.ego4d.names import MAX_NARRATION_WINDOW
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from pipeline.ego4d.problems import Absent, Fields, Finding, Problems
-from pipeline.uids import safe_annotation_uid
+from embedonce.pipeline.ego4d.problems import Absent, Fields, Finding, Problems
+from embedonce.pipeline.uids import safe_annotation_uid
 
 MAX_SECONDS = 1e9
 _INDEX = re.compile(r"\[\d+\]")

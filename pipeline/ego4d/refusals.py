@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.errors import InputError, PipelineError
 
 RENEW = "licence credentials last 14 days; renew them at ego4d-data.org"
 CREDENTIALS_FILE = "~/.aws/credentials"

@@ -7,16 +7,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.plain_files import LIST_BYTES, read_plain
-from pipeline.ego4d import bucket
-from pipeline.ego4d.bucket import Bucket, S3File, SizesAhead
-from pipeline.ego4d.choose import Candidate, Wish, choose, in_order
-from pipeline.ego4d.layout import CLIPS
-from pipeline.ego4d.membership import tasks_by_video
-from pipeline.ego4d.metadata import Metadata, read_metadata
-from pipeline.ego4d.problems import Problems
-from pipeline.ego4d.transfers import Transfer, Wanted
-from pipeline.errors import InputError
+from embedonce.models.plain_files import LIST_BYTES, read_plain
+from embedonce.pipeline.ego4d import bucket
+from embedonce.pipeline.ego4d.bucket import Bucket, S3File, SizesAhead
+from embedonce.pipeline.ego4d.choose import Candidate, Wish, choose, in_order
+from embedonce.pipeline.ego4d.layout import CLIPS
+from embedonce.pipeline.ego4d.membership import tasks_by_video
+from embedonce.pipeline.ego4d.metadata import Metadata, read_metadata
+from embedonce.pipeline.ego4d.problems import Problems
+from embedonce.pipeline.ego4d.transfers import Transfer, Wanted
+from embedonce.pipeline.errors import InputError
 
 # Gigabytes an hour, to guess by: of 3,670 h, full_scale is said to be 7 TB and video_540ss 5 TB; clips are encoded at
 # a higher quality, which is only assumed to double them.

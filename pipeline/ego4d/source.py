@@ -8,15 +8,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.ego4d import layout
-from pipeline.ego4d.kinds import KINDS
-from pipeline.ego4d.layout import Piece
-from pipeline.ego4d.metadata import Metadata, read_metadata
-from pipeline.ego4d.problems import Problems, check
-from pipeline.ego4d.reading import Reading, Window
-from pipeline.errors import InputError
-from pipeline.sources import UNLABELLED, Clip, Source, SourceOptions, Video
-from pipeline.splits import HELD_OUT_ORDER, one_split
+from embedonce.pipeline.ego4d import layout
+from embedonce.pipeline.ego4d.kinds import KINDS
+from embedonce.pipeline.ego4d.layout import Piece
+from embedonce.pipeline.ego4d.metadata import Metadata, read_metadata
+from embedonce.pipeline.ego4d.problems import Problems, check
+from embedonce.pipeline.ego4d.reading import Reading, Window
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources import UNLABELLED, Clip, Source, SourceOptions, Video
+from embedonce.pipeline.splits import HELD_OUT_ORDER, one_split
 
 USUAL_KIND = "moments"
 MIN_SHOWN = 0.5  # of a window, by the file of a clip: less is another action with its label

@@ -11,8 +11,8 @@ from pathlib import Path
 import ijson
 import numpy as np
 
-from models.plain_files import open_plain
-from pipeline.ego4d.problems import Problems
+from embedonce.models.plain_files import open_plain
+from embedonce.pipeline.ego4d.problems import Problems
 
 CHUNK_BYTES = 1 << 20
 MAX_DEPTH = 64

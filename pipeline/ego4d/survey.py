@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.engines import Item, LocalPool
-from pipeline.preflight import in_bytes
-from pipeline.sampling import Grid
-from pipeline.sources import UNLABELLED, Source, union, windows_by_video
-from pipeline.tasks import LengthTask, read_length
-from pipeline.time_counts import count_asked, count_empty
-from pipeline.uids import recording_of
-from pipeline.video.promises import PARTIAL_SEC
+from embedonce.pipeline.engines import Item, LocalPool
+from embedonce.pipeline.preflight import in_bytes
+from embedonce.pipeline.sampling import Grid
+from embedonce.pipeline.sources import UNLABELLED, Source, union, windows_by_video
+from embedonce.pipeline.tasks import LengthTask, read_length
+from embedonce.pipeline.time_counts import count_asked, count_empty
+from embedonce.pipeline.uids import recording_of
+from embedonce.pipeline.video.promises import PARTIAL_SEC
 
 SPLITS = ("train", "val", "test")
 # Of a canonical frame: dim, blurred video of the archive's kind, and sharp, noisy test footage (docs/benchmarks.md)

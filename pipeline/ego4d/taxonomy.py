@@ -1,8 +1,8 @@
 """Class lists of taxonomy files."""
 
-from cache import strict_json
-from models.plain_files import read_plain
-from pipeline.ego4d.reading import Reading
+from embedonce.cache import strict_json
+from embedonce.models.plain_files import read_plain
+from embedonce.pipeline.ego4d.reading import Reading
 
 MAX_BYTES = 16 << 20
 

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache import commit, strict_json
-from models.plain_files import LIST_BYTES, read_plain
-from pipeline.ego4d.choose import Candidate
-from pipeline.errors import InputError
+from embedonce.cache import commit, strict_json
+from embedonce.models.plain_files import LIST_BYTES, read_plain
+from embedonce.pipeline.ego4d.choose import Candidate
+from embedonce.pipeline.errors import InputError
 
 RECORD = "download-ego4d.json"
 _TEMPORARY = re.compile(r"\.[0-9A-Fa-f]{8}")  # what the client adds to a name until the file is whole

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 
-from pipeline.ego4d.verb_forms import IRREGULAR, bases
+from embedonce.pipeline.ego4d.verb_forms import IRREGULAR, bases
 
 
 def word_set(text: str) -> frozenset[str]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.ego4d.verb_chain import leads_on, verb_places, word_set
-from pipeline.ego4d.verb_forms import bases
+from embedonce.pipeline.ego4d.verb_chain import leads_on, verb_places, word_set
+from embedonce.pipeline.ego4d.verb_forms import bases
 
 FAR = 8  # words after a verb within which its particle may stand: "turns the tap in the kitchen off"
 MAX_PHRASE = 4

@@ -9,10 +9,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 
-from pipeline.ego4d.reading import Reading
-from pipeline.ego4d.taxonomy import MAX_BYTES, fho_taxonomy
-from pipeline.ego4d.verb_finder import Verbs
-from pipeline.ego4d.verb_forms import bases
+from embedonce.pipeline.ego4d.reading import Reading
+from embedonce.pipeline.ego4d.taxonomy import MAX_BYTES, fho_taxonomy
+from embedonce.pipeline.ego4d.verb_finder import Verbs
+from embedonce.pipeline.ego4d.verb_forms import bases
 
 NARRATION_VERBS = "narration_verb_taxonomy.csv"
 FHO_TAXONOMIES = ("fho_main_taxonomy.json", "fho_lta_taxonomy.json")

@@ -1,8 +1,8 @@
 """Which split a video or a clip is in, and by which rule. Knows facts and names; reads no file but FHO's lists."""
 
-from pipeline.ego4d.metadata import MULTI, SPLIT_FIELDS, VideoFacts
-from pipeline.ego4d.reading import Reading
-from pipeline.splits import HELD_OUT_ORDER, split_by_hash
+from embedonce.pipeline.ego4d.metadata import MULTI, SPLIT_FIELDS, VideoFacts
+from embedonce.pipeline.ego4d.reading import Reading
+from embedonce.pipeline.splits import HELD_OUT_ORDER, split_by_hash
 
 SETS = (("train", "train"), ("val", "val"), ("test_unannotated", "test"))  # part of the file's name, split
 BENCHMARKS = {"lta": "clips", "sta": "annotations", "oscc-pnr": "clips"}  # say which clip is in which split: their list

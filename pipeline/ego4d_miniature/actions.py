@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipeline.ego4d_miniature.plan import Plan, VideoPlan, Window
+from embedonce.pipeline.ego4d_miniature.plan import Plan, VideoPlan, Window
 
 TAKE, PUT, CUT, OPEN = "take_(pick,_grab,_get)", "put_(place,_leave,_drop)", "cut_(trim,_slice,_chop)", "open"
 KNIFE, CUP, PLATE, VEGETABLE = "knife_(knife,_machete)", "cup_(cup,_mug)", "plate_(dish,_plate)", "vegetable"

@@ -1,7 +1,7 @@
 """The content of a miniature's fho_main.json, with critical frames and boxes. Knows the plan; writes no file."""
 
-from pipeline.ego4d_miniature.actions import ACTIONS, TOOL, Action
-from pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan, fho_frame
+from embedonce.pipeline.ego4d_miniature.actions import ACTIONS, TOOL, Action
+from embedonce.pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan, fho_frame
 
 FRAME_TYPES = ("pre_45", "pre_30", "pre_15", "pre_frame", "contact_frame", "pnr_frame", "post_frame")
 

@@ -3,8 +3,15 @@
 None of the three names every clip: a clip's split is what any of them says.
 """
 
-from pipeline.ego4d_miniature.actions import FAMILIES, LTA_TAXONOMY, MAIN_TAXONOMY, TEST_SEGMENTS, Action, actions_of
-from pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, ClipPlan, Plan, Window, fho_frame
+from embedonce.pipeline.ego4d_miniature.actions import (
+    FAMILIES,
+    LTA_TAXONOMY,
+    MAIN_TAXONOMY,
+    TEST_SEGMENTS,
+    Action,
+    actions_of,
+)
+from embedonce.pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, ClipPlan, Plan, Window, fho_frame
 
 OSCC_STARTS, OSCC_FRAMES = (35, 100), 60  # of the windows of a clip, in frames of it
 _SUFFIX = {"train": "train", "val": "val", "test": "test_unannotated"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.ego4d_miniature.frames import blank_frame, numbered_frame, stereo_frame
-from pipeline.ego4d_miniature.plan import FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
-from pipeline.errors import PipelineError
-from pipeline.partial_files import partial_path, publish
+from embedonce.pipeline.ego4d_miniature.frames import blank_frame, numbered_frame, stereo_frame
+from embedonce.pipeline.ego4d_miniature.plan import FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.partial_files import partial_path, publish
 
 _ENCODER = {"crf": "26", "preset": "superfast", "g": "30", "bf": "2"}
 

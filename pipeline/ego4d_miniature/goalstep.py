@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipeline.ego4d_miniature.plan import DATE, Plan, VideoPlan, Window
+from embedonce.pipeline.ego4d_miniature.plan import DATE, Plan, VideoPlan, Window
 
 COOK, PREPARE, SERVE = "General cooking activity: Toast bread", "Prepare: Cut vegetables", "Serve: Arrange on a plate"
 FILES = {"train": "goalstep_train.json", "val": "goalstep_val.json", "test": "goalstep_test_unannotated.json"}

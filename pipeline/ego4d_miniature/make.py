@@ -1,6 +1,6 @@
 """Makes a miniature Ego4D as the official client would leave it on disk, with every trap of the schema, for tests.
 
-    python -m pipeline.ego4d_miniature.make FOLDER [--layout full_scale|video_540ss|clips] [--seed N]
+    python -m embedonce.pipeline.ego4d_miniature.make FOLDER [--layout full_scale|video_540ss|clips] [--seed N]
 
 Knows files and refusals; what is in them is decided in the other modules.
 """
@@ -9,18 +9,18 @@ import argparse
 import json
 from pathlib import Path
 
-from pipeline.ego4d_miniature.actions import fho_windows
-from pipeline.ego4d_miniature.fho_main import main_document
-from pipeline.ego4d_miniature.fho_tasks import oscc_windows, task_documents
-from pipeline.ego4d_miniature.files import files_of, write_file
-from pipeline.ego4d_miniature.goalstep import goalstep_documents, goalstep_windows
-from pipeline.ego4d_miniature.metadata import MARK, metadata_document
-from pipeline.ego4d_miniature.moments import moments_documents, moments_windows
-from pipeline.ego4d_miniature.narrations import narration_documents, narration_windows
-from pipeline.ego4d_miniature.oddities import add_oddities, odd_windows
-from pipeline.ego4d_miniature.plan import SIZES, Miniature, Plan, make_plan
-from pipeline.errors import InputError, PipelineError
-from pipeline.partial_files import check_documents, partial_path, write_json
+from embedonce.pipeline.ego4d_miniature.actions import fho_windows
+from embedonce.pipeline.ego4d_miniature.fho_main import main_document
+from embedonce.pipeline.ego4d_miniature.fho_tasks import oscc_windows, task_documents
+from embedonce.pipeline.ego4d_miniature.files import files_of, write_file
+from embedonce.pipeline.ego4d_miniature.goalstep import goalstep_documents, goalstep_windows
+from embedonce.pipeline.ego4d_miniature.metadata import MARK, metadata_document
+from embedonce.pipeline.ego4d_miniature.moments import moments_documents, moments_windows
+from embedonce.pipeline.ego4d_miniature.narrations import narration_documents, narration_windows
+from embedonce.pipeline.ego4d_miniature.oddities import add_oddities, odd_windows
+from embedonce.pipeline.ego4d_miniature.plan import SIZES, Miniature, Plan, make_plan
+from embedonce.pipeline.errors import InputError, PipelineError
+from embedonce.pipeline.partial_files import check_documents, partial_path, write_json
 
 LAYOUTS = tuple(SIZES)
 

@@ -1,6 +1,6 @@
 """The content of a miniature's ego4d.json. Knows the plan and the schema; knows no annotations and writes no file."""
 
-from pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
+from embedonce.pipeline.ego4d_miniature.plan import DATE, FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
 
 MARK = "miniature"  # the key of what made the folder; Ego4D's own file has no such key
 _SCENARIOS = ["Cooking", "Washing dishes"]

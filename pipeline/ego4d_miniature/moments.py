@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipeline.ego4d_miniature.plan import DATE, ClipPlan, Plan, Window, em_frame
+from embedonce.pipeline.ego4d_miniature.plan import DATE, ClipPlan, Plan, Window, em_frame
 
 WASH, CUT, READ, PHONE = "wash_dishes_/_utensils", "cut_/_chop_food", "read_a_book", "use_phone"
 NEVER_PRIMARY = "walk_around"

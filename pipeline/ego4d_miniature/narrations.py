@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from pipeline.ego4d_miniature.actions import CUT, OPEN, PUT, TAKE
-from pipeline.ego4d_miniature.plan import Plan, VideoPlan, Window, fho_frame
+from embedonce.pipeline.ego4d_miniature.actions import CUT, OPEN, PUT, TAKE
+from embedonce.pipeline.ego4d_miniature.plan import Plan, VideoPlan, Window, fho_frame
 
 _PASSES = ("narration_pass_1", "narration_pass_2")
 _ONLY_IN_FIRST_FILE = ("short",)

@@ -6,9 +6,9 @@ intervals: all of it is left out or clamped, and told. Knows the plan and the do
 
 import copy
 
-from pipeline.ego4d_miniature.fho_main import odd_action
-from pipeline.ego4d_miniature.goalstep import segment
-from pipeline.ego4d_miniature.plan import Plan, Window
+from embedonce.pipeline.ego4d_miniature.fho_main import odd_action
+from embedonce.pipeline.ego4d_miniature.goalstep import segment
+from embedonce.pipeline.ego4d_miniature.plan import Plan, Window
 
 GONE = "gone"  # makes the uid of a video that was removed from the data set, and not from its annotations
 BEYOND = 345  # a frame more than a second after the end of the stereo video, which has 300

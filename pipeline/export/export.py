@@ -14,21 +14,21 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from cache import commit
-from cache.reader import CacheReader
-from cache.store import open_reader
-from models.mobilevit_student import MobileVitStudent
-from pipeline import checkpoint, metrics
-from pipeline.dataset import ClipDataset
-from pipeline.evaluation_config import ExportConfig
-from pipeline.export.card import Judged, model_card
-from pipeline.export.facts import clip_seconds, facts_of, timm_config
-from pipeline.export.folder import MARK, check_folder, publish
-from pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
-from pipeline.export.parity import Parity, check, compared
-from pipeline.held_out import held_out
-from pipeline.inference import Predictions, predict, require_finite
-from pipeline.requirements import explained
+from embedonce.cache import commit
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.store import open_reader
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline import checkpoint, metrics
+from embedonce.pipeline.dataset import ClipDataset
+from embedonce.pipeline.evaluation_config import ExportConfig
+from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.export.facts import clip_seconds, facts_of, timm_config
+from embedonce.pipeline.export.folder import MARK, check_folder, publish
+from embedonce.pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
+from embedonce.pipeline.export.parity import Parity, check, compared
+from embedonce.pipeline.held_out import held_out
+from embedonce.pipeline.inference import Predictions, predict, require_finite
+from embedonce.pipeline.requirements import explained
 
 log = logging.getLogger(__name__)
 

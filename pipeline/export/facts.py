@@ -2,8 +2,8 @@
 
 from statistics import median
 
-from cache.labels import LabelSet
-from cache.schema import CacheIdentity
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.schema import CacheIdentity
 
 FORMAT = 1
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache import commit
-from pipeline.errors import InputError
+from embedonce.cache import commit
+from embedonce.pipeline.errors import InputError
 
 MARK = "export_config.yaml"  # a folder that holds it is an export
 OTHERS = ("README.md", "config.json", "parity.json", "model.safetensors", "student_parts.safetensors")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.deploy import ClipHead, FrameEncoder
-from models.mobilevit_student import MobileVitStudent
-from pipeline.export.parity import EXACT, HALF, INT8, Limits
-from pipeline.requirements import EXECUTORCH, ONNX, require
+from embedonce.models.deploy import ClipHead, FrameEncoder
+from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.pipeline.export.parity import EXACT, HALF, INT8, Limits
+from embedonce.pipeline.requirements import EXECUTORCH, ONNX, require
 
 FRAME_OUTPUTS = ["features", "embeddings"]
 Call = Callable[..., list[np.ndarray]]
@@ -44,13 +44,13 @@ class Source:
     @cached_property
     def frames_onnx(self) -> bytes:
         """In float32, without facts: what the other precisions are made from."""
-        from pipeline.export.onnx_files import to_onnx
+        from embedonce.pipeline.export.onnx_files import to_onnx
 
         return to_onnx(self.frames, {"frames": (self.frame_example, {0: "batch"})}, FRAME_OUTPUTS)
 
     @cached_property
     def clip_onnx(self) -> bytes:
-        from pipeline.export.onnx_files import to_onnx, with_metadata
+        from embedonce.pipeline.export.onnx_files import to_onnx, with_metadata
 
         features, times, mask = self.clip_example
         both = {0: "batch", 1: "length"}
@@ -70,7 +70,7 @@ class Format:
 
 
 def _frames_onnx(source: Source, kind: str) -> bytes:
-    from pipeline.export import onnx_files
+    from embedonce.pipeline.export import onnx_files
 
     model = source.frames_onnx
     if kind == "fp16":
@@ -91,7 +91,7 @@ def _onnx(kind: str, limits: Limits) -> Format:
 
 
 def _opened_onnx(files: dict[str, bytes]) -> tuple[Call, Call]:
-    from pipeline.export.runtime import Session
+    from embedonce.pipeline.export.runtime import Session
 
     def call(session: Session, names: tuple[str, ...]) -> Call:
         return lambda *arrays: list(session(**dict(zip(names, arrays, strict=True))).values())
@@ -101,7 +101,7 @@ def _opened_onnx(files: dict[str, bytes]) -> tuple[Call, Call]:
 
 
 def _make_executorch(source: Source) -> dict[str, bytes]:
-    from pipeline.export.executorch_files import to_executorch
+    from embedonce.pipeline.export.executorch_files import to_executorch
 
     return {
         "frames.pte": to_executorch(source.frames, (source.frame_example[:1],)),
@@ -110,7 +110,7 @@ def _make_executorch(source: Source) -> dict[str, bytes]:
 
 
 def _opened_executorch(files: dict[str, bytes]) -> tuple[Call, Call]:
-    from pipeline.export.executorch_files import opened
+    from embedonce.pipeline.export.executorch_files import opened
 
     return tuple(opened(data) for data in files.values())
 

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline import metrics
-from pipeline.errors import PipelineError
-from pipeline.inference import Predictions
+from embedonce.pipeline import metrics
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.inference import Predictions
 
 
 class DivergedError(PipelineError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import metrics
-from pipeline.inference import Predictions
+from embedonce.pipeline import metrics
+from embedonce.pipeline.inference import Predictions
 
 TOP_K = 3
 

@@ -5,9 +5,9 @@ Knows the keys of evaluation_results.json and charts; judges nothing anew.
 
 from html import escape
 
-from pipeline.html_report.charts import reliability_diagram
-from pipeline.html_report.heat_map import MOST_CLASSES, frequent_confusions, heat_map, most_confused
-from pipeline.html_report.markup import NOT_APPLICABLE, number, percent, table
+from embedonce.pipeline.html_report.charts import reliability_diagram
+from embedonce.pipeline.html_report.heat_map import MOST_CLASSES, frequent_confusions, heat_map, most_confused
+from embedonce.pipeline.html_report.markup import NOT_APPLICABLE, number, percent, table
 
 NUM_BINS = 15  # of equal width, as the calibration error has them
 OPEN_ROWS = 30  # of the table of classes: more are folded away

@@ -5,7 +5,7 @@ Knows the keys of evaluation_results.json; a figure that is null is said to be n
 
 from html import escape
 
-from pipeline.html_report.markup import (
+from embedonce.pipeline.html_report.markup import (
     NOT_APPLICABLE,
     NOT_MEASURED,
     megabytes,

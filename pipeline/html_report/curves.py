@@ -7,7 +7,7 @@ import csv
 import io
 import math
 
-from pipeline.html_report.charts import line_chart
+from embedonce.pipeline.html_report.charts import line_chart
 
 LOSSES = ("total", "feature", "response", "task")
 SHARE, SELECTION = "gradient_share_", "selection_"

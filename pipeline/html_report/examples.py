@@ -9,11 +9,11 @@ from html import escape
 
 import numpy as np
 
-from pipeline import pixels
-from pipeline.dataset import ClipDataset, choose_frames
-from pipeline.html_report.choice import guesses
-from pipeline.html_report.markup import percent, thumbnail
-from pipeline.inference import Predictions
+from embedonce.pipeline import pixels
+from embedonce.pipeline.dataset import ClipDataset, choose_frames
+from embedonce.pipeline.html_report.choice import guesses
+from embedonce.pipeline.html_report.markup import percent, thumbnail
+from embedonce.pipeline.inference import Predictions
 
 THUMBNAIL = (150, 112)  # width and height in pixels, at most
 MOST_FRAMES = 4

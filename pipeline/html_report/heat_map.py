@@ -6,7 +6,7 @@ Knows class numbers and names; whose predictions they are, its caller says.
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from pipeline.html_report.charts import svg
+from embedonce.pipeline.html_report.charts import svg
 
 MOST_CLASSES = 30  # in one heat map
 CELL, TOP, LETTER = 26, 22, 6.7  # side of a cell, height of the columns' numbers, width of a letter, in SVG units

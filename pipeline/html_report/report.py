@@ -6,16 +6,16 @@ Knows the order of the parts and the keys of evaluation_results.json (schema ver
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.dataset import ClipDataset
-from pipeline.html_report.charts import HATCH
-from pipeline.html_report.choice import Choice, choose, who_is_right
-from pipeline.html_report.classes import confusion_section, per_class_table, reliability_section
-from pipeline.html_report.comparison import comparison_table, headline
-from pipeline.html_report.curves import training_section
-from pipeline.html_report.examples import Example, cards, example
-from pipeline.html_report.markup import page, percent, section
-from pipeline.html_report.style import STYLE
-from pipeline.inference import Predictions
+from embedonce.pipeline.dataset import ClipDataset
+from embedonce.pipeline.html_report.charts import HATCH
+from embedonce.pipeline.html_report.choice import Choice, choose, who_is_right
+from embedonce.pipeline.html_report.classes import confusion_section, per_class_table, reliability_section
+from embedonce.pipeline.html_report.comparison import comparison_table, headline
+from embedonce.pipeline.html_report.curves import training_section
+from embedonce.pipeline.html_report.examples import Example, cards, example
+from embedonce.pipeline.html_report.markup import page, percent, section
+from embedonce.pipeline.html_report.style import STYLE
+from embedonce.pipeline.inference import Predictions
 
 NUM_EXAMPLES = 8  # best ones, and as many worst ones
 METHODS = (

@@ -3,9 +3,9 @@
 Knows which object an action is done with; knows no camera, light or video.
 """
 
-from pipeline.scene import tabletop, vessels
-from pipeline.scene.brush import Brush, Hand
-from pipeline.scene.looks import Instant, Look
+from embedonce.pipeline.scene import tabletop, vessels
+from embedonce.pipeline.scene.brush import Brush, Hand
+from embedonce.pipeline.scene.looks import Instant, Look
 
 ACTIONS = (  # num_actions takes the first so many, so both verbs of an object stand together
     "open box",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.scene.brush import Colour
+from embedonce.pipeline.scene.brush import Colour
 
 _COLOUR_RANGES = {  # (low, high) per channel
     "box": ((120, 70, 40), (225, 170, 130)),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.scene.actions import ACTIONS, draw_object, hands_at
-from pipeline.scene.brush import Arms, Brush, Hand, draw_arm
-from pipeline.scene.looks import Instant, Look, random_look
-from pipeline.scene.table import CENTRE_Y, MARGIN, PITCH, SUPERSAMPLING, make_background
+from embedonce.pipeline.scene.actions import ACTIONS, draw_object, hands_at
+from embedonce.pipeline.scene.brush import Arms, Brush, Hand, draw_arm
+from embedonce.pipeline.scene.looks import Instant, Look, random_look
+from embedonce.pipeline.scene.table import CENTRE_Y, MARGIN, PITCH, SUPERSAMPLING, make_background
 
 FRAME_WIDTH, FRAME_HEIGHT = 320, 240  # pixels
 REACH_SEC = 0.35  # for a hand to get to where the action begins, and to leave

@@ -6,9 +6,9 @@ Knows texture and things lying about; knows nothing of time or of what will be d
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.scene.actions import draw_idle
-from pipeline.scene.brush import Brush, shade
-from pipeline.scene.looks import OBJECTS, random_look
+from embedonce.pipeline.scene.actions import draw_idle
+from embedonce.pipeline.scene.brush import Brush, shade
+from embedonce.pipeline.scene.looks import OBJECTS, random_look
 
 SUPERSAMPLING = 1.5  # canvas pixels per unit; a unit is a pixel of the frame before camera movement
 PITCH = 330  # units from station to station

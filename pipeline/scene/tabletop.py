@@ -5,8 +5,8 @@ Each in its own coordinates (origin: the base on the table); knows no camera, li
 
 import math
 
-from pipeline.scene.brush import Brush, Hand, shade
-from pipeline.scene.looks import Instant, rise
+from embedonce.pipeline.scene.brush import Brush, Hand, shade
+from embedonce.pipeline.scene.looks import Instant, rise
 
 STEEL = (190, 195, 200)
 

@@ -5,8 +5,8 @@ Each in its own coordinates (origin: the base on the table); knows no camera, li
 
 import math
 
-from pipeline.scene.brush import Brush, Hand, mix, shade
-from pipeline.scene.looks import Instant, plateau, rise
+from embedonce.pipeline.scene.brush import Brush, Hand, mix, shade
+from embedonce.pipeline.scene.looks import Instant, plateau, rise
 
 # Cup: leaves the table with a hand on its side, or comes back to it between both hands.
 

@@ -7,7 +7,7 @@ import av.filter
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from pipeline.video.container import VideoError
+from embedonce.pipeline.video.container import VideoError
 
 # Bicubic, its kernel widened with the reduction (antialiasing); chroma at full resolution, exact rounding
 FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP

@@ -11,12 +11,12 @@ from pathlib import Path
 import av
 from av.codec.hwaccel import HWAccel
 
-from pipeline.errors import DecoderError
-from pipeline.video.complaints import listening
-from pipeline.video.known_streams import KnownStream
-from pipeline.video.reasons import no_stream, unreadable
-from pipeline.video.reopening import reopened, unprobed
-from pipeline.video.tracks import pick_track
+from embedonce.pipeline.errors import DecoderError
+from embedonce.pipeline.video.complaints import listening
+from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.reasons import no_stream, unreadable
+from embedonce.pipeline.video.reopening import reopened, unprobed
+from embedonce.pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
 MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header

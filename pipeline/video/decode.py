@@ -14,13 +14,13 @@ import av
 import av.logging
 import numpy as np
 
-from pipeline.video.complaints import is_complaint, listening
-from pipeline.video.container import SignClock, check_size, opened, packets_of
-from pipeline.video.geometry import Orientations
-from pipeline.video.indexing import read_index
-from pipeline.video.orientation import UPRIGHT
-from pipeline.video.packets import SUPERSEDED, PacketIndex
-from pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, whole_plan
+from embedonce.pipeline.video.complaints import is_complaint, listening
+from embedonce.pipeline.video.container import SignClock, check_size, opened, packets_of
+from embedonce.pipeline.video.geometry import Orientations
+from embedonce.pipeline.video.indexing import read_index
+from embedonce.pipeline.video.orientation import UPRIGHT
+from embedonce.pipeline.video.packets import SUPERSEDED, PacketIndex
+from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, whole_plan
 
 KEPT_BYTES = 48_000_000  # of packets that are kept from indexing to decoding; where there are more, they are read again
 BYTES_PER_PACKET = 500  # of memory, beside its data

@@ -9,9 +9,9 @@ import av.filter
 import numpy as np
 from av.sidedata.sidedata import Type
 
-from pipeline.video.complaints import listening
-from pipeline.video.container import VideoError
-from pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
+from embedonce.pipeline.video.complaints import listening
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
 
 SQUARE = Fraction(1)
 MATRIX_NUMBERS = 9

@@ -3,7 +3,7 @@
 References are to ITU-T H.264. What is not understood is never guessed: it raises, and the video is decoded whole.
 """
 
-from pipeline.video.bits import (
+from embedonce.pipeline.video.bits import (
     BitReader,
     BitsError,
     check_sei,
@@ -14,8 +14,8 @@ from pipeline.video.bits import (
     sequence_ends,
     split_nals,
 )
-from pipeline.video.h264_fields import IDR_SLICE, Half, Slice, Sps, fields_of, is_whole
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.h264_fields import IDR_SLICE, Half, Slice, Sps, fields_of, is_whole
+from embedonce.pipeline.video.packets import PacketFacts
 
 SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
 ENDS = {10, 11}  # of a sequence, of the stream: they change nothing where an IDR picture follows, or nothing at all

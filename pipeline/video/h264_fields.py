@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.video.bits import BitsError
+from embedonce.pipeline.video.bits import BitsError
 
 IDR_SLICE = 5  # nal_unit_type, table 7-1
 

@@ -5,7 +5,7 @@ References are to ITU-T H.265. What is not understood is never guessed: it raise
 
 from dataclasses import dataclass
 
-from pipeline.video.bits import (
+from embedonce.pipeline.video.bits import (
     BitReader,
     BitsError,
     check_sei,
@@ -16,9 +16,9 @@ from pipeline.video.bits import (
     sequence_ends,
     split_nals,
 )
-from pipeline.video.hevc_headers import Sps, read_ref_set, read_sps
-from pipeline.video.hevc_references import NONE, HeldPictures, References, read_long_terms
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.hevc_headers import Sps, read_ref_set, read_sps
+from embedonce.pipeline.video.hevc_references import NONE, HeldPictures, References, read_long_terms
+from embedonce.pipeline.video.packets import PacketFacts
 
 VPS, SPS, PPS, SEI = 32, 33, 34, (39, 40)  # nal_unit_type, table 7-1
 HARMLESS = {35, 38, *SEI, 62}  # delimiter, filler, SEI, Dolby Vision's metadata: they change nothing after them

@@ -5,7 +5,7 @@ References are to ITU-T H.265.
 
 from dataclasses import dataclass
 
-from pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.bits import BitReader, BitsError
 
 RefSet = tuple[tuple[int, bool], ...]  # (difference of picture order counts, used by this very picture)
 

@@ -5,8 +5,8 @@ Pure arithmetic on numbers. References are to ITU-T H.265, sections 7.3.6.1, 7.4
 
 from typing import NamedTuple
 
-from pipeline.video.bits import BitReader, BitsError
-from pipeline.video.hevc_headers import RefSet, Sps
+from embedonce.pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.hevc_headers import RefSet, Sps
 
 MAX_LONG_TERM = 32
 

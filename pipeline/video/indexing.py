@@ -7,15 +7,15 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.video.bits import BitsError
-from pipeline.video.complaints import is_loss, listening, named_position
-from pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
-from pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
-from pipeline.video.known_streams import KnownStream
-from pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
-from pipeline.video.packets import Needs, PacketFacts, PacketIndex
-from pipeline.video.restarts import is_intra
-from pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
+from embedonce.pipeline.video.bits import BitsError
+from embedonce.pipeline.video.complaints import is_loss, listening, named_position
+from embedonce.pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
+from embedonce.pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
+from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
+from embedonce.pipeline.video.packets import Needs, PacketFacts, PacketIndex
+from embedonce.pipeline.video.restarts import is_intra
+from embedonce.pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex

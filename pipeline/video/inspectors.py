@@ -1,12 +1,12 @@
 """Which inspector looks at the packets of which codec, by FFmpeg's names of decoders."""
 
-from pipeline.video.h264 import H264Inspector
-from pipeline.video.hevc import HevcInspector
-from pipeline.video.intra import Ffv1Inspector, IntraInspector, MjpegInspector
-from pipeline.video.mpeg4 import Mpeg4Inspector
-from pipeline.video.mpeg12 import Mpeg12Inspector
-from pipeline.video.old_predictive import BEGINS, predictive_inspector
-from pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
+from embedonce.pipeline.video.h264 import H264Inspector
+from embedonce.pipeline.video.hevc import HevcInspector
+from embedonce.pipeline.video.intra import Ffv1Inspector, IntraInspector, MjpegInspector
+from embedonce.pipeline.video.mpeg4 import Mpeg4Inspector
+from embedonce.pipeline.video.mpeg12 import Mpeg12Inspector
+from embedonce.pipeline.video.old_predictive import BEGINS, predictive_inspector
+from embedonce.pipeline.video.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
 INTRA = ("prores", "dnxhd", "dvvideo", "jpeg2000", "png", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210")
 INSPECTORS = {

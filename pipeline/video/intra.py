@@ -3,8 +3,8 @@
 Only those are here whose FFmpeg decoders keep nothing from frame to frame, or whose packets tell where they do not.
 """
 
-from pipeline.video.bits import BitsError
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.bits import BitsError
+from embedonce.pipeline.video.packets import PacketFacts
 
 ALONE = PacketFacts(is_start=True, droppable=False)
 JPEG_START, JPEG_END, JPEG_SCAN = 0xD8, 0xD9, 0xDA  # second bytes of markers, ITU-T T.81, table B.1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.video import fragments, matroska, transport
+from embedonce.pipeline.video import fragments, matroska, transport
 
 REACH = 16  # packets: how far frames may be decoded from where they are shown
 CONCEALING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that tell of every macroblock they miss

@@ -5,9 +5,9 @@ Pure arithmetic on bytes. References are to ITU-T H.262. No picture refers to a 
 
 import re
 
-from pipeline.video.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
-from pipeline.video.bits import BitsError
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
+from embedonce.pipeline.video.bits import BitsError
+from embedonce.pipeline.video.packets import PacketFacts
 
 START_CODE = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 PICTURE, LAST_SLICE, USER_DATA, SEQUENCE, EXTENSION, END, GROUP = 0x00, 0xAF, 0xB2, 0xB3, 0xB5, 0xB7, 0xB8  # table 6-1

@@ -6,9 +6,9 @@ Pure arithmetic on bytes. References are to ISO/IEC 14496-2. No picture refers t
 import re
 from typing import NamedTuple
 
-from pipeline.video.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
-from pipeline.video.bits import BitReader, BitsError
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
+from embedonce.pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.packets import PacketFacts
 
 PACKS = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")  # user data: two pictures are put in one packet
 PICTURE_START, GROUP_START = b"\0\0\1\xb6", b"\0\0\1\xb3"  # vop_start_code, group_of_vop_start_code

@@ -4,8 +4,8 @@ H.263, Sorenson's (FLV1), Microsoft's MPEG-4 version 3, WMV 1 and 2, and Theora:
 I picture replaces all that was kept. P pictures are never left out: each needs the one before it.
 """
 
-from pipeline.video.bits import BitReader, BitsError
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.packets import PacketFacts
 
 EXTENDED_FORMAT = 7  # of H.263: the picture has a longer header, whose settings may hold for later ones
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.video.complaints import is_complaint, listening
-from pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
-from pipeline.video.losses import Losses
-from pipeline.video.packets import PacketIndex
-from pipeline.video.times import RawTimes, follow_decoding, settle
+from embedonce.pipeline.video.complaints import is_complaint, listening
+from embedonce.pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
+from embedonce.pipeline.video.losses import Losses
+from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.times import RawTimes, follow_decoding, settle
 
 IN_DECODING_ORDER = "its timestamps are in the order of decoding: its frames take them in turn"
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.video.known_streams import KnownStream
-from pipeline.video.losses import Losses
-from pipeline.video.times import RawTimes
+from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.losses import Losses
+from embedonce.pipeline.video.times import RawTimes
 
 SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.video.complaints import listening
-from pipeline.video.container import SignClock, opened, packets_of
+from embedonce.pipeline.video.complaints import listening
+from embedonce.pipeline.video.container import SignClock, opened, packets_of
 
 USUAL_RATE = Fraction(25)  # frames per second of a stream that does not say it
 RATES = Fraction(1, 3600), Fraction(1000)  # beyond these a rate is that of a clock, not of frames

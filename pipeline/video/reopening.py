@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 from av.stream import Discard
 
-from pipeline.video.known_streams import MATROSKA, MOV, KnownStream
+from embedonce.pipeline.video.known_streams import MATROSKA, MOV, KnownStream
 
 SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and where these stand
 TELLING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose first frame tells what probing finds, and headers the rest

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.video.known_streams import KnownStream
-from pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.packets import PacketIndex
 
 
 @dataclass(frozen=True)

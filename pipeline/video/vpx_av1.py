@@ -4,8 +4,8 @@ In these codecs a key frame replaces every reference and all that was learned of
 frames are never left out: nearly all of them, shown or not, change what later ones are decoded with.
 """
 
-from pipeline.video.bits import BitReader, BitsError
-from pipeline.video.packets import PacketFacts
+from embedonce.pipeline.video.bits import BitReader, BitsError
+from embedonce.pipeline.video.packets import PacketFacts
 
 SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6  # obu_type, AV1 specification, section 6.2.2
 KEY_FRAME = 0
