@@ -3,6 +3,21 @@
 Knows options and words; every command imports its stage inside, so that --help and mistakes answer at once.
 """
 
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+INSTALLED = find_spec("embedonce")
+if INSTALLED is None:
+    sys.stderr.write("embedonce is not installed: run `make install`, or `pip install -e .` in this folder\n")
+    sys.exit(5)
+if Path(INSTALLED.origin).resolve().parent != Path(__file__).resolve().parent:
+    sys.stderr.write(
+        f"this is not the embedonce that is installed, which is in {Path(INSTALLED.origin).parent}: run `make install` "
+        "here, or `embedonce` in place of `python cli.py`\n"
+    )
+    sys.exit(5)
+
 import click
 
 from embedonce.cache.layout import BACKENDS

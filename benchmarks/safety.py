@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-import cache.writer
 from benchmarks.measuring import interleaved
 from embedonce.cache import commit, documents
+from embedonce.cache import writer as cache_writer
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import BACKENDS, open_writer
 from embedonce.models.clip_teacher import load_teacher
@@ -44,7 +44,7 @@ SAFETY = (  # what a naive writer would do without; publishing holds its plain w
     (commit, "sha256"),
     (documents, "seal"),
     (documents, "plan_document"),
-    (cache.writer, "record_document"),
+    (cache_writer, "record_document"),
 )
 
 

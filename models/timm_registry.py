@@ -1,6 +1,6 @@
 """Importing this makes timm know `embedonce_tiny`, the backbone of `tiny` students, by name.
 
-For whoever loads an export: `import models.timm_registry`, from a checkout or with embedonce installed.
+For whoever loads an export. `import embedonce` imports it as soon as timm is imported, too.
 """
 
 from timm.models import register_model

@@ -90,8 +90,7 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLineFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    for package in ("cache", "models", "pipeline"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    logging.getLogger("embedonce").setLevel(logging.INFO)
 
 
 def open_standard_descriptors() -> None:

@@ -1,4 +1,6 @@
-"""Trains the demo teacher by its recipe and writes the weights that ship: python -m embedonce.pipeline.teacher_training.
+"""Trains the demo teacher by its recipe and writes the weights that ship.
+
+Run it with `python -m embedonce.pipeline.teacher_training`.
 
 Knows the order of things; what is drawn and said is the recipe's, what a model is, open_clip's.
 """

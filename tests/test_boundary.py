@@ -41,7 +41,10 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module a file may import, in functions too, each with the packages around it."""
+    """Every module a file may import, in functions too, each with the packages around it.
+
+    Modules of this project are named from its root on: `cache.layout` for `embedonce.cache.layout`.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -49,6 +52,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    outside = found & {*PACKAGES, "cli"}
+    assert not outside, f"{path} imports {outside} without `embedonce.` in front"
+    found = {name.removeprefix("embedonce.") for name in found if name != "embedonce"}
     return found | {".".join(name.split(".")[:n]) for name in found for n in range(1, name.count(".") + 1)}
 
 
@@ -136,7 +142,7 @@ class Forbid:
             raise ImportError(f"{name} was imported in a place that must not know it")
 sys.meta_path.insert(0, Forbid())
 import json
-import cli
+from embedonce import cli
 for arguments in json.loads(sys.argv[1]):
     cli.main(arguments, standalone_mode=False)
 """

@@ -479,7 +479,8 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 def test_a_second_writer_is_refused_while_the_first_lives(cache):
     first = open_writer(cache, open_reader(cache).identity)
     script = (
-        "import sys; from pathlib import Path; from embedonce.cache.store import *; from embedonce.cache.errors import BusyError\n"
+        "import sys; from pathlib import Path\n"
+        "from embedonce.cache.store import *; from embedonce.cache.errors import BusyError\n"
         "p = Path(sys.argv[1])\n"
         "try: open_writer(p, read_identity(p))\n"
         "except BusyError as error: print(error)"

@@ -11,8 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-import cache.reader
-from embedonce.cache import documents
+from embedonce.cache import documents, reader
 from tests.cache_doors import behind, given_and_refused
 from tests.crash_session import run_session
 
@@ -135,7 +134,7 @@ class Alike:
 
 
 def without_shard_checksums(patch) -> None:
-    patch.setattr(cache.reader, "digest", lambda path: (path.stat().st_size, Alike()))
+    patch.setattr(reader, "digest", lambda path: (path.stat().st_size, Alike()))
 
 
 def without_seals(patch) -> None:
@@ -143,7 +142,7 @@ def without_seals(patch) -> None:
 
 
 def without_tensor_checksums(patch) -> None:
-    patch.setattr(cache.reader, "sha256", lambda data: Alike())
+    patch.setattr(reader, "sha256", lambda data: Alike())
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_an_export_is_whole_and_says_how_close_it_is(exported, place):
     assert stored["fp32"]["max_difference"] <= 1e-4 and stored["fp32"]["agreement"] == 1.0
     card = (exported.folder / "README.md").read_text()
     assert "the teacher 100.0 %" in card and stored["fp32"]["top1"] < 1  # of its cached answers, not of the student's
-    assert "import models.timm_registry" in card and "shown at 2 times a second" in card  # as README.md must say
+    assert "import embedonce" in card and "shown at 2 times a second" in card  # as README.md must say
     assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
 
 
@@ -132,7 +132,7 @@ def test_safetensors_hold_all_of_the_student(exported, place):
 def test_timm_loads_the_folder(tmp_path, size):
     import timm
 
-    import models.timm_registry  # noqa: F401 (as the card of a tiny student says)
+    import embedonce  # noqa: F401 (as the card of a tiny student says)
 
     student = student_of(size)
     config = dataclasses.asdict(student.config)

@@ -78,7 +78,7 @@ def test_the_log_is_a_line_for_each_record_and_a_bar_shows_no_name_as_it_is(caps
     monkeypatch.setattr(root, "handlers", [])
     with streams.guarded():
         streams.log_to_stderr()
-        logging.getLogger("pipeline.some").info("found %s", EVIL)
+        logging.getLogger("embedonce.pipeline.some").info("found %s", EVIL)
         with progress.Progress(2, "scanning", "videos") as bar:
             bar.note(f"quarantined {EVIL}")
         sys.stderr.write(f"{EVIL}\n")  # anything else, such as a library's warning
@@ -171,9 +171,11 @@ def test_nothing_is_printed_past_the_one_door():
     """click.echo, print and the standard streams are used where text is escaped, and nowhere else."""
     doors = {"terminal.py", "streams.py", "progress.py", "teacher_training.py"}
     past = []
+    before_imports = ("cli.py", "sys.stderr.write")  # that nothing is installed
     for path in [ROOT / "cli.py", *(ROOT / "pipeline").rglob("*.py"), *(ROOT / "cache").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if name in ("click.echo", "print", "sys.stdout.write", "sys.stderr.write") and path.name not in doors:
+            is_past = name in ("click.echo", "print", "sys.stdout.write", "sys.stderr.write")
+            if is_past and path.name not in doors and (path.name, name) != before_imports:
                 past.append(f"{path.name}:{node.lineno} {name}")
     assert past == []

@@ -13,7 +13,7 @@ import yaml
 from embedonce import cli
 from embedonce.cache.store import open_reader
 from embedonce.models.teacher_shape import shape_of
-from embedonce.pipeline import annotation_commands, stage_one, student_commands
+from embedonce.pipeline import annotation_commands, export_commands, stage_one, student_commands
 from embedonce.pipeline.annotation_config import PlanConfig, RelabelConfig
 from embedonce.pipeline.config import ExtractConfig, TrainConfig
 from embedonce.pipeline.estimates import FRAMES_AT_A_PLACE, PLACES, places
@@ -204,12 +204,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
     def seen(kind, settings):
         raise SeenError(kind(**settings))
 
-    for module in (
-        cli,
-        annotation_commands,
-        student_commands,
-        __import__("embedonce.pipeline.export_commands").export_commands,
-    ):
+    for module in (cli, annotation_commands, student_commands, export_commands):
         monkeypatch.setattr(module, "made", seen)
     saved = yaml.safe_load(config.as_yaml())
     if name == "plan-ego4d":  # which has no such options

@@ -82,7 +82,8 @@ def test_verifying_looks_at_pixels_unless_told_not_to(cache):
 def test_nothing_is_repaired_or_written_while_another_process_writes(original, cache):
     spoil_pixels(cache, "000001")
     code = (
-        "import sys, time; from pathlib import Path; from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
+        "import sys, time; from pathlib import Path\n"
+        "from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
         "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache)]

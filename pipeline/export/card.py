@@ -52,8 +52,8 @@ named above and nowhere else. Classes: {classes}.
 TIMM = """The backbone loads with timm, from here or after an upload to a hub:
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)`.
 """
-TINY = """The backbone is embedonce's own, which timm knows after `import models.timm_registry` (from a checkout of
-embedonce, or with embedonce installed): then `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)` loads it.
+TINY = """The backbone is embedonce's own. Where embedonce is installed, timm knows it after `import embedonce`, and
+`timm.create_model("local-dir:THIS_FOLDER", pretrained=True)` loads it.
 """
 MOST_CLASSES = 60
 

@@ -1,0 +1,56 @@
+"""embedonce: embed once, train many.
+
+`open_cache(path)` opens a teacher cache for reading. Importing this loads neither torch nor timm; once timm is
+imported, too, it knows `embedonce_tiny`, the backbone of `tiny` students.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+
+_EXPORTS = {"open_cache": ("embedonce.cache.store", "open_reader")}
+_REGISTRY = "embedonce.models.timm_registry"
+__all__ = ["__version__", "open_cache"]
+
+
+def __getattr__(name: str):
+    if name == "__version__":
+        return version("embedonce")
+    if name in _EXPORTS:
+        module, attribute = _EXPORTS[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module 'embedonce' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+class _RegistersWithTimm:
+    """A finder that imports the registry right after timm, if timm is ever imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "timm":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec("timm")
+        if spec is not None:
+            _import_after(spec.loader, _REGISTRY)
+        return spec
+
+
+def _import_after(loader, name: str) -> None:
+    execute = loader.exec_module
+
+    def execute_and_import(module):
+        execute(module)
+        import_module(name)
+
+    loader.exec_module = execute_and_import
+
+
+if "timm" in sys.modules:
+    import_module(_REGISTRY)
+else:
+    sys.meta_path.insert(0, _RegistersWithTimm())
