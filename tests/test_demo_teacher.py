@@ -89,6 +89,7 @@ def test_it_says_who_it_is(teacher):
     assert as_file == told | {"weights": "file"}
 
 
+@pytest.mark.slow
 def test_it_tells_freshly_drawn_actions_apart_by_prompts_alone(teacher, fresh):
     assert len(fresh) == FRAMES and len(set(fresh.labels.tolist())) == len(ACTIONS)
     assert frame_top1(teacher, fresh) >= 0.8  # open and close box are one picture: 11 of 12 at most, but for luck

@@ -55,6 +55,7 @@ def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_sam
         (kill_doubles.dies_before_its_first_record, True),
     ],
 )
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extractions, tmp_path, dies, in_writing):
     whole, root = extractions("hdf5"), tmp_path / "c"
     ended = run(whole.job(root, mutate=dies))

@@ -100,6 +100,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_tak
 
 
 @second_backend_slow
+@pytest.mark.slow
 def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_command_goes_on(
     arguments, tmp_path, backend, caplog
 ):

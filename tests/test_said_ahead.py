@@ -218,6 +218,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
     assert dataclasses.asdict(found) == expected
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     cache, asked = make_tiny_cache(tmp_path / "c", 4), []
     monkeypatch.setattr("embedonce.pipeline.teacher_latency.towers", lambda *arguments: asked.append(arguments) or {})

@@ -212,6 +212,7 @@ def test_the_shipped_configuration_goes_by_its_name():
     assert size == 128 and tower(torch.zeros(1, 3, 128, 128)).shape == (1, 512)
 
 
+@pytest.mark.slow
 def test_without_a_network_a_download_fails_at_once_and_quietly():
     """In a process of its own: whether the hub may be asked is decided when its library is first loaded."""
     code = (
