@@ -282,4 +282,4 @@ def test_two_processes_learn_what_one_learns(tiny, of_two, tmp_path, monkeypatch
 
 def test_another_number_of_processes_is_another_run(tiny, of_two, tmp_path):
     with pytest.raises(InputError, match=r"another training run \(processes: 2 -> 1\)"):
-        training.train(settings(tiny, of_two / "odd", **ODD))
+        training.train(settings(tiny, of_two / "odd", **(ODD | {"epochs": 1})))
