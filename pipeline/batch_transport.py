@@ -19,7 +19,10 @@ DESCRIPTORS_OF_BATCHES = 48  # per worker: the tensors of the batches that it is
 
 
 class Collate:
-    """Makes a batch of items, dicts of tensors of equal shapes: in a loader process, as it can be sent from there."""
+    """Makes a batch of items: in a loader process, as it can be sent from there.
+
+    Items are dicts of tensors, arrays or numbers, of the same shapes in all of them.
+    """
 
     def __init__(self, num_workers: int):
         self._num_workers = num_workers
@@ -30,14 +33,14 @@ class Collate:
         """Name -> tensor, or array where it goes through a pipe; `received` makes tensors of those."""
         if get_worker_info() is None:
             return default_collate(items)
-        num_bytes = sum(value.nbytes for item in items for value in item.values())
+        num_bytes = sum(np.asarray(value).nbytes for item in items for value in item.values())
         if self._has_descriptors and has_room(num_bytes * 2 * self._num_workers):  # all of them may begin one now
             try:
                 return default_collate(items)
             except RuntimeError as error:
                 if "shared memory" not in str(error):
                     raise
-        return {name: np.stack([item[name].numpy() for item in items]) for name in items[0]}
+        return {name: np.stack([np.asarray(item[name]) for item in items]) for name in items[0]}
 
 
 def received(batch: dict) -> dict:

@@ -148,6 +148,17 @@ def test_batches_come_without_shared_memory(monkeypatch):
     check_numbers(2)
 
 
+def test_arrays_and_numbers_go_through_a_pipe_like_tensors(monkeypatch):
+    """As the demo teacher's training has them."""
+    monkeypatch.setattr(batch_transport, "get_worker_info", lambda: "a worker")
+    items = [{"crop": np.full((2, 3), n, np.uint8), "frame": n} for n in range(3)]
+    for place in ("/dev/shm", "/nowhere"):
+        monkeypatch.setattr(batch_transport, "SHARED_MEMORY", place)
+        batch = batch_transport.received(batch_transport.Collate(num_workers=2)(items))
+        assert batch["frame"].tolist() == [0, 1, 2] and batch["frame"].dtype == torch.int64
+        assert batch["crop"].shape == (3, 2, 3) and batch["crop"].dtype == torch.uint8
+
+
 def statvfs(room: int):
     """In the place of os.statvfs: a file system with so many bytes free."""
     found = namedtuple("found", "f_bavail f_frsize")
