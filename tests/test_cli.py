@@ -73,7 +73,9 @@ HERE = ["--num-workers", "0", "--device", "cpu"]
 # -- whole runs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", ["zero-shot", "fitted", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "head", ["zero-shot", *(pytest.param(head, marks=pytest.mark.slow) for head in ("fitted", "none"))]
+)
 def test_three_commands_in_a_row(videos, tmp_path, head):
     cache, out = tmp_path / "cache", tmp_path / "out"
     told = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-head", head)

@@ -363,6 +363,7 @@ def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
 
 
 @second_backend_slow
+@pytest.mark.slow
 def test_every_real_video_is_accounted_for(real_videos, tmp_path, backend):
     names = sorted(p.name for p in real_videos.iterdir() if p.suffix != ".tsv")
     videos = tuple(Video(f"v{i}", real_videos / name, name) for i, name in enumerate(names))

@@ -58,6 +58,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 # what is on disk
 
 
+@pytest.mark.slow
 def test_the_source_reads_what_was_made(made):
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}

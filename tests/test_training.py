@@ -154,6 +154,7 @@ def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
     assert training.train(config).summary.startswith("already trained")
 
 
+@pytest.mark.slow
 def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with monkeypatch.context() as patch:
