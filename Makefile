@@ -29,9 +29,9 @@ demo-ego4d: $(READY)
 demo-teacher: $(READY)
 	$(PY) -m embedonce.pipeline.teacher_training
 
-# Three files of tests at a time, for some wait, each process on one thread: torch's threads would fight over the cores.
+# Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
 test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 # Tests that take long: fuzzing, kills at random moments, compilation, the larger students.
 test-slow: $(READY)

@@ -123,6 +123,7 @@ def test_a_shard_that_a_killed_run_left_without_a_record_is_replaced_durably(rec
 
 
 @second_backend_slow
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_on_disk_when_the_next_one_ends(record, explorer, backend):
     """kill -9 after any change of names, the session taken up again and done, and then a power cut."""
     steps, lost = [step for step in record().operations if not isinstance(step, Mark)], {}

@@ -143,6 +143,7 @@ def test_what_is_not_whole_is_fetched_again(bucket, fetched, tmp_path):
     assert not list(root.rglob("*.mp4.*"))
 
 
+@pytest.mark.slow
 def test_more_videos_are_added_to_the_same_ones(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
     told = call(*command(root, "--num-videos", 7))
@@ -289,6 +290,7 @@ def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypa
     assert "all of it is there already" in call(*command(root, "--num-videos", 3))
 
 
+@pytest.mark.slow
 def test_a_disk_that_gets_full(bucket, s3, root, tmp_path):
     with mounted(tmp_path / "small", "size=400k") as disk:
         full = Path(shutil.copytree(root, disk / "ego4d_data"))

@@ -393,6 +393,7 @@ print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     one = json.dumps(narrated(*[narration(float(i)) for i in range(300)]))
     grown = []

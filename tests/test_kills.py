@@ -67,6 +67,7 @@ def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extracti
 # -- decode processes ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_decode_process_that_is_killed_in_the_middle_of_a_video_costs_nothing(extractions, tmp_path, deadly):
     whole, once = extractions("hdf5"), deadly(times=1)
     ended = run(whole.job(tmp_path / "c", decode=once))

@@ -73,6 +73,7 @@ def test_a_chain_of_commands_from_videos_to_a_judgement(videos, tmp_path, option
     assert "report:" in told and (tmp_path / ODD / "out" / "evaluation_results.json").exists()
 
 
+@pytest.mark.slow
 def test_embeddings_alone_are_trained_without_the_terms_that_have_no_data(videos, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
