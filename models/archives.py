@@ -69,12 +69,12 @@ def check_archive(path: Path, limit: int) -> dict:
         check_directory(file)
         file.seek(0)
         if file.read(4) != ZIP_BEGINNING:
-            raise ValueError("it is no archive of tensors")
+            raise ValueError("it is not an archive of tensors")
         try:
             with zipfile.ZipFile(file) as archive:
                 return _content(archive, size)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OverflowError, struct.error) as error:
-            raise ValueError(f"it is no archive of tensors ({error})") from error
+            raise ValueError(f"it is not an archive of tensors ({error})") from error
 
 
 def check_entries(path: Path) -> None:

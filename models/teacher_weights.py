@@ -18,7 +18,7 @@ from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
 from embedonce.models.hub import quiet_hub, require_text_packages
 from embedonce.models.names import SHIPPED_WEIGHTS
-from embedonce.models.plain_files import CONFIG_BYTES, read_plain
+from embedonce.models.plain_files import CONFIG_BYTES, NotPlainError, read_plain
 from embedonce.models.preprocessing import Preprocessing, from_config
 from embedonce.models.teacher_preprocessing import asked_for, preprocessing_of, tags_of, usual
 
@@ -239,13 +239,17 @@ def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
             if path.suffix not in (".npz", ".npy"):  # open_clip reads those its own way, and stretches nothing
                 _check_positions(model, open_clip.factory.load_state_dict(str(path), weights_only=True))
             open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except NotPlainError as error:
+        raise WeightsError(f"{path} holds no weights: it {error.strerror}") from error
     except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise  # the machine's fault, not the file's
         if "TorchScript" in str(error):
             problem = "is a TorchScript archive, which runs code when opened; use the same weights as safetensors"
         elif isinstance(error, RuntimeError) and "state_dict" in str(error):
             problem = f"does not hold weights of {name}: {' '.join(str(error).split())[:300]}"
         else:
-            problem = "is damaged or no plain weights file, and was not opened further; use safetensors"
+            problem = "is damaged, or is not a plain weights file; it was not opened further: use safetensors"
         raise WeightsError(f"{path} {problem}") from error
 
 

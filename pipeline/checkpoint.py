@@ -237,10 +237,10 @@ def _opened(path: Path) -> dict:
         raise CheckpointError(f"{path} is no checkpoint of a student: it is a folder") from error
     except NotPlainError as error:
         raise CheckpointError(f"{path} is no checkpoint of a student: it {error.strerror}") from error
-    except OSError:
+    except (OSError, MemoryError):
         raise  # the machine's fault, not the file's
     except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
         problem = f" ({error})" if isinstance(error, ValueError) else ""
         raise CheckpointError(
-            f"{path} is damaged or no checkpoint of a student, and was not opened further{problem}"
+            f"{path} is damaged, or is not a student checkpoint; it was not opened further{problem}"
         ) from error

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,6 +61,13 @@ def are_equal(a: Path, b: Path) -> bool:
                     return True
     except OSError:
         return False
+
+
+def read_whole(path: Path) -> Iterator[None]:
+    """Read a file to its end, COMPARED_BYTES a step. OSError where the machine cannot."""
+    with _opened(path) as file:
+        while file.read(COMPARED_BYTES):
+            yield
 
 
 def _opened(path: Path):

@@ -39,10 +39,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task cannot be done; reason in a few words for the user."""
+    """A task cannot be done; reason in a few words for the user. is_passing: it may be done another time."""
 
     task: object
     reason: str
+    is_passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class LocalPool:
                     events.put(Done(task))
                     return
                 elif kind == "failed":
-                    events.put(Failed(task, value))
+                    events.put(Failed(task, *value))
                     return
                 else:
                     break
@@ -192,7 +193,10 @@ class _Worker:
             self._pipe.send(task)
 
     def receive(self, silence_sec: float, stop: threading.Event) -> tuple[str, object]:
-        """("item"|"done"|"failed", value), or ("lost", reason) where the process is gone or was killed."""
+        """("item"|"done", value), ("failed", (reason, is_passing)), or ("lost", reason).
+
+        Lost: the process is gone or was killed.
+        """
         waited = RunningTime()
         try:
             while waited.seconds() < silence_sec and not stop.is_set():
@@ -241,7 +245,7 @@ def _messages(function: Callable, task) -> Iterator[tuple[str, object]]:
         for value in function(task):
             yield "item", value
     except Exception as error:  # whatever a video does to its decoder is that video's fault, and said
-        yield "failed", str(error) or type(error).__name__
+        yield "failed", (str(error) or type(error).__name__, getattr(error, "is_passing", False))
     else:
         yield "done", None
 

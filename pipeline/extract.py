@@ -30,7 +30,7 @@ from embedonce.pipeline.probes import check_teacher
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.provenance import provenance
 from embedonce.pipeline.sources import Source
-from embedonce.pipeline.tasks import CHANGED, DecodeTask, Remark, Reshaped, Row, Way, decode_video
+from embedonce.pipeline.tasks import DecodeTask, Remark, Reshaped, Row, Way, decode_video
 from embedonce.pipeline.upright import shape_of
 
 log = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class _Run:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)
-        if reason == CHANGED:
+        if isinstance(event, Failed) and event.is_passing:
             quarantine_absent(self.writer, uid, reason)
         else:
             quarantine(self.writer, self.videos[uid], reason)

@@ -45,7 +45,7 @@ def find_videos(root: Path) -> Found:
     usable, unusable = sorted(found.files[VIDEO]), sorted(found.unusable)
     if not usable and not unusable:
         raise InputError(
-            f"no video file in {root} or below it, only {_account(found)}; a video is known by its suffix "
+            f"no video file in {root} or below it (found: {_account(found)}); a video is known by its suffix "
             f"({' '.join(VIDEO_SUFFIXES)}) or its first bytes{_remedy(found)}"
         )
     aliases = tuple(sorted([*found.same_file, *_in_linked_folders(found, usable)]))
@@ -75,7 +75,7 @@ def _account(found: Walk) -> str:
         (len(found.same_file), "second name of a video", f" ({some([name for name, _ in found.same_file])})"),
     ]
     told = [_count(number, what) + examples for number, what, examples in skipped if number]
-    return (", ".join(counts) or "nothing that counts") + (f"; skipped {', '.join(told)}" if told else "")
+    return (", ".join(counts) or "no files") + (f"; skipped {', '.join(told)}" if told else "")
 
 
 def _recognised(found: Walk) -> str:

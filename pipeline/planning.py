@@ -28,10 +28,14 @@ ABSENT = "its file was not there when the other videos of its shard were finishe
 
 @dataclass(frozen=True)
 class Scanned:
-    """What scanning found: usable videos with their requests, and reasons for the others. Order of the source."""
+    """What scanning found: usable videos with their requests, and reasons for the others. Order of the source.
+
+    passing: those of the failures that may be of use another time, with the same file.
+    """
 
     scans: dict[str, Scan]
     failures: dict[str, str]
+    passing: frozenset[str] = frozenset()
 
 
 def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> Scanned:
@@ -41,7 +45,7 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
     fps = config.fps if config.sampling == "fps" else None
     grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
     tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
-    scans, failures = {}, {}
+    scans, failures, passing = {}, {}, set()
     with Progress(len(tasks), "scanning videos", "videos") as progress:
         for event in LocalPool(scan_video, workers, config.video_timeout).run(tasks):
             if isinstance(event, Lost):
@@ -52,10 +56,13 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
                 continue
             if isinstance(event, Failed):
                 failures[event.task.uid] = event.reason
+                passing |= {event.task.uid} if event.is_passing else set()
             progress.update()
     order = [video.uid for video in new]
     return Scanned(
-        {uid: scans[uid] for uid in order if uid in scans}, {uid: failures[uid] for uid in order if uid in failures}
+        {uid: scans[uid] for uid in order if uid in scans},
+        {uid: failures[uid] for uid in order if uid in failures},
+        frozenset(passing),
     )
 
 
@@ -78,10 +85,10 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
             log.info("%s: %s", video.source, note)
     writer.extend_plan(videos, requests, shard_frames)
     for uid in set(scanned.scans) & set(writer.quarantined()):
-        log.info("%s has changed and can be used now: out of quarantine", by_uid[uid].source)
+        log.info("%s can be used now: out of quarantine", by_uid[uid].source)
         writer.release(uid)
     for uid, reason in scanned.failures.items():
-        quarantine(writer, by_uid[uid], reason)
+        quarantine(writer, by_uid[uid], reason, uid in scanned.passing)
     for name, reason in source.rejected:
         writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
 
@@ -116,9 +123,12 @@ def left_of(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> Planne
     return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row)
 
 
-def quarantine(writer: CacheWriter, video: Video, reason: str) -> None:
-    """Put one video into quarantine, with what tells whether its file has changed since."""
-    num_bytes, modified_ns = file_state(video)
+def quarantine(writer: CacheWriter, video: Video, reason: str, is_passing: bool = False) -> None:
+    """Put one video into quarantine, with what tells whether its file has changed since.
+
+    is_passing: it is looked at again in the next run, whether its file has changed or not.
+    """
+    num_bytes, modified_ns = NO_FILE if is_passing else file_state(video)
     facts = {"source": video.source, "reason": reason, "num_bytes": num_bytes, "modified_ns": modified_ns}
     writer.quarantine(video.uid, facts)
 

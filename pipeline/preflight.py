@@ -35,7 +35,10 @@ class Survey:
 
 
 def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) -> Survey:
-    """Everything that can be found wrong without a teacher. InputError where no video can be used."""
+    """Everything that can be found wrong without a teacher.
+
+    InputError where no video can be used, StorageError where the machine can read none of them.
+    """
     commit.check_writable(config.cache_dir, is_cache=True)
     check_decoder(config.decoder)
     check_settings(config)
@@ -53,7 +56,8 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
         source = match_source(source, NOTHING)
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
-        raise InputError(_nothing_usable(source, scanned.failures))
+        error = StorageError if scanned.failures.keys() == scanned.passing else InputError
+        raise error(_nothing_usable(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(bad))
     return Survey(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
 

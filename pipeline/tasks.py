@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.pipeline import pixels
-from embedonce.pipeline.content_identity import fingerprint, whole_fingerprint
+from embedonce.pipeline.content_identity import fingerprint, read_whole, whole_fingerprint
 from embedonce.pipeline.sampling import Grid, Requests, request_frames
 from embedonce.pipeline.upright import PlannedShape, UprightFrames
-from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.container import PassingError, VideoError
 from embedonce.pipeline.video.decode import WantedFrames
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
@@ -113,13 +113,26 @@ def read_length(task: LengthTask) -> Iterator[float | None]:
 
 
 def scan_video(task: ScanTask) -> Iterator[Scan | None]:
-    """Yields None now and then as a sign of life, and one Scan at last. VideoError where the video is of no use."""
+    """Yields None now and then as a sign of life, and one Scan at last. VideoError where the video is of no use.
+
+    PassingError where the machine cannot read the file.
+    """
+    try:
+        yield from _scanned(task)
+    except VideoError:
+        yield from _check_readable(task.path, None)
+        raise
+
+
+def _scanned(task: ScanTask) -> Iterator[Scan | None]:
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
             "its packets' timestamps do not tell its frames apart, so that its key frames cannot be told; "
             "use --sampling fps"
         )
+    if timeline.is_partial:
+        yield from _check_readable(task.path, None)
     if task.left_eye:
         timeline = left_half(timeline)
     times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
@@ -141,8 +154,17 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
     """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life.
 
     A frame that gives no row because of its shape is told as Reshaped, before the rows of later frames; what was
-    noticed, as Remark.
+    noticed, as Remark. VideoError where the video is of no use; PassingError where the machine cannot read the file,
+    or it is another one than was planned.
     """
+    try:
+        yield from _decoded(task)
+    except VideoError:
+        yield from _check_readable(task.path, [])
+        raise
+
+
+def _decoded(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
     _check_content(task)
     wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
     upright = UprightFrames(task.shape, task.jpeg_quality)
@@ -167,6 +189,8 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
         if len(rows) == ROWS_PER_MESSAGE:
             yield rows
             rows = []
+    if wanted.num_found < len(task.pts):
+        yield from _check_readable(task.path, [])
     if wanted.num_found == 0 and len(task.pts):
         raise VideoError(_none_decoded(len(task.pts), wanted.complaint))
     _check_content(task)
@@ -179,10 +203,21 @@ def _when(task: DecodeTask, i: int, time_base: Fraction | None) -> str:
 
 
 def _check_content(task: DecodeTask) -> None:
-    """VideoError where the file is another one than was planned: rows of two files would be one video's."""
+    """PassingError where the file is another one than was planned: rows of two files would be one video's."""
     found = fingerprint(task.path) if task.fingerprint else ""
     if found and found != task.fingerprint != whole_fingerprint(task.path):
-        raise VideoError(CHANGED)
+        raise PassingError(CHANGED)
+
+
+def _check_readable(path: Path, sign) -> Iterator:
+    """Yields a sign of life now and then. PassingError where the machine cannot read the file, which is no damage."""
+    try:
+        for _ in read_whole(path):
+            yield sign
+    except OSError as error:
+        raise PassingError(
+            f"its file cannot be read now ({error.strerror}): mend that and run the same command again"
+        ) from error
 
 
 def _none_decoded(count: int, complaint: str | None) -> str:

@@ -150,7 +150,7 @@ def test_a_link_into_another_split_or_class_is_refused(tmp_path, first, second, 
 
 def test_where_there_is_no_video_the_message_says_what_there_is(tmp_path):
     fill(tmp_path, **{"a.zip": b"PK", "b.gif": b"GIF8", ".c.mp4": b""})
-    with pytest.raises(InputError, match=r"only 1 image .*1 archive .*skipped 1 hidden .*unpack the archives"):
+    with pytest.raises(InputError, match=r"found: 1 image .*1 archive .*skipped 1 hidden .*unpack the archives"):
         find_videos(tmp_path)
 
 

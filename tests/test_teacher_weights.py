@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from embedonce.models import teacher_weights
 from embedonce.models.clip_teacher import load_teacher
 from embedonce.models.errors import ModelOptionError, WeightsError
 from tests.test_teacher import SMALL
@@ -55,3 +56,17 @@ def test_a_configuration_of_the_wrong_activation_is_to_be_mended_in_its_file(tmp
     safetensors.torch.save_file(small._clip.state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(ModelOptionError, match=r'set "quick_gelu": false in its configuration$'):
         load_teacher(str(tmp_path / "small-clip.json"), str(tmp_path / "w.safetensors"), "gelu", CPU, 0)
+
+
+UNREADABLE = [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", UNREADABLE)
+def test_weights_that_the_machine_cannot_read_are_not_called_damaged(tmp_path, monkeypatch, error):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(teacher_weights, "check_entries", fail)
+    (tmp_path / "w.safetensors").write_bytes(b"whole, for all we know")
+    with pytest.raises(type(error)):
+        load_teacher(write(tmp_path, "small-clip.json", {}), str(tmp_path / "w.safetensors"), None, CPU, 0, PREPROCESS)

@@ -37,7 +37,7 @@ class Timeline:
     has it where it has one; rotation, mirrored: as in Orientation; coded_aspect: the pixel aspect of the frame itself.
     All of these are those of the first frame. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64
     ticks [start, end), increasing: times whose frames the file has lost. index: what was read of the packets, as long
-    as it is not sent elsewhere.
+    as it is not sent elsewhere. is_partial: it ends before its header says.
     """
 
     codec: str
@@ -54,6 +54,7 @@ class Timeline:
     mirrored: bool = False
     coded_aspect: Fraction = SQUARE
     index: PacketIndex | None = field(default=None, compare=False, repr=False)
+    is_partial: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -123,7 +124,7 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     if lacking_sec <= PARTIAL_SEC or (header.length.is_of_all and (yield from is_reached(path, header.length))):
         return timeline
     partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
-    return dataclasses.replace(timeline, notes=(*timeline.notes, partial))
+    return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
 
 
 def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
