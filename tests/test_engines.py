@@ -6,6 +6,7 @@ import threading
 import time
 
 from embedonce.pipeline.engines import Done, Failed, Item, LocalPool, Lost
+from embedonce.pipeline.video.container import PassingError
 
 
 def work(task):
@@ -16,6 +17,8 @@ def work(task):
     elif name == "fail":
         yield 1
         raise ValueError(argument)
+    elif name == "pass":
+        raise PassingError(argument)
     elif name == "crash":
         yield 1
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -87,6 +90,12 @@ def test_a_second_attempt_loses_nothing_where_the_first_gave_more_signs_of_life(
     task = ("signs", str(tmp_path / "once"))
     values, end = outcome([task])[task]
     assert [value for value in values if value] == ["first", "second", "third"] and end == "done"
+
+
+def test_what_may_pass_is_told_apart_from_what_will_not():
+    tasks = [("pass", "not now"), ("fail", "never")]
+    events = [event for event in LocalPool(work, 1, 30.0).run(tasks) if isinstance(event, Failed)]
+    assert events == [Failed(tasks[0], "not now", is_passing=True), Failed(tasks[1], "never")]
 
 
 def test_attempts_of_earlier_runs_count(tmp_path):

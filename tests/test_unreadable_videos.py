@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from embedonce.cache.errors import StorageError
+from embedonce.cache.verify import verify
 from embedonce.pipeline import content_identity, planning, tasks
+from embedonce.pipeline import extract as extraction
 from embedonce.pipeline.engines import Failed, LocalPool
 from embedonce.pipeline.sampling import Grid
 from embedonce.pipeline.tasks import CHANGED, ScanTask, VideoError, decode_video, scan_video
@@ -79,9 +81,10 @@ class Unreadable(LocalPool):
     """A pool whose machine cannot read b.mp4."""
 
     def run(self, tasks):
-        for event in super().run(tasks):
-            is_b = event.task.path.name == "b.mp4"
-            yield Failed(event.task, "its file cannot be read now", is_passing=True) if is_b else event
+        yield from super().run([task for task in tasks if task.path.name != "b.mp4"])
+        for task in tasks:
+            if task.path.name == "b.mp4":
+                yield Failed(task, "its file cannot be read now", is_passing=True)
 
 
 @pytest.fixture
@@ -99,6 +102,18 @@ def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
     assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
     result, reader, _ = run(source, tmp_path / "c")
     assert result.quarantined == {} and reader.video_uids == ("a", "b")
+
+
+def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path, monkeypatch):
+    """The units that it shares are finished without it; the next run has it whole."""
+    source = make_source(folder, ["a", "b"])
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "LocalPool", Unreadable)
+        result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
+    result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {} and len(reader.video_uids) == 2
+    assert verify(tmp_path / "c").problems == []
 
 
 def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, monkeypatch):
