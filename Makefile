@@ -19,7 +19,7 @@ demo: $(READY)
 
 # Ego4D's annotations, all of their kinds, over a miniature of it.
 demo-ego4d: $(READY)
-	$(PY) -m embedonce.pipeline.ego4d_miniature.make $(DEMO)/ego4d
+	$(PY) -m embedonce.pipeline.sources.source.ego4d_miniature.make $(DEMO)/ego4d
 	$(PY) cli.py plan-ego4d --data-dir $(DEMO)/ego4d
 	$(PY) cli.py extract-teacher --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --fps 4 \
 	    --annotations moments,fho-verbs,narrations --teacher-size demo
@@ -27,7 +27,7 @@ demo-ego4d: $(READY)
 
 # Makes the demo teacher's weights anew, in less than an hour.
 demo-teacher: $(READY)
-	$(PY) -m embedonce.pipeline.teacher_training
+	$(PY) -m embedonce.pipeline.demo_teacher.train
 
 # Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
 test: lint

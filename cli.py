@@ -24,16 +24,8 @@ from embedonce.cache.layout import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE
-from embedonce.pipeline import (
-    annotation_commands,
-    cache_commands,
-    ego4d_commands,
-    export_commands,
-    interrupts,
-    streams,
-    student_commands,
-)
-from embedonce.pipeline.common_options import (
+from embedonce.pipeline.commands import annotations, caches, download_ego4d, export_student, students
+from embedonce.pipeline.commands.common_options import (
     ANNOTATIONS,
     CACHE_DIR,
     CLASS_NAMES,
@@ -44,9 +36,12 @@ from embedonce.pipeline.common_options import (
     PROMPT_STYLE,
     TEACHER_HEAD,
 )
-from embedonce.pipeline.config import ACTIVATIONS, DECODERS, ExtractConfig
-from embedonce.pipeline.layouts import LAYOUTS
-from embedonce.pipeline.terminal import Explaining, made, show, usage_error
+from embedonce.pipeline.commands.terminal import Explaining, made, show, usage_error
+from embedonce.pipeline.console import standard_streams
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.processes import interrupts
+from embedonce.pipeline.settings.choices import ACTIVATIONS, DECODERS
+from embedonce.pipeline.sources.folder.layouts import LAYOUTS
 
 NOTHING_TO_READ = "nothing to read: name a folder of videos, or ask for synthetic ones, for example"
 READABLE = (
@@ -76,7 +71,7 @@ def main():
       python cli.py train-student --no-student-pretrained
       python cli.py evaluate
     """
-    streams.log_to_stderr()
+    standard_streams.log_to_stderr()
 
 
 @main.command()
@@ -148,7 +143,7 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
         raise usage_error(NOTHING_TO_READ, READABLE)
     if dry_run and config.use_synthetic:
         raise click.UsageError("--dry-run looks at videos, and synthetic ones are only made by the run: leave one out")
-    from embedonce.pipeline import stage_one
+    from embedonce.pipeline.extraction import extract_teacher as stage_one
 
     if dry_run:
         show(stage_one.dry_run(config))
@@ -158,14 +153,14 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     ctx.exit(result.extraction.exit_code)
 
 
-for module in (annotation_commands, cache_commands, ego4d_commands, export_commands, student_commands):
+for module in (annotations, caches, download_ego4d, export_student, students):
     for command in module.COMMANDS:
         main.add_command(command)
 
 
 def run():
     """The program: main(), with signals handled until the process is gone."""
-    streams.open_standard_descriptors()
+    standard_streams.open_standard_descriptors()
     interrupts.handle_until_exit()
     main()
 

@@ -19,7 +19,7 @@ from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
 from embedonce.models.names import PROJECTIONS
-from embedonce.pipeline.bootstrap import paired_difference
+from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
 
 SEVERAL, ONE = (0, 1, 2), (0,)
 FULL = Condition("all, K=8")

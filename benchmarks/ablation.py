@@ -9,13 +9,14 @@ from torch.nn import functional
 from benchmarks.ablation_clips import Clips
 from embedonce.cache.labels import logits_from
 from embedonce.models.mobilevit_student import build_student, student_config
-from embedonce.pipeline import metrics, pixels
-from embedonce.pipeline.config import TrainConfig
-from embedonce.pipeline.dataset import choose_frames, epoch_order
-from embedonce.pipeline.distributed import World, global_batches
-from embedonce.pipeline.recipe import active_weights
-from embedonce.pipeline.student_run import StudentRun
-from embedonce.pipeline.views import make_views
+from embedonce.pipeline.clips.dataset import choose_frames, epoch_order
+from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.frames.views import make_views
+from embedonce.pipeline.metrics import accuracy
+from embedonce.pipeline.training.distributed import World, global_batches
+from embedonce.pipeline.training.recipe import active_weights
+from embedonce.pipeline.training.settings import TrainConfig
+from embedonce.pipeline.training.student_run import StudentRun
 
 INT8_BLOCK = 32
 
@@ -76,8 +77,8 @@ def judge(held_out: Clips, student) -> dict:
         batch = held_out.batch(list(range(start, min(start + 64, len(held_out.dataset)))), 0, 0, 0)
         output = student(batch["frames"], batch["t_rel_sec"], batch["mask"])
         mask = batch["mask"].cpu().numpy()
-        teacher = metrics.clip_logits(batch["logits"].cpu().numpy(), mask).argmax(1)
-        embeddings = metrics.clip_embeddings(batch["embeddings"].cpu().numpy(), mask)
+        teacher = accuracy.clip_logits(batch["logits"].cpu().numpy(), mask).argmax(1)
+        embeddings = accuracy.clip_embeddings(batch["embeddings"].cpu().numpy(), mask)
         answers = output.clip_logits.argmax(1).cpu().numpy()
         gathered["right"] += (answers == batch["label"].cpu().numpy()).tolist()
         gathered["agrees"] += (answers == teacher).tolist()
@@ -152,12 +153,14 @@ def _as_blocks(embeddings: torch.Tensor) -> torch.Tensor:
 
 
 def _teacher(clips: Clips):
-    from embedonce.pipeline.stage_one import teacher_of
+    from embedonce.pipeline.extraction.extract_teacher import teacher_of
 
     return teacher_of(clips.reader, device=clips.setting.device, seed=0)
 
 
 def _canonical(clips: Clips) -> torch.Tensor:
     """(N, 3, H, W) uint8: the stored frames, decoded; all of one size."""
-    images = [np.asarray(pixels.decode_jpeg(clips.reader.frames(unit).jpeg(row))) for unit, row in clips.places]
+    images = [
+        np.asarray(canonical_frame.decode_jpeg(clips.reader.frames(unit).jpeg(row))) for unit, row in clips.places
+    ]
     return torch.from_numpy(np.stack(images)).to(clips.device).permute(0, 3, 1, 2)

@@ -13,8 +13,8 @@ import torch
 
 from embedonce.cache.labels import logits_from
 from embedonce.cache.store import open_reader
-from embedonce.pipeline import pixels
-from embedonce.pipeline.dataset import ClipDataset, Sampling, choose_frames, choose_view
+from embedonce.pipeline.clips.dataset import ClipDataset, Sampling, choose_frames, choose_view
+from embedonce.pipeline.frames import canonical_frame
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _decoded(task: tuple) -> np.ndarray:
     setting, (unit, row), num_views = task
     reader = _READERS.setdefault(setting.cache_dir, open_reader(setting.cache_dir))
     views = reader.views_of(unit, row)[:num_views]
-    return pixels.replay(reader.frames(unit).jpeg(row), views, setting.resolution)
+    return canonical_frame.replay(reader.frames(unit).jpeg(row), views, setting.resolution)
 
 
 _READERS: dict = {}

@@ -21,11 +21,11 @@ from benchmarks.decode_peers import full, peers
 from benchmarks.decode_real import SHARED, check_identity, compare_real, files_in, table
 from benchmarks.footage import KINDS, footage, repeated
 from benchmarks.measuring import finish, interleaved, machine
-from embedonce.pipeline import pixels
-from embedonce.pipeline.sampling import Grid
-from embedonce.pipeline.tasks import DecodeTask, ScanTask, decode_video, scan_video
-from embedonce.pipeline.upright import planned_shape
-from embedonce.pipeline.video.colour import Scaler
+from embedonce.pipeline.extraction.upright import planned_shape
+from embedonce.pipeline.extraction.video_tasks import DecodeTask, ScanTask, decode_video, scan_video
+from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.video.color import Scaler
 from embedonce.pipeline.video.decode import WantedFrames
 
 RATES = {"1 fps": 1.0, "0.25 fps": 0.25, "native rate": 30.0}
@@ -42,7 +42,7 @@ def ours(path: Path, fps: float, product: str = "planes") -> int:
     of the stored size with exact rounding and full chroma, as extraction makes it.
     """
     *_, scan = scan_video(ScanTask("v", path, Grid(fps), "software"))
-    size = pixels.canonical_size(*scan.timeline.upright_size, short_side=SHORT_SIDE)
+    size = canonical_frame.canonical_size(*scan.timeline.upright_size, short_side=SHORT_SIDE)
     wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, scan.timeline.by_order, plan=scan.plan)
     exact, plain = Scaler(), VideoReformatter()
     count = 0

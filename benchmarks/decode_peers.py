@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from embedonce.pipeline.video.container import opened
-from tests.videos import timeline_of
+from tests.support.videos import timeline_of
 
 TORCHCODEC, OPENCV, FFMPEG = "torchcodec exact", "OpenCV", "ffmpeg command"
 

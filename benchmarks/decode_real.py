@@ -11,7 +11,7 @@ import click
 from benchmarks.decode_peers import OPENCV, TORCHCODEC, full, peers
 from benchmarks.measuring import interleaved
 from embedonce.pipeline.video.container import VideoError
-from tests.videos import full_decode, sample
+from tests.support.videos import full_decode, sample
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
 WORTH_TIMING_SEC = 0.05  # of work of a full decode or torchcodec; below that a file is opened rather than decoded

@@ -137,8 +137,8 @@ def planned(root: Path, kinds: str, num_videos: int) -> dict:
 
 def relabelled(root: Path, backend: str, num_classes: int) -> float:
     """Seconds to write logits of so many classes over NUM_TIMES cached frames, from their embeddings."""
-    from embedonce.pipeline.labelling import Labelling, write_labels
-    from embedonce.pipeline.sources import Source
+    from embedonce.pipeline.labeling.label_sets import Labelling, write_labels
+    from embedonce.pipeline.sources.source import Source
 
     writer = open_writer(fresh(root), make_cache_identity(backend, num_views=0, embed_dim=DIM))
     rng, index = np.random.default_rng(0), np.arange(ROWS, dtype=np.int64)

@@ -20,7 +20,7 @@ from benchmarks.measuring import finish, machine
 from embedonce.cache.layout import BACKENDS
 from embedonce.cache.verify import verify
 from embedonce.pipeline.progress import Progress
-from tests.killing import AFTER, BEFORE, BETWEEN, Chain, Uninterrupted, make_videos
+from tests.support.killing import AFTER, BEFORE, BETWEEN, Chain, Uninterrupted, make_videos
 
 UNCHECKED = (".writer.lock", "manifest.json", "extract_config.yaml")  # nothing is read from them that counts
 

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import finish, machine
-from embedonce.models.clip_teacher import image_tower_for_latency
 from embedonce.models.deploy import FrameEncoder
 from embedonce.models.mobilevit_student import build_student, student_config
 from embedonce.models.names import STUDENT_SIZES, TEACHER_SIZES
-from embedonce.pipeline.costs import Side, multiply_accumulates, size_of
-from embedonce.pipeline.export.onnx_files import in_8_bit_integers, in_half_precision, to_onnx
-from embedonce.pipeline.export.runtime import Session
-from embedonce.pipeline.latency import measure_interleaved
+from embedonce.models.teachers.open_clip import image_tower_for_latency
+from embedonce.pipeline.evaluation.costs import Side, multiply_accumulates, size_of
+from embedonce.pipeline.processes.timing import measure_interleaved
+from embedonce.pipeline.runtimes.onnx_files import in_8_bit_integers, in_half_precision, to_onnx
+from embedonce.pipeline.runtimes.onnx_runtime import Session
 
 REFERENCE = TEACHER_SIZES["base"]
 RESOLUTIONS = (128, 160, 192, 224, 256)
@@ -129,8 +129,8 @@ def judge(students: Path, cache_dir: Path) -> dict[str, dict]:
     """Top-1 of each checkpoint and of its exports on the held-out clips, and what the teacher has."""
     import tempfile
 
-    from embedonce.pipeline.evaluation_config import ExportConfig
     from embedonce.pipeline.export.export import export
+    from embedonce.pipeline.export.settings import ExportConfig
 
     found = {}
     for path in sorted(students.glob("*/best_student.pt")):

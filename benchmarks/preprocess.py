@@ -20,12 +20,12 @@ from PIL import Image
 
 from benchmarks.footage import footage
 from benchmarks.measuring import finish, machine
-from embedonce.models.clip_teacher import load_teacher
-from embedonce.pipeline import pixels
-from embedonce.pipeline.video.colour import Scaler
+from embedonce.models.teachers.open_clip import load_teacher
+from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.frames.views import evaluation_box
+from embedonce.pipeline.video.color import Scaler
 from embedonce.pipeline.video.container import VideoError
-from embedonce.pipeline.views import evaluation_box
-from tests.videos import timeline_of
+from tests.support.videos import timeline_of
 
 SIZE = 224
 MIN_SHORT_SIDE = 240  # smaller videos would measure enlarging
@@ -58,7 +58,7 @@ def ways() -> dict:
 
     def ours(short_side, quality=90, subsampling="4:2:0", centred=True):
         def make(frame):
-            size = pixels.canonical_size(frame.height, frame.width, short_side)
+            size = canonical_frame.canonical_size(frame.height, frame.width, short_side)
             if not centred:
                 size = tuple(round(side * short_side / min(frame.height, frame.width)) for side in size_of(frame))
             return jpeg(scale(frame, size), quality, subsampling)
@@ -67,7 +67,7 @@ def ways() -> dict:
 
     def pillow(short_side):
         def make(frame):
-            height, width = pixels.canonical_size(frame.height, frame.width, short_side)
+            height, width = canonical_frame.canonical_size(frame.height, frame.width, short_side)
             image = Image.fromarray(scale(frame)).resize((width, height), Image.Resampling.BICUBIC)
             return jpeg(np.asarray(image), 90, "4:2:0")
 
@@ -96,9 +96,9 @@ def jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
 
 def teachers_input(data: bytes) -> np.ndarray:
     """(224, 224, 3) uint8: what the teacher sees of a stored frame."""
-    image = pixels.decode_jpeg(data)
+    image = canonical_frame.decode_jpeg(data)
     box = evaluation_box((image.height, image.width))
-    return pixels.crop(image, np.array([*box, 0, 3]), SIZE)
+    return canonical_frame.crop(image, np.array([*box, 0, 3]), SIZE)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

@@ -21,15 +21,15 @@ from embedonce.cache import commit, documents
 from embedonce.cache import writer as cache_writer
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import BACKENDS, open_writer
-from embedonce.models.clip_teacher import load_teacher
-from embedonce.pipeline.committing import Committer
-from embedonce.pipeline.config import ExtractConfig
-from embedonce.pipeline.extract import extract
-from embedonce.pipeline.opening import open_sources
-from embedonce.pipeline.sources import union
-from embedonce.pipeline.stage_one import LoadedTeacher
+from embedonce.models.teachers.open_clip import load_teacher
+from embedonce.pipeline.extraction.commit_thread import Committer
+from embedonce.pipeline.extraction.extract_teacher import LoadedTeacher
+from embedonce.pipeline.extraction.runner import extract
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.sources.registry import open_sources
+from embedonce.pipeline.sources.source import union
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
-from tests.videos import write_video
+from tests.support.videos import write_video
 
 ROWS, DIM = 512, 512
 JPEG_BYTES = (35_000, 45_000)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedonce.cache import documents, hdf5, wds
+from embedonce.cache import documents
+from embedonce.cache.backends import hdf5, tar
 from embedonce.cache.errors import DamagedError, NotACacheError
 from embedonce.cache.files import exists, list_folder
 from embedonce.cache.schema import CacheIdentity
@@ -26,7 +27,7 @@ class Backend:
 
 BACKENDS = {
     "hdf5": Backend(hdf5.SUFFIX, hdf5.encode_frames, hdf5.encode_logits, hdf5.Hdf5Shard),
-    "webdataset": Backend(wds.SUFFIX, wds.encode_frames, wds.encode_logits, wds.TarShard),
+    "webdataset": Backend(tar.SUFFIX, tar.encode_frames, tar.encode_logits, tar.TarShard),
 }
 
 

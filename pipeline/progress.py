@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from embedonce.pipeline.printable import one_line
+from embedonce.pipeline.console.printable import one_line
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -14,8 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait
 
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
-from tests.fake_teacher import fake_identity
-from tests.forked_workers import forked
+from tests.support.fake_teacher import fake_identity
+from tests.support.forked_workers import forked
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,18 +20,18 @@ from PIL import Image
 
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.mobilevit_student import build_student, student_config
-from embedonce.pipeline import checkpoint
-from embedonce.pipeline.dataset import ClipDataset, Sampling
-from embedonce.pipeline.evaluation_config import ExportConfig
+from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.inference import predict
 from embedonce.pipeline.export.export import export
-from embedonce.pipeline.inference import predict
-from embedonce.pipeline.pixels import canonical_size, crop
-from embedonce.pipeline.video.colour import Scaler
-from embedonce.pipeline.views import evaluation_box
-from tests.fake_teacher import DIM, FakeTeacher, write_zero_shot
-from tests.spliced_videos import ONE, patch_matrix
-from tests.test_extract import make_source, run
-from tests.videos import write_video
+from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.frames.canonical_frame import canonical_size, crop
+from embedonce.pipeline.frames.views import evaluation_box
+from embedonce.pipeline.video.color import Scaler
+from tests.extraction.test_runner import make_source, run
+from tests.support.fake_teacher import DIM, FakeTeacher, write_zero_shot
+from tests.support.spliced_videos import ONE, patch_matrix
+from tests.support.videos import write_video
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra: pip install 'embedonce[export]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")

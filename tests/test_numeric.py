@@ -14,16 +14,16 @@ from threadpoolctl import threadpool_info
 from embedonce.cache.labels import logits_from
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import LOGITS_TOLERANCE, verify
-from embedonce.models.clip_teacher import load_teacher
 from embedonce.models.mobilevit_student import build_student, student_config
-from embedonce.pipeline import pixels
-from embedonce.pipeline.dataset import ClipDataset, Sampling
-from embedonce.pipeline.inference import predict
-from embedonce.pipeline.probes import MIN_COSINE, choose_rows, cosines
-from tests.fake_teacher import FakeTeacher, write_zero_shot
-from tests.test_extract import StoppingTeacher, check_same_rows, content, make_source, run
-from tests.tiny_cache import make_tiny_cache
-from tests.videos import write_video
+from embedonce.models.teachers.open_clip import load_teacher
+from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.inference import predict
+from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
+from embedonce.pipeline.frames import canonical_frame
+from tests.extraction.test_runner import StoppingTeacher, check_same_rows, content, make_source, run
+from tests.support.fake_teacher import FakeTeacher, write_zero_shot
+from tests.support.tiny_cache import make_tiny_cache
+from tests.support.videos import write_video
 
 pytestmark = pytest.mark.numeric
 CPU = torch.device("cpu")
@@ -93,7 +93,7 @@ def test_a_run_goes_on_where_the_teacher_rounds_otherwise(folder, tmp_path):
     writer = open_writer(tmp_path / "cut", reader.identity)
     write_zero_shot(writer, source, teacher)
     writer.close()
-    assert verify(tmp_path / "cut", pixels.replayed_crc32).problems == []
+    assert verify(tmp_path / "cut", canonical_frame.replayed_crc32).problems == []
 
 
 def test_logits_of_rows_alone_are_those_of_all_rows():

@@ -10,7 +10,7 @@ import pytest
 
 import embedonce
 from embedonce.cache.store import open_reader
-from tests.tiny_cache import make_tiny_cache
+from tests.support.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[1]
 

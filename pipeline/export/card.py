@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from embedonce.pipeline.console.printable import markdown, markdown_code
 from embedonce.pipeline.export.parity import Parity
-from embedonce.pipeline.printable import markdown, markdown_code
 
 HEAD = """---
 library_name: timm

@@ -18,17 +18,18 @@ from embedonce.cache import commit
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.mobilevit_student import MobileVitStudent
-from embedonce.pipeline import checkpoint, metrics
-from embedonce.pipeline.dataset import ClipDataset
-from embedonce.pipeline.evaluation_config import ExportConfig
+from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.clips.dataset import ClipDataset
+from embedonce.pipeline.clips.inference import Predictions, predict, require_finite
+from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.export.card import Judged, model_card
 from embedonce.pipeline.export.facts import clip_seconds, facts_of, timm_config
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
 from embedonce.pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
 from embedonce.pipeline.export.parity import Parity, check, compared
-from embedonce.pipeline.held_out import held_out
-from embedonce.pipeline.inference import Predictions, predict, require_finite
-from embedonce.pipeline.requirements import explained
+from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.metrics import accuracy
+from embedonce.pipeline.runtimes.requirements import explained
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def export(config: ExportConfig) -> Export:
     files, parity = _made(config.format_names, source, (trained, in_double), clips)
     files |= weights_of(student, meta, facts)
     sizes = {name: len(data) for name, data in files.items()}
-    teacher_top1 = metrics.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
+    teacher_top1 = accuracy.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
     judged = Judged(labels.name, config.split, calibrated_on, trained.top1, teacher_top1)
     files["README.md"] = model_card(facts, judged, sizes, parity).encode()
     files["parity.json"] = json.dumps({name: found.as_dict() for name, found in parity.items()}, indent=2).encode()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from embedonce.models.deploy import ClipHead, FrameEncoder
 from embedonce.models.mobilevit_student import MobileVitStudent
 from embedonce.pipeline.export.parity import EXACT, HALF, INT8, Limits
-from embedonce.pipeline.requirements import EXECUTORCH, ONNX, require
+from embedonce.pipeline.runtimes.requirements import EXECUTORCH, ONNX, require
 
 FRAME_OUTPUTS = ["features", "embeddings"]
 Call = Callable[..., list[np.ndarray]]
@@ -44,13 +44,13 @@ class Source:
     @cached_property
     def frames_onnx(self) -> bytes:
         """In float32, without facts: what the other precisions are made from."""
-        from embedonce.pipeline.export.onnx_files import to_onnx
+        from embedonce.pipeline.runtimes.onnx_files import to_onnx
 
         return to_onnx(self.frames, {"frames": (self.frame_example, {0: "batch"})}, FRAME_OUTPUTS)
 
     @cached_property
     def clip_onnx(self) -> bytes:
-        from embedonce.pipeline.export.onnx_files import to_onnx, with_metadata
+        from embedonce.pipeline.runtimes.onnx_files import to_onnx, with_metadata
 
         features, times, mask = self.clip_example
         both = {0: "batch", 1: "length"}
@@ -70,7 +70,7 @@ class Format:
 
 
 def _frames_onnx(source: Source, kind: str) -> bytes:
-    from embedonce.pipeline.export import onnx_files
+    from embedonce.pipeline.runtimes import onnx_files
 
     model = source.frames_onnx
     if kind == "fp16":
@@ -91,7 +91,7 @@ def _onnx(kind: str, limits: Limits) -> Format:
 
 
 def _opened_onnx(files: dict[str, bytes]) -> tuple[Call, Call]:
-    from embedonce.pipeline.export.runtime import Session
+    from embedonce.pipeline.runtimes.onnx_runtime import Session
 
     def call(session: Session, names: tuple[str, ...]) -> Call:
         return lambda *arrays: list(session(**dict(zip(names, arrays, strict=True))).values())

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from embedonce.pipeline import metrics
+from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.inference import Predictions
+from embedonce.pipeline.metrics import accuracy
 
 
 class DivergedError(PipelineError):
@@ -57,8 +57,8 @@ def compared(exported: Predictions, trained: Predictions, in_double: Predictions
         clips=len(trained.labels),
         max_difference=float(np.abs(found - pytorch).max()),
         rounding=float(np.abs(pytorch - exact).max()),
-        agreement=metrics.agreement(found, pytorch) if has_classes else None,
-        cosine=metrics.mean_cosine(exported.embeddings, trained.embeddings),
+        agreement=accuracy.agreement(found, pytorch) if has_classes else None,
+        cosine=accuracy.mean_cosine(exported.embeddings, trained.embeddings),
         top1=exported.top1,
     )
 

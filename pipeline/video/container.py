@@ -12,7 +12,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from embedonce.pipeline.errors import DecoderError
-from embedonce.pipeline.video.complaints import listening
+from embedonce.pipeline.video.ffmpeg_log import listening
 from embedonce.pipeline.video.known_streams import KnownStream
 from embedonce.pipeline.video.reasons import no_stream, unreadable
 from embedonce.pipeline.video.reopening import reopened, unprobed

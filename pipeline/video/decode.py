@@ -14,8 +14,8 @@ import av
 import av.logging
 import numpy as np
 
-from embedonce.pipeline.video.complaints import is_complaint, listening
 from embedonce.pipeline.video.container import SignClock, check_size, opened, packets_of
+from embedonce.pipeline.video.ffmpeg_log import is_complaint, listening
 from embedonce.pipeline.video.geometry import Orientations
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.orientation import UPRIGHT

@@ -9,8 +9,8 @@ import av.filter
 import numpy as np
 from av.sidedata.sidedata import Type
 
-from embedonce.pipeline.video.complaints import listening
 from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.ffmpeg_log import listening
 from embedonce.pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
 
 SQUARE = Fraction(1)

@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.video.bits import BitsError
-from embedonce.pipeline.video.complaints import is_loss, listening, named_position
 from embedonce.pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
-from embedonce.pipeline.video.inspectors import INSPECTORS, KEEPS_ORDER
+from embedonce.pipeline.video.ffmpeg_log import is_loss, listening, named_position
+from embedonce.pipeline.video.headers.bits import BitsError
+from embedonce.pipeline.video.headers.inspectors import INSPECTORS, KEEPS_ORDER
 from embedonce.pipeline.video.known_streams import KnownStream
 from embedonce.pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
 from embedonce.pipeline.video.packets import Needs, PacketFacts, PacketIndex

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedonce.pipeline.video import fragments, matroska, transport
+from embedonce.pipeline.video.headers import fragments, matroska, transport_stream
 
 REACH = 16  # packets: how far frames may be decoded from where they are shown
 CONCEALING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that tell of every macroblock they miss
@@ -67,7 +67,7 @@ class LossFinder:
             self.is_torn[n - 1 if first is None else first : n] = self.is_cut[n] = True
             self.reasons.append("data that cannot be read")
 
-    def counted(self, counters: transport.Counters, codec: str) -> list[int]:
+    def counted(self, counters: transport_stream.Counters, codec: str) -> list[int]:
         """Packets of a transport stream are missing.
 
         Where one is missing between two frames, the end of the former may be: some decoders tell that themselves.
@@ -218,7 +218,7 @@ def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Call
     if not len(finder.positions) or finder.positions[-1] < 0:
         return lambda pauses: None
     if kind == "mpegts":
-        counters = transport.read_counters(path, stream.id)
+        counters = transport_stream.read_counters(path, stream.id)
         joints = finder.counted(counters, stream.codec_context.name)
         return lambda pauses: finder.beside(counters.others, joints, pauses)
     if kind.startswith("mov"):

@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.video.complaints import is_complaint, listening
 from embedonce.pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
+from embedonce.pipeline.video.ffmpeg_log import is_complaint, listening
 from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.times import RawTimes, follow_decoding, settle

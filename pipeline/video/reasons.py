@@ -4,7 +4,7 @@ import os
 import string
 from pathlib import Path
 
-from embedonce.pipeline.video.transport import read_counters
+from embedonce.pipeline.video.headers.transport_stream import read_counters
 
 PRINTABLE = set(string.printable.encode()) | set(range(0x80, 0x100))
 SIGNATURES = {

@@ -3,7 +3,7 @@
 Containers, and FFmpeg's parsers, also call frames of H.264 key frames from which on a picture is refreshed bit by bit.
 """
 
-from embedonce.pipeline.video.bits import BitsError, payload, split_nals
+from embedonce.pipeline.video.headers.bits import BitsError, payload, split_nals
 
 SLICES, IDR = (1, 5), 5  # nal_unit_type of H.264, table 7-1
 INTRA = {2, 4, 7, 9}  # slice_type, table 7-6

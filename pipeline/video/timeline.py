@@ -10,9 +10,17 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.video.colour import hdr_note
-from embedonce.pipeline.video.complaints import is_loss
+from embedonce.pipeline.video.announced_length import (
+    PARTIAL_SEC,
+    RAW_FORMATS,
+    Length,
+    frame_rate,
+    is_reached,
+    promised_length,
+)
+from embedonce.pipeline.video.color import hdr_note
 from embedonce.pipeline.video.container import VideoError, heard_while_opening, opened
+from embedonce.pipeline.video.ffmpeg_log import is_loss
 from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Orientations, upright_size
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.known_streams import MAX_DEPTH, held_back
@@ -20,7 +28,6 @@ from embedonce.pipeline.video.losses import loss_notes
 from embedonce.pipeline.video.orientation import UPRIGHT, Orientation
 from embedonce.pipeline.video.output_order import FoundTimes, decoded_times
 from embedonce.pipeline.video.packets import PacketIndex
-from embedonce.pipeline.video.promises import PARTIAL_SEC, RAW_FORMATS, Length, frame_rate, is_reached, promised_length
 from embedonce.pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
 from embedonce.pipeline.video.tracks import track_note
 

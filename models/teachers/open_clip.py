@@ -1,0 +1,177 @@
+"""The teacher: an open_clip model that embeds crops and class prompts, and says exactly who it is.
+
+Numpy in, numpy out; knows no cache and no videos. How it is built and filled: models.teacher_weights.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from embedonce.models.device import autocast, exact_float32
+from embedonce.models.errors import ModelOptionError
+from embedonce.models.preprocessing import Preprocessing
+from embedonce.models.teachers.precision import chosen_precision
+from embedonce.models.teachers.weights import architecture, build, weights_kind
+
+
+def load_teacher(
+    model: str,
+    weights: str,
+    activation: str | None,
+    device: torch.device,
+    seed: int,
+    preprocess: str | None = None,
+    known: Preprocessing | None = None,
+) -> "ClipTeacher":
+    """A teacher ready to embed.
+
+    model: an open_clip name or the path of a JSON configuration. weights: one of the model's tags, a local file,
+    or "random". activation: "quickgelu" or "gelu", needed for a local file whose model does not say it. preprocess: how
+    images are prepared (models.preprocessing), needed where neither tags nor configuration say it; known: what a cache
+    of this teacher says of it.
+    ModelError and its kinds: one sentence with what to do.
+    """
+    clip, tokenizer, name = build(model, weights, activation, seed, preprocess, known)
+    return ClipTeacher(clip.eval().requires_grad_(False), tokenizer, (name, weights_kind(weights)), device)
+
+
+class ClipTeacher:
+    """An open_clip model that embeds image crops and class prompts."""
+
+    def __init__(self, clip: nn.Module, tokenizer, name_and_weights: tuple[str, str], device: torch.device):
+        self._facts = _facts(clip, *name_and_weights)
+        self._tokenizer = tokenizer
+        self.device, self._has_overflowed = device, False
+        self._clip = clip.to(device)
+        with exact_float32():
+            self._fast = chosen_precision(self._clip.encode_image, device, self._facts["input_size"])
+        self._mean, self._std = (
+            torch.tensor(self._facts[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
+        )
+
+    @property
+    def precision(self) -> str:
+        """What embed() has computed in so far."""
+        return f"{self._fast}, float32 where that overflows" if self._has_overflowed else self._fast
+
+    def describe(self) -> dict:
+        """What identifies this teacher: name, weights and their SHA-256, activation, preprocessing, sizes."""
+        return dict(self._facts)
+
+    @torch.inference_mode()
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. A row that is not finite is tried in float32."""
+        size = self._facts["input_size"]
+        if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
+            raise ValueError(f"crops must be (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        images = (images.float() / 255 - self._mean) / self._std
+        with exact_float32():
+            with autocast(self.device, self._fast):
+                vectors = self._clip.encode_image(images).float()
+            overflowed = ~torch.isfinite(vectors).all(-1)
+            if self._fast != "float32" and overflowed.any():
+                self._has_overflowed = True
+                vectors[overflowed] = self._clip.encode_image(images[overflowed]).float()
+        return functional.normalize(vectors, dim=-1).cpu().numpy()
+
+    @torch.inference_mode()
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        """Texts of each class -> (C, D) float32 unit vectors (mean of the texts' unit vectors), and the logit scale."""
+        rows = []
+        for texts in prompts:
+            with exact_float32():
+                vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
+            rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
+        return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
+
+    def cut_texts(self, prompts: list[list[str]]) -> list[str]:
+        """The texts of which the tokenizer leaves out the end, because the text tower reads no more."""
+        texts = [text for class_texts in prompts for text in class_texts]
+        if not texts:
+            return []
+        tokens = self._tokenizer(texts)
+        length = tokens.shape[1]
+        longer = self._tokenizer([*texts, ""], context_length=length + 1)
+        padding, longer = longer[-1, -1], longer[:-1]
+        is_cut = (longer[:, -1] != padding) | (longer[:, :-1] != tokens).any(1)
+        return [text for text, cut in zip(texts, is_cut.tolist(), strict=True) if cut]
+
+    def drop_text_tower(self) -> None:
+        """Free what only class_text needs."""
+        self._clip = _ImageTower(self._clip.visual)
+
+
+class _ImageTower(nn.Module):
+    """What is left of a model when its text tower goes; it embeds as the whole model did."""
+
+    def __init__(self, visual: nn.Module):
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        vectors = self.visual(images)
+        return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers return their tokens too
+
+
+def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:
+    """The image tower of this architecture with random weights, on which speed does not depend, and its input side."""
+    clip = architecture(model)
+    return clip.visual.eval().requires_grad_(False).to(device), _input_size(clip)
+
+
+def _facts(clip: nn.Module, name: str, weights: str) -> dict:
+    preprocessing = clip.visual.preprocess_cfg
+    return {
+        "name": name,
+        "weights": weights,
+        "weights_sha256": weights_sha256(clip),
+        "activation": "quickgelu" if _uses_quick_gelu(clip) else "gelu",
+        "input_size": _input_size(clip),
+        "mean": tuple(preprocessing["mean"]),
+        "std": tuple(preprocessing["std"]),
+        "interpolation": preprocessing["interpolation"],
+        "resize_mode": preprocessing["resize_mode"],
+        "embed_dim": _embed_dim(clip, _input_size(clip)),
+        "parameters_image": _count(clip.visual),
+        "parameters_total": _count(clip),
+        "bytes_image": _num_bytes(clip.visual),
+        "bytes_total": _num_bytes(clip),
+    }
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 over the names, dtypes, shapes and contents of a module's tensors, independent of any file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _uses_quick_gelu(clip: nn.Module) -> bool:
+    return any(type(module).__name__ == "QuickGELU" for module in clip.modules())
+
+
+def _input_size(clip: nn.Module) -> int:
+    size = clip.visual.preprocess_cfg["size"]
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if sides[0] != sides[1]:
+        raise ModelOptionError(f"the model looks at {sides[0]}x{sides[1]} images; only square inputs can be cached")
+    return sides[0]
+
+
+@torch.inference_mode()
+def _embed_dim(clip: nn.Module, size: int) -> int:
+    return clip.encode_image(torch.zeros(1, 3, size, size)).shape[-1]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _num_bytes(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())

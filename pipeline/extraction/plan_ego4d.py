@@ -1,0 +1,84 @@
+"""plan-ego4d as one call: what is there, or would be, and what extracting it takes."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.extraction.annotation_survey import in_words, short_videos, survey
+from embedonce.pipeline.extraction.estimates import USUAL_DIM
+from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.sources.ego4d.download.choice import Candidate, Wish, choose, in_order
+from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
+from embedonce.pipeline.sources.ego4d.kinds import KINDS
+from embedonce.pipeline.sources.ego4d.layout import (
+    ANNOTATIONS_ALONE,
+    Piece,
+    annotations_folder,
+    download_root,
+    how_to_download,
+    pieces_on_disk,
+    read_path,
+)
+from embedonce.pipeline.sources.ego4d.metadata import Metadata
+from embedonce.pipeline.sources.ego4d.problems import Problems
+from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
+from embedonce.pipeline.sources.source import keep_frequent, union
+
+OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The survey as JSON values, and in words."""
+
+    document: dict
+    lines: list[str]
+
+
+def plan(config: PlanConfig) -> Plan:
+    """InputError where annotations are absent or malformed."""
+    read_path(config.data_dir)
+    options = config.source_options
+    if not options.annotations:
+        options = replace(options, annotations=_kinds_there(download_root(config.data_dir)))
+    find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
+    sources = sources_of(read_annotated(config.data_dir, options, find), options)
+    sources = keep_frequent(sources, config.num_actions)
+    everything = union(sources)
+    document = survey(sources, config.fps, config.views, USUAL_DIM)
+    short = {} if config.assume_downloaded else short_videos(everything, max(1, (os.cpu_count() or 2) - 1))
+    document["short"] = short
+    notes = [f"note: {note}" for note in dict.fromkeys(n for source in sources.values() for n in source.notes)]
+    return Plan(document, [*in_words(document, short), *notes])
+
+
+def _kinds_there(root: Path) -> tuple[str, ...]:
+    usual = (kind for kind in KINDS if kind not in OVER_ANOTHER)
+    found = tuple(kind for kind in usual if annotations_folder(root, KINDS[kind].files))
+    if not found:
+        raise InputError(f"{root} has ego4d.json but no annotations; {how_to_download(root, ANNOTATIONS_ALONE)}")
+    return found
+
+
+def _listed(num_videos: int | None):
+    """All listed videos as if their canonical files were on disk, or those that download-ego4d would take."""
+
+    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
+        uids = list(metadata.videos)
+        if num_videos is not None:
+            uids = _taken(root, metadata, num_videos)
+        return {uid: [Piece(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
+
+    return find
+
+
+def _taken(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
+    """The videos that download-ego4d takes without limits and with its usual seed."""
+    names = tuple(name for facts in KINDS.values() for name in facts.files)
+    folder = annotations_folder(root, names)
+    tasks = tasks_by_video(folder, metadata, Problems()) if folder else {}
+    videos = (facts for facts in metadata.videos.values() if tasks.get(facts.uid))
+    candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
+    wish = Wish(num_videos)
+    return [video.uid for video in choose(in_order(candidates, wish), wish, lambda _: 0)]

@@ -1,0 +1,73 @@
+"""How many times of an even grid windows ask for, and how many lie in several of them: pure arithmetic on arrays.
+
+Says the same as sampling.count_times, for as many windows as a data set has.
+"""
+
+import math
+
+import numpy as np
+
+from embedonce.cache.schema import SAME_SEC
+from embedonce.pipeline.frames.sampling_times import Grid
+
+
+def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
+    """(times in one window or more, times in two or more) of a video with this extent, without redacted ones."""
+    last = int(_first_at(np.array([end_sec - SAME_SEC]), first_sec, grid.fps)[0])
+    spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
+    asked, shared = _lengths(spans)
+    hidden = _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last))
+    for start, stop in hidden:
+        unseen, unseen_shared = _lengths(spans.clip(start, stop))
+        asked, shared = asked - unseen, shared - unseen_shared
+    return asked, shared
+
+
+def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
+    """How many of the windows hold none of the times of a video with this extent, or redacted ones alone."""
+    last = int(_first_at(np.array([end_sec - SAME_SEC]), first_sec, grid.fps)[0])
+    spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
+    seen = spans[:, 1] - spans[:, 0]
+    for start, stop in _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last)):
+        hidden = spans.clip(start, stop)
+        seen -= hidden[:, 1] - hidden[:, 0]
+    return int((seen <= 0).sum())
+
+
+def _lengths(spans: np.ndarray) -> tuple[int, int]:
+    """How many whole numbers lie in one of the half-open (N, 2) spans or more, and in two or more."""
+    ends = np.concatenate([spans[:, 0], spans[:, 1]])
+    steps = np.repeat([1, -1], len(spans))
+    order = np.argsort(ends, kind="stable")
+    depth, lengths = steps[order].cumsum()[:-1], np.diff(ends[order])
+    return int(lengths[depth > 0].sum()), int(lengths[depth > 1].sum())
+
+
+def _joined(spans: np.ndarray) -> list[tuple[int, int]]:
+    """The union of (N, 2) spans, as spans that do not touch."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(map(tuple, spans.tolist())):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        elif stop > start:
+            joined.append((start, stop))
+    return joined
+
+
+def _spans(windows, first_sec: float, end_sec: float, fps: float) -> np.ndarray:
+    """(N, 2) int64 grid positions [first, stop) of the windows; an infinite end stands for the extent's."""
+    bounds = np.array(windows, np.float64).reshape(-1, 2)
+    starts = np.where(bounds[:, 0] == -math.inf, first_sec, bounds[:, 0] - SAME_SEC)
+    stops = np.where(bounds[:, 1] == math.inf, end_sec, bounds[:, 1]) - SAME_SEC
+    first, stop = _first_at(starts, first_sec, fps), _first_at(stops, first_sec, fps)
+    return np.stack([first, np.maximum(first, stop)], axis=1)
+
+
+def _first_at(t_sec: np.ndarray, first_sec: float, fps: float) -> np.ndarray:
+    """The smallest k with first_sec + k / fps >= t, in the very float64 arithmetic that times are computed in."""
+    k = np.ceil((t_sec - first_sec) * fps).astype(np.int64)
+    while (early := first_sec + (k - 1) / fps >= t_sec).any():
+        k -= early
+    while (late := first_sec + k / fps < t_sec).any():
+        k += late
+    return k

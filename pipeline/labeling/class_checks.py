@@ -1,0 +1,119 @@
+"""Whether class names and their texts can be told apart and understood, before any frame is embedded.
+
+Knows names, prompts and vectors of texts; no files and no model.
+"""
+
+import logging
+from collections import defaultdict
+
+import numpy as np
+
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.naming import class_names
+from embedonce.pipeline.sources.source import Source
+
+log = logging.getLogger(__name__)
+
+SAME_COSINE = 1 - 1e-6  # of two class vectors that no frame can tell apart
+BLOCK = 2048  # rows of a matrix of cosines at a time
+ENGLISH_ONLY = "teachers trained on English captions know little of them"
+
+
+def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
+    """InputError where classes have one name or are codes; a warning where a text tower will understand little.
+
+    prompts: the texts of each class, or () where no teacher reads the names. Names of published annotations are never
+    refused.
+    """
+    if prompts:
+        _check_codes(source)
+    _refuse_or_warn(source, _same(source.classes, prompts))
+    if prompts:
+        glued, foreign = class_names.glued(source.classes), class_names.not_latin(source.classes)
+        if glued:
+            log.warning("class names that may be several words in one: %s%s", _some(glued), _map_hint(source))
+        if foreign:
+            log.warning("class names in other scripts, and %s: %s%s", ENGLISH_ONLY, _some(foreign), _map_hint(source))
+
+
+def check_vectors(source: Source, class_text: np.ndarray) -> None:
+    """A warning where the teacher has one vector for several classes. class_text: (C, D) unit vectors.
+
+    Embeddings are worth having all the same: relabel makes other logits from them.
+    """
+    groups = [tuple(source.classes[label] for label in group) for group in coinciding(class_text)]
+    if groups:
+        log.warning(
+            "the teacher's text tower cannot tell classes apart, and their soft logits are the same: %s%s",
+            _groups(groups),
+            _map_hint(source),
+        )
+
+
+def coinciding(vectors: np.ndarray) -> list[tuple[int, ...]]:
+    """Groups of rows of a (C, D) matrix of unit vectors that are the same as the first of the group."""
+    first = np.arange(len(vectors))
+    for start in range(0, len(vectors), BLOCK):
+        same = vectors[start : start + BLOCK] @ vectors.T >= SAME_COSINE
+        same[np.arange(len(same)), start + np.arange(len(same))] = True
+        first[start : start + BLOCK] = same.argmax(1)
+    groups = defaultdict(list)
+    for row, leader in enumerate(first.tolist()):
+        groups[leader].append(row)
+    return [tuple(rows) for rows in groups.values() if len(rows) > 1]
+
+
+def _check_codes(source: Source) -> None:
+    codes = class_names.codes(source.classes) if source.named_by in ("folders", "file") else []
+    if not codes:
+        return
+    seen = (
+        f"{len(codes)} of {len(source.classes)} class names are codes ({_some(codes)}), and class prompts need "
+        "names that a person would read"
+    )
+    if source.named_by == "file":
+        raise InputError(f"{seen}: write such names into the file of --classes")
+    examples = ", ".join(f"`{code},{class_names.without_number(code) or 'NAME'}`" for code in codes[:2])
+    raise InputError(
+        f"{seen}: pass --class-names MAP.csv, a file with a line for every class ({examples}), or --teacher-head "
+        "fitted or none, which read no names"
+    )
+
+
+def _same(classes: tuple[str, ...], prompts: tuple[tuple[str, ...], ...]) -> str:
+    """What coincides, or ""."""
+    alike = class_names.alike(classes)
+    if alike:
+        return f"class names are the same but for case, accents' encoding or how words are joined: {_groups(alike)}"
+    named: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for texts, name in zip(prompts, classes[: len(prompts)], strict=True):
+        named[texts].append(name)
+    groups = [tuple(names) for names in named.values() if len(names) > 1]
+    return f"class prompts are the same for {_groups(groups)}" if groups else ""
+
+
+def _refuse_or_warn(source: Source, problem: str) -> None:
+    if not problem:
+        return
+    if source.named_by == "annotations":
+        log.warning("%s: their soft logits are the same%s", problem, _map_hint(source))
+        return
+    remedy = {
+        "folders": "put their videos into one folder, or tell them apart with --class-names MAP.csv (folder,name)",
+        "file": "write names that differ into the file of --classes",
+        "map": "write names that differ into the file of --class-names",
+    }
+    raise InputError(f"{problem}; {remedy[source.named_by]}")
+
+
+def _map_hint(source: Source) -> str:
+    return "" if source.named_by == "file" else " (--class-names MAP.csv gives them others)"
+
+
+def _groups(groups: list[tuple[str, ...]]) -> str:
+    shown = "; ".join(" and ".join(map(repr, group[:3])) + " and …" * (len(group) > 3) for group in groups[:3])
+    return shown + (f"; … ({len(groups)} in all)" if len(groups) > 3 else "")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")

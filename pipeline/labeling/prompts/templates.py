@@ -1,0 +1,102 @@
+"""The texts of which a class's zero-shot vector is made. Knows names and wording only.
+
+In the style "english", the verbs, nouns and sentences that name Ego4D's classes become phrases. Of a name that a user
+made up it is not known which of these it is: it follows a colon, unless its first word is a gerund.
+"""
+
+import re
+from collections import Counter
+
+from embedonce.pipeline.labeling.prompts.inflection import base_of_gerund, third_person
+from embedonce.pipeline.labeling.prompts.label_phrases import Phrase, sentence_phrase
+from embedonce.pipeline.labeling.prompts.noun_phrases import noun_phrases
+from embedonce.pipeline.labeling.prompts.verb_phrases import verb_phrases
+from embedonce.pipeline.naming.class_names import words
+
+VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")  # annotations whose classes are verbs,
+NOUN_KINDS = ("fho-nouns", "lta-nouns")  # nouns,
+SENTENCE_KINDS = ("moments", "goalstep", "oscc")  # or what somebody does, in the imperative
+
+ACTION_PROMPTS = (  # of the style v1; the demo teacher was trained on them
+    "a first-person video frame of someone {name}",
+    "an egocentric photo of a person {name}",
+    "what I see while I {name}",
+    "hands of a person who {name}, seen from a head-mounted camera",
+    "a photo of the action: {name}",
+)
+OBJECT_PROMPTS = (
+    "a first-person video frame of someone handling a {name}",
+    "an egocentric photo of a {name} in use",
+    "hands holding a {name}, seen from a head-mounted camera",
+    "a {name} that is being moved or changed by a person",
+    "a photo of a {name}",
+)
+ENGLISH_ACTION_PROMPTS = (
+    "a first-person video frame of someone {gerund}",
+    "an egocentric photo of a person {gerund}",
+    "what I see while {gerund}",
+    "the hands of a person who {third_person}, seen from a head-mounted camera",
+    "a photo of someone {gerund}",
+)
+ENGLISH_OBJECT_PROMPTS = (
+    "a first-person video frame of someone handling {noun}",
+    "an egocentric photo of {noun}",
+    "hands touching {noun}, seen from a head-mounted camera",
+    "{noun} being moved or changed by a person",
+    "a photo of {noun}",
+)
+NEUTRAL_PROMPTS = (
+    "a first-person video frame: {name}",
+    "an egocentric photo: {name}",
+    "what I see through a head-mounted camera: {name}",
+    "hands of a person, seen from a head-mounted camera: {name}",
+    "a photo of the action: {name}",
+)
+
+
+def class_prompts(
+    classes: tuple[str, ...], annotation: str = "", style: str = "english"
+) -> tuple[tuple[str, ...], ...]:
+    """The texts of each class, at least one, which are averaged, as CLIP's authors do.
+
+    annotation: the kind of annotations that the classes come from, one of `KIND_NAMES`; "" for names of folders and
+    files. style: one of `models.names.PROMPT_STYLES`. Names are split into words, so that `ApplyEyeMakeup` reads
+    "apply eye makeup".
+    """
+    plain = _plain(classes)
+    if style == "v1":
+        prompts = OBJECT_PROMPTS if annotation in NOUN_KINDS else ACTION_PROMPTS
+        return tuple(tuple(prompt.format(name=text) for prompt in prompts) for text in plain)
+    return tuple(_english(name, text, annotation) for name, text in zip(classes, plain, strict=True))
+
+
+def _plain(classes: tuple[str, ...]) -> list[str]:
+    """Names in words; what is in parentheses is left out unless two classes would read the same without it."""
+    bare = [words(re.sub(r"\([^)]*\)", " ", name)) for name in classes]
+    counts = Counter(bare)
+    return [text if text and counts[text] == 1 else words(name) for text, name in zip(bare, classes, strict=True)]
+
+
+def _english(name: str, text: str, annotation: str) -> tuple[str, ...]:
+    if annotation in NOUN_KINDS:
+        found = tuple(prompt.format(noun=noun) for noun in noun_phrases(name) for prompt in ENGLISH_OBJECT_PROMPTS)
+    else:
+        found = tuple(
+            prompt.format(gerund=phrase.gerund, third_person=phrase.third_person)
+            for phrase in _phrases(name, text, annotation)
+            for prompt in ENGLISH_ACTION_PROMPTS
+        )
+    return found or tuple(prompt.format(name=text) for prompt in NEUTRAL_PROMPTS)
+
+
+def _phrases(name: str, text: str, annotation: str) -> tuple[Phrase, ...]:
+    found = verb_phrases(name) if annotation in VERB_KINDS else ()
+    if annotation in SENTENCE_KINDS:
+        found = tuple(filter(None, (sentence_phrase(name),)))
+    return found or _of_gerund(text)
+
+
+def _of_gerund(text: str) -> tuple[Phrase, ...]:
+    first, _, rest = text.partition(" ")
+    base = base_of_gerund(first)
+    return (Phrase(text, f"{third_person(base)} {rest}".strip()),) if base else ()

@@ -1,0 +1,96 @@
+"""Clips to look at: frames of the cache as thumbnails, with what they are and what they were taken for.
+
+Reads frames from an open cache; which clips to show was chosen before.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+import numpy as np
+
+from embedonce.pipeline.clips.dataset import ClipDataset, choose_frames
+from embedonce.pipeline.clips.inference import Predictions
+from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.reporting.html.choice import guesses
+from embedonce.pipeline.reporting.html.markup import percent, thumbnail
+
+THUMBNAIL = (150, 112)  # width and height in pixels, at most
+MOST_FRAMES = 4
+
+Guesses = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip: a window [start_sec, end_sec) of a video, its label (-1: none) and the likeliest classes.
+
+    teacher, student: (class, probability), the likeliest first. frames: (seconds since the video's start, <img>
+    markup).
+    """
+
+    video_uid: str
+    start_sec: float
+    end_sec: float
+    label: int
+    teacher: Guesses
+    student: Guesses
+    frames: tuple[tuple[float, str], ...]
+
+
+def example(dataset: ClipDataset, found: Predictions, index: int) -> Example:
+    """The clip at this position of dataset and predictions. DamagedError where its frames cannot be read."""
+    clip = dataset.clips[index]
+    return Example(
+        video_uid=clip.video_uid,
+        start_sec=clip.start_sec,
+        end_sec=clip.end_sec,
+        label=int(found.labels[index]),
+        teacher=guesses(found.teacher_logits[index]),
+        student=guesses(found.logits[index]),
+        frames=tuple(_frames(dataset, index)),
+    )
+
+
+def cards(examples: Sequence[Example], classes: Sequence[str]) -> str:
+    """The clips side by side as markup."""
+    return f'<div class="cards">{"".join(_card(shown, classes) for shown in examples)}</div>'
+
+
+def _frames(dataset: ClipDataset, index: int) -> Iterator[tuple[float, str]]:
+    """At most MOST_FRAMES of the clip's frames, evenly spread."""
+    clip = dataset.clips[index]
+    timeline = dataset.reader.timeline(clip.video_uid)
+    window = timeline.window(clip.start_sec, clip.end_sec)
+    spread = replace(dataset.sampling, frames_per_clip=MOST_FRAMES, random=False)
+    for at in choose_frames(np.arange(window.start, window.stop), spread, 0, index):
+        jpeg = dataset.reader.frames(timeline.unit[at]).jpeg(int(timeline.row[at]))
+        image = canonical_frame.decode_jpeg(jpeg, dataset.reader.identity.canonical_short_side)
+        t_sec = float(timeline.t_sec[at])
+        yield t_sec, thumbnail(image, THUMBNAIL, f"frame of {clip.video_uid} at {t_sec:.2f} s")
+
+
+def _card(shown: Example, classes: Sequence[str]) -> str:
+    label = escape(classes[shown.label]) if shown.label >= 0 else "none"
+    times = f"{shown.start_sec:.2f} to {shown.end_sec:.2f} s"
+    figures = "".join(f"<figure>{image}<figcaption>{t:.2f} s</figcaption></figure>" for t, image in shown.frames)
+    lists = _guess_list("teacher", shown.teacher, shown, classes) + _guess_list(
+        "student", shown.student, shown, classes
+    )
+    return (
+        f'<article class="card"><h4>label: {label}</h4><div class="frames">{figures}</div>'
+        f'<div class="faint"><small>{escape(shown.video_uid)}, {times}</small></div>'
+        f'<div class="guesses">{lists}</div></article>'
+    )
+
+
+def _guess_list(who: str, found: Guesses, shown: Example, classes: Sequence[str]) -> str:
+    if not found:
+        return f"<div><b>{who}</b> says no classes</div>"
+    verdict = "" if shown.label < 0 else " ✓ right" if found[0][0] == shown.label else " ✗ wrong"
+    right = ' class="true"'
+    lines = "".join(
+        f"<li{right if c == shown.label else ''}><span>{escape(classes[c])}</span><span>{percent(p)}</span></li>"
+        for c, p in found
+    )
+    return f"<div><b>{who}{verdict}</b><ol>{lines}</ol></div>"

@@ -1,0 +1,72 @@
+"""The mp4 files of a miniature: canonical videos, their small versions, and clips. Knows encoding, no annotations."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.files.partial_files import partial_path, publish
+from embedonce.pipeline.sources.ego4d_miniature.frames import blank_frame, numbered_frame, stereo_frame
+from embedonce.pipeline.sources.ego4d_miniature.plan import FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
+
+_ENCODER = {"crf": "26", "preset": "superfast", "g": "30", "bf": "2"}
+
+
+def files_of(plan: Plan, layout: str) -> dict[str, VideoPlan | ClipPlan]:
+    """What is in each file of v2/<layout>, by the file's name."""
+    found = plan.clips if layout == "clips" else plan.videos
+    return {f"{one.uid}.mp4": one for one in found.values() if _shown_frames(one)}
+
+
+def write_file(path: Path, content: VideoPlan | ClipPlan, layout: str) -> None:
+    """Encode one file; it appears under its name when it is whole. A clip's own time begins at 0."""
+    video = content.video if isinstance(content, ClipPlan) else content
+    first_pts = 0 if content is not video else video.start_pts
+    images = (_image(video, number, layout) for number in _shown_frames(content))
+    try:
+        _encode(partial_path(path), images, _size(video, layout), first_pts)
+    except av.FFmpegError as error:
+        raise PipelineError(f"cannot encode {path}: {error.strerror or error}") from error
+    publish(path)
+
+
+def _shown_frames(content: VideoPlan | ClipPlan) -> range:
+    """The canonical numbers of a file's frames."""
+    return content.file_frames if isinstance(content, ClipPlan) else range(content.file_frames)
+
+
+def _image(video: VideoPlan, number: int, layout: str) -> np.ndarray:
+    height, eye_width = SIZES[layout]
+    start, end = video.redacted_frames or (0, 0)
+    if start <= number < end:
+        return blank_frame(*_size(video, layout))
+    return (stereo_frame if video.is_stereo else numbered_frame)(number, height, eye_width, sum(video.role.encode()))
+
+
+def _size(video: VideoPlan, layout: str) -> tuple[int, int]:
+    """(height, width) of a frame; a stereo one has two eyes side by side."""
+    height, eye_width = SIZES[layout]
+    return height, eye_width * (1 + video.is_stereo)
+
+
+def _encode(path: Path, images: Iterable[np.ndarray], size: tuple[int, int], first_pts: int) -> None:
+    """H.264 with B-frames on one thread: equal images give equal bytes."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=_ENCODER)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.thread_count = 1
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        for frame in _timed(images, first_pts):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _timed(images: Iterable[np.ndarray], first_pts: int) -> Iterator[av.VideoFrame]:
+    for i, image in enumerate(images):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = first_pts + i * TICKS // FPS, Fraction(1, TICKS)
+        yield frame

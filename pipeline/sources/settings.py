@@ -1,0 +1,42 @@
+"""The settings of commands that read annotations or class names of a data folder. Imports nothing that computes."""
+
+from embedonce.cache.schema import UID_PATTERN
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES
+from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.sources.source import SourceOptions
+
+
+class Annotated(Settings):
+    """What settings share that read annotations."""
+
+    @property
+    def source_options(self) -> SourceOptions:
+        kinds = tuple(self.annotations.split(",")) if self.annotations else ()
+        layout, class_names = getattr(self, "layout", None), self.class_names
+        return SourceOptions(
+            annotations=kinds,
+            classes_file=self.classes,
+            skip_invalid=self.skip_invalid,
+            clip_splits=self.clip_splits,
+            layout=layout,
+            class_names=class_names,
+            strict=self.strict,
+            fho_window=self.fho_window,
+            max_narration_window=self.max_narration_window,
+        )
+
+    def _check_annotated(self) -> None:
+        kinds = self.source_options.annotations
+        known = ", ".join(KIND_NAMES)
+        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
+        self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
+        self._one_of("fho_window", FHO_WINDOWS)
+        self._positive("max_narration_window")
+        named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
+        self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+        single = ("label_set", "classes", "class_names")
+        given = [f"--{name.replace('_', '-')}" for name in single if getattr(self, name)]
+        if len(kinds) > 1 and given:
+            raise ValueError(f"{given[0]} is for one kind of annotations, and --annotations names {len(kinds)}")
+        if self.classes and self.class_names:
+            raise ValueError("--class-names renames the classes of the data, and --classes names others: leave one out")

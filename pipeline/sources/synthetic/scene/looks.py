@@ -1,0 +1,74 @@
+"""What an object looks like and how far an action has come, at one moment.
+
+Knows numbers and colours; draws nothing.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedonce.pipeline.sources.synthetic.scene.brush import Colour
+
+_COLOUR_RANGES = {  # (low, high) per channel
+    "box": ((120, 70, 40), (225, 170, 130)),
+    "cup": ((60, 60, 60), (250, 250, 250)),
+    "bread": ((150, 90, 35), (205, 140, 70)),
+    "pot": ((50, 50, 60), (190, 120, 130)),
+    "bottle": ((20, 70, 20), (120, 200, 170)),
+    "cloth": ((90, 90, 110), (255, 235, 255)),
+}
+OBJECTS = tuple(_COLOUR_RANGES)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What varies between two objects, or two doings, of one kind. tempo: Hz of repeated movements."""
+
+    colours: dict[str, Colour]
+    width: float
+    height: float
+    tempo: float
+    phase: float
+
+
+def random_look(rng: np.random.Generator) -> Look:
+    """A look for every object; the same number of draws whatever becomes of them."""
+    hues = {name: _random_colour(rng, *_COLOUR_RANGES[name]) for name in OBJECTS}
+    width, height = rng.uniform(0.88, 1.14, 2)
+    return Look(hues, width, height, rng.uniform(1.1, 1.9), rng.uniform(0, 2 * math.pi))
+
+
+def _random_colour(rng: np.random.Generator, low: Colour, high: Colour) -> Colour:
+    return tuple(int(value) for value in rng.integers(low, high))
+
+
+@dataclass(frozen=True)
+class Instant:
+    """An action at one moment. progress: 0 to 1; time_sec: since the action began, for repeated movements."""
+
+    action: str
+    progress: float
+    time_sec: float
+    look: Look
+
+    @property
+    def swing(self) -> float:
+        """-1 to 1, at the look's tempo."""
+        return math.sin(2 * math.pi * self.look.tempo * self.time_sec + self.look.phase)
+
+    @property
+    def swing_quarter(self) -> float:
+        """As swing, a quarter of a turn later."""
+        return math.cos(2 * math.pi * self.look.tempo * self.time_sec + self.look.phase)
+
+
+def rise(progress: float, start: float = 0.0, end: float = 1.0) -> float:
+    """0 before start, 1 after end, smooth between."""
+    x = min(1.0, max(0.0, (progress - start) / (end - start)))
+    return x * x * (3 - 2 * x)
+
+
+def plateau(progress: float, edge: float = 0.25) -> float:
+    """0 at both ends, 1 in the middle."""
+    return rise(progress, 0, edge) * rise(1 - progress, 0, edge)

@@ -1,0 +1,93 @@
+"""What headers say of a video before it is read: its frame rate and how long it lasts. Decodes nothing."""
+
+import re
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from embedonce.pipeline.video.container import SignClock, opened, packets_of
+from embedonce.pipeline.video.ffmpeg_log import listening
+
+USUAL_RATE = Fraction(25)  # frames per second of a stream that does not say it
+RATES = Fraction(1, 3600), Fraction(1000)  # beyond these a rate is that of a clock, not of frames
+RAW_FORMATS = {"h264", "hevc", "m4v", "mpegvideo", "obu"}  # their demuxers take 25 where they are not told
+ONE_LENGTH_FOR_ALL = {"matroska,webm", "flv", "asf"}  # the container says how long its longest track is
+PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
+_DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # File Properties Object
+_ASF_HEADER_BYTES = 65_536
+_ESTIMATED = "Estimating duration from bitrate"
+
+
+@dataclass(frozen=True)
+class Length:
+    """seconds that the video lasts by its header; is_of_all: the longest track of the file may be meant."""
+
+    seconds: float
+    is_of_all: bool
+
+
+def frame_rate(container, stream) -> tuple[Fraction, bool]:
+    """(frames per second, whether the headers say so). Of raw streams it is what the stream carries."""
+    is_raw = container.format.name in RAW_FORMATS
+    guessed = None if is_raw and stream.guessed_rate == USUAL_RATE else stream.guessed_rate
+    said = (stream.codec_context.framerate if is_raw else stream.average_rate, guessed)
+    rate = next((rate for rate in said if rate and RATES[0] <= rate <= RATES[1]), None)
+    return rate or USUAL_RATE, rate is not None
+
+
+def promised_length(container, stream) -> Length | None:
+    """How long the video is by the headers; None where they do not say."""
+    whole = container.duration / 1_000_000 if container.duration else None
+    name = container.format.name
+    own = float(stream.duration * stream.time_base) if stream.duration else None
+    if name == "avi":  # where the file is cut, FFmpeg makes the duration shorter, but not the number of frames
+        own = max(own or 0.0, float(stream.frames * stream.time_base)) or None
+    if name == "matroska,webm":
+        own = _tagged_sec(stream.metadata)
+        own = min(own, whole) if own and whole else None
+    if name == "asf" and own is None:  # FFmpeg passes over it where the file is cut
+        own = _asf_sec(Path(container.name))
+    if own is not None:
+        return Length(own, name in ONE_LENGTH_FOR_ALL - {"matroska,webm"})
+    return Length(whole, True) if whole and name in ONE_LENGTH_FOR_ALL else None
+
+
+def is_reached(path: Path, length: Length) -> Generator[None, None, bool]:
+    """Whether some track goes on to where the file is said to end, or that end was only estimated from its size.
+
+    A file that is whole although its video is shorter: sound may last longer. Yields None now and then as a sign of
+    life. VideoError where the file cannot be opened.
+    """
+    clock = SignClock()
+    with listening() as messages, opened(path, "software") as (container, _):
+        if any(_ESTIMATED in text for _, _, text in messages):
+            return True
+        for packet in packets_of(container, list(container.streams)):
+            if packet.pts is not None and packet.pts * packet.time_base > length.seconds - PARTIAL_SEC:
+                return True
+            messages.clear()
+            if clock.is_due():
+                yield None
+    return False
+
+
+def _asf_sec(path: Path) -> float | None:
+    """What the header of an ASF file says of its length; None where it is a broadcast or says nothing."""
+    with path.open("rb") as file:
+        head = file.read(_ASF_HEADER_BYTES)
+    at = head.find(_ASF_PROPERTIES)
+    if not 0 <= at <= len(head) - 92:
+        return None
+    play_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
+    seconds = play_100ns / 1e7 - preroll_ms / 1e3
+    return seconds if seconds > 0 and not flags & 1 else None
+
+
+def _tagged_sec(metadata: dict[str, str]) -> float | None:
+    """How long the track is by Matroska's statistics tag."""
+    tag = next((value for name, value in metadata.items() if name.partition("-")[0].upper() == "DURATION"), "")
+    found = _DURATION_TAG.match(tag)
+    return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])

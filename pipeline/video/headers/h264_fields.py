@@ -1,0 +1,69 @@
+"""Slices of H.264 as frames and as the two fields of a frame. Pure data; references are to ITU-T H.264."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from embedonce.pipeline.video.headers.bits import BitsError
+
+IDR_SLICE = 5  # nal_unit_type, table 7-1
+
+
+@dataclass(frozen=True)
+class Sps:
+    """The fields of a sequence parameter set that slice headers need."""
+
+    frame_num_bits: int
+    order_bits: int | None  # of pic_order_cnt_lsb; None where frames are shown as they are decoded
+    separate_planes: bool
+    frames_only: bool
+    allows_gaps: bool = False  # in frame_num: frames may be left out on purpose
+
+
+class Slice(NamedTuple):
+    """first_mb_in_slice, frame_num, pic_order_cnt_lsb, the parameters it goes by, bottom_field_flag (None: a frame)."""
+
+    position: int
+    number: int
+    order_low: int
+    sps: Sps
+    parity: int | None
+
+    @property
+    def without_position(self) -> tuple:
+        return self[1:]
+
+
+class Half(NamedTuple):
+    """A field whose other half is due."""
+
+    parity: int
+    number: int
+    is_reference: bool
+
+
+def fields_of(headers: list[Slice], slices: list[bytes]) -> list[list[Slice]]:
+    """The slices of each field, or of the one frame. BitsError where they are not those of one frame."""
+    fields, kinds = [], []
+    for header, nal in zip(headers, slices, strict=True):
+        if not fields or header.parity != fields[-1][0].parity:
+            fields.append([])
+            kinds.append(set())
+        fields[-1].append(header)
+        kinds[-1].add((nal[0] & 31 == IDR_SLICE, nal[0] & 0x60 > 0))
+    if len(fields) > 2 or any(len(kind) > 1 for kind in kinds):
+        raise BitsError("it has packets that are not one frame")
+    if len(fields) == 2:
+        (first, second), ((_, is_reference),), ((is_idr, is_referred),) = (fields[0][0], fields[1][0]), *kinds
+        is_pair = None not in (first.parity, second.parity) and first.number == second.number
+        if not is_pair or is_reference != is_referred or is_idr > next(iter(kinds[0]))[0]:
+            raise BitsError("it has packets that are not one frame")
+    return fields
+
+
+def is_whole(slices: list[Slice]) -> bool:
+    """Whether these slices are those of one picture, from its first macroblock on."""
+    first = slices[0]
+    if first.position or len(slices) == 1:
+        return not first.position
+    is_each_once = len({one.position for one in slices}) == len(slices)
+    return is_each_once and all(one.without_position == first.without_position for one in slices)

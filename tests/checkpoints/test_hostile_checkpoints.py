@@ -1,0 +1,240 @@
+"""Hostile checkpoints and states: what a file claims is held against what it holds, before memory or time goes into it.
+
+That pickles are refused and do not run is among the tests of stage two.
+"""
+
+import dataclasses
+import os
+import pickletools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from embedonce.models import names
+from embedonce.models.archives import check_archive
+from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.training import trainer as training
+from tests.support import hostile_archives, limited, small_students
+from tests.support.hostile_archives import PICKLES, archive, deflated, doubled_list
+from tests.support.hostile_cache import bounded
+from tests.support.small_students import settings
+from tests.support.tiny_cache import make_tiny_cache
+
+
+@pytest.fixture(scope="module")
+def content() -> dict:
+    config = student_config("tiny", embed_dim=16, num_classes=3, resolution=128)
+    return {
+        "format": checkpoint.FORMAT,
+        "student": dataclasses.asdict(config),
+        "classes": ["a", "b", "c"],
+        "label_set": "tiny",
+        "teacher": {"name": "x", "weights_sha256": "0", "embed_dim": 16},
+        "frames_per_clip": 2,
+        "model": build_student(config, pretrained=False).state_dict(),
+    }
+
+
+def refused(path: Path, match: str = "") -> None:
+    with bounded(seconds=20), pytest.raises(CheckpointError, match=rf"{path.name}.*{match}") as refusal:
+        checkpoint.load_student(path)
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize("field", ["embed_dim", "num_classes"])
+def test_a_student_greater_than_its_checkpoint_is_not_built(tmp_path, content, field):
+    checkpoint.save(tmp_path / "good.pt", content)
+    assert dataclasses.asdict(checkpoint.load_student(tmp_path / "good.pt")[0].config) == content["student"]
+    torch.save(content | {"student": content["student"] | {field: 10_000}}, tmp_path / "greater.pt")
+    refused(tmp_path / "greater.pt")
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_pickle_that_would_take_memory_is_refused_from_its_opcodes(tmp_path, name):
+    refused(archive(tmp_path / "evil.pt", PICKLES[name], {"0": bytes(4)}))
+    (tmp_path / "bare.pt").write_bytes(PICKLES[name])  # as torch wrote checkpoints long ago
+    refused(tmp_path / "bare.pt")
+
+
+def test_compressed_entries_are_refused(tmp_path, content):
+    model = {"x": torch.zeros(1 << 22)}
+    checkpoint.save(tmp_path / "deflated.pt", content | {"model": model})
+    deflated(tmp_path / "deflated.pt")
+    assert (tmp_path / "deflated.pt").stat().st_size < 1 << 16
+    refused(tmp_path / "deflated.pt", "compressed")
+
+
+def test_an_archive_after_something_else_is_refused(tmp_path, content):
+    good = hostile_archives.tensors_of(content)
+    for name, before in (("twice.pt", good), ("before.pt", b"PK\x03\x04"), ("pickle.pt", b"\x80\x02.")):
+        data = before + good
+        (tmp_path / name).write_bytes(data)
+        refused(tmp_path / name)
+
+
+def test_students_that_share_what_is_stored_are_refused(tmp_path, content):
+    spread = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in content["model"].items()}
+    torch.save(content | {"model": spread}, tmp_path / "spread.pt")
+    refused(tmp_path / "spread.pt", "stored")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    limited.thinned(
+        [
+            *[
+                (name, doubled_list(28))
+                for name in ("format", "label_set", "classes", "trained_on", "epoch", "student")
+            ],
+            *[("teacher", {"name": doubled_list(28), "weights_sha256": "0", "embed_dim": 16})],
+            *[("frames_per_clip", value) for value in (6000, 257, 0, -1, True, 2.0, 2**62)],
+            *[("classes", value) for value in ((), ["a", "b", 7], ["a" * 5000, "b", "c"], "abc", None)],
+            *[("label_set", value) for value in (7, None, "x" * 5000)],
+            *[("format", value) for value in (1, True, 2.0, "2", None)],
+            *[("trained_on", value) for value in ("x", [1], {"a": 1})],
+            *[("selection", [1]), ("epoch", "x")],
+            *[("model", value) for value in ([], {}, {"x": 1}, {1: torch.zeros(1)})],
+            *[("selection", {"selection_top1": value}) for value in ("x", float("nan"), [1])],
+        ]
+    ),
+)
+def test_values_that_no_checkpoint_has_are_told_in_one_sentence(tmp_path, content, field, value):
+    torch.save(content | {field: value}, tmp_path / "odd.pt")
+    refused(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    limited.thinned(
+        [
+            *[("dropout", value) for value in (float("nan"), 7, -0.1, 1.0, float("inf"), "x", None)],
+            *[("attention_rank", value) for value in (0, -4, 17, 2**40, 16.0, True)],
+            *[("projection_hidden", value) for value in (0, 10**9, "x")],
+            *[
+                ("head_hidden", 10**9),
+                ("embed_dim", 0),
+                ("embed_dim", 10**9),
+                ("num_classes", -1),
+                ("num_classes", 10**9),
+            ],
+            *[("resolution", value) for value in (0, 127, 10**6, 128.0)],
+            *[("size", value) for value in (5, "x" * 90_000, [], "hf-hub:timm/mobilevit_s", "../x")],
+            *[("projection", value) for value in ([], "odd")],
+        ]
+    ),
+)
+def test_settings_that_no_student_has_are_refused(tmp_path, content, field, value):
+    torch.save(content | {"student": content["student"] | {field: value}}, tmp_path / "odd.pt")
+    refused(tmp_path / "odd.pt")
+
+
+def test_what_is_no_file_is_no_checkpoint_and_nobody_waits(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "zero.pt").symlink_to("/dev/zero")
+    (tmp_path / "folder.pt").mkdir()
+    for name in ("pipe.pt", "zero.pt", "folder.pt"):
+        refused(tmp_path / name)
+
+
+def test_an_unreadable_checkpoint_is_the_machines_fault(tmp_path, content, monkeypatch):
+    checkpoint.save(tmp_path / "good.pt", content)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "good.pt")
+
+    monkeypatch.setattr(checkpoint, "check_archive", refuse)
+    with pytest.raises(PermissionError):
+        checkpoint.load(tmp_path / "good.pt")
+
+
+def test_reading_a_checkpoint_takes_no_more_than_is_said(tmp_path, content):
+    wide = content | {"model": {"x": torch.zeros(1 << 24)}}
+    checkpoint.save(tmp_path / "wide.pt", wide)
+    code, said = limited.run(lambda: checkpoint.load(tmp_path / "wide.pt"), limited.MEGABYTES * (256 + 4 * 64))
+    assert (code, said) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [b"}", b"]", b"K\x01\x85", b"}q\x00", b"X\x01\x00\x00\x00a"])
+def test_reading_a_pickle_of_many_values_takes_no_more_than_is_said(tmp_path, part):
+    many = part * (1_900_000 // len([*pickletools.genops(part + b".")][:-1]))
+    path = archive(tmp_path / "many.pt", hostile_archives.BEGIN + b"}X\x01\x00\x00\x00a](" + many + b"es.")
+    code, said = limited.run(lambda: checkpoint.load(path), limited.MEGABYTES * 256 + 4 * path.stat().st_size)
+    assert code == 99 and "CheckpointError" in said and "MemoryError" not in said, said[-1000:]
+
+
+def test_the_limits_of_students_and_caches_are_the_same():
+    from embedonce.cache import limits
+
+    assert (names.MAX_WIDTH, names.MAX_CLASSES) == (limits.MAX_EMBED_DIM, limits.MAX_CLASSES)
+
+
+# -- states of training runs -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
+    """A cache, and a run over it with a state to go on from."""
+    root = tmp_path_factory.mktemp("state")
+    make_tiny_cache(root / "cache", 6)
+    with pytest.MonkeyPatch.context() as patch:
+        small_students.use(patch)
+        training.train(settings(root / "cache", root / "run", ema=0.5))
+        yield root / "cache", root / "run"
+
+
+def changed(state: dict, place: tuple, value) -> dict:
+    """A state with another value at one place; the others are the same objects."""
+    if not place:
+        return value
+    inner = state[place[0]]
+    if isinstance(state, list):
+        return [changed(inner, place[1:], value), *state[1:]]
+    return {**state, place[0]: changed(inner, place[1:], value)}
+
+
+STUDENT = ("students", "tiny")
+STATES = [
+    *[(("epoch",), value) for value in (-1, "x", 1.5, True, None, 2**40, 99, [])],
+    *[(("position",), value) for value in (-1, "x", None, 10**6, 1.0)],
+    *[(("stopped_early",), value) for value in (1, "no", None)],
+    *[(("device",), value) for value in (None, 7, doubled_list(28))],
+    *[(("sums",), value) for value in (None, [], {}, [{}], [{"tiny": {}}], "x", [[]])],
+    *[(("students",), value) for value in (None, {}, [], {"xs": {}}, {"tiny": None}, {"tiny": {}})],
+    *[(("run",), value) for value in (None, 7, {}, {"epochs": doubled_list(28)}, "x")],
+    *[((*STUDENT, "student"), value) for value in (None, {}, {"x": torch.zeros(1)})],
+    *[((*STUDENT, "optimizer"), value) for value in (None, {}, {"state": {}, "param_groups": []}, 5)],
+    *[((*STUDENT, "optimizer", "state"), value) for value in ([], {0: 1}, {10**6: {}}, {0: {"step": 1}})],
+    *[((*STUDENT, "schedule"), value) for value in (None, {}, {"last_epoch": "x"})],
+    *[((*STUDENT, "schedule", "last_epoch"), value) for value in (-5, "x", 2**62, None)],
+    *[((*STUDENT, "scaler"), value) for value in (None, {"scale": float("nan")})],
+    *[((*STUDENT, "best"), value) for value in (None, [], [1], ["x", 2], [float("nan"), 0.0], 7)],
+    *[((*STUDENT, "history"), value) for value in (None, [7], [{"epoch": "x"}], [{"total": [1]}], {})],
+    *[((*STUDENT, "epochs_since_best"), value) for value in (None, -1, "x", 1.5)],
+    *[((*STUDENT, "average"), value) for value in (None, {}, {"updates": -1, "weights": {}})],
+    *[((*STUDENT, "average", "updates"), value) for value in (-1, None, 1.5)],
+]
+
+
+@pytest.mark.parametrize(("place", "value"), limited.thinned(STATES))
+def test_a_malformed_state_is_told_in_one_sentence(stopped, tmp_path, place, value):
+    cache, run = stopped
+    out = tmp_path / "run"
+    out.mkdir()
+    os.link(run / "best_student.pt", out / "best_student.pt")
+    state = torch.load(run / checkpoint.STATE, weights_only=True)
+    torch.save(changed(state, place, value), out / checkpoint.STATE)
+    with bounded(seconds=30), pytest.raises((CheckpointError, training.InputError)) as refusal:
+        training.train(settings(cache, out, ema=0.5))
+    said = str(refusal.value)
+    assert "overwrite" in said and "\n" not in said and len(said) < 1500
+
+
+def test_a_sound_state_is_gone_on_from(stopped):
+    cache, run = stopped
+    assert check_archive(run / checkpoint.STATE, 1 << 30)["epoch"] == 2
+    assert "already trained" in training.train(settings(cache, run, ema=0.5)).summary

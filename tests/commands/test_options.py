@@ -1,0 +1,539 @@
+"""Every option of every command: what it is given reaches the settings, and a test shows what comes of it.
+
+A row is one line: how the option may be given, so that the settings differ from the usual ones, and the test that
+fails where nothing comes of it (of this file, or FILE::TEST). An option without a row, and a row without an option or
+whose test is not there, fail.
+"""
+
+import ast
+import dataclasses
+import functools
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from embedonce import cli
+from embedonce.cache.store import open_reader
+from embedonce.models.errors import ModelOptionError
+from embedonce.pipeline.evaluation import compare as comparing
+from embedonce.pipeline.evaluation import evaluate as evaluating
+from embedonce.pipeline.evaluation import teacher_latency
+from embedonce.pipeline.evaluation.settings import EvaluateConfig
+from embedonce.pipeline.export import export as exporting
+from embedonce.pipeline.extraction import extract_teacher, plan_ego4d
+from embedonce.pipeline.extraction.plan_ego4d import plan
+from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
+from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.sources.ego4d.download import download
+from embedonce.pipeline.sources.source import SourceOptions
+from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training.settings import TrainConfig
+from tests.commands.test_cli import call, error_of
+from tests.support.ego4d_files import (
+    C1,
+    C2,
+    C3,
+    U1,
+    U2,
+    action,
+    fho_video,
+    label,
+    listed,
+    moments_video,
+    narrated,
+    narration,
+    write,
+)
+from tests.support.fake_teacher import FakeTeacher
+from tests.support.tiny_cache import make_tiny_cache
+
+EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
+TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
+BY_HAND = TRAINING + "test_a_run_is_the_recipe_worked_by_hand"
+MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
+TOGETHER = "training/test_training.py::test_students_trained_together_are_those_trained_alone"
+THREE = "commands/test_cli.py::test_three_commands_in_a_row"
+EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
+COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
+RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
+RELABEL = "test_a_relabelling_loads_the_teacher_as_asked"
+DOWNLOAD = "sources/ego4d/test_download.py::"
+OWN_FILES = "files/test_own_files.py::"
+PREPROCESS = (
+    "models/teachers/test_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
+)
+SAVED = "extraction/test_dry_run.py::test_saved_settings_are_the_settings_of_the_run"
+STYLE = "labeling/test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_for"
+ANNOTATIONS = {
+    "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
+    "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
+    "max_narration_window": (
+        "--max-narration-window 3.5",
+        "sources/ego4d/test_narration_verbs.py::test_long_windows_are_cut_and_told",
+    ),
+    "strict": ("--strict", "test_annotations_are_read_as_asked"),
+    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
+    "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
+    "num_actions": ("--num-actions 2", "labeling/test_relabel.py::test_the_union_is_extracted_once"),
+}
+REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
+FILE_OF_DEFAULTS = (None, "test_a_file_of_defaults_gives_what_is_not_said")
+
+ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
+    "extract-teacher": {
+        **ANNOTATIONS,
+        "data_dir": ("--data-dir elsewhere", THREE),
+        "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_made_as_asked"),
+        "num_samples": ("--num-samples 36", EXTRACTION + "test_synthetic_videos_are_made_as_asked"),
+        "classes": ("--classes FILE", "commands/test_cli.py::test_class_names_for_zero_shot_logits_alone"),
+        "cache_dir": ("--cache-dir elsewhere", THREE),
+        "backend": ("--backend webdataset", "extraction/test_runner.py::test_both_backends_hold_the_same"),
+        "fps": ("--fps 3.5", "commands/test_cli.py::test_a_saved_configuration_makes_the_same_run"),
+        "sampling": (
+            "--sampling keyframe",
+            "extraction/test_decoding.py::test_key_frames_are_sampled_at_their_own_times",
+        ),
+        "decoder": ("--decoder nvdec", "extraction/test_decoding.py::test_the_decoder_is_part_of_the_identity"),
+        "views": ("--views 3", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
+        "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
+        "layout": (
+            "--layout flat",
+            "commands/test_folders.py::test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it",
+        ),
+        "class_names": (
+            "--class-names FILE",
+            "commands/test_folders.py::test_codes_are_asked_about_before_the_teacher_is_loaded",
+        ),
+        "teacher_head": ("--teacher-head none", THREE),
+        "prompt_style": ("--prompt-style v1", STYLE),
+        "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_are_named_and_made_as_asked"),
+        "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
+        "shard_frames": ("--shard-frames 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
+        "canonical_short_side": (
+            "--canonical-short-side 300",
+            EXTRACTION + "test_frames_are_stored_with_the_short_side_that_the_identity_names",
+        ),
+        "jpeg_quality": (
+            "--jpeg-quality 97",
+            EXTRACTION + "test_frames_are_stored_in_the_quality_that_the_identity_names",
+        ),
+        "decode_workers": ("--decode-workers 5", EXTRACTION + "test_pools_are_of_the_size_and_patience_asked_for"),
+        "video_timeout": (
+            "--video-timeout 7.5",
+            EXTRACTION + "test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for",
+        ),
+        "dry_run": (None, "extraction/test_resume.py::test_a_dry_run_from_the_command_line_loads_no_weights"),
+        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "seed": ("--seed 4", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "train-student": {
+        **REFUSED,
+        "cache_dir": ("--cache-dir elsewhere", THREE),
+        "output_dir": ("--output-dir elsewhere", THREE),
+        "label_set": ("--label-set mine", TRAINING + "test_the_label_set_is_the_one_named"),
+        "student_size": (
+            "--student-size tiny,s",
+            "training/test_training.py::test_students_trained_together_are_those_trained_alone",
+        ),
+        "student_resolution": ("--student-resolution 160", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
+        "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_are_asked_for_as_said"),
+        "projection": ("--projection linear", TRAINING + "test_the_projection_is_the_one_named"),
+        "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
+        "batch_size": ("--batch-size 5", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
+        "lr": ("--lr 0.5", BY_HAND),
+        "weight_decay": ("--weight-decay 0.5", BY_HAND),
+        "alpha": ("--alpha 0.5", BY_HAND),
+        "beta": ("--beta 0.5", BY_HAND),
+        "gamma": ("--gamma 0.25", BY_HAND),
+        "temperature": ("--temperature 2.0", BY_HAND),
+        "frames_per_clip": ("--frames-per-clip 3", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
+        "views": ("--views 1", "training/test_training.py::test_fewer_of_the_stored_views"),
+        "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_draws_views_and_jitter"),
+        "ema": ("--ema 0.5", BY_HAND),
+        "accumulate_steps": ("--accumulate-steps 3", BY_HAND),
+        "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_over_stops"),
+        "amp": ("--no-amp", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
+        "compile": ("--compile", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
+        "checkpoint_steps": ("--checkpoint-steps 3", TRAINING + "test_states_are_saved_after_so_many_batches"),
+        "tensorboard": ("--tensorboard", TRAINING + "test_a_tensorboard_is_written_where_it_is_asked_for"),
+        "num_workers": ("--num-workers 3", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
+        "overwrite": ("--overwrite", TRAINING + "test_overwriting_begins_anew"),
+        "num_samples": (None, MISTAKES),
+        "teacher_size": (None, MISTAKES),
+        "num_actions": (None, MISTAKES),
+        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "seed": ("--seed 4", TRAINING + "test_the_seed_draws_weights_order_and_frames"),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "evaluate": {
+        **REFUSED,
+        "cache_dir": ("--cache-dir elsewhere", THREE),
+        "student_checkpoint": ("--student-checkpoint other.pt", THREE),
+        "output_dir": ("--output-dir elsewhere", THREE),
+        "label_set": ("--label-set mine", EVALUATION + "test_the_split_and_the_label_set_are_those_named"),
+        "split": ("--split train", EVALUATION + "test_the_split_and_the_label_set_are_those_named"),
+        "num_samples": (
+            "--num-samples 3",
+            EVALUATION + "test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones",
+        ),
+        "batch_size": ("--batch-size 5", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
+        "num_workers": ("--num-workers 3", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
+        "teacher_latency": (None, "test_towers_are_timed_where_they_are_asked_for"),
+        "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_as_asked"),
+        "teacher_model": (None, "test_towers_are_timed_where_they_are_asked_for"),
+        "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same"),
+        "student_size": (None, "training/test_stage_two.py::test_a_checkpoint_of_another_cache_is_refused"),
+        "teacher_size": (None, "test_assertions_about_a_cache_are_checked"),
+        "num_actions": (None, "test_assertions_about_a_cache_are_checked"),
+        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "seed": ("--seed 4", EVALUATION + "test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones"),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "compare": {
+        "evaluations": (None, "evaluation/test_compare.py::test_a_comparison_from_the_command_line"),
+        "output_dir": ("--output-dir elsewhere", COMPARE),
+        "cache_dir": ("--cache-dir elsewhere", COMPARE),
+        "label_set": ("--label-set mine", COMPARE),
+        "split": ("--split train", COMPARE),
+        "batch_size": ("--batch-size 5", COMPARE),
+        "num_workers": ("--num-workers 3", COMPARE),
+        "overwrite": ("--overwrite", OWN_FILES + "test_a_comparison_replaces_only_a_comparison"),
+        "device": ("--device cpu", COMPARE),
+        "seed": ("--seed 4", COMPARE),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "export-student": {
+        "cache_dir": ("--cache-dir elsewhere", EXPORT),
+        "student_checkpoint": ("--student-checkpoint other.pt", EXPORT),
+        "output_dir": ("--output-dir elsewhere", EXPORT),
+        "label_set": ("--label-set mine", EXPORT),
+        "formats": ("--formats fp16", EXPORT),
+        "split": ("--split train", EXPORT),
+        "num_samples": ("--num-samples 3", EXPORT),
+        "calibration_frames": ("--calibration-frames 5", EXPORT),
+        "config": (None, SAVED),
+        "seed": ("--seed 4", EXPORT),
+        "overwrite": ("--overwrite", EXPORT),
+    },
+    "relabel": {
+        **ANNOTATIONS,
+        "cache_dir": (
+            "--cache-dir elsewhere",
+            "labeling/test_relabel.py::test_annotations_are_added_to_a_cache_that_is_there",
+        ),
+        "data_dir": (
+            "--data-dir elsewhere",
+            "labeling/test_relabel.py::test_annotations_are_added_to_a_cache_that_is_there",
+        ),
+        "classes": (
+            "--classes FILE",
+            "labeling/test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there",
+        ),
+        "clips_from": (None, "labeling/test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there"),
+        "teacher_head": ("--teacher-head none", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "prompt_style": ("--prompt-style v1", STYLE),
+        "label_set": ("--label-set mine", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "teacher_weights": ("--teacher-weights random", RELABEL),
+        "teacher_model": ("--teacher-model RN50", RELABEL),
+        "teacher_activation": ("--teacher-activation gelu", RELABEL),
+        "teacher_preprocess": ("--teacher-preprocess laion2b", RELABEL),
+        "class_names": (
+            "--class-names FILE",
+            "commands/test_folders.py::test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels",
+        ),
+        "device": ("--device cpu", RELABEL),
+        "seed": ("--seed 4", RELABEL),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "plan-ego4d": {
+        **{name: (given, "test_a_plan_is_of_what_was_asked") for name, (given, _) in ANNOTATIONS.items()},
+        "data_dir": ("--data-dir elsewhere", "test_a_plan_is_of_what_was_asked"),
+        "fps": ("--fps 3.5", "test_a_plan_is_of_what_was_asked"),
+        "views": ("--views 3", "test_a_plan_is_of_what_was_asked"),
+        "assume_downloaded": ("--assume-downloaded", "test_a_plan_is_of_what_was_asked"),
+        "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_is_of_what_was_asked"),
+        "output": (None, "labeling/test_relabel.py::test_dry_run_and_plan_say_the_same"),
+        "overwrite": (None, OWN_FILES + "test_counts_of_a_plan_replace_only_counts"),
+        "config": (None, SAVED),
+    },
+    "download-ego4d": {
+        "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_from_nothing_to_files"),
+        "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_are_added_to_the_same_ones"),
+        "scenarios": (
+            "--scenario cooking",
+            "sources/ego4d/test_choice.py::test_scenarios_by_part_of_the_name_in_any_case",
+        ),
+        "max_gb": ("--max-gb 2.5", "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be"),
+        "max_hours": (
+            "--max-hours 2.5",
+            "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be",
+        ),
+        "seed": ("--seed 4", "sources/ego4d/test_choice.py::test_the_order_is_pinned"),
+        "kind": ("--kind clips", DOWNLOAD + "test_clips_are_those_of_the_videos"),
+        "version": ("--version v1", DOWNLOAD + "test_mistakes"),
+        "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_mistakes"),
+        "dry_run": (None, DOWNLOAD + "test_a_dry_run_fetches_nothing"),
+        "yes": (None, DOWNLOAD + "test_it_asks_on_a_terminal_only"),
+    },
+    "verify-cache": {
+        "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
+        "pixels": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
+        "recompute": (None, RECOMPUTE),
+        "teacher_weights": (None, RECOMPUTE),
+        "teacher_model": (None, RECOMPUTE),
+        "teacher_activation": (None, RECOMPUTE),
+        "teacher_preprocess": (None, PREPROCESS),
+        "device": (None, RECOMPUTE),
+        "seed": (None, RECOMPUTE),
+    },
+    "repair-cache": {
+        "cache_dir": (None, CACHE + "test_repairing_looks_at_pixels"),
+        "yes": (None, "cache/test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
+        "purge": (None, "cache/test_repair.py::test_what_was_moved_stays_until_it_is_purged"),
+        "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_says_what_it_will_do_and_asks"),
+    },
+    "inspect-cache": {
+        "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "label_set": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "prompts": (None, "labeling/test_prompts.py::test_a_cache_shows_its_prompts"),
+        "frames": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
+    },
+    "convert-cache": {
+        "cache_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
+        "output_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
+        "backend": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
+    },
+}
+
+CALLED = {  # where each command hands its settings over, and what it must be given in any case
+    "extract-teacher": (extract_teacher, "run", "--data-dir videos"),
+    "train-student": (training, "train", ""),
+    "evaluate": (evaluating, "evaluate", ""),
+    "compare": (comparing, "compare", "one two"),
+    "export-student": (exporting, "export", ""),
+    "relabel": (extract_teacher, "relabel", "--annotations moments --data-dir videos"),
+    "plan-ego4d": (plan_ego4d, "plan", "--data-dir videos"),
+    "download-ego4d": (download, "Download", ""),
+}
+GIVEN = [
+    (command, name, given)
+    for command, rows in ROWS.items()
+    for name, (given, _) in rows.items()
+    if given is not None and command in CALLED
+]
+
+
+class GotError(Exception):
+    """A command has handed its settings over."""
+
+
+@pytest.fixture
+def settings_of(monkeypatch, tmp_path):
+    """(command, arguments) -> the settings that the command makes of them, flat."""
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    monkeypatch.setattr("embedonce.pipeline.commands.assertions.check_cache", lambda *arguments: None)
+
+    def settings(command: str, arguments: str) -> dict:
+        module, function, _ = CALLED[command]
+
+        def handed_over(config, *rest):
+            raise GotError(config)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, function, handed_over)
+            with pytest.raises(GotError) as got:
+                call(command, *shlex.split(arguments.replace("FILE", str(tmp_path / "names.txt"))))
+        config = got.value.args[0]
+        flat = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        wish = flat.pop("wish", None)
+        return flat if wish is None else flat | dataclasses.asdict(wish)
+
+    return settings
+
+
+def test_every_option_has_a_row_and_every_row_an_option():
+    options = {name: {param.name for param in command.params} for name, command in cli.main.commands.items()}
+    assert {name: set(rows) for name, rows in ROWS.items()} == options
+
+
+@functools.cache
+def names_in(file: str) -> set[str]:
+    tree = ast.parse((Path(__file__).parents[1] / file).read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_tests_that_rows_name_exist():
+    named = {test for rows in ROWS.values() for _, test in rows.values()}
+    places = [test.rpartition("::") for test in named]
+    missing = [test for file, _, test in places if test not in names_in(file or "commands/test_options.py")]
+    assert missing == []
+
+
+@pytest.mark.parametrize(("command", "name", "given"), GIVEN, ids=[f"{c} {n}" for c, n, _ in GIVEN])
+def test_an_option_reaches_the_settings(settings_of, command, name, given):
+    base, words = CALLED[command][2], shlex.split(given)
+    field = {"aws_profile": "profile"}.get(name, name)
+    only_with = " ".join(words[:-2])  # of an option that goes with another one
+    usual, changed = settings_of(command, f"{base} {only_with}"), settings_of(command, f"{base} {given}")
+    assert {other for other in usual if usual[other] != changed[other]} == {field}
+    if isinstance(changed[field], bool):
+        assert changed[field] is not usual[field]
+    elif words[-1] != "FILE":
+        value = changed[field][0] if isinstance(changed[field], tuple) else changed[field]
+        assert str(value) == words[-1]
+
+
+# -- what comes of options that other tests do not look at -------------------------------------------------------------
+
+WITH_FILES = sorted(n for n, c in cli.main.commands.items() if any(p.name == "config" for p in c.params))
+
+
+IN_FILES = {"export-student": ("seed", {"split": "train"}), "plan-ego4d": ("views", {"fps": 5.0})}
+
+
+@pytest.mark.parametrize("command", WITH_FILES)
+def test_a_file_of_defaults_gives_what_is_not_said(settings_of, tmp_path, command):
+    base = CALLED[command][2]
+    number, other = IN_FILES.get(command, ("seed", {"device": "cpu"}))
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({number: 11, **other}))
+    usual = settings_of(command, base)
+    found = settings_of(command, f"{base} --config {tmp_path / 'c.yaml'} --{number} 12")
+    assert {field for field in usual if usual[field] != found[field]} == {number, *other}
+    assert found[number] == 12 and found.items() >= other.items()  # the command line wins
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_cache(tmp_path_factory.mktemp("tiny") / "cache", 6)
+
+
+@pytest.fixture
+def without(monkeypatch) -> str:
+    """A device that is not there."""
+    from embedonce.models import device
+
+    monkeypatch.setitem(device._DEVICES, "mps", lambda: False)
+    return "mps"
+
+
+def test_a_device_that_is_not_there_is_refused(tiny, tmp_path, monkeypatch, without):
+    said = "--device mps is not available on this machine"
+    told = error_of("train-student", "--cache-dir", tiny, "--output-dir", tmp_path / "o", "--device", without, code=2)
+    assert said in told
+    with pytest.raises(ModelOptionError, match=said):
+        extract_teacher._load_teacher(ExtractConfig(None, False, tiny, device=without))
+    monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
+    monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
+    with pytest.raises(ModelOptionError, match=said):
+        evaluating.evaluate(EvaluateConfig(tiny, tmp_path / "x.pt", tmp_path / "e", device=without))
+    with pytest.raises(ModelOptionError, match=said):
+        training.train(TrainConfig(tiny, tmp_path / "o", device=without))
+
+
+def test_towers_are_timed_where_they_are_asked_for(monkeypatch, tiny):
+    asked, found = [], object()
+    monkeypatch.setattr(teacher_latency, "towers", lambda *arguments: asked.append(arguments) or found)
+
+    def evaluated(config, towers, student_size):
+        raise GotError(towers, student_size)
+
+    monkeypatch.setattr(evaluating, "evaluate", evaluated)
+    command = ["evaluate", "--cache-dir", tiny, "--device", "cpu"]
+    for more, told, given in (
+        ([], (None, None), []),
+        (["--student-size", "xs"], (None, "xs"), []),
+        (["--teacher-latency", "--teacher-model", "m"], (found, None), [(tiny, "cpu", "m")]),
+    ):
+        asked.clear()
+        with pytest.raises(GotError) as got:
+            call(*command, *more)
+        assert got.value.args == told and asked == given
+
+
+def test_assertions_about_a_cache_are_checked(tiny):
+    for command in ("train-student", "evaluate"):
+        told = error_of(command, "--cache-dir", tiny, "--num-actions", 5, code=4)
+        assert "the label set has 3 classes" in told
+        assert "was made by fake" in error_of(command, "--cache-dir", tiny, "--teacher-size", "base", code=4)
+
+
+@pytest.mark.parametrize("kind", [ExtractConfig, RelabelConfig])
+def test_annotations_are_read_as_asked(kind, tmp_path):
+    usual = {"data_dir": tmp_path, "cache_dir": tmp_path, "annotations": "moments"}
+    usual |= {"use_synthetic": False} if kind is ExtractConfig else {}
+    assert kind(**usual).source_options == SourceOptions(("moments",))
+    several = kind(**usual | {"annotations": "moments,narrations"}).source_options
+    assert several.annotations == ("moments", "narrations")
+    window = {"fho_window": "critical"}
+    assert kind(**usual, **window).source_options == SourceOptions(("moments",), **window)
+    for field in ("skip_invalid", "strict", "clip_splits"):
+        assert kind(**usual, **{field: True}).source_options == SourceOptions(("moments",), **{field: True})
+    assert kind(**usual, classes=tmp_path / "n").source_options.classes_file == tmp_path / "n"
+
+
+def test_a_relabelling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
+    asked, seeds, real = [], [], extract_teacher.relabelling.write_labels
+
+    def loaded(config, cached=None):
+        asked.append(config)
+        return FakeTeacher()
+
+    def written(writer, labelling, seed):
+        seeds.append(seed)
+        return real(writer, labelling, seed)
+
+    monkeypatch.setattr(extract_teacher, "_load_teacher", loaded)
+    monkeypatch.setattr(extract_teacher.relabelling, "write_labels", written)
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]
+    teacher += ["--teacher-preprocess", "a-tag"]
+    command = ["relabel", "--cache-dir", tiny, "--classes", tmp_path / "names.txt"]
+    call(*command, "--label-set", "mine", "--clips-from", "tiny", *teacher, "--device", "cpu", "--seed", 6)
+    (config,) = asked
+    assert (config.teacher_weights, config.teacher_model, config.teacher_activation) == ("w", "m", "gelu")
+    assert config.teacher_preprocess == "a-tag"
+    assert (config.device, config.seed, seeds) == ("cpu", 6, [6])
+    labels = open_reader(tiny).label_set("mine")
+    assert labels.classes == ("one", "two") and labels.kind == "zero-shot"
+    call(*command, "--label-set", "bare", "--clips-from", "tiny", "--teacher-head", "none")
+    assert open_reader(tiny).label_set("bare").kind == "none" and len(asked) == 1
+
+
+def test_a_plan_is_of_what_was_asked(tmp_path):
+    torn = [
+        *fho_video(U2, action(1, 5, "put"), action(5, 8, "take"), clip_uid=C2)["annotated_intervals"],
+        *fho_video(U2, action(20, 28), clip_uid=C3)["annotated_intervals"],
+    ]
+    documents = {
+        "moments_train.json": {"videos": [moments_video(U1, "train", [label(), label("cook", 4, 8)])]},
+        "narration.json": {U2: narrated(narration(1.0), narration(30.0))},
+        "fho_main.json": {
+            "videos": [fho_video(U1, action(), clip_uid=C1), {"video_uid": U2, "annotated_intervals": torn}]
+        },
+        "fho_oscc-pnr_train.json": {"clips": [{"clip_uid": C1}, {"clip_uid": C2}]},
+        "fho_lta_val.json": {"clips": [{"clip_uid": C3}]},
+    }
+    root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
+
+    def planned(**changes) -> dict:
+        usual = {"assume_downloaded": True, "annotations": "moments,fho-verbs"}
+        return plan(PlanConfig(root, **(usual | changes))).document
+
+    usual = planned()
+    assert planned(fps=4.0)["frames"] == pytest.approx(2 * usual["frames"], abs=4)
+    assert planned(views=9)["frames"] == usual["frames"] and planned(views=9) != usual
+    assert planned(annotations="moments") != usual != planned(annotations="moments,narrations")
+    assert planned(num_actions=1) != usual and planned(num_videos=1) != usual
+    assert planned(clip_splits=True) != usual and planned(fho_window="critical") != usual
+    assert planned(skip_invalid=True) == usual == planned(strict=True)  # nothing is odd
+    narrations = {"annotations": "narrations", "max_narration_window": 1.0}
+    assert planned(**narrations) != planned(annotations="narrations")

@@ -1,0 +1,183 @@
+"""Text from outside takes no effect where it is shown: on a terminal, in logs, in tables, in Markdown."""
+
+import ast
+import csv
+import fcntl
+import io
+import logging
+import os
+import pty
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from embedonce import cli
+from embedonce.pipeline import progress
+from embedonce.pipeline.commands import caches
+from embedonce.pipeline.console import standard_streams
+from embedonce.pipeline.console.next_commands import command
+from embedonce.pipeline.console.printable import block, csv_cell, markdown, markdown_code, one_line, printable
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.evaluation.compare import _as_csv
+from embedonce.pipeline.export.card import Judged, model_card
+
+ROOT = Path(__file__).parents[2]
+EVIL = "x\nsound: everything\r\x1b[2K\x1b]0;t\x07\u202eevil\u2066\x9b31m\u2028\x00\udcff"
+EFFECTS = ("\r", "\x1b", "\x07", "\u202e", "\u2066", "\x9b", "\u2028", "\x00", "\udcff", "\x85", "\u200b")
+
+
+def check_harmless(text: str) -> None:
+    assert not [char for char in EFFECTS if char in text], repr(text)
+    assert not [line for line in text.splitlines() if line.startswith("sound")], text
+
+
+def test_what_takes_effect_is_escaped_and_words_stay():
+    check_harmless(one_line(EVIL))
+    assert one_line("a\nb\tc\x1b[0m\u202e\U000e0041") == "a\\nb\\tc\\x1b[0m\\u202e\\U000e0041"
+    for word in ("café", "切る", "می‌خواهم", "👩‍🍳 cooks", "plain / text = 'yes'"):
+        assert one_line(word) == printable(word) == word
+    assert printable("two\nlines\tand a tab") == "two\nlines\tand a tab"
+    assert block(["a\nb", Path("c\rd")]) == "a\\nb\nc\\rd"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify-cache", "--cache-dir", f"/nowhere/{EVIL}".replace("\x00", "")],
+        ["extract-teacher", "--classes", EVIL.replace("\x00", "")],
+        ["extract-teacher", "--data-dir", EVIL.replace("\x00", "")],
+        ["extract-teacher", f"--{EVIL}"],
+        ["extract-teacher", "--backend", EVIL],
+        ["extract-teacher", "--fps", EVIL],
+        [EVIL],
+    ],
+)
+def test_click_and_errors_show_one_harmless_line(arguments):
+    result = CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code in (2, 4) and "Error: " in result.output
+    check_harmless(result.output)
+
+
+def test_every_line_of_an_error_with_details_is_one(monkeypatch):
+    def refuse(*_):
+        raise InputError(f"first {EVIL}").with_details([f"second {EVIL}", "third"])
+
+    monkeypatch.setattr(caches, "_repaired", refuse)
+    told = CliRunner().invoke(cli.main, ["repair-cache"]).output
+    check_harmless(told)
+    assert [line.split(" ")[0] for line in told.splitlines()] == ["Error:", "second", "third"]
+
+
+def test_the_log_is_a_line_for_each_record_and_a_bar_shows_no_name_as_it_is(capsys, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    with standard_streams.guarded():
+        standard_streams.log_to_stderr()
+        logging.getLogger("embedonce.pipeline.some").info("found %s", EVIL)
+        with progress.Progress(2, "scanning", "videos") as bar:
+            bar.note(f"quarantined {EVIL}")
+        sys.stderr.write(f"{EVIL}\n")  # anything else, such as a library's warning
+        click.echo(f"a title\nand {EVIL.splitlines()[-1]}")
+    told = capsys.readouterr()
+    assert [line.split(" ")[0] for line in told.err.splitlines()[:2]] == ["found", "quarantined"]
+    check_harmless("".join(told.err.splitlines()[:2]) + told.out)
+    assert not [char for char in EFFECTS if char in told.err]
+
+
+def test_a_bar_on_a_terminal_redraws_its_line_and_notes_stay_harmless():
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    code = (
+        "from embedonce.pipeline import progress, streams\n"
+        "with streams.guarded(), progress.Progress(2, 'scanning', 'videos') as bar:\n"
+        "    bar.update(); bar.note('quarantined a\\nsound\\x1b[2K\\r'); bar.update()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=slave, check=True)
+    os.close(slave)
+    told = b""
+    try:
+        while piece := os.read(master, 65536):
+            told += piece
+    except OSError:  # Linux's end of a terminal
+        pass
+    os.close(master)
+    assert b"\rscanning" in told and b"quarantined a\\nsound\\x1b[2K\\r" in told and b"\x1b" not in told
+
+
+def test_the_next_command_can_be_pasted_whatever_a_path_holds():
+    path = "a b'\n\x1b[31m\u202e$(x)`y`\\n\udcff"
+    line = command("verify-cache", {"cache_dir": path})
+    check_harmless(line)
+    script = f'set -- {line}; printf %s "$5"'
+    found = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout
+    assert found == os.fsencode(path)
+    plain = command("verify-cache", {"cache_dir": "a b"})
+    assert shlex.split(plain)[-1] == "a b" and "$'" not in plain
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r", " =", "\n=", "＝"])
+def test_a_spreadsheet_computes_no_text(start):
+    row = {"name": f'{start}HYPERLINK("x")', "top1": -0.5, "count": -3, "none": None, "word": "a=b"}
+    (read,) = csv.DictReader(io.StringIO(_as_csv([row]).decode(), newline=""))
+    assert read["name"] == f"'{row['name']}"
+    assert (read["top1"], read["count"], read["none"], read["word"]) == ("-0.5", "-3", "", "a=b")
+    assert csv_cell(-1.5) == -1.5 and csv_cell(None) is None
+
+
+class _Parity:
+    clips, top1, agreement, cosine, max_difference = 3, 0.5, 1.0, 1.0, 0.0
+
+
+def test_a_model_card_holds_no_markup_of_others():
+    evil = "x\n---\nlicense: mine\n# Title <script>alert(1)</script> [a](http://b) ![i](u) | *b* `c` www.d.e"
+    facts = {
+        "student": {"size": evil, "resolution": 128, "embed_dim": 8},
+        "teacher": {"name": evil},
+        "classes": [evil, "wash_dishes"],
+        "frames_per_clip": 4,
+        "preprocessing": {
+            "crop": "none",
+            "interpolation": evil,
+            "frames_per_second": 2.0,
+            "canonical_short_side": 256,
+            "jpeg_quality": 90,
+            "clip_seconds": 8.0,
+        },
+    }
+    card = model_card(facts, Judged(evil, evil, evil, 0.5, None), {"frames.fp32.onnx": 1}, {"fp32": _Parity()})
+    plain = model_card(
+        facts
+        | {"student": facts["student"] | {"size": "s"}, "teacher": {"name": "t"}, "classes": ["c", "d"]}
+        | {"preprocessing": facts["preprocessing"] | {"interpolation": "i"}},
+        Judged("l", "s", "v", 0.5, None),
+        {"frames.fp32.onnx": 1},
+        {"fp32": _Parity()},
+    )
+    assert len(card.splitlines()) == len(plain.splitlines())
+    assert card.split("---\n")[1] == plain.split("---\n")[1] and "<script" not in card.replace("`", "")[:400]
+    outside_code = "".join(card.split("``")[::2])
+    for markup in ("<script", "[a](", "![i]", " *b*", "www.d"):
+        assert markup not in outside_code, markup
+    assert "wash\\_dishes" in card
+    assert markdown("a|b") == "a\\|b" and markdown_code("a`b") == "`` a`b ``"
+
+
+def test_nothing_is_printed_past_the_one_door():
+    """click.echo, print and the standard streams are used where text is escaped, and nowhere else."""
+    doors = {"terminal.py", "streams.py", "progress.py", "teacher_training.py"}
+    past = []
+    before_imports = ("cli.py", "sys.stderr.write")  # that nothing is installed
+    for path in [ROOT / "cli.py", *(ROOT / "pipeline").rglob("*.py"), *(ROOT / "cache").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            is_past = name in ("click.echo", "print", "sys.stdout.write", "sys.stderr.write")
+            if is_past and path.name not in doors and (path.name, name) != before_imports:
+                past.append(f"{path.name}:{node.lineno} {name}")
+    assert past == []

@@ -1,0 +1,211 @@
+"""Work grows with what there is to do and no faster: executed lines are counted at two sizes, not seconds.
+
+Loops inside the interpreter's own functions execute no lines: where those matter, what is gone through is counted.
+"""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedonce.cache.convert import convert
+from embedonce.cache.inspect import summary
+from embedonce.cache.plan import PlanIndex, PlannedSegment, PlanPart, cut_units, newest_uids
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.rebuild import rebuild_plan
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import verify
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.extraction.planning import known_uids, quarantine_absent
+from embedonce.pipeline.extraction.preflight import pending_of
+from embedonce.pipeline.extraction.shard_builder import Assembly
+from embedonce.pipeline.extraction.summary import account
+from embedonce.pipeline.extraction.teacher_check import choose_rows
+from embedonce.pipeline.labeling.label_sets import Labelling, write_labels
+from embedonce.pipeline.sources.data_summary import cache_tables
+from embedonce.pipeline.sources.matching import known_to, match_source
+from embedonce.pipeline.sources.source import Clip, Source, Video
+from tests.conftest import make_cache_identity, planned_video
+from tests.support.planned_cache import LABELS, commit_units, plan_videos, requests_of
+
+SIZES = (6, 24)
+MOST = 1.25  # times what linear growth would give: a quadratic part shows as up to 4
+
+
+def executed_lines(call: Callable) -> int:
+    """How many lines of Python run, every round of a comprehension counted."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def check_linear(counts: dict[str, list[int]]) -> None:
+    """counts: what -> work at each of SIZES, beyond which nothing may grow faster than the size."""
+    growth = SIZES[1] / SIZES[0]
+    assert {what: pair for what, pair in counts.items() if pair[1] > MOST * growth * pair[0]} == {}
+
+
+def uids_of(size: int) -> list[str]:
+    return [f"v{number}" for number in range(size)]
+
+
+def source_of(uids: list[str], digit: str = "a") -> Source:
+    """A video and a clip for each uid; digit: what the files' fingerprints are made of, as planned_cache's are of a."""
+    root = Path("videos")
+    videos = tuple(Video(uid, root / f"{uid}.mp4", f"{uid}.mp4", fingerprint=64 * digit) for uid in uids)
+    clips = tuple(Clip(f"{uid}-0", uid, -math.inf, math.inf, 0, "train") for uid in uids)
+    return Source(root, "annotations", videos, clips, ("cut", "stir"))
+
+
+def make_cache(root: Path, size: int, label_sets: int = 0) -> None:
+    with closing(open_writer(root, make_cache_identity())) as writer:
+        plan_videos(writer, dict.fromkeys(uids_of(size), 5))
+        commit_units(writer, [unit.name for unit in writer.units])
+        for number in range(label_sets):
+            writer.create_label_set(dataclasses.replace(LABELS, name=f"set{number}"), None)
+        writer.write_manifest()
+
+
+def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
+    """What an extraction does with an open writer, besides decoding."""
+    uids = [video.uid for video in source.videos]
+    return {
+        "known videos": partial(known_uids, writer, source),
+        "matching": lambda: match_source(source, known_to(writer)),
+        "matching replaced files": lambda: match_source(source_of(uids, "b"), known_to(writer)),
+        "rows to come": partial(pending_of, writer),
+        "labels": lambda: write_labels(writer, Labelling(source, LABELS), 0),
+        "the same labels": lambda: write_labels(writer, Labelling(source, LABELS), 0),
+        "manifest": writer.mend_manifest,
+        "lost processes": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
+        "account": partial(account, writer, source),
+        "absent videos": lambda: [quarantine_absent(writer, uid) for uid in uids],
+        "account of quarantined videos": partial(account, writer, source),
+    }
+
+
+def test_writing_is_linear_in_videos_and_shards(tmp_path):
+    counts: dict[str, list[int]] = {}
+    for size in SIZES:
+        root, source = tmp_path / str(size), source_of(uids_of(size))
+        counts.setdefault("extracting", []).append(executed_lines(partial(make_cache, root, size)))
+        with closing(open_writer(root, make_cache_identity())) as writer:
+            for what, call in writing(writer, source).items():
+                counts.setdefault(what, []).append(executed_lines(call))
+    check_linear(counts)
+
+
+def test_reading_is_linear_in_videos_and_shards(tmp_path):
+    counts: dict[str, list[int]] = {}
+    for size in SIZES:
+        root = tmp_path / str(size)
+        make_cache(root, size, label_sets=1)
+        calls = {
+            "opening": lambda root=root: open_reader(root),
+            "opening to write": lambda root=root: open_writer(root, make_cache_identity()).close(),
+            "verifying": lambda root=root: verify(root),
+            "inspecting": lambda root=root: [summary(root), cache_tables(root)],
+            "choosing rows": lambda root=root: choose_rows(open_reader(root), 10**6, 0),
+            "timelines": lambda root=root, size=size: [open_reader(root).timeline(uid) for uid in uids_of(2)],
+            "converting": lambda root=root: convert(root, root.with_suffix(".other"), "webdataset"),
+        }
+        for what, call in calls.items():
+            counts.setdefault(what, []).append(executed_lines(call))
+        for path in (root / "plan").iterdir():
+            path.unlink()
+        counts.setdefault("rebuilding", []).append(executed_lines(lambda root=root: rebuild_plan(root)))
+    check_linear(counts)
+
+
+def test_reading_is_linear_in_label_sets(tmp_path):
+    counts: dict[str, list[int]] = {}
+    for size in SIZES:
+        root = tmp_path / str(size)
+        make_cache(root, 3, label_sets=size)
+        for what, call in {"verifying": verify, "inspecting": summary, "opening": open_reader}.items():
+            counts.setdefault(what, []).append(executed_lines(partial(call, root)))
+        with closing(open_writer(root, make_cache_identity())) as writer:
+            counts.setdefault("manifest", []).append(executed_lines(writer.write_manifest))
+    check_linear(counts)
+
+
+@pytest.mark.parametrize("shape", ["many videos", "one long video"])
+def test_putting_rows_into_units_is_linear(shape):
+    counts = []
+    for size in SIZES:
+        rows = dict.fromkeys(uids_of(size), 6) if shape == "many videos" else {"v0": 6 * size}
+        requests = [requests_of(uid, count) for uid, count in rows.items()]
+        videos = {uid: planned_video(uid) for uid in rows}
+        assembly = Assembly(cut_units(requests, 4, 0), videos, (2, 8))
+        counts.append(executed_lines(partial(assemble, assembly, rows)))
+    check_linear({shape: counts})
+
+
+def assemble(assembly: Assembly, rows: dict[str, int]) -> None:
+    """Every row of every video, and after each a look at what is complete."""
+    embeddings, crc32, taken = np.zeros((2, 8), np.float16), np.zeros(2, np.uint32), 0
+    for uid, count in rows.items():
+        for i in range(count):
+            if i % 5 == 4:
+                assembly.refuse(uid, i)
+            else:
+                assembly.add(uid, i, b"jpeg", embeddings, crc32)
+            taken += sum(len(batch.jpegs) for _, batch in assembly.take_complete())
+        assembly.end(uid)
+    taken += sum(len(batch.jpegs) for _, batch in assembly.take_complete())
+    assert taken == sum(count - count // 5 for count in rows.values())
+
+
+def test_a_growing_plan_costs_what_is_added():
+    def grow(size: int) -> None:
+        index = PlanIndex()
+        for number in range(size):
+            uid, rows = f"v{number}", np.arange(4)
+            segment = PlannedSegment(uid, rows, rows, rows, rows)
+            index.add(PlanPart(number, (planned_video(uid),), cut_units([segment], 4, index.next_number)))
+            assert index.videos[uid].uid == uid
+
+    check_linear({"plan": [executed_lines(partial(grow, size)) for size in SIZES]})
+
+
+def test_a_file_that_was_replaced_many_times_is_followed_once():
+    counts = []
+    for size in SIZES:
+        videos = [planned_video("v0"), *(planned_video(f"v{n}", replaces=f"v{n - 1}") for n in range(1, size))]
+        plan = [PlanPart(0, tuple(videos), ())]
+        assert set(newest_uids(plan).values()) == {f"v{size - 1}"} and len(newest_uids(plan)) == size - 1
+        counts.append(executed_lines(partial(newest_uids, plan)))
+    check_linear({"replaced": counts})
+
+
+def test_a_circle_of_replacements_ends():
+    plan = [PlanPart(0, (planned_video("a", replaces="b"), planned_video("b", replaces="a")), ())]
+    assert set(newest_uids(plan)) == {"a", "b"}
+
+
+def test_an_account_goes_through_the_videos_of_a_cache_a_few_times_at_most(tmp_path, monkeypatch):
+    """Membership in a tuple is a loop of the interpreter: what is gone through is counted instead of lines."""
+    make_cache(tmp_path / "c", 20)
+    gone_through = []
+    listed = CacheReader.video_uids.fget
+    monkeypatch.setattr(CacheReader, "video_uids", property(lambda self: gone_through.append(1) or listed(self)))
+    with closing(open_writer(tmp_path / "c", make_cache_identity())) as writer:
+        assert account(writer, source_of(uids_of(20))).committed == 20
+    assert len(gone_through) <= 3

@@ -1,0 +1,130 @@
+"""A video that the machine cannot read now is not taken for a damaged one: it is tried again with the same file."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from embedonce.cache.errors import StorageError
+from embedonce.cache.verify import verify
+from embedonce.pipeline.engines.process_pool import Failed, LocalPool
+from embedonce.pipeline.extraction import planning
+from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.extraction import video_tasks as tasks
+from embedonce.pipeline.extraction.upright import planned_shape
+from embedonce.pipeline.extraction.video_tasks import CHANGED, ScanTask, VideoError, decode_video, scan_video
+from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.sources import content_identity
+from embedonce.pipeline.video.container import PassingError
+from tests.extraction.test_runner import make_source, run
+from tests.support.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
+
+def scan(path) -> tasks.Scan:
+    *_, found = scan_video(ScanTask("a", path, Grid(2.0), "software"))
+    return found
+
+
+@pytest.fixture
+def failing_reads(monkeypatch):
+    """number -> the whole file cannot be read, with this error number."""
+
+    def fail(number):
+        def opened(path):
+            raise OSError(number, os.strerror(number), str(path))
+
+        monkeypatch.setattr(content_identity, "_opened", opened)
+
+    return fail
+
+
+def test_a_file_whose_bytes_cannot_be_read_is_no_damaged_video(tmp_path):
+    """/proc/self/mem can be opened, and reading its beginning is an input/output error for anybody."""
+    (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
+    with pytest.raises(PassingError, match=r"its file cannot be read now \(Input/output error\): mend that and run"):
+        scan(tmp_path / "a.mp4")
+
+
+def test_a_damaged_video_is_damaged_whenever_it_can_be_read(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"hello" * 1000)
+    with pytest.raises(VideoError, match="it is a text file") as caught:
+        scan(tmp_path / "a.mp4")
+    assert not caught.value.is_passing
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_video_that_seems_cut_is_held_against_the_machine(tmp_path, failing_reads, number):
+    whole = write_video(tmp_path / "whole.mp4", 60, mux={"movflags": "faststart"}).read_bytes()
+    (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    found = scan(tmp_path / "a.mp4")
+    assert found.timeline.is_partial
+    failing_reads(number)
+    with pytest.raises(PassingError, match="cannot be read now"):
+        scan(tmp_path / "a.mp4")
+
+
+def test_frames_that_did_not_come_are_held_against_the_machine(tmp_path, failing_reads):
+    path = write_video(tmp_path / "a.mp4", 60)
+    views = np.array([[0, 0, 64, 160, 0, 3]], np.int32)
+    shape = planned_shape(scan(path).timeline, 64)
+    frames = (np.array([0, 99]), np.array([0, 99 * 512]), False, shape, 90, views, 32)
+    task = tasks.DecodeTask("a", path, "software", *frames, duration_sec=2.0)
+    rows = [row for message in decode_video(task) if isinstance(message, list) for row in message]
+    assert [row.i for row in rows] == [0]
+    failing_reads(errno.EIO)
+    with pytest.raises(PassingError):
+        list(decode_video(task))
+
+
+class Unreadable(LocalPool):
+    """A pool whose machine cannot read b.mp4."""
+
+    def run(self, tasks):
+        yield from super().run([task for task in tasks if task.path.name != "b.mp4"])
+        for task in tasks:
+            if task.path.name == "b.mp4":
+                yield Failed(task, "its file cannot be read now", is_passing=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", 60)
+    return tmp_path
+
+
+def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
+    source = make_source(folder, ["a", "b"])
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "LocalPool", Unreadable)
+        result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
+    result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {} and reader.video_uids == ("a", "b")
+
+
+def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path, monkeypatch):
+    """The units that it shares are finished without it; the next run has it whole."""
+    source = make_source(folder, ["a", "b"])
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "LocalPool", Unreadable)
+        result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
+    result, reader, _ = run(source, tmp_path / "c")
+    assert result.quarantined == {} and len(reader.video_uids) == 2
+    assert verify(tmp_path / "c").problems == []
+
+
+def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "LocalPool", Unreadable)
+        with pytest.raises(StorageError, match="its file cannot be read now"):
+            run(make_source(folder, ["b"]), tmp_path / "c")
+    assert not (tmp_path / "c" / "cache.json").exists()
+
+
+def test_a_changed_file_is_passing_too():
+    assert PassingError(CHANGED).is_passing

@@ -1,0 +1,195 @@
+"""Each figure stands in its own place in tables, pages and cards; the head's fitting keeps what it was told to keep."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from embedonce.cache.labels import ClipLabel
+from embedonce.models import fit
+from embedonce.pipeline.clips.inference import Predictions
+from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.extraction.provenance import provenance
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.reporting import console, training_log
+from embedonce.pipeline.reporting.html import comparison as page
+from embedonce.pipeline.reporting.html import examples
+from tests.support.fake_teacher import FakeTeacher
+
+FACTS = {
+    **{"num_clips": 50, "num_labelled_clips": 49, "split": "val", "num_videos": 30, "note": None},
+    **{"num_classes": 40, "chance": 0.025, "classes": [f"c{i}" for i in range(40)]},
+}
+SIDES = {
+    "teacher": {"name": "T", "top1": 0.91, "top5": 0.92, "mean_class_accuracy": 0.93, "calibration_error": 0.941,
+                "top1_interval": [0.81, 0.99], "parameters": {"image": 51_000_000, "total": 52_000_000},
+                "bytes_on_disk": {"image": 53_000_000, "total": 54_000_000}, "input_size": 55, "macs": 56_000_000,
+                "peak_memory_bytes": 57_000_000, "latency_ms": {"p50_ms": 58.0, "p95_ms": 59.0},
+                "throughput_per_s": 60.0},
+    "student": {"size": "S", "top1": 0.11, "top5": 0.12, "mean_class_accuracy": 0.13, "calibration_error": 0.141,
+                "zero_shot_top1": 0.15, "top1_interval": [0.01, 0.19],
+                "parameters": {"deployed": 21_000_000, "training": 22_000_000},
+                "bytes_on_disk": {"image": 23_000_000, "total": 24_000_000}, "input_size": 25, "macs": 26_000_000,
+                "peak_memory_bytes": 27_000_000, "latency_ms": {"p50_ms": 28.0, "p95_ms": 29.0},
+                "throughput_per_s": 30.0},
+    "comparison": {"accuracy_drop_points": 80.0, "accuracy_drop_interval": [70.0, 85.0], "compression": 2.4,
+                   "agreement": 0.31, "agreement_top5": 0.32, "agreement_interval": [0.3, 0.33], "kl_divergence": 1.5,
+                   "embedding_cosine": 0.66, "latency_ratio": 2.1},
+    "reference": None,
+    **FACTS,
+}  # fmt: skip
+
+
+def test_the_page_gives_each_side_its_own_column():
+    markup = page.comparison_table(SIDES)
+    rows = re.findall(r"<tr>(.*?)</tr>", markup, re.S)
+    texts = [re.sub(r"<[^>]+>", " ", row) for row in rows]
+
+    def row(name: str) -> str:
+        return next(text for text in texts if name in text)
+
+    for name, ours, theirs in (
+        ("top-1 accuracy", "91.0", "11.0"),
+        ("top-5 accuracy", "92.0", "12.0"),
+        ("mean accuracy", "93.0", "13.0"),
+        ("calibration error", "0.941", "0.141"),
+        ("parameters deployed", "51", "21"),
+        ("parameters in all", "52", "22"),
+        ("size on disk (", "53", "23"),
+        ("size on disk, all", "54", "24"),
+        ("side of the input", "55", "25"),
+        ("multiply-adds", "56", "26"),
+        ("peak memory", "57", "27"),
+        ("latency, median", "58.0", "28.0"),
+        ("latency, 95th", "59.0", "29.0"),
+        ("throughput", "60.0", "30.0"),
+    ):
+        text = row(name)
+        assert ours in text and theirs in text and text.index(ours) < text.index(theirs), name
+    assert "31.0" in row("agreement (") and "32.0" in row("agreement@5") and "15.0" in row("zero-shot")
+    assert "1.500" in row("KL divergence") and "0.660" in row("cosine")
+    assert "11.0 % against the teacher's 91.0 %: 80.0 points lost" in page.headline(SIDES).replace("\xa0", " ")
+
+
+def test_the_terminal_gives_each_side_its_own_column():
+    lines = {line.split("  ")[0]: line for line in console.comparison_table(SIDES).splitlines()}
+    for name, ours, theirs in (
+        ("top-1", "91.0", "11.0"),
+        ("top-5", "92.0", "12.0"),
+        ("mean class", "93.0", "13.0"),
+        ("calibration error", "0.941", "0.141"),
+        ("parameters", "51.00 M", "21.00 M"),
+        ("on disk", "53.0 MB", "23.0 MB"),
+        ("multiply-adds", "56 M", "26 M"),
+        ("latency", "58.0 ms", "28.0 ms"),
+        ("throughput", "60 frames", "30 frames"),
+    ):
+        assert lines[name].index(ours) < lines[name].index(theirs), name
+    assert "15.0 %" in lines["zero-shot"] and "31.0 %" in lines["agreement"] and "32.0 %" in lines["agreement@5"]
+    assert "1.500 nats" in lines["KL divergence"] and "0.660" in lines["cosine"]
+
+
+def test_a_card_tells_the_exports_own_figures():
+    preprocessing = {"crop": "centre square", "interpolation": "bicubic", "clip_seconds": 3.5,
+                     "frames_per_second": 4.25, "canonical_short_side": 281, "jpeg_quality": 83}  # fmt: skip
+    student = {"size": "xs", "resolution": 192, "embed_dim": 77}
+    facts = {"student": student, "preprocessing": preprocessing, "classes": ["alpha", "beta"],
+             "teacher": {"name": "TT"}, "frames_per_clip": 6}  # fmt: skip
+    parity = {"fp16": Parity(9, 0.25, 0.5, 0.75, 0.98765, 0.625)}
+    text = model_card(facts, Judged("labels", "test", "train", 0.4, 0.8), {"frames.fp16.onnx": 3_210_000}, parity)
+    text = " ".join(text.split())
+    assert "A student of TT: xs at 192 px" in text and "a 77-number embedding" in text
+    assert "On 9 clips of the split `test` (label set `labels`): top-1 40.0 %, the teacher 80.0 %" in text
+    assert "| `frames.fp16.onnx` | 3.21 MB | 62.5 % | 75.0 % | 0.98765 | 2.5e-01 |" in text
+    assert "on frames of the split `train`" in text and "alpha, beta" in text and "lasts 3.5 s" in text
+    assert "those shown at 4.25 times a second" in text and "its short side has 281 px" in text
+    assert "JPEG of quality 83" in text
+
+
+def test_students_beside_each_other_have_their_own_lines():
+    shared = {"calibration_error": 0.2, "bytes_on_disk": 4_000_000, "not_paired": None}
+    rows = [
+        shared | {"role": "teacher", "name": "T", "top1": 0.9, "top1_low": 0.8, "top1_high": 0.95, "agreement": None,
+                  "parameters": 9_000_000, "latency_p50_ms": None},
+        shared | {"role": "student", "name": "one", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "agreement": 0.7,
+                  "parameters": 1_000_000, "latency_p50_ms": 3.0, "difference_points": None},
+        shared | {"role": "student", "name": "two", "top1": 0.3, "top1_low": 0.2, "top1_high": 0.35, "agreement": 0.6,
+                  "parameters": 2_000_000, "latency_p50_ms": 5.0, "difference_points": -20.0, "difference_low": -30.0,
+                  "difference_high": -10.0},
+    ]  # fmt: skip
+    text = console.students_table(FACTS | {"rows": rows, "baseline": "one", "remarks": ["mark"]})
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "teacher T 90.0 % (80.0 to 95.0) 0.200 9.00 M 4.0 MB not timed" in lines
+    assert "one 50.0 % (40.0 to 60.0) 70.0 % 0.200 1.00 M 4.0 MB 3.0 ms" in lines
+    assert "two -20.0 points (-30.0 to -10.0)" in lines and "mark" in lines
+
+
+def test_an_example_shows_who_said_what(monkeypatch):
+    monkeypatch.setattr(examples, "_frames", lambda dataset, index: iter(()))
+    clips = [ClipLabel("a", "u", 0.0, 1.0, 0, "val"), ClipLabel("b", "w", 2.0, 3.0, 1, "val")]
+    logits, teacher = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
+    found = Predictions(logits, logits, teacher, teacher, np.array([0, 1]))
+    shown = examples.example(SimpleNamespace(clips=clips), found, 1)
+    assert (shown.video_uid, shown.start_sec, shown.end_sec, shown.label) == ("w", 2.0, 3.0, 1)
+    assert shown.student[0][0] == 1 and shown.teacher[0][0] == 0
+    card = examples.cards([shown], ["xx", "yy"])
+    assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
+
+
+def test_a_run_is_summed_up_by_its_best_epoch():
+    best = {"epoch": 4, "selection": {"selection_top1": 0.75, "selection_cosine": 0.5}}
+    told = training_log.summary(best, 9, False)
+    assert told == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
+    assert training_log.summary(best, 9, True) == f"already trained: {told}"
+
+
+def test_provenance_names_versions_as_they_are():
+    told = provenance(FakeTeacher())
+    assert told["libraries"]["numpy"] == np.__version__ and torch.__version__.startswith(told["libraries"]["torch"])
+    assert told["python"].count(".") == 2 and told["host"]
+
+
+def test_processes_to_decode_in_are_as_many_as_asked(tmp_path):
+    config = ExtractConfig(tmp_path, False, tmp_path, decode_workers=7)
+    assert config.num_decode_workers == 7
+
+
+# -- the fitted head ---------------------------------------------------------------------------------------------------
+
+
+def fitted(monkeypatch, accuracies: list[float], held: int = 4):
+    """(the head, weights at each look, smoothings) of a fit whose held-out accuracies are these, then the last."""
+    looks, smoothing, told, real = [], set(), iter(accuracies), torch.nn.functional.cross_entropy
+
+    def accuracy(head, rows, targets):
+        assert not head.training
+        looks.append({name: value.clone() for name, value in head.state_dict().items()})
+        return next(told, accuracies[-1])
+
+    def entropy(*arguments, **settings):
+        smoothing.add(settings.get("label_smoothing"))
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(fit, "_accuracy", accuracy)
+    monkeypatch.setattr(fit.nn.functional, "cross_entropy", entropy)
+    monkeypatch.setattr(fit, "TEACHER_HEAD_HIDDEN", (8,))
+    rows = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)
+    labels = np.arange(12) % 3
+    head = fit.fit_action_head(rows, labels, rows[:held], labels[:held], 3, seed=0)
+    return head, looks, smoothing
+
+
+def test_a_fit_keeps_its_best_epoch_and_ends_when_it_gets_no_better(monkeypatch):
+    head, looks, smoothing = fitted(monkeypatch, [0.1, 0.5, 0.9, 0.9, 0.8])
+    assert len(looks) == 3 + fit.PATIENCE and smoothing == {0.05} and not head.training
+    last = "3.weight"  # the layer that the scaling of inputs is not folded into
+    torch.testing.assert_close(head.state_dict()[last], looks[2][last], rtol=0, atol=0)
+    assert not torch.equal(looks[2][last], looks[-1][last])
+    assert [module.p for module in head if isinstance(module, torch.nn.Dropout)] == [0.3]
+
+
+def test_a_fit_goes_on_while_it_gets_better(monkeypatch):
+    _, looks, _ = fitted(monkeypatch, [n / 100 for n in range(fit.EPOCHS)])
+    assert len(looks) == fit.EPOCHS

@@ -1,0 +1,137 @@
+"""A whole extraction with a fake teacher in a session of its own, struck by SIGKILL while it works.
+
+Knows how to start, strike and outwait it, and nothing of what must be true afterwards. Never loads torch.
+"""
+
+import base64
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.video_tasks import decode_video
+from embedonce.pipeline.sources.registry import open_sources
+from embedonce.pipeline.sources.source import union
+from tests.support.fake_teacher import FakeTeacher, write_zero_shot
+
+ROOT = Path(__file__).parents[2]
+COMMITS = {"commit_frames": 0, "commit_logits": 1, "publish_clips": 1}  # method -> which argument says of what
+ATTEMPTS = {"count_attempt": 0, "forget_attempts": 0}
+SECONDS_TO_END = 300.0  # for the processes of a run that nobody is to stop any more
+
+
+@dataclass(frozen=True)
+class Job:
+    """One extraction. dies_after: the line that it tells and is killed, all of it; mutate: called before it begins."""
+
+    config: ExtractConfig
+    decode: Callable = decode_video
+    dies_after: str | None = None
+    mutate: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended. code: negative where a signal ended it; lines: what it told; hit: it was struck in time."""
+
+    code: int
+    lines: list[str]
+    errors: str
+    seconds: float
+    hit: bool
+
+    @property
+    def acknowledged(self) -> list[str]:
+        """What it said is committed."""
+        return [line for line in self.lines if line.partition(" ")[0] in COMMITS]
+
+
+def run(job: Job, strike: str | None = None, delay_sec: float = 0.0, num_lines: int = 0) -> Ended:
+    """Do the job; strike what STRIKES names when it has told so many lines and so much time has passed since.
+
+    Returns when all its processes are gone. Time begins after the imports.
+    """
+    packed = base64.b64encode(pickle.dumps(job)).decode()
+    command = [sys.executable, "-c", "from tests.killed_run import work; work()", packed]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
+        try:
+            process.stdout.readline()
+            start, hit = time.monotonic(), False
+            told = b"".join(process.stdout.readline() for _ in range(num_lines))
+            if strike is not None:
+                try:
+                    process.wait(delay_sec)
+                except subprocess.TimeoutExpired:
+                    hit = STRIKES[strike](process)
+            rest, errors = process.communicate(timeout=SECONDS_TO_END)  # until the last process has closed the pipes
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    lines = (told + rest).decode().splitlines()
+    return Ended(process.returncode, lines, errors.decode(), time.monotonic() - start, hit)
+
+
+def _kill_everything(process: subprocess.Popen) -> bool:
+    os.killpg(process.pid, signal.SIGKILL)
+    return True
+
+
+def _kill_the_parent(process: subprocess.Popen) -> bool:
+    process.kill()
+    return True
+
+
+def _kill_a_worker(process: subprocess.Popen) -> bool:
+    """Whether there was one."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may have ended just now
+            if os.getpgid(int(folder.name)) == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
+                return True
+    return False
+
+
+STRIKES = {"everything": _kill_everything, "the parent": _kill_the_parent, "a worker": _kill_a_worker}
+
+
+# -- in the process that may be killed -----------------------------------------------------------------------------
+
+
+def work() -> None:
+    """Do the job that the command line holds; tell on standard output, at once, what is committed and how it ended."""
+    job: Job = pickle.loads(base64.b64decode(sys.argv[1]))
+    extraction.decode_video = job.decode
+    if job.mutate is not None:
+        job.mutate()
+    for name, position in (COMMITS | ATTEMPTS).items():
+        setattr(CacheWriter, name, _telling(getattr(CacheWriter, name), position, job.dies_after))
+    os.write(1, b"started\n")
+    source = union(open_sources(job.config.data_dir))
+    writer, teacher, result = extraction.extract(job.config, source, FakeTeacher)
+    write_zero_shot(writer, source, teacher)
+    writer.write_manifest()
+    writer.close()
+    os.write(1, f"{result.line}\n".encode())
+    sys.exit(result.exit_code)
+
+
+def _telling(method: Callable, position: int, dies_after: str | None) -> Callable:
+    def told(writer, *arguments):
+        method(writer, *arguments)
+        line = f"{method.__name__} {arguments[position]}"
+        os.write(1, f"{line}\n".encode())
+        if line == dies_after:
+            os.killpg(0, signal.SIGKILL)
+
+    return told

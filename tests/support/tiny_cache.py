@@ -1,0 +1,64 @@
+"""A small labelled cache in seconds: flat-coloured frames, embeddings near one vector per class."""
+
+from pathlib import Path
+
+import numpy as np
+
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.schema import FrameBatch, Segment
+from embedonce.cache.store import open_writer
+from embedonce.pipeline.frames.canonical_frame import encode_canonical
+from tests.conftest import make_cache_identity
+
+CLASSES = ("red", "green", "blue")
+DIM = 16
+FRAMES_PER_CLIP = 5
+
+
+def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **settings) -> Path:
+    """num_videos videos of three clips of five frames, each clip of one class; every third video is `val`.
+
+    settings: backend, labelled (False: no labels), logits (False: no soft logits), dim.
+    """
+    generator = np.random.default_rng(0)
+    dim = settings.get("dim", DIM)
+    writer = open_writer(root, make_cache_identity(settings.get("backend", "hdf5"), num_views, embed_dim=dim))
+    centres = generator.standard_normal((len(CLASSES), dim))
+    clips, batches = [], []
+    for number in range(num_videos):
+        uid, labels = f"v{number}", generator.permutation(len(CLASSES))
+        classes = np.repeat(labels, FRAMES_PER_CLIP)
+        batches.append(_batch(uid, classes, centres, num_views, generator))
+        for i, label in enumerate(labels):
+            start = i * FRAMES_PER_CLIP / 2
+            label = int(label) if settings.get("labelled", True) else -1
+            split = "val" if number % 3 == 0 else "train"
+            clips.append(ClipLabel(f"{uid}-{i}", uid, start, start + FRAMES_PER_CLIP / 2, label, split))
+        writer.commit_frames(f"{number:06d}", batches[-1], {})
+    kind = "fitted" if settings.get("logits", True) else "none"
+    writer.create_label_set(
+        LabelSet("tiny", kind, CLASSES if settings.get("classes", True) else (), (), None, {}), None
+    )
+    writer.publish_clips("tiny", 0, clips)
+    if settings.get("logits", True):
+        for number, batch in enumerate(batches):
+            logits = batch.embeddings.astype(np.float32) @ centres.T.astype(np.float32)
+            writer.commit_logits("tiny", f"{number:06d}", batch.keys, logits, {})
+    writer.close()
+    return root
+
+
+def _batch(uid: str, classes: np.ndarray, centres: np.ndarray, num_views: int, generator) -> FrameBatch:
+    rows = len(classes)
+    index = np.arange(rows, dtype=np.int64)
+    views = np.array([[0, 0, 64, 64, 0, 3]] + [[v, 2 * v, 40, 40, v % 2, 3] for v in range(1, 1 + num_views)], np.int32)
+    embeddings = centres[classes][:, None] + 0.3 * generator.standard_normal((rows, 1 + num_views, centres.shape[1]))
+    embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
+    jpegs = []
+    for label in classes:
+        image = generator.integers(0, 90, (64, 64, 3), dtype=np.uint8)
+        image[..., label] += 120
+        jpegs.append(encode_canonical(image, 0, 90))
+    segment = Segment(uid, (1, 1000), 0, views, index, index * 500, index, np.zeros(rows, np.uint8), index)
+    crop_crc32 = np.zeros(embeddings.shape[:2], np.uint32)
+    return FrameBatch((segment,), tuple(jpegs), embeddings.astype(np.float16), crop_crc32)

@@ -1,0 +1,136 @@
+"""Mistakes that would spoil a distillation without a word: each is made here, and the check against it must fail."""
+
+import pytest
+import torch
+
+from embedonce.cache.store import open_reader
+from embedonce.models import losses
+from embedonce.pipeline.clips import dataset as datasets
+from embedonce.pipeline.clips.dataset import ClipDataset, Sampling, choose_view
+from embedonce.pipeline.extraction.runner import extract
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.frames import canonical_frame, views
+from embedonce.pipeline.labeling.label_sets import asked_labels, write_labels
+from embedonce.pipeline.sources.source import Clip, Source, Video
+from tests.models import test_models
+from tests.models.test_models import case
+from tests.support.fake_teacher import SIZE, FakeTeacher
+from tests.support.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
+assert case  # a fixture
+
+VIEWS = 4
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> ClipDataset:
+    """Clips of a real extraction with stored views, at the teacher's own resolution."""
+    root = tmp_path_factory.mktemp("mutants")
+    write_video(root / "a.mp4", 90, size=(180, 320))
+    videos = (Video("a", root / "a.mp4", "a.mp4"),)
+    windows = tuple(Clip(f"a:{i}", "a", float(i), i + 1.0, i, "train") for i in range(3))
+    source = Source(root, "folder", videos, windows, ("x", "y", "z"))
+    config = ExtractConfig(root, False, root / "cache", views=VIEWS, fps=3.0, decode_workers=1)
+    writer, _, _ = extract(config, source, FakeTeacher)
+    write_labels(writer, asked_labels(source, "", "none"), seed=0)
+    writer.close()
+    reader = open_reader(root / "cache")
+    labels = reader.label_set()
+    return ClipDataset(reader, labels, list(labels.clips), Sampling(2, SIZE, random=True, seed=0))
+
+
+def check_pixels(clips: ClipDataset) -> set[int]:
+    """The student's crops are, byte for byte, those that the teacher saw in that view; returns the views met."""
+    reader, met = clips.reader, set()
+    for clips.epoch in range(VIEWS):
+        for index, clip in enumerate(clips.clips):
+            item, timeline = clips[index], reader.timeline(clip.video_uid)
+            view = choose_view(1 + VIEWS, clips.sampling, clips.epoch, index)
+            met.add(view)
+            times = item["t_rel_sec"].double().numpy() + clip.start_sec
+            for frame, sec in zip(item["frames"], times, strict=True):
+                i = int(abs(timeline.t_sec - sec).argmin())
+                shard, row = reader.frames(timeline.unit[i]), int(timeline.row[i])
+                seen = frame.permute(1, 2, 0).contiguous().numpy()
+                assert canonical_frame.crc32(seen[None])[0] == shard.columns()["crop_crc32"][row, view]
+                embedding = FakeTeacher().embed(seen[None])[0]
+                assert embedding @ shard.embeddings(row, row + 1, view)[0] > 0.999
+    return met
+
+
+def test_the_student_sees_what_the_teacher_saw_in_every_view(clips):
+    assert check_pixels(clips) == set(range(1, 1 + VIEWS))
+    flags = clips.reader.timeline("a").views[1:, 4]
+    assert 0 < flags.sum() < VIEWS  # mirrored ones and others
+
+
+def test_stored_boxes_do_not_depend_on_how_boxes_are_drawn_now(clips, monkeypatch):
+    def never(*arguments):
+        raise AssertionError("a box was drawn again")
+
+    monkeypatch.setattr(views, "make_views", never)
+    monkeypatch.setattr(views, "_random_box", never)
+    check_pixels(clips)
+
+
+def not_mirrored(jpeg, view, size, short_side=None):
+    view = view.copy()
+    view[4] = 0
+    return canonical_frame.crop(canonical_frame.decode_jpeg(jpeg), view, size)
+
+
+def off_by_one(jpeg, view, size, short_side=None):
+    view = view.copy()
+    view[0] += 1 if view[0] + view[2] < 256 else -1
+    return canonical_frame.crop(canonical_frame.decode_jpeg(jpeg), view, size)
+
+
+@pytest.mark.parametrize("mutant", [not_mirrored, off_by_one])
+def test_a_mirrored_view_reused_and_a_box_off_by_one_are_found(clips, monkeypatch, mutant):
+    monkeypatch.setattr(datasets.pixels, "decode_crop", mutant)
+    with pytest.raises(AssertionError):
+        check_pixels(clips)
+
+
+def test_a_view_of_another_epoch_is_found(clips, monkeypatch):
+    monkeypatch.setattr(datasets, "choose_view", lambda num, sampling, epoch, index: 1 + (epoch + index) % VIEWS)
+    with pytest.raises(AssertionError):
+        check_pixels(clips)
+
+
+def without_square(student, teacher, temperature):
+    return _KL(student, teacher, temperature) / temperature**2
+
+
+_KL = losses._kl
+LOSSES = {
+    "sign of the feature term": ("feature_term", lambda output, targets: -_FEATURE(output, targets)),
+    "sign of the response term": ("_kl", lambda *arguments: -_KL(*arguments)),
+    "T squared is missing": ("_kl", without_square),
+    "the mask is ignored": ("masked_mean", lambda frames, mask: frames.mean(1)),
+    "the mean over dimensions": ("feature_term", lambda output, targets: _FEATURE(output, targets) / 8),
+}
+_FEATURE = losses.feature_term
+
+
+@pytest.mark.parametrize(("name", "mutant"), LOSSES.values(), ids=LOSSES.keys())
+def test_a_wrong_loss_is_found(case, monkeypatch, name, mutant):
+    test_models.test_every_term_is_what_the_formula_says(case)
+    monkeypatch.setattr(losses, name, mutant)
+    with pytest.raises(AssertionError):
+        test_models.test_every_term_is_what_the_formula_says(case)
+
+
+def test_a_target_that_is_padding_is_found(case, monkeypatch):
+    test_models.test_padding_has_no_part_in_the_loss(case)
+    real = losses.feature_term
+
+    def unmasked(output, targets):
+        everything = torch.ones_like(targets.mask)
+        return real(output, losses.Targets(targets.embeddings, targets.logits, targets.labels, everything))
+
+    monkeypatch.setattr(losses, "feature_term", unmasked)
+    with pytest.raises(AssertionError):
+        test_models.test_padding_has_no_part_in_the_loss(case)

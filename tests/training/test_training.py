@@ -1,0 +1,306 @@
+"""The training engine: several students at once, averages, stops within an epoch, and several processes."""
+
+import copy
+import csv
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from embedonce.cache.store import open_reader
+from embedonce.models.ema import WeightAverage
+from embedonce.models.losses import LossWeights
+from embedonce.pipeline.clips.dataset import Sampling, choose_jitter
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training.distributed import World, global_batches
+from embedonce.pipeline.training.recipe import datasets
+from embedonce.pipeline.training.settings import TrainConfig
+from embedonce.pipeline.training.student_run import gradient_norms, shares_of
+from tests.support.tiny_cache import make_tiny_cache
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_cache(tmp_path_factory.mktemp("tiny") / "cache", 6, num_views=2)
+
+
+def settings(cache_dir, output_dir, **changes) -> TrainConfig:
+    values = {"student_size": "tiny", "student_resolution": 128, "student_pretrained": False, "epochs": 2}
+    values |= {"batch_size": 2, "frames_per_clip": 1, "num_workers": 0, "device": "cpu"}
+    return TrainConfig(cache_dir, output_dir, **(values | changes))
+
+
+def curve(folder: Path) -> list[dict]:
+    """What a run logged, without what time it took."""
+    entries = json.loads((folder / "train_log.json").read_text())
+    return [{name: value for name, value in entry.items() if "seconds" not in name} for entry in entries]
+
+
+def weights_of(folder: Path, size: str = "tiny") -> dict:
+    return torch.load(folder / "training_state.pt", weights_only=True)["students"][size]["student"]
+
+
+class StopError(Exception):
+    pass
+
+
+def stopped_after(monkeypatch, saves: int):
+    """The run ends with StopError right after it has saved its state so many times."""
+    real, count = training.checkpoint.save_state, []
+
+    def save(*arguments):
+        real(*arguments)
+        count.append(1)
+        if len(count) == saves:
+            raise StopError
+
+    monkeypatch.setattr(training.checkpoint, "save_state", save)
+
+
+@pytest.mark.slow  # as test_exact_resume.py does with small students
+@pytest.mark.parametrize("saves", [1, 2, 4])
+def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
+    """Two students at once, an average, batches of one step added up, colours jittered: everything has a state."""
+    options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
+    options |= {"checkpoint_steps": 2}
+    whole = tmp_path.parent / "whole"
+    if not whole.exists():
+        training.train(settings(tiny, whole, **options))
+    with monkeypatch.context() as patch:
+        stopped_after(patch, saves)
+        with pytest.raises(StopError):
+            training.train(settings(tiny, tmp_path, **options))
+    result = training.train(settings(tiny, tmp_path, **options))
+    assert len(result.best_paths) == 2 and "student tiny: best student of 2 epochs" in result.summary
+    for size in options["student_size"].split(","):
+        assert curve(tmp_path / size) == curve(whole / size)
+        ours, theirs = weights_of(tmp_path, size), weights_of(whole, size)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        best = [torch.load(f / size / "best_student.pt", weights_only=True)["model"] for f in (tmp_path, whole)]
+        assert all(torch.equal(best[0][name], best[1][name]) for name in best[1])
+
+
+@pytest.mark.slow  # as test_exact_resume.py does with small students
+def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
+    """But for chance, which they share: without dropout they are the same to the bit."""
+    real = training.build_student
+
+    def without_dropout(config, pretrained):
+        torch.manual_seed(len(config.size))
+        student = real(config, pretrained)
+        for module in student.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        return student
+
+    monkeypatch.setattr(training, "build_student", without_dropout)
+    training.train(settings(tiny, tmp_path / "both", student_size="tiny,xxs", epochs=1))
+    training.train(settings(tiny, tmp_path / "alone", student_size="xxs", epochs=1))
+    assert curve(tmp_path / "both" / "xxs") == curve(tmp_path / "alone")
+    shared = weights_of(tmp_path / "both", "xxs")
+    assert all(torch.equal(shared[name], value) for name, value in weights_of(tmp_path / "alone", "xxs").items())
+
+
+def test_fewer_of_the_stored_views(tiny, tmp_path):
+    reader = open_reader(tiny)
+    for views, met in ((None, {1, 2}), (2, {1, 2}), (1, {1}), (0, {0})):
+        data, _ = datasets(settings(tiny, tmp_path, views=views), reader, reader.label_set())
+        found = set()
+        for data.epoch in range(2):
+            row, timeline = data[0], reader.timeline(data.clips[0].video_uid)
+            i = int(abs(timeline.t_sec - float(row["t_rel_sec"][0]) - data.clips[0].start_sec).argmin())
+            shard, at = reader.frames(timeline.unit[i]), int(timeline.row[i])
+            stored = [shard.embeddings(at, at + 1, view)[0] for view in range(3)]
+            found.add(int(np.argmax([embedding @ row["embeddings"][0].numpy() for embedding in stored])))
+        assert found == met
+    with pytest.raises(InputError, match=r"--views 3: .* has 2 stored views besides the first"):
+        training.train(settings(tiny, tmp_path, views=3))
+
+
+def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
+    training.train(settings(tiny, tmp_path, epochs=1))
+    (entry,) = curve(tmp_path)
+    shares = [entry[f"gradient_share_{term}"] for term in ("feature", "response", "task")]
+    assert sum(shares) == pytest.approx(1) and min(shares) > 0.001  # none of them is inert
+    rows = list(csv.DictReader((tmp_path / "train_log.csv").read_text().splitlines()))
+    assert float(rows[0]["gradient_share_feature"]) == pytest.approx(shares[0])
+
+
+def test_shares_are_those_of_the_norms():
+    layer = nn.Linear(1, 1, bias=False)
+    losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
+    norms = gradient_norms(losses, LossWeights(1.0, 1.5, 0.0), layer)
+    shares = shares_of({f"norm_{name}": norm for name, norm in norms.items()})
+    assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0})
+    assert layer.weight.grad is None
+
+
+@pytest.mark.slow  # as test_wiring_training.py does with small students
+def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
+    config = settings(tiny, tmp_path, epochs=30, lr=1e-12, patience=2)
+    training.train(config)
+    assert 3 <= len(curve(tmp_path)) <= 10  # the running statistics of an untrained student still move
+    assert training.train(config).summary.startswith("already trained")
+
+
+@pytest.mark.slow
+def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with monkeypatch.context() as patch:
+        stopped_after(patch, 1)
+        with pytest.raises(StopError):
+            training.train(settings(tiny, tmp_path, tensorboard=True, batch_size=16))
+    training.train(settings(tiny, tmp_path, tensorboard=True, batch_size=16))
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("feature")] == [1, 2]
+    assert events.Scalars("feature")[1].value == pytest.approx(curve(tmp_path)[1]["feature"])
+
+
+@pytest.mark.numeric
+def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
+    """Without batch statistics and dropout, 2 batches of 3 give the gradient of one of 6."""
+    real = training.build_student
+
+    def still(config, pretrained):
+        torch.manual_seed(0)
+        student = real(config, pretrained)
+        student.train = lambda mode=True: nn.Module.train(student, False)
+        return student
+
+    monkeypatch.setattr(training, "build_student", still)
+    training.train(settings(tiny, tmp_path / "one", epochs=1, batch_size=6))
+    training.train(settings(tiny, tmp_path / "two", epochs=1, batch_size=3, accumulate_steps=2))
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=2e-4, rtol=1e-3)
+
+
+def test_an_average_is_the_decayed_sum():
+    layer = nn.BatchNorm1d(2)
+    average = WeightAverage(layer, 0.5)
+    expected = layer.weight.detach().clone()
+    for step, value in enumerate((3.0, -1.0, 2.0)):
+        layer.weight.data.fill_(value)
+        layer.running_mean.fill_(value)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        average.update(layer)
+    torch.testing.assert_close(average.student.weight.detach(), expected)
+    assert average.student.running_mean.tolist() == [2.0, 2.0]
+    other = WeightAverage(copy.deepcopy(layer), 0.5)
+    other.load_state_dict(average.state_dict())
+    assert other.updates == 3 and torch.equal(other.student.weight, average.student.weight)
+
+
+def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
+    sampling = Sampling(4, 32, True, 0, jitter=0.3)
+    factors = [choose_jitter(sampling, epoch, index) for epoch in range(2) for index in range(2)]
+    assert len({tuple(f) for f in factors}) == 4 and all((np.abs(f - 1) <= 0.3).all() for f in factors)
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(canonical_frame.jittered(images, 1.0, 1.0, 1.0), images)
+    assert canonical_frame.jittered(images, 0.5, 1.0, 1.0).mean() == pytest.approx(images.mean() / 2, abs=1)
+    grey = canonical_frame.jittered(images, 1.0, 1.0, 0.0)
+    assert np.ptp(grey.astype(int), axis=-1).max() <= 1
+    assert canonical_frame.jittered(images, 1.0, 0.0, 1.0).std() < images.std()
+
+
+# -- several processes -----------------------------------------------------------------------------------------------
+
+
+def test_processes_divide_each_batch_and_leave_nobody_without():
+    order = list(range(21))
+    for size in (1, 2, 3, 4):
+        planned = global_batches(order, 5, size)
+        assert [*itertools.chain(*planned)] == order and min(map(len, planned)) >= size
+        for batch in planned:
+            parts = [World(rank, size).part(batch) for rank in range(size)]
+            assert sorted(itertools.chain(*parts)) == batch and min(map(len, parts)) >= 1
+    assert global_batches(order, 5, 1) == [order[i : i + 5] for i in range(0, 21, 5)]
+
+
+RECORDING = """
+import os, sys, json, torch
+from pathlib import Path
+from embedonce.pipeline import train as training
+from embedonce.pipeline.config import TrainConfig
+seen, real = [], training.batches
+def recorded(dataset, planned, num_workers):
+    seen.append([list(map(int, batch)) for batch in planned])
+    return real(dataset, planned, num_workers)
+training.batches = recorded
+build = training.build_student
+def still(config, pretrained):  # batch statistics would be those of a part of the batch
+    torch.manual_seed(0)
+    student = build(config, pretrained)
+    student.train = lambda mode=True: torch.nn.Module.train(student, False)
+    return student
+training.build_student = still
+if __name__ == "__main__":
+    cache, out = map(Path, sys.argv[1:3])
+    training.train(TrainConfig(cache, out, student_size="tiny", student_resolution=128, student_pretrained=False,
+        epochs=2, batch_size=3, frames_per_clip=1, num_workers=0, device="cpu", checkpoint_steps=1))
+    rank = os.environ.get("RANK", "0")
+    (out / f"seen_{rank}.json").write_text(json.dumps(seen))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_see_the_order_of_one(tiny, tmp_path):
+    """torchrun with gloo: together they see what one process sees, step by step; files are written once."""
+    script = tmp_path / "run.py"
+    script.write_text(RECORDING)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
+    commands = {"one": [sys.executable], "two": [sys.executable, *torchrun]}
+    for name, command in commands.items():
+        ran = subprocess.run(
+            [*command, str(script), str(tiny), str(tmp_path / name)], env=environment, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr[-2000:]
+    alone = json.loads((tmp_path / "one" / "seen_0.json").read_text())
+    ranks = [json.loads((tmp_path / "two" / f"seen_{rank}.json").read_text()) for rank in (0, 1)]
+    for epoch, planned in enumerate(alone):
+        assert list(map(len, planned)) == [3, 3, 3] and list(map(len, ranks[0][epoch])) == [2, 2, 2]
+        seen = []
+        for parts in zip(ranks[0][epoch], ranks[1][epoch], strict=True):
+            seen += [part[i] for i in range(len(parts[0])) for part in parts if i < len(part)]
+        assert seen == [*itertools.chain(*planned)]
+    assert [entry["epoch"] for entry in curve(tmp_path / "two")] == [1, 2]
+    for entry, other in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
+        for name in ("feature", "response", "task"):  # gradients are those of the whole batch
+            assert entry[name] == pytest.approx(other[name], rel=1e-3)
+
+
+def test_more_processes_than_clips(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "join", lambda device: (World(0, 50), device))
+    monkeypatch.setattr(World, "leave", lambda world: None)
+    with pytest.raises(InputError, match="50 processes for 9 training clips: start fewer of them"):
+        training.train(settings(tiny, tmp_path))
+
+
+MISTAKES = [
+    ({"student_size": "tiny,tiny"}, "--student-size must be different sizes"),
+    ({"student_size": "a b"}, "--student-size"),
+    ({"projection": "cubic"}, "--projection must be one of mlp, linear"),
+    ({"ema": 1.0}, "--ema must be at least 0 and below 1"),
+    ({"jitter": -0.1}, "--jitter must be"),
+    ({"accumulate_steps": 0}, "--accumulate-steps must be greater than 0"),
+    ({"patience": -1}, "--patience must be 0 or more"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), MISTAKES)
+def test_mistaken_options(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings(tmp_path, tmp_path, **changes)
