@@ -115,8 +115,8 @@ def _write_actions(path: Path, uids, durations, taxonomy, rng) -> None:
 PLANNING = """
 import re, sys, time
 from pathlib import Path
-from embedonce.pipeline.annotation_config import PlanConfig
-from embedonce.pipeline.ego4d.planner import plan
+from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_ego4d import plan
 kinds, count = sys.argv[2], int(sys.argv[3]) or None
 start = time.perf_counter()
 found = plan(PlanConfig(Path(sys.argv[1]), annotations=kinds, fps=2.0, assume_downloaded=True, num_videos=count))

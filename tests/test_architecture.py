@@ -179,17 +179,7 @@ def test_a_forbidden_import_is_found(graph, module, other):
     assert broken_arrows(graph | {module: graph[module] | {other}}) == [f"{module} imports {other}"]
 
 
-WITHOUT_TEACHER = (
-    "clips",
-    "training",
-    "checkpoints",
-    "metrics",
-    "evaluation",
-    "export",
-    "runtimes",
-    "reporting",
-    "frames",
-)
+WITHOUT_TEACHER = {"clips", "training", "checkpoints", "metrics", "evaluation", "export", "runtimes", "reporting"}
 # The one exception is opt-in and imported late: it times image towers
 TIMES_TEACHERS = "pipeline.evaluation.teacher_latency"
 WITHOUT_TORCH = ("evaluation.comparison", "reporting.plots", "reporting.console", "settings.base", "sources.source")

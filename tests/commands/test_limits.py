@@ -55,8 +55,9 @@ def test_a_closed_stream_stops_nothing(tiny, closed):
 
 def test_a_closed_stderr_is_not_the_next_file_that_is_opened(tmp_path):
     code = (
-        "import os, sys\nfrom pipeline import interrupts, streams\n"
-        "streams.open_standard_descriptors(); interrupts.handle_until_exit()\n"
+        "import os, sys\nfrom embedonce.pipeline.console import standard_streams\n"
+        "from embedonce.pipeline.processes import interrupts\n"
+        "standard_streams.open_standard_descriptors(); interrupts.handle_until_exit()\n"
         "file = open(sys.argv[1], 'wb')\nassert file.fileno() > 2\nos.write(2, b'a library speaks')\n"
     )
     path = tmp_path / "file"

@@ -353,7 +353,7 @@ def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "if __name__ == '__main__':\n"
-        "    from tests.test_extract import make_source, run\n"
+        "    from tests.extraction.test_runner import make_source, run\n"
         "    run(make_source(Path(sys.argv[1]), ['a']), Path(sys.argv[2]))\n"
         "    sys.exit('torch' in sys.modules)"
     )

@@ -207,7 +207,7 @@ def test_a_run_that_learned_nothing_gives_way_to_another(tiny, tmp_path, monkeyp
 HOLDING = """
 import sys, time
 from pathlib import Path
-from embedonce.pipeline.output_folder import sole_writer
+from embedonce.pipeline.files.output_folder import sole_writer
 with sole_writer(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

@@ -23,7 +23,7 @@ AT_MOST_SEC = 120.0  # for anything that a test waits for, on a machine however 
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from embedonce.pipeline import interrupts
+from embedonce.pipeline.processes import interrupts
 folder = Path(sys.argv[1])
 def wait_for(name):
     while not (folder / name).exists():
@@ -246,8 +246,8 @@ def is_running(pid: int) -> bool:
 
 
 POOL = """
-from embedonce.pipeline.engines import LocalPool
-from tests.waiting_task import task_of_a_worker
+from embedonce.pipeline.engines.process_pool import LocalPool
+from tests.support.waiting_task import task_of_a_worker
 if __name__ == "__main__":
     try:
         for event in LocalPool(task_of_a_worker, 2, 600.0).run([(str(folder), "a"), (str(folder), "b")]):

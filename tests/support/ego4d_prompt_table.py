@@ -1,6 +1,6 @@
 """The table of Ego4D's classes and their phrases, for a person to read: tests/ego4d_prompts.txt.
 
-    python -m tests.ego4d_prompt_table > new.txt
+    python -m tests.support.ego4d_prompt_table > new.txt
 
 Each line is a label and the phrases that its prompts are made of. The labels are read from the file itself; the first
 lines of it say where they come from.

@@ -61,7 +61,7 @@ def run(job: Job, strike: str | None = None, delay_sec: float = 0.0, num_lines: 
     Returns when all its processes are gone. Time begins after the imports.
     """
     packed = base64.b64encode(pickle.dumps(job)).decode()
-    command = [sys.executable, "-c", "from tests.killed_run import work; work()", packed]
+    command = [sys.executable, "-c", "from tests.support.killed_run import work; work()", packed]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
         try:

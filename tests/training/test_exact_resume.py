@@ -203,9 +203,9 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from embedonce.pipeline import train as training
+from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.config import TrainConfig
-from tests.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
+from tests.support.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 # Joined once for all runs, and left once: a process that ends as a member of a group may abort.
 world, device = training.join(torch.device("cpu"))

@@ -232,7 +232,7 @@ def test_processes_divide_each_batch_and_leave_nobody_without():
 RECORDING = """
 import os, sys, json, torch
 from pathlib import Path
-from embedonce.pipeline import train as training
+from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.config import TrainConfig
 seen, real = [], training.batches
 def recorded(dataset, planned, num_workers):

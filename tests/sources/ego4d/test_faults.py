@@ -384,8 +384,8 @@ def test_one_entry_that_is_too_large_is_refused(tmp_path, monkeypatch):
 READING = """
 import resource, sys
 from pathlib import Path
-from embedonce.pipeline.ego4d.problems import Problems
-from embedonce.pipeline.ego4d.streams import members
+from embedonce.pipeline.sources.ego4d.problems import Problems
+from embedonce.pipeline.sources.ego4d.streams import members
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = members(Path(sys.argv[1]), "", "n", Problems())
 count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in found)
