@@ -36,7 +36,7 @@ from embedonce.pipeline.commands.common_options import (
     PROMPT_STYLE,
     TEACHER_HEAD,
 )
-from embedonce.pipeline.commands.terminal import Explaining, made, show, usage_error
+from embedonce.pipeline.commands.terminal import ErrorReportingGroup, build_config, show, usage_error
 from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.processes import interrupts
@@ -51,7 +51,7 @@ READABLE = (
 
 
 @click.group(
-    cls=Explaining,
+    cls=ErrorReportingGroup,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -76,8 +76,8 @@ def main():
 
 @main.command()
 @click.option("--data-dir", type=PATH, help="Folder of videos: any, or one in Ego4D's layout.")
-@click.option("--use-synthetic", is_flag=True, help="Make labelled synthetic egocentric videos and use those.")
-@click.option("--num-samples", type=int, default=480, show_default=True, help="Labelled clips of the synthetic data.")
+@click.option("--use-synthetic", is_flag=True, help="Make labeled synthetic egocentric videos and use those.")
+@click.option("--num-samples", type=int, default=480, show_default=True, help="Labeled clips of the synthetic data.")
 @ANNOTATIONS
 @click.option(
     "--layout",
@@ -138,7 +138,7 @@ def extract_teacher(ctx: click.Context, dry_run: bool, **options):
     Runs again where it stopped; videos added since are added to the cache. Exit code 3: done, but some videos
     could not be used (each is named with its reason).
     """
-    config = made(ExtractConfig, options)
+    config = build_config(ExtractConfig, options)
     if config.data_dir is None and not config.use_synthetic:
         raise usage_error(NOTHING_TO_READ, READABLE)
     if dry_run and config.use_synthetic:

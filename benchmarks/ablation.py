@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from benchmarks.ablation_clips import Clips
 from embedonce.cache.labels import logits_from
-from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.clips.dataset import choose_frames, epoch_order
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
@@ -93,20 +93,20 @@ class Source:
         self.clips, self.condition, self.seed = clips, condition, seed
         videos = sorted({clip.video_uid for clip in clips.dataset.clips})
         kept = set(videos[: max(1, round(condition.labels * len(videos)))])
-        self.is_labelled = np.array([clip.video_uid in kept for clip in clips.dataset.clips])
+        self.is_labeled = np.array([clip.video_uid in kept for clip in clips.dataset.clips])
         self.teacher = _teacher(clips) if condition.teacher != "cached" else None
         self.canonical = _canonical(clips) if condition.teacher == "fresh" else None
 
     def planned(self, epoch: int, batch_size: int) -> list[list[int]]:
-        """An epoch's batches; with labels alone, unlabelled clips are no part of it, and passes make up for them."""
+        """An epoch's batches; with labels alone, unlabeled clips are no part of it, and passes make up for them."""
         order = epoch_order(self.clips.dataset.shard_of_clip, self.seed, epoch)
         if not self.condition.alpha and self.condition.beta == 0:
-            order = [i for i in order if self.is_labelled[i]] * round(1 / self.condition.labels)
+            order = [i for i in order if self.is_labeled[i]] * round(1 / self.condition.labels)
         return global_batches(list(map(int, order)), batch_size, 1)
 
     def batch(self, indexes: list[int], epoch: int) -> dict:
         batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch)
-        hidden = torch.from_numpy(~self.is_labelled[indexes]).to(batch["label"].device)
+        hidden = torch.from_numpy(~self.is_labeled[indexes]).to(batch["label"].device)
         batch["label"] = batch["label"].masked_fill(hidden, -1)
         if self.canonical is not None:
             batch["frames"] = self._fresh(batch, indexes, epoch)

@@ -13,7 +13,7 @@ import torch
 
 from embedonce.cache.labels import logits_from
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling, choose_frames, choose_view
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view
 from embedonce.pipeline.frames import canonical_frame
 
 
@@ -47,7 +47,7 @@ class Clips:
         ours = {clip.video_uid for clip in [c for c in self.labels.clips if c.split == "train"][: setting.train_clips]}
         clips = [clip for clip in self.labels.clips if (clip.video_uid in ours) == (split == "train")]
         self.dataset = ClipDataset(
-            self.reader, self.labels, clips, Sampling(setting.frames, setting.resolution, split == "train", 0)
+            self.reader, self.labels, clips, ClipSampling(setting.frames, setting.resolution, split == "train", 0)
         )
         self.setting, self.split, self.device = setting, split, torch.device(setting.device)
         self.places, self.rows_of = _places(self.dataset, self.reader)

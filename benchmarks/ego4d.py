@@ -26,7 +26,7 @@ from tests.conftest import make_cache_identity, planned_video
 VIDEOS, HOURS, NARRATIONS = 9_821, 3_670, 3_850_000
 MOMENTS_VIDEOS, MOMENTS, ACTIONS_VIDEOS, ACTIONS = 1_900, 22_000, 1_500, 90_000
 VERBS, NOUNS = 119, 508
-NUM_TIMES, ROWS, DIM = 100_000, 1_000, 512  # cached frames of the relabelling part, of one unit, of an embedding
+NUM_TIMES, ROWS, DIM = 100_000, 1_000, 512  # cached frames of the relabeling part, of one unit, of an embedding
 JPEG_BYTES = 20_000
 ALL_KINDS = "moments,fho-verbs,narrations"
 
@@ -135,9 +135,9 @@ def planned(root: Path, kinds: str, num_videos: int) -> dict:
     return json.loads(ran.stdout)
 
 
-def relabelled(root: Path, backend: str, num_classes: int) -> float:
+def relabeled(root: Path, backend: str, num_classes: int) -> float:
     """Seconds to write logits of so many classes over NUM_TIMES cached frames, from their embeddings."""
-    from embedonce.pipeline.labeling.label_sets import Labelling, write_labels
+    from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
     from embedonce.pipeline.sources.source import Source
 
     writer = open_writer(fresh(root), make_cache_identity(backend, num_views=0, embed_dim=DIM))
@@ -161,7 +161,7 @@ def relabelled(root: Path, backend: str, num_classes: int) -> float:
     classes = tuple(f"c{i}" for i in range(num_classes))
     labels = LabelSet("new", "zero-shot", classes, tuple((name,) for name in classes), 100.0, {})
     start = time.perf_counter()
-    write_labels(writer, Labelling(Source(root, "folder", (), (), classes), labels, tensors), 0)
+    write_labels(writer, Labeling(Source(root, "folder", (), (), classes), labels, tensors), 0)
     seconds = time.perf_counter() - start
     writer.close()
     return seconds
@@ -183,7 +183,7 @@ def main(work_dir: Path, repeats: int):
     labels = {}
     for backend in ("hdf5", "webdataset"):
         for classes in (VERBS, NOUNS):
-            seconds = [relabelled(work_dir / "relabel", backend, classes) for _ in range(repeats)]
+            seconds = [relabeled(work_dir / "relabel", backend, classes) for _ in range(repeats)]
             labels[f"{backend} {classes} classes"] = round(float(np.median(seconds)), 2)
             click.echo(f"{NUM_TIMES} frames, {backend}, {classes} classes: {np.median(seconds):.2f} s")
     fresh(work_dir / "relabel")

@@ -98,7 +98,7 @@ def _images(count: int):
 
 
 def _texture(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Coloured noise of many sizes, (height, width, 3) uint8."""
+    """Colored noise of many sizes, (height, width, 3) uint8."""
     image = np.zeros((height, width, 3), np.float32)
     for size in (4, 8, 16, 32, 64, 128):
         for channel in range(3):

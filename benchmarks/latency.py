@@ -17,10 +17,10 @@ import torch
 
 from benchmarks.measuring import finish, machine
 from embedonce.models.deploy import FrameEncoder
-from embedonce.models.mobilevit_student import build_student, student_config
 from embedonce.models.names import STUDENT_SIZES, TEACHER_SIZES
+from embedonce.models.student import build_student, student_config
 from embedonce.models.teachers.open_clip import image_tower_for_latency
-from embedonce.pipeline.evaluation.costs import Side, multiply_accumulates, size_of
+from embedonce.pipeline.evaluation.costs import TimedModel, multiply_accumulates, size_of
 from embedonce.pipeline.processes.timing import measure_interleaved
 from embedonce.pipeline.runtimes.onnx_files import in_8_bit_integers, in_half_precision, to_onnx
 from embedonce.pipeline.runtimes.onnx_runtime import Session
@@ -61,7 +61,7 @@ def candidates(size: str, side: int, forms: tuple[str, ...]) -> tuple[dict[str, 
         calls[f"onnx, {form}"] = _onnx_call(model, frames=image.numpy())
     calls["torch, as trained"] = _torch_call(_AsTrained(student).eval(), image)
     calls["torch, deployed"] = _torch_call(encoder, image)
-    facts = size_of(encoder) | {"macs": multiply_accumulates(Side(encoder, image))}
+    facts = size_of(encoder) | {"macs": multiply_accumulates(TimedModel(encoder, image))}
     return calls, facts | {"bytes": {form: len(model) for form, model in models.items()}}
 
 
@@ -70,7 +70,7 @@ def teacher() -> tuple[dict[str, Callable[[], object]], dict]:
     image = torch.rand(1, 3, side, side)
     model = to_onnx(tower, {"images": (image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
     calls = {"onnx": _onnx_call(model, images=image.numpy()), "torch": _torch_call(tower, image)}
-    return calls, size_of(tower) | {"macs": multiply_accumulates(Side(tower, image))}
+    return calls, size_of(tower) | {"macs": multiply_accumulates(TimedModel(tower, image))}
 
 
 def _onnx_call(model: bytes, **inputs: np.ndarray) -> Callable[[], object]:

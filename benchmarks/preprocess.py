@@ -56,10 +56,10 @@ def ways() -> dict:
     """name -> (frame -> JPEG bytes)"""
     scale = Scaler()
 
-    def ours(short_side, quality=90, subsampling="4:2:0", centred=True):
+    def ours(short_side, quality=90, subsampling="4:2:0", centered=True):
         def make(frame):
             size = canonical_frame.canonical_size(frame.height, frame.width, short_side)
-            if not centred:
+            if not centered:
                 size = tuple(round(side * short_side / min(frame.height, frame.width)) for side in size_of(frame))
             return jpeg(scale(frame, size), quality, subsampling)
 
@@ -76,7 +76,7 @@ def ways() -> dict:
     return {
         "288 (the default)": ours(288),
         "256": ours(256),
-        "256, not centred on whole pixels": ours(256, centred=False),
+        "256, not centered on whole pixels": ours(256, centered=False),
         "320": ours(320),
         "288, quality 95": ours(288, quality=95),
         "288, chroma 4:4:4": ours(288, subsampling="4:4:4"),

@@ -116,8 +116,8 @@ def _lost_of_label_set(
     """without_manifest: no manifest says which logits there were, or which a repair took out."""
     folder, records = layout.labels / name, layout.columns(name)[1]
     parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
-    labelled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
-    needed = range(max(parts | labelled, default=-1) + 1)  # parts are published in order, and logits after them
+    labeled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
+    needed = range(max(parts | labeled, default=-1) + 1)  # parts are published in order, and logits after them
     for part in sorted(set(needed) - parts):
         path = folder / "clips" / f"{part:06d}.json"
         yield Lost(path, None, name), f"{path} is missing: later files of label set {name} are there"

@@ -42,7 +42,7 @@ def convert(source: Path, target: Path, backend: str, tell: Tell = lambda done, 
         for name, facts in documents.read_named(Layout(source).quarantine).items():
             writer.quarantine(name, facts)
         if (source / CONFIG).is_file():
-            writer.save_beside(CONFIG, read_file(source / CONFIG).decode())
+            writer.write_sidecar(CONFIG, read_file(source / CONFIG).decode())
         writer.write_manifest()
         return done
     finally:

@@ -52,7 +52,7 @@ _INTEGER_ARRAYS = {
 }
 
 
-def seal(document: dict) -> bytes:
+def serialize_with_checksum(document: dict) -> bytes:
     """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
     body = to_json({**document, "format_version": FORMAT_VERSION})
     return body[:-1] + _seal_of(body)
@@ -64,7 +64,7 @@ def sealed(document: dict, read_back: Callable[[dict, str], object], what: str) 
     read_back: (document, what) -> anything; raises DamagedError where a reader would. ValueError where it does, for
     the document was then made of values that the format does not allow.
     """
-    data = seal(document)
+    data = serialize_with_checksum(document)
     if len(data) > MAX_DOCUMENT_BYTES:
         raise ValueError(
             f"{what} would have {len(data)} bytes, more than the {MAX_DOCUMENT_BYTES} that can be read back"
@@ -115,10 +115,10 @@ def identity_document(identity: CacheIdentity) -> dict:
 
 
 def identity_from(document: dict, what: str) -> CacheIdentity:
-    with reading(what):
+    with as_damaged_error(what):
         teacher = dict(document["teacher"])
-        teacher |= {name: tuple_of(teacher[name]) for name in ("mean", "std")}
-        identity = typed(CacheIdentity(**{**document, "teacher": typed(TeacherIdentity(**teacher))}))
+        teacher |= {name: parse_list(teacher[name]) for name in ("mean", "std")}
+        identity = validate_types(CacheIdentity(**{**document, "teacher": validate_types(TeacherIdentity(**teacher))}))
         _check_identity(identity)
         return identity
 
@@ -145,12 +145,12 @@ def video_document(video: PlannedVideo) -> dict:
 
 
 def plan_from(document: dict, what: str) -> PlanPart:
-    with reading(what):
-        videos = tuple(video_from(video) for video in tuple_of(document["videos"]))
-        continued = tuple_of(document.get("continued", []))
+    with as_damaged_error(what):
+        videos = tuple(video_from(video) for video in parse_list(document["videos"]))
+        continued = parse_list(document.get("continued", []))
         planned = {video.uid for video in videos} | set(continued)
-        units = tuple(unit_from(unit, planned) for unit in tuple_of(document["units"]))
-        part = typed(PlanPart(document["part"], videos, units, continued))
+        units = tuple(unit_from(unit, planned) for unit in parse_list(document["units"]))
+        part = validate_types(PlanPart(document["part"], videos, units, continued))
         PlanIndex([part])
         return part
 
@@ -166,7 +166,7 @@ def read_named(folder: Path) -> dict[str, dict]:
 
 def named_from(document: dict, what: str) -> tuple[str, dict]:
     """(name, facts) of a document about a video in quarantine, or about one that a decode process was lost over."""
-    with reading(what):
+    with as_damaged_error(what):
         facts = {name: value for name, value in document.items() if name != "format_version"}
         if {key: type(value) for key, value in facts.items()} not in _FIELDS_OF_NAMED:
             raise TypeError(f"its fields are {brief(', '.join(facts))}, or of wrong types")
@@ -207,7 +207,7 @@ def read_plan(folder: Path) -> list[PlanPart]:
 
 def check_parts(parts: Iterable[PlanPart], what: str) -> None:
     """DamagedError naming `what` where parts contradict each other: a unit twice, or a video that none of them has."""
-    with reading(what):
+    with as_damaged_error(what):
         there = PlanIndex(parts).videos
         if strange := [uid for part in parts for uid in part.continued if uid not in there]:
             raise ValueError(f"it goes on with {some(strange)}, which no part has")
@@ -218,18 +218,18 @@ def segment_document(segment: Segment) -> dict:
 
 
 def segment_from(document: dict, what: str) -> Segment:
-    with reading(what):
+    with as_damaged_error(what):
         check_uid(document["video_uid"])
         check_fingerprint(document["fingerprint"])
-        return typed(Segment(**{**_arrays(document), "time_base": tuple_of(document["time_base"])}))
+        return validate_types(Segment(**{**_arrays(document), "time_base": parse_list(document["time_base"])}))
 
 
 _PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded_aspect")  # of positive numbers
 
 
 def video_from(document: dict) -> PlannedVideo:
-    tuples = {name: tuple_of(document[name]) for name in (*_PAIRS, "notes")}
-    video = typed(PlannedVideo(**{**_arrays(document), **tuples}))
+    tuples = {name: parse_list(document[name]) for name in (*_PAIRS, "notes")}
+    video = validate_types(PlannedVideo(**{**_arrays(document), **tuples}))
     check_uid(video.uid)
     check_fingerprint(video.fingerprint)
     if video.replaces:
@@ -247,7 +247,7 @@ def video_from(document: dict) -> PlannedVideo:
 
 
 def unit_from(document: dict, planned: set[str]) -> Unit:
-    segments = tuple(typed(PlannedSegment(**_arrays(segment))) for segment in tuple_of(document["segments"]))
+    segments = tuple(validate_types(PlannedSegment(**_arrays(segment))) for segment in parse_list(document["segments"]))
     for segment in segments:
         rows, requests = len(segment.frame_index), segment.request_row.shape
         shapes = [array.shape for array in (segment.frame_index, segment.pts, segment.request_k)]
@@ -285,7 +285,7 @@ def _sizes(teacher: TeacherIdentity) -> tuple[int, ...]:
     return teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total
 
 
-def typed(value):
+def validate_types(value):
     """A frozen dataclass of plain fields; TypeError where one is of another type than declared, or no finite number."""
     for name, kind in _kinds_of(type(value)):
         if not _is_of(getattr(value, name), kind):
@@ -302,7 +302,7 @@ def _kinds_of(kind: type) -> tuple:
 _parts_of = functools.cache(typing.get_args)
 
 
-def tuple_of(value) -> tuple:
+def parse_list(value) -> tuple:
     """The items of a JSON array; TypeError where it is something else."""
     if type(value) is not list:
         raise TypeError(f"{brief(value)} is no list")
@@ -353,7 +353,7 @@ def _flatten(document: dict, prefix: str = "") -> dict:
 
 
 @contextlib.contextmanager
-def reading(what: str):
+def as_damaged_error(what: str):
     """Turns the errors of a malformed document into DamagedError."""
     try:
         yield

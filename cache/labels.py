@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.documents import tuple_of, typed
+from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import LabelSetError
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
 from embedonce.cache.schema import check_uid
@@ -122,12 +122,12 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
     labels = LabelSet(
         name=document["name"],
         kind=document["kind"],
-        classes=tuple_of(document["classes"]),
-        prompts=tuple(map(tuple_of, tuple_of(document["prompts"]))),
+        classes=parse_list(document["classes"]),
+        prompts=tuple(map(parse_list, parse_list(document["prompts"]))),
         logit_scale=document["logit_scale"],
         facts=document["facts"],
     )
-    check_uid(typed(labels).name)
+    check_uid(validate_types(labels).name)
     if labels.kind not in KINDS:
         raise ValueError(f"there are no {brief(labels.kind)} labels")
     check_range("the number of classes", len(labels.classes), 0, MAX_CLASSES)

@@ -15,7 +15,7 @@ class PlannedSegment:
     """The part of one video that one unit holds.
 
     frame_index, pts: (n,) int64, the distinct frames wanted, in time order.
-    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NOT_SHOWN, REDACTED or LOST.
+    request_k, request_row: (m,) int64, grid positions and the row (0..n-1) shown then; NO_FRAME, REDACTED or LOST.
     """
 
     video_uid: str

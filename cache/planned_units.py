@@ -10,9 +10,9 @@ import numpy as np
 from embedonce.cache import documents
 from embedonce.cache.errors import some
 from embedonce.cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
-from embedonce.cache.schema import LOST, NOT_SHOWN, REDACTED, Segment, Status
+from embedonce.cache.schema import LOST, NO_FRAME, REDACTED, Segment, Status
 
-_ROW_OF = {Status.MISSING: NOT_SHOWN, Status.REDACTED: REDACTED, Status.CORRUPT: LOST, Status.RESHAPED: LOST}
+_ROW_OF = {Status.MISSING: NO_FRAME, Status.REDACTED: REDACTED, Status.CORRUPT: LOST, Status.RESHAPED: LOST}
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
 
     An error of documents.reading() where it makes no sense.
     """
-    videos = tuple(documents.video_from(video) for video in documents.tuple_of(field["videos"]))
-    listed, uids = documents.tuple_of(field["segments"]), [video.uid for video in videos]
+    videos = tuple(documents.video_from(video) for video in documents.parse_list(field["videos"]))
+    listed, uids = documents.parse_list(field["segments"]), [video.uid for video in videos]
     told = {segment.video_uid: as_planned(segment) for segment in committed}
     written = {"name": unit, "segments": [segment for segment in listed if segment is not None]}
     given = iter(documents.unit_from(written, set(uids)).segments)
@@ -60,7 +60,7 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
     segments = tuple(told[uid] if segment is None else next(given) for uid, segment in pairs)
     if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
         raise ValueError("it was planned with other videos than it holds")
-    planned = documents.typed(PlannedUnit(field["part"], videos, Unit(unit, segments)))
+    planned = documents.validate_types(PlannedUnit(field["part"], videos, Unit(unit, segments)))
     if not 0 <= planned.part < MAX_PARTS:
         raise ValueError(f"no plan has a part {planned.part}")
     return planned

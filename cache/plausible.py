@@ -9,7 +9,7 @@ import numpy as np
 
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart
 from embedonce.cache.records import Record
-from embedonce.cache.schema import SAME_SEC, CacheIdentity, Segment, Status, request_seconds, seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, CacheIdentity, Segment, Status, request_seconds, seconds
 
 
 def plan_problems(plan: list[PlanPart], identity: CacheIdentity) -> Iterator[tuple[int, str]]:
@@ -68,7 +68,7 @@ def _row_problems(segment: Segment | PlannedSegment, video: PlannedVideo, identi
     if segment.frame_index.min() < 0 or segment.frame_index.max() >= video.num_frames:
         yield f"{uid} has {video.num_frames} frames, and none of number {segment.frame_index.max()}"
     last = float(seconds(segment.pts.max(), video.time_base))
-    if last > video.end_sec + SAME_SEC:
+    if last > video.end_sec + TIME_TOLERANCE_SEC:
         yield f"a frame of {uid} is shown at {last:.3f} s, after the video ends at {video.end_sec:.3f} s"
 
 
@@ -77,7 +77,7 @@ def _answer_problems(segment: Segment, identity: CacheIdentity) -> Iterator[str]
     is_ok = segment.request_status == Status.OK
     k, rows = segment.request_k[is_ok], segment.request_row[is_ok]
     asked = request_seconds(k, segment.first_pts, segment.time_base, identity.fps)
-    tolerance = max(1e-3, segment.time_base[0] / segment.time_base[1]) + SAME_SEC
+    tolerance = max(1e-3, segment.time_base[0] / segment.time_base[1]) + TIME_TOLERANCE_SEC
     if (seconds(segment.pts[rows], segment.time_base) > asked + tolerance).any():
         yield f"a time of {segment.video_uid} is answered by a frame that is shown later"
     if (np.diff(rows) < 0).any():

@@ -123,7 +123,7 @@ class CacheReader:
         shard = self.frames(unit)
         jpegs = tuple(shard.jpeg(row) for row in range(record.num_rows))
         crop_crc32 = shard.columns()["crop_crc32"]
-        with documents.reading(f"the shard of unit {unit}"):
+        with documents.as_damaged_error(f"the shard of unit {unit}"):
             return FrameBatch(record.segments, jpegs, embeddings, crop_crc32)
 
     def all_embeddings(self, unit: str) -> np.ndarray:
@@ -155,7 +155,7 @@ class CacheReader:
         clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
         path = self._layout.labels / name / "label_set.json"
         document = documents.read(path)
-        with documents.reading(str(path)):
+        with documents.as_damaged_error(str(path)):
             labels = label_set_from(document, clips)
         if labels.name != name:
             raise DamagedError(f"{path} speaks of label set {labels.name!r}: it was renamed or copied")
@@ -167,8 +167,8 @@ class CacheReader:
         refuse_links((folder.parent, folder))
         for path in list_folder(folder, ".json"):
             document = documents.read(path)
-            with documents.reading(str(path)):
-                parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.tuple_of(document["clips"]))
+            with documents.as_damaged_error(str(path)):
+                parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
                 if _numbered(document["part"]) != path.stem:
                     raise ValueError(f"it speaks of part {brief(document['part'])}")
         return parts | self._revised_parts(name)
@@ -181,10 +181,10 @@ class CacheReader:
         if not paths:
             return {}
         document = documents.read(paths[-1])
-        with documents.reading(str(paths[-1])):
+        with documents.as_damaged_error(str(paths[-1])):
             if _numbered(document["revision"]) != paths[-1].stem:
                 raise ValueError(f"it speaks of revision {brief(document['revision'])}")
-            listed = [documents.tuple_of(part) for part in documents.tuple_of(document["parts"])]
+            listed = [documents.parse_list(part) for part in documents.parse_list(document["parts"])]
             return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
     def label_tensors(self, name: str) -> bytes | None:
@@ -210,7 +210,7 @@ class CacheReader:
         data, labels = self.label_tensors(name), self.label_set(name)
         if data is None:
             return None
-        with documents.reading(str(self._layout.labels / labels.name / "tensors.safetensors")):
+        with documents.as_damaged_error(str(self._layout.labels / labels.name / "tensors.safetensors")):
             return tensors_from(data, self.identity.teacher.embed_dim, len(labels.classes))
 
     def close(self) -> None:

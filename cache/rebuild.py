@@ -136,7 +136,7 @@ class _Draft:
     unplanned: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        with documents.reading("the plan"):
+        with documents.as_damaged_error("the plan"):
             self.index = PlanIndex(self.whole[number] for number in sorted(self.whole))
 
     def take(self, planned: PlannedUnit | None, path: Path) -> None:

@@ -85,13 +85,15 @@ def read_record(path: Path) -> Record:
 
 def record_from(document: dict, what: str) -> Record:
     """DamagedError where the document contradicts itself."""
-    with documents.reading(what):
+    with documents.as_damaged_error(what):
         names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
         fields = {name: document[name] for name in names}
-        segments = documents.tuple_of(document["segments"])
+        segments = documents.parse_list(document["segments"])
         segments = tuple(documents.segment_from(segment, what) for segment in segments)
         planned = _planned(document, segments)
-        record = documents.typed(Record(**fields, segments=segments, part=None if planned is None else planned.part))
+        record = documents.validate_types(
+            Record(**fields, segments=segments, part=None if planned is None else planned.part)
+        )
         _check(record)
     return record
 
@@ -99,7 +101,7 @@ def record_from(document: dict, what: str) -> Record:
 def read_planned(path: Path) -> PlannedUnit | None:
     """The unit as it was planned, by its record; None where it was not. DamagedError as in read_record()."""
     record, document = read_record(path), documents.read(path)
-    with documents.reading(str(path)):
+    with documents.as_damaged_error(str(path)):
         return _planned(document, record.segments)
 
 

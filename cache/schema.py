@@ -21,9 +21,9 @@ FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
 MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as FFmpeg's fractions have them
 RESIZE_MODES = ("shortest", "squash")
-SAME_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst
+TIME_TOLERANCE_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst
 # In place of a planned row: the video shows nothing then; it must not be looked at; the frame shown then is lost.
-NOT_SHOWN, REDACTED, LOST = -1, -2, -3
+NO_FRAME, REDACTED, LOST = -1, -2, -3
 INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
 
 
@@ -49,7 +49,7 @@ class TeacherIdentity:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str  # a key of INTERPOLATIONS
-    resize_mode: str  # "shortest": centre crop; "squash": the whole frame, made square
+    resize_mode: str  # "shortest": center crop; "squash": the whole frame, made square
     embed_dim: int
     parameters_image: int
     parameters_total: int

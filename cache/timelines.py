@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.cache.schema import SAME_SEC, Segment, Status, request_seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, Segment, Status, request_seconds
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,10 @@ class VideoTimeline:
     row: np.ndarray
 
     def window(self, start_sec: float, end_sec: float) -> slice:
-        """The requests with start_sec <= t < end_sec, to SAME_SEC."""
-        first, last = np.searchsorted(self.t_sec, (start_sec - SAME_SEC, end_sec - SAME_SEC), side="left")
+        """The requests with start_sec <= t < end_sec, to TIME_TOLERANCE_SEC."""
+        first, last = np.searchsorted(
+            self.t_sec, (start_sec - TIME_TOLERANCE_SEC, end_sec - TIME_TOLERANCE_SEC), side="left"
+        )
         return slice(int(first), int(last))
 
 

@@ -33,9 +33,9 @@ def read_manifest(layout: Layout) -> dict | None:
     """The manifest; None where it is missing, damaged or of another form."""
     try:
         manifest = documents.read(layout.manifest)
-        with documents.reading(str(layout.manifest)):
+        with documents.as_damaged_error(str(layout.manifest)):
             _units(manifest), _label_sets(manifest)
-            documents.typed(_Extent(manifest["plan_parts"], documents.tuple_of(manifest["quarantined"])))
+            documents.validate_types(_Extent(manifest["plan_parts"], documents.parse_list(manifest["quarantined"])))
     except DamagedError:
         return None
     return manifest
@@ -79,7 +79,7 @@ def forget_removed(layout: Layout) -> None:
     changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
     if changed != manifest:
         del changed["format_version"]
-        commit.replace(layout.manifest, documents.seal(changed))
+        commit.replace(layout.manifest, documents.serialize_with_checksum(changed))
 
 
 def removed(layout: Layout) -> set[Path]:
@@ -102,7 +102,7 @@ class _Extent:
 
 
 def _units(manifest: dict) -> list[str]:
-    return [documents.check_unit(entry["unit"]) for entry in documents.tuple_of(manifest["shards"])]
+    return [documents.check_unit(entry["unit"]) for entry in documents.parse_list(manifest["shards"])]
 
 
 def _label_sets(manifest: dict) -> dict[str, dict[str, list[str]]]:
@@ -110,7 +110,7 @@ def _label_sets(manifest: dict) -> dict[str, dict[str, list[str]]]:
     for name, contents in manifest["labels"].items():
         documents.check_uid(name)
         for kind in ("clips", "revisions", "records"):
-            for stem in documents.tuple_of(contents[kind]):
+            for stem in documents.parse_list(contents[kind]):
                 documents.check_unit(stem)
         if len(contents) != 3:
             raise ValueError(f"label set {name!r} has other fields")

@@ -171,7 +171,7 @@ class CacheWriter:
         """Publish the clips over the videos of one plan part, unless they are there."""
         path = self._layout.labels / label_set / "clips" / f"{part:06d}.json"
         if not path.exists():
-            commit.publish(path, documents.seal({"part": part, "clips": _checked(clips)}))
+            commit.publish(path, documents.serialize_with_checksum({"part": part, "clips": _checked(clips)}))
 
     def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
         """Put these clips, by plan part, in the place of all that are there, in one step.
@@ -182,7 +182,7 @@ class CacheWriter:
         commit.make_folder(folder)
         number = 1 + max((int(path.stem) for path in list_folder(folder, ".json")), default=0)
         document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
-        commit.publish(folder / f"{number:06d}.json", documents.seal(document))
+        commit.publish(folder / f"{number:06d}.json", documents.serialize_with_checksum(document))
 
     # -- quarantine, manifest ----------------------------------------------------------------------------------
 
@@ -218,10 +218,10 @@ class CacheWriter:
     def write_manifest(self) -> dict:
         """Rebuild manifest.json, a summary for people, from the records; returns it."""
         manifest = self._manifest()
-        commit.replace(self._layout.manifest, documents.seal(manifest))
+        commit.replace(self._layout.manifest, documents.serialize_with_checksum(manifest))
         return manifest
 
-    def mend_manifest(self) -> bool:
+    def rebuild_manifest_if_stale(self) -> bool:
         """Rebuild manifest.json where it is not what the records say; returns whether that was so."""
         try:
             there = documents.read(self._layout.manifest)
@@ -244,7 +244,7 @@ class CacheWriter:
             "quarantined": sorted(self.quarantined()),
         }
 
-    def save_beside(self, name: str, text: str) -> None:
+    def write_sidecar(self, name: str, text: str) -> None:
         """Write a small text file, such as the resolved configuration, into the cache's folder."""
         if "/" in name or name.startswith("."):
             raise StorageError(f"{name!r} is not a plain file name")
@@ -260,7 +260,7 @@ class CacheWriter:
 
 
 def _label_set(document: dict, what: str) -> LabelSet:
-    with documents.reading(what):
+    with documents.as_damaged_error(what):
         return label_set_from(document, ())
 
 

@@ -46,7 +46,7 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
 
 
 def is_conv_with_norm(module: nn.Module) -> bool:
-    """Whether this is timm's convolution with batch normalisation and activation."""
+    """Whether this is timm's convolution with batch normalization and activation."""
     from timm.layers import BatchNormAct2d, ConvNormAct
 
     return isinstance(module, ConvNormAct) and isinstance(module.bn, BatchNormAct2d)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from embedonce.models.backbones import is_conv_with_norm, is_mobilevit_block
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 
 
 class FrameEncoder(nn.Module):
@@ -20,7 +20,7 @@ class FrameEncoder(nn.Module):
     Features go into a ClipHead; embeddings are in the teacher's space.
     """
 
-    def __init__(self, student: MobileVitStudent):
+    def __init__(self, student: VideoStudent):
         super().__init__()
         student = copy.deepcopy(student).eval()
         self.register_buffer("scale", 1 / (255 * student.std))
@@ -41,7 +41,7 @@ class ClipHead(nn.Module):
     length and, where there are classes, logits (B, C).
     """
 
-    def __init__(self, student: MobileVitStudent):
+    def __init__(self, student: VideoStudent):
         super().__init__()
         student = copy.deepcopy(student).eval()
         self.attention, self.head = student.attention, student.head
@@ -52,14 +52,14 @@ class ClipHead(nn.Module):
         return (embedding,) if self.head is None else (embedding, self.head(clip))
 
 
-def deployed_parameters(student: MobileVitStudent) -> int:
-    """Numbers that a device holds: batch normalisation is part of the convolutions where it could be folded."""
+def deployed_parameters(student: VideoStudent) -> int:
+    """Numbers that a device holds: batch normalization is part of the convolutions where it could be folded."""
     parts = FrameEncoder(student), ClipHead(student)
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
 def deployed(backbone: nn.Module) -> nn.Module:
-    """A backbone in eval mode that computes the same with batch normalisation folded and cheap unfolding; in place."""
+    """A backbone in eval mode that computes the same with batch normalization folded and cheap unfolding; in place."""
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
             if is_conv_with_norm(child):
@@ -72,7 +72,7 @@ def deployed(backbone: nn.Module) -> nn.Module:
 
 
 def _fused(layer: nn.Module) -> nn.Module:
-    """Convolution, normalisation and activation as convolution and activation."""
+    """Convolution, normalization and activation as convolution and activation."""
     norm = nn.BatchNorm2d(layer.bn.num_features, eps=layer.bn.eps)
     norm.load_state_dict(layer.bn.state_dict())
     after = [layer.bn.act] if layer.aa is None else [layer.bn.act, layer.aa]  # blurred where it is made smaller

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class WeightAverage:
+class ModelEma:
     """Keeps decay · average + (1 - decay) · weights, over parameters; buffers, such as running statistics, are copied.
 
     The decay grows from 0 as (1 + n) / (10 + n) over n updates up to its value, so that the random start is forgotten.

@@ -1,4 +1,4 @@
-"""Image towers made ready to be timed as a deployed student is: normalisation folded, channels-last.
+"""Image towers made ready to be timed as a deployed student is: normalization folded, channels-last.
 
 Knows modules; not whose they are.
 """
@@ -16,7 +16,7 @@ def treated(tower: nn.Module) -> nn.Module:
     """A tower in eval mode with what a deployed student has; computes the same; in place."""
     deployed(tower)
     for parent in tower.modules():
-        _fold_neighbours(parent)
+        _fold_neighbors(parent)
     return tower.to(memory_format=torch.channels_last)
 
 
@@ -33,8 +33,8 @@ def treatment(tower: nn.Module) -> str:
     return f"{folded}, {'channels-last' if is_last else 'contiguous'}"
 
 
-def _fold_neighbours(parent: nn.Module) -> None:
-    """A convolution and the normalisation registered right after it, of the same name but for the number, or numbers
+def _fold_neighbors(parent: nn.Module) -> None:
+    """A convolution and the normalization registered right after it, of the same name but for the number, or numbers
     alone: open_clip's and torchvision's residual networks."""
     children = list(parent.named_children())
     for (name, convolution), (after, norm) in itertools.pairwise(children):

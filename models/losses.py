@@ -38,11 +38,11 @@ class Targets:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many frames, clips and labelled clips a batch or an optimizer step has: what its means are taken over."""
+    """How many frames, clips and labeled clips a batch or an optimizer step has: what its means are taken over."""
 
     frames: int
     clips: int
-    labelled: int
+    labeled: int
 
     @classmethod
     def of(cls, targets: Targets) -> "Counts":
@@ -51,17 +51,17 @@ class Counts:
     def share_of(self, step: "Counts") -> "StepShare":
         """What part of an optimizer step this batch is."""
         return StepShare(
-            self.frames / step.frames, self.clips / step.clips, self.labelled / step.labelled if step.labelled else 0.0
+            self.frames / step.frames, self.clips / step.clips, self.labeled / step.labeled if step.labeled else 0.0
         )
 
 
 @dataclass(frozen=True)
 class StepShare:
-    """A batch's part of the frames, clips and labelled clips of one optimizer step, each from 0 to 1."""
+    """A batch's part of the frames, clips and labeled clips of one optimizer step, each from 0 to 1."""
 
     frames: float = 1.0
     clips: float = 1.0
-    labelled: float = 1.0
+    labeled: float = 1.0
 
 
 WHOLE_STEP = StepShare()
@@ -85,7 +85,7 @@ def distillation_loss(
     terms = {
         "feature": (feature_term(output, targets) * halves).sum() if weights.alpha else zero,
         "response": (response_term(output, targets, weights.temperature) * halves).sum() if weights.beta else zero,
-        "task": task_term(output.clip_logits, targets.labels) * share.labelled if weights.gamma else zero,
+        "task": task_term(output.clip_logits, targets.labels) * share.labeled if weights.gamma else zero,
     }
     total = weights.alpha * terms["feature"] + weights.beta * terms["response"] + weights.gamma * terms["task"]
     return {"total": total, **terms}
@@ -107,11 +107,11 @@ def response_term(output, targets: Targets, temperature: float) -> Tensor:
 
 
 def task_term(clip_logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy over the labelled clips of the batch; 0 where there is none."""
-    labelled = labels >= 0
-    if not labelled.any():
+    """Cross-entropy over the labeled clips of the batch; 0 where there is none."""
+    labeled = labels >= 0
+    if not labeled.any():
         return clip_logits.sum() * 0.0
-    return functional.cross_entropy(clip_logits[labelled].float(), labels[labelled])
+    return functional.cross_entropy(clip_logits[labeled].float(), labels[labeled])
 
 
 def unit(vectors: Tensor) -> Tensor:

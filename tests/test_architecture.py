@@ -206,8 +206,8 @@ def test_the_walk_would_find_a_teacher(graph):
 
 
 def test_the_student_and_the_teacher_do_not_know_each_other(graph):
-    assert "models.mobilevit_student" not in reachable(graph, "models.teachers.open_clip")
-    assert not reachable(graph, "models.mobilevit_student") & TEACHER
+    assert "models.student" not in reachable(graph, "models.teachers.open_clip")
+    assert not reachable(graph, "models.student") & TEACHER
 
 
 @pytest.mark.parametrize("library", ONLY_IMPORTERS)

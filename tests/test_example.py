@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import predict
 from embedonce.pipeline.export.export import export
 from embedonce.pipeline.export.settings import ExportConfig
@@ -59,7 +59,7 @@ VIDEOS = {  # decoded at 5 requests a second
 
 
 def cache_of(folder: Path, names: list[str], root: Path, **teacher):
-    """A reader of a labelled cache of these videos by a fake teacher."""
+    """A reader of a labeled cache of these videos by a fake teacher."""
     source = make_source(folder, names, WINDOWS)
     teacher = FakeTeacher(**teacher)
     _, reader, _ = run(source, root, teacher, fps=5.0)
@@ -91,7 +91,7 @@ def world(tmp_path_factory) -> SimpleNamespace:
 
 def clips_of(reader) -> ClipDataset:
     labels = reader.label_set()
-    return ClipDataset(reader, labels, list(labels.clips), Sampling(FRAMES, RESOLUTION, random=False, seed=0))
+    return ClipDataset(reader, labels, list(labels.clips), ClipSampling(FRAMES, RESOLUTION, random=False, seed=0))
 
 
 def altered(world, folder: Path, preprocessing: dict, **facts) -> Path:

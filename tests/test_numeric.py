@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_info
 from embedonce.cache.labels import logits_from
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import LOGITS_TOLERANCE, verify
-from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.student import build_student, student_config
 from embedonce.models.teachers.open_clip import load_teacher
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import predict
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.frames import canonical_frame
@@ -126,7 +126,7 @@ def test_a_clip_teacher_says_of_an_image_alone_what_it_says_of_it_among_others(t
 def test_a_student_is_judged_alike_in_batches_of_any_size(tmp_path):
     reader = open_reader(make_tiny_cache(tmp_path / "c", 4))
     labels = reader.label_set()
-    data = ClipDataset(reader, labels, list(labels.clips), Sampling(2, 128, random=False, seed=0))
+    data = ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, 128, random=False, seed=0))
     torch.manual_seed(0)
     student = build_student(student_config("tiny", 16, 3, 128), pretrained=False)
     one, all_of_them = (predict(student, data, size, 0, CPU) for size in (1, 12))

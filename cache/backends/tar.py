@@ -96,7 +96,7 @@ class TarShard:
 
     def columns(self) -> dict[str, np.ndarray]:
         shapes = {"frame_index": (-1,), "pts": (-1,), "crop_crc32": (-1, self._shape.num_views)}
-        with documents.reading(str(self._path)):
+        with documents.as_damaged_error(str(self._path)):
             found: dict[str, list] = {name: [] for name in shapes}
             for facts in map(self._facts, range(self._shape.num_rows)):
                 for name, values in found.items():
@@ -110,7 +110,7 @@ class TarShard:
     def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
         """The first thing that a row says of itself and that is not what these segments say; None where all are."""
         row = 0
-        with documents.reading(str(self._path)):
+        with documents.as_damaged_error(str(self._path)):
             for segment in segments:
                 shared = _shared(segment)
                 for frame_index, pts, t_sec in zip(segment.frame_index, segment.pts, segment.t_sec, strict=True):

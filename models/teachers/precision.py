@@ -28,7 +28,7 @@ def fast_precision(device: torch.device) -> str:
 def chosen_precision(encode: Callable[[Tensor], Tensor], device: torch.device, size: int) -> str:
     """The device's fast precision, or float32 where drift() is more than MAX_DRIFT or no number.
 
-    encode: (B, 3, S, S) normalised images -> (B, D).
+    encode: (B, 3, S, S) normalized images -> (B, D).
     """
     fast = fast_precision(device)
     if fast == "float32":

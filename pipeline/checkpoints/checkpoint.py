@@ -16,8 +16,8 @@ from embedonce.cache.limits import MAX_FRAMES_PER_CLIP, MAX_NAME, brief
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.archives import check_archive
 from embedonce.models.errors import ModelOptionError
-from embedonce.models.mobilevit_student import MobileVitStudent, build_student, config_from
 from embedonce.models.plain_files import NotPlainError
+from embedonce.models.student import VideoStudent, build_student, config_from
 from embedonce.pipeline.checkpoints.training_state import check_shape
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
@@ -43,7 +43,7 @@ _TEACHER_FIELDS = ("name", "weights_sha256", "embed_dim")
 
 
 def describe(
-    student: MobileVitStudent,
+    student: VideoStudent,
     labels: LabelSet,
     teacher: TeacherIdentity,
     frames_per_clip: int,
@@ -94,7 +94,7 @@ def _check_format(path: Path, content: dict) -> None:
         raise CheckpointError(f"{path} has checkpoint format {brief(found)}; this program reads {FORMAT}")
 
 
-def load_student(path: Path) -> tuple[MobileVitStudent, dict]:
+def load_student(path: Path) -> tuple[VideoStudent, dict]:
     """The student of a checkpoint, in eval mode, and the checkpoint's other fields."""
     content = load(path)
     try:

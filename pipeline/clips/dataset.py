@@ -21,8 +21,8 @@ SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: randomness ag
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centres always.
+class ClipSampling:
+    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centers always.
 
     jitter: how far brightness, contrast and saturation of the student's frames may go from 1, alike for a whole clip.
     views: how many of the stored random views are used; 0: the evaluation crop alone, None: all.
@@ -43,7 +43,7 @@ class ClipDataset(Dataset):
     mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros.
     """
 
-    def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: Sampling):
+    def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: ClipSampling):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
         self._rows: list[range] = []  # positions on the video's timeline, by clip: clips may share them all
@@ -97,7 +97,7 @@ class ClipDataset(Dataset):
         for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
             shard, row = self.reader.frames(unit), int(row)
             side = self.reader.identity.canonical_short_side
-            frames.append(canonical_frame.decode_crop(shard.jpeg(row), timeline.views[view], sampling.resolution, side))
+            frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], sampling.resolution, side))
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
             if self._labels.has_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
@@ -117,7 +117,7 @@ class ClipDataset(Dataset):
         return item
 
 
-def choose_frames(rows: np.ndarray, sampling: Sampling, epoch: int, index: int) -> np.ndarray:
+def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:
     """At most frames_per_clip of the clip's rows, in order: one from each of as many equal segments.
 
     random: every row is equally likely to be among them, whether or not segments end between two rows.
@@ -153,7 +153,7 @@ def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def choose_view(num_views: int, sampling: Sampling, epoch: int, index: int) -> int:
+def choose_view(num_views: int, sampling: ClipSampling, epoch: int, index: int) -> int:
     """One view for all frames of a clip: in training the stored random ones in turn, each once in K epochs."""
     if not sampling.random or num_views == 1:
         return 0
@@ -161,7 +161,7 @@ def choose_view(num_views: int, sampling: Sampling, epoch: int, index: int) -> i
     return 1 + int(order[epoch % (num_views - 1)])
 
 
-def choose_jitter(sampling: Sampling, epoch: int, index: int) -> np.ndarray:
+def choose_jitter(sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:
     """(3,) factors of brightness, contrast and saturation, from 1 - jitter to 1 + jitter."""
     return 1 + sampling.jitter * np.random.default_rng((sampling.seed, epoch, index, 1)).uniform(-1, 1, 3)
 

@@ -66,7 +66,7 @@ def _loaded(dataset: Dataset, planned: list[list[int]], num_workers: int) -> Ite
 def _loader(dataset: Dataset, planned: list[list[int]], num_workers: int) -> DataLoader:
     """A loader that draws nothing from torch's global generator: a run that is continued has one loader more."""
     return DataLoader(
-        _Parcels(dataset),
+        IndexedDataset(dataset),
         batch_sampler=planned,
         num_workers=num_workers,
         collate_fn=_Collated(num_workers),
@@ -75,7 +75,7 @@ def _loader(dataset: Dataset, planned: list[list[int]], num_workers: int) -> Dat
     )
 
 
-class _Parcels(Dataset):
+class IndexedDataset(Dataset):
     """A dataset of (index, item). Errors are items: torch would put a traceback in the place of their sentence."""
 
     def __init__(self, dataset: Dataset):

@@ -20,7 +20,7 @@ from embedonce.pipeline.commands.common_options import (
     PROMPT_STYLE,
     TEACHER_HEAD,
 )
-from embedonce.pipeline.commands.terminal import echo, made, show
+from embedonce.pipeline.commands.terminal import build_config, echo, show
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.settings.choices import ACTIVATIONS, DEVICES
@@ -42,7 +42,7 @@ def plan_ego4d(output: Path | None, overwrite: bool, **settings):
     Reads annotations and headers: videos present, missing, redacted, stereo, shorter than listed; clips per class and
     split; frames and space. All kinds of annotations that are there, unless some are named.
     """
-    config = made(PlanConfig, settings)
+    config = build_config(PlanConfig, settings)
     from embedonce.pipeline.extraction.plan_ego4d import plan
 
     if output is not None:
@@ -91,7 +91,7 @@ def relabel(**settings):
 
     Logits come from the cached embeddings, by the teacher's text tower or by a fitted head.
     """
-    config = made(RelabelConfig, settings)
+    config = build_config(RelabelConfig, settings)
     from embedonce.pipeline.extraction import extract_teacher
 
     show(extract_teacher.relabel(config).summary)

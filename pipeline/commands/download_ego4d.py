@@ -43,13 +43,13 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
     Takes videos that are in FHO, Moments and Narrations first, then in two of them, then in one; with one seed
     always the same ones. Says what it takes before it begins. Runs again where it stopped.
     """
-    from embedonce.pipeline.sources.ego4d.download.choice import Wish
+    from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
     from embedonce.pipeline.sources.ego4d.download.download import Download
     from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
 
     if not version.replace("_", "").isalnum() or not version.isascii():
         raise click.UsageError(f"--version must be one such as v2_1, not {version!r}")
-    config = DownloadConfig(data_dir, kind, version, aws_profile, Wish(**wish))
+    config = DownloadConfig(data_dir, kind, version, aws_profile, SelectionCriteria(**wish))
     download = Download(config)
     if not _fetch(download, config, download.annotations(), dry_run, yes):
         echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from embedonce.pipeline.commands.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
-from embedonce.pipeline.commands.terminal import echo, made
+from embedonce.pipeline.commands.terminal import build_config, echo
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.settings.choices import EXPORT_FORMATS, SPLITS
 
@@ -37,7 +37,7 @@ def export_student(**options):
     Every file is run at once on frames of the cache and compared with PyTorch; where one says something else,
     nothing is written.
     """
-    config = made(ExportConfig, options)
+    config = build_config(ExportConfig, options)
     from embedonce.pipeline.export.export import export
 
     result = export(config)

@@ -20,7 +20,7 @@ from embedonce.pipeline.commands.common_options import (
     STUDENT_CHECKPOINT,
     WORKERS,
 )
-from embedonce.pipeline.commands.terminal import belongs_to_extraction, echo, made, show
+from embedonce.pipeline.commands.terminal import belongs_to_extraction, build_config, echo, show
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.settings.choices import RUNTIMES, SPLITS
 from embedonce.pipeline.training.settings import ON_ACCELERATOR, ON_CPU, TrainConfig
@@ -58,7 +58,7 @@ BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[nam
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
 @click.option("--frames-per-clip", type=int, help="Frames the student sees of a clip. " + BY_DEVICE["frames_per_clip"])
 @click.option("--views", type=int, help="Stored random views to learn from; 0: the evaluation crop. [default: all]")
-@click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colours, such as 0.3.")
+@click.option("--jitter", type=float, default=0.0, show_default=True, help="Of the student's colors, such as 0.3.")
 @click.option(
     "--ema", type=float, default=0.0, show_default=True, help="Keep an average of the weights, decay such as 0.999."
 )
@@ -87,7 +87,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
     Stopped runs continue by themselves when the same command is given again. Under torchrun, all processes train
     together.
     """
-    config = made(TrainConfig, options)
+    config = build_config(TrainConfig, options)
     from embedonce.pipeline.training import trainer
 
     _check_assertions(config, teacher_size, num_actions)
@@ -130,7 +130,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options):
 @COMMON
 def evaluate(student_size, teacher_size, num_actions, **options):
     """Set a student beside its teacher on held-out clips."""
-    config = made(EvaluateConfig, options)
+    config = build_config(EvaluateConfig, options)
     from embedonce.pipeline.evaluation import evaluate as stage
     from embedonce.pipeline.reporting.console import comparison_table
 
@@ -165,7 +165,7 @@ def compare(**options):
     Each EVALUATION is an evaluation_results.json, a folder that has one, or a student checkpoint (.pt). Checkpoints
     are evaluated first, into folders of --output-dir; all options but that one are about them.
     """
-    config = made(CompareConfig, options)
+    config = build_config(CompareConfig, options)
     from embedonce.pipeline.evaluation import compare as stage
     from embedonce.pipeline.reporting.console import students_table
 
@@ -181,9 +181,9 @@ def _check_assertions(config, teacher_size: str | None, num_actions: int | None)
 
 
 def _towers(config: EvaluateConfig):
-    from embedonce.pipeline.evaluation.teacher_latency import towers
+    from embedonce.pipeline.evaluation.teacher_latency import image_encoders
 
-    return towers(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)
+    return image_encoders(config.cache_dir, "cpu" if config.runtime == "onnx" else config.device, config.teacher_model)
 
 
 COMMANDS = (train_student, evaluate, compare)

@@ -21,7 +21,7 @@ from embedonce.pipeline.settings.config_files import misfit, read_defaults
 INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
 
 
-class Explaining(click.Group):
+class ErrorReportingGroup(click.Group):
     """Turns the errors of the stages into one sentence and an exit code, and signals into an orderly end."""
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
@@ -158,7 +158,7 @@ def belongs_to_extraction(ctx: click.Context, param: click.Parameter, value):
         )
 
 
-def made(kind, settings: dict):
+def build_config(kind, settings: dict):
     """The settings as a frozen config; what it refuses is an error of usage."""
     try:
         return kind(**settings)

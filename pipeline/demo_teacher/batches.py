@@ -16,7 +16,7 @@ from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.sources.synthetic.scene.render import FRAME_HEIGHT, FRAME_WIDTH
 
 GRAIN = 0.03  # of full brightness: the most noise that is added, the same to all channels
-LIGHT, COLOUR = 0.1, 0.05  # standard deviations of a factor's logarithm, of all channels and of each
+LIGHT, COLOR = 0.1, 0.05  # standard deviations of a factor's logarithm, of all channels and of each
 
 
 class CaptionedCrops(Dataset):
@@ -36,7 +36,7 @@ class CaptionedCrops(Dataset):
     def __getitem__(self, index: int) -> dict:
         rng = np.random.default_rng((self._seed, self.epoch, index))
         views = make_views(f"{self.epoch}:{index}", (FRAME_HEIGHT, FRAME_WIDTH), 1, self._seed, self._teacher)
-        crop = canonical_frame.decode_crop(self._frames.jpegs[index], views[rng.integers(2)], self._teacher.input_size)
+        crop = canonical_frame.load_view(self._frames.jpegs[index], views[rng.integers(2)], self._teacher.input_size)
         true = np.flatnonzero(true_of(self._sayable.facts, self._frames.facts[index : index + 1])[0])
         return {"crop": crop.copy(), "frame": index, "caption": int(rng.choice(true))}
 
@@ -47,7 +47,7 @@ class CaptionedCrops(Dataset):
 
 
 def varied(crops: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float in 0..1, with a sharpness, light, colour and noise for each image.
+    """(B, S, S, 3) uint8 -> (B, 3, S, S) float in 0..1, with a sharpness, light, color and noise for each image.
 
     Drawn from torch's own generator.
     """
@@ -55,5 +55,5 @@ def varied(crops: Tensor) -> Tensor:
     count = len(images)
     softness, grain = torch.rand(count, 1, 1, 1), GRAIN * torch.rand(count, 1, 1, 1)
     images = images.lerp(avg_pool2d(images, 3, 1, 1, count_include_pad=False), softness)
-    factor = (LIGHT * torch.randn(count, 1, 1, 1) + COLOUR * torch.randn(count, 3, 1, 1)).exp()
+    factor = (LIGHT * torch.randn(count, 1, 1, 1) + COLOR * torch.randn(count, 3, 1, 1)).exp()
     return (images * factor + grain * torch.randn_like(images[:, :1])).clamp(0, 1)

@@ -70,11 +70,11 @@ def captions() -> Captions:
     stages, sleeves = [(UNSAID, ""), *enumerate(STAGES)], [(UNSAID, ""), *enumerate(SLEEVES)]
     for action, article in itertools.product(ACTIONS, ("", "the ")):
         verb, _, name = action.rpartition(" ")
-        for wording, (stage, when), (sleeve, colour) in itertools.product(WORDINGS, stages, sleeves):
+        for wording, (stage, when), (sleeve, color) in itertools.product(WORDINGS, stages, sleeves):
             if stage != UNSAID and action in _STEADY:
                 continue
             text = wording.format(name=f"{verb} {article}{name}")
-            worn = f"{colour} sleeves" if colour else ""
+            worn = f"{color} sleeves" if color else ""
             texts.append(", ".join(part for part in (text, when, worn) if part))
             facts.append(_facts(action, stage, sleeve))
     return Captions(tuple(texts), np.array(facts, np.int64))

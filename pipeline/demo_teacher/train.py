@@ -72,7 +72,7 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
         for data.epoch in range(epochs):
             order, losses = np.random.default_rng((seed, data.epoch)).permutation(len(data)), []
             for batch in batches(data, global_batches(order.tolist(), BATCH_SIZE, 1), num_workers=1):
-                images = _normalised(varied(batch["crop"]), teacher).contiguous(memory_format=layout)
+                images = _normalized(varied(batch["crop"]), teacher).contiguous(memory_format=layout)
                 losses.append(_step(clip, optimizer, images, tokens[batch["caption"]], data.truth(batch)))
                 schedule.step()
                 progress.update()
@@ -81,7 +81,7 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
     return clip
 
 
-def _normalised(images: Tensor, teacher: TeacherIdentity) -> Tensor:
+def _normalized(images: Tensor, teacher: TeacherIdentity) -> Tensor:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (teacher.mean, teacher.std))
     return (images - mean) / std
 
@@ -142,7 +142,7 @@ def judge(teacher: ClipTeacher, frames: Frames) -> list[str]:
     for first in range(0, len(frames), BATCH_SIZE):
         jpegs = frames.jpegs[first : first + BATCH_SIZE]
         rows.append(
-            teacher.embed(np.stack([canonical_frame.decode_crop(jpeg, view, identity.input_size) for jpeg in jpegs]))
+            teacher.embed(np.stack([canonical_frame.load_view(jpeg, view, identity.input_size) for jpeg in jpegs]))
         )
     text, scale = teacher.class_text([list(texts) for texts in class_prompts(ACTIONS, style="v1")])
     head = {"class_text": text, "logit_scale": np.array([scale], np.float32)}

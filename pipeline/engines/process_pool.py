@@ -23,7 +23,7 @@ MESSAGES_AHEAD = 8  # per pool: bounds the memory of rows that nobody has taken 
 
 
 @dataclass(frozen=True)
-class Item:
+class TaskResult:
     """Something a task yielded."""
 
     task: object
@@ -31,14 +31,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Done:
+class TaskDone:
     """A task came to its end."""
 
     task: object
 
 
 @dataclass(frozen=True)
-class Failed:
+class TaskFailed:
     """A task cannot be done; reason in a few words for the user. is_passing: it may be done another time."""
 
     task: object
@@ -47,7 +47,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Lost:
+class WorkerCrashed:
     """A task cost a process, and may be tried again; reason in a few words for the user."""
 
     task: object
@@ -58,7 +58,7 @@ class Lost:
 class _Loss:
     """A Lost on its way. counted: set when its reader is done with it; nothing is tried again before."""
 
-    event: Lost
+    event: WorkerCrashed
     counted: threading.Event
 
 
@@ -69,7 +69,7 @@ class _Broken:
     error: BaseException
 
 
-class LocalPool:
+class WorkerPool:
     """Runs a generator function over tasks in spawned processes, one task per process at a time.
 
     function: module-level, task -> iterator of picklable values; its errors become Failed. silence_sec: how long
@@ -81,7 +81,7 @@ class LocalPool:
     def __init__(self, function: Callable, workers: int, silence_sec: float, spent=lambda task: 0):
         self._function, self._workers, self._silence_sec, self._spent = function, workers, silence_sec, spent
 
-    def run(self, tasks) -> Iterator[Item | Done | Failed | Lost]:
+    def run(self, tasks) -> Iterator[TaskResult | TaskDone | TaskFailed | WorkerCrashed]:
         """Events of all tasks as they come; those of one task in order, ending with Done or Failed.
 
         Each attempt that cost a process is told as Lost, so that it can be counted on disk; the next one begins when
@@ -132,7 +132,7 @@ class LocalPool:
         """Run one task to its end. What a first attempt delivered is not delivered again by a second."""
         delivered, spent = 0, self._spent(task)
         if spent >= ATTEMPTS:
-            events.put(Failed(task, f"decoding it cost {spent} processes in earlier runs"))
+            events.put(TaskFailed(task, f"decoding it cost {spent} processes in earlier runs"))
             return
         for attempt in range(1 + spent, ATTEMPTS + 1):
             worker.send(task, self._silence_sec)
@@ -140,29 +140,29 @@ class LocalPool:
             while not stop.is_set():
                 kind, value = worker.receive(self._silence_sec, stop)
                 if kind == "item" and _is_sign_of_life(value):
-                    events.put(Item(task, value))
+                    events.put(TaskResult(task, value))
                 elif kind == "item":
                     seen += 1
                     if seen > delivered:
                         delivered = seen
-                        events.put(Item(task, value))
+                        events.put(TaskResult(task, value))
                 elif kind == "done":
-                    events.put(Done(task))
+                    events.put(TaskDone(task))
                     return
                 elif kind == "failed":
-                    events.put(Failed(task, *value))
+                    events.put(TaskFailed(task, *value))
                     return
                 else:
                     break
             if stop.is_set():
                 return
-            loss = _Loss(Lost(task, value), threading.Event())
+            loss = _Loss(WorkerCrashed(task, value), threading.Event())
             events.put(loss)
             while not loss.counted.wait(SECONDS_BETWEEN_LOOKS):
                 if stop.is_set():
                     return
             if attempt == ATTEMPTS:
-                events.put(Failed(task, f"{value} ({ATTEMPTS} attempts)"))
+                events.put(TaskFailed(task, f"{value} ({ATTEMPTS} attempts)"))
 
 
 def _is_sign_of_life(value) -> bool:

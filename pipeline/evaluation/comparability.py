@@ -15,7 +15,7 @@ PUBLISHED = {  # what is published of each kind, which these figures are not
     "all of FHO's val clips",
     "lta-verbs": "edit distance at 20 future actions (LTA), where the clip that is named here is not seen",
     "oscc": "accuracy of object state change classification on all official val clips",
-    "goalstep": "mAP of step localisation and recall of step grounding",
+    "goalstep": "mAP of step localization and recall of step grounding",
     "narrations": "retrieval and multiple choice from narrations: the verbs are found in the texts by this program",
 }
 PUBLISHED |= {"fho-nouns": PUBLISHED["fho-verbs"], "lta-nouns": PUBLISHED["lta-verbs"]}

@@ -35,7 +35,7 @@ def check_comparable(entries: list[Entry]) -> None:
         ("the classes", lambda r: f"{len(r['classes'])}: {_brief(r['classes'])}"),
         ("the teacher", lambda r: "{name} (weights {weights}, {head} head)".format(**r["teacher"])),
         ("the split", lambda r: r["split"]),
-        ("the number of clips", lambda r: f"{r['num_clips']}, {r['num_labelled_clips']} of them labelled"),
+        ("the number of clips", lambda r: f"{r['num_clips']}, {r['num_labelled_clips']} of them labeled"),
         ("the number of recordings", lambda r: r["num_videos"]),
     ]
     first = entries[0]
@@ -110,11 +110,11 @@ def _paired(entry: Entry, first: Entry) -> dict:
     ours, theirs = _in_order(entry.predictions), _in_order(first.predictions)
     if any(not np.array_equal(ours[name], theirs[name]) for name in ("video_uid", "start_sec", "end_sec", "labels")):
         return _no_difference("other clips were judged")
-    labelled = ours["labels"] >= 0
-    if not labelled.any():
+    labeled = ours["labels"] >= 0
+    if not labeled.any():
         return _no_difference("no clip has a label")
-    right = [(side["logits"].argmax(1) == side["labels"])[labelled] for side in (ours, theirs)]
-    recordings = [recording_of(uid) for uid in ours["video_uid"][labelled].tolist()]
+    right = [(side["logits"].argmax(1) == side["labels"])[labeled] for side in (ours, theirs)]
+    recordings = [recording_of(uid) for uid in ours["video_uid"][labeled].tolist()]
     points, interval = paired_difference(*right, recordings)
     low, high = interval or (None, None)
     return {

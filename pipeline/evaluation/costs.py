@@ -24,7 +24,7 @@ NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_me
 
 
 @dataclass(frozen=True)
-class Side:
+class TimedModel:
     """An image model in eval mode, and one image (1, 3, R, R) of the type it takes, on one device.
 
     stored: size_of() what is stored, where that is not module itself.
@@ -35,7 +35,7 @@ class Side:
     stored: dict | None = None
 
 
-def measure(sides: dict[str, Side], device: torch.device, runtime: str = "torch") -> dict[str, dict]:
+def measure(sides: dict[str, TimedModel], device: torch.device, runtime: str = "torch") -> dict[str, dict]:
     """Costs by side: macs (of one image), peak_memory_bytes, latency_ms (p50_ms, p95_ms at batch 1) and
     throughput_per_s (images at batch 32).
 
@@ -64,7 +64,7 @@ def size_of(module: nn.Module) -> dict[str, int]:
     }
 
 
-def multiply_accumulates(side: Side) -> int:
+def multiply_accumulates(side: TimedModel) -> int:
     """Of one image: half of what PyTorch's counter calls FLOPs (matrix products, convolutions, attention)."""
     counter, was_fast = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that no counter knows, like fused attention
@@ -76,7 +76,7 @@ def multiply_accumulates(side: Side) -> int:
     return counter.get_total_flops() // 2
 
 
-def peak_memory(side: Side, device: torch.device) -> int:
+def peak_memory(side: TimedModel, device: torch.device) -> int:
     """Bytes of weights and of the tensors that are alive at once while one image goes through PyTorch."""
     weights = size_of(side.module)["bytes_on_disk"]
     if device.type == "cuda":
@@ -120,7 +120,7 @@ class _LiveBytes(TorchDispatchMode):
             self._now -= size
 
 
-def _runner(side: Side, runtime: str) -> Callable[[Tensor], object]:
+def _runner(side: TimedModel, runtime: str) -> Callable[[Tensor], object]:
     """What runs a batch of images (N, 3, R, R) through a side."""
     if runtime == "onnx":
         from embedonce.pipeline.runtimes.onnx_files import to_onnx

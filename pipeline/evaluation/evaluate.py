@@ -19,12 +19,12 @@ from embedonce.cache.store import open_reader
 from embedonce.models.deploy import FrameEncoder, deployed_parameters
 from embedonce.models.device import choose_device, exact_float32
 from embedonce.models.folding import treatment
-from embedonce.models.mobilevit_student import MobileVitStudent, count_parameters
 from embedonce.models.names import TEACHER_SIZES
+from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
-from embedonce.pipeline.evaluation.costs import NOT_MEASURED, Side, measure, size_of
+from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.evaluation.output_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
 from embedonce.pipeline.evaluation.results import assemble, predictions_file
@@ -43,7 +43,9 @@ log = logging.getLogger(__name__)
 PRECISION = "float32"  # as frames.fp32.onnx and frames.pte compute; smaller formats are judged by their export
 
 
-def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, student_size: str | None = None) -> dict:
+def evaluate(
+    config: EvaluateConfig, towers: dict[str, TimedModel] | None = None, student_size: str | None = None
+) -> dict:
     """Evaluate a checkpoint; returns what evaluation_results.json holds, written beside predictions, plot and report.
 
     towers: image towers to cost in turns with the student: "teacher", and "reference" where that is another one.
@@ -68,7 +70,7 @@ def evaluate(config: EvaluateConfig, towers: dict[str, Side] | None = None, stud
 
 
 def _judged(
-    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[MobileVitStudent, dict], towers: dict
+    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[VideoStudent, dict], towers: dict
 ) -> tuple[dict, dict[str, bytes]]:
     """The results, and all files by name. judged: the student and the other fields of its checkpoint."""
     (student, meta), teacher = judged, reader.identity.teacher
@@ -120,7 +122,7 @@ def _warn_of_missing_labels(found: np.ndarray, labels: LabelSet, split: str) -> 
         )
 
 
-def _facts(student: MobileVitStudent) -> dict:
+def _facts(student: VideoStudent) -> dict:
     """What the results say of a student besides its figures."""
     counted = count_parameters(student)
     num_bytes = sum(t.numel() * t.element_size() for t in student.state_dict().values())
@@ -132,15 +134,15 @@ def _facts(student: MobileVitStudent) -> dict:
     }
 
 
-def _sides(student: MobileVitStudent, device, towers: dict[str, Side], runtime: str) -> dict[str, Side]:
+def _sides(student: VideoStudent, device, towers: dict[str, TimedModel], runtime: str) -> dict[str, TimedModel]:
     """What is timed: one image to one embedding."""
     place = torch.device("cpu") if runtime == "onnx" else device
     size = student.config.resolution
     image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=place)
-    return {"student": Side(FrameEncoder(student).eval().to(place), image)} | towers
+    return {"student": TimedModel(FrameEncoder(student).eval().to(place), image)} | towers
 
 
-def _costs(sides: dict[str, Side], device, runtime: str) -> dict[str, dict]:
+def _costs(sides: dict[str, TimedModel], device, runtime: str) -> dict[str, dict]:
     """What each side costs to run, in turns; None for what is not measured."""
     place = torch.device("cpu") if runtime == "onnx" else device
     costs = {"teacher": NOT_MEASURED} | measure(sides, place, runtime)
@@ -149,7 +151,7 @@ def _costs(sides: dict[str, Side], device, runtime: str) -> dict[str, dict]:
     return costs
 
 
-def _reference(tower: Side, costs: dict[str, dict]) -> dict:
+def _reference(tower: TimedModel, costs: dict[str, dict]) -> dict:
     """What CLIP's ViT-B/32 would cost, where the teacher is another one: it said nothing of these clips."""
     ratio = costs["reference"]["latency_ms"]["p50_ms"] / costs["student"]["latency_ms"]["p50_ms"]
     facts = {"name": TEACHER_SIZES["base"], "input_size": tower.image.shape[-1], "latency_ratio": ratio}

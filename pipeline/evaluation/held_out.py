@@ -10,7 +10,7 @@ import numpy as np
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.naming.uids import recording_of
@@ -28,7 +28,7 @@ def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: La
         clips = _not_trained_on(clips, meta.get("label_set"), reader)
     if config.split != "train":
         clips = _not_seen(clips, set(meta.get("trained_on", ())), reader, labels)
-    sampling = Sampling(meta["frames_per_clip"], meta["student"]["resolution"], random=False, seed=config.seed)
+    sampling = ClipSampling(meta["frames_per_clip"], meta["student"]["resolution"], random=False, seed=config.seed)
     dataset = ClipDataset(reader, labels, clips, sampling)
     if dataset.num_empty:
         log.warning("%d of %d clips have no frame in the cache and are left out", dataset.num_empty, len(clips))

@@ -113,9 +113,9 @@ def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) 
 
 
 def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Whether each labelled clip was told right; None where no clip has a label or no class a logit."""
-    labelled = labels >= 0
-    return logits[labelled].argmax(1) == labels[labelled] if labelled.any() and logits.shape[1] else None
+    """Whether each labeled clip was told right; None where no clip has a label or no class a logit."""
+    labeled = labels >= 0
+    return logits[labeled].argmax(1) == labels[labeled] if labeled.any() and logits.shape[1] else None
 
 
 def _comparison(found: Predictions, sides: dict, recordings: np.ndarray) -> dict:

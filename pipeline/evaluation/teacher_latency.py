@@ -14,14 +14,14 @@ from embedonce.models.folding import treated, unfolded
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.teachers.open_clip import image_tower_for_latency
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.evaluation.costs import Side, size_of
+from embedonce.pipeline.evaluation.costs import TimedModel, size_of
 
 log = logging.getLogger(__name__)
 
 REFERENCE = TEACHER_SIZES["base"]
 
 
-def towers(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str, Side]:
+def image_encoders(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str, TimedModel]:
     """The "teacher", and as "reference" ViT-B/32 where that is another one. teacher_model: the configuration file,
     where the teacher has one."""
     name = open_reader(cache_dir).identity.teacher.name
@@ -32,7 +32,7 @@ def towers(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str,
     return found if name == REFERENCE else found | {"reference": _side(REFERENCE, place)}
 
 
-def _side(model: str, place: torch.device) -> Side:
+def _side(model: str, place: torch.device) -> TimedModel:
     tower, size = image_tower_for_latency(model, place)
     facts = size_of(tower)
     tower = treated(tower)
@@ -41,4 +41,4 @@ def _side(model: str, place: torch.device) -> Side:
         log.warning(
             "%s is timed with %d batch normalisations that could not be folded, unlike the student", model, left
         )
-    return Side(tower, torch.zeros(1, 3, size, size, device=place), facts)
+    return TimedModel(tower, torch.zeros(1, 3, size, size, device=place), facts)

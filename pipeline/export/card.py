@@ -26,7 +26,7 @@ Every file was run when it was made, on the same clips, beside the PyTorch model
 ## How to run it
 
 `frames.*.onnx`: `frames` (N, 3, {resolution}, {resolution}) uint8 RGB to `features` (N, {dim}) and `embeddings`
-(N, {dim}) of unit length. Scaling and normalisation are inside. `clip.onnx`: `features` (B, T, {dim}), `t_rel_sec`
+(N, {dim}) of unit length. Scaling and normalization are inside. `clip.onnx`: `features` (B, T, {dim}), `t_rel_sec`
 (B, T) float32 seconds since the clip's start and `mask` (B, T) bool to `embedding` (B, {dim}){logits}. A stream runs
 the first once for each frame and the second over the last {frames} features. `frames.pte` and `clip.pte`, where they
 are there, do the same for one image, or one clip of at most 64 frames, at a time.
@@ -90,7 +90,7 @@ def model_card(facts: dict, judged: Judged, sizes: dict[str, int], parity: dict[
         teacher_top1=_percent(judged.teacher_top1),
         rows="\n".join(_row(name, sizes, found) for name, found in parity.items()),
         logits=f" and `logits` (B, {len(classes)})" if classes else "",
-        crop={"centre square": "the centred square", "none": "the whole frame, made square"}[preprocessing["crop"]],
+        crop={"center square": "the centered square", "none": "the whole frame, made square"}[preprocessing["crop"]],
         interpolation=markdown(preprocessing["interpolation"]),
         asked=_asked(preprocessing["frames_per_second"]),
         short=preprocessing["canonical_short_side"],

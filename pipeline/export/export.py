@@ -17,7 +17,7 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions, predict, require_finite
@@ -25,7 +25,7 @@ from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.export.card import Judged, model_card
 from embedonce.pipeline.export.facts import clip_seconds, facts_of, timm_config
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
-from embedonce.pipeline.export.formats import FORMATS, Exported, Source, check_runtimes
+from embedonce.pipeline.export.formats import FORMATS, Exported, ExportInputs, check_runtimes
 from embedonce.pipeline.export.parity import Parity, check, compared
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.metrics import accuracy
@@ -58,7 +58,7 @@ def export(config: ExportConfig) -> Export:
     clips = held_out(config.judged_on(config.split, config.num_samples), meta, reader, labels)
     facts = facts_of(meta, reader.identity, clip_seconds(labels))
     calibration, calibrated_on = _calibration(config, meta, reader, labels)
-    source = Source.of(student, facts, calibration)
+    source = ExportInputs.of(student, facts, calibration)
     log.info("comparing on %d %s clips", len(clips), config.split)
     trained = _predicted(student, clips)
     require_finite(trained, config.student_checkpoint)
@@ -80,7 +80,7 @@ def _predicted(student: torch.nn.Module, clips: ClipDataset) -> Predictions:
 
 
 def _made(
-    names: tuple[str, ...], source: Source, expected: tuple[Predictions, Predictions], clips: ClipDataset
+    names: tuple[str, ...], source: ExportInputs, expected: tuple[Predictions, Predictions], clips: ClipDataset
 ) -> tuple[dict[str, bytes], dict[str, Parity]]:
     """Bytes by file name and figures by format. DivergedError where one says something else than PyTorch.
 
@@ -109,7 +109,7 @@ def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) 
     return torch.cat(frames)[: config.calibration_frames].numpy(), split
 
 
-def weights_of(student: MobileVitStudent, meta: dict, facts: dict) -> dict[str, bytes]:
+def weights_of(student: VideoStudent, meta: dict, facts: dict) -> dict[str, bytes]:
     """The backbone as timm loads it, and the parts on top of it."""
     backbone = student.backbone.state_dict()
     rest = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}

@@ -25,9 +25,9 @@ def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
         "frames_per_clip": meta["frames_per_clip"],
         "teacher": meta["teacher"],
         "preprocessing": {
-            "input": "uint8 RGB, (N, 3, resolution, resolution); scaling and normalisation are in the graph",
+            "input": "uint8 RGB, (N, 3, resolution, resolution); scaling and normalization are in the graph",
             "resolution": meta["student"]["resolution"],
-            "crop": {"shortest": "centre square", "squash": "none"}[teacher.resize_mode],
+            "crop": {"shortest": "center square", "squash": "none"}[teacher.resize_mode],
             "interpolation": teacher.interpolation,
             "canonical_short_side": identity.canonical_short_side,
             "frames_per_second": identity.fps,

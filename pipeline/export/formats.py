@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from embedonce.models.deploy import ClipHead, FrameEncoder
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 from embedonce.pipeline.export.parity import EXACT, HALF, INT8, Limits
 from embedonce.pipeline.runtimes.requirements import EXECUTORCH, ONNX, require
 
@@ -18,7 +18,7 @@ Call = Callable[..., list[np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportInputs:
     """A student cut for devices, facts that travel with it, and frames (N, 3, R, R) uint8 to find ranges on."""
 
     frames: nn.Module
@@ -27,7 +27,7 @@ class Source:
     calibration: np.ndarray
 
     @classmethod
-    def of(cls, student: MobileVitStudent, facts: dict, calibration: np.ndarray) -> "Source":
+    def of(cls, student: VideoStudent, facts: dict, calibration: np.ndarray) -> "ExportInputs":
         return cls(FrameEncoder(student).eval(), ClipHead(student).eval(), facts, calibration)
 
     @property
@@ -64,12 +64,12 @@ class Format:
     """make: Source -> bytes by file name. opened: those bytes -> (frame call, clip call): arrays in, arrays out."""
 
     limits: Limits
-    make: Callable[[Source], dict[str, bytes]]
+    make: Callable[[ExportInputs], dict[str, bytes]]
     opened: Callable[[dict[str, bytes]], tuple[Call, Call]]
     libraries: tuple[str, ...]
 
 
-def _frames_onnx(source: Source, kind: str) -> bytes:
+def _frames_onnx(source: ExportInputs, kind: str) -> bytes:
     from embedonce.pipeline.runtimes import onnx_files
 
     model = source.frames_onnx
@@ -100,7 +100,7 @@ def _opened_onnx(files: dict[str, bytes]) -> tuple[Call, Call]:
     return call(frames, ("frames",)), call(clip, ("features", "t_rel_sec", "mask"))
 
 
-def _make_executorch(source: Source) -> dict[str, bytes]:
+def _make_executorch(source: ExportInputs) -> dict[str, bytes]:
     from embedonce.pipeline.export.executorch_files import to_executorch
 
     return {

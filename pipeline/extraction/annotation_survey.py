@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.engines.process_pool import Item, LocalPool
+from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.extraction.video_tasks import LengthTask, read_length
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.frames.time_counts import count_asked, count_empty
 from embedonce.pipeline.naming.uids import recording_of
-from embedonce.pipeline.sources.source import UNLABELLED, Source, union, windows_by_video
+from embedonce.pipeline.sources.source import UNLABELED, Source, union, windows_by_video
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 
 SPLITS = ("train", "val", "test")
@@ -53,8 +53,8 @@ def short_videos(source: Source, workers: int) -> dict[str, tuple[float, float]]
     listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
     tasks = [LengthTask(video.uid, video.path) for video in source.videos if video.uid in listed]
     found = {}
-    for event in LocalPool(read_length, workers, PROBE_TIMEOUT_SEC).run(tasks):
-        if isinstance(event, Item) and event.value is not None:
+    for event in WorkerPool(read_length, workers, PROBE_TIMEOUT_SEC).run(tasks):
+        if isinstance(event, TaskResult) and event.value is not None:
             uid = event.task.uid
             if event.value < listed[uid] - PARTIAL_SEC:
                 found[uid] = (event.value, listed[uid])
@@ -105,7 +105,7 @@ def _kind(source: Source, fps: float) -> dict:
         "videos": len({recording_of(video.uid) for video in source.videos}),
         "missing": len(source.missing),
         "clips": {split: by_split[split] for split in SPLITS},
-        "unlabelled": sum(clip.label == UNLABELLED for clip in source.clips),
+        "unlabelled": sum(clip.label == UNLABELED for clip in source.clips),
         "classes": rows,
         "without_frame": sum(count_empty(Grid(fps, spans), *extent[uid]) for uid, spans in in_videos.items()),
         "frames": frames,
@@ -143,5 +143,5 @@ def _classes_in_words(kind: str, facts: dict) -> Iterator[str]:
     shown = ", ".join(f"{name} {train}/{val}/{test}" for name, (train, val, test) in used[:CLASSES_SHOWN])
     more = f", and {len(used) - CLASSES_SHOWN} more" if len(used) > CLASSES_SHOWN else ""
     empty = f"; {len(rows) - len(used)} classes have no clip here" if len(rows) > len(used) else ""
-    unlabelled = f"; {facts['unlabelled']} clips are unlabelled" if facts["unlabelled"] else ""
-    yield f"{kind}, clips by class (train/val/test): {shown}{more}{empty}{unlabelled}"
+    unlabeled = f"; {facts['unlabelled']} clips are unlabeled" if facts["unlabelled"] else ""
+    yield f"{kind}, clips by class (train/val/test): {shown}{more}{empty}{unlabeled}"

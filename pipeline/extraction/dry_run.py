@@ -12,7 +12,7 @@ from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.extraction.annotation_survey import in_words, survey
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
-from embedonce.pipeline.extraction.preflight import Survey, free_bytes, look_ahead
+from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.label_sets import asked_labels, check_label_sets, refuse_lost_classes
 from embedonce.pipeline.sources.data_summary import data_lines
@@ -33,7 +33,7 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
     ]
     check_label_sets(config.cache_dir, asked)
     source = union(sources)
-    found = look_ahead(config, source, calibrated=True)
+    found = run_preflight(config, source, calibrated=True)
     source = found.source
     lines = [*_lines(config, source, found, time_teacher(config) if found.estimate.frames else 0.0)]
     if source.kind == "ego4d" and config.sampling == "fps":
@@ -68,7 +68,7 @@ def teacher_seconds(config: ExtractConfig) -> float:
     return float(np.median(seconds[1:])) / BATCH
 
 
-def _lines(config: ExtractConfig, source: Source, survey: Survey, image_sec: float):
+def _lines(config: ExtractConfig, source: Source, survey: PreflightReport, image_sec: float):
     needed, workers = survey.estimate, config.num_decode_workers
     sources = {video.uid: video.source for video in source.videos}
     unusable = survey.bad | survey.scanned.failures

@@ -1,4 +1,4 @@
-"""The whole of stage one as one call: sources and a teacher by name in, a labelled cache out.
+"""The whole of stage one as one call: sources and a teacher by name in, a labeled cache out.
 
 The only place where the pipeline meets the CLIP teacher; stage two and evaluation never come here.
 """
@@ -24,9 +24,9 @@ from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractResult
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
-from embedonce.pipeline.labeling import relabel as relabelling
+from embedonce.pipeline.labeling import relabel as relabeling
 from embedonce.pipeline.labeling.label_sets import (
-    Labelling,
+    Labeling,
     asked_labels,
     check_label_sets,
     count_with_frames,
@@ -35,7 +35,7 @@ from embedonce.pipeline.labeling.label_sets import (
     with_class_text,
     write_labels,
 )
-from embedonce.pipeline.labeling.relabel import Relabelled
+from embedonce.pipeline.labeling.relabel import Relabeled
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
@@ -112,21 +112,21 @@ def run(config: ExtractConfig) -> StageOneResult:
         asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
     ]
     check_label_sets(config.cache_dir, asked)
-    ready: list[Labelling] = []
+    ready: list[Labeling] = []
 
     def load() -> LoadedTeacher:
         teacher = _load_teacher(config)
-        ready.extend(with_class_text(labelling, teacher) for labelling in asked)
+        ready.extend(with_class_text(labeling, teacher) for labeling in asked)
         teacher.drop_text_tower()
         return teacher
 
     writer, _, result = extract(config, source, load)
     try:
-        for labelling in ready:
-            write_labels(writer, labelling, config.seed)
+        for labeling in ready:
+            write_labels(writer, labeling, config.seed)
         manifest = writer.write_manifest()
         reader = writer.reader()
-        label_sets = tuple(reader.label_set(labelling.labels.name) for labelling in ready)
+        label_sets = tuple(reader.label_set(labeling.labels.name) for labeling in ready)
         with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
         following = train_line(reader, label_sets[0])
     except BaseException:
@@ -150,11 +150,11 @@ def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
     return found
 
 
-def relabel(config: RelabelConfig) -> Relabelled:
+def relabel(config: RelabelConfig) -> Relabeled:
     """Do all that relabel does."""
     named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "device", "seed")
     options = {name: getattr(config, name) for name in named}
-    return relabelling.relabel(config, lambda reader: teacher_of(reader, **options))
+    return relabeling.relabel(config, lambda reader: teacher_of(reader, **options))
 
 
 def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:

@@ -8,12 +8,12 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.annotation_survey import in_words, short_videos, survey
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
-from embedonce.pipeline.sources.ego4d.download.choice import Candidate, Wish, choose, in_order
+from embedonce.pipeline.sources.ego4d.download.choice import Candidate, SelectionCriteria, choose, in_order
 from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
 from embedonce.pipeline.sources.ego4d.kinds import KINDS
 from embedonce.pipeline.sources.ego4d.layout import (
     ANNOTATIONS_ALONE,
-    Piece,
+    VideoFile,
     annotations_folder,
     download_root,
     how_to_download,
@@ -25,7 +25,7 @@ from embedonce.pipeline.sources.ego4d.problems import Problems
 from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
 from embedonce.pipeline.sources.source import keep_frequent, union
 
-OVER_ANOTHER = {"narrations-all"}  # a wider form of another kind: read only where it is named
+SUPERSET_KINDS = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def plan(config: PlanConfig) -> Plan:
 
 
 def _kinds_there(root: Path) -> tuple[str, ...]:
-    usual = (kind for kind in KINDS if kind not in OVER_ANOTHER)
+    usual = (kind for kind in KINDS if kind not in SUPERSET_KINDS)
     found = tuple(kind for kind in usual if annotations_folder(root, KINDS[kind].files))
     if not found:
         raise InputError(f"{root} has ego4d.json but no annotations; {how_to_download(root, ANNOTATIONS_ALONE)}")
@@ -64,11 +64,11 @@ def _kinds_there(root: Path) -> tuple[str, ...]:
 def _listed(num_videos: int | None):
     """All listed videos as if their canonical files were on disk, or those that download-ego4d would take."""
 
-    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
+    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[VideoFile]], list[str]]:
         uids = list(metadata.videos)
         if num_videos is not None:
             uids = _taken(root, metadata, num_videos)
-        return {uid: [Piece(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
+        return {uid: [VideoFile(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
 
     return find
 
@@ -80,5 +80,5 @@ def _taken(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
     tasks = tasks_by_video(folder, metadata, Problems()) if folder else {}
     videos = (facts for facts in metadata.videos.values() if tasks.get(facts.uid))
     candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
-    wish = Wish(num_videos)
+    wish = SelectionCriteria(num_videos)
     return [video.uid for video in choose(in_order(candidates, wish), wish, lambda _: 0)]

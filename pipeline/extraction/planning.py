@@ -11,7 +11,7 @@ import numpy as np
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.process_pool import Failed, Item, LocalPool, Lost
+from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerCrashed, WorkerPool
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.extraction.video_tasks import Scan, ScanTask, scan_video
@@ -47,14 +47,14 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
     tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
     scans, failures, passing = {}, {}, set()
     with Progress(len(tasks), "scanning videos", "videos") as progress:
-        for event in LocalPool(scan_video, workers, config.video_timeout).run(tasks):
-            if isinstance(event, Lost):
+        for event in WorkerPool(scan_video, workers, config.video_timeout).run(tasks):
+            if isinstance(event, WorkerCrashed):
                 continue
-            if isinstance(event, Item):
+            if isinstance(event, TaskResult):
                 if event.value is not None:
                     scans[event.task.uid] = event.value
                 continue
-            if isinstance(event, Failed):
+            if isinstance(event, TaskFailed):
                 failures[event.task.uid] = event.reason
                 passing |= {event.task.uid} if event.is_passing else set()
             progress.update()

@@ -22,7 +22,7 @@ from embedonce.pipeline.video.container import check_decoder
 
 
 @dataclass(frozen=True)
-class Survey:
+class PreflightReport:
     """What is known before a model is loaded: the source as the cache knows it, and what it will take.
 
     known: uids that need no scan; bad: those of them in quarantine, with the reason. scanned: the others.
@@ -35,7 +35,7 @@ class Survey:
     estimate: Estimate
 
 
-def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) -> Survey:
+def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = False) -> PreflightReport:
     """Everything that can be found wrong without a teacher.
 
     InputError where no video can be used, StorageError where the machine can read none of them.
@@ -60,7 +60,7 @@ def look_ahead(config: ExtractConfig, source: Source, calibrated: bool = False) 
         error = StorageError if scanned.failures.keys() == scanned.passing else InputError
         raise error(_nothing_usable(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(bad))
-    return Survey(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
+    return PreflightReport(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
 
 
 def check_space(config: ExtractConfig, needed: int) -> None:

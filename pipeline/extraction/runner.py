@@ -15,19 +15,19 @@ from embedonce.cache.plan import Unit
 from embedonce.cache.schema import Teacher, seconds
 from embedonce.cache.store import open_writer
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.process_pool import Done, Failed, Item, LocalPool, Lost
+from embedonce.pipeline.engines.process_pool import TaskDone, TaskFailed, TaskResult, WorkerCrashed, WorkerPool
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.commit_thread import Committer
 from embedonce.pipeline.extraction.identity import make_identity
 from embedonce.pipeline.extraction.planning import plan_new, quarantine, quarantine_absent
-from embedonce.pipeline.extraction.preflight import check_space, look_ahead
+from embedonce.pipeline.extraction.preflight import check_space, run_preflight
 from embedonce.pipeline.extraction.provenance import provenance
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.shard_builder import Assembly
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.summary import ExtractResult, account
 from embedonce.pipeline.extraction.teacher_check import check_teacher
 from embedonce.pipeline.extraction.upright import shape_of
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, Remark, Reshaped, Row, Way, decode_video
+from embedonce.pipeline.extraction.video_tasks import DecodeMode, DecodeTask, Remark, Reshaped, Row, decode_video
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.progress import Progress
@@ -45,7 +45,7 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     Returns the open writer, the teacher, and the account of the run.
     """
     check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=ExtractConfig))
-    survey = look_ahead(config, source)
+    survey = run_preflight(config, source)
     source = survey.source
     check_space(config, survey.estimate.num_bytes)
     teacher = load_teacher()
@@ -53,11 +53,11 @@ def extract(config: ExtractConfig, source: Source, load_teacher) -> tuple[CacheW
     try:
         if survey.known:
             check_teacher(writer.reader(), teacher)
-            if writer.mend_manifest():
+            if writer.rebuild_manifest_if_stale():
                 log.info("manifest.json did not say what the records say: it was rebuilt from them")
         continued = writer.incomplete_uids()  # what is left of them was not what their scans prepared for
         plan_new(writer, source, survey.scanned, config.shard_frames)
-        writer.save_beside(SETTINGS, config.as_yaml())
+        writer.write_sidecar(SETTINGS, config.as_yaml())
         plans = {uid: scan.plan for uid, scan in survey.scanned.scans.items() if uid not in continued}
         _run_units(config, writer, source, teacher, plans)
         writer.write_manifest()
@@ -74,7 +74,7 @@ def _run_units(config: ExtractConfig, writer: CacheWriter, source: Source, teach
     videos = {video.uid: video for video in source.videos}
     pending = _pending_units(writer, set(videos))
     shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
-    assembly = Assembly(pending, writer.planned_videos, shape)
+    assembly = ShardBuilder(pending, writer.planned_videos, shape)
     for name in writer.quarantined():
         assembly.drop(name)
     run = _Run(config, writer, teacher, assembly, videos, plans)
@@ -106,13 +106,15 @@ def _pending_units(writer: CacheWriter, there: set[str]) -> tuple[Unit, ...]:
 class _Run:
     """One pass over the pending units: decode processes feed the teacher, complete units are committed."""
 
-    def __init__(self, config, writer: CacheWriter, teacher: Teacher, assembly: Assembly, videos: dict, plans: dict):
+    def __init__(
+        self, config, writer: CacheWriter, teacher: Teacher, assembly: ShardBuilder, videos: dict, plans: dict
+    ):
         self.config, self.writer, self.teacher, self.assembly, self.videos = config, writer, teacher, assembly, videos
         self.plans = plans  # uid -> what decoding it needs, of videos that were scanned in this run
         self.committer: Committer | None = None
         self.provenance = provenance(teacher)
         self.batch: list = []  # (uid, Row) waiting for the teacher
-        self.ended: list[Done | Failed] = []  # their last rows may be in the batch still
+        self.ended: list[TaskDone | TaskFailed] = []  # their last rows may be in the batch still
         self.wanted = assembly.wanted()
         self.ways: dict[str, str] = {}  # uid -> how it was decoded
         self.remarks: dict[str, list[str]] = {}  # uid -> what was noticed while it was decoded
@@ -129,20 +131,22 @@ class _Run:
         self.attempts = attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
         for uid in set(attempts) - set(self.wanted):
             self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
-        pool = LocalPool(decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0))
+        pool = WorkerPool(
+            decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0)
+        )
         for event in pool.run(tasks):
-            if isinstance(event, Lost):
+            if isinstance(event, WorkerCrashed):
                 attempts[event.task.uid] = attempts.get(event.task.uid, 0) + 1
                 self.writer.count_attempt(event.task.uid, event.reason)
-            elif isinstance(event, Item) and isinstance(event.value, Way):
+            elif isinstance(event, TaskResult) and isinstance(event.value, DecodeMode):
                 self.ways[event.task.uid] = event.value.text
-            elif isinstance(event, Item) and isinstance(event.value, Remark):
+            elif isinstance(event, TaskResult) and isinstance(event.value, Remark):
                 self.remarks.setdefault(event.task.uid, []).append(event.value.text)
                 progress.note(f"{self.videos[event.task.uid].source}: {event.value.text}")
-            elif isinstance(event, Item) and isinstance(event.value, Reshaped):
+            elif isinstance(event, TaskResult) and isinstance(event.value, Reshaped):
                 self.assembly.refuse(event.task.uid, event.value.i)
                 progress.update()
-            elif isinstance(event, Item):
+            elif isinstance(event, TaskResult):
                 self.batch += [(event.task.uid, row) for row in event.value]
                 progress.update(len(event.value))
             else:
@@ -202,9 +206,9 @@ class _Run:
     def _frame(self, uid: str, row: Row) -> int:
         return int(self.wanted[uid][0][row.i])
 
-    def _end(self, event: Done | Failed, progress: Progress) -> None:
+    def _end(self, event: TaskDone | TaskFailed, progress: Progress) -> None:
         uid = event.task.uid
-        reason = event.reason if isinstance(event, Failed) else self.unusable.get(uid)
+        reason = event.reason if isinstance(event, TaskFailed) else self.unusable.get(uid)
         if reason is None and len(event.task.pts) and not self.assembly.count(uid):
             reason = f"none of its {len(event.task.pts)} wanted frames can be decoded"
         if reason is None:
@@ -213,14 +217,14 @@ class _Run:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)
-        if isinstance(event, Failed) and event.is_passing:
+        if isinstance(event, TaskFailed) and event.is_passing:
             quarantine_absent(self.writer, uid, reason)
         else:
             quarantine(self.writer, self.videos[uid], reason)
         progress.note(f"quarantined {self.videos[uid].source}: {reason}")
 
     def _commit_complete(self) -> None:
-        for name, batch in self.assembly.take_complete():
+        for name, batch in self.assembly.pop_complete():
             uids = [segment.video_uid for segment in batch.segments]
             ways = {uid: self.ways[uid] for uid in uids if uid in self.ways}
             remarks = {uid: self.remarks[uid] for uid in uids if uid in self.remarks}

@@ -34,7 +34,7 @@ class ExtractConfig(Annotated):
     layout: str | None = None  # of a folder without annotations; None: as its folders show
     class_names: Path | None = None  # file of readable names for the data's classes
     classes: Path | None = None
-    num_samples: int = 480  # labelled clips of the synthetic data
+    num_samples: int = 480  # labeled clips of the synthetic data
     num_actions: int | None = None
     sampling: str = "fps"
     fps: float = 2.0

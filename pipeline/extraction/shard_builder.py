@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, Unit
-from embedonce.cache.schema import NOT_SHOWN, REDACTED, FrameBatch, Segment, Status
+from embedonce.cache.schema import NO_FRAME, REDACTED, FrameBatch, Segment, Status
 
 
 @dataclass
@@ -47,7 +47,7 @@ class _Places:
         return slice(passed, position)
 
 
-class Assembly:
+class ShardBuilder:
     """Collects rows of pending units; says which units are complete.
 
     A row of a video is named by its position in all that was asked of the video, over its pending units in order.
@@ -122,7 +122,7 @@ class Assembly:
             slot.dropped = slot.dropped or not slot.ended
         self._end(slots)
 
-    def take_complete(self) -> list[tuple[str, FrameBatch]]:
+    def pop_complete(self) -> list[tuple[str, FrameBatch]]:
         """The units for which nothing more will come. They are forgotten here once taken."""
         complete = {name for name in self._complete if name in self._units and not self._open[name]}
         self._complete = []
@@ -170,7 +170,7 @@ class Assembly:
         refused = np.zeros(len(asked), bool)
         refused[asked >= 0] = slot.refused[asked[asked >= 0]]
         status[refused & (row < 0)] = Status.RESHAPED
-        status[asked == NOT_SHOWN], status[asked == REDACTED] = Status.MISSING, Status.REDACTED
+        status[asked == NO_FRAME], status[asked == REDACTED] = Status.MISSING, Status.REDACTED
         return Segment(
             video_uid=planned.video_uid,
             time_base=video.time_base,

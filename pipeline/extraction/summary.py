@@ -43,17 +43,17 @@ class ExtractResult:
 def account(writer: CacheWriter, source: Source) -> ExtractResult:
     """Count every listed video once, from what is on disk. PipelineError where the counts do not add up."""
     quarantined, planned, done = writer.quarantined(), writer.planned_videos, writer.committed_units()
-    owing = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
-    owing |= writer.incomplete_uids()
+    pending_videos = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
+    pending_videos |= writer.incomplete_uids()
     names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
     usable = [name for name in names if name not in quarantined]
     unasked = sum(name not in planned for name in usable)
-    pending = sum(name in owing for name in usable)
+    pending = sum(name in pending_videos for name in usable)
     reader = writer.reader()
     segments = [segment for record in reader.records.values() for segment in record.segments]
     reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}
     there = set(reader.video_uids)
-    committed = unasked + sum(name in planned and name in there for name in usable if name not in owing)
+    committed = unasked + sum(name in planned and name in there for name in usable if name not in pending_videos)
     out = [quarantined[name] for name in names if name in quarantined]
     if len(names) != committed + len(out) + pending:
         raise PipelineError(

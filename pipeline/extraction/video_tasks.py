@@ -93,7 +93,7 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Way:
+class DecodeMode:
     """How the wanted frames of a video were decoded, for the record."""
 
     text: str
@@ -152,7 +152,7 @@ def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
     return PackedPlan.of(plan_feed(index, requests.pts))
 
 
-def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
+def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | DecodeMode]:
     """Yields the Way, again if it changes, and rows in time order, a few at a time; an empty list is a sign of life.
 
     A frame that gives no row because of its shape is told as Reshaped, before the rows of later frames; what was
@@ -166,7 +166,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | W
         raise
 
 
-def _decoded(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
+def _decoded(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | DecodeMode]:
     _check_content(task)
     wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
     upright = UprightFrames(task.shape, task.jpeg_quality)
@@ -175,7 +175,7 @@ def _decoded(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | Way]:
     for found in _limited(iter(wanted), DECODE_LIMIT_SEC + DECODE_LIMIT_PER_SEC * task.duration_sec):
         if wanted.way != way:
             way = wanted.way
-            yield Way(way)
+            yield DecodeMode(way)
         if found is None:
             yield []
             continue
@@ -249,4 +249,14 @@ def _limited(values: Iterator, limit_sec: float) -> Generator:
         yield value
 
 
-__all__ = ["DecodeTask", "Row", "Scan", "ScanTask", "VideoError", "Way", "decode_video", "scan_video", "timed_decode"]
+__all__ = [
+    "DecodeMode",
+    "DecodeTask",
+    "Row",
+    "Scan",
+    "ScanTask",
+    "VideoError",
+    "decode_video",
+    "scan_video",
+    "timed_decode",
+]

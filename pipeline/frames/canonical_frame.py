@@ -18,7 +18,7 @@ from embedonce.cache.schema import FLAG_HFLIP
 def canonical_size(height: float, width: float, short_side: int) -> tuple[int, int]:
     """(height, width) with the short side set. ValueError for a strip no camera makes, or more pixels than are read.
 
-    The long side is rounded so that it differs from the short one by an even number: the centred square then lies on
+    The long side is rounded so that it differs from the short one by an even number: the centered square then lies on
     whole pixels, as the teacher's own preprocessing has it (half a pixel beside costs 3 to 4 dB).
     """
     if max(height, width) > MAX_ASPECT * min(height, width):
@@ -106,7 +106,7 @@ def replayed_crc32(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([crc32(crop(image, view, size)[None]) for view in views])
 
 
-def decode_crop(jpeg: bytes, view: np.ndarray, size: int, short_side: int | None = None) -> np.ndarray:
+def load_view(jpeg: bytes, view: np.ndarray, size: int, short_side: int | None = None) -> np.ndarray:
     """crop() of the frame in these JPEG bytes; short_side as in decode_jpeg()."""
     return crop(decode_jpeg(jpeg, short_side), view, size)
 

@@ -2,7 +2,7 @@
 
 The frame at t is the last one with pts <= t + tolerance; the tolerance is half a tick and at most MAX_EARLY_SEC, for
 timestamps and times are rounded. Requested times lie on one grid per video, t_k = t_first + k / fps, so that
-overlapping windows ask for the same times. Windows, and the extent of the video, are half open, to SAME_SEC.
+overlapping windows ask for the same times. Windows, and the extent of the video, are half open, to TIME_TOLERANCE_SEC.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.cache.schema import LOST, NOT_SHOWN, REDACTED, SAME_SEC, seconds
+from embedonce.cache.schema import LOST, NO_FRAME, REDACTED, TIME_TOLERANCE_SEC, seconds
 
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)
@@ -24,7 +24,7 @@ MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than
 class Requests:
     """Requested times of one video and the distinct frames that answer them.
 
-    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NOT_SHOWN, REDACTED or LOST where there is
+    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NO_FRAME, REDACTED or LOST where there is
     none.
     frame_index: (n,) int64 presentation index in the stream; pts: (n,) int64.
     """
@@ -70,7 +70,7 @@ def request_frames(
         k, t_sec, shown = _even_times(grid, pts, time_base, end_sec)
     hidden = (shown >= 0) & (_within(t_sec, grid.redacted) | _within(seconds(pts[shown], time_base), grid.redacted))
     lost = (shown >= 0) & ~hidden & _in_holes(t_sec, holes, time_base)
-    row = np.where(hidden, REDACTED, np.where(lost, LOST, NOT_SHOWN))
+    row = np.where(hidden, REDACTED, np.where(lost, LOST, NO_FRAME))
     is_answered = (shown >= 0) & ~hidden & ~lost
     frames, row[is_answered] = np.unique(shown[is_answered], return_inverse=True)
     return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
@@ -83,7 +83,7 @@ def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
     """
     asked = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows)
     hidden = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.redacted)
-    last = _first_at(end_sec - SAME_SEC, first_sec, grid.fps)
+    last = _first_at(end_sec - TIME_TOLERANCE_SEC, first_sec, grid.fps)
     asked = [(max(start, 0), min(stop, last)) for start, stop in asked]
     total = sum(stop - start for start, stop in asked if stop > start)
     return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in asked for h in hidden)
@@ -112,7 +112,7 @@ def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec
     ticks_per_sec = time_base[1] / np.float64(time_base[0])
     ticks = np.floor(t_sec * ticks_per_sec + min(0.5, MAX_EARLY_SEC * ticks_per_sec)).astype(np.int64)
     shown = np.searchsorted(pts, ticks, side="right") - 1
-    shown[t_sec >= end_sec - SAME_SEC] = -1
+    shown[t_sec >= end_sec - TIME_TOLERANCE_SEC] = -1
     return k, t_sec, shown
 
 
@@ -127,7 +127,10 @@ def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int,
     """(n,) bool: which times lie in one of the holes."""
     if holes is None or not len(holes):
         return np.zeros(len(t_sec), bool)
-    starts, ends = seconds(holes[:, 0], time_base) - SAME_SEC, seconds(holes[:, 1], time_base) - SAME_SEC
+    starts, ends = (
+        seconds(holes[:, 0], time_base) - TIME_TOLERANCE_SEC,
+        seconds(holes[:, 1], time_base) - TIME_TOLERANCE_SEC,
+    )
     at = np.searchsorted(starts, t_sec, side="right") - 1
     return (at >= 0) & (t_sec < ends[at])
 
@@ -136,15 +139,15 @@ def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
     """(n,) bool: which times lie in one of the windows."""
     inside = np.zeros(len(t_sec), bool)
     for start, end in windows:
-        inside |= (t_sec >= start - SAME_SEC) & (t_sec < end - SAME_SEC)
+        inside |= (t_sec >= start - TIME_TOLERANCE_SEC) & (t_sec < end - TIME_TOLERANCE_SEC)
     return inside
 
 
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:
     """The k with start_sec <= t_k < end_sec; an infinite end stands for the extent's."""
-    start_sec = extent[0] if start_sec == -math.inf else start_sec - SAME_SEC
+    start_sec = extent[0] if start_sec == -math.inf else start_sec - TIME_TOLERANCE_SEC
     end_sec = extent[1] if end_sec == math.inf else end_sec
-    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec - SAME_SEC))
+    first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec - TIME_TOLERANCE_SEC))
     return first, max(first, stop)
 
 

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 
-from embedonce.cache.schema import SAME_SEC
+from embedonce.cache.schema import TIME_TOLERANCE_SEC
 from embedonce.pipeline.frames.sampling_times import Grid
 
 
 def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
     """(times in one window or more, times in two or more) of a video with this extent, without redacted ones."""
-    last = int(_first_at(np.array([end_sec - SAME_SEC]), first_sec, grid.fps)[0])
+    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
     spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
     asked, shared = _lengths(spans)
     hidden = _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last))
@@ -25,7 +25,7 @@ def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]
 
 def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
     """How many of the windows hold none of the times of a video with this extent, or redacted ones alone."""
-    last = int(_first_at(np.array([end_sec - SAME_SEC]), first_sec, grid.fps)[0])
+    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
     spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
     seen = spans[:, 1] - spans[:, 0]
     for start, stop in _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last)):
@@ -57,8 +57,8 @@ def _joined(spans: np.ndarray) -> list[tuple[int, int]]:
 def _spans(windows, first_sec: float, end_sec: float, fps: float) -> np.ndarray:
     """(N, 2) int64 grid positions [first, stop) of the windows; an infinite end stands for the extent's."""
     bounds = np.array(windows, np.float64).reshape(-1, 2)
-    starts = np.where(bounds[:, 0] == -math.inf, first_sec, bounds[:, 0] - SAME_SEC)
-    stops = np.where(bounds[:, 1] == math.inf, end_sec, bounds[:, 1]) - SAME_SEC
+    starts = np.where(bounds[:, 0] == -math.inf, first_sec, bounds[:, 0] - TIME_TOLERANCE_SEC)
+    stops = np.where(bounds[:, 1] == math.inf, end_sec, bounds[:, 1]) - TIME_TOLERANCE_SEC
     first, stop = _first_at(starts, first_sec, fps), _first_at(stops, first_sec, fps)
     return np.stack([first, np.maximum(first, stop)], axis=1)
 

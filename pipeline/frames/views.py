@@ -32,7 +32,7 @@ def make_views(
 def evaluation_box(size: tuple[int, int], resize_mode: str = "shortest") -> tuple[int, int, int, int]:
     """(top, left, height, width) of what the teacher's own preprocessing keeps.
 
-    "shortest": the largest centred square (CLIP's resize of the short side and centre crop); "squash": everything.
+    "shortest": the largest centered square (CLIP's resize of the short side and center crop); "squash": everything.
     """
     height, width = size
     if resize_mode == "squash":

@@ -18,7 +18,7 @@ import safetensors.numpy
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from embedonce.cache.plan import PlannedVideo, PlanPart
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import SAME_SEC, Teacher, seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, Teacher, seconds
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import InputError
@@ -28,7 +28,7 @@ from embedonce.pipeline.labeling.revision import Revision, revise
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.matching import known_to, match_source
 from embedonce.pipeline.sources.settings import Annotated
-from embedonce.pipeline.sources.source import UNLABELLED, Clip, Source
+from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.splits.assignment import halves
 from embedonce.pipeline.splits.class_coverage import selection_of
 
@@ -39,7 +39,7 @@ WITHOUT_LOGITS = "none"
 
 
 @dataclass(frozen=True)
-class Labelling:
+class Labeling:
     """A label set that is to be written over a source's clips, and the tensors its logits come from.
 
     tensors: None for a head that is fitted to the cache, and where there are no logits.
@@ -52,7 +52,7 @@ class Labelling:
 
 def asked_labels(
     source: Source, annotation: str, head: str, name: str | None = None, prompt_style: str = "english"
-) -> Labelling:
+) -> Labeling:
     """The label set that these options ask for, as far as it is known before a teacher is loaded.
 
     It is named by the kind of annotation, or by the head where there is none, unless name is given. prompt_style: of
@@ -63,10 +63,10 @@ def asked_labels(
     prompts = class_prompts(source.classes, annotation, prompt_style) if kind == "zero-shot" else ()
     check_classes(source, prompts)
     facts = {"annotations": annotation} if annotation else {}
-    return Labelling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
+    return Labeling(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
 
 
-def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
+def check_label_sets(cache_dir: Path, asked: list[Labeling]) -> None:
     """LabelSetError where the cache has a label set of such a name that means something else: before any work.
 
     The sources are matched with the cache.
@@ -75,10 +75,10 @@ def check_label_sets(cache_dir: Path, asked: list[Labelling]) -> None:
         return
     reader = open_reader(cache_dir)
     plan, names = reader.plan(), reader.label_sets()
-    for labelling in asked:
-        if labelling.labels.name in names:
-            check_same(labelling.labels, reader.label_set(labelling.labels.name))
-            revision_of(reader, plan, labelling)
+    for labeling in asked:
+        if labeling.labels.name in names:
+            check_same(labeling.labels, reader.label_set(labeling.labels.name))
+            revision_of(reader, plan, labeling)
 
 
 def refuse_lost_classes(config: Annotated, sources: dict[str, Source]) -> None:
@@ -90,34 +90,34 @@ def refuse_lost_classes(config: Annotated, sources: dict[str, Source]) -> None:
     if is_asked or any(source.classes for source in sources.values()) or not has_cache(config.cache_dir):
         return
     reader = open_reader(config.cache_dir)
-    labelled = [name for name in reader.label_sets() if reader.label_set(name).classes]
-    if labelled:
+    labeled = [name for name in reader.label_sets() if reader.label_set(name).classes]
+    if labeled:
         why = next((note for source in sources.values() for note in source.notes if "no classes" in note), "no classes")
         raise InputError(
-            f"{config.cache_dir} has label set {labelled[0]!r} with classes, and the data names none now ({why}); put "
+            f"{config.cache_dir} has label set {labeled[0]!r} with classes, and the data names none now ({why}); put "
             "the videos into folders of their classes, or name another label set with --label-set"
         )
 
 
-def with_class_text(labelling: Labelling, teacher: Teacher) -> Labelling:
+def with_class_text(labeling: Labeling, teacher: Teacher) -> Labeling:
     """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot."""
-    if labelling.labels.kind != "zero-shot":
-        return labelling
-    class_text, scale = teacher.class_text([list(texts) for texts in labelling.labels.prompts])
-    check_vectors(labelling.source, class_text)
+    if labeling.labels.kind != "zero-shot":
+        return labeling
+    class_text, scale = teacher.class_text([list(texts) for texts in labeling.labels.prompts])
+    check_vectors(labeling.source, class_text)
     tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
-    labels = dataclasses.replace(labelling.labels, logit_scale=float(scale))
-    return Labelling(labelling.source, labels, safetensors.numpy.save(tensors))
+    labels = dataclasses.replace(labeling.labels, logit_scale=float(scale))
+    return Labeling(labeling.source, labels, safetensors.numpy.save(tensors))
 
 
-def write_labels(writer: CacheWriter, labelling: Labelling, seed: int) -> LabelSet:
+def write_labels(writer: CacheWriter, labeling: Labeling, seed: int) -> LabelSet:
     """Create the label set where it is new, publish clips of new plan parts, and write the logits that lack."""
-    source = match_source(labelling.source, known_to(writer))
-    labels, tensors = labelling.labels, labelling.tensors
+    source = match_source(labeling.source, known_to(writer))
+    labels, tensors = labeling.labels, labeling.tensors
     if labels.kind == "fitted":
         labels, tensors = _fitted(writer, source, labels, seed)
     labels = writer.create_label_set(labels, tensors)
-    _publish_clips(writer, Labelling(source, labels))
+    _publish_clips(writer, Labeling(source, labels))
     if labels.has_logits:
         _write_logits(writer, labels)
     return labels
@@ -138,17 +138,17 @@ def in_words(labels: LabelSet, with_frames: int) -> str:
     return f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{told if without else ''}"
 
 
-def revision_of(reader: CacheReader, plan: list[PlanPart], labelling: Labelling) -> Revision:
+def revision_of(reader: CacheReader, plan: list[PlanPart], labeling: Labeling) -> Revision:
     """The clips that a label set is to have now, by plan part. LabelSetError where it may not have them."""
-    clips, videos = ClipIndex(labelling.source), {video.uid: video for part in plan for video in part.videos}
+    clips, videos = ClipIndex(labeling.source), {video.uid: video for part in plan for video in part.videos}
     asked = {part.part: clips.over(part.videos) for part in plan}
-    return revise(reader.clip_parts(labelling.labels.name), asked, labelling.labels, labelling.source, videos)
+    return revise(reader.clip_parts(labeling.labels.name), asked, labeling.labels, labeling.source, videos)
 
 
-def _publish_clips(writer: CacheWriter, labelling: Labelling) -> None:
+def _publish_clips(writer: CacheWriter, labeling: Labeling) -> None:
     """Publish the clips of new plan parts, or of all in one step where stored ones are to change."""
-    reader, name = writer.reader(), labelling.labels.name
-    revision = revision_of(reader, writer.plan, labelling)
+    reader, name = writer.reader(), labeling.labels.name
+    revision = revision_of(reader, writer.plan, labeling)
     for line in revision.lines:
         log.warning("%s", line)
     if revision.lines:
@@ -166,8 +166,8 @@ def _effective_head(asked: str, source: Source) -> str:
     if not source.classes:
         log.warning("the data names no classes: embeddings only, no soft logits (give names with --classes FILE)")
         return WITHOUT_LOGITS
-    if asked == "fitted" and all(clip.label == UNLABELLED for clip in source.clips):
-        raise InputError("--teacher-head fitted needs labelled clips and the data has none; use zero-shot")
+    if asked == "fitted" and all(clip.label == UNLABELED for clip in source.clips):
+        raise InputError("--teacher-head fitted needs labeled clips and the data has none; use zero-shot")
     return asked
 
 
@@ -189,7 +189,7 @@ def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
     start = first_sec if clip.start_sec == -math.inf else clip.start_sec
     if clip.end_sec != math.inf:
         return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split)]
-    count = max(1, math.ceil((video.end_sec - SAME_SEC - start) / WINDOW_SEC))
+    count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / WINDOW_SEC))
     bounds = np.linspace(start, video.end_sec, count + 1)
     return [
         ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split)
@@ -217,9 +217,9 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
         return dataclasses.replace(labels, facts=reader.label_set(labels.name).facts), None
     from embedonce.models.fit import fit_action_head  # loads torch, which a zero-shot label set does not need here
 
-    train, selection, held_out = _labelled_rows(writer, reader, source)
+    train, selection, held_out = _labeled_rows(writer, reader, source)
     if not len(train[1]):
-        raise InputError("no labelled training frame came out of the videos: there is nothing to fit a head to")
+        raise InputError("no labeled training frame came out of the videos: there is nothing to fit a head to")
     head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
     tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
     facts = labels.facts | {
@@ -235,7 +235,7 @@ def _fitted(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) ->
     return dataclasses.replace(labels, facts=facts), safetensors.numpy.save(tensors)
 
 
-def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
+def _labeled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
     """View-0 embeddings and labels of the training clips' frames: (to fit to, to choose the epoch by, to judge by).
 
     The last are of other recordings than the second: what was chosen as the best of many is no measure of itself.
@@ -244,7 +244,7 @@ def _labelled_rows(writer: CacheWriter, reader: CacheReader, source: Source):
     choosing, judging = halves(selection_of(reader, clips))
     rows: dict[str, tuple[list, list]] = {part: ([], []) for part in ("train", "selection", "held out")}
     for clip in clips:
-        if clip.label == UNLABELLED or not reader.shows(clip):
+        if clip.label == UNLABELED or not reader.shows(clip):
             continue
         timeline = reader.timeline(clip.video_uid)
         for i in range(*timeline.window(clip.start_sec, clip.end_sec).indices(len(timeline.k))):

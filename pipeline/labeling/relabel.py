@@ -36,7 +36,7 @@ SETTINGS = "relabel_config.yaml"
 
 
 @dataclass(frozen=True)
-class Relabelled:
+class Relabeled:
     """The label sets that were written, and how many of the clips of each have a frame in the cache."""
 
     label_sets: tuple[LabelSet, ...]
@@ -50,7 +50,7 @@ class Relabelled:
         return block([*lines, self.next_line])
 
 
-def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
+def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
     """Add the label sets that the settings ask for.
 
     load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
@@ -64,19 +64,19 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabelled:
         for kind, name, source in _sources(config, reader)
     ]
     check_label_sets(config.cache_dir, asked)
-    if any(labelling.labels.kind == "zero-shot" for labelling in asked):
+    if any(labeling.labels.kind == "zero-shot" for labeling in asked):
         teacher = load_teacher(reader)
-        asked = [with_class_text(labelling, teacher) for labelling in asked]
+        asked = [with_class_text(labeling, teacher) for labeling in asked]
     writer = open_writer(config.cache_dir, reader.identity)
     try:
-        for labelling in asked:
-            write_labels(writer, labelling, config.seed)
-        writer.save_beside(SETTINGS, config.as_yaml())
+        for labeling in asked:
+            write_labels(writer, labeling, config.seed)
+        writer.write_sidecar(SETTINGS, config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
-        label_sets = tuple(written.label_set(labelling.labels.name) for labelling in asked)
+        label_sets = tuple(written.label_set(labeling.labels.name) for labeling in asked)
         with_frames = tuple(count_with_frames(written, labels.clips) for labels in label_sets)
-        return Relabelled(label_sets, with_frames, train_line(written, label_sets[0]))
+        return Relabeled(label_sets, with_frames, train_line(written, label_sets[0]))
     finally:
         writer.close()
 
@@ -103,7 +103,7 @@ def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str,
 
 
 def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
-    """The clips of a label set that is there: its classes renamed, or unlabelled and with other classes."""
+    """The clips of a label set that is there: its classes renamed, or unlabeled and with other classes."""
     names = reader.label_sets()
     if config.clips_from not in (names if config.clips_from or len(names) > 1 else (None,)):
         raise InputError(f"say whose clips of {config.cache_dir} are taken: --clips-from {'|'.join(names)}")

@@ -90,7 +90,7 @@ def _difference(old: set[ClipLabel], new: set[ClipLabel], classes: tuple[str, ..
 
 
 def _class(clip: ClipLabel, classes: tuple[str, ...]) -> str:
-    return classes[clip.label] if clip.label >= 0 else "unlabelled"
+    return classes[clip.label] if clip.label >= 0 else "unlabeled"
 
 
 def _with_unreadable(asked: list[ClipLabel], stored, source: Source, videos) -> list[ClipLabel]:

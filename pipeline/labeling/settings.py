@@ -15,7 +15,7 @@ from embedonce.pipeline.sources.settings import Annotated
 class RelabelConfig(Annotated):
     """Another label set over a cache: from annotations, or class names over the clips that are there.
 
-    classes: a file of classes that clips are not labelled with. class_names: a file of other names for those they are.
+    classes: a file of classes that clips are not labeled with. class_names: a file of other names for those they are.
     """
 
     cache_dir: Path

@@ -4,12 +4,12 @@ import numpy as np
 
 
 def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float | None:
-    """Share of rows whose label is among the k largest logits. (N, C), (N,) with -1 for unlabelled: left out."""
-    labelled = labels >= 0
-    if not labelled.any() or logits.shape[1] == 0:
+    """Share of rows whose label is among the k largest logits. (N, C), (N,) with -1 for unlabeled: left out."""
+    labeled = labels >= 0
+    if not labeled.any() or logits.shape[1] == 0:
         return None
-    best = top_k(logits[labelled], k)
-    return float((best == labels[labelled, None]).any(1).mean())
+    best = top_k(logits[labeled], k)
+    return float((best == labels[labeled, None]).any(1).mean())
 
 
 def mean_class_accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:
@@ -48,17 +48,17 @@ def divergences(teacher_logits: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def zero_shot_accuracy(embeddings: np.ndarray, class_text: np.ndarray, labels: np.ndarray) -> float | None:
     """Top-1 where the nearest class text is the answer (Radford et al. 2021).
 
-    (N, D) embeddings and (C, D) class texts, all of unit length; (N,) labels, -1 for unlabelled: left out.
+    (N, D) embeddings and (C, D) class texts, all of unit length; (N,) labels, -1 for unlabeled: left out.
     """
     return top_k_accuracy(embeddings @ class_text.astype(embeddings.dtype).T, labels, 1)
 
 
 def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """[true class, predicted class, clips] for what occurs, in order; unlabelled rows are left out."""
-    labelled = labels >= 0
-    if logits.shape[1] == 0 or not labelled.any():
+    """[true class, predicted class, clips] for what occurs, in order; unlabeled rows are left out."""
+    labeled = labels >= 0
+    if logits.shape[1] == 0 or not labeled.any():
         return []
-    pairs = np.stack([labels[labelled], logits[labelled].argmax(1)], axis=1)
+    pairs = np.stack([labels[labeled], logits[labeled].argmax(1)], axis=1)
     found, clips = np.unique(pairs, axis=0, return_counts=True)
     return [[int(true), int(predicted), int(n)] for (true, predicted), n in zip(found, clips, strict=True)]
 
@@ -76,7 +76,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Normalised mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D); 0 where they cancel out."""
+    """Normalized mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D); 0 where they cancel out."""
     means = clip_logits(frames, mask)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     return means / np.where(lengths > 0, lengths, 1)

@@ -8,7 +8,7 @@ LONG_TAIL = 2.0  # times chance: where naming one class is so often right, class
 def majority_baseline(train_labels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict | None:
     """The most frequent class of training, told of every judged clip; None where no judged clip has a label.
 
-    train_labels, labels: (N,) and (M,) class numbers, negative where there is none. Without labelled training clips the
+    train_labels, labels: (N,) and (M,) class numbers, negative where there is none. Without labeled training clips the
     most frequent class of the judged ones is taken, which no classifier could know. Of equally frequent ones the
     first.
     """

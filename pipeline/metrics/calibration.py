@@ -13,15 +13,15 @@ NUM_BINS = 15
 def reliability(logits: np.ndarray, labels: np.ndarray) -> list[dict]:
     """{"confidence", "accuracy", "clips"} of each bin that is not empty, by rising confidence.
 
-    Of (N, C) logits and (N,) labels, -1 for unlabelled: left out. Confidence is the largest probability of the
+    Of (N, C) logits and (N,) labels, -1 for unlabeled: left out. Confidence is the largest probability of the
     softmax at temperature 1; 15 bins of equal width, each with its upper edge (Guo et al., On Calibration of Modern
     Neural Networks, ICML 2017).
     """
-    labelled = labels >= 0
-    if logits.shape[1] == 0 or not labelled.any():
+    labeled = labels >= 0
+    if logits.shape[1] == 0 or not labeled.any():
         return []
-    confidence = np.exp(log_softmax(logits[labelled]).max(1))
-    right = logits[labelled].argmax(1) == labels[labelled]
+    confidence = np.exp(log_softmax(logits[labeled]).max(1))
+    right = logits[labeled].argmax(1) == labels[labeled]
     place = np.searchsorted(np.linspace(0, 1, NUM_BINS + 1)[1:-1], confidence)
     members = [place == number for number in np.unique(place)]
     return [

@@ -59,7 +59,7 @@ def _reading(results: dict) -> list[str]:
     """What the figures are to be read beside."""
     majority, shared, lines = results.get("majority"), results.get("frames_in_several_clips"), []
     if majority is not None:
-        of = "training" if majority["from"] == "train" else "these clips, for there are no labelled training clips"
+        of = "training" if majority["from"] == "train" else "these clips, for there are no labeled training clips"
         lines.append(
             f"always naming {majority['class']!r}, the most frequent class of {of}: top-1 "
             f"{_percent(majority['top1'])}, mean class {_percent(majority['mean_class_accuracy'])}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import SAME_SEC, Status, request_seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, Status, request_seconds
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.metrics.accuracy import log_softmax
 from embedonce.pipeline.reporting.html.markup import page, thumbnail
@@ -68,7 +68,7 @@ def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
     """The classes of the clips that lie over this time."""
     if labels is None:
         return []
-    t_sec += SAME_SEC
+    t_sec += TIME_TOLERANCE_SEC
     clips = [c for c in labels.clips if c.video_uid == uid and c.label >= 0 and c.start_sec <= t_sec < c.end_sec]
     return [f"label: {name}" for name in dict.fromkeys(labels.classes[clip.label] for clip in clips)]
 

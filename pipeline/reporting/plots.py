@@ -10,10 +10,10 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart without colour vision; black is the teacher's. Shapes tell them apart in grey.
-COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+# Okabe and Ito's palette, told apart without color vision; black is the teacher's. Shapes tell them apart in grey.
+COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-TEACHER_COLOUR, TEACHER_MARKER = "#000000", "*"
+TEACHER_COLOR, TEACHER_MARKER = "#000000", "*"
 LATENCY, SIZE, PARAMETERS = "latency, one frame at a time (ms)", "size on disk (MB)", "parameters as deployed (M)"
 
 
@@ -118,13 +118,13 @@ def _say(panel, told: str) -> None:
 
 def _style(number: int) -> dict:
     """How the point of this number looks; the teacher is 0."""
-    colour, marker, size = TEACHER_COLOUR, TEACHER_MARKER, 15
+    color, marker, size = TEACHER_COLOR, TEACHER_MARKER, 15
     if number:
-        turn, place = divmod(number - 1, len(COLOURS))
-        colour, marker, size = COLOURS[place], MARKERS[(place + turn) % len(MARKERS)], 9
+        turn, place = divmod(number - 1, len(COLORS))
+        color, marker, size = COLORS[place], MARKERS[(place + turn) % len(MARKERS)], 9
     whiskers = {"ecolor": "0.25", "elinewidth": 1.3, "capsize": 4}
     edge = {"markeredgecolor": "black", "markeredgewidth": 0.8}
-    return {"color": colour, "marker": marker, "markersize": size, "linestyle": "none", **edge, **whiskers}
+    return {"color": color, "marker": marker, "markersize": size, "linestyle": "none", **edge, **whiskers}
 
 
 def _logarithmic(panel, shown: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""Where videos and labelled clips come from, as plain data, and the folder source.
+"""Where videos and labeled clips come from, as plain data, and the folder source.
 
 Knows paths and names; opens no video. The Ego4D and synthetic sources live beside it, the door to all in opening.py.
 """
@@ -17,7 +17,7 @@ from embedonce.pipeline.sources.folder.layouts import Structure, some
 from embedonce.pipeline.sources.folder.listing import Found, find_videos
 from embedonce.pipeline.splits.assignment import split_by_hash
 
-UNLABELLED = -1
+UNLABELED = -1
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A labelled window [start_sec, end_sec) of one video, in seconds on the container's timeline.
+    """A labeled window [start_sec, end_sec) of one video, in seconds on the container's timeline.
 
-    end_sec may be inf: to the end of the video. label indexes Source.classes, or is UNLABELLED.
+    end_sec may be inf: to the end of the video. label indexes Source.classes, or is UNLABELED.
     """
 
     clip_id: str
@@ -85,7 +85,7 @@ class SourceOptions:
 
     skip_invalid: accepted and without effect: single odd entries are left out anyway. strict: they are errors.
     fho_window: what an action of FHO is, of pipeline.ego4d.names. max_narration_window: seconds. clip_splits: keep
-    splits that share videos. known: uids of a cache's videos, which are labelled whether or not their files are there
+    splits that share videos. known: uids of a cache's videos, which are labeled whether or not their files are there
     still. layout: of a plain folder, one of pipeline.layouts.LAYOUTS or None. class_names: file of readable names for
     the classes that the data has.
     """
@@ -127,7 +127,7 @@ def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...
 def folder_source(root: Path, classes_file: Path | None, layout: str | None = None) -> Source:
     """Every video file under root, with one clip over the whole of it; uid, class and split come from its path.
 
-    classes_file: names for zero-shot logits alone; the clips are then unlabelled whatever the folders say. layout: one
+    classes_file: names for zero-shot logits alone; the clips are then unlabeled whatever the folders say. layout: one
     of pipeline.layouts.LAYOUTS, or None: as the folders show. A file that cannot be opened is in `rejected`.
     InputError where no video is left, the folders can be read in more than one way, or a file of names is unusable.
     """
@@ -141,7 +141,7 @@ def folder_source(root: Path, classes_file: Path | None, layout: str | None = No
     structure = _structure(root, videos, layout, names is None)
     _check_aliases(root, found, videos, structure)
     clips = tuple(
-        Clip(v.uid, v.uid, -math.inf, math.inf, UNLABELLED if label is None else label, split or split_by_hash(v.uid))
+        Clip(v.uid, v.uid, -math.inf, math.inf, UNLABELED if label is None else label, split or split_by_hash(v.uid))
         for v, label, split in zip(videos, structure.labels, structure.splits, strict=True)
     )
     notes = found.notes + (structure.notes if names is None else ())
@@ -196,7 +196,7 @@ def _check_aliases(root: Path, found: Found, videos: tuple[Video, ...], structur
 
 
 def keep_frequent_classes(source: Source, num_actions: int) -> Source:
-    """Keep the num_actions classes with most training clips; clips of the others become UNLABELLED.
+    """Keep the num_actions classes with most training clips; clips of the others become UNLABELED.
 
     Ties go by name, and the kept classes stay in their order. InputError where there are fewer classes than that.
     """
@@ -211,11 +211,11 @@ def keep_frequent_classes(source: Source, num_actions: int) -> Source:
     by_frequency = sorted(range(len(source.classes)), key=lambda label: (-counts[label], source.classes[label]))
     kept = sorted(by_frequency[:num_actions])
     new_label = {old: new for new, old in enumerate(kept)}
-    clips = tuple(replace(clip, label=new_label.get(clip.label, UNLABELLED)) for clip in source.clips)
-    labelled = [sum(clip.label != UNLABELLED for clip in some) for some in (source.clips, clips)]
+    clips = tuple(replace(clip, label=new_label.get(clip.label, UNLABELED)) for clip in source.clips)
+    labeled = [sum(clip.label != UNLABELED for clip in some) for some in (source.clips, clips)]
     note = (
         f"kept the {num_actions} most frequent classes: {len(source.classes) - num_actions} classes were dropped, "
-        f"and their {labelled[0] - labelled[1]} clips are unlabelled now"
+        f"and their {labeled[0] - labeled[1]} clips are unlabeled now"
     )
     classes = tuple(source.classes[label] for label in kept)
     return replace(source, clips=clips, classes=classes, notes=(*source.notes, note))
@@ -236,9 +236,9 @@ def keep_frequent(sources: dict[str, Source], num_actions: int | None) -> dict[s
 
 def with_class_names(source: Source, names: tuple[str, ...]) -> Source:
     """The same clips without labels, and these names for zero-shot logits alone."""
-    clips = tuple(replace(clip, label=UNLABELLED) for clip in source.clips)
+    clips = tuple(replace(clip, label=UNLABELED) for clip in source.clips)
     first = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
-    note = f"{len(names)} class names come from a file ({first}): the clips are unlabelled"
+    note = f"{len(names)} class names come from a file ({first}): the clips are unlabeled"
     return replace(source, clips=clips, classes=names, notes=(*source.notes, note), named_by="file")
 
 

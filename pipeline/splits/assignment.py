@@ -23,7 +23,7 @@ def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
 def selection_uids(train_uids: Iterable[str], labels: Mapping[str, Iterable[int]] | None = None) -> frozenset[str]:
     """The training videos used for selection: about a tenth, by hash, never more than a fifth where there are five.
 
-    labels: uid -> classes of its training clips (negative: unlabelled). Every class gives a recording as long as there
+    labels: uid -> classes of its training clips (negative: unlabeled). Every class gives a recording as long as there
     is room, and keeps at least one for training. Parts of one recording stay together.
     """
     uids = frozenset(train_uids)

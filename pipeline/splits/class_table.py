@@ -17,7 +17,7 @@ COLUMNS = ("train", "selection", "val", "test")
 NEEDED = {"train": "training", "selection": "selection", "val": "validation"}
 
 
-class LabelledClip(Protocol):
+class LabeledClip(Protocol):
     """What a clip has to have: a class or -1, a split, and the video it is of."""
 
     label: int
@@ -26,32 +26,30 @@ class LabelledClip(Protocol):
 
 
 def class_table(
-    classes: Sequence[str], clips: Iterable[LabelledClip], unit: str = "clips", title: str = ""
+    classes: Sequence[str], clips: Iterable[LabeledClip], unit: str = "clips", title: str = ""
 ) -> list[str]:
     """Lines of a table: a row per class, at most MAX_ROWS of them, those that lack something first; then the total.
 
     Selection clips are taken from the training videos; train counts the others. unit: what is counted. title: of what.
     """
     counts = _count(list(clips))
-    labelled = [(label, counts.get(label, Counter())) for label in range(len(classes))]
-    shown = _chosen(labelled)
+    labeled = [(label, counts.get(label, Counter())) for label in range(len(classes))]
+    shown = _chosen(labeled)
     rows = [(_short(classes[label]), found, _lacks(found)) for label, found in shown]
     if counts.get(-1):
         rows.append(("(no class)", counts[-1], ""))
     total = sum(counts.values(), Counter())
     footer = (f"{len(classes)} classes" if classes else "total", total, "")
     table = _aligned([*rows, footer] if classes else [footer])
-    if len(shown) < len(labelled):
-        lacking = sum(bool(_lacks(found)) for _, found in labelled)
-        hidden = (
-            f"  … and {len(labelled) - len(shown)} more classes; {lacking} of {len(labelled)} lack clips of a split"
-        )
+    if len(shown) < len(labeled):
+        lacking = sum(bool(_lacks(found)) for _, found in labeled)
+        hidden = f"  … and {len(labeled) - len(shown)} more classes; {lacking} of {len(labeled)} lack clips of a split"
         table.insert(len(shown) + 1, hidden)
     head = f"{title + ': ' if title else ''}{unit} by class and split"
     return [f"{head} (selection: training {unit} that only choose the best epoch):", *table]
 
 
-def _count(clips: list[LabelledClip]) -> dict[int, Counter]:
+def _count(clips: list[LabeledClip]) -> dict[int, Counter]:
     """label -> clips by column."""
     held = selection_uids({clip.video_uid for clip in clips if clip.split == "train"})
     counts: dict[int, Counter] = {}
@@ -61,14 +59,14 @@ def _count(clips: list[LabelledClip]) -> dict[int, Counter]:
     return counts
 
 
-def _chosen(labelled: list[tuple[int, Counter]]) -> list[tuple[int, Counter]]:
+def _chosen(labeled: list[tuple[int, Counter]]) -> list[tuple[int, Counter]]:
     """All classes where they are few; else those that lack most, up to half of the rows, and the most frequent."""
-    if len(labelled) <= MAX_ROWS:
-        return labelled
-    odd = [pair for pair in labelled if _lacks(pair[1])]
+    if len(labeled) <= MAX_ROWS:
+        return labeled
+    odd = [pair for pair in labeled if _lacks(pair[1])]
     odd.sort(key=lambda pair: (pair[1]["train"] > 0, pair[1]["val"] > 0, pair[1].total(), pair[0]))
     first = odd[: MAX_ROWS // 2]
-    rest = sorted((pair for pair in labelled if pair not in first), key=lambda pair: (-pair[1].total(), pair[0]))
+    rest = sorted((pair for pair in labeled if pair not in first), key=lambda pair: (-pair[1].total(), pair[0]))
     return first + rest[: MAX_ROWS - len(first)]
 
 

@@ -60,7 +60,7 @@ def plan_epoch(
     draw: (seed, epoch) of the choice of what is measured.
     """
     counts = [Counts(int(frames[b].sum()), len(b), int((labels[b] >= 0).sum())) for b in batches]
-    measured = choose_measured([bool(count.labelled) for count in counts], draw)
+    measured = choose_measured([bool(count.labeled) for count in counts], draw)
     return EpochPlan(batches, counts, accumulate_steps, measured)
 
 
@@ -81,4 +81,4 @@ def choose_measured(has_labels: list[bool], draw: tuple[int, int]) -> dict[int, 
 
 
 def _added(counts: list[Counts]) -> Counts:
-    return Counts(*(sum(getattr(c, name) for c in counts) for name in ("frames", "clips", "labelled")))
+    return Counts(*(sum(getattr(c, name) for c in counts) for name in ("frames", "clips", "labeled")))

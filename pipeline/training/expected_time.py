@@ -13,7 +13,7 @@ from torch import nn
 
 from embedonce.models.device import autocast
 from embedonce.models.losses import LossWeights, Targets, distillation_loss
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.processes.timing import synchronizer
@@ -25,7 +25,7 @@ LONG_SEC = 3600.0
 
 
 def seconds_per_clip(
-    students: Iterable[MobileVitStudent],
+    students: Iterable[VideoStudent],
     weights: LossWeights,
     data: ClipDataset,
     config: TrainConfig,
@@ -74,7 +74,7 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
-def _learning_time(student: MobileVitStudent, weights: LossWeights, batch: dict, amp: bool, device) -> float:
+def _learning_time(student: VideoStudent, weights: LossWeights, batch: dict, amp: bool, device) -> float:
     """Seconds of a forward and backward pass of a copy."""
     student, wait = copy.deepcopy(student), synchronizer(device) or (lambda: None)
     nn.Module.train(student)

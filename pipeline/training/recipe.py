@@ -13,8 +13,8 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
 from embedonce.models.losses import LossWeights
-from embedonce.models.mobilevit_student import MobileVitStudent
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.models.student import VideoStudent
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
@@ -67,10 +67,10 @@ def random_seed(*place: int) -> int:
 
 def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
     """The weights of the loss. InputError where a term has a weight and this label set has no data for it."""
-    labelled = any(clip.label >= 0 for clip in labels.clips if clip.split == "train")
+    labeled = any(clip.label >= 0 for clip in labels.clips if clip.split == "train")
     needed = [
         ("response", "--beta", config.beta, "soft logits", labels.has_logits),
-        ("task", "--gamma", config.gamma, "labels of training clips", labelled),
+        ("task", "--gamma", config.gamma, "labels of training clips", labeled),
     ]
     lacking = [(term, option, data) for term, option, weight, data, there in needed if weight and not there]
     if lacking:
@@ -92,7 +92,7 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
     there = reader.identity.num_views
     if config.views is not None and config.views > there:
         raise InputError(f"--views {config.views}: {config.cache_dir} has {there} stored views besides the first")
-    sampling = Sampling(
+    sampling = ClipSampling(
         config.frames_per_clip, config.student_resolution, True, config.seed, config.jitter, config.views
     )
     still = dataclasses.replace(sampling, random=False)
@@ -130,7 +130,7 @@ def selection_score(found: Predictions, weights: LossWeights) -> tuple[float, fl
     return top1, found.cosine
 
 
-def parameter_groups(student: MobileVitStudent, weight_decay: float) -> list[dict]:
+def parameter_groups(student: VideoStudent, weight_decay: float) -> list[dict]:
     """Weight decay on matrices and kernels only, as is usual: not on biases, norms and the CLS token."""
     parameters = list(student.parameters())
     return [

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from embedonce.models.device import autocast, precision, uncompiled
-from embedonce.models.ema import WeightAverage
+from embedonce.models.ema import ModelEma
 from embedonce.models.losses import Counts, LossWeights, Targets, distillation_loss
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.recipe import lr_factor, parameter_groups
@@ -29,7 +29,7 @@ class StudentRun:
     steps: how many optimizer steps there are in all.
     """
 
-    def __init__(self, student: MobileVitStudent, config: TrainConfig, weights: LossWeights, world: World, steps: int):
+    def __init__(self, student: VideoStudent, config: TrainConfig, weights: LossWeights, world: World, steps: int):
         self.student, self.weights, self._config, self._world = student, weights, config, world
         self.device = next(student.parameters()).device
         world.start_alike(student)
@@ -37,7 +37,7 @@ class StudentRun:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: lr_factor(step, steps))
         is_half = config.amp and precision(self.device) == "float16"
         self.scaler = torch.amp.GradScaler(enabled=is_half)
-        self.average = WeightAverage(student, config.ema) if config.ema else None
+        self.average = ModelEma(student, config.ema) if config.ema else None
         if config.compile:  # the part that costs; what comes after it branches on masks
             student.backbone.compile()
         self.best = (-math.inf, -math.inf)
@@ -51,7 +51,7 @@ class StudentRun:
         return shares_of(self.sums)
 
     @property
-    def judged(self) -> MobileVitStudent:
+    def judged(self) -> VideoStudent:
         """The weights that are judged and kept: the average, where there is one."""
         return self.average.student if self.average else self.student
 
@@ -80,7 +80,7 @@ class StudentRun:
         self.scaler.scale(losses["total"]).backward()
         if is_last:
             self._move()
-        for name, count in zip(TERMS, (whole.clips, whole.clips, whole.labelled), strict=True):
+        for name, count in zip(TERMS, (whole.clips, whole.clips, whole.labeled), strict=True):
             self.sums[name] += losses[name].item() * count
 
     def _precision(self):
@@ -101,13 +101,13 @@ class StudentRun:
     def close_epoch(self, epoch: int, sums: dict[str, float], counts: Counts) -> dict:
         """What is logged of an epoch's training: learning rate, mean losses, each term's share of the gradient.
 
-        sums: those of all processes, added up. counts: of the epoch. The task's loss is a mean over labelled clips,
+        sums: those of all processes, added up. counts: of the epoch. The task's loss is a mean over labeled clips,
         the other two over all.
         """
         terms = {
             "feature": sums["feature"] / counts.clips,
             "response": sums["response"] / counts.clips,
-            "task": sums["task"] / max(1, counts.labelled),
+            "task": sums["task"] / max(1, counts.labeled),
         }
         factors = _factors(self.weights)
         entry = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}

@@ -19,7 +19,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device, uncompiled
 from embedonce.models.losses import LossWeights
-from embedonce.models.mobilevit_student import build_student, count_parameters, student_config
+from embedonce.models.student import build_student, count_parameters, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.training_state import check_state
 from embedonce.pipeline.clips.dataset import epoch_order

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from embedonce.pipeline.video.container import SignClock, opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log
 
 USUAL_RATE = Fraction(25)  # frames per second of a stream that does not say it
 RATES = Fraction(1, 3600), Fraction(1000)  # beyond these a rate is that of a clock, not of frames
@@ -62,7 +62,7 @@ def is_reached(path: Path, length: Length) -> Generator[None, None, bool]:
     life. VideoError where the file cannot be opened.
     """
     clock = SignClock()
-    with listening() as messages, opened(path, "software") as (container, _):
+    with capture_log() as messages, opened(path, "software") as (container, _):
         if any(_ESTIMATED in text for _, _, text in messages):
             return True
         for packet in packets_of(container, list(container.streams)):

@@ -1,4 +1,4 @@
-"""From a decoded frame to RGB of a wanted size: colour conversion and resizing in one step of FFmpeg's swscale."""
+"""From a decoded frame to RGB of a wanted size: color conversion and resizing in one step of FFmpeg's swscale."""
 
 from fractions import Fraction
 
@@ -19,7 +19,7 @@ class Scaler:
     """Makes (height, width, 3) uint8 full-range RGB of frames, by each frame's own matrix, range and depth.
 
     A frame that does not name its matrix is taken as BT.709 if it is larger than standard definition, else as BT.601:
-    what players do (mpv's rule). Alpha is dropped. VideoError for colours that cannot be converted.
+    what players do (mpv's rule). Alpha is dropped. VideoError for colors that cannot be converted.
     """
 
     def __init__(self):
@@ -42,7 +42,7 @@ class Scaler:
                 threads=1,
             ).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoError(f"its colours ({frame.format.name}) cannot be converted ({error})") from error
+            raise VideoError(f"its colors ({frame.format.name}) cannot be converted ({error})") from error
 
 
 class _LeftHalf:
@@ -81,4 +81,4 @@ def _matrix(frame: av.VideoFrame) -> Colorspace | None:
 def hdr_note(frame: av.VideoFrame) -> list[str]:
     """What to tell of a frame in high dynamic range."""
     name = HDR_TRANSFERS.get(int(frame.color_trc))
-    return [f"its colours are HDR ({name}) and are not tone-mapped: frames look pale"] if name else []
+    return [f"its colors are HDR ({name}) and are not tone-mapped: frames look pale"] if name else []

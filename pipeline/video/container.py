@@ -12,7 +12,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from embedonce.pipeline.errors import DecoderError
-from embedonce.pipeline.video.ffmpeg_log import listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log
 from embedonce.pipeline.video.known_streams import KnownStream
 from embedonce.pipeline.video.reasons import no_stream, unreadable
 from embedonce.pipeline.video.reopening import reopened, unprobed
@@ -65,7 +65,7 @@ def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed
     is_probed: where it is not, a file whose headers may not tell all is a VideoError, too.
     """
     try:
-        with listening() as heard:
+        with capture_log() as heard:
             container, stream = (None, None) if known is None else reopened(path, known, OPEN_OPTIONS)
             if not is_probed:
                 container = unprobed(path, OPEN_OPTIONS)

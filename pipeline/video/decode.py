@@ -15,7 +15,7 @@ import av.logging
 import numpy as np
 
 from embedonce.pipeline.video.container import SignClock, check_size, opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import is_complaint, listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_complaint
 from embedonce.pipeline.video.geometry import Orientations
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.orientation import UPRIGHT
@@ -35,7 +35,7 @@ class WantedFrames:
 
     frame_index, pts: (n,) int64, increasing. by_order: pts do not tell frames apart, which are known by their order.
     Yields (i, av.VideoFrame) for wanted frame i, in order. A frame that cannot be decoded, that its decoder calls
-    corrupt, or that depends on data the decoder complained of is not yielded: its neighbour never takes its place.
+    corrupt, or that depends on data the decoder complained of is not yielded: its neighbor never takes its place.
     Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
     orientation: of the frame that was yielded last. plan: what the scan found that these frames need, so that the index
     need not be read again unless there is doubt; frames are then known by the packets' own pts.
@@ -104,7 +104,7 @@ class WantedFrames:
         """The wanted frames from the first on that has not been yielded."""
         skips, clock, latest = plan.doubt is None, SignClock(), None
         orient, turns = Orientations(), not skips or plan.turns
-        with listening() as messages:
+        with capture_log() as messages:
             for frames in feeder.frames(messages):
                 for order, frame, is_sound in frames:
                     i = self._position(order if self._by_order else frame.pts)
@@ -164,7 +164,7 @@ class _Feeder:
     def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex | None, plan: FeedPlan):
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
         self._index = index
-        self._stains = _AnyComplaint() if index is None else _Stains(index)
+        self._stains = _AnyComplaint() if index is None else CorruptionTracker(index)
         order = None if index is None else index.header_order
         self._ranks = None if order is None else {number: rank for rank, number in enumerate(order.tolist())}
         self.num_fed, self.complaint = 0, None
@@ -237,7 +237,7 @@ def _first_complaint(messages: list) -> str | None:
 
 
 class _AnyComplaint:
-    """Stands for _Stains where the index is not at hand: after one complaint nothing is sound."""
+    """Stands for CorruptionTracker where the index is not at hand: after one complaint nothing is sound."""
 
     def __init__(self):
         self._has_complained = False
@@ -249,7 +249,7 @@ class _AnyComplaint:
         return self._has_complained
 
 
-class _Stains:
+class CorruptionTracker:
     """Which frames depend on data that is lost or that the decoder complained of.
 
     A complaint stains the frame it came with and, if others may need that one, all that follow until decoding can

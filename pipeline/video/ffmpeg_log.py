@@ -73,7 +73,7 @@ def named_position(text: str) -> int | None:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list]:
+def capture_log() -> Iterator[list]:
     """A list to which FFmpeg's messages in this thread are appended: (level, decoder, text)."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.INFO)

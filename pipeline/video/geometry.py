@@ -10,7 +10,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 
 from embedonce.pipeline.video.container import VideoError
-from embedonce.pipeline.video.ffmpeg_log import listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log
 from embedonce.pipeline.video.orientation import UPRIGHT, Orientation, orientation_of
 
 SQUARE = Fraction(1)
@@ -113,7 +113,7 @@ class AspectReader:
         if shape != self._shape:
             steps = [("sidedata", "mode=delete"), ("showinfo", "checksum=0")]  # that would be told byte by byte
             self._graph, self._shape = _graph(frame, steps), shape
-        with listening() as messages:
+        with capture_log() as messages:
             self._graph.push(frame)
             self._graph.pull()
         found = next((found for _, _, text in messages if (found := _ASPECT.search(text))), None)

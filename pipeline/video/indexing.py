@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from embedonce.pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
-from embedonce.pipeline.video.ffmpeg_log import is_loss, listening, named_position
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_loss, named_position
 from embedonce.pipeline.video.headers.bits import BitsError
 from embedonce.pipeline.video.headers.inspectors import INSPECTORS, KEEPS_ORDER
 from embedonce.pipeline.video.known_streams import KnownStream
@@ -36,7 +36,7 @@ def read_index(
     """
     builder, errors, clock = _IndexBuilder(stream), [], SignClock()
     builder.hear(heard_while_opening(container), None)
-    with listening() as messages:
+    with capture_log() as messages:
         for packet in packets_of(container, stream, errors):
             builder.hear(messages, builder.count)
             builder.add(packet)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from embedonce.pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import is_complaint, listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_complaint
 from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.times import RawTimes, follow_decoding, settle
@@ -97,7 +97,7 @@ def _why_counted(raw: RawTimes) -> str:
 def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
     """(number of the packet that each frame came of, in the order of output; whether the decoder complained)."""
     numbers, is_damaged, clock = [], False, SignClock()
-    with opened(path, decoder) as (container, stream), listening() as messages:
+    with opened(path, decoder) as (container, stream), capture_log() as messages:
         for n, packet in enumerate(itertools.chain(packets_of(container, stream), (None,))):
             messages.clear()
             if packet is not None:

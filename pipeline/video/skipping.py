@@ -101,7 +101,7 @@ def _needed(index: PacketIndex, wanted: np.ndarray, first: int, stop: int) -> np
 
 
 def _with_previous(pts: np.ndarray, wanted: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
-    """Lists of neighbouring groups to be decoded together, from the first to the last."""
+    """Lists of neighboring groups to be decoded together, from the first to the last."""
     needed = [bool(wanted[a:b].any()) for a, b in zip(starts, stops, strict=True)]
     lists, g = [], len(starts) - 1
     while g >= 0:

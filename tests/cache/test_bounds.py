@@ -20,7 +20,7 @@ from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.jpeg_header import check_header
 from embedonce.cache.store import BACKENDS, open_reader
 from embedonce.cache.verify import verify
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.reporting.contact_sheet import contact_sheet
 from embedonce.pipeline.training.recipe import datasets, fingerprint
@@ -305,7 +305,7 @@ def test_a_cache_with_such_a_frame_is_damaged_for_everyone_who_looks_at_it(tmp_p
     found = verify(root, lambda jpeg, views, side: np.zeros(len(views), np.uint32)).problems
     assert any("progressive" in problem.message for problem in found)
     with closing(open_reader(root)) as reader:
-        clips = ClipDataset(reader, reader.label_set(), list(reader.label_set().clips), Sampling(5, 128, False, 0))
+        clips = ClipDataset(reader, reader.label_set(), list(reader.label_set().clips), ClipSampling(5, 128, False, 0))
         with pytest.raises(DamagedError, match="progressive"):
             clips[0]
     with pytest.raises(CacheError, match="progressive"):

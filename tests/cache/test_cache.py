@@ -355,7 +355,7 @@ def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
     (path,) = (tmp_path / "c" / "plan").iterdir()
     document = documents.read(path)
     document["videos"][0][name] = [4, 0]
-    commit.replace(path, documents.seal(document))
+    commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="cannot have these sizes, pixel aspects, rotation or time base"):
         open_writer(tmp_path / "c", make_cache_identity())
 

@@ -161,9 +161,11 @@ def test_a_manifest_of_another_form_says_nothing(whole, content):
     path = whole / "manifest.json"
     document = documents.read(path)
     if content == "older":
-        content = documents.seal({key: value for key, value in document.items() if key not in ("labels", "plan_parts")})
+        content = documents.serialize_with_checksum(
+            {key: value for key, value in document.items() if key not in ("labels", "plan_parts")}
+        )
     elif content == "elsewhere":
-        content = documents.seal(document | {"labels": {"../../etc": document["labels"][NAME]}})
+        content = documents.serialize_with_checksum(document | {"labels": {"../../etc": document["labels"][NAME]}})
     path.unlink() if content is None else path.write_bytes(content)
     (next((whole / "quarantine").iterdir())).unlink()
     assert verify(whole).problems == []
@@ -194,7 +196,7 @@ def reseal(path, change) -> None:
     document = documents.parse(path.read_bytes(), "it")
     change(document)
     del document["format_version"]
-    path.write_bytes(documents.seal(document))
+    path.write_bytes(documents.serialize_with_checksum(document))
 
 
 def first_segment(field, value):

@@ -23,7 +23,7 @@ from embedonce.cache import documents
 from embedonce.cache.backends import tar as wds
 from embedonce.cache.store import BACKENDS, open_reader
 from embedonce.cache.verify import verify
-from embedonce.models.mobilevit_student import student_config
+from embedonce.models.student import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
 from embedonce.pipeline.evaluation.predictions import read_predictions

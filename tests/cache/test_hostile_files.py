@@ -81,7 +81,7 @@ def test_what_a_writer_replaces_is_replaced_in_the_cache_and_not_where_it_leads(
         (cache_dir / name).unlink(missing_ok=True)
         (cache_dir / name).symlink_to(outside)
     writer = CacheWriter(cache_dir, read_identity(cache_dir))
-    writer.mend_manifest(), writer.save_beside("extract_config.yaml", "a: 1")
+    writer.rebuild_manifest_if_stale(), writer.write_sidecar("extract_config.yaml", "a: 1")
     writer.close()
     assert outside.read_bytes() == b"precious" and not (cache_dir / "manifest.json").is_symlink()
 

@@ -24,7 +24,7 @@ from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction.planning import left_of
 from embedonce.pipeline.frames.sampling_times import Requests
-from embedonce.pipeline.labeling.label_sets import Labelling, write_labels
+from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
 from embedonce.pipeline.sources.source import Clip, Source
 from tests.cache.test_repair import failing, files, invoke
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
@@ -294,7 +294,7 @@ def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
     with writer_of(root) as writer:
         plan_videos(writer, {"b": 3, "c": 6})
         commit_units(writer, [unit.name for unit in writer.units])
-        write_labels(writer, Labelling(source, LABELS), 0)
+        write_labels(writer, Labeling(source, LABELS), 0)
     assert "clips of 2 videos move with them to a later plan part" in caplog.text
     parts = open_reader(root).clip_parts("main")
     found = {part: sorted(clip.video_uid for clip in clips) for part, clips in parts.items() if clips}
@@ -397,7 +397,7 @@ def test_a_record_with_a_plan_that_makes_no_sense_is_damaged(cache, change):
     path = cache / "records" / "000001.json"
     document = documents.read(path)
     document["planned"] |= change
-    path.write_bytes(documents.seal(document))
+    path.write_bytes(documents.serialize_with_checksum(document))
     assert any("000001.json is damaged" in text for text in problems(cache))
     lose(cache, "all")
     assert rebuild_plan(cache).unreadable == ("000001",)
@@ -407,7 +407,7 @@ def test_a_record_cannot_ask_for_a_million_parts(cache):
     path = cache / "records" / "000006.json"
     document = documents.read(path)
     document["planned"] |= {"part": 999_999}
-    path.write_bytes(documents.seal(document))
+    path.write_bytes(documents.serialize_with_checksum(document))
     lose(cache, "all")
     with pytest.raises(DamagedError, match="parts without content"):
         rebuild_plan(cache)

@@ -35,7 +35,7 @@ SUFFIX = {"hdf5": "h5", "webdataset": "tar"}
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """A labelled cache of each back end, extracted from two videos."""
+    """A labeled cache of each back end, extracted from two videos."""
     root = tmp_path_factory.mktemp("verify")
     for name in "ab":
         write_video(root / f"{name}.mp4", 90)
@@ -290,4 +290,4 @@ def test_documents_say_what_they_are_checked_by(cache):
     data = (cache / "records" / "000000.json").read_bytes()
     body, seal = data[:-79] + b"}", data[-79:]
     assert seal == b',"checksum":"' + commit.sha256(body).encode() + b'"}'
-    assert documents.seal(documents.parse(data, "it")) == data
+    assert documents.serialize_with_checksum(documents.parse(data, "it")) == data

@@ -14,7 +14,7 @@ import torch
 
 from embedonce.models import names
 from embedonce.models.archives import check_archive
-from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.training import trainer as training

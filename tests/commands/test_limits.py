@@ -19,7 +19,7 @@ from embedonce.cache import commit
 from embedonce.cache.errors import StorageError
 from embedonce.pipeline.clips import batch_transport
 from embedonce.pipeline.clips.loader import batches, in_order
-from embedonce.pipeline.engines.process_pool import LocalPool
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.ranges import MAX_SEED
 from embedonce.pipeline.training.settings import TrainConfig
@@ -90,7 +90,7 @@ def test_a_pool_that_can_start_no_process_ends_with_the_reason(monkeypatch):
     context = multiprocessing.get_context("spawn")
     monkeypatch.setattr(context.Process, "start", refuse)
     with pytest.raises(OSError, match="Too many open files"):
-        list(LocalPool(work, 2, 30.0).run([("count", 1), ("count", 2)]))
+        list(WorkerPool(work, 2, 30.0).run([("count", 1), ("count", 2)]))
     monkeypatch.undo()
     assert outcome([("count", 2)]) == {("count", 2): ([0, 1], "done")}
 

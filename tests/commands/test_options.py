@@ -58,7 +58,7 @@ THREE = "commands/test_cli.py::test_three_commands_in_a_row"
 EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
 RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
-RELABEL = "test_a_relabelling_loads_the_teacher_as_asked"
+RELABEL = "test_a_relabeling_loads_the_teacher_as_asked"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
 PREPROCESS = (
@@ -441,7 +441,7 @@ def test_a_device_that_is_not_there_is_refused(tiny, tmp_path, monkeypatch, with
 
 def test_towers_are_timed_where_they_are_asked_for(monkeypatch, tiny):
     asked, found = [], object()
-    monkeypatch.setattr(teacher_latency, "towers", lambda *arguments: asked.append(arguments) or found)
+    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: asked.append(arguments) or found)
 
     def evaluated(config, towers, student_size):
         raise GotError(towers, student_size)
@@ -480,19 +480,19 @@ def test_annotations_are_read_as_asked(kind, tmp_path):
     assert kind(**usual, classes=tmp_path / "n").source_options.classes_file == tmp_path / "n"
 
 
-def test_a_relabelling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
-    asked, seeds, real = [], [], extract_teacher.relabelling.write_labels
+def test_a_relabeling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
+    asked, seeds, real = [], [], extract_teacher.relabeling.write_labels
 
     def loaded(config, cached=None):
         asked.append(config)
         return FakeTeacher()
 
-    def written(writer, labelling, seed):
+    def written(writer, labeling, seed):
         seeds.append(seed)
-        return real(writer, labelling, seed)
+        return real(writer, labeling, seed)
 
     monkeypatch.setattr(extract_teacher, "_load_teacher", loaded)
-    monkeypatch.setattr(extract_teacher.relabelling, "write_labels", written)
+    monkeypatch.setattr(extract_teacher.relabeling, "write_labels", written)
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     teacher = ["--teacher-weights", "w", "--teacher-model", "m", "--teacher-activation", "gelu"]
     teacher += ["--teacher-preprocess", "a-tag"]

@@ -70,7 +70,7 @@ def test_what_is_asserted_of_a_cache_is_checked_before_any_work(tiny, tmp_path, 
 def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
     """ONNX Runtime computes on the CPU, wherever the student is judged."""
     asked = []
-    monkeypatch.setattr(teacher_latency, "towers", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: asked.append(arguments))
     for settings in ({"runtime": "onnx"}, {"device": "mps", "teacher_model": "m.json"}):
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
         students._towers(config)
@@ -149,14 +149,14 @@ def test_a_decoding_task_is_of_the_plan_and_the_settings():
     assert task.duration_sec == pytest.approx(2.5) and task.views is video.views
 
 
-def test_a_head_is_fitted_to_the_evaluation_crops_of_labelled_training_clips(tiny):
+def test_a_head_is_fitted_to_the_evaluation_crops_of_labeled_training_clips(tiny):
     reader = open_reader(tiny)
     clips = [Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split)
              for c in reader.label_set("tiny").clips]  # fmt: skip
-    clips[3] = Clip("unlabelled", "v1", 0.0, 2.5, -1, "train")  # the first clip of the first training video
+    clips[3] = Clip("unlabeled", "v1", 0.0, 2.5, -1, "train")  # the first clip of the first training video
     planned = SimpleNamespace(planned_videos={uid: planned_video(uid) for uid in reader.video_uids})
     source = Source(tiny, "folder", (), tuple(clips), ("red", "green", "blue"))
-    parts = label_sets._labelled_rows(planned, reader, source)
+    parts = label_sets._labeled_rows(planned, reader, source)
     stored = np.concatenate([reader.frames(f"{unit:06d}").embeddings(0, 15, 0) for unit in (1, 2)])[5:]
     rows = np.concatenate([rows for rows, _ in parts])
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, stored.astype(np.float32).tolist()))
@@ -170,7 +170,7 @@ def test_a_fitted_head_is_chosen_by_one_part_and_judged_by_another(tiny, monkeyp
         head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))  # class 1, whatever it sees
     sizes = {"train": [0, 1, 2, 2], "selection": [0, 2, 2, 0, 0], "held out": [1, 1, 0]}
     parts = [(np.full((len(labels), 16), len(labels), np.float32), np.array(labels)) for labels in sizes.values()]
-    monkeypatch.setattr(label_sets, "_labelled_rows", lambda *arguments: parts)
+    monkeypatch.setattr(label_sets, "_labeled_rows", lambda *arguments: parts)
     monkeypatch.setattr(
         fit, "fit_action_head", lambda *rows, **more: asked.append((rows, more)) or head.requires_grad_(False)
     )

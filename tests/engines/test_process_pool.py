@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from embedonce.pipeline.engines.process_pool import Done, Failed, Item, LocalPool, Lost
+from embedonce.pipeline.engines.process_pool import TaskDone, TaskFailed, TaskResult, WorkerCrashed, WorkerPool
 from embedonce.pipeline.video.container import PassingError
 
 
@@ -57,15 +57,15 @@ def work(task):
 def outcome(tasks, workers=2, silence_sec=30.0, spent=lambda task: 0, losses=None) -> dict:
     """task -> (values, how it ended). losses: how many processes each task cost are counted here."""
     values, ends, losses = {task: [] for task in tasks}, {}, {} if losses is None else losses
-    for event in LocalPool(work, workers, silence_sec, spent).run(tasks):
+    for event in WorkerPool(work, workers, silence_sec, spent).run(tasks):
         assert event.task not in ends
-        if isinstance(event, Item):
+        if isinstance(event, TaskResult):
             values[event.task].append(event.value)
-        elif isinstance(event, Lost):
+        elif isinstance(event, WorkerCrashed):
             losses[event.task] = losses.get(event.task, 0) + 1
         else:
-            ends[event.task] = "done" if isinstance(event, Done) else event.reason
-            assert isinstance(event, Done | Failed)
+            ends[event.task] = "done" if isinstance(event, TaskDone) else event.reason
+            assert isinstance(event, TaskDone | TaskFailed)
     return {task: (values[task], ends[task]) for task in tasks}
 
 
@@ -94,8 +94,8 @@ def test_a_second_attempt_loses_nothing_where_the_first_gave_more_signs_of_life(
 
 def test_what_may_pass_is_told_apart_from_what_will_not():
     tasks = [("pass", "not now"), ("fail", "never")]
-    events = [event for event in LocalPool(work, 1, 30.0).run(tasks) if isinstance(event, Failed)]
-    assert events == [Failed(tasks[0], "not now", is_passing=True), Failed(tasks[1], "never")]
+    events = [event for event in WorkerPool(work, 1, 30.0).run(tasks) if isinstance(event, TaskFailed)]
+    assert events == [TaskFailed(tasks[0], "not now", is_passing=True), TaskFailed(tasks[1], "never")]
 
 
 def test_attempts_of_earlier_runs_count(tmp_path):
@@ -112,13 +112,13 @@ def test_nothing_is_tried_again_before_the_loss_is_counted(tmp_path):
     """A run that ends while it counts one attempt has not spent another one."""
     tasks, counter = [("crash and tell", str(tmp_path / "counter"))], tmp_path / "counter"
     spent = []
-    for event in LocalPool(work, 1, 30.0).run(tasks):
-        if isinstance(event, Lost):
+    for event in WorkerPool(work, 1, 30.0).run(tasks):
+        if isinstance(event, WorkerCrashed):
             time.sleep(1.0)  # more than a process takes to start and to crash
             spent.append(counter.stat().st_size)
-    assert spent == [1, 2] and isinstance(event, Failed)
-    left_early = LocalPool(work, 1, 30.0).run(tasks)
-    assert isinstance(next(left_early), Lost)
+    assert spent == [1, 2] and isinstance(event, TaskFailed)
+    left_early = WorkerPool(work, 1, 30.0).run(tasks)
+    assert isinstance(next(left_early), WorkerCrashed)
     left_early.close()
     assert counter.stat().st_size == 3
 
@@ -126,8 +126,8 @@ def test_nothing_is_tried_again_before_the_loss_is_counted(tmp_path):
 def test_a_process_that_ends_or_stops_in_the_middle_of_a_message_is_lost_alone():
     ends = {}
     tasks = [("crash in a message", 0), ("hang in a message", 0), ("count", 3)]
-    for event in LocalPool(work, 2, 3.0).run(tasks):
-        if isinstance(event, Done | Failed):
+    for event in WorkerPool(work, 2, 3.0).run(tasks):
+        if isinstance(event, TaskDone | TaskFailed):
             ends[event.task] = getattr(event, "reason", "done")
     assert ends[tasks[0]] == "decoding it ended the process with signal SIGKILL (2 attempts)"
     assert ends[tasks[1]] == "decoding it showed no progress for 3 s (2 attempts)"
@@ -143,15 +143,15 @@ class _Stillborn:
 
 def test_a_process_that_never_takes_its_task_is_lost_alone():
     task = "x" * 1_000_000  # more than a pipe holds
-    *losses, event = LocalPool(_Stillborn(), 1, 5.0).run([task])
-    assert losses == [Lost(task, "decoding it ended the process with exit code 9")] * 2
-    assert event == Failed(task, "decoding it ended the process with exit code 9 (2 attempts)")
+    *losses, event = WorkerPool(_Stillborn(), 1, 5.0).run([task])
+    assert losses == [WorkerCrashed(task, "decoding it ended the process with exit code 9")] * 2
+    assert event == TaskFailed(task, "decoding it ended the process with exit code 9 (2 attempts)")
 
 
 def test_processes_are_gone_when_the_run_is_left_early():
     pids = []
-    for event in LocalPool(work, 2, 30.0).run([("pid", n) for n in range(3)] + [("hang", n) for n in range(2)]):
-        if isinstance(event, Item) and event.value != 1:
+    for event in WorkerPool(work, 2, 30.0).run([("pid", n) for n in range(3)] + [("hang", n) for n in range(2)]):
+        if isinstance(event, TaskResult) and event.value != 1:
             pids.append(event.value)
         if len(pids) == 3:
             break

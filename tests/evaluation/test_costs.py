@@ -7,7 +7,7 @@ from torch import nn
 from embedonce.pipeline.evaluation.costs import (
     BATCH,
     NOT_MEASURED,
-    Side,
+    TimedModel,
     measure,
     multiply_accumulates,
     peak_memory,
@@ -22,18 +22,18 @@ def layers(*modules: nn.Module) -> nn.Module:
 
 
 def test_multiply_accumulates_by_hand():
-    convolution = Side(layers(nn.Conv2d(3, 8, 3, padding=1, groups=1)), torch.zeros(1, 3, 10, 10))
+    convolution = TimedModel(layers(nn.Conv2d(3, 8, 3, padding=1, groups=1)), torch.zeros(1, 3, 10, 10))
     assert multiply_accumulates(convolution) == 10 * 10 * 8 * 3 * 9
-    depthwise = Side(layers(nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8)), torch.zeros(1, 8, 10, 10))
+    depthwise = TimedModel(layers(nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8)), torch.zeros(1, 8, 10, 10))
     assert multiply_accumulates(depthwise) == 5 * 5 * 8 * 9
-    product = Side(layers(nn.Flatten(), nn.Linear(48, 7)), torch.zeros(1, 3, 4, 4))
+    product = TimedModel(layers(nn.Flatten(), nn.Linear(48, 7)), torch.zeros(1, 3, 4, 4))
     assert multiply_accumulates(product) == 48 * 7
 
 
 def test_attention_is_counted_though_pytorch_would_fuse_it():
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
     projections, mixing, after = 4 * 16 * 16, 2 * 5 * 16, 2 * 16 * 32  # of each of 5 tokens
-    assert multiply_accumulates(Side(layer, torch.zeros(1, 5, 16))) == 5 * (projections + mixing + after)
+    assert multiply_accumulates(TimedModel(layer, torch.zeros(1, 5, 16))) == 5 * (projections + mixing + after)
     assert torch.backends.mha.get_fastpath_enabled()
 
 
@@ -42,12 +42,12 @@ def test_memory_is_weights_and_what_is_alive_at_once():
     weights = 4 * (1000 * 500 + 500 * 10)
     assert size_of(module) == {"parameters": weights // 4, "bytes_on_disk": weights}
     alive = 4 * 100 * (500 + 500)  # a layer's output and its rectified copy; the input is the caller's
-    assert peak_memory(Side(module, torch.zeros(100, 1000)), CPU) == weights + alive
+    assert peak_memory(TimedModel(module, torch.zeros(100, 1000)), CPU) == weights + alive
 
 
 def test_what_is_made_in_place_or_as_a_view_counts_once():
     module = layers(nn.Linear(10, 10, bias=False), nn.ReLU(inplace=True), nn.Flatten())
-    assert peak_memory(Side(module, torch.zeros(1, 50, 10)), CPU) == 4 * 100 + 4 * 500
+    assert peak_memory(TimedModel(module, torch.zeros(1, 50, 10)), CPU) == 4 * 100 + 4 * 500
 
 
 @pytest.mark.parametrize("runtime", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
@@ -55,7 +55,7 @@ def test_all_sides_are_measured_in_either_runtime(runtime):
     if runtime == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")
     module = layers(nn.Flatten(), nn.Linear(192, 4))
-    sides = {name: Side(module, torch.zeros(1, 3, 8, 8)) for name in ("teacher", "student")}
+    sides = {name: TimedModel(module, torch.zeros(1, 3, 8, 8)) for name in ("teacher", "student")}
     seen = []
     module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
     found = measure(sides, CPU, runtime)
@@ -78,5 +78,7 @@ def test_throughput_is_of_images_in_batches(runtime, monkeypatch):
         return {name: {"p50_ms": 8.0, "p95_ms": 9.0} for name in calls}
 
     monkeypatch.setattr("embedonce.pipeline.evaluation.costs.measure_interleaved", timed)
-    found = measure({"student": Side(layers(nn.Flatten(), nn.Linear(192, 4)), torch.zeros(1, 3, 8, 8))}, CPU, runtime)
+    found = measure(
+        {"student": TimedModel(layers(nn.Flatten(), nn.Linear(192, 4)), torch.zeros(1, 3, 8, 8))}, CPU, runtime
+    )
     assert answered == [1, BATCH] and found["student"]["throughput_per_s"] == pytest.approx(1000 * BATCH / 8)

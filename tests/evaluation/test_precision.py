@@ -7,8 +7,8 @@ from torch import nn
 from embedonce.cache.store import open_reader
 from embedonce.models import device
 from embedonce.models.folding import treated, treatment, unfolded
-from embedonce.models.mobilevit_student import build_student, student_config
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.models.student import build_student, student_config
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import predict
 from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.costs import size_of
@@ -21,7 +21,7 @@ def test_a_student_is_judged_in_float32_whatever_the_device_likes(tmp_path, monk
     """On CUDA it was judged in bfloat16, which nothing deploys."""
     reader = open_reader(make_tiny_cache(tmp_path / "c", 3))
     labels = reader.label_set()
-    clips = ClipDataset(reader, labels, list(labels.clips), Sampling(2, 128, random=False, seed=0))
+    clips = ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, 128, random=False, seed=0))
     torch.manual_seed(0)
     student = build_student(student_config("tiny", 16, 3, 128, "mlp"), pretrained=False)
     expected = predict(student, clips, 4, 0, CPU)

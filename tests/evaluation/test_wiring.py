@@ -19,7 +19,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation import compare as comparing
 from embedonce.pipeline.evaluation import comparison, teacher_latency
 from embedonce.pipeline.evaluation import evaluate as evaluating
-from embedonce.pipeline.evaluation.costs import NOT_MEASURED, Side
+from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel
 from embedonce.pipeline.evaluation.predictions import KINDS
 from embedonce.pipeline.evaluation.results import assemble, predictions_file
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
@@ -148,7 +148,7 @@ def test_costs_are_measured_as_asked(judged, monkeypatch):
     inside.callback(exact.append, "left")
     monkeypatch.setattr(evaluating, "exact_float32", lambda: exact.append("entered") or inside)
     monkeypatch.setattr(evaluating, "_costs", lambda *asked: exact.append("timed") or costs(*asked))
-    towers = {name: Side(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
+    towers = {name: TimedModel(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
     results = judged(towers, runtime="onnx", device="auto")
@@ -205,13 +205,13 @@ def test_the_teachers_towers_are_those_of_the_cache_on_the_device_named(place, m
         return torch.nn.Linear(1, 1), 8
 
     monkeypatch.setattr(teacher_latency, "image_tower_for_latency", tower)
-    found = teacher_latency.towers(place / "cache", "cpu", None)
+    found = teacher_latency.image_encoders(place / "cache", "cpu", None)
     assert list(found) == ["teacher", "reference"] and found["teacher"].image.shape == (1, 3, 8, 8)
     assert asked == [("fake", "cpu"), (teacher_latency.REFERENCE, "cpu")]
-    teacher_latency.towers(place / "cache", "cpu", "somewhere/fake.json")
+    teacher_latency.image_encoders(place / "cache", "cpu", "somewhere/fake.json")
     assert asked[2] == ("somewhere/fake.json", "cpu")
     with pytest.raises(InputError, match="is not fake, which made the cache"):
-        teacher_latency.towers(place / "cache", "cpu", "other.json")
+        teacher_latency.image_encoders(place / "cache", "cpu", "other.json")
 
 
 def test_auto_is_the_best_device_there_is_and_a_name_is_that_device():
@@ -479,7 +479,7 @@ def test_facts_that_travel_are_those_of_the_cache_and_the_student():
     assert made["canonical_short_side"] == 300 and facts["frames_per_clip"] == 6 and facts["classes"] == ["a"]
     assert (made["frames_per_second"], made["jpeg_quality"]) == (7.5, 97)
     usual = facts_of(meta, make_cache_identity(), 3.5)["preprocessing"]
-    assert (usual["crop"], usual["interpolation"]) == ("centre square", "bicubic")
+    assert (usual["crop"], usual["interpolation"]) == ("center square", "bicubic")
     config = timm_config(meta, {"num_features": 9}, [0.1] * 3, [0.2] * 3, facts)
     assert (config["architecture"], config["num_features"]) == ("mobilevit_xs", 9)
     pretrained = config["pretrained_cfg"]

@@ -10,7 +10,7 @@ import torch
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader
-from embedonce.models.mobilevit_student import student_config
+from embedonce.models.student import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.evaluation import comparison, teacher_latency
@@ -60,14 +60,14 @@ def results_of(
     return results | {"split": "val", "environment": {}}
 
 
-def test_intervals_are_over_recordings_of_labelled_clips_in_the_units_of_their_figures():
+def test_intervals_are_over_recordings_of_labeled_clips_in_the_units_of_their_figures():
     found, clips, recordings = judged()
-    results, labelled = results_of(found, clips), found.labels >= 0
+    results, labeled = results_of(found, clips), found.labels >= 0
     assert (results["num_videos"], results["num_clips"], results["num_labelled_clips"]) == (11, 44, 40)
-    right = [(logits.argmax(1) == found.labels)[labelled] for logits in (found.teacher_logits, found.logits)]
+    right = [(logits.argmax(1) == found.labels)[labeled] for logits in (found.teacher_logits, found.logits)]
     for side, values in zip(("teacher", "student"), right, strict=True):
-        assert results[side]["top1_interval"] == pytest.approx(mean_interval(values, recordings[labelled]))
-    difference, limits = paired_difference(*right, recordings[labelled])
+        assert results[side]["top1_interval"] == pytest.approx(mean_interval(values, recordings[labeled]))
+    difference, limits = paired_difference(*right, recordings[labeled])
     compared = results["comparison"]
     assert compared["accuracy_drop_points"] == pytest.approx(100 * difference)
     assert compared["accuracy_drop_interval"] == pytest.approx([100 * end for end in limits])
@@ -126,7 +126,7 @@ def test_towers_are_timed_on_the_device_that_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
         teacher_latency, "image_tower_for_latency", lambda model, device: (torch.nn.Linear(2, 3), len(model))
     )
-    found = teacher_latency.towers(make_tiny_cache(tmp_path / "cache", 1), "mps", None)
+    found = teacher_latency.image_encoders(make_tiny_cache(tmp_path / "cache", 1), "mps", None)
     assert asked == ["mps"] and found["teacher"].image.shape == (1, 3, 4, 4)
     assert found["reference"].stored == {"parameters": 9, "bytes_on_disk": 36}
 
@@ -154,9 +154,9 @@ def test_a_difference_is_of_clips_matched_by_video_and_time_in_points():
         return comparison.Entry("", "", {}, {name: np.array(values)[order] for name, values in columns.items()})
 
     row = comparison._paired(entry(other, order), entry(found.logits, np.arange(44)))
-    labelled = found.labels >= 0
-    right = [(logits.argmax(1) == found.labels)[labelled] for logits in (other, found.logits)]
-    difference, (low, high) = paired_difference(*right, recordings[labelled])
+    labeled = found.labels >= 0
+    right = [(logits.argmax(1) == found.labels)[labeled] for logits in (other, found.logits)]
+    difference, (low, high) = paired_difference(*right, recordings[labeled])
     told = [row[f"difference_{name}"] for name in ("points", "low", "high")]
     assert told == pytest.approx([100 * difference, 100 * low, 100 * high]) and row["not_paired"] is None
 

@@ -17,15 +17,15 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.store import open_reader
-from embedonce.models.mobilevit_student import build_student, student_config
 from embedonce.models.names import STUDENT_SIZES
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
 from embedonce.pipeline.export import export as stage
 from embedonce.pipeline.export.export import export
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
-from embedonce.pipeline.export.formats import FORMATS, Exported, Source
+from embedonce.pipeline.export.formats import FORMATS, Exported, ExportInputs
 from embedonce.pipeline.export.parity import EXACT, HALF, INT8, DivergedError, Parity, check, compared
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.runtimes.onnx_runtime import Session
@@ -41,7 +41,7 @@ FACTS = {"classes": list("abcdefg")}
 @pytest.mark.parametrize("size", STUDENT_SIZES)
 def test_onnx_says_what_pytorch_says_whatever_the_batch_and_the_length(size):
     student = student_of(size)
-    source = Source.of(student, FACTS, np.zeros((2, 3, 128, 128), np.uint8))
+    source = ExportInputs.of(student, FACTS, np.zeros((2, 3, 128, 128), np.uint8))
     check_lengths(student, FORMATS["fp32"].make(source))
 
 
@@ -106,7 +106,7 @@ def test_facts_and_class_names_travel_inside(exported):
         (held,) = [p.value for p in onnx.load(path).metadata_props if p.key == "embedonce"]
         facts = json.loads(held)
         assert facts["classes"] == ["red", "green", "blue"] and facts["frames_per_clip"] == 2
-        assert facts["preprocessing"]["resolution"] == 128 and facts["preprocessing"]["crop"] == "centre square"
+        assert facts["preprocessing"]["resolution"] == 128 and facts["preprocessing"]["crop"] == "center square"
         assert facts == json.loads((exported.folder / "config.json").read_text())["embedonce"]
 
 
@@ -137,7 +137,7 @@ def test_timm_loads_the_folder(tmp_path, size):
 
     student = student_of(size)
     config = dataclasses.asdict(student.config)
-    facts = {"preprocessing": {"interpolation": "bicubic", "crop": "centre square"}}
+    facts = {"preprocessing": {"interpolation": "bicubic", "crop": "center square"}}
     for name, data in stage.weights_of(student, {"student": config}, facts).items():
         (tmp_path / name).write_bytes(data)
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()

@@ -225,7 +225,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
 def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     cache, asked = make_tiny_cache(tmp_path / "c", 4), []
     monkeypatch.setattr(
-        "embedonce.pipeline.evaluation.teacher_latency.towers", lambda *arguments: asked.append(arguments) or {}
+        "embedonce.pipeline.evaluation.teacher_latency.image_encoders", lambda *arguments: asked.append(arguments) or {}
     )
     place = ["--cache-dir", cache, "--output-dir", tmp_path / "o"]
     call("train-student", *place, *SMALL, *HERE)
@@ -236,7 +236,7 @@ def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     assert "--teacher-model is for --teacher-latency" in told
 
 
-def test_a_relabelling_saves_its_settings_and_makes_the_same_label_set_elsewhere(quick, videos):
+def test_a_relabeling_saves_its_settings_and_makes_the_same_label_set_elsewhere(quick, videos):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     shutil.copytree(videos.parent / "c", videos.parent / "d")

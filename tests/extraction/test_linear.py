@@ -24,10 +24,10 @@ from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction.planning import known_uids, quarantine_absent
 from embedonce.pipeline.extraction.preflight import pending_of
-from embedonce.pipeline.extraction.shard_builder import Assembly
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.summary import account
 from embedonce.pipeline.extraction.teacher_check import choose_rows
-from embedonce.pipeline.labeling.label_sets import Labelling, write_labels
+from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
 from embedonce.pipeline.sources.data_summary import cache_tables
 from embedonce.pipeline.sources.matching import known_to, match_source
 from embedonce.pipeline.sources.source import Clip, Source, Video
@@ -91,9 +91,9 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
         "matching": lambda: match_source(source, known_to(writer)),
         "matching replaced files": lambda: match_source(source_of(uids, "b"), known_to(writer)),
         "rows to come": partial(pending_of, writer),
-        "labels": lambda: write_labels(writer, Labelling(source, LABELS), 0),
-        "the same labels": lambda: write_labels(writer, Labelling(source, LABELS), 0),
-        "manifest": writer.mend_manifest,
+        "labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
+        "the same labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
+        "manifest": writer.rebuild_manifest_if_stale,
         "lost processes": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
         "account": partial(account, writer, source),
         "absent videos": lambda: [quarantine_absent(writer, uid) for uid in uids],
@@ -153,12 +153,12 @@ def test_putting_rows_into_units_is_linear(shape):
         rows = dict.fromkeys(uids_of(size), 6) if shape == "many videos" else {"v0": 6 * size}
         requests = [requests_of(uid, count) for uid, count in rows.items()]
         videos = {uid: planned_video(uid) for uid in rows}
-        assembly = Assembly(cut_units(requests, 4, 0), videos, (2, 8))
+        assembly = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
         counts.append(executed_lines(partial(assemble, assembly, rows)))
     check_linear({shape: counts})
 
 
-def assemble(assembly: Assembly, rows: dict[str, int]) -> None:
+def assemble(assembly: ShardBuilder, rows: dict[str, int]) -> None:
     """Every row of every video, and after each a look at what is complete."""
     embeddings, crc32, taken = np.zeros((2, 8), np.float16), np.zeros(2, np.uint32), 0
     for uid, count in rows.items():
@@ -167,9 +167,9 @@ def assemble(assembly: Assembly, rows: dict[str, int]) -> None:
                 assembly.refuse(uid, i)
             else:
                 assembly.add(uid, i, b"jpeg", embeddings, crc32)
-            taken += sum(len(batch.jpegs) for _, batch in assembly.take_complete())
+            taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
         assembly.end(uid)
-    taken += sum(len(batch.jpegs) for _, batch in assembly.take_complete())
+    taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
     assert taken == sum(count - count // 5 for count in rows.values())
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from embedonce.cache.plan import PlannedSegment, cut_units
-from embedonce.cache.schema import FLAG_HFLIP, NOT_SHOWN, REDACTED, request_seconds
+from embedonce.cache.schema import FLAG_HFLIP, NO_FRAME, REDACTED, request_seconds
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, count_times, request_frames
 from embedonce.pipeline.frames.views import evaluation_box, make_views
@@ -52,7 +52,7 @@ def test_the_last_frame_not_after_t_is_shown(time_base, fps):
 
 
 def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
-    """k/30 in float64 against integer pts: an early neighbour would show at many of these in float32."""
+    """k/30 in float64 against integer pts: an early neighbor would show at many of these in float32."""
     pts = np.arange(30 * 3600 * 2, dtype=np.int64) * 512
     got = ask(pts, (1, 15360), 7200.0, 30.0)
     np.testing.assert_array_equal(got.frame_index[got.row], np.arange(len(pts)))
@@ -90,7 +90,7 @@ def test_the_end_of_a_video_is_an_end(end_sec):
     """To a microsecond, as that of a window: three seconds at 2 per second are six times, whatever was rounded."""
     for windows in (EVERYTHING, [(0.0, 3.0)], [(-math.inf, 3.0)], [(0.0, math.inf)]):
         assert ask(np.arange(90), (1, 30), end_sec, 2.0, windows).row.tolist() == [0, 1, 2, 3, 4, 5]
-    assert ask(np.arange(90), (1, 30), end_sec, 2.0, [(2.5, 4.0)]).row.tolist() == [0, NOT_SHOWN, NOT_SHOWN]
+    assert ask(np.arange(90), (1, 30), end_sec, 2.0, [(2.5, 4.0)]).row.tolist() == [0, NO_FRAME, NO_FRAME]
     assert count_times(Grid(2.0), 0.0, end_sec) == count_times(Grid(2.0, [(0.0, 9.0)]), 0.0, end_sec) == 6
 
 
@@ -126,7 +126,7 @@ def test_redacted_parts_are_asked_for_and_answered_by_nothing():
     late = ask(np.array([0, 1000, 5000]), (1, 1000), 6.0, 1.0, redacted=((0.9, 1.1),))
     assert late.row.tolist() == [0, *[REDACTED] * 4, 1]  # what is still shown later was filmed in the redacted part
     none = ask(pts, (1, 1000), 20.0, 1.0, [(25.0, 27.0)], redacted=((25.0, 27.0),))
-    assert none.row.tolist() == [NOT_SHOWN, NOT_SHOWN]
+    assert none.row.tolist() == [NO_FRAME, NO_FRAME]
 
 
 def test_key_frames_are_asked_for_by_their_own_times():
@@ -181,7 +181,7 @@ TEACHER = fake_identity()
 # -- views -----------------------------------------------------------------------------------------------------------
 
 
-def test_view_0_is_the_centre_square():
+def test_view_0_is_the_center_square():
     assert evaluation_box((256, 455)) == (0, 99, 256, 256)
     assert evaluation_box((300, 256)) == (22, 0, 256, 256)
     assert evaluation_box((300, 256), "squash") == (0, 0, 300, 256)
@@ -236,7 +236,7 @@ def test_the_canonical_frame_is_turned_clockwise(rotation, expected):
     ("height", "width", "expected"),
     [(1080, 1920, (256, 456)), (1920, 1080, (456, 256)), (2, 2, (256, 256)), (100, 101, (256, 258))],
 )
-def test_canonical_size_sets_the_short_side_and_centres_on_whole_pixels(height, width, expected):
+def test_canonical_size_sets_the_short_side_and_centers_on_whole_pixels(height, width, expected):
     found = canonical_frame.canonical_size(height, width, 256)
     assert found == expected and (max(found) - min(found)) % 2 == 0
 
@@ -262,7 +262,7 @@ def test_student_and_teacher_crops_come_from_the_same_box():
     jpeg = canonical_frame.encode_canonical(numbered_image(256, 256), 0, 95)
     view = np.array([0, 0, 128, 128, 0, 3], np.int32)
     for size in (32, 128, 224):
-        crop = canonical_frame.decode_crop(jpeg, view, size)
+        crop = canonical_frame.load_view(jpeg, view, size)
         assert crop.shape == (size, size, 3) and crop.dtype == np.uint8
         assert crop[size // 2, size // 2, 0] > 200 and crop[size // 2, size // 2, 1:].max() < 60  # the red quarter
 

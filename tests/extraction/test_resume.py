@@ -149,7 +149,7 @@ def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_loaded(folder, m
 def test_the_estimate_is_near_what_it_takes(folder, backend):
     source = make_source(folder, ["a", "b"])
     config = ExtractConfig(folder, False, folder / "c", backend=backend, fps=10.0, canonical_short_side=256, views=1)
-    survey = preflight.look_ahead(config, source, calibrated=True)
+    survey = preflight.run_preflight(config, source, calibrated=True)
     assert survey.estimate.frames == 20 + 30 and survey.estimate.decode_sec > 0
     _, reader, _ = run(source, folder / "c", backend=backend, fps=10.0, canonical_short_side=256, views=1)
     on_disk = sum(p.stat().st_size for name in ("frames", "records") for p in (folder / "c" / name).iterdir())

@@ -19,7 +19,7 @@ from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.shard_builder import Assembly
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.teacher_check import NUM_PROBES
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.label_sets import ClipIndex
@@ -119,7 +119,7 @@ def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_pa
         assert timeline.views.shape == (3, 6)
         for unit, row in zip(timeline.unit, timeline.row, strict=True):
             shard = reader.frames(unit)
-            crops = np.stack([canonical_frame.decode_crop(shard.jpeg(int(row)), view, SIZE) for view in timeline.views])
+            crops = np.stack([canonical_frame.load_view(shard.jpeg(int(row)), view, SIZE) for view in timeline.views])
             stored = np.stack([shard.embeddings(row, row + 1, v)[0] for v in range(3)])
             np.testing.assert_allclose(stored, teacher.embed(crops), rtol=0, atol=EMBEDDING_TOLERANCE)
 
@@ -155,12 +155,12 @@ def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places()
     k, row = np.arange(8, dtype=np.int64), np.array([0, 1, 2, 2, 3, 4, 5, -1], np.int64)
     segment = PlannedSegment("a", index, index * 512, k, row)
     video = planned_video("a")
-    assembly = Assembly((Unit("000000", (segment,)),), {"a": video}, (2, 16))
+    assembly = ShardBuilder((Unit("000000", (segment,)),), {"a": video}, (2, 16))
     for i in (5, 0, 4, 1):
         assembly.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16), CRC)
-    assert assembly.take_complete() == [] and assembly.count("a") == 4
+    assert assembly.pop_complete() == [] and assembly.count("a") == 4
     assembly.end("a")
-    ((name, batch),) = assembly.take_complete()
+    ((name, batch),) = assembly.pop_complete()
     assert name == "000000" and batch.jpegs == (b"0", b"1", b"4", b"5")
     np.testing.assert_allclose(batch.embeddings[:, 0, 0], [0, 0.1, 0.4, 0.5], atol=1e-3)
     (got,) = batch.segments
@@ -218,23 +218,23 @@ def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder
     assert len(reader.records) == 3 and reader.num_rows == 15  # 16 of 120 rows came, for units of 5
     segment = planned_segment("a", 100)
     units = cut_units([segment], 10, 0)
-    assembly = Assembly(units, {"a": planned_video("a")}, (1, 4))
+    assembly = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
     held = []
     for i in range(100):
         if i % 10 != 9:  # the last row of each unit never comes: the next unit's first says so
             assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
-        assembly.take_complete()
+        assembly.pop_complete()
         held.append(sum(jpeg is not None for slot in assembly._by_video["a"] for jpeg in slot.jpegs))
     assert max(held) <= 10 and assembly.count("a") == 90
 
 
 def test_a_video_that_fails_late_keeps_what_was_complete():
     units = cut_units([planned_segment("a", 4), planned_segment("b", 2)], 2, 0)
-    assembly = Assembly(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
+    assembly = ShardBuilder(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
     for i in range(3):
         assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
     assembly.drop("a")
-    taken = {name: [s.video_uid for s in batch.segments] for name, batch in assembly.take_complete()}
+    taken = {name: [s.video_uid for s in batch.segments] for name, batch in assembly.pop_complete()}
     assert taken == {"000000": ["a"], "000001": []}  # b's unit still waits
 
 
@@ -277,13 +277,13 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         document = documents.read(path)
         document["segments"] = [s for s in document["segments"] if s["video_uid"] != "a"]
         document["num_rows"] = sum(len(s["pts"]) for s in document["segments"])
-        commit.replace(path, documents.seal(document))
+        commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="committed with rows or times of a, and has none of them now"):
         run(source, tmp_path / "c")
     for path in (tmp_path / "c" / "records").iterdir():  # as records were that held no plan: nothing contradicts them
         document = documents.read(path)
         del document["planned"]
-        commit.replace(path, documents.seal(document))
+        commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(PipelineError, match="2 videos were listed, but 1 are committed"):
         run(source, tmp_path / "c")
 

@@ -8,7 +8,7 @@ import pytest
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.verify import verify
-from embedonce.pipeline.engines.process_pool import Failed, LocalPool
+from embedonce.pipeline.engines.process_pool import TaskFailed, WorkerPool
 from embedonce.pipeline.extraction import planning
 from embedonce.pipeline.extraction import runner as extraction
 from embedonce.pipeline.extraction import video_tasks as tasks
@@ -79,14 +79,14 @@ def test_frames_that_did_not_come_are_held_against_the_machine(tmp_path, failing
         list(decode_video(task))
 
 
-class Unreadable(LocalPool):
+class Unreadable(WorkerPool):
     """A pool whose machine cannot read b.mp4."""
 
     def run(self, tasks):
         yield from super().run([task for task in tasks if task.path.name != "b.mp4"])
         for task in tasks:
             if task.path.name == "b.mp4":
-                yield Failed(task, "its file cannot be read now", is_passing=True)
+                yield TaskFailed(task, "its file cannot be read now", is_passing=True)
 
 
 @pytest.fixture

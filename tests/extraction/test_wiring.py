@@ -17,11 +17,11 @@ from embedonce.cache.labels import ClipLabel
 from embedonce.cache.store import open_reader
 from embedonce.models.teachers import open_clip
 from embedonce.models.teachers.open_clip import load_teacher
-from embedonce.pipeline.engines.process_pool import LocalPool
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.extraction import estimates, extract_teacher, planning
 from embedonce.pipeline.extraction import runner as extraction
 from embedonce.pipeline.extraction.dry_run import plan_in_words
-from embedonce.pipeline.extraction.preflight import look_ahead
+from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract, make_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import choose_rows, cosines
@@ -199,7 +199,7 @@ def test_windows_of_a_long_video_that_begins_late_are_even(tmp_path):
 def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypatch):
     pools = []
 
-    class Recorded(LocalPool):
+    class Recorded(WorkerPool):
         def __init__(self, function, workers, silence_sec, *rest, **more):
             pools.append((function.__name__, workers, silence_sec))
             super().__init__(function, workers, silence_sec, *rest, **more)
@@ -211,7 +211,7 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
     writer, _, _ = extract(config, source, FakeTeacher)
     writer.close()
     assert pools == [("scan_video", 3, 44.0), ("decode_video", 3, 44.0)]
-    look_ahead(dataclasses.replace(config, cache_dir=tmp_path / "d"), source, calibrated=True)
+    run_preflight(dataclasses.replace(config, cache_dir=tmp_path / "d"), source, calibrated=True)
     assert ("timed_decode", 44.0) in {(name, silence) for name, _, silence in pools}
 
 
@@ -312,9 +312,9 @@ class WithTower(FakeTeacher):
 
 
 @pytest.fixture
-def labelled(tmp_path_factory, monkeypatch) -> Path:
+def labeled(tmp_path_factory, monkeypatch) -> Path:
     """A folder of two classes, and the fake teacher in its place."""
-    root = tmp_path_factory.mktemp("labelled")
+    root = tmp_path_factory.mktemp("labeled")
     for action in ("cut bread", "stir pot"):
         (root / action).mkdir()
         for number in range(4):
@@ -323,19 +323,19 @@ def labelled(tmp_path_factory, monkeypatch) -> Path:
     return root
 
 
-def test_a_fitted_head_is_fitted_by_the_seed(labelled, tmp_path):
+def test_a_fitted_head_is_fitted_by_the_seed(labeled, tmp_path):
     heads = []
     for number, seed in enumerate((0, 0, 4)):
-        config = ExtractConfig(labelled, False, tmp_path / str(number), teacher_head="fitted", seed=seed)
+        config = ExtractConfig(labeled, False, tmp_path / str(number), teacher_head="fitted", seed=seed)
         result = extract_teacher.run(config)
         assert result.label_sets[0].kind == result.label_sets[0].name == "fitted"
         heads.append(open_reader(tmp_path / str(number)).label_tensors("fitted"))
     assert heads[0] == heads[1] != heads[2]
 
 
-def test_label_sets_are_named_and_made_as_asked(labelled, tmp_path):
+def test_label_sets_are_named_and_made_as_asked(labeled, tmp_path):
     settings = {"teacher_head": "none", "label_set": "mine", "fps": 30.0}
-    result = extract_teacher.run(ExtractConfig(labelled, False, tmp_path / "c", **settings))
+    result = extract_teacher.run(ExtractConfig(labeled, False, tmp_path / "c", **settings))
     assert [(labels.name, labels.kind) for labels in result.label_sets] == [("mine", "none")]
     assert "label_set: mine" in (tmp_path / "c" / "extract_config.yaml").read_text()
     (labels,) = result.label_sets
@@ -379,7 +379,7 @@ def test_what_is_said_ahead_is_of_the_settings(folder, tmp_path):
         return plan_in_words(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
 
     def num_bytes(**changes) -> int:
-        return look_ahead(dataclasses.replace(usual, **changes), source, calibrated=True).estimate.num_bytes
+        return run_preflight(dataclasses.replace(usual, **changes), source, calibrated=True).estimate.num_bytes
 
     plain, more = told(), told(views=2, decode_workers=2, fps=5.0)
     assert "frames: 14 to extract" in plain and "teacher 84 s" in plain and "by 1 process)" not in plain

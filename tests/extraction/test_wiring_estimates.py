@@ -9,13 +9,13 @@ import pytest
 
 from embedonce.models.teachers import open_clip
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.engines.process_pool import Item, LocalPool
+from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import dry_run, estimates, plan_ego4d, planning
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import Estimate, Pending, bytes_beside, estimate
 from embedonce.pipeline.extraction.planning import Scanned
-from embedonce.pipeline.extraction.preflight import Survey
+from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
@@ -56,7 +56,7 @@ def test_frames_that_were_planned_before_take_what_committed_ones_take(tmp_path,
 def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     videos = tuple(SimpleNamespace(uid=uid, source=f"{uid}.mp4") for uid in "abcd")
     source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),))
-    survey = Survey(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
+    survey = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
     told = "\n".join(dry_run._lines(config_of(tmp_path, views=1), source, survey, 0.05))
     assert "videos: 5 listed = 1 new + 2 known + 2 that cannot be used" in told
     assert "  left out c.mp4: bad" in told and "  left out gone: unreadable" in told
@@ -127,7 +127,7 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
     assert (told["unlabelled"], told["without_frame"], told["frames"]) == (1, 1, 50)
     assert told["classes"] == {"cut": [1, 0, 0], "stir": [0, 1, 0]}
     ends = {U1: 89.6, U2: 99.4}  # half a second less than listed is no less
-    monkeypatch.setattr(LocalPool, "run", lambda pool, tasks: (Item(task, ends[task.uid]) for task in tasks))
+    monkeypatch.setattr(WorkerPool, "run", lambda pool, tasks: (TaskResult(task, ends[task.uid]) for task in tasks))
     assert short_videos(source, 1) == {U2: (99.4, 100.0)}
 
 

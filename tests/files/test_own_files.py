@@ -25,10 +25,10 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.partial_files import write_json
-from embedonce.pipeline.sources.ego4d.download.choice import Wish
+from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOG, Download
 from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
-from embedonce.pipeline.sources.ego4d.download.transfers import Transfer, Wanted
+from embedonce.pipeline.sources.ego4d.download.transfers import RemoteFile, Transfer
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of, make_miniature
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
@@ -425,8 +425,8 @@ def test_annotations_of_others_are_not_replaced_by_generated_ones(tmp_path, kind
 
 
 def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
-    download = Download(DownloadConfig(tmp_path, "full_scale", "v2_1", "default", Wish(1)))
-    transfer = Transfer("full_scale", (Wanted("v2/full_scale/a.mp4", "a", 100),))
+    download = Download(DownloadConfig(tmp_path, "full_scale", "v2_1", "default", SelectionCriteria(1)))
+    transfer = Transfer("full_scale", (RemoteFile("v2/full_scale/a.mp4", "a", 100),))
     video = tmp_path / "v2" / "full_scale" / "a.mp4"
     video.parent.mkdir(parents=True)
     video.write_bytes(b"my smaller version")
@@ -446,7 +446,7 @@ def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["old", "partial"])
 @pytest.mark.parametrize("content", ["folder", "file", "link", "export and more"])
-def test_hidden_neighbours_of_an_export_are_not_its_own(tmp_path, suffix, content):
+def test_hidden_neighbors_of_an_export_are_not_its_own(tmp_path, suffix, content):
     beside = tmp_path / f".e.{suffix}"
     (tmp_path / "mine").mkdir()
     if content == "link":

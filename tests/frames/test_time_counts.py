@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from embedonce.cache.schema import SAME_SEC
+from embedonce.cache.schema import TIME_TOLERANCE_SEC
 from embedonce.pipeline.frames.sampling_times import Grid, count_times
 from embedonce.pipeline.frames.time_counts import count_asked, count_empty
 
@@ -23,10 +23,12 @@ def test_counts_are_those_of_counting_one_by_one(seed):
     windows, redacted = spans(int(rng.integers(0, 30))), spans(int(rng.integers(0, 3)))
     if seed % 4 == 0:
         windows = (*windows, (-math.inf, math.inf))
-    times = [first + k / fps for k in range(math.ceil(90 * fps)) if first + k / fps < end - SAME_SEC]
+    times = [first + k / fps for k in range(math.ceil(90 * fps)) if first + k / fps < end - TIME_TOLERANCE_SEC]
 
     def holds(span, t):
-        return (span[0] == -math.inf or span[0] - SAME_SEC <= t) and (span[1] == math.inf or t < span[1] - SAME_SEC)
+        return (span[0] == -math.inf or span[0] - TIME_TOLERANCE_SEC <= t) and (
+            span[1] == math.inf or t < span[1] - TIME_TOLERANCE_SEC
+        )
 
     seen = [t for t in times if not any(holds(span, t) for span in redacted)]
     depth = [sum(holds(span, t) for span in windows) for t in seen]

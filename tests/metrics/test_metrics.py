@@ -34,7 +34,7 @@ def test_accuracies_agree_with_scikit_learn(case):
 
 def test_by_hand():
     logits = np.array([[3.0, 2, 1], [1, 2, 3], [3, 2, 1], [1, 3, 2], [0, 0, 0]])
-    labels = np.array([0, 1, 1, 1, -1])  # right, second, second, right, unlabelled
+    labels = np.array([0, 1, 1, 1, -1])  # right, second, second, right, unlabeled
     assert metrics.top_k_accuracy(logits, labels, 1) == 0.5
     assert metrics.top_k_accuracy(logits, labels, 2) == 1.0
     assert metrics.mean_class_accuracy(logits, labels) == pytest.approx((1 + 1 / 3) / 2)

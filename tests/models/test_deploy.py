@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from embedonce.models.deploy import ClipHead, FrameEncoder, deployed, deployed_parameters
-from embedonce.models.mobilevit_student import build_student, count_parameters, student_config
 from embedonce.models.names import STUDENT_SIZES
+from embedonce.models.student import build_student, count_parameters, student_config
 
 
 def student_of(size: str, resolution: int = 128, num_classes: int = 7):
-    """A student whose batch normalisation has statistics, as after training."""
+    """A student whose batch normalization has statistics, as after training."""
     torch.manual_seed(0)
     student = build_student(student_config(size, 48, num_classes, resolution), pretrained=False)
     for layer in student.modules():

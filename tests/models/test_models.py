@@ -12,8 +12,8 @@ from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.fit import as_arrays, fit_action_head
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
 from embedonce.models.losses import LossWeights, Targets, distillation_loss
-from embedonce.models.mobilevit_student import StudentOutput, build_student, count_parameters, student_config
 from embedonce.models.names import PROJECTIONS
+from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
 
 BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
 
@@ -161,9 +161,9 @@ def test_masked_mean_leaves_padding_out():
 def test_a_fitted_head_takes_raw_embeddings_and_is_deterministic():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 600)
-    centres = generator.standard_normal((3, 16)) * 0.02
+    centers = generator.standard_normal((3, 16)) * 0.02
     common = generator.standard_normal(16) * 3  # a random teacher's images share almost everything
-    rows = (common + centres[labels] + generator.standard_normal((600, 16)) * 0.01).astype(np.float32)
+    rows = (common + centers[labels] + generator.standard_normal((600, 16)) * 0.01).astype(np.float32)
     heads = [fit_action_head(rows[:400], labels[:400], rows[400:500], labels[400:500], 3, seed=1) for _ in range(2)]
     for a, b in zip(*map(as_arrays, heads), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -275,5 +275,5 @@ def test_a_term_without_its_data_is_an_error(case):
 
 def test_a_batch_without_labels_has_no_task_loss(case):
     output, targets = case
-    unlabelled = dataclasses.replace(targets, labels=torch.tensor([-1, -1]))
-    assert numbers((output, unlabelled))["task"] == 0.0
+    unlabeled = dataclasses.replace(targets, labels=torch.tensor([-1, -1]))
+    assert numbers((output, unlabeled))["task"] == 0.0

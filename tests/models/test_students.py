@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from embedonce.models.mobilevit_student import MobileVitStudent, build_student, student_config
+from embedonce.models.student import VideoStudent, build_student, student_config
 
 pytestmark = pytest.mark.numeric
 
 
 @pytest.fixture
-def student() -> MobileVitStudent:
+def student() -> VideoStudent:
     torch.manual_seed(0)
     student = build_student(student_config("tiny", 64, 5, 128), pretrained=False)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # what is left of training is batch normalisation
+            module.p = 0.0  # what is left of training is batch normalization
     return student
 
 
@@ -24,12 +24,12 @@ def batch(seed: int = 0):
     return frames, torch.tensor([[0.0, 0.5]] * 3), torch.tensor([[True, True], [True, False], [True, False]])
 
 
-def statistics(student: MobileVitStudent) -> dict[str, torch.Tensor]:
+def statistics(student: VideoStudent) -> dict[str, torch.Tensor]:
     return {name: values.clone() for name, values in student.named_buffers() if "running" in name}
 
 
 def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
-    """Default settings pad most short clips; black frames would shift every normalised feature, in evaluation too."""
+    """Default settings pad most short clips; black frames would shift every normalized feature, in evaluation too."""
     frames, t_rel_sec, mask = batch()
     before = {name: values.clone() for name, values in student.state_dict().items()}
     found = []
@@ -43,10 +43,10 @@ def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
 
 
 def test_training_sees_unpadded_clips_as_evaluation_does(student):
-    """With normalisation held still, the two ways through the backbone give the same answer in the same places."""
+    """With normalization held still, the two ways through the backbone give the same answer in the same places."""
     frames, t_rel_sec, mask = batch()
     still = student.eval()(frames, t_rel_sec, mask)
-    student.training = True  # this module only: batch normalisation stays as it is
+    student.training = True  # this module only: batch normalization stays as it is
     moving = student(frames, t_rel_sec, mask)
     torch.testing.assert_close(moving.frame_embeddings[mask], still.frame_embeddings[mask], rtol=0, atol=1e-5)
     torch.testing.assert_close(moving.frame_logits[mask], still.frame_logits[mask], rtol=0, atol=1e-5)

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.pipeline.engines.process_pool import Done, Item, LocalPool, Lost
+from embedonce.pipeline.engines.process_pool import TaskDone, TaskResult, WorkerCrashed, WorkerPool
 from embedonce.pipeline.processes import interrupts, running_time
 from tests.support.waiting_task import task_of_a_worker
 
@@ -278,14 +278,14 @@ def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeyp
     jump, real = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + jump[0])
     events = []
-    for event in LocalPool(task_of_a_worker, 1, 60.0).run([(str(tmp_path), "a")]):
+    for event in WorkerPool(task_of_a_worker, 1, 60.0).run([(str(tmp_path), "a")]):
         events.append(event)
-        if isinstance(event, Item) and event.value == 1:
+        if isinstance(event, TaskResult) and event.value == 1:
             time.sleep(2 * running_time.LOOK_SEC)  # the supervisor waits for the next message by now
             jump[0] += 3600
             time.sleep(2 * running_time.LOOK_SEC)
             (tmp_path / "go").touch()
-    assert not [event for event in events if isinstance(event, Lost)] and isinstance(events[-1], Done)
+    assert not [event for event in events if isinstance(event, WorkerCrashed)] and isinstance(events[-1], TaskDone)
 
 
 def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
@@ -300,5 +300,5 @@ def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
 
 def test_no_limit_is_too_long_for_a_clock(tmp_path):
     (tmp_path / "go").touch()
-    *_, last = LocalPool(task_of_a_worker, 1, 1e10).run([(str(tmp_path), "a")])
-    assert isinstance(last, Done)
+    *_, last = WorkerPool(task_of_a_worker, 1, 1e10).run([(str(tmp_path), "a")])
+    assert isinstance(last, TaskDone)

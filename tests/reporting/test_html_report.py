@@ -100,7 +100,7 @@ def test_every_figure_of_the_results_is_told(page):
         "0.95 M|0.37 M|351.4 MB|605.1 MB|5.3 MB|5.8 MB|66× smaller|104× smaller|224|192|88.4 ms|97.6 ms|6.7 ms|7.9 ms|"
         "1,234.5 / s|4,321.1 / s|3.5× more|4,410.00 M|293.00 M|15× fewer|811.0 MB|93.6 MB|8.7× less|"
         "86.19 M|344.8 MB|4,408.00 M|93.8 ms|101.1 ms|12.3 / s|14× faster|"
-        "12 val clips of 4 recordings|12 of them labelled|"
+        "12 val clips of 4 recordings|12 of them labeled|"
         "3 classes, chance 33.3 %|ViT-B-32|openai|zero-shot|xxs|3.11.9|0.5, 1.25|best.pt"
     )
     text = page.text.replace(NO_BREAK, " ")
@@ -143,13 +143,13 @@ def test_what_was_not_measured_is_said_to_be_so(data):
     found = dataclasses.replace(found, labels=np.full_like(found.labels, -1))
     page = Page(report_page(bare, None, "", found))
     assert page.text.count("not measured") == 23 and "None" not in page.text
-    assert "random teacher: this exercises the machinery" in page.text and "no labelled clips" in page.text
+    assert "random teacher: this exercises the machinery" in page.text and "no labeled clips" in page.text
     assert "No training log lies beside the checkpoint" in page.text
     assert headline(bare) == "Cosine of its embeddings with the teacher's 0.876, 2.0× more parameters."
 
 
 def test_a_cache_without_labels_and_classes_has_a_report(data, tmp_path):
-    cache = make_tiny_cache(tmp_path / "cache", 4, labelled=False, logits=False, classes=False)
+    cache = make_tiny_cache(tmp_path / "cache", 4, labeled=False, logits=False, classes=False)
     dataset, found = held_out_dataset(cache), predictions_for(np.full(6, -1), 0)
     results = nothing_measured(data[2]) | {"classes": [], "num_classes": 0, "num_clips": len(dataset)}
     (tmp_path / "report.html").write_bytes(report(results, found, dataset, None))
@@ -221,15 +221,15 @@ def test_clips_are_chosen_by_what_they_tell():
     logits = np.array([[9, 0, 0], [8, 0, 0], [0, 3, 0], [5, 0, 0], [7, 0, 0], [0, 0, 9]], np.float32)
     found = dataclasses.replace(predictions_for(labels, 3), logits=logits)
     choice = choose(found, 2)
-    assert choice.worst == (4, 3) and choice.best == (0, 2)  # of class 0 the surest, then class 1; never the unlabelled
+    assert choice.worst == (4, 3) and choice.best == (0, 2)  # of class 0 the surest, then class 1; never the unlabeled
     assert choose(found, 9).best == (0, 2, 1)
-    unlabelled = dataclasses.replace(found, labels=np.full(6, -1), teacher_logits=logits[[0, 1, 2, 3, 2, 5]])
-    assert choose(unlabelled, 2).worst[0] == 4 and "divergence" in choose(unlabelled, 2).worst_by
-    assert who_is_right(unlabelled) is None
+    unlabeled = dataclasses.replace(found, labels=np.full(6, -1), teacher_logits=logits[[0, 1, 2, 3, 2, 5]])
+    assert choose(unlabeled, 2).worst[0] == 4 and "divergence" in choose(unlabeled, 2).worst_by
+    assert who_is_right(unlabeled) is None
     no_logits = dict.fromkeys(("logits", "teacher_logits"), np.zeros((6, 0), np.float32))
     cosines = np.array([0.5, 0.9, 0.1, 0.7, 0.2, 0.6])
     turned = np.stack([cosines, np.sqrt(1 - cosines**2)], 1)
-    bare = dataclasses.replace(unlabelled, **no_logits, embeddings=turned, teacher_embeddings=np.eye(2)[[0] * 6])
+    bare = dataclasses.replace(unlabeled, **no_logits, embeddings=turned, teacher_embeddings=np.eye(2)[[0] * 6])
     assert choose(bare, 2).worst == (2, 4) and choose(bare, 2).best == (1, 3) and "cosine" in choose(bare, 2).best_by
     assert choose(bare, 8).worst == (2, 4, 0) and choose(bare, 8).best == (1, 3, 5)
 

@@ -92,7 +92,7 @@ def test_the_terminal_gives_each_side_its_own_column():
 
 
 def test_a_card_tells_the_exports_own_figures():
-    preprocessing = {"crop": "centre square", "interpolation": "bicubic", "clip_seconds": 3.5,
+    preprocessing = {"crop": "center square", "interpolation": "bicubic", "clip_seconds": 3.5,
                      "frames_per_second": 4.25, "canonical_short_side": 281, "jpeg_quality": 83}  # fmt: skip
     student = {"size": "xs", "resolution": 192, "embed_dim": 77}
     facts = {"student": student, "preprocessing": preprocessing, "classes": ["alpha", "beta"],

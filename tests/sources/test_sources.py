@@ -26,7 +26,7 @@ from embedonce.pipeline.naming.uids import (
 from embedonce.pipeline.sources.folder import listing
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import (
-    UNLABELLED,
+    UNLABELED,
     Clip,
     Source,
     SourceOptions,
@@ -193,14 +193,14 @@ def test_a_recording_of_several_classes_is_kept_where_one_of_them_has_no_other()
 # folders
 
 
-def test_a_flat_folder_gives_whole_unlabelled_videos(tmp_path):
+def test_a_flat_folder_gives_whole_unlabeled_videos(tmp_path):
     touch(tmp_path, "b.MP4", "a.264", "c.txt", "d.gif", ".hidden.mp4", "noext", "mp4")
     source = folder_source(tmp_path, None)
     assert (source.kind, source.root, source.classes, source.rejected) == ("folder", tmp_path, (), ())
     assert [(video.uid, video.source) for video in source.videos] == [("a_2E264", "a.264"), ("b_2EMP4", "b.MP4")]
     assert [video.path for video in source.videos] == [tmp_path / "a.264", tmp_path / "b.MP4"]
     assert source.clips == tuple(
-        Clip(uid, uid, -math.inf, math.inf, UNLABELLED, split_by_hash(uid)) for uid in ("a_2E264", "b_2EMP4")
+        Clip(uid, uid, -math.inf, math.inf, UNLABELED, split_by_hash(uid)) for uid in ("a_2E264", "b_2EMP4")
     )
     assert "no classes" in source.notes[0]
 
@@ -245,7 +245,7 @@ def test_first_level_folders_are_classes(tmp_path):
 def test_folders_that_are_no_classes(tmp_path, names, note):
     source = folder_source(touch(tmp_path, *names), None)
     assert source.classes == ()
-    assert {clip.label for clip in source.clips} == {UNLABELLED}
+    assert {clip.label for clip in source.clips} == {UNLABELED}
     assert note in source.notes[0]
 
 
@@ -330,7 +330,7 @@ def test_class_names_from_a_file(tmp_path):
     names.write_text("\ufeff# classes\n\n  open door \nécrire\n", "utf-8")
     source = open_sources(tmp_path / "data", SourceOptions(classes_file=names))[""]
     assert source.classes == ("open door", "écrire")
-    assert {clip.label for clip in source.clips} == {UNLABELLED}
+    assert {clip.label for clip in source.clips} == {UNLABELED}
     assert any("2 class names" in note for note in source.notes)
 
 
@@ -357,7 +357,7 @@ def test_unusable_class_files(tmp_path, content, message):
 # the most frequent classes
 
 
-def labelled(counts: dict[str, tuple[int, int]]) -> Source:
+def labeled(counts: dict[str, tuple[int, int]]) -> Source:
     """counts: class -> (train clips, val clips)."""
     classes, clips = tuple(counts), []
     for label, numbers in enumerate(counts.values()):
@@ -367,10 +367,10 @@ def labelled(counts: dict[str, tuple[int, int]]) -> Source:
 
 
 def test_frequent_classes_are_counted_on_training_clips():
-    source = labelled({"d": (2, 0), "rare": (1, 50), "b": (2, 1), "a": (2, 1)})
+    source = labeled({"d": (2, 0), "rare": (1, 50), "b": (2, 1), "a": (2, 1)})
     kept = keep_frequent_classes(source, 2)
     assert kept.classes == ("b", "a")  # ties by name, in their old order
-    names = [kept.classes[c.label] if c.label != UNLABELLED else None for c in kept.clips]
+    names = [kept.classes[c.label] if c.label != UNLABELED else None for c in kept.clips]
     old = [source.classes[c.label] for c in source.clips]
     assert names == [name if name in ("a", "b") else None for name in old]
     assert [replace(c, label=0) for c in kept.clips] == [replace(c, label=0) for c in source.clips]
@@ -379,14 +379,14 @@ def test_frequent_classes_are_counted_on_training_clips():
 
 
 def test_keeping_all_classes_changes_nothing():
-    source = labelled({"a": (1, 0), "b": (1, 0)})
+    source = labeled({"a": (1, 0), "b": (1, 0)})
     assert keep_frequent_classes(source, 2) is source
 
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_more_classes_than_there_are(number):
     with pytest.raises(InputError, match=f"--num-actions {number} .*2 classes"):
-        keep_frequent_classes(labelled({"a": (1, 0), "b": (1, 0)}), number)
+        keep_frequent_classes(labeled({"a": (1, 0), "b": (1, 0)}), number)
 
 
 def test_annotations_are_of_ego4d_alone(tmp_path):

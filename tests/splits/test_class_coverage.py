@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("forked_workers")
 NAMES = ("red", "green", "blue", "unheard-of")
 
 
-def relabelled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip: True) -> None:
+def relabeled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip: True) -> None:
     """Another label set over a tiny cache: its clips that are kept, by the names of their classes."""
     reader = open_reader(cache)
     writer, labels = open_writer(cache, reader.identity), reader.label_set("tiny")
@@ -50,7 +50,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_classes_without_clips_are_named_by_training_and_by_evaluation(tmp_path, caplog):
     cache = make_tiny_cache(tmp_path / "c", 6)
-    relabelled(cache, "some", NAMES, lambda clip: clip.split == "train" or NAMES[clip.label] == "red")
+    relabeled(cache, "some", NAMES, lambda clip: clip.split == "train" or NAMES[clip.label] == "red")
     chosen = ["--cache-dir", cache, "--output-dir", tmp_path / "out", "--label-set", "some", *HERE]
     call("train-student", *chosen, *SMALL)
     line = (
@@ -64,7 +64,7 @@ def test_classes_without_clips_are_named_by_training_and_by_evaluation(tmp_path,
     assert f"classes of label set 'some' {told}" in caplog.messages
 
 
-def test_nothing_is_said_where_all_is_there_or_nothing_is_labelled():
+def test_nothing_is_said_where_all_is_there_or_nothing_is_labeled():
     labels = LabelSet("x", "none", ("a", "b"), (), None, {})
     clips = [ClipLabel(str(label), "v", 0.0, 1.0, label, "train") for label in (0, 1)]
     assert missing_classes(labels, {"training": clips, "selection": clips}) is None
@@ -95,7 +95,7 @@ def test_clips_without_a_frame_choose_nothing(tmp_path):
 
 def test_a_student_is_judged_by_name_on_some_of_its_classes(trained, tmp_path, caplog):
     if "fewer" not in open_reader(trained / "c").label_sets():
-        relabelled(trained / "c", "fewer", ("blue", "red"))
+        relabeled(trained / "c", "fewer", ("blue", "red"))
     arguments = ["--cache-dir", trained / "c", "--student-checkpoint", trained / "out/best_student.pt", *HERE]
     told = call("evaluate", *arguments, "--label-set", "fewer", "--output-dir", tmp_path)
     call("evaluate", *arguments, "--label-set", "tiny", "--output-dir", tmp_path / "all")
@@ -118,7 +118,7 @@ def test_a_student_is_judged_by_name_on_some_of_its_classes(trained, tmp_path, c
 
 def test_classes_that_the_student_does_not_know_are_named(trained):
     if "more" not in open_reader(trained / "c").label_sets():
-        relabelled(trained / "c", "more", NAMES)
+        relabeled(trained / "c", "more", NAMES)
     told = error_of("evaluate", "--cache-dir", trained / "c", "--label-set", "more", "--output-dir", trained / "o",
                     "--student-checkpoint", trained / "out/best_student.pt", *HERE, code=4)  # fmt: skip
     assert "knows 3 classes" in told and "has classes that it does not know (unheard-of)" in told

@@ -52,5 +52,5 @@ class FakeTeacher:
 
 def write_zero_shot(writer, source, teacher=None, name: str = "zero-shot"):
     """The label set of a source's classes over what the writer holds, from this teacher's text tower."""
-    labelling = with_class_text(asked_labels(source, "", "zero-shot", name), teacher or FakeTeacher())
-    return write_labels(writer, labelling, seed=0)
+    labeling = with_class_text(asked_labels(source, "", "zero-shot", name), teacher or FakeTeacher())
+    return write_labels(writer, labeling, seed=0)

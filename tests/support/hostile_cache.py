@@ -107,7 +107,7 @@ def _verify(root: Path) -> None:
 
 def _write(root: Path) -> None:
     with closing(CacheWriter(root, read_identity(root))) as writer:
-        pending_rows(writer), writer.attempts(), sorted(writer.quarantined()), writer.mend_manifest()
+        pending_rows(writer), writer.attempts(), sorted(writer.quarantined()), writer.rebuild_manifest_if_stale()
 
 
 def assert_unit_refused(root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import majority_baseline
@@ -23,7 +23,7 @@ def held_out_dataset(cache: Path) -> ClipDataset:
     """The val clips of a tiny cache."""
     reader = open_reader(cache)
     labels = reader.label_set()
-    sampling = Sampling(frames_per_clip=8, resolution=32, random=False, seed=0)
+    sampling = ClipSampling(frames_per_clip=8, resolution=32, random=False, seed=0)
     return ClipDataset(reader, labels, [clip for clip in labels.clips if clip.split == "val"], sampling)
 
 
@@ -145,7 +145,7 @@ def _per_class(found: Predictions, classes: tuple[str, ...]) -> list[dict]:
 
 
 def _confusion(logits: np.ndarray, found: Predictions) -> list[list[int]]:
-    labelled = found.labels >= 0
-    pairs = np.stack([found.labels[labelled], logits[labelled].argmax(1)], axis=1)
+    labeled = found.labels >= 0
+    pairs = np.stack([found.labels[labeled], logits[labeled].argmax(1)], axis=1)
     values, counts = np.unique(pairs, axis=0, return_counts=True)
     return [[int(true), int(said), int(clips)] for (true, said), clips in zip(values, counts, strict=True)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from embedonce.models.mobilevit_student import MobileVitStudent, StudentConfig
+from embedonce.models.student import StudentConfig, VideoStudent
 
 
 class StopError(Exception):
@@ -23,19 +23,19 @@ class SmallBackbone(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-class StillStudent(MobileVitStudent):
+class StillStudent(VideoStudent):
     """One that stays in eval mode."""
 
     def train(self, mode: bool = True):
         return super().train(False)
 
 
-def build_small_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
-    """In the place of models.mobilevit_student.build_student."""
-    return MobileVitStudent(config, SmallBackbone())
+def build_small_student(config: StudentConfig, pretrained: bool) -> VideoStudent:
+    """In the place of models.student.build_student."""
+    return VideoStudent(config, SmallBackbone())
 
 
-def build_still_student(config: StudentConfig, pretrained: bool) -> MobileVitStudent:
+def build_still_student(config: StudentConfig, pretrained: bool) -> VideoStudent:
     """One without dropout and statistics of batches: what it learns from a batch it learns from its parts."""
     return StillStudent(config, SmallBackbone()).eval()
 

@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from embedonce.models.mobilevit_student import MobileVitStudent
+from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.settings import TrainConfig
 
 
 class SmallBackbone(nn.Module):
-    """Mean colours of a coarse grid, one linear layer, and a normalisation that knows training from evaluation."""
+    """Mean colors of a coarse grid, one linear layer, and a normalization that knows training from evaluation."""
 
     num_features = 12
 
@@ -23,12 +23,12 @@ class SmallBackbone(nn.Module):
         return self.layers(images.contiguous())
 
 
-def build_small(config, pretrained: bool) -> MobileVitStudent:
+def build_small(config, pretrained: bool) -> VideoStudent:
     """In the place of build_student."""
-    return MobileVitStudent(config, SmallBackbone())
+    return VideoStudent(config, SmallBackbone())
 
 
-def build_without_dropout(config, pretrained: bool) -> MobileVitStudent:
+def build_without_dropout(config, pretrained: bool) -> VideoStudent:
     student = build_small(config, pretrained)
     for module in student.modules():
         if isinstance(module, nn.Dropout):

@@ -1,4 +1,4 @@
-"""A small labelled cache in seconds: flat-coloured frames, embeddings near one vector per class."""
+"""A small labeled cache in seconds: flat-colored frames, embeddings near one vector per class."""
 
 from pathlib import Path
 
@@ -18,20 +18,20 @@ FRAMES_PER_CLIP = 5
 def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **settings) -> Path:
     """num_videos videos of three clips of five frames, each clip of one class; every third video is `val`.
 
-    settings: backend, labelled (False: no labels), logits (False: no soft logits), dim.
+    settings: backend, labeled (False: no labels), logits (False: no soft logits), dim.
     """
     generator = np.random.default_rng(0)
     dim = settings.get("dim", DIM)
     writer = open_writer(root, make_cache_identity(settings.get("backend", "hdf5"), num_views, embed_dim=dim))
-    centres = generator.standard_normal((len(CLASSES), dim))
+    centers = generator.standard_normal((len(CLASSES), dim))
     clips, batches = [], []
     for number in range(num_videos):
         uid, labels = f"v{number}", generator.permutation(len(CLASSES))
         classes = np.repeat(labels, FRAMES_PER_CLIP)
-        batches.append(_batch(uid, classes, centres, num_views, generator))
+        batches.append(_batch(uid, classes, centers, num_views, generator))
         for i, label in enumerate(labels):
             start = i * FRAMES_PER_CLIP / 2
-            label = int(label) if settings.get("labelled", True) else -1
+            label = int(label) if settings.get("labeled", True) else -1
             split = "val" if number % 3 == 0 else "train"
             clips.append(ClipLabel(f"{uid}-{i}", uid, start, start + FRAMES_PER_CLIP / 2, label, split))
         writer.commit_frames(f"{number:06d}", batches[-1], {})
@@ -42,17 +42,17 @@ def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **sett
     writer.publish_clips("tiny", 0, clips)
     if settings.get("logits", True):
         for number, batch in enumerate(batches):
-            logits = batch.embeddings.astype(np.float32) @ centres.T.astype(np.float32)
+            logits = batch.embeddings.astype(np.float32) @ centers.T.astype(np.float32)
             writer.commit_logits("tiny", f"{number:06d}", batch.keys, logits, {})
     writer.close()
     return root
 
 
-def _batch(uid: str, classes: np.ndarray, centres: np.ndarray, num_views: int, generator) -> FrameBatch:
+def _batch(uid: str, classes: np.ndarray, centers: np.ndarray, num_views: int, generator) -> FrameBatch:
     rows = len(classes)
     index = np.arange(rows, dtype=np.int64)
     views = np.array([[0, 0, 64, 64, 0, 3]] + [[v, 2 * v, 40, 40, v % 2, 3] for v in range(1, 1 + num_views)], np.int32)
-    embeddings = centres[classes][:, None] + 0.3 * generator.standard_normal((rows, 1 + num_views, centres.shape[1]))
+    embeddings = centers[classes][:, None] + 0.3 * generator.standard_normal((rows, 1 + num_views, centers.shape[1]))
     embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
     jpegs = []
     for label in classes:

@@ -21,7 +21,7 @@ from embedonce.pipeline.video.timeline import Timeline, read_timeline
 def write_video(path: Path, num_frames: int, **settings) -> Path:
     """A video of numbered frames, whose title is its place: no two files hold the same bytes.
 
-    settings: rate, ticks, codec, gop, b_frames, pts, size, rotation, pix_fmt, options, aspect, colour_range.
+    settings: rate, ticks, codec, gop, b_frames, pts, size, rotation, pix_fmt, options, aspect, color_range.
     """
     rate, time_base = settings.get("rate", 30), Fraction(1, settings.get("ticks", 15360))
     height, width = settings.get("size", (64, 160))
@@ -39,8 +39,8 @@ def write_video(path: Path, num_frames: int, **settings) -> Path:
             stream.options |= {"bf": str(settings.get("b_frames", 2))}
         stream.options |= settings.get("options", {})
         context.sample_aspect_ratio = settings.get("aspect", Fraction(1))
-        if "colour_range" in settings:
-            context.color_range = settings["colour_range"]
+        if "color_range" in settings:
+            context.color_range = settings["color_range"]
         if "rotation" in settings:
             stream.set_display_rotation(settings["rotation"])
         for number in range(num_frames):

@@ -6,7 +6,7 @@ import torch
 from embedonce.cache.store import open_reader
 from embedonce.models import losses
 from embedonce.pipeline.clips import dataset as datasets
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling, choose_view
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_view
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame, views
@@ -38,7 +38,7 @@ def clips(tmp_path_factory) -> ClipDataset:
     writer.close()
     reader = open_reader(root / "cache")
     labels = reader.label_set()
-    return ClipDataset(reader, labels, list(labels.clips), Sampling(2, SIZE, random=True, seed=0))
+    return ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, SIZE, random=True, seed=0))
 
 
 def check_pixels(clips: ClipDataset) -> set[int]:

@@ -16,10 +16,10 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.losses import LossWeights
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.clips.dataset import ClipDataset, Sampling, choose_frames, choose_view, epoch_order
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view, epoch_order
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
 from embedonce.pipeline.evaluation.compare import compare
-from embedonce.pipeline.evaluation.costs import Side
+from embedonce.pipeline.evaluation.costs import TimedModel
 from embedonce.pipeline.evaluation.evaluate import evaluate
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.frames import canonical_frame
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory):
 def dataset(root, **changes) -> ClipDataset:
     reader = open_reader(root)
     labels = reader.label_set()
-    sampling = Sampling(**({"frames_per_clip": 4, "resolution": 32, "random": True, "seed": 0} | changes))
+    sampling = ClipSampling(**({"frames_per_clip": 4, "resolution": 32, "random": True, "seed": 0} | changes))
     return ClipDataset(reader, labels, [c for c in labels.clips if c.split == "train"], sampling)
 
 
@@ -61,7 +61,7 @@ def test_items_are_what_the_cache_holds(tmp_path, backend, num_views):
             view = choose_view(1 + num_views, data.sampling, epoch, index)
             for t, i in enumerate(at):
                 shard, row = reader.frames(timeline.unit[i]), int(timeline.row[i])
-                crop = canonical_frame.decode_crop(shard.jpeg(row), timeline.views[view], 48)
+                crop = canonical_frame.load_view(shard.jpeg(row), timeline.views[view], 48)
                 np.testing.assert_array_equal(item["frames"][t].numpy(), crop.transpose(2, 0, 1))
                 np.testing.assert_array_equal(item["embeddings"][t], shard.embeddings(row, row + 1, view)[0])
                 logits = reader.logits("tiny", timeline.unit[i]).logits(row, row + 1, view)[0]
@@ -82,13 +82,13 @@ def test_clips_without_frames_are_counted_not_delivered(tiny):
     labels = reader.label_set()
     late = dataclasses.replace(labels.clips[0], start_sec=99.0, end_sec=100.0)
     gone = dataclasses.replace(labels.clips[0], video_uid="not-there")
-    data = ClipDataset(reader, labels, [late, labels.clips[1], gone], Sampling(4, 32, False, 0))
+    data = ClipDataset(reader, labels, [late, labels.clips[1], gone], ClipSampling(4, 32, False, 0))
     assert len(data) == 1 and data.num_empty == 2 and data.clips == [labels.clips[1]]
 
 
 def test_frames_are_spread_over_the_clip_and_drawn_anew_each_epoch():
     rows = np.arange(100, 123)
-    still = Sampling(4, 32, random=False, seed=0)
+    still = ClipSampling(4, 32, random=False, seed=0)
     assert (
         choose_frames(rows, still, 0, 0).tolist() == choose_frames(rows, still, 5, 9).tolist() == [102, 108, 114, 120]
     )
@@ -104,7 +104,7 @@ def test_frames_are_spread_over_the_clip_and_drawn_anew_each_epoch():
 
 
 def test_every_stored_view_is_seen_once_in_as_many_epochs():
-    sampling = Sampling(4, 32, random=True, seed=5)
+    sampling = ClipSampling(4, 32, random=True, seed=5)
     for index in range(20):
         assert sorted(choose_view(9, sampling, epoch, index) for epoch in range(8)) == list(range(1, 9))
     assert len({choose_view(9, sampling, 0, index) for index in range(50)}) > 4
@@ -209,29 +209,29 @@ def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(trai
     assert history(output.parent / "over") != fresh
 
 
-def labels(kind="fitted", labelled=True) -> LabelSet:
-    clip = ClipLabel("c", "v", 0.0, 1.0, 0 if labelled else -1, "train")
+def labels(kind="fitted", labeled=True) -> LabelSet:
+    clip = ClipLabel("c", "v", 0.0, 1.0, 0 if labeled else -1, "train")
     return LabelSet("x", kind, CLASSES, (), None, {}, (clip,))
 
 
 @pytest.mark.parametrize(
-    ("kind", "labelled", "said"),
+    ("kind", "labeled", "said"),
     [
         ("none", True, "no soft logits for the response term; train without it: --beta 0"),
         ("zero-shot", False, "no labels of training clips for the task term; train without it: --gamma 0"),
         ("none", False, "response term and no labels of training clips for the task term; .*: --beta 0 --gamma 0"),
     ],
 )
-def test_terms_without_data_are_an_error(tmp_path, kind, labelled, said):
+def test_terms_without_data_are_an_error(tmp_path, kind, labeled, said):
     with pytest.raises(InputError, match=said):
-        active_weights(settings(tmp_path, tmp_path), labels(kind, labelled))
+        active_weights(settings(tmp_path, tmp_path), labels(kind, labeled))
     assert active_weights(settings(tmp_path, tmp_path), labels()) == LossWeights()
     weightless = settings(tmp_path, tmp_path, beta=0.0, gamma=0.0)
-    assert active_weights(weightless, labels(kind, labelled)) == LossWeights(1.0, 0.0, 0.0)
+    assert active_weights(weightless, labels(kind, labeled)) == LossWeights(1.0, 0.0, 0.0)
 
 
-def test_an_unlabelled_cache_trains_the_feature_term(tmp_path):
-    root = make_tiny_cache(tmp_path / "c", 6, labelled=False, logits=False, classes=False)
+def test_an_unlabeled_cache_trains_the_feature_term(tmp_path):
+    root = make_tiny_cache(tmp_path / "c", 6, labeled=False, logits=False, classes=False)
     result = train(settings(root, tmp_path / "out", epochs=1, beta=0.0, gamma=0.0))
     (epoch,) = history(tmp_path / "out")
     assert epoch["response"] == epoch["task"] == 0 < epoch["feature"] and epoch["gradient_share_feature"] == 1
@@ -294,7 +294,7 @@ def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
 def evaluated(trained, tiny):
     result, output = trained
     config = EvaluateConfig(tiny, result.best_paths[0], output / "eval", num_workers=0, device="cpu")
-    towers = {side: Side(torch.nn.Flatten(), torch.zeros(1, 3, 32, 32)) for side in ("teacher", "reference")}
+    towers = {side: TimedModel(torch.nn.Flatten(), torch.zeros(1, 3, 32, 32)) for side in ("teacher", "reference")}
     return evaluate(config, towers), config
 
 
@@ -371,7 +371,7 @@ def test_predictions_say_which_clip_was_judged_how(evaluated, tiny):
 
 
 def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_path, caplog):
-    root = make_tiny_cache(tmp_path / "c", 4, labelled=False)
+    root = make_tiny_cache(tmp_path / "c", 4, labeled=False)
     results = evaluate(dataclasses.replace(evaluated[1], cache_dir=root, output_dir=tmp_path))
     assert "none of the 6 val clips of label set 'tiny' has a label: accuracy and calibration have no" in caplog.text
     assert misfit(results, SCHEMA) is None and results["num_labelled_clips"] == 0
@@ -444,7 +444,7 @@ def test_a_checkpoint_of_another_cache_is_refused(evaluated, tmp_path):
     other = make_tiny_cache(tmp_path / "dim", 3, dim=8)
     with pytest.raises(CheckpointError, match="16-d embeddings and the cache's teacher 8-d"):
         evaluate(dataclasses.replace(config, cache_dir=other))
-    other = make_tiny_cache(tmp_path / "classes", 3, classes=False, logits=False, labelled=False)
+    other = make_tiny_cache(tmp_path / "classes", 3, classes=False, logits=False, labeled=False)
     with pytest.raises(CheckpointError, match="knows 3 classes"):
         evaluate(dataclasses.replace(config, cache_dir=other))
     content = torch.load(config.student_checkpoint, weights_only=True)

@@ -12,7 +12,7 @@ import torch
 
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.store import open_reader
-from embedonce.models.mobilevit_student import build_student
+from embedonce.models.student import build_student
 from embedonce.pipeline.clips import loader
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches, in_order

@@ -17,8 +17,8 @@ from embedonce.models.backbones import backbone
 from embedonce.models.deploy import deployed_parameters
 from embedonce.models.device import fast_layout
 from embedonce.models.losses import Counts, LossWeights, Targets
-from embedonce.models.mobilevit_student import MobileVitStudent, build_student, student_config
-from embedonce.pipeline.clips.dataset import Sampling, choose_frames
+from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.pipeline.clips.dataset import ClipSampling, choose_frames
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from embedonce.pipeline.splits.assignment import halves
@@ -56,14 +56,12 @@ def still_run(weights: LossWeights) -> StudentRun:
     return run
 
 
-def clips(num_labelled: int) -> dict:
+def clips(num_labeled: int) -> dict:
     """8 clips of up to 4 frames, of which so many have a label."""
     generator = torch.Generator().manual_seed(1)
     lengths = torch.tensor([4, 1, 3, 4, 1, 2, 1, 4])
     labels = torch.full((8,), -1)
-    labels[torch.tensor([0, 4, 5, 1, 2, 3, 6, 7])[:num_labelled]] = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])[
-        :num_labelled
-    ]
+    labels[torch.tensor([0, 4, 5, 1, 2, 3, 6, 7])[:num_labeled]] = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])[:num_labeled]
     return {
         "frames": torch.randint(0, 256, (8, 4, 3, 128, 128), generator=generator, dtype=torch.uint8),
         "embeddings": torch.randn(8, 4, 16, generator=generator),
@@ -87,11 +85,11 @@ SPREADS = [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0, 2, 4, 6], [1, 3, 5, 7]], [[0], [1,
 
 
 @pytest.mark.parametrize("spread", SPREADS)
-@pytest.mark.parametrize("num_labelled", [0, 1, 3, 8])
+@pytest.mark.parametrize("num_labeled", [0, 1, 3, 8])
 @pytest.mark.parametrize("weights", [(1.0, 0.1, 0.5), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)])
-def test_parts_of_a_step_add_up_to_the_step(spread, num_labelled, weights):
+def test_parts_of_a_step_add_up_to_the_step(spread, num_labeled, weights):
     """Batches that are added up, or what processes that add up their gradients compute of one batch."""
-    batch = clips(num_labelled)
+    batch = clips(num_labeled)
     whole, parts = still_run(LossWeights(*weights)), still_run(LossWeights(*weights))
     whole.step(batch)
     counts = Counts.of(Targets(None, None, batch["label"], batch["mask"]))
@@ -100,7 +98,7 @@ def test_parts_of_a_step_add_up_to_the_step(spread, num_labelled, weights):
     expected = gradient(whole)
     assert (gradient(parts) - expected).norm() <= 5e-6 * expected.norm()  # rounding of float32
     assert parts.sums == pytest.approx(whole.sums, rel=1e-5)
-    assert expected.norm() > 0 or (weights == (0.0, 0.0, 1.0) and not num_labelled)
+    assert expected.norm() > 0 or (weights == (0.0, 0.0, 1.0) and not num_labeled)
 
 
 def test_a_plan_counts_what_the_batches_hold(tiny, tmp_path):
@@ -118,18 +116,18 @@ def test_a_plan_counts_what_the_batches_hold(tiny, tmp_path):
 
 
 def few_labels(reader, keep: int):
-    """The label set with so many labelled training clips."""
+    """The label set with so many labeled training clips."""
     labels, left, kept = reader.label_set(), keep, []
     for clip in labels.clips:
-        labelled = clip.split != "train" or left > 0
-        left -= clip.split == "train" and labelled
-        kept.append(clip if labelled else dataclasses.replace(clip, label=-1))
+        labeled = clip.split != "train" or left > 0
+        left -= clip.split == "train" and labeled
+        kept.append(clip if labeled else dataclasses.replace(clip, label=-1))
     return dataclasses.replace(labels, clips=tuple(kept))
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 2, "accumulate_steps": 2}])
-def test_the_logged_task_loss_is_that_of_labelled_clips(tiny, tmp_path, monkeypatch, changes):
-    """Nothing is learnt (lr is nothing): the mean over labelled clips can be counted by hand."""
+def test_the_logged_task_loss_is_that_of_labeled_clips(tiny, tmp_path, monkeypatch, changes):
+    """Nothing is learnt (lr is nothing): the mean over labeled clips can be counted by hand."""
     monkeypatch.setattr(training, "build_student", build_still_student)
     labels = few_labels(open_reader(tiny), 4)
     monkeypatch.setattr(training.CacheReader, "label_set", lambda reader, name=None: labels)
@@ -151,19 +149,19 @@ def test_the_logged_task_loss_is_that_of_labelled_clips(tiny, tmp_path, monkeypa
 
 
 def test_labels_of_clips_without_frames_are_none_to_train_on(tiny, tmp_path):
-    """Frames of unlabelled clips alone: what is left for training has no label, though the label set has some."""
+    """Frames of unlabeled clips alone: what is left for training has no label, though the label set has some."""
     reader = open_reader(tiny)
     labels = reader.label_set()
-    unlabelled = [dataclasses.replace(clip, label=-1) for clip in labels.clips]
+    unlabeled = [dataclasses.replace(clip, label=-1) for clip in labels.clips]
     late = [dataclasses.replace(c, clip_id=f"late {c.clip_id}", start_sec=1e6, end_sec=2e6) for c in labels.clips]
-    labels = dataclasses.replace(labels, clips=(*unlabelled, *late))
+    labels = dataclasses.replace(labels, clips=(*unlabeled, *late))
     with pytest.raises(InputError, match=r"left for training has a label.*--gamma 0"):
         datasets(settings(tiny, tmp_path), reader, labels)
     train, _ = datasets(settings(tiny, tmp_path, gamma=0.0), reader, labels)
     assert len(train) and not (train.label_array >= 0).any()
 
 
-def test_selection_leaves_the_last_labelled_recording_to_training(tiny, tmp_path):
+def test_selection_leaves_the_last_labeled_recording_to_training(tiny, tmp_path):
     """Labels on nothing but the recordings that selection takes where all have one."""
     reader = open_reader(tiny)
     labels = reader.label_set()
@@ -198,7 +196,7 @@ def test_measured_batches_stand_for_all():
     ],
 )
 def test_every_frame_of_a_clip_is_drawn_as_often(num_rows, count):
-    sampling, drawn, rounds = Sampling(count, 32, random=True, seed=3), Counter(), 4000
+    sampling, drawn, rounds = ClipSampling(count, 32, random=True, seed=3), Counter(), 4000
     for epoch in range(rounds):
         chosen = choose_frames(np.arange(num_rows), sampling, epoch, 5)
         assert len(chosen) == min(count, num_rows) and (np.diff(chosen) > 0).all()
@@ -242,7 +240,7 @@ def test_what_judges_a_fitted_head_did_not_choose_it():
 def test_strided_1x1_convolutions_are_not_run_channels_last(name):
     made = backbone(name, False, 128)
     assert fast_layout(made) is torch.contiguous_format
-    student = MobileVitStudent(student_config(name, 16, 3, 128), made)
+    student = VideoStudent(student_config(name, 16, 3, 128), made)
     for layer in student.backbone.modules():
         if isinstance(layer, torch.nn.Conv2d):
             assert layer.weight.is_contiguous()
@@ -344,7 +342,7 @@ def test_what_is_measured_ahead_changes_nothing(tiny, tmp_path):
     config = settings(tiny, tmp_path)
     data, _ = datasets(config, reader, reader.label_set())
     torch.manual_seed(0)
-    student = MobileVitStudent(CONFIG, SmallBackbone())
+    student = VideoStudent(CONFIG, SmallBackbone())
     before = {name: value.clone() for name, value in student.state_dict().items()}
     loading, learning = expected_time.seconds_per_clip([student], LossWeights(), data, config, torch.device("cpu"))
     assert loading > 0 and learning > 0

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from embedonce.cache.store import open_reader
-from embedonce.models.ema import WeightAverage
+from embedonce.models.ema import ModelEma
 from embedonce.models.losses import LossWeights
-from embedonce.pipeline.clips.dataset import Sampling, choose_jitter
+from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.training import trainer as training
@@ -71,7 +71,7 @@ def stopped_after(monkeypatch, saves: int):
 @pytest.mark.slow  # as test_exact_resume.py does with small students
 @pytest.mark.parametrize("saves", [1, 2, 4])
 def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
-    """Two students at once, an average, batches of one step added up, colours jittered: everything has a state."""
+    """Two students at once, an average, batches of one step added up, colors jittered: everything has a state."""
     options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
     options |= {"checkpoint_steps": 2}
     whole = tmp_path.parent / "whole"
@@ -188,7 +188,7 @@ def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
 
 def test_an_average_is_the_decayed_sum():
     layer = nn.BatchNorm1d(2)
-    average = WeightAverage(layer, 0.5)
+    average = ModelEma(layer, 0.5)
     expected = layer.weight.detach().clone()
     for step, value in enumerate((3.0, -1.0, 2.0)):
         layer.weight.data.fill_(value)
@@ -198,13 +198,13 @@ def test_an_average_is_the_decayed_sum():
         average.update(layer)
     torch.testing.assert_close(average.student.weight.detach(), expected)
     assert average.student.running_mean.tolist() == [2.0, 2.0]
-    other = WeightAverage(copy.deepcopy(layer), 0.5)
+    other = ModelEma(copy.deepcopy(layer), 0.5)
     other.load_state_dict(average.state_dict())
     assert other.updates == 3 and torch.equal(other.student.weight, average.student.weight)
 
 
 def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
-    sampling = Sampling(4, 32, True, 0, jitter=0.3)
+    sampling = ClipSampling(4, 32, True, 0, jitter=0.3)
     factors = [choose_jitter(sampling, epoch, index) for epoch in range(2) for index in range(2)]
     assert len({tuple(f) for f in factors}) == 4 and all((np.abs(f - 1) <= 0.3).all() for f in factors)
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models import backbones
-from embedonce.models.mobilevit_student import build_student, student_config
+from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions, predict
 from embedonce.pipeline.naming.uids import recording_of
@@ -320,7 +320,7 @@ def test_training_and_selection_share_no_recording_and_leave_held_out_clips_alon
 
 
 def test_selection_clips_stand_still(tiny, tmp_path, monkeypatch):
-    """The same frames in every epoch, of the evaluation crop, in the colours that are stored."""
+    """The same frames in every epoch, of the evaluation crop, in the colors that are stored."""
     real, judged = training.predict, []
 
     def watched(student, dataset, *rest):

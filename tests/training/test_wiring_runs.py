@@ -12,9 +12,9 @@ import torch
 
 from embedonce.cache.store import open_reader
 from embedonce.models.losses import Counts, LossWeights
-from embedonce.models.mobilevit_student import student_config
+from embedonce.models.student import student_config
 from embedonce.pipeline.clips import inference
-from embedonce.pipeline.clips.dataset import Sampling, choose_jitter, choose_view
+from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter, choose_view
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.processes import timing
@@ -118,13 +118,13 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
 
 
 def test_each_term_is_a_mean_over_its_own_clips_and_the_total_their_weighted_sum(tmp_path):
-    """Of an epoch of 8 clips, 3 of them labelled."""
+    """Of an epoch of 8 clips, 3 of them labeled."""
     weights = LossWeights(alpha=2.0, beta=3.0, gamma=5.0)
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path, lr=0.125),
                      weights, World(), 100)  # fmt: skip
     sums = {"feature": 16.0, "response": 4.0, "task": 6.0, "norm_feature": 1.0, "norm_response": 3.0, "norm_task": 4.0}
     run.sums["feature"] = 7.0
-    entry = run.close_epoch(4, sums, Counts(frames=40, clips=8, labelled=3))
+    entry = run.close_epoch(4, sums, Counts(frames=40, clips=8, labeled=3))
     assert (entry["epoch"], entry["feature"], entry["response"], entry["task"]) == (4, 2.0, 0.5, 2.0)
     assert entry["total"] == 2 * 2.0 + 3 * 0.5 + 5 * 2.0
     shares = [entry[f"gradient_share_{name}"] for name in ("feature", "response", "task")]
@@ -227,7 +227,7 @@ def test_a_loader_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_selection_clips_keep_the_colours_that_are_stored(tmp_path):
+def test_selection_clips_keep_the_colors_that_are_stored(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 6)
     reader = open_reader(root)
     plain, jittered = (datasets(settings(root, tmp_path, jitter=j), reader, reader.label_set()) for j in (0.0, 0.5))
@@ -252,7 +252,7 @@ def test_jitter_by_hand():
 
 
 def test_of_one_random_view_and_the_evaluation_crop_training_takes_the_random_one():
-    sampling = Sampling(2, 128, random=True, seed=0)
+    sampling = ClipSampling(2, 128, random=True, seed=0)
     assert {choose_view(2, sampling, epoch, index) for epoch in range(3) for index in range(3)} == {1}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, Row, ScanTask, Way, decode_video, scan_video
+from embedonce.pipeline.extraction.video_tasks import DecodeMode, DecodeTask, Row, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number
@@ -300,7 +300,7 @@ def test_rows_hold_the_stored_bytes_and_the_crops_made_from_them(tmp_path):
     views = np.array([[0, 72, 64, 64, 0, 3], [4, 10, 40, 50, 1, 3]], np.int32)
     frames = (requests.frame_index, requests.pts, False, planned_shape(scan.timeline, 64), 95, views, 48)
     messages = list(decode_video(DecodeTask("v", path, "software", *frames, duration_sec=2.0)))
-    assert [message.text for message in messages if isinstance(message, Way)] == ["skipping"]
+    assert [message.text for message in messages if isinstance(message, DecodeMode)] == ["skipping"]
     rows = [row for message in messages if isinstance(message, list) for row in message]
     assert [row.i for row in rows] == [0, 1, 2, 3, 4] and all(isinstance(row, Row) for row in rows)
     for row in rows:
@@ -308,7 +308,7 @@ def test_rows_hold_the_stored_bytes_and_the_crops_made_from_them(tmp_path):
         assert image.shape == (64, 160, 3)
         assert read_number(image[::-1, ::-1]) == requests.frame_index[row.i]  # turned by 180 degrees
         for view, crop in zip(views, row.crops, strict=True):
-            np.testing.assert_array_equal(crop, canonical_frame.decode_crop(row.jpeg, view, 48))
+            np.testing.assert_array_equal(crop, canonical_frame.load_view(row.jpeg, view, 48))
     assert not dataclasses.asdict(scan.timeline)["pts"].size  # a scan does not carry every frame of a long video
 
 

@@ -1,4 +1,4 @@
-"""Right side up, right shape, right colours."""
+"""Right side up, right shape, right colors."""
 
 from fractions import Fraction
 
@@ -66,7 +66,7 @@ def write_picture(path, image: np.ndarray, codec="libx264", **settings):
 
 
 def corners(image: np.ndarray) -> list[tuple[int, ...]]:
-    """The colours in the middle of the four quarters: above left, above right, below left, below right."""
+    """The colors in the middle of the four quarters: above left, above right, below left, below right."""
     height, width = image.shape[:2]
     return [tuple(map(int, image[y * height // 4, x * width // 4])) for y in (1, 3) for x in (1, 3)]
 
@@ -124,7 +124,7 @@ def test_sample_aspect_ratio_is_applied(tmp_path):
         {"pix_fmt": "yuva444p10le", "codec": "prores_ks", "file": "v.mov"},
     ],
 )
-def test_colours_come_out_right_whatever_the_format(tmp_path, settings):
+def test_colors_come_out_right_whatever_the_format(tmp_path, settings):
     codec = settings.get("codec", "libx264")
     if codec == "libx264rgb":
         settings = settings | {"pix_fmt": "rgb24"}
@@ -141,7 +141,7 @@ def test_an_unnamed_matrix_is_that_of_its_size(tmp_path):
         assert close(corners(extracted(path)), (RED, GREEN, BLUE, WHITE)), name
 
 
-def test_the_range_of_colours_is_the_frames_own():
+def test_the_range_of_colors_is_the_frames_own():
     frame = av.VideoFrame(16, 16, "yuv420p")
     for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
@@ -174,5 +174,5 @@ def test_a_scaler_serves_frames_of_any_size_in_turn():
 
 def test_high_dynamic_range_is_said(tmp_path, real_videos):
     notes = timeline_of(real_videos / "mp4parse-rust__video_colr_nclx_hlg.mp4").notes
-    assert notes == ("its colours are HDR (HLG) and are not tone-mapped: frames look pale",)
+    assert notes == ("its colors are HDR (HLG) and are not tone-mapped: frames look pale",)
     assert timeline_of(write_video(tmp_path / "v.mp4", 2)).notes == ()

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from embedonce.pipeline.engines.process_pool import Failed, Item, LocalPool
+from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerPool
 from embedonce.pipeline.video import decode
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.skipping import whole_plan
@@ -107,10 +107,10 @@ def fuzz(folder: Path, sources: list[Path], seeds) -> tuple[list, list]:
     """(outcomes, failures) of damaged copies of the sources, one per seed in turn."""
     tasks = [Case(sources[seed % len(sources)], folder, seed) for seed in seeds]
     outcomes, failures = [], []
-    for event in LocalPool(examine, 2, silence_sec=60.0).run(tasks):
-        if isinstance(event, Item):
+    for event in WorkerPool(examine, 2, silence_sec=60.0).run(tasks):
+        if isinstance(event, TaskResult):
             outcomes.append((event.task, *event.value))
-        elif isinstance(event, Failed):
+        elif isinstance(event, TaskFailed):
             failures.append((event.task, event.reason))
     return outcomes, failures
 

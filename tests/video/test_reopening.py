@@ -113,7 +113,7 @@ UNPROBED = {
     "H.264, fragments": ("v.mp4", {"mux": {"movflags": "frag_keyframe+empty_moov"}}),
     "HEVC": ("v.mp4", {"codec": "libx265", "aspect": Fraction(4, 3)}),
     "VP9": ("v.webm", {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
-    "10 bits, full range": ("v.mkv", {"pix_fmt": "yuv420p10le", "colour_range": 2}),
+    "10 bits, full range": ("v.mkv", {"pix_fmt": "yuv420p10le", "color_range": 2}),
 }
 PROBED = {
     "MPEG-4": ("v.mp4", {"codec": "mpeg4"}),  # the header has no size

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("forked_workers")
 
 SHORT_SIDE = 64
 MANIFEST_ROWS = ("matrix_hflip.mp4", "matrix_zero.mp4", "size_changes.ts")  # of the shared faulty files
-TURNED = {  # display matrix -> orientation, and the colours above left, above right, below left, below right
+TURNED = {  # display matrix -> orientation, and the colors above left, above right, below left, below right
     (ONE, 0, 0, ONE): ((0, False), (RED, GREEN, BLUE, WHITE)),
     (0, ONE, -ONE, 0): ((90, False), (BLUE, RED, WHITE, GREEN)),
     (-ONE, 0, 0, -ONE): ((180, False), (WHITE, BLUE, GREEN, RED)),

@@ -8,7 +8,7 @@ import pytest
 
 from embedonce.pipeline.video import container, decode
 from embedonce.pipeline.video.container import opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import is_complaint, listening
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_complaint
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.skipping import plan_feed, whole_plan
@@ -52,7 +52,7 @@ OPEN = index_of([0, 2, 1, 3, 6, 4, 5, 8, 7, 9], starts=(0, 4, 9), droppable=(2, 
     ("index", "wanted", "expected"),
     [
         (CLOSED, [0], ([0], [])),
-        (CLOSED, [2], ([0, 1, 3], [])),  # not its unneeded neighbour, and nothing after it
+        (CLOSED, [2], ([0, 1, 3], [])),  # not its unneeded neighbor, and nothing after it
         (CLOSED, [5], ([4, 5, 6], [4])),
         (CLOSED, [2, 9], ([0, 1, 3, 8, 9], [8])),
         (CLOSED, [1, 2, 4], ([0, 1, 2, 3, 4], [])),  # goes on without a gap: no need to empty the decoder
@@ -234,7 +234,7 @@ def test_a_wanted_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_p
 
 def stained(index: PacketIndex, complaints: set[int]) -> list[int]:
     """pts of the frames that are not sound where the decoder complained of these packets."""
-    stains = decode._Stains(index)
+    stains = decode.CorruptionTracker(index)
     for n in range(len(index.is_key)):
         stains.note(n, n in complaints)
     return [pts for pts in sorted(index.pts.tolist()) if stains.on(pts)]
@@ -250,7 +250,7 @@ def test_a_complaint_stains_what_may_depend_on_it():
 
 
 def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key_frame():
-    stains = decode._Stains(dataclasses.replace(CLOSED, pts=None))
+    stains = decode.CorruptionTracker(dataclasses.replace(CLOSED, pts=None))
     stains.note(0, False), stains.note(1, True), stains.note(2, False)
     assert stains.on(None)
     stains.note(4, False)
@@ -270,7 +270,7 @@ def test_a_frame_called_corrupt_is_not_sound():
         is_corrupt: bool
 
     feeder = object.__new__(decode._Feeder)
-    feeder._stains = decode._Stains(CLOSED)
+    feeder._stains = decode.CorruptionTracker(CLOSED)
     feeder._ranks = None
     judged = feeder._judged([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
     assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
@@ -278,7 +278,7 @@ def test_a_frame_called_corrupt_is_not_sound():
 
 def test_listening_leaves_the_log_as_it_was():
     before = av.logging.get_level(), av.logging.get_skip_repeated()
-    with listening() as messages:
+    with capture_log() as messages:
         av.logging.log(av.logging.ERROR, "test", "a message")
         av.logging.log(av.logging.ERROR, "test", "a message")
     assert [text for _, _, text in messages] == ["a message"] * 2

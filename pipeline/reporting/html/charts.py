@@ -1,6 +1,6 @@
 """Curves over epochs and reliability diagrams as inline SVG. Pure: numbers in, markup out.
 
-Knows shapes and scales, not what is measured; colours and hatches are names of classes in the page's style.
+Knows shapes and scales, not what is measured; colors and hatches are names of classes in the page's style.
 """
 
 import math
@@ -21,7 +21,7 @@ Series = tuple[str, Sequence[float | None]]
 
 
 def line_chart(title: str, series: Sequence[Series], xs: Sequence[float], x_label: str, unit: bool = False) -> str:
-    """At most four curves, each with a colour, a dash and a shape of its own; None is a gap. Without any value, "".
+    """At most four curves, each with a color, a dash and a shape of its own; None is a gap. Without any value, "".
 
     series: (name, a value for each of xs); unit: the vertical axis goes from 0 to 1 where all values lie there.
     """

@@ -29,12 +29,12 @@ class Choice:
 def choose(found: Predictions, count: int) -> Choice:
     """At most count clips of each kind; no clip is both.
 
-    Labelled clips by the student's cross-entropy, and by its confidence where it is right. Where none is labelled: by
+    Labeled clips by the student's cross-entropy, and by its confidence where it is right. Where none is labeled: by
     the KL divergence from the teacher, and by confidence where both agree. Where there are no logits: by the cosine.
     """
-    labelled, every = found.labels >= 0, np.ones(len(found.labels), bool)
-    if found.logits.shape[1] and labelled.any():
-        judged, cost, groups = labelled, _cross_entropy(found.logits, found.labels), found.labels
+    labeled, every = found.labels >= 0, np.ones(len(found.labels), bool)
+    if found.logits.shape[1] and labeled.any():
+        judged, cost, groups = labeled, _cross_entropy(found.logits, found.labels), found.labels
         words = "largest cross-entropy of the student", "right with the highest confidence, one of each class first"
     elif found.logits.shape[1] and found.teacher_logits.shape[1]:
         judged, groups = every, found.teacher_logits.argmax(1)
@@ -54,11 +54,11 @@ def choose(found: Predictions, count: int) -> Choice:
 
 def who_is_right(found: Predictions) -> dict[str, int] | None:
     """Clips by whose first class is the label: both, teacher, student (alone), neither; None where it is unknown."""
-    labelled = found.labels >= 0
-    if not (labelled.any() and found.logits.shape[1] and found.teacher_logits.shape[1]):
+    labeled = found.labels >= 0
+    if not (labeled.any() and found.logits.shape[1] and found.teacher_logits.shape[1]):
         return None
     student, teacher = (
-        logits[labelled].argmax(1) == found.labels[labelled] for logits in (found.logits, found.teacher_logits)
+        logits[labeled].argmax(1) == found.labels[labeled] for logits in (found.logits, found.teacher_logits)
     )
     sides = {"both": student & teacher, "teacher": teacher & ~student, "student": student & ~teacher}
     return {name: int(mask.sum()) for name, mask in (sides | {"neither": ~student & ~teacher}).items()}

@@ -18,7 +18,7 @@ SIDES = ("teacher", "student")
 def per_class_table(per_class: list[dict]) -> str:
     """The worst class of the student first; beyond OPEN_ROWS folded."""
     if not per_class:
-        return "<p>There are no labelled clips.</p>"
+        return "<p>There are no labeled clips.</p>"
     worst_first = sorted(per_class, key=lambda entry: (entry["top1"], -entry["clips"], entry["class"]))
     rows = [
         (escape(entry["class"]), entry["clips"], *map(percent, (entry["teacher_top1"], entry["top1"])), _bar(entry))
@@ -47,10 +47,10 @@ def confusion_section(confusion: dict[str, list], classes: list[str]) -> str:
     """A heat map of each side and the most frequent mistakes."""
     there = {side: confusion[side] for side in SIDES if confusion[side]}
     if not there:
-        return "<p>There are no labelled clips, or nobody named classes.</p>"
+        return "<p>There are no labeled clips, or nobody named classes.</p>"
     shown = most_confused(list(there.values()), len(classes))
     words = (
-        "Rows are true classes, columns what they were taken for, by number. The stronger the colour, the larger "
+        "Rows are true classes, columns what they were taken for, by number. The stronger the color, the larger "
         "the share of the row's clips; bold counts are right."
     )
     if len(shown) < len(classes):
@@ -92,7 +92,7 @@ def reliability_section(results: dict) -> str:
             diagram = reliability_diagram(f"Reliability of the {side}", bins, NUM_BINS, side)
             figures.append(f"<figure><h3>{side}</h3>{diagram}<figcaption>{told}</figcaption></figure>")
     if not figures:
-        return "<p>There are no labelled clips, or nobody named classes.</p>"
+        return "<p>There are no labeled clips, or nobody named classes.</p>"
     words = (
         "A block is as high as the share of clips in that bin of confidence that are right; a disc lies at their mean "
         "confidence and is larger where there are more clips. On the diagonal confidences mean what they say."

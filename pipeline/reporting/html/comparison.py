@@ -30,7 +30,7 @@ def headline(results: dict) -> str:
         told = f"{percent(student['top1'])} against the teacher's {percent(teacher['top1'])}"
         drop = f"{points(compared['accuracy_drop_points'])}{_interval_of_points(compared['accuracy_drop_interval'])}"
         return f"{told}: {', '.join(filter(None, [drop, *ratios]))}."
-    told = [f"{percent(student['top1'])} of the labelled clips right"] if student["top1"] is not None else []
+    told = [f"{percent(student['top1'])} of the labeled clips right"] if student["top1"] is not None else []
     if compared["agreement"] is not None:
         told.append(f"says what the teacher says of {percent(compared['agreement'])} of the clips")
     if compared["embedding_cosine"] is not None:

@@ -81,7 +81,7 @@ def _head(results: dict) -> str:
     chance += "" if majority is None else f", majority class {percent(majority['top1'])} ({majority['class']})"
     counts = (
         f"{results['num_clips']} {results['split']} clips of {results['num_videos']} recordings, "
-        f"{results['num_labelled_clips']} of them labelled; {results['num_classes']} classes{chance}"
+        f"{results['num_labelled_clips']} of them labeled; {results['num_classes']} classes{chance}"
     )
     teacher = results["teacher"]
     compared = f"Teacher {teacher['name']} (weights {teacher['weights']}, {teacher['head']} head)"
@@ -100,7 +100,7 @@ def _right_counts(found: Predictions) -> str:
     if counts is None:
         return ""
     return (
-        f"<p>Of {sum(counts.values())} labelled clips both are right on {counts['both']}, the student alone on "
+        f"<p>Of {sum(counts.values())} labeled clips both are right on {counts['both']}, the student alone on "
         f"{counts['student']}, the teacher alone on {counts['teacher']}, neither on {counts['neither']}.</p>"
     )
 

@@ -83,7 +83,7 @@ def _read_action(reading: Reading, action: Record, place: tuple, label_of, seen:
         reading.counts["actions are of clips that no FHO file or split_fho puts into a split and were left out"] += 1
         return
     if label is None:
-        reading.counts["actions name no class and are unlabelled"] += 1
+        reading.counts["actions name no class and are unlabeled"] += 1
     label = reading.checked(action, "label", label)
     reading.add(action, Window(uid, *span, label, split[0], clip_uid), split[1])
 

@@ -17,7 +17,7 @@ STEP_LEVELS = 2  # steps, and substeps within them
 
 
 def read_goalstep(reading: Reading) -> None:
-    """Steps and substeps by their category; a test video is one unlabelled window."""
+    """Steps and substeps by their category; a test video is one unlabeled window."""
     for split, names in FILES.items():
         file = next((name for name in names if reading.exists(name)), None)
         seen: set[str] = set()

@@ -25,7 +25,7 @@ ANNOTATIONS_ALONE = {"num_videos": 0}  # options of download-ego4d
 
 
 @dataclass(frozen=True)
-class Piece:
+class VideoFile:
     """One file: a whole video, or the part of it that a clip is.
 
     uid: in the cache. path: None where only a cache has it. source: the path relative to the data folder. offset_sec:
@@ -107,15 +107,15 @@ def annotations_folder(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder for folder in folders if any((folder / name).is_file() for name in names)), None)
 
 
-def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece]], list[str]]:
+def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[VideoFile]], list[str]]:
     """The files of each video, and names of clip files that ego4d.json does not list.
 
     A whole video makes its clips superfluous, the canonical file the smaller one.
     """
-    found: dict[str, list[Piece]] = {}
+    found: dict[str, list[VideoFile]] = {}
     for kind in WHOLE_VIDEOS:
         for path in _files(root, kind):
-            found.setdefault(path.stem, [Piece(path.stem, path, path.relative_to(root).as_posix(), path.stem)])
+            found.setdefault(path.stem, [VideoFile(path.stem, path, path.relative_to(root).as_posix(), path.stem)])
     parts, unlisted = defaultdict(list), []
     seen: set[str] = set()
     for path in (path for kind in CLIPS for path in _files(root, kind)):
@@ -129,13 +129,13 @@ def pieces_on_disk(root: Path, metadata: Metadata) -> tuple[dict[str, list[Piece
     return {uid: there for uid, there in pieces.items() if uid not in metadata.left_out}, unlisted
 
 
-def piece_of_clip(clip: ClipFacts, path: Path | None, source: str) -> Piece:
+def piece_of_clip(clip: ClipFacts, path: Path | None, source: str) -> VideoFile:
     """The piece that a clip's own file is."""
     uid = part_uid(clip.video_uid, clip.uid)
-    return Piece(uid, path, source, clip.video_uid, clip.uid, clip.start_sec, clip.start_sec, clip.end_sec)
+    return VideoFile(uid, path, source, clip.video_uid, clip.uid, clip.start_sec, clip.start_sec, clip.end_sec)
 
 
-def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[Piece]]:
+def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[VideoFile]]:
     """The pieces that a cache holds, by its uids; their files need not be there."""
     found = defaultdict(list)
     for uid in sorted(uids):
@@ -144,7 +144,7 @@ def pieces_of_cache(uids: Iterable[str], metadata: Metadata) -> dict[str, list[P
             continue
         clip = metadata.clips.get(uid.removeprefix(video_uid)[len(PART) :])
         if video_uid == uid:
-            found[uid].append(Piece(uid, None, uid, uid))
+            found[uid].append(VideoFile(uid, None, uid, uid))
         elif clip is not None and clip.video_uid == video_uid:
             found[video_uid].append(piece_of_clip(clip, None, uid))
     return dict(found)

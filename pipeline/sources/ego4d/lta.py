@@ -39,7 +39,7 @@ def _read(reading: Reading, words: str, name: str) -> None:
             right, wrong = right + is_right, wrong + (not is_right)
             label = reading.checked(entry, name, window.label) if is_right else None
             if window.label is None and split != "test":
-                reading.counts["actions name no class and are unlabelled"] += 1
+                reading.counts["actions name no class and are unlabeled"] += 1
             reading.add(entry, Window(*_place(window), label, split, reading.interned(window.clip_uid)), file)
         if wrong > right:
             expected = f"the numbers that {TAXONOMY} gives the {words}"
@@ -77,6 +77,6 @@ def _is_right_number(reading: Reading, entry: Record, name: str, label: str | No
         return True
     if 0 <= number < len(classes) and classes[number] == label:
         return True
-    reason = f"entries whose `{name}_label` is another class than their `{name}` are unlabelled"
+    reason = f"entries whose `{name}_label` is another class than their `{name}` are unlabeled"
     entry.tell(reason, f"{name}_label", f"the place of {label!r} in the taxonomy")
     return False

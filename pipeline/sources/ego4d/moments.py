@@ -1,4 +1,4 @@
-"""Moments: activities over windows of clips, each clip labelled by several annotators."""
+"""Moments: activities over windows of clips, each clip labeled by several annotators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Moment:
 
 
 def read_moments(reading: Reading) -> None:
-    """The primary labels; clips of test videos give unlabelled windows."""
+    """The primary labels; clips of test videos give unlabeled windows."""
     for file, expected in FILES.items():
         seen: set[str] = set()
         for record in reading.entries(file, "videos"):

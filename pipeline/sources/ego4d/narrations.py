@@ -42,7 +42,7 @@ def read_all_narrations(reading: Reading) -> None:
 def half_window_sec(times: list[float]) -> float:
     """Half the length of the windows of one annotator of a video: their mean gap over twice MEAN_GAP_SEC.
 
-    EgoVLP's rule: [t - b / 2a, t + b / 2a], b the mean gap between neighbouring narrations, a that in all videos. An
+    EgoVLP's rule: [t - b / 2a, t + b / 2a], b the mean gap between neighboring narrations, a that in all videos. An
     annotator with one narration counts as a usual one. times: sorted seconds.
     """
     gap_sec = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else MEAN_GAP_SEC
@@ -65,7 +65,7 @@ class _Reader:
 
     def __init__(self, reading: Reading, verbs: Verbs, actors: tuple[Actor, ...]):
         self._reading, self._verbs, self._actors = reading, verbs, actors
-        self._labelled = self._unlabelled = 0
+        self._labeled = self._unlabeled = 0
         self._without_class: Counter[str] = Counter()
 
     def read(self, uid: str, narrations: list[Record]) -> None:
@@ -81,9 +81,9 @@ class _Reader:
 
     def tell(self) -> None:
         """Note the share of narrations that have a class, and the most frequent verbs of the others."""
-        counts, total = self._reading.counts, self._labelled + self._unlabelled
+        counts, total = self._reading.counts, self._labeled + self._unlabeled
         if total:
-            counts[f"of {total} narrations ({self._labelled / total:.1%}) have a verb with a class"] = self._labelled
+            counts[f"of {total} narrations ({self._labeled / total:.1%}) have a verb with a class"] = self._labeled
         most = self._without_class.most_common(VERBS_SHOWN)
         if most:
             shown = ", ".join(f"{verb} {count}" for verb, count in most)
@@ -114,9 +114,9 @@ class _Reader:
     def _label(self, words: list[str]) -> str | None:
         label, verb = self._verbs.class_of(words)
         if label is not None:
-            self._labelled += 1
+            self._labeled += 1
             return self._reading.interned(label)
-        self._unlabelled += 1
+        self._unlabeled += 1
         self._without_class[verb or "(no verb)"] += 1
         return None
 

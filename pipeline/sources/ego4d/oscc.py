@@ -9,7 +9,7 @@ CLASSES = ("no object state change", "object state change")
 
 
 def read_oscc(reading: Reading) -> None:
-    """The windows, by `state_change`; those of the test file are unlabelled."""
+    """The windows, by `state_change`; those of the test file are unlabeled."""
     reading.use_classes(CLASSES)
     for file, split in FILES.items():
         seen: set[str] = set()
@@ -28,7 +28,7 @@ def _label(entry: Record, split: str) -> str | None:
     if split == "test":
         return None
     if entry.get("state_change") is None:
-        return entry.tell("entries whose `state_change` is null are unlabelled", "state_change", "true or false")
+        return entry.tell("entries whose `state_change` is null are unlabeled", "state_change", "true or false")
     is_changed = entry.flag("state_change")
     return None if is_changed is None else CLASSES[is_changed]
 

@@ -17,7 +17,7 @@ from embedonce.pipeline.sources.ego4d.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A labelled part [start_sec, end_sec) of a video, in seconds on the timeline of the canonical video's container.
+    """A labeled part [start_sec, end_sec) of a video, in seconds on the timeline of the canonical video's container.
 
     label: a class name, None where no class is known.
     clip_uid: of the clip it was annotated in.
@@ -137,7 +137,7 @@ class Reading:
         """A label as one object; None, and told, where the taxonomy does not list it. name: the field it comes from."""
         if label is None or self.classes is None or label in self._class_set:
             return label and self.interned(label)
-        reason = "entries have labels that the taxonomy does not list and are unlabelled"
+        reason = "entries have labels that the taxonomy does not list and are unlabeled"
         return record.tell(reason, name, "a class of the taxonomy", got=label)
 
     def wants(self, uid: str) -> bool:

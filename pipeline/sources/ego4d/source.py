@@ -11,11 +11,11 @@ from pathlib import Path
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.ego4d import layout
 from embedonce.pipeline.sources.ego4d.kinds import KINDS
-from embedonce.pipeline.sources.ego4d.layout import Piece
+from embedonce.pipeline.sources.ego4d.layout import VideoFile
 from embedonce.pipeline.sources.ego4d.metadata import Metadata, read_metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems, check
 from embedonce.pipeline.sources.ego4d.reading import Reading, Window
-from embedonce.pipeline.sources.source import UNLABELLED, Clip, Source, SourceOptions, Video
+from embedonce.pipeline.sources.source import UNLABELED, Clip, Source, SourceOptions, Video
 from embedonce.pipeline.splits.assignment import HELD_OUT_ORDER, one_split
 
 USUAL_KIND = "moments"
@@ -28,7 +28,7 @@ class Annotated:
 
     root: Path
     metadata: Metadata
-    pieces: dict[str, list[Piece]]
+    pieces: dict[str, list[VideoFile]]
     readings: dict[str, Reading]
     notes: tuple[str, ...]
 
@@ -82,7 +82,7 @@ def _source(annotated: Annotated, kind: str, clip_splits: bool) -> Source:
     label_of = {name: label for label, name in enumerate(classes)}
     windows, notes = _split(reading, clip_splits)
     rules = _split_rules(reading, windows)
-    placed: dict[str, list[tuple[Window, Piece]]] = defaultdict(list)
+    placed: dict[str, list[tuple[Window, VideoFile]]] = defaultdict(list)
     for window in windows:
         piece = _piece_for(window, annotated.pieces[window.video_uid])
         if piece is None:
@@ -148,7 +148,7 @@ def _split_rules(reading: Reading, kept: list[Window]) -> tuple[tuple[str, str, 
     return tuple(told)
 
 
-def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:
+def _piece_for(window: Window, pieces: list[VideoFile]) -> VideoFile | None:
     """The file that shows the window: of its own clip, else the one that shows most; None below MIN_SHOWN of it."""
     if len(pieces) == 1 and pieces[0].clip_uid is None:  # a whole video, which shows all of it
         return pieces[0]
@@ -156,25 +156,25 @@ def _piece_for(window: Window, pieces: list[Piece]) -> Piece | None:
     return max(shown, key=lambda p: (p.clip_uid in (None, window.clip_uid), _shown(window, p), p.uid), default=None)
 
 
-def _shown(window: Window, piece: Piece) -> float:
+def _shown(window: Window, piece: VideoFile) -> float:
     """The share of a window that a file shows; negative where it is elsewhere."""
     overlap = min(window.end_sec, piece.end_sec) - max(window.start_sec, piece.start_sec)
     return overlap / (window.end_sec - window.start_sec)
 
 
-def _clips(uid: str, placed: list[tuple[Window, Piece]], label_of: dict[str, int]) -> list[Clip]:
+def _clips(uid: str, placed: list[tuple[Window, VideoFile]], label_of: dict[str, int]) -> list[Clip]:
     """The clips of one file, in time order, in the seconds of that file."""
     placed.sort(key=lambda pair: (pair[0].start_sec, pair[0].end_sec, pair[0].label or "", pair[0].split))
     clips = []
     for i, (window, piece) in enumerate(placed):
         start_sec = max(window.start_sec, piece.start_sec) - piece.offset_sec
         end_sec = min(window.end_sec, piece.end_sec) - piece.offset_sec
-        label = UNLABELLED if window.label is None else label_of[window.label]
+        label = UNLABELED if window.label is None else label_of[window.label]
         clips.append(Clip(f"{uid}:{i}", uid, start_sec, end_sec, label, window.split))
     return clips
 
 
-def _video(annotated: Annotated, piece: Piece) -> Video:
+def _video(annotated: Annotated, piece: VideoFile) -> Video:
     facts = annotated.metadata.videos[piece.video_uid]
     within = ((max(start, piece.start_sec), min(end, piece.end_sec)) for start, end in facts.redacted)
     redacted = tuple((start - piece.offset_sec, end - piece.offset_sec) for start, end in within if start < end)

@@ -172,7 +172,7 @@ def _oscc_clips(plan: Plan, split: str) -> list[dict]:
 
 
 def oscc_windows(plan: Plan) -> tuple[Window, ...]:
-    """Two of each clip that fho_oscc-pnr files name: with a change of state, then without; of test clips unlabelled."""
+    """Two of each clip that fho_oscc-pnr files name: with a change of state, then without; of test clips unlabeled."""
     windows = []
     for key in (key for key, names in FAMILIES.items() if "oscc-pnr" in names):
         clip = plan.clips[key]

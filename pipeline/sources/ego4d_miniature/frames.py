@@ -10,7 +10,7 @@ _NOISE = np.random.default_rng(0).integers(0, 224, (64, 97, 3), dtype=np.uint8)
 def numbered_frame(number: int, height: int = 64, width: int = 160, shift: int = 0) -> np.ndarray:
     """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first.
 
-    Above and below them coloured noise moves, so that every frame needs its motion and its residuals; shift: where
+    Above and below them colored noise moves, so that every frame needs its motion and its residuals; shift: where
     it begins, so that videos differ.
     """
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]

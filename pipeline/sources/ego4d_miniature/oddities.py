@@ -27,22 +27,22 @@ def add_oddities(plan: Plan, documents: dict[str, dict]) -> None:
 
 
 def odd_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
-    """What the odd entries mean that are not left out, by kind: clamped ones, and unlabelled ones."""
+    """What the odd entries mean that are not left out, by kind: clamped ones, and unlabeled ones."""
     stereo, plain = plan.videos["stereo"], plan.videos["plain"]
     fho, lta = plan.clips["FHO:stereo:0"].uid, plan.clips["FHO:plain:0"].uid
     clamped = stereo.sec(285), stereo.sec(300)
-    unlabelled = Window(stereo.uid, stereo.sec(130), stereo.sec(190), None, "val", fho, "labels of no taxonomy")
+    unlabeled = Window(stereo.uid, stereo.sec(130), stereo.sec(190), None, "val", fho, "labels of no taxonomy")
     oscc = plan.clips["FHO:plain:0"]
     return {
         "moments": (
             Window(stereo.uid, *clamped, "use_phone", "val", plan.clips["EM:stereo:0"].uid, "ends beyond the video"),
         ),
         "fho_verbs": (
-            unlabelled,
+            unlabeled,
             Window(stereo.uid, *clamped, "open", "val", fho, "ends beyond the video"),
         ),
         "fho_nouns": (
-            unlabelled,
+            unlabeled,
             Window(stereo.uid, *clamped, "cup_(cup,_mug)", "val", fho, "ends beyond the video"),
         ),
         "lta_verbs": (Window(plain.uid, plain.sec(200), plain.sec(230), None, "train", lta, "labels of no taxonomy"),),
@@ -114,9 +114,9 @@ def _to_oscc(plan: Plan, documents: dict[str, dict]) -> None:
     clips, plain = documents["fho_oscc-pnr_train.json"]["clips"], plan.videos["plain"]
     first = next(entry for entry in clips if entry["video_uid"] == plain.uid)
     times = {"parent_start_sec": plain.sec(180), "parent_end_sec": plain.sec(240)}
-    unlabelled = copy.deepcopy(first) | times | {"state_change": None, "unique_id": plan.uid("unlabelled")}
+    unlabeled = copy.deepcopy(first) | times | {"state_change": None, "unique_id": plan.uid("unlabeled")}
     unknown = copy.deepcopy(first) | {"video_uid": plan.uid(GONE), "unique_id": plan.uid(f"{GONE} oscc")}
-    clips += [copy.deepcopy(first), unlabelled, unknown]
+    clips += [copy.deepcopy(first), unlabeled, unknown]
 
 
 def _to_goalstep(plan: Plan, documents: dict[str, dict]) -> None:

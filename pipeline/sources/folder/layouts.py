@@ -84,7 +84,7 @@ def read_layout(paths: list[Parts], layout: str) -> Structure:
     notes = [f"the folder {'/'.join(paths[0][:base])!r} around all videos is no class and no split"] if base else []
     strays = ["/".join(path) for path, name in zip(paths, names, strict=True) if name is None]
     if class_level is not None and strays:
-        notes.append(f"{len(strays)} of {len(paths)} videos lie in no class folder and are unlabelled ({some(strays)})")
+        notes.append(f"{len(strays)} of {len(paths)} videos lie in no class folder and are unlabeled ({some(strays)})")
     return Structure(tuple(map(readable, classes)), labels, tuple(splits), tuple(notes), layout)
 
 

@@ -30,7 +30,7 @@ _ENCODER = {"crf": "23", "preset": "ultrafast", "g": "50", "bf": "2"}
 def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, progress=None) -> Path:
     """Make the data set under root, or what is missing of it, and return root.
 
-    num_samples: labelled clips; num_actions: classes, the first of ACTIONS; progress: has `update()`, called for
+    num_samples: labeled clips; num_actions: classes, the first of ACTIONS; progress: has `update()`, called for
     every video. Equal arguments give equal frames. ego4d.json is written last: with it, the data set is whole.
     InputError: arguments out of range, or a folder with anything else in it. PipelineError: it cannot be written.
     """

@@ -23,7 +23,7 @@ from embedonce.models.preprocessing import EXAMPLE, Preprocessing, from_config, 
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.models.teachers.preprocessing import usual
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.canonical_frame import canonical_size, decode_crop, encode_canonical
+from embedonce.pipeline.frames.canonical_frame import canonical_size, encode_canonical, load_view
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.video.color import Scaler
 from tests.models.teachers.test_teacher import CPU, SMALL
@@ -208,7 +208,7 @@ def test_written_and_read_again_it_is_the_same():
 
 
 def photo(size: tuple[int, int]) -> Image.Image:
-    """A frame with edges, texture and colour, of (height, width)."""
+    """A frame with edges, texture and color, of (height, width)."""
     generator = np.random.default_rng(sum(size))
     small = generator.integers(0, 256, (size[0] // 24, size[1] // 24, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC)
@@ -236,7 +236,7 @@ def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_
     canonical = canonical_size(*size, short_side=256)
     jpeg = encode_canonical(Scaler()(frame, canonical), 0, quality=95)
     view = make_views("v", canonical, 0, 0, identity)[0]
-    made.embed(np.stack([decode_crop(jpeg, view, 96)]))
+    made.embed(np.stack([load_view(jpeg, view, 96)]))
     transform = image_transform_v2(PreprocessCfg(**made._clip.visual.preprocess_cfg), is_train=False)
     levels = 255 * torch.tensor(own["std"]).view(3, 1, 1)
 

@@ -217,7 +217,7 @@ def test_without_a_network_a_download_fails_at_once_and_quietly():
     """In a process of its own: whether the hub may be asked is decided when its library is first loaded."""
     code = (
         "import time, torch; from embedonce.models.teachers.open_clip import load_teacher\n"
-        "from embedonce.models.mobilevit_student import build_student, student_config\n"
+        "from embedonce.models.student import build_student, student_config\n"
         "started = time.monotonic()\n"
         "for make in (lambda: load_teacher('ViT-B-32-quickgelu', 'openai', None, torch.device('cpu'), 0),\n"
         "             lambda: build_student(student_config('xxs', 512, 3, 128), True)):\n"

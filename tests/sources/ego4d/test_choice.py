@@ -10,10 +10,10 @@ import pytest
 
 from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.sources.ego4d.download.bucket import S3File, read_manifest
-from embedonce.pipeline.sources.ego4d.download.choice import GB, Candidate, Wish, choose, in_order
+from embedonce.pipeline.sources.ego4d.download.choice import GB, Candidate, SelectionCriteria, choose, in_order
 from embedonce.pipeline.sources.ego4d.download.membership import TASKS, tasks_by_video
 from embedonce.pipeline.sources.ego4d.download.s3_errors import UnknownProfileError, refusal
-from embedonce.pipeline.sources.ego4d.download.transfers import DownloadRecord, Transfer, Wanted
+from embedonce.pipeline.sources.ego4d.download.transfers import DownloadRecord, RemoteFile, Transfer
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
 
@@ -25,28 +25,32 @@ def candidates(count: int) -> list[Candidate]:
 
 
 def test_more_tasks_first_and_the_same_whatever_else_there_is():
-    videos, wish = candidates(60), Wish(seed=3)
+    videos, wish = candidates(60), SelectionCriteria(seed=3)
     ordered = in_order(videos, wish)
     assert [len(video.tasks) for video in ordered] == [3] * 15 + [2] * 15 + [1] * 15  # those of none are no candidates
     shuffled = random.Random(0).sample(videos, len(videos))
     assert in_order(shuffled, wish) == ordered
     fewer = in_order(videos[:30], wish)
     assert fewer == [video for video in ordered if video in fewer]
-    assert in_order(videos, Wish(seed=4))[:15] != ordered[:15]
-    assert choose(ordered, Wish(5), lambda uid: 1) == choose(ordered, Wish(9), lambda uid: 1)[:5] == ordered[:5]
+    assert in_order(videos, SelectionCriteria(seed=4))[:15] != ordered[:15]
+    assert (
+        choose(ordered, SelectionCriteria(5), lambda uid: 1)
+        == choose(ordered, SelectionCriteria(9), lambda uid: 1)[:5]
+        == ordered[:5]
+    )
 
 
 def test_the_order_is_pinned():
-    ordered = in_order([Candidate(uid, 1.0, ("FHO",), ()) for uid in "abcdef"], Wish())
+    ordered = in_order([Candidate(uid, 1.0, ("FHO",), ()) for uid in "abcdef"], SelectionCriteria())
     assert "".join(video.uid for video in ordered) == "fdacbe"
 
 
 def test_scenarios_by_part_of_the_name_in_any_case():
     videos = candidates(20)
-    assert {v.scenarios for v in in_order(videos, Wish(scenarios=("COOK",)))} == {("Cooking",)}
-    assert in_order(videos, Wish(scenarios=("cook", "walk"))) == in_order(videos, Wish())
+    assert {v.scenarios for v in in_order(videos, SelectionCriteria(scenarios=("COOK",)))} == {("Cooking",)}
+    assert in_order(videos, SelectionCriteria(scenarios=("cook", "walk"))) == in_order(videos, SelectionCriteria())
     with pytest.raises(InputError, match=r"'ski' in its name; there are: Walking \(10\), Cooking \(5\)"):
-        in_order(videos, Wish(scenarios=("cook", "ski")))
+        in_order(videos, SelectionCriteria(scenarios=("cook", "ski")))
 
 
 def test_a_budget_is_kept_and_used_where_it_can_be():
@@ -55,7 +59,7 @@ def test_a_budget_is_kept_and_used_where_it_can_be():
         hours = [generator.choice((0.2, 0.5, 1.0, 4.0, 9.0)) for _ in range(12)]
         videos = [Candidate(f"v{i}", hour, ("FHO",), ()) for i, hour in enumerate(hours)]
         count, limit = generator.randint(1, 8), generator.uniform(0.5, 20)
-        for wish in (Wish(count, max_hours=limit), Wish(count, max_gb=limit)):
+        for wish in (SelectionCriteria(count, max_hours=limit), SelectionCriteria(count, max_gb=limit)):
             size_of = {video.uid: round(video.hours * GB) for video in videos}.__getitem__
             if sum(sorted(hours)[:count]) <= limit * 0.999:
                 taken = choose(in_order(videos, wish), wish, size_of)
@@ -66,14 +70,14 @@ def test_a_budget_is_kept_and_used_where_it_can_be():
 
 
 def test_what_is_not_to_be_had_is_passed_over():
-    ordered = in_order(candidates(20), Wish())
+    ordered = in_order(candidates(20), SelectionCriteria())
     absent = {video.uid for video in ordered[:3]}
     asked = []
-    taken = choose(ordered, Wish(4), lambda uid: asked.append(uid) or (None if uid in absent else 1))
+    taken = choose(ordered, SelectionCriteria(4), lambda uid: asked.append(uid) or (None if uid in absent else 1))
     assert taken == ordered[3:7] and asked == [video.uid for video in ordered[:7]]  # no more than is needed
-    assert choose(ordered, Wish(0), lambda uid: 1) == []
+    assert choose(ordered, SelectionCriteria(0), lambda uid: 1) == []
     with pytest.raises(InputError, match="there are not 16 videos within 5 GB and 99 hours: 12 can be had, of 15 that"):
-        choose(ordered, Wish(16, max_gb=5, max_hours=99), lambda uid: None if uid in absent else 1)
+        choose(ordered, SelectionCriteria(16, max_gb=5, max_hours=99), lambda uid: None if uid in absent else 1)
 
 
 def test_help_loads_neither_boto3_nor_torch():
@@ -132,9 +136,9 @@ def test_manifests_are_read_as_the_client_reads_them():
 
 def test_a_record_keeps_requests_apart(tmp_path):
     first = Transfer(
-        "full_scale", (Wanted("v2/full_scale/a.mp4", "a", 5),), (Candidate("a", 0.5, ("FHO",), ("x",)),), 2
+        "full_scale", (RemoteFile("v2/full_scale/a.mp4", "a", 5),), (Candidate("a", 0.5, ("FHO",), ("x",)),), 2
     )
-    second = Transfer("clips", (Wanted("v2/clips/b.mp4", "b", None),))
+    second = Transfer("clips", (RemoteFile("v2/clips/b.mp4", "b", None),))
     record = DownloadRecord(tmp_path)
     record.save({"seed": 0}, second)
     record.save({"seed": 1}, second)

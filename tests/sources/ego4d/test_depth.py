@@ -109,7 +109,7 @@ def test_a_folder_of_ones_own_beside_a_download_is_a_folder(made, tmp_path):
         open_sources(tmp_path / "x", SourceOptions(("moments",)))
 
 
-def test_a_redownloaded_video_is_extracted_anew_and_labelled(made, tmp_path):
+def test_a_redownloaded_video_is_extracted_anew_and_labeled(made, tmp_path):
     """The same uid with other bytes: the label set and later ones speak of the new rows."""
     import shutil
 

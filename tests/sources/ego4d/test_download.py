@@ -23,10 +23,10 @@ from moto.server import ThreadedMotoServer
 from embedonce.cache import commit
 from embedonce.cache.errors import BusyError
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.sources.ego4d.download.choice import Wish
+from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOCK, Download
 from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
-from embedonce.pipeline.sources.ego4d.download.transfers import RECORD, Transfer, Wanted
+from embedonce.pipeline.sources.ego4d.download.transfers import RECORD, RemoteFile, Transfer
 from tests.commands.test_cli import ROOT, call, error_of
 from tests.support import ego4d_bucket as mini
 from tests.support.full_disk import mounted
@@ -189,11 +189,11 @@ def test_it_asks_on_a_terminal_only(bucket, root):
 
 
 def test_the_disk_must_have_room(root, aws):
-    download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", Wish()))
+    download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", SelectionCriteria()))
     with pytest.raises(
         PipelineError, match=r"1000000000\.0 GB are to be fetched and [\d.]+ GB are free in .*; make room"
     ):
-        download.check_space(Transfer("full_scale", (Wanted("v2/full_scale/a.mp4", "a", 10**18),)))
+        download.check_space(Transfer("full_scale", (RemoteFile("v2/full_scale/a.mp4", "a", 10**18),)))
 
 
 # -- mistakes and refusals -------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_no_keys_and_no_network(root, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_client_that_calls_failure_success_is_not_believed(bucket, s3, root):
-    download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", Wish(num_videos=3)))
+    download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", SelectionCriteria(num_videos=3)))
     transfer = download.videos()
     store = boto3.client("s3", endpoint_url=s3)
     where = {"Bucket": mini.MINNESOTA, "Key": f"public/full_scale/canonical/{mini.UIDS[1]}.mp4"}
@@ -294,7 +294,7 @@ def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypa
 def test_a_disk_that_gets_full(bucket, s3, root, tmp_path):
     with mounted(tmp_path / "small", "size=400k") as disk:
         full = Path(shutil.copytree(root, disk / "ego4d_data"))
-        download = Download(DownloadConfig(full, "full_scale", "v2_1", "default", Wish(num_videos=3)))
+        download = Download(DownloadConfig(full, "full_scale", "v2_1", "default", SelectionCriteria(num_videos=3)))
         transfer, filler = download.videos(), disk / "filler"
         download.check_space(transfer)
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - 36_000))

@@ -12,7 +12,7 @@ from embedonce.pipeline.sources.ego4d import streams
 from embedonce.pipeline.sources.ego4d.problems import SHOWN, Problems
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import UNLABELLED, SourceOptions
+from embedonce.pipeline.sources.source import UNLABELED, SourceOptions
 from tests.support.ego4d_files import (
     C1,
     C2,
@@ -141,7 +141,7 @@ def test_a_single_field_of_another_form_leaves_its_entry_out(tmp_path, name, doc
     field = place.split(": ")[-2]
     told = "entries are not an object and were left out" if field == "entry" else f"entries whose `{field}` is not "
     assert note.startswith(f"{KIND_OF[name]}: 1 {told}") and got in note
-    assert U3 in {clip.video_uid for clip in source.clips if clip.label != UNLABELLED}
+    assert U3 in {clip.video_uid for clip in source.clips if clip.label != UNLABELED}
     with pytest.raises(InputError, match="leave out --strict") as error:
         source_of(tmp_path, KIND_OF[name], strict=True)
     assert place in str(error.value) and got in str(error.value)
@@ -196,7 +196,7 @@ ODD = {  # kind, files, the note without its number, an example, clips of U1 (na
     "lta: no clip": ("lta-nouns", {"fho_lta_val.json": {"clips": [lta(U1, clip_uid=None), lta(U1, 1, 4.0)]}},
                      "entries whose `clip_uid` is null", "clips[0]: got None", [("knife", 14, 22)]),
     "no change": ("oscc", {"fho_oscc-pnr_val.json": {"clips": [oscc(U1, None)]}},
-                  "whose `state_change` is null are unlabelled", "clips[0]: got None", [(None, 5, 13)]),
+                  "whose `state_change` is null are unlabeled", "clips[0]: got None", [(None, 5, 13)]),
     "step name": ("goalstep", {"goalstep_val.json": {"videos": [goalstep(U1, step("", 0, 3), step("b", 4, 9))]}},
                   "entries whose `step_category` is empty", "segments[0]: got ''", [("b", 4, 9)]),
     "test end": ("goalstep", {"goalstep_test.json": {"videos": [goalstep(U1) | {"end_time": None}]}},
@@ -505,7 +505,7 @@ def test_class_names_over_ego4d(tmp_path):
     write(tmp_path / "data", GOOD)
     (tmp_path / "names").write_text("one\ntwo")
     source = open_sources(tmp_path / "data", SourceOptions(classes_file=tmp_path / "names"))["moments"]
-    assert source.classes == ("one", "two") and [clip.label for clip in source.clips] == [UNLABELLED]
+    assert source.classes == ("one", "two") and [clip.label for clip in source.clips] == [UNLABELED]
 
 
 def test_no_metadata(tmp_path):

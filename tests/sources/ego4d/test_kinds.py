@@ -69,7 +69,7 @@ def test_times_of_a_clip_are_mapped_where_the_videos_are_not_given(tmp_path):
     ]
 
 
-def test_clips_of_test_videos_are_unlabelled(tmp_path):
+def test_clips_of_test_videos_are_unlabeled(tmp_path):
     test = moments_video(U2, "test", video_start_sec=3.0, video_end_sec=9.0)
     del test["clips"][0]["annotations"]
     files = {"moments_train.json": {"videos": [moments_video(U1, "train", [label()])]}}

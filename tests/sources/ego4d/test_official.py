@@ -93,9 +93,9 @@ def test_moments_as_the_baseline_of_moments_queries_reads_them(sources, read, vi
     source = sources["moments"]
     merged = told(source, "labels repeat another annotator's")
     outvoted = told(source, "labels were outvoted")
-    labelled = [(uid, name, split) for uid, _, _, name, split in named(source) if split != "test"]
-    assert len(raw) == len(labelled) + merged + outvoted and (merged, outvoted) == (2, 1)
-    assert set(raw) - set(labelled) == {(PLAN.videos["plain"].uid, "cut_/_chop_food", "train")} - set(labelled)
+    labeled = [(uid, name, split) for uid, _, _, name, split in named(source) if split != "test"]
+    assert len(raw) == len(labeled) + merged + outvoted and (merged, outvoted) == (2, 1)
+    assert set(raw) - set(labeled) == {(PLAN.videos["plain"].uid, "cut_/_chop_food", "train")} - set(labeled)
     tests = [clip for v in read("moments_test_unannotated.json")["videos"] if v["video_uid"] in videos
              for clip in v["clips"]]  # fmt: skip
     assert sum(split == "test" for *_, split in named(source)) == len(tests) == 1
@@ -246,7 +246,7 @@ REASONS = {
         "clips are listed twice in a video and were taken once": 1,
         "actions are listed twice and were taken once": 1,
         "entries are of videos that ego4d.json does not list and were left out": 1,
-        "entries have labels that the taxonomy does not list and are unlabelled": 1,
+        "entries have labels that the taxonomy does not list and are unlabeled": 1,
         "entries reach beyond their video and were clamped": 1,
         "entries lie outside their video and were left out": 1,
     },
@@ -255,12 +255,12 @@ REASONS = {
         "actions have no `action_idx` and were ordered by time": 1,
         "actions repeat an `action_idx` of their clip and were ordered by time": 1,
         "entries are of videos that ego4d.json does not list and were left out": 2,
-        "entries have labels that the taxonomy does not list and are unlabelled": 1,
+        "entries have labels that the taxonomy does not list and are unlabeled": 1,
     },
     "oscc": {
         "clips are listed twice in a file and were taken once": 1,
         "entries are of videos that ego4d.json does not list and were left out": 1,
-        "entries whose `state_change` is null are unlabelled": 1,
+        "entries whose `state_change` is null are unlabeled": 1,
     },
     "goalstep": {
         "videos are listed twice in a file and were taken once": 1,

@@ -115,7 +115,7 @@ def test_what_has_one_reading_needs_no_option(paths, layout, note):
 def test_a_layout_that_is_given_is_followed():
     mixed = ("train/1.mp4", "plane/1.mp4", "stray.mp4")
     assert placed(mixed, CLASSES) == {mixed[0]: ("train", None), mixed[1]: ("plane", None), mixed[2]: (None, None)}
-    assert "1 of 3 videos lie in no class folder and are unlabelled (stray.mp4)" in structure_of(mixed, CLASSES).notes
+    assert "1 of 3 videos lie in no class folder and are unlabeled (stray.mp4)" in structure_of(mixed, CLASSES).notes
     assert set(placed(mixed, FLAT).values()) == {(None, None)}
     inside = ("a/Train/1.mp4", "a/test/x/2.mp4", "b/dev/3.mp4")
     assert list(placed(inside, CLASSES_OF_SPLITS).values()) == [("a", "train"), ("a", "test"), ("b", "val")]

@@ -77,7 +77,7 @@ def test_the_source_reads_what_was_made(made):
     assert {clip.split for clip in source.clips} == {"train", "val"}
 
 
-def test_frames_on_disk_show_the_labelled_action(made):
+def test_frames_on_disk_show_the_labeled_action(made):
     """Each window resembles the scene of its label, and less the same scene with another action there."""
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}

@@ -25,7 +25,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Wish:
+class SelectionCriteria:
     """What is asked for. scenarios: parts of names, any of which will do, in any case. None: no limit."""
 
     num_videos: int = 10
@@ -41,7 +41,7 @@ class Wish:
         return (f" within {' and '.join(limits)}" if limits else "") + scenarios
 
 
-def in_order(candidates: list[Candidate], wish: Wish) -> list[Candidate]:
+def in_order(candidates: list[Candidate], wish: SelectionCriteria) -> list[Candidate]:
     """Those that may be taken, the first to be taken first. InputError where no video has a scenario asked for.
 
     A video must have annotations. More tasks go before fewer; among equals the SHA-256 of `seed:uid` decides, so
@@ -56,7 +56,7 @@ def in_order(candidates: list[Candidate], wish: Wish) -> list[Candidate]:
     return sorted(annotated, key=lambda video: (-len(video.tasks), _hash(wish.seed, video.uid)))
 
 
-def choose(ordered: list[Candidate], wish: Wish, size_of: Callable[[str], int | None]) -> list[Candidate]:
+def choose(ordered: list[Candidate], wish: SelectionCriteria, size_of: Callable[[str], int | None]) -> list[Candidate]:
     """wish.num_videos of the candidates, in order; InputError where there are not so many.
 
     size_of: uid -> bytes, None where the video is not to be had. In each limit a video takes at most an equal share

@@ -20,8 +20,8 @@ from embedonce.pipeline.sources.ego4d.download.s3_errors import refusal
 from embedonce.pipeline.sources.ego4d.download.selection import METADATA, DownloadConfig, chosen
 from embedonce.pipeline.sources.ego4d.download.transfers import (
     DownloadRecord,
+    RemoteFile,
     Transfer,
-    Wanted,
     bytes_there,
     remove_leftovers,
     remove_wrong,
@@ -50,10 +50,10 @@ class Download:
             return known
         s3 = self._s3()
         if s3 is None:
-            metadata = Wanted(METADATA, METADATA, None)
+            metadata = RemoteFile(METADATA, METADATA, None)
             folder = self._root / self._config.folder / "annotations"
-            there = [Wanted(f"{self._config.folder}/annotations/{path.name}", "", None) for path in _json(folder)]
-            expected = Wanted(f"{self._config.folder}/annotations/narration.json", "", None)
+            there = [RemoteFile(f"{self._config.folder}/annotations/{path.name}", "", None) for path in _json(folder)]
+            expected = RemoteFile(f"{self._config.folder}/annotations/narration.json", "", None)
             return Transfer("annotations", (metadata, *(there or [expected])))
         files = s3.manifest(self._config.version, "annotations").values()
         paths = {s3.metadata_file(self._config.version): METADATA}
@@ -63,7 +63,7 @@ class Download:
         if METADATA in absent or len(absent) == len(sizes):
             raise PipelineError(f"S3 does not give {', '.join(absent[:3])} of {self._config.version}")
         note = (f"not to be had, though listed: {', '.join(absent)}",) if absent else ()
-        wanted = (Wanted(path, file.uid, sizes[file]) for file, path in paths.items() if sizes[file] is not None)
+        wanted = (RemoteFile(path, file.uid, sizes[file]) for file, path in paths.items() if sizes[file] is not None)
         return Transfer("annotations", tuple(wanted), notes=note)
 
     def videos(self) -> Transfer:
@@ -83,7 +83,7 @@ class Download:
                 f"Ego4D's manifest no longer lists {gone[0]} and {len(gone) - 1} more of the videos chosen"
             )
         sizes = s3.sizes(manifest[file.uid] for file in known.files)
-        files = tuple(Wanted(file.path, file.uid, sizes[manifest[file.uid]]) for file in known.files)
+        files = tuple(RemoteFile(file.path, file.uid, sizes[manifest[file.uid]]) for file in known.files)
         return Transfer(known.dataset, files, known.videos, known.gb_per_hour)
 
     def check_space(self, transfer: Transfer) -> None:
@@ -127,7 +127,7 @@ class Download:
                 "it away, or choose another --data-dir"
             )
 
-    def _run_client(self, transfer: Transfer, remaining: list[Wanted], lock: commit.Lock) -> None:
+    def _run_client(self, transfer: Transfer, remaining: list[RemoteFile], lock: commit.Lock) -> None:
         is_of_videos = transfer.dataset != "annotations"
         uids = sorted(file.uid for file in remaining) if is_of_videos else ()
         config = self._config

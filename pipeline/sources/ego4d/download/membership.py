@@ -14,7 +14,7 @@ from embedonce.pipeline.sources.ego4d import streams
 from embedonce.pipeline.sources.ego4d.metadata import Metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
 
-LABELLED = ("train", "val")
+LABELED = ("train", "val")
 TASKS = ("FHO", "Moments", "Narrations")
 FHO_FILES = (("fho_lta_train.json", "clips"), ("fho_lta_val.json", "clips"))
 FHO_MAIN = "fho_main.json"
@@ -33,7 +33,7 @@ def tasks_by_video(folder: Path, metadata: Metadata, problems: Problems) -> dict
     tasks = defaultdict(tuple)
     for uid, facts in metadata.videos.items():
         for task in TASKS:
-            if uid in named[task] or facts.splits.get(_SPLIT_FIELDS.get(task)) in LABELLED:
+            if uid in named[task] or facts.splits.get(_SPLIT_FIELDS.get(task)) in LABELED:
                 tasks[uid] += (task,)
     return dict(tasks)
 

@@ -11,9 +11,9 @@ from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.ego4d.download import bucket
 from embedonce.pipeline.sources.ego4d.download.bucket import Bucket, S3File, SizesAhead
-from embedonce.pipeline.sources.ego4d.download.choice import Candidate, Wish, choose, in_order
+from embedonce.pipeline.sources.ego4d.download.choice import Candidate, SelectionCriteria, choose, in_order
 from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
-from embedonce.pipeline.sources.ego4d.download.transfers import Transfer, Wanted
+from embedonce.pipeline.sources.ego4d.download.transfers import RemoteFile, Transfer
 from embedonce.pipeline.sources.ego4d.layout import CLIPS
 from embedonce.pipeline.sources.ego4d.metadata import Metadata, read_metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
@@ -32,7 +32,7 @@ class DownloadConfig:
     kind: str
     version: str
     profile: str
-    wish: Wish
+    wish: SelectionCriteria
 
     @property
     def folder(self) -> str:
@@ -61,7 +61,7 @@ def chosen(config: DownloadConfig, s3: Bucket | None) -> Transfer:
     except InputError as error:
         raise InputError("; ".join([str(error), *_passed_over(ahead)])) from error
     files = (
-        Wanted(f"{config.folder}/{config.kind}/{file.name}", file.uid, ahead.known[file] if ahead else None)
+        RemoteFile(f"{config.folder}/{config.kind}/{file.name}", file.uid, ahead.known[file] if ahead else None)
         for video in taken
         for file in parts[video.uid]
     )

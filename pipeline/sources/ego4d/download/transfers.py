@@ -19,7 +19,7 @@ _TEMPORARY = re.compile(r"\.[0-9A-Fa-f]{8}")  # what the client adds to a name u
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RemoteFile:
     """A file. path: relative to the data folder. uid: the client's name for it. num_bytes: None: not known."""
 
     path: str
@@ -40,7 +40,7 @@ class Transfer:
     """The files of one data set, and the videos they are for. gb_per_hour: to guess by where sizes are not known."""
 
     dataset: str
-    files: tuple[Wanted, ...]
+    files: tuple[RemoteFile, ...]
     videos: tuple[Candidate, ...] = ()
     gb_per_hour: float = 0.0
     notes: tuple[str, ...] = ()
@@ -49,11 +49,11 @@ class Transfer:
     def is_exact(self) -> bool:
         return all(file.num_bytes is not None for file in self.files)
 
-    def remaining(self, root: Path) -> list[Wanted]:
+    def remaining(self, root: Path) -> list[RemoteFile]:
         """The files that are still to be fetched."""
         return [file for file in self.files if file.state(root) != "done"]
 
-    def size(self, files: list[Wanted] | tuple[Wanted, ...]) -> int:
+    def size(self, files: list[RemoteFile] | tuple[RemoteFile, ...]) -> int:
         """Bytes of some of the files, guessed where they are not known."""
         if self.is_exact:
             return sum(file.num_bytes for file in files)
@@ -118,7 +118,7 @@ def remove_leftovers(root: Path, transfer: Transfer) -> None:
                 path.unlink(missing_ok=True)
 
 
-def bytes_there(root: Path, files: list[Wanted]) -> int:
+def bytes_there(root: Path, files: list[RemoteFile]) -> int:
     """Bytes on disk of files that are being fetched, the begun ones included."""
     names = {Path(file.path).name for file in files}
     total = 0
@@ -133,7 +133,7 @@ def bytes_there(root: Path, files: list[Wanted]) -> int:
 
 
 def _read(request: dict) -> Transfer:
-    files = tuple(Wanted(**file) for file in request["files"])
+    files = tuple(RemoteFile(**file) for file in request["files"])
     videos = tuple(
         Candidate(v["uid"], float(v["hours"]), tuple(v["tasks"]), tuple(v["scenarios"])) for v in request["videos"]
     )

@@ -1,4 +1,4 @@
-"""The verbs that narrations are labelled by: EgoVLP's table where it is there, else the verbs of FHO's taxonomies.
+"""The verbs that narrations are labeled by: EgoVLP's table where it is there, else the verbs of FHO's taxonomies.
 
 `narration_verb_taxonomy.csv` has a row for each of 118 classes: a label and a list of the phrases that mean it.
 """

@@ -1,6 +1,6 @@
 """A brush that draws in an object's own coordinates, and the hands that every scene has in common.
 
-Knows shapes and colours; knows nothing of actions, cameras or time.
+Knows shapes and colors; knows nothing of actions, cameras or time.
 """
 
 import math
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageDraw
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _ANGLES = np.linspace(0.0, 2.0 * math.pi, 20, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)  # (20, 2)
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """The colour, darker (factor < 1) or lighter."""
-    return tuple(max(0, min(255, round(channel * factor))) for channel in colour)
+def shade(color: Color, factor: float) -> Color:
+    """The color, darker (factor < 1) or lighter."""
+    return tuple(max(0, min(255, round(channel * factor))) for channel in color)
 
 
-def mix(a: Colour, b: Colour, weight: float) -> Colour:
+def mix(a: Color, b: Color, weight: float) -> Color:
     """Between a (weight 0) and b (weight 1)."""
     return tuple(round(x + (y - x) * weight) for x, y in zip(a, b, strict=True))
 
@@ -41,16 +41,16 @@ class Brush:
         """(x, y) here -> image pixels."""
         return self._x + self._cos * x - self._sin * y, self._y + self._sin * x + self._cos * y
 
-    def polygon(self, points: Sequence[tuple[float, float]], fill: Colour, outline: Colour | None = None) -> None:
+    def polygon(self, points: Sequence[tuple[float, float]], fill: Color, outline: Color | None = None) -> None:
         self._draw.polygon([self.point(x, y) for x, y in points], fill=fill, outline=outline)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour, outline: Colour | None = None) -> None:
+    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Color, outline: Color | None = None) -> None:
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, outline)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, outline: Colour | None = None) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Color, outline: Color | None = None) -> None:
         self.polygon((_CIRCLE * (rx, ry) + (x, y)).tolist(), fill, outline)
 
-    def limb(self, start, end, width_start: float, width_end: float, fill: Colour) -> None:
+    def limb(self, start, end, width_start: float, width_end: float, fill: Color) -> None:
         """A tapered stroke with round ends."""
         (x0, y0), (x1, y1) = start, end
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
@@ -61,10 +61,10 @@ class Brush:
         self._disc(x0, y0, a / 2, fill)
         self._disc(x1, y1, b / 2, fill)
 
-    def line(self, points: Sequence[tuple[float, float]], width: float, fill: Colour) -> None:
+    def line(self, points: Sequence[tuple[float, float]], width: float, fill: Color) -> None:
         self._draw.line([self.point(x, y) for x, y in points], fill=fill, width=max(1, round(width * self.scale)))
 
-    def _disc(self, x: float, y: float, radius: float, fill: Colour) -> None:
+    def _disc(self, x: float, y: float, radius: float, fill: Color) -> None:
         px, py = self.point(x, y)
         r = radius * self.scale
         self._draw.ellipse((px - r, py - r, px + r, py + r), fill=fill)
@@ -93,8 +93,8 @@ class Hand:
 class Arms:
     """How the wearer looks."""
 
-    skin: Colour
-    sleeve: Colour
+    skin: Color
+    sleeve: Color
     sleeve_length: float  # 0 bare to 1 down to the wrist
     size: float  # 1: a palm of 26 units
 
@@ -110,7 +110,7 @@ def draw_arm(brush: Brush, arms: Arms, hand: Hand, elbow: tuple[float, float], s
     _draw_hand(brush.at(hand.x, hand.y, hand.angle, size), arms.skin, hand, side)
 
 
-def _draw_hand(brush: Brush, skin: Colour, hand: Hand, side: int) -> None:
+def _draw_hand(brush: Brush, skin: Color, hand: Hand, side: int) -> None:
     dark = shade(skin, 0.72)
     length = 27 * (1 - 0.62 * hand.curl)
     for finger in range(4):

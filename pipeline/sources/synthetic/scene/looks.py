@@ -1,6 +1,6 @@
 """What an object looks like and how far an action has come, at one moment.
 
-Knows numbers and colours; draws nothing.
+Knows numbers and colors; draws nothing.
 """
 
 import math
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.pipeline.sources.synthetic.scene.brush import Colour
+from embedonce.pipeline.sources.synthetic.scene.brush import Color
 
-_COLOUR_RANGES = {  # (low, high) per channel
+_COLOR_RANGES = {  # (low, high) per channel
     "box": ((120, 70, 40), (225, 170, 130)),
     "cup": ((60, 60, 60), (250, 250, 250)),
     "bread": ((150, 90, 35), (205, 140, 70)),
@@ -18,14 +18,14 @@ _COLOUR_RANGES = {  # (low, high) per channel
     "bottle": ((20, 70, 20), (120, 200, 170)),
     "cloth": ((90, 90, 110), (255, 235, 255)),
 }
-OBJECTS = tuple(_COLOUR_RANGES)
+OBJECTS = tuple(_COLOR_RANGES)
 
 
 @dataclass(frozen=True)
 class Look:
     """What varies between two objects, or two doings, of one kind. tempo: Hz of repeated movements."""
 
-    colours: dict[str, Colour]
+    colors: dict[str, Color]
     width: float
     height: float
     tempo: float
@@ -34,12 +34,12 @@ class Look:
 
 def random_look(rng: np.random.Generator) -> Look:
     """A look for every object; the same number of draws whatever becomes of them."""
-    hues = {name: _random_colour(rng, *_COLOUR_RANGES[name]) for name in OBJECTS}
+    hues = {name: _random_color(rng, *_COLOR_RANGES[name]) for name in OBJECTS}
     width, height = rng.uniform(0.88, 1.14, 2)
     return Look(hues, width, height, rng.uniform(1.1, 1.9), rng.uniform(0, 2 * math.pi))
 
 
-def _random_colour(rng: np.random.Generator, low: Colour, high: Colour) -> Colour:
+def _random_color(rng: np.random.Generator, low: Color, high: Color) -> Color:
     return tuple(int(value) for value in rng.integers(low, high))
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS, draw_object, hands_at
 from embedonce.pipeline.sources.synthetic.scene.brush import Arms, Brush, Hand, draw_arm
 from embedonce.pipeline.sources.synthetic.scene.looks import Instant, Look, random_look
-from embedonce.pipeline.sources.synthetic.scene.table import CENTRE_Y, MARGIN, PITCH, SUPERSAMPLING, make_background
+from embedonce.pipeline.sources.synthetic.scene.table import CENTER_Y, MARGIN, PITCH, SUPERSAMPLING, make_background
 
 FRAME_WIDTH, FRAME_HEIGHT = 320, 240  # pixels
 REACH_SEC = 0.35  # for a hand to get to where the action begins, and to leave
@@ -41,7 +41,7 @@ class Station:
     action: str
     start_sec: float
     end_sec: float
-    centre_x: float  # of the view, in table units
+    center_x: float  # of the view, in table units
     x: float  # of the object's base
     y: float
     scale: float
@@ -73,9 +73,9 @@ def make_stations(rng: np.random.Generator, labels: Sequence[int]) -> tuple[tupl
     stations, clock = [], rng.uniform(0.3, 0.7)
     for i, label in enumerate(labels):
         end = clock + rng.uniform(2.5, 3.5)
-        centre = MARGIN + i * PITCH
-        x, y = centre + rng.uniform(-16, 16), CENTRE_Y + rng.uniform(32, 52)
-        stations.append(Station(ACTIONS[label], clock, end, centre, x, y, rng.uniform(0.9, 1.12), random_look(rng)))
+        center = MARGIN + i * PITCH
+        x, y = center + rng.uniform(-16, 16), CENTER_Y + rng.uniform(32, 52)
+        stations.append(Station(ACTIONS[label], clock, end, center, x, y, rng.uniform(0.9, 1.12), random_look(rng)))
         clock = end + rng.uniform(0.3, 0.7)
     return tuple(stations), clock
 
@@ -99,9 +99,9 @@ def make_scene(rng: np.random.Generator, labels: Sequence[int]) -> Scene:
 
 def render(scene: Scene, t_sec: float) -> np.ndarray:
     """(240, 320, 3) uint8 RGB, what the wearer sees at t_sec. Depends on its arguments alone."""
-    centre_x, pan_speed = _view_centre(scene, t_sec)
+    center_x, pan_speed = _view_center(scene, t_sec)
     shake_x, shake_y, roll, zoom = (wobble(t_sec) for wobble in scene.camera)
-    view = (centre_x + shake_x, CENTRE_Y + shake_y)
+    view = (center_x + shake_x, CENTER_Y + shake_y)
     left = max(0, round((view[0] - _CROP_HALF_WIDTH) * SUPERSAMPLING))
     right = left + 2 * _CROP_HALF_WIDTH * SUPERSAMPLING
     canvas = scene.background.crop((left, 0, round(right), scene.background.height))
@@ -122,7 +122,7 @@ def _draw_stations(scene: Scene, t_sec: float, view: tuple[float, float], table:
     """The stations in view; arms only where the wearer is busy, or will be next."""
     busy = min(scene.stations, key=lambda s: max(s.start_sec - t_sec, t_sec - s.end_sec))
     for station in scene.stations:
-        if abs(station.centre_x - view[0]) > 2 * _CROP_HALF_WIDTH:
+        if abs(station.center_x - view[0]) > 2 * _CROP_HALF_WIDTH:
             continue
         instant, grip = action_at(station, t_sec)
         place = table.at(station.x, station.y, scale=station.scale)
@@ -146,22 +146,22 @@ def action_at(station: Station, t_sec: float) -> tuple[Instant, float]:
     return Instant(station.action, doing_sec / (end - start), doing_sec, station.look), _smooth(0.15 + reach)
 
 
-def _view_centre(scene: Scene, t_sec: float) -> tuple[float, float]:
-    """Where on the table the view is centred, and how fast it moves (units per second)."""
-    centre, speed = scene.stations[0].centre_x, 0.0
+def _view_center(scene: Scene, t_sec: float) -> tuple[float, float]:
+    """Where on the table the view is centered, and how fast it moves (units per second)."""
+    center, speed = scene.stations[0].center_x, 0.0
     for before, after in zip(scene.stations, scene.stations[1:], strict=False):
         pause = after.start_sec - before.end_sec
         x = (t_sec - before.end_sec) / pause
-        centre += PITCH * _smooth(x)
+        center += PITCH * _smooth(x)
         if 0 < x < 1:
             speed = PITCH * 6 * x * (1 - x) / pause
-    return centre, speed
+    return center, speed
 
 
 def _expose(scene: Scene, t_sec: float, image: Image.Image) -> np.ndarray:
     """The light of that moment, the lens's vignette and the sensor's noise. Integers: this is most of the work."""
     gain, red, blue = (wobble(t_sec) for wobble in scene.light)
-    table = [min(255, round(value * (1 + gain) * colour)) for colour in (1 + red, 1, 1 + blue) for value in range(256)]
+    table = [min(255, round(value * (1 + gain) * color)) for color in (1 + red, 1, 1 + blue) for value in range(256)]
     exposed = np.multiply(np.asarray(image.point(table)), scene.vignette, dtype=np.uint16) >> _VIGNETTE_BITS
     first = round(t_sec * 30) * 37 % _NOISE_ROWS
     noisy = exposed.view(np.int16) + scene.noise[first : first + FRAME_HEIGHT]

@@ -14,7 +14,7 @@ SUPERSAMPLING = 1.5  # canvas pixels per unit; a unit is a pixel of the frame be
 PITCH = 330  # units from station to station
 MARGIN = 210  # units from the table's ends to the first and last station
 HEIGHT = 320  # units
-CENTRE_Y = 160  # where the view is centred
+CENTER_Y = 160  # where the view is centered
 _HORIZON = 84  # the table's far edge
 
 
@@ -59,33 +59,33 @@ def _hang_on_wall(rng: np.random.Generator, brush: Brush, num_stations: int) -> 
     for _ in range(4 * num_stations):
         x = rng.uniform(0, num_stations * PITCH + MARGIN)
         y, width, height = rng.uniform(-20, 45), rng.uniform(25, 90), rng.uniform(15, 70)
-        colour = _colour(rng)
-        brush.box(x, y, x + width, min(y + height, _HORIZON - 3), colour, shade(colour, 0.6))
+        color = _color(rng)
+        brush.box(x, y, x + width, min(y + height, _HORIZON - 3), color, shade(color, 0.6))
     brush.box(-5, _HORIZON - 3, num_stations * PITCH + 2 * MARGIN, _HORIZON + 2, (60, 50, 45))
 
 
-def _scatter(rng: np.random.Generator, brush: Brush, centre_x: float) -> None:
+def _scatter(rng: np.random.Generator, brush: Brush, center_x: float) -> None:
     """Clutter around one station: simple shapes, and small objects that other actions are done with."""
     for _ in range(rng.integers(4, 9)):
-        x, y = centre_x + rng.uniform(-175, 175), rng.uniform(_HORIZON + 10, HEIGHT)
+        x, y = center_x + rng.uniform(-175, 175), rng.uniform(_HORIZON + 10, HEIGHT)
         piece = brush.at(x, y, rng.uniform(-0.6, 0.6), rng.uniform(0.6, 1.3))
-        colour = _colour(rng)
+        color = _color(rng)
         kind = rng.integers(3)
         if kind == 0:
-            piece.ellipse(0, 0, 34, 13, colour, shade(colour, 0.6))
-            piece.ellipse(0, 0, 22, 8, shade(colour, 0.85))
+            piece.ellipse(0, 0, 34, 13, color, shade(color, 0.6))
+            piece.ellipse(0, 0, 22, 8, shade(color, 0.85))
         elif kind == 1:
-            piece.box(-24, -14, 24, 14, colour, shade(colour, 0.6))
+            piece.box(-24, -14, 24, 14, color, shade(color, 0.6))
         else:
-            piece.limb((-32, 0), (32, 0), 6, 3, colour)
+            piece.limb((-32, 0), (32, 0), 6, 3, color)
     for _ in range(rng.integers(1, 4)):
         name = OBJECTS[rng.integers(len(OBJECTS))]
         side = rng.choice((-1, 1))
-        x, y = centre_x + side * rng.uniform(105, 165), rng.uniform(_HORIZON + 14, _HORIZON + 60)
+        x, y = center_x + side * rng.uniform(105, 165), rng.uniform(_HORIZON + 14, _HORIZON + 60)
         draw_idle(brush.at(x, y, scale=rng.uniform(0.4, 0.65)), name, random_look(rng))
 
 
-def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
+def _color(rng: np.random.Generator) -> tuple[int, int, int]:
     return tuple(int(value) for value in rng.integers(40, 230, 3))
 
 

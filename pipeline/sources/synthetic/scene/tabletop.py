@@ -32,18 +32,18 @@ def box_hands(instant: Instant) -> tuple[Hand, Hand]:
 
 def draw_box(brush: Brush, instant: Instant, _left: Hand, _right: Hand) -> None:
     half, height = 58 * instant.look.width, 62 * instant.look.height
-    colour, angle = instant.look.colours["box"], _lid_angle(instant)
+    color, angle = instant.look.colors["box"], _lid_angle(instant)
     x, y = _lid_edge(instant)
     lid = [(-half + 10, -height - 32), (half + 10, -height - 32), (half + x, y), (-half + x, y)]
     brush.ellipse(4, 0, half * 1.2, 12, (45, 40, 38))
     if angle > 1.2:
-        brush.polygon(lid, shade(colour, 0.8), shade(colour, 0.5))
+        brush.polygon(lid, shade(color, 0.8), shade(color, 0.5))
     top = [(-half + 10, -height - 32), (half + 10, -height - 32), (half, -height), (-half, -height)]
-    brush.polygon(top, shade(colour, 0.35), shade(colour, 0.5))
-    brush.box(-half, -height, half, 6, colour, shade(colour, 0.5))
-    brush.box(-6, -height, 6, 6, shade(colour, 1.25))
+    brush.polygon(top, shade(color, 0.35), shade(color, 0.5))
+    brush.box(-half, -height, half, 6, color, shade(color, 0.5))
+    brush.box(-6, -height, 6, 6, shade(color, 1.25))
     if angle <= 1.2:
-        brush.polygon(lid, shade(colour, 1.2), shade(colour, 0.5))
+        brush.polygon(lid, shade(color, 1.2), shade(color, 0.5))
 
 
 # Bread: a loaf that is cut, and a slice that is buttered.
@@ -58,7 +58,7 @@ def bread_hands(instant: Instant) -> tuple[Hand, Hand]:
 
 
 def draw_bread(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
-    crust, width = instant.look.colours["bread"], instant.look.width
+    crust, width = instant.look.colors["bread"], instant.look.width
     crumb = (240, 220, 175)
     cutting, progress = instant.action == "cut bread", instant.progress
     brush.ellipse(0, 10, 106 * width, 36, (168, 124, 82), (110, 78, 50))
@@ -93,8 +93,8 @@ def cloth_hands(instant: Instant) -> tuple[Hand, Hand]:
 
 
 def draw_cloth(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
-    colour, half = instant.look.colours["cloth"], 66 * instant.look.width
-    dark = shade(colour, 0.7)
+    color, half = instant.look.colors["cloth"], 66 * instant.look.width
+    dark = shade(color, 0.7)
     if instant.action == "wipe table":
         brush.ellipse(
             0, -16, 84 * (1 - 0.8 * instant.progress) + 6, 24 * (1 - 0.8 * instant.progress) + 3, (92, 70, 50)
@@ -102,17 +102,17 @@ def draw_cloth(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None
         held = cloth_hands(instant)[1]
         x, y = held.x, held.y + 6
         points = [(-48, 10), (-38, -22), (-8, -32), (34, -27), (50, 4), (28, 26), (-16, 29)]
-        brush.at(x, y, 0.15 * instant.swing).polygon(points, colour, dark)
+        brush.at(x, y, 0.15 * instant.swing).polygon(points, color, dark)
         brush.line([(x - 34, y + 4), (x - 4, y - 14), (x + 30, y - 6)], 3, dark)
         return
     over = rise(instant.progress)
     y = 22 - 66 * over - 26 * math.sin(math.pi * over)
     far, middle = -54, -16
-    brush.polygon([(-half + 12, far), (half - 12, far), (half - 4, middle), (-half + 4, middle)], colour, dark)
+    brush.polygon([(-half + 12, far), (half - 12, far), (half - 4, middle), (-half + 4, middle)], color, dark)
     for stripe in (0.3, 0.7):
         at = far + (middle - far) * stripe
         brush.line([(-half + 10, at), (half - 10, at)], 4, dark)
-    flap = shade(colour, 1.0 if over < 0.5 else 0.85)
+    flap = shade(color, 1.0 if over < 0.5 else 0.85)
     brush.polygon([(-half + 4, middle), (half - 4, middle), (half, y), (-half, y)], flap, dark)
     if over < 0.5:
         brush.line([(-half + 4, (middle + y) / 2), (half - 4, (middle + y) / 2)], 4, dark)

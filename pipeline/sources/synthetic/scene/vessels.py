@@ -25,7 +25,7 @@ def cup_hands(instant: Instant) -> tuple[Hand | None, Hand]:
 
 def draw_cup(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
     half, height = 31 * instant.look.width, 70 * instant.look.height
-    colour = instant.look.colours["cup"]
+    color = instant.look.colors["cup"]
     brush.ellipse(0, 0, half * 1.55, 15, (215, 210, 200), (120, 115, 110))
     brush.ellipse(0, -1, half * 0.9, 8, (180, 175, 168))
     x, y = 0.0, 0.0
@@ -34,11 +34,11 @@ def draw_cup(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
         x, y = 6 * _cup_lift(instant) + right.x - held.x, -46 * _cup_lift(instant) + right.y - held.y
     cup = brush.at(x, y, 0.08 * _cup_lift(instant))
     cup.line([(half - 4, -height * 0.8), (half + 17, -height * 0.72), (half + 17, -height * 0.35), (half - 6, -16)],
-             8, shade(colour, 0.75))  # fmt: skip
-    cup.polygon([(-half, -height), (half, -height), (half * 0.75, -2), (-half * 0.75, -2)], colour)
-    cup.box(-half * 0.9, -height * 0.62, half * 0.9, -height * 0.48, shade(colour, 0.6))
-    cup.ellipse(0, -2, half * 0.75, 6, shade(colour, 0.9))
-    cup.ellipse(0, -height, half, 10, shade(colour, 1.15), shade(colour, 0.6))
+             8, shade(color, 0.75))  # fmt: skip
+    cup.polygon([(-half, -height), (half, -height), (half * 0.75, -2), (-half * 0.75, -2)], color)
+    cup.box(-half * 0.9, -height * 0.62, half * 0.9, -height * 0.48, shade(color, 0.6))
+    cup.ellipse(0, -2, half * 0.75, 6, shade(color, 0.9))
+    cup.ellipse(0, -height, half, 10, shade(color, 1.15), shade(color, 0.6))
     cup.ellipse(0, -height + 1.5, half * 0.84, 7.5, (70, 40, 25))
 
 
@@ -63,21 +63,21 @@ def pot_hands(instant: Instant) -> tuple[Hand, Hand]:
 
 def draw_pot(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
     half, height = 60 * instant.look.width, 64 * instant.look.height
-    colour = instant.look.colours["pot"]
+    color = instant.look.colors["pot"]
     brush.ellipse(5, 2, half * 1.15, 18, (45, 40, 38))
     for side in (-1, 1):
-        brush.box(side * half - 14, -height + 10, side * half + 14, -height + 20, shade(colour, 0.6))
-    brush.box(-half, -height, half, 0, colour)
-    brush.ellipse(0, 0, half, 15, colour)
-    brush.box(-half * 0.75, -height, -half * 0.5, 6, shade(colour, 1.35))
-    brush.ellipse(0, -height, half, 20, shade(colour, 1.3), shade(colour, 0.5))
+        brush.box(side * half - 14, -height + 10, side * half + 14, -height + 20, shade(color, 0.6))
+    brush.box(-half, -height, half, 0, color)
+    brush.ellipse(0, 0, half, 15, color)
+    brush.box(-half * 0.75, -height, -half * 0.5, 6, shade(color, 1.35))
+    brush.ellipse(0, -height, half, 20, shade(color, 1.3), shade(color, 0.5))
     brush.ellipse(0, -height + 2, half * 0.88, 16, (196, 96, 44))
     if instant.action == "stir pot":
         brush.limb((right.x - 28, right.y + 38), (right.x + 6, right.y - 26), 6, 8, (150, 110, 70))
         brush.ellipse(pot_hands(instant)[1].x - 30, -height + 4, 13, 5, (230, 150, 90))
     x, y = _lid_place(instant)
-    brush.ellipse(x, y, half * 0.98, 18, shade(colour, 0.85), shade(colour, 0.4))
-    brush.ellipse(x, y - 6, half * 0.55, 9, shade(colour, 1.15))
+    brush.ellipse(x, y, half * 0.98, 18, shade(color, 0.85), shade(color, 0.4))
+    brush.ellipse(x, y - 6, half * 0.55, 9, shade(color, 1.15))
     brush.ellipse(x, y - 14, 9, 7, (40, 35, 35))
 
 
@@ -103,22 +103,22 @@ def bottle_hands(instant: Instant) -> tuple[Hand, Hand]:
 
 
 def draw_bottle(brush: Brush, instant: Instant, _left: Hand, _right: Hand) -> None:
-    colour = instant.look.colours["bottle"]
+    color = instant.look.colors["bottle"]
     half, up = 19 * instant.look.width, plateau(instant.progress)
     x, y, angle = _bottle_pose(instant)
     brush.ellipse(34, 2, 26, 9, (45, 40, 38))
     pouring = instant.action == "pour bottle"
     brush.polygon([(-70, -52), (-30, -52), (-35, 4), (-65, 4)], (196, 214, 222), (120, 140, 150))
     level = 40 * instant.progress if pouring else 12
-    brush.polygon([(-66, 0 - level), (-34, 0 - level), (-36, 2), (-64, 2)], mix(colour, (255, 255, 255), 0.35))
+    brush.polygon([(-66, 0 - level), (-34, 0 - level), (-36, 2), (-64, 2)], mix(color, (255, 255, 255), 0.35))
     bottle = brush.at(x, y, angle)
-    bottle.box(-half, -26, half, 44, colour, shade(colour, 0.5))
-    bottle.polygon([(-half, -26), (half, -26), (7, -46), (-7, -46)], shade(colour, 0.9))
-    bottle.box(-7, -66, 7, -44, shade(colour, 0.8))
+    bottle.box(-half, -26, half, 44, color, shade(color, 0.5))
+    bottle.polygon([(-half, -26), (half, -26), (7, -46), (-7, -46)], shade(color, 0.9))
+    bottle.box(-7, -66, 7, -44, shade(color, 0.8))
     if not pouring:
         bottle.box(-9, -72, 9, -60, (200, 40, 40))
     bottle.box(-half + 1, -8, half - 1, 26, (235, 230, 210))
     bottle.box(-half + 1, 2, half - 1, 10, (190, 60, 50))
     if pouring and up > 0.85:
         tip = (x + 66 * math.sin(angle), y - 66 * math.cos(angle))
-        brush.line([tip, (tip[0] - 8, tip[1] + 14), (tip[0] - 10, -level)], 5, mix(colour, (255, 255, 255), 0.5))
+        brush.line([tip, (tip[0] - 8, tip[1] + 14), (tip[0] - 10, -level)], 5, mix(color, (255, 255, 255), 0.5))

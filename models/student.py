@@ -64,12 +64,12 @@ def student_config(
     return StudentConfig(size, embed_dim, num_classes, resolution, *_PARTS.get(size, _OTHER_PARTS), projection)
 
 
-def build_student(config: StudentConfig, pretrained: bool) -> "MobileVitStudent":
+def build_student(config: StudentConfig, pretrained: bool) -> "VideoStudent":
     """A student; pretrained starts its backbone from timm's ImageNet weights, or ModelError says how to do without."""
-    return MobileVitStudent(config, backbone(config.size, pretrained, config.resolution))
+    return VideoStudent(config, backbone(config.size, pretrained, config.resolution))
 
 
-class MobileVitStudent(nn.Module):
+class VideoStudent(nn.Module):
     """Frames of a clip in, embeddings and logits out; see StudentOutput."""
 
     def __init__(self, config: StudentConfig, backbone: nn.Module):
@@ -94,7 +94,7 @@ class MobileVitStudent(nn.Module):
         frames (B, T, 3, R, R) uint8, or float in 0..1; t_rel_sec (B, T) float32 since the clip's start; mask (B, T)
         bool. In training, what is returned of padded frames means nothing.
         """
-        if self.training:  # padding must not enter the statistics of the backbone's batch normalisation
+        if self.training:  # padding must not enter the statistics of the backbone's batch normalization
             seen = self.encode_frames(frames[mask])
             features = seen.new_zeros(*mask.shape, seen.shape[-1]).index_put((mask,), seen)  # (B, T, D)
         else:
@@ -111,7 +111,7 @@ class MobileVitStudent(nn.Module):
         )
 
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """(N, 3, R, R) uint8, or float in 0..1 -> (N, D), not normalised."""
+        """(N, 3, R, R) uint8, or float in 0..1 -> (N, D), not normalized."""
         pixels = frames.to(self.mean.dtype)
         if frames.dtype == torch.uint8:
             pixels = pixels / 255
@@ -135,7 +135,7 @@ def _projection(config: StudentConfig, width: int) -> nn.Module:
     return kinds[config.projection]()
 
 
-def count_parameters(student: MobileVitStudent) -> dict[str, int]:
+def count_parameters(student: VideoStudent) -> dict[str, int]:
     """Parameters of each part, and of all of them, `training`. What a device holds is less: models.deploy counts it."""
     parts = {name: sum(p.numel() for p in module.parameters()) for name, module in student.named_children()}
     return {"training": sum(parts.values()), **parts}
