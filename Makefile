@@ -63,6 +63,7 @@ bench: $(READY)
 lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy -p embedonce
 
 install: $(READY)
 
