@@ -42,7 +42,7 @@ SAFETY = (  # what a naive writer would do without; publishing holds its plain w
     (commit, "remove"),
     (commit, "make_folder"),
     (commit, "sha256"),
-    (documents, "seal"),
+    (documents, "serialize_with_checksum"),
     (documents, "plan_document"),
     (cache_writer, "record_document"),
 )

@@ -208,7 +208,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
         raise SeenError(kind(**settings))
 
     for module in (cli, annotations, students, export_student):
-        monkeypatch.setattr(module, "made", seen)
+        monkeypatch.setattr(module, "build_config", seen)
     saved = yaml.safe_load(config.as_yaml())
     if name == "plan-ego4d":  # which has no such options
         saved = {key: value for key, value in saved.items() if key not in ("classes", "class_names", "label_set")}

@@ -99,7 +99,7 @@ def folder(tmp_path):
 def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "LocalPool", Unreadable)
+        patch.setattr(planning, "WorkerPool", Unreadable)
         result, reader, _ = run(source, tmp_path / "c")
     assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
     result, reader, _ = run(source, tmp_path / "c")
@@ -110,7 +110,7 @@ def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path
     """The units that it shares are finished without it; the next run has it whole."""
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "LocalPool", Unreadable)
+        patch.setattr(extraction, "WorkerPool", Unreadable)
         result, reader, _ = run(source, tmp_path / "c")
     assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
     result, reader, _ = run(source, tmp_path / "c")
@@ -120,7 +120,7 @@ def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path
 
 def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "LocalPool", Unreadable)
+        patch.setattr(planning, "WorkerPool", Unreadable)
         with pytest.raises(StorageError, match="its file cannot be read now"):
             run(make_source(folder, ["b"]), tmp_path / "c")
     assert not (tmp_path / "c" / "cache.json").exists()

@@ -205,7 +205,7 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
             super().__init__(function, workers, silence_sec, *rest, **more)
 
     for module in (planning, extraction, estimates):
-        monkeypatch.setattr(module, "LocalPool", Recorded)
+        monkeypatch.setattr(module, "WorkerPool", Recorded)
     source = make_source(folder, ["a"])
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=3, video_timeout=44.0)
     writer, _, _ = extract(config, source, FakeTeacher)

@@ -246,11 +246,11 @@ def is_running(pid: int) -> bool:
 
 
 POOL = """
-from embedonce.pipeline.engines.process_pool import LocalPool
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.waiting_task import task_of_a_worker
 if __name__ == "__main__":
     try:
-        for event in LocalPool(task_of_a_worker, 2, 600.0).run([(str(folder), "a"), (str(folder), "b")]):
+        for event in WorkerPool(task_of_a_worker, 2, 600.0).run([(str(folder), "a"), (str(folder), "b")]):
             print(type(event).__name__, file=sys.stderr)
     except KeyboardInterrupt:
         sys.exit(interrupts.exit_code())
@@ -270,7 +270,7 @@ def test_workers_neither_outlive_a_run_nor_look_as_if_they_had_crashed(tmp_path,
     code, told = end_of(process)
     wait_until_gone(pids)
     assert code == {"SIGTERM": 143, "SIGKILL": -9}[strike.split()[0]]
-    assert "Lost" not in told and "Failed" not in told and "Traceback" not in told
+    assert "WorkerCrashed" not in told and "TaskFailed" not in told and "Traceback" not in told
 
 
 def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):

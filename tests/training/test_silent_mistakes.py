@@ -89,7 +89,7 @@ def off_by_one(jpeg, view, size, short_side=None):
 
 @pytest.mark.parametrize("mutant", [not_mirrored, off_by_one])
 def test_a_mirrored_view_reused_and_a_box_off_by_one_are_found(clips, monkeypatch, mutant):
-    monkeypatch.setattr(datasets.canonical_frame, "decode_crop", mutant)
+    monkeypatch.setattr(datasets.canonical_frame, "load_view", mutant)
     with pytest.raises(AssertionError):
         check_pixels(clips)
 

@@ -29,7 +29,7 @@ def test_videos_to_validate_on_are_drawn_by_the_seed():
 def drawn(monkeypatch):
     """(seed, epoch) -> for each of 60 frames, which of its two views and which of five captions was drawn."""
     monkeypatch.setattr(teacher_batches, "make_views", lambda *arguments: [0, 1])
-    monkeypatch.setattr(teacher_batches.canonical_frame, "decode_crop", lambda jpeg, view, size: np.array(view))
+    monkeypatch.setattr(teacher_batches.canonical_frame, "load_view", lambda jpeg, view, size: np.array(view))
     monkeypatch.setattr(teacher_batches, "true_of", lambda sayable, facts: np.array([[False, True, True, False, True]]))
     frames, sayable = SimpleNamespace(jpegs=[b""] * 60, facts=np.zeros((60, 1))), SimpleNamespace(facts=None)
 
