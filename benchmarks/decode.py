@@ -26,7 +26,7 @@ from embedonce.pipeline.extraction.video_tasks import DecodeTask, ScanTask, deco
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.video.color import Scaler
-from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.decode import RequestedFrames
 
 RATES = {"1 fps": 1.0, "0.25 fps": 0.25, "native rate": 30.0}
 HEADLINE = "h264, 7 flat B-frames"
@@ -43,10 +43,12 @@ def ours(path: Path, fps: float, product: str = "planes") -> int:
     """
     *_, scan = scan_video(ScanTask("v", path, Grid(fps), "software"))
     size = canonical_frame.canonical_size(*scan.timeline.upright_size, short_side=SHORT_SIDE)
-    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, scan.timeline.by_order, plan=scan.plan)
+    requested = RequestedFrames(
+        path, scan.requests.frame_index, scan.requests.pts, scan.timeline.by_order, plan=scan.plan
+    )
     exact, plain = Scaler(), VideoReformatter()
     count = 0
-    for _, frame in filter(None, wanted):
+    for _, frame in filter(None, requested):
         count += 1
         if product == "canonical":
             exact(frame, size)

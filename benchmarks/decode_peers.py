@@ -9,7 +9,7 @@ import av
 import click
 import numpy as np
 
-from embedonce.pipeline.video.container import opened
+from embedonce.pipeline.video.container import open_video
 from tests.support.videos import timeline_of
 
 TORCHCODEC, OPENCV, FFMPEG = "torchcodec exact", "OpenCV", "ffmpeg command"
@@ -27,7 +27,7 @@ def torchcodec_exact(path: Path, seconds: np.ndarray) -> int:
     """The frames played at these times, as RGB of full size: resizing them is not counted."""
     from torchcodec.decoders import VideoDecoder
 
-    with opened(path, "software") as (_, stream):
+    with open_video(path, "software") as (_, stream):
         index = stream.index  # of several streams, the one that we use
     decoder = VideoDecoder(str(path), stream_index=index, seek_mode="exact", num_ffmpeg_threads=1)
     last = decoder.metadata.end_stream_seconds - 1e-6
@@ -35,7 +35,7 @@ def torchcodec_exact(path: Path, seconds: np.ndarray) -> int:
 
 
 def opencv(path: Path, fps: float, most: float = float("inf")) -> int:
-    """grab() every frame, retrieve() the wanted ones, up to `most`. ValueError where there is none."""
+    """grab() every frame, retrieve() the requested ones, up to `most`. ValueError where there is none."""
     import cv2
 
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])

@@ -27,7 +27,7 @@ class Measured:
     way: str
     num_fed: int
     num_frames: int
-    num_wanted: int
+    num_requested: int
     wall: dict[str, float]
     processor: dict[str, float]
 
@@ -115,13 +115,13 @@ class _Quiet:
 def table(found: list[Measured]) -> str:
     """The measurements in Markdown, as docs/benchmarks.md shows them."""
     lines = [
-        "| video | codec | packets decoded | frames wanted | torchcodec exact / ours | OpenCV / ours | "
+        "| video | codec | packets decoded | frames requested | torchcodec exact / ours | OpenCV / ours | "
         "full decode / ours | canonical frames instead: torchcodec / ours | ours, s | way |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
         ratios = [one.ratio(TORCHCODEC), one.ratio(OPENCV), one.ratio("full"), one.ratio(TORCHCODEC, "canonical")]
         shown = " | ".join("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-        counts = f"{one.num_fed} of {one.num_frames} | {one.num_wanted}"
+        counts = f"{one.num_fed} of {one.num_frames} | {one.num_requested}"
         lines.append(f"| {one.name} | {one.codec} | {counts} | {shown} | {one.processor['rgb']:.3f} | {one.way} |")
     return "\n".join(lines)

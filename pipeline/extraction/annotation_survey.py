@@ -11,7 +11,7 @@ from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.extraction.video_tasks import LengthTask, read_length
 from embedonce.pipeline.frames.sampling_times import Grid
-from embedonce.pipeline.frames.time_counts import count_asked, count_empty
+from embedonce.pipeline.frames.time_counts import count_empty, count_requested
 from embedonce.pipeline.naming.uids import recording_of
 from embedonce.pipeline.sources.source import UNLABELED, Source, union, windows_by_video
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
@@ -118,7 +118,7 @@ def _frames(source: Source, fps: float) -> tuple[int, int]:
     """How many frames the videos are asked for, and how many of these lie in several windows."""
     windows = windows_by_video(source)
     asked = [
-        count_asked(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
+        count_requested(Grid(fps, windows.get(video.uid, ()), video.redacted), *video.listed_sec)
         for video in source.videos
         if video.listed_sec
     ]

@@ -17,9 +17,10 @@ from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
 from embedonce.pipeline.sources.content_identity import fingerprint, read_whole, whole_fingerprint
 from embedonce.pipeline.video.container import PassingError, VideoError
-from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.decode import RequestedFrames
+from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
-from embedonce.pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
+from embedonce.pipeline.video.timeline import Timeline, left_half
 
 ROWS_PER_MESSAGE = 8
 CHANGED = "its file was changed after it was planned; run again to extract it as it is now"
@@ -109,7 +110,7 @@ class LengthTask:
 
 def read_length(task: LengthTask) -> Iterator[float | None]:
     """Yields the seconds at which the video ends by its header; None where that does not say."""
-    yield promised_end(task.path)
+    yield announced_end_sec(task.path)
 
 
 def scan_video(task: ScanTask) -> Iterator[Scan | None]:
@@ -168,7 +169,7 @@ def decode_video(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | D
 
 def _decoded(task: DecodeTask) -> Iterator[list[Row] | Reshaped | Remark | DecodeMode]:
     _check_content(task)
-    wanted = WantedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
+    wanted = RequestedFrames(task.path, task.frame_index, task.pts, task.by_order, task.decoder, task.plan)
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
     way = None

@@ -11,7 +11,7 @@ from embedonce.cache.schema import TIME_TOLERANCE_SEC
 from embedonce.pipeline.frames.sampling_times import Grid
 
 
-def count_asked(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
+def count_requested(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
     """(times in one window or more, times in two or more) of a video with this extent, without redacted ones."""
     last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
     spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)

@@ -56,7 +56,7 @@ def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[
 
 
 def _box_along(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A random box in a frame so long that hardly one of the wanted area fits into it, and from 3.8 to 1 none.
+    """A random box in a frame so long that hardly one of the requested area fits into it, and from 3.8 to 1 none.
 
     Its aspect is drawn as ever. Its area is at least that of other views where the largest box of this aspect has
     that, else it is drawn from the area of this one: it moves along the frame.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from embedonce.pipeline.video.container import SignClock, opened, packets_of
+from embedonce.pipeline.video.container import HeartbeatClock, open_video, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log
 
 USUAL_RATE = Fraction(25)  # frames per second of a stream that does not say it
@@ -38,7 +38,7 @@ def frame_rate(container, stream) -> tuple[Fraction, bool]:
     return rate or USUAL_RATE, rate is not None
 
 
-def promised_length(container, stream) -> Length | None:
+def announced_length(container, stream) -> Length | None:
     """How long the video is by the headers; None where they do not say."""
     whole = container.duration / 1_000_000 if container.duration else None
     name = container.format.name
@@ -55,14 +55,14 @@ def promised_length(container, stream) -> Length | None:
     return Length(whole, True) if whole and name in ONE_LENGTH_FOR_ALL else None
 
 
-def is_reached(path: Path, length: Length) -> Generator[None, None, bool]:
+def some_track_continues(path: Path, length: Length) -> Generator[None, None, bool]:
     """Whether some track goes on to where the file is said to end, or that end was only estimated from its size.
 
     A file that is whole although its video is shorter: sound may last longer. Yields None now and then as a sign of
     life. VideoError where the file cannot be opened.
     """
-    clock = SignClock()
-    with capture_log() as messages, opened(path, "software") as (container, _):
+    clock = HeartbeatClock()
+    with capture_log() as messages, open_video(path, "software") as (container, _):
         if any(_ESTIMATED in text for _, _, text in messages):
             return True
         for packet in packets_of(container, list(container.streams)):

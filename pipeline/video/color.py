@@ -1,4 +1,4 @@
-"""From a decoded frame to RGB of a wanted size: color conversion and resizing in one step of FFmpeg's swscale."""
+"""From a decoded frame to RGB of a requested size: color conversion and resizing in one step of FFmpeg's swscale."""
 
 from fractions import Fraction
 

@@ -12,10 +12,10 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from embedonce.pipeline.errors import DecoderError
+from embedonce.pipeline.video.failure_reasons import why_no_stream, why_unreadable
 from embedonce.pipeline.video.ffmpeg_log import capture_log
-from embedonce.pipeline.video.known_streams import KnownStream
-from embedonce.pipeline.video.reasons import no_stream, unreadable
-from embedonce.pipeline.video.reopening import reopened, unprobed
+from embedonce.pipeline.video.known_stream import KnownStream
+from embedonce.pipeline.video.reopening import open_unprobed, reopen
 from embedonce.pipeline.video.tracks import pick_track
 
 SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
@@ -41,7 +41,7 @@ class PassingError(VideoError):
     is_passing = True
 
 
-class SignClock:
+class HeartbeatClock:
     """Says when a sign of life is due."""
 
     def __init__(self):
@@ -56,7 +56,7 @@ class SignClock:
 
 
 @contextlib.contextmanager
-def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
+def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
     """(container, stream) of the video stream to use; errors of FFmpeg and of the system as VideoError.
 
     decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
@@ -65,10 +65,10 @@ def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed
     is_probed: where it is not, a file whose headers may not tell all is a VideoError, too.
     """
     try:
-        with capture_log() as heard:
-            container, stream = (None, None) if known is None else reopened(path, known, OPEN_OPTIONS)
+        with capture_log() as messages:
+            container, stream = (None, None) if known is None else reopen(path, known, OPEN_OPTIONS)
             if not is_probed:
-                container = unprobed(path, OPEN_OPTIONS)
+                container = open_unprobed(path, OPEN_OPTIONS)
                 if container is None:
                     raise VideoError("its headers do not tell all of it")
             if container is None:
@@ -77,7 +77,7 @@ def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed
             stream = pick_track(container) if stream is None else stream
             if stream is None:
                 kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
-                raise VideoError(no_stream(Path(path), kinds))
+                raise VideoError(why_no_stream(Path(path), kinds))
             context = stream.codec_context
             if context is None:
                 raise VideoError("its codec is unknown")
@@ -85,20 +85,20 @@ def opened(path: Path, decoder: str, known: KnownStream | None = None, is_probed
             stream.thread_type = "NONE"
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
-            _HEARD[id(container)] = list(heard)
+            _HEARD[id(container)] = list(messages)
             try:
                 yield container, stream
             finally:
                 del _HEARD[id(container)]
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        raise VideoError(f"it cannot be read ({unreadable(Path(path), error.strerror)})") from error
+        raise VideoError(f"it cannot be read ({why_unreadable(Path(path), error.strerror)})") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"it cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:
         raise VideoError(f"it cannot be opened ({error})") from error
 
 
-def heard_while_opening(container) -> list[tuple[int, str, str]]:
+def messages_while_opening(container) -> list[tuple[int, str, str]]:
     """(level, name, text) of what FFmpeg said while it opened this container, where it reads some packets ahead."""
     return _HEARD.get(id(container), [])
 

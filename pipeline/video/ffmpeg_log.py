@@ -49,7 +49,7 @@ NO_LOSS = re.compile(
 POSITION = re.compile(r"(?:at|pos\.?) (?:\d+ \()?0x([0-9a-f]+)|Packet mismatch -?\d+ -?\d+ (\d+)", re.IGNORECASE)
 
 
-def is_complaint(level: int, text: str) -> bool:
+def is_damage(level: int, text: str) -> bool:
     """Whether a decoder's message says that a frame's pixels are damaged.
 
     H.264 and MPEG-2 tell only at level INFO that they fill in lost parts.
@@ -59,12 +59,12 @@ def is_complaint(level: int, text: str) -> bool:
     return level <= av.logging.WARNING and not text.startswith(HARMLESS) and not BESIDE_PICTURES.search(text)
 
 
-def is_loss(level: int, text: str) -> bool:
+def is_data_loss(level: int, text: str) -> bool:
     """Whether a demuxer's message, while it reads packets, says that it passed over data that it cannot read."""
     return level <= av.logging.ERROR and not NO_LOSS.search(text)
 
 
-def named_position(text: str) -> int | None:
+def position_in_message(text: str) -> int | None:
     """The position in the file, in bytes, that a demuxer's message names."""
     found = POSITION.search(text)
     if not found:

@@ -7,19 +7,26 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.video.container import SignClock, VideoError, heard_while_opening, packets_of
-from embedonce.pipeline.video.ffmpeg_log import capture_log, is_loss, named_position
+from embedonce.pipeline.video.container import HeartbeatClock, VideoError, messages_while_opening, packets_of
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_data_loss, position_in_message
 from embedonce.pipeline.video.headers.bits import BitsError
+from embedonce.pipeline.video.headers.h264_slices import is_intra
 from embedonce.pipeline.video.headers.inspectors import INSPECTORS, KEEPS_ORDER
-from embedonce.pipeline.video.known_streams import KnownStream
-from embedonce.pipeline.video.losses import Losses, LossFinder, Pauses, consult_container, losses_along, usual_steps
+from embedonce.pipeline.video.known_stream import KnownStream
+from embedonce.pipeline.video.losses import (
+    Losses,
+    LossFinder,
+    Pauses,
+    find_losses,
+    plausible_durations,
+    read_container_evidence,
+)
 from embedonce.pipeline.video.packets import Needs, PacketFacts, PacketIndex
-from embedonce.pipeline.video.restarts import is_intra
-from embedonce.pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, follow_decoding, settle
+from embedonce.pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, are_in_decoding_order, resolve_times
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
-    *("is_torn", "is_cut", "is_encrypted", "has_pts", "has_dts", "is_half"),
+    *("is_incomplete", "follows_gap", "is_encrypted", "has_pts", "has_dts", "is_half"),
 )
 NUM_INDEX_FLAGS = 6
 NUMBERS = ("pts", "dts", "order", "position", "duration")
@@ -28,20 +35,20 @@ MAX_FRAMES = 24 * 3600 * 120
 
 
 def read_index(
-    container, stream, visit=lambda packet: None, stops_at_doubt: bool = False
+    container, stream, visit=lambda packet: None, stops_at_fallback: bool = False
 ) -> Generator[None, None, PacketIndex]:
     """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet.
 
-    stops_at_doubt: read no further once it is known that frames cannot be left out.
+    stops_at_fallback: read no further once it is known that frames cannot be left out.
     """
-    builder, errors, clock = _IndexBuilder(stream), [], SignClock()
-    builder.hear(heard_while_opening(container), None)
+    builder, errors, clock = _IndexBuilder(stream), [], HeartbeatClock()
+    builder.hear(messages_while_opening(container), None)
     with capture_log() as messages:
         for packet in packets_of(container, stream, errors):
             builder.hear(messages, builder.count)
             builder.add(packet)
             visit(packet)
-            if stops_at_doubt and builder.doubt is not None:
+            if stops_at_fallback and builder.fallback_reason is not None:
                 break
             if clock.is_due():
                 yield None
@@ -58,10 +65,10 @@ class _IndexBuilder:
         self._numbers = array("q")  # of each packet in turn: NUMBERS
         self._flags = bytearray()  # of each packet in turn: FLAGS
         self._turns = False
-        self._passed_over: list[tuple[int | None, int | None]] = []  # as for LossFinder.passed_over
+        self._passed_over: list[tuple[int | None, int | None]] = []  # as for LossFinder.add_skipped_data
         self._needs, self._need_ends = array("i"), array("i")
         self._tells_needs = True
-        self.count, self.doubt = 0, None
+        self.count, self.fallback_reason = 0, None
         self.last_shown, self.last_duration = None, 0
         context = stream.codec_context
         self._may_reorder = context.codec.reorder and context.name not in KEEPS_ORDER
@@ -70,19 +77,19 @@ class _IndexBuilder:
     def _make_inspector(self, context):
         kind = INSPECTORS.get(context.name)
         if kind is None:
-            self.doubt = f"no frame of {context.name} is known to be needed by no other"
+            self.fallback_reason = f"no frame of {context.name} is known to be needed by no other"
             return None
         try:
             return kind(self._extradata)
         except (BitsError, IndexError) as error:
-            self.doubt = str(error) if isinstance(error, BitsError) else "its headers end too early"
+            self.fallback_reason = str(error) if isinstance(error, BitsError) else "its headers end too early"
             return None
 
     def hear(self, messages: list, arrived: int | None) -> None:
         """What FFmpeg said while it read this packet, or None, some ahead."""
         for level, name, text in messages:
-            if name == self._stream.container.format.name and is_loss(level, text):
-                self._passed_over.append((named_position(text), arrived))
+            if name == self._stream.container.format.name and is_data_loss(level, text):
+                self._passed_over.append((position_in_message(text), arrived))
         messages.clear()
 
     def add(self, packet: av.Packet) -> None:
@@ -99,7 +106,7 @@ class _IndexBuilder:
         is_encrypted = "encryption_info" in sides
         self._turns |= "display_matrix" in sides
         told = (is_key, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart)
-        seen = (packet.is_corrupt, facts.is_cut, is_encrypted, pts is not None, dts is not None, facts.is_half)
+        seen = (packet.is_corrupt, facts.follows_gap, is_encrypted, pts is not None, dts is not None, facts.is_half)
         self._flags.extend((*told, *seen))
         if facts.is_half and pts is not None:
             self._lengthen(pts + duration)
@@ -123,7 +130,7 @@ class _IndexBuilder:
         return self._codec != "h264" or is_intra(bytes(packet), self._extradata)
 
     def _look(self, packet: av.Packet, sides: list[str]) -> PacketFacts:
-        if self.doubt is None:
+        if self.fallback_reason is None:
             try:
                 if packet.is_corrupt:
                     raise BitsError("the container calls packets corrupt")
@@ -131,12 +138,12 @@ class _IndexBuilder:
                     raise BitsError("its parameters change")
                 return self._inspector.look(bytes(packet))
             except (BitsError, IndexError) as error:
-                self.doubt = str(error) if isinstance(error, BitsError) else "its headers end too early"
+                self.fallback_reason = str(error) if isinstance(error, BitsError) else "its headers end too early"
         return PacketFacts(False, False)
 
     def index(self, error: str | None) -> PacketIndex:
-        if self.doubt is None and getattr(self._inspector, "is_half", False):
-            self.doubt = "it ends with half a frame"
+        if self.fallback_reason is None and getattr(self._inspector, "is_half", False):
+            self.fallback_reason = "it ends with half a frame"
         table = np.array(self._numbers, np.int64).reshape(-1, len(NUMBERS))
         numbers = dict(zip(NUMBERS, table.T.copy(), strict=True))
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
@@ -150,11 +157,11 @@ class _IndexBuilder:
         is_superseded = np.zeros(len(raw.pts), bool)
         if times is not None:
             is_superseded[sequence] = times.is_superseded
-        finder.encrypted(columns["is_encrypted"])
+        finder.add_encrypted_packets(columns["is_encrypted"])
 
         def find_holes(at: np.ndarray, in_time: np.ndarray) -> tuple[Losses, np.ndarray]:
-            frames = (at, in_time, usual_steps(at, numbers["duration"][in_time]))
-            return losses_along(finder, look_at_pauses, frames)
+            frames = (at, in_time, plausible_durations(at, numbers["duration"][in_time]))
+            return find_losses(finder, look_at_pauses, frames)
 
         losses, holes = finder.result(), None
         if pts is not None:
@@ -164,7 +171,7 @@ class _IndexBuilder:
         return PacketIndex(
             pts=pts,
             **{name: columns[name] for name in FLAGS[:NUM_INDEX_FLAGS]},
-            doubt=self._doubt(pts, times, losses),
+            fallback_reason=self._doubt(pts, times, losses),
             is_ordered=times is not None,
             last_duration=self.last_duration,
             error=error,
@@ -178,13 +185,13 @@ class _IndexBuilder:
             header_order=sequence if self._is_countable(raw, shown, losses) else None,
             needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
             is_half=columns["is_half"],
-            turns=self._turns or getattr(self._inspector, "turns", False),
+            has_orientations=self._turns or getattr(self._inspector, "has_orientations", False),
             stream=self._known,
         )
 
     def _is_countable(self, raw: RawTimes, shown: np.ndarray, losses: Losses) -> bool:
         """Whether headers tell which frames come out in which order where timestamps do not: none, or AVI's."""
-        if self.doubt is not None or losses.is_any:
+        if self.fallback_reason is not None or losses.is_any:
             return False
         pts = raw.pts[shown]
         is_told = raw.has_pts[shown].all() and len(np.unique(pts)) == len(pts)
@@ -198,10 +205,10 @@ class _IndexBuilder:
         Where data is missing, what headers say of the order cannot be trusted, nor anything be derived from it.
         """
         times = None
-        if self.doubt is None or not self._may_reorder:
-            times = settle(raw, sequence, MAX_STRAY_UNSEEN)
+        if self.fallback_reason is None or not self._may_reorder:
+            times = resolve_times(raw, sequence, MAX_STRAY_UNSEEN)
         if times is not None and times.num_stray:
-            times = None if is_damaged or follow_decoding(raw, np.sort(sequence)) else times
+            times = None if is_damaged or are_in_decoding_order(raw, np.sort(sequence)) else times
         if times is None:
             is_plain = raw.has_pts.all() and len(np.unique(raw.pts[sequence])) == len(sequence)
             return raw.pts if is_plain else None, None
@@ -211,22 +218,22 @@ class _IndexBuilder:
 
     def _find_losses(self, finder: LossFinder, columns: dict) -> Callable[[Pauses], None]:
         for position, arrived in self._passed_over:
-            finder.passed_over(position, arrived)
+            finder.add_skipped_data(position, arrived)
         container = self._stream.container
-        look_at_pauses = consult_container(finder, container.format.name, Path(container.name), self._stream)
-        is_corrupt = columns["is_torn"]
+        look_at_pauses = read_container_evidence(finder, container.format.name, Path(container.name), self._stream)
+        is_corrupt = columns["is_incomplete"]
         if container.format.name == "mpegts":
             # The counters tell more exactly: FFmpeg's parsers give the mark to the frame before the one that has it.
             is_counted = finder.result().is_any
             is_corrupt = is_corrupt & False if is_counted else is_corrupt | np.append(False, is_corrupt[:-1])
-        finder.marked(is_corrupt)
-        finder.numbered(columns["is_cut"])
+        finder.add_marked_packets(is_corrupt)
+        finder.add_frame_number_gaps(columns["follows_gap"])
         return look_at_pauses
 
     def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
         """Why frames cannot be left out, or None."""
-        if self.doubt is None and times is not None:
-            return "data is missing in it" if losses.is_any else getattr(self._inspector, "whole_because", None)
+        if self.fallback_reason is None and times is not None:
+            return "data is missing in it" if losses.is_any else getattr(self._inspector, "fallback_reason", None)
         if pts is None:
             return "its packets' timestamps do not tell its frames apart"
-        return self.doubt or "its timestamps are not in the order in which its frames come out"
+        return self.fallback_reason or "its timestamps are not in the order in which its frames come out"

@@ -21,17 +21,17 @@ CONCEALING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that tell
 class Losses:
     """What is known to be lost, of n packets in decoding order.
 
-    is_torn: (n,) bool, the packet itself is not whole, or not readable. is_cut: (n,) bool, packets are missing
+    is_incomplete: (n,) bool, the packet itself is not whole, or not readable. follows_gap: (n,) bool, packets are missing
     directly before this one. reasons: who says so, in a few words.
     """
 
-    is_torn: np.ndarray
-    is_cut: np.ndarray
+    is_incomplete: np.ndarray
+    follows_gap: np.ndarray
     reasons: tuple[str, ...] = ()
 
     @property
     def is_any(self) -> bool:
-        return bool(self.is_torn.any() or self.is_cut.any())
+        return bool(self.is_incomplete.any() or self.follows_gap.any())
 
 
 @dataclass
@@ -42,8 +42,8 @@ class LossFinder:
     """
 
     positions: np.ndarray
-    is_torn: np.ndarray
-    is_cut: np.ndarray
+    is_incomplete: np.ndarray
+    follows_gap: np.ndarray
     is_start: np.ndarray
     reasons: list[str] = field(default_factory=list)
 
@@ -55,19 +55,19 @@ class LossFinder:
         return cls(positions, nothing, nothing.copy(), is_start)
 
     def result(self) -> Losses:
-        return Losses(self.is_torn.copy(), self.is_cut.copy(), tuple(dict.fromkeys(self.reasons)))
+        return Losses(self.is_incomplete.copy(), self.follows_gap.copy(), tuple(dict.fromkeys(self.reasons)))
 
-    def passed_over(self, position: int | None, arrived: int | None) -> None:
+    def add_skipped_data(self, position: int | None, arrived: int | None) -> None:
         """The demuxer passed over data: before packet number arrived, or somewhere before this position."""
         n, first = arrived, None
         if n is None and position is not None:
             n = int(np.searchsorted(self.positions, position, "right"))
             first = max(n - REACH, 0)
-        if n is not None and 0 < n < len(self.is_torn):
-            self.is_torn[n - 1 if first is None else first : n] = self.is_cut[n] = True
+        if n is not None and 0 < n < len(self.is_incomplete):
+            self.is_incomplete[n - 1 if first is None else first : n] = self.follows_gap[n] = True
             self.reasons.append("data that cannot be read")
 
-    def counted(self, counters: transport_stream.Counters, codec: str) -> list[int]:
+    def add_counter_gaps(self, counters: transport_stream.Counters, codec: str) -> list[int]:
         """Packets of a transport stream are missing.
 
         Where one is missing between two frames, the end of the former may be: some decoders tell that themselves.
@@ -84,45 +84,45 @@ class LossFinder:
             if is_told and self.is_start[following]:
                 joints.append(following)
                 continue
-            self.is_torn[following - 1] |= not is_told
-            if following < len(self.is_cut):
-                self.is_cut[following] = True
+            self.is_incomplete[following - 1] |= not is_told
+            if following < len(self.follows_gap):
+                self.follows_gap[following] = True
             self.reasons.append("gaps in the counters of its packets")
         return joints
 
-    def numbered(self, is_cut: np.ndarray) -> None:
+    def add_frame_number_gaps(self, follows_gap: np.ndarray) -> None:
         """(n,) bool: frames are missing before these by their numbers. What is left of the one before is unknown."""
-        numbers = np.flatnonzero(is_cut & ~self.is_cut)
+        numbers = np.flatnonzero(follows_gap & ~self.follows_gap)
         if len(numbers):
-            self.is_torn[numbers - 1] = self.is_cut[numbers] = True
+            self.is_incomplete[numbers - 1] = self.follows_gap[numbers] = True
             self.reasons.append("gaps in the numbers of its frames")
 
-    def marked(self, is_corrupt: np.ndarray) -> None:
+    def add_marked_packets(self, is_corrupt: np.ndarray) -> None:
         """(n,) bool: the container calls these packets corrupt."""
         if is_corrupt.any():
-            self.is_torn |= is_corrupt
+            self.is_incomplete |= is_corrupt
             self.reasons.append("its container calls packets corrupt")
 
-    def encrypted(self, is_encrypted: np.ndarray) -> None:
+    def add_encrypted_packets(self, is_encrypted: np.ndarray) -> None:
         """(n,) bool: nobody can read these packets."""
         if is_encrypted.any():
-            self.is_torn |= is_encrypted
+            self.is_incomplete |= is_encrypted
             self.reasons.append("packets that are encrypted")
 
-    def starts_late(self, positions: Iterable[int]) -> None:
+    def add_missing_fragments(self, positions: Iterable[int]) -> None:
         """Fragments are missing before those at these positions."""
         for position in positions:
             n = int(np.searchsorted(self.positions, position, "left"))
-            if 0 < n < len(self.is_cut):
-                self.is_cut[n] = True
+            if 0 < n < len(self.follows_gap):
+                self.follows_gap[n] = True
                 self.reasons.append("missing fragments")
 
-    def indexed(self, spans: Iterable[tuple[int, int]], pauses: "Pauses") -> None:
+    def add_index_gaps(self, spans: Iterable[tuple[int, int]], pauses: "Pauses") -> None:
         """The container's index names frames between these pts that are not there: at the pauses in between."""
         for start, stop in spans:
             self._end(pauses.numbers[(pauses.starts >= start) & (pauses.starts < stop)], "frames that its index names")
 
-    def beside(self, gaps: np.ndarray, joints: list[int], pauses: "Pauses") -> None:
+    def add_gaps_nearby(self, gaps: np.ndarray, joints: list[int], pauses: "Pauses") -> None:
         """Packets of other streams are missing at these positions, or two streams are joined before these packets.
 
         Frames are missing, too, where there is a pause as well.
@@ -133,10 +133,10 @@ class LossFinder:
 
     def _end(self, numbers: np.ndarray, reason: str) -> None:
         """Packets are missing before these, where it is not known already."""
-        known = np.flatnonzero(self.is_cut)
+        known = np.flatnonzero(self.follows_gap)
         for n in numbers.tolist():
             if not (np.abs(known - n) <= REACH).any():
-                self.is_cut[n] = True
+                self.follows_gap[n] = True
                 self.reasons.append(reason)
 
 
@@ -153,19 +153,19 @@ class Pauses:
     numbers: np.ndarray
 
 
-def plausible(steps: np.ndarray) -> np.ndarray:
+def max_plausible_steps(steps: np.ndarray) -> np.ndarray:
     """Ticks from one frame to the next between which nothing is missing: half as much again, for rounding."""
     return steps + np.maximum(steps // 2, 1)
 
 
-def usual_steps(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
+def plausible_durations(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
     """(n,) int64: for how long each frame is plausibly shown: as its packet says, or as most are."""
     steps = np.diff(np.unique(pts))
     usual = int(np.median(steps)) if len(steps) else 1
     return np.where(durations > 0, durations, usual)
 
 
-def losses_along(
+def find_losses(
     finder: LossFinder, look_at: Callable[[Pauses], None], frames: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> tuple[Losses, np.ndarray]:
     """(what is lost, (h, 2) int64 ticks [start, end), increasing: times whose frames are lost).
@@ -175,12 +175,12 @@ def losses_along(
     beyond the plausible duration of the first is lost.
     """
     pts, numbers, steps = frames
-    is_pause = np.diff(pts) > plausible(steps[:-1])
+    is_pause = np.diff(pts) > max_plausible_steps(steps[:-1])
     at = np.flatnonzero(is_pause)
     first_after = np.minimum.accumulate(numbers[::-1])[::-1]  # in decoding order, which leading frames are not
     look_at(Pauses(pts, pts[at], first_after[at + 1]))
     losses = finder.result()
-    cuts = np.flatnonzero(losses.is_cut)
+    cuts = np.flatnonzero(losses.follows_gap)
     if not len(cuts):
         return losses, np.zeros((0, 2), np.int64)
     distance = _distance(numbers, cuts)
@@ -200,7 +200,7 @@ def loss_notes(losses: Losses, pts: np.ndarray | None, lost: np.ndarray | None, 
     """What the file has lost, and what became of it, in words. pts, lost: as in PacketIndex.pts and holes."""
     if not losses.is_any:
         return []
-    places = np.flatnonzero(losses.is_cut if losses.is_cut.any() else losses.is_torn)
+    places = np.flatnonzero(losses.follows_gap if losses.follows_gap.any() else losses.is_incomplete)
     at = "" if pts is None else f", first at {float(pts[places[0]]) * tick_sec:.2f} s"
     count = f"{len(places)} places" if len(places) > 1 else "one place"
     notes = [f"data is lost in {count}{at} ({', '.join(losses.reasons)}): frames that depend on it are corrupt"]
@@ -210,7 +210,7 @@ def loss_notes(losses: Losses, pts: np.ndarray | None, lost: np.ndarray | None, 
     return notes
 
 
-def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Callable[[Pauses], None]:
+def read_container_evidence(finder: LossFinder, kind: str, path: Path, stream) -> Callable[[Pauses], None]:
     """Add what the file itself says, beside what its demuxer told. kind: the demuxer's name; OSError as for reading.
 
     Returns what is to be called with the pauses between frames once these are known.
@@ -219,11 +219,11 @@ def consult_container(finder: LossFinder, kind: str, path: Path, stream) -> Call
         return lambda pauses: None
     if kind == "mpegts":
         counters = transport_stream.read_counters(path, stream.id)
-        joints = finder.counted(counters, stream.codec_context.name)
-        return lambda pauses: finder.beside(counters.others, joints, pauses)
+        joints = finder.add_counter_gaps(counters, stream.codec_context.name)
+        return lambda pauses: finder.add_gaps_nearby(counters.others, joints, pauses)
     if kind.startswith("mov"):
-        finder.starts_late(fragments.missing_before(path))
+        finder.add_missing_fragments(fragments.missing_before(path))
     if kind.startswith("matroska"):
         layout, track = matroska.read_layout(path), stream.index  # read now: the pauses may be known after it is closed
-        return lambda pauses: finder.indexed(matroska.cut_out(layout, track, set(pauses.pts.tolist())), pauses)
+        return lambda pauses: finder.add_index_gaps(matroska.cut_out(layout, track, set(pauses.pts.tolist())), pauses)
     return lambda pauses: None

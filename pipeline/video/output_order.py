@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.video.container import SignClock, VideoError, check_size, opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import capture_log, is_complaint
+from embedonce.pipeline.video.container import HeartbeatClock, VideoError, check_size, open_video, packets_of
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_damage
 from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.packets import PacketIndex
-from embedonce.pipeline.video.times import RawTimes, follow_decoding, settle
+from embedonce.pipeline.video.times import RawTimes, are_in_decoding_order, resolve_times
 
 IN_DECODING_ORDER = "its timestamps are in the order of decoding: its frames take them in turn"
 
@@ -29,7 +29,7 @@ class FoundTimes:
     holes: np.ndarray | None
 
 
-def decoded_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
+def find_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
     """Yields None now and then as a sign of life; returns the FoundTimes.
 
     The order of output is that of the headers where they tell it; else the whole video is decoded for it.
@@ -46,13 +46,13 @@ def decoded_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) 
         raise VideoError("none of its frames can be decoded")
     raw = _of_frames(index.raw, numbers)
     is_told = bool(raw.has_pts.all())
-    in_decoding_order = follow_decoding(index.raw, np.flatnonzero(~index.is_hidden))
+    in_decoding_order = are_in_decoding_order(index.raw, np.flatnonzero(~index.is_hidden))
     are_known = index.pts is not None and is_told
     if are_known and ((np.diff(raw.pts) > 0).all() or (is_damaged and not in_decoding_order)):
         return FoundTimes(*_by_pts(index.shown_pts, raw.pts, is_damaged), False, index.losses, index.holes)
     if is_told and in_decoding_order:
         pts, notes = np.sort(raw.pts), (IN_DECODING_ORDER,)
-    elif (times := settle(raw, np.arange(len(numbers)))) is not None:
+    elif (times := resolve_times(raw, np.arange(len(numbers)))) is not None:
         pts, notes = times.pts, times.notes
     else:
         pts = np.arange(len(numbers), dtype=np.int64) * max(round(step), 1)
@@ -96,8 +96,8 @@ def _why_counted(raw: RawTimes) -> str:
 
 def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
     """(number of the packet that each frame came of, in the order of output; whether the decoder complained)."""
-    numbers, is_damaged, clock = [], False, SignClock()
-    with opened(path, decoder) as (container, stream), capture_log() as messages:
+    numbers, is_damaged, clock = [], False, HeartbeatClock()
+    with open_video(path, decoder) as (container, stream), capture_log() as messages:
         for n, packet in enumerate(itertools.chain(packets_of(container, stream), (None,))):
             messages.clear()
             if packet is not None:
@@ -109,7 +109,7 @@ def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[
                     is_damaged |= frame.is_corrupt
             except av.error.FFmpegError:
                 is_damaged = True
-            is_damaged |= any(is_complaint(level, text) for level, _, text in messages)
+            is_damaged |= any(is_damage(level, text) for level, _, text in messages)
             if clock.is_due():
                 yield None
     return numbers, is_damaged

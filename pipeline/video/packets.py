@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.times import RawTimes
 
@@ -21,7 +21,7 @@ class PacketFacts(NamedTuple):
     droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
     where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
     decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
-    is_cut: its number says that frames before it are missing. is_half: it is the second half of the frame before it.
+    follows_gap: its number says that frames before it are missing. is_half: it is the second half of the frame before it.
     needs: the packets, counted from 0, that a decoder must have been given before this one; None where headers do not
     tell, so that it may need every one that is not droppable.
     """
@@ -31,7 +31,7 @@ class PacketFacts(NamedTuple):
     order: int | None = None
     in_order: bool = True
     is_shown: bool = True
-    is_cut: bool = False
+    follows_gap: bool = False
     needs: tuple[int, ...] | None = None
     is_half: bool = False
 
@@ -43,9 +43,9 @@ class Needs:
     ends: array
     packets: array
 
-    def all_of(self, wanted: Iterable[int]) -> set[int]:
+    def all_of(self, requested: Iterable[int]) -> set[int]:
         """These packets and all that they need, and that those need, and so on."""
-        found = set(wanted)
+        found = set(requested)
         left = list(found)
         while left:
             n = left.pop()
@@ -63,7 +63,7 @@ class PacketIndex:
     pts: (n,) int64, or None where the packets' timestamps do not tell when frames are shown. Single ones that are
     missing or wrong are put right in it. is_key: (n,) bool, as the container flags them. is_hidden: (n,) bool, decoded
     but not shown (edit lists, frames that only others use, superseded ones). is_start, droppable, in_order: (n,) bool,
-    as in PacketFacts. doubt: why frames cannot be left out of this video, or None. is_ordered: frames are known to
+    as in PacketFacts. fallback_reason: why frames cannot be left out of this video, or None. is_ordered: frames are known to
     come out in the order of their pts. last_duration: ticks of the frame shown last, 0 where unknown. error: where
     reading the container broke off, or None.
     is_superseded: (n,) bool, a later frame begins at the same time, so that this one is never shown. is_restart: (n,)
@@ -72,7 +72,7 @@ class PacketIndex:
     raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
     packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
     of output, where timestamps are of no use and headers tell it. None of these where they are not known.
-    is_half: (n,) bool, as in PacketFacts. turns: packets carry orientations, which hold for frames after theirs.
+    is_half: (n,) bool, as in PacketFacts. has_orientations: packets carry orientations, which hold for frames after theirs.
     stream: by what to open the file again.
     """
 
@@ -82,7 +82,7 @@ class PacketIndex:
     is_start: np.ndarray
     droppable: np.ndarray
     in_order: np.ndarray
-    doubt: str | None
+    fallback_reason: str | None
     is_ordered: bool
     last_duration: int
     error: str | None
@@ -97,7 +97,7 @@ class PacketIndex:
     needs: Needs | None = None
     header_order: np.ndarray | None = None
     is_half: np.ndarray | None = None
-    turns: bool = True
+    has_orientations: bool = True
     stream: KnownStream | None = None
 
     @property
@@ -116,7 +116,13 @@ class PacketIndex:
     @property
     def is_flawless(self) -> bool:
         """Whether headers tell all: nothing is doubted, missing, derived or hidden by encryption."""
-        if self.doubt is not None or self.error is not None or not self.is_ordered or self.notes or self.num_encrypted:
+        if (
+            self.fallback_reason is not None
+            or self.error is not None
+            or not self.is_ordered
+            or self.notes
+            or self.num_encrypted
+        ):
             return False
         is_whole = self.losses is None or not self.losses.is_any
         return bool(is_whole and len(self.is_key) and self.last_duration > 0 and self.has_own_times)

@@ -5,14 +5,14 @@ from pathlib import Path
 import av
 from av.stream import Discard
 
-from embedonce.pipeline.video.known_streams import MATROSKA, MOV, KnownStream
+from embedonce.pipeline.video.known_stream import MATROSKA, MOV, KnownStream
 
 SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and where these stand
 TELLING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose first frame tells what probing finds, and headers the rest
 UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # of the demuxer: read no further, open no decoder
 
 
-def reopened(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
+def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
     """(container, stream), the packets of other streams left out; (None, None) where the stream is not the known one.
 
     options: of the demuxer. Errors of FFmpeg are raised as they are.
@@ -29,7 +29,7 @@ def reopened(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
     return container, stream
 
 
-def unprobed(path: Path, options: dict[str, str]):
+def open_unprobed(path: Path, options: dict[str, str]):
     """The container, opened by its headers alone; None where these are not known to tell all that probing finds.
 
     What is still missing then: formats of pixels, how many frames decoders hold back, and the shapes of pixels where

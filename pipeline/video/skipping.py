@@ -1,8 +1,8 @@
-"""Which packets a decoder must be given so that the wanted frames come out exactly. Pure arithmetic on the index.
+"""Which packets a decoder must be given so that the requested frames come out exactly. Pure arithmetic on the index.
 
-Packets fall into groups, each beginning where decoding can begin. A group without a wanted frame is left out; in a
-group, nothing after its last wanted frame is needed, and of what lies before it, only what a wanted frame leads to from
-reference to reference; where headers tell only which frames no other one needs, those are left out unless wanted.
+Packets fall into groups, each beginning where decoding can begin. A group without a requested frame is left out; in a
+group, nothing after its last requested frame is needed, and of what lies before it, only what a requested frame leads to from
+reference to reference; where headers tell only which frames no other one needs, those are left out unless requested.
 Frames shown before the first one of their group (leading frames) may need the group before it, which is then kept.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.pipeline.video.known_streams import KnownStream
+from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.packets import PacketIndex
 
 
@@ -18,14 +18,14 @@ from embedonce.pipeline.video.packets import PacketIndex
 class FeedPlan:
     """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is emptied before these.
 
-    doubt: why nothing may be left out, or None; every packet up to the last wanted one is fed then. turns, stream: as
+    fallback_reason: why nothing may be left out, or None; every packet up to the last requested one is fed then. has_orientations, stream: as
     in PacketIndex.
     """
 
     feed: np.ndarray
     run_start: np.ndarray
-    doubt: str | None
-    turns: bool = True
+    fallback_reason: str | None
+    has_orientations: bool = True
     stream: KnownStream | None = None
 
 
@@ -36,49 +36,49 @@ class PackedPlan:
     count: int
     feed: bytes
     run_start: bytes
-    turns: bool = True
+    has_orientations: bool = True
     stream: KnownStream | None = None
 
     @classmethod
     def of(cls, plan: FeedPlan) -> "PackedPlan | None":
         """None for a plan to decode everything, for that needs more of the index."""
-        if plan.doubt is not None:
+        if plan.fallback_reason is not None:
             return None
         feed, run_start = np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes()
-        return cls(len(plan.feed), feed, run_start, plan.turns, plan.stream)
+        return cls(len(plan.feed), feed, run_start, plan.has_orientations, plan.stream)
 
     def unpacked(self) -> FeedPlan:
         feed, run_start = (
             np.unpackbits(np.frombuffer(bits, np.uint8), count=self.count).astype(bool)
             for bits in (self.feed, self.run_start)
         )
-        return FeedPlan(feed, run_start, None, self.turns, self.stream)
+        return FeedPlan(feed, run_start, None, self.has_orientations, self.stream)
 
 
-def whole_plan(index: PacketIndex, wanted_pts: np.ndarray | None, doubt: str) -> FeedPlan:
-    """Decode everything in one run, up to the last of the wanted pts, or to the end where none are named."""
+def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:
+    """Decode everything in one run, up to the last of the requested pts, or to the end where none are named."""
     n = len(index.is_key)
-    stop = n if wanted_pts is None else np.flatnonzero(index.pts <= wanted_pts[-1]).max(initial=-1) + 1
+    stop = n if requested_pts is None else np.flatnonzero(index.pts <= requested_pts[-1]).max(initial=-1) + 1
     while index.is_half is not None and 0 < stop < n and index.is_half[stop]:
-        stop += 1  # half a frame is not what is wanted
-    return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), doubt)
+        stop += 1  # half a frame is not what is requested
+    return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), fallback_reason)
 
 
-def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
+def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
     """The packets that the frames with these pts (n,) int64 need."""
-    if index.doubt is not None:
-        return whole_plan(index, wanted_pts, index.doubt)
+    if index.fallback_reason is not None:
+        return plan_full_decode(index, requested_pts, index.fallback_reason)
     n = len(index.pts)
-    wanted = np.isin(index.pts, wanted_pts) & ~index.is_hidden
+    requested = np.isin(index.pts, requested_pts) & ~index.is_hidden
     starts = np.union1d([0], np.flatnonzero(index.is_start))
     stops = np.append(starts[1:], n)
     feed, run_start = np.zeros(n, bool), np.zeros(n, bool)
     previous_end = 0  # where the packets fed so far end, if they go on without a gap
-    for g in _with_previous(index.pts, wanted, starts, stops):
+    for g in _with_previous(index.pts, requested, starts, stops):
         first, stop = starts[g[0]], stops[g[-1]]
-        stop = first + np.flatnonzero(wanted[first:stop])[-1] + 1
+        stop = first + np.flatnonzero(requested[first:stop])[-1] + 1
         feed[first:stop] = True
-        is_needed = _needed(index, wanted, first, stop)
+        is_needed = _needed(index, requested, first, stop)
         for group in g:
             start, end = starts[group], min(stops[group], stop)
             if index.in_order[start : stops[group]].all():
@@ -86,30 +86,30 @@ def plan_feed(index: PacketIndex, wanted_pts: np.ndarray) -> FeedPlan:
             feed[start] |= index.is_start[start]
         run_start[first] = first > previous_end
         previous_end = stop
-    return FeedPlan(feed, run_start, None, index.turns, index.stream)
+    return FeedPlan(feed, run_start, None, index.has_orientations, index.stream)
 
 
-def _needed(index: PacketIndex, wanted: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """(stop - first,) bool: the packets from first to stop that the wanted ones among them need, or may need."""
+def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """(stop - first,) bool: the packets from first to stop that the requested ones among them need, or may need."""
     if index.needs is None:
-        return wanted[first:stop] | ~index.droppable[first:stop]
+        return requested[first:stop] | ~index.droppable[first:stop]
     unsure = ~index.in_order[first:stop]  # what these need is not known
-    reached = index.needs.all_of((first + np.flatnonzero(wanted[first:stop] | unsure)).tolist())
+    reached = index.needs.all_of((first + np.flatnonzero(requested[first:stop] | unsure)).tolist())
     is_needed = np.zeros(stop - first, bool)
     is_needed[[n - first for n in reached if first <= n < stop]] = True
     return is_needed
 
 
-def _with_previous(pts: np.ndarray, wanted: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
+def _with_previous(pts: np.ndarray, requested: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
     """Lists of neighboring groups to be decoded together, from the first to the last."""
-    needed = [bool(wanted[a:b].any()) for a, b in zip(starts, stops, strict=True)]
+    needed = [bool(requested[a:b].any()) for a, b in zip(starts, stops, strict=True)]
     lists, g = [], len(starts) - 1
     while g >= 0:
         if not needed[g]:
             g -= 1
             continue
         together = [g]
-        while g > 0 and (pts[starts[g] : stops[g]][wanted[starts[g] : stops[g]]] < pts[starts[g]]).any():
+        while g > 0 and (pts[starts[g] : stops[g]][requested[starts[g] : stops[g]]] < pts[starts[g]]).any():
             g -= 1
             together.insert(0, g)
         lists.append(together)

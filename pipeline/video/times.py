@@ -56,7 +56,7 @@ class ShownTimes:
         return tuple(f"{count} of its timestamps {_are(count)} {what}" for count, what in counts if count)
 
 
-def settle(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) -> ShownTimes | None:
+def resolve_times(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) -> ShownTimes | None:
     """The times of the packets (m,) in sequence, the order in which their frames come out.
 
     max_stray: at most one timestamp in so many may be against it. None where the timestamps do not go with that order,
@@ -78,7 +78,7 @@ def settle(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) ->
     return ShownTimes(filled, len(pts) - len(known), num_stray)
 
 
-def follow_decoding(times: RawTimes, shown: np.ndarray) -> bool:
+def are_in_decoding_order(times: RawTimes, shown: np.ndarray) -> bool:
     """Whether the shown packets (m,) int64, increasing, carry their times in the order of decoding, as AVI does.
 
     Where frames come out in another order, such times are right, but belong to other frames.

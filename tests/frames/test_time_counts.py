@@ -7,7 +7,7 @@ import pytest
 
 from embedonce.cache.schema import TIME_TOLERANCE_SEC
 from embedonce.pipeline.frames.sampling_times import Grid, count_times
-from embedonce.pipeline.frames.time_counts import count_asked, count_empty
+from embedonce.pipeline.frames.time_counts import count_empty, count_requested
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -33,11 +33,11 @@ def test_counts_are_those_of_counting_one_by_one(seed):
     seen = [t for t in times if not any(holds(span, t) for span in redacted)]
     depth = [sum(holds(span, t) for span in windows) for t in seen]
     grid = Grid(fps, windows, redacted)
-    assert count_asked(grid, first, end) == (sum(d > 0 for d in depth), sum(d > 1 for d in depth))
-    assert count_asked(grid, first, end)[0] == count_times(grid, first, end)
+    assert count_requested(grid, first, end) == (sum(d > 0 for d in depth), sum(d > 1 for d in depth))
+    assert count_requested(grid, first, end)[0] == count_times(grid, first, end)
     assert count_empty(grid, first, end) == sum(not any(holds(window, t) for t in seen) for window in windows)
 
 
 def test_windows_that_touch_share_no_time():
-    assert count_asked(Grid(2.0, ((0.0, 4.0), (4.0, 8.0))), 0.0, 10.0) == (16, 0)
-    assert count_asked(Grid(2.0, ()), 0.0, 10.0) == (0, 0)
+    assert count_requested(Grid(2.0, ((0.0, 4.0), (4.0, 8.0))), 0.0, 10.0) == (16, 0)
+    assert count_requested(Grid(2.0, ()), 0.0, 10.0) == (0, 0)

@@ -13,9 +13,10 @@ import numpy as np
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, Requests, request_frames
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video.color import Scaler
-from embedonce.pipeline.video.container import opened, packets_of
-from embedonce.pipeline.video.decode import WantedFrames
-from embedonce.pipeline.video.timeline import Timeline, read_timeline
+from embedonce.pipeline.video.container import open_video, packets_of
+from embedonce.pipeline.video.decode import RequestedFrames
+from embedonce.pipeline.video.scanning import read_timeline
+from embedonce.pipeline.video.timeline import Timeline
 
 
 def write_video(path: Path, num_frames: int, **settings) -> Path:
@@ -70,7 +71,7 @@ def full_decode(path: Path, hold: bool = False) -> list[tuple[int | None, str]]:
     hold: keep all frames, so that the decoder never gets memory back that has pixels of an earlier frame in it.
     """
     frames, held = [], []
-    with opened(path, "software") as (container, stream):
+    with open_video(path, "software") as (container, stream):
         for packet in itertools.chain(packets_of(container, stream), (None,)):
             with contextlib.suppress(av.error.InvalidDataError):
                 for frame in stream.codec_context.decode(packet):
@@ -107,12 +108,12 @@ def sample(path: Path, fps: float | None, windows=EVERYTHING) -> Sampled:
     grid = Grid(fps, windows)
     times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
     requests = request_frames(grid, *times)
-    wanted = WantedFrames(path, requests.frame_index, requests.pts, timeline.by_order)
+    requested = RequestedFrames(path, requests.frame_index, requests.pts, timeline.by_order)
     sampled = Sampled(timeline, requests, {}, {}, "", 0)
     scale = Scaler()
-    for found in wanted:
+    for found in requested:
         if found is not None:
             i, frame = found
             sampled.rgb[i], sampled.digests[i] = scale(frame), digest(frame)
-    sampled.way, sampled.num_fed = wanted.way, wanted.num_fed
+    sampled.way, sampled.num_fed = requested.way, requested.num_fed
     return sampled

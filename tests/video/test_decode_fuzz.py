@@ -12,7 +12,7 @@ import pytest
 from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerPool
 from embedonce.pipeline.video import decode
 from embedonce.pipeline.video.container import VideoError
-from embedonce.pipeline.video.skipping import whole_plan
+from embedonce.pipeline.video.skipping import plan_full_decode
 from tests.support.videos import full_decode, sample, write_video
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,7 @@ def examine(case: Case):
         identity = index if by_order else pts
         expected = truth[identity] if identity in truth else undamaged(case.source, by_order).get(identity)
         assert found == expected or identity >= unsure, f"{case}: frame {index} at {pts}, {sampled.way}"
-    with patch.object(decode, "plan_feed", lambda index, wanted: whole_plan(index, wanted, "asked for")):
+    with patch.object(decode, "plan_feed", lambda index, requested: plan_full_decode(index, requested, "asked for")):
         lost = set(sample(path, 3.0).digests) - set(sampled.digests)
     assert not lost, f"{case}: frames {lost} are lost, {sampled.way}"
     path.unlink()

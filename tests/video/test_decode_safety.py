@@ -11,7 +11,7 @@ from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video import container, indexing, timeline
-from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, opened
+from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, open_video
 from tests.support.videos import sample, timeline_of, write_video
 
 
@@ -70,7 +70,7 @@ def test_only_files_are_opened(tmp_path):
     """The protocol whitelist: the name of a file may look like the address of something else."""
     path = write_video(tmp_path / "v.mp4", 2)
     for address in (f"concat:{path}", f"subfile,,start,0,end,100,,:{path}", "data:text/plain;base64,AAAA", "async:x"):
-        with pytest.raises(VideoError), opened(address, "software"):
+        with pytest.raises(VideoError), open_video(address, "software"):
             pass
 
 
@@ -98,7 +98,7 @@ def test_too_many_frames_and_too_long_a_time_are_refused(tmp_path, monkeypatch):
     with pytest.raises(VideoError, match="it has more than 19 frames"):
         timeline_of(path)
     monkeypatch.undo()
-    monkeypatch.setattr(timeline, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(scanning, "MAX_SECONDS", 0.5)
     with pytest.raises(VideoError, match="its timestamps span 0 hours, more than 0"):
         timeline_of(path)
 

@@ -7,7 +7,7 @@ import pytest
 
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.video.container import VideoError
-from embedonce.pipeline.video.ffmpeg_log import is_complaint, is_loss, named_position
+from embedonce.pipeline.video.ffmpeg_log import is_damage, is_data_loss, position_in_message
 from tests.support.videos import sample, timeline_of, write_video
 
 ERROR, WARNING, INFO = av.logging.ERROR, av.logging.WARNING, av.logging.INFO
@@ -48,8 +48,8 @@ OF_PICTURES = (
 
 @pytest.mark.parametrize("level", [ERROR, WARNING])
 def test_messages_condemn_only_where_they_concern_pictures(level):
-    assert not [text for text in BESIDE if is_complaint(level, text)]
-    assert not [text for text in OF_PICTURES if not is_complaint(level, text)]
+    assert not [text for text in BESIDE if is_damage(level, text)]
+    assert not [text for text in OF_PICTURES if not is_damage(level, text)]
 
 
 def test_a_demuxer_tells_where_it_passed_over_data():
@@ -59,10 +59,10 @@ def test_a_demuxer_tells_where_it_passed_over_data():
         "Packet mismatch 797645505 1524 122232": 122232,
         "CRC mismatch!": None,
     }
-    assert all(is_loss(ERROR, text) and named_position(text) == at for text, at in lost.items())
+    assert all(is_data_loss(ERROR, text) and position_in_message(text) == at for text, at in lost.items())
     for text in ("File ended prematurely at pos. 1 (0x1)", "stream 0, offset 0x30: partial file", "no index"):
-        assert not is_loss(ERROR, text)
-    assert not is_loss(WARNING, "PES packet size mismatch")
+        assert not is_data_loss(ERROR, text)
+    assert not is_data_loss(WARNING, "PES packet size mismatch")
 
 
 def jpegs(tmp_path, change):

@@ -12,7 +12,7 @@ from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, request_f
 from embedonce.pipeline.video.headers.fragments import missing_before
 from embedonce.pipeline.video.headers.matroska import cut_out, read_layout
 from embedonce.pipeline.video.headers.transport_stream import read_counters
-from embedonce.pipeline.video.losses import LossFinder, Pauses, consult_container
+from embedonce.pipeline.video.losses import LossFinder, Pauses, read_container_evidence
 from tests.support.videos import full_decode, sample, timeline_of, write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -221,6 +221,6 @@ def test_pauses_can_be_looked_at_after_the_file_was_closed(tmp_path):
 
     path, stream = write_video(tmp_path / "v.mkv", 30, **CLOSED), Stream()
     finder = LossFinder.of(np.array([0, 10, 20]), np.array([True, False, False]))
-    look = consult_container(finder, "matroska,webm", path, stream)
+    look = read_container_evidence(finder, "matroska,webm", path, stream)
     stream.closed = True
     look(Pauses(np.array([0, 500, 1000]), np.array([0, 500]), np.array([1, 2])))

@@ -9,10 +9,10 @@ import pytest
 
 from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
-from embedonce.pipeline.video import timeline
-from embedonce.pipeline.video.container import VideoError, opened, packets_of
-from embedonce.pipeline.video.decode import WantedFrames
-from embedonce.pipeline.video.known_streams import KnownStream, held_back
+from embedonce.pipeline.video import scanning
+from embedonce.pipeline.video.container import VideoError, open_video, packets_of
+from embedonce.pipeline.video.decode import RequestedFrames
+from embedonce.pipeline.video.known_stream import KnownStream, reorder_depth_of
 from tests.support.field_videos import write_fields
 from tests.support.videos import digest, full_decode, sample, timeline_of, write_video
 
@@ -27,7 +27,7 @@ KINDS = {
 
 def known_and_decoded(path, known=None) -> tuple[KnownStream, list[tuple]]:
     """(what is known of the stream, packets, frames)."""
-    with opened(path, "software", known) as (container, stream):
+    with open_video(path, "software", known) as (container, stream):
         found = KnownStream.of(stream)
         packets = list(packets_of(container, stream))
         told = [(p.pts, p.duration, p.is_keyframe, p.is_discard, bytes(p)) for p in packets]
@@ -37,7 +37,7 @@ def known_and_decoded(path, known=None) -> tuple[KnownStream, list[tuple]]:
 
 def is_probed(path, known) -> bool:
     """Whether frames were decoded to open the file: only so is the format of its pixels known."""
-    with opened(path, "software", known) as (_, stream):
+    with open_video(path, "software", known) as (_, stream):
         return stream.codec_context.pix_fmt is not None
 
 
@@ -55,7 +55,7 @@ def test_frames_come_out_in_order_where_only_probing_tells_how_many_are_held_bac
     known, _, frames = known_and_decoded(path)
     assert known.reorder_depth == 2 and known_and_decoded(path, known)[2] == frames
     for depth in (1, 2):
-        with opened(path, "software", dataclasses.replace(known, reorder_depth=depth)) as (_, stream):
+        with open_video(path, "software", dataclasses.replace(known, reorder_depth=depth)) as (_, stream):
             assert stream.codec_context.reorder_depth == depth
 
 
@@ -74,7 +74,7 @@ def test_packets_of_other_streams_are_not_read(tmp_path):
             out.mux(stream.encode(None))
     known, packets, _ = known_and_decoded(path)
     assert known.index == 1 and known.size == (64, 64)
-    with opened(path, "software", known) as (container, _):
+    with open_video(path, "software", known) as (container, _):
         found = [packet.stream_index for packet in container.demux() if packet.size]
     assert found.count(1) == len(packets) == 6 and found.count(0) <= 1  # the very first one is read while opening
 
@@ -102,9 +102,9 @@ def test_the_scan_hands_on_what_it_found(tmp_path):
     *_, scan = scan_video(ScanTask("v", path, Grid(4.0), "software"))
     assert scan.plan.stream == known_and_decoded(path)[0] and scan.plan.unpacked().stream == scan.plan.stream
     decoded = full_decode(path)
-    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
-    found = [digest(frame) for _, frame in filter(None, wanted)]
-    assert found == [decoded[n][1] for n in scan.requests.frame_index] and wanted.way == "skipping"
+    requested = RequestedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
+    found = [digest(frame) for _, frame in filter(None, requested)]
+    assert found == [decoded[n][1] for n in scan.requests.frame_index] and requested.way == "skipping"
 
 
 UNPROBED = {
@@ -127,14 +127,15 @@ def facts_of(found) -> dict:
     facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     index = facts.pop("index")
     facts |= {
-        name: getattr(index, name) for name in ("is_key", "is_hidden", "is_start", "droppable", "doubt", "stream")
+        name: getattr(index, name)
+        for name in ("is_key", "is_hidden", "is_start", "droppable", "fallback_reason", "stream")
     }
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in facts.items()}
 
 
 def read_both_ways(path, monkeypatch) -> tuple[dict | str, dict | str, bool]:
     """(what is read of a video, the same by probing, whether the former could do without)."""
-    read, outcomes = timeline._read_unprobed, []
+    read, outcomes = scanning._read_unprobed, []
 
     def noted(path):
         found = yield from read(path)
@@ -146,12 +147,12 @@ def read_both_ways(path, monkeypatch) -> tuple[dict | str, dict | str, bool]:
 
     found = []
     for way in (noted, refuse):
-        monkeypatch.setattr(timeline, "_read_unprobed", way)
+        monkeypatch.setattr(scanning, "_read_unprobed", way)
         try:
             found.append(facts_of(timeline_of(path)))
         except VideoError as error:
             found.append(str(error))
-    monkeypatch.setattr(timeline, "_read_unprobed", read)
+    monkeypatch.setattr(scanning, "_read_unprobed", read)
     return *found, outcomes == [True]
 
 
@@ -169,8 +170,8 @@ def test_frames_that_an_edit_list_hides_are_not_decoded_to_see_the_first_one(tmp
         for packet in [packet for packet in source.demux(video=0) if packet.size]:
             packet.pts, packet.dts, packet.stream = packet.pts - 20 * 512, packet.dts - 20 * 512, stream
             out.mux(packet)
-    shown, decoded = timeline._shown, []
-    monkeypatch.setattr(timeline, "_shown", lambda packet: decoded.append(packet.pts) or shown(packet))
+    shown, decoded = scanning._shown, []
+    monkeypatch.setattr(scanning, "_shown", lambda packet: decoded.append(packet.pts) or shown(packet))
     found, probed, is_unprobed = read_both_ways(tmp_path / "cut.mp4", monkeypatch)
     assert found == probed and is_unprobed and len(found["pts"]) == 40 and decoded == [-20 * 512]
     assert sample(tmp_path / "cut.mp4", 30.0).way == "skipping"
@@ -186,7 +187,7 @@ def test_real_videos_are_read_the_same_without_probing(real_videos, monkeypatch)
 
 
 def test_as_many_frames_are_held_back_as_their_order_needs():
-    assert held_back(np.array([0, 1, 2])) == 0 and held_back(np.array([])) == 0
-    assert held_back(np.array([0, 30, 10, 20])) == 1
-    assert held_back(np.array([0, 40, 20, 10, 30, 80, 60, 50, 70])) == 2
-    assert held_back(np.array([3, 2, 1, 0])) == 3
+    assert reorder_depth_of(np.array([0, 1, 2])) == 0 and reorder_depth_of(np.array([])) == 0
+    assert reorder_depth_of(np.array([0, 30, 10, 20])) == 1
+    assert reorder_depth_of(np.array([0, 40, 20, 10, 30, 80, 60, 50, 70])) == 2
+    assert reorder_depth_of(np.array([3, 2, 1, 0])) == 3

@@ -50,7 +50,7 @@ INVALID_MATRICES = [
 
 @dataclasses.dataclass
 class Shown:
-    """One letter for each wanted frame: o, reshaped R, . for none; images of the rows; what was remarked."""
+    """One letter for each requested frame: o, reshaped R, . for none; images of the rows; what was remarked."""
 
     letters: str
     images: dict[int, np.ndarray]

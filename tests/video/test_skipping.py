@@ -6,12 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from embedonce.pipeline.video import container, decode
-from embedonce.pipeline.video.container import opened, packets_of
-from embedonce.pipeline.video.ffmpeg_log import capture_log, is_complaint
+from embedonce.pipeline.video import container, corruption, decode, feeder
+from embedonce.pipeline.video.container import open_video, packets_of
+from embedonce.pipeline.video.ffmpeg_log import capture_log, is_damage
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.packets import PacketIndex
-from embedonce.pipeline.video.skipping import plan_feed, whole_plan
+from embedonce.pipeline.video.skipping import plan_feed, plan_full_decode
 from tests.support.videos import digest, full_decode, sample, write_video
 from tests.video.test_decode import spoil_packet
 
@@ -29,7 +29,7 @@ def index_of(pts, starts=(), droppable=(), **changes) -> PacketIndex:
         "is_start": flags["start"],
         "droppable": flags["drop"],
         "in_order": np.ones(n, bool),
-        "doubt": None,
+        "fallback_reason": None,
         "is_ordered": True,
         "last_duration": 1,
         "error": None,
@@ -37,9 +37,9 @@ def index_of(pts, starts=(), droppable=(), **changes) -> PacketIndex:
     return PacketIndex(**{**fields, **changes})
 
 
-def fed(index: PacketIndex, wanted) -> tuple[list[int], list[int]]:
+def fed(index: PacketIndex, requested) -> tuple[list[int], list[int]]:
     """(packets fed, packets before which the decoder is emptied)"""
-    plan = plan_feed(index, np.array(wanted, np.int64))
+    plan = plan_feed(index, np.array(requested, np.int64))
     return np.flatnonzero(plan.feed).tolist(), np.flatnonzero(plan.run_start).tolist()
 
 
@@ -49,7 +49,7 @@ OPEN = index_of([0, 2, 1, 3, 6, 4, 5, 8, 7, 9], starts=(0, 4, 9), droppable=(2, 
 
 
 @pytest.mark.parametrize(
-    ("index", "wanted", "expected"),
+    ("index", "requested", "expected"),
     [
         (CLOSED, [0], ([0], [])),
         (CLOSED, [2], ([0, 1, 3], [])),  # not its unneeded neighbor, and nothing after it
@@ -63,8 +63,8 @@ OPEN = index_of([0, 2, 1, 3, 6, 4, 5, 8, 7, 9], starts=(0, 4, 9), droppable=(2, 
         (OPEN, [9], ([9], [9])),
     ],
 )
-def test_only_what_the_wanted_frames_need_is_fed(index, wanted, expected):
-    assert fed(index, wanted) == expected
+def test_only_what_the_requested_frames_need_is_fed(index, requested, expected):
+    assert fed(index, requested) == expected
 
 
 def test_groups_with_gaps_in_their_numbering_are_fed_whole():
@@ -74,24 +74,24 @@ def test_groups_with_gaps_in_their_numbering_are_fed_whole():
     assert fed(index, [2, 6]) == ([0, 1, 3, 4, 5, 6, 7], [])
 
 
-def test_hidden_frames_are_decoded_for_others_but_never_wanted():
+def test_hidden_frames_are_decoded_for_others_but_never_requested():
     hidden = np.arange(10) < 3
     index = index_of([0, 3, 1, 2, 4, 7, 5, 6, 8, 9], (0, 4, 8), (2, 3, 6, 7), is_hidden=hidden)
     assert fed(index, [1, 2]) == ([0, 1, 3], [])
 
 
-def test_doubt_feeds_everything_up_to_the_last_wanted_frame():
-    index = index_of([0, 3, 1, 2, 4, 5], (0, 4), (2, 3), doubt="odd")
+def test_doubt_feeds_everything_up_to_the_last_requested_frame():
+    index = index_of([0, 3, 1, 2, 4, 5], (0, 4), (2, 3), fallback_reason="odd")
     assert fed(index, [2]) == ([0, 1, 2, 3], [])
-    plan = whole_plan(dataclasses.replace(index, pts=None), None, "no timestamps")
-    assert plan.feed.all() and plan.doubt == "no timestamps"
+    plan = plan_full_decode(dataclasses.replace(index, pts=None), None, "no timestamps")
+    assert plan.feed.all() and plan.fallback_reason == "no timestamps"
 
 
 # -- on videos -----------------------------------------------------------------------------------------------------
 
 
 def read(path) -> PacketIndex:
-    with opened(path, "software") as (container, stream):
+    with open_video(path, "software") as (container, stream):
         reading = read_index(container, stream)
         while True:
             try:
@@ -118,7 +118,7 @@ def test_most_of_a_video_is_left_out(tmp_path):
 )
 def test_a_key_frame_is_a_place_to_begin_only_if_nothing_reaches_over_it(tmp_path, settings, num_starts):
     index = read(write_video(tmp_path / settings.pop("file", "v.mp4"), 90, **settings))
-    assert index.doubt is None and index.is_start.sum() == num_starts
+    assert index.fallback_reason is None and index.is_start.sum() == num_starts
 
 
 def test_references_are_never_called_droppable(tmp_path):
@@ -132,9 +132,9 @@ def test_references_are_never_called_droppable(tmp_path):
         path = write_video(tmp_path / name, 90, **settings)
         index, decoded = read(path), dict(full_decode(path))
         kept = np.sort(index.pts[~index.droppable])
-        wanted = decode.WantedFrames(path, np.searchsorted(index.shown_pts, kept), kept, False)
-        found = {frame.pts: digest(frame) for _, frame in filter(None, wanted)}
-        assert wanted.way == "skipping" and wanted.num_fed == len(kept) < 90, name
+        requested = decode.RequestedFrames(path, np.searchsorted(index.shown_pts, kept), kept, False)
+        found = {frame.pts: digest(frame) for _, frame in filter(None, requested)}
+        assert requested.way == "skipping" and requested.num_fed == len(kept) < 90, name
         assert found == {pts: decoded[pts] for pts in kept} and len(decoded) == 90
 
 
@@ -156,7 +156,7 @@ def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
 
 @pytest.mark.parametrize("kept_bytes", [0, 10**9])
 def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch, kept_bytes):
-    monkeypatch.setattr(decode, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(feeder, "KEPT_BYTES", kept_bytes)
     reads = []
     monkeypatch.setattr(decode, "packets_of", lambda *opened: reads.append(1) or packets_of(*opened))
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
@@ -167,13 +167,13 @@ def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch,
 
 
 def test_packets_are_kept_only_while_they_are_few(tmp_path):
-    with opened(write_video(tmp_path / "v.mp4", 30, **FLAT), "software") as (container, stream):
+    with open_video(write_video(tmp_path / "v.mp4", 30, **FLAT), "software") as (container, stream):
         packets = list(packets_of(container, stream))
-    kept = decode._Kept()
+    kept = feeder.KeptPackets()
     for packet in packets:
         kept.add(packet)
     assert kept.packets == packets
-    for _ in range(decode.KEPT_BYTES // 500 // 30):  # as many as there could be in a small file
+    for _ in range(feeder.KEPT_BYTES // 500 // 30):  # as many as there could be in a small file
         for packet in packets:
             kept.add(packet)
     assert kept.packets is None
@@ -182,45 +182,45 @@ def test_packets_are_kept_only_while_they_are_few(tmp_path):
 def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     monkeypatch.setattr(container, "SECONDS_PER_SIGN", 0.0)
-    wanted = decode.WantedFrames(path, np.array([89]), np.array([89 * 512]), False)
-    found = list(wanted)
-    assert found.count(None) > 150 and wanted.num_fed < 20  # once a packet while indexing, and while passing over
+    requested = decode.RequestedFrames(path, np.array([89]), np.array([89 * 512]), False)
+    found = list(requested)
+    assert found.count(None) > 150 and requested.num_fed < 20  # once a packet while indexing, and while passing over
 
 
 def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **FLAT)
-    judged = decode._Feeder._judged
+    judged = feeder.Feeder._judged
     shuffle = {10 * 512: 40, 11 * 512: 39}
 
     def disordered(self, frames, order):
         for _, frame in frames:
-            frame.pts = shuffle.get(frame.pts, frame.pts) if self._plan.doubt is None else frame.pts
+            frame.pts = shuffle.get(frame.pts, frame.pts) if self._plan.fallback_reason is None else frame.pts
         return judged(self, frames, order)
 
-    monkeypatch.setattr(decode._Feeder, "_judged", disordered)
+    monkeypatch.setattr(feeder.Feeder, "_judged", disordered)
     assert sample(path, 30.0).way == "whole (frames came out in another order than their timestamps')"
 
 
 def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     undamaged = sample(path, 10.0)
-    judged = decode._Feeder._judged
+    judged = feeder.Feeder._judged
 
     def doubtful(self, frames, order):
-        skips = self._plan.doubt is None
+        skips = self._plan.fallback_reason is None
         return [(n, f, sound and not (skips and f.pts > 50 * 512)) for n, f, sound in judged(self, frames, order)]
 
-    monkeypatch.setattr(decode._Feeder, "_judged", doubtful)
+    monkeypatch.setattr(feeder.Feeder, "_judged", doubtful)
     sampled = sample(path, 10.0)
     assert sampled.way == "whole (its decoder complains)" and sampled.digests == undamaged.digests
 
 
-def test_a_wanted_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_path, monkeypatch):
+def test_a_requested_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **FLAT)
     real = decode.plan_feed
 
-    def forgetful(index, wanted_pts):
-        plan = real(index, wanted_pts)
+    def forgetful(index, requested_pts):
+        plan = real(index, requested_pts)
         plan.feed[20:30] = False
         return plan
 
@@ -234,10 +234,10 @@ def test_a_wanted_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_p
 
 def stained(index: PacketIndex, complaints: set[int]) -> list[int]:
     """pts of the frames that are not sound where the decoder complained of these packets."""
-    stains = decode.CorruptionTracker(index)
+    tracker = corruption.CorruptionTracker(index)
     for n in range(len(index.is_key)):
-        stains.note(n, n in complaints)
-    return [pts for pts in sorted(index.pts.tolist()) if stains.on(pts)]
+        tracker.note(n, n in complaints)
+    return [pts for pts in sorted(index.pts.tolist()) if tracker.on(pts)]
 
 
 def test_a_complaint_stains_what_may_depend_on_it():
@@ -246,21 +246,29 @@ def test_a_complaint_stains_what_may_depend_on_it():
     assert stained(CLOSED, {1}) == [1, 2, 3]  # all that follows in decoding order, up to the next key frame
     assert stained(CLOSED, {4}) == [4, 5, 6, 7]
     assert stained(OPEN, {3}) == [3, 4, 5]  # leading frames of the next group may need it
-    assert stained(dataclasses.replace(CLOSED, doubt="odd", is_key=np.arange(10) == 8), {1}) == [1, 2, 3, 4, 5, 6, 7]
+    assert stained(dataclasses.replace(CLOSED, fallback_reason="odd", is_key=np.arange(10) == 8), {1}) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
 
 
 def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key_frame():
-    stains = decode.CorruptionTracker(dataclasses.replace(CLOSED, pts=None))
-    stains.note(0, False), stains.note(1, True), stains.note(2, False)
-    assert stains.on(None)
-    stains.note(4, False)
-    assert not stains.on(None)
+    tracker = corruption.CorruptionTracker(dataclasses.replace(CLOSED, pts=None))
+    tracker.note(0, False), tracker.note(1, True), tracker.note(2, False)
+    assert tracker.on(None)
+    tracker.note(4, False)
+    assert not tracker.on(None)
 
 
 def test_what_counts_as_a_complaint():
-    assert is_complaint(av.logging.ERROR, "x") and is_complaint(av.logging.WARNING, "x")
-    assert is_complaint(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
-    assert not is_complaint(av.logging.INFO, "Reinit context to 160x64")
+    assert is_damage(av.logging.ERROR, "x") and is_damage(av.logging.WARNING, "x")
+    assert is_damage(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
+    assert not is_damage(av.logging.INFO, "Reinit context to 160x64")
 
 
 def test_a_frame_called_corrupt_is_not_sound():
@@ -269,10 +277,10 @@ def test_a_frame_called_corrupt_is_not_sound():
         pts: int
         is_corrupt: bool
 
-    feeder = object.__new__(decode._Feeder)
-    feeder._stains = decode.CorruptionTracker(CLOSED)
-    feeder._ranks = None
-    judged = feeder._judged([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
+    fed = object.__new__(feeder.Feeder)
+    fed._corruption = corruption.CorruptionTracker(CLOSED)
+    fed._ranks = None
+    judged = fed._judged([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
     assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
 
 

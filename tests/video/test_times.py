@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.video.headers.inspectors import INSPECTORS
-from embedonce.pipeline.video.times import RawTimes, settle
+from embedonce.pipeline.video.times import RawTimes, resolve_times
 from tests.support.videos import full_decode, sample, timeline_of, write_video
 
 CLOSED = {"gop": 20, "options": {"x264-params": "scenecut=0"}}
@@ -49,18 +49,18 @@ def raw(pts, dts=None) -> RawTimes:
     ],
 )
 def test_bad_timestamps_are_derived_and_the_others_stay(pts, dts, expected):
-    times = settle(raw(pts, dts), np.arange(len(pts)))
+    times = resolve_times(raw(pts, dts), np.arange(len(pts)))
     assert times.pts.tolist() == expected
     assert times.num_missing == pts.count(None)
 
 
 @pytest.mark.parametrize("pts", [[7] * 20, [None] * 20, [5, *[None] * 19], list(range(20, 0, -1)), [*range(10)] * 2])
 def test_timestamps_without_an_order_are_of_no_use(pts):
-    assert settle(raw(pts), np.arange(20)) is None
+    assert resolve_times(raw(pts), np.arange(20)) is None
 
 
 def test_of_equal_times_all_but_the_last_are_superseded():
-    times = settle(raw([0, 10, 10, 10, 40]), np.arange(5))
+    times = resolve_times(raw([0, 10, 10, 10, 40]), np.arange(5))
     assert times.is_superseded.tolist() == [False, True, True, False, False]
     assert times.notes == ("2 of its timestamps are repeated: of frames with equal times the last one is shown",)
 

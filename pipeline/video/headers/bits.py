@@ -72,7 +72,7 @@ def check_sei(nal: bytes, header_size: int) -> bool:
 
     BitsError where they ask for film grain, which depends on frames before.
     """
-    data, at, turns = _unescaped(nal[header_size:]), 0, False
+    data, at, has_orientations = _unescaped(nal[header_size:]), 0, False
     last = len(data) - 2
     while at < last:
         kind, size = data[at], data[at + 1]
@@ -83,9 +83,9 @@ def check_sei(nal: bytes, header_size: int) -> bool:
             size, at = _sei_number(data, at)
         if kind == FILM_GRAIN or (kind == REGISTERED_T35 and data[at : at + 3] == AFGS1):
             raise BitsError("it asks for film grain")
-        turns |= kind == ORIENTATION
+        has_orientations |= kind == ORIENTATION
         at += size
-    return turns
+    return has_orientations
 
 
 def _sei_number(data: bytes, at: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from embedonce.pipeline.video.headers.bits import (
     sequence_ends,
     split_nals,
 )
-from embedonce.pipeline.video.headers.h264_fields import IDR_SLICE, Half, Slice, Sps, fields_of, is_whole
+from embedonce.pipeline.video.headers.h264_slices import IDR_SLICE, Half, Slice, Sps, fields_of, is_whole
 from embedonce.pipeline.video.packets import PacketFacts
 
 SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
@@ -35,14 +35,14 @@ class H264Inspector:
         self._pps: dict[int, int] = {}
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
             self._learn(nal)
-        self.turns = False  # some packet told how frames are to be turned
+        self.has_orientations = False  # some packet told how frames are to be turned
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
         self._period = 0  # IDR pictures so far: what comes before one is shown before it
         self._count = 0  # frames so far
         self._ended = False  # the packet before ended the sequence
         self._half: Half | None = None  # the field before, where it is half a frame
-        self.whole_because: str | None = None  # why no frames can be left out, although their order is understood
+        self.fallback_reason: str | None = None  # why no frames can be left out, although their order is understood
 
     def _learn(self, nal: bytes) -> None:
         bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
@@ -66,13 +66,15 @@ class H264Inspector:
         fields = [headers] if len(headers) == 1 else fields_of(headers, slices)
         if self._half is not None:
             return self._second_half(fields, is_start, is_reference)
-        is_cut = self._is_cut(headers[0], is_start)
+        follows_gap = self._is_cut(headers[0], is_start)
         in_order = self._in_order(fields, is_start, is_reference)
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
         if headers[0].parity is not None and len(fields) == 1:
             self._half = Half(headers[0].parity, headers[0].number, is_reference)
-            self.whole_because = "the fields of its frames are packets of their own"
-        return PacketFacts(is_start, droppable, self._order(fields, is_start, is_reference), in_order, is_cut=is_cut)
+            self.fallback_reason = "the fields of its frames are packets of their own"
+        return PacketFacts(
+            is_start, droppable, self._order(fields, is_start, is_reference), in_order, follows_gap=follows_gap
+        )
 
     def _sorted(self, nals: list[bytes]) -> tuple[list[bytes], set[int]]:
         """(slices, types of the other units) of a packet."""
@@ -112,7 +114,7 @@ class H264Inspector:
         if kind not in HARMLESS | ENDS | {SPS, PPS}:
             raise BitsError(f"it has NAL units of type {kind}")
         if kind == SEI:
-            self.turns |= check_sei(nal, 1)
+            self.has_orientations |= check_sei(nal, 1)
 
     def _is_cut(self, header: Slice, is_start: bool) -> bool:
         """Whether reference frames before this one are missing: its number is neither the last one's nor the next."""

@@ -48,7 +48,7 @@ class HevcInspector:
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
             self._learn(nal)
-        self.turns = False  # some packet told how frames are to be turned
+        self.has_orientations = False  # some packet told how frames are to be turned
         self._held = HeldPictures()
         self._count = 0  # packets so far
         self._base_order = 0  # of the last picture of the base layer that others may refer to, section 8.3.1
@@ -82,7 +82,7 @@ class HevcInspector:
             if kind not in HARMLESS | ENDS | {VPS, SPS, PPS}:
                 raise BitsError(f"it has NAL units of type {kind}")
             if kind in SEI:
-                self.turns |= check_sei(nal, 2)
+                self.has_orientations |= check_sei(nal, 2)
             others.add(kind)
         kinds = {_kind(nal) for nal in slices}
         firsts = [nal[2] >> 7 for nal in slices]  # first_slice_segment_in_pic_flag

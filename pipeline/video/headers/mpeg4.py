@@ -36,7 +36,7 @@ class Mpeg4Inspector:
         self._order = AnchorOrder()
         self._packs = bool(PACKS.search(extradata))
         self._is_packed = False  # a B picture came with the packet before, and is due now
-        self.whole_because: str | None = None  # why no frames can be left out, although their order is understood
+        self.fallback_reason: str | None = None  # why no frames can be left out, although their order is understood
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts of the next packet. BitsError where the stream is not one whose order of output can be told."""
@@ -71,7 +71,7 @@ class Mpeg4Inspector:
         is_last = data.find(PICTURE_START, 4) < 0
         if not (self._packs and is_anchor and is_last and is_coded and kind == B_PICTURE and self._order.num_anchors):
             raise BitsError("it has packets that are not one frame")
-        self._is_packed, self.whole_because = True, "it has two frames in one packet"
+        self._is_packed, self.fallback_reason = True, "it has two frames in one packet"
 
     def _unpacked(self, data: bytes, has_own: bool) -> PacketFacts:
         """Facts of the packet in whose place the picture packed with the one before is decoded."""

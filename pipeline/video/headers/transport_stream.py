@@ -47,17 +47,17 @@ def read_counters(path: Path, pid: int) -> Counters:
             position += whole * size
             if whole < count:
                 position, size = _next_packets(file, position + 1)
-                reader.is_cut = True
+                reader.follows_gap = True
             elif count < PACKETS_PER_READ:
                 break
     return reader.counters()
 
 
 class _Reader:
-    """Follows the counters of all streams. is_cut: what came before the next packets could not be read."""
+    """Follows the counters of all streams. follows_gap: what came before the next packets could not be read."""
 
     def __init__(self, pid: int):
-        self._pid, self.is_cut = pid, False
+        self._pid, self.follows_gap = pid, False
         self._last: dict[int, int] = {}  # each stream's last counter
         self._gaps, self._breaks, self._others = ([np.zeros(0, np.int64)] for _ in range(3))
         self._num_packets = self._num_scrambled = 0
@@ -75,9 +75,9 @@ class _Reader:
                 self._others.append(gaps)
                 continue
             self._gaps.append(gaps)
-            if self.is_cut:
+            if self.follows_gap:
                 self._breaks.append(position + size * at[:1])
-                self.is_cut = False
+                self.follows_gap = False
             self._num_packets += len(at)
             self._num_scrambled += int((wide[at, 3] >> 6 > 0).sum())
 

@@ -8,8 +8,8 @@ import pytest
 
 from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
-from embedonce.pipeline.video import decode, output_order, timeline
-from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video import decode, output_order, scanning
+from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.headers.anchors import AnchorOrder
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
 from embedonce.pipeline.video.headers.hevc_headers import Sps
@@ -57,11 +57,11 @@ STREAMS = {  # name -> (file, settings, how many of 90 packets three frames of t
 }
 
 
-def wanted_frames(path, times, chosen, is_planned):
-    """({row: digest}, WantedFrames) of the chosen frames; is_planned: with the plan that a scan would hand over."""
+def requested_frames(path, times, chosen, is_planned):
+    """({row: digest}, RequestedFrames) of the chosen frames; is_planned: with the plan that a scan would hand over."""
     plan = PackedPlan.of(plan_feed(times.index, times.pts[chosen])) if is_planned else None
-    wanted = WantedFrames(path, np.array(chosen), times.pts[chosen], times.by_order, plan=plan)
-    return {i: digest(frame) for i, frame in filter(None, wanted)}, wanted
+    requested = RequestedFrames(path, np.array(chosen), times.pts[chosen], times.by_order, plan=plan)
+    return {i: digest(frame) for i, frame in filter(None, requested)}, requested
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -72,16 +72,16 @@ def test_random_frames_are_those_of_a_full_decode_and_no_scan_decodes_the_video(
     def refuse(*_):
         raise AssertionError("the scan decodes the video")
 
-    monkeypatch.setattr(timeline, "decoded_times", refuse)
+    monkeypatch.setattr(scanning, "find_times", refuse)
     times, decoded = timeline_of(path), full_decode(path)
     assert not times.by_order and [pts for pts, _ in decoded] == times.pts.tolist() and len(decoded) == 90
     for seed in range(4):
         generator = random.Random(seed)
         chosen = sorted(generator.sample(range(90), generator.choice((1, 3, 12))))
-        found, wanted = wanted_frames(path, times, chosen, is_planned=seed % 2 == 0)
-        assert wanted.way == "skipping"
+        found, requested = requested_frames(path, times, chosen, is_planned=seed % 2 == 0)
+        assert requested.way == "skipping"
         assert found == {i: decoded[n][1] for i, n in enumerate(chosen)}, chosen
-    assert wanted_frames(path, times, [83, 85, 88], is_planned=True)[1].num_fed <= most
+    assert requested_frames(path, times, [83, 85, 88], is_planned=True)[1].num_fed <= most
 
 
 def rewritten(source, target, change):
@@ -138,7 +138,7 @@ def test_a_sequence_that_goes_on_behind_its_end_is_decoded_whole(tmp_path, setti
     assert sample(path, 10.0).way == "whole (it goes on after the end of a sequence)"
 
 
-def test_hevc_pictures_that_no_wanted_one_leads_to_are_left_out_whatever_their_type(tmp_path):
+def test_hevc_pictures_that_no_requested_one_leads_to_are_left_out_whatever_their_type(tmp_path):
     """An encoder that calls every picture a reference: only the reference picture sets tell which are."""
 
     def all_references(_, data):
@@ -153,9 +153,9 @@ def test_hevc_pictures_that_no_wanted_one_leads_to_are_left_out_whatever_their_t
     times, decoded = timeline_of(path), full_decode(path)
     assert not times.index.droppable.any() and times.index.in_order.all()
     chosen = [20, 50, 80]
-    found, wanted = wanted_frames(path, times, chosen, is_planned=False)
+    found, requested = requested_frames(path, times, chosen, is_planned=False)
     assert found == {i: decoded[n][1] for i, n in enumerate(chosen)}
-    assert wanted.way == "skipping" and wanted.num_fed < 40
+    assert requested.way == "skipping" and requested.num_fed < 40
 
 
 def bits_of(code: str) -> BitReader:
@@ -263,9 +263,9 @@ def test_the_scans_plan_is_doubted_like_any_other(tmp_path):
     plan = PackedPlan.of(plan_feed(times.index, times.pts[chosen]))
     assert (plan.unpacked().feed == plan_feed(times.index, times.pts[chosen]).feed).all()
     starved = PackedPlan(plan.count, bytes(len(plan.feed)), plan.run_start)
-    wanted = WantedFrames(path, np.array(chosen), times.pts[chosen], False, plan=starved)
-    found = {i: digest(frame) for i, frame in filter(None, wanted)}
-    assert wanted.way == "whole (a frame did not come out)"
+    requested = RequestedFrames(path, np.array(chosen), times.pts[chosen], False, plan=starved)
+    found = {i: digest(frame) for i, frame in filter(None, requested)}
+    assert requested.way == "whole (a frame did not come out)"
     assert found == {i: decoded[n][1] for i, n in enumerate(chosen)}
 
 
@@ -293,9 +293,9 @@ def test_what_the_scan_planned_is_decoded_without_an_index(tmp_path, monkeypatch
         raise AssertionError("the index is read again")
 
     monkeypatch.setattr(decode, "read_index", refuse)
-    wanted = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
-    found = {i: digest(frame) for i, frame in filter(None, wanted)}
-    assert found == {i: decoded[n][1] for i, n in enumerate(scan.requests.frame_index)} and wanted.way == "skipping"
-    unplanned = WantedFrames(path, scan.requests.frame_index, scan.requests.pts, False)
+    requested = RequestedFrames(path, scan.requests.frame_index, scan.requests.pts, False, plan=scan.plan)
+    found = {i: digest(frame) for i, frame in filter(None, requested)}
+    assert found == {i: decoded[n][1] for i, n in enumerate(scan.requests.frame_index)} and requested.way == "skipping"
+    unplanned = RequestedFrames(path, scan.requests.frame_index, scan.requests.pts, False)
     with pytest.raises(AssertionError, match="read again"):
         list(unplanned)

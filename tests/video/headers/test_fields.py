@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.video import output_order
-from embedonce.pipeline.video.decode import WantedFrames
+from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.headers.bits import BitsError
 from embedonce.pipeline.video.headers.h264 import H264Inspector
 from tests.support.field_videos import parameter_sets, picture, pictures, write_fields
@@ -34,8 +34,8 @@ def test_frames_of_two_fields_in_one_packet_are_left_out_where_no_frame_needs_th
     assert sampled.way == "skipping" and sampled.num_fed < 20 and sampled.timeline.notes == ()
     assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}
     for n in (1, 20, 39):  # alone: the decoder is given less
-        wanted = WantedFrames(path, np.array([n]), sampled.timeline.pts[[n]], False)
-        assert [digest(frame) for _, frame in filter(None, wanted)] == [decoded[n][1]]
+        requested = RequestedFrames(path, np.array([n]), sampled.timeline.pts[[n]], False)
+        assert [digest(frame) for _, frame in filter(None, requested)] == [decoded[n][1]]
 
 
 @pytest.mark.usefixtures("never_decoded_by_the_scan")
@@ -50,8 +50,8 @@ def test_frames_of_two_packets_are_decoded_once_and_to_the_second_field(tmp_path
     first_sec = sampled.timeline.pts[0] * sampled.timeline.time_base[0] / sampled.timeline.time_base[1]
     assert sampled.timeline.end_sec - first_sec == pytest.approx(1.6)  # the last frame is shown for two fields
     for n in (13, 38):
-        wanted = WantedFrames(path, np.array([n]), sampled.timeline.pts[[n]], False)
-        assert [digest(frame) for _, frame in filter(None, wanted)] == [decoded[n][1]]
+        requested = RequestedFrames(path, np.array([n]), sampled.timeline.pts[[n]], False)
+        assert [digest(frame) for _, frame in filter(None, requested)] == [decoded[n][1]]
 
 
 def test_damage_in_a_second_field_condemns_its_frame(tmp_path):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from embedonce.pipeline.video.container import opened
+from embedonce.pipeline.video.container import open_video
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError, check_sei, payload, split_nals
 from embedonce.pipeline.video.headers.h264 import H264Inspector
 from embedonce.pipeline.video.headers.hevc import HevcInspector
@@ -95,18 +95,18 @@ def test_packets_whose_container_announces_new_parameters_are_doubted(tmp_path):
         def iter_sidedata(self):
             return [SimpleNamespace(data_type="new_extradata")]
 
-    with opened(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
+    with open_video(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
         builder = _IndexBuilder(stream)
         builder.add(Packet())
-        assert builder.doubt == "its parameters change"
+        assert builder.fallback_reason == "its parameters change"
         builder = _IndexBuilder(stream)
         Packet.is_corrupt = True
         builder.add(Packet())
-        assert builder.doubt == "the container calls packets corrupt"
+        assert builder.fallback_reason == "the container calls packets corrupt"
 
 
 def test_one_thread_decodes(tmp_path):
-    with opened(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
+    with open_video(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
         assert stream.codec_context.thread_count == 1 and str(stream.codec_context.thread_type.name) == "NONE"
 
 

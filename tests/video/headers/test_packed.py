@@ -37,7 +37,7 @@ def test_packets_that_do_not_go_on_as_packed_ones_do_are_doubted(tmp_path):
     first, packed, nothing = packets[:3]
     looks = Mpeg4Inspector(extradata)
     facts = [looks.look(packet) for packet in packets]
-    assert looks.whole_because == "it has two frames in one packet"
+    assert looks.fallback_reason == "it has two frames in one packet"
     assert facts[2].order < facts[1].order < facts[3].order and all(fact.is_shown for fact in facts[:3])
     coded = packed[: packed.find(PICTURE_START, 4)]
     for wrong in (coded, nothing + bytes(20), packed):

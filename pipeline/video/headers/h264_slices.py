@@ -1,11 +1,12 @@
-"""Slices of H.264 as frames and as the two fields of a frame. Pure data; references are to ITU-T H.264."""
+"""Slices of H.264: which belong to one frame or field, and whether a packet is intra-coded. Section numbers: ITU-T H.264."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from embedonce.pipeline.video.headers.bits import BitsError
+from embedonce.pipeline.video.headers.bits import BitsError, payload, split_nals
 
-IDR_SLICE = 5  # nal_unit_type, table 7-1
+SLICES, IDR_SLICE = (1, 5), 5  # nal_unit_type, table 7-1
+INTRA = {2, 4, 7, 9}  # slice_type, table 7-6
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,16 @@ def is_whole(slices: list[Slice]) -> bool:
         return not first.position
     is_each_once = len({one.position for one in slices}) == len(slices)
     return is_each_once and all(one.without_position == first.without_position for one in slices)
+
+
+def is_intra(data: bytes, extradata: bytes) -> bool:
+    """Whether nothing in an H.264 packet is predicted from other frames. extradata: avcC or Annex B.
+
+    Containers, and FFmpeg's parsers, also flag frames as key frames from which on the picture is refreshed gradually.
+    """
+    length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
+    try:
+        slices = [nal for nal in split_nals(data, length_size) if nal[0] & 31 in SLICES]
+        return all(nal[0] & 31 == IDR_SLICE or payload(nal, 1).exp_golombs(2)[1] in INTRA for nal in slices)
+    except BitsError:
+        return False

@@ -43,7 +43,7 @@ class KnownStream:
         return _described(stream) == described and _crc32(stream.codec_context) == self.extradata_crc32
 
 
-def held_back(pts: np.ndarray) -> int:
+def reorder_depth_of(pts: np.ndarray) -> int:
     """How many frames a decoder must hold back to give them in the order of these pts, (n,) in decoding order."""
     ranks = np.empty(len(pts), np.int64)
     ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))

@@ -27,7 +27,7 @@ ENCRYPTED_FRAMES = "its frames are encrypted: decrypt it before use"
 HEAD = 4096
 
 
-def unreadable(path: Path, message: str) -> str:
+def why_unreadable(path: Path, message: str) -> str:
     """Why FFmpeg does not take a file for a video. message: what it said itself."""
     try:
         with path.open("rb") as file:
@@ -49,7 +49,7 @@ def unreadable(path: Path, message: str) -> str:
     return message
 
 
-def no_frames(path: Path, error: str | None, pid: int | None) -> str:
+def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
     """Why a file with a video stream has no packet of it.
 
     error: where reading the container broke off, or None. pid: the stream's identifier in a transport stream, or None.
@@ -63,7 +63,7 @@ def no_frames(path: Path, error: str | None, pid: int | None) -> str:
     return f"it holds no video frame: it is the header alone of a fragmented file{encrypted}"
 
 
-def no_stream(path: Path, kinds: list[str]) -> str:
+def why_no_stream(path: Path, kinds: list[str]) -> str:
     """Why a file that could be opened has no video stream. kinds: those of the streams that it has."""
     if kinds:
         return f"it has no video stream, only {' and '.join(sorted(set(kinds)))}"

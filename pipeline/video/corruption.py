@@ -1,0 +1,56 @@
+"""Which decoded frames depend on damaged or missing data, by what the decoder reports and what the file has lost."""
+
+from embedonce.pipeline.video.packets import PacketIndex
+
+
+class AnyMessageTracker:
+    """Stands for CorruptionTracker where the index is not at hand: after one complaint nothing is sound."""
+
+    def __init__(self):
+        self._has_error = False
+
+    def note(self, _n: int, is_damaged: bool) -> None:
+        self._has_error |= is_damaged
+
+    def on(self, _pts: int | None) -> bool:
+        return self._has_error
+
+
+class CorruptionTracker:
+    """Which frames depend on data that is lost or that the decoder complained of.
+
+    A complaint tracker the frame it came with and, if others may need that one, all that follow until decoding can
+    begin anew; so does what the file has lost. Where packets have no pts, frames are known by the packets' numbers.
+    """
+
+    def __init__(self, index: PacketIndex):
+        self._pts, self._droppable = index.pts, index.droppable.tobytes()
+        restart = index.is_start if index.fallback_reason is None else index.is_key
+        self._is_restart = (restart if index.is_restart is None else index.is_restart).tobytes()
+        nothing, losses = bytes(len(index.is_key)), index.losses
+        self._is_incomplete = nothing if losses is None else losses.is_incomplete.tobytes()
+        self._is_cut = nothing if losses is None else losses.follows_gap.tobytes()
+        self._is_half = nothing if index.is_half is None else index.is_half.tobytes()
+        self._corrupt: set[int] = set()
+        self._now = self._before = False  # this group, the one before it
+        self._group_pts = 0
+
+    def note(self, n: int, is_damaged: bool) -> None:
+        """Packet n was fed; is_damaged: the decoder complained."""
+        pts = n if self._pts is None else int(self._pts[n])
+        self._now |= bool(self._is_cut[n])
+        if self._is_restart[n]:
+            self._before, self._now = self._now, False
+            self._group_pts = pts
+        is_leading = self._pts is not None and pts < self._group_pts
+        if self._is_incomplete[n] or (is_damaged and not self._droppable[n]):
+            self._before |= is_leading  # which no later frame needs, for else decoding could not begin there
+            self._now |= bool(self._is_incomplete[n]) or not is_leading
+        if self._now or is_damaged or (self._before and is_leading):
+            self._corrupt.add(pts)
+            if self._is_half[n]:  # its frame has the number and the pts of the packet before
+                self._corrupt.add(n - 1 if self._pts is None else int(self._pts[n - 1]))
+
+    def on(self, pts: int | None) -> bool:
+        """Whether the frame with these pts, or of the packet with this number, is stained."""
+        return self._now if pts is None else pts in self._corrupt
