@@ -129,8 +129,7 @@ def _scanned(task: ScanTask) -> Iterator[Scan | None]:
     timeline = yield from _limited(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
-            "its packets' timestamps do not tell its frames apart, so that its key frames cannot be told; "
-            "use --sampling fps"
+            "its timestamps do not identify its frames, so that its key frames cannot be told; use --sampling fps"
         )
     if timeline.is_partial:
         yield from _check_readable(task.path, None)

@@ -1,6 +1,6 @@
-"""From decoded pixels to the canonical JPEG, and from its bytes to any stored view.
+"""Canonical frames: from decoded pixels to the stored JPEG, and from its bytes to any stored view.
 
-Teacher and student both come here, so that they look at the same pixels. Knows no video container.
+Teacher and student both use this module, so that they see the same pixels.
 """
 
 import io
@@ -16,10 +16,10 @@ from embedonce.cache.schema import FLAG_HFLIP
 
 
 def canonical_size(height: float, width: float, short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side set. ValueError for a strip no camera makes, or more pixels than are read.
+    """(height, width) with the given short side. ValueError for extreme aspect ratios and for too many pixels.
 
-    The long side is rounded so that it differs from the short one by an even number: the centered square then lies on
-    whole pixels, as the teacher's own preprocessing has it (half a pixel beside costs 3 to 4 dB).
+    The long side differs from the short one by an even number, so that the centered square lies on whole pixels, as in
+    the teacher's own preprocessing (half a pixel costs 3 to 4 dB).
     """
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise ValueError(f"a frame of {width:.0f}x{height:.0f} is more than {MAX_ASPECT} times as long as it is wide")
@@ -32,14 +32,14 @@ def canonical_size(height: float, width: float, short_side: int) -> tuple[int, i
 
 
 def before_rotation(size: tuple[int, int], rotation: int) -> tuple[int, int]:
-    """(height, width) that a frame must have so that turning it by these degrees gives it this size."""
+    """(height, width) that a frame must have so that rotating it by these degrees gives this size."""
     return (size[1], size[0]) if rotation in (90, 270) else size
 
 
 def encode_canonical(rgb: np.ndarray, rotation: int, quality: int, mirrored: bool = False) -> bytes:
-    """A resized frame (H, W, 3) uint8 RGB -> the JPEG of its upright form.
+    """Encode a resized frame, (H, W, 3) uint8 RGB, as an upright JPEG.
 
-    rotation: degrees clockwise that set it upright (a multiple of 90); mirrored: left to right after that.
+    rotation: clockwise degrees (a multiple of 90); mirrored: flip left to right after that.
     """
     image = Image.fromarray(rgb)
     if rotation:
@@ -61,8 +61,8 @@ _CLOCKWISE = {  # Pillow names rotations counter-clockwise
 def decode_jpeg(jpeg: bytes, short_side: int | None = None) -> Image.Image:
     """A stored canonical frame as an RGB image.
 
-    short_side: of the cache's canonical frames. DamagedError where the bytes are no baseline JPEG of one scan, or one
-    of more pixels than such a frame has. No other format is tried: Pillow hands some of them to other programs.
+    short_side: of the cache's canonical frames. DamagedError if the bytes are not a baseline JPEG of one scan, or have
+    more pixels than such a frame. Other formats are never tried: Pillow passes some of them to external programs.
     """
     try:
         check_header(jpeg, short_side)
@@ -74,9 +74,9 @@ def decode_jpeg(jpeg: bytes, short_side: int | None = None) -> Image.Image:
 
 
 def crop(image: Image.Image, view: np.ndarray, size: int) -> np.ndarray:
-    """Replay a stored view: integer crop, one resize, flip. Returns (size, size, 3) uint8 RGB.
+    """Apply a stored view: integer crop, one resize, flip. Returns (size, size, 3) uint8 RGB.
 
-    DamagedError where it does not lie within the image.
+    DamagedError if the view exceeds the image.
     """
     top, left, height, width, flags, interpolation = (int(value) for value in view)
     if not (0 <= top < top + height <= image.height and 0 <= left < left + width <= image.width):
@@ -95,13 +95,13 @@ def crc32(crops: np.ndarray) -> np.ndarray:
 
 
 def replay(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
-    """(V, size, size, 3) uint8: each of these views of a stored frame, as the teacher saw it."""
+    """(V, size, size, 3) uint8: these views of a stored frame, as the teacher saw them."""
     image = decode_jpeg(jpeg)
     return np.stack([crop(image, view, size) for view in views])
 
 
 def replayed_crc32(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
-    """(V,) uint32: crc32() of what replay() gives, one view in memory at a time."""
+    """(V,) uint32: crc32() of replay(), with one view in memory at a time."""
     image = decode_jpeg(jpeg)
     return np.concatenate([crc32(crop(image, view, size)[None]) for view in views])
 
@@ -112,8 +112,10 @@ def load_view(jpeg: bytes, view: np.ndarray, size: int, short_side: int | None =
 
 
 def jittered(images: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
-    """(T, H, W, 3) uint8 with these factors, in this order: times brightness, contrast about the mean grey of all
-    frames, saturation about each pixel's grey (ITU-R BT.601 weights)."""
+    """(T, H, W, 3) uint8 with brightness, contrast and saturation changed by these factors, in this order.
+
+    Contrast is about the mean gray of all frames, saturation about each pixel's gray (ITU-R BT.601 weights).
+    """
     values = images.astype(np.float32) * brightness
     grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
     values = grey.mean() + contrast * (values - grey.mean())

@@ -1,8 +1,8 @@
-"""Which frame is shown at which requested time. Pure arithmetic on integer pts; knows no video and no pixels.
+"""Find the frame displayed at each requested time. Pure arithmetic on integer pts.
 
-The frame at t is the last one with pts <= t + tolerance; the tolerance is half a tick and at most MAX_EARLY_SEC, for
-timestamps and times are rounded. Requested times lie on one grid per video, t_k = t_first + k / fps, so that
-overlapping windows ask for the same times. Windows, and the extent of the video, are half open, to TIME_TOLERANCE_SEC.
+The frame at t is the last one with pts <= t + tolerance; the tolerance is half a tick, at most MAX_EARLY_SEC, since
+timestamps and times are rounded. Requested times are on one grid per video, t_k = t_first + k / fps, so that
+overlapping windows request the same times. Windows and the video's extent are half-open, to TIME_TOLERANCE_SEC.
 """
 
 import math
@@ -22,11 +22,10 @@ MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than
 
 @dataclass(frozen=True)
 class Requests:
-    """Requested times of one video and the distinct frames that answer them.
+    """Requested times of one video and the distinct frames displayed at them.
 
-    k: (m,) int64 grid positions. row: (m,) int64 into frame_index and pts; NO_FRAME, REDACTED or LOST where there is
-    none.
-    frame_index: (n,) int64 presentation index in the stream; pts: (n,) int64.
+    k: (m,) int64 grid positions. row: (m,) int64 indices into frame_index and pts; NO_FRAME, REDACTED or LOST if there
+    is no frame. frame_index: (n,) int64 display index in the stream; pts: (n,) int64.
     """
 
     k: np.ndarray
@@ -37,10 +36,10 @@ class Requests:
 
 @dataclass(frozen=True)
 class Grid:
-    """Which times to ask of a video.
+    """Which times of a video to request.
 
-    fps: times per second, t_k = t_first + k / fps; None asks for the key frames, t_k = t_first + k ticks.
-    windows: the parts asked for; redacted: the parts that must not be looked at.
+    fps: times per second, t_k = t_first + k / fps; None requests the key frames, t_k = t_first + k ticks.
+    windows: the parts to sample. redacted: the parts that must not be used.
     """
 
     fps: float | None
@@ -58,11 +57,10 @@ def request_frames(
 ):
     """Resolve the grid of one video into Requests.
 
-    pts: (n,) int64 of all frames, non-decreasing, n >= 1; of frames with equal pts the last is shown. key_pts: those of
-    key frames. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64 ticks [start, end), increasing:
-    the frames of these times are lost. Times of a window outside the video's extent are requests that nothing answers.
-    A time is redacted if it, or the frame shown then, lies in a redacted part. ValueError where too many times are
-    asked for.
+    pts: (n,) int64 of all frames, non-decreasing, n >= 1; of frames with equal pts the last is displayed. key_pts:
+    those of key frames. end_sec: when the last frame stops being displayed. holes: (h, 2) int64 ticks [start, end),
+    increasing: times whose frames are missing. Times of a window outside the video are requests without a frame. A time
+    is redacted if it, or the frame displayed then, is in a redacted part. ValueError if too many times are requested.
     """
     if grid.fps is None:
         k, t_sec, shown = _key_frames(grid, pts, key_pts, time_base)
@@ -77,9 +75,9 @@ def request_frames(
 
 
 def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
-    """How many times an evenly spaced grid asks of a video with this extent, without those that are redacted.
+    """Number of times that an evenly spaced grid requests of a video with this extent, without redacted ones.
 
-    What request_frames would answer with a frame, give or take the times beside the ends of redacted parts.
+    The number of frames that request_frames would find, except near the ends of redacted parts.
     """
     asked = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows)
     hidden = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.redacted)
@@ -101,7 +99,7 @@ def _joined(spans) -> list[tuple[int, int]]:
 
 
 def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
-    """(k, t_sec, index of the frame shown then or -1) of every grid position in the windows."""
+    """(k, t_sec, index of the displayed frame or -1) of every grid position in the windows."""
     first_sec = float(seconds(pts[0], time_base))
     spans = [_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows]
     if sum(stop - start for start, stop in spans) > MAX_REQUESTS:
@@ -117,14 +115,14 @@ def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec
 
 
 def _key_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int]):
-    """The same of every key frame in the windows."""
+    """The same for every key frame in the windows."""
     t_sec = seconds(key_pts, time_base)
     asked = _within(t_sec, grid.windows)
     return key_pts[asked] - pts[0], t_sec[asked], np.searchsorted(pts, key_pts[asked], side="right") - 1
 
 
 def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int, int]) -> np.ndarray:
-    """(n,) bool: which times lie in one of the holes."""
+    """(n,) bool: which times are in a hole."""
     if holes is None or not len(holes):
         return np.zeros(len(t_sec), bool)
     starts, ends = (
@@ -136,7 +134,7 @@ def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int,
 
 
 def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
-    """(n,) bool: which times lie in one of the windows."""
+    """(n,) bool: which times are in a window."""
     inside = np.zeros(len(t_sec), bool)
     for start, end in windows:
         inside |= (t_sec >= start - TIME_TOLERANCE_SEC) & (t_sec < end - TIME_TOLERANCE_SEC)
@@ -144,7 +142,7 @@ def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:
-    """The k with start_sec <= t_k < end_sec; an infinite end stands for the extent's."""
+    """The k with start_sec <= t_k < end_sec; an infinite end means that of the video."""
     start_sec = extent[0] if start_sec == -math.inf else start_sec - TIME_TOLERANCE_SEC
     end_sec = extent[1] if end_sec == math.inf else end_sec
     first, stop = (_first_at(bound, extent[0], fps) for bound in (start_sec, end_sec - TIME_TOLERANCE_SEC))
@@ -152,7 +150,7 @@ def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fp
 
 
 def _first_at(t_sec: float, first_sec: float, fps: float) -> int:
-    """The smallest k with t_k >= t_sec, in the very float64 arithmetic that t_k is computed in."""
+    """The smallest k with t_k >= t_sec, in the same float64 arithmetic that computes t_k."""
     k = math.ceil((t_sec - first_sec) * fps)
     while first_sec + (k - 1) / fps >= t_sec:
         k -= 1

@@ -1,6 +1,6 @@
-"""How many times of an even grid windows ask for, and how many lie in several of them: pure arithmetic on arrays.
+"""Count the grid times in many windows, and those in several of them: pure arithmetic on arrays.
 
-Says the same as sampling.count_times, for as many windows as a data set has.
+The same result as sampling_times.count_times, for any number of windows.
 """
 
 import math
@@ -12,7 +12,7 @@ from embedonce.pipeline.frames.sampling_times import Grid
 
 
 def count_requested(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
-    """(times in one window or more, times in two or more) of a video with this extent, without redacted ones."""
+    """(times in at least one window, times in at least two) of a video with this extent, without redacted ones."""
     last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
     spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
     asked, shared = _lengths(spans)
@@ -24,7 +24,7 @@ def count_requested(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, 
 
 
 def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
-    """How many of the windows hold none of the times of a video with this extent, or redacted ones alone."""
+    """Number of windows that contain no time of a video with this extent, or only redacted ones."""
     last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
     spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
     seen = spans[:, 1] - spans[:, 0]
@@ -35,7 +35,7 @@ def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
 
 
 def _lengths(spans: np.ndarray) -> tuple[int, int]:
-    """How many whole numbers lie in one of the half-open (N, 2) spans or more, and in two or more."""
+    """Number of integers in at least one of the half-open (N, 2) spans, and in at least two."""
     ends = np.concatenate([spans[:, 0], spans[:, 1]])
     steps = np.repeat([1, -1], len(spans))
     order = np.argsort(ends, kind="stable")
@@ -64,7 +64,7 @@ def _spans(windows, first_sec: float, end_sec: float, fps: float) -> np.ndarray:
 
 
 def _first_at(t_sec: np.ndarray, first_sec: float, fps: float) -> np.ndarray:
-    """The smallest k with first_sec + k / fps >= t, in the very float64 arithmetic that times are computed in."""
+    """The smallest k with first_sec + k / fps >= t, in the same float64 arithmetic that computes times."""
     k = np.ceil((t_sec - first_sec) * fps).astype(np.int64)
     while (early := first_sec + (k - 1) / fps >= t_sec).any():
         k -= early

@@ -1,7 +1,7 @@
-"""Crop boxes over a canonical frame, as integers. Pure arithmetic; knows no pixels.
+"""Crop boxes of a canonical frame, as integers. Pure arithmetic.
 
-View 0 is the teacher's own evaluation crop; views 1..K are random resized crops, one set for a whole video.
-Boxes are stored, never drawn again: a change of random generator cannot move one.
+View 0 is the teacher's own evaluation crop; views 1..K are random resized crops, one set per video. Boxes are stored
+and never drawn again, so that a change of random generator cannot move one.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ ATTEMPTS = 10
 def make_views(
     video_uid: str, size: tuple[int, int], num_random: int, seed: int, teacher: TeacherIdentity
 ) -> np.ndarray:
-    """(1 + num_random, 6) int32 in the order of VIEW_FIELDS for a canonical frame of size (height, width)."""
+    """(1 + num_random, 6) int32, columns as in VIEW_FIELDS, for a canonical frame of size (height, width)."""
     code = INTERPOLATIONS[teacher.interpolation]
     digest = hashlib.sha256(f"{seed}:{video_uid}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
@@ -30,9 +30,10 @@ def make_views(
 
 
 def evaluation_box(size: tuple[int, int], resize_mode: str = "shortest") -> tuple[int, int, int, int]:
-    """(top, left, height, width) of what the teacher's own preprocessing keeps.
+    """(top, left, height, width) of the region that the teacher's preprocessing keeps.
 
-    "shortest": the largest centered square (CLIP's resize of the short side and center crop); "squash": everything.
+    "shortest": the largest centered square (CLIP's resize of the short side and center crop); "squash": the whole
+    frame.
     """
     height, width = size
     if resize_mode == "squash":
@@ -56,10 +57,10 @@ def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[
 
 
 def _box_along(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A random box in a frame so long that hardly one of the requested area fits into it, and from 3.8 to 1 none.
+    """A random box in a frame so elongated that boxes of the usual area hardly fit; beyond 3.8 to 1 none does.
 
-    Its aspect is drawn as ever. Its area is at least that of other views where the largest box of this aspect has
-    that, else it is drawn from the area of this one: it moves along the frame.
+    The aspect ratio is drawn as usual. The area is at least that of other views if the largest box of this aspect ratio
+    has that, otherwise it is drawn relative to that box: the box moves along the frame.
     """
     height, width = size
     aspect = np.exp(generator.uniform(*np.log(ASPECT_RANGE)))

@@ -1,4 +1,4 @@
-"""What headers say of a video before it is read: its frame rate and how long it lasts. Decodes nothing."""
+"""Frame rate and length that a video's headers announce. Decodes nothing."""
 
 import re
 import struct
@@ -23,14 +23,14 @@ _ESTIMATED = "Estimating duration from bitrate"
 
 @dataclass(frozen=True)
 class Length:
-    """seconds that the video lasts by its header; is_of_all: the longest track of the file may be meant."""
+    """seconds: the announced length. is_of_all: it may be that of the longest track in the file."""
 
     seconds: float
     is_of_all: bool
 
 
 def frame_rate(container, stream) -> tuple[Fraction, bool]:
-    """(frames per second, whether the headers say so). Of raw streams it is what the stream carries."""
+    """(frames per second, whether it comes from the headers). For raw streams, the rate in the stream itself."""
     is_raw = container.format.name in RAW_FORMATS
     guessed = None if is_raw and stream.guessed_rate == USUAL_RATE else stream.guessed_rate
     said = (stream.codec_context.framerate if is_raw else stream.average_rate, guessed)
@@ -39,7 +39,7 @@ def frame_rate(container, stream) -> tuple[Fraction, bool]:
 
 
 def announced_length(container, stream) -> Length | None:
-    """How long the video is by the headers; None where they do not say."""
+    """The length according to the headers, or None."""
     whole = container.duration / 1_000_000 if container.duration else None
     name = container.format.name
     own = float(stream.duration * stream.time_base) if stream.duration else None
@@ -56,10 +56,10 @@ def announced_length(container, stream) -> Length | None:
 
 
 def some_track_continues(path: Path, length: Length) -> Generator[None, None, bool]:
-    """Whether some track goes on to where the file is said to end, or that end was only estimated from its size.
+    """Whether another track continues to the announced end, or that end was only estimated from the file size.
 
-    A file that is whole although its video is shorter: sound may last longer. Yields None now and then as a sign of
-    life. VideoError where the file cannot be opened.
+    In that case the file is complete although its video is shorter, for example because the audio is longer. Yields
+    None as a heartbeat. VideoError if the file cannot be opened.
     """
     clock = HeartbeatClock()
     with capture_log() as messages, open_video(path, "software") as (container, _):
@@ -75,7 +75,7 @@ def some_track_continues(path: Path, length: Length) -> Generator[None, None, bo
 
 
 def _asf_sec(path: Path) -> float | None:
-    """What the header of an ASF file says of its length; None where it is a broadcast or says nothing."""
+    """The length in the header of an ASF file; None for broadcasts or if there is none."""
     with path.open("rb") as file:
         head = file.read(_ASF_HEADER_BYTES)
     at = head.find(_ASF_PROPERTIES)
@@ -87,7 +87,7 @@ def _asf_sec(path: Path) -> float | None:
 
 
 def _tagged_sec(metadata: dict[str, str]) -> float | None:
-    """How long the track is by Matroska's statistics tag."""
+    """The track length in Matroska's statistics tag, or None."""
     tag = next((value for name, value in metadata.items() if name.partition("-")[0].upper() == "DURATION"), "")
     found = _DURATION_TAG.match(tag)
     return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])

@@ -1,4 +1,4 @@
-"""From a decoded frame to RGB of a requested size: color conversion and resizing in one step of FFmpeg's swscale."""
+"""Convert a decoded frame to RGB of a given size: color conversion and resizing in one step of FFmpeg's swscale."""
 
 from fractions import Fraction
 
@@ -16,10 +16,10 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD
 
 
 class Scaler:
-    """Makes (height, width, 3) uint8 full-range RGB of frames, by each frame's own matrix, range and depth.
+    """Converts frames to (height, width, 3) uint8 full-range RGB, using each frame's own matrix, range and bit depth.
 
-    A frame that does not name its matrix is taken as BT.709 if it is larger than standard definition, else as BT.601:
-    what players do (mpv's rule). Alpha is dropped. VideoError for colors that cannot be converted.
+    A frame without a matrix is BT.709 if it is larger than standard definition, otherwise BT.601 (mpv's rule). Alpha is
+    dropped. VideoError for colors that cannot be converted.
     """
 
     def __init__(self):
@@ -27,7 +27,7 @@ class Scaler:
         self._left_half = _LeftHalf()
 
     def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None, left_eye=False) -> np.ndarray:
-        """size: (height, width) of the result; the frame's own where it is None. left_eye: of its left half alone."""
+        """size: (height, width) of the result, by default that of the frame. left_eye: convert only the left half."""
         try:
             matrix = _matrix(frame)
             frame = self._left_half(frame) if left_eye else frame
@@ -46,7 +46,7 @@ class Scaler:
 
 
 class _LeftHalf:
-    """Cuts frames before they are resized, so that nothing of the right eye bleeds into the left one."""
+    """Crops frames before resizing, so that no pixels of the right eye bleed into the left one."""
 
     def __init__(self):
         self._graph, self._shape = None, None
@@ -79,6 +79,6 @@ def _matrix(frame: av.VideoFrame) -> Colorspace | None:
 
 
 def hdr_note(frame: av.VideoFrame) -> list[str]:
-    """What to tell of a frame in high dynamic range."""
+    """A note if the frame has a high dynamic range."""
     name = HDR_TRANSFERS.get(int(frame.color_trc))
     return [f"its colors are HDR ({name}) and are not tone-mapped: frames look pale"] if name else []

@@ -1,6 +1,6 @@
-"""Opening video files safely: whitelists, limits, one thread. Decodes nothing.
+"""Open video files safely: allowed formats only, limited sizes, one thread. Decodes nothing.
 
-One thread per decoder: threads inside FFmpeg can deadlock when several decoders run at once.
+Each decoder has one thread: threads inside FFmpeg can deadlock when several decoders run at once.
 """
 
 import contextlib
@@ -30,19 +30,19 @@ _HEARD: dict[int, list] = {}  # of containers that are open
 
 
 class VideoError(Exception):
-    """This video cannot be used. The message says why, in a few words."""
+    """This video cannot be used. The message gives the reason in a few words."""
 
     is_passing = False  # whether it may be of use another time, with the same file
 
 
 class PassingError(VideoError):
-    """This video cannot be used now: the machine could not read its file, or the file is another one by now."""
+    """This video cannot be used now, but perhaps later: its file could not be read, or was changed meanwhile."""
 
     is_passing = True
 
 
 class HeartbeatClock:
-    """Says when a sign of life is due."""
+    """Tells when the next heartbeat is due, so that a long task shows that it is alive."""
 
     def __init__(self):
         self._last = time.monotonic()
@@ -57,12 +57,12 @@ class HeartbeatClock:
 
 @contextlib.contextmanager
 def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
-    """(container, stream) of the video stream to use; errors of FFmpeg and of the system as VideoError.
+    """Yield (container, stream) of the video stream to use. Errors of FFmpeg and the system become VideoError.
 
-    decoder: a key of DECODERS. One that cannot decode this video does not give way to another.
-    known: what an earlier opening of this file found. FFmpeg then decodes no frames to find it again, and gives no
-    packets of other streams; a file that is another one now is opened as if nothing were known.
-    is_probed: where it is not, a file whose headers may not tell all is a VideoError, too.
+    decoder: a key of DECODERS; there is no fallback to another one. known: the stream as an earlier opening found it.
+    FFmpeg then skips probing, and packets of other streams are discarded. If the file has changed since, it is opened
+    as an unknown one. is_probed: if false, a file whose headers may be insufficient without probing is a VideoError as
+    well.
     """
     try:
         with capture_log() as messages:
@@ -70,7 +70,7 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
             if not is_probed:
                 container = open_unprobed(path, OPEN_OPTIONS)
                 if container is None:
-                    raise VideoError("its headers do not tell all of it")
+                    raise VideoError("its headers are insufficient without probing")
             if container is None:
                 container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
         with container:
@@ -99,12 +99,12 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
 
 
 def messages_while_opening(container) -> list[tuple[int, str, str]]:
-    """(level, name, text) of what FFmpeg said while it opened this container, where it reads some packets ahead."""
+    """FFmpeg's messages (level, name, text) from opening this container, which reads some packets ahead."""
     return _HEARD.get(id(container), [])
 
 
 def check_decoder(decoder: str) -> None:
-    """DecoderError where this machine does not have the decoder."""
+    """Raise DecoderError if this machine does not have the decoder."""
     if decoder != "software":
         try:
             _acceleration(decoder).create(av.Codec("h264", "r"))
@@ -119,15 +119,15 @@ def _acceleration(decoder: str) -> HWAccel | None:
 
 
 def check_size(width: int, height: int) -> None:
-    """VideoError where a frame would be too large to be one of a video."""
+    """Raise VideoError if a frame is too large."""
     if width * height > MAX_PIXELS:
         raise VideoError(f"a frame of {width}x{height} is larger than {MAX_PIXELS} pixels")
 
 
 def packets_of(container, stream, errors: list[str] | None = None) -> Iterator[av.Packet]:
-    """The packets of the stream in decoding order, up to where the container cannot be read further.
+    """Yield the packets of the stream in decoding order, until the container cannot be read further.
 
-    errors: why it could not is appended here.
+    errors: the reason is appended here if reading stops early.
     """
     packets = container.demux(stream)
     while True:

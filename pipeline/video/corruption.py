@@ -4,7 +4,7 @@ from embedonce.pipeline.video.packets import PacketIndex
 
 
 class AnyMessageTracker:
-    """Stands for CorruptionTracker where the index is not at hand: after one complaint nothing is sound."""
+    """Replaces CorruptionTracker if there is no index: after the first error every frame counts as corrupt."""
 
     def __init__(self):
         self._has_error = False
@@ -17,10 +17,10 @@ class AnyMessageTracker:
 
 
 class CorruptionTracker:
-    """Which frames depend on data that is lost or that the decoder complained of.
+    """Tracks which frames depend on missing data or on packets with decoding errors.
 
-    A complaint tracker the frame it came with and, if others may need that one, all that follow until decoding can
-    begin anew; so does what the file has lost. Where packets have no pts, frames are known by the packets' numbers.
+    An error makes the frame corrupt and, if other frames may depend on it, everything up to the next restart; so does
+    data missing from the file. Without pts, frames are identified by packet numbers.
     """
 
     def __init__(self, index: PacketIndex):
@@ -36,7 +36,7 @@ class CorruptionTracker:
         self._group_pts = 0
 
     def note(self, n: int, is_damaged: bool) -> None:
-        """Packet n was fed; is_damaged: the decoder complained."""
+        """Packet n was fed. is_damaged: the decoder reported an error."""
         pts = n if self._pts is None else int(self._pts[n])
         self._now |= bool(self._is_cut[n])
         if self._is_restart[n]:
@@ -52,5 +52,5 @@ class CorruptionTracker:
                 self._corrupt.add(n - 1 if self._pts is None else int(self._pts[n - 1]))
 
     def on(self, pts: int | None) -> bool:
-        """Whether the frame with these pts, or of the packet with this number, is stained."""
+        """Whether the frame with this pts, or of the packet with this number, is corrupt."""
         return self._now if pts is None else pts in self._corrupt

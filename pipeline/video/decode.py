@@ -1,7 +1,6 @@
-"""Requested frames of a video, each bit for bit as decoding the whole video gives it, most other frames left out.
+"""Decode the requested frames of a video, each bit for bit as a full decode gives it, skipping most other frames.
 
-Where a decoder complains, or anything is not as the packets' headers said, the whole video is decoded instead. Knows
-no crops and no cache.
+If the decoder reports an error, or anything contradicts the packets' headers, the video is decoded completely instead.
 """
 
 import bisect
@@ -24,19 +23,20 @@ from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, p
 
 
 class FallbackError(Exception):
-    """Something is not as the packets' headers promised."""
+    """Something contradicts the packets' headers, so that the video must be decoded completely."""
 
 
 class RequestedFrames:
     """Decodes the requested frames of one video; iterate over it once.
 
-    frame_index, pts: (n,) int64, increasing. by_order: pts do not tell frames apart, which are known by their order.
-    Yields (i, av.VideoFrame) for requested frame i, in order. A frame that cannot be decoded, that its decoder calls
-    corrupt, or that depends on data the decoder complained of is not yielded: its neighbor never takes its place.
-    Yields None now and then as a sign of life. way: how it was done, for the record. num_fed: packets decoded.
-    orientation: of the frame that was yielded last. plan: what the scan found that these frames need, so that the index
-    need not be read again unless there is fallback_reason; frames are then known by the packets' own pts.
-    complaint: the decoder's first one, or None.
+    frame_index, pts: (n,) int64, increasing. by_order: pts do not identify frames; their output order does. Yields (i,
+    av.VideoFrame) for requested frame i, in order. A frame that cannot be decoded, is marked as corrupt by its decoder,
+    or depends on damaged data is not yielded, and no other frame is yielded in its place. Yields None as a heartbeat.
+    plan: the packets that these frames depend on, from the scan, so that the index need not be read again unless
+        decoding falls back; frames are then identified by the packets' own pts.
+
+    Attributes: way: how it was decoded. num_fed: number of decoded packets. orientation: of the last yielded frame.
+    complaint: the decoder's first error, or None. num_found: number of yielded frames.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RequestedFrames:
 
     def _plan(self, index: PacketIndex) -> FeedPlan:
         if self._by_order or index.pts is None:
-            return self._whole_plan(index, index.fallback_reason or "its frames are known by their order")
+            return self._whole_plan(index, index.fallback_reason or "its frames are identified by their output order")
         return plan_feed(index, np.array(self._identities, np.int64))
 
     def _whole_plan(self, index: PacketIndex, fallback_reason: str) -> FeedPlan:
@@ -89,7 +89,7 @@ class RequestedFrames:
     def _attempted(
         self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet]
     ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
-        """Decode by this plan with a fresh decoder; returns why everything must be decoded instead, or None."""
+        """Decode by this plan with a new decoder; return why a full decode is needed instead, or None."""
         self.way = "skipping" if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
         try:
             yield from self._decoded(Feeder(stream, packets, index, plan), plan)
@@ -98,7 +98,7 @@ class RequestedFrames:
         return None
 
     def _decoded(self, feeder: "Feeder", plan: FeedPlan) -> Iterator[tuple[int, av.VideoFrame] | None]:
-        """The requested frames from the first on that has not been yielded."""
+        """Yield the requested frames that were not yielded before."""
         skips, clock, latest = plan.fallback_reason is None, HeartbeatClock(), None
         orient, has_orientations = Orientations(), not skips or plan.has_orientations
         with capture_log() as messages:
@@ -108,9 +108,9 @@ class RequestedFrames:
                     if has_orientations or i is not None:
                         self.orientation = orient(frame)
                     if skips and not is_sound:
-                        raise FallbackError("its decoder complains")
+                        raise FallbackError("its decoder reports errors")
                     if skips and (frame.pts is None or (latest is not None and frame.pts <= latest)):
-                        raise FallbackError("frames came out in another order than their timestamps'")
+                        raise FallbackError("frames came out in a different order than their timestamps")
                     if skips and i is not None and i != self._next:
                         raise FallbackError("a frame did not come out")
                     latest = frame.pts
@@ -130,7 +130,7 @@ class RequestedFrames:
             raise FallbackError("a frame did not come out")
 
     def _position(self, identity: int | None) -> int | None:
-        """Which requested frame this is; None where it is not requested. Most often the next one, or none before it."""
+        """Index of the requested frame with this identity, or None. Usually it is the next one."""
         due = self._due
         if identity is None or identity < due:
             return None

@@ -1,4 +1,4 @@
-"""What is wrong with a file that cannot be used, in a few words: empty, cut, no video, no video file at all."""
+"""Find out why a file cannot be used: empty, truncated, without video, or not a video file at all."""
 
 import os
 import string
@@ -19,7 +19,7 @@ SIGNATURES = {
     b"ID3": "an audio file",
     b"fLaC": "an audio file",
     b"#EXTM3U": "a playlist",
-    b"version https://git-lfs": "a Git LFS pointer, not the file that it stands for",
+    b"version https://git-lfs": "a Git LFS pointer instead of the file itself",
 }
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"free", b"skip", b"wide", b"sidx", b"pnot", b"uuid"}
 ENCRYPTED = (b"encv", b"sinf")  # boxes in the description of a stream (ISO/IEC 14496-12, section 8.12)
@@ -28,7 +28,7 @@ HEAD = 4096
 
 
 def why_unreadable(path: Path, message: str) -> str:
-    """Why FFmpeg does not take a file for a video. message: what it said itself."""
+    """Why FFmpeg does not recognize a file as a video. message: FFmpeg's own error message."""
     try:
         with path.open("rb") as file:
             num_bytes, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
@@ -37,7 +37,7 @@ def why_unreadable(path: Path, message: str) -> str:
     if not num_bytes:
         return "the file is empty"
     if not head.strip(b"\0"):
-        return "the file begins with zeros: it may not have been written or copied to its end"
+        return "the file begins with zeros: it may be an incomplete copy"
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
             return f"it is {what}"
@@ -50,9 +50,9 @@ def why_unreadable(path: Path, message: str) -> str:
 
 
 def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
-    """Why a file with a video stream has no packet of it.
+    """Why a file with a video stream has no packets of it.
 
-    error: where reading the container broke off, or None. pid: the stream's identifier in a transport stream, or None.
+    error: why reading the container stopped, or None. pid: the packet identifier in a transport stream, or None.
     """
     if pid is not None and read_counters(path, pid).scrambled > 0.5:
         return ENCRYPTED_FRAMES
@@ -60,23 +60,23 @@ def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
     if "moov" not in boxes or {"mdat", "moof"} & boxes.keys():
         return "it holds no video frame" + (f" ({error})" if error else "")
     encrypted = ", of a video that is encrypted" if _holds(path, boxes["moov"], ENCRYPTED) else ""
-    return f"it holds no video frame: it is the header alone of a fragmented file{encrypted}"
+    return f"it holds no video frame: it is only the header of a fragmented file{encrypted}"
 
 
 def why_no_stream(path: Path, kinds: list[str]) -> str:
-    """Why a file that could be opened has no video stream. kinds: those of the streams that it has."""
+    """Why an opened file has no video stream. kinds: the kinds of the streams that it has."""
     if kinds:
         return f"it has no video stream, only {' and '.join(sorted(set(kinds)))}"
-    return "it has no video stream" + (": its index (moov) is cut off" if _is_cut(path, _boxes(path)) else "")
+    return "it has no video stream" + (": its index (moov) is truncated" if _is_cut(path, _boxes(path)) else "")
 
 
 def _without_index(path: Path) -> str | None:
     boxes = _boxes(path)
     if "moov" in boxes:
-        return "its index (moov) is cut off" if _is_cut(path, boxes) else None
+        return "its index (moov) is truncated" if _is_cut(path, boxes) else None
     if "moof" in boxes or "styp" in boxes:
-        return "it is a segment of a fragmented file without the header (moov) that belongs before it"
-    return "it has no index (moov): its end is missing, or recording was broken off"
+        return "it is a segment of a fragmented file without its header (moov)"
+    return "it has no index (moov): its end is missing, or the recording was interrupted"
 
 
 def _is_cut(path: Path, boxes: dict[str, tuple[int, int]]) -> bool:
@@ -84,7 +84,7 @@ def _is_cut(path: Path, boxes: dict[str, tuple[int, int]]) -> bool:
 
 
 def _boxes(path: Path) -> dict[str, tuple[int, int]]:
-    """Name -> (position, size) of the first of each of a file's outermost boxes, in bytes (ISO/IEC 14496-12)."""
+    """Map the name of each top-level box to the (position, size) in bytes of its first occurrence (ISO/IEC 14496-12)."""
     found: dict[str, tuple[int, int]] = {}
     try:
         with path.open("rb") as file:

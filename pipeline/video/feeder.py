@@ -17,7 +17,7 @@ BYTES_PER_PACKET = 500  # memory per packet, in addition to its data
 
 
 class KeptPackets:
-    """The packets of a video, as long as they are few: None once they are too many."""
+    """The packets of a video, kept in memory as long as they are few; None once there are too many."""
 
     def __init__(self):
         self.packets: list[av.Packet] | None = []
@@ -32,7 +32,7 @@ class KeptPackets:
 
 
 class Feeder:
-    """Gives a decoder the packets of a plan and takes what comes out, with the decoder's own word on its soundness."""
+    """Feeds a decoder the packets of a plan and returns its frames, each with whether it is intact."""
 
     def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex | None, plan: FeedPlan):
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
@@ -43,9 +43,10 @@ class Feeder:
         self.num_fed, self.complaint = 0, None
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
-        """For each packet fed: (order, frame, is_sound) of the frames that came out with it.
+        """For each packet fed: (order, frame, is_intact) of the frames that came out with it.
 
-        Now and then an empty list, while packets are passed over. messages: where FFmpeg's messages arrive.
+        Yields an empty list as a heartbeat while packets are skipped. messages: the list that receives FFmpeg's
+        messages.
         """
         order, clock = itertools.count(), HeartbeatClock()
         feed, run_start = self._plan.feed.tobytes(), self._plan.run_start.tobytes()
@@ -66,13 +67,13 @@ class Feeder:
         yield self._shown(self._fed(None, None, messages), order)
 
     def _shown(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
-        """The frames, judged, without those that are never shown; these are counted all the same."""
+        """The frames with their state, without those that are never displayed; these are counted as well."""
         return [judged for judged in self._judged(found, count) if judged[1].pts != SUPERSEDED]
 
     def _fed(self, n: int | None, packet: av.Packet | None, messages: list) -> list[tuple[int | None, av.VideoFrame]]:
-        """(packet, frame) of the frames that come out when packet n is fed, each with the pts of the packet it came of.
+        """(packet number, frame) of the frames that come out when packet n is fed, each with the pts of its packet.
 
-        A decoder hands a packet's pts on to its frame: here it is the packet's number, for pts may be equal.
+        Decoders copy a packet's pts to its frame. It is replaced with the packet's number, since pts may be equal.
         """
         messages.clear()
         if packet is not None:
@@ -101,7 +102,7 @@ class Feeder:
         ]
 
     def _order(self, number: int | None, counted: int) -> int:
-        """Which frame in the order of output this is: by its packet where headers tell, else as counted."""
+        """The frame's position in output order: by its packet if headers determine it, otherwise as counted."""
         return counted if self._ranks is None else self._ranks.get(number, -1)
 
 

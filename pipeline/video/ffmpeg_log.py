@@ -1,8 +1,8 @@
-"""What FFmpeg says while it works, and which of it means that data is damaged. Knows no video.
+"""FFmpeg's log messages: capture them, and decide which ones mean damaged data.
 
-A message is taken as damage unless it is known to concern something else: a frame that is wrongly called corrupt is
-told, one that is wrongly called good is not. What is listed here leaves every pixel as it is; whether a frame could be
-decoded is still seen from the decoder, which gives it or does not, and calls it corrupt or does not.
+Unknown messages count as damage: a good frame reported as corrupt is visible in the result, a corrupt frame reported as
+good is not. The messages listed here leave every pixel as it is. Whether a frame could be decoded is judged by the
+decoder's output as well.
 """
 
 import contextlib
@@ -50,9 +50,9 @@ POSITION = re.compile(r"(?:at|pos\.?) (?:\d+ \()?0x([0-9a-f]+)|Packet mismatch -
 
 
 def is_damage(level: int, text: str) -> bool:
-    """Whether a decoder's message says that a frame's pixels are damaged.
+    """Whether a decoder's message means that pixels of a frame are damaged.
 
-    H.264 and MPEG-2 tell only at level INFO that they fill in lost parts.
+    H.264 and MPEG-2 decoders report concealed errors only at level INFO.
     """
     if text.startswith("concealing"):
         return True
@@ -60,12 +60,12 @@ def is_damage(level: int, text: str) -> bool:
 
 
 def is_data_loss(level: int, text: str) -> bool:
-    """Whether a demuxer's message, while it reads packets, says that it passed over data that it cannot read."""
+    """Whether a demuxer's message means that it skipped data that it could not read."""
     return level <= av.logging.ERROR and not NO_LOSS.search(text)
 
 
 def position_in_message(text: str) -> int | None:
-    """The position in the file, in bytes, that a demuxer's message names."""
+    """The file position, in bytes, that a demuxer's message contains, or None."""
     found = POSITION.search(text)
     if not found:
         return None
@@ -74,7 +74,7 @@ def position_in_message(text: str) -> int | None:
 
 @contextlib.contextmanager
 def capture_log() -> Iterator[list]:
-    """A list to which FFmpeg's messages in this thread are appended: (level, decoder, text)."""
+    """Yield a list that collects FFmpeg's messages in this thread: (level, decoder, text)."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.INFO)
     av.logging.set_skip_repeated(False)

@@ -1,4 +1,4 @@
-"""The geometry of decoded frames: size, shape of a pixel and orientation, each frame's own."""
+"""Geometry of decoded frames: size, pixel aspect ratio and orientation of each frame."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _UNKNOWN_KIND = re.compile(r"(\d+) is not a valid Type")
 
 @dataclass(frozen=True)
 class Geometry:
-    """size: (height, width) as decoded; coded_aspect: width over height of a pixel, as the frame itself says."""
+    """size: decoded (height, width). coded_aspect: pixel aspect ratio (width / height) in the frame's own headers."""
 
     size: tuple[int, int]
     coded_aspect: Fraction
@@ -36,16 +36,16 @@ class Geometry:
 
 
 def upright_size(size: tuple[int, int], aspect: Fraction, orientation: Orientation) -> tuple[float, float]:
-    """(height, width) with square pixels, set upright."""
+    """(height, width) with square pixels, upright."""
     height, width = float(size[0]), float(size[1] * aspect)
     return (width, height) if orientation.swaps_sides else (height, width)
 
 
 class Orientations:
-    """Follows the orientation of the frames of one stream; called with every frame, in the order of output.
+    """Tracks the orientation of the frames of one stream; call it with every frame in display order.
 
-    A container's display matrix comes with each frame. One that the stream itself carries comes with some, most often
-    with key frames alone, and holds until the next key frame.
+    The container's display matrix comes with every frame. A matrix in the stream itself comes with some frames, mostly
+    key frames, and applies until the next key frame.
     """
 
     def __init__(self):
@@ -66,9 +66,9 @@ class Orientations:
 
 
 class MatrixReader:
-    """Tells the nine numbers of a frame's display matrix; of several, those that FFmpeg takes: the first. Else None.
+    """Reads the nine numbers of a frame's display matrix, or None. Of several matrices the first counts, as in FFmpeg.
 
-    PyAV stumbles over side data that it has no name for: these kinds are taken from the frame first.
+    PyAV raises an error on kinds of side data that it does not know: these are removed from the frame first.
     """
 
     def __init__(self):
@@ -102,13 +102,13 @@ class MatrixReader:
 
 
 class AspectReader:
-    """Tells the shape of a frame's pixels, as the frame says. PyAV does not show it, FFmpeg's showinfo does."""
+    """Reads a frame's pixel aspect ratio. PyAV does not expose it; FFmpeg's showinfo filter prints it."""
 
     def __init__(self):
         self._graph, self._shape = None, None
 
     def __call__(self, frame: av.VideoFrame) -> Fraction | None:
-        """Width over height of a pixel; None where the frame does not say it."""
+        """Pixel aspect ratio (width / height), or None if the frame has none."""
         shape = _shape(frame)
         if shape != self._shape:
             steps = [("sidedata", "mode=delete"), ("showinfo", "checksum=0")]  # that would be told byte by byte
@@ -118,18 +118,18 @@ class AspectReader:
             self._graph.pull()
         found = next((found for _, _, text in messages if (found := _ASPECT.search(text))), None)
         if found is None:
-            raise VideoError("the shape of its pixels cannot be read")
+            raise VideoError("its pixel aspect ratio cannot be read")
         width, height = (int(number) for number in found.groups())
         return Fraction(width, height) if width and height else None
 
 
 def _shape(frame: av.VideoFrame) -> tuple:
-    """What a filter graph is made for."""
+    """The properties that a filter graph depends on."""
     return frame.width, frame.height, frame.format.name
 
 
 def _graph(frame: av.VideoFrame, filters: list[tuple[str, str]]) -> av.filter.Graph:
-    """These filters (name, options) one after the other."""
+    """A chain of filters, each (name, options)."""
     graph = av.filter.Graph()
     graph.threads = 1  # else it starts one for each core
     last = graph.add_buffer(

@@ -1,4 +1,4 @@
-"""Reading the index of a video's packets: every packet is read once, none is decoded."""
+"""Index a video's packets: each packet is read once, none is decoded."""
 
 from array import array
 from collections.abc import Callable, Generator
@@ -37,9 +37,9 @@ MAX_FRAMES = 24 * 3600 * 120
 def read_index(
     container, stream, visit=lambda packet: None, stops_at_fallback: bool = False
 ) -> Generator[None, None, PacketIndex]:
-    """Yields None now and then as a sign of life; returns the PacketIndex. visit: called with each packet.
+    """Yield None as a heartbeat; return the PacketIndex. visit: called with each packet.
 
-    stops_at_fallback: read no further once it is known that frames cannot be left out.
+    stops_at_fallback: stop reading once the video is known to need a full decode.
     """
     builder, errors, clock = _IndexBuilder(stream), [], HeartbeatClock()
     builder.hear(messages_while_opening(container), None)
@@ -56,7 +56,7 @@ def read_index(
 
 
 class _IndexBuilder:
-    """Gathers what is known of each packet, in a few bytes each."""
+    """Collects what is known about each packet, in a few bytes each."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -77,7 +77,7 @@ class _IndexBuilder:
     def _make_inspector(self, context):
         kind = INSPECTORS.get(context.name)
         if kind is None:
-            self.fallback_reason = f"no frame of {context.name} is known to be needed by no other"
+            self.fallback_reason = f"the frame dependencies of {context.name} are unknown"
             return None
         try:
             return kind(self._extradata)
@@ -93,6 +93,7 @@ class _IndexBuilder:
         messages.clear()
 
     def add(self, packet: av.Packet) -> None:
+        """Add the next packet. VideoError if there are too many."""
         n = self.count
         if n == MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames")
@@ -118,7 +119,7 @@ class _IndexBuilder:
             self.last_shown, self.last_duration = pts, duration
 
     def _lengthen(self, end: int) -> None:
-        """The frame before the last packet, its other half, is shown until then."""
+        """Extend the duration of the previous frame, whose second field was the last packet, to this time."""
         at = (self.count - 1) * len(NUMBERS)
         begin, has_pts = self._numbers[at], self._flags[(self.count - 1) * len(FLAGS) + FLAGS.index("has_pts")]
         if has_pts and end > begin:
@@ -133,7 +134,7 @@ class _IndexBuilder:
         if self.fallback_reason is None:
             try:
                 if packet.is_corrupt:
-                    raise BitsError("the container calls packets corrupt")
+                    raise BitsError("the container marks packets as corrupt")
                 if not CHANGES.isdisjoint(sides):
                     raise BitsError("its parameters change")
                 return self._inspector.look(bytes(packet))
@@ -143,7 +144,7 @@ class _IndexBuilder:
 
     def index(self, error: str | None) -> PacketIndex:
         if self.fallback_reason is None and getattr(self._inspector, "is_half", False):
-            self.fallback_reason = "it ends with half a frame"
+            self.fallback_reason = "it ends with a single field"
         table = np.array(self._numbers, np.int64).reshape(-1, len(NUMBERS))
         numbers = dict(zip(NUMBERS, table.T.copy(), strict=True))
         flags = np.array(self._flags, bool).reshape(-1, len(FLAGS))
@@ -190,7 +191,9 @@ class _IndexBuilder:
         )
 
     def _is_countable(self, raw: RawTimes, shown: np.ndarray, losses: Losses) -> bool:
-        """Whether headers tell which frames come out in which order where timestamps do not: none, or AVI's."""
+        """Whether headers determine the output order where timestamps do not: they are missing, or in decoding order
+        (AVI).
+        """
         if self.fallback_reason is not None or losses.is_any:
             return False
         pts = raw.pts[shown]
@@ -233,7 +236,7 @@ class _IndexBuilder:
     def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
         """Why frames cannot be left out, or None."""
         if self.fallback_reason is None and times is not None:
-            return "data is missing in it" if losses.is_any else getattr(self._inspector, "fallback_reason", None)
+            return "data is missing from it" if losses.is_any else getattr(self._inspector, "fallback_reason", None)
         if pts is None:
-            return "its packets' timestamps do not tell its frames apart"
-        return self.fallback_reason or "its timestamps are not in the order in which its frames come out"
+            return "its timestamps do not identify its frames"
+        return self.fallback_reason or "its timestamps do not match the output order of its frames"

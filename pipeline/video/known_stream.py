@@ -1,4 +1,4 @@
-"""What an opened video stream is known by, so that its file can be opened again; plain data; imports no FFmpeg."""
+"""How to recognize a video stream when its file is opened again. Plain data; imports no FFmpeg."""
 
 import zlib
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ MAX_DEPTH = 16  # frames that decoders hold back at most, to put them in order
 class KnownStream:
     """A video stream as the first opening found it.
 
-    format: name of the demuxer. index: of the stream. size: (height, width). reorder_depth: how many frames its decoder
-    holds back to put them in order, as FFmpeg found by decoding some. extradata_crc32: of the decoder's parameters.
+    format: name of the demuxer. index: of the stream. size: (height, width). reorder_depth: number of frames that the
+    decoder holds back to reorder them. extradata_crc32: CRC-32 of the codec parameters.
     """
 
     format: str
@@ -29,14 +29,14 @@ class KnownStream:
 
     @classmethod
     def of(cls, stream) -> "KnownStream | None":
-        """What is known of a stream that was just opened; None where its container cannot be opened by that alone."""
+        """Describe a newly opened stream; None if its container cannot be reopened by this alone."""
         name, context = stream.container.format.name, stream.codec_context
         if name not in (MOV, MATROSKA) or context.is_hwaccel:
             return None
         return cls(name, stream.index, *_described(stream), context.reorder_depth, _crc32(context))
 
     def fits(self, stream) -> bool:
-        """Whether the headers say of this stream what they said of the known one."""
+        """Whether this stream has the same headers as the known one."""
         if stream.type != "video" or stream.codec_context is None:
             return False
         described = (self.codec, self.size, self.time_base)
@@ -44,7 +44,7 @@ class KnownStream:
 
 
 def reorder_depth_of(pts: np.ndarray) -> int:
-    """How many frames a decoder must hold back to give them in the order of these pts, (n,) in decoding order."""
+    """Number of frames that a decoder must hold back to output them in the order of these pts, (n,) in decoding order."""
     ranks = np.empty(len(pts), np.int64)
     ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
     return int((np.arange(len(pts)) - ranks).max(initial=0))

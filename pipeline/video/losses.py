@@ -1,8 +1,8 @@
-"""Which packets of a video are not whole, where others are missing, and which times therefore show nothing.
+"""Find incomplete packets, gaps between packets, and times without frames as a consequence.
 
-Only evidence counts: what the container or the codec says is lost. A long pause between frames without such evidence
-is a frame that is held, as screen recordings and timelapses have them. Plain arithmetic on the index and on what the
-readers of each container found; decodes nothing.
+Only evidence counts: the container or the codec shows that something is missing. A long pause between frames without
+such evidence is a held frame, as in screen recordings and timelapses. Arithmetic on the index and on what the container
+readers found; decodes nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,10 +19,11 @@ CONCEALING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that tell
 
 @dataclass(frozen=True)
 class Losses:
-    """What is known to be lost, of n packets in decoding order.
+    """Missing data, for n packets in decoding order.
 
-    is_incomplete: (n,) bool, the packet itself is not whole, or not readable. follows_gap: (n,) bool, packets are missing
-    directly before this one. reasons: who says so, in a few words.
+    is_incomplete: (n,) bool, the packet itself is incomplete or unreadable.
+    follows_gap: (n,) bool, packets are missing directly before this one.
+    reasons: the kinds of evidence.
     """
 
     is_incomplete: np.ndarray
@@ -36,9 +37,9 @@ class Losses:
 
 @dataclass
 class LossFinder:
-    """Gathers evidence.
+    """Collects evidence of missing data.
 
-    positions: (n,) int64, where packets begin in the file, in bytes, -1 where unknown. is_start: as in PacketFacts.
+    positions: (n,) int64 file positions of packets in bytes, -1 if unknown. is_start: as in PacketFacts.
     """
 
     positions: np.ndarray
@@ -49,7 +50,7 @@ class LossFinder:
 
     @classmethod
     def of(cls, positions: np.ndarray, is_start: np.ndarray) -> "LossFinder":
-        """One that knows of nothing yet."""
+        """A finder without evidence."""
         nothing = np.zeros(len(positions), bool)
         positions = np.maximum.accumulate(positions) if len(positions) else positions
         return cls(positions, nothing, nothing.copy(), is_start)
@@ -58,21 +59,21 @@ class LossFinder:
         return Losses(self.is_incomplete.copy(), self.follows_gap.copy(), tuple(dict.fromkeys(self.reasons)))
 
     def add_skipped_data(self, position: int | None, arrived: int | None) -> None:
-        """The demuxer passed over data: before packet number arrived, or somewhere before this position."""
+        """The demuxer skipped data: before packet number `arrived`, or somewhere before this position."""
         n, first = arrived, None
         if n is None and position is not None:
             n = int(np.searchsorted(self.positions, position, "right"))
             first = max(n - REACH, 0)
         if n is not None and 0 < n < len(self.is_incomplete):
             self.is_incomplete[n - 1 if first is None else first : n] = self.follows_gap[n] = True
-            self.reasons.append("data that cannot be read")
+            self.reasons.append("unreadable data")
 
     def add_counter_gaps(self, counters: transport_stream.Counters, codec: str) -> list[int]:
         """Packets of a transport stream are missing.
 
-        Where one is missing between two frames, the end of the former may be: some decoders tell that themselves.
-        Returns the numbers of packets before which counters begin anew and decoding does, too: another stream may have
-        been joined on there, and nothing be lost.
+        If one is missing between two frames, the first frame may be incomplete; some decoders report that themselves.
+        Returns the packet numbers at which both counters and decoding restart: another stream may have been appended
+        there, with nothing missing.
         """
         joints = []
         for gap in np.union1d(counters.gaps, counters.breaks).tolist():
@@ -87,30 +88,30 @@ class LossFinder:
             self.is_incomplete[following - 1] |= not is_told
             if following < len(self.follows_gap):
                 self.follows_gap[following] = True
-            self.reasons.append("gaps in the counters of its packets")
+            self.reasons.append("gaps in its packet counters")
         return joints
 
     def add_frame_number_gaps(self, follows_gap: np.ndarray) -> None:
-        """(n,) bool: frames are missing before these by their numbers. What is left of the one before is unknown."""
+        """(n,) bool: frame numbers show that frames before these are missing. The previous packet may be incomplete."""
         numbers = np.flatnonzero(follows_gap & ~self.follows_gap)
         if len(numbers):
             self.is_incomplete[numbers - 1] = self.follows_gap[numbers] = True
-            self.reasons.append("gaps in the numbers of its frames")
+            self.reasons.append("gaps in its frame numbers")
 
     def add_marked_packets(self, is_corrupt: np.ndarray) -> None:
-        """(n,) bool: the container calls these packets corrupt."""
+        """(n,) bool: the container marks these packets as corrupt."""
         if is_corrupt.any():
             self.is_incomplete |= is_corrupt
-            self.reasons.append("its container calls packets corrupt")
+            self.reasons.append("its container marks packets as corrupt")
 
     def add_encrypted_packets(self, is_encrypted: np.ndarray) -> None:
-        """(n,) bool: nobody can read these packets."""
+        """(n,) bool: these packets are encrypted."""
         if is_encrypted.any():
             self.is_incomplete |= is_encrypted
-            self.reasons.append("packets that are encrypted")
+            self.reasons.append("encrypted packets")
 
     def add_missing_fragments(self, positions: Iterable[int]) -> None:
-        """Fragments are missing before those at these positions."""
+        """Fragments are missing before the ones at these positions."""
         for position in positions:
             n = int(np.searchsorted(self.positions, position, "left"))
             if 0 < n < len(self.follows_gap):
@@ -118,21 +119,21 @@ class LossFinder:
                 self.reasons.append("missing fragments")
 
     def add_index_gaps(self, spans: Iterable[tuple[int, int]], pauses: "Pauses") -> None:
-        """The container's index names frames between these pts that are not there: at the pauses in between."""
+        """The container's index lists frames between these pts that are missing: at the pauses in between."""
         for start, stop in spans:
-            self._end(pauses.numbers[(pauses.starts >= start) & (pauses.starts < stop)], "frames that its index names")
+            self._end(pauses.numbers[(pauses.starts >= start) & (pauses.starts < stop)], "frames listed in its index")
 
     def add_gaps_nearby(self, gaps: np.ndarray, joints: list[int], pauses: "Pauses") -> None:
-        """Packets of other streams are missing at these positions, or two streams are joined before these packets.
+        """Packets of other streams are missing at these positions, or streams were joined before these packets.
 
-        Frames are missing, too, where there is a pause as well.
+        Video frames are missing too if there is a pause nearby.
         """
         at = np.union1d(np.searchsorted(self.positions, gaps, "right"), np.array(joints, np.int64))
         is_near = np.array([bool((np.abs(at - n) <= REACH).any()) for n in pauses.numbers.tolist()], bool)
-        self._end(pauses.numbers[is_near], "gaps in the counters of its packets")
+        self._end(pauses.numbers[is_near], "gaps in its packet counters")
 
     def _end(self, numbers: np.ndarray, reason: str) -> None:
-        """Packets are missing before these, where it is not known already."""
+        """Packets are missing before these, unless a gap nearby is known already."""
         known = np.flatnonzero(self.follows_gap)
         for n in numbers.tolist():
             if not (np.abs(known - n) <= REACH).any():
@@ -142,10 +143,10 @@ class LossFinder:
 
 @dataclass(frozen=True)
 class Pauses:
-    """Where frames are shown for longer than is plausible.
+    """Places where a frame is displayed for longer than is plausible.
 
-    pts: (m,) int64 of all frames in order of time. starts: (p,) int64, those of the frames that are shown so long;
-    numbers: (p,) int64, the first packets of what is shown after them.
+    pts: (m,) int64 of all frames in display order. starts: (p,) int64 pts of the frames before a pause. numbers: (p,)
+    int64, the first packets of what is displayed after it.
     """
 
     pts: np.ndarray
@@ -154,12 +155,12 @@ class Pauses:
 
 
 def max_plausible_steps(steps: np.ndarray) -> np.ndarray:
-    """Ticks from one frame to the next between which nothing is missing: half as much again, for rounding."""
+    """Ticks between two frames up to which nothing is missing: one and a half times the duration, for rounding."""
     return steps + np.maximum(steps // 2, 1)
 
 
 def plausible_durations(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
-    """(n,) int64: for how long each frame is plausibly shown: as its packet says, or as most are."""
+    """(n,) int64: how long each frame is plausibly displayed: its packet's duration, or the median step."""
     steps = np.diff(np.unique(pts))
     usual = int(np.median(steps)) if len(steps) else 1
     return np.where(durations > 0, durations, usual)
@@ -168,11 +169,11 @@ def plausible_durations(pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
 def find_losses(
     finder: LossFinder, look_at: Callable[[Pauses], None], frames: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> tuple[Losses, np.ndarray]:
-    """(what is lost, (h, 2) int64 ticks [start, end), increasing: times whose frames are lost).
+    """(losses, holes): holes are (h, 2) int64 ticks [start, end), increasing: times whose frames are missing.
 
-    frames: (pts, numbers of their packets, ticks for which each is plausibly shown), (m,) int64 each, in order of time.
-    look_at: as consult_container gives it. Beside each place where packets are missing, what lies between two frames
-    beyond the plausible duration of the first is lost.
+    frames: (pts, packet numbers, plausible durations), (m,) int64 each, in display order. look_at: as
+    read_container_evidence returns it. Next to each gap between packets, the time between two frames beyond the
+    plausible duration of the first is a hole.
     """
     pts, numbers, steps = frames
     is_pause = np.diff(pts) > max_plausible_steps(steps[:-1])
@@ -189,7 +190,7 @@ def find_losses(
 
 
 def _distance(numbers: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """How many packets lie between each of these and the nearest cut."""
+    """Number of packets between each of these and the nearest gap."""
     at = np.searchsorted(cuts, numbers)
     return np.minimum(
         np.abs(numbers - cuts[np.minimum(at, len(cuts) - 1)]), np.abs(numbers - cuts[np.maximum(at - 1, 0)])
@@ -197,23 +198,24 @@ def _distance(numbers: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 
 def loss_notes(losses: Losses, pts: np.ndarray | None, lost: np.ndarray | None, tick_sec: float) -> list[str]:
-    """What the file has lost, and what became of it, in words. pts, lost: as in PacketIndex.pts and holes."""
+    """Notes on missing data and its consequences. pts, lost: as PacketIndex.pts and holes."""
     if not losses.is_any:
         return []
     places = np.flatnonzero(losses.follows_gap if losses.follows_gap.any() else losses.is_incomplete)
     at = "" if pts is None else f", first at {float(pts[places[0]]) * tick_sec:.2f} s"
     count = f"{len(places)} places" if len(places) > 1 else "one place"
-    notes = [f"data is lost in {count}{at} ({', '.join(losses.reasons)}): frames that depend on it are corrupt"]
+    notes = [f"data is missing in {count}{at} ({', '.join(losses.reasons)}): frames that depend on it are corrupt"]
     if lost is not None and len(lost):
         lost_sec = float((lost[:, 1] - lost[:, 0]).sum()) * tick_sec
-        notes.append(f"the frames of {lost_sec:.2f} s are lost, from {float(lost[0, 0]) * tick_sec:.2f} s on")
+        notes.append(f"the frames of {lost_sec:.2f} s are missing, from {float(lost[0, 0]) * tick_sec:.2f} s on")
     return notes
 
 
 def read_container_evidence(finder: LossFinder, kind: str, path: Path, stream) -> Callable[[Pauses], None]:
-    """Add what the file itself says, beside what its demuxer told. kind: the demuxer's name; OSError as for reading.
+    """Add evidence from the file itself to what the demuxer reported. kind: name of the demuxer. OSError if it is
+    unreadable.
 
-    Returns what is to be called with the pauses between frames once these are known.
+    Returns a function to be called with the pauses between frames once these are known.
     """
     if not len(finder.positions) or finder.positions[-1] < 0:
         return lambda pauses: None

@@ -1,4 +1,4 @@
-"""How a frame is set upright, from its display matrix. Pure arithmetic; knows no container and no pixels."""
+"""Turn a display matrix into the rotation and flip that set a frame upright. Pure arithmetic."""
 
 import math
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ EXACT_DEGREES = 1.0  # an angle nearer than this to a quarter turn is one (ffmpe
 
 @dataclass(frozen=True)
 class Orientation:
-    """rotation: degrees clockwise that set a frame upright, 0, 90, 180 or 270; mirrored: left to right after that."""
+    """rotation: clockwise degrees that set a frame upright: 0, 90, 180 or 270. mirrored: flip left to right after that."""
 
     rotation: int = 0
     mirrored: bool = False
 
     @property
     def swaps_sides(self) -> bool:
-        """Height and width change places."""
+        """Whether height and width are exchanged."""
         return self.rotation in (90, 270)
 
     def __str__(self) -> str:
-        return f"turned by {self.rotation} degrees" + (" and mirrored" if self.mirrored else "")
+        return f"rotated by {self.rotation} degrees" + (" and mirrored" if self.mirrored else "")
 
 
 UPRIGHT = Orientation()
 
 
 def orientation_of(matrix: Sequence[int]) -> tuple[Orientation, str | None]:
-    """(orientation, what to tell of it or None) of a display matrix: 9 integers, as FFmpeg gives them.
+    """(orientation, note or None) for a display matrix: 9 integers as FFmpeg gives them.
 
-    What ffmpeg's autorotation makes of quarter turns and mirrored ones. Other angles are taken as the nearest quarter
-    turn; a matrix that maps no picture to a picture changes nothing. Both are told.
+    The same result as ffmpeg's autorotate for quarter turns and their mirror images. Other angles are rounded to the
+    nearest quarter turn, and degenerate matrices are ignored; both produce a note.
     """
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]  # x' = a x + c y, y' = b x + d y, to the right and down
     scales = math.hypot(a, c), math.hypot(b, d)
@@ -45,10 +45,10 @@ def orientation_of(matrix: Sequence[int]) -> tuple[Orientation, str | None]:
     degrees = math.degrees(math.atan2(b / scales[1], (-a if mirrored else a) / scales[0]))
     rotation = round(degrees / 90) * 90
     is_exact = abs(degrees - rotation) < EXACT_DEGREES
-    note = None if is_exact else f"its rotation of {degrees:.0f} degrees is taken as {rotation % 360}"
+    note = None if is_exact else f"its rotation of {degrees:.0f} degrees is rounded to {rotation % 360}"
     return Orientation(rotation % 360, mirrored), note
 
 
 def _invalid(matrix: Sequence[int]) -> str:
     numbers = " ".join(str(value) for value in matrix)
-    return f"its display matrix ({numbers}) is not valid: frames are neither turned nor mirrored"
+    return f"its display matrix ({numbers}) is invalid: frames are neither rotated nor mirrored"

@@ -1,4 +1,4 @@
-"""When frames are shown where packets' timestamps do not tell: along the order of output, by headers or by decoding."""
+"""Display times if timestamps do not determine them: from the output order, by headers or by a full decode."""
 
 import itertools
 from collections.abc import Generator
@@ -15,12 +15,12 @@ from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.times import RawTimes, are_in_decoding_order, resolve_times
 
-IN_DECODING_ORDER = "its timestamps are in the order of decoding: its frames take them in turn"
+IN_DECODING_ORDER = "its timestamps are in decoding order: they are assigned to its frames in turn"
 
 
 @dataclass(frozen=True)
 class FoundTimes:
-    """pts, by_order, holes: as in Timeline. notes: what was done, in words. losses: as in PacketIndex."""
+    """pts, by_order, holes: as in Timeline. notes: what was done. losses: as in PacketIndex."""
 
     pts: np.ndarray
     notes: tuple[str, ...]
@@ -30,13 +30,12 @@ class FoundTimes:
 
 
 def find_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
-    """Yields None now and then as a sign of life; returns the FoundTimes.
+    """Yield None as a heartbeat; return the FoundTimes. step: ticks between frames according to the headers.
 
-    The order of output is that of the headers where they tell it; else the whole video is decoded for it.
-    The packets' pts stand where the frames come out in their order; those of frames that do not come out, though the
-    decoder complained, stand as well. Where the frames come out in another order, or some pts are missing or repeated,
-    frames are known by their order, and their times are settled along it. Only where that cannot be, they are counted.
-    step: ticks from one frame to the next by the headers.
+    The output order comes from the headers if they determine it, otherwise from decoding the whole video. Packets' pts
+    are kept if frames come out in their order, also for frames that do not come out because of errors. If frames come
+    out in another order, or some pts are missing or repeated, frames are identified by output order and their times are
+    resolved along it. Only if that is impossible are frames counted in even steps.
     """
     if index.header_order is not None:
         numbers, is_damaged = index.header_order.tolist(), False
@@ -61,21 +60,21 @@ def find_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> 
 
 
 def _known(numbers: list[int | None], count: int) -> np.ndarray:
-    """(m,) int64: the packets' numbers; where a frame does not tell, that of the frame before."""
+    """(m,) int64 packet numbers; a frame without one gets that of the previous frame."""
     valid = [n if n is not None and 0 <= n < count else -1 for n in numbers]
     return np.array(list(itertools.accumulate(valid, lambda last, n: last if n < 0 else n)), np.int64).clip(0)
 
 
 def _by_pts(promised: np.ndarray, found: np.ndarray, is_damaged: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(pts of the frames, notes). promised: the packets', increasing; found: those of the frames that came out."""
+    """(pts of the frames, notes). announced: the packets' pts, increasing; found: those of the frames that came out."""
     num_lacking = len(promised) - len(found)
     if is_damaged or not num_lacking:
         return promised, ()
-    return found, (f"{num_lacking} of its packets give no frame of their own",)
+    return found, (f"{num_lacking} of its packets produce no frame",)
 
 
 def _of_frames(raw: RawTimes, numbers: list[int | None]) -> RawTimes:
-    """The timestamps of the frames that came of these packets."""
+    """The timestamps of the frames of these packets."""
     is_known = np.array([n is not None and 0 <= n < len(raw.pts) for n in numbers], bool)
     at = np.array([n if known else 0 for n, known in zip(numbers, is_known, strict=True)], np.int64)
     return RawTimes(raw.pts[at], raw.has_pts[at] & is_known, raw.dts[at], raw.has_dts[at] & is_known)
@@ -84,18 +83,18 @@ def _of_frames(raw: RawTimes, numbers: list[int | None]) -> RawTimes:
 def _why_counted(raw: RawTimes) -> str:
     num_told = int(raw.has_pts.sum())
     if not num_told:
-        why = "its frames carry no timestamps"
+        why = "its frames have no timestamps"
     elif len(np.unique(raw.pts[raw.has_pts])) == 1:
-        why = "its frames carry one and the same timestamp"
+        why = "all its frames have the same timestamp"
     elif num_told == len(raw.pts):
-        why = "its timestamps do not grow in the order of its frames"
+        why = "its timestamps do not increase with its frames"
     else:
-        why = f"only {num_told} of its {len(raw.pts)} frames carry a timestamp"
-    return f"{why}: they are counted, in even steps"
+        why = f"only {num_told} of its {len(raw.pts)} frames have a timestamp"
+    return f"{why}: its frames are counted in even steps"
 
 
 def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
-    """(number of the packet that each frame came of, in the order of output; whether the decoder complained)."""
+    """(packet number of each frame in output order, whether the decoder reported errors)."""
     numbers, is_damaged, clock = [], False, HeartbeatClock()
     with open_video(path, decoder) as (container, stream), capture_log() as messages:
         for n, packet in enumerate(itertools.chain(packets_of(container, stream), (None,))):

@@ -1,4 +1,4 @@
-"""What is known of a video's packets before any of them is decoded. Plain data; knows no container and no codec."""
+"""What is known about a video's packets before any of them is decoded. Plain data."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -15,15 +15,18 @@ SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown,
 
 
 class PacketFacts(NamedTuple):
-    """What a packet's own headers say.
+    """What the headers of one packet state.
 
-    is_start: decoding can begin here, and nothing shown later than this frame needs anything that came before it.
-    droppable: no other frame needs this one. order: frames come out of a decoder in the order of these numbers; None
-    where they come out as they went in. in_order: its numbering is consistent with the packets before it, so that a
-    decoder that is not given the droppable packets ends up with the very same references. is_shown: a frame comes out.
-    follows_gap: its number says that frames before it are missing. is_half: it is the second half of the frame before it.
-    needs: the packets, counted from 0, that a decoder must have been given before this one; None where headers do not
-    tell, so that it may need every one that is not droppable.
+    is_start: decoding can begin here; no frame displayed after this one depends on earlier packets.
+    droppable: no other frame depends on this one.
+    order: frames leave the decoder in the order of these numbers; None if they leave in decoding order.
+    in_order: its frame number follows from the previous packets, so that leaving out droppable packets does not change
+        the decoder's references.
+    is_shown: a frame is output for it.
+    follows_gap: its frame number shows that frames before it are missing.
+    needs: the packets, counted from 0, that must have been decoded before this one; None if the headers do not say, so
+        that it may depend on every packet that is not droppable.
+    is_half: it is the second field of the previous frame.
     """
 
     is_start: bool
@@ -38,13 +41,13 @@ class PacketFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class Needs:
-    """Which packets each packet needs, in a few bytes each: those of packet n are packets[ends[n - 1] : ends[n]]."""
+    """Dependencies between packets in compact form: packet n depends on packets[ends[n - 1] : ends[n]]."""
 
     ends: array
     packets: array
 
     def all_of(self, requested: Iterable[int]) -> set[int]:
-        """These packets and all that they need, and that those need, and so on."""
+        """These packets and everything that they depend on, directly or indirectly."""
         found = set(requested)
         left = list(found)
         while left:
@@ -58,22 +61,28 @@ class Needs:
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """The packets of a video stream in decoding order; n of them.
+    """The n packets of a video stream in decoding order.
 
-    pts: (n,) int64, or None where the packets' timestamps do not tell when frames are shown. Single ones that are
-    missing or wrong are put right in it. is_key: (n,) bool, as the container flags them. is_hidden: (n,) bool, decoded
-    but not shown (edit lists, frames that only others use, superseded ones). is_start, droppable, in_order: (n,) bool,
-    as in PacketFacts. fallback_reason: why frames cannot be left out of this video, or None. is_ordered: frames are known to
-    come out in the order of their pts. last_duration: ticks of the frame shown last, 0 where unknown. error: where
-    reading the container broke off, or None.
-    is_superseded: (n,) bool, a later frame begins at the same time, so that this one is never shown. is_restart: (n,)
-    bool, nothing shown later than this frame needs what came before. losses: what the file has lost. holes: (h, 2)
-    int64 ticks, as in Timeline; find_holes: both of these from frames in order of time, (pts, numbers of packets).
-    raw: the timestamps as the container gives them. notes: what was done about them, in words. num_encrypted: how many
-    packets are. needs: what each packet needs. header_order: (m,) int64, packets whose frames come out, in the order
-    of output, where timestamps are of no use and headers tell it. None of these where they are not known.
-    is_half: (n,) bool, as in PacketFacts. has_orientations: packets carry orientations, which hold for frames after theirs.
-    stream: by what to open the file again.
+    pts: (n,) int64 with missing and wrong timestamps corrected, or None if timestamps do not determine display times.
+    is_key: (n,) bool, the container's key frame flags.
+    is_hidden: (n,) bool, decoded but not displayed (edit lists, reference-only frames, superseded frames).
+    is_start, droppable, in_order, is_half: (n,) bool, as in PacketFacts.
+    fallback_reason: why the video must be decoded completely, or None.
+    is_ordered: frames are known to leave the decoder in the order of their pts.
+    last_duration: ticks for which the last frame is displayed, 0 if unknown.
+    error: why reading the container stopped early, or None.
+    is_superseded: (n,) bool, a later frame has the same time, so that this one is never displayed.
+    is_restart: (n,) bool, no frame displayed after this one depends on earlier packets.
+    losses: data missing from the file.
+    holes: (h, 2) int64 ticks, as in Timeline.
+    find_holes: computes losses and holes from frames in display order: (pts, packet numbers).
+    raw: the container's own timestamps.
+    notes: what was done about timestamps.
+    num_encrypted: number of encrypted packets.
+    needs: dependencies between packets, or None if unknown.
+    header_order: (m,) int64, packets in display order if the headers determine it and timestamps do not; else None.
+    has_orientations: packets carry orientations, which apply to later frames as well.
+    stream: what is needed to open the file again.
     """
 
     pts: np.ndarray | None
@@ -102,20 +111,20 @@ class PacketIndex:
 
     @property
     def shown_pts(self) -> np.ndarray:
-        """(m,) int64, non-decreasing: when each frame begins; of frames with equal times the last is shown."""
+        """(m,) int64, non-decreasing: display times of all frames; of frames with equal times the last is displayed."""
         is_counted = ~self.is_hidden if self.is_superseded is None else ~self.is_hidden | self.is_superseded
         return np.sort(self.pts[is_counted])
 
     @property
     def has_own_times(self) -> bool:
-        """Whether the pts are those of the packets themselves, every one of them, and no frame supersedes another."""
+        """Whether all pts are the packets' own, and no frame supersedes another."""
         if self.pts is None or self.raw is None or (self.is_superseded is not None and self.is_superseded.any()):
             return False
         return bool(self.raw.has_pts.all() and np.array_equal(self.raw.pts, self.pts))
 
     @property
     def is_flawless(self) -> bool:
-        """Whether headers tell all: nothing is doubted, missing, derived or hidden by encryption."""
+        """Whether headers determine everything: nothing is uncertain, missing, derived or encrypted."""
         if (
             self.fallback_reason is not None
             or self.error is not None
@@ -128,7 +137,7 @@ class PacketIndex:
         return bool(is_whole and len(self.is_key) and self.last_duration > 0 and self.has_own_times)
 
     def shown_at(self, n: int | None) -> int | None:
-        """When the frame of packet n is shown: its pts, SUPERSEDED, or n itself where pts are not known."""
+        """The display time of packet n's frame: its pts, SUPERSEDED, or n itself if there are no pts."""
         if n is None or self.pts is None:
             return n
         is_superseded = self.is_superseded is not None and self.is_superseded[n]

@@ -1,4 +1,4 @@
-"""Opening files without FFmpeg's probing, which decodes up to twenty frames: by headers, or by an earlier opening."""
+"""Open files without FFmpeg's probing, which decodes up to twenty frames: by their headers, or by an earlier opening."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # of the demuxer: rea
 
 
 def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
-    """(container, stream), the packets of other streams left out; (None, None) where the stream is not the known one.
+    """(container, stream) with packets of other streams discarded; (None, None) if the stream has changed.
 
-    options: of the demuxer. Errors of FFmpeg are raised as they are.
+    options: for the demuxer. FFmpeg's errors are not converted.
     """
     container = av.open(str(path), format=known.format, options=options | UNPROBED)
     stream = next((stream for stream in container.streams if stream.index == known.index), None)
@@ -30,10 +30,10 @@ def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
 
 
 def open_unprobed(path: Path, options: dict[str, str]):
-    """The container, opened by its headers alone; None where these are not known to tell all that probing finds.
+    """The container, opened by its headers alone; None if these may not contain everything that probing finds.
 
-    What is still missing then: formats of pixels, how many frames decoders hold back, and the shapes of pixels where
-    only the frames tell them. options, errors: as for reopened().
+    Still unknown then: pixel formats, the decoder's reorder depth, and pixel aspect ratios that only frames contain.
+    options: for the demuxer. FFmpeg's errors are not converted.
     """
     with path.open("rb") as file:
         head = file.read(8)

@@ -36,7 +36,7 @@ MAX_SECONDS = 48 * 3600.0
 
 @dataclass(frozen=True)
 class _Header:
-    """What the container says of the stream."""
+    """What the container states about the stream."""
 
     codec: str
     length: Length | None
@@ -47,9 +47,9 @@ class _Header:
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read of a container while it was open.
+    """What was read from an open container.
 
-    pid: of a transport stream. is_redescribed: as in _FirstFrame.
+    pid: packet identifier in a transport stream. is_redescribed: as in _FirstFrame.
     """
 
     header: _Header
@@ -61,9 +61,9 @@ class _Read:
 
 
 def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
-    """Yields None now and then as a sign of life; returns the Timeline.
+    """Yield None as a heartbeat; return the Timeline.
 
-    VideoError where the video has no frame that can be decoded.
+    VideoError if the video has no frame that can be decoded.
     """
     read = None
     if decoder == "software":
@@ -98,10 +98,10 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
 
 
 def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
-    """Yields None now and then. Where it is not probed: read no further once anything is doubted."""
+    """Yield None as a heartbeat. If is_probed is false, stop at the first uncertainty."""
     header, notes = _read_header(container, stream), [*track_note(container, stream)]
     if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
-        notes.append(f"it carries no frame rate: {header.rate} per second are assumed")
+        notes.append(f"it has no frame rate: {header.rate} frames per second are assumed")
     pid = stream.id if container.format.name == "mpegts" else None
     peek = _FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
     index = yield from read_index(container, stream, peek, stops_at_fallback=not is_probed)
@@ -110,9 +110,9 @@ def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _R
 
 
 def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
-    """What _read() returns of a file that was opened without probing; None where probing might have found more.
+    """The result of _read() for a file opened without probing; None if probing might have found more.
 
-    That it would not: all is as headers say, in order and whole, and frames need not be counted.
+    It would not if headers determine everything, in order and complete, so that frames need not be counted.
     """
     with contextlib.suppress(VideoError), open_video(path, "software", is_probed=False) as (container, stream):
         messages = messages_while_opening(container)  # of decoders it is that they were not opened
@@ -133,7 +133,7 @@ def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
 def _lacking_sec(timeline: Timeline, length: Length | None) -> float:
     """Seconds by which a video is shorter than its header says.
 
-    Some containers count the duration from zero, some from the first frame: short by both counts is short.
+    Some containers measure the duration from zero, some from the first frame; a video is short only if it is by both.
     """
     if length is None:
         return 0.0
@@ -179,10 +179,10 @@ def _read_header(container, stream) -> _Header:
 
 
 class _FirstFrame:
-    """Decodes the packets it is called with until a frame comes out.
+    """Decodes the packets that it is called with until a frame comes out.
 
-    The first key frame is asked for at once, without the packets that a decoder would see before it lets go of it.
-    may_be_hidden: also where an edit list hides it, for it looks like the first one that is shown.
+    The decoder is drained right after the first key frame, so that its frame comes out at once.
+    may_be_hidden: also decode a first frame that an edit list hides, as it looks like the first one displayed.
     """
 
     def __init__(self, codec_context, may_be_hidden: bool = False):
@@ -211,7 +211,7 @@ class _FirstFrame:
 
 
 def _shown(packet: av.Packet) -> av.Packet:
-    """The packet without what hides its frame, and without its side data."""
+    """A copy of the packet that is not marked as hidden, without side data."""
     shown = av.Packet(bytes(packet))
     shown.time_base, shown.pts, shown.is_keyframe = packet.time_base, packet.pts, True
     return shown
@@ -222,9 +222,9 @@ def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
 
 
 def announced_end_sec(path: Path) -> float | None:
-    """The seconds, on the container's timeline, at which the header says that the video ends; None where it does not.
+    """The time in seconds at which the video ends according to its header, or None.
 
-    VideoError where the file cannot be opened.
+    VideoError if the file cannot be opened.
     """
     with open_video(path, "software") as (_, stream):
         if not stream.duration:

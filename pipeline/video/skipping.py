@@ -1,9 +1,9 @@
-"""Which packets a decoder must be given so that the requested frames come out exactly. Pure arithmetic on the index.
+"""Plan which packets to decode so that the requested frames come out exactly. Pure arithmetic on the index.
 
-Packets fall into groups, each beginning where decoding can begin. A group without a requested frame is left out; in a
-group, nothing after its last requested frame is needed, and of what lies before it, only what a requested frame leads to from
-reference to reference; where headers tell only which frames no other one needs, those are left out unless requested.
-Frames shown before the first one of their group (leading frames) may need the group before it, which is then kept.
+Packets form groups that begin where decoding can begin. Skipped are groups without a requested frame; in a group,
+everything after its last requested frame, and whatever no requested frame depends on, directly or indirectly. If
+headers only show which frames no other frame depends on, those are skipped unless requested. Frames displayed before
+the first frame of their group (leading frames) may depend on the previous group, which is then decoded as well.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from embedonce.pipeline.video.packets import PacketIndex
 
 @dataclass(frozen=True)
 class FeedPlan:
-    """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is emptied before these.
+    """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is flushed before these.
 
-    fallback_reason: why nothing may be left out, or None; every packet up to the last requested one is fed then. has_orientations, stream: as
-    in PacketIndex.
+    fallback_reason: why nothing may be skipped, or None; then every packet up to the last requested one is fed.
+    has_orientations, stream: as in PacketIndex.
     """
 
     feed: np.ndarray
@@ -31,7 +31,7 @@ class FeedPlan:
 
 @dataclass(frozen=True)
 class PackedPlan:
-    """A FeedPlan without doubt, in a quarter of a byte per packet, to be carried from the scan to the decoding."""
+    """A FeedPlan without fallback, in a quarter of a byte per packet, to be sent from the scan to decoding."""
 
     count: int
     feed: bytes
@@ -41,7 +41,7 @@ class PackedPlan:
 
     @classmethod
     def of(cls, plan: FeedPlan) -> "PackedPlan | None":
-        """None for a plan to decode everything, for that needs more of the index."""
+        """None for a full decode, which needs more of the index."""
         if plan.fallback_reason is not None:
             return None
         feed, run_start = np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes()
@@ -56,7 +56,7 @@ class PackedPlan:
 
 
 def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:
-    """Decode everything in one run, up to the last of the requested pts, or to the end where none are named."""
+    """Decode everything in one run, up to the last requested pts, or to the end if there are none."""
     n = len(index.is_key)
     stop = n if requested_pts is None else np.flatnonzero(index.pts <= requested_pts[-1]).max(initial=-1) + 1
     while index.is_half is not None and 0 < stop < n and index.is_half[stop]:
@@ -65,7 +65,7 @@ def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallb
 
 
 def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
-    """The packets that the frames with these pts (n,) int64 need."""
+    """The packets that the frames with these pts, (n,) int64, depend on."""
     if index.fallback_reason is not None:
         return plan_full_decode(index, requested_pts, index.fallback_reason)
     n = len(index.pts)
@@ -90,7 +90,7 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
 
 
 def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """(stop - first,) bool: the packets from first to stop that the requested ones among them need, or may need."""
+    """(stop - first,) bool: the packets from first to stop that requested ones among them depend on, or may depend on."""
     if index.needs is None:
         return requested[first:stop] | ~index.droppable[first:stop]
     unsure = ~index.in_order[first:stop]  # what these need is not known
@@ -101,7 +101,7 @@ def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) ->
 
 
 def _with_previous(pts: np.ndarray, requested: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> list[list[int]]:
-    """Lists of neighboring groups to be decoded together, from the first to the last."""
+    """Lists of neighboring groups that must be decoded together, in order."""
     needed = [bool(requested[a:b].any()) for a, b in zip(starts, stops, strict=True)]
     lists, g = [], len(starts) - 1
     while g >= 0:

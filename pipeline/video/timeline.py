@@ -1,4 +1,4 @@
-"""What a video holds and when each of its frames is shown, before more than its first frame was decoded."""
+"""What a video contains and when each of its frames is displayed."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -14,15 +14,18 @@ from embedonce.pipeline.video.packets import PacketIndex
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a video holds.
+    """What a video contains, known before more than its first frame is decoded.
 
-    pts: (n,) int64, non-decreasing; of frames with equal pts the last is shown. key_pts: (m,) int64, increasing, those
-    at which decoding can begin. by_order: the packets' pts do not tell frames apart, so that these are known by their
-    order. size: (height, width) of the decoded frame; sample_aspect: width over height of one pixel, as the container
-    has it where it has one; rotation, mirrored: as in Orientation; coded_aspect: the pixel aspect of the frame itself.
-    All of these are those of the first frame. end_sec: when the last frame ceases to be shown. holes: (h, 2) int64
-    ticks [start, end), increasing: times whose frames the file has lost. index: what was read of the packets, as long
-    as it is not sent elsewhere. is_partial: it ends before its header says.
+    pts: (n,) int64, non-decreasing; of frames with equal pts the last is displayed.
+    key_pts: (m,) int64, increasing: the frames at which decoding can begin.
+    by_order: packets' pts do not identify frames, which are identified by their position in output order instead.
+    size: (height, width) of the decoded frame. sample_aspect: pixel aspect ratio (width / height), from the container
+        if it has one. rotation, mirrored: as in Orientation. coded_aspect: pixel aspect ratio in the frame's own
+        headers. All of these are of the first frame.
+    end_sec: when the last frame stops being displayed.
+    holes: (h, 2) int64 ticks [start, end), increasing: times whose frames are missing from the file.
+    index: the packets, unless the timeline was sent to another process.
+    is_partial: the video ends before its header says.
     """
 
     codec: str
@@ -47,12 +50,12 @@ class Timeline:
 
     @property
     def upright_size(self) -> tuple[float, float]:
-        """(height, width) with square pixels, after rotation."""
+        """(height, width) with square pixels, upright."""
         return upright_size(self.size, self.sample_aspect, self.orientation)
 
 
 def left_half(timeline: Timeline) -> Timeline:
-    """The timeline of the left half of the frames, of a video that holds two eyes side by side."""
+    """The timeline of the left half of the frames, for side-by-side stereo. VideoError if frames are not upright."""
     if timeline.orientation != UPRIGHT:
         raise VideoError(f"it is stereo and {timeline.orientation}: which half is the left eye is unknown")
     height, width = timeline.size

@@ -1,6 +1,6 @@
-"""When each frame is shown, from timestamps of which some are missing, repeated or wrong. Pure arithmetic.
+"""Display times of frames from timestamps of which some are missing, repeated or wrong. Pure arithmetic.
 
-One bad timestamp costs one timestamp: the others stand as they are.
+One bad timestamp costs one timestamp: all others are kept.
 """
 
 import bisect
@@ -16,9 +16,9 @@ MAX_EQUAL = 10  # frames per distinct time
 
 @dataclass(frozen=True)
 class RawTimes:
-    """Timestamps of packets in decoding order, as the container gives them; n of them.
+    """Timestamps of n packets in decoding order, as the container gives them.
 
-    pts, dts: (n,) int64 ticks, of any value where has_pts, has_dts: (n,) bool are false.
+    pts, dts: (n,) int64 ticks, undefined where has_pts, has_dts: (n,) bool are false.
     """
 
     pts: np.ndarray
@@ -29,10 +29,10 @@ class RawTimes:
 
 @dataclass(frozen=True)
 class ShownTimes:
-    """Times of m frames in the order in which they come out.
+    """Times of m frames in output order.
 
-    pts: (m,) int64 ticks, non-decreasing. Of frames with equal times the last is shown. num_missing, num_stray: how
-    many carried none, or one against the order of the frames; those are derived.
+    pts: (m,) int64 ticks, non-decreasing. Of frames with equal times the last is displayed. num_missing, num_stray:
+    number of frames without a timestamp, and with one that contradicts the output order; both are derived.
     """
 
     pts: np.ndarray
@@ -41,26 +41,26 @@ class ShownTimes:
 
     @property
     def is_superseded(self) -> np.ndarray:
-        """(m,) bool: another frame begins at the very time of this one, which is never shown."""
+        """(m,) bool: another frame has the same time, so that this one is never displayed."""
         return np.append(self.pts[1:] == self.pts[:-1], False)[: len(self.pts)]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to the timestamps, in words."""
+        """What was done to the timestamps, one note each."""
         num_equal = int(self.is_superseded.sum())
         counts = (
             (num_equal, "repeated: of frames with equal times the last one is shown"),
-            (self.num_missing, "missing: derived from those beside"),
-            (self.num_stray, "against the order of its frames: derived from those beside"),
+            (self.num_missing, "missing: derived from their neighbors"),
+            (self.num_stray, "out of order: derived from their neighbors"),
         )
         return tuple(f"{count} of its timestamps {_are(count)} {what}" for count, what in counts if count)
 
 
 def resolve_times(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_STRAY) -> ShownTimes | None:
-    """The times of the packets (m,) in sequence, the order in which their frames come out.
+    """The times of the packets in `sequence`, (m,) int64 packet numbers in output order.
 
-    max_stray: at most one timestamp in so many may be against it. None where the timestamps do not go with that order,
-    or are too few to go by.
+    max_stray: at most one in this many timestamps may contradict the order. None if the timestamps do not match the
+    order, or are too few.
     """
     pts, has_pts = times.pts[sequence], times.has_pts[sequence]
     if has_pts.all() and (np.diff(pts) > 0).all():
@@ -79,9 +79,9 @@ def resolve_times(times: RawTimes, sequence: np.ndarray, max_stray: int = MAX_ST
 
 
 def are_in_decoding_order(times: RawTimes, shown: np.ndarray) -> bool:
-    """Whether the shown packets (m,) int64, increasing, carry their times in the order of decoding, as AVI does.
+    """Whether timestamps increase in decoding order, as in AVI files. shown: (m,) int64 packet numbers, increasing.
 
-    Where frames come out in another order, such times are right, but belong to other frames.
+    If frames leave the decoder in another order, the timestamps are right but belong to other frames.
     """
     pts = times.pts[shown]
     is_usable = len(np.unique(pts)) * MAX_EQUAL >= max(len(pts), 2 * MAX_EQUAL)
@@ -89,7 +89,7 @@ def are_in_decoding_order(times: RawTimes, shown: np.ndarray) -> bool:
 
 
 def _in_order(values: np.ndarray) -> np.ndarray:
-    """(k,) int64, increasing: positions of a longest increasing subsequence, and of what repeats a value beside it."""
+    """(k,) int64 positions of a longest increasing subsequence, including repetitions of neighboring values."""
     chosen = _longest_increasing(values.tolist())
     at = np.searchsorted(chosen, np.arange(len(values)))
     before, after = values[chosen[np.maximum(at - 1, 0)]], values[chosen[np.minimum(at, len(chosen) - 1)]]
@@ -111,9 +111,9 @@ def _longest_increasing(values: list[int]) -> np.ndarray:
 
 
 def _expected(times: RawTimes, kept: np.ndarray) -> np.ndarray:
-    """(d,) int64, increasing: times at which frames may begin, from the times of decoding.
+    """(d,) int64, increasing: times at which frames may begin, derived from decoding timestamps.
 
-    These are the times of the frames, delayed; without B-frames, by one difference throughout.
+    Decoding timestamps are the frames' times, delayed; without B-frames by a constant.
     """
     both = times.has_pts & times.has_dts
     decoding = np.unique(times.dts[times.has_dts])
@@ -124,7 +124,9 @@ def _expected(times: RawTimes, kept: np.ndarray) -> np.ndarray:
 
 
 def _fill(pts: np.ndarray, kept: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """pts with what is not kept (positions, increasing) put in: expected times where they fit, else even steps."""
+    """pts with all entries but the kept positions filled in: by expected times if their number fits, else by even
+    steps.
+    """
     steps = np.diff(pts[kept])
     step = int(np.median(steps[steps > 0]))
     for i, j in zip((-1, *kept.tolist()), (*kept.tolist(), len(pts)), strict=True):

@@ -1,4 +1,4 @@
-"""Which of a container's video tracks is the video: real ones before still pictures, enabled ones before others."""
+"""Choose the video track of a container: real videos before still pictures, enabled tracks before others."""
 
 from av.stream import Disposition
 
@@ -8,17 +8,17 @@ IMAGE_CODECS = {"mjpeg", "png", "bmp", "tiff"}  # also of covers that are tracks
 
 
 def pick_track(container):
-    """The video stream to use, or None where there is none.
+    """The video stream to use, or None.
 
-    What counts, in this order: a decoder is there; no still picture; several frames rather than one or none; no codec
-    of images; flagged as default (MP4: enabled); the largest picture; the first.
+    Criteria in this order: a decoder exists; not a still picture; several frames rather than one or none; not an image
+    codec; flagged as default (MP4: enabled); the largest picture; the first stream.
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     return max(streams, key=_rank, default=None)
 
 
 def track_note(container, stream) -> list[str]:
-    """Which track is used of several, in words; nothing where there is no choice."""
+    """A note naming the chosen track if there are several; otherwise nothing."""
     tracks = container.streams.video
     if len(tracks) < 2:
         return []
@@ -42,7 +42,7 @@ def _rank(stream) -> tuple:
 
 
 def _frames_rank(stream) -> int:
-    """Several frames, an unknown number, a single one, none."""
+    """3: several frames, 2: unknown, 1: a single frame, 0: none."""
     if stream.frames:
         return 3 if stream.frames > 1 else 1
     return 2 if stream.duration or stream.container.format.name not in KNOWS_FRAMES else 0

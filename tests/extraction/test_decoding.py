@@ -80,7 +80,7 @@ def test_the_way_of_decoding_is_recorded_with_each_shard(folder):
     assert ways(reader) == {
         "a": "skipping",
         "b": "skipping",
-        "d": "whole (its NAL units do not fill its packets)",
+        "d": "whole (the lengths of its NAL units do not match its packets)",
     }
     assert result.statuses["corrupt"] == 3  # 42, 48 and 54, up to the end of that group
 

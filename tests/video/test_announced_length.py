@@ -12,7 +12,7 @@ from av.stream import Disposition
 from tests.support.spliced_videos import quarters
 from tests.support.videos import sample, timeline_of, write_video
 
-NO_RATE = "it carries no frame rate: 25 per second are assumed"
+NO_RATE = "it has no frame rate: 25 frames per second are assumed"
 PARTIAL = "partial: it ends"
 
 # -- tracks ------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ MADE = {
 }
 
 
-WHOLE = {"AVI": "whole (its timestamps are not in the order", "ASF": "whole (its packets' timestamps do not"}
+WHOLE = {"AVI": "whole (its timestamps do not match", "ASF": "whole (its timestamps do not"}
 
 
 def make(folder, num_frames=90, **settings):
@@ -306,7 +306,7 @@ def test_rows_hold_the_stored_bytes_and_the_crops_made_from_them(tmp_path):
     for row in rows:
         image = np.asarray(canonical_frame.decode_jpeg(row.jpeg))
         assert image.shape == (64, 160, 3)
-        assert read_number(image[::-1, ::-1]) == requests.frame_index[row.i]  # turned by 180 degrees
+        assert read_number(image[::-1, ::-1]) == requests.frame_index[row.i]  # rotated by 180 degrees
         for view, crop in zip(views, row.crops, strict=True):
             np.testing.assert_array_equal(crop, canonical_frame.load_view(row.jpeg, view, 48))
     assert not dataclasses.asdict(scan.timeline)["pts"].size  # a scan does not carry every frame of a long video

@@ -93,7 +93,7 @@ def test_rotation_sets_the_frame_upright(tmp_path, metadata, expected):
 def test_a_rotation_that_is_no_quarter_turn_is_rounded_and_said(tmp_path):
     path = write_picture(tmp_path / "v.mp4", quarters(), rotation=-77)
     timeline = timeline_of(path)
-    assert timeline.rotation == 90 and timeline.notes == ("its rotation of 77 degrees is taken as 90",)
+    assert timeline.rotation == 90 and timeline.notes == ("its rotation of 77 degrees is rounded to 90",)
 
 
 def test_sample_aspect_ratio_is_applied(tmp_path):

@@ -10,7 +10,7 @@ from embedonce.pipeline.extraction import video_tasks
 from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
-from embedonce.pipeline.video import container, indexing, timeline
+from embedonce.pipeline.video import container, indexing, scanning
 from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, open_video
 from tests.support.videos import sample, timeline_of, write_video
 
@@ -44,9 +44,9 @@ def test_sound_alone_and_a_cover_picture_are_no_video(tmp_path):
 def test_encrypted_and_headless_real_videos_are_refused(real_videos):
     reasons = {
         "mp4parse-rust__short-cenc.mp4": "its frames are encrypted: decrypt it before use",
-        "mp4parse-rust__bipbop_cbcs_video_init.mp4": "header alone of a fragmented file, of a video that is encrypted",
+        "mp4parse-rust__bipbop_cbcs_video_init.mp4": "only the header of a fragmented file, of a video that is encrypted",
         "mp4parse-rust__opus_audioinit.mp4": "it has no video stream, only audio",
-        "mp4ff__mp4_init_truncated.mp4": r"it has no video stream: its index \(moov\) is cut off",
+        "mp4ff__mp4_init_truncated.mp4": r"it has no video stream: its index \(moov\) is truncated",
     }
     for name, reason in reasons.items():
         with pytest.raises(VideoError, match=reason):

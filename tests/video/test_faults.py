@@ -65,7 +65,7 @@ def check_mpeg2_lost_packets(path):
         sampled.digests[i] == decoded[int(pts)] for i, pts in enumerate(sampled.requests.pts) if i in sampled.rgb
     )
     assert sampled.requests.row[20:25].max() < 0 <= sampled.requests.row[25:].min()
-    assert any("data is lost in one place" in note for note in sampled.timeline.notes)
+    assert any("data is missing in one place" in note for note in sampled.timeline.notes)
 
 
 CHECKS = {

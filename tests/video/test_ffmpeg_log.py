@@ -142,9 +142,9 @@ def test_an_mp4_that_lost_its_index_and_parts_of_fragmented_ones(tmp_path):
     data = fragmented.read_bytes()
     start = data.find(b"moof") - 4
     (tmp_path / "init.mp4").write_bytes(data[:start])
-    assert reason_of(tmp_path / "init.mp4") == ("it holds no video frame: it is the header alone of a fragmented file")
+    assert reason_of(tmp_path / "init.mp4") == ("it holds no video frame: it is only the header of a fragmented file")
     (tmp_path / "segment.mp4").write_bytes(data[start:])
-    assert "segment of a fragmented file without the header (moov)" in reason_of(tmp_path / "segment.mp4")
+    assert "segment of a fragmented file without its header (moov)" in reason_of(tmp_path / "segment.mp4")
 
 
 def test_sound_alone_is_said(tmp_path):

@@ -102,7 +102,7 @@ def test_what_is_lost_is_not_ok_nor_what_depends_on_it(tmp_path, name):
     assert all(is_right for index, is_right in found if index < min(lost, default=30) - 22)
     if settings.get("gop") == 20:
         assert all(is_right for index, is_right in found if index >= max(lost, default=80) + 22)
-    assert any(note.startswith("data is lost in") for note in timeline.notes)
+    assert any(note.startswith("data is missing in") for note in timeline.notes)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -97,7 +97,7 @@ def test_a_matrix_that_is_not_valid_changes_nothing_and_is_told(tmp_path, matrix
     path = patch_matrix(write_part(tmp_path / "v.mp4", (96, 160)), *matrix)
     found = shown(path, 2.0)
     numbers = "{} {} 0 {} {} 0 0 0 1073741824".format(*matrix)
-    assert found.notes == (f"its display matrix ({numbers}) is not valid: frames are neither turned nor mirrored",)
+    assert found.notes == (f"its display matrix ({numbers}) is invalid: frames are neither rotated nor mirrored",)
     assert found.letters == "oo" and close(corners(found.images[0]), (RED, GREEN, BLUE, WHITE), 12)
 
 
@@ -107,12 +107,12 @@ def test_a_matrix_may_scale_and_move_and_be_a_little_off():
             matrix = (*scaled[:2], 0, *scaled[2:], 0, 320 * ONE, INVALID, 1 << 30)
             assert orientation_of(matrix) == (Orientation(rotation, mirrored), None), matrix
     between = (int(0.8 * ONE), int(0.6 * ONE), 0, int(-0.6 * ONE), int(0.8 * ONE), 0, 0, 0, 1 << 30)
-    assert orientation_of(between) == (UPRIGHT, "its rotation of 37 degrees is taken as 0")
+    assert orientation_of(between) == (UPRIGHT, "its rotation of 37 degrees is rounded to 0")
 
 
 def test_stereo_that_is_mirrored_is_refused(tmp_path):
     path = patch_matrix(write_part(tmp_path / "v.mp4", (96, 160)), -ONE, 0, 0, ONE)
-    with pytest.raises(VideoError, match="it is stereo and turned by 0 degrees and mirrored: which half"):
+    with pytest.raises(VideoError, match="it is stereo and rotated by 0 degrees and mirrored: which half"):
         shown(path, left_eye=True)
 
 
@@ -146,9 +146,9 @@ CHANGES = {  # container, parts, and what becomes of the second
     "pixel aspect, HEVC": ("ts", [WIDE | QUIET, WIDE | QUIET | OBLONG], "R", "from 160x90 to 160x90, pixels 4:3"),
     "square pixels after oblong ones": ("ts", [WIDE | OBLONG, WIDE], "R", "from 160x90, pixels 4:3 to 160x90"),
     "size and aspect": ("ts", [{"size": (120, 160)}, {"size": (120, 120)} | OBLONG], "o", "120x120, pixels 4:3"),
-    "a quarter turn": ("ts", [WIDE, WIDE | turned(90)], "R", "to 160x90, turned by 270 degrees"),
-    "a quarter turn ends": ("ts", [WIDE | turned(90), WIDE], "R", "turned by 270 degrees to 160x90 "),
-    "half a turn": ("ts", [WIDE, WIDE | turned(180)], "o", "to 160x90, turned by 180 degrees"),
+    "a quarter turn": ("ts", [WIDE, WIDE | turned(90)], "R", "to 160x90, rotated by 270 degrees"),
+    "a quarter turn ends": ("ts", [WIDE | turned(90), WIDE], "R", "rotated by 270 degrees to 160x90 "),
+    "half a turn": ("ts", [WIDE, WIDE | turned(180)], "o", "to 160x90, rotated by 180 degrees"),
 }
 
 
@@ -258,7 +258,7 @@ def test_awkward_files_come_out_as_their_manifest_says(faults, tmp_path, name):
         return
     assert set(found.letters) == {"o"} and result.statuses["ok"] == reader.num_rows == len(found.letters)
     assert (timeline.rotation, timeline.mirrored) == (0, name == "matrix_hflip.mp4")
-    assert any("is not valid" in note for note in timeline.notes) == (name == "matrix_zero.mp4")
+    assert any("is invalid" in note for note in timeline.notes) == (name == "matrix_zero.mp4")
 
 
 def test_side_data_without_a_name_in_pyav_is_no_obstacle(faults):

@@ -142,7 +142,7 @@ def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     spoil_packet(path, 31)  # a reference in the second group: its headers are gone as well
     sampled = sample(path, 2.0)
-    assert sampled.way == "whole (its NAL units do not fill its packets)"
+    assert sampled.way == "whole (the lengths of its NAL units do not match its packets)"
     path = write_video(tmp_path / "w.mp4", 90, **FLAT)
     with av.open(str(path)) as file:
         position, size = next((p.pos, p.size) for n, p in enumerate(file.demux(video=0)) if n == 61)
@@ -150,7 +150,7 @@ def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
     data[position + size // 2 : position + size] = bytes(size - size // 2)  # its headers are whole, its end is not
     path.write_bytes(data)
     sampled = sample(path, 2.0)
-    assert sampled.way == "whole (its decoder complains)"
+    assert sampled.way == "whole (its decoder reports errors)"
     assert set(sampled.digests) == {0, 1, 2, 3, 4}  # 75 depends on the broken one
 
 
@@ -198,7 +198,7 @@ def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_pat
         return judged(self, frames, order)
 
     monkeypatch.setattr(feeder.Feeder, "_judged", disordered)
-    assert sample(path, 30.0).way == "whole (frames came out in another order than their timestamps')"
+    assert sample(path, 30.0).way == "whole (frames came out in a different order than their timestamps)"
 
 
 def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch)
 
     monkeypatch.setattr(feeder.Feeder, "_judged", doubtful)
     sampled = sample(path, 10.0)
-    assert sampled.way == "whole (its decoder complains)" and sampled.digests == undamaged.digests
+    assert sampled.way == "whole (its decoder reports errors)" and sampled.digests == undamaged.digests
 
 
 def test_a_requested_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_path, monkeypatch):

@@ -169,7 +169,7 @@ def test_pes_packets_without_timestamps(tmp_path, b_frames, lacking):
     assert sampled.timeline.pts.tolist() == timeline_of(path).pts.tolist()
     assert numbers_at_times(sampled) == {n: n for n in range(60)}
     are = "is" if len(lacking) == 1 else "are"
-    assert sampled.timeline.notes == (f"{len(lacking)} of its timestamps {are} missing: derived from those beside",)
+    assert sampled.timeline.notes == (f"{len(lacking)} of its timestamps {are} missing: derived from their neighbors",)
 
 
 def moved_time(path, target, number: int, ticks: int, pid: int = 256):
@@ -194,7 +194,7 @@ def test_one_timestamp_that_is_far_off(tmp_path, codec, ticks, b_frames, error_s
     path = write_video(tmp_path / "v.ts", 60, **(CLOSED | {"codec": codec, "ticks": ticks, "b_frames": b_frames}))
     sampled = sample(moved_time(path, tmp_path / "w.ts", 25, round(error_sec * 90000)), 30.0)
     assert numbers_at_times(sampled) == {n: n for n in range(60)}
-    assert "1 of its timestamps is against the order of its frames: derived from those beside" in sampled.timeline.notes
+    assert "1 of its timestamps is out of order: derived from their neighbors" in sampled.timeline.notes
 
 
 def test_equal_timestamps_where_only_decoding_tells_the_order(tmp_path, monkeypatch):
@@ -246,8 +246,8 @@ def test_only_timestamps_without_order_are_replaced_by_counting_and_it_is_said(t
     parts = [write_video(tmp_path / f"{n}.ts", 30, b_frames=0, **CLOSED) for n in range(2)]
     (tmp_path / "twice.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     reasons = {
-        "equal.mkv": "its frames carry one and the same timestamp: they are counted, in even steps",
-        "twice.ts": "its timestamps do not grow in the order of its frames: they are counted, in even steps",
+        "equal.mkv": "all its frames have the same timestamp: its frames are counted in even steps",
+        "twice.ts": "its timestamps do not increase with its frames: its frames are counted in even steps",
     }
     for name, reason in reasons.items():
         timeline = timeline_of(tmp_path / name)

@@ -1,13 +1,13 @@
-"""The order of output of codecs from before H.264: B pictures come out at once, all others when the next one is in."""
+"""Output order of codecs older than H.264: B pictures are output at once, other pictures when the next one arrives."""
 
 I_PICTURE, P_PICTURE, B_PICTURE = range(3)
 MANY = 1 << 24  # B pictures between two others
 
 
 class AnchorOrder:
-    """Numbers pictures in the order in which they come out, and tells which do not come out at all.
+    """Numbers pictures in output order, and finds those that are not output.
 
-    An anchor is a picture that others may refer to. A B picture with fewer than two anchors before it is not decoded.
+    An anchor is a picture that others may depend on. A B picture with fewer than two anchors before it is not decoded.
     """
 
     def __init__(self):

@@ -1,6 +1,6 @@
-"""Bits and NAL units, as far as the headers of compressed frames need them. Knows bytes, and no container.
+"""Bit reader and NAL units, as far as frame headers need them. Pure arithmetic on bytes.
 
-A NAL unit is one piece of an H.264 or HEVC packet: a header of one or two bytes, then its payload.
+A NAL unit is one part of an H.264 or HEVC packet: a header of one or two bytes, then its payload.
 """
 
 import re
@@ -13,17 +13,17 @@ AFGS1 = b"\xb5\x58\x90"  # country and provider of AV1's film grain in a T.35 me
 
 
 class BitsError(Exception):
-    """These bytes are not what their codec allows, or end too early."""
+    """These bytes violate their codec's format, or end too early."""
 
 
 class BitReader:
-    """Reads unsigned integers from the front of some bytes, most significant bit first."""
+    """Reads unsigned integers from bytes, most significant bit first."""
 
     def __init__(self, data: bytes):
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
 
     def bits(self, count: int) -> int:
-        """The next count bits as an integer. BitsError where there are fewer."""
+        """The next `count` bits as an integer. BitsError if there are fewer."""
         self._left -= count
         if self._left < 0:
             raise BitsError("the header ends too early")
@@ -35,11 +35,11 @@ class BitReader:
         return bool(self.bits(1))
 
     def exp_golomb(self) -> int:
-        """ue(v) of ITU-T H.264, section 9.1; se(v) takes the same bits."""
+        """ue(v), ITU-T H.264, section 9.1; se(v) has the same length."""
         return self.exp_golombs(1)[0]
 
     def exp_golombs(self, count: int) -> list[int]:
-        """So many of them in a row."""
+        """The next `count` Exp-Golomb codes."""
         value, left, found = self._value, self._left, []
         for _ in range(count):
             zeros = left - value.bit_length()
@@ -56,21 +56,21 @@ class BitReader:
 
 
 def payload(nal: bytes, header_size: int, limit: int = HEADER_BYTES) -> BitReader:
-    """The first bits after a slice's header, its emulation prevention bytes (03 after two zeros) taken out."""
+    """A reader on the first bytes after a slice's header, without emulation prevention bytes (03 after two zeros)."""
     return BitReader(_unescaped(nal[header_size : header_size + limit]))
 
 
 def parameters(nal: bytes, header_size: int) -> BitReader:
-    """All bits of a parameter set after its header. BitsError where it is absurdly long."""
+    """A reader on a parameter set after its header. BitsError if it is unreasonably long."""
     if len(nal) > MAX_PARAMETER_BYTES:
         raise BitsError("its parameter sets are too long")
     return BitReader(_unescaped(nal[header_size:]))
 
 
 def check_sei(nal: bytes, header_size: int) -> bool:
-    """Whether SEI messages tell how frames are to be turned (section 7.3.2.3.1).
+    """Whether SEI messages contain a display orientation (section 7.3.2.3.1).
 
-    BitsError where they ask for film grain, which depends on frames before.
+    BitsError if they request film grain, which depends on earlier frames.
     """
     data, at, has_orientations = _unescaped(nal[header_size:]), 0, False
     last = len(data) - 2
@@ -82,14 +82,14 @@ def check_sei(nal: bytes, header_size: int) -> bool:
             kind, at = _sei_number(data, at)
             size, at = _sei_number(data, at)
         if kind == FILM_GRAIN or (kind == REGISTERED_T35 and data[at : at + 3] == AFGS1):
-            raise BitsError("it asks for film grain")
+            raise BitsError("it uses film grain")
         has_orientations |= kind == ORIENTATION
         at += size
     return has_orientations
 
 
 def _sei_number(data: bytes, at: int) -> tuple[int, int]:
-    """(value, where it ends) of a payloadType or payloadSize; 0 where the message ends too early."""
+    """(value, end position) of a payloadType or payloadSize; 0 if the message ends too early."""
     value = 0
     while at < len(data):
         value, at = value + data[at], at + 1
@@ -99,13 +99,13 @@ def _sei_number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def nearest_order(low: int, base: int, cycle: int) -> int:
-    """The picture order count of these low bits nearest to the base's (H.264, section 8.2.1.1; H.265, 8.3.1)."""
+    """The picture order count with these low bits that is nearest to `base` (H.264, section 8.2.1.1; H.265, 8.3.1)."""
     difference = (low - base) % cycle
     return base + difference - (cycle if difference > cycle // 2 else 0)
 
 
 def order_in_period(period: int, order: int) -> int:
-    """One number for an order that begins anew with each period."""
+    """One number for an order count that restarts with each period."""
     return (period << 40) + order
 
 
@@ -114,9 +114,9 @@ def _unescaped(data: bytes) -> bytes:
 
 
 def sequence_ends(kinds: list[int], slices, ends) -> tuple[bool, bool]:
-    """(whether a sequence ends before the slices of a packet, whether one ends after them), by the types of its units.
+    """(whether a sequence ends before the slices of a packet, whether one ends after them). kinds: types of its units.
 
-    BitsError where one ends between two slices.
+    BitsError if one ends between two slices.
     """
     at = [n for n, kind in enumerate(kinds) if kind in ends]
     if not at:
@@ -128,9 +128,9 @@ def sequence_ends(kinds: list[int], slices, ends) -> tuple[bool, bool]:
 
 
 def split_nals(data: bytes, length_size: int) -> list[bytes]:
-    """The NAL units of a packet. length_size: bytes of the length before each, or 0 for start codes (Annex B).
+    """The NAL units of a packet. length_size: bytes of each unit's length field, or 0 for start codes (Annex B).
 
-    BitsError where lengths do not fill the packet exactly.
+    BitsError if the lengths do not match the packet's size.
     """
     return _by_length(data, length_size) if length_size else _by_start_code(data)
 
@@ -141,10 +141,10 @@ def _by_length(data: bytes, length_size: int) -> list[bytes]:
         start = at + length_size
         at = start + int.from_bytes(data[at:start], "big")
         if at > end or at <= start:
-            raise BitsError("its NAL units do not fill its packets")
+            raise BitsError("the lengths of its NAL units do not match its packets")
         nal = data[start:at]
         if b"\0\0" in nal and START_CODE.search(nal):
-            raise BitsError("its NAL units have others inside")  # FFmpeg would look at those too
+            raise BitsError("its NAL units contain start codes")  # FFmpeg would look at those too
         nals.append(nal)
     return nals
 

@@ -1,6 +1,6 @@
-"""Which fragments of a fragmented MP4 are missing, by their numbers. Knows bytes, and no decoder.
+"""Find missing fragments of a fragmented MP4 by their sequence numbers. Reads bytes, no frames.
 
-References are to ISO/IEC 14496-12: each fragment's header (moof) holds a number that grows (mfhd, section 8.8.5).
+ISO/IEC 14496-12: each fragment's header (moof) contains an increasing number (mfhd, section 8.8.5).
 """
 
 import os
@@ -12,7 +12,7 @@ MIN_ALIKE = 2  # steps from number to number: fewer do not tell how the numbers 
 
 
 def missing_before(path: Path) -> list[int]:
-    """Positions in the file, in bytes, of the fragments before which others are missing. OSError as for reading."""
+    """File positions, in bytes, of fragments before which others are missing. OSError if the file cannot be read."""
     positions, numbers = _fragments(path)
     steps = np.diff(numbers)
     if not len(steps):

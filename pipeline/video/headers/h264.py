@@ -1,6 +1,6 @@
-"""What the headers of H.264 packets say about which of them depend on which. Pure arithmetic on bytes.
+"""Dependencies between H.264 packets, from their headers. Pure arithmetic on bytes.
 
-References are to ITU-T H.264. What is not understood is never guessed: it raises, and the video is decoded whole.
+Section and table numbers: ITU-T H.264. Anything unexpected raises BitsError, and the video is decoded completely.
 """
 
 from embedonce.pipeline.video.headers.bits import (
@@ -25,7 +25,7 @@ WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 1
 
 
 class H264Inspector:
-    """Looks at the packets of one stream in decoding order. extradata: the stream's, as avcC or Annex B."""
+    """Inspects the packets of one stream in decoding order. extradata: avcC or Annex B."""
 
     def __init__(self, extradata: bytes):
         self.length_size = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 6 else 0
@@ -49,11 +49,11 @@ class H264Inspector:
         key, value = _read_sps(bits) if is_sps else (bits.exp_golomb(), bits.exp_golomb())
         known = self._sps if is_sps else self._pps
         if key in known:
-            raise BitsError("it has several parameter sets of one number")
+            raise BitsError("two of its parameter sets have the same number")
         known[key] = value
 
     def look(self, data: bytes) -> PacketFacts:
-        """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
+        """Facts about the next packet. BitsError if frames of this stream cannot be skipped."""
         nals = split_nals(data, self.length_size)
         slices, others = self._sorted(nals)
         is_start, is_reference = slices[0][0] & 31 == IDR_SLICE, slices[0][0] & 0x60 > 0
@@ -71,7 +71,7 @@ class H264Inspector:
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
         if headers[0].parity is not None and len(fields) == 1:
             self._half = Half(headers[0].parity, headers[0].number, is_reference)
-            self.fallback_reason = "the fields of its frames are packets of their own"
+            self.fallback_reason = "its fields are in separate packets"
         return PacketFacts(
             is_start, droppable, self._order(fields, is_start, is_reference), in_order, follows_gap=follows_gap
         )
@@ -87,20 +87,20 @@ class H264Inspector:
                 self._check(nal, kind)
                 others.add(kind)
         if not slices:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         return slices, others
 
     @property
     def is_half(self) -> bool:
-        """Whether what came last is half a frame."""
+        """Whether the last packet was a first field."""
         return self._half is not None
 
     def _second_half(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> PacketFacts:
-        """Facts of a packet after half a frame: no frame comes out of it by itself."""
+        """Facts about a packet after a first field: it produces no frame of its own."""
         first, half = fields[0][0], self._half
         is_other = len(fields) == 1 and first.parity is not None and first.parity != half.parity
         if not is_other or is_start or (first.number, is_reference) != (half.number, half.is_reference):
-            raise BitsError("it has fields without their other halves")
+            raise BitsError("it has a first field without a second one")
         in_order = is_whole(fields[0])
         self._half = None
         order = self._add_order(first, is_reference)
@@ -108,7 +108,7 @@ class H264Inspector:
         return PacketFacts(False, not is_reference, order, in_order, is_shown=False, is_half=True)
 
     def _check(self, nal: bytes, kind: int) -> None:
-        """BitsError for what is beside the slices and could change frames after it."""
+        """BitsError for units besides slices that could affect later frames."""
         if kind in (SPS, PPS) and nal.rstrip(b"\0") not in self._parameter_sets:
             raise BitsError("its parameter sets change")
         if kind not in HARMLESS | ENDS | {SPS, PPS}:
@@ -117,19 +117,21 @@ class H264Inspector:
             self.has_orientations |= check_sei(nal, 1)
 
     def _is_cut(self, header: Slice, is_start: bool) -> bool:
-        """Whether reference frames before this one are missing: its number is neither the last one's nor the next."""
+        """Whether reference frames before this one are missing: its number is neither the last one's nor the next one."""
         steps = (header.number - self._previous_reference) % (1 << header.sps.frame_num_bits)
         return steps > 1 and not is_start and not header.sps.allows_gaps and self._count > 0
 
     def _check_end(self, kinds: list[int], is_start: bool) -> None:
-        """BitsError where the sequence goes on after its end. kinds: of the units of a packet that may hold an end."""
+        """BitsError if the sequence continues after its end. kinds: the types of the units of a packet that may contain
+        an end.
+        """
         ends_before, ends_after = sequence_ends(kinds, (SLICE, IDR_SLICE), ENDS)
         if (self._ended or ends_before) and not is_start:
-            raise BitsError("it goes on after the end of a sequence")
+            raise BitsError("it continues after an end of sequence")
         self._ended = ends_after
 
     def _in_order(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> bool:
-        """Whether the frame has the number that is due, and is whole: no frame was lost before it."""
+        """Whether the frame has the expected number and is complete: no frame was lost before it."""
         _, number, _, sps, _ = fields[0][0]
         due = 0 if is_start else (self._previous_reference + 1) % (1 << sps.frame_num_bits)
         if is_reference:
@@ -137,9 +139,10 @@ class H264Inspector:
         return number == due and all(is_whole(field) for field in fields)
 
     def _order(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> int:
-        """A number that grows in the order of output: PicOrderCnt within a period, section 8.2.1.
+        """A number that increases in output order: PicOrderCnt within a period, section 8.2.1.
 
-        fields: slices of a frame, of one field or of two; a frame's number is the smaller one of its fields'.
+        fields: the slices of a frame, of one field or of two fields. A frame's number is the smaller one of its fields'
+        numbers.
         """
         self._count += 1
         self._period += is_start
@@ -148,7 +151,7 @@ class H264Inspector:
         return order_in_period(self._period, min([self._add_order(field[0], is_reference) for field in fields]))
 
     def _add_order(self, picture: Slice, is_reference: bool) -> int:
-        """PicOrderCnt of the next picture; a count where frames are shown as they are decoded."""
+        """PicOrderCnt of the next picture; a counter if output order is decoding order."""
         if picture.sps.order_bits is None:
             return self._count
         order = nearest_order(picture.order_low, self._base_order, 1 << picture.sps.order_bits)
@@ -163,7 +166,7 @@ class H264Inspector:
             return self._read_header(nal, HEADER_BYTES)
 
     def _read_header(self, nal: bytes, limit: int) -> Slice:
-        """Section 7.3.3, up to pic_order_cnt_lsb, from this many bytes. BitsError where that is too few."""
+        """Section 7.3.3, up to pic_order_cnt_lsb, from the first `limit` bytes. BitsError if those are too few."""
         bits = payload(nal, 1, limit)
         first_position, _slice_type, pps_id = bits.exp_golombs(3)
         sps = self._sps[self._pps[pps_id]]
@@ -192,7 +195,7 @@ def _read_sps(bits: BitReader) -> tuple[int, Sps]:
     frame_num_bits = bits.exp_golomb() + 4
     order_type = bits.exp_golomb()
     if order_type not in (0, 2):
-        raise BitsError("its order of display follows a cycle")
+        raise BitsError("its picture order count type is 1")
     order_bits = bits.exp_golomb() + 4 if order_type == 0 else None
     bits.exp_golomb()  # references
     allows_gaps = bits.flag()

@@ -1,4 +1,4 @@
-"""Slices of H.264: which belong to one frame or field, and whether a packet is intra-coded. Section numbers: ITU-T H.264."""
+"""H.264 slices: which of them form a frame or a field, and whether a packet is intra-coded. Sections: ITU-T H.264."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ INTRA = {2, 4, 7, 9}  # slice_type, table 7-6
 
 @dataclass(frozen=True)
 class Sps:
-    """The fields of a sequence parameter set that slice headers need."""
+    """The fields of a sequence parameter set that slice headers refer to."""
 
     frame_num_bits: int
     order_bits: int | None  # of pic_order_cnt_lsb; None where frames are shown as they are decoded
@@ -21,7 +21,7 @@ class Sps:
 
 
 class Slice(NamedTuple):
-    """first_mb_in_slice, frame_num, pic_order_cnt_lsb, the parameters it goes by, bottom_field_flag (None: a frame)."""
+    """first_mb_in_slice, frame_num, pic_order_cnt_lsb, the active parameters, bottom_field_flag (None: a frame)."""
 
     position: int
     number: int
@@ -35,7 +35,7 @@ class Slice(NamedTuple):
 
 
 class Half(NamedTuple):
-    """A field whose other half is due."""
+    """A first field whose second field is expected."""
 
     parity: int
     number: int
@@ -43,7 +43,7 @@ class Half(NamedTuple):
 
 
 def fields_of(headers: list[Slice], slices: list[bytes]) -> list[list[Slice]]:
-    """The slices of each field, or of the one frame. BitsError where they are not those of one frame."""
+    """The slices of each field, or of the frame. BitsError if they do not form one frame."""
     fields, kinds = [], []
     for header, nal in zip(headers, slices, strict=True):
         if not fields or header.parity != fields[-1][0].parity:
@@ -52,17 +52,17 @@ def fields_of(headers: list[Slice], slices: list[bytes]) -> list[list[Slice]]:
         fields[-1].append(header)
         kinds[-1].add((nal[0] & 31 == IDR_SLICE, nal[0] & 0x60 > 0))
     if len(fields) > 2 or any(len(kind) > 1 for kind in kinds):
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     if len(fields) == 2:
         (first, second), ((_, is_reference),), ((is_idr, is_referred),) = (fields[0][0], fields[1][0]), *kinds
         is_pair = None not in (first.parity, second.parity) and first.number == second.number
         if not is_pair or is_reference != is_referred or is_idr > next(iter(kinds[0]))[0]:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
     return fields
 
 
 def is_whole(slices: list[Slice]) -> bool:
-    """Whether these slices are those of one picture, from its first macroblock on."""
+    """Whether these slices form one picture, from its first macroblock."""
     first = slices[0]
     if first.position or len(slices) == 1:
         return not first.position

@@ -1,6 +1,6 @@
-"""What the headers of HEVC packets say about which of them depend on which. Pure arithmetic on bytes.
+"""Dependencies between HEVC packets, from their headers. Pure arithmetic on bytes.
 
-References are to ITU-T H.265. What is not understood is never guessed: it raises, and the video is decoded whole.
+Section and table numbers: ITU-T H.265. Anything unexpected raises BitsError, and the video is decoded completely.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class _Pps:
 
 
 class HevcInspector:
-    """Looks at the packets of one stream in decoding order. extradata: the stream's, as hvcC or Annex B."""
+    """Inspects the packets of one stream in decoding order. extradata: hvcC or Annex B."""
 
     def __init__(self, extradata: bytes):
         is_record = extradata[:1] == b"\1" and len(extradata) > 23
@@ -63,11 +63,11 @@ class HevcInspector:
         key, value = read_sps(bits) if _kind(nal) == SPS else _read_pps(bits)
         known = self._sps if _kind(nal) == SPS else self._pps
         if key in known:
-            raise BitsError("it has several parameter sets of one number")
+            raise BitsError("two of its parameter sets have the same number")
         known[key] = value
 
     def look(self, data: bytes) -> PacketFacts:
-        """Facts of the next packet. BitsError where the stream is not one that frames can be left out of."""
+        """Facts about the next packet. BitsError if frames of this stream cannot be skipped."""
         slices, others = [], set()
         nals = split_nals(data, self.length_size)
         for nal in nals:
@@ -87,7 +87,7 @@ class HevcInspector:
         kinds = {_kind(nal) for nal in slices}
         firsts = [nal[2] >> 7 for nal in slices]  # first_slice_segment_in_pic_flag
         if len(kinds) != 1 or not firsts[0] or sum(firsts) != 1:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         kind = kinds.pop()
         is_start = FIRST_IRAP <= kind <= LAST_IRAP
         units = [_kind(nal) for nal in nals] if others & ENDS else []
@@ -95,7 +95,7 @@ class HevcInspector:
         self._is_first |= ends_before
         if self._is_first and self._count and kind not in IDR and kind not in BLA:
             # Before a CRA picture, too: a decoder throws away what it has not given out by then (section C.5.2.2)
-            raise BitsError("it goes on after the end of a sequence")
+            raise BitsError("it continues after an end of sequence")
         begins_anew = kind in IDR or kind in BLA or self._is_first
         try:
             order, references, sps = self._slice_header(slices[0], kind)
@@ -111,7 +111,7 @@ class HevcInspector:
     def _follow(
         self, nal: bytes, kind: int, header: tuple[int, References, Sps], begins_anew: bool
     ) -> tuple[tuple[int, ...], bool, bool]:
-        """(the packets that this one needs, whether they are held, whether it is of the top layer), section 8.3.2."""
+        """(the packets that this one depends on, whether they are held, whether it is of the top layer), section 8.3.2."""
         order, references, sps = header
         layer = (nal[1] & 7) - 1
         if layer == 0 and kind not in LEADING and kind not in NOT_REFERENCED:
@@ -128,7 +128,7 @@ class HevcInspector:
         return needs, in_order, top_layer
 
     def _slice_header(self, nal: bytes, kind: int) -> tuple[int, References, Sps]:
-        """(picture order count, reference pictures, its sequence parameter set), section 7.3.6.1."""
+        """(picture order count, reference pictures, sequence parameter set), section 7.3.6.1."""
         bits = payload(nal, 2)
         bits.flag()
         if FIRST_IRAP <= kind <= LAST_IRAP:

@@ -1,6 +1,6 @@
-"""Sequence parameter sets and reference picture sets of HEVC, up to what slice headers need. Pure arithmetic on bits.
+"""HEVC sequence parameter sets and reference picture sets, as far as slice headers need them. Pure arithmetic on bits.
 
-References are to ITU-T H.265.
+Section numbers: ITU-T H.265.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ RefSet = tuple[tuple[int, bool], ...]  # (difference of picture order counts, us
 
 @dataclass(frozen=True)
 class Sps:
-    """The fields of a sequence parameter set that slice headers need."""
+    """The fields of a sequence parameter set that slice headers refer to."""
 
     separate_planes: bool
     order_bits: int
@@ -61,7 +61,7 @@ def _read_long_terms(bits: BitReader, order_bits: int) -> RefSet:
 
 
 def read_ref_set(bits: BitReader, known: tuple[RefSet, ...], in_slice: bool) -> RefSet:
-    """st_ref_pic_set, sections 7.3.7 and 7.4.8. known: those before it, all of them for one in a slice header."""
+    """st_ref_pic_set, sections 7.3.7 and 7.4.8. known: the sets before it; all of them for one in a slice header."""
     if known and bits.flag():
         back = bits.exp_golomb() + 1 if in_slice else 1
         sign, size = bits.bits(1), bits.exp_golomb() + 1

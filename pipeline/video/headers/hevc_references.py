@@ -1,6 +1,6 @@
-"""Which pictures of an HEVC stream each one is predicted from: its reference picture set, and what is held of it.
+"""The pictures that each HEVC picture depends on: its reference picture set, and which of them the decoder holds.
 
-Pure arithmetic on numbers. References are to ITU-T H.265, sections 7.3.6.1, 7.4.7.1 and 8.3.2.
+Pure arithmetic on numbers. Section numbers: ITU-T H.265, 7.3.6.1, 7.4.7.1 and 8.3.2.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ MAX_LONG_TERM = 32
 
 
 class LongTerm(NamedTuple):
-    """A long-term reference: its order count, or only the low bits of it, and whether this very picture uses it."""
+    """A long-term reference: its order count, or only the low bits of it, and whether the current picture uses it."""
 
     order: int
     is_whole: bool
@@ -20,7 +20,9 @@ class LongTerm(NamedTuple):
 
 
 class References(NamedTuple):
-    """The reference picture set of a slice header; the differences of `short` count from the picture's own order."""
+    """The reference picture set of a slice header; differences in `short` are relative to the picture's own order
+    count.
+    """
 
     short: RefSet
     long: tuple[LongTerm, ...]
@@ -30,7 +32,7 @@ NONE = References((), ())
 
 
 def read_long_terms(bits: BitReader, sps: Sps, order: int) -> tuple[LongTerm, ...]:
-    """The long-term part of a slice header; order: the picture order count of the picture."""
+    """The long-term part of a slice header. order: the picture order count of the picture."""
     listed = bits.exp_golomb() if sps.long_terms else 0
     count = listed + bits.exp_golomb()
     if count > MAX_LONG_TERM:
@@ -49,21 +51,22 @@ def read_long_terms(bits: BitReader, sps: Sps, order: int) -> tuple[LongTerm, ..
 
 
 class HeldPictures:
-    """The pictures that a decoder holds as references, by their order counts."""
+    """The reference pictures that a decoder holds, by picture order count."""
 
     def __init__(self):
         self._packets: dict[int, int] = {}  # picture order count -> number of the packet
         self._unneeded: set[int] = set()  # of those, by their own word: no picture of their layer may refer to them
 
     def clear(self) -> None:
-        """An IDR or BLA picture comes: nothing is held any longer."""
+        """An IDR or BLA picture follows: nothing is held any longer."""
         self._packets, self._unneeded = {}, set()
 
     def follow(self, order: int, references: References, period: int) -> tuple[tuple[int, ...], bool]:
-        """(the packets that its set names, whether all is held that it uses); from then on only those are held.
+        """(the packets in its set, whether all pictures that it uses are held); afterwards only pictures in the set are
+        held.
 
-        period: how far low bits of order counts reach. FFmpeg refuses pictures whose sets name what it does not hold,
-        even where it is for later pictures alone: what is named is therefore needed, whether it is used or not.
+        period: range of the low bits of order counts. FFmpeg refuses pictures whose sets contain a missing picture even
+        if only later pictures use it, so every picture in the set is needed.
         """
         named = [(order + difference, is_used) for difference, is_used in references.short]
         is_sound = True
@@ -82,6 +85,6 @@ class HeldPictures:
             self._unneeded.add(order)
 
     def _with_low_bits(self, low: int, period: int) -> int | None:
-        """The order count of the only picture with these low bits; None where there is none, or more than one."""
+        """The order count of the only picture with these low bits; None if there is none, or more than one."""
         found = [order for order in self._packets if order % period == low]
         return found[0] if len(found) == 1 else None

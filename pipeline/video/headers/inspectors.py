@@ -1,4 +1,4 @@
-"""Which inspector looks at the packets of which codec, by FFmpeg's names of decoders."""
+"""The inspector of each codec's packets, by FFmpeg's decoder names."""
 
 from embedonce.pipeline.video.headers.h264 import H264Inspector
 from embedonce.pipeline.video.headers.hevc import HevcInspector

@@ -1,6 +1,6 @@
-"""Codecs whose frames are decoded each by itself: any of them may be left out. Pure arithmetic on bytes.
+"""Intra-only codecs: every frame is decoded by itself, so that any of them may be skipped. Pure arithmetic on bytes.
 
-Only those are here whose FFmpeg decoders keep nothing from frame to frame, or whose packets tell where they do not.
+Only codecs whose FFmpeg decoders keep nothing between frames, or whose packets show where they do not.
 """
 
 from embedonce.pipeline.video.headers.bits import BitsError
@@ -24,7 +24,7 @@ class IntraInspector:
 
 
 class Ffv1Inspector:
-    """RFC 9043, section 4.4: the first bit of a frame is set where nothing is kept of those before it."""
+    """RFC 9043, section 4.4: the first bit of a frame is set if it depends on no earlier frame."""
 
     def __init__(self, _extradata: bytes):
         pass
@@ -34,7 +34,7 @@ class Ffv1Inspector:
 
 
 class MjpegInspector:
-    """Motion JPEG: a decoder keeps tables from frame to frame, so that every frame must bring the same ones of them."""
+    """Motion JPEG: decoders keep tables between frames, so every frame must contain the same ones."""
 
     def __init__(self, _extradata: bytes):
         self._tables: tuple | None = None
@@ -42,17 +42,17 @@ class MjpegInspector:
     def look(self, data: bytes) -> PacketFacts:
         tables = _jpeg_tables(data)
         if self._tables not in (None, tables):
-            raise BitsError("its frames do not all bring the same tables")
+            raise BitsError("its frames have different tables")
         self._tables = tables
         if not any(kind == JPEG_QUANTIZATION for kind, _ in tables):
-            raise BitsError("its frames come without quantization tables")
+            raise BitsError("its frames have no quantization tables")
         return ALONE
 
 
 def _jpeg_tables(data: bytes) -> tuple[tuple[int, int], ...]:
-    """(marker, table number) of the tables before the first scan, in order. BitsError for what is no such frame."""
+    """(marker, table number) of the tables before the first scan, in order. BitsError if this is no such frame."""
     if data[:2] != b"\xff\xd8":
-        raise BitsError("it has packets that are not one JPEG picture")
+        raise BitsError("a packet does not hold exactly one JPEG picture")
     found, at = [], 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -73,7 +73,7 @@ def _jpeg_tables(data: bytes) -> tuple[tuple[int, int], ...]:
 
 
 def _table_numbers(kind: int, content: bytes) -> list[int]:
-    """Class and number, as one byte, of the tables in a segment; sections B.2.4.1 and B.2.4.2."""
+    """Class and number of each table in a segment, as one byte; sections B.2.4.1 and B.2.4.2."""
     found, at = [], 0
     while at < len(content):
         if kind == JPEG_QUANTIZATION:

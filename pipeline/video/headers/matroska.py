@@ -1,7 +1,7 @@
-"""What the index of a Matroska or WebM file says of parts that are no longer in it. Knows bytes, and no decoder.
+"""Find parts that were cut out of a Matroska or WebM file, by its index. Reads bytes, no frames.
 
-References are to RFC 9559. An index (Cues) names times and where their clusters lie: times that no frame has, and
-clusters that lie nearer to the front than it says, tell that a piece was cut out in between.
+Section numbers: RFC 9559. The index (Cues) contains times and positions of clusters: times without a frame, and
+clusters nearer to the beginning than indexed, show that a part is missing in between.
 """
 
 import bisect
@@ -21,11 +21,11 @@ SEARCHED = 1_000_000
 
 @dataclass
 class Layout:
-    """Where things lie, in bytes from the beginning of the segment's data.
+    """Positions in bytes from the beginning of the segment's data.
 
-    clusters: time in the file's ticks -> position, of those there are. cues: (time, track number, position that the
-    index names of its cluster). tracks: their numbers in order. index_shift: how far the index lies from where the
-    head of the file says.
+    clusters: time in the file's ticks -> position. cues: (time, track number, indexed position of its cluster). tracks:
+    track numbers in order. index_shift: distance between the index and the position that the file's head gives.
+    index_named: that position.
     """
 
     clusters: dict[int, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Layout:
 
 
 def read_layout(path: Path) -> Layout:
-    """Walk the file from element to element. OSError where it cannot be read; what is not understood is left out."""
+    """Walk through the file's elements. OSError if it cannot be read; unknown elements are skipped."""
     layout = Layout()
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
@@ -65,9 +65,9 @@ def read_layout(path: Path) -> Layout:
 
 
 def cut_out(layout: Layout, stream_index: int, times: set[int]) -> list[tuple[int, int]]:
-    """(from, to) in the file's ticks: pairs of times between which the index tells of a piece that is not there.
+    """(from, to) in the file's ticks: pairs of times between which indexed content is missing.
 
-    stream_index: which of the tracks; times: those that its frames have.
+    stream_index: the track's position in the file. times: the times of its frames.
     """
     if stream_index >= len(layout.tracks):
         return []
@@ -89,7 +89,9 @@ def cut_out(layout: Layout, stream_index: int, times: set[int]) -> list[tuple[in
 
 
 def _element(file, position: int) -> tuple[int, int, int | None] | None:
-    """(id, where its data begins, their size or None where unknown) of the element here; None where there is none."""
+    """(id, start of its data, size of its data or None if unknown) of the element at this position; None if there is
+    none.
+    """
     file.seek(position)
     head = file.read(12)
     if len(head) < 2 or head[0] < 0x10:
@@ -104,7 +106,7 @@ def _element(file, position: int) -> tuple[int, int, int | None] | None:
 
 
 def _cluster_time(file, start: int) -> int | None:
-    """The time of the cluster whose data begins here: one of its first elements, behind a checksum at most."""
+    """The time of the cluster whose data begins here: one of its first elements."""
     for _ in range(3):
         element = _element(file, start)
         if element is None or element[2] is None:
@@ -117,14 +119,14 @@ def _cluster_time(file, start: int) -> int | None:
 
 
 def _follow(file, start: int, stop: int, end: int) -> int | None:
-    """Where the next element begins: at stop, if one does; else it is looked for from start on."""
+    """Where the next element begins: at `stop` if there is one, otherwise found by searching from `start`."""
     if stop >= end or _element(file, stop) is not None:
         return stop
     return _search(file, start)
 
 
 def _search(file, position: int) -> int | None:
-    """Where the next cluster or index begins, known by its number; None where there is none."""
+    """Position of the next cluster or index, found by its id; None if there is none."""
     marks = [kind.to_bytes(4, "big") for kind in TOP_LEVEL]
     while True:
         file.seek(position)
@@ -138,7 +140,7 @@ def _search(file, position: int) -> int | None:
 
 
 def _children(data: bytes) -> list[tuple[int, bytes]]:
-    """(id, data) of the elements that lie one behind the other here, up to where that ends."""
+    """(id, data) of consecutive elements, until they end."""
     found, at = [], 0
     while at < len(data) and data[at] >= 0x01:
         id_length = 9 - data[at].bit_length()

@@ -1,6 +1,6 @@
-"""What the headers of MPEG-1 and MPEG-2 packets say: pictures that decoding can begin at, and B pictures.
+"""Packet headers of MPEG-1 and MPEG-2: pictures at which decoding can begin, and B pictures.
 
-Pure arithmetic on bytes. References are to ITU-T H.262. No picture refers to a B picture.
+Pure arithmetic on bytes. Section and table numbers: ITU-T H.262. No picture depends on a B picture.
 """
 
 import re
@@ -17,7 +17,7 @@ WHOLE_FRAME = 3  # picture_structure, table 6-14
 
 
 class Mpeg12Inspector:
-    """Looks at the packets of one stream in decoding order. extradata: the stream's sequence header, or empty."""
+    """Inspects the packets of one stream in decoding order. extradata: the stream's sequence header, or empty."""
 
     def __init__(self, extradata: bytes):
         self._sequence = _headers(extradata)[0] if SEQUENCE_START in extradata else b""
@@ -27,14 +27,14 @@ class Mpeg12Inspector:
         self._ended = False
 
     def look(self, data: bytes) -> PacketFacts:
-        """Facts of the next packet. BitsError for what is not one frame."""
+        """Facts about the next packet. BitsError if it is not one frame."""
         if not self._num_decoded and PICTURE_START not in data:  # the end of a picture whose beginning was cut off
             return PacketFacts(False, True, self._order.number(B_PICTURE), is_shown=False)
         sequence, closes_group, has_matrices, pictures = _read(data)
         kinds = [kind for kind, _ in pictures]
         is_start = kinds[0] == I_PICTURE == kinds[-1] and bool(self._sequence or sequence)
         if self._ended and not is_start:
-            raise BitsError("it goes on after the end of a sequence")
+            raise BitsError("it continues after an end of sequence")
         self._ended = data.find(END_START) >= 0
         self._sequence = self._sequence or sequence
         self._is_plain &= not has_matrices and sequence in (b"", self._sequence)
@@ -57,14 +57,14 @@ SEQUENCE_START, END_START, PICTURE_START = (b"\0\0\1" + bytes([kind]) for kind i
 def _read(data: bytes) -> tuple[bytes, bool, bool, list[tuple[int, int]]]:
     """(sequence header, whether a closed group begins, whether matrices change, [(kind, structure)] of the pictures).
 
-    A frame is one picture, or two fields of it.
+    A frame is one picture, or two field pictures.
     """
     sequence, is_closed, has_matrices, pictures = b"", False, False, []
     at = 0
     while at >= 0:
         header, closed, matrices, picture = _headers(data[at:] if at else data)
         if picture is None:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         if header and pictures:
             raise BitsError("a sequence begins inside a frame")
         sequence, is_closed, has_matrices = sequence or header, is_closed or closed, has_matrices or matrices
@@ -73,9 +73,9 @@ def _read(data: bytes) -> tuple[bytes, bool, bool, list[tuple[int, int]]]:
         at = found if found > 0 else -1
     structures = [structure for _, structure in pictures]
     if structures != [WHOLE_FRAME] and sorted(structures) != [1, 2]:
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     if len(pictures) == 2 and (pictures[0][0] == B_PICTURE) != (pictures[1][0] == B_PICTURE):
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     return sequence, is_closed, has_matrices, pictures
 
 

@@ -1,6 +1,6 @@
-"""What the headers of MPEG-4 Part 2 packets (DivX, Xvid) say: pictures that decoding can begin at, and B pictures.
+"""Packet headers of MPEG-4 Part 2 (DivX, Xvid): pictures at which decoding can begin, and B pictures.
 
-Pure arithmetic on bytes. References are to ISO/IEC 14496-2. No picture refers to a B picture.
+Pure arithmetic on bytes. Section and table numbers: ISO/IEC 14496-2. No picture depends on a B picture.
 """
 
 import re
@@ -27,7 +27,7 @@ class _Layer(NamedTuple):
 
 
 class Mpeg4Inspector:
-    """Looks at the packets of one stream in decoding order. extradata: the headers of the stream, or empty."""
+    """Inspects the packets of one stream in decoding order. extradata: the stream's headers, or empty."""
 
     def __init__(self, extradata: bytes):
         self._layer = _find_layer(extradata)
@@ -39,10 +39,10 @@ class Mpeg4Inspector:
         self.fallback_reason: str | None = None  # why no frames can be left out, although their order is understood
 
     def look(self, data: bytes) -> PacketFacts:
-        """Facts of the next packet. BitsError where the stream is not one whose order of output can be told."""
+        """Facts about the next packet. BitsError if the output order cannot be determined."""
         at = data.find(PICTURE_START)
         if at < 0:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         packed_at = data.find(PICTURE_START, at + 4)
         prefix = _without_group(data[:at])
         self._prefix = prefix if self._prefix is None else self._prefix
@@ -66,17 +66,17 @@ class Mpeg4Inspector:
         return PacketFacts(is_start, droppable, self._order.number(kind), is_shown=is_shown)
 
     def _pack(self, data: bytes, is_anchor: bool) -> None:
-        """Note the picture that comes behind another one. BitsError where it is no B picture of a packed stream."""
+        """Record a second picture in the packet. BitsError unless it is a B picture of a packed stream."""
         kind, is_coded = _read_picture(data[4:44], self._layer.time_bits)
         is_last = data.find(PICTURE_START, 4) < 0
         if not (self._packs and is_anchor and is_last and is_coded and kind == B_PICTURE and self._order.num_anchors):
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         self._is_packed, self.fallback_reason = True, "it has two frames in one packet"
 
     def _unpacked(self, data: bytes, has_own: bool) -> PacketFacts:
-        """Facts of the packet in whose place the picture packed with the one before is decoded."""
+        """Facts about the packet in whose place the picture packed into the previous packet is decoded."""
         if has_own or len(data) > MAX_EMPTY_SIZE:
-            raise BitsError("it has packets that are not one frame")
+            raise BitsError("a packet does not hold exactly one frame")
         self._is_packed = False
         return PacketFacts(False, False, self._order.number(B_PICTURE))
 
@@ -96,7 +96,7 @@ def _read_picture(data: bytes, time_bits: int) -> tuple[int, bool]:
 
 
 def _without_group(prefix: bytes) -> bytes:
-    """The headers before a picture without its group's, which holds nothing but the time."""
+    """The headers before a picture without the group header, which contains only the time."""
     at = prefix.find(GROUP_START)
     return prefix if at < 0 else prefix[:at] + prefix[at + GROUP_SIZE :]
 

@@ -1,7 +1,7 @@
-"""Codecs of I and P pictures in turn: whether decoding can begin at a packet. Pure arithmetic on bytes.
+"""Codecs with only I and P pictures: whether decoding can begin at a packet. Pure arithmetic on bytes.
 
-H.263, Sorenson's (FLV1), Microsoft's MPEG-4 version 3, WMV 1 and 2, and Theora: frames come out as they go in, each
-I picture replaces all that was kept. P pictures are never left out: each needs the one before it.
+H.263, Sorenson (FLV1), Microsoft MPEG-4 version 3, WMV 1 and 2, and Theora: output order is decoding order, and each I
+picture replaces everything kept. P pictures are never skipped: each depends on the previous one.
 """
 
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
@@ -14,16 +14,16 @@ def _h263_begins(data: bytes) -> bool:
     """ITU-T H.263, section 5.1."""
     bits = BitReader(data[:6])
     if bits.bits(22) != 32:
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     bits.bits(8 + 5)  # temporal reference, first flags of PTYPE
     return bits.bits(3) != EXTENDED_FORMAT and not bits.flag()
 
 
 def _flv1_begins(data: bytes) -> bool:
-    """Adobe's description of FLV, annex E: Sorenson's H.263."""
+    """Adobe Flash Video File Format, annex E: Sorenson H.263."""
     bits = BitReader(data[:9])
     if bits.bits(17) != 1:
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     bits.bits(5 + 8)
     size = bits.bits(3)
     bits.bits({0: 16, 1: 32}.get(size, 0))
@@ -31,7 +31,7 @@ def _flv1_begins(data: bytes) -> bool:
 
 
 def _two_bits_begin(data: bytes) -> bool:
-    """Microsoft's MPEG-4 version 3 and WMV 1."""
+    """Microsoft MPEG-4 version 3 and WMV 1."""
     return data[0] >> 6 == 0
 
 
@@ -43,7 +43,7 @@ def _one_bit_begins(data: bytes) -> bool:
 def _theora_begins(data: bytes) -> bool:
     """Theora specification, section 7.1."""
     if data[0] >> 7:
-        raise BitsError("it has packets that are not one frame")
+        raise BitsError("a packet does not hold exactly one frame")
     return not data[0] & 0x40
 
 
@@ -58,7 +58,7 @@ BEGINS = {
 
 
 def predictive_inspector(codec: str):
-    """The class that looks at packets of this codec, a key of BEGINS."""
+    """The inspector class for packets of this codec, a key of BEGINS."""
 
     class Inspector:
         def __init__(self, _extradata: bytes):

@@ -1,6 +1,6 @@
-"""Where packets of an MPEG transport stream are lost, by their counters. Knows bytes, and no decoder.
+"""Find lost packets of an MPEG transport stream by their continuity counters. Reads bytes, no frames.
 
-References are to ISO/IEC 13818-1. Each stream's packets count from 0 to 15 and around (section 2.4.3.3).
+ISO/IEC 13818-1: the packets of each stream are counted from 0 to 15, cyclically (section 2.4.3.3).
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ SEARCHED = 1_000_000  # bytes in which packets must begin anew after others that
 
 @dataclass(frozen=True)
 class Counters:
-    """What the headers of one stream's packets say.
+    """What the packet headers of one stream show.
 
-    Positions in the file, in bytes, of the sync bytes of packets, increasing. gaps: (g,) int64, packets of the stream
-    before which others are missing, or that their receiver marked as damaged. breaks: (b,) int64, its first packets
-    after something that is no packet. others: (o,) int64, packets of other streams before which some are missing.
-    scrambled: fraction of the stream's packets that are encrypted.
+    All positions are file positions of packets' sync bytes, in bytes, increasing. gaps: (g,) int64, packets before
+    which others are missing, or that are marked as damaged. breaks: (b,) int64, the first packets after unreadable
+    data. others: (o,) int64, packets of other streams before which some are missing. scrambled: fraction of encrypted
+    packets.
     """
 
     gaps: np.ndarray
@@ -32,7 +32,7 @@ class Counters:
 
 
 def read_counters(path: Path, pid: int) -> Counters:
-    """Read the headers of all packets. pid: the stream's packet identifier. OSError where the file cannot be read."""
+    """Read all packet headers. pid: the stream's packet identifier. OSError if the file cannot be read."""
     reader = _Reader(pid)
     with path.open("rb") as file:
         position, size = _next_packets(file, 0)
@@ -54,7 +54,7 @@ def read_counters(path: Path, pid: int) -> Counters:
 
 
 class _Reader:
-    """Follows the counters of all streams. follows_gap: what came before the next packets could not be read."""
+    """Follows the counters of all streams. is_cut: data before the next packets could not be read."""
 
     def __init__(self, pid: int):
         self._pid, self.follows_gap = pid, False
@@ -63,7 +63,7 @@ class _Reader:
         self._num_packets = self._num_scrambled = 0
 
     def read(self, rows: np.ndarray, position: int, size: int) -> None:
-        """rows: (p, HEADER) uint8, the beginnings of packets of this size that lie from this position on."""
+        """rows: (p, HEADER) uint8, the first bytes of packets of this size, from this position."""
         wide = rows.astype(np.int64)
         pids = (wide[:, 1] & 31) << 8 | wide[:, 2]
         for pid in np.unique(pids).tolist():
@@ -82,7 +82,7 @@ class _Reader:
             self._num_scrambled += int((wide[at, 3] >> 6 > 0).sum())
 
     def _is_gap(self, pid: int, packets: np.ndarray) -> np.ndarray:
-        """(p,) bool: before which packets of one stream others are missing, or which are marked as damaged."""
+        """(p,) bool: packets of one stream before which others are missing, or that are marked as damaged."""
         has_payload, has_field, counter = packets[:, 3] >> 4 & 1, packets[:, 3] >> 5 & 1, packets[:, 3] & 15
         last = self._last.get(pid, int(counter[0] - has_payload[0]))
         before = np.concatenate([[last], counter[:-1]])
@@ -96,7 +96,7 @@ class _Reader:
 
 
 def _next_packets(file, position: int) -> tuple[int | None, int]:
-    """(position, size) of the first packets from here on, known by three sync bytes; None where there are none."""
+    """(position, size) of the next packets, found by three sync bytes; None if there are none."""
     file.seek(position)
     data = np.frombuffer(file.read(SEARCHED), np.uint8)
     is_sync = data == SYNC

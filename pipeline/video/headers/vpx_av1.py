@@ -1,7 +1,7 @@
-"""What the first bits of VP8, VP9 and AV1 packets say: whether decoding can begin there. Pure arithmetic on bytes.
+"""First bits of VP8, VP9 and AV1 packets: whether decoding can begin there. Pure arithmetic on bytes.
 
-In these codecs a key frame replaces every reference and all that was learned of the statistics. Frames between key
-frames are never left out: nearly all of them, shown or not, change what later ones are decoded with.
+In these codecs a key frame replaces every reference and all learned statistics. Frames between key frames are never
+skipped: nearly all of them, displayed or not, affect later ones.
 """
 
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
@@ -12,7 +12,7 @@ KEY_FRAME = 0
 
 
 class Vp8Inspector:
-    """RFC 6386, section 9.1: the lowest bit of a frame is 0 for a key frame, bit 4 says whether it is shown."""
+    """RFC 6386, section 9.1: the lowest bit of a frame is 0 for a key frame; bit 4 is set if it is displayed."""
 
     def __init__(self, _extradata: bytes):
         pass
@@ -31,7 +31,7 @@ class Vp9Inspector:
     def look(self, data: bytes) -> PacketFacts:
         bits = BitReader(data[:2])
         if bits.bits(2) != 2:
-            raise BitsError("it has packets that are no VP9 frames")
+            raise BitsError("a packet is not a VP9 frame")
         if bits.bits(2) == 3:  # profile 3, its bits in reverse order, has one more
             bits.flag()
         if bits.flag():  # shows a frame that was decoded before
@@ -44,7 +44,7 @@ class Vp9Inspector:
 class Av1Inspector:
     """AV1 bitstream specification, sections 5.3 and 5.9. extradata: av1C or empty.
 
-    Every place to begin at must come with, or fall back on the container for, one and the same sequence header.
+    Every entry point must contain the same sequence header, or use the container's.
     """
 
     def __init__(self, extradata: bytes):
@@ -85,7 +85,7 @@ def _open_units(data: bytes) -> list[tuple[int, bytes]]:
         size, start = _leb128(data, start) if data[at] & 2 else (len(data) - start, start)
         at = start + size
         if at > len(data):
-            raise BitsError("its units do not fill its packets")
+            raise BitsError("the lengths of its units do not match its packets")
         if kind in (SEQUENCE_HEADER, FRAME_HEADER, FRAME):
             if not size:
                 raise BitsError("it has empty units")
@@ -94,7 +94,7 @@ def _open_units(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    """(value, where it ends), section 4.10.5."""
+    """(value, end position), section 4.10.5."""
     value = 0
     for i in range(8):
         if at + i >= len(data):
@@ -102,4 +102,4 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
         value |= (data[at + i] & 127) << 7 * i
         if not data[at + i] & 128:
             return value, at + i + 1
-    raise BitsError("its units do not fill its packets")
+    raise BitsError("the lengths of its units do not match its packets")

@@ -135,7 +135,7 @@ def test_a_sequence_that_goes_on_behind_its_end_is_decoded_whole(tmp_path, setti
     """Before a CRA picture, the last case, a decoder throws away what it has not given out."""
     source = write_video(tmp_path / "v.mp4", 40, **settings)
     path = rewritten(source, tmp_path / "w.mp4", lambda n, data: data + end * (n == packet))
-    assert sample(path, 10.0).way == "whole (it goes on after the end of a sequence)"
+    assert sample(path, 10.0).way == "whole (it continues after an end of sequence)"
 
 
 def test_hevc_pictures_that_no_requested_one_leads_to_are_left_out_whatever_their_type(tmp_path):
@@ -223,7 +223,7 @@ def test_frames_that_lean_on_tables_or_headers_before_them_are_no_place_to_begin
     at = packets[1].index(b"\xff\xc4")
     size = int.from_bytes(packets[1][at + 2 : at + 4], "big")
     for broken, reason in (
-        (packets[1][:at] + packets[1][at + 2 + size :], "same tables"),
+        (packets[1][:at] + packets[1][at + 2 + size :], "different tables"),
         (packets[1][:200], "too early"),
         (b"AVI1" + packets[1], "one JPEG"),
     ):
@@ -252,7 +252,7 @@ def test_pictures_behind_changed_headers_are_not_left_out(tmp_path):
 def test_two_pictures_in_one_packet_are_doubted(tmp_path):
     for looks, file, codec in ((Mpeg12Inspector, "v.ts", "mpeg2video"), (Mpeg4Inspector, "v.mp4", "mpeg4")):
         packets, extradata = packets_and_extradata(write_video(tmp_path / file, 6, codec=codec, ticks=30))
-        with pytest.raises(BitsError, match="not one frame"):
+        with pytest.raises(BitsError, match="not hold exactly one frame"):
             looks(extradata).look(packets[0] + packets[1])
 
 

@@ -44,7 +44,7 @@ def test_frames_of_two_packets_are_decoded_once_and_to_the_second_field(tmp_path
     path = write_fields(tmp_path / file, 40, apart=True, **settings)
     decoded = full_decode(path)
     sampled = sample(path, 25.0)
-    assert sampled.way == "whole (the fields of its frames are packets of their own)"
+    assert sampled.way == "whole (its fields are in separate packets)"
     assert sampled.timeline.notes == () and len(sampled.timeline.pts) == len(sampled.digests) == 40
     assert sampled.digests == {i: found for i, (_, found) in enumerate(decoded)}
     first_sec = sampled.timeline.pts[0] * sampled.timeline.time_base[0] / sampled.timeline.time_base[1]
@@ -82,12 +82,12 @@ def test_fields_without_their_other_halves_are_doubted():
     for other in others:
         inspector = H264Inspector(parameter_sets())
         inspector.look(first), inspector.look(top)
-        with pytest.raises(BitsError, match="other halves"):
+        with pytest.raises(BitsError, match="without a second one"):
             inspector.look(other)
     for wrong in (top + bottom + next_top, top + others[1], top + others[2], top + others[3]):
         inspector = H264Inspector(parameter_sets())
         inspector.look(first)
-        with pytest.raises(BitsError, match="not one frame"):
+        with pytest.raises(BitsError, match="not hold exactly one frame"):
             inspector.look(wrong)
 
 

@@ -28,7 +28,7 @@ def test_what_only_looks_packed_is_decoded_to_see(tmp_path):
     path = write_packed(tmp_path / "v.avi", 24, mark=MARK[:-1])  # its encoder does not say that it packs
     decoded = full_decode(path)
     sampled = sample(path, 30.0)
-    assert sampled.way == "whole (it has packets that are not one frame)"
+    assert sampled.way == "whole (a packet does not hold exactly one frame)"
     assert sampled.digests.items() <= {i: found for i, (_, found) in enumerate(decoded)}.items()
 
 
@@ -43,10 +43,10 @@ def test_packets_that_do_not_go_on_as_packed_ones_do_are_doubted(tmp_path):
     for wrong in (coded, nothing + bytes(20), packed):
         looks = Mpeg4Inspector(extradata)
         looks.look(first), looks.look(packed)
-        with pytest.raises(BitsError, match="not one frame"):
+        with pytest.raises(BitsError, match="not hold exactly one frame"):
             looks.look(wrong)
     for wrong in (coded + coded, packed + coded, coded + nothing):
         looks = Mpeg4Inspector(extradata)
         looks.look(first)
-        with pytest.raises(BitsError, match="not one frame"):
+        with pytest.raises(BitsError, match="not hold exactly one frame"):
             looks.look(wrong)
