@@ -24,10 +24,10 @@ TEACHER = {
     "models.teachers.weights",
     "models.teachers.preprocessing",
 }
-VIDEO = ("color", "ffmpeg_log", "container", "decode", "geometry", "indexing", "output_order", "timeline", "reopening")
+VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
 COMMANDS = ("terminal", "common_options", "annotations", "caches", "download_ego4d", "export_student", "students")
 ONLY_IMPORTERS = {
-    "av": {f"pipeline.video.{name}" for name in (*VIDEO, "tracks")}
+    "av": {f"pipeline.video.{name}" for name in (*VIDEO, "reopening", "tracks")}
     | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},

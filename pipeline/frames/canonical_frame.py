@@ -51,7 +51,7 @@ def encode_canonical(rgb: np.ndarray, rotation: int, quality: int, mirrored: boo
     return buffer.getvalue()
 
 
-_CLOCKWISE = {  # Pillow names rotations counter-clockwise
+_CLOCKWISE = {  # Pillow's rotations are counterclockwise
     90: Image.Transpose.ROTATE_270,
     180: Image.Transpose.ROTATE_180,
     270: Image.Transpose.ROTATE_90,
@@ -91,7 +91,7 @@ def crop(image: Image.Image, view: np.ndarray, size: int) -> np.ndarray:
 
 def crc32(crops: np.ndarray) -> np.ndarray:
     """(V, S, S, 3) uint8 -> (V,) uint32, the CRC-32 of each crop's pixels (zlib's)."""
-    return np.array([zlib.crc32(np.ascontiguousarray(pixels)) for pixels in crops], np.uint32)
+    return np.array([zlib.crc32(np.ascontiguousarray(pixels).data) for pixels in crops], np.uint32)
 
 
 def replay(jpeg: bytes, views: np.ndarray, size: int) -> np.ndarray:
@@ -117,8 +117,8 @@ def jittered(images: np.ndarray, brightness: float, contrast: float, saturation:
     Contrast is about the mean gray of all frames, saturation about each pixel's gray (ITU-R BT.601 weights).
     """
     values = images.astype(np.float32) * brightness
-    grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
-    values = grey.mean() + contrast * (values - grey.mean())
-    grey = grey.mean() + contrast * (grey - grey.mean())
-    values = grey[..., None] + saturation * (values - grey[..., None])
+    gray = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    values = gray.mean() + contrast * (values - gray.mean())
+    gray = gray.mean() + contrast * (gray - gray.mean())
+    values = gray[..., None] + saturation * (values - gray[..., None])
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -16,8 +16,8 @@ from embedonce.cache.schema import LOST, NO_FRAME, REDACTED, TIME_TOLERANCE_SEC,
 Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
 EVERYTHING: Windows = ((-math.inf, math.inf),)
 
-MAX_EARLY_SEC = 1e-3  # no frame is shown earlier than this before its own time, however coarse the ticks are
-MAX_REQUESTS = 10_000_000  # per video; a wrong annotation can ask for more than there is memory
+MAX_EARLY_SEC = 1e-3  # no frame is displayed earlier than this before its time, however coarse the ticks
+MAX_REQUESTS = 10_000_000  # per video; a wrong annotation could request more than fits into memory
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ class Grid:
     windows: Windows = EVERYTHING
     redacted: Windows = ()
 
+    @property
+    def even_fps(self) -> float:
+        """fps of an evenly spaced grid. ValueError for a grid of key frames."""
+        if self.fps is None:
+            raise ValueError("a grid of key frames has no frame rate")
+        return self.fps
+
 
 def request_frames(
     grid: Grid,
@@ -69,8 +76,8 @@ def request_frames(
     hidden = (shown >= 0) & (_within(t_sec, grid.redacted) | _within(seconds(pts[shown], time_base), grid.redacted))
     lost = (shown >= 0) & ~hidden & _in_holes(t_sec, holes, time_base)
     row = np.where(hidden, REDACTED, np.where(lost, LOST, NO_FRAME))
-    is_answered = (shown >= 0) & ~hidden & ~lost
-    frames, row[is_answered] = np.unique(shown[is_answered], return_inverse=True)
+    has_frame = (shown >= 0) & ~hidden & ~lost
+    frames, row[has_frame] = np.unique(shown[has_frame], return_inverse=True)
     return Requests(k, row.astype(np.int64), frames.astype(np.int64), pts[frames])
 
 
@@ -79,12 +86,13 @@ def count_times(grid: Grid, first_sec: float, end_sec: float) -> int:
 
     The number of frames that request_frames would find, except near the ends of redacted parts.
     """
-    asked = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows)
-    hidden = _joined(_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.redacted)
-    last = _first_at(end_sec - TIME_TOLERANCE_SEC, first_sec, grid.fps)
-    asked = [(max(start, 0), min(stop, last)) for start, stop in asked]
-    total = sum(stop - start for start, stop in asked if stop > start)
-    return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in asked for h in hidden)
+    fps = grid.even_fps
+    requested = _joined(_grid_span(start, end, (first_sec, end_sec), fps) for start, end in grid.windows)
+    hidden = _joined(_grid_span(start, end, (first_sec, end_sec), fps) for start, end in grid.redacted)
+    last = _first_at(end_sec - TIME_TOLERANCE_SEC, first_sec, fps)
+    requested = [(max(start, 0), min(stop, last)) for start, stop in requested]
+    total = sum(stop - start for start, stop in requested if stop > start)
+    return total - sum(max(0, min(a[1], h[1]) - max(a[0], h[0])) for a in requested for h in hidden)
 
 
 def _joined(spans) -> list[tuple[int, int]]:
@@ -101,12 +109,14 @@ def _joined(spans) -> list[tuple[int, int]]:
 def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec: float):
     """(k, t_sec, index of the displayed frame or -1) of every grid position in the windows."""
     first_sec = float(seconds(pts[0], time_base))
-    spans = [_grid_span(start, end, (first_sec, end_sec), grid.fps) for start, end in grid.windows]
+    spans = [_grid_span(start, end, (first_sec, end_sec), grid.even_fps) for start, end in grid.windows]
     if sum(stop - start for start, stop in spans) > MAX_REQUESTS:
-        raise ValueError(f"more than {MAX_REQUESTS} times are asked of one video")
-    k = np.unique(np.concatenate([np.arange(start, stop, dtype=np.int64) for start, stop in spans] or [[]]))
+        raise ValueError(f"more than {MAX_REQUESTS} times are requested of one video")
+    k = np.unique(
+        np.concatenate([np.arange(start, stop, dtype=np.int64) for start, stop in spans] or [np.zeros(0, np.int64)])
+    )
     k = k.astype(np.int64)
-    t_sec = first_sec + k / np.float64(grid.fps)
+    t_sec = first_sec + k / np.float64(grid.even_fps)
     ticks_per_sec = time_base[1] / np.float64(time_base[0])
     ticks = np.floor(t_sec * ticks_per_sec + min(0.5, MAX_EARLY_SEC * ticks_per_sec)).astype(np.int64)
     shown = np.searchsorted(pts, ticks, side="right") - 1
@@ -117,8 +127,8 @@ def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec
 def _key_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int]):
     """The same for every key frame in the windows."""
     t_sec = seconds(key_pts, time_base)
-    asked = _within(t_sec, grid.windows)
-    return key_pts[asked] - pts[0], t_sec[asked], np.searchsorted(pts, key_pts[asked], side="right") - 1
+    requested = _within(t_sec, grid.windows)
+    return key_pts[requested] - pts[0], t_sec[requested], np.searchsorted(pts, key_pts[requested], side="right") - 1
 
 
 def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int, int]) -> np.ndarray:

@@ -13,22 +13,22 @@ from embedonce.pipeline.frames.sampling_times import Grid
 
 def count_requested(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:
     """(times in at least one window, times in at least two) of a video with this extent, without redacted ones."""
-    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
-    spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
-    asked, shared = _lengths(spans)
-    hidden = _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last))
+    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.even_fps)[0])
+    spans = _spans(grid.windows, first_sec, end_sec, grid.even_fps).clip(0, last)
+    requested, shared = _lengths(spans)
+    hidden = _joined(_spans(grid.redacted, first_sec, end_sec, grid.even_fps).clip(0, last))
     for start, stop in hidden:
-        unseen, unseen_shared = _lengths(spans.clip(start, stop))
-        asked, shared = asked - unseen, shared - unseen_shared
-    return asked, shared
+        hidden_times, hidden_shared = _lengths(spans.clip(start, stop))
+        requested, shared = requested - hidden_times, shared - hidden_shared
+    return requested, shared
 
 
 def count_empty(grid: Grid, first_sec: float, end_sec: float) -> int:
     """Number of windows that contain no time of a video with this extent, or only redacted ones."""
-    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.fps)[0])
-    spans = _spans(grid.windows, first_sec, end_sec, grid.fps).clip(0, last)
+    last = int(_first_at(np.array([end_sec - TIME_TOLERANCE_SEC]), first_sec, grid.even_fps)[0])
+    spans = _spans(grid.windows, first_sec, end_sec, grid.even_fps).clip(0, last)
     seen = spans[:, 1] - spans[:, 0]
-    for start, stop in _joined(_spans(grid.redacted, first_sec, end_sec, grid.fps).clip(0, last)):
+    for start, stop in _joined(_spans(grid.redacted, first_sec, end_sec, grid.even_fps).clip(0, last)):
         hidden = spans.clip(start, stop)
         seen -= hidden[:, 1] - hidden[:, 0]
     return int((seen <= 0).sum())

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedonce.cache.schema import FLAG_HFLIP, INTERPOLATIONS, VIEW_FIELDS, TeacherIdentity
 
-AREA_RANGE = (0.35, 1.0)  # of the canonical frame
+AREA_RANGE = (0.35, 1.0)  # as a share of the canonical frame
 ASPECT_RANGE = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
 ATTEMPTS = 10
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from embedonce.pipeline.video.container import HeartbeatClock, open_video, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log
 
-USUAL_RATE = Fraction(25)  # frames per second of a stream that does not say it
-RATES = Fraction(1, 3600), Fraction(1000)  # beyond these a rate is that of a clock, not of frames
-RAW_FORMATS = {"h264", "hevc", "m4v", "mpegvideo", "obu"}  # their demuxers take 25 where they are not told
-ONE_LENGTH_FOR_ALL = {"matroska,webm", "flv", "asf"}  # the container says how long its longest track is
-PARTIAL_SEC = 0.5  # a stream this much shorter than its header promises is called partial
+DEFAULT_RATE = Fraction(25)  # frames per second of a stream without a frame rate
+RATES = Fraction(1, 3600), Fraction(1000)  # other rates are clock rates, not frame rates
+RAW_FORMATS = {"h264", "hevc", "m4v", "mpegvideo", "obu"}  # their demuxers assume 25 if there is no rate
+ONE_LENGTH_FOR_ALL = {"matroska,webm", "flv", "asf"}  # the container gives the length of its longest track
+PARTIAL_SEC = 0.5  # a stream this much shorter than announced is partial
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # File Properties Object
 _ASF_HEADER_BYTES = 65_536
@@ -32,10 +32,10 @@ class Length:
 def frame_rate(container, stream) -> tuple[Fraction, bool]:
     """(frames per second, whether it comes from the headers). For raw streams, the rate in the stream itself."""
     is_raw = container.format.name in RAW_FORMATS
-    guessed = None if is_raw and stream.guessed_rate == USUAL_RATE else stream.guessed_rate
-    said = (stream.codec_context.framerate if is_raw else stream.average_rate, guessed)
-    rate = next((rate for rate in said if rate and RATES[0] <= rate <= RATES[1]), None)
-    return rate or USUAL_RATE, rate is not None
+    guessed = None if is_raw and stream.guessed_rate == DEFAULT_RATE else stream.guessed_rate
+    candidates = (stream.codec_context.framerate if is_raw else stream.average_rate, guessed)
+    rate = next((rate for rate in candidates if rate and RATES[0] <= rate <= RATES[1]), None)
+    return rate or DEFAULT_RATE, rate is not None
 
 
 def announced_length(container, stream) -> Length | None:
@@ -43,12 +43,12 @@ def announced_length(container, stream) -> Length | None:
     whole = container.duration / 1_000_000 if container.duration else None
     name = container.format.name
     own = float(stream.duration * stream.time_base) if stream.duration else None
-    if name == "avi":  # where the file is cut, FFmpeg makes the duration shorter, but not the number of frames
+    if name == "avi":  # FFmpeg shortens the duration of a truncated file, but not the number of frames
         own = max(own or 0.0, float(stream.frames * stream.time_base)) or None
     if name == "matroska,webm":
         own = _tagged_sec(stream.metadata)
         own = min(own, whole) if own and whole else None
-    if name == "asf" and own is None:  # FFmpeg passes over it where the file is cut
+    if name == "asf" and own is None:  # FFmpeg ignores it if the file is truncated
         own = _asf_sec(Path(container.name))
     if own is not None:
         return Length(own, name in ONE_LENGTH_FOR_ALL - {"matroska,webm"})

@@ -18,21 +18,21 @@ from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.reopening import open_unprobed, reopen
 from embedonce.pipeline.video.tracks import pick_track
 
-SECONDS_PER_SIGN = 1.0  # of life, while nothing else is to be told
-MAX_PIXELS = 64_000_000  # of one frame; more is a broken or hostile header
-OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other files
+HEARTBEAT_SEC = 1.0
+MAX_PIXELS = 64_000_000  # per frame; more means a damaged or malicious header
+OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other files or URLs
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,"
     "h264,hevc,m4v,ivf,obu,yuv4mpegpipe,mxf",
 }
-DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option -> field of a cache's identity
-_HEARD: dict[int, list] = {}  # of containers that are open
+DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option value -> name in the cache's identity
+_OPENING_MESSAGES: dict[int, list] = {}  # by id() of open containers
 
 
 class VideoError(Exception):
     """This video cannot be used. The message gives the reason in a few words."""
 
-    is_passing = False  # whether it may be of use another time, with the same file
+    is_passing = False  # whether the same file may be usable another time
 
 
 class PassingError(VideoError):
@@ -49,7 +49,7 @@ class HeartbeatClock:
 
     def is_due(self) -> bool:
         now = time.monotonic()
-        if now - self._last < SECONDS_PER_SIGN:
+        if now - self._last < HEARTBEAT_SEC:
             return False
         self._last = now
         return True
@@ -85,11 +85,11 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
             stream.thread_type = "NONE"
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
-            _HEARD[id(container)] = list(messages)
+            _OPENING_MESSAGES[id(container)] = list(messages)
             try:
                 yield container, stream
             finally:
-                del _HEARD[id(container)]
+                del _OPENING_MESSAGES[id(container)]
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         raise VideoError(f"it cannot be read ({why_unreadable(Path(path), error.strerror)})") from error
     except av.error.FFmpegError as error:
@@ -100,14 +100,15 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
 
 def messages_while_opening(container) -> list[tuple[int, str, str]]:
     """FFmpeg's messages (level, name, text) from opening this container, which reads some packets ahead."""
-    return _HEARD.get(id(container), [])
+    return _OPENING_MESSAGES.get(id(container), [])
 
 
 def check_decoder(decoder: str) -> None:
     """Raise DecoderError if this machine does not have the decoder."""
-    if decoder != "software":
+    acceleration = _acceleration(decoder)
+    if acceleration is not None:
         try:
-            _acceleration(decoder).create(av.Codec("h264", "r"))
+            acceleration.create(av.Codec("h264", "r"))
         except (av.error.FFmpegError, OSError, ValueError, NotImplementedError) as error:
             raise DecoderError(
                 f"--decoder {decoder} cannot be used on this machine ({error}); use --decoder software"
@@ -135,9 +136,12 @@ def packets_of(container, stream, errors: list[str] | None = None) -> Iterator[a
             packet = next(packets)
         except av.error.FFmpegError as error:
             if errors is not None:
-                errors.append(error.strerror)
+                errors.append(error.strerror or str(error))
             return
-        except (StopIteration, IndexError):  # PyAV stumbles at the end where streams came up that no header listed
+        except (
+            StopIteration,
+            IndexError,
+        ):  # PyAV raises IndexError at the end if streams appeared that no header lists
             return
         if packet.size:
             yield packet

@@ -29,28 +29,28 @@ class CorruptionTracker:
         self._is_restart = (restart if index.is_restart is None else index.is_restart).tobytes()
         nothing, losses = bytes(len(index.is_key)), index.losses
         self._is_incomplete = nothing if losses is None else losses.is_incomplete.tobytes()
-        self._is_cut = nothing if losses is None else losses.follows_gap.tobytes()
+        self._follows_gap = nothing if losses is None else losses.follows_gap.tobytes()
         self._is_half = nothing if index.is_half is None else index.is_half.tobytes()
         self._corrupt: set[int] = set()
-        self._now = self._before = False  # this group, the one before it
+        self._is_corrupt = self._was_corrupt = False  # whether the current group is corrupt, and the previous one
         self._group_pts = 0
 
     def note(self, n: int, is_damaged: bool) -> None:
         """Packet n was fed. is_damaged: the decoder reported an error."""
         pts = n if self._pts is None else int(self._pts[n])
-        self._now |= bool(self._is_cut[n])
+        self._is_corrupt |= bool(self._follows_gap[n])
         if self._is_restart[n]:
-            self._before, self._now = self._now, False
+            self._was_corrupt, self._is_corrupt = self._is_corrupt, False
             self._group_pts = pts
         is_leading = self._pts is not None and pts < self._group_pts
         if self._is_incomplete[n] or (is_damaged and not self._droppable[n]):
-            self._before |= is_leading  # which no later frame needs, for else decoding could not begin there
-            self._now |= bool(self._is_incomplete[n]) or not is_leading
-        if self._now or is_damaged or (self._before and is_leading):
+            self._was_corrupt |= is_leading  # no later frame depends on it, otherwise decoding could not begin there
+            self._is_corrupt |= bool(self._is_incomplete[n]) or not is_leading
+        if self._is_corrupt or is_damaged or (self._was_corrupt and is_leading):
             self._corrupt.add(pts)
-            if self._is_half[n]:  # its frame has the number and the pts of the packet before
+            if self._is_half[n]:  # its frame has the number and the pts of the previous packet
                 self._corrupt.add(n - 1 if self._pts is None else int(self._pts[n - 1]))
 
     def on(self, pts: int | None) -> bool:
         """Whether the frame with this pts, or of the packet with this number, is corrupt."""
-        return self._now if pts is None else pts in self._corrupt
+        return self._is_corrupt if pts is None else pts in self._corrupt

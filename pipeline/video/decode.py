@@ -50,43 +50,49 @@ class RequestedFrames:
     ):
         self._planned = plan
         self._path, self._by_order, self._decoder = path, by_order, decoder
-        self._identities = (frame_index if by_order else pts).tolist()
-        self._next = 0  # the first requested frame that may still come
-        self._due = self._identities[0] if self._identities else math.inf
+        self._requested = (frame_index if by_order else pts).tolist()
+        self._next = 0  # the first requested frame not yielded yet
+        self._next_identity = self._requested[0] if self._requested else math.inf
         self.way, self.num_fed, self.orientation = "nothing", 0, UPRIGHT
         self.complaint: str | None = None
-        self.num_found = 0  # requested frames that were given
+        self.num_found = 0  # requested frames that were yielded
 
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
-        if not len(self._identities):
+        if not len(self._requested):
             return
-        index, plan, kept = None, self._planned and self._planned.unpacked(), KeptPackets()
-        if plan is not None:
+        kept = KeptPackets()
+        fallback_reason = None
+        if self._planned is not None:
+            plan = self._planned.unpacked()
             with open_video(self._path, self._decoder, plan.stream) as (container, stream):
-                fallback_reason = yield from self._attempted(index, plan, stream, packets_of(container, stream))
+                fallback_reason = yield from self._attempt(None, plan, stream, packets_of(container, stream))
             if fallback_reason is None:
                 return
         with open_video(self._path, self._decoder) as (container, stream):
             index = yield from read_index(container, stream, kept.add)
-            plan = self._plan(index) if plan is None else self._whole_plan(index, fallback_reason)
+            plan = self._next_plan(index, fallback_reason)
+            next_plan: FeedPlan | None = plan
             if kept.packets is not None:
-                fallback_reason = yield from self._attempted(index, plan, stream, kept.packets)
-                plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
-        while plan is not None:
+                fallback_reason = yield from self._attempt(index, plan, stream, kept.packets)
+                next_plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+        while next_plan is not None:
             with open_video(self._path, self._decoder) as (container, stream):
-                fallback_reason = yield from self._attempted(index, plan, stream, packets_of(container, stream))
-                plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+                fallback_reason = yield from self._attempt(index, next_plan, stream, packets_of(container, stream))
+                next_plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+
+    def _next_plan(self, index: PacketIndex, fallback_reason: str | None) -> FeedPlan:
+        return self._plan(index) if fallback_reason is None else self._whole_plan(index, fallback_reason)
 
     def _plan(self, index: PacketIndex) -> FeedPlan:
         if self._by_order or index.pts is None:
             return self._whole_plan(index, index.fallback_reason or "its frames are identified by their output order")
-        return plan_feed(index, np.array(self._identities, np.int64))
+        return plan_feed(index, np.array(self._requested, np.int64))
 
     def _whole_plan(self, index: PacketIndex, fallback_reason: str) -> FeedPlan:
         is_known = not self._by_order and index.pts is not None
-        return plan_full_decode(index, np.array(self._identities, np.int64) if is_known else None, fallback_reason)
+        return plan_full_decode(index, np.array(self._requested, np.int64) if is_known else None, fallback_reason)
 
-    def _attempted(
+    def _attempt(
         self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet]
     ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
         """Decode by this plan with a new decoder; return why a full decode is needed instead, or None."""
@@ -117,12 +123,12 @@ class RequestedFrames:
                     if i is None:
                         continue
                     self._next = i + 1
-                    self._due = self._identities[self._next] if self._next < len(self._identities) else math.inf
+                    self._next_identity = self._requested[self._next] if self._next < len(self._requested) else math.inf
                     if is_sound:
                         self.num_found += 1
                         yield i, frame
                 self.num_fed, self.complaint = feeder.num_fed, self.complaint or feeder.complaint
-                if self._next == len(self._identities):
+                if self._next == len(self._requested):
                     return
                 if clock.is_due():
                     yield None
@@ -131,10 +137,10 @@ class RequestedFrames:
 
     def _position(self, identity: int | None) -> int | None:
         """Index of the requested frame with this identity, or None. Usually it is the next one."""
-        due = self._due
+        due = self._next_identity
         if identity is None or identity < due:
             return None
         if identity == due:
             return self._next
-        i = bisect.bisect_left(self._identities, identity, self._next)
-        return i if i < len(self._identities) and self._identities[i] == identity else None
+        i = bisect.bisect_left(self._requested, identity, self._next)
+        return i if i < len(self._requested) and self._requested[i] == identity else None

@@ -27,8 +27,9 @@ ENCRYPTED_FRAMES = "its frames are encrypted: decrypt it before use"
 HEAD = 4096
 
 
-def why_unreadable(path: Path, message: str) -> str:
+def why_unreadable(path: Path, message: str | None) -> str:
     """Why FFmpeg does not recognize a file as a video. message: FFmpeg's own error message."""
+    message = message or "unknown format"
     try:
         with path.open("rb") as file:
             num_bytes, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
@@ -59,7 +60,7 @@ def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
     boxes = _boxes(path)
     if "moov" not in boxes or {"mdat", "moof"} & boxes.keys():
         return "it holds no video frame" + (f" ({error})" if error else "")
-    encrypted = ", of a video that is encrypted" if _holds(path, boxes["moov"], ENCRYPTED) else ""
+    encrypted = ", of an encrypted video" if _contains(path, boxes["moov"], ENCRYPTED) else ""
     return f"it holds no video frame: it is only the header of a fragmented file{encrypted}"
 
 
@@ -84,8 +85,8 @@ def _is_cut(path: Path, boxes: dict[str, tuple[int, int]]) -> bool:
 
 
 def _boxes(path: Path) -> dict[str, tuple[int, int]]:
-    """Map the name of each top-level box to the (position, size) in bytes of its first occurrence (ISO/IEC 14496-12)."""
-    found: dict[str, tuple[int, int]] = {}
+    """Name of each top-level box -> (position, size) in bytes of its first occurrence (ISO/IEC 14496-12)."""
+    boxes: dict[str, tuple[int, int]] = {}
     try:
         with path.open("rb") as file:
             end, position = os.fstat(file.fileno()).st_size, 0
@@ -95,14 +96,14 @@ def _boxes(path: Path) -> dict[str, tuple[int, int]]:
                 size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big") or end - position
                 if size < 8 or not head[4:8].isalnum():
                     break
-                found.setdefault(head[4:8].decode("ascii"), (position, size))
+                boxes.setdefault(head[4:8].decode("ascii"), (position, size))
                 position += size
     except OSError:
         return {}
-    return found
+    return boxes
 
 
-def _holds(path: Path, span: tuple[int, int], marks: tuple[bytes, ...]) -> bool:
+def _contains(path: Path, span: tuple[int, int], marks: tuple[bytes, ...]) -> bool:
     try:
         with path.open("rb") as file:
             file.seek(span[0])

@@ -40,7 +40,8 @@ class Feeder:
         self._corruption = AnyMessageTracker() if index is None else CorruptionTracker(index)
         order = None if index is None else index.header_order
         self._ranks = None if order is None else {number: rank for rank, number in enumerate(order.tolist())}
-        self.num_fed, self.complaint = 0, None
+        self.num_fed = 0
+        self.complaint: str | None = None
 
     def frames(self, messages: list) -> Iterator[list[tuple[int, av.VideoFrame, bool]]]:
         """For each packet fed: (order, frame, is_intact) of the frames that came out with it.
@@ -59,7 +60,7 @@ class Feeder:
                 self._codec_context.flush_buffers()
             if feed[n]:
                 frames = self._fed(n, packet, messages)
-                complaint = _first_complaint(messages) if messages else None
+                complaint = _first_error(messages) if messages else None
                 self.complaint = self.complaint or complaint
                 self._corruption.note(n, complaint is not None)
                 if frames:
@@ -68,7 +69,7 @@ class Feeder:
 
     def _shown(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
         """The frames with their state, without those that are never displayed; these are counted as well."""
-        return [judged for judged in self._judged(found, count) if judged[1].pts != SUPERSEDED]
+        return [frame for frame in self._with_state(found, count) if frame[1].pts != SUPERSEDED]
 
     def _fed(self, n: int | None, packet: av.Packet | None, messages: list) -> list[tuple[int | None, av.VideoFrame]]:
         """(packet number, frame) of the frames that come out when packet n is fed, each with the pts of its packet.
@@ -95,7 +96,7 @@ class Feeder:
         frame.pts = self._index.shown_at(number)
         return number, frame
 
-    def _judged(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
+    def _with_state(self, found: list[tuple], count: Iterator[int]) -> list[tuple[int, av.VideoFrame, bool]]:
         return [
             (self._order(number, next(count)), frame, not frame.is_corrupt and not self._corruption.on(frame.pts))
             for number, frame in found
@@ -106,5 +107,5 @@ class Feeder:
         return counted if self._ranks is None else self._ranks.get(number, -1)
 
 
-def _first_complaint(messages: list) -> str | None:
+def _first_error(messages: list) -> str | None:
     return next((text for level, _, text in messages if is_damage(level, text)), None)

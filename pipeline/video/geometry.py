@@ -15,7 +15,7 @@ from embedonce.pipeline.video.orientation import UPRIGHT, Orientation, orientati
 
 SQUARE = Fraction(1)
 MATRIX_NUMBERS = 9
-MAX_UNKNOWN_KINDS = 32  # of side data
+MAX_UNKNOWN_KINDS = 32  # kinds of side data that PyAV does not know
 _ASPECT = re.compile(r"\bsar:(\d+)/(\d+)")
 _UNKNOWN_KIND = re.compile(r"(\d+) is not a valid Type")
 
@@ -79,7 +79,7 @@ class MatrixReader:
         for _ in range(MAX_UNKNOWN_KINDS):
             try:
                 stripped = self._stripped(frame)
-                found = next((data for data in stripped.side_data if data.type == Type.DISPLAYMATRIX), None)
+                found = next((data for data in _side_data(stripped) if data.type == Type.DISPLAYMATRIX), None)
             except ValueError as error:
                 kind = _UNKNOWN_KIND.search(str(error))
                 if kind is None:
@@ -111,7 +111,7 @@ class AspectReader:
         """Pixel aspect ratio (width / height), or None if the frame has none."""
         shape = _shape(frame)
         if shape != self._shape:
-            steps = [("sidedata", "mode=delete"), ("showinfo", "checksum=0")]  # that would be told byte by byte
+            steps = [("sidedata", "mode=delete"), ("showinfo", "checksum=0")]  # the log would contain it byte by byte
             self._graph, self._shape = _graph(frame, steps), shape
         with capture_log() as messages:
             self._graph.push(frame)
@@ -123,6 +123,10 @@ class AspectReader:
         return Fraction(width, height) if width and height else None
 
 
+def _side_data(frame: av.VideoFrame) -> list:
+    return list(frame.side_data)  # PyAV's stubs take this for a mapping
+
+
 def _shape(frame: av.VideoFrame) -> tuple:
     """The properties that a filter graph depends on."""
     return frame.width, frame.height, frame.format.name
@@ -131,7 +135,7 @@ def _shape(frame: av.VideoFrame) -> tuple:
 def _graph(frame: av.VideoFrame, filters: list[tuple[str, str]]) -> av.filter.Graph:
     """A chain of filters, each (name, options)."""
     graph = av.filter.Graph()
-    graph.threads = 1  # else it starts one for each core
+    graph.threads = 1  # otherwise one per core
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )

@@ -22,7 +22,13 @@ from embedonce.pipeline.video.losses import (
     read_container_evidence,
 )
 from embedonce.pipeline.video.packets import Needs, PacketFacts, PacketIndex
-from embedonce.pipeline.video.times import MAX_STRAY_UNSEEN, RawTimes, ShownTimes, are_in_decoding_order, resolve_times
+from embedonce.pipeline.video.times import (
+    MAX_STRAY_BY_HEADERS,
+    RawTimes,
+    ShownTimes,
+    are_in_decoding_order,
+    resolve_times,
+)
 
 FLAGS = (
     *("is_key", "is_hidden", "is_start", "droppable", "in_order", "is_restart"),  # as in PacketIndex
@@ -30,7 +36,7 @@ FLAGS = (
 )
 NUM_INDEX_FLAGS = 6
 NUMBERS = ("pts", "dts", "order", "position", "duration")
-CHANGES = {"new_extradata", "param_change"}  # side data of packets
+CHANGES = {"new_extradata", "param_change"}  # packet side data that changes parameters
 MAX_FRAMES = 24 * 3600 * 120
 
 
@@ -41,11 +47,12 @@ def read_index(
 
     stops_at_fallback: stop reading once the video is known to need a full decode.
     """
-    builder, errors, clock = _IndexBuilder(stream), [], HeartbeatClock()
-    builder.hear(messages_while_opening(container), None)
+    builder, clock = _IndexBuilder(stream), HeartbeatClock()
+    errors: list[str] = []
+    builder.collect(messages_while_opening(container), None)
     with capture_log() as messages:
         for packet in packets_of(container, stream, errors):
-            builder.hear(messages, builder.count)
+            builder.collect(messages, builder.count)
             builder.add(packet)
             visit(packet)
             if stops_at_fallback and builder.fallback_reason is not None:
@@ -61,13 +68,13 @@ class _IndexBuilder:
     def __init__(self, stream):
         self._stream = stream
         self._codec, self._extradata = stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
-        self._known = KnownStream.of(stream)  # as it is before anything is decoded
-        self._numbers = array("q")  # of each packet in turn: NUMBERS
-        self._flags = bytearray()  # of each packet in turn: FLAGS
-        self._turns = False
-        self._passed_over: list[tuple[int | None, int | None]] = []  # as for LossFinder.add_skipped_data
+        self._known = KnownStream.of(stream)  # before anything is decoded
+        self._numbers = array("q")  # NUMBERS of each packet in turn
+        self._flags = bytearray()  # FLAGS of each packet in turn
+        self._has_orientations = False
+        self._skipped_data: list[tuple[int | None, int | None]] = []  # as for LossFinder.add_skipped_data
         self._needs, self._need_ends = array("i"), array("i")
-        self._tells_needs = True
+        self._knows_needs = True
         self.count, self.fallback_reason = 0, None
         self.last_shown, self.last_duration = None, 0
         context = stream.codec_context
@@ -85,11 +92,11 @@ class _IndexBuilder:
             self.fallback_reason = str(error) if isinstance(error, BitsError) else "its headers end too early"
             return None
 
-    def hear(self, messages: list, arrived: int | None) -> None:
+    def collect(self, messages: list, arrived: int | None) -> None:
         """What FFmpeg said while it read this packet, or None, some ahead."""
         for level, name, text in messages:
             if name == self._stream.container.format.name and is_data_loss(level, text):
-                self._passed_over.append((position_in_message(text), arrived))
+                self._skipped_data.append((position_in_message(text), arrived))
         messages.clear()
 
     def add(self, packet: av.Packet) -> None:
@@ -103,16 +110,23 @@ class _IndexBuilder:
         order = n if facts.order is None else facts.order
         self._numbers.extend((pts or 0, dts or 0, order, -1 if position is None else position, duration))
         is_key, is_hidden = packet.is_keyframe, packet.is_discard or not facts.is_shown
-        is_restart = facts.is_start or (is_key and self._begins_anew(packet))
+        is_restart = facts.is_start or (is_key and self._is_restart(packet))
         is_encrypted = "encryption_info" in sides
-        self._turns |= "display_matrix" in sides
-        told = (is_key, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart)
-        seen = (packet.is_corrupt, facts.follows_gap, is_encrypted, pts is not None, dts is not None, facts.is_half)
-        self._flags.extend((*told, *seen))
+        self._has_orientations |= "display_matrix" in sides
+        flags = (is_key, is_hidden, facts.is_start, facts.droppable, facts.in_order, is_restart)
+        more_flags = (
+            packet.is_corrupt,
+            facts.follows_gap,
+            is_encrypted,
+            pts is not None,
+            dts is not None,
+            facts.is_half,
+        )
+        self._flags.extend((*flags, *more_flags))
         if facts.is_half and pts is not None:
             self._lengthen(pts + duration)
         self._needs.extend(facts.needs or ())
-        self._tells_needs &= facts.needs is not None
+        self._knows_needs &= facts.needs is not None
         self._need_ends.append(len(self._needs))
         self.count += 1
         if pts is not None and not is_hidden and (self.last_shown is None or pts >= self.last_shown):
@@ -127,7 +141,7 @@ class _IndexBuilder:
             if begin == self.last_shown:
                 self.last_duration = end - begin
 
-    def _begins_anew(self, packet: av.Packet) -> bool:
+    def _is_restart(self, packet: av.Packet) -> bool:
         return self._codec != "h264" or is_intra(bytes(packet), self._extradata)
 
     def _look(self, packet: av.Packet, sides: list[str]) -> PacketFacts:
@@ -154,7 +168,7 @@ class _IndexBuilder:
         look_at_pauses = self._find_losses(finder, columns)
         shown = np.flatnonzero(~columns["is_hidden"])
         sequence = shown[np.argsort(numbers["order"][shown], kind="stable")]
-        pts, times = self._settled(raw, sequence, finder.result().is_any)
+        pts, times = self._resolved(raw, sequence, finder.result().is_any)
         is_superseded = np.zeros(len(raw.pts), bool)
         if times is not None:
             is_superseded[sequence] = times.is_superseded
@@ -172,7 +186,7 @@ class _IndexBuilder:
         return PacketIndex(
             pts=pts,
             **{name: columns[name] for name in FLAGS[:NUM_INDEX_FLAGS]},
-            fallback_reason=self._doubt(pts, times, losses),
+            fallback_reason=self._fallback_reason(pts, times, losses),
             is_ordered=times is not None,
             last_duration=self.last_duration,
             error=error,
@@ -184,9 +198,9 @@ class _IndexBuilder:
             notes=() if times is None else times.notes,
             num_encrypted=int(columns["is_encrypted"].sum()),
             header_order=sequence if self._is_countable(raw, shown, losses) else None,
-            needs=Needs(self._need_ends, self._needs) if self._tells_needs else None,
+            needs=Needs(self._need_ends, self._needs) if self._knows_needs else None,
             is_half=columns["is_half"],
-            has_orientations=self._turns or getattr(self._inspector, "has_orientations", False),
+            has_orientations=self._has_orientations or getattr(self._inspector, "has_orientations", False),
             stream=self._known,
         )
 
@@ -197,10 +211,10 @@ class _IndexBuilder:
         if self.fallback_reason is not None or losses.is_any:
             return False
         pts = raw.pts[shown]
-        is_told = raw.has_pts[shown].all() and len(np.unique(pts)) == len(pts)
-        return not is_told or bool((np.diff(pts) > 0).all())
+        is_timed = raw.has_pts[shown].all() and len(np.unique(pts)) == len(pts)
+        return not is_timed or bool((np.diff(pts) > 0).all())
 
-    def _settled(
+    def _resolved(
         self, raw: RawTimes, sequence: np.ndarray, is_damaged: bool
     ) -> tuple[np.ndarray | None, ShownTimes | None]:
         """(pts of all packets if they can be used, times in the order of output if that is known and goes with them).
@@ -209,7 +223,7 @@ class _IndexBuilder:
         """
         times = None
         if self.fallback_reason is None or not self._may_reorder:
-            times = resolve_times(raw, sequence, MAX_STRAY_UNSEEN)
+            times = resolve_times(raw, sequence, MAX_STRAY_BY_HEADERS)
         if times is not None and times.num_stray:
             times = None if is_damaged or are_in_decoding_order(raw, np.sort(sequence)) else times
         if times is None:
@@ -220,7 +234,7 @@ class _IndexBuilder:
         return pts, times
 
     def _find_losses(self, finder: LossFinder, columns: dict) -> Callable[[Pauses], None]:
-        for position, arrived in self._passed_over:
+        for position, arrived in self._skipped_data:
             finder.add_skipped_data(position, arrived)
         container = self._stream.container
         look_at_pauses = read_container_evidence(finder, container.format.name, Path(container.name), self._stream)
@@ -233,8 +247,8 @@ class _IndexBuilder:
         finder.add_frame_number_gaps(columns["follows_gap"])
         return look_at_pauses
 
-    def _doubt(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
-        """Why frames cannot be left out, or None."""
+    def _fallback_reason(self, pts: np.ndarray | None, times: ShownTimes | None, losses: Losses) -> str | None:
+        """Why the video must be decoded completely, or None."""
         if self.fallback_reason is None and times is not None:
             return "data is missing from it" if losses.is_any else getattr(self._inspector, "fallback_reason", None)
         if pts is None:

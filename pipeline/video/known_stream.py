@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-# Demuxers of containers whose headers name all streams and whose packets carry their own times, whatever the codecs are
+# Demuxers of containers whose headers list all streams and whose packets have timestamps, for all codecs
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
-MAX_DEPTH = 16  # frames that decoders hold back at most, to put them in order
+MAX_DEPTH = 16  # largest reorder depth of a decoder, in frames
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class KnownStream:
 
 
 def reorder_depth_of(pts: np.ndarray) -> int:
-    """Number of frames that a decoder must hold back to output them in the order of these pts, (n,) in decoding order."""
+    """Number of frames that a decoder must hold back to output them by pts. pts: (n,) int64 in decoding order."""
     ranks = np.empty(len(pts), np.int64)
     ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
     return int((np.arange(len(pts)) - ranks).max(initial=0))

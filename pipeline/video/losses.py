@@ -13,8 +13,8 @@ import numpy as np
 
 from embedonce.pipeline.video.headers import fragments, matroska, transport_stream
 
-REACH = 16  # packets: how far frames may be decoded from where they are shown
-CONCEALING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that tell of every macroblock they miss
+REACH = 16  # packets: largest distance between decoding and display order
+REPORTS_MISSING_BLOCKS = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that report every missing macroblock
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class LossFinder:
             is_between = following < len(self.positions) and self.positions[following] == gap
             if not following:
                 continue  # before the first frame
-            is_told = is_between and codec in CONCEALING and gap not in counters.breaks
-            if is_told and self.is_start[following]:
+            is_reported = is_between and codec in REPORTS_MISSING_BLOCKS and gap not in counters.breaks
+            if is_reported and self.is_start[following]:
                 joints.append(following)
                 continue
-            self.is_incomplete[following - 1] |= not is_told
+            self.is_incomplete[following - 1] |= not is_reported
             if following < len(self.follows_gap):
                 self.follows_gap[following] = True
             self.reasons.append("gaps in its packet counters")
@@ -226,6 +226,9 @@ def read_container_evidence(finder: LossFinder, kind: str, path: Path, stream) -
     if kind.startswith("mov"):
         finder.add_missing_fragments(fragments.missing_before(path))
     if kind.startswith("matroska"):
-        layout, track = matroska.read_layout(path), stream.index  # read now: the pauses may be known after it is closed
+        layout, track = (
+            matroska.read_layout(path),
+            stream.index,
+        )  # read now: pauses may only be known after the file is closed
         return lambda pauses: finder.add_index_gaps(matroska.cut_out(layout, track, set(pauses.pts.tolist())), pauses)
     return lambda pauses: None

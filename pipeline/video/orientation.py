@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-INVALID = -(2**31)  # what a conversion of "not a number" leaves in a matrix
-MIN_SINE = 0.1  # of the angle between the axes of a picture: less is a picture squeezed into a line
-EXACT_DEGREES = 1.0  # an angle nearer than this to a quarter turn is one (ffmpeg's own tolerance)
+INVALID = -(2**31)  # the integer that a NaN was converted to
+MIN_SINE = 0.1  # of the angle between the picture's axes; smaller ones are degenerate
+EXACT_DEGREES = 1.0  # tolerance for quarter turns, as in ffmpeg
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """rotation: clockwise degrees that set a frame upright: 0, 90, 180 or 270. mirrored: flip left to right after that."""
+    """rotation: clockwise degrees that set a frame upright (0, 90, 180, 270). mirrored: flip left to right after it."""
 
     rotation: int = 0
     mirrored: bool = False

@@ -43,34 +43,38 @@ def find_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> 
         numbers, is_damaged = yield from _output_order(path, decoder)
     if not numbers:
         raise VideoError("none of its frames can be decoded")
-    raw = _of_frames(index.raw, numbers)
-    is_told = bool(raw.has_pts.all())
+    assert index.raw is not None and index.find_holes is not None
+    raw, losses = _of_frames(index.raw, numbers), index.known_losses
+    is_complete = bool(raw.has_pts.all())
     in_decoding_order = are_in_decoding_order(index.raw, np.flatnonzero(~index.is_hidden))
-    are_known = index.pts is not None and is_told
+    are_known = index.pts is not None and is_complete
     if are_known and ((np.diff(raw.pts) > 0).all() or (is_damaged and not in_decoding_order)):
-        return FoundTimes(*_by_pts(index.shown_pts, raw.pts, is_damaged), False, index.losses, index.holes)
-    if is_told and in_decoding_order:
-        pts, notes = np.sort(raw.pts), (IN_DECODING_ORDER,)
+        return FoundTimes(*_by_pts(index.shown_pts, raw.pts, is_damaged), False, losses, index.holes)
+    if is_complete and in_decoding_order:
+        pts, notes = np.sort(raw.pts), [IN_DECODING_ORDER]
     elif (times := resolve_times(raw, np.arange(len(numbers)))) is not None:
-        pts, notes = times.pts, times.notes
+        pts, notes = times.pts, [*times.notes]
     else:
         pts = np.arange(len(numbers), dtype=np.int64) * max(round(step), 1)
-        return FoundTimes(pts, (_why_counted(raw),), True, index.losses, None)
-    return FoundTimes(pts, notes, True, *index.find_holes(pts, _known(numbers, len(index.is_key))))
+        return FoundTimes(pts, (_why_counted(raw),), True, losses, None)
+    return FoundTimes(pts, tuple(notes), True, *index.find_holes(pts, _known(numbers, len(index.is_key))))
 
 
 def _known(numbers: list[int | None], count: int) -> np.ndarray:
     """(m,) int64 packet numbers; a frame without one gets that of the previous frame."""
-    valid = [n if n is not None and 0 <= n < count else -1 for n in numbers]
-    return np.array(list(itertools.accumulate(valid, lambda last, n: last if n < 0 else n)), np.int64).clip(0)
+    known, last = [], 0
+    for n in numbers:
+        last = n if n is not None and 0 <= n < count else last
+        known.append(last)
+    return np.array(known, np.int64)
 
 
-def _by_pts(promised: np.ndarray, found: np.ndarray, is_damaged: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def _by_pts(announced: np.ndarray, found: np.ndarray, is_damaged: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """(pts of the frames, notes). announced: the packets' pts, increasing; found: those of the frames that came out."""
-    num_lacking = len(promised) - len(found)
-    if is_damaged or not num_lacking:
-        return promised, ()
-    return found, (f"{num_lacking} of its packets produce no frame",)
+    num_missing = len(announced) - len(found)
+    if is_damaged or not num_missing:
+        return announced, ()
+    return found, (f"{num_missing} of its packets produce no frame",)
 
 
 def _of_frames(raw: RawTimes, numbers: list[int | None]) -> RawTimes:
@@ -81,15 +85,15 @@ def _of_frames(raw: RawTimes, numbers: list[int | None]) -> RawTimes:
 
 
 def _why_counted(raw: RawTimes) -> str:
-    num_told = int(raw.has_pts.sum())
-    if not num_told:
+    num_timed = int(raw.has_pts.sum())
+    if not num_timed:
         why = "its frames have no timestamps"
     elif len(np.unique(raw.pts[raw.has_pts])) == 1:
         why = "all its frames have the same timestamp"
-    elif num_told == len(raw.pts):
+    elif num_timed == len(raw.pts):
         why = "its timestamps do not increase with its frames"
     else:
-        why = f"only {num_told} of its {len(raw.pts)} frames have a timestamp"
+        why = f"only {num_timed} of its {len(raw.pts)} frames have a timestamp"
     return f"{why}: its frames are counted in even steps"
 
 

@@ -11,7 +11,7 @@ from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.losses import Losses
 from embedonce.pipeline.video.times import RawTimes
 
-SUPERSEDED = -(2**63) + 1  # in place of the pts of a frame that is never shown, for another begins at the same time
+SUPERSEDED = -(2**63) + 1  # replaces the pts of a frame that is never displayed, since another has the same time
 
 
 class PacketFacts(NamedTuple):
@@ -48,15 +48,15 @@ class Needs:
 
     def all_of(self, requested: Iterable[int]) -> set[int]:
         """These packets and everything that they depend on, directly or indirectly."""
-        found = set(requested)
-        left = list(found)
+        reached = set(requested)
+        left = list(reached)
         while left:
             n = left.pop()
             for needed in self.packets[self.ends[n - 1] if n else 0 : self.ends[n]]:
-                if needed not in found:
-                    found.add(needed)
+                if needed not in reached:
+                    reached.add(needed)
                     left.append(needed)
-        return found
+        return reached
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,22 @@ class PacketIndex:
     stream: KnownStream | None = None
 
     @property
+    def known_pts(self) -> np.ndarray:
+        """pts, of an index that has them."""
+        assert self.pts is not None
+        return self.pts
+
+    @property
+    def known_losses(self) -> Losses:
+        """losses, of an index that was read from a file."""
+        assert self.losses is not None
+        return self.losses
+
+    @property
     def shown_pts(self) -> np.ndarray:
         """(m,) int64, non-decreasing: display times of all frames; of frames with equal times the last is displayed."""
         is_counted = ~self.is_hidden if self.is_superseded is None else ~self.is_hidden | self.is_superseded
-        return np.sort(self.pts[is_counted])
+        return np.sort(self.known_pts[is_counted])
 
     @property
     def has_own_times(self) -> bool:

@@ -1,4 +1,4 @@
-"""Open files without FFmpeg's probing, which decodes up to twenty frames: by their headers, or by an earlier opening."""
+"""Open files without FFmpeg's probing, which decodes up to twenty frames: by headers, or by an earlier opening."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from av.stream import Discard
 
 from embedonce.pipeline.video.known_stream import MATROSKA, MOV, KnownStream
 
-SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and where these stand
-TELLING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose first frame tells what probing finds, and headers the rest
-UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # of the demuxer: read no further, open no decoder
+SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and their positions
+SELF_DESCRIBING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose headers and first frame contain what probing finds
+UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # demuxer options: minimal reading, no decoder
 
 
 def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
@@ -25,7 +25,7 @@ def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
     for other in container.streams:
         if other.index != known.index:
             other.discard = Discard.all
-    stream.codec_context.reorder_depth = known.reorder_depth
+    stream.codec_context.reorder_depth = known.reorder_depth  # type: ignore[attr-defined]  # lacks in PyAV's stubs
     return container, stream
 
 
@@ -41,14 +41,14 @@ def open_unprobed(path: Path, options: dict[str, str]):
     if name is None:
         return None
     container = av.open(str(path), format=name, options=options | UNPROBED)
-    if not all(_is_told(stream) for stream in container.streams.video):
+    if not all(_is_described(stream) for stream in container.streams.video):
         container.close()
         return None
     return container
 
 
-def _is_told(stream) -> bool:
+def _is_described(stream) -> bool:
     context = stream.codec_context
     return (
-        context is not None and context.name in TELLING and context.width * context.height > 0
+        context is not None and context.name in SELF_DESCRIBING and context.width * context.height > 0
     ) and stream.average_rate is not None

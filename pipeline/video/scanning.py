@@ -80,18 +80,18 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         raise VideoError("its edit list hides every frame")
     if first is None:
         raise VideoError("none of its frames can be decoded")
-    if read.is_redescribed:  # FFmpeg makes one pixel aspect of all descriptions: the frame's own word counts more
+    if read.is_redescribed:  # FFmpeg merges the descriptions' pixel aspects: the frame's own is more reliable
         header = dataclasses.replace(header, sample_aspect=AspectReader()(first) or header.sample_aspect)
     notes += index.notes
     if index.pts is not None and index.is_ordered:
-        found = FoundTimes(index.shown_pts, (), False, index.losses, index.holes)
+        found = FoundTimes(index.shown_pts, (), False, index.known_losses, index.holes)
     else:
         found = yield from find_times(path, decoder, index, 1 / (header.rate * header.time_base))
     timeline = _timeline(index, header, first, found, [*notes, *found.notes])
-    lacking_sec = _lacking_sec(timeline, header.length)
-    if lacking_sec <= PARTIAL_SEC or (
-        header.length.is_of_all and (yield from some_track_continues(path, header.length))
-    ):
+    length, lacking_sec = header.length, _lacking_sec(timeline, header.length)
+    if length is None or lacking_sec <= PARTIAL_SEC:
+        return timeline
+    if length.is_of_all and (yield from some_track_continues(path, length)):
         return timeline
     partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
@@ -115,18 +115,21 @@ def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
     It would not if headers determine everything, in order and complete, so that frames need not be counted.
     """
     with contextlib.suppress(VideoError), open_video(path, "software", is_probed=False) as (container, stream):
-        messages = messages_while_opening(container)  # of decoders it is that they were not opened
+        messages = messages_while_opening(container)  # messages of decoders only say that they were not opened
         if any(is_data_loss(level, text) for level, name, text in messages if name == container.format.name):
             return None
         read = yield from _read(container, stream, is_probed=False)
         index, is_plain = read.index, not read.is_redescribed and read.first is not None
         if not is_plain or not index.is_flawless or (index.is_hidden[0] and index.has_orientations):
             return None
-        depth = max(reorder_depth_of(index.pts), stream.codec_context.reorder_depth)
+        depth = max(reorder_depth_of(index.known_pts), stream.codec_context.reorder_depth)
         if depth > MAX_DEPTH:
             return None
+        assert index.stream is not None  # of a container that can be opened without probing
         index = dataclasses.replace(index, stream=dataclasses.replace(index.stream, reorder_depth=depth))
-        return dataclasses.replace(read, header=_read_header(container, stream), index=index)  # the first frame is out
+        return dataclasses.replace(
+            read, header=_read_header(container, stream), index=index
+        )  # after the first frame was decoded
     return None
 
 
@@ -161,7 +164,7 @@ def _timeline(index: PacketIndex, header: _Header, first: av.VideoFrame, found: 
         rotation=orientation.rotation,
         time_base=(header.time_base.numerator, header.time_base.denominator),
         pts=pts,
-        key_pts=pts[:0] if found.by_order else np.sort(index.pts[is_key]),
+        key_pts=pts[:0] if found.by_order else np.sort(index.known_pts[is_key]),
         end_sec=end_sec,
         by_order=found.by_order,
         notes=(*notes, *orientations.notes, *hdr_note(first)),
@@ -188,8 +191,8 @@ class _FirstFrame:
     def __init__(self, codec_context, may_be_hidden: bool = False):
         self._codec_context, self._may_be_hidden = codec_context, may_be_hidden
         self.frame: av.VideoFrame | None = None
-        self.is_redescribed = False  # packets bring parameters: there are several sample descriptions
-        self._is_pressed = False
+        self.is_redescribed = False  # packets contain parameters: there are several sample descriptions
+        self._is_drained = False
 
     def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
         if packet is not None and self.frame is not None:
@@ -201,9 +204,9 @@ class _FirstFrame:
         if self.frame is None:
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(packet)), None)
-        may_press = packet is not None and packet.is_keyframe and not packet.is_discard
-        if self.frame is None and not self._is_pressed and may_press:
-            self._is_pressed = True
+        may_drain = packet is not None and packet.is_keyframe and not packet.is_discard
+        if self.frame is None and not self._is_drained and may_drain:
+            self._is_drained = True
             with contextlib.suppress(av.error.FFmpegError):
                 self.frame = next(iter(self._codec_context.decode(None)), None)
             self._codec_context.flush_buffers()

@@ -58,9 +58,9 @@ class PackedPlan:
 def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:
     """Decode everything in one run, up to the last requested pts, or to the end if there are none."""
     n = len(index.is_key)
-    stop = n if requested_pts is None else np.flatnonzero(index.pts <= requested_pts[-1]).max(initial=-1) + 1
+    stop = n if requested_pts is None else np.flatnonzero(index.known_pts <= requested_pts[-1]).max(initial=-1) + 1
     while index.is_half is not None and 0 < stop < n and index.is_half[stop]:
-        stop += 1  # half a frame is not what is requested
+        stop += 1  # include the second field
     return FeedPlan(np.arange(n) < stop, np.zeros(n, bool), fallback_reason)
 
 
@@ -68,13 +68,14 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
     """The packets that the frames with these pts, (n,) int64, depend on."""
     if index.fallback_reason is not None:
         return plan_full_decode(index, requested_pts, index.fallback_reason)
-    n = len(index.pts)
-    requested = np.isin(index.pts, requested_pts) & ~index.is_hidden
+    pts = index.known_pts
+    n = len(pts)
+    requested = np.isin(pts, requested_pts) & ~index.is_hidden
     starts = np.union1d([0], np.flatnonzero(index.is_start))
     stops = np.append(starts[1:], n)
     feed, run_start = np.zeros(n, bool), np.zeros(n, bool)
-    previous_end = 0  # where the packets fed so far end, if they go on without a gap
-    for g in _with_previous(index.pts, requested, starts, stops):
+    previous_end = 0  # end of the packets fed so far, if contiguous
+    for g in _with_previous(pts, requested, starts, stops):
         first, stop = starts[g[0]], stops[g[-1]]
         stop = first + np.flatnonzero(requested[first:stop])[-1] + 1
         feed[first:stop] = True
@@ -90,10 +91,10 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
 
 
 def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """(stop - first,) bool: the packets from first to stop that requested ones among them depend on, or may depend on."""
+    """(stop - first,) bool: the packets from first to stop that requested ones among them may depend on."""
     if index.needs is None:
         return requested[first:stop] | ~index.droppable[first:stop]
-    unsure = ~index.in_order[first:stop]  # what these need is not known
+    unsure = ~index.in_order[first:stop]  # their dependencies are unknown
     reached = index.needs.all_of((first + np.flatnonzero(requested[first:stop] | unsure)).tolist())
     is_needed = np.zeros(stop - first, bool)
     is_needed[[n - first for n in reached if first <= n < stop]] = True

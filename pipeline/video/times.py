@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_STRAY = 8  # timestamps against the order of the frames: at most one in so many, or the order is not believed
-MAX_STRAY_UNSEEN = 100  # the same where the order is only what headers say of it
-MAX_LACKING = 25  # frames per timestamp, where most have none: some containers time a frame now and then
+MAX_STRAY = 8  # at most one in this many timestamps may be out of order, otherwise the order is wrong
+MAX_STRAY_BY_HEADERS = 100  # the same if the order comes from headers alone
+MAX_LACKING = 25  # frames per timestamp: some containers have only occasional timestamps
 MAX_EQUAL = 10  # frames per distinct time
 
 
@@ -97,7 +97,9 @@ def _in_order(values: np.ndarray) -> np.ndarray:
 
 
 def _longest_increasing(values: list[int]) -> np.ndarray:
-    tails, at, before = [], [], []
+    tails: list[int] = []
+    at: list[int] = []
+    before: list[int] = []
     for i, value in enumerate(values):
         length = bisect.bisect_left(tails, value)
         before.append(at[length - 1] if length else -1)

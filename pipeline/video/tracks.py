@@ -3,8 +3,8 @@
 from av.stream import Disposition
 
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-KNOWS_FRAMES = {"mov,mp4,m4a,3gp,3g2,mj2"}  # containers where a track without frames and without duration is empty
-IMAGE_CODECS = {"mjpeg", "png", "bmp", "tiff"}  # also of covers that are tracks of their own
+KNOWS_FRAMES = {"mov,mp4,m4a,3gp,3g2,mj2"}  # containers in which a track without frames and duration is empty
+IMAGE_CODECS = {"mjpeg", "png", "bmp", "tiff"}  # also used by cover images in tracks of their own
 
 
 def pick_track(container):
@@ -58,7 +58,7 @@ def _is_default(stream) -> bool:
 
 def _words(stream, names_default: bool) -> str:
     context = stream.codec_context
-    facts = ["unknown codec"] if context is None else [context.name, f"{context.width}x{context.height}"]
-    facts += ["a still picture"] if stream.disposition & STILLS or stream.frames == 1 else []
-    facts += ["default"] if names_default and _is_default(stream) else []
-    return ", ".join(facts)
+    properties = ["unknown codec"] if context is None else [context.name, f"{context.width}x{context.height}"]
+    properties += ["a still picture"] if stream.disposition & STILLS or stream.frames == 1 else []
+    properties += ["default"] if names_default and _is_default(stream) else []
+    return ", ".join(properties)

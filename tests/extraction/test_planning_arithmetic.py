@@ -140,7 +140,7 @@ def test_key_frames_are_asked_for_by_their_own_times():
 
 
 def test_an_absurd_window_is_refused():
-    with pytest.raises(ValueError, match="times are asked"):
+    with pytest.raises(ValueError, match="times are requested"):
         ask(np.array([0]), (1, 1000), 1.0, 1.0, [(0.0, 1e12)])
 
 

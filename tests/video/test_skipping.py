@@ -181,7 +181,7 @@ def test_packets_are_kept_only_while_they_are_few(tmp_path):
 
 def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
-    monkeypatch.setattr(container, "SECONDS_PER_SIGN", 0.0)
+    monkeypatch.setattr(container, "HEARTBEAT_SEC", 0.0)
     requested = decode.RequestedFrames(path, np.array([89]), np.array([89 * 512]), False)
     found = list(requested)
     assert found.count(None) > 150 and requested.num_fed < 20  # once a packet while indexing, and while passing over
@@ -189,7 +189,7 @@ def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch)
 
 def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **FLAT)
-    judged = feeder.Feeder._judged
+    judged = feeder.Feeder._with_state
     shuffle = {10 * 512: 40, 11 * 512: 39}
 
     def disordered(self, frames, order):
@@ -197,20 +197,20 @@ def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_pat
             frame.pts = shuffle.get(frame.pts, frame.pts) if self._plan.fallback_reason is None else frame.pts
         return judged(self, frames, order)
 
-    monkeypatch.setattr(feeder.Feeder, "_judged", disordered)
+    monkeypatch.setattr(feeder.Feeder, "_with_state", disordered)
     assert sample(path, 30.0).way == "whole (frames came out in a different order than their timestamps)"
 
 
 def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     undamaged = sample(path, 10.0)
-    judged = feeder.Feeder._judged
+    judged = feeder.Feeder._with_state
 
     def doubtful(self, frames, order):
         skips = self._plan.fallback_reason is None
         return [(n, f, sound and not (skips and f.pts > 50 * 512)) for n, f, sound in judged(self, frames, order)]
 
-    monkeypatch.setattr(feeder.Feeder, "_judged", doubtful)
+    monkeypatch.setattr(feeder.Feeder, "_with_state", doubtful)
     sampled = sample(path, 10.0)
     assert sampled.way == "whole (its decoder reports errors)" and sampled.digests == undamaged.digests
 
@@ -280,7 +280,7 @@ def test_a_frame_called_corrupt_is_not_sound():
     fed = object.__new__(feeder.Feeder)
     fed._corruption = corruption.CorruptionTracker(CLOSED)
     fed._ranks = None
-    judged = fed._judged([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
+    judged = fed._with_state([(None, Frame(0, False)), (None, Frame(1, True))], iter(range(2)))
     assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
 
 

@@ -60,6 +60,13 @@ def payload(nal: bytes, header_size: int, limit: int = HEADER_BYTES) -> BitReade
     return BitReader(_unescaped(nal[header_size : header_size + limit]))
 
 
+def add_once(known: dict, number: int, value) -> None:
+    """Add a parameter set. BitsError if one with this number exists."""
+    if number in known:
+        raise BitsError("two of its parameter sets have the same number")
+    known[number] = value
+
+
 def parameters(nal: bytes, header_size: int) -> BitReader:
     """A reader on a parameter set after its header. BitsError if it is unreasonably long."""
     if len(nal) > MAX_PARAMETER_BYTES:

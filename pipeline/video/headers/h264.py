@@ -6,6 +6,7 @@ Section and table numbers: ITU-T H.264. Anything unexpected raises BitsError, an
 from embedonce.pipeline.video.headers.bits import (
     BitReader,
     BitsError,
+    add_once,
     check_sei,
     nearest_order,
     order_in_period,
@@ -18,9 +19,9 @@ from embedonce.pipeline.video.headers.h264_slices import IDR_SLICE, Half, Slice,
 from embedonce.pipeline.video.packets import PacketFacts
 
 SLICE, SEI, SPS, PPS, DELIMITER, FILLER = 1, 6, 7, 8, 9, 12  # nal_unit_type, table 7-1
-ENDS = {10, 11}  # of a sequence, of the stream: they change nothing where an IDR picture follows, or nothing at all
-HEADER_BYTES, USUAL_HEADER_BYTES = 40, 12  # of a slice: what is read of it is shorter, and how much it usually is
-HARMLESS = {SEI, DELIMITER, FILLER}  # beside the slices of a frame that is left out: they change nothing after it
+ENDS = {10, 11}  # end of sequence, end of stream: without effect before an IDR picture or at the end
+HEADER_BYTES, USUAL_HEADER_BYTES = 40, 12  # of a slice: more than is read of any, and of most
+HARMLESS = {SEI, DELIMITER, FILLER}  # other units of a skipped frame: they do not affect later frames
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profile_idc, section 7.3.2.1.1
 
 
@@ -35,22 +36,21 @@ class H264Inspector:
         self._pps: dict[int, int] = {}
         for nal in sorted(self._parameter_sets, key=lambda nal: nal[0] & 31):
             self._learn(nal)
-        self.has_orientations = False  # some packet told how frames are to be turned
+        self.has_orientations = False  # whether some packet contains a display orientation
         self._previous_reference = 0  # frame_num of the last reference frame, section 7.4.3
         self._base_order = 0  # PicOrderCnt of the last reference frame, section 8.2.1.1
-        self._period = 0  # IDR pictures so far: what comes before one is shown before it
+        self._period = 0  # IDR pictures so far: earlier packets are displayed earlier
         self._count = 0  # frames so far
-        self._ended = False  # the packet before ended the sequence
-        self._half: Half | None = None  # the field before, where it is half a frame
-        self.fallback_reason: str | None = None  # why no frames can be left out, although their order is understood
+        self._ended = False  # whether the previous packet ended the sequence
+        self._half: Half | None = None  # the previous packet, if it was a first field
+        self.fallback_reason: str | None = None  # why no frames can be skipped although their output order is known
 
     def _learn(self, nal: bytes) -> None:
-        bits, is_sps = parameters(nal, 1), nal[0] & 31 == SPS
-        key, value = _read_sps(bits) if is_sps else (bits.exp_golomb(), bits.exp_golomb())
-        known = self._sps if is_sps else self._pps
-        if key in known:
-            raise BitsError("two of its parameter sets have the same number")
-        known[key] = value
+        bits = parameters(nal, 1)
+        if nal[0] & 31 == SPS:
+            add_once(self._sps, *_read_sps(bits))
+        else:
+            add_once(self._pps, *bits.exp_golombs(2))
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts about the next packet. BitsError if frames of this stream cannot be skipped."""
@@ -65,8 +65,8 @@ class H264Inspector:
             raise BitsError("it has frames without parameter sets") from error
         fields = [headers] if len(headers) == 1 else fields_of(headers, slices)
         if self._half is not None:
-            return self._second_half(fields, is_start, is_reference)
-        follows_gap = self._is_cut(headers[0], is_start)
+            return self._second_half(self._half, fields, is_start, is_reference)
+        follows_gap = self._follows_gap(headers[0], is_start)
         in_order = self._in_order(fields, is_start, is_reference)
         droppable = not is_reference and not is_start and in_order and others <= HARMLESS
         if headers[0].parity is not None and len(fields) == 1:
@@ -95,9 +95,9 @@ class H264Inspector:
         """Whether the last packet was a first field."""
         return self._half is not None
 
-    def _second_half(self, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> PacketFacts:
+    def _second_half(self, half: Half, fields: list[list[Slice]], is_start: bool, is_reference: bool) -> PacketFacts:
         """Facts about a packet after a first field: it produces no frame of its own."""
-        first, half = fields[0][0], self._half
+        first = fields[0][0]
         is_other = len(fields) == 1 and first.parity is not None and first.parity != half.parity
         if not is_other or is_start or (first.number, is_reference) != (half.number, half.is_reference):
             raise BitsError("it has a first field without a second one")
@@ -116,8 +116,8 @@ class H264Inspector:
         if kind == SEI:
             self.has_orientations |= check_sei(nal, 1)
 
-    def _is_cut(self, header: Slice, is_start: bool) -> bool:
-        """Whether reference frames before this one are missing: its number is neither the last one's nor the next one."""
+    def _follows_gap(self, header: Slice, is_start: bool) -> bool:
+        """Whether reference frames before this one are missing: its number is neither the last nor the next."""
         steps = (header.number - self._previous_reference) % (1 << header.sps.frame_num_bits)
         return steps > 1 and not is_start and not header.sps.allows_gaps and self._count > 0
 

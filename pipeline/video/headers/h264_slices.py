@@ -44,7 +44,8 @@ class Half(NamedTuple):
 
 def fields_of(headers: list[Slice], slices: list[bytes]) -> list[list[Slice]]:
     """The slices of each field, or of the frame. BitsError if they do not form one frame."""
-    fields, kinds = [], []
+    fields: list[list[Slice]] = []
+    kinds: list[set[tuple[bool, bool]]] = []
     for header, nal in zip(headers, slices, strict=True):
         if not fields or header.parity != fields[-1][0].parity:
             fields.append([])

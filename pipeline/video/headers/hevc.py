@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from embedonce.pipeline.video.headers.bits import (
     BitReader,
     BitsError,
+    add_once,
     check_sei,
     nearest_order,
     order_in_period,
@@ -21,11 +22,11 @@ from embedonce.pipeline.video.headers.hevc_references import NONE, HeldPictures,
 from embedonce.pipeline.video.packets import PacketFacts
 
 VPS, SPS, PPS, SEI = 32, 33, 34, (39, 40)  # nal_unit_type, table 7-1
-HARMLESS = {35, 38, *SEI, 62}  # delimiter, filler, SEI, Dolby Vision's metadata: they change nothing after them
+HARMLESS = {35, 38, *SEI, 62}  # delimiter, filler, SEI, Dolby Vision metadata: they do not affect later frames
 ENDS = {36, 37}  # of a sequence, of the bitstream
 FIRST_IRAP, LAST_IRAP, IDR, BLA = 16, 23, (19, 20), (16, 17, 18)
 LEADING = range(6, 10)  # RADL and RASL
-RASL = (8, 9)  # leading pictures that refer to what came before
+RASL = (8, 9)  # leading pictures that depend on earlier packets
 NOT_REFERENCED = range(0, 16, 2)  # by pictures of their own sub-layer
 
 
@@ -48,23 +49,22 @@ class HevcInspector:
         self._pps: dict[int, _Pps] = {}
         for nal in sorted(self._parameter_sets, key=_kind):
             self._learn(nal)
-        self.has_orientations = False  # some packet told how frames are to be turned
+        self.has_orientations = False  # whether some packet contains a display orientation
         self._held = HeldPictures()
         self._count = 0  # packets so far
         self._base_order = 0  # of the last picture of the base layer that others may refer to, section 8.3.1
-        self._is_first = True  # of the stream, or behind the end of a sequence: order counts begin anew
-        self._skips_leading = False  # RASL pictures that come now have nothing to refer to: no frame comes out
-        self._period = 0  # pictures so far at which order counts begin anew: what comes before one is shown before it
+        self._is_first = True  # of the stream, or after an end of sequence: order counts restart
+        self._skips_leading = False  # RASL pictures now lack their references and are not output
+        self._period = 0  # restarts of the order count so far: earlier packets are displayed earlier
 
     def _learn(self, nal: bytes) -> None:
         if _kind(nal) == VPS:
             return
         bits = parameters(nal, 2)
-        key, value = read_sps(bits) if _kind(nal) == SPS else _read_pps(bits)
-        known = self._sps if _kind(nal) == SPS else self._pps
-        if key in known:
-            raise BitsError("two of its parameter sets have the same number")
-        known[key] = value
+        if _kind(nal) == SPS:
+            add_once(self._sps, *read_sps(bits))
+        else:
+            add_once(self._pps, *_read_pps(bits))
 
     def look(self, data: bytes) -> PacketFacts:
         """Facts about the next packet. BitsError if frames of this stream cannot be skipped."""
@@ -94,34 +94,34 @@ class HevcInspector:
         ends_before, ends_after = sequence_ends(units, range(VPS), ENDS)
         self._is_first |= ends_before
         if self._is_first and self._count and kind not in IDR and kind not in BLA:
-            # Before a CRA picture, too: a decoder throws away what it has not given out by then (section C.5.2.2)
+            # Before a CRA picture, too: a decoder discards frames that it has not output yet (section C.5.2.2)
             raise BitsError("it continues after an end of sequence")
-        begins_anew = kind in IDR or kind in BLA or self._is_first
+        restarts = kind in IDR or kind in BLA or self._is_first
         try:
             order, references, sps = self._slice_header(slices[0], kind)
         except (KeyError, IndexError) as error:
             raise BitsError("it has frames without parameter sets") from error
-        self._period += begins_anew
-        needs, in_order, top_layer = self._follow(slices[0], kind, (order, references, sps), begins_anew)
+        self._period += restarts
+        needs, in_order, top_layer = self._follow(slices[0], kind, (order, references, sps), restarts)
         self._is_first = ends_after
         droppable = in_order and top_layer and kind in NOT_REFERENCED and others <= HARMLESS
         is_shown = not (kind in RASL and self._skips_leading)
         return PacketFacts(is_start, droppable, order_in_period(self._period, order), in_order, is_shown, needs=needs)
 
     def _follow(
-        self, nal: bytes, kind: int, header: tuple[int, References, Sps], begins_anew: bool
+        self, nal: bytes, kind: int, header: tuple[int, References, Sps], restarts: bool
     ) -> tuple[tuple[int, ...], bool, bool]:
-        """(the packets that this one depends on, whether they are held, whether it is of the top layer), section 8.3.2."""
+        """(packets that this one depends on, whether they are held, whether it is of the top layer), section 8.3.2."""
         order, references, sps = header
         layer = (nal[1] & 7) - 1
         if layer == 0 and kind not in LEADING and kind not in NOT_REFERENCED:
             self._base_order = order
         if FIRST_IRAP <= kind <= LAST_IRAP:
-            self._skips_leading = begins_anew
-        if begins_anew:
+            self._skips_leading = restarts
+        if restarts:
             self._held.clear()
         needs, in_order = self._held.follow(order, references, 1 << sps.order_bits)
-        needs = () if FIRST_IRAP <= kind <= LAST_IRAP else needs  # those are decoded by themselves
+        needs = () if FIRST_IRAP <= kind <= LAST_IRAP else needs  # these are intra-coded
         top_layer = layer == sps.top_layer
         self._held.add(order, self._count, top_layer and kind in NOT_REFERENCED)
         self._count += 1

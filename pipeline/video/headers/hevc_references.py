@@ -68,7 +68,9 @@ class HeldPictures:
         period: range of the low bits of order counts. FFmpeg refuses pictures whose sets contain a missing picture even
         if only later pictures use it, so every picture in the set is needed.
         """
-        named = [(order + difference, is_used) for difference, is_used in references.short]
+        named: list[tuple[int | None, bool]] = [
+            (order + difference, is_used) for difference, is_used in references.short
+        ]
         is_sound = True
         for term in references.long:
             whole = term.order if term.is_whole else self._with_low_bits(term.order, period)

@@ -53,7 +53,8 @@ def _jpeg_tables(data: bytes) -> tuple[tuple[int, int], ...]:
     """(marker, table number) of the tables before the first scan, in order. BitsError if this is no such frame."""
     if data[:2] != b"\xff\xd8":
         raise BitsError("a packet does not hold exactly one JPEG picture")
-    found, at = [], 2
+    found: list[tuple[int, int]] = []
+    at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             raise BitsError("its JPEG headers are damaged")

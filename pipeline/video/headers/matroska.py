@@ -44,7 +44,8 @@ def read_layout(path: Path) -> Layout:
         segment = header and header[0] == EBML and header[2] is not None and _element(file, header[1] + header[2])
         if not segment or segment[0] != SEGMENT:
             return layout
-        origin = position = segment[1]
+        origin = segment[1]
+        position: int | None = origin
         while position is not None and position < end:
             element = _element(file, position)
             if element is None or (element[2] is None and element[0] != CLUSTER):
@@ -55,7 +56,7 @@ def read_layout(path: Path) -> Layout:
                 time = _cluster_time(file, start)
                 if time is not None:
                     layout.clusters[time] = position - origin
-            elif kind in (CUES, TRACKS, SEEK_HEAD) and size <= MAX_ELEMENT:
+            elif kind in (CUES, TRACKS, SEEK_HEAD) and size is not None and size <= MAX_ELEMENT:
                 file.seek(start)
                 _learn(layout, kind, file.read(size))
             if kind == CUES and layout.index_named is not None and layout.clusters:
@@ -72,7 +73,8 @@ def cut_out(layout: Layout, stream_index: int, times: set[int]) -> list[tuple[in
     if stream_index >= len(layout.tracks):
         return []
     number, starts = layout.tracks[stream_index], sorted(layout.clusters)
-    found, last_time, last_shift, is_lost = [], None, None, False
+    found: list[tuple[int, int]] = []
+    last_time, last_shift, is_lost = None, 0, False
     for time, track, position in sorted(layout.cues):
         if track != number:
             continue

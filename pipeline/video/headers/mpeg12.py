@@ -59,7 +59,8 @@ def _read(data: bytes) -> tuple[bytes, bool, bool, list[tuple[int, int]]]:
 
     A frame is one picture, or two field pictures.
     """
-    sequence, is_closed, has_matrices, pictures = b"", False, False, []
+    sequence, is_closed, has_matrices = b"", False, False
+    pictures: list[tuple[int, int]] = []
     at = 0
     while at >= 0:
         header, closed, matrices, picture = _headers(data[at:] if at else data)

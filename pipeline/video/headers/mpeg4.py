@@ -55,7 +55,7 @@ class Mpeg4Inspector:
             return self._unpacked(data, is_coded and packed_at < 0)
         self._packs |= bool(PACKS.search(prefix))
         if packed_at >= 0:
-            self._pack(data[packed_at:], kind != B_PICTURE and is_coded)
+            self._pack(data[packed_at:], self._layer.time_bits, kind != B_PICTURE and is_coded)
         if kind != I_PICTURE and not self._order.num_anchors:
             raise BitsError("it does not begin with an I picture")
         # FFmpeg measures the distance of fields once, at the first B picture: nothing may be left out then
@@ -65,9 +65,9 @@ class Mpeg4Inspector:
         droppable = kind == B_PICTURE and is_coded and self._is_plain and not prefix
         return PacketFacts(is_start, droppable, self._order.number(kind), is_shown=is_shown)
 
-    def _pack(self, data: bytes, is_anchor: bool) -> None:
+    def _pack(self, data: bytes, time_bits: int, is_anchor: bool) -> None:
         """Record a second picture in the packet. BitsError unless it is a B picture of a packed stream."""
-        kind, is_coded = _read_picture(data[4:44], self._layer.time_bits)
+        kind, is_coded = _read_picture(data[4:44], time_bits)
         is_last = data.find(PICTURE_START, 4) < 0
         if not (self._packs and is_anchor and is_last and is_coded and kind == B_PICTURE and self._order.num_anchors):
             raise BitsError("a packet does not hold exactly one frame")

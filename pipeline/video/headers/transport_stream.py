@@ -108,5 +108,5 @@ def _next_packets(file, position: int) -> tuple[int | None, int]:
             found += [(int(at[0]), size)] if len(at) else []
     if not found:
         return None, PACKET_SIZES[0]
-    at, size = min(found)
-    return position + at, size
+    first, size = min(found)
+    return position + first, size

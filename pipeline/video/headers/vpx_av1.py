@@ -48,7 +48,8 @@ class Av1Inspector:
     """
 
     def __init__(self, extradata: bytes):
-        self._configured = self._sequence = None
+        self._configured: bytes | None = None
+        self._sequence: bytes | None = None
         if extradata[:1] == b"\x81":
             headers = [content for kind, content in _open_units(extradata[4:])]
             self._configured = headers[0] if headers else None
