@@ -1,4 +1,4 @@
-"""What headers say and what is made of it: the track that is used, the rate of raw streams, the length of cut files."""
+"""Frame rates, lengths and tracks that headers announce, against what a video really contains."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -65,7 +65,7 @@ DEFAULT = {"disposition": Disposition.default}
         ("no cover even if default", ("v.mp4", COVER | DEFAULT, SMALL), 1),
     ],
 )
-def test_the_track_that_is_the_video_is_used_and_said(tmp_path, name, tracks, used):
+def test_the_track_that_is_the_video_is_used_and_reported(tmp_path, name, tracks, used):
     path = write_tracks(tmp_path / tracks[0], *tracks[1:])
     sampled = sample(path, 2.0)
     height, width = tracks[1 + used]["size"]
@@ -128,7 +128,7 @@ NTSC = Fraction(30000, 1001)
 @pytest.mark.parametrize(
     ("name", "rate"), [*((name, Fraction(60)) for name in RAW), ("H.264", NTSC), ("HEVC", NTSC), ("MPEG-4", NTSC)]
 )
-def test_raw_streams_have_the_rate_that_they_carry(tmp_path, name, rate):
+def test_raw_streams_have_the_rate_in_their_headers(tmp_path, name, rate):
     codec, form, file, options = RAW[name]
     timeline = timeline_of(write_raw(tmp_path / file, codec, form, rate, options))
     numerator, denominator = timeline.time_base
@@ -146,12 +146,12 @@ def test_raw_streams_have_the_rate_that_they_carry(tmp_path, name, rate):
         ("libsvtav1", "obu", {"preset": "12"}),
     ],
 )
-def test_a_raw_stream_without_a_rate_says_that_one_is_assumed(tmp_path, codec, form, options):
+def test_a_raw_stream_without_a_rate_reports_that_one_is_assumed(tmp_path, codec, form, options):
     timeline = timeline_of(write_raw(tmp_path / f"v.{form}", codec, form, Fraction(60), options))
     assert timeline.end_sec == pytest.approx(60 / 25) and NO_RATE in timeline.notes
 
 
-def test_a_clock_is_not_taken_for_a_rate(tmp_path):
+def test_a_clock_rate_is_not_a_frame_rate(tmp_path):
     """Streams of variable rate carry the ticks of their clock in the place of the rate."""
     bsf = "h264_metadata=tick_rate=180000:fixed_frame_rate_flag=0"
     timeline = timeline_of(write_raw(tmp_path / "v.h264", "libx264", "h264", Fraction(60), {}, bsf))
@@ -209,7 +209,7 @@ CONTAINERS = {
 
 @pytest.mark.parametrize("sound_sec", [4.0, 6.0])
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_cut_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tmp_path, name, sound_sec):
+def test_a_truncated_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tmp_path, name, sound_sec):
     file, codec, sound, mux = CONTAINERS[name]
     path = write_with_sound(tmp_path / file, codec, sound, sound_sec, mux)
     assert not [note for note in timeline_of(path).notes if PARTIAL in note]
@@ -221,7 +221,7 @@ def test_a_cut_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tmp_path
     assert [note for note in timeline.notes if note.startswith(PARTIAL)]
 
 
-def test_matroska_without_a_duration_promises_nothing(tmp_path):
+def test_matroska_without_a_duration_announces_none(tmp_path):
     path = write_with_sound(tmp_path / "v.mkv", "libx264", "aac", 4.0, {"live": "1"})
     data = path.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: int(len(data) * 0.6)])

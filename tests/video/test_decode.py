@@ -1,4 +1,4 @@
-"""The frame at t, on made and on real videos: the right one, bit for bit, or none."""
+"""The frame at time t in generated and real videos: the right one, bit for bit, or none."""
 
 import dataclasses
 from fractions import Fraction
@@ -133,7 +133,7 @@ def test_a_single_frame_and_a_missing_duration(tmp_path):
         assert 0 < sampled.timeline.end_sec < 0.2
 
 
-def test_the_first_video_stream_with_frames_is_used_and_said(tmp_path):
+def test_the_first_video_stream_with_frames_is_used_and_reported(tmp_path):
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("libx264", rate=30) for _ in range(2)]
@@ -150,7 +150,7 @@ def test_the_first_video_stream_with_frames_is_used_and_said(tmp_path):
     assert sampled.timeline.notes == ("video stream 0 of 2 video streams is used (h264, 160x64), not 1 (h264, 160x64)",)
 
 
-def test_raw_streams_without_timestamps_are_known_by_order(tmp_path):
+def test_raw_streams_without_timestamps_are_identified_by_output_order(tmp_path):
     path = write_video(tmp_path / "v.mp4", 60)
     raw = tmp_path / "v.264"
     with av.open(str(path)) as source, av.open(str(raw), "w", format="h264") as out:
@@ -174,7 +174,7 @@ def test_timestamps_that_jump_back_lose_no_frame(tmp_path):
     assert sampled.timeline.by_order and len(sampled.digests) == 120
 
 
-def test_timestamps_in_the_order_of_decoding_are_not_believed(tmp_path):
+def test_timestamps_in_decoding_order_are_not_used_as_display_times(tmp_path):
     """As in MP4 made from AVI without encoding anew."""
     path = write_video(tmp_path / "v.mp4", 60, gop=30, b_frames=3)
     with av.open(str(path)) as source, av.open(str(tmp_path / "w.mp4"), "w") as out:

@@ -1,4 +1,4 @@
-"""Right side up, right shape, right colors."""
+"""Decoded frames are upright, have square pixels and the right colors."""
 
 from fractions import Fraction
 
@@ -90,7 +90,7 @@ def test_rotation_sets_the_frame_upright(tmp_path, metadata, expected):
     assert close(corners(image), expected)
 
 
-def test_a_rotation_that_is_no_quarter_turn_is_rounded_and_said(tmp_path):
+def test_a_rotation_by_another_angle_is_rounded_and_reported(tmp_path):
     path = write_picture(tmp_path / "v.mp4", quarters(), rotation=-77)
     timeline = timeline_of(path)
     assert timeline.rotation == 90 and timeline.notes == ("its rotation of 77 degrees is rounded to 90",)
@@ -172,7 +172,7 @@ def test_a_scaler_serves_frames_of_any_size_in_turn():
         assert read_number(scale(frame, (32, 80))) == number and scale(frame).shape == (height, width, 3)
 
 
-def test_high_dynamic_range_is_said(tmp_path, real_videos):
+def test_high_dynamic_range_is_reported(tmp_path, real_videos):
     notes = timeline_of(real_videos / "mp4parse-rust__video_colr_nclx_hlg.mp4").notes
     assert notes == ("its colors are HDR (HLG) and are not tone-mapped: frames look pale",)
     assert timeline_of(write_video(tmp_path / "v.mp4", 2)).notes == ()

@@ -1,4 +1,4 @@
-"""Damaged files: nothing hangs or crashes, and no frame is called good that a full decode shows otherwise."""
+"""Damaged files: nothing hangs or crashes, and no frame that differs from a full decode is reported as intact."""
 
 import functools
 import math
@@ -131,7 +131,7 @@ def test_damage_never_hangs_crashes_or_passes_for_a_good_frame(result):
     assert len(outcomes) == CASES
 
 
-def test_damage_takes_every_way_there_is(result):
+def test_damage_is_tried_in_every_decode_mode(result):
     kinds = {way: [good for _, kind, good, _ in result[0] if kind == way] for way in ("refused", "skipping", "whole")}
     assert all(len(found) >= 15 for found in kinds.values()), {way: len(found) for way, found in kinds.items()}
     assert sum(map(sum, kinds.values())) > 2000  # much is saved from damaged files

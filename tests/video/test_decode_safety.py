@@ -1,4 +1,4 @@
-"""Files that are no videos, or hostile ones: refused with a reason, and nothing else is read."""
+"""Files that are not videos, or malicious ones, are refused with a reason, and no other file is opened."""
 
 import wave
 
@@ -19,13 +19,13 @@ from tests.support.videos import sample, timeline_of, write_video
     ("content", "reason"),
     [(b"", "cannot be read"), (b"hello, I am no video" * 100, "cannot be read"), (bytes(5000), "cannot be read")],
 )
-def test_what_is_no_video_is_refused_with_a_reason(tmp_path, content, reason):
+def test_files_that_are_not_videos_are_refused_with_a_reason(tmp_path, content, reason):
     (tmp_path / "v.mp4").write_bytes(content)
     with pytest.raises(VideoError, match=reason):
         timeline_of(tmp_path / "v.mp4")
 
 
-def test_sound_alone_and_a_cover_picture_are_no_video(tmp_path):
+def test_audio_and_a_cover_picture_are_not_a_video(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=48000)

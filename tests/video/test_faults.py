@@ -77,7 +77,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_faulty_file_comes_out_as_its_row_says(faults, name):
+def test_a_faulty_file_matches_its_manifest_row(faults, name):
     CHECKS[name](faults / name)
 
 

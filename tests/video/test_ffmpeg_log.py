@@ -1,4 +1,4 @@
-"""What FFmpeg says: which messages condemn frames, and what is said of a file that is no video."""
+"""FFmpeg's messages: which of them mean damaged frames, and the reasons given for files that are not videos."""
 
 import av
 import av.logging
@@ -47,12 +47,12 @@ OF_PICTURES = (
 
 
 @pytest.mark.parametrize("level", [ERROR, WARNING])
-def test_messages_condemn_only_where_they_concern_pictures(level):
+def test_only_messages_about_pictures_mark_frames_as_corrupt(level):
     assert not [text for text in BESIDE if is_damage(level, text)]
     assert not [text for text in OF_PICTURES if not is_damage(level, text)]
 
 
-def test_a_demuxer_tells_where_it_passed_over_data():
+def test_a_demuxer_reports_where_it_skipped_data():
     lost = {
         "0x00 at pos 124995 (0x1e843) invalid as first byte of an EBML number": 124995,
         "Element at 0x3c744 ending at 0x404b7 exceeds containing master element ending at 0x3cad6": 0x3C744,
@@ -79,14 +79,14 @@ def jpegs(tmp_path, change):
     return sample(target, 30.0)
 
 
-def test_a_jpeg_without_its_end_marker_is_whole_and_one_that_is_cut_is_not(tmp_path):
+def test_a_jpeg_without_its_end_marker_is_whole_and_a_truncated_one_is_not(tmp_path):
     sampled = jpegs(tmp_path, lambda data: data[:-2])
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == list(range(12))
     sampled = jpegs(tmp_path, lambda data: data[: len(data) * 2 // 3])
     assert sorted(sampled.rgb) == [n for n in range(12) if n != 5]
 
 
-def test_a_cut_message_beside_the_slices_leaves_hevc_whole(tmp_path):
+def test_a_truncated_message_beside_the_slices_leaves_hevc_complete(tmp_path):
     """An SEI that says it is longer than it is, before every picture."""
     options = {"x265-params": "log-level=none"}
     path = write_video(tmp_path / "v.mp4", 30, codec="libx265", options=options, mux={"movflags": "faststart"})
@@ -120,7 +120,7 @@ def test_a_cut_message_beside_the_slices_leaves_hevc_whole(tmp_path):
         (b"PK\3\4" + bytes(range(256)) * 9, "it cannot be read (it is a ZIP archive)"),
     ],
 )
-def test_what_is_no_video_is_told_in_its_own_words(tmp_path, content, reason):
+def test_files_that_are_not_videos_are_reported_by_kind(tmp_path, content, reason):
     (tmp_path / "v.mp4").write_bytes(content)
     with pytest.raises(VideoError) as caught:
         timeline_of(tmp_path / "v.mp4")
@@ -147,7 +147,7 @@ def test_an_mp4_that_lost_its_index_and_parts_of_fragmented_ones(tmp_path):
     assert "segment of a fragmented file without its header (moov)" in reason_of(tmp_path / "segment.mp4")
 
 
-def test_sound_alone_is_said(tmp_path):
+def test_audio_alone_is_reported(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=48000)
@@ -158,7 +158,7 @@ def test_sound_alone_is_said(tmp_path):
     assert reason_of(path) == "it has no video stream, only audio"
 
 
-def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path):
+def test_a_scrambled_transport_stream_is_reported_as_encrypted(tmp_path):
     generator = np.random.default_rng(3)
     data = bytearray(write_video(tmp_path / "v.ts", 30).read_bytes())
     for at in range(0, len(data), 188):

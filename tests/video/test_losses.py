@@ -1,4 +1,4 @@
-"""Data that is missing from a file: nothing that it touches is called good, and frames that are held are left alone."""
+"""Data missing from a file: nothing that depends on it is reported as intact, and held frames stay ok."""
 
 import bisect
 import random
@@ -84,7 +84,7 @@ def answers(path, truth: list[tuple[int, str]]) -> list[tuple[int, bool | None]]
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_what_is_lost_is_not_ok_nor_what_depends_on_it(tmp_path, name):
+def test_lost_frames_and_their_dependents_are_not_ok(tmp_path, name):
     file, settings, span = CUTS[name]
     path = write_video(tmp_path / file, 150, **settings)
     truth, data = full_decode(path), path.read_bytes()

@@ -1,4 +1,4 @@
-"""A file opened again by what its first opening found: the same packets and frames, without probing."""
+"""A file reopened without probing gives the same packets and frames as the first time."""
 
 import dataclasses
 from fractions import Fraction
@@ -50,7 +50,7 @@ def test_packets_and_frames_are_those_of_the_first_opening(tmp_path, kind):
     assert known_and_decoded(path, known)[1:] == (packets, frames)
 
 
-def test_frames_come_out_in_order_where_only_probing_tells_how_many_are_held_back(tmp_path):
+def test_frames_come_out_in_order_where_only_probing_finds_the_reorder_depth(tmp_path):
     path = write_fields(tmp_path / "v.mp4", 24, apart=True)  # no headers tell it
     known, _, frames = known_and_decoded(path)
     assert known.reorder_depth == 2 and known_and_decoded(path, known)[2] == frames
@@ -82,14 +82,14 @@ def test_packets_of_other_streams_are_not_read(tmp_path):
 @pytest.mark.parametrize(
     "change", [{"size": (8, 8)}, {"codec": "hevc"}, {"index": 7}, {"extradata_crc32": 1}, {"time_base": Fraction(1, 7)}]
 )
-def test_another_file_is_opened_as_if_nothing_were_known(tmp_path, change):
+def test_a_changed_file_is_opened_as_an_unknown_one(tmp_path, change):
     path = write_video(tmp_path / "v.mp4", 12)
     known, packets, frames = known_and_decoded(path)
     other = dataclasses.replace(known, **change)
     assert is_probed(path, other) and known_and_decoded(path, other) == (known, packets, frames)
 
 
-def test_containers_whose_headers_do_not_tell_all_are_probed(tmp_path):
+def test_containers_with_insufficient_headers_are_probed(tmp_path):
     for file in ("v.ts", "v.avi", "v.h264"):
         assert known_and_decoded(write_video(tmp_path / file, 12))[0] is None
     path = write_video(tmp_path / "v.mp4", 12, codec="mpeg4")  # whose header has no size
@@ -97,7 +97,7 @@ def test_containers_whose_headers_do_not_tell_all_are_probed(tmp_path):
     assert is_probed(path, known) and known_and_decoded(path, known)[1:] == (packets, frames)
 
 
-def test_the_scan_hands_on_what_it_found(tmp_path):
+def test_the_scan_hands_its_findings_on(tmp_path):
     path = write_video(tmp_path / "v.mp4", 60)
     *_, scan = scan_video(ScanTask("v", path, Grid(4.0), "software"))
     assert scan.plan.stream == known_and_decoded(path)[0] and scan.plan.unpacked().stream == scan.plan.stream
@@ -186,7 +186,7 @@ def test_real_videos_are_read_the_same_without_probing(real_videos, monkeypatch)
     assert num_unprobed >= 20
 
 
-def test_as_many_frames_are_held_back_as_their_order_needs():
+def test_the_reorder_depth_is_that_of_the_pts():
     assert reorder_depth_of(np.array([0, 1, 2])) == 0 and reorder_depth_of(np.array([])) == 0
     assert reorder_depth_of(np.array([0, 30, 10, 20])) == 1
     assert reorder_depth_of(np.array([0, 40, 20, 10, 30, 80, 60, 50, 70])) == 2

@@ -1,4 +1,4 @@
-"""Frames stand upright, have square pixels and their own shape: display matrices, and changes in mid-stream."""
+"""Display matrices, pixel aspect ratios and changes of geometry within a video."""
 
 import dataclasses
 from fractions import Fraction
@@ -80,7 +80,7 @@ def shown(path: Path, fps: float = RATE, left_eye: bool = False) -> Shown:
 
 
 @pytest.mark.parametrize("matrix", TURNED)
-def test_turns_and_mirrorings_are_applied_as_ffmpeg_does(tmp_path, matrix):
+def test_rotations_and_flips_are_applied_as_in_ffmpeg(tmp_path, matrix):
     (rotation, mirrored), expected = TURNED[matrix]
     path = patch_matrix(write_part(tmp_path / "v.mp4", (96, 160)), *matrix)
     timeline = timeline_of(path)
@@ -93,7 +93,7 @@ def test_turns_and_mirrorings_are_applied_as_ffmpeg_does(tmp_path, matrix):
 
 
 @pytest.mark.parametrize("matrix", INVALID_MATRICES)
-def test_a_matrix_that_is_not_valid_changes_nothing_and_is_told(tmp_path, matrix):
+def test_an_invalid_matrix_is_ignored_and_reported(tmp_path, matrix):
     path = patch_matrix(write_part(tmp_path / "v.mp4", (96, 160)), *matrix)
     found = shown(path, 2.0)
     numbers = "{} {} 0 {} {} 0 0 0 1073741824".format(*matrix)
@@ -191,7 +191,7 @@ def test_an_orientation_in_the_stream_holds_until_the_next_key_frame(tmp_path):
     assert all(close(corners(image), (GREEN, WHITE, RED, BLUE), 20) for image in found.images.values())
 
 
-def test_the_container_s_word_on_pixels_stands_until_the_frames_say_something_new(tmp_path):
+def test_the_containers_pixel_aspect_holds_until_frames_state_another(tmp_path):
     """A container that contradicts its frames is believed; what a change of theirs then means, nobody knows."""
     files = [write_part(tmp_path / f"{n}.ts", **WIDE, aspect=a) for n, a in enumerate([Fraction(1), Fraction(4, 3)])]
     path = splice(tmp_path / "v.mp4", *files)
@@ -245,7 +245,7 @@ def test_a_run_that_resumes_in_a_refused_part_does_not_call_the_video_undecodabl
 
 
 @pytest.mark.parametrize("name", MANIFEST_ROWS)
-def test_awkward_files_come_out_as_their_manifest_says(faults, tmp_path, name):
+def test_awkward_files_match_their_manifest_rows(faults, tmp_path, name):
     path = faults / name
     source = Source(faults, "folder", (Video("v", path, name),), make_source(faults, ["v"]).clips, ("cut", "stir"))
     result, reader, _ = run(source, tmp_path / "c", fps=2.0)

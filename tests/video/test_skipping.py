@@ -1,4 +1,4 @@
-"""What is left out of decoding, what is not, and how doubt leads to decoding the whole."""
+"""Which packets are skipped, which are not, and when decoding falls back to the whole video."""
 
 import dataclasses
 
@@ -63,11 +63,11 @@ OPEN = index_of([0, 2, 1, 3, 6, 4, 5, 8, 7, 9], starts=(0, 4, 9), droppable=(2, 
         (OPEN, [9], ([9], [9])),
     ],
 )
-def test_only_what_the_requested_frames_need_is_fed(index, requested, expected):
+def test_only_what_requested_frames_depend_on_is_fed(index, requested, expected):
     assert fed(index, requested) == expected
 
 
-def test_groups_with_gaps_in_their_numbering_are_fed_whole():
+def test_groups_with_gaps_in_their_numbering_are_fed_completely():
     in_order = np.ones(10, bool)
     in_order[6] = False
     index = index_of([0, 3, 1, 2, 4, 7, 5, 6, 8, 9], (0, 4, 8), (2, 3, 6, 7), in_order=in_order)
@@ -80,7 +80,7 @@ def test_hidden_frames_are_decoded_for_others_but_never_requested():
     assert fed(index, [1, 2]) == ([0, 1, 3], [])
 
 
-def test_doubt_feeds_everything_up_to_the_last_requested_frame():
+def test_a_fallback_feeds_everything_up_to_the_last_requested_frame():
     index = index_of([0, 3, 1, 2, 4, 5], (0, 4), (2, 3), fallback_reason="odd")
     assert fed(index, [2]) == ([0, 1, 2, 3], [])
     plan = plan_full_decode(dataclasses.replace(index, pts=None), None, "no timestamps")
@@ -100,7 +100,7 @@ def read(path) -> PacketIndex:
                 return end.value
 
 
-def test_most_of_a_video_is_left_out(tmp_path):
+def test_most_of_a_video_is_skipped(tmp_path):
     sampled = sample(write_video(tmp_path / "v.mp4", 300, **(FLAT | {"gop": 150})), 1.0)
     assert (sampled.way, len(sampled.digests)) == ("skipping", 10)
     assert sampled.num_fed < 80  # a quarter are references, and the ends of the groups are not needed
@@ -116,12 +116,12 @@ def test_most_of_a_video_is_left_out(tmp_path):
         ({"gop": 15, "codec": "libx265", "options": {"x265-params": "log-level=none:scenecut=0"}}, 6),
     ],
 )
-def test_a_key_frame_is_a_place_to_begin_only_if_nothing_reaches_over_it(tmp_path, settings, num_starts):
+def test_a_key_frame_is_an_entry_point_only_if_nothing_refers_across_it(tmp_path, settings, num_starts):
     index = read(write_video(tmp_path / settings.pop("file", "v.mp4"), 90, **settings))
     assert index.fallback_reason is None and index.is_start.sum() == num_starts
 
 
-def test_references_are_never_called_droppable(tmp_path):
+def test_references_are_never_droppable(tmp_path):
     """Against the decoder: leaving out what is droppable changes no other frame; each kind of video has some."""
     for name, settings in {
         "flat.mp4": FLAT,
@@ -138,7 +138,7 @@ def test_references_are_never_called_droppable(tmp_path):
         assert found == {pts: decoded[pts] for pts in kept} and len(decoded) == 90
 
 
-def test_a_complaint_of_the_decoder_leads_to_decoding_the_whole(tmp_path):
+def test_a_decoder_error_leads_to_a_full_decode(tmp_path):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     spoil_packet(path, 31)  # a reference in the second group: its headers are gone as well
     sampled = sample(path, 2.0)
@@ -179,7 +179,7 @@ def test_packets_are_kept_only_while_they_are_few(tmp_path):
     assert kept.packets is None
 
 
-def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch):
+def test_heartbeats_come_while_packets_are_skipped(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     monkeypatch.setattr(container, "HEARTBEAT_SEC", 0.0)
     requested = decode.RequestedFrames(path, np.array([89]), np.array([89 * 512]), False)
@@ -187,7 +187,7 @@ def test_signs_of_life_come_while_packets_are_passed_over(tmp_path, monkeypatch)
     assert found.count(None) > 150 and requested.num_fed < 20  # once a packet while indexing, and while passing over
 
 
-def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_path, monkeypatch):
+def test_a_video_whose_frames_come_out_in_another_order_is_decoded_completely(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **FLAT)
     judged = feeder.Feeder._with_state
     shuffle = {10 * 512: 40, 11 * 512: 39}
@@ -201,7 +201,7 @@ def test_a_video_whose_frames_come_out_in_another_order_is_decoded_whole(tmp_pat
     assert sample(path, 30.0).way == "whole (frames came out in a different order than their timestamps)"
 
 
-def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch):
+def test_frames_yielded_before_a_fallback_are_not_yielded_again(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 90, **FLAT)
     undamaged = sample(path, 10.0)
     judged = feeder.Feeder._with_state
@@ -215,7 +215,7 @@ def test_what_was_given_before_a_doubt_is_not_given_again(tmp_path, monkeypatch)
     assert sampled.way == "whole (its decoder reports errors)" and sampled.digests == undamaged.digests
 
 
-def test_a_requested_frame_that_does_not_come_out_leads_to_decoding_the_whole(tmp_path, monkeypatch):
+def test_a_requested_frame_that_does_not_come_out_leads_to_a_full_decode(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **FLAT)
     real = decode.plan_feed
 
@@ -240,7 +240,7 @@ def stained(index: PacketIndex, complaints: set[int]) -> list[int]:
     return [pts for pts in sorted(index.pts.tolist()) if tracker.on(pts)]
 
 
-def test_a_complaint_stains_what_may_depend_on_it():
+def test_an_error_marks_everything_that_may_depend_on_it_as_corrupt():
     assert stained(CLOSED, set()) == []
     assert stained(CLOSED, {2}) == [1]  # nothing needs it
     assert stained(CLOSED, {1}) == [1, 2, 3]  # all that follows in decoding order, up to the next key frame
@@ -257,7 +257,7 @@ def test_a_complaint_stains_what_may_depend_on_it():
     ]
 
 
-def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key_frame():
+def test_without_timestamps_an_error_marks_frames_as_corrupt_until_the_next_key_frame():
     tracker = corruption.CorruptionTracker(dataclasses.replace(CLOSED, pts=None))
     tracker.note(0, False), tracker.note(1, True), tracker.note(2, False)
     assert tracker.on(None)
@@ -265,13 +265,13 @@ def test_without_timestamps_a_complaint_stains_what_comes_out_until_the_next_key
     assert not tracker.on(None)
 
 
-def test_what_counts_as_a_complaint():
+def test_which_messages_mean_damage():
     assert is_damage(av.logging.ERROR, "x") and is_damage(av.logging.WARNING, "x")
     assert is_damage(av.logging.INFO, "concealing 7 DC, 7 AC, 7 MV errors in P frame")
     assert not is_damage(av.logging.INFO, "Reinit context to 160x64")
 
 
-def test_a_frame_called_corrupt_is_not_sound():
+def test_a_frame_marked_as_corrupt_is_not_intact():
     @dataclasses.dataclass
     class Frame:
         pts: int
@@ -284,7 +284,7 @@ def test_a_frame_called_corrupt_is_not_sound():
     assert [(order, is_sound) for order, _, is_sound in judged] == [(0, True), (1, False)]
 
 
-def test_listening_leaves_the_log_as_it_was():
+def test_capturing_restores_the_log_settings():
     before = av.logging.get_level(), av.logging.get_skip_repeated()
     with capture_log() as messages:
         av.logging.log(av.logging.ERROR, "test", "a message")

@@ -55,7 +55,7 @@ def test_bad_timestamps_are_derived_and_the_others_stay(pts, dts, expected):
 
 
 @pytest.mark.parametrize("pts", [[7] * 20, [None] * 20, [5, *[None] * 19], list(range(20, 0, -1)), [*range(10)] * 2])
-def test_timestamps_without_an_order_are_of_no_use(pts):
+def test_timestamps_without_an_order_are_not_used(pts):
     assert resolve_times(raw(pts), np.arange(20)) is None
 
 
@@ -225,7 +225,7 @@ def test_key_frames_keep_their_times_beside_a_repeated_one(tmp_path):
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == [0, 20, 40]
 
 
-def test_a_stream_cut_in_the_middle_is_not_told_that_it_has_no_timestamps(tmp_path):
+def test_a_stream_cut_in_the_middle_is_not_reported_as_having_no_timestamps(tmp_path):
     path = write_video(tmp_path / "v.ts", 90, codec="mpeg2video", gop=15, ticks=30, b_frames=2)
     data = path.read_bytes()
     start = len(data) // 2 // 188 * 188
@@ -236,7 +236,7 @@ def test_a_stream_cut_in_the_middle_is_not_told_that_it_has_no_timestamps(tmp_pa
     assert list(sampled.digests.values()) == [found for _, found in decoded]
 
 
-def test_only_timestamps_without_order_are_replaced_by_counting_and_it_is_said(tmp_path):
+def test_only_timestamps_without_order_are_replaced_by_counting_and_this_is_reported(tmp_path):
     path = write_video(tmp_path / "v.mkv", 60, b_frames=0, **CLOSED)
 
     def forget(number, packet):

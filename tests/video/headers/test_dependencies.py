@@ -1,4 +1,4 @@
-"""What frames need by the headers of each codec: left out as far as can be proved, and exact always."""
+"""Frame dependencies by the headers of each codec: frames are skipped where possible, and always exact."""
 
 import random
 
@@ -116,7 +116,7 @@ def unit(*content):
         (CLOSED, [unit(36 << 1, 1), unit(37 << 1, 1)]),
     ],
 )
-def test_the_end_of_a_sequence_before_a_place_to_begin_or_the_end_leaves_the_fast_path(tmp_path, settings, ends):
+def test_the_end_of_a_sequence_before_a_entry_point_or_the_end_leaves_the_fast_path(tmp_path, settings, ends):
     source = write_video(tmp_path / "v.mp4", 90, **settings | {"rate": 30})
     starts = np.flatnonzero(timeline_of(source).index.is_start).tolist()
     assert len(starts) == 3
@@ -131,14 +131,14 @@ def test_the_end_of_a_sequence_before_a_place_to_begin_or_the_end_leaves_the_fas
 @pytest.mark.parametrize(
     ("settings", "end", "packet"), [(H264, unit(10), 12), (CLOSED, unit(36 << 1, 1), 12), (HEVC, unit(36 << 1, 1), 25)]
 )
-def test_a_sequence_that_goes_on_behind_its_end_is_decoded_whole(tmp_path, settings, end, packet):
+def test_a_sequence_that_goes_on_behind_its_end_is_decoded_completely(tmp_path, settings, end, packet):
     """Before a CRA picture, the last case, a decoder throws away what it has not given out."""
     source = write_video(tmp_path / "v.mp4", 40, **settings)
     path = rewritten(source, tmp_path / "w.mp4", lambda n, data: data + end * (n == packet))
     assert sample(path, 10.0).way == "whole (it continues after an end of sequence)"
 
 
-def test_hevc_pictures_that_no_requested_one_leads_to_are_left_out_whatever_their_type(tmp_path):
+def test_hevc_pictures_that_no_requested_one_depends_on_are_skipped_whatever_their_type(tmp_path):
     """An encoder that calls every picture a reference: only the reference picture sets tell which are."""
 
     def all_references(_, data):
@@ -179,7 +179,7 @@ def test_long_term_references_of_hevc_by_hand():
         read_long_terms(bits_of("00000100010 1"), sps, order=0)
 
 
-def test_pictures_are_held_as_long_as_sets_name_them():
+def test_pictures_are_held_as_long_as_reference_sets_contain_them():
     held = HeldPictures()
     for packet, order in enumerate((0, 8, 16)):
         held.add(order, packet, is_unneeded=False)
@@ -194,7 +194,7 @@ def test_pictures_are_held_as_long_as_sets_name_them():
     assert held.follow(14, References(((-1, True),), ()), 16)[1] is False  # by its own word nothing refers to it
 
 
-def test_old_codecs_give_out_b_pictures_at_once_and_others_when_the_next_one_is_in():
+def test_old_codecs_output_b_pictures_at_once_and_others_when_the_next_one_arrives():
     order = AnchorOrder()
     numbers = [order.number("IPB".index(kind)) for kind in "IPBBPBI"]
     assert sorted(range(7), key=numbers.__getitem__) == [0, 2, 3, 1, 5, 4, 6]
@@ -214,7 +214,7 @@ def test_an_mpeg_2_file_cut_in_the_middle_keeps_its_times(tmp_path, position):
     assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}
 
 
-def test_frames_that_lean_on_tables_or_headers_before_them_are_no_place_to_begin(tmp_path):
+def test_frames_that_depend_on_earlier_tables_or_headers_are_no_entry_point(tmp_path):
     packets, _ = packets_and_extradata(
         write_video(tmp_path / "v.mov", 2, codec="mjpeg", pix_fmt="yuvj420p", b_frames=None)
     )
@@ -233,7 +233,7 @@ def test_frames_that_lean_on_tables_or_headers_before_them_are_no_place_to_begin
     assert [Ffv1Inspector(b"").look(packet).is_start for packet in packets] == [True, False, False, False]
 
 
-def test_pictures_behind_changed_headers_are_not_left_out(tmp_path):
+def test_pictures_behind_changed_headers_are_not_skipped(tmp_path):
     settings = {"codec": "mpeg2video", "ticks": 30, "gop": 6}
     packets, extradata = packets_and_extradata(write_video(tmp_path / "v.ts", 18, **settings))
     others, _ = packets_and_extradata(write_video(tmp_path / "w.ts", 18, **settings, size=(96, 160)))
@@ -249,14 +249,14 @@ def test_pictures_behind_changed_headers_are_not_left_out(tmp_path):
     assert [fact.is_start for fact in found].count(True) == 1 and not any(fact.droppable for fact in found)
 
 
-def test_two_pictures_in_one_packet_are_doubted(tmp_path):
+def test_two_pictures_in_one_packet_lead_to_a_full_decode(tmp_path):
     for looks, file, codec in ((Mpeg12Inspector, "v.ts", "mpeg2video"), (Mpeg4Inspector, "v.mp4", "mpeg4")):
         packets, extradata = packets_and_extradata(write_video(tmp_path / file, 6, codec=codec, ticks=30))
         with pytest.raises(BitsError, match="not hold exactly one frame"):
             looks(extradata).look(packets[0] + packets[1])
 
 
-def test_the_scans_plan_is_doubted_like_any_other(tmp_path):
+def test_the_scans_plan_can_fall_back_to_a_full_decode(tmp_path):
     path = write_video(tmp_path / "v.mp4", 90, **H264)
     times, decoded = timeline_of(path), full_decode(path)
     chosen = list(range(0, 90, 15))
@@ -270,7 +270,7 @@ def test_the_scans_plan_is_doubted_like_any_other(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "codec"), [("v.avi", "libx264"), ("v.h264", "libx264"), ("v.hevc", "libx265")])
-def test_what_must_be_decoded_whole_is_decoded_once(tmp_path, monkeypatch, file, codec):
+def test_a_full_decode_happens_once(tmp_path, monkeypatch, file, codec):
     """Timestamps in the order of decoding, or none at all: headers tell how many frames come out in which order."""
     path = write_video(tmp_path / file, 60, codec=codec, gop=30)
 
@@ -283,7 +283,7 @@ def test_what_must_be_decoded_whole_is_decoded_once(tmp_path, monkeypatch, file,
     assert sampled.digests == {i: decoded[n][1] for i, n in enumerate(sampled.requests.frame_index)}
 
 
-def test_what_the_scan_planned_is_decoded_without_an_index(tmp_path, monkeypatch):
+def test_a_plan_from_the_scan_is_decoded_without_an_index(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, **H264)
     decoded = full_decode(path)
     *_, scan = scan_video(ScanTask("v", path, Grid(4.0), "software"))

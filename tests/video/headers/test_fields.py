@@ -1,4 +1,4 @@
-"""Interlaced H.264 whose frames are two fields each, in one packet or in two."""
+"""Interlaced H.264: two fields per frame, in one packet or in two."""
 
 import av
 import numpy as np
@@ -26,7 +26,7 @@ def never_decoded_by_the_scan(monkeypatch):
 
 @pytest.mark.usefixtures("never_decoded_by_the_scan")
 @pytest.mark.parametrize(("file", "settings"), TOGETHER)
-def test_frames_of_two_fields_in_one_packet_are_left_out_where_no_frame_needs_them(tmp_path, file, settings):
+def test_frames_of_two_fields_in_one_packet_are_skipped_if_no_frame_depends_on_them(tmp_path, file, settings):
     path = write_fields(tmp_path / file, 40, **settings)
     decoded = full_decode(path)
     assert len({found for _, found in decoded}) == 40
@@ -54,7 +54,7 @@ def test_frames_of_two_packets_are_decoded_once_and_to_the_second_field(tmp_path
         assert [digest(frame) for _, frame in filter(None, requested)] == [decoded[n][1]]
 
 
-def test_damage_in_a_second_field_condemns_its_frame(tmp_path):
+def test_damage_in_a_second_field_makes_its_frame_corrupt(tmp_path):
     path = write_fields(tmp_path / "v.mp4", 40, apart=True)
     undamaged = sample(path, 25.0)
     with av.open(str(path)) as file:
@@ -68,7 +68,7 @@ def test_damage_in_a_second_field_condemns_its_frame(tmp_path):
     assert sampled.digests.items() <= undamaged.digests.items()
 
 
-def test_fields_without_their_other_halves_are_doubted():
+def test_first_fields_without_second_ones_lead_to_a_full_decode():
     top, bottom, next_top = (
         picture(n, n, number, parity=parity, **FIELD) for n, number, parity in ((2, 1, 0), (3, 1, 1), (4, 2, 0))
     )
@@ -91,7 +91,7 @@ def test_fields_without_their_other_halves_are_doubted():
             inspector.look(wrong)
 
 
-def test_a_video_that_ends_with_half_a_frame_is_doubted(tmp_path):
+def test_a_video_that_ends_with_a_single_field_is_decoded_completely(tmp_path):
     path = write_fields(tmp_path / "v.ts", 40, apart=True)
     whole = full_decode(path)
     with av.open(str(path)) as source, av.open(str(tmp_path / "cut.ts"), "w") as out:

@@ -1,4 +1,4 @@
-"""What packet headers say, against videos whose structure is known and against headers worked out by hand."""
+"""Packet headers, against videos of known structure and headers written by hand."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def facts(inspector, packets) -> list:
 
 
 @pytest.mark.parametrize(("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, HEVC)])
-def test_a_lost_reference_is_noticed_and_a_lost_unreferenced_frame_changes_nothing(tmp_path, kind, settings):
+def test_a_lost_reference_is_detected_and_a_lost_unreferenced_frame_changes_nothing(tmp_path, kind, settings):
     packets, extradata = packets_and_extradata(write_video(tmp_path / "v.mp4", 60, **settings))
     found = facts(kind(extradata), packets)
     assert all(fact.in_order for fact in found) and sum(fact.is_start for fact in found) == 2
@@ -55,7 +55,7 @@ def test_only_frames_of_the_top_layer_are_droppable(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, {"codec": "libx265", "gop": 30})]
 )
-def test_parameter_sets_that_are_not_the_streams_own_are_doubted(tmp_path, kind, settings):
+def test_parameter_sets_that_are_not_the_streams_own_lead_to_a_full_decode(tmp_path, kind, settings):
     packets, extradata = packets_and_extradata(write_video(tmp_path / "a.ts", 10, **settings))
     others, _ = packets_and_extradata(write_video(tmp_path / "b.ts", 10, **(settings | {"size": (96, 240)})))
     assert facts(kind(extradata), packets)[0].is_start
@@ -71,7 +71,7 @@ def test_parameter_sets_that_are_not_the_streams_own_are_doubted(tmp_path, kind,
         (Av1Inspector, "libsvtav1", {"preset": "12"}),
     ],
 )
-def test_key_frames_and_they_alone_are_places_to_begin(tmp_path, kind, codec, options):
+def test_key_frames_and_they_alone_are_entry_points(tmp_path, kind, codec, options):
     size = (128, 320) if codec == "libsvtav1" else (64, 160)
     path = write_video(tmp_path / "v.mkv", 60, codec=codec, gop=20, b_frames=None, options=options, size=size)
     with av.open(str(path)) as container:
@@ -82,7 +82,7 @@ def test_key_frames_and_they_alone_are_places_to_begin(tmp_path, kind, codec, op
     assert not any(fact.droppable for fact in found)
 
 
-def test_packets_whose_container_announces_new_parameters_are_doubted(tmp_path):
+def test_packets_whose_container_announces_new_parameters_lead_to_a_full_decode(tmp_path):
     class Packet:
         pts, dts, pos, duration, is_keyframe, is_discard, is_corrupt = 0, 0, 0, 1, True, False, False
 
@@ -150,7 +150,7 @@ def test_reference_sets_of_hevc():
     assert read_ref_set(bits_of(predicted.format("010")), (explicit, ()), in_slice=True) == expected
 
 
-def test_units_hidden_inside_others_are_doubted():
+def test_units_inside_other_units_lead_to_a_full_decode():
     """FFmpeg looks for start codes inside length-prefixed units too."""
     hidden = b"\x01\x9a\0\0\1\x68\xce"
     with pytest.raises(BitsError, match="contain start codes"):
@@ -158,7 +158,7 @@ def test_units_hidden_inside_others_are_doubted():
 
 
 @pytest.mark.parametrize("header", [b"\x06", b"\x4e\x01"])
-def test_film_grain_is_doubted_and_other_messages_are_not(header):
+def test_film_grain_leads_to_a_full_decode_and_other_messages_do_not(header):
     def sei(*messages):
         return header + b"".join(bytes([kind, len(data)]) + data for kind, data in messages) + b"\x80"
 
@@ -173,7 +173,7 @@ def test_film_grain_is_doubted_and_other_messages_are_not(header):
 @pytest.mark.parametrize(
     ("kind", "settings", "header"), [(H264Inspector, FLAT, b"\x06"), (HevcInspector, HEVC, b"\x4e\x01")]
 )
-def test_a_packet_that_asks_for_film_grain_is_doubted(tmp_path, kind, settings, header):
+def test_a_packet_that_asks_for_film_grain_leads_to_a_full_decode(tmp_path, kind, settings, header):
     packets, extradata = packets_and_extradata(write_video(tmp_path / "v.mp4", 10, **settings))
     for message, is_doubted in ((5, False), (19, True)):
         sei = header + bytes([message, 2, 1, 2, 0x80])
@@ -186,7 +186,7 @@ def test_a_packet_that_asks_for_film_grain_is_doubted(tmp_path, kind, settings, 
 
 
 @pytest.mark.parametrize(("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, HEVC)])
-def test_parameter_sets_that_share_a_number_are_doubted(tmp_path, kind, settings):
+def test_parameter_sets_that_share_a_number_lead_to_a_full_decode(tmp_path, kind, settings):
     _, first = packets_and_extradata(write_video(tmp_path / "a.ts", 4, **settings))
     _, second = packets_and_extradata(write_video(tmp_path / "b.ts", 4, **(settings | {"size": (96, 240)})))
     kind(first), kind(first + first)
@@ -194,7 +194,7 @@ def test_parameter_sets_that_share_a_number_are_doubted(tmp_path, kind, settings
         kind(first + second)
 
 
-def test_absurdly_long_parameter_sets_are_doubted_at_once():
+def test_absurdly_long_parameter_sets_lead_to_a_full_decode_at_once():
     with pytest.raises(BitsError, match="too long"):
         H264Inspector(b"\0\0\1\x67\x64" + b"\xaa" * 300_000)
 
@@ -219,7 +219,7 @@ def test_the_order_of_output_is_read_from_the_headers(tmp_path, name, settings):
     assert pts != sorted(pts)
 
 
-def test_damaged_parameter_sets_are_doubted():
+def test_damaged_parameter_sets_lead_to_a_full_decode():
     for extradata in (b"\1dd", b"\1" + bytes(5) + b"\xe1\0\x20", bytes(10)):
         with pytest.raises((BitsError, IndexError)):
             H264Inspector(extradata).look(b"\0\0\0\1\x65\x88\x84")

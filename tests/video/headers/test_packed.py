@@ -24,7 +24,7 @@ def test_packed_pictures_are_decoded_once(tmp_path, monkeypatch):
     assert sampled.digests == {i: found for i, (_, found) in enumerate(decoded)}
 
 
-def test_what_only_looks_packed_is_decoded_to_see(tmp_path):
+def test_streams_that_only_look_packed_are_decoded_to_find_out(tmp_path):
     path = write_packed(tmp_path / "v.avi", 24, mark=MARK[:-1])  # its encoder does not say that it packs
     decoded = full_decode(path)
     sampled = sample(path, 30.0)
@@ -32,7 +32,7 @@ def test_what_only_looks_packed_is_decoded_to_see(tmp_path):
     assert sampled.digests.items() <= {i: found for i, (_, found) in enumerate(decoded)}.items()
 
 
-def test_packets_that_do_not_go_on_as_packed_ones_do_are_doubted(tmp_path):
+def test_packets_that_do_not_go_on_as_packed_ones_do_lead_to_a_full_decode(tmp_path):
     packets, extradata = packets_and_extradata(write_packed(tmp_path / "v.avi", 12))
     first, packed, nothing = packets[:3]
     looks = Mpeg4Inspector(extradata)
