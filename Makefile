@@ -1,13 +1,16 @@
-# One verb per chore. `make demo` and `make test` do their own set-up in .venv; PYTHON names the interpreter for it.
+# `make help` lists the targets. Each of them sets up .venv by itself; PYTHON names the interpreter for it.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
 
-.PHONY: demo demo-ego4d demo-teacher test test-slow numeric bench lint install clean-demo
+.PHONY: help demo demo-ego4d demo-teacher test test-fast test-slow numeric bench lint install clean-demo
 
-demo: $(READY)
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## extract, train, evaluate and export on synthetic videos, then demo-ego4d (6 to 8 minutes)
 	$(PY) cli.py extract-teacher --use-synthetic --teacher-size demo --cache-dir $(DEMO)/teacher_cache
 	$(PY) cli.py train-student --cache-dir $(DEMO)/teacher_cache --output-dir $(DEMO) --epochs 24 --batch-size 8 \
 	    --lr 0.002 --student-size tiny --student-resolution 128 --frames-per-clip 2
@@ -17,42 +20,43 @@ demo: $(READY)
 	    --student-checkpoint $(DEMO)/best_student.pt --formats fp32,fp16
 	$(MAKE) demo-ego4d
 
-# Ego4D's annotations, all of their kinds, over a miniature of it.
-demo-ego4d: $(READY)
-	$(PY) -m embedonce.pipeline.sources.source.ego4d_miniature.make $(DEMO)/ego4d
+demo-ego4d: $(READY) ## label a miniature of Ego4D with annotations of several kinds
+	$(PY) -m embedonce.pipeline.sources.ego4d_miniature.make $(DEMO)/ego4d
 	$(PY) cli.py plan-ego4d --data-dir $(DEMO)/ego4d
 	$(PY) cli.py extract-teacher --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --fps 4 \
 	    --annotations moments,fho-verbs,narrations --teacher-size demo
 	$(PY) cli.py relabel --data-dir $(DEMO)/ego4d --cache-dir $(DEMO)/ego4d_cache --annotations fho-nouns,lta-verbs
 
-# Makes the demo teacher's weights anew, in less than an hour.
-demo-teacher: $(READY)
+demo-teacher: $(READY) ## train the demo teacher's weights again (less than an hour)
 	$(PY) -m embedonce.pipeline.demo_teacher.train
 
-# Two files of tests at a time, each process on one thread: torch's threads would fight over the cores.
-test: lint
+# Two test files at a time, each process on one thread: torch's threads would compete for the cores.
+test: lint ## lint, types and all tests but the slow ones (6 minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
-# Tests that take long: fuzzing, kills at random moments, compilation, the larger students.
-test-slow: $(READY)
+test-fast: $(READY) ## unit tests only (1 minute)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile --durations=0 --durations-min=1 \
+	    -m "not slow and not browser and not crash and not integration"
+
+test-slow: $(READY) ## long tests: fuzzing, kills at random moments, compilation, larger students (8 minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m slow
 
-# Sums are rounded otherwise by other kernels and in other threads: nothing may rest on their last bits. Once with what
-# this processor gets by itself, once with what one without AVX-512 gets, each with 1 and with 2 threads.
+# Other kernels and other threads round sums differently: no test may depend on their last bits. Once with this
+# processor's own kernels, once with those of a processor without AVX-512, each with 1 and 2 threads.
 BY_ITSELF := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 HASWELL := env OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
     MKL_ENABLE_INSTRUCTIONS=AVX2
 NUMERIC := $(PY) -m pytest -q -m numeric
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 TWO_THREADS := OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
-numeric: $(READY)
+numeric: $(READY) ## comparisons of floats, with two kernels and with 1 and 2 threads (4 minutes)
 	$(BY_ITSELF) $(ONE_THREAD) $(NUMERIC) -n 2 --dist worksteal
 	$(BY_ITSELF) $(TWO_THREADS) $(NUMERIC)
 	$(HASWELL) $(ONE_THREAD) $(NUMERIC) -n 2 --dist worksteal
 	$(HASWELL) $(TWO_THREADS) $(NUMERIC)
 
-# Peers to measure against come with `pip install -e '.[bench]'`; those that are not there are left out.
-bench: $(READY)
+# Peers come with `pip install -e '.[bench]'`; those that are not installed are left out.
+bench: $(READY) ## measure decoding, the cache, faults, Ego4D and latency; VIDEOS=folder adds real videos
 	$(PY) -m benchmarks.decode $(if $(VIDEOS),--videos $(VIDEOS))
 	$(if $(VIDEOS),$(PY) -m benchmarks.preprocess --videos $(VIDEOS))
 	$(PY) -m benchmarks.cache
@@ -60,14 +64,14 @@ bench: $(READY)
 	$(PY) -m benchmarks.ego4d
 	$(PY) -m benchmarks.latency
 
-lint: $(READY)
+lint: $(READY) ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy -p embedonce
 
-install: $(READY)
+install: $(READY) ## create .venv with pinned versions
 
-# The build tools come first and the package without build isolation, so that every version is a pinned one.
+# Build tools first, then the package without build isolation: every version is pinned.
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=…") if sys.version_info < (3, 11) else 0'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -75,5 +79,5 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[test]'
 	touch $(READY)
 
-clean-demo:
+clean-demo: ## remove results/demo
 	rm -rf $(DEMO)

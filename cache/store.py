@@ -75,11 +75,12 @@ def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:
     return CacheWriter(root, identity)
 
 
-def open_reader(root: Path) -> CacheReader:
+def open_reader(root: Path | str) -> CacheReader:
     """A reader on the cache in root; NotACacheError where there is none.
 
     DamagedError, which names the command that helps, where its plan is missing or older than what was committed.
     """
+    root = Path(root)
     layout = Layout(root)
     last_part = last_clip_part(layout)
     reader = CacheReader(root, read_identity(root))

@@ -32,6 +32,7 @@ def test_a_cache_is_opened(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 3)
     assert embedonce.open_cache is open_reader
     assert embedonce.open_cache(root).video_uids == open_reader(root).video_uids
+    assert embedonce.open_cache(str(root)).label_sets() == open_reader(root).label_sets()
 
 
 def test_it_has_a_version_and_nothing_else():
