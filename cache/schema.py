@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 1
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
 FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")
