@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from embedonce.cache import documents, limits, strict_json
-from embedonce.cache.backends import tar
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.jpeg_header import check_header
-from embedonce.cache.store import BACKENDS, open_reader
+from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.frames import canonical_frame
@@ -300,7 +300,7 @@ def test_a_cache_with_such_a_frame_is_damaged_for_everyone_who_looks_at_it(tmp_p
     make_tiny_cache(root, 3, backend="webdataset")
     with closing(open_reader(root)) as reader:
         batch = reader.batch("000000")
-    encoded = tar.encode_frames(replace(batch, jpegs=(evil, *batch.jpegs[1:])))
+    encoded = BACKENDS["webdataset"].encode_frames(replace(batch, jpegs=(evil, *batch.jpegs[1:])))
     plant_shard(root, "frames", encoded.data, index=encoded.index)
     found = verify(root, lambda jpeg, views, side: np.zeros(len(views), np.uint32)).problems
     assert any("progressive" in problem.message for problem in found)
