@@ -20,7 +20,7 @@ if Path(INSTALLED.origin).resolve().parent != Path(__file__).resolve().parent:
 
 import click
 
-from embedonce.cache.layout import BACKENDS
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.preprocessing import EXAMPLE as PREPROCESS_EXAMPLE

@@ -16,8 +16,9 @@ import webdataset
 
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.safety import DIM, ROWS, fresh, rows_of, safety_of_extraction, safety_when_fast
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.store import BACKENDS, open_reader, open_writer
+from embedonce.cache.store import open_reader, open_writer
 from tests.conftest import make_cache_identity
 
 NUM_SHARDS, WINDOW = 8, 8

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.failing_reads import failing_repairs
 from benchmarks.measuring import finish, machine
-from embedonce.cache.layout import BACKENDS
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.verify import verify
 from embedonce.pipeline.progress import Progress
 from tests.support.killing import AFTER, BEFORE, BETWEEN, Chain, Uninterrupted, make_videos

@@ -4,6 +4,7 @@ Part of benchmarks.cache, with the rows that it writes: about 40 kB of noise in 
 """
 
 import contextlib
+import copy
 import itertools
 import shutil
 import time
@@ -19,8 +20,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measuring import interleaved
 from embedonce.cache import commit, documents
 from embedonce.cache import writer as cache_writer
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import FrameBatch
-from embedonce.cache.store import BACKENDS, open_writer
+from embedonce.cache.store import open_writer
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.extraction.commit_thread import Committer
 from embedonce.pipeline.extraction.extract_teacher import LoadedTeacher
@@ -64,7 +66,9 @@ def safety_when_fast(folder: Path, backend: str, num_views: int, repeats: int) -
     batch, encode = rows_of(0, num_views), BACKENDS[backend].encode_frames
     encoded, plain, committed = encode(batch), fresh(folder / "plain"), fresh(folder / "committed")
     identity, numbers, work = make_cache_identity("encoded", num_views, embed_dim=DIM), itertools.count(), _work()
-    with mock.patch.dict(BACKENDS, encoded=replace(BACKENDS[backend], encode_frames=lambda batch: encoded)):
+    ready = copy.copy(BACKENDS[backend])
+    ready.encode_frames = lambda batch: encoded
+    with mock.patch.dict(BACKENDS, encoded=ready):
         writer = open_writer(committed, identity)
         plain.mkdir()
 

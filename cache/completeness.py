@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embedonce.cache import documents, witness
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
 from embedonce.cache.files import exists, list_folder
-from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.witness import Lost

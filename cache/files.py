@@ -1,42 +1,43 @@
-"""Reading the files of a cache without trusting them: regular files only, no links, no more bytes than allowed.
+"""Reads files that are not trusted: regular files only, no symbolic links, no more bytes than allowed.
 
-What is wrong with the bytes is a DamagedError. What keeps them from being read at all (permissions, a disk or a network
-file system that fails) is a StorageError: it says nothing about the file. Knows paths and bytes, not their meaning.
+Wrong bytes are a DamagedError. Whatever prevents reading them (permissions, a failing disk or network file system) is a
+StorageError: it is no evidence about the file.
 """
 
 import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from embedonce.cache.errors import DamagedError, StorageError
 
-MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or head of a label set: far more than any that is written
+MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or label set head: far more than is ever written
 _BLOCK = 1 << 20
 
 
 def read_file(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """All bytes of a regular file. DamagedError where it is missing, a link, no file or longer than limit."""
+    """All bytes of a regular file. DamagedError if it is missing, a link, not a file, or longer than limit bytes."""
     with _Opened(path) as file:
         if file.size > limit:
-            raise DamagedError(f"{path} has {file.size} bytes, more than the {limit} that it may have")
+            raise DamagedError(f"{path} has {file.size} bytes; at most {limit} are allowed")
         return b"".join(file.blocks())
 
 
 def digest(path: Path) -> tuple[int, str]:
-    """(bytes, hexadecimal SHA-256) of a regular file, which is never held whole in memory. Errors as in read_file."""
-    found = hashlib.sha256()
+    """(bytes, hexadecimal SHA-256) of a regular file, read block by block. Errors as in read_file."""
+    sha256 = hashlib.sha256()
     with _Opened(path) as file:
         for block in file.blocks():
-            found.update(block)
-        return file.size, found.hexdigest()
+            sha256.update(block)
+        return file.size, sha256.hexdigest()
 
 
 def list_folder(folder: Path, suffix: str = "") -> list[Path]:
-    """The entries of a folder whose names end in suffix, sorted by name; none where there is no such folder.
+    """The entries of a folder whose names end in suffix, sorted by name; empty if there is no such folder.
 
-    StorageError where the folder cannot be listed: an unreadable folder is never taken for an empty one.
+    StorageError if the folder cannot be listed: an unreadable folder is never treated as an empty one.
     """
     try:
         with os.scandir(folder) as entries:
@@ -48,7 +49,7 @@ def list_folder(folder: Path, suffix: str = "") -> list[Path]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is anything under this name. StorageError where that cannot be found out."""
+    """Whether anything has this name. StorageError if that cannot be determined."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +60,7 @@ def exists(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder, and no link to one. StorageError where that cannot be found out."""
+    """Whether this is a folder and not a link to one. StorageError if that cannot be determined."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -68,36 +69,44 @@ def is_folder(path: Path) -> bool:
         raise StorageError(f"{path} cannot be reached: {error.strerror}") from error
 
 
-def refuse_links(folders) -> None:
-    """DamagedError where one of these folders is a symbolic link, which could lead out of the cache."""
+def refuse_links(folders: Iterable[Path]) -> None:
+    """DamagedError if one of these folders is a symbolic link, which could lead out of the cache."""
     for folder in folders:
         if folder.is_symlink():
-            raise DamagedError(f"{folder} is a symbolic link; nothing behind it is read")
+            raise DamagedError(f"{folder} is a symbolic link; links are not followed")
+
+
+def open_regular_file(path: Path) -> tuple[int, int]:
+    """(file descriptor, size in bytes) of a regular file, open for reading. Errors as in read_file.
+
+    FIFOs and devices never block, and links are not followed.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise read_error(path, error) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise DamagedError(f"{path} is not a regular file")
+    return handle, status.st_size
 
 
 class _Opened:
-    """A regular file open for reading; FIFOs and devices never block, links are not followed."""
+    """A regular file open for reading, block by block."""
 
     def __init__(self, path: Path):
-        self._path, self._handle = path, None
+        self._path = path
 
-    def __enter__(self):
-        try:
-            self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise read_error(self._path, error) from error
-        status = os.fstat(self._handle)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(self._handle)
-            raise DamagedError(f"{self._path} is no regular file")
-        self.size = status.st_size
+    def __enter__(self) -> "_Opened":
+        self._handle, self.size = open_regular_file(self._path)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         os.close(self._handle)
 
-    def blocks(self):
-        """The file's bytes, as long as it was when it was opened."""
+    def blocks(self) -> Iterator[bytes]:
+        """The file's bytes, up to the length that it had when it was opened."""
         left = self.size
         while left:
             try:
@@ -111,9 +120,9 @@ class _Opened:
 
 
 def read_error(path: Path, error: OSError) -> Exception:
-    """The error to raise for a file that could not be read: DamagedError where it is not there, else StorageError."""
+    """The error to raise for a file that could not be read: DamagedError if it does not exist, else StorageError."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return DamagedError(f"{path} is missing")
     if error.errno == errno.ELOOP:
-        return DamagedError(f"{path} is a symbolic link; nothing behind it is read")
+        return DamagedError(f"{path} is a symbolic link; links are not followed")
     return StorageError(f"{path} cannot be read: {error.strerror}")

@@ -1,34 +1,15 @@
-"""Where the files of a cache lie, and which back ends can write and read its shards.
-
-Knows names and the table of back ends; publishes nothing.
-"""
+"""Names of the files and folders of a cache."""
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache import documents
-from embedonce.cache.backends import hdf5, tar
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, NotACacheError
 from embedonce.cache.files import exists, list_folder
+from embedonce.cache.limits import brief
 from embedonce.cache.schema import CacheIdentity
-
-
-@dataclass(frozen=True)
-class Backend:
-    """One way to lay rows out in a file: two encoders to bytes, and random access to them."""
-
-    suffix: str
-    encode_frames: Callable
-    encode_logits: Callable
-    open_shard: Callable
-
-
-BACKENDS = {
-    "hdf5": Backend(hdf5.SUFFIX, hdf5.encode_frames, hdf5.encode_logits, hdf5.Hdf5Shard),
-    "webdataset": Backend(tar.SUFFIX, tar.encode_frames, tar.encode_logits, tar.TarShard),
-}
 
 
 @dataclass(frozen=True)
@@ -95,6 +76,11 @@ class Layout:
             return self.root / "frames", self.root / "records"
         return self.labels / label_set / "logits", self.labels / label_set / "records"
 
+    def shard_name(self, label_set: str | None, unit: str, suffix: str) -> str:
+        """The name of a shard in the cache's store: of frames, or of a label set's logits."""
+        folder = self.columns(label_set)[0].relative_to(self.root)
+        return f"{folder.as_posix()}/{unit}{suffix}"
+
 
 def require_cache(root: Path) -> None:
     """NotACacheError where root is no cache."""
@@ -112,5 +98,5 @@ def read_identity(root: Path) -> CacheIdentity:
     path = Layout(root).identity
     identity = documents.identity_from(documents.read(path), str(path))
     if identity.backend not in BACKENDS:
-        raise DamagedError(f"{path} names the back end {identity.backend!r}, which there is not")
+        raise DamagedError(f"{path}: unknown back end {brief(identity.backend)}; known are {', '.join(BACKENDS)}")
     return identity

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
+from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.backends.shard_format import ShardShape
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError, some
-from embedonce.cache.files import digest, list_folder, read_file, refuse_links
+from embedonce.cache.files import list_folder, read_file, refuse_links
 from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
-from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.layout import Layout
 from embedonce.cache.limits import brief
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.records import Record, read_records
-from embedonce.cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, ShardShape, Status
+from embedonce.cache.schema import UID_PATTERN, CacheIdentity, FrameBatch, Segment, Status
+from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.timelines import VideoTimeline, build_timeline
 
 MAX_OPEN = 64  # files of shards at a time
@@ -31,7 +34,8 @@ class CacheReader:
         self.directory = Path(directory)
         self.identity = identity
         self._layout = Layout(self.directory)
-        self._backend = BACKENDS[identity.backend]
+        self._format = BACKENDS[identity.backend]
+        self._store = LocalStore(self.directory)
         refuse_links(self._layout.folders)
         self.records = read_records(self._layout.columns(None)[1]) if records is None else records
         self._shards: dict = {}  # every one that was verified
@@ -254,9 +258,9 @@ class CacheReader:
                     f"{self.directory}: {column} has no record of unit {unit}; run extract-teacher again"
                 )
             record, frames = records[unit], self.records[unit]
-            path = self._layout.columns(label_set)[0] / f"{unit}{self._backend.suffix}"
+            name = self._layout.shard_name(label_set, unit, self._format.suffix)
             try:
-                self._shards[key] = self._opened(path, record, frames, self._width(label_set))
+                self._shards[key] = self._opened(name, record, frames, self._width(label_set))
             except DamagedError as error:
                 raise DamagedError(f"shard {error}; it holds the videos {some(frames.video_uids, 5)}") from error
         self._recent[key] = self._recent.pop(key, None)
@@ -265,20 +269,21 @@ class CacheReader:
             del self._recent[next(iter(self._recent))]
         return self._shards[key]
 
-    def _opened(self, path: Path, record: Record, frames: Record, width: int):
+    def _opened(self, name: str, record: Record, frames: Record, width: int):
         """A shard whose bytes, shape and keys are those that were committed."""
-        num_bytes, found = digest(path)
+        location = self._store.location(name)
+        num_bytes, found = self._store.digest(name)
         if num_bytes != record.num_bytes:
-            raise DamagedError(f"{path} has {num_bytes} bytes, not the {record.num_bytes} that were committed")
+            raise DamagedError(f"{location} has {num_bytes} bytes, not the {record.num_bytes} that were committed")
         if found != record.sha256:
-            raise DamagedError(f"{path} is damaged: its SHA-256 is not the one that was committed")
+            raise DamagedError(f"{location} is damaged: its SHA-256 is not the one that was committed")
         keys, views = frames.keys, 1 + self.identity.num_views
         if not record.num_rows == frames.num_rows == len(keys):
-            raise DamagedError(f"{path} has {record.num_rows} rows for {len(keys)} frames")
+            raise DamagedError(f"{location} has {record.num_rows} rows for {len(keys)} frames")
         if any(len(segment.views) != views for segment in frames.segments) or len(keys) * views * width > num_bytes:
-            raise DamagedError(f"{path} cannot hold {views} views of {len(keys)} rows, {width} numbers each")
+            raise DamagedError(f"{location} cannot hold {views} views of {len(keys)} rows, {width} numbers each")
         shape = ShardShape(record.num_rows, views, width, num_bytes)
-        shard = self._backend.open_shard(path, record.index, shape)
+        shard = self._format.open(self._store, name, record.index, shape)
         shard.check(keys)
         return shard
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
+from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import list_folder
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.planned_units import PlannedUnit, planned_document, planned_from
-from embedonce.cache.schema import INTERPOLATIONS, MAX_TIME_BASE, VIEW_FIELDS, Encoded, Segment, Status, check_unit
+from embedonce.cache.schema import INTERPOLATIONS, MAX_TIME_BASE, VIEW_FIELDS, Segment, Status, check_unit
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache import commit, witness
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.files import exists, is_folder, list_folder, refuse_links
-from embedonce.cache.layout import BACKENDS, Layout, read_identity, require_cache
+from embedonce.cache.layout import Layout, read_identity, require_cache
+from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.verify import Problem, Remedy, Replay, Report, verify
 
 _REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
@@ -123,11 +125,10 @@ def take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
     """Move all the files below a new folder in removed/, each under its path in the cache."""
     refuse_links((layout.removed,))
     commit.make_folder(layout.removed)
-    folder = layout.removed / f"{1 + _last_number(layout.removed):06d}"
+    store, folder = LocalStore(layout.root), layout.removed / f"{1 + _last_number(layout.removed):06d}"
     for path in dict.fromkeys(path for removal in removals for path in removal.files):
-        target = folder / path.relative_to(layout.root)
-        commit.make_folder(target.parent)
-        commit.move(path, target)
+        place = path.relative_to(layout.root).as_posix()
+        store.move(place, f"removed/{folder.name}/{place}")
     return folder
 
 

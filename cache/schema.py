@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 1
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
 FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")
@@ -136,59 +136,6 @@ class FrameBatch:
     @cached_property
     def keys(self) -> list[str]:
         return [key for segment in self.segments for key in segment.keys]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A shard as bytes, with what a reader needs to reach its rows (JSON values; may be empty)."""
-
-    data: bytes
-    index: dict
-
-
-@dataclass(frozen=True)
-class ShardShape:
-    """What a record says that its shard holds; whatever differs from it is refused before it is allocated.
-
-    num_rows N; num_views 1+K; width: D of embeddings, C of logits; num_bytes of the file.
-    """
-
-    num_rows: int
-    num_views: int
-    width: int
-    num_bytes: int
-
-
-class FrameShard(Protocol):
-    """An open frame shard; reads rows at random."""
-
-    def keys(self) -> list[str]:
-        """What the file itself says, all of it read."""
-
-    def check(self, keys: list[str]) -> None:
-        """DamagedError where its rows do not have these keys."""
-
-    def jpeg(self, row: int) -> bytes: ...
-
-    def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
-        """(stop - start, D) float16"""
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """frame_index, pts (N,) int64; crop_crc32 (N, 1+K) uint32"""
-
-    def contradicted(self, segments: tuple[Segment, ...]) -> str | None:
-        """The name of the first column that is not what the record's segments say; None where all are."""
-
-
-class LogitsShard(Protocol):
-    """An open logits shard; its rows are those of the frame shard of the same name. keys, check: as in FrameShard."""
-
-    def keys(self) -> list[str]: ...
-
-    def check(self, keys: list[str]) -> None: ...
-
-    def logits(self, start: int, stop: int, view: int) -> np.ndarray:
-        """(stop - start, C) float32, before softmax and temperature"""
 
 
 class Teacher(Protocol):

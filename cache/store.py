@@ -7,13 +7,13 @@ from pathlib import Path
 
 from embedonce.cache import commit, documents
 from embedonce.cache.errors import IdentityMismatchError, NotACacheError
-from embedonce.cache.layout import BACKENDS, Layout, read_identity
+from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan_age import check_age, last_clip_part
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
 
-__all__ = ["BACKENDS", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
+__all__ = ["claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
 
 
 def has_cache(root: Path) -> bool:

@@ -190,7 +190,7 @@ def _frame_problems(
         shard = reader.frames(record.unit)
         if shard.keys() != record.keys:
             yield "the shard holds other rows than its record says"
-        other = shard.contradicted(record.segments)
+        other = shard.first_contradiction(record.segments)
     except DamagedError as error:
         yield str(error)
         return

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import commit, documents
+from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
 from embedonce.cache.files import exists, list_folder, refuse_links
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
-from embedonce.cache.layout import BACKENDS, Layout
+from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record, read_records, record_document, record_from, record_of, record_paths
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Encoded, FrameBatch, check_uid
+from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, check_uid
+from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.vectors import logits_problem
 from embedonce.cache.witness import label_set_contents
 
@@ -32,7 +35,8 @@ class CacheWriter:
         self.directory = Path(directory)
         self.identity = identity
         self._layout = Layout(self.directory)
-        self._backend = BACKENDS[identity.backend]
+        self._format = BACKENDS[identity.backend]
+        self._store = LocalStore(self.directory)
         self._lock = commit.Lock(self._layout.lock)
         refuse_links(self._layout.folders)
         for folder in (self.directory, *self._layout.folders, *self._layout.label_folders()):
@@ -108,7 +112,7 @@ class CacheWriter:
 
     def commit_frames(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
         """Publish the frame shard of a unit and then its record. AlreadyCommittedError where it has one."""
-        encoded = self._backend.encode_frames(batch) if batch.jpegs else NOTHING
+        encoded = self._format.encode_frames(batch) if batch.jpegs else NOTHING
         self._commit(None, unit, encoded, (batch.segments, len(batch.jpegs), provenance))
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:
@@ -117,31 +121,31 @@ class CacheWriter:
             raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
         if problem := logits_problem(logits):
             raise ValueError(f"unit {unit} cannot be committed with {problem}")
-        encoded = self._backend.encode_logits(keys, logits) if keys else NOTHING
+        encoded = self._format.encode_logits(keys, logits) if keys else NOTHING
         self._commit(label_set, unit, encoded, ((), len(keys), provenance))
 
     def _commit(self, label_set: str | None, unit: str, encoded, content: tuple) -> None:
         segments, num_rows, provenance = content
-        shards, records = self._layout.columns(label_set)
-        record_path = records / f"{unit}.json"
+        record_path = self._layout.columns(label_set)[1] / f"{unit}.json"
         if record_path.exists():
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
         record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
         planned = planned_in(self._index, unit) if label_set is None else None
         document = documents.sealed(record_document(record, planned), record_from, str(record_path))
         if num_rows:
-            self._publish_shard(shards / f"{unit}{self._backend.suffix}", encoded.data, record_path)
+            name = self._layout.shard_name(label_set, unit, self._format.suffix)
+            self._publish_shard(name, encoded.data, record_path)
         commit.publish(record_path, document)
 
-    def _publish_shard(self, path: Path, data: bytes, record_path: Path) -> None:
+    def _publish_shard(self, name: str, data: bytes, record_path: Path) -> None:
         try:
-            commit.publish(path, data)
+            self._store.publish(name, data)
         except AlreadyCommittedError:
             if record_path.exists():
                 raise
             # A shard without a record: an earlier run stopped between the two. Its bytes were never vouched for,
             # and the lock says that nobody is about to.
-            commit.replace(path, data)
+            self._store.replace(name, data)
 
     # -- label sets ------------------------------------------------------------------------------------------
 

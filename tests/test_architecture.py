@@ -31,7 +31,7 @@ ONLY_IMPORTERS = {
     | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},
-    "h5py": {"cache.backends.hdf5"},
+    "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
     "ijson": {"pipeline.sources.ego4d.streams"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
-from embedonce.cache.layout import BACKENDS
 from embedonce.pipeline.commands.common_options import CACHE_DIR, PATH, PATH_OR_NAME, SEED
 from embedonce.pipeline.commands.terminal import echo
 from embedonce.pipeline.console.next_commands import command, next_line

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.models.teachers.shape import shape_of
 from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.extraction.identity import usual_short_side
@@ -20,7 +21,6 @@ from embedonce.pipeline.sources.source import Source
 PLACES, FRAMES_AT_A_PLACE = 16, 8  # looked at: spread evenly over all wanted frames of all videos
 FEW_FRAMES, USUAL_BYTES = 1000, 60_000  # of a job too small to look ahead for, and of a frame of it
 USUAL_INPUT, USUAL_DIM = 224, 768  # of a teacher whose configuration is not known
-OVERHEAD_BYTES = {"hdf5": 400, "webdataset": 4000}  # of a row: keys, times and requests; headers of three members
 BYTES_OF_LOGIT = 4
 
 
@@ -65,7 +65,8 @@ def estimate(config: ExtractConfig, source: Source, scanned: Scanned, pending: P
 def bytes_beside(config: ExtractConfig, num_classes: int) -> int:
     """What a row takes besides its JPEG: embeddings, checksums, logits, and what says which row it is."""
     _, dim = shape_of(config.model) or (USUAL_INPUT, USUAL_DIM)
-    return OVERHEAD_BYTES[config.backend] + (1 + config.views) * (2 * dim + 4 + BYTES_OF_LOGIT * num_classes)
+    view_bytes = 2 * dim + 4 + BYTES_OF_LOGIT * num_classes
+    return BACKENDS[config.backend].row_overhead_bytes + (1 + config.views) * view_bytes
 
 
 def _looked_at(config: ExtractConfig, source: Source, scanned: Scanned) -> tuple[list[int], float]:

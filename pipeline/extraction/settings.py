@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedonce.cache.layout import BACKENDS
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import (
     PROMPT_STYLES,

@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from embedonce.cache import commit, documents, files
+from embedonce.cache import commit, documents
 from embedonce.cache import reader as reader_module
-from embedonce.cache.backends import tar
+from embedonce.cache.backends.tar_layout import member_header
 from embedonce.cache.errors import (
     AlreadyCommittedError,
     BusyError,
@@ -28,6 +28,7 @@ from embedonce.cache.errors import (
 from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
 from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.local import LocalStore
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
 
@@ -121,8 +122,8 @@ def test_few_shards_are_open_at_a_time_and_all_can_be_read_again(tmp_path, backe
         writer.commit_frames(unit, batch, {})
     writer.close()
     reader, before = open_reader(tmp_path / "c"), len(os.listdir("/proc/self/fd"))
-    digests = []
-    monkeypatch.setattr(reader_module, "digest", lambda path: digests.append(path) or files.digest(path))
+    digests, digest = [], LocalStore.digest
+    monkeypatch.setattr(LocalStore, "digest", lambda store, name: digests.append(name) or digest(store, name))
     for _ in range(2):
         for unit, batch in batches.items():
             assert reader.frames(unit).jpeg(2) == batch.jpegs[2]
@@ -153,7 +154,7 @@ def test_damage_after_a_shard_was_verified_is_said_of_it(tmp_path):
 def test_headers_of_tar_members_are_the_standard_librarys(length, size):
     info = tarfile.TarInfo("k" * length)
     info.size, info.mode = size, 0o444
-    assert tar._header("k" * length, size) == info.tobuf(tarfile.GNU_FORMAT)
+    assert member_header("k" * length, size) == info.tobuf(tarfile.GNU_FORMAT)
 
 
 def test_a_pickled_reader_reads(cache, batch):

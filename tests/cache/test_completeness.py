@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from embedonce.cache import commit, documents
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.layout import BACKENDS, Layout
-from embedonce.cache.records import record_from, record_of
+from embedonce.cache.layout import Layout
+from embedonce.cache.records import record_document, record_from, record_of
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.schema import MAX_TIME_BASE
 from embedonce.cache.store import open_reader, open_writer
@@ -304,10 +305,7 @@ def test_the_time_base_is_bounded_where_it_is_written():
     batch = make_batch(make_segment("v", 1))
     for base, is_right in (((1, MAX_TIME_BASE), True), ((MAX_TIME_BASE, 1), True), ((1, MAX_TIME_BASE + 1), False)):
         segments = (dataclasses.replace(batch.segments[0], time_base=base),)
-        from embedonce.cache.backends.hdf5 import encode_frames
-        from embedonce.cache.records import record_document
-
-        record = record_of("000000", encode_frames(batch), "0" * 64, segments, 1, {})
+        record = record_of("000000", BACKENDS["hdf5"].encode_frames(batch), "0" * 64, segments, 1, {})
         document = json.loads(json.dumps(record_document(record)))
         if is_right:
             assert record_from(document, "it").segments[0].time_base == base

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from embedonce.cache import documents, reader
+from embedonce.cache.stores.local import LocalStore
 from tests.support.cache_doors import behind, given_and_refused
 from tests.support.crash_session import run_session
 
@@ -134,7 +135,7 @@ class Alike:
 
 
 def without_shard_checksums(patch) -> None:
-    patch.setattr(reader, "digest", lambda path: (path.stat().st_size, Alike()))
+    patch.setattr(LocalStore, "digest", lambda store, name: (store.path(name).stat().st_size, Alike()))
 
 
 def without_seals(patch) -> None:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from embedonce import cli
 from embedonce.cache import documents
 from embedonce.cache.backends import tar as wds
-from embedonce.cache.store import BACKENDS, open_reader
+from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.models.student import student_config
 from embedonce.pipeline.checkpoints import checkpoint

@@ -1,0 +1,159 @@
+"""Random access to the rows of a tar shard that is not trusted, at the member offsets in its record."""
+
+import tarfile
+
+import numpy as np
+
+from embedonce.cache import documents, strict_json
+from embedonce.cache.backends.shard_format import Shard, ShardShape, checked_embeddings, checked_logits
+from embedonce.cache.backends.tar_layout import (
+    BLOCK,
+    EXTENSIONS,
+    FRAME_MEMBERS,
+    LOGITS_MEMBERS,
+    end_of_archive,
+    member_header,
+    npy_header,
+)
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.schema import Segment
+from embedonce.cache.stores.base import Store, StoredFile, StoredFileIO
+
+MAX_JSON_BYTES = 1 << 20  # of a row's JSON member: a thousand views take 30 kB
+
+
+def segment_fields(segment: Segment) -> dict:
+    """The fields that are equal in the JSON members of all rows of a segment."""
+    return {
+        "video_uid": segment.video_uid,
+        "time_base": list(segment.time_base),
+        "views": segment.views.tolist(),
+    }
+
+
+class TarShard(Shard):
+    """An open tar shard. Opened on first use.
+
+    Refused if its recorded offsets lead out of the file, or its members do not have the expected length.
+    """
+
+    def __init__(self, store: Store, name: str, index: dict, shape: ShardShape):
+        self._store, self._name, self._shape = store, name, shape
+        self._location = store.location(name)
+        self._members = _checked_members(index, shape, self._location)
+        self._file: StoredFile | None = None
+
+    def keys(self) -> list[str]:
+        with StoredFileIO(self._store.open(self._name)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            return list(dict.fromkeys(name.partition(".")[0] for name in tar.getnames()))
+
+    def check(self, keys: list[str]) -> None:
+        """DamagedError unless the tar has, header by header, exactly the members of these rows."""
+        if len(keys) != self._shape.num_rows:
+            raise DamagedError(f"{self._location} has {self._shape.num_rows} rows, not {len(keys)}")
+        position = 0
+        for row, key in enumerate(keys):
+            for member_type, places in self._members.items():
+                offset, size = places[row]
+                name = f"{key}.{EXTENSIONS[member_type]}"
+                header = member_header(name, size)
+                if offset != position + len(header) or self._read(position, len(header)) != header:
+                    raise DamagedError(f"{self._location} does not have {name} at its recorded offset")
+                position = offset + size + -size % BLOCK
+        if self._read(position, self._shape.num_bytes - position) != end_of_archive(position):
+            raise DamagedError(f"{self._location} goes on after the last row of its record")
+
+    def jpeg(self, row: int) -> bytes:
+        return self._member("jpg", row)
+
+    def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
+        return checked_embeddings(self._arrays("emb", np.float16, range(start, stop), view), self._location)
+
+    def logits(self, start: int, stop: int, view: int) -> np.ndarray:
+        return checked_logits(self._arrays("logits", np.float32, range(start, stop), view), self._location)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        shapes = {"frame_index": (-1,), "pts": (-1,), "crop_crc32": (-1, self._shape.num_views)}
+        types = {"frame_index": np.int64, "pts": np.int64, "crop_crc32": np.uint32}
+        with documents.as_damaged_error(self._location):
+            columns: dict[str, list] = {name: [] for name in shapes}
+            for fields in map(self._fields, range(self._shape.num_rows)):
+                for name, values in columns.items():
+                    values.append(fields[name])
+            return {
+                name: documents.integers(values, types[name]).reshape(shapes[name]) for name, values in columns.items()
+            }
+
+    def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
+        row = 0
+        with documents.as_damaged_error(self._location):
+            for segment in segments:
+                shared = segment_fields(segment)
+                for frame_index, pts, t_sec in zip(segment.frame_index, segment.pts, segment.t_sec, strict=True):
+                    expected = shared | {"frame_index": int(frame_index), "pts": int(pts), "t_sec": float(t_sec)}
+                    if name := _first_difference(self._fields(row), expected):
+                        return name
+                    row += 1
+        return None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_file": None}
+
+    def _fields(self, row: int) -> dict:
+        """The JSON member of a row."""
+        data = self._member("json", row)
+        if len(data) > MAX_JSON_BYTES:
+            raise ValueError(f"the JSON of row {row} has {len(data)} bytes; at most {MAX_JSON_BYTES} are allowed")
+        return strict_json.loads(data)
+
+    def _member(self, member_type: str, row: int) -> bytes:
+        if member_type not in self._members:
+            raise DamagedError(f"{self._location} has no {member_type} members: it belongs to another column")
+        return self._read(*self._members[member_type][row])
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if self._file is None:
+            self._file = self._store.open(self._name)
+        return self._file.read_at(offset, size)
+
+    def _arrays(self, member_type: str, dtype, rows: range, view: int) -> np.ndarray:
+        """(len(rows), width) of one view. A member is an array's header, the same for all rows, and its values."""
+        shape, width = (self._shape.num_views, self._shape.width), self._shape.width
+        header, view_bytes = npy_header(shape, dtype), width * np.dtype(dtype).itemsize
+        num_bytes = len(header) + shape[0] * view_bytes
+        values = np.empty((len(rows), width), dtype)
+        for i, row in enumerate(rows):
+            data = self._member(member_type, row)
+            if len(data) != num_bytes or not data.startswith(header):
+                raise DamagedError(f"{self._location}, row {row}: not an array of {shape} {np.dtype(dtype)}")
+            values[i] = np.frombuffer(data, dtype, width, len(header) + view * view_bytes)
+        return values
+
+
+def _first_difference(fields: dict, expected: dict) -> str | None:
+    """The name of the first field of a row that is not as expected; None if all are."""
+    if fields.keys() != expected.keys() | {"crop_crc32"}:
+        return "fields"
+    return next((name for name, value in expected.items() if fields[name] != value), None)
+
+
+def _checked_members(index: dict, shape: ShardShape, location: str) -> dict[str, list[tuple[int, int]]]:
+    """member type -> (offset, size) by row; DamagedError if these are not whole members inside the file."""
+    members = index.get("members")
+    if not isinstance(members, dict) or set(members) not in (FRAME_MEMBERS, LOGITS_MEMBERS):
+        raise DamagedError(f"the record of {location} has no valid member offsets")
+    checked = {}
+    for member_type in (name for name in EXTENSIONS if name in members):  # in the order of a row's members
+        table = np.array(members[member_type], dtype=object)
+        if table.shape != (shape.num_rows, 2) or not all(type(number) is int for number in table.flat):
+            raise DamagedError(f"the record of {location} has no valid offsets of {member_type} members")
+        places = [(offset, size) for offset, size in members[member_type]]
+        if any(offset < BLOCK or size < 0 or offset + size > shape.num_bytes for offset, size in places):
+            raise DamagedError(f"the record of {location} has a {member_type} member outside of the file")
+        checked[member_type] = places
+    return checked
