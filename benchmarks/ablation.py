@@ -14,7 +14,7 @@ from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.training.distributed import World, global_batches
-from embedonce.pipeline.training.recipe import active_weights
+from embedonce.pipeline.training.recipe import loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 
@@ -65,7 +65,7 @@ def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> St
     torch.manual_seed(seed)
     shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
     student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)
-    return StudentRun(student, config, active_weights(config, train.labels), World(), steps)
+    return StudentRun(student, config, loss_settings_for(config, train.labels), World(), steps)
 
 
 @torch.inference_mode()

@@ -17,7 +17,8 @@ import torch
 from benchmarks.ablation import Condition, Source, student_run
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
-from embedonce.models.losses import Targets, distillation_loss
+from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.distillation import distillation_loss
 
 CACHED = Condition("cached")
 OTHERS = {

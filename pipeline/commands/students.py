@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from embedonce.models.losses.registry import loss_terms
+from embedonce.models.losses.term import LossTerm
 from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.commands.common_options import (
     ASSERTIONS,
@@ -20,12 +22,20 @@ from embedonce.pipeline.commands.common_options import (
     STUDENT_CHECKPOINT,
     WORKERS,
 )
-from embedonce.pipeline.commands.terminal import belongs_to_extraction, build_config, echo, show
+from embedonce.pipeline.commands.terminal import belongs_to_extraction, build_config, echo, options, show
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.settings.choices import RUNTIMES, SPLITS
 from embedonce.pipeline.training.settings import ON_ACCELERATOR, ON_CPU, TrainConfig
 
 BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}]" for name in ON_CPU}
+
+
+def _weight_option(term: LossTerm):
+    """The option that sets the weight of a loss term."""
+    weight = term.weight
+    return click.option(
+        *weight.flags, weight.name, type=float, default=weight.default, show_default=True, help=weight.help
+    )
 
 
 @click.command()
@@ -52,9 +62,7 @@ BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[nam
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Clips per step.")
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 @click.option("--weight-decay", type=float, default=0.05, show_default=True, help="AdamW's.")
-@click.option("--alpha", type=float, default=1.0, show_default=True, help="Weight of the feature term.")
-@click.option("--beta", type=float, default=0.1, show_default=True, help="Weight of the response term.")
-@click.option("--gamma", type=float, default=0.5, show_default=True, help="Weight of the task term.")
+@options(*map(_weight_option, loss_terms()))
 @click.option("--temperature", type=float, default=4.0, show_default=True, help="Of the response term.")
 @click.option("--frames-per-clip", type=int, help="Frames the student sees of a clip. " + BY_DEVICE["frames_per_clip"])
 @click.option("--views", type=int, help="Stored random views to learn from; 0: the evaluation crop. [default: all]")
@@ -81,13 +89,13 @@ BY_DEVICE = {name: f"[default: {ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[nam
 @click.option("--num-samples", hidden=True, expose_value=False, callback=belongs_to_extraction)
 @ASSERTIONS
 @COMMON
-def train_student(teacher_size: str | None, num_actions: int | None, **options):
+def train_student(teacher_size: str | None, num_actions: int | None, **settings):
     """Train students from a cache: no teacher, no videos.
 
     Stopped runs continue by themselves when the same command is given again. Under torchrun, all processes train
     together.
     """
-    config = build_config(TrainConfig, options)
+    config = build_config(TrainConfig.from_options, settings)
     from embedonce.pipeline.training import trainer
 
     _check_assertions(config, teacher_size, num_actions)

@@ -15,8 +15,10 @@ import torch
 from embedonce.models import names
 from embedonce.models.archives import check_archive
 from embedonce.models.student import build_student, student_config
-from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.checkpoints import checkpoint, tensor_files
+from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
+from embedonce.pipeline.checkpoints.tensor_files import FORMAT, write_tensors
+from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.training import trainer as training
 from tests.support import hostile_archives, limited, small_students
 from tests.support.hostile_archives import PICKLES, archive, deflated, doubled_list
@@ -29,7 +31,7 @@ from tests.support.tiny_cache import make_tiny_cache
 def content() -> dict:
     config = student_config("tiny", embed_dim=16, num_classes=3, resolution=128)
     return {
-        "format": checkpoint.FORMAT,
+        "format": FORMAT,
         "student": dataclasses.asdict(config),
         "classes": ["a", "b", "c"],
         "label_set": "tiny",
@@ -47,7 +49,7 @@ def refused(path: Path, match: str = "") -> None:
 
 @pytest.mark.parametrize("field", ["embed_dim", "num_classes"])
 def test_a_student_greater_than_its_checkpoint_is_not_built(tmp_path, content, field):
-    checkpoint.save(tmp_path / "good.pt", content)
+    write_tensors(tmp_path / "good.pt", content)
     assert dataclasses.asdict(checkpoint.load_student(tmp_path / "good.pt")[0].config) == content["student"]
     torch.save(content | {"student": content["student"] | {field: 10_000}}, tmp_path / "greater.pt")
     refused(tmp_path / "greater.pt")
@@ -62,7 +64,7 @@ def test_a_pickle_that_would_take_memory_is_refused_from_its_opcodes(tmp_path, n
 
 def test_compressed_entries_are_refused(tmp_path, content):
     model = {"x": torch.zeros(1 << 22)}
-    checkpoint.save(tmp_path / "deflated.pt", content | {"model": model})
+    write_tensors(tmp_path / "deflated.pt", content | {"model": model})
     deflated(tmp_path / "deflated.pt")
     assert (tmp_path / "deflated.pt").stat().st_size < 1 << 16
     refused(tmp_path / "deflated.pt", "compressed")
@@ -141,19 +143,19 @@ def test_what_is_no_file_is_no_checkpoint_and_nobody_waits(tmp_path):
 
 
 def test_an_unreadable_checkpoint_is_the_machines_fault(tmp_path, content, monkeypatch):
-    checkpoint.save(tmp_path / "good.pt", content)
+    write_tensors(tmp_path / "good.pt", content)
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "good.pt")
 
-    monkeypatch.setattr(checkpoint, "check_archive", refuse)
+    monkeypatch.setattr(tensor_files, "check_archive", refuse)
     with pytest.raises(PermissionError):
         checkpoint.load(tmp_path / "good.pt")
 
 
 def test_reading_a_checkpoint_takes_no_more_than_is_said(tmp_path, content):
     wide = content | {"model": {"x": torch.zeros(1 << 24)}}
-    checkpoint.save(tmp_path / "wide.pt", wide)
+    write_tensors(tmp_path / "wide.pt", wide)
     code, said = limited.run(lambda: checkpoint.load(tmp_path / "wide.pt"), limited.MEGABYTES * (256 + 4 * 64))
     assert (code, said) == (0, "")
 
@@ -226,9 +228,9 @@ def test_a_malformed_state_is_told_in_one_sentence(stopped, tmp_path, place, val
     out = tmp_path / "run"
     out.mkdir()
     os.link(run / "best_student.pt", out / "best_student.pt")
-    state = torch.load(run / checkpoint.STATE, weights_only=True)
-    torch.save(changed(state, place, value), out / checkpoint.STATE)
-    with bounded(seconds=30), pytest.raises((CheckpointError, training.InputError)) as refusal:
+    state = torch.load(run / TRAINING_STATE, weights_only=True)
+    torch.save(changed(state, place, value), out / TRAINING_STATE)
+    with bounded(seconds=30), pytest.raises((CheckpointError, InputError)) as refusal:
         training.train(settings(cache, out, ema=0.5))
     said = str(refusal.value)
     assert "overwrite" in said and "\n" not in said and len(said) < 1500
@@ -236,5 +238,5 @@ def test_a_malformed_state_is_told_in_one_sentence(stopped, tmp_path, place, val
 
 def test_a_sound_state_is_gone_on_from(stopped):
     cache, run = stopped
-    assert check_archive(run / checkpoint.STATE, 1 << 30)["epoch"] == 2
+    assert check_archive(run / TRAINING_STATE, 1 << 30)["epoch"] == 2
     assert "already trained" in training.train(settings(cache, run, ema=0.5)).summary

@@ -11,7 +11,9 @@ from embedonce.models.device import choose_device
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.fit import as_arrays, fit_action_head
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
-from embedonce.models.losses import LossWeights, Targets, distillation_loss
+from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.distillation import distillation_loss
+from embedonce.models.losses.registry import loss_settings
 from embedonce.models.names import PROJECTIONS
 from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
 
@@ -206,7 +208,7 @@ def case():
 
 
 def numbers(case, **weights):
-    return {k: v.item() for k, v in distillation_loss(*case, LossWeights(**weights)).items()}
+    return {k: v.item() for k, v in distillation_loss(*case, loss_settings(**weights)).items()}
 
 
 @pytest.mark.numeric
@@ -244,7 +246,7 @@ def test_every_term_pulls_the_student_towards_the_target():
     optimizer = torch.optim.Adam(free, lr=0.05)
     for _ in range(400):
         output = StudentOutput(functional.normalize(free[0], dim=-1), functional.normalize(free[1], dim=-1), *free[2:])
-        loss = distillation_loss(output, targets, LossWeights(gamma=0.0))["total"]
+        loss = distillation_loss(output, targets, loss_settings(gamma=0.0))["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

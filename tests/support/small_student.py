@@ -43,9 +43,10 @@ def build_still_student(config: StudentConfig, pretrained: bool) -> VideoStudent
 def train_stopped(training, config, saves: int) -> bool:
     """Train until so many states are saved, then again to the end; whether the run was stopped.
 
-    training: the module pipeline.train, in every process of the run.
+    training: the module trainer, imported in this process.
     """
-    real, count = training._Run._save_state, []
+    run_type = training.TrainingRun
+    real, count = run_type.save_state, []
 
     def save(run):
         real(run)
@@ -53,13 +54,13 @@ def train_stopped(training, config, saves: int) -> bool:
         if len(count) == saves:
             raise StopError
 
-    training._Run._save_state = save
+    run_type.save_state = save
     try:
         training.train(config)
     except StopError:
         return True
     finally:
-        training._Run._save_state = real
+        run_type.save_state = real
         if len(count) >= saves > 0:
             training.train(config)
     return False
@@ -67,13 +68,13 @@ def train_stopped(training, config, saves: int) -> bool:
 
 def record_first_gradient(training, path: Path) -> None:
     """Make the next run write the gradient of its first optimizer step, of all processes together."""
-    real = training.World.combine
+    real = training.World.sync_gradients
 
-    def combine(world, student):
+    def sync_gradients(world, student):
         real(world, student)
-        training.World.combine = real
+        training.World.sync_gradients = real
         if world.is_first:
             found = [(name, p.grad) for name, p in student.named_parameters() if p.grad is not None]
             torch.save({name: gradient.clone() for name, gradient in found}, path)
 
-    training.World.combine = combine
+    training.World.sync_gradients = sync_gradients

@@ -5,7 +5,7 @@ from torch import nn
 
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training import training_run
 from embedonce.pipeline.training.settings import TrainConfig
 
 
@@ -38,7 +38,7 @@ def build_without_dropout(config, pretrained: bool) -> VideoStudent:
 
 def use(monkeypatch, build=build_small) -> None:
     """Training makes, and checkpoints hold, students that this builds."""
-    monkeypatch.setattr(training, "build_student", build)
+    monkeypatch.setattr(training_run, "build_student", build)
     monkeypatch.setattr(checkpoint, "build_student", build)
 
 

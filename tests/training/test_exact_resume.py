@@ -14,6 +14,7 @@ import torch
 from embedonce.cache.labels import ClipLabel
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.training import epoch_loop, run_files, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.epoch_plan import plan_epoch
 from embedonce.pipeline.training.recipe import datasets, fingerprint
@@ -39,7 +40,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
 
 
 def settings(cache_dir, output_dir, **changes) -> TrainConfig:
@@ -114,7 +115,7 @@ def test_several_students_stopped_within_an_epoch(tiny, tmp_path):
 
 def test_patience_is_not_forgotten(tiny, tmp_path, monkeypatch):
     """Every epoch but the first is as good as the first: the run ends after two more, stopped or not."""
-    monkeypatch.setattr(training, "selection_score", lambda found, weights: (0.5, 0.5))
+    monkeypatch.setattr(epoch_loop, "selection_score", lambda found, weights: (0.5, 0.5))
     options = {"patience": 2, "epochs": 30}
     training.train(settings(tiny, tmp_path / "whole", **options))
     assert len(json.loads((tmp_path / "whole" / "train_log.json").read_text())) == 3
@@ -185,11 +186,11 @@ def test_another_device_is_told(tiny, tmp_path, caplog, monkeypatch):
     def stopped(*arguments):
         raise StopError
 
-    monkeypatch.setattr(training, "write_logs", stopped)
+    monkeypatch.setattr(run_files, "write_logs", stopped)
     with pytest.raises(StopError):
         training.train(settings(tiny, tmp_path, checkpoint_steps=1))
     monkeypatch.undo()
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     state = torch.load(tmp_path / "training_state.pt", weights_only=True)
     torch.save(state | {"device": "cuda"}, tmp_path / "training_state.pt")
     training.train(settings(tiny, tmp_path))
@@ -203,20 +204,20 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.training import trainer as training, training_run
+from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 # Joined once for all runs, and left once: a process that ends as a member of a group may abort.
 world, device = training.join(torch.device("cpu"))
-leave, training.World.leave = training.World.leave, lambda world: None
+shutdown, training.World.shutdown = training.World.shutdown, lambda world: None
 training.join = lambda device: (world, device)
 for name, changes, stop in runs:
-    training.build_student = build_still_student if name.startswith("still") else build_small_student
+    training_run.build_student = build_still_student if name.startswith("still") else build_small_student
     (out / name).mkdir(exist_ok=True)
     record_first_gradient(training, out / name / "gradient")
     train_stopped(training, TrainConfig(cache, out / name, **(base | changes)), stop)
-leave(world)
+shutdown(world)
 """
 ODD = {"batch_size": 5, "checkpoint_steps": 1, "ema": 0.9, "epochs": 2}
 SETTINGS = {"odd": ODD, "accumulated": ODD | {"accumulate_steps": 2, "checkpoint_steps": 3, "batch_size": 3}}
@@ -267,7 +268,7 @@ def test_two_processes_stopped_anywhere(stopped_in_two, name, stop):
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_two_processes_learn_what_one_learns(tiny, of_two, tmp_path, monkeypatch, name):
     """With all terms and with each alone, where parameters get no gradient; logged alike."""
-    monkeypatch.setattr(training, "build_student", build_still_student)
+    monkeypatch.setattr(training_run, "build_student", build_still_student)
     record_first_gradient(training, tmp_path / "gradient")
     training.train(settings(tiny, tmp_path, **(WEIGHTS[name] | {"batch_size": 5, "epochs": 1})))
     one, two = (torch.load(folder / "gradient") for folder in (tmp_path, of_two / f"still-{name}"))

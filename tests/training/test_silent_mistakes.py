@@ -1,10 +1,15 @@
 """Mistakes that would spoil a distillation without a word: each is made here, and the check against it must fail."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from embedonce.cache.store import open_reader
-from embedonce.models import losses
+from embedonce.models import heads
+from embedonce.models.losses import registry, response
+from embedonce.models.losses.feature import FEATURE
+from embedonce.models.losses.term import LossTerm
 from embedonce.pipeline.clips import dataset as datasets
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_view
 from embedonce.pipeline.extraction.runner import extract
@@ -104,33 +109,41 @@ def without_square(student, teacher, temperature):
     return _KL(student, teacher, temperature) / temperature**2
 
 
-_KL = losses._kl
+_KL = response.kl_divergence
+
+
+def feature_times(factor: float) -> LossTerm:
+    """The feature term times a factor."""
+    return replace(FEATURE, function=lambda *arguments: tuple(factor * mean for mean in FEATURE.function(*arguments)))
+
+
+def replace_feature(monkeypatch, term: LossTerm) -> None:
+    monkeypatch.setitem(registry._terms, "feature", term)
+
+
 LOSSES = {
-    "sign of the feature term": ("feature_term", lambda output, targets: -_FEATURE(output, targets)),
-    "sign of the response term": ("_kl", lambda *arguments: -_KL(*arguments)),
-    "T squared is missing": ("_kl", without_square),
-    "the mask is ignored": ("masked_mean", lambda frames, mask: frames.mean(1)),
-    "the mean over dimensions": ("feature_term", lambda output, targets: _FEATURE(output, targets) / 8),
+    "sign of the feature term": lambda patch: replace_feature(patch, feature_times(-1)),
+    "sign of the response term": lambda patch: patch.setattr(response, "kl_divergence", lambda *a: -_KL(*a)),
+    "T squared is missing": lambda patch: patch.setattr(response, "kl_divergence", without_square),
+    "the mask is ignored": lambda patch: patch.setattr(heads, "masked_mean", lambda frames, mask: frames.mean(1)),
+    "the mean over dimensions": lambda patch: replace_feature(patch, feature_times(1 / 8)),
 }
-_FEATURE = losses.feature_term
 
 
-@pytest.mark.parametrize(("name", "mutant"), LOSSES.values(), ids=LOSSES.keys())
-def test_a_wrong_loss_is_found(case, monkeypatch, name, mutant):
+@pytest.mark.parametrize("mistake", LOSSES.values(), ids=LOSSES.keys())
+def test_a_wrong_loss_is_found(case, monkeypatch, mistake):
     test_models.test_every_term_is_what_the_formula_says(case)
-    monkeypatch.setattr(losses, name, mutant)
+    mistake(monkeypatch)
     with pytest.raises(AssertionError):
         test_models.test_every_term_is_what_the_formula_says(case)
 
 
 def test_a_target_that_is_padding_is_found(case, monkeypatch):
     test_models.test_padding_has_no_part_in_the_loss(case)
-    real = losses.feature_term
 
-    def unmasked(output, targets):
-        everything = torch.ones_like(targets.mask)
-        return real(output, losses.Targets(targets.embeddings, targets.logits, targets.labels, everything))
+    def unmasked(output, targets, settings):
+        return FEATURE.function(output, replace(targets, mask=torch.ones_like(targets.mask)), settings)
 
-    monkeypatch.setattr(losses, "feature_term", unmasked)
+    replace_feature(monkeypatch, replace(FEATURE, function=unmasked))
     with pytest.raises(AssertionError):
         test_models.test_padding_has_no_part_in_the_loss(case)

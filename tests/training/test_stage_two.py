@@ -14,7 +14,7 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.losses import LossWeights
+from embedonce.models.losses.registry import loss_settings
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view, epoch_order
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
@@ -25,7 +25,8 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
 from embedonce.pipeline.reporting.console import comparison_table
-from embedonce.pipeline.training.recipe import active_weights, lr_factor
+from embedonce.pipeline.training import run_files
+from embedonce.pipeline.training.recipe import loss_settings_for, lr_factor
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.trainer import train
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
@@ -174,9 +175,7 @@ def test_a_run_leaves_its_files(trained):
 @pytest.mark.slow
 def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkeypatch):
     train(settings(tiny, tmp_path / "whole", epochs=3))
-    from embedonce.pipeline.training import trainer as module
-
-    real, calls = module.write_logs, []
+    real, calls = run_files.write_logs, []
 
     def stop_in_epoch_two(folder, history):
         real(folder, history)
@@ -184,7 +183,7 @@ def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkey
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "write_logs", stop_in_epoch_two)
+    monkeypatch.setattr(run_files, "write_logs", stop_in_epoch_two)
     with pytest.raises(KeyboardInterrupt):
         train(settings(tiny, tmp_path / "cut", epochs=3))
     train(settings(tiny, tmp_path / "cut", epochs=3))
@@ -224,10 +223,10 @@ def labels(kind="fitted", labeled=True) -> LabelSet:
 )
 def test_terms_without_data_are_an_error(tmp_path, kind, labeled, said):
     with pytest.raises(InputError, match=said):
-        active_weights(settings(tmp_path, tmp_path), labels(kind, labeled))
-    assert active_weights(settings(tmp_path, tmp_path), labels()) == LossWeights()
+        loss_settings_for(settings(tmp_path, tmp_path), labels(kind, labeled))
+    assert loss_settings_for(settings(tmp_path, tmp_path), labels()) == loss_settings()
     weightless = settings(tmp_path, tmp_path, beta=0.0, gamma=0.0)
-    assert active_weights(weightless, labels(kind, labeled)) == LossWeights(1.0, 0.0, 0.0)
+    assert loss_settings_for(weightless, labels(kind, labeled)) == loss_settings(beta=0.0, gamma=0.0)
 
 
 def test_an_unlabeled_cache_trains_the_feature_term(tmp_path):

@@ -16,13 +16,16 @@ from embedonce.cache.store import open_reader
 from embedonce.models.backbones import backbone
 from embedonce.models.deploy import deployed_parameters
 from embedonce.models.device import fast_layout
-from embedonce.models.losses import Counts, LossWeights, Targets
+from embedonce.models.losses.batch import Counts, Targets
+from embedonce.models.losses.registry import loss_settings
+from embedonce.models.losses.term import LossSettings
 from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_frames
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from embedonce.pipeline.splits.assignment import halves
-from embedonce.pipeline.training import expected_time
+from embedonce.pipeline.training import expected_time, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.epoch_plan import choose_measured, plan_epoch
@@ -48,11 +51,11 @@ def settings(cache_dir, output_dir, **changes) -> TrainConfig:
     return TrainConfig(cache_dir, output_dir, **(values | changes))
 
 
-def still_run(weights: LossWeights) -> StudentRun:
+def still_run(weights: LossSettings) -> StudentRun:
     torch.manual_seed(0)
     run = StudentRun(build_still_student(CONFIG, False), settings(Path(), Path()), weights, World(), 10)
     run.train_mode()
-    run._move = lambda: None  # gradients stay where they can be looked at
+    run._optimizer_step = lambda: None  # gradients stay where they can be looked at
     return run
 
 
@@ -90,11 +93,12 @@ SPREADS = [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0, 2, 4, 6], [1, 3, 5, 7]], [[0], [1,
 def test_parts_of_a_step_add_up_to_the_step(spread, num_labeled, weights):
     """Batches that are added up, or what processes that add up their gradients compute of one batch."""
     batch = clips(num_labeled)
-    whole, parts = still_run(LossWeights(*weights)), still_run(LossWeights(*weights))
-    whole.step(batch)
+    chosen = loss_settings(**dict(zip(("alpha", "beta", "gamma"), weights, strict=True)))
+    whole, parts = still_run(chosen), still_run(chosen)
+    whole.step(ClipBatch.from_items(batch))
     counts = Counts.of(Targets(None, None, batch["label"], batch["mask"]))
     for number, indexes in enumerate(spread):
-        parts.step(part(batch, indexes), counts, number + 1 == len(spread))
+        parts.step(ClipBatch.from_items(part(batch, indexes)), counts, number + 1 == len(spread))
     expected = gradient(whole)
     assert (gradient(parts) - expected).norm() <= 5e-6 * expected.norm()  # rounding of float32
     assert parts.sums == pytest.approx(whole.sums, rel=1e-5)
@@ -128,9 +132,9 @@ def few_labels(reader, keep: int):
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 2, "accumulate_steps": 2}])
 def test_the_logged_task_loss_is_that_of_labeled_clips(tiny, tmp_path, monkeypatch, changes):
     """Nothing is learnt (lr is nothing): the mean over labeled clips can be counted by hand."""
-    monkeypatch.setattr(training, "build_student", build_still_student)
+    monkeypatch.setattr(training_run, "build_student", build_still_student)
     labels = few_labels(open_reader(tiny), 4)
-    monkeypatch.setattr(training.CacheReader, "label_set", lambda reader, name=None: labels)
+    monkeypatch.setattr(training_run.CacheReader, "label_set", lambda reader, name=None: labels)
     training.train(settings(tiny, tmp_path, lr=1e-30, weight_decay=0.0, **changes))
     (entry,) = json.loads((tmp_path / "train_log.json").read_text())
     data, _ = datasets(settings(tiny, tmp_path), open_reader(tiny), labels)
@@ -284,7 +288,7 @@ def test_compiled_students_train(tiny, tmp_path, monkeypatch, backend):
         return real(*arguments, **(options | {"backend": backend}))
 
     monkeypatch.setattr(torch, "compile", compile_with)
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     for compiled in (False, True):
         config = settings(tiny, tmp_path / str(compiled), epochs=2, accumulate_steps=2, ema=0.5, compile=compiled)
         training.train(config)
@@ -310,18 +314,18 @@ def test_defaults_suit_the_device_and_what_is_given_stays():
 
 
 def test_defaults_are_in_the_saved_configuration(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     training.train(TrainConfig(tiny, tmp_path, epochs=1, num_workers=0, device="cpu"))
     saved = (tmp_path / "train_config.yaml").read_text()
     assert "student_size: tiny\nstudent_resolution: 128\n" in saved and "frames_per_clip: 4\n" in saved
 
 
 def test_the_expected_time_is_told_before_the_first_epoch(tiny, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(training, "build_student", build_small_student)
-    monkeypatch.setattr(training, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
     told = []
-    monkeypatch.setattr(training._Run, "one_epoch", lambda run: told.append(caplog.text) or setattr(run, "epoch", 100))
-    monkeypatch.setattr(training._Run, "result", lambda run, was_finished: None)
+    monkeypatch.setattr(training, "run_epoch", lambda run: told.append(caplog.text) or setattr(run, "epoch", 100))
+    monkeypatch.setattr(training, "_result", lambda run, was_finished: None)
     with caplog.at_level("INFO"):
         training.train(settings(tiny, tmp_path, epochs=100))
     # 9 clips of 30 s to learn from and 3 of 1 + 29/3 s to judge by in each epoch, 100 times
@@ -344,7 +348,7 @@ def test_what_is_measured_ahead_changes_nothing(tiny, tmp_path):
     torch.manual_seed(0)
     student = VideoStudent(CONFIG, SmallBackbone())
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    loading, learning = expected_time.seconds_per_clip([student], LossWeights(), data, config, torch.device("cpu"))
+    loading, learning = expected_time.seconds_per_clip([student], loss_settings(), data, config, torch.device("cpu"))
     assert loading > 0 and learning > 0
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     assert all(p.grad is None for p in student.parameters())

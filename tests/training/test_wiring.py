@@ -16,10 +16,11 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models import backbones
 from embedonce.models.student import build_student, student_config
+from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions, predict
 from embedonce.pipeline.naming.uids import recording_of
-from embedonce.pipeline.training import student_run
+from embedonce.pipeline.training import epoch_loop, student_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields, selection_score
 from embedonce.pipeline.training.settings import TrainConfig
@@ -50,14 +51,14 @@ def small(monkeypatch):
 @pytest.fixture
 def seen(monkeypatch) -> list[dict]:
     """The batches that training is given, in order."""
-    real, batches = training.batches, []
+    real, batches = epoch_loop.batches, []
 
     def recorded(*arguments):
         for batch in real(*arguments):
             batches.append({name: tensor.clone() for name, tensor in batch.items()})
             yield batch
 
-    monkeypatch.setattr(training, "batches", recorded)
+    monkeypatch.setattr(epoch_loop, "batches", recorded)
     return batches
 
 
@@ -321,13 +322,13 @@ def test_training_and_selection_share_no_recording_and_leave_held_out_clips_alon
 
 def test_selection_clips_stand_still(tiny, tmp_path, monkeypatch):
     """The same frames in every epoch, of the evaluation crop, in the colors that are stored."""
-    real, judged = training.predict, []
+    real, judged = epoch_loop.predict, []
 
     def watched(student, dataset, *rest):
         judged.append([dataset[index] for index in range(len(dataset))])
         return real(student, dataset, *rest)
 
-    monkeypatch.setattr(training, "predict", watched)
+    monkeypatch.setattr(epoch_loop, "predict", watched)
     training.train(settings(tiny, tmp_path, jitter=0.5, epochs=3))
     assert len(judged) == 3
     _, selection = datasets(settings(tiny, tmp_path), *reader_and_labels(tiny))
@@ -381,7 +382,7 @@ def scripted(monkeypatch, top1s: list[float], cosines: list[float]) -> None:
         labels = np.arange(count) >= round(top1 * count)
         return Predictions(np.array([[1.0, 0.0]] * count), said, np.zeros((count, 2)), vectors, labels.astype(np.int64))
 
-    monkeypatch.setattr(training, "predict", judged)
+    monkeypatch.setattr(epoch_loop, "predict", judged)
 
 
 def test_the_best_epoch_is_the_one_of_the_best_score_and_not_the_last(tiny, tmp_path, monkeypatch):
@@ -402,14 +403,14 @@ class StopError(Exception):
 
 
 def stopped_after(monkeypatch, saves: int) -> None:
-    real, count = training.checkpoint.save_state, itertools.count(1)
+    real, count = training_state.save_state, itertools.count(1)
 
     def save(*arguments):
         real(*arguments)
         if next(count) == saves:
             raise StopError
 
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_state, "save_state", save)
 
 
 @pytest.mark.parametrize("stop", [None, 2, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 3))])
@@ -461,13 +462,13 @@ def test_a_stopped_run_has_the_weights_average_and_log_of_one_that_was_not(tiny,
 
 
 def test_states_are_saved_after_so_many_batches(tiny, tmp_path, monkeypatch):
-    real, positions = training.checkpoint.save_state, []
+    real, positions = training_state.save_state, []
 
     def save(folder, content):
         positions.append(content["position"])
         real(folder, content)
 
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_state, "save_state", save)
     training.train(settings(tiny, tmp_path / "a", epochs=1, batch_size=2, checkpoint_steps=3))
     within, end = [position for position in positions if position], positions[-1]
     assert within and all(position % 3 == 0 for position in within) and within[0] == 3 and end == 0
@@ -575,7 +576,7 @@ def test_the_checkpoint_names_its_teacher(tiny, usual):
 
 
 def test_scores_put_accuracy_first_where_labels_are_trained_on():
-    from embedonce.models.losses import LossWeights
+    from embedonce.models.losses.registry import loss_settings
 
     def found(right: float, cosine: float) -> Predictions:
         labels = (np.arange(10) >= round(10 * right)).astype(np.int64)
@@ -584,6 +585,6 @@ def test_scores_put_accuracy_first_where_labels_are_trained_on():
         return Predictions(logits, said, logits, vectors, labels)
 
     accurate, close = found(0.9, 0.1), found(0.2, 0.9)
-    with_task, without = LossWeights(), LossWeights(gamma=0.0)
+    with_task, without = loss_settings(), loss_settings(gamma=0.0)
     assert selection_score(accurate, with_task) > selection_score(close, with_task)
     assert selection_score(accurate, without) < selection_score(close, without)

@@ -11,14 +11,17 @@ import pytest
 import torch
 
 from embedonce.cache.store import open_reader
-from embedonce.models.losses import Counts, LossWeights
+from embedonce.models.losses.batch import Counts
+from embedonce.models.losses.registry import loss_settings
 from embedonce.models.student import student_config
+from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import inference
+from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter, choose_view
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.processes import timing
-from embedonce.pipeline.training import expected_time, student_run
+from embedonce.pipeline.training import epoch_loop, expected_time, student_run, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, lr_factor
@@ -59,7 +62,7 @@ def test_pretrained_weights_are_not_fetched_for_a_run_that_goes_on(without_selec
 
 
 def test_the_time_that_training_waits_for_data_is_logged(without_selection, tmp_path, monkeypatch):
-    real, waits = training.batches, []
+    real, waits = epoch_loop.batches, []
 
     def slow(*arguments):
         for batch in real(*arguments):
@@ -67,28 +70,29 @@ def test_the_time_that_training_waits_for_data_is_logged(without_selection, tmp_
             time.sleep(waits[-1])
             yield batch
 
-    monkeypatch.setattr(training, "batches", slow)
+    monkeypatch.setattr(epoch_loop, "batches", slow)
     training.train(settings(without_selection, tmp_path, epochs=1, batch_size=1))
     (entry,) = json.loads((tmp_path / "train_log.json").read_text())
     assert len(waits) == 3 and sum(waits) <= entry["seconds_waiting_for_data"] <= entry["seconds"]
 
 
-def batch_of_two() -> dict:
-    return {
-        "frames": torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
-        "embeddings": torch.ones(2, 3, 16),
-        "logits": torch.zeros(2, 3, 3),
-        "label": torch.tensor([0, 2]),
-        "mask": torch.ones(2, 3, dtype=torch.bool),
-        "t_rel_sec": torch.zeros(2, 3),
-    }
+def batch_of_two() -> ClipBatch:
+    return ClipBatch(
+        frames=torch.zeros(2, 3, 3, 128, 128, dtype=torch.uint8),
+        embeddings=torch.ones(2, 3, 16),
+        logits=torch.zeros(2, 3, 3),
+        labels=torch.tensor([0, 2]),
+        mask=torch.ones(2, 3, dtype=torch.bool),
+        t_rel_sec=torch.zeros(2, 3),
+        indexes=torch.tensor([0, 1]),
+    )
 
 
 def test_a_measured_gradient_counts_for_as_many_batches_as_it_stands_for(tmp_path, monkeypatch):
     norms = {"feature": 1.0, "response": 2.0, "task": 5.0}
     monkeypatch.setattr(student_run, "gradient_norms", lambda *arguments: norms)
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
-                     LossWeights(), World(), 9)  # fmt: skip
+                     loss_settings(), World(), 9)  # fmt: skip
     for measured in (0, 3, 1):
         run.step(batch_of_two(), measured=measured)
     assert {name: run.sums[f"norm_{name}"] for name in norms} == {"feature": 4.0, "response": 8.0, "task": 20.0}
@@ -109,9 +113,9 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
             return lambda *arguments: calls.append(name)
 
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
-                     LossWeights(), World(), 2)  # fmt: skip
+                     loss_settings(), World(), 2)  # fmt: skip
     run.scaler = Scaler()
-    monkeypatch.setattr(World, "combine", lambda world, student: calls.append("combine"))
+    monkeypatch.setattr(World, "sync_gradients", lambda world, student: calls.append("combine"))
     monkeypatch.setattr(student_run.nn.utils, "clip_grad_norm_", lambda *arguments: calls.append("clip"))
     run.step(batch_of_two())
     assert calls == ["combine", "unscale_", "clip", "step", "update"]
@@ -119,7 +123,7 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch):
 
 def test_each_term_is_a_mean_over_its_own_clips_and_the_total_their_weighted_sum(tmp_path):
     """Of an epoch of 8 clips, 3 of them labeled."""
-    weights = LossWeights(alpha=2.0, beta=3.0, gamma=5.0)
+    weights = loss_settings(alpha=2.0, beta=3.0, gamma=5.0)
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path, lr=0.125),
                      weights, World(), 100)  # fmt: skip
     sums = {"feature": 16.0, "response": 4.0, "task": 6.0, "norm_feature": 1.0, "norm_response": 3.0, "norm_task": 4.0}
@@ -134,7 +138,7 @@ def test_each_term_is_a_mean_over_its_own_clips_and_the_total_their_weighted_sum
 
 def test_a_score_that_is_equalled_is_no_better_one(tmp_path):
     run = StudentRun(build_small(student_config("tiny", 16, 3, 128), False), settings(tmp_path, tmp_path),
-                     LossWeights(), World(), 2)  # fmt: skip
+                     loss_settings(), World(), 2)  # fmt: skip
     found = [run.take_score({}, score) for score in ((0.5, 0.1), (0.5, 0.1), (0.5, 0.2), (0.4, 0.9))]
     assert found == [True, False, True, False] and run.best == (0.5, 0.2) and run.epochs_since_best == 1
     assert len(run.history) == 4
@@ -145,8 +149,8 @@ def test_a_score_that_is_equalled_is_no_better_one(tmp_path):
 def test_what_is_random_in_a_batch_depends_on_the_seed_the_epoch_and_its_place(
     without_selection, tmp_path, monkeypatch
 ):
-    places, real = [], training.random_seed
-    monkeypatch.setattr(training, "random_seed", lambda *place: places.append(place) or real(*place))
+    places, real = [], epoch_loop.random_seed
+    monkeypatch.setattr(epoch_loop, "random_seed", lambda *place: places.append(place) or real(*place))
     training.train(settings(without_selection, tmp_path, epochs=2, batch_size=2, seed=7))
     assert places == [(7, 0, 0, 0), (7, 0, 1, 0), (7, 1, 0, 0), (7, 1, 1, 0)]
     assert len({real(*place) for place in (*places, (8, 0, 0, 0), (7, 0, 0, 1))}) == 6
@@ -171,7 +175,7 @@ def test_of_several_students_the_last_to_get_better_is_waited_for(tmp_path, monk
     """The first is best in epoch 1, the second in epoch 3: with patience 2, epoch 5 is the last."""
     root = make_tiny_cache(tmp_path / "cache", 6)
     scores = iter([(0.9, 0.0), (0.5, 0.0), (0.1, 0.0), (0.4, 0.0), (0.1, 0.0), (0.6, 0.0), *[(0.1, 0.0)] * 10])
-    monkeypatch.setattr(training, "selection_score", lambda found, weights: next(scores))
+    monkeypatch.setattr(epoch_loop, "selection_score", lambda found, weights: next(scores))
     training.train(settings(root, tmp_path / "out", student_size="tiny,xxs", patience=2, epochs=7))
     for size, best in (("tiny", 1), ("xxs", 3)):
         assert best_of(tmp_path / "out" / size)["epoch"] == best
@@ -185,15 +189,15 @@ def test_what_may_differ_between_two_parts_of_a_run_is_where_things_are_and_how_
 
 def test_the_expected_time_of_a_run_that_goes_on_is_of_what_is_left(without_selection, tmp_path, monkeypatch):
     """Three batches an epoch, stopped after the first of nine; then after the first epoch."""
-    told, real, saves = [], training.checkpoint.save_state, itertools.count(1)
+    told, real, saves = [], training_state.save_state, itertools.count(1)
 
     def save(*arguments):
         real(*arguments)
         if next(saves) in (1, 4):
             raise InterruptedError
 
-    monkeypatch.setattr(training, "forecast", lambda seconds, epochs: told.append(epochs) or "")
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_run, "forecast", lambda seconds, epochs: told.append(epochs) or "")
+    monkeypatch.setattr(training_state, "save_state", save)
     config = settings(without_selection, tmp_path, epochs=3, batch_size=1, checkpoint_steps=1)
     for _ in range(2):
         with pytest.raises(InterruptedError):
@@ -214,9 +218,9 @@ def test_the_seconds_of_a_clip_are_those_of_the_second_batch(tmp_path, monkeypat
 
     monkeypatch.setattr(expected_time.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(expected_time, "batches", batches)
-    monkeypatch.setattr(expected_time, "_learning_time", lambda student, *rest: student)
+    monkeypatch.setattr(expected_time, "_step_seconds", lambda student, *rest: student)
     config = settings(tmp_path, tmp_path, num_workers=4)
-    found = expected_time.seconds_per_clip([7.0, 3.0], LossWeights(), range(9), config, torch.device("cpu"))
+    found = expected_time.seconds_per_clip([7.0, 3.0], loss_settings(), range(9), config, torch.device("cpu"))
     assert found == (3.0, 5.0) and asked == [([[0, 8], [0, 8]], 1)]
 
 
