@@ -152,8 +152,8 @@ class Lock:
         return self._handle
 
     def close(self) -> None:
-        handle, self._handle = getattr(self, "_handle", None), None
-        if handle is not None:
+        handle, self._handle = getattr(self, "_handle", -1), -1
+        if handle >= 0:
             os.close(handle)
 
     __del__ = close

@@ -17,11 +17,21 @@ class NotACacheError(CacheError, FileNotFoundError):
 
 
 class DamagedError(CacheError, ValueError):
-    """Bytes on disk differ from what their record declares."""
+    """Bytes on disk differ from what their record declares.
+
+    has_advice: the message names the command that helps, so that no general advice needs to follow it.
+    """
+
+    def __init__(self, message: str, *, has_advice: bool = False):
+        super().__init__(message)
+        self.has_advice = has_advice
 
 
 class OtherVersionError(DamagedError):
-    """A document is whole, and of a format that this program does not read."""
+    """A document is intact, but of a format version that this program does not read."""
+
+    def __init__(self, message: str):
+        super().__init__(message, has_advice=True)
 
 
 class IdentityMismatchError(CacheError, ValueError):

@@ -27,9 +27,15 @@ def loads(data: bytes, object_pairs_hook=None):
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
-    hooks = {"parse_int": _integer, "parse_float": _float} if _LONG_NUMBER.search(data) else {}
+    parse_int, parse_float = (_integer, _float) if _LONG_NUMBER.search(data) else (None, None)
     try:
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=object_pairs_hook, **hooks)
+        value = json.loads(
+            text,
+            parse_constant=_refuse,
+            parse_int=parse_int,
+            parse_float=parse_float,
+            object_pairs_hook=object_pairs_hook,
+        )
     except RecursionError:
         raise ValueError("its lists lie too deep in each other") from None
     _check_depth(value)

@@ -72,6 +72,7 @@ class Hdf5Shard(Shard):
     def close(self) -> None:
         if self._file is not None and self._process == os.getpid():
             self._file.close()
+        if self._source is not None:
             self._source.close()
         self._forget()
 

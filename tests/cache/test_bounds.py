@@ -63,7 +63,7 @@ def test_a_document_of_too_many_parts_is_refused_before_it_is_parsed(tiny, name)
     many = BULKY[name] * ((6 << 20) // len(BULKY[name]))
     body = b'{"format_version":1,"a":[%s0]}' % many
     for file in ("cache.json", "records/000000.json", LABELS):
-        (tiny / file).write_bytes(body[:-1] + documents._seal_of(body))
+        (tiny / file).write_bytes(body[:-1] + documents._checksum_field(body))
         with bounded(megabytes=128):
             assert "more parts" in inspected(tiny)
 
