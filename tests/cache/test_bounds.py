@@ -93,7 +93,7 @@ def test_parsing_takes_no_more_than_is_said(part):
         (b'["a", ["\\udbff\\u0041"]]', "surrogate"),
         (b"\xed\xa0\x80", "UTF-8"),
         (b"\xff\xfe1\x00", "UTF-8"),
-        (b"NaN", "no number"),
+        (b"NaN", "not a number"),
     ],
 )
 def test_values_that_no_document_holds_are_refused(text, said):

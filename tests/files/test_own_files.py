@@ -498,14 +498,14 @@ def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
         with pytest.raises(CacheError, match=r"cannot be converted into (itself|a folder inside it)"):
             convert(cache, target, "webdataset")
     for target in (tmp_path / "outer", tmp_path):
-        with pytest.raises(CacheError, match="lies inside"):
+        with pytest.raises(CacheError, match="is inside"):
             convert(cache, target, "webdataset")
     assert files(tmp_path) == before
 
 
 def test_no_cache_is_made_inside_a_cache(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 1)
-    with pytest.raises(NotACacheError, match="lies inside the cache"):
+    with pytest.raises(NotACacheError, match="is inside the cache"):
         open_writer(cache / "frames" / "new", make_cache_identity("hdf5"))
     assert not (cache / "frames" / "new").exists()
 
