@@ -1,7 +1,7 @@
-"""Durable publication of files: whole and on disk, or not there at all.
+"""Durable, atomic publication of files: a file is complete and on disk, or does not exist.
 
-Knows bytes and paths only. Order of a commit: temp file, fsync, exclusive link, fsync of the folder; the
-record of a shard is published after the shard, by the caller.
+Order of a commit: temporary file, fsync, link to the final name, fsync of the folder. The caller publishes the record
+of a shard after the shard.
 """
 
 import contextlib
@@ -28,25 +28,25 @@ def sha256(data: bytes) -> str:
 
 
 def to_json(value) -> bytes:
-    """Compact, stable JSON as UTF-8 bytes; NaN and Infinity are refused."""
+    """Compact JSON with sorted keys, as UTF-8 bytes. ValueError for NaN and Infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def publish(path: Path, data: bytes) -> None:
-    """Write data under a name that nobody has taken; AlreadyCommittedError where somebody has."""
+    """Write a new file. AlreadyCommittedError if the name is taken; nothing is replaced."""
     with _explained(path, len(data)):
         temp = _write_temp(path, data)
         try:
             _link_exclusively(temp, path)
         except FileExistsError:
-            raise AlreadyCommittedError(f"{path} is there already: another writer published it first") from None
+            raise AlreadyCommittedError(f"{path} exists already: another writer published it first") from None
         finally:
             temp.unlink(missing_ok=True)
         sync_folder(path.parent)
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write data under path, in the place of what was there: a reader sees the old bytes or the new ones."""
+    """Create or replace a file: a reader sees the old bytes or the new ones."""
     with _explained(path, len(data)):
         temp = _write_temp(path, data)
         try:
@@ -59,23 +59,23 @@ def replace(path: Path, data: bytes) -> None:
 def make_folder(path: Path) -> None:
     """Create a folder and its parents so that their names survive a power cut.
 
-    Where the parent that exists already may be entered but not read, its own fsync is left out: it cannot be opened.
+    The fsync of an existing parent is skipped if its permissions do not allow opening it.
     """
     with _explained(path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             _sync_parent(folder)
-        _sync_parent(path)  # it may be there by a run that was killed before it did this
+        _sync_parent(path)  # a killed run may have created it without this fsync
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
 
 
 def check_writable(folder: Path, is_cache: bool = False) -> None:
-    """Prove that files can be written in folder or its nearest existing parent; StorageError if not.
+    """Check that files can be written in folder or its nearest existing parent. StorageError if not.
 
-    A file system on which a cache's files cannot be locked, or published under names that nobody has, is refused here,
-    before any work.
+    is_cache: also check that the file system can lock files and publish them without replacing others, before any work
+    is done.
     """
     with _explained(folder):
         temp = _write_temp(existing_parent(folder) / "probe", b"probe")
@@ -95,21 +95,21 @@ def existing_parent(folder: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, if it is there, so that it stays away after a power cut."""
+    """Delete a file durably; no error if it does not exist."""
     with _explained(path):
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete an empty folder so that it stays away after a power cut."""
+    """Delete an empty folder durably."""
     with _explained(folder):
         os.rmdir(folder)
         sync_folder(folder.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temp files that an interrupted run left in folder."""
+    """Delete the temporary files that an interrupted run left in a folder."""
     with _explained(folder):
         for name in os.listdir(folder):
             if name.startswith(TEMP_PREFIX):
@@ -117,9 +117,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give a file another name on the same file system, in a folder that exists; a power cut leaves one or both.
+    """Rename a file into an existing folder on the same file system; a power cut leaves one of the names, or both.
 
-    FileExistsError where the target's name is taken.
+    StorageError if the target's name is taken.
     """
     with _explained(path):
         _link_or_rename(path, target)
@@ -129,9 +129,9 @@ def move(path: Path, target: Path) -> None:
 
 
 class Lock:
-    """A path held as this process's own until close, or until the process ends, however it ends.
+    """An exclusive lock on a path, held until close or until the process ends, however it ends.
 
-    BusyError where another process holds it; StorageError where the file system has no locks.
+    BusyError if another process holds it; StorageError if the file system has no locks.
     """
 
     def __init__(self, path: Path):
@@ -148,19 +148,19 @@ class Lock:
                 raise
 
     def fileno(self) -> int:
-        """The descriptor: a child process that keeps it open holds the path too."""
+        """The descriptor. A child process that keeps it open also holds the lock."""
         return self._handle
 
     def close(self) -> None:
-        handle, self._handle = getattr(self, "_handle", None), None
-        if handle is not None:
+        handle, self._handle = getattr(self, "_handle", -1), -1
+        if handle >= 0:
             os.close(handle)
 
     __del__ = close
 
 
 def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that names in it are on disk. Some file systems have no fsync of folders, and say so."""
+    """fsync a folder, so that names in it are on disk. Skipped on file systems that have no fsync of folders."""
     with _explained(folder):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -177,7 +177,7 @@ def _sync_parent(folder: Path) -> None:
         return
     try:
         sync_folder(folder.parent)
-    except StorageError as error:  # network file systems may refuse what access() promises
+    except StorageError as error:  # network file systems may refuse what access() allows
         if getattr(error.__cause__, "errno", None) != errno.EACCES:
             raise
 
@@ -206,7 +206,7 @@ def _link_exclusively(temp: Path, path: Path) -> None:
 
 def _link_or_rename(path: Path, target: Path) -> None:
     if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "is there already", str(target))
+        raise FileExistsError(errno.EEXIST, "it exists already", str(target))
     try:
         os.link(path, target, follow_symlinks=False)
     except OSError as error:
@@ -229,7 +229,7 @@ def _explanation(path: Path, num_bytes: int, error: OSError) -> str:
     if error.errno == errno.ENOSPC and _has_no_inodes(path):
         return (
             f"the file system of {path.parent} can hold no more files (df -i: no inodes are left); everything "
-            "committed is safe: delete files that nobody needs and run the same command again"
+            "committed is safe: delete files that are not needed and run the same command again"
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
@@ -243,9 +243,9 @@ def _explanation(path: Path, num_bytes: int, error: OSError) -> str:
 
 
 def _has_no_inodes(path: Path) -> bool:
-    """Whether what is full is the number of files, on a file system that has such a number."""
+    """Whether the file system has run out of inodes, if it has a fixed number of them."""
     try:
-        found = os.statvfs(existing_parent(path))
+        status = os.statvfs(existing_parent(path))
     except OSError:
         return False
-    return found.f_files > 0 and found.f_favail == 0
+    return status.f_files > 0 and status.f_favail == 0

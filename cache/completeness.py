@@ -1,48 +1,47 @@
-"""What a cache lacks, and what it holds besides: every file that its documents imply, held against what is on disk.
-
-Reads documents and folders, changes nothing. Knows which document implies which file; damage within files is found
-elsewhere.
-"""
+"""Comparing a cache's documents with its folders: files that are missing, and files that nothing refers to."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedonce.cache import documents, witness
+from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
 from embedonce.cache.files import exists, list_folder
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import Layout, numbered_file
+from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
+from embedonce.cache.quarantine import file_name
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.witness import Lost
+from embedonce.cache.records import Record
 
-PARTS = ("clips", "revisions", "logits", "records")  # the folders of a label set
-_KNOWN = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock"}
+LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
+_FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock"}
 _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts"}
 
 
-def missing(
+def missing_files(
     reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]
-) -> Iterator[tuple[Lost, str]]:
-    """(what is not there, a sentence) for every file that other documents imply.
+) -> Iterator[tuple[LostFile, str]]:
+    """(file, message) for every file that other documents imply and that does not exist.
 
-    reader: of the readable records. label_sets: those whose documents can be read.
+    reader: with the records that can be read. label_sets: those whose documents can be read.
     """
-    quarantined = {path.name: path for path in list_folder(layout.quarantine, ".json")}
-    names = {name for name in _names(plan) if documents.file_of(name) in quarantined}
-    manifest = witness.read_manifest(layout)
-    told = set()
+    documents = {path.name for path in list_folder(layout.quarantine, ".json")}
+    planned = {video.uid for part in plan for video in part.videos}
+    manifest = manifests.read_manifest(layout)
+    reported = set()
     if manifest is not None:
-        listed = dict.fromkeys(n for n in manifest["quarantined"] if documents.file_of(n) in quarantined)
-        for entry in witness.lost(layout, manifest, listed, _names(plan)):
-            told.add(entry.path)
-            yield entry, f"{entry.path} is missing: the manifest lists it"
-    implied = [*_lost_quarantine(reader, layout, plan, names), *_lost_label_sets(layout)]
+        quarantined = {name for name in manifest["quarantined"] if file_name(name) in documents}
+        for lost in manifests.lost_files(layout, manifest, quarantined, planned):
+            reported.add(lost.path)
+            yield lost, f"{lost.path} is missing: the manifest lists it"
+    quarantined = {uid for uid in planned if file_name(uid) in documents}
+    implied = [*_missing_quarantine(reader, layout, plan, quarantined), *_missing_label_sets(layout)]
     for name in label_sets:
-        implied += _lost_of_label_set(reader, layout, plan, name, manifest is None)
-    for entry, sentence in implied:
-        if entry.path not in told and not exists(entry.path):
-            yield entry, sentence
+        implied += _missing_of_label_set(reader, layout, plan, name, has_manifest=manifest is not None)
+    for lost, message in implied:
+        if lost.path not in reported and not exists(lost.path):
+            yield lost, message
 
 
 def unfinished(reader: CacheReader, plan: list[PlanPart], name: str) -> tuple[int, int]:
@@ -52,30 +51,31 @@ def unfinished(reader: CacheReader, plan: list[PlanPart], name: str) -> tuple[in
     return len(units), len({part.part for part in plan} - set(reader.clip_parts(name)))
 
 
-def extra(reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]) -> Iterator[Path]:
-    """Files and folders that no document of the cache implies. What is in such a folder is not looked at.
+def extra_files(reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]) -> Iterator[Path]:
+    """Files and folders that no document of the cache refers to. Such folders are not searched.
 
-    reader, label_sets: as in missing().
+    reader, label_sets: as in missing_files().
     """
-    suffix = BACKENDS[reader.identity.backend].suffix
-    yield from _others(layout.root, _KNOWN | _FOLDERS)
-    yield from _others(layout.plan, {f"{part.part:06d}.json" for part in plan})
-    yield from _column(layout, None, suffix, reader.records)
+    yield from _others(layout.root, _FILES | _FOLDERS)
+    yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
+    yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
         yield from _others(folder, {path.name for path in list_folder(folder, ".json")})
     yield from _others(layout.labels, set(reader.label_sets()))
     for name in label_sets:
         folder = layout.labels / name
-        yield from _others(folder, {"label_set.json", "tensors.safetensors", *PARTS})
-        for part in ("clips", "revisions"):
-            yield from _others(folder / part, {path.name for path in list_folder(folder / part, ".json")})
-        yield from _column(layout, name, suffix, reader.label_records(name))
+        yield from _others(folder, {"label_set.json", "tensors.safetensors", *LABEL_SET_FOLDERS})
+        for inner in ("clips", "revisions"):
+            yield from _others(folder / inner, {path.name for path in list_folder(folder / inner, ".json")})
+        yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
-def _column(layout: Layout, label_set: str | None, suffix: str, records: dict) -> Iterator[Path]:
-    """Shards without a record, and whatever else lies beside shards and records. records: the readable ones."""
-    shards, folder = layout.columns(label_set)
-    paths = list_folder(folder, ".json")
+def _extra_of_column(
+    layout: Layout, label_set: str | None, reader: CacheReader, records: dict[str, Record]
+) -> Iterator[Path]:
+    """Shards without a record, and other files in the two folders of a column. records: those that can be read."""
+    shards, folder = layout.column_paths(label_set)
+    paths, suffix = list_folder(folder, ".json"), BACKENDS[reader.identity.backend].suffix
     units = {path.stem for path in paths} - {unit for unit, record in records.items() if not record.num_rows}
     yield from _others(folder, {path.name for path in paths})
     yield from _others(shards, {f"{unit}{suffix}" for unit in units})
@@ -85,51 +85,49 @@ def _others(folder: Path, known: set[str]) -> list[Path]:
     return [path for path in list_folder(folder) if path.name not in known]
 
 
-def _names(plan: list[PlanPart]) -> set[str]:
-    return {video.uid for part in plan for video in part.videos}
-
-
-def _lost_quarantine(reader: CacheReader, layout: Layout, plan: list[PlanPart], quarantined: set[str]):
-    """Units are committed without the videos that are in quarantine, and without no others."""
+def _missing_quarantine(
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], quarantined: set[str]
+) -> Iterator[tuple[LostFile, str]]:
+    """A committed unit lacks exactly the videos that are in quarantine."""
     for unit in (unit for part in plan for unit in part.units if unit.name in reader.records):
-        there = set(reader.records[unit.name].video_uids)
-        for uid in {segment.video_uid for segment in unit.segments} - there - quarantined:
-            path = layout.quarantine / documents.file_of(uid)
-            yield Lost(path), f"{path} is missing: unit {unit.name} was committed without {uid}"
+        committed = set(reader.records[unit.name].video_uids)
+        for uid in {segment.video_uid for segment in unit.segments} - committed - quarantined:
+            path = layout.quarantine / file_name(uid)
+            yield LostFile(path), f"{path} is missing: unit {unit.name} was committed without {uid}"
 
 
-def _lost_label_sets(layout: Layout):
+def _missing_label_sets(layout: Layout) -> Iterator[tuple[LostFile, str]]:
     for folder in list_folder(layout.labels):
         path = folder / "label_set.json"
         if folder.is_symlink() or not folder.is_dir() or path.exists():
             continue
-        left = [str(file) for part in PARTS for file in list_folder(folder / part)]
+        left = [str(file) for inner in LABEL_SET_FOLDERS for file in list_folder(folder / inner)]
         if left:
-            yield (
-                Lost(path, None, folder.name),
-                f"{path} is missing: the folder holds {some(left, 1)} of that label set",
-            )
+            message = f"{path} is missing: the folder holds {some(left, 1)} of that label set"
+            yield LostFile(path, None, folder.name), message
 
 
-def _lost_of_label_set(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], name: str, without_manifest: bool
-) -> Iterator[tuple[Lost, str]]:
-    """without_manifest: no manifest says which logits there were, or which a repair took out."""
-    folder, records = layout.labels / name, layout.columns(name)[1]
+def _missing_of_label_set(
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], name: str, *, has_manifest: bool
+) -> Iterator[tuple[LostFile, str]]:
+    """has_manifest: a manifest shows which logits were committed, and which of them a repair took away."""
+    folder = layout.labels / name
     parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
     labeled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
     needed = range(max(parts | labeled, default=-1) + 1)  # parts are published in order, and logits after them
     for part in sorted(set(needed) - parts):
-        path = folder / "clips" / f"{part:06d}.json"
-        yield Lost(path, None, name), f"{path} is missing: later files of label set {name} are there"
+        path = folder / "clips" / numbered_file(part)
+        yield LostFile(path, None, name), f"{path} is missing: later files of label set {name} exist"
     for part in sorted(part for part in parts if plan and part >= len(plan)):
-        path = layout.plan / f"{part:06d}.json"
-        yield Lost(path), f"{path} is missing: label set {name} has clips over its videos"
+        path = layout.plan_part(part)
+        yield LostFile(path), f"{path} is missing: label set {name} has clips over its videos"
     revisions = [int(path.stem) for path in list_folder(folder / "revisions", ".json") if path.stem.isdecimal()]
     for number in sorted(set(range(1, max(revisions, default=0) + 1)) - set(revisions)):
-        path = folder / "revisions" / f"{number:06d}.json"
-        yield Lost(path, None, name), f"{path} is missing: a later revision is there"
-    for unit in sorted(reader.records) if without_manifest else ():
+        path = folder / "revisions" / numbered_file(number)
+        yield LostFile(path, None, name), f"{path} is missing: a later revision exists"
+    if has_manifest:
+        return
+    for unit in sorted(reader.records):
         if unit < max(logits, default="") and unit not in logits:
-            path = records / f"{unit}.json"
-            yield Lost(path, unit, name), f"{path} is missing: logits of later units are there"
+            path = layout.logit_paths(name).records / f"{unit}.json"
+            yield LostFile(path, unit, name), f"{path} is missing: logits of later units exist"

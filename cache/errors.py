@@ -1,9 +1,11 @@
-"""Errors a cache can raise, each with the exit code a command line ends with.
+"""Errors of a cache, each with the exit code of a command that ends with it.
 
-States of a cache are CacheErrors that also subclass the closest builtin; wrong argument values stay ValueErrors.
+States of a cache are CacheErrors that also subclass the closest builtin; wrong argument values are ValueErrors.
 """
 
 import shlex
+from collections.abc import Iterable
+from pathlib import Path
 
 
 class CacheError(Exception):
@@ -13,15 +15,25 @@ class CacheError(Exception):
 
 
 class NotACacheError(CacheError, FileNotFoundError):
-    """The folder holds no cache."""
+    """The folder is not a cache."""
 
 
 class DamagedError(CacheError, ValueError):
-    """Bytes on disk differ from what their record declares."""
+    """Bytes on disk differ from what their record declares.
+
+    has_advice: the message names the command that helps, so that no general advice needs to follow it.
+    """
+
+    def __init__(self, message: str, *, has_advice: bool = False):
+        super().__init__(message)
+        self.has_advice = has_advice
 
 
 class OtherVersionError(DamagedError):
-    """A document is whole, and of a format that this program does not read."""
+    """A document is intact, but of a format version that this program does not read."""
+
+    def __init__(self, message: str):
+        super().__init__(message, has_advice=True)
 
 
 class IdentityMismatchError(CacheError, ValueError):
@@ -33,26 +45,26 @@ class AlreadyCommittedError(CacheError, FileExistsError):
 
 
 class BusyError(CacheError, BlockingIOError):
-    """Another process is writing this cache now."""
+    """Another process is writing this cache."""
 
 
 class LabelSetError(CacheError, LookupError):
-    """A label set is absent, ambiguous, or differs from the one of that name on disk."""
+    """A label set does not exist, is ambiguous, or differs from the one of that name on disk."""
 
 
 class StorageError(CacheError, OSError):
-    """The disk refused: full, read-only, missing. The user mends the machine and runs the command again."""
+    """The file system failed or refused: full, read-only, missing. The same command works once that is fixed."""
 
     exit_code = 5
 
 
-def rebuild_hint(root) -> str:
-    """How to get a plan back, for a message on the cache in the folder root."""
+def rebuild_hint(root: Path) -> str:
+    """How to rebuild the plan of the cache in root, for a message."""
     command = f"python cli.py repair-cache --cache-dir {shlex.quote(str(root))} --rebuild-plan"
     return f"rebuild it from the records with: {command}"
 
 
-def some(names, shown: int = 3) -> str:
-    """Names for a message: the first few, and how many there are besides."""
+def some(names: Iterable[str], shown: int = 3) -> str:
+    """The first few names, and how many more there are, for a message."""
     names = list(names)
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

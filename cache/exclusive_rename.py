@@ -1,6 +1,6 @@
-"""Giving a file a name that nobody has, on file systems without hard links: FAT, exFAT, SMB, some FUSE.
+"""Renaming a file without replacing another, on file systems without hard links: FAT, exFAT, SMB, some FUSE.
 
-The name is never taken by an empty file, and nothing that has it is replaced.
+The final name never refers to an empty or partial file.
 """
 
 import contextlib
@@ -12,16 +12,22 @@ from pathlib import Path
 
 from embedonce.cache.errors import StorageError
 
-UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOTTY}  # what systems answer then
+UNSUPPORTED = {
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+    errno.ENOTTY,
+}  # errno of a missing feature
 NO_LOCKS = UNSUPPORTED | {errno.ENOLCK, errno.EBADF}
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
 
 
 def rename_exclusively(temp: Path, path: Path) -> None:
-    """Rename, on a file system without hard links (FAT, exFAT, SMB, some FUSE): the name is never taken by less.
+    """Rename a temporary file to its final name. FileExistsError if the name is taken.
 
-    FileExistsError where the name is taken. Whoever publishes in this folder waits for its lock; where folders have no
-    locks, the system must know how to rename without replacing. StorageError where it does not.
+    All who publish in this folder wait for its lock. If folders cannot be locked, the operating system must be able to
+    rename without replacing; StorageError if it is not.
     """
     with _folder_lock(path.parent) as is_locked:
         if not is_locked:
@@ -34,7 +40,7 @@ def rename_exclusively(temp: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _folder_lock(folder: Path):
-    """Hold a folder, waiting for others who do; yields whether that is possible on its file system."""
+    """Lock a folder, waiting for other holders; yields False if its file system has no such locks."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield _is_locked(handle)
@@ -59,16 +65,16 @@ def _rename_noreplace(temp: Path, path: Path) -> None:
         if call(_AT_FDCWD, os.fsencode(temp), _AT_FDCWD, os.fsencode(path), _RENAME_NOREPLACE) == 0:
             return
         code = ctypes.get_errno()
-    error = OSError(code, os.strerror(code), str(path))  # FileExistsError, where that is what it is
+    error = OSError(code, os.strerror(code), str(path))  # OSError picks the subclass, such as FileExistsError
     if code in UNSUPPORTED:
-        what = "hard links, locks on folders, or renames that replace nothing"
-        raise StorageError(lacks(path.parent, what, error)) from error
+        missing = "hard links, locks on folders, or renames that replace nothing"
+        raise StorageError(lacks(path.parent, missing, error)) from error
     raise error
 
 
-def lacks(folder: Path, what: str, error: OSError) -> str:
-    """The sentence that refuses a folder whose file system cannot do what publishing needs."""
+def lacks(folder: Path, feature: str, error: OSError) -> str:
+    """The message for a file system without a feature that publishing needs."""
     return (
-        f"the file system of {folder} has no {what} ({error.strerror}), so that two runs could destroy each other's "
+        f"the file system of {folder} has no {feature} ({error.strerror}), so two runs could destroy each other's "
         "files; choose a folder on another file system, or mount this one with them"
     )

@@ -21,7 +21,7 @@ def read_file(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     """All bytes of a regular file. DamagedError if it is missing, a link, not a file, or longer than limit bytes."""
     with _Opened(path) as file:
         if file.size > limit:
-            raise DamagedError(f"{path} has {file.size} bytes; at most {limit} are allowed")
+            raise DamagedError(f"{path} has {file.size} bytes, more than the {limit} that are allowed")
         return b"".join(file.blocks())
 
 

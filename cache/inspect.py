@@ -1,18 +1,19 @@
-"""A cache in a few readable lines: who made it, what is in it, what is missing. Reads documents, and no shard."""
+"""A summary of a cache in a few lines: its teacher, its content, what is missing. Reads documents, and no shards."""
 
 from collections import Counter
 from pathlib import Path
 
-from embedonce.cache import documents
 from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import read_attempts, read_quarantine
+from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 
 
 def summary(root: Path) -> list[str]:
-    """What a user wants to know of a cache, a line each. CacheError where it cannot be read."""
+    """The summary of a cache, line by line. CacheError if it cannot be read."""
     reader, layout = open_reader(root), Layout(root)
     identity, teacher = reader.identity, reader.identity.teacher
-    plan = documents.read_plan(layout.plan)
+    plan = reader.plan()
     videos = [video for part in plan for video in part.videos]
     units = [unit for part in plan for unit in part.units]
     num_bytes = sum(record.num_bytes for record in reader.records.values())
@@ -22,20 +23,20 @@ def summary(root: Path) -> list[str]:
         f"teacher {teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
         f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters",
         f"frames: {sampled}, short side {identity.canonical_short_side} px, JPEG quality {identity.jpeg_quality}, "
-        f"{identity.num_views} stored views beside the evaluation crop, decoder {identity.decoder}",
+        f"{identity.num_views} stored views besides the evaluation crop, decoder {identity.decoder}",
         f"videos: {len(videos)} planned, {sum(v.end_sec for v in videos) / 3600:.2f} hours",
         f"shards: {len(reader.records)} of {len(units)} units committed, {reader.num_rows} frames, "
         f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e3 / max(reader.num_rows, 1):.1f} kB a frame)",
         "requested times: " + ", ".join(f"{count} {status}" for status, count in reader.count_statuses().items()),
         *_label_sets(reader),
-        *_trouble(layout),
+        *_unusable_videos(layout),
     ]
 
 
 def prompt_lines(root: Path, label_set: str | None = None) -> list[str]:
-    """The texts behind each class of a label set, or of all label sets: a line for the class, a line for each text.
+    """The prompts of each class of a label set, or of all label sets: one line per class and one per prompt.
 
-    CacheError where the cache cannot be read, or has no label set of that name.
+    CacheError if the cache cannot be read, or has no label set of that name.
     """
     reader = open_reader(root)
     lines = []
@@ -50,7 +51,7 @@ def prompt_lines(root: Path, label_set: str | None = None) -> list[str]:
     return lines
 
 
-def _label_sets(reader) -> list[str]:
+def _label_sets(reader: CacheReader) -> list[str]:
     lines = []
     for name in reader.label_sets():
         labels = reader.label_set(name)
@@ -63,9 +64,9 @@ def _label_sets(reader) -> list[str]:
     return lines
 
 
-def _trouble(layout: Layout) -> list[str]:
-    quarantined, attempts = documents.read_named(layout.quarantine), documents.read_named(layout.attempts)
+def _unusable_videos(layout: Layout) -> list[str]:
+    quarantined, attempts = read_quarantine(layout.quarantine), read_attempts(layout.attempts)
     return [
-        *(f"quarantined {facts['source']}: {facts['reason']}" for facts in quarantined.values()),
-        *(f"{name} cost {facts['attempts']} decode process: {facts['reason']}" for name, facts in attempts.items()),
+        *(f"quarantined {video.source}: {video.reason}" for video in quarantined.values()),
+        *(f"{name} lost {entry.attempts} decode process: {entry.reason}" for name, entry in attempts.items()),
     ]

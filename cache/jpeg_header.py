@@ -1,7 +1,7 @@
-"""Whether bytes may be a stored frame, from the markers of JPEG alone: nothing is decoded, so nothing can be large.
+"""Checks that bytes are a stored frame, from JPEG markers only: nothing is decoded, so it takes little memory.
 
-Stored frames are baseline JPEGs of one scan. Progressive ones take memory for all their coefficients, and time for each
-of their scans, of which a small file can hold thousands. Pure functions of bytes.
+Stored frames are baseline JPEGs with one scan. Progressive JPEGs take memory for all their coefficients, and time for
+each of their scans, of which a small file can hold thousands.
 """
 
 import re
@@ -12,22 +12,22 @@ MAX_ASPECT = 16  # of a canonical frame: its long side over its short one
 _SIZES = {0xC0, 0xC1}  # SOF0, SOF1: sequential, Huffman-coded
 _OTHER_SIZES = {0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 _SCAN, _END = 0xDA, 0xD9
-_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)  # but for stuffed bytes and restarts
+_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)  # except stuffed bytes and restarts
 
 
 def check_header(jpeg: bytes, short_side: int | None = None) -> None:
-    """ValueError where bytes are no baseline JPEG of one scan, or of more pixels than a stored frame has.
+    """ValueError unless bytes are a baseline JPEG with one scan and no more pixels than a stored frame has.
 
-    short_side: of the cache's canonical frames, in pixels; None where it is not known.
+    short_side: of the cache's canonical frames, in pixels; None if it is unknown.
     """
     size, at = None, 2
     if jpeg[:2] != b"\xff\xd8":
-        raise ValueError("it does not begin as a JPEG")
+        raise ValueError("it does not begin like a JPEG")
     while True:
-        found = _MARKER.match(jpeg, at)
-        if found is None or found[1][0] == _END:
-            raise ValueError("it ends before its pixels, or breaks off within its header")
-        marker, start = found[1][0], found.end()
+        match = _MARKER.match(jpeg, at)
+        if match is None or match[1][0] == _END:
+            raise ValueError("it ends before its pixels, or inside its header")
+        marker, start = match[1][0], match.end()
         if marker in _OTHER_SIZES:
             raise ValueError("it is progressive, lossless or arithmetic-coded, which stored frames never are")
         if marker in _SIZES:

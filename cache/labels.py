@@ -1,7 +1,4 @@
-"""Label sets: class names, clips with hard labels, and what soft logits are made from.
-
-A label set is an index over rows that are in the cache already; it knows no video and no model.
-"""
+"""Label sets: class names, clips with hard labels, and the head that soft logits are computed with."""
 
 import itertools
 import math
@@ -20,7 +17,7 @@ KINDS = ("zero-shot", "fitted", "none")
 
 @dataclass(frozen=True)
 class ClipLabel:
-    """A window [start_sec, end_sec) of one video. label indexes LabelSet.classes; -1 where it has none."""
+    """A window [start_sec, end_sec) of one video. label: index into LabelSet.classes; -1 if unlabeled."""
 
     clip_id: str
     video_uid: str
@@ -34,8 +31,8 @@ class ClipLabel:
 class LabelSet:
     """One set of classes over a cache.
 
-    prompts: for each class the texts its zero-shot vector was made from. logit_scale: what cosines were
-    multiplied by (None for a fitted head). facts: how it was made, as JSON values.
+    kind: one of KINDS. prompts: for each class, the texts that its zero-shot vector was made from. logit_scale: what
+    cosines were multiplied by; None unless zero-shot. facts: how it was made, as JSON values.
     """
 
     name: str
@@ -52,25 +49,34 @@ class LabelSet:
 
 
 def head_tensors(parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Weight, bias, weight, bias, … of a head's linear layers, in order, under the names a label set stores."""
-    names = [f"{kind}_{layer}" for layer in range(len(parameters) // 2) for kind in ("weight", "bias")]
-    return dict(zip(names, parameters, strict=True))
+    """Weight, bias, weight, bias, … of a head's linear layers, in order, by the names that a label set stores."""
+    return dict(zip(_head_names(len(parameters) // 2), parameters, strict=True))
+
+
+def _head_names(num_layers: int) -> list[str]:
+    return [f"{parameter}_{layer}" for layer in range(num_layers) for parameter in ("weight", "bias")]
 
 
 def tensors_from(data: bytes, width: int, num_classes: int) -> dict[str, np.ndarray]:
-    """The tensors in safetensors bytes. ValueError where they are no head from width numbers to these classes."""
+    """The tensors in safetensors bytes. ValueError unless they are a head from `width` values to these classes."""
     try:
         tensors = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"no safetensors: {error}") from error
-    expected, sides = {"class_text": (num_classes, width), "logit_scale": (1,)}, [num_classes]
-    if "class_text" not in tensors:
-        sides = [width, *(len(tensors[f"bias_{layer}"]) for layer in range(len(tensors) // 2))]
-        shapes = [shape for inner, outer in itertools.pairwise(sides) for shape in ((outer, inner), (outer,))]
-        expected = head_tensors(shapes)
-    if {name: tensor.shape for name, tensor in tensors.items()} != expected or sides[-1] != num_classes:
-        raise ValueError(f"its tensors {', '.join(tensors)} have other shapes than a head of {num_classes} classes has")
+        raise ValueError(f"not a safetensors file: {error}") from error
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if shapes != _head_shapes(tensors, width, num_classes):
+        raise ValueError(f"its tensors {', '.join(tensors)} do not have the shapes of a head of {num_classes} classes")
     return tensors
+
+
+def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -> dict[str, tuple[int, ...]] | None:
+    """The shapes that the tensors of a head must have; None if its last layer has other outputs than classes."""
+    if "class_text" in tensors:
+        return {"class_text": (num_classes, width), "logit_scale": (1,)}
+    layers = len(tensors) // 2
+    sides = [width, *(len(tensors[f"bias_{layer}"]) for layer in range(layers))]
+    shapes = [shape for inner, outer in itertools.pairwise(sides) for shape in ((outer, inner), (outer,))]
+    return dict(zip(_head_names(layers), shapes, strict=True)) if sides[-1] == num_classes else None
 
 
 def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
@@ -102,13 +108,13 @@ def label_set_document(labels: LabelSet) -> dict:
 
 
 def clip_from(document: dict) -> ClipLabel:
-    """ValueError or TypeError where it is no clip."""
+    """The clip with these fields. ValueError or TypeError if they are invalid."""
     clip = ClipLabel(**document)
     texts = (clip.clip_id, clip.video_uid, clip.split)
     for text in texts:
         check_text(text)
     if type(clip.label) is not int or clip.label < -1:
-        raise ValueError(f"clip {brief(clip.clip_id)} has the label {brief(clip.label)}")
+        raise ValueError(f"clip {brief(clip.clip_id)} has the invalid label {brief(clip.label)}")
     if any(type(sec) not in (int, float) for sec in (clip.start_sec, clip.end_sec)):
         raise ValueError(f"clip {brief(clip.clip_id)} lasts from {brief(clip.start_sec)} to {brief(clip.end_sec)}")
     check_uid(clip.video_uid)
@@ -118,7 +124,7 @@ def clip_from(document: dict) -> ClipLabel:
 
 
 def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
-    """ValueError or TypeError where it is no label set, or a clip's label is none of the classes."""
+    """The label set with these fields. ValueError or TypeError if they are invalid, or a clip has an unknown label."""
     labels = LabelSet(
         name=document["name"],
         kind=document["kind"],
@@ -129,7 +135,7 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
     )
     check_uid(validate_types(labels).name)
     if labels.kind not in KINDS:
-        raise ValueError(f"there are no {brief(labels.kind)} labels")
+        raise ValueError(f"unknown kind of labels {brief(labels.kind)}; known are {', '.join(KINDS)}")
     check_range("the number of classes", len(labels.classes), 0, MAX_CLASSES)
     for name in labels.classes:
         check_text(name, MAX_NAME)
@@ -138,21 +144,21 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
     if len(labels.prompts) not in (0, len(labels.classes)):
         raise ValueError(f"it has prompts of {len(labels.prompts)} classes, and {len(labels.classes)} classes")
     if any(clip.label >= len(labels.classes) for clip in clips):
-        raise ValueError(f"a clip's label is none of the {len(labels.classes)} classes")
+        raise ValueError(f"a clip has a label beyond the {len(labels.classes)} classes")
     return replace(labels, clips=clips)
 
 
-def check_same(asked: LabelSet, stored: LabelSet) -> None:
-    """LabelSetError where a label set of this name exists and means something else."""
-    if asked.kind != stored.kind:
-        problem = f"holds {stored.kind} labels, not {asked.kind}"
-    elif asked.classes != stored.classes:
-        problem = f"has other classes ({_brief(stored.classes)}) than the data now ({_brief(asked.classes)})"
-    elif asked.kind == "zero-shot" and asked.prompts != stored.prompts:
+def check_same(requested: LabelSet, stored: LabelSet) -> None:
+    """LabelSetError if the stored label set of this name has another kind, other classes or other prompts."""
+    if requested.kind != stored.kind:
+        problem = f"holds {stored.kind} labels, not {requested.kind}"
+    elif requested.classes != stored.classes:
+        problem = f"has other classes ({_brief(stored.classes)}) than the data now ({_brief(requested.classes)})"
+    elif requested.kind == "zero-shot" and requested.prompts != stored.prompts:
         problem = "was made from other prompts"
     else:
         return
-    raise LabelSetError(f"label set {stored.name!r} of this cache {problem}; give the new one a name with --label-set")
+    raise LabelSetError(f"label set {stored.name!r} of this cache {problem}; name the new one with --label-set")
 
 
 def _brief(classes: tuple[str, ...]) -> str:

@@ -1,15 +1,24 @@
-"""Names of the files and folders of a cache."""
+"""Paths of the files and folders of a cache."""
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from embedonce.cache import documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, NotACacheError
 from embedonce.cache.files import exists, list_folder
+from embedonce.cache.identity_document import identity_from
 from embedonce.cache.limits import brief
 from embedonce.cache.schema import CacheIdentity
+
+
+class ColumnPaths(NamedTuple):
+    """The folders of one column of shards: frames, or the logits of a label set."""
+
+    shards: Path
+    records: Path
 
 
 @dataclass(frozen=True)
@@ -48,55 +57,70 @@ class Layout:
 
     @property
     def removed(self) -> Path:
-        """What repair took out, one folder for each repair."""
+        """Files that repairs moved away, in one folder per repair."""
         return self.root / "removed"
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Those that every cache has."""
-        return (self.plan, *self.columns(None), self.labels, self.quarantine, self.attempts)
+        """The folders that every cache has."""
+        return (self.plan, *self.frame_paths(), self.labels, self.quarantine, self.attempts)
 
     def label_folders(self) -> list[Path]:
-        """Those of the label sets that are there; none that is a symbolic link, or lies behind one."""
+        """The existing folders of all label sets, without symbolic links and whatever is behind them."""
         sets = [path for path in list_folder(self.labels) if path.is_dir() and not path.is_symlink()]
-        inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.columns(name.name))]
+        inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.logit_paths(name.name))]
         return [*sets, *(path for path in inner if path.is_dir() and not path.is_symlink())]
 
     def label_sets(self) -> tuple[str, ...]:
-        """Names of the label sets that were published, sorted. StorageError where that cannot be found out."""
+        """Names of the published label sets, sorted. StorageError if that cannot be determined."""
         return tuple(path.name for path in list_folder(self.labels) if self.has_label_set(path.name))
 
     def has_label_set(self, name: str) -> bool:
-        """Whether a label set of this name was published. StorageError where that cannot be found out."""
-        return exists(self.labels / name / "label_set.json")
+        """Whether a label set of this name was published. StorageError if that cannot be determined."""
+        return exists(self.label_set_document(name))
 
-    def columns(self, label_set: str | None) -> tuple[Path, Path]:
-        """Folders of shards and of records: of the frames, or of a label set's logits."""
-        if label_set is None:
-            return self.root / "frames", self.root / "records"
-        return self.labels / label_set / "logits", self.labels / label_set / "records"
+    def label_set_document(self, name: str) -> Path:
+        return self.labels / name / "label_set.json"
+
+    def frame_paths(self) -> ColumnPaths:
+        return ColumnPaths(self.root / "frames", self.root / "records")
+
+    def logit_paths(self, label_set: str) -> ColumnPaths:
+        return ColumnPaths(self.labels / label_set / "logits", self.labels / label_set / "records")
+
+    def column_paths(self, label_set: str | None) -> ColumnPaths:
+        """The folders of a label set's logits, or of the frames for None."""
+        return self.frame_paths() if label_set is None else self.logit_paths(label_set)
 
     def shard_name(self, label_set: str | None, unit: str, suffix: str) -> str:
-        """The name of a shard in the cache's store: of frames, or of a label set's logits."""
-        folder = self.columns(label_set)[0].relative_to(self.root)
+        """The name of a shard in the cache's store: of a label set's logits, or of the frames for None."""
+        folder = self.column_paths(label_set).shards.relative_to(self.root)
         return f"{folder.as_posix()}/{unit}{suffix}"
+
+    def plan_part(self, number: int) -> Path:
+        return self.plan / numbered_file(number)
+
+
+def numbered_file(number: int) -> str:
+    """The name of the document of a plan part, clip list or revision."""
+    return f"{number:06d}.json"
 
 
 def require_cache(root: Path) -> None:
-    """NotACacheError where root is no cache."""
+    """NotACacheError if root is not a cache."""
     if not Layout(root).identity.is_file():
-        found = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
+        problem = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
         raise NotACacheError(
-            f"{root} {found}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
+            f"{root} {problem}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
             f"{shlex.quote(str(root))}"
         )
 
 
 def read_identity(root: Path) -> CacheIdentity:
-    """The identity of the cache in root; NotACacheError where there is none."""
+    """The identity of the cache in root. NotACacheError if root is not a cache, DamagedError if it cannot be read."""
     require_cache(root)
     path = Layout(root).identity
-    identity = documents.identity_from(documents.read(path), str(path))
+    identity = identity_from(documents.read(path), str(path))
     if identity.backend not in BACKENDS:
         raise DamagedError(f"{path}: unknown back end {brief(identity.backend)}; known are {', '.join(BACKENDS)}")
     return identity

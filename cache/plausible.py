@@ -1,7 +1,4 @@
-"""Values that no writer stores, though every checksum is right: pure comparisons of documents with each other.
-
-Knows the schema and the plan; reads no files. Each problem is a sentence.
-"""
+"""Comparisons of plan and records with each other, which find impossible values although every checksum is right."""
 
 from collections.abc import Iterator
 
@@ -13,26 +10,26 @@ from embedonce.cache.schema import TIME_TOLERANCE_SEC, CacheIdentity, Segment, S
 
 
 def plan_problems(plan: list[PlanPart], identity: CacheIdentity) -> Iterator[tuple[int, str]]:
-    """(part, sentence) for what cannot be so in a plan."""
+    """(part, message) for everything that is impossible in a plan."""
     videos: dict[str, PlannedVideo] = {}
     units: set[str] = set()
     for part in plan:
         for video in part.videos:
             if video.uid in videos:
-                yield part.part, f"video {video.uid} is planned two times"
+                yield part.part, f"video {video.uid} is planned twice"
             videos[video.uid] = video
             yield from ((part.part, problem) for problem in _video_problems(video, identity))
         for unit in part.units:
             if unit.name in units:
-                yield part.part, f"unit {unit.name} is planned two times"
+                yield part.part, f"unit {unit.name} is planned twice"
             units.add(unit.name)
             for segment in unit.segments:
-                found = _row_problems(segment, videos[segment.video_uid], identity)
-                yield from ((part.part, f"unit {unit.name}: {problem}") for problem in found)
+                problems = _row_problems(segment, videos[segment.video_uid])
+                yield from ((part.part, f"unit {unit.name}: {problem}") for problem in problems)
 
 
 def record_problems(record: Record, videos: dict[str, PlannedVideo], identity: CacheIdentity) -> Iterator[str]:
-    """What cannot be so in a record. videos: uid -> planned video, of those that the plan has."""
+    """What is impossible in a record. videos: uid -> planned video."""
     for segment in record.segments:
         video = videos.get(segment.video_uid)
         if video is None:
@@ -42,7 +39,7 @@ def record_problems(record: Record, videos: dict[str, PlannedVideo], identity: C
                 yield f"{name} of {segment.video_uid} is not that of the plan"
         if not np.array_equal(segment.views, video.views):
             yield f"the views of {segment.video_uid} are not those of the plan"
-        yield from _row_problems(segment, video, identity)
+        yield from _row_problems(segment, video)
         yield from _answer_problems(segment, identity)
 
 
@@ -59,26 +56,26 @@ def _video_problems(video: PlannedVideo, identity: CacheIdentity) -> Iterator[st
         yield f"video {video.uid} ends before it begins"
 
 
-def _row_problems(segment: Segment | PlannedSegment, video: PlannedVideo, identity: CacheIdentity) -> Iterator[str]:
+def _row_problems(segment: Segment | PlannedSegment, video: PlannedVideo) -> Iterator[str]:
     uid = video.uid
     if len(segment.request_k) and segment.request_k.min() < 0:
-        yield f"a time of {uid} was asked for before it begins"
+        yield f"a time of {uid} was requested before the video begins"
     if not len(segment.frame_index):
         return
     if segment.frame_index.min() < 0 or segment.frame_index.max() >= video.num_frames:
-        yield f"{uid} has {video.num_frames} frames, and none of number {segment.frame_index.max()}"
+        yield f"{uid} has {video.num_frames} frames, but no frame {segment.frame_index.max()}"
     last = float(seconds(segment.pts.max(), video.time_base))
     if last > video.end_sec + TIME_TOLERANCE_SEC:
         yield f"a frame of {uid} is shown at {last:.3f} s, after the video ends at {video.end_sec:.3f} s"
 
 
 def _answer_problems(segment: Segment, identity: CacheIdentity) -> Iterator[str]:
-    """Requests that are answered by frames of other times."""
+    """Requests that are answered by frames of impossible times."""
     is_ok = segment.request_status == Status.OK
     k, rows = segment.request_k[is_ok], segment.request_row[is_ok]
-    asked = request_seconds(k, segment.first_pts, segment.time_base, identity.fps)
+    requested = request_seconds(k, segment.first_pts, segment.time_base, identity.fps)
     tolerance = max(1e-3, segment.time_base[0] / segment.time_base[1]) + TIME_TOLERANCE_SEC
-    if (seconds(segment.pts[rows], segment.time_base) > asked + tolerance).any():
+    if (seconds(segment.pts[rows], segment.time_base) > requested + tolerance).any():
         yield f"a time of {segment.video_uid} is answered by a frame that is shown later"
     if (np.diff(rows) < 0).any():
         yield f"times of {segment.video_uid} are answered by frames in another order"

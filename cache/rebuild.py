@@ -1,7 +1,7 @@
-"""Rebuilding a plan that is missing, damaged or older than the records, from what each record holds of it.
+"""Rebuilding a plan that is missing, damaged or older than the records, from the records.
 
-Works under the writer's lock. Parts and records that are whole stay as they are: parts that lack are written, damaged
-ones are moved to `removed/` first.
+Works under the writer's lock. Intact parts and records stay as they are; damaged parts are moved to `removed/`, and
+then the missing ones are written.
 """
 
 import contextlib
@@ -15,21 +15,22 @@ from embedonce.cache.files import list_folder, refuse_links
 from embedonce.cache.layout import Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart
 from embedonce.cache.plan_age import last_clip_part
+from embedonce.cache.plan_documents import check_parts, plan_document, plan_from, video_document
 from embedonce.cache.planned_units import PlannedUnit, are_equal_units
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import read_planned, record_paths
 from embedonce.cache.repair import Removal, take_out
 
-MAX_EMPTY_PARTS = 1000  # nobody has made so many label sets over videos of which nothing was committed
+MAX_EMPTY_PARTS = 1000  # more than any real cache has: parts with clips and without any committed unit
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What is to be done about a plan, or was done.
+    """The changes that a rebuild will make, or has made, to a plan.
 
-    damaged: parts that cannot be read. parts: those to be written, in that order. unreadable: units whose records are
-    damaged, so that nobody knows what was planned in them. incomplete: uids of videos that the plan will have only
-    some of the requested times of; the next extraction scans them again. folder: where damaged parts went, or None.
+    damaged: parts that cannot be read. parts: parts to write, in this order. unreadable: units whose records are
+    damaged, so that their plan is unknown. incomplete: uids of videos of which the plan will have only some of the
+    requests; the next extraction scans them again. folder: where damaged parts were moved to, or None.
     """
 
     damaged: tuple[Path, ...] = ()
@@ -45,44 +46,40 @@ class Rebuild:
 
 
 def rebuild_plan(root: Path, confirm: Callable[[Rebuild], bool] = lambda rebuild: True) -> Rebuild:
-    """Restore the parts of the plan that the committed units of the cache in root come from, under the writer's lock.
+    """Restore the plan parts of all committed units of the cache in root, under the writer's lock.
 
-    confirm: called with what would be done, if anything; where it returns False, nothing is changed. DamagedError, and
-    nothing is changed, where records and plan contradict each other, or a unit was committed without a plan; BusyError
-    while another process writes the cache; StorageError where something cannot be read.
+    confirm: called with the changes, if there are any; if it returns False, nothing is changed. DamagedError, and
+    nothing is changed, if records and plan contradict each other, or a unit was committed without a plan; BusyError
+    while another process writes the cache; StorageError if something cannot be read.
     """
     layout = Layout(root)
     require_cache(root)
     with contextlib.closing(commit.Lock(layout.lock)):
         identity = read_identity(root)
         refuse_links(layout.folders)
-        rebuild = _prepared(layout, _clip_parts(CacheReader(root, identity, {}), layout))
+        rebuild = _prepare(layout, _num_clip_parts(CacheReader(root, identity, {}), layout))
         if not rebuild.is_needed or not confirm(rebuild):
             return rebuild
-        return replace(rebuild, folder=_done(layout, rebuild), is_done=True)
+        return replace(rebuild, folder=_write(layout, rebuild), is_done=True)
 
 
-def _done(layout: Layout, rebuild: Rebuild) -> Path | None:
-    """Write the parts, the last one first: until the first is there, a part is missing before another, which tells."""
+def _write(layout: Layout, rebuild: Rebuild) -> Path | None:
+    """Write the parts, the last one first: the gap that an interrupted rebuild leaves shows that it is incomplete."""
     folder = None
     if rebuild.damaged:
         folder = take_out(layout, (Removal("the plan cannot be read", rebuild.damaged),))
     commit.make_folder(layout.plan)
     for part in rebuild.parts:
-        path = _path(layout, part.part)
-        commit.publish(path, documents.sealed(documents.plan_document(part), documents.plan_from, str(path)))
+        path = layout.plan_part(part.part)
+        commit.publish(path, documents.serialize_verified(plan_document(part), plan_from, str(path)))
     return folder
 
 
-def _path(layout: Layout, number: int) -> Path:
-    return layout.plan / f"{number:06d}.json"
-
-
-def _prepared(layout: Layout, num_clip_parts: int) -> Rebuild:
-    whole, damaged = _parts_there(layout)
-    draft = _Draft(whole)
+def _prepare(layout: Layout, num_clip_parts: int) -> Rebuild:
+    intact, damaged = _existing_parts(layout)
+    draft = _Draft(intact)
     unreadable = []
-    for path in record_paths(layout.columns(None)[1]):
+    for path in record_paths(layout.frame_paths().records):
         try:
             planned = read_planned(path)
         except OtherVersionError:
@@ -91,34 +88,34 @@ def _prepared(layout: Layout, num_clip_parts: int) -> Rebuild:
             if path.stem not in draft.index.units:
                 unreadable.append(path.stem)
             continue
-        draft.take(planned, path)
+        draft.add(planned, path)
     draft.refuse_unplanned()
     parts = draft.parts(num_clip_parts)
-    everything = sorted([*whole.values(), *parts], key=lambda part: part.part)
-    documents.check_parts(everything, str(layout.plan))
+    everything = sorted([*intact.values(), *parts], key=lambda part: part.part)
+    check_parts(everything, str(layout.plan))
     incomplete = PlanIndex(everything).incomplete_uids() if parts else frozenset()
     return Rebuild(tuple(damaged), tuple(reversed(parts)), tuple(unreadable), tuple(sorted(incomplete)))
 
 
-def _parts_there(layout: Layout) -> tuple[dict[int, PlanPart], list[Path]]:
-    """(the parts that are whole by number, the files that are not)"""
-    whole, damaged = {}, []
+def _existing_parts(layout: Layout) -> tuple[dict[int, PlanPart], list[Path]]:
+    """(number -> intact part, files of damaged parts)"""
+    intact, damaged = {}, []
     for path in list_folder(layout.plan, ".json"):
         try:
-            part = documents.plan_from(documents.read(path), str(path))
+            part = plan_from(documents.read(path), str(path))
         except OtherVersionError:
             raise
         except DamagedError:
             damaged.append(path)
             continue
-        if path != _path(layout, part.part):
-            raise DamagedError(f"{path} is whole and holds part {part.part:06d} of the plan: give it its name back")
-        whole[part.part] = part
-    return whole, damaged
+        if path != layout.plan_part(part.part):
+            raise DamagedError(f"{path} holds part {part.part:06d} of the plan: rename it to {part.part:06d}.json")
+        intact[part.part] = part
+    return intact, damaged
 
 
-def _clip_parts(reader: CacheReader, layout: Layout) -> int:
-    """How many parts of the plan the label sets have clips for, at least: of damaged ones only names are known."""
+def _num_clip_parts(reader: CacheReader, layout: Layout) -> int:
+    """How many plan parts the label sets have clips for. Of damaged clip lists only the names count."""
     count = 1 + last_clip_part(layout)
     for name in reader.label_sets():
         with contextlib.suppress(DamagedError):
@@ -128,62 +125,66 @@ def _clip_parts(reader: CacheReader, layout: Layout) -> int:
 
 @dataclass
 class _Draft:
-    """Parts put together from planned units. whole: parts that are there already."""
+    """Parts put together from planned units.
 
-    whole: dict[int, PlanPart]
+    intact: existing parts by number. missing: units that the plan lacks by part, also those of intact parts. unplanned:
+    missing units whose records hold no plan.
+    """
+
+    intact: dict[int, PlanPart]
     index: PlanIndex = field(init=False)
-    lacking: dict[int, list[PlannedUnit]] = field(default_factory=dict)  # by part; those of whole parts, too
+    missing: dict[int, list[PlannedUnit]] = field(default_factory=dict)
     unplanned: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         with documents.as_damaged_error("the plan"):
-            self.index = PlanIndex(self.whole[number] for number in sorted(self.whole))
+            self.index = PlanIndex(self.intact[number] for number in sorted(self.intact))
 
-    def take(self, planned: PlannedUnit | None, path: Path) -> None:
-        """One record's unit; path: of the record. DamagedError where the plan has it with other content."""
-        there = self.index.units.get(path.stem)
+    def add(self, planned: PlannedUnit | None, path: Path) -> None:
+        """Add the unit of one record. path: of the record. DamagedError if the plan has it with other content."""
+        existing = self.index.units.get(path.stem)
         if planned is None:
-            self.unplanned += [path.stem] if there is None else []
+            self.unplanned += [path.stem] if existing is None else []
             return
         for video in planned.videos:
             _refuse_other(video, self.index.videos.setdefault(video.uid, video), path)
-        if there is None:
-            self.lacking.setdefault(planned.part, []).append(planned)
+        if existing is None:
+            self.missing.setdefault(planned.part, []).append(planned)
             return
-        if not are_equal_units(there, planned.unit):
+        if not are_equal_units(existing, planned.unit):
             raise DamagedError(f"{path} and the plan contradict each other on what unit {path.stem} is; {_UNCHANGED}")
 
     def refuse_unplanned(self) -> None:
-        """DamagedError where a unit lacks whose record holds no plan."""
+        """DamagedError if the plan lacks a unit whose record does not hold its plan."""
         if self.unplanned:
             raise DamagedError(
-                f"the records of {len(self.unplanned)} units ({some(self.unplanned)}) do not say what was planned, so "
-                f"that the plan cannot be rebuilt; {_UNCHANGED}"
+                f"the records of {len(self.unplanned)} units ({some(self.unplanned)}) do not hold the plan of their "
+                f"unit, so it cannot be rebuilt; {_UNCHANGED}"
             )
 
     def parts(self, least: int) -> list[PlanPart]:
-        """The parts that lack, by number. least: how many there must be in all, empty ones between them included."""
-        listed = {video.uid for part in self.whole.values() for video in part.videos}
-        numbers = {*self.whole, *self.lacking}
+        """The missing parts, in order. least: how many parts the plan must have, empty ones included."""
+        listed = {video.uid for part in self.intact.values() for video in part.videos}
+        numbers = {*self.intact, *self.missing}
         count = max(least, 1 + max(numbers, default=-1))
         if count - len(numbers) > MAX_EMPTY_PARTS:
-            raise DamagedError(f"the plan would have {count - len(numbers)} parts without content; {_UNCHANGED}")
-        new = [number for number in range(count) if number not in self.whole]
-        made = [_part(number, self.lacking.get(number, []), listed) for number in new]
-        late = [unit for number in sorted(self.whole) for unit in self.lacking.get(number, [])]
+            raise DamagedError(f"the plan would have {count - len(numbers)} empty parts; {_UNCHANGED}")
+        new = [number for number in range(count) if number not in self.intact]
+        made = [_part(number, self.missing.get(number, []), listed) for number in new]
+        late = [unit for number in sorted(self.intact) for unit in self.missing.get(number, [])]
         return [*made, _part(count, late, listed)] if late else made
 
 
-_UNCHANGED = "nothing was changed; keep the cache aside and extract into another --cache-dir"
+_UNCHANGED = "nothing was changed; back up the cache and extract into another --cache-dir"
 
 
 def _refuse_other(video: PlannedVideo, known: PlannedVideo, path: Path) -> None:
-    if documents.video_document(video) != documents.video_document(known):
-        raise DamagedError(f"{path} was planned for another {video.uid} than the rest of the cache; {_UNCHANGED}")
+    if video_document(video) != video_document(known):
+        raise DamagedError(f"{path} was planned for another video {video.uid} than the rest of the cache; {_UNCHANGED}")
 
 
 def _part(number: int, units: list[PlannedUnit], listed: set[str]) -> PlanPart:
-    """A part of these units. listed: uids of videos that other parts have; those of this one are added."""
+    """A part of these units. listed: uids of the videos of other parts, to which those of this part are added."""
     needed = {video.uid: video for planned in units for video in planned.videos}
     videos = tuple(video for uid, video in needed.items() if uid not in listed)
     continued = tuple(uid for uid in needed if uid in listed)

@@ -1,9 +1,7 @@
-"""Commit records: the truth about which shards exist and what each holds.
-
-Knows the record's document and what must be true of it; the shard it speaks of is somebody else's to write and to open.
-"""
+"""Commit records: which shards exist, and what each holds."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,22 +9,32 @@ import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Encoded
+from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import list_folder
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.planned_units import PlannedUnit, planned_document, planned_from
-from embedonce.cache.schema import INTERPOLATIONS, MAX_TIME_BASE, VIEW_FIELDS, Segment, Status, check_unit
+from embedonce.cache.schema import (
+    INTERPOLATIONS,
+    MAX_TIME_BASE,
+    VIEW_FIELDS,
+    Segment,
+    Status,
+    check_fingerprint,
+    check_uid,
+    check_unit,
+)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was committed for one unit. A unit without rows has no shard: its num_bytes is 0.
+    """What was committed for one unit. A unit without rows has no shard, and num_bytes 0.
 
-    segments: the rows and requests (empty in the record of logits, whose rows are the frame shard's).
-    index: what the back end needs to reach rows. provenance: who made it, with what. part: of the plan, which the unit
-    was planned in; None in the record of logits, and where the unit was never planned.
+    segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
+    back end needs to find rows. provenance: who computed the rows, with what. part: the plan part that the unit belongs
+    to; None in records of logits and for units that were never planned.
     """
 
     unit: str
@@ -48,22 +56,36 @@ class Record:
         return [segment.video_uid for segment in self.segments]
 
 
-def record_of(unit: str, encoded: Encoded, sha256: str, segments, num_rows: int, provenance: dict) -> Record:
+def record_of(
+    unit: str, encoded: Encoded, sha256: str, segments: Sequence[Segment], num_rows: int, provenance: dict
+) -> Record:
+    """The record of a shard. sha256: of its bytes."""
     return Record(unit, len(encoded.data), sha256, num_rows, tuple(segments), encoded.index, provenance)
 
 
 def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
-    """planned: the unit as it was planned, where it was."""
+    """The fields of a record's document. planned: the unit as it was planned, if it was."""
     document = {
         "unit": record.unit,
         "num_bytes": record.num_bytes,
         "sha256": record.sha256,
         "num_rows": record.num_rows,
-        "segments": [documents.segment_document(segment) for segment in record.segments],
+        "segments": [segment_document(segment) for segment in record.segments],
         "index": record.index,
         "provenance": record.provenance,
     }
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
+
+
+def segment_document(segment: Segment) -> dict:
+    return documents.to_fields(segment)
+
+
+def segment_from(fields: dict) -> Segment:
+    """The segment with these fields. Errors of documents.as_damaged_error."""
+    check_uid(fields["video_uid"])
+    check_fingerprint(fields["fingerprint"])
+    return validate_types(Segment(**{**parse_arrays(fields), "time_base": parse_list(fields["time_base"])}))
 
 
 def record_paths(folder: Path) -> list[Path]:
@@ -72,35 +94,35 @@ def record_paths(folder: Path) -> list[Path]:
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """Every record in folder by unit name. DamagedError where one cannot be read or contradicts itself."""
+    """unit name -> record, of all records in a folder. DamagedError as in read_record()."""
     return {path.stem: read_record(path) for path in record_paths(folder)}
 
 
 def read_record(path: Path) -> Record:
-    """DamagedError where it cannot be read or contradicts itself."""
+    """The record in a file. DamagedError if it cannot be read, contradicts itself, or has another unit's name."""
     record = record_from(documents.read(path), str(path))
     if record.unit != path.stem:
-        raise DamagedError(f"{path} speaks of unit {record.unit!r}: it was renamed or copied")
+        raise DamagedError(f"{path} is the record of unit {record.unit!r}: it was renamed or copied")
     return record
 
 
-def record_from(document: dict, what: str) -> Record:
-    """DamagedError where the document contradicts itself."""
-    with documents.as_damaged_error(what):
+def record_from(document: dict, name: str) -> Record:
+    """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself."""
+    with documents.as_damaged_error(name):
         names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
-        fields = {name: document[name] for name in names}
-        segments = documents.parse_list(document["segments"])
-        segments = tuple(documents.segment_from(segment, what) for segment in segments)
+        segments = tuple(segment_from(segment) for segment in parse_list(document["segments"]))
         planned = _planned(document, segments)
-        record = documents.validate_types(
-            Record(**fields, segments=segments, part=None if planned is None else planned.part)
+        record = Record(
+            **{field: document[field] for field in names},
+            segments=segments,
+            part=None if planned is None else planned.part,
         )
-        _check(record)
+        _check(validate_types(record))
     return record
 
 
 def read_planned(path: Path) -> PlannedUnit | None:
-    """The unit as it was planned, by its record; None where it was not. DamagedError as in read_record()."""
+    """The unit as it was planned, from its record; None if it was not planned. DamagedError as in read_record()."""
     record, document = read_record(path), documents.read(path)
     with documents.as_damaged_error(str(path)):
         return _planned(document, record.segments)
@@ -111,10 +133,10 @@ def _planned(document: dict, segments: tuple[Segment, ...]) -> PlannedUnit | Non
 
 
 def _check(record: Record) -> None:
-    """ValueError where a record contradicts itself."""
+    """ValueError if a record contradicts itself."""
     check_unit(record.unit)
     if not _SHA256.fullmatch(record.sha256):
-        raise ValueError(f"{record.sha256!r} is no SHA-256")
+        raise ValueError(f"{record.sha256!r} is not a SHA-256")
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):
@@ -124,24 +146,28 @@ def _check(record: Record) -> None:
 
 
 def _check_segment(segment: Segment) -> None:
+    uid, rows, requests = segment.video_uid, segment.num_rows, len(segment.request_k)
     arrays = (segment.frame_index, segment.pts, segment.request_k, segment.request_status, segment.request_row)
-    rows, requests = segment.num_rows, len(segment.request_k)
     if [array.shape for array in arrays] != [(rows,)] * 2 + [(requests,)] * 3:
-        raise ValueError(f"columns of {segment.video_uid} have different lengths")
+        raise ValueError(f"columns of {uid} have different lengths")
     if segment.views.ndim != 2 or segment.views.shape[1] != len(VIEW_FIELDS) or not len(segment.views):
-        raise ValueError(f"views of {segment.video_uid} have shape {segment.views.shape}")
+        raise ValueError(f"views of {uid} have shape {segment.views.shape}")
     if (segment.views < (0, 0, 1, 1, 0, 0)).any() or not set(segment.views[:, 5]) <= set(INTERPOLATIONS.values()):
-        raise ValueError(f"views of {segment.video_uid} cannot be as they are")
+        raise ValueError(f"{uid} has invalid crop boxes or interpolations")
     if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
-        raise ValueError(f"frames of {segment.video_uid} are numbered from {segment.frame_index[0]}")
+        raise ValueError(f"frame indices of {uid} are not in 0 to {MAX_FRAME_INDEX}")
     if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
-        raise ValueError(f"the time base of {segment.video_uid} is {segment.time_base}")
-    in_time = (segment.frame_index, segment.pts, segment.request_k)
-    if any((np.abs(column) >= MAX_TICKS).any() for column in (*in_time, np.array([segment.first_pts]))):
-        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
-    if any((column[1:] <= column[:-1]).any() for column in in_time):
-        raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")
+        raise ValueError(f"invalid time base of {uid}: {segment.time_base}")
+    _check_times(segment)
     is_ok = segment.request_status == Status.OK
     has_row = (segment.request_row >= 0) & (segment.request_row < rows)
     if (segment.request_status > max(Status)).any() or (is_ok != has_row).any() or (segment.request_row < -1).any():
-        raise ValueError(f"requests of {segment.video_uid} do not fit its rows")
+        raise ValueError(f"requests of {uid} do not match its rows")
+
+
+def _check_times(segment: Segment) -> None:
+    columns = (segment.frame_index, segment.pts, segment.request_k)
+    if any((np.abs(column) >= MAX_TICKS).any() for column in (*columns, np.array([segment.first_pts]))):
+        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
+    if any((column[1:] <= column[:-1]).any() for column in columns):
+        raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")

@@ -1,7 +1,7 @@
-"""Making a damaged cache whole again: what is proven to be damaged is taken out, and the next extraction makes it anew.
+"""Repairing a damaged cache: damaged files are moved to `removed/`, and the next extraction makes them again.
 
-Verifies under the writer's lock and moves files into `removed/`, where they stay until they are purged. Whatever was
-not proven to be damaged stays where it is.
+Verifies under the writer's lock. Files that are not proven to be damaged stay where they are; moved files stay in
+`removed/` until they are purged.
 """
 
 import contextlib
@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedonce.cache import commit, witness
+from embedonce.cache import commit, manifest
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.files import exists, is_folder, list_folder, refuse_links
 from embedonce.cache.layout import Layout, read_identity, require_cache
 from embedonce.cache.stores.local import LocalStore
-from embedonce.cache.verify import Problem, Remedy, Replay, Report, verify
+from embedonce.cache.verify import OnProgress, Replay, verify
+from embedonce.cache.verify_report import Problem, Remedy, Report
 
 _REMOVED = (Remedy.REDO_UNIT, Remedy.REDO_LOGITS, Remedy.FORGET)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing to take out: why, in words, and its files in the order in which they go."""
+    """Files to move away, in this order, and why."""
 
     reason: str
     files: tuple[Path, ...]
@@ -30,7 +31,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Repair:
-    """What was found, and what was taken out of the cache into which folder (None where nothing was)."""
+    """The verification, the removals, and the folder that files were moved to (None if nothing was changed)."""
 
     report: Report
     removals: tuple[Removal, ...]
@@ -41,19 +42,19 @@ def repair(
     root: Path,
     replay: Replay | None,
     confirm: Callable[[Report, tuple[Removal, ...]], bool] = lambda report, removals: True,
-    tell=lambda shards: None,
+    on_progress: OnProgress = lambda num_shards: None,
 ) -> Repair:
-    """Verify the cache in root and take out what is damaged, all under the writer's lock.
+    """Verify the cache in root and move damaged files away, all under the writer's lock.
 
-    replay, tell: as in verify(). confirm: called with what was found and what would be taken out; where it returns
-    False, nothing is changed. DamagedError, and nothing is changed, where the identity, the plan or a label set itself
-    is damaged; BusyError while another process writes the cache; StorageError where something cannot be read.
+    replay, on_progress: as in verify(). confirm: called with the report and the removals; if it returns False, nothing
+    is changed. DamagedError, and nothing is changed, if the identity, the plan or a label set itself is damaged;
+    BusyError while another process writes the cache; StorageError if something cannot be read.
     """
     layout = Layout(root)
     require_cache(root)
     with contextlib.closing(commit.Lock(layout.lock)):
-        report = verify(root, replay, tell)
-        _refuse_hopeless(report)
+        report = verify(root, replay, on_progress)
+        _refuse_irreparable(report)
         removals = _removals(layout, BACKENDS[read_identity(root).backend].suffix, report)
         if not removals or not confirm(report, removals):
             return Repair(report, removals, None)
@@ -61,26 +62,26 @@ def repair(
 
 
 def removed_files(root: Path) -> tuple[Path, ...]:
-    """The files that earlier repairs took out. StorageError where they cannot be listed, DamagedError behind a link."""
+    """The files that earlier repairs moved away. StorageError if they cannot be listed, DamagedError behind a link."""
     folder = Layout(root).removed
     refuse_links((folder,))
     return tuple(_files_below(folder))
 
 
 def purge(root: Path) -> None:
-    """Delete what earlier repairs took out. BusyError while another process writes the cache."""
+    """Delete the files that earlier repairs moved away. BusyError while another process writes the cache."""
     layout = Layout(root)
     require_cache(root)
     with contextlib.closing(commit.Lock(layout.lock)):
         refuse_links((layout.removed,))
         if exists(layout.removed):
-            commit.remove_leftovers(root)  # of a manifest, where an earlier purge was cut short
-            witness.forget_removed(layout)
+            commit.remove_leftovers(root)  # of a manifest, if an earlier purge was interrupted
+            manifest.forget_removed(layout)
             _delete_folder(layout.removed)
 
 
 def _delete_folder(folder: Path) -> None:
-    """Delete a folder with all that is in it. Links are deleted, and what they lead to stays."""
+    """Delete a folder with its content. Links are deleted, and not followed."""
     for path in list_folder(folder):
         if is_folder(path):
             _delete_folder(path)
@@ -89,25 +90,26 @@ def _delete_folder(folder: Path) -> None:
     commit.remove_folder(folder)
 
 
-def _refuse_hopeless(report: Report) -> None:
-    hopeless = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
-    if hopeless:
-        instead = "Rebuild the plan first" if report.needs_plan else "Extract into another --cache-dir"
-        raise DamagedError(f"this cannot be repaired, and nothing was changed: {'; '.join(hopeless)}. {instead}")
+def _refuse_irreparable(report: Report) -> None:
+    messages = [problem.message for problem in report.problems if problem.remedy == Remedy.NONE]
+    if messages:
+        advice = "Rebuild the plan first" if report.needs_plan else "Extract into another --cache-dir"
+        problems = "; ".join(messages)
+        raise DamagedError(f"this cannot be repaired, and nothing was changed: {problems}. {advice}", has_advice=True)
 
 
 def _removals(layout: Layout, suffix: str, report: Report) -> tuple[Removal, ...]:
-    found = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy in _REMOVED]
-    return tuple(removal for removal in dict.fromkeys(found) if removal.files)
+    removals = [_removal(layout, suffix, problem) for problem in report.problems if problem.remedy in _REMOVED]
+    return tuple(removal for removal in dict.fromkeys(removals) if removal.files)
 
 
 def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
-    if problem.remedy == Remedy.REDO_UNIT:
+    if problem.remedy == Remedy.REDO_UNIT and problem.unit is not None:
         columns = (*layout.label_sets(), None)
         files = [path for column in columns for path in _files_of(layout, column, problem.unit, suffix)]
         videos = some(problem.videos) or "its videos are unknown"
         return Removal(f"unit {problem.unit} ({videos}): extract it again", tuple(files))
-    if problem.remedy == Remedy.REDO_LOGITS:
+    if problem.remedy == Remedy.REDO_LOGITS and problem.unit is not None:
         files = _files_of(layout, problem.label_set, problem.unit, suffix)
         return Removal(
             f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
@@ -116,13 +118,13 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
 
 
 def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[Path]:
-    """Record first: a shard without a record does not exist."""
-    shards, records = layout.columns(label_set)
+    """The existing files of a unit, record first: a shard without a record does not exist."""
+    shards, records = layout.column_paths(label_set)
     return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if exists(path)]
 
 
 def take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
-    """Move all the files below a new folder in removed/, each under its path in the cache."""
+    """Move all files to a new folder in removed/, where each keeps its path in the cache."""
     refuse_links((layout.removed,))
     commit.make_folder(layout.removed)
     store, folder = LocalStore(layout.root), layout.removed / f"{1 + _last_number(layout.removed):06d}"

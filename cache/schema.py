@@ -1,7 +1,4 @@
-"""The contract between the stages: what a cache holds, as plain frozen data.
-
-Knows numpy and names; knows nothing of files, videos, models or back ends. `docs/cache-format.md` is its prose.
-"""
+"""The content of a cache as plain frozen data, shared by all stages. docs/cache-format.md describes it."""
 
 import re
 from dataclasses import dataclass
@@ -19,27 +16,27 @@ UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
 SAMPLINGS = ("fps", "keyframe")
-MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as FFmpeg's fractions have them
+MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as in FFmpeg
 RESIZE_MODES = ("shortest", "squash")
-TIME_TOLERANCE_SEC = 1e-6  # times that differ by less are the same: annotations are rounded, to 7 decimals at the worst
-# In place of a planned row: the video shows nothing then; it must not be looked at; the frame shown then is lost.
+TIME_TOLERANCE_SEC = 1e-6  # times that differ by less are equal: annotations are rounded, at worst to 7 decimals
+# In place of a planned row: the video shows nothing then; the time is redacted; the frame is missing from the file.
 NO_FRAME, REDACTED, LOST = -1, -2, -3
-INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's own codes
+INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's codes
 
 
 class Status(IntEnum):
-    """What became of one requested time."""
+    """The outcome of one requested time."""
 
     OK = 0
     CORRUPT = 1
     REDACTED = 2
     MISSING = 3
-    RESHAPED = 4  # a frame is there, and its upright shape is not the one that the video's rows have
+    RESHAPED = 4  # a frame was decoded, but its upright shape differs from that of the video's rows
 
 
 @dataclass(frozen=True)
 class TeacherIdentity:
-    """Who the teacher is. Two caches with equal fields hold interchangeable embeddings."""
+    """What identifies a teacher. Caches with equal fields hold interchangeable embeddings."""
 
     name: str
     weights: str  # an open_clip tag, "file", "random", or the tag of shipped weights
@@ -67,10 +64,10 @@ class CacheIdentity:
     canonical_short_side: int  # pixels
     jpeg_quality: int
     num_views: int  # stored random views besides view 0
-    view_seed: int  # where new boxes come from; stored boxes never depend on it
+    view_seed: int  # of new boxes; stored boxes never depend on it
     decoder: str
     sampling: str  # one of SAMPLINGS
-    fps: float | None  # None where key frames were taken
+    fps: float | None  # None for key frames
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,8 @@ class Segment:
     """Rows of one video inside one shard, in time order, with the requests they answer.
 
     views (1+K, 6) int32; frame_index, pts (n,) int64; request_k (m,) int64; request_status (m,) uint8;
-    request_row (m,) int64, a row of this segment or -1. Requested times: request_seconds. fingerprint: of the content
-    of the file that the rows came from, as in the plan.
+    request_row (m,) int64, a row of this segment or -1. request_seconds() gives the requested times. fingerprint: of
+    the file that the rows came from, as in the plan.
     """
 
     video_uid: str
@@ -139,7 +136,7 @@ class FrameBatch:
 
 
 class Teacher(Protocol):
-    """What extraction needs of a teacher: numpy in, numpy out."""
+    """What extraction needs from a teacher: NumPy in, NumPy out."""
 
     identity: TeacherIdentity
 
@@ -161,30 +158,30 @@ def seconds(pts, time_base: tuple[int, int]):
 
 
 def request_seconds(k: np.ndarray, first_pts: int, time_base: tuple[int, int], fps: float | None) -> np.ndarray:
-    """The times that grid positions k stand for, float64 seconds: evenly spaced, or ticks where fps is None."""
+    """The times of requests k, float64 seconds: evenly spaced, or k ticks after the first frame if fps is None."""
     if fps is None:
         return seconds(first_pts + k, time_base)
     return seconds(first_pts, time_base) + k / np.float64(fps)
 
 
 def check_unit(name: str) -> str:
-    """Return name, or raise ValueError where it is not the name of a unit."""
+    """Return name. ValueError if it is not the name of a unit."""
     if not UNIT_PATTERN.fullmatch(name):
         raise ValueError(f"unit {name!r} must be named by 6 to 12 digits")
     return name
 
 
 def check_fingerprint(text: str) -> str:
-    """Return text, or raise ValueError where it is neither empty nor 64 hexadecimal digits."""
+    """Return text. ValueError if it is neither empty nor 64 hexadecimal digits."""
     if not FINGERPRINT_PATTERN.fullmatch(text):
-        raise ValueError(f"{text!r} is no fingerprint of a file")
+        raise ValueError(f"{text!r} is not the fingerprint of a file")
     return text
 
 
 def check_uid(uid: str) -> str:
-    """Return uid, or raise ValueError where it cannot name a file or a tar member safely."""
+    """Return uid. ValueError if it cannot safely be part of a file name or the name of a tar member."""
     if not UID_PATTERN.fullmatch(uid):
         raise ValueError(
-            f"uid {uid!r} must be 1 to {MAX_UID_LENGTH} of A-Z a-z 0-9 _ - and begin with a letter or digit"
+            f"uid {uid!r} must be 1 to {MAX_UID_LENGTH} characters of A-Z a-z 0-9 _ - and begin with a letter or digit"
         )
     return uid

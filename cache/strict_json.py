@@ -1,37 +1,43 @@
-"""JSON from files that are not trusted: its cost is bounded before it is parsed, and its values are ordinary ones.
+"""Parses JSON that is not trusted: memory is bounded before parsing, and values that are not plain JSON are refused.
 
-Knows JSON text; nothing of what it means. Every reader of JSON in the cache and beyond it comes here.
+All JSON of this program is read by this module.
 """
 
 import json
 import math
 import re
 
-MAX_DEPTH = 32  # of lists and objects in each other
-SPARE_BYTES = 64 << 20  # that any document may take when it is parsed
-BYTES_PER_BYTE = 16  # and for each byte of its text besides: ten times is usual for lists of numbers
-# Bytes that CPython takes for an object, a list, a value and half of a string, as these marks count them
+MAX_DEPTH = 32  # of nested lists and objects
+SPARE_BYTES = 64 << 20  # memory that parsing any document may take
+BYTES_PER_BYTE = 16  # and more per byte of text; ten are usual for lists of numbers
+# Bytes of memory that CPython takes per object, list, value and half of a string, counted by these characters
 _COSTS = {b"{": 140, b"[": 72, b",": 36, b'"': 26}
-_LONG_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")  # may be no 64-bit integer, or not finite
+_LONG_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")  # possibly not a 64-bit integer, or not finite
 
 
 def loads(data: bytes, object_pairs_hook=None):
-    """The value of JSON in UTF-8. ValueError, in words, where it is anything else, or made to break its reader:
-    nested too deeply, of too many parts for its length, with numbers that are not finite or beyond 64 bits, or with
-    halves of surrogate pairs (but for the escaped bytes of a file name, U+DC80 to U+DCFF).
+    """The value of JSON in UTF-8.
 
-    object_pairs_hook: as json.loads has it.
+    ValueError if it is not JSON, is nested too deeply, has too many parts for its length, numbers that are not finite
+    or beyond 64 bits, or halves of surrogate pairs (except the escaped bytes of a file name, U+DC80 to U+DCFF).
+    object_pairs_hook: as in json.loads.
     """
     _refuse_bulky(data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
-    hooks = {"parse_int": _integer, "parse_float": _float} if _LONG_NUMBER.search(data) else {}
+    parse_int, parse_float = (_integer, _float) if _LONG_NUMBER.search(data) else (None, None)
     try:
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=object_pairs_hook, **hooks)
+        value = json.loads(
+            text,
+            parse_constant=_refuse,
+            parse_int=parse_int,
+            parse_float=parse_float,
+            object_pairs_hook=object_pairs_hook,
+        )
     except RecursionError:
-        raise ValueError("its lists lie too deep in each other") from None
+        raise ValueError("its lists are nested too deeply") from None
     _check_depth(value)
     if b"\\u" in data:
         _check_texts(value)
@@ -39,7 +45,7 @@ def loads(data: bytes, object_pairs_hook=None):
 
 
 def is_text(text: str) -> bool:
-    """Whether a text holds no half of a surrogate pair but the escaped bytes of a file name, U+DC80 to U+DCFF."""
+    """Whether a string has no half of a surrogate pair, except escaped bytes of a file name, U+DC80 to U+DCFF."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -48,14 +54,14 @@ def is_text(text: str) -> bool:
 
 
 def _refuse_bulky(data: bytes) -> None:
-    """ValueError where parsing would take out of all proportion to the text."""
+    """ValueError if parsing would take too much memory for the length of the text."""
     taken = sum(cost * data.count(mark) for mark, cost in _COSTS.items())
     if taken > SPARE_BYTES + BYTES_PER_BYTE * len(data):
-        raise ValueError(f"its {len(data)} bytes have more parts than any document has")
+        raise ValueError(f"its {len(data)} bytes have more parts than any document")
 
 
 def _refuse(constant: str):
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _integer(digits: str) -> int:
@@ -77,22 +83,22 @@ def _check_depth(value) -> None:
         level = [part for item in level if isinstance(item, (list, dict)) for part in _containers(item)]
         if not level:
             return
-    raise ValueError(f"its lists lie more than {MAX_DEPTH} deep in each other")
+    raise ValueError(f"its lists are nested more than {MAX_DEPTH} deep")
 
 
 def _containers(value: list | dict) -> list:
     items = value.values() if isinstance(value, dict) else value
-    kinds = set(map(type, items))
-    return [item for item in items if isinstance(item, (list, dict))] if {list, dict} & kinds else []
+    types = set(map(type, items))
+    return [item for item in items if isinstance(item, (list, dict))] if {list, dict} & types else []
 
 
 def _check_texts(value) -> None:
-    """ValueError where a text holds half of a surrogate pair that stands for no byte of a file name."""
+    """ValueError if a string has half of a surrogate pair that is not an escaped byte of a file name."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str) and not is_text(item):
-            raise ValueError(f"{item[:40]!a} is no text: it holds half of a surrogate pair")
+            raise ValueError(f"{item[:40]!a} is not text: it has half of a surrogate pair")
         if isinstance(item, dict):
             waiting += [*item, *item.values()]
         elif isinstance(item, list) and set(map(type, item)) - {int, float}:

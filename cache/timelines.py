@@ -1,4 +1,4 @@
-"""What a video shows at each requested time, put together from the segments of its shards. Pure arithmetic."""
+"""What a video shows at each requested time, joined from its segments in all shards."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from embedonce.cache.schema import TIME_TOLERANCE_SEC, Segment, Status, request_
 
 @dataclass(frozen=True)
 class VideoTimeline:
-    """What is shown in one video at each requested time that came out well, sorted by time.
+    """The frame that one video shows at each requested time with status ok, sorted by time.
 
-    k, row: (m,) int64; t_sec: (m,) float64 requested times; frame_sec: (m,) float64 times of the frames shown;
-    unit: (m,) names of the shards; row counts within the shard. views: (1+K, 6) int32.
+    k: (m,) int64; t_sec: (m,) float64 requested times; frame_sec: (m,) float64 times of the frames shown; unit: (m,)
+    names of the shards; row: (m,) int64 rows in those shards; views: (1+K, 6) int32.
     """
 
     video_uid: str
@@ -32,7 +32,7 @@ class VideoTimeline:
 
 
 def build_timeline(parts: list[tuple[str, int, Segment]], fps: float | None) -> VideoTimeline:
-    """parts: (unit, first row in its shard, segment) of one video, in any order; fps: of the grid, None: key frames."""
+    """parts: (unit, first row in its shard, segment) of one video, in any order. fps: None for key frames."""
     columns: dict[str, list] = {name: [] for name in ("k", "row", "frame_sec", "unit")}
     for unit, first_row, segment in parts:
         ok = segment.request_status == Status.OK

@@ -1,4 +1,4 @@
-"""What embeddings and logits may be. Pure functions of arrays; knows no files."""
+"""Checks of embeddings and logits."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from embedonce.cache.limits import MAX_LOGIT
 
 
 def embeddings_problem(embeddings: np.ndarray) -> str | None:
-    """What is wrong with (…, D) embeddings of any float type that must be unit vectors; None where nothing is."""
+    """What is wrong with (…, D) embeddings of any float type, which must be unit vectors; None if nothing is."""
     values = embeddings.astype(np.float32, copy=False)
     squares = np.einsum("...d,...d->...", values, values)
     if not np.isfinite(squares).all():
         return "embeddings that are not finite"
     if (np.abs(squares - 1) > 0.1).any():
-        return "embeddings that are no unit vectors"
+        return "embeddings that are not unit vectors"
     return None
 
 
 def logits_problem(logits: np.ndarray) -> str | None:
-    """What is wrong with float32 logits of any shape; None where nothing is."""
+    """What is wrong with float32 logits of any shape; None if nothing is."""
     if logits.size and not np.abs(logits).max() <= MAX_LOGIT:  # NaN fails every comparison
         return f"logits that are not finite, or beyond ±{MAX_LOGIT:g}"
     return None

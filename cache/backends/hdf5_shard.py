@@ -3,8 +3,10 @@
 Only datasets of the expected type, shape and storage are read; links, external and virtual storage are refused.
 """
 
+import atexit
 import os
 import re
+import weakref
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ from embedonce.cache.stores.base import Store, StoredFileIO
 ROWS_PER_CHUNK = 32  # one view of 32 consecutive frames is one contiguous read (32 KiB at 512 dimensions)
 KEY_TYPE = np.dtype("S128")
 KEPT_BYTES = 1 << 18  # chunk cache of each open dataset; the library's default is 8 MiB
+_OPEN: "weakref.WeakSet[Hdf5Shard]" = weakref.WeakSet()
 _CHECKS = {"embeddings": checked_embeddings, "logits": checked_logits}
 
 
@@ -72,6 +75,7 @@ class Hdf5Shard(Shard):
     def close(self) -> None:
         if self._file is not None and self._process == os.getpid():
             self._file.close()
+        if self._source is not None:
             self._source.close()
         self._forget()
 
@@ -115,7 +119,8 @@ class Hdf5Shard(Shard):
     def _opened(self) -> h5py.File:
         if self._file is None:
             self._source = _LibraryFile(self._store.open(self._name))
-            self._file = h5py.File(self._source, "r", rdcc_nbytes=KEPT_BYTES)
+            _OPEN.add(self)
+            self._file = _open_file(self._source)
         return self._file
 
     def _raise_read_error(self) -> None:
@@ -139,6 +144,32 @@ class Hdf5Shard(Shard):
         if code:
             return StorageError(f"{self._location} cannot be read: {os.strerror(code)}")
         return DamagedError(f"{self._location} {problem}: {error}")
+
+
+# What of the library still refers to a Python file object after the interpreter has ended crashes the process. So files
+# are closed at exit, and the property list of opening a file, which a traceback would keep alive, is closed at once.
+
+
+@atexit.register
+def _close_all() -> None:
+    for shard in list(_OPEN):
+        shard.close()
+
+
+def _open_file(source: "_LibraryFile") -> h5py.File:
+    properties = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    try:
+        properties.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+        properties.set_cache(*properties.get_cache()[:2], KEPT_BYTES, properties.get_cache()[3])
+        properties.set_fileobj_driver(h5py.h5fd.fileobj_driver, source)
+        file_id = h5py.h5f.open(b"shard", h5py.h5f.ACC_RDONLY, fapl=properties)
+    finally:
+        properties.close()
+    try:
+        return h5py.File(file_id)
+    except OSError:
+        file_id.close()
+        raise
 
 
 class _LibraryFile(StoredFileIO):

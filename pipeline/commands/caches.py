@@ -81,7 +81,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
     if report.problems:
         problems = f"{len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}"
         options = {"cache_dir": cache_dir, "rebuild_plan": report.needs_plan}
-        raise DamagedError(f"{problems}; {next_line('repair-cache', options)}")
+        raise DamagedError(f"{problems}; {next_line('repair-cache', options)}", has_advice=True)
     if recompute is not None:
         from embedonce.pipeline.extraction.extract_teacher import recomputed
 
@@ -124,11 +124,12 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool):
         if all(problem.remedy == Remedy.MISSING for problem in repaired.report.problems):
             raise DamagedError(
                 "repair-cache changed nothing: what is missing comes back from a copy, or from the command that made "
-                "it (extract-teacher or relabel)"
+                "it (extract-teacher or relabel)",
+                has_advice=True,
             )
         options = {"cache_dir": cache_dir, "rebuild_plan": True}
         instead = next_line("repair-cache", options) if repaired.report.needs_plan else "put plan/ back from a copy"
-        raise DamagedError(f"repair-cache changed nothing: nothing is proven to be damaged; {instead}")
+        raise DamagedError(f"repair-cache changed nothing: nothing is proven to be damaged; {instead}", has_advice=True)
     if repaired.folder is None:
         echo("nothing was changed")
         return
@@ -158,7 +159,7 @@ def _repaired(cache_dir: Path, yes: bool):
 
     with Progress(None, "verifying", "shards") as progress:
         return repair(
-            cache_dir, pixels.replayed_crc32, confirm, tell=lambda done: progress.update(done - progress.count)
+            cache_dir, pixels.replayed_crc32, confirm, on_progress=lambda done: progress.update(done - progress.count)
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from embedonce.cache.errors import CacheError, DamagedError, OtherVersionError, some
+from embedonce.cache.errors import CacheError, DamagedError, some
 from embedonce.models.errors import ModelError
 from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.console.printable import block, one_line
@@ -71,8 +71,7 @@ def interrupted() -> int:
 def _explained(error: Exception) -> click.ClickException | None:
     """The error as click shows it, in one sentence; None where it is none that a user can do anything about."""
     if isinstance(error, DamagedError):
-        is_said = isinstance(error, OtherVersionError) or "repair" in str(error)
-        hint = "" if is_said else "; repair-cache takes out what is damaged, to be made again"
+        hint = "" if error.has_advice else "; repair-cache moves damaged files away, and the next run makes them again"
         return failure(f"{error}{hint}", error.exit_code)
     if isinstance(error, PipelineError):
         return failure(error.sentence, error.exit_code, error.details)

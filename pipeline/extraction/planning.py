@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerCrashed, WorkerPool
@@ -90,7 +91,7 @@ def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames
     for uid, reason in scanned.failures.items():
         quarantine(writer, by_uid[uid], reason, uid in scanned.passing)
     for name, reason in source.rejected:
-        writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
+        writer.quarantine(name, QuarantinedVideo(name, reason))
 
 
 def _lacking_requests(writer: CacheWriter, scanned: Scanned) -> list[PlannedSegment]:
@@ -129,8 +130,7 @@ def quarantine(writer: CacheWriter, video: Video, reason: str, is_passing: bool 
     is_passing: it is looked at again in the next run, whether its file has changed or not.
     """
     num_bytes, modified_ns = NO_FILE if is_passing else file_state(video)
-    facts = {"source": video.source, "reason": reason, "num_bytes": num_bytes, "modified_ns": modified_ns}
-    writer.quarantine(video.uid, facts)
+    writer.quarantine(video.uid, QuarantinedVideo(video.source, reason, num_bytes, modified_ns))
 
 
 def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> None:
@@ -138,9 +138,7 @@ def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> No
 
     Should its file come back, it is planned anew.
     """
-    num_bytes, modified_ns = NO_FILE
-    facts = {"source": writer.planned_videos[uid].source, "reason": reason}
-    writer.quarantine(uid, facts | {"num_bytes": num_bytes, "modified_ns": modified_ns})
+    writer.quarantine(uid, QuarantinedVideo(writer.planned_videos[uid].source, reason, *NO_FILE))
 
 
 def known_uids(writer: CacheWriter, source: Source) -> set[str]:
@@ -148,8 +146,8 @@ def known_uids(writer: CacheWriter, source: Source) -> set[str]:
     planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), writer.quarantined()
     known = set()
     for video in source.videos:
-        facts = quarantined.get(video.uid)
-        if video.uid in planned or (facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video)):
+        bad = quarantined.get(video.uid)
+        if video.uid in planned or (bad and (bad.num_bytes, bad.modified_ns) == file_state(video)):
             known.add(video.uid)
     return known
 

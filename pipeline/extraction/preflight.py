@@ -50,7 +50,7 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
             writer.check_plan()
             source = match_source(source, known_to(writer))
             known, pending = known_uids(writer, source), pending_of(writer)
-            bad = {uid: facts["reason"] for uid, facts in writer.quarantined().items() if uid in known}
+            bad = {uid: video.reason for uid, video in writer.quarantined().items() if uid in known}
         finally:
             writer.close()
     else:

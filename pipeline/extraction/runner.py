@@ -128,7 +128,7 @@ class _Run:
     def everything(self, workers: int, progress: Progress) -> None:
         tasks = [self._task(uid) for uid in self.wanted if uid in self.videos]
         self._commit_complete()
-        self.attempts = attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
+        self.attempts = attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
         for uid in set(attempts) - set(self.wanted):
             self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
         pool = WorkerPool(

@@ -64,7 +64,7 @@ def account(writer: CacheWriter, source: Source) -> ExtractResult:
         listed=len(names),
         committed=committed,
         pending=pending,
-        quarantined={facts["source"]: facts["reason"] for facts in out},
+        quarantined={video.source: video.reason for video in out},
         unasked=unasked,
         partial=sum(name in planned and PARTIAL in " ".join(planned[name].notes) for name in usable),
         rows=reader.num_rows,

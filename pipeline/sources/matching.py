@@ -12,6 +12,7 @@ from pathlib import Path
 
 from embedonce.cache.errors import some
 from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
@@ -28,10 +29,10 @@ NO_FILE = (0, 0)  # in place of a file's bytes and time, in the quarantine of on
 
 @dataclass(frozen=True)
 class Known:
-    """What a cache knows of videos. quarantined: name -> facts."""
+    """What a cache knows of videos. quarantined: name -> quarantined video."""
 
     plan: list[PlanPart]
-    quarantined: dict[str, dict]
+    quarantined: dict[str, QuarantinedVideo]
 
     @property
     def videos(self) -> dict[str, PlannedVideo]:
@@ -39,8 +40,8 @@ class Known:
 
     def can_go_on(self, uid: str) -> bool:
         """Whether work on a planned video can go on: not where rows were left out because its file was not there."""
-        facts = self.quarantined.get(uid)
-        return facts is None or (facts["num_bytes"], facts["modified_ns"]) != NO_FILE
+        video = self.quarantined.get(uid)
+        return video is None or (video.num_bytes, video.modified_ns) != NO_FILE
 
 
 NOTHING = Known([], {})

@@ -63,7 +63,7 @@ def test_a_document_of_too_many_parts_is_refused_before_it_is_parsed(tiny, name)
     many = BULKY[name] * ((6 << 20) // len(BULKY[name]))
     body = b'{"format_version":1,"a":[%s0]}' % many
     for file in ("cache.json", "records/000000.json", LABELS):
-        (tiny / file).write_bytes(body[:-1] + documents._seal_of(body))
+        (tiny / file).write_bytes(body[:-1] + documents._checksum_field(body))
         with bounded(megabytes=128):
             assert "more parts" in inspected(tiny)
 
@@ -93,7 +93,7 @@ def test_parsing_takes_no_more_than_is_said(part):
         (b'["a", ["\\udbff\\u0041"]]', "surrogate"),
         (b"\xed\xa0\x80", "UTF-8"),
         (b"\xff\xfe1\x00", "UTF-8"),
-        (b"NaN", "no number"),
+        (b"NaN", "not a number"),
     ],
 )
 def test_values_that_no_document_holds_are_refused(text, said):

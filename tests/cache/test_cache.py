@@ -13,8 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from embedonce.cache import commit, documents
-from embedonce.cache import reader as reader_module
+from embedonce.cache import commit, documents, verified_shards
 from embedonce.cache.backends.tar_layout import member_header
 from embedonce.cache.errors import (
     AlreadyCommittedError,
@@ -26,6 +25,7 @@ from embedonce.cache.errors import (
     StorageError,
 )
 from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.local import LocalStore
@@ -115,7 +115,7 @@ def test_a_unit_without_rows_is_committed_without_a_shard(tmp_path, backend):
 
 
 def test_few_shards_are_open_at_a_time_and_all_can_be_read_again(tmp_path, backend, monkeypatch):
-    monkeypatch.setattr(reader_module, "MAX_OPEN", 3)
+    monkeypatch.setattr(verified_shards, "MAX_OPEN", 3)
     writer = open_writer(tmp_path / "c", make_cache_identity(backend))
     batches = {f"{n:06d}": make_batch(make_segment(f"v{n}", 4), seed=n) for n in range(12)}
     for unit, batch in batches.items():
@@ -283,15 +283,15 @@ def test_another_identity_is_refused_field_by_field_and_changes_nothing(cache):
 
 
 def test_every_field_of_the_identity_counts():
-    from embedonce.cache.documents import difference
+    from embedonce.cache.identity_document import differences
 
     identity = make_cache_identity()
     for field in dataclasses.fields(identity):
         if field.name != "teacher":
-            assert difference(dataclasses.replace(identity, **{field.name: "other"}), identity), field.name
+            assert differences(dataclasses.replace(identity, **{field.name: "other"}), identity), field.name
     for field in dataclasses.fields(identity.teacher):
         teacher = dataclasses.replace(identity.teacher, **{field.name: "other"})
-        assert difference(dataclasses.replace(identity, teacher=teacher), identity), field.name
+        assert differences(dataclasses.replace(identity, teacher=teacher), identity), field.name
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
@@ -357,7 +357,7 @@ def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
     document = documents.read(path)
     document["videos"][0][name] = [4, 0]
     commit.replace(path, documents.serialize_with_checksum(document))
-    with pytest.raises(DamagedError, match="cannot have these sizes, pixel aspects, rotation or time base"):
+    with pytest.raises(DamagedError, match="invalid sizes, pixel aspects or time base"):
         open_writer(tmp_path / "c", make_cache_identity())
 
 
@@ -497,10 +497,10 @@ def test_a_second_writer_is_refused_while_the_first_lives(cache):
 
 def test_quarantine_is_remembered_and_released(tmp_path):
     writer = open_writer(tmp_path / "c", make_cache_identity())
-    facts = {"source": "../x.mp4", "reason": "bad", "num_bytes": 1, "modified_ns": 2}
-    writer.quarantine("../x.mp4", facts)
-    writer.quarantine("b", facts)
-    assert writer.quarantined()["../x.mp4"]["reason"] == "bad"
+    video = QuarantinedVideo("../x.mp4", "bad", 1, 2)
+    writer.quarantine("../x.mp4", video)
+    writer.quarantine("b", video)
+    assert writer.quarantined()["../x.mp4"] == video
     writer.release("b")
     assert set(writer.quarantined()) == {"../x.mp4"}
 

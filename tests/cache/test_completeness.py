@@ -268,7 +268,7 @@ def test_logits_that_are_no_numbers_are_found(tmp_path, backend, value):
     run_session(root, backend)
     with contextlib.closing(open_reader(root)) as reader:
         keys = reader.records["000000"].keys
-    back_end, (shards, records) = BACKENDS[backend], Layout(root).columns("main")
+    back_end, (shards, records) = BACKENDS[backend], Layout(root).logit_paths("main")
     made = back_end.encode_logits(keys, np.full((len(keys), 2, 2), value, np.float32))
     (shards / f"000000{back_end.suffix}").write_bytes(made.data)
     facts = {"num_bytes": len(made.data), "sha256": commit.sha256(made.data), "index": made.index}

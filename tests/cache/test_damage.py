@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from embedonce.cache import documents, reader
+from embedonce.cache import documents, label_set_reader
 from embedonce.cache.stores.local import LocalStore
 from tests.support.cache_doors import behind, given_and_refused
 from tests.support.crash_session import run_session
@@ -143,7 +143,7 @@ def without_seals(patch) -> None:
 
 
 def without_tensor_checksums(patch) -> None:
-    patch.setattr(reader, "sha256", lambda data: Alike())
+    patch.setattr(label_set_reader, "sha256", lambda data: Alike())
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def without_noreplace(patch) -> None:
 def published_once(folder) -> bool:
     """Whether one of two publications under a name holds, with nothing beside it."""
     commit.publish(folder / "x", b"data")
-    with pytest.raises(AlreadyCommittedError, match="is there already"):
+    with pytest.raises(AlreadyCommittedError, match="exists already"):
         commit.publish(folder / "x", b"other")
     return (folder / "x").read_bytes() == b"data" and os.listdir(folder) == ["x"]
 

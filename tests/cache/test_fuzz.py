@@ -103,7 +103,7 @@ def _is_absurd(place: tuple, old, new) -> bool:
 def test_what_a_tar_says_of_a_row(root, max_examples):
     with_reader = open_reader(root)
     batch = with_reader.batch("000000")
-    encoded = wds.encode_frames(batch)
+    encoded = BACKENDS["webdataset"].encode_frames(batch)
     offset, size = encoded.index["members"]["json"][0]
     sound = json.loads(encoded.data[offset : offset + size])
 

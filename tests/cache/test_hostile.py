@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from embedonce.cache import documents
+from embedonce.cache import documents, plan_documents, quarantine
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.files import MAX_DOCUMENT_BYTES
@@ -35,13 +35,13 @@ NO_NAMES = ("", "../x", "/x", "x\0y", "a/b", "a.b", "-a", "a\n", "é", "x" * 200
 NULLABLE = {"logit_scale", "tensors_sha256"}
 READERS = {  # of each document, by itself
     "cache.json": read_identity,
-    "plan/000000.json": lambda root: documents.read_plan(root / "plan"),
+    "plan/000000.json": lambda root: plan_documents.read_plan(root / "plan"),
     "records/000000.json": lambda root: read_records(root / "records"),
     f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).label_tensors("zero-shot")),
     f"{LABEL_SET}/clips/000000.json": lambda root: _labels(root),
     f"{LABEL_SET}/records/000000.json": lambda root: read_records(root / LABEL_SET / "records"),
-    "quarantine/*": lambda root: documents.read_named(root / "quarantine"),
-    "attempts/*": lambda root: documents.read_named(root / "attempts"),
+    "quarantine/*": lambda root: quarantine.read_quarantine(root / "quarantine"),
+    "attempts/*": lambda root: quarantine.read_attempts(root / "attempts"),
 }
 NAMES = [  # fields that name files or members of archives
     ("plan/000000.json", ("videos", 0, "uid")),
@@ -151,7 +151,7 @@ def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, p
     bodies += [b"", b"null", b"[]", b"{", b"\xff\xfe" + "{}".encode("utf-16-le"), pickle_of(tmp_path / "sentinel")]
     with bounded():
         for body in bodies:
-            for data in (body, body + documents._seal_of(body + b"}")):
+            for data in (body, body + documents._checksum_field(body + b"}")):
                 path.write_bytes(data)
                 with pytest.raises(CacheError):
                     READERS[pattern](cache_dir)

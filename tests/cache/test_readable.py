@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from embedonce import cli
 from embedonce.cache import documents
 from embedonce.cache.labels import LabelSet
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.store import claim, open_reader, open_writer
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 
@@ -61,7 +62,7 @@ def test_a_plan_that_no_reader_takes_is_not_written(writer, change):
 
 def test_a_document_longer_than_readers_take_is_not_written(writer, monkeypatch):
     monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 500)
-    with pytest.raises(ValueError, match="more than the 500 that can be read back"):
+    with pytest.raises(ValueError, match="at most 500 can be read back"):
         writer.extend_plan([planned_video("a")], [planned_segment("a", 500)], 4)
     assert writer.plan == []
 
@@ -80,7 +81,7 @@ def test_neither_shard_nor_record_is_written_that_no_reader_takes(writer, change
 def test_quarantine_attempts_and_label_sets_that_no_reader_takes_are_not_written(writer):
     before = names(writer.directory)
     with pytest.raises(ValueError, match="was not written"):
-        writer.quarantine("v", {"source": "v.mp4", "reason": None, "num_bytes": 1, "modified_ns": 2})
+        writer.quarantine("v", QuarantinedVideo("v.mp4", None, 1, 2))
     with pytest.raises(ValueError, match="was not written"):
         writer.count_attempt("v", 7)
     with pytest.raises(ValueError, match="was not written"):

@@ -179,7 +179,7 @@ def test_a_missing_folder_is_named_and_nothing_is_done_about_it(cache, name):  #
     shutil.move(cache / name, cache.parent / "elsewhere")
     before = files(cache)
     assert [problem.remedy for problem in verify(cache).problems] == [Remedy.NONE]
-    with pytest.raises(DamagedError, match=f"{name} is missing; put it back from a copy"):
+    with pytest.raises(DamagedError, match=f"{name} is missing; restore it from a copy"):
         repair(cache, None)
     assert files(cache) == before
 
@@ -187,7 +187,7 @@ def test_a_missing_folder_is_named_and_nothing_is_done_about_it(cache, name):  #
 def test_a_document_of_another_version_is_kept(cache):  # noqa: F811
     path = cache / "records" / "000001.json"
     body = documents.to_json(documents.parse(path.read_bytes(), "it") | {"format_version": 999})
-    path.write_bytes(body[:-1] + documents._seal_of(body))
+    path.write_bytes(body[:-1] + documents._checksum_field(body))
     before = files(cache)
     with pytest.raises(DamagedError, match="format version 999"):
         repair(cache, None)

@@ -1,5 +1,8 @@
 """Our own back ends pass the conformance tests, read only what they need, and are registered in one place."""
 
+import subprocess
+import sys
+
 import pytest
 from click import Choice
 
@@ -8,6 +11,7 @@ from embedonce.cache.backends.hdf5 import Hdf5Format
 from embedonce.cache.backends.registry import BACKENDS, register_backend
 from embedonce.cache.errors import StorageError
 from tests.support.conformance.shard_format import BATCH, ShardFormatConformance
+from tests.support.documentation import ROOT
 from tests.support.memory_store import MemoryFile
 
 
@@ -44,6 +48,39 @@ class TestOurFormats(ShardFormatConformance):
             monkeypatch.setattr(MemoryFile, "read_at", read_at)
             assert shard.keys() == BATCH.keys and shard.jpeg(0) == BATCH.jpegs[0]
             shard.close()
+
+
+FAILING_READS = """
+import sys
+from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.errors import StorageError
+from tests.support.conformance.shard_format import BATCH, ShardFormatConformance
+from tests.support.memory_store import MemoryFile, MemoryStore
+class Failing(ShardFormatConformance):
+    def shard_format(self):
+        return BACKENDS[sys.argv[1]]
+errors, read_at, reads = [], MemoryFile.read_at, [0]
+for fails_at in (*range(1, 40), *range(40, 1000, 40)):
+    shard, reads[0] = Failing().write(MemoryStore()), 0
+    def read_or_fail(file, offset, size):
+        reads[0] += 1
+        if reads[0] == fails_at:
+            raise StorageError("the network is down")
+        return read_at(file, offset, size)
+    MemoryFile.read_at = read_or_fail
+    try:
+        shard.check(BATCH.keys), shard.columns(), shard.jpeg(40), shard.embeddings(0, 43, 1)
+        break
+    except StorageError as error:
+        errors.append((error, shard))
+assert len(errors) > 3 and reads[0] < fails_at, (len(errors), reads[0])
+"""
+
+
+def test_a_read_that_fails_anywhere_is_a_storage_error_and_the_process_still_ends_well(backend):
+    """Errors, with all that their tracebacks hold, and open shards are alive when the interpreter ends."""
+    ran = subprocess.run([sys.executable, "-c", FAILING_READS, backend], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_options_of_both_commands_offer_the_registered_back_ends():

@@ -70,7 +70,7 @@ def test_a_stored_file_is_a_file_object(store):
 @pytest.mark.parametrize("make", [lambda path: os.symlink("/etc/hostname", path), os.mkfifo, os.mkdir])
 def test_links_pipes_and_folders_are_never_opened(tmp_path, make):
     make(tmp_path / "a")
-    with pytest.raises(DamagedError, match="link|not a regular file"):
+    with pytest.raises(DamagedError, match=r"link|not a regular file"):
         LocalStore(tmp_path).open("a")
 
 

@@ -16,6 +16,7 @@ from embedonce.cache.errors import CacheError, DamagedError, IdentityMismatchErr
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.repair import repair
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import claim, open_reader, open_writer
@@ -252,7 +253,7 @@ def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
     assert f"1 problem; next: python cli.py repair-cache --cache-dir {cache}" in told
     student = ("--student-size", "tiny", "--student-resolution", 128, "--epochs", 1, "--device", "cpu")
     code, told = invoke("train-student", "--cache-dir", cache, "--output-dir", tmp_path / "o", *student)
-    assert code == 4 and "repair-cache takes out what is damaged" in told
+    assert code == 4 and "repair-cache moves damaged files away" in told
     code, told = invoke("repair-cache", "--cache-dir", cache, "--yes")
     assert code == 0 and "unit 000001 (a): extract it again" in told and "extract-teacher --config" in told
     code, told = invoke("verify-cache", "--cache-dir", cache)
@@ -264,7 +265,7 @@ def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
 
 def test_inspecting_tells_and_draws_and_escapes(cache, tmp_path):
     writer = open_writer(cache, open_reader(cache).identity)
-    writer.quarantine("x", {"source": "<b>.mp4", "reason": "bad", "num_bytes": 1, "modified_ns": 2})
+    writer.quarantine("x", QuarantinedVideo("<b>.mp4", "bad", 1, 2))
     writer.close()
     code, told = invoke("inspect-cache", "--cache-dir", cache, "--html", tmp_path / "s.html", "--frames", 10)
     assert code == 0 and "teacher fake (random, gelu" in told and "18 ok" in told

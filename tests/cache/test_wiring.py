@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedonce.cache import commit, documents
+from embedonce.cache import commit, plan_documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlannedVideo
+from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, read_quarantine
 from embedonce.cache.records import read_record
 from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
@@ -159,7 +160,7 @@ def test_converting_makes_the_back_end_asked_for_with_all_there_is(cache, tmp_pa
         assert content(target) == content(cache)
         for unit, record in theirs.records.items():
             assert ours.records[unit].provenance == record.provenance
-        quarantined = [documents.read_named(Layout(root).quarantine) for root in (target, cache)]
+        quarantined = [read_quarantine(Layout(root).quarantine) for root in (target, cache)]
         assert quarantined[0] == quarantined[1] and len(quarantined[0]) == 1
         assert (target / "extract_config.yaml").read_bytes() == (cache / "extract_config.yaml").read_bytes()
         assert json.loads((target / "manifest.json").read_text())["num_rows"] == theirs.num_rows
@@ -230,7 +231,7 @@ def test_a_planned_video_comes_back_field_by_field(tmp_path):
     writer.extend_plan([video], [planned_segment("u", 4)], 512)
     writer.close()
     video = dataclasses.replace(video, num_requests=4)  # counted by the plan
-    (part,) = documents.read_plan(Layout(tmp_path / "c").plan)
+    (part,) = plan_documents.read_plan(Layout(tmp_path / "c").plan)
     (found,) = part.videos
     for field in dataclasses.fields(PlannedVideo):
         if field.name == "views":
@@ -268,10 +269,9 @@ def test_records_label_sets_clips_and_attempts_come_back(tmp_path, backend):
     writer.commit_logits("l", "000000", batch.keys, np.zeros((5, 2, 2), np.float32), {"who": "me"})
     writer.count_attempt("u", "it hung")
     writer.count_attempt("u", "it crashed")
-    writer.quarantine("w", {"source": "w.mp4", "reason": "bad", "num_bytes": 3, "modified_ns": 4})
-    assert writer.attempts()["u"]["attempts"] == 2 and writer.attempts()["u"]["reason"] == "it crashed"
-    facts = writer.quarantined()["w"]
-    assert (facts["source"], facts["reason"], facts["num_bytes"], facts["modified_ns"]) == ("w.mp4", "bad", 3, 4)
+    writer.quarantine("w", QuarantinedVideo("w.mp4", "bad", 3, 4))
+    assert writer.attempts()["u"] == DecodeAttempts(2, "it crashed")
+    assert writer.quarantined()["w"] == QuarantinedVideo("w.mp4", "bad", 3, 4)
     writer.close()
     reader = open_reader(tmp_path / "c")
     assert reader.label_set("l") == dataclasses.replace(labels, clips=clips)

@@ -198,7 +198,7 @@ def test_evaluations_of_different_things_are_not_compared(tmp_path, changes, sai
         ("[1]", "it has no schema_version"),
         ('{"schema_version": 1}', "of schema version 1, and this program reads 3; evaluate again"),
         ('{"schema_version": 3}', "is not a whole evaluation: it has no note"),
-        ('{"schema_version": NaN}', "NaN is no number"),
+        ('{"schema_version": NaN}', "NaN is not a number"),
         ("[" * 100_000, "cannot be read as JSON"),
     ],
 )

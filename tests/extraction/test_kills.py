@@ -89,7 +89,7 @@ def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     first = run(whole.job(tmp_path / "c", decode=always, dies_after=f"count_attempt {always.uid}"))
     with closing(open_writer(tmp_path / "c", read_identity(tmp_path / "c"))) as writer:
-        assert first.code == -signal.SIGKILL and writer.attempts()[always.uid]["attempts"] == 1
+        assert first.code == -signal.SIGKILL and writer.attempts()[always.uid].attempts == 1
     kill = whole.examine(tmp_path / "c", "everything", first.acknowledged)
     assert kill.invalid == kill.lost == []
     second = run(whole.job(tmp_path / "c", decode=always))
@@ -100,7 +100,7 @@ def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
 def check_quarantine(whole: Uninterrupted, root: Path, uid: str) -> None:
     """This video is out, with its reason; nothing lacks but frames of it."""
     with closing(open_writer(root, read_identity(root))) as writer:
-        reasons = {name: facts["reason"] for name, facts in writer.quarantined().items()}
+        reasons = {name: video.reason for name, video in writer.quarantined().items()}
         assert reasons == {uid: f"{KILLED} (2 attempts)"} and writer.attempts() == {}
     found, expected = frames_of(content(root)), frames_of(whole.content)
     assert damage(root) == [] and found.items() <= expected.items()

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from embedonce import cli
 from embedonce.cache.errors import IdentityMismatchError, StorageError
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.extraction import extract_teacher, preflight
 from embedonce.pipeline.extraction.dry_run import plan_in_words
@@ -124,10 +125,10 @@ def test_attempts_at_what_is_finished_are_forgotten(folder):
     run(source, folder / "c")
     writer = open_writer(folder / "c", open_reader(folder / "c").identity)
     writer.count_attempt("a", "it ended the process")
-    writer.quarantine("gone", {"source": "gone.mp4", "reason": "bad", "num_bytes": 1, "modified_ns": 2})
+    writer.quarantine("gone", QuarantinedVideo("gone.mp4", "bad", 1, 2))
     writer.count_attempt("gone", "it ended the process")
     writer.release("gone")
-    assert set(writer.attempts()) == {"a"} and writer.attempts()["a"]["attempts"] == 1
+    assert set(writer.attempts()) == {"a"} and writer.attempts()["a"].attempts == 1
     writer.close()
     run(source, folder / "c")
     assert not list((folder / "c" / "attempts").iterdir())

@@ -496,17 +496,17 @@ def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
     inside = [cache / "as_tars", cache / "frames", cache / "frames" / "a" / "b", tmp_path / "link" / "x"]
     inside += [tmp_path / "inner", tmp_path / "inner" / "x", cache / "labels" / ".." / "y"]
     for target in (cache, tmp_path / "link", *inside):
-        with pytest.raises(CacheError, match=r"cannot be converted into (itself|a folder inside of it)"):
+        with pytest.raises(CacheError, match=r"cannot be converted into (itself|a folder inside it)"):
             convert(cache, target, "webdataset")
     for target in (tmp_path / "outer", tmp_path):
-        with pytest.raises(CacheError, match="lies inside"):
+        with pytest.raises(CacheError, match="is inside"):
             convert(cache, target, "webdataset")
     assert files(tmp_path) == before
 
 
 def test_no_cache_is_made_inside_a_cache(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 1)
-    with pytest.raises(NotACacheError, match="lies inside the cache"):
+    with pytest.raises(NotACacheError, match="is inside the cache"):
         open_writer(cache / "frames" / "new", make_cache_identity("hdf5"))
     assert not (cache / "frames" / "new").exists()
 
@@ -520,7 +520,7 @@ def test_a_cache_of_its_own_is_not_converted_over(tmp_path):
     writer.commit_frames("000000", reader.batch("000001"), {})
     writer.close()
     before = files(own)
-    with pytest.raises(IdentityMismatchError, match="is a cache of its own: it has other rows of unit 000000"):
+    with pytest.raises(IdentityMismatchError, match="is another cache: it has other rows or provenance of unit 000000"):
         convert(cache, own, "webdataset")
     assert files(own) == before
 

@@ -212,9 +212,7 @@ def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
     assert reader.label_sets() == ("fho-verbs", "lta-nouns", "moments", "narrations")
     assert all(len(reader.label_set(name).classes) == 1 for name in reader.label_sets())
     assert reader.video_uids == (U1, U2, U3)
-    assert "has several label sets and none was named" in error_of(
-        "train-student", "--cache-dir", tmp_path / "c", code=4
-    )
+    assert "has several label sets; choose one" in error_of("train-student", "--cache-dir", tmp_path / "c", code=4)
 
 
 def test_dry_run_and_plan_say_the_same(made, tmp_path):

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from embedonce.cache import documents
+from embedonce.cache import plan_documents
 from embedonce.cache.errors import CacheError
 from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import read_quarantine
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.cache.timelines import VideoTimeline
@@ -24,8 +25,8 @@ def given_and_refused(root: Path) -> tuple[dict[str, object], set[str]]:
     """(door -> what it gave, doors that refused). Behind a door that opened nothing may be refused any more."""
     given, refused = {}, set()
     doors: dict[str, Callable] = {
-        "plan": lambda: partial(plain, documents.read_plan(Layout(root).plan)),
-        "quarantine": lambda: documents.read_named(Layout(root).quarantine).copy,
+        "plan": lambda: partial(plain, plan_documents.read_plan(Layout(root).plan)),
+        "quarantine": lambda: read_quarantine(Layout(root).quarantine).copy,
     }
     try:
         reader = open_reader(root)

@@ -13,6 +13,7 @@ from pytest import MonkeyPatch
 from embedonce.cache import commit
 from embedonce.cache.errors import AlreadyCommittedError, NotACacheError
 from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.writer import CacheWriter
@@ -29,7 +30,7 @@ LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 100.0,
 CLIPS = (ClipLabel("c0", "a", 0.0, 2.0, 1, "train"),)
 REVISED = (ClipLabel("c0", "a", 0.0, 2.0, 0, "val"),)
 LOGITS = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
-FACTS = {"source": "x.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
+FACTS = QuarantinedVideo("x.mp4", "no video stream", 1, 2)
 
 
 # -- the script ----------------------------------------------------------------------------------------------------
@@ -143,8 +144,7 @@ def contents(root: Path, backend: str) -> dict:
     reader.close()
     with closing(open_writer(root, reader.identity)) as writer:
         found |= {f"plan {part.part}": plain(part) for part in writer.plan}
-        for name, facts in writer.quarantined().items():
-            found[name] = {field: facts[field] for field in FACTS}
+        found |= writer.quarantined()
     return found
 
 

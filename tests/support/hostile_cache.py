@@ -59,7 +59,7 @@ def _make_sound_cache(root: Path, backend: str) -> None:
 def write_sealed(path: Path, document: dict) -> None:
     """A document with the checksum that it should have, whatever it says, NaN and Infinity too."""
     body = json.dumps({name: value for name, value in document.items() if name != "checksum"}).encode()
-    path.write_bytes(body[:-1] + documents._seal_of(body))
+    path.write_bytes(body[:-1] + documents._checksum_field(body))
 
 
 def plant_shard(root: Path, column: str, data: bytes, **changes) -> None:

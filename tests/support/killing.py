@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from embedonce.cache import documents
+from embedonce.cache import plan_documents
 from embedonce.cache.commit import TEMP_PREFIX
 from embedonce.cache.layout import Layout
+from embedonce.cache.records import segment_document
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -141,10 +142,10 @@ def make_videos(folder: Path) -> Path:
 def content(root: Path) -> dict:
     """What must not depend on how a cache came about; what a run acknowledges is under the name it tells."""
     reader, found = open_reader(root), {}
-    for part in documents.read_plan(Layout(root).plan):
-        found[f"plan {part.part}"] = documents.plan_document(part)
+    for part in plan_documents.read_plan(Layout(root).plan):
+        found[f"plan {part.part}"] = plan_documents.plan_document(part)
     for unit, record in reader.records.items():
-        batch, segments = reader.batch(unit), [documents.segment_document(segment) for segment in record.segments]
+        batch, segments = reader.batch(unit), [segment_document(segment) for segment in record.segments]
         found[f"commit_frames {unit}"] = (segments, batch.keys, batch.jpegs, batch.crop_crc32.tolist())
         found[f"embeddings {unit}"] = batch.embeddings
     for name in reader.label_sets():

@@ -1,0 +1,80 @@
+"""The identity of a cache as a document, and the differences between two identities."""
+
+import dataclasses
+
+from embedonce.cache import limits
+from embedonce.cache.documents import as_damaged_error, parse_list, validate_types
+from embedonce.cache.limits import brief, check_range, check_text
+from embedonce.cache.schema import (
+    FORMAT_VERSION,
+    INTERPOLATIONS,
+    RESIZE_MODES,
+    SAMPLINGS,
+    CacheIdentity,
+    TeacherIdentity,
+)
+
+MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as the teacher sees them
+
+
+def identity_document(identity: CacheIdentity) -> dict:
+    """The fields of cache.json."""
+    return dataclasses.asdict(identity)
+
+
+def identity_from(document: dict, name: str) -> CacheIdentity:
+    """The identity in a document. DamagedError, with the document's name, if a field is missing or invalid."""
+    with as_damaged_error(name):
+        teacher = dict(document["teacher"])
+        teacher |= {field: parse_list(teacher[field]) for field in ("mean", "std")}
+        identity = validate_types(CacheIdentity(**{**document, "teacher": validate_types(TeacherIdentity(**teacher))}))
+        _check_identity(identity)
+        return identity
+
+
+def differences(requested: CacheIdentity, stored: CacheIdentity) -> list[str]:
+    """One line for each field that differs: `field: <stored> -> <requested>`."""
+    old, new = (_flatten(dataclasses.asdict(identity)) for identity in (stored, requested))
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in old | new if old.get(name) != new.get(name)]
+
+
+def _check_identity(identity: CacheIdentity) -> None:
+    """ValueError if a value is impossible, or would need too much memory."""
+    check_range("format_version", identity.format_version, FORMAT_VERSION, FORMAT_VERSION)
+    check_range("num_views", identity.num_views, 0, limits.MAX_VIEWS)
+    check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
+    check_range("jpeg_quality", identity.jpeg_quality, 1, 100)
+    check_text(identity.decoder, limits.MAX_NAME)
+    if identity.fps is not None:
+        check_range("fps", identity.fps, limits.MIN_FPS, limits.MAX_FPS)
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (identity.fps is not None):
+        raise ValueError(f"invalid sampling {brief(identity.sampling)} with {identity.fps} frames per second")
+    _check_teacher(identity.teacher)
+    if 3 * identity.teacher.input_size**2 * (1 + identity.num_views) > MAX_CROP_BYTES:
+        raise ValueError(f"{1 + identity.num_views} views of {identity.teacher.input_size} pixels are too many")
+
+
+def _check_teacher(teacher: TeacherIdentity) -> None:
+    for text in (teacher.name, teacher.weights, teacher.activation, teacher.resize_mode):
+        check_text(text, limits.MAX_NAME)
+    check_range("input_size", teacher.input_size, 1, limits.MAX_INPUT_SIZE)
+    check_range("embed_dim", teacher.embed_dim, 1, limits.MAX_EMBED_DIM)
+    if len(teacher.mean) != 3 or len(teacher.std) != 3 or min(teacher.std) <= 0:
+        raise ValueError(f"invalid mean {brief(teacher.mean)} or std {brief(teacher.std)}: three numbers, std above 0")
+    sizes = (teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total)
+    if min(sizes) < 0:
+        raise ValueError(f"the parameter and byte counts of {brief(teacher.name)} are negative")
+    if teacher.interpolation not in INTERPOLATIONS:
+        raise ValueError(f"unknown interpolation {brief(teacher.interpolation)}")
+    if teacher.resize_mode not in RESIZE_MODES:
+        raise ValueError(f"unknown resize mode {brief(teacher.resize_mode)}")
+
+
+def _flatten(document: dict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

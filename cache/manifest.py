@@ -1,0 +1,150 @@
+"""The manifest: a summary of a cache. Readers need none of it; it shows which committed files were lost.
+
+A manifest that is missing, damaged or old lists less, never anything wrong: only a repair takes committed files away,
+and what it took is in removed/ until the manifest no longer lists it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedonce.cache import commit, documents
+from embedonce.cache.documents import parse_list, validate_types
+from embedonce.cache.errors import DamagedError
+from embedonce.cache.files import exists, list_folder
+from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import file_name, read_quarantine
+from embedonce.cache.records import Record, read_records
+from embedonce.cache.schema import check_uid, check_unit
+
+LABEL_FOLDERS = ("clips", "revisions", "records")  # of a label set, whose documents the manifest lists
+
+
+@dataclass(frozen=True)
+class LostFile:
+    """A file that was committed and does not exist any more. unit, label_set: what it belongs to."""
+
+    path: Path
+    unit: str | None = None
+    label_set: str | None = None
+
+
+def build_manifest(layout: Layout, num_plan_parts: int) -> dict:
+    """The fields of manifest.json, from the records and folders of a cache."""
+    records, names = read_records(layout.frame_paths().records), list(layout.label_sets())
+    return {
+        "shards": [_shard_entry(record) for record in records.values()],
+        "num_rows": sum(record.num_rows for record in records.values()),
+        "num_bytes": sum(record.num_bytes for record in records.values()),
+        "label_sets": names,
+        "labels": {name: _label_set_entry(layout, name) for name in names},
+        "plan_parts": num_plan_parts,
+        "quarantined": sorted(read_quarantine(layout.quarantine)),
+    }
+
+
+def _shard_entry(record: Record) -> dict:
+    return {
+        "unit": record.unit,
+        "num_rows": record.num_rows,
+        "num_bytes": record.num_bytes,
+        "sha256": record.sha256,
+        "videos": record.video_uids,
+    }
+
+
+def _label_set_entry(layout: Layout, name: str) -> dict[str, list[str]]:
+    """folder -> names of the documents in it, without suffix."""
+    place = layout.labels / name
+    return {folder: [path.stem for path in list_folder(place / folder, ".json")] for folder in LABEL_FOLDERS}
+
+
+def read_manifest(layout: Layout) -> dict | None:
+    """The manifest; None if it is missing, damaged or of another form."""
+    try:
+        manifest = documents.read(layout.manifest)
+        with documents.as_damaged_error(str(layout.manifest)):
+            _units(manifest), _label_sets(manifest)
+            validate_types(_Counts(manifest["plan_parts"], parse_list(manifest["quarantined"])))
+    except DamagedError:
+        return None
+    return manifest
+
+
+def lost_files(layout: Layout, manifest: dict, quarantined: set[str], planned: set[str]) -> list[LostFile]:
+    """The files that a manifest lists and that do not exist.
+
+    quarantined: names of videos in quarantine; planned: uids of planned videos.
+    """
+    records = layout.frame_paths().records
+    listed = [LostFile(layout.plan_part(part)) for part in range(manifest["plan_parts"])]
+    listed += [LostFile(records / f"{unit}.json", unit) for unit in _units(manifest)]
+    for name, contents in _label_sets(manifest).items():
+        listed.append(LostFile(layout.label_set_document(name), None, name))
+        for folder, stems in contents.items():
+            for stem in stems:
+                path = layout.labels / name / folder / f"{stem}.json"
+                listed.append(LostFile(path, stem if folder == "records" else None, name))
+    removed = removed_documents(layout)
+    lost = [file for file in listed if file.path.relative_to(layout.root) not in removed and not exists(file.path)]
+    # a video that is planned now was taken out of quarantine because it can be used
+    names = [name for name in manifest["quarantined"] if name not in quarantined and name not in planned]
+    paths = [layout.quarantine / file_name(name) for name in names]
+    return lost + [LostFile(path) for path in paths if path.relative_to(layout.root) not in removed]
+
+
+def forget_removed(layout: Layout) -> None:
+    """Take files that repairs moved away, and that were not made again, out of the manifest."""
+    manifest = read_manifest(layout)
+    if manifest is None:
+        return
+    gone = {place for place in removed_documents(layout) if not exists(layout.root / place)}
+    records, quarantine = Path("records"), Path("quarantine")
+    shards = [entry for entry in manifest["shards"] if records / f"{entry['unit']}.json" not in gone]
+    labels = {
+        name: {
+            folder: [stem for stem in stems if Path("labels", name, folder, f"{stem}.json") not in gone]
+            for folder, stems in contents.items()
+        }
+        for name, contents in manifest["labels"].items()
+    }
+    quarantined = [name for name in manifest["quarantined"] if quarantine / file_name(name) not in gone]
+    totals = {total: sum(entry[total] for entry in shards) for total in ("num_rows", "num_bytes")}
+    changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
+    if changed != manifest:
+        del changed["format_version"]
+        commit.replace(layout.manifest, documents.serialize_with_checksum(changed))
+
+
+def removed_documents(layout: Layout) -> set[Path]:
+    """Paths, relative to the cache, of the documents that repairs moved to removed/."""
+    places: set[Path] = set()
+    if layout.removed.is_symlink():
+        return places
+    for repair in list_folder(layout.removed):
+        folders = [repair / "records", repair / "quarantine"]
+        for label_set in list_folder(repair / "labels"):
+            folders += [label_set / folder for folder in LABEL_FOLDERS]
+        places |= {path.relative_to(repair) for folder in folders for path in list_folder(folder, ".json")}
+    return places
+
+
+@dataclass(frozen=True)
+class _Counts:
+    plan_parts: int
+    quarantined: tuple[str, ...]
+
+
+def _units(manifest: dict) -> list[str]:
+    return [check_unit(entry["unit"]) for entry in parse_list(manifest["shards"])]
+
+
+def _label_sets(manifest: dict) -> dict[str, dict[str, list[str]]]:
+    """ValueError or TypeError if a name could lead out of its folder."""
+    for name, contents in manifest["labels"].items():
+        check_uid(name)
+        for folder in LABEL_FOLDERS:
+            for stem in parse_list(contents[folder]):
+                check_unit(stem)
+        if len(contents) != len(LABEL_FOLDERS):
+            raise ValueError(f"label set {name!r} has unexpected fields")
+    return manifest["labels"]

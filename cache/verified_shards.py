@@ -1,0 +1,69 @@
+"""The shards of one cache, each compared with its record once, and few of them open at a time."""
+
+from collections.abc import Callable
+
+from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.backends.shard_format import Shard, ShardShape
+from embedonce.cache.errors import DamagedError, some
+from embedonce.cache.layout import Layout
+from embedonce.cache.records import Record
+from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.stores.base import Store
+
+MAX_OPEN = 64  # shards that have files open
+
+
+class VerifiedShards:
+    """Opens shards of frames and of logits. May be pickled; then each shard is verified again in the new process."""
+
+    def __init__(self, store: Store, layout: Layout, identity: CacheIdentity):
+        self._store, self._layout, self._identity = store, layout, identity
+        self._format = BACKENDS[identity.backend]
+        self._shards: dict[tuple[str | None, str], Shard] = {}  # all that were verified
+        self._recent: dict[tuple[str | None, str], None] = {}  # keys of those that may be open, last used last
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_shards": {}, "_recent": {}}
+
+    def get(self, label_set: str | None, record: Record, frames: Record, width: Callable[[], int]) -> Shard:
+        """The shard of a record. DamagedError if its bytes, shape or keys are not those that were committed.
+
+        label_set: None for frames. frames: the record of the frame shard of the same unit, which has the rows. width:
+        returns how many values a row has in each view; called only if the shard is opened for the first time.
+        """
+        key = (label_set, record.unit)
+        if key not in self._shards:
+            name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
+            try:
+                self._shards[key] = self._opened(name, record, frames, width())
+            except DamagedError as error:
+                raise DamagedError(f"shard {error}; it holds the videos {some(frames.video_uids, 5)}") from error
+        self._recent[key] = self._recent.pop(key, None)
+        if len(self._recent) > MAX_OPEN:
+            self._shards[next(iter(self._recent))].close()  # opens itself when it is read again
+            del self._recent[next(iter(self._recent))]
+        return self._shards[key]
+
+    def close(self) -> None:
+        """Close all shards; each is verified again when it is used again."""
+        for shard in self._shards.values():
+            shard.close()
+        self._shards.clear()
+        self._recent.clear()
+
+    def _opened(self, name: str, record: Record, frames: Record, width: int) -> Shard:
+        location = self._store.location(name)
+        num_bytes, sha256 = self._store.digest(name)
+        if num_bytes != record.num_bytes:
+            raise DamagedError(f"{location} has {num_bytes} bytes, not the {record.num_bytes} that were committed")
+        if sha256 != record.sha256:
+            raise DamagedError(f"{location} is damaged: its SHA-256 is not the one that was committed")
+        keys, views = frames.keys, 1 + self._identity.num_views
+        if not record.num_rows == frames.num_rows == len(keys):
+            raise DamagedError(f"{location} has {record.num_rows} rows for {len(keys)} frames")
+        if any(len(segment.views) != views for segment in frames.segments) or len(keys) * views * width > num_bytes:
+            raise DamagedError(f"{location} cannot hold {views} views of {len(keys)} rows with {width} values each")
+        shape = ShardShape(record.num_rows, views, width, num_bytes)
+        shard = self._format.open(self._store, name, record.index, shape)
+        shard.check(keys)
+        return shard

@@ -1,0 +1,87 @@
+"""What a verification found: problems, each with what a repair would do about it, and counts of what was checked."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from embedonce.cache.errors import DamagedError, OtherVersionError
+from embedonce.cache.records import Record, read_record, record_paths
+
+T = TypeVar("T")
+
+
+class Remedy(StrEnum):
+    """What a repair does about a problem."""
+
+    REDO_UNIT = "extract again"
+    REDO_LOGITS = "compute again from the embeddings"
+    FORGET = "remove"
+    MISSING = "missing: restore it from a copy, or run the command that made it again"
+    KEEP = "kept: nothing proves that it is damaged"
+    NONE = "cannot be repaired"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. unit, label_set: what it belongs to. videos: uids of those whose rows it affects."""
+
+    path: Path
+    message: str
+    remedy: Remedy
+    unit: str | None = None
+    label_set: str | None = None
+    videos: tuple[str, ...] = ()
+
+
+@dataclass
+class Report:
+    """What was checked, and every problem found.
+
+    num_units: in the plan; num_pending: of these, without a record. needs_plan: the plan is missing, damaged or older
+    than what was committed. extra: files that nothing in the cache refers to, which are no problem. unfinished: label
+    set -> (units without logits, plan parts without clips), left over from an interrupted run.
+    """
+
+    num_shards: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+    num_units: int = 0
+    num_pending: int = 0
+    needs_plan: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    extra: list[Path] = field(default_factory=list)
+    unfinished: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def attempt(self, path: Path, remedy: Remedy, call: Callable[..., T], *arguments, **about) -> T | None:
+        """What call returns; None, after adding a problem, if it raises DamagedError. about: fields of the problem."""
+        try:
+            return call(*arguments)
+        except OtherVersionError as error:  # intact, but written by another version of this program
+            self.problems.append(Problem(path, str(error), Remedy.NONE, **about))
+        except DamagedError as error:
+            self.problems.append(Problem(path, str(error), remedy, **about))
+        return None
+
+    def read_records(self, folder: Path, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
+        """unit -> record, of the records in a folder that can be read; the others become problems."""
+        records = {}
+        for path in record_paths(folder):
+            record = self.attempt(path, remedy, read_record, path, unit=path.stem, label_set=label_set)
+            if record is not None:
+                records[path.stem] = record
+        return records
+
+    def add(
+        self, record: Record, path: Path, messages: Iterable[str], remedy: Remedy, label_set: str | None = None
+    ) -> None:
+        """Add a problem of a record and its shard for each message. path: of the record."""
+        videos = tuple(record.video_uids)
+        self.problems += [Problem(path, message, remedy, record.unit, label_set, videos) for message in messages]
+
+    def count_shard(self, record: Record, label_set: str | None = None) -> None:
+        """Count a shard as checked."""
+        self.num_shards += record.num_rows > 0
+        self.num_rows += record.num_rows if label_set is None else 0
+        self.num_bytes += record.num_bytes
