@@ -17,8 +17,8 @@ import torch
 from benchmarks.ablation import Condition, Source, student_run
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
-from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.distillation import distillation_loss
+from embedonce.pipeline.clips.batch import ClipBatch
 
 CACHED = Condition("cached")
 OTHERS = {
@@ -31,9 +31,8 @@ def gradient(run, batch: dict) -> torch.Tensor:
     """Of the whole loss, in one vector; the student and its statistics stay as they are. Dropout is the same always."""
     student = copy.deepcopy(run.student).train()
     torch.manual_seed(0)
-    output = student(batch["frames"], batch["t_rel_sec"], batch["mask"])
-    targets = Targets(batch["embeddings"], batch["logits"], batch["label"], batch["mask"])
-    distillation_loss(output, targets, run.weights)["total"].backward()
+    clips = ClipBatch.from_items(batch)
+    distillation_loss(student(*clips.inputs), clips.targets, run.settings)["total"].backward()
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
 
 
@@ -71,7 +70,7 @@ def main(steps: int, every: int, **settings):
                 found[name].append(float((value - ours).norm() / ours.norm()))
             click.echo(f"step {step + 1}: " + ", ".join(f"{name} {values[-1]:.1e}" for name, values in found.items()))
         run.train_mode()
-        run.step(batch)
+        run.step(ClipBatch.from_items(batch))
     figures = {name: {"median": float(np.median(v)), "largest": max(v)} for name, v in found.items()}
     for name, told in figures.items():
         click.echo(

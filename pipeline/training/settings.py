@@ -58,7 +58,9 @@ class TrainConfig(Settings):
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False
-    plugin_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of other registered loss terms, by option name
+    plugin_weights: Mapping[str, float] = dataclasses.field(
+        default_factory=dict
+    )  # of other registered loss terms, by option name
 
     @classmethod
     def from_options(cls, **options) -> "TrainConfig":

@@ -182,7 +182,7 @@ def test_a_run_over_other_shards_is_not_continued(tiny, tmp_path, monkeypatch):
         training.train(settings(tiny, tmp_path, epochs=1))
 
 
-def test_another_device_is_told(tiny, tmp_path, caplog, monkeypatch):
+def test_resuming_on_another_device_warns(tiny, tmp_path, caplog, monkeypatch):
     def stopped(*arguments):
         raise StopError
 
@@ -194,7 +194,7 @@ def test_another_device_is_told(tiny, tmp_path, caplog, monkeypatch):
     state = torch.load(tmp_path / "training_state.pt", weights_only=True)
     torch.save(state | {"device": "cuda"}, tmp_path / "training_state.pt")
     training.train(settings(tiny, tmp_path))
-    assert "trained on cuda so far and goes on on cpu" in caplog.text
+    assert "trained on cuda so far and continues on cpu" in caplog.text
 
 
 # -- two processes ---------------------------------------------------------------------------------------------------
@@ -252,7 +252,8 @@ def run_in_two(tiny: Path, out: Path, runs: list[tuple[str, dict, int]]) -> Path
     script.write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
     arguments = [str(script), str(tiny), str(out), json.dumps(BASE), json.dumps(runs)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *torchrun, *arguments]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr[-3000:]

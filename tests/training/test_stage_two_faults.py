@@ -22,6 +22,7 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.metrics.accuracy import mean_cosine
 from embedonce.pipeline.processes.timing import synchronizer
 from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training import training_run
 from embedonce.pipeline.training.recipe import datasets, loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.tiny_cache import make_tiny_cache
@@ -139,7 +140,7 @@ def test_other_faults_of_a_loader_process_keep_their_meaning():
 def test_overwriting_starts_from_the_pretrained_weights_again(tiny, run, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        training, "build_student", lambda c, pretrained: asked.append(pretrained) or build_student(c, 0)
+        training_run, "build_student", lambda c, pretrained: asked.append(pretrained) or build_student(c, 0)
     )
     training.train(settings(tiny, run, student_pretrained=True, overwrite=True))
     training.train(settings(tiny, run, student_pretrained=True))
@@ -165,14 +166,14 @@ def test_a_run_that_cannot_be_continued_says_how_to_go_on(tiny, run):
     last, best = run / "training_state.pt", run / "best_student.pt"
     content = torch.load(last, weights_only=True)
     torch.save({name: value for name, value in content.items() if name != "students"}, last)
-    with pytest.raises(CheckpointError, match=r"--overwrite.* no students to continue from"):
+    with pytest.raises(CheckpointError, match=r"training_state.pt lacks students; start anew with --overwrite"):
         training.train(settings(tiny, run))
     last.write_bytes(b"cut")
-    with pytest.raises(CheckpointError, match=r"--overwrite.*training_state.pt"):
+    with pytest.raises(CheckpointError, match=r"training_state.pt.*--overwrite"):
         training.train(settings(tiny, run))
     torch.save(content, last)
     best.unlink()
-    with pytest.raises(CheckpointError, match=r"--overwrite.*best_student.pt"):
+    with pytest.raises(CheckpointError, match=r"best_student.pt.*--overwrite"):
         training.train(settings(tiny, run))
     assert training.train(settings(tiny, run, overwrite=True)).best_paths == (best,) and best.exists()
 
@@ -182,7 +183,7 @@ def test_a_run_that_cannot_be_continued_says_how_to_go_on(tiny, run):
 
 def test_weights_ruined_by_the_last_step_are_not_kept(tiny, tmp_path):
     with pytest.raises(
-        PipelineError, match=r"answer of student tiny is not finite \(after the last step of epoch 1\).*--lr"
+        PipelineError, match=r"output of student tiny is NaN or infinite \(after the last step of epoch 1\).*--lr"
     ):
         training.train(settings(tiny, tmp_path, lr=1e30))
     assert [path.name for path in tmp_path.iterdir()] == ["train_config.yaml"]

@@ -329,16 +329,16 @@ def test_the_expected_time_is_told_before_the_first_epoch(tiny, tmp_path, monkey
     with caplog.at_level("INFO"):
         training.train(settings(tiny, tmp_path, epochs=100))
     # 9 clips of 30 s to learn from and 3 of 1 + 29/3 s to judge by in each epoch, 100 times
-    assert "expected time: 8.4 hours, 5 minutes an epoch (measured on a few clips); for less: --epochs" in told[0]
+    assert "expected time: 8.4 hours, 5 minutes per epoch (from a few clips); to shorten it: --epochs" in told[0]
 
 
 def test_a_forecast_in_words():
-    assert [expected_time.in_words(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
+    assert [expected_time.format_duration(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
         *("1 s", "42 s", "5 minutes", "83 minutes", "10.0 hours"),
     ]
     assert expected_time.expected_seconds((2.0, 3.0), 0, 10, 6) == pytest.approx(10 * 5 + 6 * 3)
     assert expected_time.expected_seconds((2.0, 3.0), 2, 10, 6) == pytest.approx(10 * 3 + 6 * 1)
-    assert "for less" not in expected_time.forecast(10.0, 3)
+    assert "to shorten" not in expected_time.forecast(10.0, 3)
 
 
 def test_what_is_measured_ahead_changes_nothing(tiny, tmp_path):

@@ -262,7 +262,8 @@ def test_two_processes_see_the_order_of_one(tiny, tmp_path):
     """torchrun with gloo: together they see what one process sees, step by step; files are written once."""
     script = tmp_path / "run.py"
     script.write_text(RECORDING)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
     commands = {"one": [sys.executable], "two": [sys.executable, *torchrun]}
     for name, command in commands.items():

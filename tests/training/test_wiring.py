@@ -15,6 +15,9 @@ from torch.nn import functional
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models import backbones
+from embedonce.models.losses import registry
+from embedonce.models.losses.task import TASK
+from embedonce.models.losses.term import WeightOption
 from embedonce.models.student import build_student, student_config
 from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import loader as loading
@@ -464,9 +467,9 @@ def test_a_stopped_run_has_the_weights_average_and_log_of_one_that_was_not(tiny,
 def test_states_are_saved_after_so_many_batches(tiny, tmp_path, monkeypatch):
     real, positions = training_state.save_state, []
 
-    def save(folder, content):
-        positions.append(content["position"])
-        real(folder, content)
+    def save(folder, state):
+        positions.append(state.position)
+        real(folder, state)
 
     monkeypatch.setattr(training_state, "save_state", save)
     training.train(settings(tiny, tmp_path / "a", epochs=1, batch_size=2, checkpoint_steps=3))
@@ -549,14 +552,16 @@ def test_the_saved_configuration_is_the_runs(tiny, usual):
     assert (usual / "train_config.yaml").read_text() == config.as_yaml()
 
 
-def test_every_setting_that_changes_a_run_makes_it_another(tiny, tmp_path):
+def test_every_setting_that_changes_a_run_makes_it_another(tiny, tmp_path, monkeypatch):
     reader, labels = reader_and_labels(tiny)
     config = settings(tiny, tmp_path)
     data = datasets(config, reader, labels)
     usual = run_fields(config, reader.identity, labels, data, 1)
     assert run_fields(config, reader.identity, labels, datasets(config, reader, labels), 1) == usual
     others = {"student_size": "xs", "projection": "linear", "patience": 4, "label_set": "other", "amp": False}
-    others |= CHANGES | {"ema": 0.9, "student_pretrained": True}
+    others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
+    monkeypatch.setattr(registry, "_terms", dict(registry._terms))
+    registry.register(replace(TASK, name="extra", weight=WeightOption("extra_weight", 0.0, "Weight of a plug-in.")))
     for field in fields(TrainConfig):
         if field.name in FIELDS_THAT_MAY_DIFFER or field.name == "label_set":
             continue

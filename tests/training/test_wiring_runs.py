@@ -209,12 +209,13 @@ def test_the_expected_time_of_a_run_that_goes_on_is_of_what_is_left(without_sele
 def test_the_seconds_of_a_clip_are_those_of_the_second_batch(tmp_path, monkeypatch):
     """On a CPU two clips are loaded, and learnt from by all students one after another."""
     clock, asked = [100.0], []
+    items = ("frames", "embeddings", "mask", "t_rel_sec", "label", "index")
 
     def batches(data, planned, num_workers):
         asked.append((planned, num_workers))
         for seconds in (50.0, 6.0):
             clock[0] += seconds
-            yield {"frames": torch.zeros(2)}
+            yield {name: torch.zeros(2) for name in items}
 
     monkeypatch.setattr(expected_time.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(expected_time, "batches", batches)
