@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from embedonce.cache import commit
+from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT
 from embedonce.pipeline.console.printable import csv_cell
 from embedonce.pipeline.errors import CheckpointError, InputError, ResultsError
 from embedonce.pipeline.evaluation import comparison
@@ -26,7 +27,7 @@ from embedonce.pipeline.reporting.plots import LATENCY, PARAMETERS, point_of, tr
 log = logging.getLogger(__name__)
 
 _CHECKPOINT = ".pt"
-_USUAL_STEM = "best_student"  # says nothing about which student it is
+_USUAL_STEM = Path(BEST_STUDENT).stem  # says nothing about which student it is
 
 
 def compare(config: CompareConfig) -> dict:
