@@ -24,6 +24,7 @@ from embedonce.pipeline.processes import timing
 from embedonce.pipeline.training import epoch_loop, expected_time, student_run, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.distributed import World
+from embedonce.pipeline.training.epoch_loop import epoch_line
 from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, lr_factor
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
@@ -300,3 +301,14 @@ def test_a_student_is_evaluated_in_exact_float32(without_selection, tmp_path, mo
     data, _ = datasets(settings(without_selection, tmp_path), reader, reader.label_set())
     inference.predict(student, data, 2, 0, torch.device("cpu"))
     assert calls == [1, 1] and not inside
+
+
+def test_the_line_of_an_epoch_fits_a_terminal():
+    entry = {"epoch": 100, "lr": 0.000123456, "total": 1.23456789, "selection_top1": 0.98765, "selection_cosine": None}
+    entry |= {"feature": 1.0, "seconds": 12345.678, "seconds_waiting_for_data": 1234.5678}
+    line = epoch_line(entry | {"selection_cosine": 0.912345}, 1000)
+    assert line == (
+        "epoch 100/1000: loss 1.235, top-1 0.988, cosine 0.912, lr 0.00012, 12345.7 s (10% waiting for data)"
+    )
+    assert len(line) <= 100
+    assert "cosine" not in epoch_line(entry, 1000)
