@@ -61,7 +61,7 @@ COMPARED = [  # differences reported: first minus second
     (FULL.name, "teacher in the loop, fresh views"),
     *((FULL.name, name) for name in ("response only", "feature only", "feature and response", "feature and labels")),
     *((name, "labels only") for name in ("feature and labels", "beta=0.03", "beta=0.3", "beta=1", "gamma=2")),
-    *((FULL.name, f"projection {kind}") for kind in PROJECTIONS[1:]),
+    *((FULL.name, f"projection {name}") for name in PROJECTIONS[1:]),
     *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
 ]
 _loaded: list[Clips] = []

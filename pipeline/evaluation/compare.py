@@ -110,7 +110,7 @@ def _check_before_evaluating(config: CompareConfig, checkpoints: dict[Path, str]
     for path, name in checkpoints.items():
         check_evaluation(_settings(config, path, name))
         if not path.is_file():
-            raise CheckpointError(f"there is no checkpoint {path}; run train-student first")
+            raise CheckpointError(f"no checkpoint at {path}; run train-student first")
     if checkpoints and entries and entries[0].results["split"] != config.split:
         raise ResultsError(
             f"{entries[0].source} judged the {entries[0].results['split']} split, and {next(iter(checkpoints))} would "
