@@ -37,7 +37,7 @@ def read_tensors(path: Path) -> dict:
             warnings.simplefilter("ignore")  # torch warns about foreign files before it refuses them
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint {path}; run train-student first") from error
+        raise CheckpointError(f"no checkpoint at {path}; run train-student first") from error
     except IsADirectoryError as error:
         raise CheckpointError(f"{path} is not a student checkpoint: it is a folder") from error
     except NotPlainError as error:

@@ -44,6 +44,15 @@ def has_state(folder: Path) -> bool:
 
 def save_state(folder: Path, state: TrainingState) -> None:
     """Write or replace the state of the run in this folder atomically."""
+    _write(folder, state)
+
+
+def claim_folder(folder: Path, state: TrainingState) -> None:
+    """Write the initial state of a run, which only marks the other files of this folder as the run's."""
+    _write(folder, state)
+
+
+def _write(folder: Path, state: TrainingState) -> None:
     fields = {one.name: getattr(state, one.name) for one in dataclasses.fields(state)}
     write_tensors(folder / TRAINING_STATE, {"format": FORMAT, **fields})
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
+from embedonce.models.losses.registry import loss_terms
+from embedonce.models.losses.term import Need
 from embedonce.pipeline.console.printable import printable
 
 PROGRAM = ("python", "cli.py")
@@ -56,8 +58,12 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
             f"students by it with --label-set {labels.name}"
         )
     options = {"cache_dir": reader.directory, "label_set": _named(reader, labels)}
-    options["beta"] = None if labels.has_logits else 0
-    options["gamma"] = None if any(clip.label >= 0 for clip in training) else 0
+    available = {
+        Need.TEACHER_LOGITS: labels.has_logits,
+        Need.LABELS: any(clip.label >= 0 for clip in training),
+    }
+    for term in loss_terms():
+        options[term.weight.name] = None if all(available[need] for need in term.needs) else 0
     return next_line("train-student", options)
 
 

@@ -137,9 +137,10 @@ def validate(run: TrainingRun, size: str, predictions: Predictions | None, entry
 
 
 def epoch_line(entry: dict, num_epochs: int) -> str:
-    """One line about an epoch, from its log: loss, scores on the selection clips and time."""
-    parts = [f"epoch {entry['epoch']}/{num_epochs}", f"loss {entry['total']:.4g}"]
+    """One line about an epoch, from its log: mean loss, scores on the selection clips, time."""
+    parts = [f"epoch {entry['epoch']}/{num_epochs}: loss {entry['total']:.4g}"]
     scores = {"top-1": entry.get("selection_top1"), "cosine": entry.get("selection_cosine")}
-    parts += [f"selection {name} {value:.3f}" for name, value in scores.items() if value is not None]
-    parts += [f"lr {entry['lr']:.2g}", f"{entry['seconds']:.3g} s ({entry['seconds_waiting_for_data']:.2g} s loading)"]
-    return "  ".join(parts)
+    parts += [f"{name} {value:.3f}" for name, value in scores.items() if value is not None]
+    loading = entry["seconds_waiting_for_data"] / entry["seconds"] if entry["seconds"] else 0.0
+    parts += [f"lr {entry['lr']:.2g}", f"{entry['seconds']:.1f} s ({loading:.0%} waiting for data)"]
+    return ", ".join(parts)

@@ -44,10 +44,12 @@ def run_fields(
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
     cache = dataclasses.asdict(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
-    facts = {f"cache's {name}": value for name, value in cache.items()}
+    data_fields = {f"cache's {name}": value for name, value in cache.items()}
     train, selection = data
-    facts |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
-    return fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | facts
+    data_fields |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
+    return (
+        fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | data_fields
+    )
 
 
 def fingerprint(*datasets: ClipDataset) -> str:

@@ -70,7 +70,8 @@ class RunFiles:
         A run killed between the two finds it and starts anew.
         """
         if not self._owns_folder:
-            self.save_state(self.new_state())
+            training_state.claim_folder(self._config.output_dir, self.new_state())
+            self._owns_folder = True
 
     def write_logs(self, size: str, history: list[dict]) -> None:
         """Write the log of one student, and its last epoch to TensorBoard."""

@@ -1,4 +1,4 @@
-"""Defaults and corner labels of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
+"""Defaults and corner cases of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_the_default_weights_are_the_documented_ones():
     assert weights == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5} and loss_settings().temperature == 4.0
 
 
-def test_class_0_is_a_label_and_minus_1_is_none():
+def test_class_0_is_a_label_and_minus_1_is_not():
     logits = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
     expected = float(np.log1p(np.exp(-2.0)))  # the first clip alone
     output = StudentOutput(torch.empty(0), torch.empty(0), torch.empty(0), logits)

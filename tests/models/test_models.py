@@ -1,4 +1,4 @@
-"""Students keep their size, losses pull where the mission says, heads see what they should."""
+"""Sizes and outputs of students, formulas of the loss terms, and the heads."""
 
 import dataclasses
 
@@ -142,7 +142,7 @@ def test_an_absent_device_is_said():
 # -- heads -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_teachers_head_is_the_missions():
+def test_the_fitted_head_has_the_documented_layers():
     layers = [m for m in ActionHead(512, TEACHER_HEAD_HIDDEN, 7) if isinstance(m, torch.nn.Linear)]
     assert [(m.in_features, m.out_features) for m in layers] == [(512, 512), (512, 256), (256, 7)]
 
@@ -154,7 +154,7 @@ def test_pooling_has_four_heads_of_the_rank_in_total():
     assert out.shape == (2, 512)
 
 
-def test_masked_mean_leaves_padding_out():
+def test_masked_mean_ignores_padding():
     frames = torch.tensor([[[1.0], [3.0], [100.0]]])
     assert masked_mean(frames, torch.tensor([[True, True, False]])).item() == 2.0
 
@@ -212,7 +212,7 @@ def numbers(case, **weights):
 
 
 @pytest.mark.numeric
-def test_every_term_is_what_the_formula_says(case):
+def test_every_term_matches_its_formula(case):
     output = StudentOutput(*(tensor.numpy() for tensor in case[0]))
     targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items()})
     rows = [(0, 0), (0, 1), (0, 2), (1, 0)]
@@ -231,14 +231,14 @@ def test_every_term_is_what_the_formula_says(case):
     assert got["total"] == pytest.approx(2 * feature + 0.7 * response + 0.3 * task, rel=1e-5)
 
 
-def test_the_temperature_enters_squared(case):
+def test_the_response_term_is_scaled_by_the_squared_temperature(case):
     """At high T, T^2 * KL tends to a constant; without the square it would vanish."""
     assert numbers(case, temperature=200.0)["response"] == pytest.approx(
         numbers(case, temperature=100.0)["response"], rel=0.05
     )
 
 
-def test_every_term_pulls_the_student_towards_the_target():
+def test_the_loss_pulls_the_student_towards_the_teacher():
     generator = torch.Generator().manual_seed(0)
     free = [torch.randn(s, generator=generator, requires_grad=True) for s in ((2, 3, 8), (2, 8), (2, 3, 4), (2, 4))]
     teacher, logits = torch.randn(2, 3, 8, generator=generator), torch.randn(2, 3, 4, generator=generator)
@@ -255,7 +255,7 @@ def test_every_term_pulls_the_student_towards_the_target():
     torch.testing.assert_close(free[2].softmax(-1), logits.softmax(-1), atol=0.03, rtol=0)
 
 
-def test_padding_has_no_part_in_the_loss(case):
+def test_padding_does_not_change_the_loss(case):
     output, targets = case
     base = numbers(case)
     targets.embeddings[1, 1:] = 77.0

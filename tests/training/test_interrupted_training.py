@@ -1,4 +1,4 @@
-"""A training that a signal ends has saved its state, within an epoch too, and goes on to the very same weights."""
+"""Training ended by a signal saves its state, within an epoch too, and resumes to the very same weights."""
 
 import signal
 
@@ -53,12 +53,12 @@ PLACES = {
     "the first batch of a step": (StudentRun, "step", 3, (0, 4)),
     "the last batch of a step": (StudentRun, "step", 4, (0, 4)),
     "the last batch of an epoch": (StudentRun, "step", 6, (0, 6)),
-    "the judging of an epoch": (epoch_loop, "predict", 1, (0, 6)),
+    "the validation of an epoch": (epoch_loop, "predict", 1, (0, 6)),
     "the saving of the best student": (checkpoint, "save", 1, (1, 0)),
     "the logs": (run_files, "write_logs", 1, (1, 0)),
     "the second epoch": (StudentRun, "step", 7, (1, 2)),
 }
-QUICK = ("the last batch of an epoch", "the judging of an epoch", "the second epoch")
+QUICK = ("the last batch of an epoch", "the validation of an epoch", "the second epoch")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ QUICK = ("the last batch of an epoch", "the judging of an epoch", "the second ep
         ("the last batch of a step", signal.SIGINT),
     ],
 )
-def test_an_interrupted_training_has_saved_its_state_and_goes_on(tiny, whole, tmp_path, place, number):
+def test_an_interrupted_training_saves_its_state_and_resumes_exactly(tiny, whole, tmp_path, place, number):
     where, name, call, saved = PLACES[place]
     config = settings(tiny, tmp_path, **FULL, accumulate_steps=2)
     with pytest.MonkeyPatch.context() as patch, interrupts.handled():

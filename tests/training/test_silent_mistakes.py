@@ -1,4 +1,4 @@
-"""Mistakes that would spoil a distillation without a word: each is made here, and the check against it must fail."""
+"""Mistakes that would silently corrupt a distillation: each is made here, and the check against it must fail."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ def test_the_student_sees_what_the_teacher_saw_in_every_view(clips):
     assert 0 < flags.sum() < VIEWS  # mirrored ones and others
 
 
-def test_stored_boxes_do_not_depend_on_how_boxes_are_drawn_now(clips, monkeypatch):
+def test_stored_crop_boxes_are_read_not_drawn_again(clips, monkeypatch):
     def never(*arguments):
         raise AssertionError("a box was drawn again")
 
@@ -93,13 +93,13 @@ def off_by_one(jpeg, view, size, short_side=None):
 
 
 @pytest.mark.parametrize("mutant", [not_mirrored, off_by_one])
-def test_a_mirrored_view_reused_and_a_box_off_by_one_are_found(clips, monkeypatch, mutant):
+def test_a_missing_flip_and_a_box_off_by_one_are_detected(clips, monkeypatch, mutant):
     monkeypatch.setattr(datasets.canonical_frame, "load_view", mutant)
     with pytest.raises(AssertionError):
         check_pixels(clips)
 
 
-def test_a_view_of_another_epoch_is_found(clips, monkeypatch):
+def test_a_view_of_another_epoch_is_detected(clips, monkeypatch):
     monkeypatch.setattr(datasets, "choose_view", lambda num, sampling, epoch, index: 1 + (epoch + index) % VIEWS)
     with pytest.raises(AssertionError):
         check_pixels(clips)
@@ -131,19 +131,19 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("mistake", LOSSES.values(), ids=LOSSES.keys())
-def test_a_wrong_loss_is_found(case, monkeypatch, mistake):
-    test_models.test_every_term_is_what_the_formula_says(case)
+def test_a_wrong_loss_is_detected(case, monkeypatch, mistake):
+    test_models.test_every_term_matches_its_formula(case)
     mistake(monkeypatch)
     with pytest.raises(AssertionError):
-        test_models.test_every_term_is_what_the_formula_says(case)
+        test_models.test_every_term_matches_its_formula(case)
 
 
-def test_a_target_that_is_padding_is_found(case, monkeypatch):
-    test_models.test_padding_has_no_part_in_the_loss(case)
+def test_a_loss_over_padding_is_detected(case, monkeypatch):
+    test_models.test_padding_does_not_change_the_loss(case)
 
     def unmasked(output, targets, settings):
         return FEATURE.function(output, replace(targets, mask=torch.ones_like(targets.mask)), settings)
 
     replace_feature(monkeypatch, replace(FEATURE, function=unmasked))
     with pytest.raises(AssertionError):
-        test_models.test_padding_has_no_part_in_the_loss(case)
+        test_models.test_padding_does_not_change_the_loss(case)

@@ -1,4 +1,4 @@
-"""The training engine: several students at once, averages, stops within an epoch, and several processes."""
+"""Several students at once, moving averages, resuming within an epoch, and several processes."""
 
 import copy
 import csv
@@ -72,7 +72,7 @@ def stopped_after(monkeypatch, saves: int):
 
 @pytest.mark.slow  # as test_exact_resume.py does with small students
 @pytest.mark.parametrize("saves", [1, 2, 4])
-def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
+def test_a_run_resumed_within_an_epoch_has_the_curve_of_an_unstopped_run(tiny, tmp_path, monkeypatch, saves):
     """Two students at once, an average, batches of one step added up, colors jittered: everything has a state."""
     options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
     options |= {"checkpoint_steps": 2}
@@ -94,7 +94,7 @@ def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, t
 
 
 @pytest.mark.slow  # as test_exact_resume.py does with small students
-def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
+def test_students_trained_jointly_equal_those_trained_alone(tiny, tmp_path, monkeypatch):
     """But for chance, which they share: without dropout they are the same to the bit."""
     real = training_run.build_student
 
@@ -114,7 +114,7 @@ def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monke
     assert all(torch.equal(shared[name], value) for name, value in weights_of(tmp_path / "alone", "xxs").items())
 
 
-def test_fewer_of_the_stored_views(tiny, tmp_path):
+def test_fewer_views_than_stored_can_be_used(tiny, tmp_path):
     reader = open_reader(tiny)
     for views, met in ((None, {1, 2}), (2, {1, 2}), (1, {1}), (0, {0})):
         data, _ = datasets(settings(tiny, tmp_path, views=views), reader, reader.label_set())
@@ -130,7 +130,7 @@ def test_fewer_of_the_stored_views(tiny, tmp_path):
         training.train(settings(tiny, tmp_path, views=3))
 
 
-def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
+def test_gradient_shares_of_terms_are_logged(tiny, tmp_path):
     training.train(settings(tiny, tmp_path, epochs=1))
     (entry,) = curve(tmp_path)
     shares = [entry[f"gradient_share_{term}"] for term in ("feature", "response", "task")]
@@ -139,7 +139,7 @@ def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
     assert float(rows[0]["gradient_share_feature"]) == pytest.approx(shares[0])
 
 
-def test_shares_are_those_of_the_norms():
+def test_gradient_shares_follow_from_the_norms():
     layer = nn.Linear(1, 1, bias=False)
     losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
     norms = gradient_norms(losses, loss_settings(alpha=1.0, beta=1.5, gamma=0.0), layer)
@@ -188,7 +188,7 @@ def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
         torch.testing.assert_close(two[name], value, atol=2e-4, rtol=1e-3)
 
 
-def test_an_average_is_the_decayed_sum():
+def test_the_moving_average_is_the_decayed_sum():
     layer = nn.BatchNorm1d(2)
     average = ModelEma(layer, 0.5)
     expected = layer.weight.detach().clone()
@@ -205,7 +205,7 @@ def test_an_average_is_the_decayed_sum():
     assert other.updates == 3 and torch.equal(other.student.weight, average.student.weight)
 
 
-def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
+def test_jitter_differs_between_clips_and_epochs():
     sampling = ClipSampling(4, 32, True, 0, jitter=0.3)
     factors = [choose_jitter(sampling, epoch, index) for epoch in range(2) for index in range(2)]
     assert len({tuple(f) for f in factors}) == 4 and all((np.abs(f - 1) <= 0.3).all() for f in factors)
@@ -220,7 +220,7 @@ def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
 # -- several processes -----------------------------------------------------------------------------------------------
 
 
-def test_processes_divide_each_batch_and_leave_nobody_without():
+def test_every_process_gets_a_shard_of_every_batch():
     order = list(range(21))
     for size in (1, 2, 3, 4):
         planned = global_batches(order, 5, size)
@@ -258,11 +258,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_processes_see_the_order_of_one(tiny, tmp_path):
+def test_two_processes_train_on_the_batches_of_one(tiny, tmp_path):
     """torchrun with gloo: together they see what one process sees, step by step; files are written once."""
     script = tmp_path / "run.py"
     script.write_text(RECORDING)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
     commands = {"one": [sys.executable], "two": [sys.executable, *torchrun]}
     for name, command in commands.items():
@@ -303,6 +304,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changes", "message"), MISTAKES)
-def test_mistaken_options(tmp_path, changes, message):
+def test_invalid_options_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         settings(tmp_path, tmp_path, **changes)
