@@ -191,18 +191,6 @@ class LogitsShard(Protocol):
         """(stop - start, C) float32, before softmax and temperature"""
 
 
-class Teacher(Protocol):
-    """What extraction needs of a teacher: numpy in, numpy out."""
-
-    identity: TeacherIdentity
-
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length"""
-
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        """Prompts per class -> (C, D) float32 unit length, and the logit scale."""
-
-
 def row_key(video_uid: str, frame_index: int) -> str:
     """`<video_uid>_<8-digit presentation index>`."""
     return f"{video_uid}_{frame_index:08d}"

@@ -19,6 +19,11 @@ MAX_WIDTH = 1 << 14  # of any vector in a student: CLIP's embeddings have 512 to
 MAX_CLASSES = 100_000
 
 
+def default_weights(model: str) -> str:
+    """The weights of an open_clip model for which none are chosen: those shipped with it, else OpenAI's."""
+    return SHIPPED_WEIGHTS.get(model, USUAL_WEIGHTS)
+
+
 def usual_prompt_style(model: str) -> str:
     """The wording of class prompts for a model, given its name or configuration file."""
     return "v1" if Path(model).stem in TRAINED_ON_V1 else "english"

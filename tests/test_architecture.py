@@ -23,6 +23,9 @@ TEACHER = {
     "models.teachers.open_clip",
     "models.teachers.weights",
     "models.teachers.preprocessing",
+    "pipeline.teachers.teacher",
+    "pipeline.teachers.registry",
+    "pipeline.teachers.open_clip",
 }
 VIDEO = ("color", "ffmpeg_log", "container", "decode", "geometry", "indexing", "output_order", "timeline", "reopening")
 COMMANDS = ("terminal", "common_options", "annotations", "caches", "download_ego4d", "export_student", "students")
@@ -58,8 +61,9 @@ ARROWS = {
     "engines": "processes",
     "runtimes": "",
     "sources": "console files naming processes progress settings splits",
-    "labeling": "console files naming progress settings sources splits",
-    "extraction": "console engines files frames labeling naming processes progress settings sources video",
+    "teachers": "processes",
+    "labeling": "console files naming progress settings sources splits teachers",
+    "extraction": "console engines files frames labeling naming progress settings sources teachers video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
     "reporting": "clips console frames metrics",

@@ -88,7 +88,7 @@ class ClipTeacher:
             rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
         return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
 
-    def cut_texts(self, prompts: list[list[str]]) -> list[str]:
+    def truncated_texts(self, prompts: list[list[str]]) -> list[str]:
         """The texts of which the tokenizer leaves out the end, because the text tower reads no more."""
         texts = [text for class_texts in prompts for text in class_texts]
         if not texts:

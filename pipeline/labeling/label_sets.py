@@ -18,7 +18,7 @@ import safetensors.numpy
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, head_tensors, logits_from
 from embedonce.cache.plan import PlannedVideo, PlanPart
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import TIME_TOLERANCE_SEC, Teacher, seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, seconds
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import InputError
@@ -31,6 +31,7 @@ from embedonce.pipeline.sources.settings import Annotated
 from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.splits.assignment import halves
 from embedonce.pipeline.splits.class_coverage import selection_of
+from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,11 @@ def with_class_text(labeling: Labeling, teacher: Teacher) -> Labeling:
     """With the tensors of class prompts from the teacher's text tower, where its logits are zero-shot."""
     if labeling.labels.kind != "zero-shot":
         return labeling
+    if not isinstance(teacher, TextTeacher):
+        raise InputError(
+            f"the teacher {teacher.identity.name} has no text tower, which zero-shot logits need: use --teacher-head "
+            "fitted or --teacher-head none"
+        )
     class_text, scale = teacher.class_text([list(texts) for texts in labeling.labels.prompts])
     check_vectors(labeling.source, class_text)
     tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}

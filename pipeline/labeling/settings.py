@@ -30,6 +30,7 @@ class RelabelConfig(Annotated):
     teacher_head: str = "zero-shot"
     label_set: str | None = None
     teacher_model: str | None = None
+    teacher_module: Path | None = None  # a Python file that registers the cached teacher
     teacher_weights: str | None = None
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None

@@ -61,6 +61,7 @@ RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
 RELABEL = "test_a_relabeling_loads_the_teacher_as_asked"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
+MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
 PREPROCESS = (
     "models/teachers/test_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
 )
@@ -99,6 +100,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "views": ("--views 3", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_module": ("--teacher-module mine.py", MODULE),
         "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
@@ -240,6 +242,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_head": ("--teacher-head none", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
         "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "teacher_module": ("--teacher-module mine.py", MODULE),
         "teacher_weights": ("--teacher-weights random", RELABEL),
         "teacher_model": ("--teacher-model RN50", RELABEL),
         "teacher_activation": ("--teacher-activation gelu", RELABEL),
@@ -286,6 +289,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
         "pixels": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
         "recompute": (None, RECOMPUTE),
+        "teacher_module": (None, MODULE),
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
         "teacher_activation": (None, RECOMPUTE),

@@ -289,7 +289,7 @@ def test_the_teacher_is_loaded_as_asked(tmp_path, monkeypatch):
     told = {"teacher_model": "m.json", "teacher_weights": "w.pt", "teacher_activation": "quickgelu", "seed": 9}
     loaded = extract_teacher._load_teacher(dataclasses.replace(usual, **told))
     assert loaded.identity == FakeTeacher().identity
-    assert loaded.provenance() == {"device": "cpu", "precision": "float32"}
+    assert loaded.device_facts() == {"device": "cpu", "precision": "float32"}
     extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="large"))
     extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="demo"))
     (model, weights, activation, device, seed), large, demo = (arguments[:5] for arguments in asked)

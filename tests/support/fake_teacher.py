@@ -43,6 +43,12 @@ class FakeTeacher:
         vectors = coarse.reshape(len(crops), -1).astype(np.float32) @ self._projection
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def device_facts(self) -> dict[str, str]:
+        return {}
+
+    def drop_text_tower(self) -> None:
+        pass
+
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         seeds = [sum(map(ord, "".join(texts))) for texts in prompts]
         vectors = np.stack([np.random.default_rng(s).standard_normal(self.identity.embed_dim) for s in seeds])

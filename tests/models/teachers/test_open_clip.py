@@ -10,7 +10,7 @@ from embedonce.models.device import exact_float32
 from embedonce.models.teachers import precision
 from embedonce.models.teachers.open_clip import load_teacher, weights_sha256
 from embedonce.models.teachers.precision import MAX_DRIFT, fast_precision
-from embedonce.pipeline.extraction.extract_teacher import LoadedTeacher
+from embedonce.pipeline.teachers.open_clip import OpenClipTeacher
 
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monk
     assert seen == [(True, 3), (False, 1)]
     np.testing.assert_allclose(got[1], expected[1], atol=1e-6)
     np.testing.assert_allclose(got[[0, 2]], before[[0, 2]], atol=1e-6)
-    assert LoadedTeacher(teacher).provenance()["precision"] == "float16, float32 where that overflows"
+    assert OpenClipTeacher(teacher).device_facts()["precision"] == "float16, float32 where that overflows"
 
 
 def test_the_fast_precision_hardly_moves_embeddings(fast):

@@ -91,8 +91,8 @@ def test_view_0_of_a_canonical_frame_is_open_clips_evaluation_crop(teacher):
 def test_texts_that_are_cut_are_named(teacher):
     length = teacher._tokenizer.context_length
     fits, long = " ".join(["go"] * (length - 2)), " ".join(["go"] * (length - 1))
-    assert teacher.cut_texts([["cut bread", fits], [long, ""]]) == [long]
-    assert teacher.cut_texts([[fits]]) == [] == teacher.cut_texts([])
+    assert teacher.truncated_texts([["cut bread", fits], [long, ""]]) == [long]
+    assert teacher.truncated_texts([[fits]]) == [] == teacher.truncated_texts([])
     cut = teacher.class_text([[long], [long + " on"], [fits]])[0]
     assert np.array_equal(cut[0], cut[1])
 
