@@ -1,4 +1,4 @@
-"""How large a teacher's input and embeddings are, read from its configuration alone: no model library is loaded."""
+"""The input size and embedding dimension of an open_clip model, read from its configuration without open_clip."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ SHIPPED = Path(__file__).parent
 
 
 def shape_of(model: str) -> tuple[int, int] | None:
-    """(pixels of a side of the input, dimensions of an embedding); None where no configuration says them."""
+    """(input size in pixels, embedding dimension); None if no configuration file states them."""
     for path in _configurations(model):
         try:
             config = json.loads(read_plain(path, CONFIG_BYTES))
@@ -24,7 +24,7 @@ def shape_of(model: str) -> tuple[int, int] | None:
 
 
 def _configurations(model: str) -> list[Path]:
-    """Where a model's configuration may lie."""
+    """The paths where a model's configuration may be."""
     if model.endswith(".json"):
         return [Path(model)]
     library = importlib.util.find_spec("open_clip")

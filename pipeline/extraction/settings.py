@@ -10,7 +10,7 @@ from embedonce.models.names import (
     PROMPT_STYLES,
     TEACHER_SIZES,
     default_weights,
-    usual_prompt_style,
+    default_prompt_style,
 )
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
@@ -97,7 +97,7 @@ class ExtractConfig(Annotated):
     @property
     def wording(self) -> str:
         """The style of class prompts."""
-        return self.prompt_style or usual_prompt_style(self.model)
+        return self.prompt_style or default_prompt_style(self.model)
 
     @property
     def num_decode_workers(self) -> int:

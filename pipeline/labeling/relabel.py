@@ -11,7 +11,7 @@ from functools import partial
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.names import usual_prompt_style
+from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.errors import InputError
@@ -58,7 +58,7 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
     reader = open_reader(config.cache_dir)
     check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
     known = known_in(config.cache_dir)
-    style = config.prompt_style or usual_prompt_style(reader.identity.teacher.name)
+    style = config.prompt_style or default_prompt_style(reader.identity.teacher.name)
     asked = [
         asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name, style)
         for kind, name, source in _sources(config, reader)

@@ -137,7 +137,7 @@ def test_an_activation_that_contradicts_the_weights_is_refused_before_any_work(v
     wrong = "gelu"
     told = error_of("extract-teacher", "--data-dir", videos, "--cache-dir", videos.parent / "c", *teacher,
                     "--teacher-activation", wrong, *dry)  # fmt: skip
-    assert f"not {wrong}" in told and "leave --teacher-activation out" in told
+    assert f"not {wrong}" in told and "leave out --teacher-activation" in told
     assert not (videos.parent / "c").exists()
 
 

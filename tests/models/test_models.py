@@ -93,8 +93,8 @@ def test_impossible_students_are_refused(size, resolution):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ("xss", "neither one of tiny, xxs, xs, s nor a model of timm; did you mean "),
-        ("vit_tiny_patch16_224", "does not take images of 128 pixels; it was made for 224"),
+        ("xss", "neither one of tiny, xxs, xs, s nor a timm model; did you mean "),
+        ("vit_tiny_patch16_224", "does not accept images of 128 pixels; its input size is 224"),
     ],
 )
 def test_other_backbones_that_cannot_be(size, message):

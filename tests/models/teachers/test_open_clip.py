@@ -102,7 +102,7 @@ def test_a_teacher_that_the_fast_precision_spoils_computes_in_float32(fast, capl
 
     with caplog.at_level("INFO"):
         assert precision.chosen_precision(encode, CPU, 16) == "float32"
-    assert "computes in float32: float16 would move its embeddings" in caplog.text
+    assert "computes in float32: float16 would change its embeddings" in caplog.text
 
 
 def test_cuda_is_tried_in_float16_and_everything_else_computes_in_float32():

@@ -21,7 +21,7 @@ from embedonce.cache.store import open_reader
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.preprocessing import EXAMPLE, Preprocessing, from_config, parse
 from embedonce.models.teachers.open_clip import load_teacher
-from embedonce.models.teachers.preprocessing import usual
+from embedonce.models.teachers.preprocessing import default_preprocessing
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.canonical_frame import canonical_size, encode_canonical, load_view
 from embedonce.pipeline.frames.views import make_views
@@ -31,7 +31,7 @@ from tests.models.teachers.test_teacher import CPU, SMALL
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
-OPENAI = from_config({}, "open_clip", usual(open_clip))
+OPENAI = from_config({}, "open_clip", default_preprocessing(open_clip))
 SIGLIP = parse(EXAMPLE)
 MODELS = open_clip.list_models()
 
@@ -141,7 +141,7 @@ def test_a_configuration_as_open_clip_publishes_it_is_read(tmp_path):
 def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_path):
     config, weights = with_config(tmp_path), tmp_path / "w.safetensors"
     safetensors.torch.save_file(load_teacher(config, "random", None, CPU, 0)._clip.state_dict(), weights)
-    with pytest.raises(ModelOptionError, match=r"file weights of made-clip: --teacher-preprocess .*preprocess_cfg"):
+    with pytest.raises(ModelOptionError, match=r"file weights of made-clip: use --teacher-preprocess .*preprocess_cfg"):
         load_teacher(config, str(weights), None, CPU, 0)
     for said in (EXAMPLE, "ViT-B-16-SigLIP:webli", " resize = squash ; std=.5; mean=.5;interpolation=bicubic;"):
         facts = load_teacher(config, str(weights), None, CPU, 0, said).describe()
@@ -167,9 +167,9 @@ def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_pat
             "mean=0.5;mean=0.6;std=1;interpolation=bicubic;resize=squash",
             "each of mean, std, interpolation, resize once",
         ),
-        ("crop=1;mean=0.5", "'crop=1'; it takes"),
-        ("opneai", r"'opneai' is no weights tag of ViT-B-32-quickgelu \(it has: .*openai"),
-        ("ViT-B-16-SigLIP:openai", r"no weights tag of ViT-B-16-SigLIP \(it has: webli"),
+        ("crop=1;mean=0.5", "'crop=1'; it needs"),
+        ("opneai", r"'opneai' is not a weights tag of ViT-B-32-quickgelu \(available: .*openai"),
+        ("ViT-B-16-SigLIP:openai", r"not a weights tag of ViT-B-16-SigLIP \(available: webli"),
     ],
 )
 def test_what_cannot_be_understood_is_one_sentence(said, message, tmp_path):
