@@ -81,7 +81,7 @@ def _check_resolution(model: nn.Module, name: str, resolution: int) -> None:
         ) from error
     if len(shape) != 2:
         raise ModelOptionError(f"{name} outputs features of shape {shape}, which are not pooled: not usable as student")
-    setattr(model, "num_features", shape[1])  # noqa: B010 - some models have a layer after the one that timm counts
+    model.num_features = shape[1]  # some models have another layer after the one that timm counts
     model.train(was_training)
 
 

@@ -11,7 +11,7 @@ from embedonce.pipeline.extraction.annotation_survey import in_words, survey
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.labeling.label_sets import asked_labels, check_label_sets, refuse_lost_classes
+from embedonce.pipeline.labeling.requests import check_requests, refuse_lost_classes, request_label_set
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
 from embedonce.pipeline.sources.source import Source, union
@@ -21,11 +21,12 @@ from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
     sources = match_sources(sources, known_in(config.cache_dir))
-    refuse_lost_classes(config, sources)
-    asked = [
-        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
+    requests = [
+        request_label_set(source, kind, config.teacher_head, config.label_set, config.wording)
+        for kind, source in sources.items()
     ]
-    check_label_sets(config.cache_dir, asked)
+    check_requests(config.cache_dir, requests)
     source = union(sources)
     found = run_preflight(config, source, calibrated=True)
     source = found.source

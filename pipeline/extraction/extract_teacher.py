@@ -24,17 +24,15 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractResult
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling
-from embedonce.pipeline.labeling.label_sets import (
-    Labeling,
-    asked_labels,
-    check_label_sets,
-    count_with_frames,
-    in_words,
-    refuse_lost_classes,
-    with_class_text,
-    write_labels,
-)
+from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.relabel import Relabeled
+from embedonce.pipeline.labeling.requests import (
+    LabelSetRequest,
+    check_requests,
+    refuse_lost_classes,
+    request_label_set,
+    with_class_text,
+)
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
@@ -70,7 +68,7 @@ class StageOneResult:
             *([_RESHAPED.format(account.reshaped)] if account.reshaped else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
-            *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
+            *(summary_line(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
         ]
         if config.weights == "random":
             lines.append("random teacher: this exercises the machinery")
@@ -86,27 +84,28 @@ def run(config: ExtractConfig) -> StageOneResult:
     source = union(sources)
     for line in data_lines(sources):
         log.info("%s", line)
-    refuse_lost_classes(config, sources)
-    asked = [
-        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
+    requests = [
+        request_label_set(one, kind, config.teacher_head, config.label_set, config.wording)
+        for kind, one in sources.items()
     ]
-    check_label_sets(config.cache_dir, asked)
-    ready: list[Labeling] = []
+    check_requests(config.cache_dir, requests)
+    ready: list[LabelSetRequest] = []
 
     def load() -> Teacher:
         teacher = _load_teacher(config)
-        ready.extend(with_class_text(labeling, teacher) for labeling in asked)
+        ready.extend(with_class_text(request, teacher) for request in requests)
         if isinstance(teacher, TextTeacher):
             teacher.drop_text_tower()
         return teacher
 
     writer, _, result = extract(config, source, load)
     try:
-        for labeling in ready:
-            write_labels(writer, labeling, config.seed)
+        for request in ready:
+            write_labels(writer, request, config.seed)
         manifest = writer.write_manifest()
         reader = writer.reader()
-        label_sets = tuple(reader.label_set(labeling.labels.name) for labeling in ready)
+        label_sets = tuple(reader.label_set(request.labels.name) for request in ready)
         with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
         following = train_line(reader, label_sets[0])
     except BaseException:

@@ -9,8 +9,8 @@ from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import (
     PROMPT_STYLES,
     TEACHER_SIZES,
-    default_weights,
     default_prompt_style,
+    default_weights,
 )
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW

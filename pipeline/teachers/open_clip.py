@@ -53,8 +53,9 @@ class OpenClipLoader(TeacherLoader):
         from embedonce.models.teachers.open_clip import load_teacher
 
         device = choose_device(options.device)
-        cached = options.cached
-        known = cached and Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
+        cached, known = options.cached, None
+        if cached is not None:
+            known = Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
         chosen = options.activation, device, options.seed, options.preprocess
         return OpenClipTeacher(load_teacher(options.model, _weights(options), *chosen, known))
 

@@ -106,10 +106,22 @@ def identity_of(
     for key, array in sorted(arrays.items()):
         digest.update(f"{key} {array.dtype} {array.shape}\n".encode() + np.ascontiguousarray(array).tobytes())
     count, num_bytes = sum(a.size for a in arrays.values()), sum(a.nbytes for a in arrays.values())
-    sizes = {"parameters_image": count, "parameters_total": count, "bytes_image": num_bytes, "bytes_total": num_bytes}
-    preprocessing = {"mean": mean, "std": std, "interpolation": interpolation, "resize_mode": resize_mode}
-    shape = {"input_size": input_size, "embed_dim": embed_dim}
-    return TeacherIdentity(name, weights, digest.hexdigest(), activation, **shape, **preprocessing, **sizes)
+    return TeacherIdentity(
+        name=name,
+        weights=weights,
+        weights_sha256=digest.hexdigest(),
+        activation=activation,
+        input_size=input_size,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        resize_mode=resize_mode,
+        embed_dim=embed_dim,
+        parameters_image=count,
+        parameters_total=count,
+        bytes_image=num_bytes,
+        bytes_total=num_bytes,
+    )
 
 
 def median_seconds(call: Callable[[], object]) -> float:

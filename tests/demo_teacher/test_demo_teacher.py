@@ -20,24 +20,24 @@ from embedonce.models.teachers.open_clip import ClipTeacher, load_teacher
 from embedonce.models.teachers.weights import SHIPPED
 from embedonce.pipeline.commands.assertions import check_cache
 from embedonce.pipeline.demo_teacher import train
-from embedonce.pipeline.demo_teacher.batches import CaptionedCrops, varied
+from embedonce.pipeline.demo_teacher.batches import CaptionedCrops, augmented
 from embedonce.pipeline.demo_teacher.recipe import (
     HELD_OUT,
+    NOT_VISIBLE,
     SLEEVES,
     STAGES,
     TRAIN,
-    UNSAID,
-    UNSEEN,
+    UNSPECIFIED,
     Frames,
     captions,
     draw_video,
     joined,
-    true_of,
+    matches,
     video_rng,
 )
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.labeling.label_sets import class_prompts
+from embedonce.pipeline.labeling.prompts.templates import class_prompts
 from embedonce.pipeline.sources.synthetic.plan import Parameters
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS
 
@@ -62,11 +62,13 @@ def fresh() -> Frames:
 
 
 def part(frames: Frames, rows: np.ndarray) -> Frames:
-    return Frames(tuple(frames.jpegs[i] for i in rows), frames.facts[rows], frames.labels[rows], frames.clips[rows])
+    return Frames(
+        tuple(frames.jpegs[i] for i in rows), frames.attributes[rows], frames.labels[rows], frames.clips[rows]
+    )
 
 
 def frame_top1(teacher: ClipTeacher, frames: Frames) -> float:
-    return float(re.search(r"frames: top-1 ([\d.]+)", "\n".join(train.judge(teacher, frames)))[1])
+    return float(re.search(r"frames: top-1 ([\d.]+)", "\n".join(train.evaluate(teacher, frames)))[1])
 
 
 # -- the file --------------------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
 def test_drawn_frames_are_a_function_of_seed_stream_and_index():
     one, same = (draw_video(0, TRAIN, 3) for _ in range(2))
     assert one.jpegs == same.jpegs
-    np.testing.assert_array_equal(one.facts, same.facts)
+    np.testing.assert_array_equal(one.attributes, same.attributes)
     others = [draw_video(1, TRAIN, 3), draw_video(0, HELD_OUT, 3), draw_video(0, TRAIN, 4)]
     assert all(not set(one.jpegs) & set(other.jpegs) for other in others)
     assert len(one) == 36 and len(set(one.clips.tolist())) == 6 and min(one.clips) == 18
@@ -204,18 +206,18 @@ def test_no_video_of_a_user_begins_with_the_same_random_numbers():
 def test_facts_of_frames_are_what_the_scene_shows():
     frames = joined([draw_video(0, TRAIN, index) for index in range(6)])
     assert set(frames.labels.tolist()) == set(range(len(ACTIONS)))
-    for label, (action, stage, sleeves) in zip(frames.labels, frames.facts, strict=True):
+    for label, (action, stage, sleeves) in zip(frames.labels, frames.attributes, strict=True):
         name = ACTIONS[label]
         assert ACTIONS[action] == ("open box" if name == "close box" else name)
-        assert stage == UNSEEN if name in ("stir pot", "shake bottle") else stage in range(len(STAGES))
+        assert stage == NOT_VISIBLE if name in ("stir pot", "shake bottle") else stage in range(len(STAGES))
         assert sleeves in range(len(SLEEVES))
 
 
-def test_a_box_half_way_is_as_true_of_both_verbs_and_its_start_is_the_others_end():
+def test_a_box_half_way_is_as_matches_both_verbs_and_its_start_is_the_others_end():
     said = captions()
-    facts = dict(zip(said.texts, said.facts.tolist(), strict=True))
-    assert facts["open box"] == facts["close the box"] == [0, UNSAID, UNSAID]
-    assert facts["open box, at the start"] == facts["close box, near the end"] == [0, 0, UNSAID]
+    facts = dict(zip(said.texts, said.attributes.tolist(), strict=True))
+    assert facts["open box"] == facts["close the box"] == [0, UNSPECIFIED, UNSPECIFIED]
+    assert facts["open box, at the start"] == facts["close box, near the end"] == [0, 0, UNSPECIFIED]
     assert facts["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
     assert "stir pot, at the start" not in facts and "stir pot, blue sleeves" in facts
     assert len(facts) == len(said.texts)
@@ -223,10 +225,12 @@ def test_a_box_half_way_is_as_true_of_both_verbs_and_its_start_is_the_others_end
 
 
 def test_a_caption_is_true_where_all_it_says_is_so():
-    frames = np.array([[4, 0, 2], [4, 1, 2], [6, UNSEEN, 2]])
-    said = np.array([[4, UNSAID, UNSAID], [4, 1, UNSAID], [UNSAID, UNSAID, 2], [6, 0, UNSAID]])
+    frames = np.array([[4, 0, 2], [4, 1, 2], [6, NOT_VISIBLE, 2]])
+    captions = np.array(
+        [[4, UNSPECIFIED, UNSPECIFIED], [4, 1, UNSPECIFIED], [UNSPECIFIED, UNSPECIFIED, 2], [6, 0, UNSPECIFIED]]
+    )
     expected = [[True, False, True, False], [True, True, True, False], [False, False, True, False]]
-    np.testing.assert_array_equal(true_of(said, frames), expected)
+    np.testing.assert_array_equal(matches(captions, frames), expected)
 
 
 def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
@@ -235,13 +239,13 @@ def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
     frames, said = draw_video(0, TRAIN, 0), captions()
     data = CaptionedCrops(frames, said, TeacherIdentity(**teacher.describe()), seed=0)
     items = [data[i] for i in range(len(data))]
-    assert all(true_of(said.facts[[i["caption"]]], frames.facts[[i["frame"]]]).all() for i in items)
+    assert all(matches(said.attributes[[i["caption"]]], frames.attributes[[i["frame"]]]).all() for i in items)
     np.testing.assert_array_equal(items[7]["crop"], data[7]["crop"])
     batch = torch.utils.data.default_collate(items)
-    assert batch["crop"].shape == (36, 128, 128, 3) and data.truth(batch).diagonal().all()
+    assert batch["crop"].shape == (36, 128, 128, 3) and data.matches(batch).diagonal().all()
     data.epoch = 1
     assert any(items[i]["caption"] != data[i]["caption"] for i in range(8))
-    images = varied(batch["crop"])
+    images = augmented(batch["crop"])
     assert images.shape == (36, 3, 128, 128) and 0 <= images.min() < images.max() <= 1
 
 

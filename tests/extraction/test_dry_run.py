@@ -149,7 +149,7 @@ def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypa
     for dry in ([], ["--dry-run"]):
         assert "stray.mp4" in error_of("extract-teacher", *place, *dry, code=2)
         told = error_of("extract-teacher", *flat, *dry, code=2)
-        assert "has label set 'zero-shot' with classes, and the data names none now" in told
+        assert "has label set 'zero-shot' with classes, but the data has no classes now" in told
     assert open_reader(videos.parent / "c").label_sets() == ("zero-shot",)
     call("extract-teacher", *flat, "--teacher-head", "none", "--label-set", "bare")
     call("extract-teacher", *place, "--layout", "classes")

@@ -26,7 +26,7 @@ from embedonce.pipeline.extraction.runner import extract, make_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import choose_rows, cosines
 from embedonce.pipeline.frames.views import make_views
-from embedonce.pipeline.labeling.label_sets import ClipIndex
+from embedonce.pipeline.labeling.clip_index import ClipIndex
 from embedonce.pipeline.sources.source import Clip, Source, Video, folder_source
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run

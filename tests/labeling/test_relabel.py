@@ -153,7 +153,7 @@ def test_clips_without_a_frame_are_told(cache, tmp_path):
 
 
 MISTAKES = {
-    "nothing": ([], "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
+    "nothing": ([], "no labels: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
     "kind": (["--annotations", "verbs"], "--annotations must be one or more of moments, fho-verbs"),
     "twice": (["--annotations", "moments,moments"], "--annotations must be different kinds, got 'moments,moments'"),
     "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),
@@ -163,7 +163,7 @@ MISTAKES = {
         ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
         "--clips-from goes with --classes",
     ),
-    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all that there are"),
+    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all classes"),
     "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),
 }
 
@@ -178,7 +178,7 @@ def test_mistakes(cache, tmp_path, arguments, message):
 
 def test_annotations_of_other_videos(cache, tmp_path):
     told = error_of("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "lta-verbs")
-    assert "the lta-verbs annotations under" in told and "speak of no video of" in told
+    assert "the lta-verbs annotations under" in told and "have no clip of a video of" in told
 
 
 def test_a_label_set_that_means_something_else_is_kept(cache, tmp_path):
