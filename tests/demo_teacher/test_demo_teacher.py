@@ -74,7 +74,7 @@ def frame_top1(teacher: ClipTeacher, frames: Frames) -> float:
 # -- the file --------------------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_file_is_the_one_of_its_card_and_small():
+def test_the_shipped_file_matches_its_readme_and_is_small():
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert digest in (SHIPPED / "README.md").read_text()
     assert WEIGHTS.with_suffix(".sha256").read_text() == f"{digest}  {WEIGHTS.name}\n"
@@ -83,7 +83,7 @@ def test_the_shipped_file_is_the_one_of_its_card_and_small():
         assert {file.get_tensor(name).dtype for name in file.keys()} <= {torch.float16, torch.int64}  # noqa: SIM118
 
 
-def test_it_says_who_it_is(teacher):
+def test_identity_of_the_demo_teacher(teacher):
     told = teacher.describe()
     assert (told["name"], told["weights"], told["input_size"], told["embed_dim"]) == ("demo-clip", "demo", 128, 512)
     assert told["parameters_image"] >= 6e6
@@ -92,7 +92,7 @@ def test_it_says_who_it_is(teacher):
 
 
 @pytest.mark.slow
-def test_it_tells_freshly_drawn_actions_apart_by_prompts_alone(teacher, fresh):
+def test_zero_shot_accuracy_on_new_videos(teacher, fresh):
     assert len(fresh) == FRAMES and len(set(fresh.labels.tolist())) == len(ACTIONS)
     assert frame_top1(teacher, fresh) >= 0.8  # open and close box are one picture: 11 of 12 at most, but for luck
     assert frame_top1(load_teacher("demo-clip", "random", None, CPU, 0), fresh) < 0.3
@@ -102,7 +102,7 @@ def test_it_tells_freshly_drawn_actions_apart_by_prompts_alone(teacher, fresh):
     assert frame_top1(harmed, fresh) < 0.7
 
 
-def test_words_that_no_caption_holds_say_nothing(teacher):
+def test_words_outside_the_captions_do_not_change_embeddings(teacher):
     tokens = teacher._tokenizer(list(captions().texts)).unique()
     table = teacher._clip.token_embedding.weight
     assert not table[teacher._tokenizer(["zebra"])[0, 1]].any() and table[tokens].any(1).all()
@@ -119,7 +119,7 @@ def test_words_that_no_caption_holds_say_nothing(teacher):
         (lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"), "it is not text"),
     ],
 )
-def test_a_damaged_or_missing_file_is_refused_in_a_sentence(harm, message, tmp_path, monkeypatch):
+def test_damaged_or_missing_weights_are_refused(harm, message, tmp_path, monkeypatch):
     for path in SHIPPED.glob("demo-clip.*"):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
@@ -130,7 +130,7 @@ def test_a_damaged_or_missing_file_is_refused_in_a_sentence(harm, message, tmp_p
     assert "\n" not in str(caught.value) and WEIGHTS.name in str(caught.value)
 
 
-def test_a_configuration_of_that_name_elsewhere_has_no_shipped_weights(tmp_path):
+def test_another_configuration_of_the_same_name_has_no_shipped_weights(tmp_path):
     shutil.copy(SHIPPED / "demo-clip.json", tmp_path)
     load_teacher(str(SHIPPED / "demo-clip.json"), "demo", None, CPU, 0)
     with pytest.raises(ModelOptionError, match="is not the demo-clip of the weights"):
@@ -152,13 +152,13 @@ def test_a_configuration_of_that_name_elsewhere_has_no_shipped_weights(tmp_path)
         ({"teacher_size": "demo", "teacher_model": "RN50-quickgelu"}, ("RN50-quickgelu", "openai")),
     ],
 )
-def test_weights_follow_the_model_unless_they_are_said(tmp_path, options, expected):
+def test_default_weights_depend_on_the_model(tmp_path, options, expected):
     config = ExtractConfig(None, True, tmp_path, **options)
     assert (config.model, config.weights) == expected
 
 
 @pytest.mark.slow
-def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
+def test_extraction_with_teacher_size_demo(tmp_path, teacher, caplog):
     cache = tmp_path / "cache"
     command = ["extract-teacher", "--use-synthetic", "--num-samples", "12", "--teacher-size", "demo", "--fps", "1"]
     command += ["--cache-dir", str(cache), "--device", "cpu"]
@@ -182,7 +182,7 @@ def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
 # -- the recipe ------------------------------------------------------------------------------------------------------
 
 
-def test_drawn_frames_are_a_function_of_seed_stream_and_index():
+def test_frames_depend_on_seed_stream_and_index_only():
     one, same = (draw_video(0, TRAIN, 3) for _ in range(2))
     assert one.jpegs == same.jpegs
     np.testing.assert_array_equal(one.attributes, same.attributes)
@@ -191,7 +191,7 @@ def test_drawn_frames_are_a_function_of_seed_stream_and_index():
     assert len(one) == 36 and len(set(one.clips.tolist())) == 6 and min(one.clips) == 18
 
 
-def test_no_video_of_a_user_begins_with_the_same_random_numbers():
+def test_training_seeds_are_disjoint_from_those_of_generated_data():
     """PCG64 is seeded by words; a user's end in (1, index), and a seed of several words reaches into ours."""
 
     def state(generator: np.random.Generator) -> int:
@@ -203,7 +203,7 @@ def test_no_video_of_a_user_begins_with_the_same_random_numbers():
     assert len(ours) == 600 and not ours & users
 
 
-def test_facts_of_frames_are_what_the_scene_shows():
+def test_frame_attributes_match_the_scene():
     frames = joined([draw_video(0, TRAIN, index) for index in range(6)])
     assert set(frames.labels.tolist()) == set(range(len(ACTIONS)))
     for label, (action, stage, sleeves) in zip(frames.labels, frames.attributes, strict=True):
@@ -213,7 +213,7 @@ def test_facts_of_frames_are_what_the_scene_shows():
         assert sleeves in range(len(SLEEVES))
 
 
-def test_a_box_half_way_is_as_matches_both_verbs_and_its_start_is_the_others_end():
+def test_opening_and_closing_a_box_have_mirrored_attributes():
     said = captions()
     facts = dict(zip(said.texts, said.attributes.tolist(), strict=True))
     assert facts["open box"] == facts["close the box"] == [0, UNSPECIFIED, UNSPECIFIED]
@@ -224,7 +224,7 @@ def test_a_box_half_way_is_as_matches_both_verbs_and_its_start_is_the_others_end
     assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(facts)
 
 
-def test_a_caption_is_true_where_all_it_says_is_so():
+def test_a_caption_matches_if_all_its_attributes_do():
     frames = np.array([[4, 0, 2], [4, 1, 2], [6, NOT_VISIBLE, 2]])
     captions = np.array(
         [[4, UNSPECIFIED, UNSPECIFIED], [4, 1, UNSPECIFIED], [UNSPECIFIED, UNSPECIFIED, 2], [6, 0, UNSPECIFIED]]
@@ -233,7 +233,7 @@ def test_a_caption_is_true_where_all_it_says_is_so():
     np.testing.assert_array_equal(matches(captions, frames), expected)
 
 
-def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
+def test_every_crop_has_a_matching_caption_and_changes_by_epoch(teacher):
     from embedonce.cache.schema import TeacherIdentity
 
     frames, said = draw_video(0, TRAIN, 0), captions()
@@ -252,7 +252,7 @@ def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
 # -- the loss and the training ---------------------------------------------------------------------------------------
 
 
-def test_the_loss_of_a_case_worked_by_hand():
+def test_contrastive_loss_of_a_case_computed_by_hand():
     """Two frames of one action and one of another, in the plane; the scale is ln 2, so that exp(logit) is 2^cos.
 
     Frames e1, e1, e2; captions e1, e1, e2: the logits of a frame of the pair are ln 2 · (1, 1, 0), and it has to
@@ -266,7 +266,7 @@ def test_the_loss_of_a_case_worked_by_hand():
     assert float(found) == pytest.approx((2 * np.log(2.5) + np.log(2)) / 3, rel=1e-6)
 
 
-def test_with_one_true_caption_each_it_is_clips_own_loss():
+def test_with_one_match_per_row_the_contrastive_loss_is_that_of_clip():
     images, texts = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).unbind()
     logits = 10 * torch.nn.functional.normalize(images, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T
     there, back = (torch.nn.functional.cross_entropy(one, torch.arange(5)) for one in (logits, logits.T))
@@ -277,7 +277,7 @@ def test_with_one_true_caption_each_it_is_clips_own_loss():
 
 
 @pytest.mark.slow
-def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
+def test_training_is_deterministic_and_its_weights_load(tmp_path, monkeypatch):
     frames = draw_video(0, TRAIN, 0)
     monkeypatch.setattr(train, "BATCH_SIZE", 18)
     digests = []
@@ -291,6 +291,6 @@ def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
     assert loaded.describe()["weights_sha256"] != untrained.describe()["weights_sha256"]
 
 
-def test_the_demo_uses_it():
+def test_make_demo_uses_the_demo_teacher():
     makefile = (SHIPPED.parents[1] / "Makefile").read_text()
     assert "--teacher-size demo" in makefile and "embedonce.pipeline.demo_teacher.train" in makefile

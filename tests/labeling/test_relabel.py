@@ -86,13 +86,13 @@ def rows(cache: Path) -> dict:
     return {p: p.read_bytes() for folder in ("frames", "records", "plan") for p in (cache / folder).iterdir()}
 
 
-def test_moments_are_the_label_set_of_their_name(made):
+def test_a_label_set_is_named_after_its_annotations(made):
     reader = open_reader(made / "cache")
     assert reader.label_sets() == ("moments",)
     assert reader.video_uids == (U1, U2)  # nothing is asked of the third
 
 
-def test_annotations_are_added_to_a_cache_that_is_there(cache, tmp_path):
+def test_annotations_are_added_to_an_existing_cache(cache, tmp_path):
     before = rows(cache)
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations"]
     told = call("relabel", *arguments, "fho-verbs,fho-nouns")
@@ -115,7 +115,7 @@ def test_annotations_are_added_to_a_cache_that_is_there(cache, tmp_path):
     assert "label set fho-verbs: 2 classes, 2 clips" in again  # the same again changes nothing
 
 
-def test_class_names_are_laid_over_the_clips_that_are_there(cache, tmp_path):
+def test_new_class_names_apply_to_existing_clips(cache, tmp_path):
     (tmp_path / "kitchen.txt").write_text("cut bread\nstir pot\n")
     told = call("relabel", "--cache-dir", cache, "--classes", tmp_path / "kitchen.txt")
     assert "label set kitchen: 2 classes, 3 clips" in told
@@ -126,7 +126,7 @@ def test_class_names_are_laid_over_the_clips_that_are_there(cache, tmp_path):
     assert {c.label for c in labels.clips} == {-1}
     (tmp_path / "other.txt").write_text("x\ny\n")
     told = error_of("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt")
-    assert "are taken: --clips-from kitchen|moments" in told
+    assert "whose clips to use: --clips-from kitchen|moments" in told
     call("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt", "--clips-from", "moments")
 
 
@@ -142,7 +142,7 @@ def test_a_fitted_head_needs_no_teacher(cache, tmp_path, monkeypatch):
     assert not (cache / "labels" / "bare" / "tensors.safetensors").exists()
 
 
-def test_clips_without_a_frame_are_told(cache, tmp_path):
+def test_clips_without_a_frame_are_reported(cache, tmp_path):
     documents = FILES | {
         "fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7)), fho_video(U3, action(1, 3))]}
     }
@@ -161,10 +161,10 @@ MISTAKES = {
     "absent": (["--annotations", "moments", "--data-dir", "nowhere"], "there is no ego4d.json in nowhere"),
     "whose": (
         ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
-        "--clips-from goes with --classes",
+        "--clips-from is for --classes",
     ),
     "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all classes"),
-    "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),
+    "clips": (["--classes", "NAMES", "--clips-from", "x"], "whose clips to use: --clips-from moments"),
 }
 
 
@@ -176,12 +176,12 @@ def test_mistakes(cache, tmp_path, arguments, message):
     assert open_reader(cache).label_sets() == ("moments",)
 
 
-def test_annotations_of_other_videos(cache, tmp_path):
+def test_annotations_of_other_videos_only_are_refused(cache, tmp_path):
     told = error_of("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "lta-verbs")
     assert "the lta-verbs annotations under" in told and "have no clip of a video of" in told
 
 
-def test_a_label_set_that_means_something_else_is_kept(cache, tmp_path):
+def test_a_different_label_set_of_the_same_name_is_not_overwritten(cache, tmp_path):
     documents = FILES | {"moments_train.json": {"videos": [moments_video(U1, "train", [label("new", 0, 4)])]}}
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
     told = error_of(
@@ -193,7 +193,7 @@ def test_a_label_set_that_means_something_else_is_kept(cache, tmp_path):
 # several at once
 
 
-def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
+def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
     arguments = [
@@ -217,7 +217,7 @@ def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
     )
 
 
-def test_dry_run_and_plan_say_the_same(made, tmp_path):
+def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")
     with pytest.MonkeyPatch.context() as patch:
@@ -239,7 +239,7 @@ def test_names_become_prompts():
 # label sets that are there already
 
 
-def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
+def test_different_clips_under_the_same_name_are_refused(cache, tmp_path):
     documents = FILES | {"moments_val.json": {"videos": [moments_video(U2, "val", [label("wash", 0, 5)])]}}
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "moments"]
@@ -247,7 +247,7 @@ def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
     assert "3 clips" in call("relabel", *arguments, "--label-set", "moments-2")
 
 
-def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypatch):
+def test_videos_with_deleted_files_keep_their_labels(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations"]
@@ -257,7 +257,7 @@ def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypat
     assert {clip.video_uid for clip in open_reader(tmp_path / "m/cache").label_set("narrations").clips} == {U2}
 
 
-def test_times_that_were_never_asked_for_are_told(made, tmp_path, monkeypatch):
+def test_clips_at_times_that_were_not_extracted_are_reported(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     documents = FILES | {"fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7))]}}
@@ -265,10 +265,12 @@ def test_times_that_were_never_asked_for_are_told(made, tmp_path, monkeypatch):
         (tmp_path / "m/data/v2/annotations" / name).write_text(json.dumps(document))
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations", "fho-verbs"]
     told = call("extract-teacher", *arguments)
-    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times were not asked" in told
+    assert (
+        "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times were not requested" in told
+    )
 
 
-def test_object_prompts_need_no_name_of_a_kind(cache, tmp_path):
+def test_a_label_set_of_nouns_with_its_own_name_has_object_prompts(cache, tmp_path):
     (tmp_path / "things.txt").write_text("cup\npan\n")
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-nouns"]
     call("relabel", *arguments, "--classes", tmp_path / "things.txt")

@@ -28,7 +28,7 @@ def statistics(student: VideoStudent) -> dict[str, torch.Tensor]:
     return {name: values.clone() for name, values in student.named_buffers() if "running" in name}
 
 
-def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
+def test_padding_does_not_enter_batch_norm_statistics(student):
     """Default settings pad most short clips; black frames would shift every normalized feature, in evaluation too."""
     frames, t_rel_sec, mask = batch()
     before = {name: values.clone() for name, values in student.state_dict().items()}
@@ -42,7 +42,7 @@ def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
-def test_training_sees_unpadded_clips_as_evaluation_does(student):
+def test_unpadded_clips_have_the_same_outputs_in_training_and_evaluation(student):
     """With normalization held still, the two ways through the backbone give the same answer in the same places."""
     frames, t_rel_sec, mask = batch()
     still = student.eval()(frames, t_rel_sec, mask)
@@ -61,7 +61,7 @@ def test_gradients_of_padded_clips_are_finite(student):
 
 
 @torch.inference_mode()
-def test_floats_in_0_to_1_are_the_same_pixels_as_bytes(student):
+def test_float_and_byte_images_give_the_same_outputs(student):
     frames, t_rel_sec, mask = batch()
     student.eval()
     as_floats = student(frames.float() / 255, t_rel_sec, mask)

@@ -56,7 +56,7 @@ def fast(monkeypatch):
     monkeypatch.setattr(precision, "fast_precision", lambda device: "float16")
 
 
-def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monkeypatch, fast):
+def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypatch, fast):
     exact = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     monkeypatch.setattr(exact, "_fast", "float32")
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
@@ -80,7 +80,7 @@ def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monk
     assert OpenClipTeacher(teacher).device_facts()["precision"] == "float16, float32 where that overflows"
 
 
-def test_the_fast_precision_hardly_moves_embeddings(fast):
+def test_half_precision_hardly_changes_embeddings(fast):
     """Next to what storing them in float16 does; bfloat16, which was used, moves them 30 times as far."""
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     crops = crops_of(128, 8)
@@ -94,7 +94,7 @@ def test_the_fast_precision_hardly_moves_embeddings(fast):
 
 
 @pytest.mark.parametrize("scale", [1e6, 3e3])
-def test_a_teacher_that_the_fast_precision_spoils_computes_in_float32(fast, caplog, scale):
+def test_a_teacher_that_half_precision_changes_computes_in_float32(fast, caplog, scale):
     """Overflow to no number at all, or differences that are lost beside something large."""
 
     def encode(images):
@@ -105,19 +105,19 @@ def test_a_teacher_that_the_fast_precision_spoils_computes_in_float32(fast, capl
     assert "computes in float32: float16 would change its embeddings" in caplog.text
 
 
-def test_cuda_is_tried_in_float16_and_everything_else_computes_in_float32():
+def test_cuda_tries_float16_and_other_devices_use_float32():
     assert fast_precision(torch.device("cuda")) == "float16"
     assert fast_precision(CPU) == fast_precision(torch.device("mps")) == "float32"
 
 
-def test_float32_is_exact_within_and_as_it_was_without():
+def test_exact_float32_disables_tf32_and_restores_it():
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     with exact_float32():
         assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
-def test_the_hash_tells_names_shapes_and_types_apart_where_the_bytes_are_equal():
+def test_the_weights_hash_depends_on_names_shapes_and_dtypes():
     def digest(name: str, tensor: torch.Tensor) -> str:
         module = torch.nn.Module()
         module.register_buffer(name, tensor)

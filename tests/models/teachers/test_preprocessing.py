@@ -76,7 +76,7 @@ def activation_of(model: str) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_of_open_clip_gets_the_preprocessing_of_its_tags_or_demands_one(model, told, tmp_path):
+def test_every_open_clip_model_has_the_preprocessing_of_its_tags_or_requires_the_option(model, told, tmp_path):
     weights, tags = tmp_path / "w.safetensors", of_tags(model)
     weights.touch()
     for tag, expected in tags.items():
@@ -93,7 +93,7 @@ def test_every_model_of_open_clip_gets_the_preprocessing_of_its_tags_or_demands_
                 load_teacher(model, source, activation, CPU, 0)
 
 
-def test_the_models_that_were_wrong_are_still_in_the_table():
+def test_models_with_unusual_preprocessing_are_covered():
     """The table above would say nothing if open_clip forgot its tags."""
     kinds = {model: set(of_tags(model).values()) for model in MODELS}
     assert sum(bool(found - {OPENAI}) for found in kinds.values()) >= 50
@@ -102,7 +102,7 @@ def test_the_models_that_were_wrong_are_still_in_the_table():
     assert kinds["ViT-B-16-SigLIP"] == {SIGLIP} and {p.resize_mode for p in kinds["ViT-H-14-378"]} == {"squash"}
 
 
-def test_weights_that_disagree_are_named_with_what_to_pass(tmp_path):
+def test_the_error_for_ambiguous_preprocessing_lists_the_choices(tmp_path):
     (tmp_path / "w.pt").touch()
     with pytest.raises(ModelOptionError) as caught:
         load_teacher("ViT-L-14", str(tmp_path / "w.pt"), "gelu", CPU, 0)
@@ -117,7 +117,7 @@ def with_config(tmp_path, **added) -> str:
     return str(path)
 
 
-def test_a_configuration_file_carries_its_preprocessing(tmp_path):
+def test_preprocessing_is_read_from_a_configuration_file(tmp_path):
     own = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear", "resize_mode": "squash"}
     teacher = load_teacher(with_config(tmp_path, preprocess_cfg=own), "random", None, CPU, 0)
     identity = TeacherIdentity(**teacher.describe())
@@ -129,7 +129,7 @@ def test_a_configuration_file_carries_its_preprocessing(tmp_path):
     assert loaded.describe() == teacher.describe() | {"weights": "file"}
 
 
-def test_a_configuration_as_open_clip_publishes_it_is_read(tmp_path):
+def test_a_published_open_clip_configuration_is_read(tmp_path):
     """open_clip_config.json on a hub: the model within, the preprocessing beside it and often in part."""
     path = tmp_path / "published.json"
     path.write_text(json.dumps({"model_cfg": SMALL, "preprocess_cfg": {"mean": [0.5] * 3, "std": 0.5, "size": 64}}))
@@ -138,7 +138,7 @@ def test_a_configuration_as_open_clip_publishes_it_is_read(tmp_path):
     assert (facts["interpolation"], facts["resize_mode"], facts["activation"]) == ("bicubic", "shortest", "quickgelu")
 
 
-def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_path):
+def test_a_configuration_without_preprocessing_requires_the_option(tmp_path):
     config, weights = with_config(tmp_path), tmp_path / "w.safetensors"
     safetensors.torch.save_file(load_teacher(config, "random", None, CPU, 0)._clip.state_dict(), weights)
     with pytest.raises(ModelOptionError, match=r"file weights of made-clip: use --teacher-preprocess .*preprocess_cfg"):
@@ -172,7 +172,7 @@ def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_pat
         ("ViT-B-16-SigLIP:openai", r"not a weights tag of ViT-B-16-SigLIP \(available: webli"),
     ],
 )
-def test_what_cannot_be_understood_is_one_sentence(said, message, tmp_path):
+def test_invalid_preprocess_options_are_refused(said, message, tmp_path):
     with pytest.raises(ModelOptionError, match=message):
         load_teacher("ViT-B-32-quickgelu", "random", None, CPU, 0, said)
     arguments = ["extract-teacher", "--data-dir", str(tmp_path), "--teacher-preprocess", said]
@@ -190,19 +190,19 @@ def test_what_cannot_be_understood_is_one_sentence(said, message, tmp_path):
         ([0.5], "must be an object"),
     ],
 )
-def test_a_configuration_files_preprocessing_is_read_with_doubt(config, message, tmp_path):
+def test_invalid_preprocessing_in_a_configuration_file_is_refused(config, message, tmp_path):
     with pytest.raises(ModelOptionError, match=message):
         load_teacher(with_config(tmp_path, preprocess_cfg=config), "random", None, CPU, 0)
 
 
-def test_a_tag_and_shipped_weights_cannot_be_contradicted(told, tmp_path):
+def test_preprocessing_that_contradicts_a_tag_is_refused(told, tmp_path):
     assert told("ViT-B-32-quickgelu", "openai", None, "openai") == OPENAI
     for model, weights in (("ViT-B-32-quickgelu", "openai"), ("demo-clip", "demo")):
         with pytest.raises(ModelOptionError, match=f"{weights!r} were trained with mean=0.48.*leave it out"):
             load_teacher(model, weights, None, CPU, 0, EXAMPLE)
 
 
-def test_written_and_read_again_it_is_the_same():
+def test_preprocessing_text_round_trip():
     odd = Preprocessing((0.1 + 0.2, 1 / 3, 0.5), (1e-3, 2.0, 0.26862954), "bilinear", "squash")
     assert parse(str(odd)) == odd
 
@@ -217,7 +217,7 @@ def photo(size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("size", [(720, 1280), (480, 640), (640, 360), (336, 518)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
-def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_mode, tmp_path):
+def test_crops_equal_open_clips_preprocessing(size, interpolation, resize_mode, tmp_path):
     """From a decoded frame over the stored JPEG to the tensor, beside open_clip's transform of the same frame."""
     own = {
         "mean": [0.4, 0.5, 0.45],
@@ -251,7 +251,7 @@ def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_
     assert view[5] == {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
 
 
-def test_a_stored_frame_is_resized_as_open_clip_resizes_that_frame():
+def test_stored_frames_are_resized_as_by_open_clip():
     """Without what rounding and JPEG do: the crop of a canonical frame is open_clip's transform of it, bit by bit."""
     image = photo((256, 454))
     for interpolation, code in (("bicubic", 3), ("bilinear", 2)):
@@ -264,7 +264,7 @@ def test_a_stored_frame_is_resized_as_open_clip_resizes_that_frame():
             np.testing.assert_array_equal(got, np.rint(255 * expected.permute(1, 2, 0).numpy()).astype(np.uint8))
 
 
-def test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it(tmp_path):
+def test_relabel_takes_the_preprocessing_from_the_cache(tmp_path):
     """Through the command line: the option reaches the cache's identity; later commands take it from there."""
     data, cache = tmp_path / "data", tmp_path / "cache"
     data.mkdir()
