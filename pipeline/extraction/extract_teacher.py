@@ -14,6 +14,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, open_reader
+from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import SHIPPED_WEIGHTS
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
@@ -117,16 +118,16 @@ def run(config: ExtractConfig) -> StageOneResult:
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
-    """(n, 1+K) cosines of random rows with what the teacher says now. IdentityMismatchError where it is another one.
+    """(n, 1+K) cosines of random stored embeddings with new ones. Raises IdentityMismatchError for another teacher.
 
     teacher: the options of teacher_of().
     """
     reader = open_reader(cache_dir)
     loaded = teacher_of(reader, **teacher)
-    found = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
-    if found.size and not found.min() >= MIN_COSINE:
-        raise DamagedError(f"a stored row has the cosine {found.min():.4f} with the teacher's answer now")
-    return found
+    similarity = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
+    if similarity.size and not similarity.min() >= MIN_COSINE:
+        raise DamagedError(f"a stored row has the cosine {similarity.min():.4f} with the teacher's embedding now")
+    return similarity
 
 
 def relabel(config: RelabelConfig) -> Relabeled:
@@ -202,9 +203,18 @@ def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
     """cached: the identity of the cache's teacher; its preprocessing need not be given again."""
-    teacher = loader_of(config.model).load(teacher_options(config, cached))
+    loader = loader_of(config.model)
+    teacher = loader.load(teacher_options(config, cached))
+    name = teacher.identity.name
+    if loader_of(name) is not loader:
+        raise ModelOptionError(
+            f"the teacher loaded for {config.model!r} has the name {name!r}, under which it is not registered: later "
+            "commands could not load it again"
+        )
     if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:
-        log.warning("DEMO TEACHER: it knows the twelve actions of the synthetic videos and nothing of real ones")
+        log.warning(
+            "DEMO TEACHER: it was trained on the twelve actions of the synthetic videos; do not use it for real ones"
+        )
     if config.weights == "random":
-        log.warning("RANDOM TEACHER: its weights are seeded noise. This exercises the machinery and means nothing else")
+        log.warning("RANDOM TEACHER: its weights are random, so results are meaningless; for test runs only")
     return teacher

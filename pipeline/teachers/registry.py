@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def register(name: str, loader: TeacherLoader) -> None:
     """Let `--teacher-model NAME`, or `NAME:ANYTHING`, choose this loader. A name registered again is replaced.
 
-    Raises ValueError for a name that cannot be told from a configuration file or is the built-in one.
+    Raises ValueError for a name that looks like a configuration file or is the built-in one.
     """
     if not _NAME.fullmatch(name) or name.endswith(".json") or name == DEFAULT:
         raise ValueError(f"a teacher cannot be registered as {name!r}: use letters, digits, `_`, `-`, not {DEFAULT!r}")

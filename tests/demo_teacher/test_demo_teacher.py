@@ -1,4 +1,4 @@
-"""The demo teacher that ships: its file, what it knows, how it is chosen, and the recipe that made it."""
+"""The demo teacher: its weights file, accuracy, options, and training data."""
 
 import hashlib
 import logging
@@ -54,7 +54,7 @@ def teacher() -> ClipTeacher:
 
 @pytest.fixture(scope="module")
 def fresh() -> Frames:
-    """Four frames of each action, from videos that together show all of them."""
+    """Four frames of each action, from eight new videos."""
     found = [draw_video(FRESH_SEED, HELD_OUT, index) for index in range(8)]
     frames = joined(found)
     chosen = [np.flatnonzero(frames.labels == label)[1:5] for label in range(len(ACTIONS))]
@@ -84,11 +84,16 @@ def test_the_shipped_file_matches_its_readme_and_is_small():
 
 
 def test_identity_of_the_demo_teacher(teacher):
-    told = teacher.describe()
-    assert (told["name"], told["weights"], told["input_size"], told["embed_dim"]) == ("demo-clip", "demo", 128, 512)
-    assert told["parameters_image"] >= 6e6
+    description = teacher.describe()
+    assert (description["name"], description["weights"], description["input_size"], description["embed_dim"]) == (
+        "demo-clip",
+        "demo",
+        128,
+        512,
+    )
+    assert description["parameters_image"] >= 6e6
     as_file = load_teacher("demo-clip", str(WEIGHTS), "quickgelu", CPU, 5).describe()
-    assert as_file == told | {"weights": "file"}
+    assert as_file == description | {"weights": "file"}
 
 
 @pytest.mark.slow
@@ -176,7 +181,7 @@ def test_extraction_with_teacher_size_demo(tmp_path, teacher, caplog):
     command = ["extract-teacher", "--data-dir", str(videos), "--teacher-size", "demo", "--fps", "0.2"]
     with caplog.at_level(logging.WARNING):
         ran = CliRunner().invoke(cli.main, [*command, "--cache-dir", str(tmp_path / "other"), "--device", "cpu"])
-    assert ran.exit_code == 0 and "DEMO TEACHER: it knows the twelve actions" in caplog.text, ran.output
+    assert ran.exit_code == 0 and "DEMO TEACHER: it was trained on the twelve actions" in caplog.text, ran.output
 
 
 # -- the recipe ------------------------------------------------------------------------------------------------------
@@ -192,7 +197,7 @@ def test_frames_depend_on_seed_stream_and_index_only():
 
 
 def test_training_seeds_are_disjoint_from_those_of_generated_data():
-    """PCG64 is seeded by words; a user's end in (1, index), and a seed of several words reaches into ours."""
+    """PCG64 seeds are sequences of words; those of generated data end in (1, index), for long seeds too."""
 
     def state(generator: np.random.Generator) -> int:
         return generator.bit_generator.state["state"]["state"]
@@ -214,14 +219,14 @@ def test_frame_attributes_match_the_scene():
 
 
 def test_opening_and_closing_a_box_have_mirrored_attributes():
-    said = captions()
-    facts = dict(zip(said.texts, said.attributes.tolist(), strict=True))
-    assert facts["open box"] == facts["close the box"] == [0, UNSPECIFIED, UNSPECIFIED]
-    assert facts["open box, at the start"] == facts["close box, near the end"] == [0, 0, UNSPECIFIED]
-    assert facts["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
-    assert "stir pot, at the start" not in facts and "stir pot, blue sleeves" in facts
-    assert len(facts) == len(said.texts)
-    assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(facts)
+    all_captions = captions()
+    attributes = dict(zip(all_captions.texts, all_captions.attributes.tolist(), strict=True))
+    assert attributes["open box"] == attributes["close the box"] == [0, UNSPECIFIED, UNSPECIFIED]
+    assert attributes["open box, at the start"] == attributes["close box, near the end"] == [0, 0, UNSPECIFIED]
+    assert attributes["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
+    assert "stir pot, at the start" not in attributes and "stir pot, blue sleeves" in attributes
+    assert len(attributes) == len(all_captions.texts)
+    assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(attributes)
 
 
 def test_a_caption_matches_if_all_its_attributes_do():
@@ -236,10 +241,10 @@ def test_a_caption_matches_if_all_its_attributes_do():
 def test_every_crop_has_a_matching_caption_and_changes_by_epoch(teacher):
     from embedonce.cache.schema import TeacherIdentity
 
-    frames, said = draw_video(0, TRAIN, 0), captions()
-    data = CaptionedCrops(frames, said, TeacherIdentity(**teacher.describe()), seed=0)
+    frames, all_captions = draw_video(0, TRAIN, 0), captions()
+    data = CaptionedCrops(frames, all_captions, TeacherIdentity(**teacher.describe()), seed=0)
     items = [data[i] for i in range(len(data))]
-    assert all(matches(said.attributes[[i["caption"]]], frames.attributes[[i["frame"]]]).all() for i in items)
+    assert all(matches(all_captions.attributes[[i["caption"]]], frames.attributes[[i["frame"]]]).all() for i in items)
     np.testing.assert_array_equal(items[7]["crop"], data[7]["crop"])
     batch = torch.utils.data.default_collate(items)
     assert batch["crop"].shape == (36, 128, 128, 3) and data.matches(batch).diagonal().all()
@@ -262,16 +267,16 @@ def test_contrastive_loss_of_a_case_computed_by_hand():
     one, two = [3.0, 0.0], [0.0, 0.5]  # lengths do not count
     vectors = torch.tensor([one, one, two])
     truth = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
-    found = contrastive_loss(vectors, vectors, truth, np.log(2))
-    assert float(found) == pytest.approx((2 * np.log(2.5) + np.log(2)) / 3, rel=1e-6)
+    loss = contrastive_loss(vectors, vectors, truth, np.log(2))
+    assert float(loss) == pytest.approx((2 * np.log(2.5) + np.log(2)) / 3, rel=1e-6)
 
 
 def test_with_one_match_per_row_the_contrastive_loss_is_that_of_clip():
     images, texts = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).unbind()
     logits = 10 * torch.nn.functional.normalize(images, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T
     there, back = (torch.nn.functional.cross_entropy(one, torch.arange(5)) for one in (logits, logits.T))
-    found = contrastive_loss(images, texts, torch.eye(5, dtype=torch.bool), 10.0)
-    assert float(found) == pytest.approx(float(there + back) / 2, rel=1e-5)
+    loss = contrastive_loss(images, texts, torch.eye(5, dtype=torch.bool), 10.0)
+    assert float(loss) == pytest.approx(float(there + back) / 2, rel=1e-5)
     with pytest.raises(ValueError, match="matching text"):
         contrastive_loss(images, texts, torch.zeros(5, 5, dtype=torch.bool), 10.0)
 

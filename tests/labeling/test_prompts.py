@@ -1,4 +1,4 @@
-"""Class prompts as English: the table of Ego4D's labels that a person has read, and the rules behind it."""
+"""Class prompts in English: the reviewed table of all Ego4D labels, and the rules behind it."""
 
 import re
 
@@ -132,7 +132,7 @@ def test_labels_without_a_leading_verb_are_not_sentences(label):
 
 
 def test_names_of_users_get_neutral_prompts_unless_they_are_gerunds():
-    """Verb or noun, cup and bench press look alike; a gerund is one."""
+    """`cup` or `bench press` may be a noun or a verb; a gerund is certainly a verb."""
     texts = class_prompts(("cup", "BenchPress", "RidingABike", "cutting in kitchen", "sing", "spring"))
     firsts = [prompts[0] for prompts in texts]
     assert firsts == [
@@ -147,7 +147,7 @@ def test_names_of_users_get_neutral_prompts_unless_they_are_gerunds():
 
 
 def test_the_demo_teacher_gets_prompts_of_style_v1():
-    """Its text tower was trained on the first wording."""
+    """Its text tower was trained on prompts of this style."""
     usual = {"data_dir": None, "use_synthetic": True, "cache_dir": FILE.parent}
     assert ExtractConfig(**usual).wording == "english"
     assert ExtractConfig(**usual, teacher_size="demo").wording == "v1"

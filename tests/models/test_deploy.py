@@ -1,4 +1,4 @@
-"""The student as devices run it is the student that was trained, in fewer operations."""
+"""Deployed students compute the same outputs as the trained ones, in fewer operations."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from embedonce.models.student import build_student, count_parameters, student_co
 
 
 def student_of(size: str, resolution: int = 128, num_classes: int = 7):
-    """A student whose batch normalization has statistics, as after training."""
+    """A student with batch-norm statistics, as after training."""
     torch.manual_seed(0)
     student = build_student(student_config(size, 48, num_classes, resolution), pretrained=False)
     for layer in student.modules():
@@ -40,12 +40,12 @@ def test_a_deployed_student_has_the_same_outputs(size, resolution):
     expected = student(frames, times, mask)
     features, embeddings = FrameEncoder(student)(frames.flatten(0, 1))
     embedding, logits = ClipHead(student)(features.unflatten(0, mask.shape), times, mask)
-    for found, wanted in (
+    for actual, wanted in (
         (embeddings.unflatten(0, mask.shape)[mask], expected.frame_embeddings[mask]),
         (embedding, expected.clip_embedding),
         (logits, expected.clip_logits),
     ):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+        torch.testing.assert_close(actual, wanted, rtol=0, atol=2e-6)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Students keep their size, losses pull where the mission says, heads see what they should."""
+"""Sizes, shapes and options of students; the distillation loss; fitted heads."""
 
 import dataclasses
 

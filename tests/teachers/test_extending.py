@@ -1,5 +1,6 @@
-"""The teacher of docs/extending.md, used by the commands as the document says, and held to the conformance tests."""
+"""The teacher of docs/extending.md passes the conformance tests and works in all commands."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
+from embedonce.pipeline.extraction.estimates import bytes_beside
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.teachers import registry
-from embedonce.pipeline.teachers.teacher import TeacherOptions
+from embedonce.pipeline.teachers.teacher import TeacherLoader, TeacherOptions
 from tests.commands.test_cli import call, error_of
 from tests.support.conformance.teacher import TeacherConformance
 from tests.support.documentation import ROOT, code_blocks
@@ -145,6 +148,26 @@ def test_a_part_after_a_colon_belongs_to_the_loader(module, videos, tmp_path):
     arguments = ["--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module", module]
     call("extract-teacher", *arguments, "--teacher-head", "none", "--teacher-model", "projection:small")
     assert open_reader(tmp_path / "cache").identity.teacher.name == "projection:small"
+
+
+def test_a_loader_must_find_its_teacher_again_by_name(module, videos, tmp_path):
+    module.write_text(EXAMPLE.replace("Projection(options.model)", 'Projection("something-else")'))
+    arguments = ["--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module", module]
+    message = error_of("extract-teacher", *arguments, "--teacher-head", "none")
+    assert "loaded for 'projection' has the name 'something-else', under which it is not registered" in message
+
+
+def test_estimates_use_the_shape_of_the_loader(monkeypatch, tmp_path):
+    class Wide(TeacherLoader):
+        def load(self, options):
+            raise AssertionError("an estimate needs no weights")
+
+        def shape(self, model):
+            return 64, 1000
+
+    registry.register("wide", Wide())
+    config = ExtractConfig(tmp_path, False, tmp_path / "c", teacher_model="wide:any")
+    assert bytes_beside(config, 0) - bytes_beside(replace(config, teacher_model="demo-clip"), 0) == 2 * (1000 - 512)
 
 
 @pytest.mark.parametrize("name", ["", "open_clip", "a:b", "mine.json", "../x"])

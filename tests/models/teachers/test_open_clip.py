@@ -1,4 +1,4 @@
-"""Unusual towers, overflow, and what the hash of the weights covers. All else about the teacher: test_teacher."""
+"""Unusual image towers, overflow in half precision, and the weights hash. Everything else: test_teacher."""
 
 import json
 
@@ -52,7 +52,7 @@ def crops_of(size: int, count: int) -> np.ndarray:
 
 @pytest.fixture
 def fast(monkeypatch):
-    """CPUs have float16 autocast too: they stand for a GPU here."""
+    """Half precision on the CPU, which has float16 autocast too, instead of a GPU."""
     monkeypatch.setattr(precision, "fast_precision", lambda device: "float16")
 
 
@@ -67,10 +67,10 @@ def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypa
 
     def overflowing(images):
         seen.append((torch.is_autocast_enabled("cpu"), len(images)))
-        found = encode(images)
+        vectors = encode(images)
         if seen[-1][0]:
-            found[1, 5] = float("inf")
-        return found
+            vectors[1, 5] = float("inf")
+        return vectors
 
     monkeypatch.setattr(teacher._clip, "encode_image", overflowing)
     got = teacher.embed(crops)
@@ -81,7 +81,7 @@ def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypa
 
 
 def test_half_precision_hardly_changes_embeddings(fast):
-    """Next to what storing them in float16 does; bfloat16, which was used, moves them 30 times as far."""
+    """Not much more than storing them in float16; bfloat16 changes them 30 times as much."""
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     crops = crops_of(128, 8)
     near, teacher._fast = teacher.embed(crops), "float32"
@@ -89,13 +89,13 @@ def test_half_precision_hardly_changes_embeddings(fast):
     teacher._fast = "bfloat16"
     far = teacher.embed(crops)
     stored = np.linalg.norm(exact.astype(np.float16) - exact, axis=1).max()
-    moved, further = (np.linalg.norm(found - exact, axis=1).max() for found in (near, far))
+    moved, further = (np.linalg.norm(vectors - exact, axis=1).max() for vectors in (near, far))
     assert 0 < moved < 12 * stored < further and moved < MAX_DRIFT
 
 
 @pytest.mark.parametrize("scale", [1e6, 3e3])
 def test_a_teacher_that_half_precision_changes_computes_in_float32(fast, caplog, scale):
-    """Overflow to no number at all, or differences that are lost beside something large."""
+    """Overflow to NaN, or differences that are lost next to large values."""
 
     def encode(images):
         return (images.flatten(1)[:, :64] + scale) @ torch.eye(64) - scale

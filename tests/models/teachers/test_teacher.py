@@ -1,4 +1,4 @@
-"""The real open_clip teacher, small and with random weights: who it is, what it computes, what it refuses."""
+"""A small open_clip teacher with random weights: description, embeddings, and errors."""
 
 import json
 import os
@@ -214,7 +214,7 @@ def test_the_shipped_configuration_is_found_by_name():
 
 @pytest.mark.slow
 def test_downloads_fail_fast_without_a_network():
-    """In a process of its own: whether the hub may be asked is decided when its library is first loaded."""
+    """In a separate process: huggingface_hub reads its offline switch when it is first imported."""
     code = (
         "import time, torch; from embedonce.models.teachers.open_clip import load_teacher\n"
         "from embedonce.models.student import build_student, student_config\n"

@@ -1,4 +1,4 @@
-"""Configurations that cannot be built and weights that nearly fit: each is one sentence, and the right one."""
+"""Error messages for configurations that cannot be built and for weights that nearly fit."""
 
 import json
 from pathlib import Path
