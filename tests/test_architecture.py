@@ -22,6 +22,7 @@ TEACHER = {
     "ijson",
     "models.teachers.open_clip",
     "models.teachers.weights",
+    "models.teachers.configuration",
     "models.teachers.preprocessing",
     "pipeline.teachers.teacher",
     "pipeline.teachers.registry",

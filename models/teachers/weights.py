@@ -1,10 +1,7 @@
 """Builds open_clip models and loads their weights, with all checks. The only importer of open_clip."""
 
-import difflib
 import hashlib
-import json
 import logging
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -15,12 +12,12 @@ from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
 from embedonce.models.hub import quiet_hub, require_text_packages
 from embedonce.models.names import SHIPPED_WEIGHTS
-from embedonce.models.plain_files import CONFIG_BYTES, NotPlainError, read_plain
-from embedonce.models.preprocessing import Preprocessing, from_config
+from embedonce.models.plain_files import NotPlainError
+from embedonce.models.preprocessing import Preprocessing
+from embedonce.models.teachers.configuration import SHIPPED, read_configuration
 from embedonce.models.teachers.preprocessing import default_preprocessing, from_option, preprocessing_of, tags_of
 
 RANDOM = "random"
-SHIPPED = Path(__file__).parent  # configurations and weights that are part of the package
 # What open_clip's constructors raise for a configuration with wrong fields or sizes, or for a missing package
 _BUILD_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, RuntimeError, ImportError, TypeError, ValueError),
@@ -43,7 +40,7 @@ def build(
     Arguments and errors as in models.teachers.open_clip.load_teacher().
     """
     open_clip = _open_clip()
-    name, config, configured = _configuration(open_clip, model)
+    name, config, configured = read_configuration(open_clip, model)
     to_load = _checked_weights(open_clip, model, weights, activation, (name, config))
     option = from_option(open_clip, name, preprocess)
     chosen = preprocessing_of(open_clip, model, name, weights_kind(weights), configured, option, known)
@@ -54,7 +51,7 @@ def build(
 def check_options(model: str, weights: str, activation: str | None) -> None:
     """Raise ModelOptionError if these options contradict each other, without loading weights."""
     open_clip = _open_clip()
-    name, config, _ = _configuration(open_clip, model)
+    name, config, _ = read_configuration(open_clip, model)
     _checked_weights(open_clip, model, weights, activation, (name, config))
 
 
@@ -85,7 +82,7 @@ def _checked_weights(open_clip, model: str, weights: str, activation: str | None
 def architecture(model: str) -> nn.Module:
     """A model with random weights and default preprocessing on the CPU, for timing; without a tokenizer."""
     open_clip = _open_clip()
-    name, config, _ = _configuration(open_clip, model)
+    name, config, _ = read_configuration(open_clip, model)
     require_text_packages(name, config, "hf_model_name")
     return _create(open_clip, name, RANDOM, 0, default_preprocessing(open_clip))
 
@@ -123,53 +120,6 @@ def _open_clip():
     except ImportError as error:
         raise ModelError("open_clip is not installed; install it with: pip install open-clip-torch") from error
     return open_clip
-
-
-def _configuration(open_clip, model: str) -> tuple[str, dict, Preprocessing | None]:
-    """(name, configuration, preprocessing of the configuration file or None) of a model.
-
-    A configuration from a file is registered with open_clip.
-    """
-    shipped = SHIPPED / f"{model}.json"
-    if shipped.is_file():
-        model = str(shipped)
-    if not model.endswith(".json"):
-        config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
-        if config is None:
-            close = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
-            raise ModelOptionError(
-                f"open_clip has no model {model!r}; close names: {', '.join(close) or 'none'} "
-                "(a configuration file must end in .json; a teacher of your own needs --teacher-module FILE.py)"
-            )
-        return model, config, None
-    return _from_file(open_clip, Path(model))
-
-
-def _from_file(open_clip, path: Path) -> tuple[str, dict, Preprocessing | None]:
-    try:
-        config = json.loads(read_plain(path, CONFIG_BYTES))
-    except OSError as error:
-        raise ModelOptionError(f"the model configuration {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelOptionError(f"the model configuration {path} is not valid JSON ({error})") from error
-    preprocessing = config.pop("preprocess_cfg", None) if isinstance(config, dict) else None
-    if isinstance(config, dict) and isinstance(config.get("model_cfg"), dict):  # the form in which models are published
-        config = config["model_cfg"]
-    missing = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(config, dict) or k not in config]
-    if missing:
-        raise ModelOptionError(f"{path} is not an open_clip model configuration: it lacks {', '.join(missing)}")
-    _register(open_clip, path.stem, config)
-    if preprocessing is not None:
-        preprocessing = from_config(preprocessing, f'"preprocess_cfg" of {path}', default_preprocessing(open_clip))
-    return path.stem, config, preprocessing
-
-
-def _register(open_clip, name: str, config: dict) -> None:
-    """Register a configuration, through a file without `preprocess_cfg`, the only form that open_clip accepts."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"{name}.json")
-        file.write_text(json.dumps(config))
-        open_clip.add_model_config(file)
 
 
 def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import default_weights
 from embedonce.models.preprocessing import Preprocessing
-from embedonce.models.teachers.shape import shape_of
+from embedonce.models.teachers.configuration import shape_of
 from embedonce.pipeline.teachers.teacher import TIMED_BATCH, Teacher, TeacherLoader, TeacherOptions, median_seconds
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import yaml
 
 from embedonce import cli
 from embedonce.cache.store import open_reader
-from embedonce.models.teachers.shape import shape_of
+from embedonce.models.teachers.configuration import shape_of
 from embedonce.pipeline.commands import annotations, export_student, students
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
