@@ -101,7 +101,10 @@ def main():
 )
 @click.option("--views", type=int, default=0, show_default=True, help="Stored random views per video, besides view 0.")
 @click.option("--teacher-size", type=click.Choice(TEACHER_SIZES), default="base", show_default=True, help="CLIP size.")
-@click.option("--teacher-model", type=PATH_OR_NAME, help="Any open_clip model by name, or a JSON configuration file.")
+@click.option(
+    "--teacher-model", type=PATH_OR_NAME, help="Any open_clip model or registered teacher by name, or a JSON file."
+)
+@click.option("--teacher-module", type=PATH, help="Python file that registers a teacher of your own.")
 @click.option(
     "--teacher-weights",
     type=PATH_OR_NAME,

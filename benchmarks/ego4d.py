@@ -137,7 +137,8 @@ def planned(root: Path, kinds: str, num_videos: int) -> dict:
 
 def relabeled(root: Path, backend: str, num_classes: int) -> float:
     """Seconds to write logits of so many classes over NUM_TIMES cached frames, from their embeddings."""
-    from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
+    from embedonce.pipeline.labeling.label_sets import write_labels
+    from embedonce.pipeline.labeling.requests import LabelSetRequest
     from embedonce.pipeline.sources.source import Source
 
     writer = open_writer(fresh(root), make_cache_identity(backend, num_views=0, embed_dim=DIM))
@@ -161,7 +162,7 @@ def relabeled(root: Path, backend: str, num_classes: int) -> float:
     classes = tuple(f"c{i}" for i in range(num_classes))
     labels = LabelSet("new", "zero-shot", classes, tuple((name,) for name in classes), 100.0, {})
     start = time.perf_counter()
-    write_labels(writer, Labeling(Source(root, "folder", (), (), classes), labels, tensors), 0)
+    write_labels(writer, LabelSetRequest(Source(root, "folder", (), (), classes), labels, tensors), 0)
     seconds = time.perf_counter() - start
     writer.close()
     return seconds

@@ -25,11 +25,11 @@ from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import open_writer
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.extraction.commit_thread import Committer
-from embedonce.pipeline.extraction.extract_teacher import LoadedTeacher
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import union
+from embedonce.pipeline.teachers.open_clip import OpenClipTeacher
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.support.videos import write_video
 
@@ -121,7 +121,7 @@ def safety_of_extraction(folder: Path, repeats: int) -> dict:
     fresh(folder / "videos").mkdir(parents=True)
     write_video(folder / "videos" / "numbered.mp4", ROWS, size=(288, 512))
     source = union(open_sources(folder / "videos"))
-    teacher = LoadedTeacher(load_teacher(DEMO_TEACHER, "random", None, torch.device("cpu"), 0))
+    teacher = OpenClipTeacher(load_teacher(DEMO_TEACHER, "random", None, torch.device("cpu"), 0))
     config = ExtractConfig(source.root, False, folder / "extracted", fps=30.0)
     shares, rates = [], []
     for _ in range(repeats):

@@ -12,7 +12,8 @@ from embedonce.cache.errors import LabelSetError
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
 from embedonce.cache.schema import check_uid
 
-KINDS = ("zero-shot", "fitted", "none")
+ZERO_SHOT, FITTED, NO_LOGITS = "zero-shot", "fitted", "none"
+KINDS = (ZERO_SHOT, FITTED, NO_LOGITS)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -133,18 +132,6 @@ class FrameBatch:
     @cached_property
     def keys(self) -> list[str]:
         return [key for segment in self.segments for key in segment.keys]
-
-
-class Teacher(Protocol):
-    """What extraction needs from a teacher: NumPy in, NumPy out."""
-
-    identity: TeacherIdentity
-
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length"""
-
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        """Prompts per class -> (C, D) float32 unit length, and the logit scale."""
 
 
 def row_key(video_uid: str, frame_index: int) -> str:

@@ -1,8 +1,7 @@
-"""Archives of tensors, as torch.save writes them, held to what they may be before torch opens them.
+"""Checks archives of tensors, as torch.save writes them, before torch opens them; imports no torch.
 
-torch.load with weights_only runs nothing, and bounds nothing: compressed entries, storages that are shorter than their
-tensors, and calls that allocate are refused here, from the directory of the archive and the opcodes of its pickle.
-Knows zip files and pickles; loads no torch.
+torch.load with weights_only runs no code but does not limit memory: compressed entries, storages shorter than their
+tensors, and pickled calls that allocate are rejected here, from the zip directory and the pickle's opcodes alone.
 """
 
 import io
@@ -17,7 +16,7 @@ from typing import BinaryIO
 from embedonce.models.pickles import MAX_BYTES, check_pickle
 from embedonce.models.plain_files import open_plain
 
-MAX_ENTRIES = 50_000  # an entry is a tensor
+MAX_ENTRIES = 50_000  # one per tensor
 ZIP_BEGINNING = b"PK\x03\x04"
 _ENTRY = b"PK\x01\x02"
 _ITEM_BYTES = {
@@ -29,40 +28,40 @@ _ITEM_BYTES = {
 NAMES = frozenset(
     ("torch._utils _rebuild_tensor_v2", "collections OrderedDict", *(f"torch {name}" for name in _ITEM_BYTES))
 )
-MAX_VALUES = 2_000_000  # plain ones; a list that stands in several places counts in each
+MAX_VALUES = 2_000_000  # a list referenced several times counts each time
 MAX_DEPTH = 64
 MAX_TEXT = 100_000  # characters
 _MAX_RANK = 8
 
 
 class Storage:
-    """A stretch of stored values: how many bytes each has, and how many there are (None of a kind by itself)."""
+    """A tensor storage: bytes per value and number of values (None for the storage type alone)."""
 
     def __init__(self, item_bytes: int, count: int | None = None):
         self.item_bytes, self.count = item_bytes, count
 
 
 class Tensor:
-    """What an archive says of one tensor: its shape, and the bytes that its elements take."""
+    """Shape and size in bytes of one tensor in an archive."""
 
     def __init__(self, storage: Storage, offset, shape, strides, requires_grad, hooks):
-        """ValueError where the tensor does not lie within its storage, each element in a place of its own."""
+        """Raise ValueError if the tensor exceeds its storage or has more elements than the storage."""
         self.shape, steps = _numbers(shape), _numbers(strides)
         (first,) = _numbers((offset,))
         elements = math.prod(self.shape)
         if requires_grad is not False or hooks or len(self.shape) != len(steps) or storage.count is None:
-            raise ValueError("a tensor is not stored as training writes it")
+            raise ValueError("a tensor is stored in an unexpected form")
         reach = sum((side - 1) * step for side, step in zip(self.shape, steps, strict=True))
         if (elements and first + reach >= storage.count) or elements > storage.count:
-            raise ValueError(f"a tensor of shape {self.shape} does not lie within its {storage.count} stored values")
+            raise ValueError(f"a tensor of shape {self.shape} does not fit into its {storage.count} stored values")
         self.num_bytes = elements * storage.item_bytes
 
 
 def check_archive(path: Path, limit: int) -> dict:
-    """What an archive of tensors and plain values holds, with a Tensor in the place of each tensor.
+    """The content of an archive of tensors and plain values, with a Tensor in place of each tensor.
 
-    limit: bytes that the file may have. OSError where it cannot be opened; ValueError, in words, where it is anything
-    else, or takes more memory than its own size.
+    limit: maximum file size in bytes. Raises OSError if the file cannot be opened, and ValueError if it is something
+    else or needs more memory than its own size.
     """
     with open_plain(path, limit) as file:
         size = file.seek(0, io.SEEK_END)
@@ -78,9 +77,9 @@ def check_archive(path: Path, limit: int) -> dict:
 
 
 def check_entries(path: Path) -> None:
-    """ValueError where a file is a zip archive whose entries take more than the file: compressed, or one over another.
+    """Raise ValueError if a file is a zip archive with compressed or overlapping entries, larger than the file.
 
-    Files of other kinds are left to their own readers.
+    Files of other types pass; their readers check them.
     """
     with open_plain(path) as file:
         size = file.seek(0, io.SEEK_END)
@@ -93,7 +92,7 @@ def check_entries(path: Path) -> None:
 
 
 def check_directory(file: BinaryIO) -> None:
-    """ValueError where the directory of a zip file has too many entries to be read."""
+    """Raise ValueError if the directory of a zip file has more than MAX_ENTRIES entries."""
     file.seek(0)
     count, block = 0, b""
     while data := file.read(1 << 24):
@@ -107,11 +106,11 @@ def _content(archive: zipfile.ZipFile, size: int) -> dict:
     entries = archive.infolist()
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or min((entry.header_offset for entry in entries), default=1):
-        raise ValueError("it has two entries of one name, or something before its first entry")
+        raise ValueError("two of its entries have the same name, or its first entry does not start the file")
     _check_sizes(entries, size)
     names = [name for name in sizes if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(names) != 1 or sizes[names[0]] > MAX_BYTES:
-        raise ValueError("it has no data.pkl, or one that is too large")
+        raise ValueError("its data.pkl is missing or too large")
     data = archive.read(names[0])
     check_pickle(data, NAMES)
     return _unpickled(data, sizes, names[0].removesuffix(".pkl"))
@@ -119,7 +118,7 @@ def _content(archive: zipfile.ZipFile, size: int) -> dict:
 
 def _check_sizes(entries: list[zipfile.ZipInfo], size: int) -> None:
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size for entry in entries):
-        raise ValueError("it holds compressed entries, which may be of any size")
+        raise ValueError("it holds compressed entries, whose size is not limited")
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError("its entries are larger than the file")
 
@@ -136,19 +135,19 @@ def _unpickled(data: bytes, sizes: dict[str, int], folder: str) -> dict:
         raise ValueError(f"it holds a {type(content).__name__}")
     _check_values(content)
     if reader.num_bytes > sum(sizes.values()):
-        raise ValueError("its tensors are larger than what is stored of them")
+        raise ValueError("its tensors are larger than their stored data")
     return content
 
 
 class _Reader(pickle.Unpickler):
-    """Plain values as they are, a Tensor for each tensor; all other names were refused before."""
+    """Unpickles plain values, and a Tensor for each tensor; check_pickle() has rejected all other names."""
 
     def __init__(self, data: bytes, sizes: dict[str, int], folder: str):
         super().__init__(io.BytesIO(data))
         self._sizes, self._folder, self.num_bytes = sizes, folder, 0
 
     def find_class(self, module: str, name: str):
-        """What stands for one of NAMES."""
+        """The stand-in for one of NAMES."""
         if f"{module} {name}" not in NAMES:
             raise ValueError(f"its pickle calls {module} {name}")
         if name in _ITEM_BYTES:
@@ -156,17 +155,17 @@ class _Reader(pickle.Unpickler):
         return _empty if name == "OrderedDict" else self._tensor
 
     def persistent_load(self, pid) -> Storage:
-        """A storage that the archive really holds. ValueError where it is shorter or longer than it says."""
-        _, kind, key, _, count = pid
-        held = self._sizes.get(f"{self._folder}/{key}") if type(key) is str else None
-        if type(count) is not int or type(kind) is not Storage or held is None or count * kind.item_bytes != held:
-            raise ValueError("a tensor's storage is not there, or of another size than it says")
-        return Storage(kind.item_bytes, count)
+        """A storage of the archive. Raises ValueError if its entry is missing or has another size."""
+        _, storage, key, _, count = pid
+        size = self._sizes.get(f"{self._folder}/{key}") if type(key) is str else None
+        if type(count) is not int or type(storage) is not Storage or count * storage.item_bytes != size:
+            raise ValueError("a tensor's storage is missing or has the wrong size")
+        return Storage(storage.item_bytes, count)
 
-    def _tensor(self, *facts) -> Tensor:
-        made = Tensor(*facts)
-        self.num_bytes += made.num_bytes
-        return made
+    def _tensor(self, *arguments) -> Tensor:
+        tensor = Tensor(*arguments)
+        self.num_bytes += tensor.num_bytes
+        return tensor
 
 
 def _empty() -> OrderedDict:
@@ -175,14 +174,14 @@ def _empty() -> OrderedDict:
 
 def _numbers(values) -> tuple[int, ...]:
     if type(values) is not tuple or len(values) > _MAX_RANK:
-        raise ValueError("a tensor has a shape that is none")
+        raise ValueError(f"a tensor's shape is not a tuple of at most {_MAX_RANK} sizes")
     if any(type(value) is not int or not 0 <= value < 2**40 for value in values):
-        raise ValueError("a tensor has sides that are no numbers")
+        raise ValueError("a tensor has a size, stride or offset out of range")
     return values
 
 
 def _check_values(content: dict) -> None:
-    """ValueError where there are values other than plain ones and tensors, too many of them, or too deep a nesting."""
+    """Raise ValueError for values other than plain ones and tensors, for too many, and for too deep nesting."""
     level, count = [content], 0
     for _ in range(MAX_DEPTH):
         inner: list = []
@@ -194,22 +193,22 @@ def _check_values(content: dict) -> None:
         if not inner:
             return
         level = inner
-    raise ValueError(f"its values lie more than {MAX_DEPTH} deep in each other")
+    raise ValueError(f"its values are nested more than {MAX_DEPTH} deep")
 
 
 def _parts(value) -> list:
-    """What a value holds. ValueError where it is neither plain nor a tensor."""
-    kind = type(value)
-    if kind in (dict, OrderedDict):
+    """The values inside a value. Raises ValueError if it is neither plain nor a tensor."""
+    value_type = type(value)
+    if value_type in (dict, OrderedDict):
         return [*value, *value.values()]
-    if kind in (list, tuple):
+    if value_type in (list, tuple):
         return list(value)
-    if kind is str and len(value) <= MAX_TEXT:
+    if value_type is str and len(value) <= MAX_TEXT:
         try:
             value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise ValueError(f"{value[:40]!a} is no text: it holds half of a surrogate pair") from None
+            raise ValueError(f"{value[:40]!a} is not valid text: it has half of a surrogate pair") from None
         return []
-    if kind in (Tensor, float, bool, type(None)) or (kind is int and -(2**63) <= value < 2**63):
+    if value_type in (Tensor, float, bool, type(None)) or (value_type is int and -(2**63) <= value < 2**63):
         return []
-    raise ValueError(f"it holds a {kind.__name__} that is neither a tensor nor a plain value, or far too large")
+    raise ValueError(f"it holds a {value_type.__name__} that is neither a tensor nor a plain value, or is too large")

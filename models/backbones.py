@@ -1,4 +1,4 @@
-"""Image backbones of students: MobileViTs of four sizes, or any other of timm's by name. The only importer of timm."""
+"""Image backbones of students, from timm: MobileViTs of four sizes, or any other model by name."""
 
 import difflib
 
@@ -11,22 +11,22 @@ from embedonce.models.names import PRETRAINED_SIZES, STUDENT_SIZES
 
 
 def has_pretrained(size: str) -> bool:
-    """Whether ImageNet weights exist for this size or timm name."""
+    """Whether pretrained ImageNet weights exist for a student size or timm model."""
     return size in PRETRAINED_SIZES or (size not in STUDENT_SIZES and _timm().is_model_pretrained(size))
 
 
 def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
-    """A backbone that pools its features: (N, 3, R, R) -> (N, num_features).
+    """Build a backbone with pooled features: (N, 3, R, R) -> (N, num_features).
 
-    pretrained: with timm's ImageNet weights, or ModelError says how to do without. ModelOptionError for a name that
-    nothing has, or a backbone that does not take images of this resolution.
+    pretrained: load timm's ImageNet weights. Raises ModelError if they cannot be downloaded, and ModelOptionError for
+    an unknown name, weights that do not exist, or a resolution that the backbone does not accept.
     """
     timm = _timm()
     if size not in STUDENT_SIZES and not timm.is_model(size):
         near = difflib.get_close_matches(size, [*STUDENT_SIZES, *timm.list_models()], 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ModelOptionError(
-            f"--student-size {size!r} is neither one of {', '.join(STUDENT_SIZES)} nor a model of timm{hint}"
+            f"--student-size {size!r} is neither one of {', '.join(STUDENT_SIZES)} nor a timm model{hint}"
         )
     if pretrained and size not in PRETRAINED_SIZES and not has_pretrained(size):
         raise ModelOptionError(f"no ImageNet weights exist for --student-size {size}; use --no-student-pretrained")
@@ -34,26 +34,26 @@ def backbone(size: str, pretrained: bool, resolution: int) -> nn.Module:
         return _tiny_backbone()
     name = f"mobilevit_{size}" if size in STUDENT_SIZES else size
     try:
-        made = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (OSError, RuntimeError) as error:  # huggingface_hub's errors are OSErrors
         raise ModelError(
             f"the ImageNet weights of {name} could not be downloaded; connect to the network once, or start from "
             "scratch with --no-student-pretrained"
         ) from error
     if size not in STUDENT_SIZES:
-        _check_resolution(made, name, resolution)
-    return made
+        _check_resolution(model, name, resolution)
+    return model
 
 
 def is_conv_with_norm(module: nn.Module) -> bool:
-    """Whether this is timm's convolution with batch normalization and activation."""
+    """Whether this is timm's block of convolution, batch norm and activation."""
     from timm.layers import BatchNormAct2d, ConvNormAct
 
     return isinstance(module, ConvNormAct) and isinstance(module.bn, BatchNormAct2d)
 
 
 def is_mobilevit_block(module: nn.Module) -> bool:
-    """Whether this is timm's first MobileViT block, with nothing that trains (dropout) or that students never have."""
+    """Whether this is timm's MobileViT (v1) block."""
     from timm.models.mobilevit import MobileVitBlock
 
     return isinstance(module, MobileVitBlock)
@@ -68,21 +68,21 @@ def _timm():
     return timm
 
 
-def _check_resolution(made: nn.Module, name: str, resolution: int) -> None:
-    """Sets num_features to what comes out. ModelOptionError where the backbone does not take this resolution."""
-    was_training, place = made.training, next(made.parameters()).device
+def _check_resolution(model: nn.Module, name: str, resolution: int) -> None:
+    """Set `num_features` to the actual output width. Raises ModelOptionError if the model rejects this resolution."""
+    was_training, device = model.training, next(model.parameters()).device
     try:
         with torch.inference_mode():
-            shape = tuple(made.eval()(torch.zeros(1, 3, resolution, resolution, device=place)).shape)
+            shape = tuple(model.eval()(torch.zeros(1, 3, resolution, resolution, device=device)).shape)
     except (RuntimeError, AssertionError, ValueError) as error:
-        size = (getattr(made, "pretrained_cfg", None) or {}).get("input_size", (3, 0, 0))[-1]
+        size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 0, 0))[-1]
         raise ModelOptionError(
-            f"{name} does not take images of {resolution} pixels" + (f"; it was made for {size}" if size else "")
+            f"{name} does not accept images of {resolution} pixels" + (f"; its input size is {size}" if size else "")
         ) from error
     if len(shape) != 2:
-        raise ModelOptionError(f"{name} gives features of shape {shape}, which are not pooled: it cannot be a student")
-    made.num_features = shape[1]  # some have another layer after what timm counts
-    made.train(was_training)
+        raise ModelOptionError(f"{name} outputs features of shape {shape}, which are not pooled: not usable as student")
+    model.num_features = shape[1]  # some models have another layer after the one that timm counts
+    model.train(was_training)
 
 
 def _tiny_backbone() -> nn.Module:
@@ -92,7 +92,7 @@ def _tiny_backbone() -> nn.Module:
 
 
 def tiny_configuration():
-    """timm's own MobileViT, narrower than the narrowest it names: about 0.3 M parameters."""
+    """timm's configuration of the tiny backbone, a narrow MobileViT with about 0.3 M parameters."""
     from timm.models.byobnet import ByoBlockCfg, ByoModelCfg
 
     def inverted(depth: int, channels: int, stride: int) -> ByoBlockCfg:

@@ -1,25 +1,27 @@
-"""CLIP's symmetric contrastive loss where one caption may be true of several frames of a batch.
-
-Pure torch on tensors; knows no model and no data.
-"""
+"""CLIP's symmetric contrastive loss for batches in which a text may match several images."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 
-def contrastive_loss(images: Tensor, texts: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor:
-    """Scalar: the mean of both directions' cross-entropies.
+def contrastive_loss(images: Tensor, texts: Tensor, matches: Tensor, scale: Tensor | float) -> Tensor:
+    """Mean of the image-to-text and text-to-image cross-entropies, a scalar.
 
-    images (B, D), texts (C, D) float, of any length; truth (B, C) bool, each row and column with at least one True.
-    CLIP's targets are one-hot, as if all other captions of a batch were false. Twelve actions repeat in every batch,
-    so here the target of a frame is spread evenly over all captions that are true of it, and that of a caption over
-    all its frames; with one True a row this is CLIP's own loss. ValueError where a row or column is all False.
+    Args:
+        images: (B, D) float embeddings, of any length.
+        texts: (C, D) float embeddings, of any length.
+        matches: (B, C) bool, whether a text describes an image.
+        scale: factor of the cosines.
+
+    CLIP's targets are one-hot: all other texts of a batch count as wrong. With a dozen actions, texts repeat in every
+    batch, so the target of an image is spread evenly over all its matching texts, and that of a text over all its
+    images. With one match per row and column this is CLIP's loss. Raises ValueError if an image or text has no match.
     """
-    if not (truth.any(0).all() and truth.any(1).all()):
-        raise ValueError("each frame needs a true caption in its batch, and each caption a frame")
+    if not (matches.any(0).all() and matches.any(1).all()):
+        raise ValueError("every image of a batch needs a matching text, and every text a matching image")
     logits = scale * functional.normalize(images.float(), dim=-1) @ functional.normalize(texts.float(), dim=-1).T
-    targets = truth.to(logits.dtype)
-    by_frame = functional.cross_entropy(logits, targets / targets.sum(1, keepdim=True))
-    by_caption = functional.cross_entropy(logits.T, (targets / targets.sum(0)).T)
-    return torch.add(by_frame, by_caption) / 2
+    targets = matches.to(logits.dtype)
+    image_loss = functional.cross_entropy(logits, targets / targets.sum(1, keepdim=True))
+    text_loss = functional.cross_entropy(logits.T, (targets / targets.sum(0)).T)
+    return torch.add(image_loss, text_loss) / 2

@@ -1,9 +1,10 @@
-"""The student as devices run it: the same function in fewer and cheaper operations, cut where a stream wants it cut.
+"""Deployed students: the same function in fewer, cheaper operations, split into a frame encoder and a clip head.
 
-Takes trained students; knows no file format, no runtime and no data.
+The split lets a stream of frames be encoded once each and classified over sliding windows.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,18 @@ from embedonce.models.student import VideoStudent
 
 
 class FrameEncoder(nn.Module):
-    """Images to what a clip is made of. frames (N, 3, R, R) uint8 -> features (N, D), embeddings (N, D) unit length.
+    """frames (N, 3, R, R) uint8 -> features (N, D), embeddings (N, D) unit length.
 
-    Features go into a ClipHead; embeddings are in the teacher's space.
+    Features are the input of a ClipHead; embeddings are in the teacher's space.
     """
+
+    scale: Tensor
+    offset: Tensor
 
     def __init__(self, student: VideoStudent):
         super().__init__()
         student = copy.deepcopy(student).eval()
-        self.register_buffer("scale", 1 / (255 * student.std))
+        self.register_buffer("scale", torch.reciprocal(255 * student.std))
         self.register_buffer("offset", -student.mean / student.std)
         self.backbone = deployed(student.backbone)
         self.projection = student.projection
@@ -35,10 +39,10 @@ class FrameEncoder(nn.Module):
 
 
 class ClipHead(nn.Module):
-    """Features of a clip's frames to what is said of it.
+    """Frame features to a clip embedding and, if the student has classes, logits.
 
     features (B, T, D), t_rel_sec (B, T) seconds since the clip's start, mask (B, T) bool -> embedding (B, D) unit
-    length and, where there are classes, logits (B, C).
+    length, logits (B, C).
     """
 
     def __init__(self, student: VideoStudent):
@@ -53,13 +57,16 @@ class ClipHead(nn.Module):
 
 
 def deployed_parameters(student: VideoStudent) -> int:
-    """Numbers that a device holds: batch normalization is part of the convolutions where it could be folded."""
+    """Parameters of a deployed student, with batch norms folded into convolutions where possible."""
     parts = FrameEncoder(student), ClipHead(student)
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
 def deployed(backbone: nn.Module) -> nn.Module:
-    """A backbone in eval mode that computes the same with batch normalization folded and cheap unfolding; in place."""
+    """Fold batch norms and replace MobileViT blocks by cheaper ones, in place; outputs stay the same up to rounding.
+
+    The backbone must be in eval mode.
+    """
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
             if is_conv_with_norm(child):
@@ -71,22 +78,22 @@ def deployed(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def _fused(layer: nn.Module) -> nn.Module:
-    """Convolution, normalization and activation as convolution and activation."""
+def _fused(layer: Any) -> nn.Module:
+    """timm's ConvNormAct with its norm folded into its convolution."""
     norm = nn.BatchNorm2d(layer.bn.num_features, eps=layer.bn.eps)
     norm.load_state_dict(layer.bn.state_dict())
-    after = [layer.bn.act] if layer.aa is None else [layer.bn.act, layer.aa]  # blurred where it is made smaller
+    after = [layer.bn.act] if layer.aa is None else [layer.bn.act, layer.aa]  # aa: anti-aliasing before downsampling
     return nn.Sequential(fuse_conv_bn_eval(layer.conv.eval(), norm.eval()), *after)
 
 
 class _MobileVitBlock(nn.Module):
-    """A MobileViT block (Mehta and Rastegari, 2021) whose tokens stay two-dimensional.
+    """A MobileViT block (Mehta and Rastegari, 2021) that keeps tokens as rows of a matrix.
 
-    Pixels of one place in their 2 by 2 patches are brought together by one transposition and taken back by another;
-    what is between, but for attention, works on rows and needs no reshaping.
+    One transposition groups pixels by their position in the 2x2 patches, another undoes it; in between, everything but
+    attention works on rows and needs no reshaping.
     """
 
-    def __init__(self, block: nn.Module):
+    def __init__(self, block: Any):
         super().__init__()
         self.local = nn.Sequential(block.conv_kxk, block.conv_1x1)
         self.blocks = nn.ModuleList(_Transformer(b) for b in block.transformer)
@@ -94,41 +101,42 @@ class _MobileVitBlock(nn.Module):
         self.patch = block.patch_size
 
     def forward(self, x: Tensor) -> Tensor:
-        entered, x = x, self.local(x)
-        channels, *size = x.shape[1:]
-        (ph, pw), (h, w) = self.patch, [-(-side // p) for side, p in zip(size, self.patch, strict=True)]
-        whole = (h * ph, w * pw)
-        x = _resized(x, whole).view(-1, channels, h, ph, w, pw).permute(0, 3, 5, 2, 4, 1).reshape(-1, channels)
+        inputs, x = x, self.local(x)
+        channels, height, width = x.shape[1:]
+        ph, pw = self.patch
+        h, w = -(-height // ph), -(-width // pw)  # patches per column and row
+        padded = (h * ph, w * pw)
+        x = _resized(x, padded).view(-1, channels, h, ph, w, pw).permute(0, 3, 5, 2, 4, 1).reshape(-1, channels)
         for block in self.blocks:
             x = block(x, h * w)
-        x = self.norm(x).view(-1, ph, pw, h, w, channels).permute(0, 5, 3, 1, 4, 2).reshape(-1, channels, *whole)
-        x = self.project(_resized(x, tuple(size)))
-        return x if self.fuse is None else self.fuse(torch.cat((entered, x), 1))
+        x = self.norm(x).view(-1, ph, pw, h, w, channels).permute(0, 5, 3, 1, 4, 2).reshape(-1, channels, *padded)
+        x = self.project(_resized(x, (height, width)))
+        return x if self.fuse is None else self.fuse(torch.cat((inputs, x), 1))
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where patches do not cover the image, as timm does it."""
+    """x resized to a multiple of the patch size and back, as timm does; unchanged if it has this size."""
     if tuple(x.shape[-2:]) == size:
         return x
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class _Transformer(nn.Module):
-    """A pre-norm transformer block on rows (G·N, C): attention within each of the G groups of N rows."""
+    """A pre-norm transformer block on rows (G·N, C), with attention within each of the G groups of N rows."""
 
-    def __init__(self, block: nn.Module):
+    def __init__(self, block: Any):
         super().__init__()
         attention = block.attn
         self.heads, self.width = attention.num_heads, attention.num_heads * attention.head_dim
         self.norm1, self.qkv, self.proj = block.norm1, attention.qkv, attention.proj
         self.norm2, self.mlp = block.norm2, nn.Sequential(block.mlp.fc1, block.mlp.act, block.mlp.fc2)
-        with torch.no_grad():  # queries come scaled out of their layer
+        with torch.no_grad():  # fold the scale of the queries into their layer
             self.qkv.weight[: self.width] *= attention.scale
             self.qkv.bias[: self.width] *= attention.scale
 
     def forward(self, x: Tensor, length: int) -> Tensor:
         inner = self.qkv(self.norm1(x)).view(-1, length, 3, self.heads, self.width // self.heads)
         query, key, value = inner.permute(2, 0, 3, 1, 4).unbind(0)  # each (G, H, N, C/H)
-        answer = torch.softmax(query @ key.transpose(-2, -1), -1) @ value
-        x = x + self.proj(answer.transpose(1, 2).reshape(-1, self.width))
+        output = torch.softmax(query @ key.transpose(-2, -1), -1) @ value
+        x = x + self.proj(output.transpose(1, 2).reshape(-1, self.width))
         return x + self.mlp(self.norm2(x))

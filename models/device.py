@@ -1,6 +1,7 @@
-"""Where tensors are computed, and in which precision. Knows no model."""
+"""Chooses the device and precision of computations."""
 
 import contextlib
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -9,8 +10,11 @@ from embedonce.models.errors import ModelOptionError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` (CUDA, then MPS, then CPU) or a device by name. ModelOptionError where it is not there."""
-    available = [kind for kind, there in _DEVICES.items() if there()]
+    """A device by name, or the first available of CUDA, MPS and CPU for `auto`.
+
+    Raises ModelOptionError if the device is not available.
+    """
+    available = [device for device, is_available in _DEVICES.items() if is_available()]
     if name == "auto":
         return torch.device(available[0])
     if name not in available:
@@ -19,31 +23,31 @@ def choose_device(name: str) -> torch.device:
 
 
 def precision(device: torch.device) -> str:
-    """What autocast computes in on this device: bfloat16, float16 or float32."""
+    """The name of the autocast dtype for this device: bfloat16, float16 or float32."""
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def autocast(device: torch.device, kind: str | None = None):
-    """A context in which matrix work runs in this precision, by default the device's fast one; float32: no change."""
-    kind = kind or precision(device)
-    if kind == "float32":
+def autocast(device: torch.device, dtype: str | None = None):
+    """An autocast context with this dtype, by default precision(device); float32 changes nothing."""
+    dtype = dtype or precision(device)
+    if dtype == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, getattr(torch, kind))
+    return torch.autocast(device.type, getattr(torch, dtype))
 
 
 def uncompiled():
-    """A context in which compiled modules run as they were written."""
+    """A context in which compiled modules run eagerly."""
     return torch.compiler.set_stance("force_eager")
 
 
 def fast_layout(module: nn.Module) -> torch.memory_format:
-    """The memory format for a convolutional network and its images: channels last is about 1.2 times as fast on CPUs.
+    """The memory format for a convolutional network and its images: channels last, about 1.2 times as fast on CPUs.
 
-    Not where 1x1 convolutions have strides, as in the stems of RepVGG, MobileOne and FastViT: in channels last,
-    oneDNN's kernel for them writes beyond the end of its buffers (torch 2.15), which ends the process or spoils
-    whatever lies there.
+    Contiguous if the network has strided 1x1 convolutions, as the stems of RepVGG, MobileOne and FastViT do: for these,
+    oneDNN's channels-last kernel writes past the end of its buffers (torch 2.15), which crashes the process or corrupts
+    memory.
     """
     is_unsafe = any(
         isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
@@ -56,7 +60,7 @@ def fast_layout(module: nn.Module) -> torch.memory_format:
 
 @contextlib.contextmanager
 def exact_float32():
-    """float32 is float32: CUDA's TensorFloat-32, with its 10 bits, is off in matrix products and convolutions."""
+    """A context with CUDA's TensorFloat-32 (10-bit mantissa) disabled in matrix products and convolutions."""
     switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [switch.allow_tf32 for switch in switches]
     for switch in switches:
@@ -68,7 +72,7 @@ def exact_float32():
             switch.allow_tf32 = was
 
 
-_DEVICES = {
+_DEVICES: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,
     "cpu": lambda: True,

@@ -1,7 +1,4 @@
-"""Fitting the teacher's action head to embeddings that are in the cache already: seconds, no image.
-
-Arrays in, a head out; knows no cache and no clips.
-"""
+"""Fits the teacher's action head to cached embeddings, given as arrays; takes seconds and no images."""
 
 import copy
 
@@ -12,32 +9,46 @@ from torch import Tensor, nn
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead
 
 EPOCHS = 60
-PATIENCE = 15  # epochs without a better held-out accuracy
+PATIENCE = 15  # epochs without an improvement of the validation accuracy
 BATCH_SIZE = 256
 
 
-def fit_action_head(embeddings, labels, held_out, held_out_labels, num_classes: int, seed: int) -> ActionHead:
-    """The mission's teacher head, fitted to rows.
+def fit_action_head(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    validation: np.ndarray,
+    validation_labels: np.ndarray,
+    num_classes: int,
+    seed: int,
+) -> ActionHead:
+    """Fit an MLP classifier to embeddings; returns it in eval mode.
 
-    embeddings (N, D), held_out (M, D) float32 arrays; labels (N,), held_out_labels (M,) int64 arrays; M may be 0.
-    held_out chooses the epoch, the best of up to 60: the head's accuracy on it is no measure of the head.
-    Inputs are standardised while fitting and the scaling is folded into the first layer, so that the head takes
-    raw embeddings. Deterministic by seed on the CPU. Returns it in eval mode.
+    Args:
+        embeddings: (N, D) float32.
+        labels: (N,) int64.
+        validation: (M, D) float32, to choose the best of up to 60 epochs; M may be 0. As it chooses, the accuracy on it
+            is not an estimate of the head's accuracy.
+        validation_labels: (M,) int64.
+
+    Inputs are standardized while fitting, and the scaling is folded into the first layer: the head takes raw
+    embeddings. Deterministic by seed on the CPU.
     """
     rows, targets = torch.as_tensor(embeddings), torch.as_tensor(labels)
     mean, scale = rows.mean(0), rows.std(0, correction=0).clamp(min=1e-6)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = ActionHead(rows.shape[1], TEACHER_HEAD_HIDDEN, num_classes, dropout=0.3)
-        held = ((torch.as_tensor(held_out) - mean) / scale, torch.as_tensor(held_out_labels))
-        _fit(head, (rows - mean) / scale, targets, held)
-    _fold(head[0], mean, scale)
+        val_rows, val_targets = (torch.as_tensor(validation) - mean) / scale, torch.as_tensor(validation_labels)
+        _fit(head, (rows - mean) / scale, targets, (val_rows, val_targets))
+    first = head[0]
+    assert isinstance(first, nn.Linear)
+    _fold(first, mean, scale)
     return head.eval()
 
 
-def _fit(head: ActionHead, rows: Tensor, targets: Tensor, held: tuple[Tensor, Tensor]) -> None:
+def _fit(head: ActionHead, rows: Tensor, targets: Tensor, validation: tuple[Tensor, Tensor]) -> None:
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
-    best, best_state, since = -1.0, None, 0
+    best, best_state, num_worse = -1.0, None, 0
     for _ in range(EPOCHS):
         head.train()
         for batch in torch.randperm(len(rows)).split(BATCH_SIZE):
@@ -45,13 +56,13 @@ def _fit(head: ActionHead, rows: Tensor, targets: Tensor, held: tuple[Tensor, Te
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        if not len(held[1]):
+        if not len(validation[1]):
             continue
-        accuracy = _accuracy(head.eval(), *held)
-        since = 0 if accuracy > best else since + 1
+        accuracy = _accuracy(head.eval(), *validation)
+        num_worse = 0 if accuracy > best else num_worse + 1
         if accuracy > best:
             best, best_state = accuracy, copy.deepcopy(head.state_dict())
-        if since >= PATIENCE:
+        if num_worse >= PATIENCE:
             break
     if best_state is not None:
         head.load_state_dict(best_state)
@@ -64,11 +75,11 @@ def _accuracy(head: ActionHead, rows: Tensor, targets: Tensor) -> float:
 
 @torch.no_grad()
 def _fold(layer: nn.Linear, mean: Tensor, scale: Tensor) -> None:
-    """Make layer(x) what layer((x - mean) / scale) was."""
+    """Fold the standardization into the layer: layer(x) becomes what layer((x - mean) / scale) was."""
     layer.weight.div_(scale)
     layer.bias.sub_(layer.weight @ mean)
 
 
 def as_arrays(head: ActionHead) -> list[np.ndarray]:
-    """Weight, bias, weight, bias, … of the head's linear layers, in order."""
+    """The weights and biases of the head's linear layers, alternating, in order."""
     return [tensor.numpy() for tensor in head.state_dict().values()]

@@ -1,7 +1,4 @@
-"""Image towers made ready to be timed as a deployed student is: normalization folded, channels-last.
-
-Knows modules; not whose they are.
-"""
+"""Prepares image encoders for latency measurements as students are deployed: batch norm folded, channels last."""
 
 import itertools
 
@@ -13,7 +10,7 @@ from embedonce.models.deploy import deployed
 
 
 def treated(tower: nn.Module) -> nn.Module:
-    """A tower in eval mode with what a deployed student has; computes the same; in place."""
+    """Prepare an encoder in eval mode, in place; its outputs stay the same up to rounding."""
     deployed(tower)
     for parent in tower.modules():
         _fold_neighbors(parent)
@@ -21,24 +18,27 @@ def treated(tower: nn.Module) -> nn.Module:
 
 
 def unfolded(tower: nn.Module) -> int:
-    """Batch normalisations that treated() found no convolution for."""
+    """The number of batch norms that could not be folded into a convolution."""
     return sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in tower.modules())
 
 
 def treatment(tower: nn.Module) -> str:
-    """What was done to a tower, in words."""
-    left, weights = unfolded(tower), (m.weight for m in tower.modules() if isinstance(m, nn.Conv2d))
+    """How an encoder was prepared, as text for the results."""
+    left, weights = unfolded(tower), [m.weight for m in tower.modules() if isinstance(m, nn.Conv2d)]
     is_last = all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     folded = "batch normalization folded" + (f" but for {left}" if left else "")
     return f"{folded}, {'channels-last' if is_last else 'contiguous'}"
 
 
 def _fold_neighbors(parent: nn.Module) -> None:
-    """A convolution and the normalization registered right after it, of the same name but for the number, or numbers
-    alone: open_clip's and torchvision's residual networks."""
+    """Fold each batch norm registered right after its convolution, as `conv1`, `bn1` or in an nn.Sequential.
+
+    These are the residual networks of open_clip and torchvision.
+    """
     children = list(parent.named_children())
-    for (name, convolution), (after, norm) in itertools.pairwise(children):
-        is_pair = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
-        if is_pair and (after == name.replace("conv", "bn") or isinstance(parent, nn.Sequential)):
+    for (name, convolution), (next_name, norm) in itertools.pairwise(children):
+        if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+            continue
+        if next_name == name.replace("conv", "bn") or isinstance(parent, nn.Sequential):
             setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
-            setattr(parent, after, nn.Identity())
+            setattr(parent, next_name, nn.Identity())

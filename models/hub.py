@@ -1,7 +1,4 @@
-"""Says at once what is missing: a network for downloads, instead of retrying for a minute, or a package.
-
-Knows the hub's address and switches; downloads nothing itself.
-"""
+"""Fails fast, with a clear message, when a download has no network or a text tower lacks a package."""
 
 import importlib.util
 import logging
@@ -15,26 +12,27 @@ PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def quiet_hub() -> None:
-    """Call before timm or open_clip is imported.
+    """Put huggingface_hub into offline mode if the hub cannot be reached. Call before importing timm or open_clip.
 
-    Where the hub's host has no address and no proxy is set, huggingface_hub is told to stay offline: files in its
-    own store still load, and everything else fails in a moment. Its retry messages are silenced; the error says it.
+    Without an address of the hub's host and without a proxy, downloads would be retried for a minute; offline, cached
+    files still load and downloads fail at once. Retry messages are silenced: the final error has the reason.
     """
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    is_decided = "HF_HUB_OFFLINE" in os.environ  # by the user, or by an earlier call: looking up can take seconds
+    is_decided = "HF_HUB_OFFLINE" in os.environ  # by the user or an earlier call; a DNS lookup can take seconds
     if not is_decided and not any(os.environ.get(name) for name in PROXIES) and not _has_address():
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def require_text_packages(name: str, config: dict, *fields: str) -> None:
-    """ModelError where the text tower or the tokenizer, which these fields name, needs a package that is not there.
+    """Raise ModelError if the text tower or tokenizer needs transformers and it is not installed.
 
-    Before any download, and before a library blames the network. config: an open_clip model's configuration.
+    Called before any download. config: an open_clip model configuration; fields: keys of its `text_cfg` that name a
+    model or tokenizer of transformers.
     """
     needing = [field for field in fields if field in config["text_cfg"]]
     if needing and importlib.util.find_spec("transformers") is None:
-        what = config["text_cfg"][needing[0]]
-        raise ModelError(f"{name} reads texts with {what}, which needs a package: pip install transformers")
+        text_model = config["text_cfg"][needing[0]]
+        raise ModelError(f"the text tower of {name}, {text_model}, needs a package: pip install transformers")
 
 
 def _has_address() -> bool:

@@ -1,7 +1,7 @@
-"""Files that users name, read without trust: regular files only, and no more bytes than allowed.
+"""Reads files that users name: regular files only, up to a size limit.
 
-A link is followed, for the user gave its name; a FIFO, a device or a socket is refused before anybody waits for it or
-reads without end. Knows paths and bytes.
+Symbolic links are followed, as the user named them. FIFOs, devices and sockets are refused, since reading them could
+block or never end.
 """
 
 import errno
@@ -10,17 +10,19 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-CONFIG_BYTES = 1 << 20  # of a model's configuration: they have some hundreds
-LIST_BYTES = 256 << 20  # of a list, log or record that somebody keeps beside data
+CONFIG_BYTES = 1 << 20  # of a model configuration; typical ones have a few hundred bytes
+LIST_BYTES = 256 << 20  # of a list, log or record kept with the data
 
 
 class NotPlainError(OSError):
-    """What lies under a name is no regular file, or is too large to be what it should be; strerror says which."""
+    """The path is not a regular file, or the file is too large; `strerror` says which."""
 
 
 def open_plain(path: Path, limit: int | None = None) -> BinaryIO:
-    """A regular file open for reading. NotPlainError where it is something else or has more than limit bytes; other
-    OSErrors as open() raises them."""
+    """Open a regular file for reading in binary.
+
+    Raises NotPlainError if it is something else or has more than `limit` bytes, and OSError as open() does.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)
@@ -29,7 +31,7 @@ def open_plain(path: Path, limit: int | None = None) -> BinaryIO:
         if not stat.S_ISREG(status.st_mode):
             raise NotPlainError(errno.EINVAL, "is a pipe or a device, not a regular file", str(path))
         if limit is not None and status.st_size > limit:
-            message = f"has {status.st_size} bytes, more than the {limit} that such a file may have"
+            message = f"has {status.st_size} bytes, more than the limit of {limit}"
             raise NotPlainError(errno.EFBIG, message, str(path))
         return os.fdopen(handle, "rb")
     except BaseException:
@@ -38,6 +40,6 @@ def open_plain(path: Path, limit: int | None = None) -> BinaryIO:
 
 
 def read_plain(path: Path, limit: int) -> bytes:
-    """All bytes of a regular file of at most limit bytes. Errors as in open_plain()."""
+    """All bytes of a regular file of at most `limit` bytes. Raises as open_plain() does."""
     with open_plain(path, limit) as file:
         return file.read(limit)

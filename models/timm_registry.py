@@ -1,6 +1,6 @@
-"""Importing this makes timm know `embedonce_tiny`, the backbone of `tiny` students, by name.
+"""Registers `embedonce_tiny`, the backbone of `tiny` students, with timm when imported.
 
-For whoever loads an export. `import embedonce` imports it as soon as timm is imported, too.
+Needed to load an exported student by timm's name; `import embedonce` imports this module once timm is imported.
 """
 
 from timm.models import register_model
@@ -12,7 +12,7 @@ from embedonce.models.backbones import tiny_configuration
 
 @register_model
 def embedonce_tiny(pretrained: bool = False, **settings) -> ByobNet:
-    """timm's MobileViT, narrower than the narrowest it names; weights come from an export alone."""
+    """A MobileViT narrower than timm's narrowest; its weights come from exported students only."""
     return build_model_with_cfg(
         ByobNet, "embedonce_tiny", pretrained, model_cfg=tiny_configuration(), feature_cfg={"flatten_sequential": True},
         **settings,

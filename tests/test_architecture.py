@@ -22,7 +22,11 @@ TEACHER = {
     "ijson",
     "models.teachers.open_clip",
     "models.teachers.weights",
+    "models.teachers.configuration",
     "models.teachers.preprocessing",
+    "pipeline.teachers.teacher",
+    "pipeline.teachers.registry",
+    "pipeline.teachers.open_clip",
 }
 VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
 COMMANDS = ("terminal", "common_options", "annotations", "caches", "download_ego4d", "export_student", "students")
@@ -58,8 +62,9 @@ ARROWS = {
     "engines": "processes",
     "runtimes": "",
     "sources": "console files naming processes progress settings splits",
-    "labeling": "console files naming progress settings sources splits",
-    "extraction": "console engines files frames labeling naming processes progress settings sources video",
+    "teachers": "processes",
+    "labeling": "console files naming progress settings sources splits teachers",
+    "extraction": "console engines files frames labeling naming progress settings sources teachers video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
     "reporting": "clips console frames metrics",

@@ -1,9 +1,7 @@
-"""The teacher: an open_clip model that embeds crops and class prompts, and says exactly who it is.
-
-Numpy in, numpy out; knows no cache and no videos. How it is built and filled: models.teacher_weights.
-"""
+"""An open_clip model as a teacher: embeds crops and class prompts, numpy in and numpy out, and describes itself."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +24,19 @@ def load_teacher(
     preprocess: str | None = None,
     known: Preprocessing | None = None,
 ) -> "ClipTeacher":
-    """A teacher ready to embed.
+    """Load a teacher, ready to embed.
 
-    model: an open_clip name or the path of a JSON configuration. weights: one of the model's tags, a local file,
-    or "random". activation: "quickgelu" or "gelu", needed for a local file whose model does not say it. preprocess: how
-    images are prepared (models.preprocessing), needed where neither tags nor configuration say it; known: what a cache
-    of this teacher says of it.
-    ModelError and its kinds: one sentence with what to do.
+    Args:
+        model: an open_clip name, or the path of a JSON configuration.
+        weights: a tag of the model, a local file, or "random".
+        activation: "quickgelu" or "gelu"; required for a local file unless the configuration file states it.
+        device: where to compute.
+        seed: of random weights.
+        preprocess: image preprocessing as models.preprocessing.parse() reads it; required if neither the tags nor the
+            configuration determine it.
+        known: the preprocessing stored in a cache of this teacher.
+
+    Raises ModelError or a subclass.
     """
     clip, tokenizer, name = build(model, weights, activation, seed, preprocess, known)
     return ClipTeacher(clip.eval().requires_grad_(False), tokenizer, (name, weights_kind(weights)), device)
@@ -42,29 +46,30 @@ class ClipTeacher:
     """An open_clip model that embeds image crops and class prompts."""
 
     def __init__(self, clip: nn.Module, tokenizer, name_and_weights: tuple[str, str], device: torch.device):
-        self._facts = _facts(clip, *name_and_weights)
+        self._description = _describe(clip, *name_and_weights)
         self._tokenizer = tokenizer
         self.device, self._has_overflowed = device, False
-        self._clip = clip.to(device)
+        model: Any = clip.to(device)
+        self._clip = model
         with exact_float32():
-            self._fast = chosen_precision(self._clip.encode_image, device, self._facts["input_size"])
+            self._fast = chosen_precision(model.encode_image, device, self._description["input_size"])
         self._mean, self._std = (
-            torch.tensor(self._facts[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
+            torch.tensor(self._description[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
         )
 
     @property
     def precision(self) -> str:
-        """What embed() has computed in so far."""
+        """The precision that embed() has used so far."""
         return f"{self._fast}, float32 where that overflows" if self._has_overflowed else self._fast
 
     def describe(self) -> dict:
-        """What identifies this teacher: name, weights and their SHA-256, activation, preprocessing, sizes."""
-        return dict(self._facts)
+        """The fields of a cache's TeacherIdentity: name, weights, their SHA-256, activation, preprocessing, sizes."""
+        return dict(self._description)
 
     @torch.inference_mode()
     def embed(self, crops: np.ndarray) -> np.ndarray:
-        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. A row that is not finite is tried in float32."""
-        size = self._facts["input_size"]
+        """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. Rows that overflow are computed again in float32."""
+        size = self._description["input_size"]
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
@@ -80,7 +85,7 @@ class ClipTeacher:
 
     @torch.inference_mode()
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        """Texts of each class -> (C, D) float32 unit vectors (mean of the texts' unit vectors), and the logit scale."""
+        """Prompts of C classes -> ((C, D) float32, unit length: the mean of each class's unit vectors; logit scale)."""
         rows = []
         for texts in prompts:
             with exact_float32():
@@ -88,8 +93,8 @@ class ClipTeacher:
             rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
         return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
 
-    def cut_texts(self, prompts: list[list[str]]) -> list[str]:
-        """The texts of which the tokenizer leaves out the end, because the text tower reads no more."""
+    def truncated_texts(self, prompts: list[list[str]]) -> list[str]:
+        """The texts that the tokenizer truncates to the context length of the text tower."""
         texts = [text for class_texts in prompts for text in class_texts]
         if not texts:
             return []
@@ -97,16 +102,16 @@ class ClipTeacher:
         length = tokens.shape[1]
         longer = self._tokenizer([*texts, ""], context_length=length + 1)
         padding, longer = longer[-1, -1], longer[:-1]
-        is_cut = (longer[:, -1] != padding) | (longer[:, :-1] != tokens).any(1)
-        return [text for text, cut in zip(texts, is_cut.tolist(), strict=True) if cut]
+        is_truncated = (longer[:, -1] != padding) | (longer[:, :-1] != tokens).any(1)
+        return [text for text, truncated in zip(texts, is_truncated.tolist(), strict=True) if truncated]
 
     def drop_text_tower(self) -> None:
-        """Free what only class_text needs."""
+        """Free the memory of the text tower; class_text() cannot be called afterwards."""
         self._clip = _ImageTower(self._clip.visual)
 
 
 class _ImageTower(nn.Module):
-    """What is left of a model when its text tower goes; it embeds as the whole model did."""
+    """A CLIP model without its text tower; encode_image() gives the same embeddings."""
 
     def __init__(self, visual: nn.Module):
         super().__init__()
@@ -114,16 +119,16 @@ class _ImageTower(nn.Module):
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         vectors = self.visual(images)
-        return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers return their tokens too
+        return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers also return their tokens
 
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:
-    """The image tower of this architecture with random weights, on which speed does not depend, and its input side."""
-    clip = architecture(model)
+    """The image tower of a model with random weights, on which its speed does not depend, and its input size."""
+    clip: Any = architecture(model)
     return clip.visual.eval().requires_grad_(False).to(device), _input_size(clip)
 
 
-def _facts(clip: nn.Module, name: str, weights: str) -> dict:
+def _describe(clip: Any, name: str, weights: str) -> dict:
     preprocessing = clip.visual.preprocess_cfg
     return {
         "name": name,
@@ -144,7 +149,7 @@ def _facts(clip: nn.Module, name: str, weights: str) -> dict:
 
 
 def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 over the names, dtypes, shapes and contents of a module's tensors, independent of any file."""
+    """SHA-256 of the names, dtypes, shapes and values of a module's tensors, whatever file they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -156,16 +161,16 @@ def _uses_quick_gelu(clip: nn.Module) -> bool:
     return any(type(module).__name__ == "QuickGELU" for module in clip.modules())
 
 
-def _input_size(clip: nn.Module) -> int:
+def _input_size(clip: Any) -> int:
     size = clip.visual.preprocess_cfg["size"]
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if sides[0] != sides[1]:
-        raise ModelOptionError(f"the model looks at {sides[0]}x{sides[1]} images; only square inputs can be cached")
+        raise ModelOptionError(f"the input of the model is {sides[0]}x{sides[1]}; only square inputs are supported")
     return sides[0]
 
 
 @torch.inference_mode()
-def _embed_dim(clip: nn.Module, size: int) -> int:
+def _embed_dim(clip: Any, size: int) -> int:
     return clip.encode_image(torch.zeros(1, 3, size, size)).shape[-1]
 
 

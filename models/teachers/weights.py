@@ -1,13 +1,7 @@
-"""Building an open_clip model and filling it with the right weights, or saying in one sentence why not.
+"""Builds open_clip models and loads their weights, with all checks. The only importer of open_clip."""
 
-The only importer of open_clip. Knows no crops and no cache.
-"""
-
-import difflib
 import hashlib
-import json
 import logging
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,15 +12,17 @@ from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
 from embedonce.models.hub import quiet_hub, require_text_packages
 from embedonce.models.names import SHIPPED_WEIGHTS
-from embedonce.models.plain_files import CONFIG_BYTES, NotPlainError, read_plain
-from embedonce.models.preprocessing import Preprocessing, from_config
-from embedonce.models.teachers.preprocessing import asked_for, preprocessing_of, tags_of, usual
+from embedonce.models.plain_files import NotPlainError
+from embedonce.models.preprocessing import Preprocessing
+from embedonce.models.teachers.configuration import SHIPPED, read_configuration
+from embedonce.models.teachers.preprocessing import default_preprocessing, from_option, preprocessing_of, tags_of
 
 RANDOM = "random"
-SHIPPED = Path(__file__).parent  # configurations that go by their bare name, and weights
-# What open_clip's constructors raise at a configuration with wrong fields or sizes, or lacking a package
-_BUILD_ERRORS = (OSError, RuntimeError, ImportError, TypeError, ValueError, LookupError, AttributeError)
-_BUILD_ERRORS += (AssertionError, ArithmeticError)
+# What open_clip's constructors raise for a configuration with wrong fields or sizes, or for a missing package
+_BUILD_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, RuntimeError, ImportError, TypeError, ValueError),
+    *(LookupError, AttributeError, AssertionError, ArithmeticError),
+)
 POSITIONS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 ACTIVATIONS = {True: "quickgelu", False: "gelu"}
 
@@ -39,84 +35,81 @@ def build(
     preprocess: str | None = None,
     known: Preprocessing | None = None,
 ) -> tuple[nn.Module, object, str]:
-    """(model on the CPU in float32, its tokenizer, its name). Its preprocessing is in visual.preprocess_cfg.
+    """(model on the CPU in float32, its tokenizer, its name); its preprocessing is in `visual.preprocess_cfg`.
 
-    preprocess: what the user says of it, as parse() reads it. known: what a cache of this teacher says of it.
+    Arguments and errors as in models.teachers.open_clip.load_teacher().
     """
     open_clip = _open_clip()
-    name, config, stated = _configuration(open_clip, model)
+    name, config, configured = read_configuration(open_clip, model)
     to_load = _checked_weights(open_clip, model, weights, activation, (name, config))
-    asked = asked_for(open_clip, name, preprocess)
-    chosen = preprocessing_of(open_clip, model, name, weights_kind(weights), stated, asked, known)
+    option = from_option(open_clip, name, preprocess)
+    chosen = preprocessing_of(open_clip, model, name, weights_kind(weights), configured, option, known)
     require_text_packages(name, config, "hf_model_name", "hf_tokenizer_name")
     return _create(open_clip, name, to_load, seed, chosen), _tokenizer(open_clip, name), name
 
 
 def check_options(model: str, weights: str, activation: str | None) -> None:
-    """ModelOptionError where these options contradict each other; loads no weights."""
+    """Raise ModelOptionError if these options contradict each other, without loading weights."""
     open_clip = _open_clip()
-    name, config, _ = _configuration(open_clip, model)
+    name, config, _ = read_configuration(open_clip, model)
     _checked_weights(open_clip, model, weights, activation, (name, config))
 
 
 def _checked_weights(open_clip, model: str, weights: str, activation: str | None, described: tuple[str, dict]) -> str:
-    """What to load: a tag, a file or "random". ModelOptionError where that and the activation do not go together.
+    """The weights to load: a tag, a file or "random". Raises ModelOptionError if the activation does not fit them.
 
     described: the model's name and configuration.
     """
     name, config = described
-    said = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
+    configured = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
+    actual = configured or "gelu"
     kind = weights_kind(weights)
     if kind == "file":
-        _check_local_activation(name, said, activation, Path(weights), from_file=model.endswith(".json"))
+        _check_local_activation(name, configured, activation, Path(weights), from_file=model.endswith(".json"))
         return weights
     if is_shipped(name, weights):
         weights = str(_shipped_weights(name, model))
     elif kind != RANDOM:
-        _check_tag(open_clip, name, kind, said or "gelu")
-    if activation is not None and activation != (said or "gelu"):
+        _check_tag(open_clip, name, kind, actual)
+    if activation is not None and activation != actual:
         raise ModelOptionError(
-            f"{name} with the weights {kind!r} computes {said or 'gelu'}, not {activation}; leave --teacher-activation "
-            "out: it is for local weights files"
+            f"{name} with the weights {kind!r} uses {actual}, not {activation}; leave out --teacher-activation: it is "
+            "for local weights files"
         )
     return weights
 
 
 def architecture(model: str) -> nn.Module:
-    """A model with random weights and the usual preprocessing, on the CPU, to look at or to time; no tokenizer."""
+    """A model with random weights and default preprocessing on the CPU, for timing; without a tokenizer."""
     open_clip = _open_clip()
-    name, config, _ = _configuration(open_clip, model)
+    name, config, _ = read_configuration(open_clip, model)
     require_text_packages(name, config, "hf_model_name")
-    return _create(open_clip, name, RANDOM, 0, usual(open_clip))
+    return _create(open_clip, name, RANDOM, 0, default_preprocessing(open_clip))
 
 
 def weights_kind(weights: str) -> str:
-    """ "random", "file", or the tag itself."""
+    """What the weights are: "random", "file", or the tag itself."""
     return "file" if weights != RANDOM and (Path(weights).suffix or Path(weights).is_file()) else weights
 
 
 def is_shipped(name: str, weights: str) -> bool:
-    """Whether these are weights that come with the project."""
+    """Whether these weights are part of the package."""
     return SHIPPED_WEIGHTS.get(name) == weights
 
 
 def _shipped_weights(name: str, model: str) -> Path:
-    """The file of a model whose weights ship, whole as it was shipped: safetensors carry no checksum of their own."""
+    """The weights file of a shipped model, with its SHA-256 checked: safetensors files have no checksum."""
     path = SHIPPED / f"{name}.safetensors"
     if model.endswith(".json") and Path(model).resolve() != (SHIPPED / f"{name}.json").resolve():
-        raise ModelOptionError(f"{model} is not the {name} whose weights {SHIPPED_WEIGHTS[name]!r} come with embedonce")
+        raise ModelOptionError(f"{model} is not the {name} of the weights {SHIPPED_WEIGHTS[name]!r} in embedonce")
     try:
         expected = path.with_suffix(".sha256").read_text().split()[:1]
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, UnicodeDecodeError) as error:
-        problem = getattr(error, "strerror", None) or "it is no text"
-        raise WeightsError(
-            f"{path}, which comes with embedonce, cannot be read ({problem}); install it again"
-        ) from error
-    if expected != [found]:
-        raise WeightsError(
-            f"{path} is damaged: its SHA-256 is not the one it was shipped with; install embedonce again"
-        )
+        problem = getattr(error, "strerror", None) or "it is not text"
+        raise WeightsError(f"{path}, a part of embedonce, cannot be read ({problem}); reinstall embedonce") from error
+    if expected != [actual]:
+        raise WeightsError(f"{path} is damaged: its SHA-256 is not the expected one; reinstall embedonce")
     return path
 
 
@@ -129,86 +122,42 @@ def _open_clip():
     return open_clip
 
 
-def _configuration(open_clip, model: str) -> tuple[str, dict, Preprocessing | None]:
-    """The model's name, its configuration, registered with open_clip if it came from a file, and what that file
-    says of preprocessing."""
-    shipped = SHIPPED / f"{model}.json"
-    if shipped.is_file():
-        model = str(shipped)
-    if not model.endswith(".json"):
-        config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
-        if config is None:
-            close = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
-            raise ModelOptionError(
-                f"open_clip has no model {model!r}; close names: {', '.join(close) or 'none'} "
-                "(a configuration file must end in .json)"
-            )
-        return model, config, None
-    return _from_file(open_clip, Path(model))
-
-
-def _from_file(open_clip, path: Path) -> tuple[str, dict, Preprocessing | None]:
-    try:
-        config = json.loads(read_plain(path, CONFIG_BYTES))
-    except OSError as error:
-        raise ModelOptionError(f"the model configuration {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelOptionError(f"the model configuration {path} is not valid JSON ({error})") from error
-    stated = config.pop("preprocess_cfg", None) if isinstance(config, dict) else None
-    if isinstance(config, dict) and isinstance(config.get("model_cfg"), dict):  # as open_clip publishes models
-        config = config["model_cfg"]
-    lacking = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(config, dict) or k not in config]
-    if lacking:
-        raise ModelOptionError(f"{path} is no open_clip model configuration: it lacks {', '.join(lacking)}")
-    _register(open_clip, path.stem, config)
-    if stated is not None:
-        stated = from_config(stated, f'"preprocess_cfg" of {path}', usual(open_clip))
-    return path.stem, config, stated
-
-
-def _register(open_clip, name: str, config: dict) -> None:
-    """open_clip reads configurations from files alone, and builds no model from one that has a preprocess_cfg."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"{name}.json")
-        file.write_text(json.dumps(config))
-        open_clip.add_model_config(file)
-
-
 def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:
     tags = tags_of(open_clip, name)
     if tag not in tags:
-        offered = ", ".join(tags) or "none"
+        available = ", ".join(tags) or "none"
         raise ModelOptionError(
-            f"{tag!r} is neither a file nor a weights tag of {name} (it has: {offered}); --teacher-weights random "
-            "tries the machinery without weights"
+            f"{tag!r} is neither a file nor a weights tag of {name} (available: {available}); use --teacher-weights "
+            "random for a test run without weights"
         )
     trained_with = ACTIVATIONS[bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False))]
     if trained_with != activation:
         raise ModelOptionError(_mismatch(f"the weights {tag!r}", trained_with, name, activation))
 
 
-def _check_local_activation(name: str, said: str | None, asked: str | None, path: Path, from_file: bool) -> None:
-    """A file does not say what it was trained with, and a wrong activation spoils every embedding silently."""
+def _check_local_activation(name: str, configured: str | None, option: str | None, path: Path, from_file: bool) -> None:
+    """Weights files do not state their activation, and a wrong one silently corrupts every embedding."""
     if not path.is_file():
         raise ModelOptionError(f"the weights file {path} does not exist")
-    if asked is None and not (from_file and said):
+    if option is None and not (from_file and configured):
         raise ModelOptionError(
-            f"say what activation {path} was trained with: --teacher-activation quickgelu (OpenAI's) or gelu"
+            f"the activation that {path} was trained with is not known: use --teacher-activation quickgelu (OpenAI's "
+            "weights) or gelu"
         )
-    if asked is not None and asked != (said or "gelu"):
-        raise ModelOptionError(_mismatch(str(path), asked, name, said or "gelu", from_file))
+    if option is not None and option != (configured or "gelu"):
+        raise ModelOptionError(_mismatch(str(path), option, name, configured or "gelu", from_file))
 
 
 def _mismatch(what: str, trained_with: str, name: str, activation: str, from_file: bool = False) -> str:
-    right = f"{name}-quickgelu" if trained_with == "quickgelu" else name.removesuffix("-quickgelu")
-    wanted = "true" if trained_with == "quickgelu" else "false"
-    remedy = f'set "quick_gelu": {wanted} in its configuration' if from_file else f"use --teacher-model {right}"
-    return f"{what} were trained with {trained_with}, but {name} computes {activation}; {remedy}"
+    model = f"{name}-quickgelu" if trained_with == "quickgelu" else name.removesuffix("-quickgelu")
+    value = "true" if trained_with == "quickgelu" else "false"
+    remedy = f'set "quick_gelu": {value} in its configuration' if from_file else f"use --teacher-model {model}"
+    return f"{what} were trained with {trained_with}, but {name} uses {activation}; {remedy}"
 
 
 def _create(open_clip, name: str, weights: str, seed: int, preprocessing: Preprocessing) -> nn.Module:
     settings = {"precision": "fp32", "device": "cpu", "force_preprocess_cfg": preprocessing.as_config()}
-    logging.disable(logging.ERROR)  # open_clip warns of random weights, which were asked for, and logs what it raises
+    logging.disable(logging.ERROR)  # open_clip warns about chosen random weights and logs the errors that it raises
     try:
         if weights_kind(weights) not in ("file", RANDOM):
             return open_clip.create_model(name, pretrained=weights, **settings)
@@ -221,7 +170,7 @@ def _create(open_clip, name: str, weights: str, seed: int, preprocessing: Prepro
             raise ModelOptionError(f"{name} cannot be built from its configuration: {problem}") from error
         raise ModelError(
             f"the weights {weights!r} of {name} could not be downloaded; connect to the network once, or use "
-            "--teacher-weights FILE with --teacher-activation, or --teacher-weights random to try the machinery"
+            "--teacher-weights FILE with --teacher-activation, or --teacher-weights random for a test run"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -231,30 +180,30 @@ def _create(open_clip, name: str, weights: str, seed: int, preprocessing: Prepro
 
 
 def _load_file(open_clip, model: nn.Module, name: str, path: Path) -> None:
-    """Fill model from a file whose tensors all fit. Pickles are read with weights_only: nothing in them runs."""
+    """Load weights whose tensors all match the model. Pickles are read with weights_only: none of their code runs."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of TorchScript archives before it refuses them
+            warnings.simplefilter("ignore")  # torch warns about TorchScript archives before it raises
             check_entries(path)
-            if path.suffix not in (".npz", ".npy"):  # open_clip reads those its own way, and stretches nothing
+            if path.suffix not in (".npz", ".npy"):  # open_clip does not interpolate positions of these
                 _check_positions(model, open_clip.factory.load_state_dict(str(path), weights_only=True))
             open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except NotPlainError as error:
         raise WeightsError(f"{path} holds no weights: it {error.strerror}") from error
-    except Exception as error:  # foreign bytes make torch's reader stumble in every way there is; none of them runs
+    except Exception as error:  # torch's readers raise nearly every type of exception for damaged files
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # the machine's fault, not the file's
+            raise  # a problem of the machine, not of the file
         if "TorchScript" in str(error):
             problem = "is a TorchScript archive, which runs code when opened; use the same weights as safetensors"
         elif isinstance(error, RuntimeError) and "state_dict" in str(error):
             problem = f"does not hold weights of {name}: {' '.join(str(error).split())[:300]}"
         else:
-            problem = "is damaged, or is not a plain weights file; it was not opened further: use safetensors"
+            problem = "is damaged or not a plain weights file, and was not loaded: use safetensors"
         raise WeightsError(f"{path} {problem}") from error
 
 
 def _check_positions(model: nn.Module, state: dict) -> None:
-    """open_clip would stretch positions of another input size to fit, and the embeddings would be nobody's."""
+    """Raise RuntimeError for position embeddings of another input size, which open_clip would silently interpolate."""
     own = model.state_dict()
     for key in POSITIONS:
         if key in state and key in own and state[key].shape != own[key].shape:

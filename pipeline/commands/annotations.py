@@ -81,6 +81,7 @@ def _check_counts(output: Path, overwrite: bool) -> None:
     "--teacher-weights", type=PATH_OR_NAME, help="The cached teacher's. [default: those that the cache names]"
 )
 @click.option("--teacher-model", type=PATH_OR_NAME, help="The cached teacher's configuration file, where it had one.")
+@click.option("--teacher-module", type=PATH, help="Python file that registers the cached teacher, where it had one.")
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="Of local weights.")
 @click.option("--teacher-preprocess", help="Of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")

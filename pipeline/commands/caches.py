@@ -66,6 +66,7 @@ def _show(report) -> None:
 @click.option(
     "--teacher-model", type=PATH_OR_NAME, help="With --recompute: the model's configuration file, where it had one."
 )
+@click.option("--teacher-module", type=PATH, help="With --recompute: Python file that registers the teacher.")
 @click.option("--teacher-activation", type=click.Choice(ACTIVATIONS), help="With --recompute: of local weights.")
 @click.option("--teacher-preprocess", help="With --recompute: of local weights. [default: as the cache says]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="With --recompute.")

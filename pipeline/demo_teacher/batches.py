@@ -1,7 +1,4 @@
-"""Drawn frames as batches for the demo teacher's training: views as extraction stores them, light, blur and noise.
-
-Knows frames and captions; knows no model.
-"""
+"""Training batches of the demo teacher: crops of drawn frames with captions, augmented in light, blur and noise."""
 
 import numpy as np
 import torch
@@ -10,24 +7,24 @@ from torch.nn.functional import avg_pool2d
 from torch.utils.data import Dataset
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.pipeline.demo_teacher.recipe import Captions, Frames, true_of
+from embedonce.pipeline.demo_teacher.recipe import Captions, Frames, matches
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.sources.synthetic.scene.render import FRAME_HEIGHT, FRAME_WIDTH
 
-GRAIN = 0.03  # of full brightness: the most noise that is added, the same to all channels
-LIGHT, COLOR = 0.1, 0.05  # standard deviations of a factor's logarithm, of all channels and of each
+MAX_NOISE = 0.03  # standard deviation of gray noise, as a share of full brightness
+BRIGHTNESS, COLOR = 0.1, 0.05  # standard deviations of log factors: of all channels, and of each channel
 
 
 class CaptionedCrops(Dataset):
-    """Each frame through a view, with a caption that is true of it; both are drawn anew for every epoch.
+    """A crop of each frame with a caption that matches it; both are drawn anew in every epoch.
 
-    Items: crop (S, S, 3) uint8; frame, caption: indices into the frames and the captions. Half of the views are the
-    teacher's evaluation crop, half random ones as extraction stores them, mirrored or not. Pure in seed and epoch.
+    Items: crop (S, S, 3) uint8; frame, caption: indices into the frames and the captions. Half of the crops are the
+    teacher's evaluation crop, half random views as extraction stores them. Deterministic by seed and `epoch`.
     """
 
-    def __init__(self, frames: Frames, sayable: Captions, teacher: TeacherIdentity, seed: int):
-        self._frames, self._sayable, self._teacher, self._seed = frames, sayable, teacher, seed
+    def __init__(self, frames: Frames, captions: Captions, teacher: TeacherIdentity, seed: int):
+        self._frames, self._captions, self._teacher, self._seed = frames, captions, teacher, seed
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -37,23 +34,23 @@ class CaptionedCrops(Dataset):
         rng = np.random.default_rng((self._seed, self.epoch, index))
         views = make_views(f"{self.epoch}:{index}", (FRAME_HEIGHT, FRAME_WIDTH), 1, self._seed, self._teacher)
         crop = canonical_frame.load_view(self._frames.jpegs[index], views[rng.integers(2)], self._teacher.input_size)
-        true = np.flatnonzero(true_of(self._sayable.facts, self._frames.facts[index : index + 1])[0])
-        return {"crop": crop.copy(), "frame": index, "caption": int(rng.choice(true))}
+        matching = np.flatnonzero(matches(self._captions.attributes, self._frames.attributes[index : index + 1])[0])
+        return {"crop": crop.copy(), "frame": index, "caption": int(rng.choice(matching))}
 
-    def truth(self, batch: dict) -> Tensor:
-        """(B, B) bool: whether the caption of each column is true of the frame of each row."""
-        captions, frames = self._sayable.facts[batch["caption"]], self._frames.facts[batch["frame"]]
-        return torch.from_numpy(true_of(captions, frames))
+    def matches(self, batch: dict) -> Tensor:
+        """(B, B) bool: whether the caption of each column matches the frame of each row."""
+        captions, frames = self._captions.attributes[batch["caption"]], self._frames.attributes[batch["frame"]]
+        return torch.from_numpy(matches(captions, frames))
 
 
-def varied(crops: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float in 0..1, with a sharpness, light, color and noise for each image.
+def augmented(crops: Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 -> (B, 3, S, S) float from 0 to 1, with random blur, brightness, color and noise per image.
 
-    Drawn from torch's own generator.
+    Uses torch's global random generator.
     """
     images = crops.permute(0, 3, 1, 2).float() / 255
     count = len(images)
-    softness, grain = torch.rand(count, 1, 1, 1), GRAIN * torch.rand(count, 1, 1, 1)
-    images = images.lerp(avg_pool2d(images, 3, 1, 1, count_include_pad=False), softness)
-    factor = (LIGHT * torch.randn(count, 1, 1, 1) + COLOR * torch.randn(count, 3, 1, 1)).exp()
-    return (images * factor + grain * torch.randn_like(images[:, :1])).clamp(0, 1)
+    blur, noise = torch.rand(count, 1, 1, 1), MAX_NOISE * torch.rand(count, 1, 1, 1)
+    images = images.lerp(avg_pool2d(images, 3, 1, 1, count_include_pad=False), blur)
+    factor = (BRIGHTNESS * torch.randn(count, 1, 1, 1) + COLOR * torch.randn(count, 3, 1, 1)).exp()
+    return (images * factor + noise * torch.randn_like(images[:, :1])).clamp(0, 1)

@@ -1,6 +1,6 @@
-"""What the demo teacher learns from: synthetic frames that no user's data set holds, and captions true of them.
+"""Training data of the demo teacher: frames of synthetic videos, and captions that match them; pure in the seed.
 
-A pure function of the seed. Knows scenes and words; knows no model and writes no file.
+The seeds are disjoint from those of the synthetic videos that users generate.
 """
 
 import io
@@ -19,13 +19,13 @@ from embedonce.pipeline.sources.synthetic.plan import CLIPS_PER_VIDEO
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS
 from embedonce.pipeline.sources.synthetic.scene.render import Scene, Station, action_at, make_scene, render
 
-TRAIN, HELD_OUT = 1, 2  # streams of videos that have nothing in common
-FRAMES_PER_CLIP = 6  # drawn of each training clip, at random times
-HELD_OUT_FPS = 2  # as extract-teacher takes them
-JPEG_QUALITIES = (50, 96)  # of training frames, [low, high): what video codecs and stored frames do to pixels
+TRAIN, HELD_OUT = 1, 2  # disjoint streams of videos
+FRAMES_PER_CLIP = 6  # of each training clip, at random times
+HELD_OUT_FPS = 2  # the default of extract-teacher
+JPEG_QUALITIES = (50, 96)  # of training frames, [low, high), to simulate video codecs and stored frames
 HELD_OUT_QUALITY = 90
-UNSAID = -1  # a fact that a caption leaves open
-UNSEEN = -2  # a fact that a frame does not show: no caption that says it is true
+UNSPECIFIED = -1  # an attribute that a caption leaves open
+NOT_VISIBLE = -2  # an attribute that a frame does not show: captions that specify it do not match
 
 WORDINGS = (
     *ACTION_PROMPTS,
@@ -36,27 +36,27 @@ WORDINGS = (
 )
 STAGES = ("at the start", "half way", "near the end")
 SLEEVES = ("red", "green", "blue")
-_STEADY = ("stir pot", "shake bottle")  # actions that look alike from start to end
-_BACKWARDS = {"close box": "open box"}  # the same frames in reverse order: a still frame is as true of both
+_UNIFORM = ("stir pot", "shake bottle")  # actions that look the same from start to end
+_REVERSED = {"close box": "open box"}  # the same frames in reverse order: one frame cannot distinguish the two
 
 
 @dataclass(frozen=True)
 class Captions:
-    """texts: C captions; facts (C, 3) int64: action, stage and sleeves, UNSAID where a caption leaves one open."""
+    """texts: C captions; attributes (C, 3) int64: action, stage and sleeve color, or UNSPECIFIED."""
 
     texts: tuple[str, ...]
-    facts: np.ndarray
+    attributes: np.ndarray
 
 
 @dataclass(frozen=True)
 class Frames:
-    """jpegs: N frames of 320x240 in JPEG; facts (N, 3) int64 as in Captions, UNSEEN where a frame does not show one.
+    """jpegs: N JPEGs of 320x240 pixels; attributes (N, 3) int64: action, stage and sleeve color, or NOT_VISIBLE.
 
-    labels (N,) int64: indices of ACTIONS; clips (N,) int64: which clip of its stream a frame is of.
+    labels (N,) int64: indices into ACTIONS; clips (N,) int64: index of the frame's clip in its stream.
     """
 
     jpegs: tuple[bytes, ...]
-    facts: np.ndarray
+    attributes: np.ndarray
     labels: np.ndarray
     clips: np.ndarray
 
@@ -65,30 +65,30 @@ class Frames:
 
 
 def captions() -> Captions:
-    """Every caption that the recipe can say: each wording of each action, with or without stage and sleeves."""
-    texts, facts = [], []
-    stages, sleeves = [(UNSAID, ""), *enumerate(STAGES)], [(UNSAID, ""), *enumerate(SLEEVES)]
+    """All captions: each wording of each action, with or without stage and sleeve color."""
+    texts, attributes = [], []
+    stages, sleeves = [(UNSPECIFIED, ""), *enumerate(STAGES)], [(UNSPECIFIED, ""), *enumerate(SLEEVES)]
     for action, article in itertools.product(ACTIONS, ("", "the ")):
         verb, _, name = action.rpartition(" ")
         for wording, (stage, when), (sleeve, color) in itertools.product(WORDINGS, stages, sleeves):
-            if stage != UNSAID and action in _STEADY:
+            if stage != UNSPECIFIED and action in _UNIFORM:
                 continue
             text = wording.format(name=f"{verb} {article}{name}")
             worn = f"{color} sleeves" if color else ""
             texts.append(", ".join(part for part in (text, when, worn) if part))
-            facts.append(_facts(action, stage, sleeve))
-    return Captions(tuple(texts), np.array(facts, np.int64))
+            attributes.append(_attributes(action, stage, sleeve))
+    return Captions(tuple(texts), np.array(attributes, np.int64))
 
 
-def true_of(captions: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """(B, C) bool: whether each of C captions is true of each of B frames. Facts: captions (C, 3), frames (B, 3)."""
-    return ((captions[None] == frames[:, None]) | (captions[None] == UNSAID)).all(-1)
+def matches(captions: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Attributes of captions (C, 3) and frames (B, 3) -> (B, C) bool: whether a caption matches a frame."""
+    return ((captions[None] == frames[:, None]) | (captions[None] == UNSPECIFIED)).all(-1)
 
 
 def draw(seed: int, stream: int, num_videos: int, progress=None) -> Frames:
-    """The frames of the first videos of a stream, drawn in as many processes as there are cores.
+    """The frames of the first `num_videos` videos of a stream, drawn in one process per core.
 
-    progress: has `update()`, called for every video. Equal arguments give equal frames.
+    progress: its `update()` is called after every video. Equal arguments give equal frames.
     """
     context, workers = multiprocessing.get_context("spawn"), min(num_videos, os.cpu_count() or 1)
     drawn = []
@@ -101,29 +101,32 @@ def draw(seed: int, stream: int, num_videos: int, progress=None) -> Frames:
 
 
 def joined(parts: list[Frames]) -> Frames:
-    """All frames of these, in order."""
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("facts", "labels", "clips"))
+    """The concatenation of these frames."""
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("attributes", "labels", "clips"))
     return Frames(tuple(jpeg for part in parts for jpeg in part.jpegs), *arrays)
 
 
 def draw_video(seed: int, stream: int, index: int) -> Frames:
-    """The frames of one video: at random times of each clip, or in HELD_OUT at those that extraction takes."""
+    """The frames of one video: at random times of each clip, or at HELD_OUT_FPS in the stream HELD_OUT."""
     rng = video_rng(seed, stream, index)
     labels = rng.permutation(len(ACTIONS))[:CLIPS_PER_VIDEO].tolist()
     scene = make_scene(rng, labels)
-    jpegs, facts, rows = [], [], []
+    jpegs, attributes, rows = [], [], []
     for number, (label, station) in enumerate(zip(labels, scene.stations, strict=True)):
         for t_sec in _times(rng, stream, station):
             quality = HELD_OUT_QUALITY if stream == HELD_OUT else int(rng.integers(*JPEG_QUALITIES))
             jpegs.append(_jpeg(render(scene, t_sec), quality))
-            facts.append(_seen(scene, station, t_sec))
+            attributes.append(_visible(scene, station, t_sec))
             rows.append((label, index * CLIPS_PER_VIDEO + number))
     labels_and_clips = np.array(rows, np.int64).T
-    return Frames(tuple(jpegs), np.array(facts, np.int64), *labels_and_clips)
+    return Frames(tuple(jpegs), np.array(attributes, np.int64), *labels_and_clips)
 
 
 def video_rng(seed: int, stream: int, index: int) -> np.random.Generator:
-    """Of one video's own. Five words: a user's data set (synthetic_plan) ends its seeds in (1, index), never (0, s)."""
+    """The random generator of one video.
+
+    Its five-word seed ends in (0, stream); those of generated data sets (sources.synthetic.plan) end in (1, index).
+    """
     return np.random.Generator(np.random.PCG64([seed, index, 0, 0, stream]))
 
 
@@ -140,12 +143,13 @@ def _jpeg(rgb: np.ndarray, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _seen(scene: Scene, station: Station, t_sec: float) -> tuple[int, int, int]:
+def _visible(scene: Scene, station: Station, t_sec: float) -> tuple[int, int, int]:
     stage = min(len(STAGES) - 1, int(len(STAGES) * action_at(station, t_sec)[0].progress))
-    return _facts(station.action, UNSEEN if station.action in _STEADY else stage, int(np.argmax(scene.arms.sleeve)))
+    visible_stage = NOT_VISIBLE if station.action in _UNIFORM else stage
+    return _attributes(station.action, visible_stage, int(np.argmax(scene.arms.sleeve)))
 
 
-def _facts(action: str, stage: int, sleeve: int) -> tuple[int, int, int]:
-    if action in _BACKWARDS:
-        action, stage = _BACKWARDS[action], len(STAGES) - 1 - stage if stage >= 0 else stage
+def _attributes(action: str, stage: int, sleeve: int) -> tuple[int, int, int]:
+    if action in _REVERSED:
+        action, stage = _REVERSED[action], len(STAGES) - 1 - stage if stage >= 0 else stage
     return ACTIONS.index(action), stage, sleeve

@@ -3,10 +3,7 @@
 Loads no weights: the teacher's speed is that of its architecture. Writes nothing into the cache.
 """
 
-import time
 from collections.abc import Callable
-
-import numpy as np
 
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import in_bytes
@@ -14,24 +11,22 @@ from embedonce.pipeline.extraction.annotation_survey import in_words, survey
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.labeling.label_sets import asked_labels, check_label_sets, refuse_lost_classes
+from embedonce.pipeline.labeling.requests import check_requests, refuse_lost_classes, request_label_set
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 
-TEACHER_ROUNDS = 3
-BATCH = 16  # images that the teacher is timed on
-
 
 def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
     sources = match_sources(sources, known_in(config.cache_dir))
-    refuse_lost_classes(config, sources)
-    asked = [
-        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
+    requests = [
+        request_label_set(source, kind, config.teacher_head, config.label_set, config.wording)
+        for kind, source in sources.items()
     ]
-    check_label_sets(config.cache_dir, asked)
+    check_requests(config.cache_dir, requests)
     source = union(sources)
     found = run_preflight(config, source, calibrated=True)
     source = found.source
@@ -43,29 +38,6 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
         lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
     lines[-1:-1] = data_lines(sources)
     return block(lines)
-
-
-def teacher_seconds(config: ExtractConfig) -> float:
-    """Seconds that one image takes in the teacher's architecture with random weights, in batches."""
-    import torch
-
-    from embedonce.models.device import autocast, choose_device
-    from embedonce.models.teachers.open_clip import image_tower_for_latency
-    from embedonce.models.teachers.precision import fast_precision
-    from embedonce.pipeline.processes.timing import synchronizer
-
-    device = choose_device(config.device)
-    tower, size = image_tower_for_latency(config.model, device)
-    images, wait = torch.zeros(BATCH, 3, size, size, device=device), synchronizer(device) or (lambda: None)
-    seconds = []
-    with torch.inference_mode(), autocast(device, fast_precision(device)):
-        for _ in range(1 + TEACHER_ROUNDS):
-            wait()
-            start = time.perf_counter()
-            tower(images)
-            wait()
-            seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:])) / BATCH
 
 
 def _lines(config: ExtractConfig, source: Source, survey: PreflightReport, image_sec: float):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedonce.cache.backends.registry import BACKENDS
-from embedonce.models.teachers.shape import shape_of
 from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.extraction.identity import usual_short_side
 from embedonce.pipeline.extraction.planning import Scanned
@@ -17,6 +16,7 @@ from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.extraction.video_tasks import DecodeTask, Scan, timed_decode
 from embedonce.pipeline.frames.views import evaluation_box
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.registry import loader_of
 
 PLACES, FRAMES_AT_A_PLACE = 16, 8  # looked at: spread evenly over all wanted frames of all videos
 FEW_FRAMES, USUAL_BYTES = 1000, 60_000  # of a job too small to look ahead for, and of a frame of it
@@ -64,7 +64,7 @@ def estimate(config: ExtractConfig, source: Source, scanned: Scanned, pending: P
 
 def bytes_beside(config: ExtractConfig, num_classes: int) -> int:
     """What a row takes besides its JPEG: embeddings, checksums, logits, and what says which row it is."""
-    _, dim = shape_of(config.model) or (USUAL_INPUT, USUAL_DIM)
+    _, dim = loader_of(config.model).shape(config.model) or (USUAL_INPUT, USUAL_DIM)
     view_bytes = 2 * dim + 4 + BYTES_OF_LOGIT * num_classes
     return BACKENDS[config.backend].row_overhead_bytes + (1 + config.views) * view_bytes
 
@@ -103,7 +103,7 @@ def _tasks(config: ExtractConfig, source: Source, scanned: Scanned) -> list[Deco
 
 
 def _task(config: ExtractConfig, video, scan: Scan, rows: np.ndarray) -> DecodeTask:
-    side, _ = shape_of(config.model) or (USUAL_INPUT, USUAL_DIM)
+    side, _ = loader_of(config.model).shape(config.model) or (USUAL_INPUT, USUAL_DIM)
     timeline, requests = scan.timeline, scan.requests
     short_side = config.canonical_short_side or usual_short_side(side)
     shape = planned_shape(timeline, short_side, video.left_eye)

@@ -1,6 +1,6 @@
 """The whole of stage one as one call: sources and a teacher by name in, a labeled cache out.
 
-The only place where the pipeline meets the CLIP teacher; stage two and evaluation never come here.
+The only place where a teacher is loaded; training and evaluation never come here.
 """
 
 import logging
@@ -14,33 +14,33 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, open_reader
+from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import SHIPPED_WEIGHTS
-from embedonce.models.preprocessing import Preprocessing
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
-from embedonce.pipeline.extraction.dry_run import plan_in_words, teacher_seconds
+from embedonce.pipeline.extraction.dry_run import plan_in_words
 from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractResult
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling
-from embedonce.pipeline.labeling.label_sets import (
-    Labeling,
-    asked_labels,
-    check_label_sets,
-    count_with_frames,
-    in_words,
-    refuse_lost_classes,
-    with_class_text,
-    write_labels,
-)
+from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.relabel import Relabeled
+from embedonce.pipeline.labeling.requests import (
+    LabelSetRequest,
+    check_requests,
+    refuse_lost_classes,
+    request_label_set,
+    with_class_text,
+)
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, keep_frequent, union
+from embedonce.pipeline.teachers.registry import loader_of, model_of_module
+from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -69,64 +69,44 @@ class StageOneResult:
             *([_RESHAPED.format(account.reshaped)] if account.reshaped else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
-            *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
+            *(summary_line(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
         ]
         if config.weights == "random":
             lines.append("random teacher: this exercises the machinery")
         return block([*lines, self.next_line])
 
 
-class LoadedTeacher:
-    """A CLIP teacher behind the cache's protocol: numpy in, numpy out."""
-
-    def __init__(self, clip):
-        self._clip = clip
-        self.identity = TeacherIdentity(**clip.describe())
-
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        return self._clip.embed(crops)
-
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        cut = self._clip.cut_texts(prompts)
-        if cut:
-            log.warning("%d class texts are too long for the teacher and are cut, such as %r", len(cut), cut[0])
-        return self._clip.class_text(prompts)
-
-    def drop_text_tower(self) -> None:
-        self._clip.drop_text_tower()
-
-    def provenance(self) -> dict:
-        return {"device": str(self._clip.device), "precision": self._clip.precision}
-
-
 def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
+    config = with_registered_teacher(config)
     if config.teacher_activation is not None:
-        check_options(config.model, config.weights, config.teacher_activation)
+        loader_of(config.model).check_options(teacher_options(config))
     sources = match_sources(find_sources(config), known_in(config.cache_dir))
     source = union(sources)
     for line in data_lines(sources):
         log.info("%s", line)
-    refuse_lost_classes(config, sources)
-    asked = [
-        asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
+    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
+    requests = [
+        request_label_set(one, kind, config.teacher_head, config.label_set, config.wording)
+        for kind, one in sources.items()
     ]
-    check_label_sets(config.cache_dir, asked)
-    ready: list[Labeling] = []
+    check_requests(config.cache_dir, requests)
+    ready: list[LabelSetRequest] = []
 
-    def load() -> LoadedTeacher:
+    def load() -> Teacher:
         teacher = _load_teacher(config)
-        ready.extend(with_class_text(labeling, teacher) for labeling in asked)
-        teacher.drop_text_tower()
+        ready.extend(with_class_text(request, teacher) for request in requests)
+        if isinstance(teacher, TextTeacher):
+            teacher.drop_text_tower()
         return teacher
 
     writer, _, result = extract(config, source, load)
     try:
-        for labeling in ready:
-            write_labels(writer, labeling, config.seed)
+        for request in ready:
+            write_labels(writer, request, config.seed)
         manifest = writer.write_manifest()
         reader = writer.reader()
-        label_sets = tuple(reader.label_set(labeling.labels.name) for labeling in ready)
+        label_sets = tuple(reader.label_set(request.labels.name) for request in ready)
         with_frames = tuple(count_with_frames(reader, labels.clips) for labels in label_sets)
         following = train_line(reader, label_sets[0])
     except BaseException:
@@ -138,50 +118,54 @@ def run(config: ExtractConfig) -> StageOneResult:
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
-    """(n, 1+K) cosines of random rows with what the teacher says now. IdentityMismatchError where it is another one.
+    """(n, 1+K) cosines of random stored embeddings with new ones. Raises IdentityMismatchError for another teacher.
 
     teacher: the options of teacher_of().
     """
     reader = open_reader(cache_dir)
     loaded = teacher_of(reader, **teacher)
-    found = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
-    if found.size and not found.min() >= MIN_COSINE:
-        raise DamagedError(f"a stored row has the cosine {found.min():.4f} with the teacher's answer now")
-    return found
+    similarity = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
+    if similarity.size and not similarity.min() >= MIN_COSINE:
+        raise DamagedError(f"a stored row has the cosine {similarity.min():.4f} with the teacher's embedding now")
+    return similarity
 
 
 def relabel(config: RelabelConfig) -> Relabeled:
     """Do all that relabel does."""
-    named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "device", "seed")
-    options = {name: getattr(config, name) for name in named}
+    named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "teacher_module")
+    options = {name: getattr(config, name) for name in (*named, "device", "seed")}
     return relabeling.relabel(config, lambda reader: teacher_of(reader, **options))
 
 
-def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:
-    """The teacher that made a cache. IdentityMismatchError where it is another one.
+def teacher_of(reader: CacheReader, **options) -> Teacher:
+    """The teacher that made a cache. Raises IdentityMismatchError if the chosen teacher is another one.
 
-    options: teacher_weights, teacher_model, teacher_preprocess (None: those that the cache names), teacher_activation,
-    device, seed.
+    options: teacher_weights, teacher_model, teacher_preprocess (None: those of the cache), teacher_activation,
+    teacher_module, device, seed.
     """
-    asked = {name: value for name, value in options.items() if value is not None}
-    known = {"teacher_model": reader.identity.teacher.name, "teacher_weights": reader.identity.teacher.weights}
-    loaded = _load_teacher(ExtractConfig(None, False, reader.directory, **(known | asked)), reader.identity.teacher)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    cached = reader.identity.teacher
+    defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
+    config = with_registered_teacher(ExtractConfig(None, False, reader.directory, **(defaults | chosen)))
+    loaded = _load_teacher(config, cached)
     check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.directory)
     return loaded
 
 
 def dry_run(config: ExtractConfig) -> str:
     """The plan of extract-teacher in a few lines."""
-    check_options(config.model, config.weights, config.teacher_activation)
-    check_teacher_name(config)
+    config = with_registered_teacher(config)
+    loader, options = loader_of(config.model), teacher_options(config)
+    loader.check_options(options)
+    names = loader.names(options)
+    if names is not None:
+        check_teacher_name(config, *names)
     return plan_in_words(config, find_sources(config), teacher_seconds)
 
 
-def check_options(model: str, weights: str, activation: str | None) -> None:
-    """ModelOptionError where these do not go together; no weights are loaded."""
-    from embedonce.models.teachers.weights import check_options
-
-    check_options(model, weights, activation)
+def teacher_seconds(config: ExtractConfig) -> float:
+    """Estimated seconds that the teacher takes for one image."""
+    return loader_of(config.model).seconds_per_image(teacher_options(config))
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
@@ -204,17 +188,33 @@ def _make_synthetic(config: ExtractConfig) -> Path:
         return generate.make_synthetic(root, config.num_samples, num_actions, config.seed, progress)
 
 
-def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> LoadedTeacher:
-    """cached: who made the cache, where that is known: its preprocessing need not be said again."""
-    from embedonce.models.device import choose_device
-    from embedonce.models.teachers.open_clip import load_teacher
+def with_registered_teacher(config: ExtractConfig) -> ExtractConfig:
+    """The settings, after running the file of --teacher-module, with the name of the teacher that it registers."""
+    if config.teacher_module is None:
+        return config
+    return replace(config, teacher_model=model_of_module(config.teacher_module, config.teacher_model))
 
-    device = choose_device(config.device)
-    known = cached and Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
-    said = config.teacher_activation, device, config.seed, config.teacher_preprocess
-    clip = load_teacher(config.model, config.weights, *said, known)
+
+def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:
+    """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
+    how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
+    return TeacherOptions(config.model, config.teacher_weights, *how, cached)
+
+
+def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
+    """cached: the identity of the cache's teacher; its preprocessing need not be given again."""
+    loader = loader_of(config.model)
+    teacher = loader.load(teacher_options(config, cached))
+    name = teacher.identity.name
+    if loader_of(name) is not loader:
+        raise ModelOptionError(
+            f"the teacher loaded for {config.model!r} has the name {name!r}, under which it is not registered: later "
+            "commands could not load it again"
+        )
     if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:
-        log.warning("DEMO TEACHER: it knows the twelve actions of the synthetic videos and nothing of real ones")
+        log.warning(
+            "DEMO TEACHER: it was trained on the twelve actions of the synthetic videos; do not use it for real ones"
+        )
     if config.weights == "random":
-        log.warning("RANDOM TEACHER: its weights are seeded noise. This exercises the machinery and means nothing else")
-    return LoadedTeacher(clip)
+        log.warning("RANDOM TEACHER: its weights are random, so results are meaningless; for test runs only")
+    return teacher

@@ -4,11 +4,11 @@ Knows settings and identities; loads no model.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, TeacherIdentity
+from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, read_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.container import DECODERS
 
 
@@ -46,14 +46,11 @@ def check_settings(config: ExtractConfig) -> None:
         check_identity(identity_with(config, stored.teacher), stored, config.cache_dir)
 
 
-def check_teacher_name(config: ExtractConfig) -> None:
-    """IdentityMismatchError where the teacher that is asked for is, by its name, not the one of the cache."""
+def check_teacher_name(config: ExtractConfig, name: str, weights: str) -> None:
+    """Raise IdentityMismatchError if the cache was made by a teacher of another name, weights or activation."""
     if not has_cache(config.cache_dir):
         return
     stored = read_identity(config.cache_dir)
-    name = Path(config.model).stem if config.model.endswith(".json") else config.model
-    is_file = Path(config.weights).suffix or Path(config.weights).is_file()
-    weights = "file" if is_file else config.weights
     activation = config.teacher_activation or stored.teacher.activation
     asked = replace(stored.teacher, name=name, weights=weights, activation=activation)
     check_identity(identity_with(config, asked), stored, config.cache_dir)

@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import socket
 
-from embedonce.cache.schema import Teacher
+from embedonce.pipeline.teachers.teacher import Teacher
 
 LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
 
@@ -17,5 +17,5 @@ def provenance(teacher: Teacher) -> dict:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    computing = getattr(teacher, "provenance", dict)()
+    computing = teacher.device_facts()
     return {"python": platform.python_version(), "host": socket.gethostname(), "libraries": versions, **computing}

@@ -12,7 +12,7 @@ import numpy as np
 
 from embedonce.cache.errors import CacheError
 from embedonce.cache.plan import Unit
-from embedonce.cache.schema import Teacher, seconds
+from embedonce.cache.schema import seconds
 from embedonce.cache.store import open_writer
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.engines.process_pool import TaskDone, TaskFailed, TaskResult, WorkerCrashed, WorkerPool
@@ -32,6 +32,7 @@ from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import (
     PROMPT_STYLES,
-    SHIPPED_WEIGHTS,
     TEACHER_SIZES,
-    USUAL_WEIGHTS,
-    usual_prompt_style,
+    default_prompt_style,
+    default_weights,
 )
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
@@ -40,7 +39,8 @@ class ExtractConfig(Annotated):
     fps: float = 2.0
     decoder: str = "software"
     teacher_size: str = "base"
-    teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
+    teacher_model: str | None = None  # a registered or open_clip name, or a JSON configuration; overrides teacher_size
+    teacher_module: Path | None = None  # a Python file that registers a teacher
     teacher_weights: str | None = None  # a tag, a local file or "random"; None: those that belong to the model
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
@@ -91,13 +91,13 @@ class ExtractConfig(Annotated):
 
     @property
     def weights(self) -> str:
-        """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
-        return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
+        """The weights of an open_clip teacher: the chosen ones, else the default of its model."""
+        return self.teacher_weights or default_weights(self.model)
 
     @property
     def wording(self) -> str:
         """The style of class prompts."""
-        return self.prompt_style or usual_prompt_style(self.model)
+        return self.prompt_style or default_prompt_style(self.model)
 
     @property
     def num_decode_workers(self) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 
 from embedonce.cache.errors import IdentityMismatchError
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import Teacher
 from embedonce.pipeline.frames import canonical_frame
+from embedonce.pipeline.teachers.teacher import Teacher
 
 NUM_PROBES = 8
 MIN_COSINE = 0.999

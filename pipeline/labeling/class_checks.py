@@ -1,7 +1,4 @@
-"""Whether class names and their texts can be told apart and understood, before any frame is embedded.
-
-Knows names, prompts and vectors of texts; no files and no model.
-"""
+"""Checks that class names and prompts are distinct and understandable, before any frame is embedded."""
 
 import logging
 from collections import defaultdict
@@ -14,16 +11,15 @@ from embedonce.pipeline.sources.source import Source
 
 log = logging.getLogger(__name__)
 
-SAME_COSINE = 1 - 1e-6  # of two class vectors that no frame can tell apart
-BLOCK = 2048  # rows of a matrix of cosines at a time
-ENGLISH_ONLY = "teachers trained on English captions know little of them"
+SAME_COSINE = 1 - 1e-6  # of class vectors that count as identical
+BLOCK = 2048  # rows of the cosine matrix in memory
+ENGLISH_ONLY = "teachers trained on English captions understand few of them"
 
 
 def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
-    """InputError where classes have one name or are codes; a warning where a text tower will understand little.
+    """Raise InputError for duplicate class names and codes; warn about names that a text tower may not understand.
 
-    prompts: the texts of each class, or () where no teacher reads the names. Names of published annotations are never
-    refused.
+    prompts: the texts of each class, or () if no text tower is used. Names of published annotations only give warnings.
     """
     if prompts:
         _check_codes(source)
@@ -37,21 +33,21 @@ def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
 
 
 def check_vectors(source: Source, class_text: np.ndarray) -> None:
-    """A warning where the teacher has one vector for several classes. class_text: (C, D) unit vectors.
+    """Warn if several classes have the same text embedding. class_text: (C, D) unit vectors.
 
-    Embeddings are worth having all the same: relabel makes other logits from them.
+    Only a warning, since the cached embeddings are useful all the same: relabel computes other logits from them.
     """
     groups = [tuple(source.classes[label] for label in group) for group in coinciding(class_text)]
     if groups:
         log.warning(
-            "the teacher's text tower cannot tell classes apart, and their soft logits are the same: %s%s",
+            "the teacher's text tower cannot distinguish some classes, so their soft logits are equal: %s%s",
             _groups(groups),
             _map_hint(source),
         )
 
 
 def coinciding(vectors: np.ndarray) -> list[tuple[int, ...]]:
-    """Groups of rows of a (C, D) matrix of unit vectors that are the same as the first of the group."""
+    """Groups of equal rows of a (C, D) matrix of unit vectors, each of two or more row indices."""
     first = np.arange(len(vectors))
     for start in range(0, len(vectors), BLOCK):
         same = vectors[start : start + BLOCK] @ vectors.T >= SAME_COSINE
@@ -67,24 +63,24 @@ def _check_codes(source: Source) -> None:
     codes = class_names.codes(source.classes) if source.named_by in ("folders", "file") else []
     if not codes:
         return
-    seen = (
-        f"{len(codes)} of {len(source.classes)} class names are codes ({_some(codes)}), and class prompts need "
-        "names that a person would read"
+    problem = (
+        f"{len(codes)} of {len(source.classes)} class names are codes ({_some(codes)}), but class prompts need "
+        "readable names"
     )
     if source.named_by == "file":
-        raise InputError(f"{seen}: write such names into the file of --classes")
+        raise InputError(f"{problem}: write readable names into the file of --classes")
     examples = ", ".join(f"`{code},{class_names.without_number(code) or 'NAME'}`" for code in codes[:2])
     raise InputError(
-        f"{seen}: pass --class-names MAP.csv, a file with a line for every class ({examples}), or --teacher-head "
-        "fitted or none, which read no names"
+        f"{problem}: use --class-names MAP.csv, a file with one line per class ({examples}), or "
+        "--teacher-head fitted or none, which do not use names"
     )
 
 
 def _same(classes: tuple[str, ...], prompts: tuple[tuple[str, ...], ...]) -> str:
-    """What coincides, or ""."""
+    """Why some classes are duplicates, as text; "" if none are."""
     alike = class_names.alike(classes)
     if alike:
-        return f"class names are the same but for case, accents' encoding or how words are joined: {_groups(alike)}"
+        return f"class names differ only in case, encoding of accents or how words are joined: {_groups(alike)}"
     named: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for texts, name in zip(prompts, classes[: len(prompts)], strict=True):
         named[texts].append(name)
@@ -96,18 +92,18 @@ def _refuse_or_warn(source: Source, problem: str) -> None:
     if not problem:
         return
     if source.named_by == "annotations":
-        log.warning("%s: their soft logits are the same%s", problem, _map_hint(source))
+        log.warning("%s: their soft logits are equal%s", problem, _map_hint(source))
         return
     remedy = {
-        "folders": "put their videos into one folder, or tell them apart with --class-names MAP.csv (folder,name)",
-        "file": "write names that differ into the file of --classes",
-        "map": "write names that differ into the file of --class-names",
+        "folders": "put their videos into one folder, or rename the classes with --class-names MAP.csv (folder,name)",
+        "file": "write different names into the file of --classes",
+        "map": "write different names into the file of --class-names",
     }
     raise InputError(f"{problem}; {remedy[source.named_by]}")
 
 
 def _map_hint(source: Source) -> str:
-    return "" if source.named_by == "file" else " (--class-names MAP.csv gives them others)"
+    return "" if source.named_by == "file" else " (--class-names MAP.csv renames them)"
 
 
 def _groups(groups: list[tuple[str, ...]]) -> str:

@@ -1,34 +1,32 @@
-"""Another label set over a cache that is there: clips of annotations or of another label set, logits from embeddings.
+"""Adds label sets to a cache: clips of annotations or of another label set, with logits from cached embeddings.
 
-Opens no video and sends no image through CLIP: at most the teacher's text tower is used.
+Opens no video and embeds no image: at most the teacher's text tower is used.
 """
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-from embedonce.cache.labels import LabelSet
+from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.names import usual_prompt_style
+from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
-from embedonce.pipeline.labeling.label_sets import (
-    asked_labels,
-    check_label_sets,
-    count_with_frames,
-    in_words,
-    with_class_text,
-    write_labels,
-)
+from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
+from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set, with_class_text
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
 from embedonce.pipeline.sources.matching import known_in, match_source
 from embedonce.pipeline.sources.source import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from embedonce.pipeline.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ SETTINGS = "relabel_config.yaml"
 
 @dataclass(frozen=True)
 class Relabeled:
-    """The label sets that were written, and how many of the clips of each have a frame in the cache."""
+    """The label sets that were written, and the number of clips of each that have a frame in the cache."""
 
     label_sets: tuple[LabelSet, ...]
     with_frames: tuple[int, ...]
@@ -45,68 +43,89 @@ class Relabeled:
 
     @property
     def summary(self) -> str:
-        """What a user reads at the end."""
-        lines = [in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)]
+        """The text shown at the end of the command."""
+        lines = [summary_line(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)]
         return block([*lines, self.next_line])
 
 
-def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
-    """Add the label sets that the settings ask for.
+class _Labels(NamedTuple):
+    """annotation: the kind, or ""; name: of the label set, unless the user chose one."""
 
-    load_teacher: (reader) -> the teacher that made the cache; called only where class prompts need its text tower.
+    annotation: str
+    name: str
+    source: Source
+
+
+def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher]) -> Relabeled:
+    """Add the label sets of these settings to a cache.
+
+    load_teacher: returns the teacher that made the cache; called only if class prompts need its text tower.
     """
     reader = open_reader(config.cache_dir)
     check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
-    known = known_in(config.cache_dir)
-    style = config.prompt_style or usual_prompt_style(reader.identity.teacher.name)
-    asked = [
-        asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name, style)
-        for kind, name, source in _sources(config, reader)
-    ]
-    check_label_sets(config.cache_dir, asked)
-    if any(labeling.labels.kind == "zero-shot" for labeling in asked):
+    requests = _requests(config, reader)
+    check_requests(config.cache_dir, requests)
+    if any(request.labels.kind == ZERO_SHOT for request in requests):
         teacher = load_teacher(reader)
-        asked = [with_class_text(labeling, teacher) for labeling in asked]
+        requests = [with_class_text(request, teacher) for request in requests]
     writer = open_writer(config.cache_dir, reader.identity)
     try:
-        for labeling in asked:
-            write_labels(writer, labeling, config.seed)
+        for request in requests:
+            write_labels(writer, request, config.seed)
         writer.write_sidecar(SETTINGS, config.as_yaml())
         writer.write_manifest()
         written = writer.reader()
-        label_sets = tuple(written.label_set(labeling.labels.name) for labeling in asked)
+        label_sets = tuple(written.label_set(request.labels.name) for request in requests)
         with_frames = tuple(count_with_frames(written, labels.clips) for labels in label_sets)
         return Relabeled(label_sets, with_frames, train_line(written, label_sets[0]))
     finally:
         writer.close()
 
 
-def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
-    """(kind of annotation, usual name of its label set, source)"""
-    if config.annotations is None:
-        source = _over_clips(reader, config)
-        for note in source.notes:
-            log.info("%s", note)
-        return [("", config.names_file.stem, source)]
+def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetRequest]:
+    known = known_in(config.cache_dir)
+    style = config.prompt_style or default_prompt_style(reader.identity.teacher.name)
+    requests = []
+    for annotation, name, source in _labels(config, reader):
+        matched = match_source(source, known)
+        requests.append(request_label_set(matched, annotation, config.teacher_head, config.label_set or name, style))
+    return requests
+
+
+def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
+    if config.annotations is not None and config.data_dir is not None:  # the settings require both or neither
+        return _annotated(config, config.data_dir, reader)
+    source = _over_clips(reader, config)
+    for note in source.notes:
+        log.info("%s", note)
+    names_file = config.names_file
+    assert names_file is not None  # the settings require one without annotations
+    return [_Labels("", names_file.stem, source)]
+
+
+def _annotated(config: RelabelConfig, data_dir: Path, reader: CacheReader) -> list[_Labels]:
     options = dataclasses.replace(config.source_options, known=reader.planned_uids())
-    sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
+    sources = sources_of(read_annotated(data_dir, options, lambda _, __: ({}, [])), options)
     for kind, source in sources.items():
         for note in source.notes:
             log.info("%s", note)
         if not source.clips:
-            raise InputError(f"the {kind} annotations under {config.data_dir} speak of no video of {config.cache_dir}")
+            raise InputError(f"the {kind} annotations under {data_dir} have no clip of a video of {config.cache_dir}")
     if config.classes is not None:
         names = read_classes(config.classes)
-        return [(kind, config.classes.stem, with_class_names(source, names)) for kind, source in sources.items()]
+        stem = config.classes.stem
+        return [_Labels(kind, stem, with_class_names(source, names)) for kind, source in sources.items()]
     kept = keep_frequent(sources, config.num_actions)
-    return [(kind, kind, renamed(source, config.class_names)) for kind, source in kept.items()]
+    return [_Labels(kind, kind, renamed(source, config.class_names)) for kind, source in kept.items()]
 
 
 def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
-    """The clips of a label set that is there: its classes renamed, or unlabeled and with other classes."""
+    """The clips of a stored label set: with its classes renamed, or unlabeled and with other classes."""
     names = reader.label_sets()
     if config.clips_from not in (names if config.clips_from or len(names) > 1 else (None,)):
-        raise InputError(f"say whose clips of {config.cache_dir} are taken: --clips-from {'|'.join(names)}")
+        raise InputError(
+            f"choose the label set of {config.cache_dir} whose clips to use: --clips-from {'|'.join(names)}"
+        )
     labels = reader.label_set(config.clips_from)
     clips = tuple(
         Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split)
@@ -115,4 +134,5 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
     source = Source(config.cache_dir, "folder", (), clips, labels.classes)
     if config.class_names is not None:
         return renamed(source, config.class_names)
+    assert config.classes is not None  # the settings require one of the two
     return with_class_names(source, read_classes(config.classes))

@@ -1,4 +1,4 @@
-"""The settings of relabel: values and their limits. Imports nothing that computes."""
+"""The settings of the relabel command, with their checks; imports no model library."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from embedonce.pipeline.sources.settings import Annotated
 
 @dataclass(frozen=True)
 class RelabelConfig(Annotated):
-    """Another label set over a cache: from annotations, or class names over the clips that are there.
+    """A label set to add to a cache: clips of annotations, or the clips of a stored label set with other class names.
 
-    classes: a file of classes that clips are not labeled with. class_names: a file of other names for those they are.
+    classes: file of new classes; clips become unlabeled. class_names: file of new names for the classes of the clips.
     """
 
     cache_dir: Path
@@ -30,15 +30,16 @@ class RelabelConfig(Annotated):
     teacher_head: str = "zero-shot"
     label_set: str | None = None
     teacher_model: str | None = None
+    teacher_module: Path | None = None  # a Python file that registers the cached teacher
     teacher_weights: str | None = None
     teacher_activation: str | None = None
     teacher_preprocess: str | None = None
     device: str = "auto"
     seed: int = 0
-    strict: bool = False  # whether single odd entries of annotations are errors
+    strict: bool = False  # whether a single invalid annotation is an error
     fho_window: str = "action"
     max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
-    prompt_style: str | None = None  # None: as suits the cached teacher
+    prompt_style: str | None = None  # None: the default of the cached teacher
 
     def __post_init__(self):
         super().__post_init__()
@@ -53,22 +54,22 @@ class RelabelConfig(Annotated):
             self._positive("num_actions")
         if self.annotations is None and self.classes is None and self.class_names is None:
             raise ValueError(
-                "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names "
-                "FILE, to rename the classes that are there)"
+                "no labels: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names FILE, to "
+                "rename the classes of a label set)"
             )
         if self.annotations is not None and self.data_dir is None:
-            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
+            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (without videos, if you like)")
         if self.annotations is not None and self.clips_from is not None:
-            raise ValueError("--clips-from goes with --classes or --class-names: --annotations say what the clips are")
+            raise ValueError("--clips-from is for --classes and --class-names: --annotations have clips of their own")
         if self.classes is not None and self.num_actions is not None:
-            raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
+            raise ValueError("--num-actions selects classes of annotations, but --classes names all classes")
         if self.annotations is None and self.num_actions is not None:
-            raise ValueError("--num-actions picks classes of annotations: give --annotations, or leave it out")
+            raise ValueError("--num-actions selects classes of annotations: give --annotations, or leave it out")
         stem = self.names_file and self.names_file.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
             raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
 
     @property
     def names_file(self) -> Path | None:
-        """The file of class names, whichever it is."""
+        """The file of class names: of --classes or --class-names."""
         return self.classes or self.class_names

@@ -1,9 +1,11 @@
 """The values that options of several commands choose from."""
 
+from embedonce.cache.labels import KINDS
+
 DEVICES = ("auto", "cuda", "mps", "cpu")
 ACTIVATIONS = ("quickgelu", "gelu")
 DECODERS = ("software", "nvdec")
-TEACHER_HEADS = ("zero-shot", "fitted", "none")
+TEACHER_HEADS = KINDS
 SPLITS = ("train", "val", "test")
 RUNTIMES = ("torch", "onnx")
 EXPORT_FORMATS = ("fp32", "fp16", "int8", "executorch")

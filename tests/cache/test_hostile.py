@@ -24,7 +24,8 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import read_records
 from embedonce.cache.store import read_identity
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import LabelSetRequest
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source
 from tests.support.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
@@ -225,5 +226,5 @@ def test_no_logits_are_made_of_tensors_that_are_no_head(with_tensors):
     with closing(CacheWriter(with_tensors, read_identity(with_tensors))) as writer:
         labels = writer.reader().label_set("zero-shot")
         with bounded(), pytest.raises(CacheError):
-            write_labels(writer, Labeling(source, labels), seed=0)
+            write_labels(writer, LabelSetRequest(source, labels), seed=0)
     assert not (with_tensors / LABEL_SET / "records" / "000001.json").exists()

@@ -24,7 +24,8 @@ from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction.planning import left_of
 from embedonce.pipeline.frames.sampling_times import Requests
-from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.sources.source import Clip, Source
 from tests.cache.test_repair import failing, files, invoke
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
@@ -294,8 +295,8 @@ def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
     with writer_of(root) as writer:
         plan_videos(writer, {"b": 3, "c": 6})
         commit_units(writer, [unit.name for unit in writer.units])
-        write_labels(writer, Labeling(source, LABELS), 0)
-    assert "clips of 2 videos move with them to a later plan part" in caplog.text
+        write_labels(writer, LabelSetRequest(source, LABELS), 0)
+    assert "clips of 2 videos move to a later plan part with them" in caplog.text
     parts = open_reader(root).clip_parts("main")
     found = {part: sorted(clip.video_uid for clip in clips) for part, clips in parts.items() if clips}
     assert found == {0: ["a"], 3: ["b", "c"]} and problems(root) == []

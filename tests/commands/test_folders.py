@@ -97,7 +97,7 @@ def test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels(tmp_path):
     assert reader.label_set("names").clips == reader.label_set("none").clips
     assert reader.label_set("names").has_logits
     told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--num-actions", "1")
-    assert "--num-actions picks classes of annotations" in told
+    assert "--num-actions selects classes of annotations" in told
     told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--classes",
                     tmp_path / "names.csv")  # fmt: skip
     assert "leave one out" in told
@@ -117,7 +117,7 @@ def test_vectors_that_coincide_are_named_before_any_frame_is_embedded(tmp_path, 
         "extract-teacher", "--data-dir", fill(tmp_path / "d", "cut/1.mp4", "stir/1.mp4"), "--cache-dir", tmp_path / "c"
     )
     told = [record if isinstance(record, str) else record.getMessage() for record in caplog.records]
-    named = next(i for i, line in enumerate(told) if "soft logits are the same: 'cut' and 'stir'" in line)
+    named = next(i for i, line in enumerate(told) if "soft logits are equal: 'cut' and 'stir'" in line)
     assert named < told.index("embedding")
 
 

@@ -61,11 +61,10 @@ RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
 RELABEL = "test_a_relabeling_loads_the_teacher_as_asked"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
-PREPROCESS = (
-    "models/teachers/test_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
-)
+MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
+PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_are_the_settings_of_the_run"
-STYLE = "labeling/test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_for"
+STYLE = "labeling/test_prompts.py::test_a_label_set_has_prompts_of_the_chosen_style"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
@@ -76,7 +75,10 @@ ANNOTATIONS = {
     "strict": ("--strict", "test_annotations_are_read_as_asked"),
     "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
     "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
-    "num_actions": ("--num-actions 2", "labeling/test_relabel.py::test_the_union_is_extracted_once"),
+    "num_actions": (
+        "--num-actions 2",
+        "labeling/test_relabel.py::test_several_kinds_of_annotations_extract_each_frame_once",
+    ),
 }
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 FILE_OF_DEFAULTS = (None, "test_a_file_of_defaults_gives_what_is_not_said")
@@ -99,6 +101,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "views": ("--views 3", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "teacher_module": ("--teacher-module mine.py", MODULE),
         "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
@@ -226,20 +229,21 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         **ANNOTATIONS,
         "cache_dir": (
             "--cache-dir elsewhere",
-            "labeling/test_relabel.py::test_annotations_are_added_to_a_cache_that_is_there",
+            "labeling/test_relabel.py::test_annotations_are_added_to_an_existing_cache",
         ),
         "data_dir": (
             "--data-dir elsewhere",
-            "labeling/test_relabel.py::test_annotations_are_added_to_a_cache_that_is_there",
+            "labeling/test_relabel.py::test_annotations_are_added_to_an_existing_cache",
         ),
         "classes": (
             "--classes FILE",
-            "labeling/test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there",
+            "labeling/test_relabel.py::test_new_class_names_apply_to_existing_clips",
         ),
-        "clips_from": (None, "labeling/test_relabel.py::test_class_names_are_laid_over_the_clips_that_are_there"),
+        "clips_from": (None, "labeling/test_relabel.py::test_new_class_names_apply_to_existing_clips"),
         "teacher_head": ("--teacher-head none", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
         "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "teacher_module": ("--teacher-module mine.py", MODULE),
         "teacher_weights": ("--teacher-weights random", RELABEL),
         "teacher_model": ("--teacher-model RN50", RELABEL),
         "teacher_activation": ("--teacher-activation gelu", RELABEL),
@@ -259,7 +263,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "views": ("--views 3", "test_a_plan_is_of_what_was_asked"),
         "assume_downloaded": ("--assume-downloaded", "test_a_plan_is_of_what_was_asked"),
         "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_is_of_what_was_asked"),
-        "output": (None, "labeling/test_relabel.py::test_dry_run_and_plan_say_the_same"),
+        "output": (None, "labeling/test_relabel.py::test_dry_run_and_plan_give_the_same_figures"),
         "overwrite": (None, OWN_FILES + "test_counts_of_a_plan_replace_only_counts"),
         "config": (None, SAVED),
     },
@@ -286,6 +290,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
         "pixels": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
         "recompute": (None, RECOMPUTE),
+        "teacher_module": (None, MODULE),
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
         "teacher_activation": (None, RECOMPUTE),
@@ -303,7 +308,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "label_set": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
-        "prompts": (None, "labeling/test_prompts.py::test_a_cache_shows_its_prompts"),
+        "prompts": (None, "labeling/test_prompts.py::test_inspect_cache_shows_prompts"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },

@@ -1,4 +1,4 @@
-"""The demo teacher that ships: its file, what it knows, how it is chosen, and the recipe that made it."""
+"""The demo teacher: its weights file, accuracy, options, and training data."""
 
 import hashlib
 import logging
@@ -20,24 +20,24 @@ from embedonce.models.teachers.open_clip import ClipTeacher, load_teacher
 from embedonce.models.teachers.weights import SHIPPED
 from embedonce.pipeline.commands.assertions import check_cache
 from embedonce.pipeline.demo_teacher import train
-from embedonce.pipeline.demo_teacher.batches import CaptionedCrops, varied
+from embedonce.pipeline.demo_teacher.batches import CaptionedCrops, augmented
 from embedonce.pipeline.demo_teacher.recipe import (
     HELD_OUT,
+    NOT_VISIBLE,
     SLEEVES,
     STAGES,
     TRAIN,
-    UNSAID,
-    UNSEEN,
+    UNSPECIFIED,
     Frames,
     captions,
     draw_video,
     joined,
-    true_of,
+    matches,
     video_rng,
 )
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.labeling.label_sets import class_prompts
+from embedonce.pipeline.labeling.prompts.templates import class_prompts
 from embedonce.pipeline.sources.synthetic.plan import Parameters
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS
 
@@ -54,7 +54,7 @@ def teacher() -> ClipTeacher:
 
 @pytest.fixture(scope="module")
 def fresh() -> Frames:
-    """Four frames of each action, from videos that together show all of them."""
+    """Four frames of each action, from eight new videos."""
     found = [draw_video(FRESH_SEED, HELD_OUT, index) for index in range(8)]
     frames = joined(found)
     chosen = [np.flatnonzero(frames.labels == label)[1:5] for label in range(len(ACTIONS))]
@@ -62,17 +62,19 @@ def fresh() -> Frames:
 
 
 def part(frames: Frames, rows: np.ndarray) -> Frames:
-    return Frames(tuple(frames.jpegs[i] for i in rows), frames.facts[rows], frames.labels[rows], frames.clips[rows])
+    return Frames(
+        tuple(frames.jpegs[i] for i in rows), frames.attributes[rows], frames.labels[rows], frames.clips[rows]
+    )
 
 
 def frame_top1(teacher: ClipTeacher, frames: Frames) -> float:
-    return float(re.search(r"frames: top-1 ([\d.]+)", "\n".join(train.judge(teacher, frames)))[1])
+    return float(re.search(r"frames: top-1 ([\d.]+)", "\n".join(train.evaluate(teacher, frames)))[1])
 
 
 # -- the file --------------------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_file_is_the_one_of_its_card_and_small():
+def test_the_shipped_file_matches_its_readme_and_is_small():
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert digest in (SHIPPED / "README.md").read_text()
     assert WEIGHTS.with_suffix(".sha256").read_text() == f"{digest}  {WEIGHTS.name}\n"
@@ -81,16 +83,21 @@ def test_the_shipped_file_is_the_one_of_its_card_and_small():
         assert {file.get_tensor(name).dtype for name in file.keys()} <= {torch.float16, torch.int64}  # noqa: SIM118
 
 
-def test_it_says_who_it_is(teacher):
-    told = teacher.describe()
-    assert (told["name"], told["weights"], told["input_size"], told["embed_dim"]) == ("demo-clip", "demo", 128, 512)
-    assert told["parameters_image"] >= 6e6
+def test_identity_of_the_demo_teacher(teacher):
+    description = teacher.describe()
+    assert (description["name"], description["weights"], description["input_size"], description["embed_dim"]) == (
+        "demo-clip",
+        "demo",
+        128,
+        512,
+    )
+    assert description["parameters_image"] >= 6e6
     as_file = load_teacher("demo-clip", str(WEIGHTS), "quickgelu", CPU, 5).describe()
-    assert as_file == told | {"weights": "file"}
+    assert as_file == description | {"weights": "file"}
 
 
 @pytest.mark.slow
-def test_it_tells_freshly_drawn_actions_apart_by_prompts_alone(teacher, fresh):
+def test_zero_shot_accuracy_on_new_videos(teacher, fresh):
     assert len(fresh) == FRAMES and len(set(fresh.labels.tolist())) == len(ACTIONS)
     assert frame_top1(teacher, fresh) >= 0.8  # open and close box are one picture: 11 of 12 at most, but for luck
     assert frame_top1(load_teacher("demo-clip", "random", None, CPU, 0), fresh) < 0.3
@@ -100,7 +107,7 @@ def test_it_tells_freshly_drawn_actions_apart_by_prompts_alone(teacher, fresh):
     assert frame_top1(harmed, fresh) < 0.7
 
 
-def test_words_that_no_caption_holds_say_nothing(teacher):
+def test_words_outside_the_captions_do_not_change_embeddings(teacher):
     tokens = teacher._tokenizer(list(captions().texts)).unique()
     table = teacher._clip.token_embedding.weight
     assert not table[teacher._tokenizer(["zebra"])[0, 1]].any() and table[tokens].any(1).all()
@@ -111,13 +118,13 @@ def test_words_that_no_caption_holds_say_nothing(teacher):
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"), "is damaged"),
-        (lambda path: path.unlink(), "cannot be read .No such file or directory.; install it again"),
+        (lambda path: path.unlink(), "cannot be read .No such file or directory.; reinstall embedonce"),
         (lambda path: path.with_suffix(".sha256").unlink(), "cannot be read"),
         (lambda path: path.with_suffix(".sha256").write_bytes(b""), "is damaged"),
-        (lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"), "it is no text"),
+        (lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"), "it is not text"),
     ],
 )
-def test_a_damaged_or_missing_file_is_refused_in_a_sentence(harm, message, tmp_path, monkeypatch):
+def test_damaged_or_missing_weights_are_refused(harm, message, tmp_path, monkeypatch):
     for path in SHIPPED.glob("demo-clip.*"):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
@@ -128,10 +135,10 @@ def test_a_damaged_or_missing_file_is_refused_in_a_sentence(harm, message, tmp_p
     assert "\n" not in str(caught.value) and WEIGHTS.name in str(caught.value)
 
 
-def test_a_configuration_of_that_name_elsewhere_has_no_shipped_weights(tmp_path):
+def test_another_configuration_of_the_same_name_has_no_shipped_weights(tmp_path):
     shutil.copy(SHIPPED / "demo-clip.json", tmp_path)
     load_teacher(str(SHIPPED / "demo-clip.json"), "demo", None, CPU, 0)
-    with pytest.raises(ModelOptionError, match="is not the demo-clip whose weights"):
+    with pytest.raises(ModelOptionError, match="is not the demo-clip of the weights"):
         load_teacher(str(tmp_path / "demo-clip.json"), "demo", None, CPU, 0)
     with pytest.raises(ModelOptionError, match="'demo' is neither a file nor a weights tag of ViT-B-32-quickgelu"):
         load_teacher("ViT-B-32-quickgelu", "demo", None, CPU, 0)
@@ -150,13 +157,13 @@ def test_a_configuration_of_that_name_elsewhere_has_no_shipped_weights(tmp_path)
         ({"teacher_size": "demo", "teacher_model": "RN50-quickgelu"}, ("RN50-quickgelu", "openai")),
     ],
 )
-def test_weights_follow_the_model_unless_they_are_said(tmp_path, options, expected):
+def test_default_weights_depend_on_the_model(tmp_path, options, expected):
     config = ExtractConfig(None, True, tmp_path, **options)
     assert (config.model, config.weights) == expected
 
 
 @pytest.mark.slow
-def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
+def test_extraction_with_teacher_size_demo(tmp_path, teacher, caplog):
     cache = tmp_path / "cache"
     command = ["extract-teacher", "--use-synthetic", "--num-samples", "12", "--teacher-size", "demo", "--fps", "1"]
     command += ["--cache-dir", str(cache), "--device", "cpu"]
@@ -174,23 +181,23 @@ def test_the_whole_way_by_its_size_alone(tmp_path, teacher, caplog):
     command = ["extract-teacher", "--data-dir", str(videos), "--teacher-size", "demo", "--fps", "0.2"]
     with caplog.at_level(logging.WARNING):
         ran = CliRunner().invoke(cli.main, [*command, "--cache-dir", str(tmp_path / "other"), "--device", "cpu"])
-    assert ran.exit_code == 0 and "DEMO TEACHER: it knows the twelve actions" in caplog.text, ran.output
+    assert ran.exit_code == 0 and "DEMO TEACHER: it was trained on the twelve actions" in caplog.text, ran.output
 
 
 # -- the recipe ------------------------------------------------------------------------------------------------------
 
 
-def test_drawn_frames_are_a_function_of_seed_stream_and_index():
+def test_frames_depend_on_seed_stream_and_index_only():
     one, same = (draw_video(0, TRAIN, 3) for _ in range(2))
     assert one.jpegs == same.jpegs
-    np.testing.assert_array_equal(one.facts, same.facts)
+    np.testing.assert_array_equal(one.attributes, same.attributes)
     others = [draw_video(1, TRAIN, 3), draw_video(0, HELD_OUT, 3), draw_video(0, TRAIN, 4)]
     assert all(not set(one.jpegs) & set(other.jpegs) for other in others)
     assert len(one) == 36 and len(set(one.clips.tolist())) == 6 and min(one.clips) == 18
 
 
-def test_no_video_of_a_user_begins_with_the_same_random_numbers():
-    """PCG64 is seeded by words; a user's end in (1, index), and a seed of several words reaches into ours."""
+def test_training_seeds_are_disjoint_from_those_of_generated_data():
+    """PCG64 seeds are sequences of words; those of generated data end in (1, index), for long seeds too."""
 
     def state(generator: np.random.Generator) -> int:
         return generator.bit_generator.state["state"]["state"]
@@ -201,54 +208,56 @@ def test_no_video_of_a_user_begins_with_the_same_random_numbers():
     assert len(ours) == 600 and not ours & users
 
 
-def test_facts_of_frames_are_what_the_scene_shows():
+def test_frame_attributes_match_the_scene():
     frames = joined([draw_video(0, TRAIN, index) for index in range(6)])
     assert set(frames.labels.tolist()) == set(range(len(ACTIONS)))
-    for label, (action, stage, sleeves) in zip(frames.labels, frames.facts, strict=True):
+    for label, (action, stage, sleeves) in zip(frames.labels, frames.attributes, strict=True):
         name = ACTIONS[label]
         assert ACTIONS[action] == ("open box" if name == "close box" else name)
-        assert stage == UNSEEN if name in ("stir pot", "shake bottle") else stage in range(len(STAGES))
+        assert stage == NOT_VISIBLE if name in ("stir pot", "shake bottle") else stage in range(len(STAGES))
         assert sleeves in range(len(SLEEVES))
 
 
-def test_a_box_half_way_is_as_true_of_both_verbs_and_its_start_is_the_others_end():
-    said = captions()
-    facts = dict(zip(said.texts, said.facts.tolist(), strict=True))
-    assert facts["open box"] == facts["close the box"] == [0, UNSAID, UNSAID]
-    assert facts["open box, at the start"] == facts["close box, near the end"] == [0, 0, UNSAID]
-    assert facts["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
-    assert "stir pot, at the start" not in facts and "stir pot, blue sleeves" in facts
-    assert len(facts) == len(said.texts)
-    assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(facts)
+def test_opening_and_closing_a_box_have_mirrored_attributes():
+    all_captions = captions()
+    attributes = dict(zip(all_captions.texts, all_captions.attributes.tolist(), strict=True))
+    assert attributes["open box"] == attributes["close the box"] == [0, UNSPECIFIED, UNSPECIFIED]
+    assert attributes["open box, at the start"] == attributes["close box, near the end"] == [0, 0, UNSPECIFIED]
+    assert attributes["pick up the cup, half way, red sleeves"] == [ACTIONS.index("pick up cup"), 1, 0]
+    assert "stir pot, at the start" not in attributes and "stir pot, blue sleeves" in attributes
+    assert len(attributes) == len(all_captions.texts)
+    assert {text for texts in class_prompts(ACTIONS, style="v1") for text in texts} <= set(attributes)
 
 
-def test_a_caption_is_true_where_all_it_says_is_so():
-    frames = np.array([[4, 0, 2], [4, 1, 2], [6, UNSEEN, 2]])
-    said = np.array([[4, UNSAID, UNSAID], [4, 1, UNSAID], [UNSAID, UNSAID, 2], [6, 0, UNSAID]])
+def test_a_caption_matches_if_all_its_attributes_do():
+    frames = np.array([[4, 0, 2], [4, 1, 2], [6, NOT_VISIBLE, 2]])
+    captions = np.array(
+        [[4, UNSPECIFIED, UNSPECIFIED], [4, 1, UNSPECIFIED], [UNSPECIFIED, UNSPECIFIED, 2], [6, 0, UNSPECIFIED]]
+    )
     expected = [[True, False, True, False], [True, True, True, False], [False, False, True, False]]
-    np.testing.assert_array_equal(true_of(said, frames), expected)
+    np.testing.assert_array_equal(matches(captions, frames), expected)
 
 
-def test_every_crop_comes_with_a_true_caption_and_changes_by_epoch(teacher):
+def test_every_crop_has_a_matching_caption_and_changes_by_epoch(teacher):
     from embedonce.cache.schema import TeacherIdentity
 
-    frames, said = draw_video(0, TRAIN, 0), captions()
-    data = CaptionedCrops(frames, said, TeacherIdentity(**teacher.describe()), seed=0)
+    frames, all_captions = draw_video(0, TRAIN, 0), captions()
+    data = CaptionedCrops(frames, all_captions, TeacherIdentity(**teacher.describe()), seed=0)
     items = [data[i] for i in range(len(data))]
-    assert all(true_of(said.facts[[i["caption"]]], frames.facts[[i["frame"]]]).all() for i in items)
+    assert all(matches(all_captions.attributes[[i["caption"]]], frames.attributes[[i["frame"]]]).all() for i in items)
     np.testing.assert_array_equal(items[7]["crop"], data[7]["crop"])
     batch = torch.utils.data.default_collate(items)
-    assert batch["crop"].shape == (36, 128, 128, 3) and data.truth(batch).diagonal().all()
+    assert batch["crop"].shape == (36, 128, 128, 3) and data.matches(batch).diagonal().all()
     data.epoch = 1
     assert any(items[i]["caption"] != data[i]["caption"] for i in range(8))
-    images = varied(batch["crop"])
+    images = augmented(batch["crop"])
     assert images.shape == (36, 3, 128, 128) and 0 <= images.min() < images.max() <= 1
 
 
 # -- the loss and the training ---------------------------------------------------------------------------------------
 
 
-def test_the_loss_of_a_case_worked_by_hand():
+def test_contrastive_loss_of_a_case_computed_by_hand():
     """Two frames of one action and one of another, in the plane; the scale is ln 2, so that exp(logit) is 2^cos.
 
     Frames e1, e1, e2; captions e1, e1, e2: the logits of a frame of the pair are ln 2 · (1, 1, 0), and it has to
@@ -258,22 +267,22 @@ def test_the_loss_of_a_case_worked_by_hand():
     one, two = [3.0, 0.0], [0.0, 0.5]  # lengths do not count
     vectors = torch.tensor([one, one, two])
     truth = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
-    found = contrastive_loss(vectors, vectors, truth, np.log(2))
-    assert float(found) == pytest.approx((2 * np.log(2.5) + np.log(2)) / 3, rel=1e-6)
+    loss = contrastive_loss(vectors, vectors, truth, np.log(2))
+    assert float(loss) == pytest.approx((2 * np.log(2.5) + np.log(2)) / 3, rel=1e-6)
 
 
-def test_with_one_true_caption_each_it_is_clips_own_loss():
+def test_with_one_match_per_row_the_contrastive_loss_is_that_of_clip():
     images, texts = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).unbind()
     logits = 10 * torch.nn.functional.normalize(images, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T
     there, back = (torch.nn.functional.cross_entropy(one, torch.arange(5)) for one in (logits, logits.T))
-    found = contrastive_loss(images, texts, torch.eye(5, dtype=torch.bool), 10.0)
-    assert float(found) == pytest.approx(float(there + back) / 2, rel=1e-5)
-    with pytest.raises(ValueError, match="true caption"):
+    loss = contrastive_loss(images, texts, torch.eye(5, dtype=torch.bool), 10.0)
+    assert float(loss) == pytest.approx(float(there + back) / 2, rel=1e-5)
+    with pytest.raises(ValueError, match="matching text"):
         contrastive_loss(images, texts, torch.zeros(5, 5, dtype=torch.bool), 10.0)
 
 
 @pytest.mark.slow
-def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
+def test_training_is_deterministic_and_its_weights_load(tmp_path, monkeypatch):
     frames = draw_video(0, TRAIN, 0)
     monkeypatch.setattr(train, "BATCH_SIZE", 18)
     digests = []
@@ -287,6 +296,6 @@ def test_training_is_deterministic_and_writes_what_loads(tmp_path, monkeypatch):
     assert loaded.describe()["weights_sha256"] != untrained.describe()["weights_sha256"]
 
 
-def test_the_demo_uses_it():
+def test_make_demo_uses_the_demo_teacher():
     makefile = (SHIPPED.parents[1] / "Makefile").read_text()
     assert "--teacher-size demo" in makefile and "embedonce.pipeline.demo_teacher.train" in makefile

@@ -12,7 +12,7 @@ import yaml
 
 from embedonce import cli
 from embedonce.cache.store import open_reader
-from embedonce.models.teachers.shape import shape_of
+from embedonce.models.teachers.configuration import shape_of
 from embedonce.pipeline.commands import annotations, export_student, students
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
@@ -137,7 +137,7 @@ def test_an_activation_that_contradicts_the_weights_is_refused_before_any_work(v
     wrong = "gelu"
     told = error_of("extract-teacher", "--data-dir", videos, "--cache-dir", videos.parent / "c", *teacher,
                     "--teacher-activation", wrong, *dry)  # fmt: skip
-    assert f"not {wrong}" in told and "leave --teacher-activation out" in told
+    assert f"not {wrong}" in told and "leave out --teacher-activation" in told
     assert not (videos.parent / "c").exists()
 
 
@@ -149,7 +149,7 @@ def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypa
     for dry in ([], ["--dry-run"]):
         assert "stray.mp4" in error_of("extract-teacher", *place, *dry, code=2)
         told = error_of("extract-teacher", *flat, *dry, code=2)
-        assert "has label set 'zero-shot' with classes, and the data names none now" in told
+        assert "has label set 'zero-shot' with classes, but the data has no classes now" in told
     assert open_reader(videos.parent / "c").label_sets() == ("zero-shot",)
     call("extract-teacher", *flat, "--teacher-head", "none", "--label-set", "bare")
     call("extract-teacher", *place, "--layout", "classes")

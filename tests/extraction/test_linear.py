@@ -27,7 +27,8 @@ from embedonce.pipeline.extraction.preflight import pending_of
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.summary import account
 from embedonce.pipeline.extraction.teacher_check import choose_rows
-from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.sources.data_summary import cache_tables
 from embedonce.pipeline.sources.matching import known_to, match_source
 from embedonce.pipeline.sources.source import Clip, Source, Video
@@ -91,8 +92,8 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
         "matching": lambda: match_source(source, known_to(writer)),
         "matching replaced files": lambda: match_source(source_of(uids, "b"), known_to(writer)),
         "rows to come": partial(pending_of, writer),
-        "labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
-        "the same labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
+        "labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
+        "the same labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "manifest": writer.rebuild_manifest_if_stale,
         "lost processes": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
         "account": partial(account, writer, source),

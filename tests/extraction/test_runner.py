@@ -22,7 +22,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.teacher_check import NUM_PROBES
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.labeling.label_sets import ClipIndex
+from embedonce.pipeline.labeling.clip_index import ClipIndex
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import planned_segment, planned_video, second_backend_slow

@@ -26,7 +26,7 @@ from embedonce.pipeline.extraction.runner import extract, make_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import choose_rows, cosines
 from embedonce.pipeline.frames.views import make_views
-from embedonce.pipeline.labeling.label_sets import ClipIndex
+from embedonce.pipeline.labeling.clip_index import ClipIndex
 from embedonce.pipeline.sources.source import Clip, Source, Video, folder_source
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run
@@ -289,7 +289,7 @@ def test_the_teacher_is_loaded_as_asked(tmp_path, monkeypatch):
     told = {"teacher_model": "m.json", "teacher_weights": "w.pt", "teacher_activation": "quickgelu", "seed": 9}
     loaded = extract_teacher._load_teacher(dataclasses.replace(usual, **told))
     assert loaded.identity == FakeTeacher().identity
-    assert loaded.provenance() == {"device": "cpu", "precision": "float32"}
+    assert loaded.device_facts() == {"device": "cpu", "precision": "float32"}
     extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="large"))
     extract_teacher._load_teacher(dataclasses.replace(usual, teacher_size="demo"))
     (model, weights, activation, device, seed), large, demo = (arguments[:5] for arguments in asked)

@@ -11,7 +11,7 @@ from embedonce.models.teachers import open_clip
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import dry_run, estimates, plan_ego4d, planning
+from embedonce.pipeline.extraction import dry_run, estimates, extract_teacher, plan_ego4d, planning
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import Estimate, Pending, bytes_beside, estimate
 from embedonce.pipeline.extraction.planning import Scanned
@@ -20,6 +20,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video
+from embedonce.pipeline.teachers import teacher
 from tests.conftest import make_cache_identity
 from tests.support.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
 
@@ -73,8 +74,8 @@ def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatc
         clock[0] += next(rounds)
 
     monkeypatch.setattr(open_clip, "image_tower_for_latency", lambda model, device: (tower, 8))
-    monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
-    found = dry_run.teacher_seconds(config_of(tmp_path, device="cpu"))
+    monkeypatch.setattr(teacher.time, "perf_counter", lambda: clock[0])
+    found = extract_teacher.teacher_seconds(config_of(tmp_path, device="cpu"))
     assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
 
 

@@ -1,4 +1,4 @@
-"""Class prompts as English: the table of Ego4D's labels that a person has read, and the rules behind it."""
+"""Class prompts in English: the reviewed table of all Ego4D labels, and the rules behind it."""
 
 import re
 
@@ -29,18 +29,18 @@ PROMPTS = {
 NOUNS = sorted({phrase for label in LABELS["nouns"] for phrase in noun_phrases(label)})
 
 
-def test_the_table_is_the_one_that_was_read():
+def test_the_prompt_table_is_current():
     assert {name: len(labels) for name, labels in LABELS.items()} == {"verbs": 117, "nouns": 521, "moments": 110}
     assert table(FILE.read_text()) == FILE.read_text()
 
 
-def test_no_prompt_keeps_the_marks_of_a_label():
+def test_prompts_have_no_punctuation_of_labels():
     stray = re.compile(r"[_\"“”()/\[\]]|  |^ | $|\betc\b|e\.g|\beg\b|(?<!\w)'|'(?!\w)| [,.;]|[,.;]$|\b(\w+) \1\b")
     assert {name: text for name, texts in PROMPTS.items() for text in texts if stray.search(text)} == {}
     assert [texts[0] for texts in PROMPTS.values() if ":" in texts[0]] == []  # none is neutral
 
 
-def test_articles_are_those_of_a_library():
+def test_articles_agree_with_the_inflect_library():
     engine = inflect.engine()
     for texts in PROMPTS.values():
         for article, word in re.findall(r"\b(an?) ([\w-]+)", " ".join(texts)):
@@ -126,13 +126,13 @@ def test_sentences(label, gerund, third):
 
 
 @pytest.mark.parametrize("label", ["", '"_"', "/", "(e.g.)", "[other]", "moment_42", "archery"])
-def test_what_begins_with_no_verb_is_left_as_it_is(label):
+def test_labels_without_a_leading_verb_are_not_sentences(label):
     assert sentence_phrase(label) is None
     assert len(class_prompts((label or "x",), "moments")[0]) == len(NEUTRAL_PROMPTS)
 
 
-def test_names_of_anybody_are_not_guessed_at():
-    """Verb or noun, cup and bench press look alike; a gerund is one."""
+def test_names_of_users_get_neutral_prompts_unless_they_are_gerunds():
+    """`cup` or `bench press` may be a noun or a verb; a gerund is certainly a verb."""
     texts = class_prompts(("cup", "BenchPress", "RidingABike", "cutting in kitchen", "sing", "spring"))
     firsts = [prompts[0] for prompts in texts]
     assert firsts == [
@@ -146,8 +146,8 @@ def test_names_of_anybody_are_not_guessed_at():
     assert texts[2][3] == "the hands of a person who rides a bike, seen from a head-mounted camera"
 
 
-def test_the_demo_teacher_reads_the_words_it_knows():
-    """Its text tower was trained on the first wording."""
+def test_the_demo_teacher_gets_prompts_of_style_v1():
+    """Its text tower was trained on prompts of this style."""
     usual = {"data_dir": None, "use_synthetic": True, "cache_dir": FILE.parent}
     assert ExtractConfig(**usual).wording == "english"
     assert ExtractConfig(**usual, teacher_size="demo").wording == "v1"
@@ -161,7 +161,7 @@ def tiny(tmp_path):
     return make_tiny_cache(tmp_path / "cache", 6)
 
 
-def test_a_label_set_has_the_prompts_of_the_style_asked_for(tiny, tmp_path, monkeypatch):
+def test_a_label_set_has_prompts_of_the_chosen_style(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: FakeTeacher())
     (tmp_path / "names.txt").write_text("cutting bread\ncup\n")
     command = ["relabel", "--cache-dir", tiny, "--classes", tmp_path / "names.txt", "--clips-from", "tiny"]
@@ -173,7 +173,7 @@ def test_a_label_set_has_the_prompts_of_the_style_asked_for(tiny, tmp_path, monk
     assert "made from other prompts" in error_of(*command, "--label-set", "first", code=4)
 
 
-def test_a_cache_shows_its_prompts(tiny, tmp_path, monkeypatch):
+def test_inspect_cache_shows_prompts(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: FakeTeacher())
     (tmp_path / "n.txt").write_text("cutting bread\ncup\n")
     call("relabel", "--cache-dir", tiny, "--classes", tmp_path / "n.txt", "--clips-from", "tiny", "--label-set", "mine")

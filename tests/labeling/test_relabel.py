@@ -1,4 +1,4 @@
-"""Several label sets over one cache: made together, added later, and never with a video or an image through CLIP."""
+"""Several label sets over one cache: written together or added later, without reading videos or embedding images."""
 
 import json
 import shutil
@@ -45,10 +45,10 @@ FILES = {
 
 
 class NoImages(FakeTeacher):
-    """A teacher whose image tower must not be used."""
+    """A teacher whose image encoder must not be used."""
 
     def embed(self, crops):
-        raise AssertionError("an image went through CLIP")
+        raise AssertionError("an image was embedded")
 
     def drop_text_tower(self):
         self.class_text = None
@@ -61,7 +61,7 @@ class Images(FakeTeacher):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """An Ego4D folder and a cache of its moments."""
+    """An Ego4D folder and a cache with its moments."""
     root = tmp_path_factory.mktemp("ego4d")
     write(root / "data", FILES, [listed(uid, duration_sec=LASTS) for uid in (U1, U2, U3)], on_disk=())
     (root / "data" / "v2" / "full_scale").mkdir(parents=True)
@@ -75,7 +75,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def cache(made, tmp_path, monkeypatch) -> Path:
-    """A copy of that cache; the videos are out of reach, and so is the image tower."""
+    """A copy of that cache, without the videos and with a teacher that must not embed images."""
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: NoImages())
     shutil.copytree(made / "data" / "v2" / "annotations", tmp_path / "data" / "v2" / "annotations")
     shutil.copy(made / "data" / "ego4d.json", tmp_path / "data")
@@ -86,17 +86,17 @@ def rows(cache: Path) -> dict:
     return {p: p.read_bytes() for folder in ("frames", "records", "plan") for p in (cache / folder).iterdir()}
 
 
-def test_moments_are_the_label_set_of_their_name(made):
+def test_a_label_set_is_named_after_its_annotations(made):
     reader = open_reader(made / "cache")
     assert reader.label_sets() == ("moments",)
-    assert reader.video_uids == (U1, U2)  # nothing is asked of the third
+    assert reader.video_uids == (U1, U2)  # the third has no annotation
 
 
-def test_annotations_are_added_to_a_cache_that_is_there(cache, tmp_path):
+def test_annotations_are_added_to_an_existing_cache(cache, tmp_path):
     before = rows(cache)
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations"]
-    told = call("relabel", *arguments, "fho-verbs,fho-nouns")
-    assert "label set fho-verbs: 2 classes, 2 clips" in told and "--label-set fho-verbs" in told
+    output = call("relabel", *arguments, "fho-verbs,fho-nouns")
+    assert "label set fho-verbs: 2 classes, 2 clips" in output and "--label-set fho-verbs" in output
     assert rows(cache) == before
     reader = open_reader(cache)
     assert reader.label_sets() == ("fho-nouns", "fho-verbs", "moments")
@@ -115,18 +115,18 @@ def test_annotations_are_added_to_a_cache_that_is_there(cache, tmp_path):
     assert "label set fho-verbs: 2 classes, 2 clips" in again  # the same again changes nothing
 
 
-def test_class_names_are_laid_over_the_clips_that_are_there(cache, tmp_path):
+def test_new_class_names_apply_to_existing_clips(cache, tmp_path):
     (tmp_path / "kitchen.txt").write_text("cut bread\nstir pot\n")
-    told = call("relabel", "--cache-dir", cache, "--classes", tmp_path / "kitchen.txt")
-    assert "label set kitchen: 2 classes, 3 clips" in told
+    output = call("relabel", "--cache-dir", cache, "--classes", tmp_path / "kitchen.txt")
+    assert "label set kitchen: 2 classes, 3 clips" in output
     labels, moments = (open_reader(cache).label_set(name) for name in ("kitchen", "moments"))
     assert [(c.video_uid, c.start_sec, c.split) for c in labels.clips] == [
         (c.video_uid, c.start_sec, c.split) for c in moments.clips
     ]
     assert {c.label for c in labels.clips} == {-1}
     (tmp_path / "other.txt").write_text("x\ny\n")
-    told = error_of("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt")
-    assert "are taken: --clips-from kitchen|moments" in told
+    output = error_of("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt")
+    assert "whose clips to use: --clips-from kitchen|moments" in output
     call("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt", "--clips-from", "moments")
 
 
@@ -136,24 +136,24 @@ def test_a_fitted_head_needs_no_teacher(cache, tmp_path, monkeypatch):
 
     monkeypatch.setattr(extract_teacher, "_load_teacher", never)
     arguments = ["--data-dir", tmp_path / "data", "--annotations", "moments", "--teacher-head"]
-    told = call("relabel", "--cache-dir", cache, *arguments, "fitted", "--label-set", "by-head")
-    assert "label set by-head: 2 classes, 3 clips" in told
+    output = call("relabel", "--cache-dir", cache, *arguments, "fitted", "--label-set", "by-head")
+    assert "label set by-head: 2 classes, 3 clips" in output
     call("relabel", "--cache-dir", cache, *arguments, "none", "--label-set", "bare")
     assert not (cache / "labels" / "bare" / "tensors.safetensors").exists()
 
 
-def test_clips_without_a_frame_are_told(cache, tmp_path):
+def test_clips_without_a_frame_are_reported(cache, tmp_path):
     documents = FILES | {
         "fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7)), fho_video(U3, action(1, 3))]}
     }
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
-    told = call("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-verbs")
-    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times" in told
-    assert "1 annotated videos (1 of no split) are not on disk" not in told
+    output = call("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-verbs")
+    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times" in output
+    assert "1 annotated videos (1 of no split) are not on disk" not in output
 
 
 MISTAKES = {
-    "nothing": ([], "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
+    "nothing": ([], "no labels: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
     "kind": (["--annotations", "verbs"], "--annotations must be one or more of moments, fho-verbs"),
     "twice": (["--annotations", "moments,moments"], "--annotations must be different kinds, got 'moments,moments'"),
     "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),
@@ -161,10 +161,10 @@ MISTAKES = {
     "absent": (["--annotations", "moments", "--data-dir", "nowhere"], "there is no ego4d.json in nowhere"),
     "whose": (
         ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
-        "--clips-from goes with --classes",
+        "--clips-from is for --classes",
     ),
-    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all that there are"),
-    "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),
+    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all classes"),
+    "clips": (["--classes", "NAMES", "--clips-from", "x"], "whose clips to use: --clips-from moments"),
 }
 
 
@@ -176,24 +176,24 @@ def test_mistakes(cache, tmp_path, arguments, message):
     assert open_reader(cache).label_sets() == ("moments",)
 
 
-def test_annotations_of_other_videos(cache, tmp_path):
-    told = error_of("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "lta-verbs")
-    assert "the lta-verbs annotations under" in told and "speak of no video of" in told
+def test_annotations_of_other_videos_only_are_refused(cache, tmp_path):
+    output = error_of("relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "lta-verbs")
+    assert "the lta-verbs annotations under" in output and "have no clip of a video of" in output
 
 
-def test_a_label_set_that_means_something_else_is_kept(cache, tmp_path):
+def test_a_different_label_set_of_the_same_name_is_not_overwritten(cache, tmp_path):
     documents = FILES | {"moments_train.json": {"videos": [moments_video(U1, "train", [label("new", 0, 4)])]}}
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
-    told = error_of(
+    output = error_of(
         "relabel", "--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "moments", code=4
     )
-    assert "label set 'moments' of this cache has other classes" in told and "--label-set" in told
+    assert "label set 'moments' of this cache has other classes" in output and "--label-set" in output
 
 
 # several at once
 
 
-def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
+def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
     arguments = [
@@ -206,8 +206,8 @@ def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
         "--cache-dir",
         tmp_path / "c",
     ]
-    told = call("extract-teacher", *arguments)
-    assert "next: python cli.py train-student" in told and "--label-set moments" in told
+    output = call("extract-teacher", *arguments)
+    assert "next: python cli.py train-student" in output and "--label-set moments" in output
     reader = open_reader(tmp_path / "c")
     assert reader.label_sets() == ("fho-verbs", "lta-nouns", "moments", "narrations")
     assert all(len(reader.label_set(name).classes) == 1 for name in reader.label_sets())
@@ -215,7 +215,7 @@ def test_the_union_is_extracted_once(made, tmp_path, monkeypatch):
     assert "has several label sets; choose one" in error_of("train-student", "--cache-dir", tmp_path / "c", code=4)
 
 
-def test_dry_run_and_plan_say_the_same(made, tmp_path):
+def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")
     with pytest.MonkeyPatch.context() as patch:
@@ -237,7 +237,7 @@ def test_names_become_prompts():
 # label sets that are there already
 
 
-def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
+def test_different_clips_under_the_same_name_are_refused(cache, tmp_path):
     documents = FILES | {"moments_val.json": {"videos": [moments_video(U2, "val", [label("wash", 0, 5)])]}}
     write(tmp_path / "data", documents, [listed(u, duration_sec=LASTS) for u in (U1, U2, U3)], on_disk=())
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "moments"]
@@ -245,28 +245,31 @@ def test_other_clips_under_the_same_name_are_refused(cache, tmp_path):
     assert "3 clips" in call("relabel", *arguments, "--label-set", "moments-2")
 
 
-def test_videos_whose_files_are_gone_keep_their_labels(made, tmp_path, monkeypatch):
+def test_videos_with_deleted_files_keep_their_labels(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations"]
     (tmp_path / "m/data/v2/full_scale" / f"{U2}.mp4").unlink()
-    told = call("extract-teacher", *arguments, "moments,narrations")
-    assert "label set moments: 2 classes, 3 clips" in told and "label set narrations: 2 classes, 2 clips" in told
+    output = call("extract-teacher", *arguments, "moments,narrations")
+    assert "label set moments: 2 classes, 3 clips" in output and "label set narrations: 2 classes, 2 clips" in output
     assert {clip.video_uid for clip in open_reader(tmp_path / "m/cache").label_set("narrations").clips} == {U2}
 
 
-def test_times_that_were_never_asked_for_are_told(made, tmp_path, monkeypatch):
+def test_clips_at_times_that_were_not_extracted_are_reported(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     shutil.copytree(made, tmp_path / "m")
     documents = FILES | {"fho_main.json": {"videos": [fho_video(U2, action(1, 3), action(5, 7))]}}
     for name, document in documents.items():
         (tmp_path / "m/data/v2/annotations" / name).write_text(json.dumps(document))
     arguments = ["--data-dir", tmp_path / "m/data", "--cache-dir", tmp_path / "m/cache", "--annotations", "fho-verbs"]
-    told = call("extract-teacher", *arguments)
-    assert "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times were not asked" in told
+    output = call("extract-teacher", *arguments)
+    assert (
+        "label set fho-verbs: 1 classes, 2 clips; 1 have no frame in the cache: their times were not requested"
+        in output
+    )
 
 
-def test_object_prompts_need_no_name_of_a_kind(cache, tmp_path):
+def test_a_label_set_of_nouns_with_its_own_name_has_object_prompts(cache, tmp_path):
     (tmp_path / "things.txt").write_text("cup\npan\n")
     arguments = ["--cache-dir", cache, "--data-dir", tmp_path / "data", "--annotations", "fho-nouns"]
     call("relabel", *arguments, "--classes", tmp_path / "things.txt")

@@ -1,4 +1,4 @@
-"""The student as devices run it is the student that was trained, in fewer operations."""
+"""Deployed students compute the same outputs as the trained ones, in fewer operations."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from embedonce.models.student import build_student, count_parameters, student_co
 
 
 def student_of(size: str, resolution: int = 128, num_classes: int = 7):
-    """A student whose batch normalization has statistics, as after training."""
+    """A student with batch-norm statistics, as after training."""
     torch.manual_seed(0)
     student = build_student(student_config(size, 48, num_classes, resolution), pretrained=False)
     for layer in student.modules():
@@ -35,21 +35,21 @@ def clips(resolution: int = 128, lengths: tuple[int, ...] = (3, 1)):
 )
 @torch.inference_mode()
 @pytest.mark.numeric
-def test_the_same_answers(size, resolution):
+def test_a_deployed_student_has_the_same_outputs(size, resolution):
     student, (frames, times, mask) = student_of(size, resolution), clips(resolution)
     expected = student(frames, times, mask)
     features, embeddings = FrameEncoder(student)(frames.flatten(0, 1))
     embedding, logits = ClipHead(student)(features.unflatten(0, mask.shape), times, mask)
-    for found, wanted in (
+    for actual, wanted in (
         (embeddings.unflatten(0, mask.shape)[mask], expected.frame_embeddings[mask]),
         (embedding, expected.clip_embedding),
         (logits, expected.clip_logits),
     ):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+        torch.testing.assert_close(actual, wanted, rtol=0, atol=2e-6)
 
 
 @torch.inference_mode()
-def test_layers_that_blur_before_they_shrink_still_do():
+def test_anti_aliasing_layers_are_kept():
     from timm.layers import BlurPool2d, ConvNormAct
 
     layer = nn.Sequential(ConvNormAct(3, 8, 3, stride=2, aa_layer=BlurPool2d)).eval()
@@ -58,14 +58,14 @@ def test_layers_that_blur_before_they_shrink_still_do():
     torch.testing.assert_close(deployed(layer)(images), expected, rtol=0, atol=1e-5)
 
 
-def test_the_trained_student_is_left_as_it_was():
+def test_deploying_does_not_change_the_trained_student():
     student = student_of("tiny")
     before = {name: value.clone() for name, value in student.state_dict().items()}
     FrameEncoder(student)
     assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
 
 
-def test_normalisation_is_folded_away_and_nothing_is_forgotten():
+def test_batch_norms_are_folded_and_all_parameters_are_kept():
     student = student_of("tiny")
     encoder = FrameEncoder(student)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules())
@@ -74,6 +74,6 @@ def test_normalisation_is_folded_away_and_nothing_is_forgotten():
     assert deployed_parameters(student) == count_parameters(student)["training"] - folded
 
 
-def test_a_student_without_classes_has_an_embedding_alone():
+def test_a_deployed_student_without_classes_outputs_an_embedding_only():
     student, (_, times, mask) = student_of("tiny", num_classes=0), clips()
     assert len(ClipHead(student)(torch.zeros(*mask.shape, 48), times, mask)) == 1

@@ -24,7 +24,7 @@ BUDGETS = {"tiny": 550_000, "xxs": 1_330_000, "xs": 2_350_000, "s": 5_700_000}
 
 
 @pytest.mark.parametrize("size", BUDGETS)
-def test_a_whole_student_keeps_within_its_size(size):
+def test_students_have_at_most_their_number_of_parameters(size):
     student = build_student(student_config(size, 512, 119, 128), pretrained=False)
     counted = count_parameters(student)
     assert counted["training"] == sum(p.numel() for p in student.parameters()) <= BUDGETS[size]
@@ -57,7 +57,7 @@ def test_output_shapes_and_unit_lengths(student):
 
 @torch.inference_mode()
 @pytest.mark.numeric
-def test_padding_cannot_change_a_clip(student):
+def test_padding_does_not_change_clip_outputs(student):
     frames, t_rel_sec, _ = batch()
     mask = torch.tensor([[True, True, False]] * 2)
     base = student(frames, t_rel_sec, mask)
@@ -70,7 +70,7 @@ def test_padding_cannot_change_a_clip(student):
 
 
 @torch.inference_mode()
-def test_order_of_frames_is_told_by_time_and_not_by_place(student):
+def test_clip_outputs_depend_on_frame_times_not_positions(student):
     frames, t_rel_sec, mask = batch()
     base = student(frames, t_rel_sec, mask)
     backwards = student(frames.flip(1), t_rel_sec, mask)
@@ -87,7 +87,7 @@ def test_a_student_without_classes_has_empty_logits():
 
 
 @pytest.mark.parametrize(("size", "resolution"), [("xxs", 100), ("xxs", 200), ("xxs", 288)])
-def test_impossible_students_are_refused(size, resolution):
+def test_invalid_student_options_are_refused(size, resolution):
     with pytest.raises(ModelOptionError, match=str(resolution) if size == "xxs" else size):
         student_config(size, 512, 10, resolution)
 
@@ -95,23 +95,23 @@ def test_impossible_students_are_refused(size, resolution):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ("xss", "neither one of tiny, xxs, xs, s nor a model of timm; did you mean "),
-        ("vit_tiny_patch16_224", "does not take images of 128 pixels; it was made for 224"),
+        ("xss", "neither one of tiny, xxs, xs, s nor a timm model; did you mean "),
+        ("vit_tiny_patch16_224", "does not accept images of 128 pixels; its input size is 224"),
     ],
 )
-def test_other_backbones_that_cannot_be(size, message):
+def test_unusable_timm_backbones_are_refused(size, message):
     with pytest.raises(ModelOptionError, match=message):
         build_student(student_config(size, 16, 3, 128), pretrained=False)
 
 
-def test_another_backbone_of_timm_by_name():
+def test_any_timm_backbone_can_be_chosen_by_name():
     student = build_student(student_config("mobilenetv3_small_050", 16, 3, 128), pretrained=False).eval()
     output = student(torch.zeros(1, 2, 3, 128, 128), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
     assert output.clip_embedding.shape == (1, 16) and output.clip_logits.shape == (1, 3)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_every_projection_reaches_the_teachers_width(projection):
+def test_every_projection_outputs_the_teachers_dimension(projection):
     student = build_student(student_config("tiny", 16, 3, 128, projection), pretrained=False).eval()
     frames = student.projection(5 * torch.randn(50, student.backbone.num_features)).detach()
     assert frames.shape == (50, 16)
@@ -120,7 +120,7 @@ def test_every_projection_reaches_the_teachers_width(projection):
         student_config("tiny", 16, 3, 128, "cubic")
 
 
-def test_missing_imagenet_weights_say_what_to_do(monkeypatch):
+def test_the_error_for_missing_imagenet_weights_has_a_remedy(monkeypatch):
     with pytest.raises(ModelOptionError, match=r"tiny; use --no-student-pretrained"):
         build_student(student_config("tiny", 512, 10, 128), pretrained=True)
     import timm
@@ -133,7 +133,7 @@ def test_missing_imagenet_weights_say_what_to_do(monkeypatch):
         build_student(student_config("xxs", 512, 10, 128), pretrained=True)
 
 
-def test_an_absent_device_is_said():
+def test_an_unavailable_device_is_refused():
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
     with pytest.raises(ModelOptionError, match=r"--device \w+ is not available.*cpu"):
         choose_device("mps" if not torch.backends.mps.is_available() else "cuda")

@@ -1,4 +1,4 @@
-"""What padding and pixel types may not do to a student. Sizes, shapes and refusals: test_models."""
+"""Effects of padding and pixel types on students. Sizes, shapes and invalid options: test_models."""
 
 import pytest
 import torch
@@ -28,22 +28,22 @@ def statistics(student: VideoStudent) -> dict[str, torch.Tensor]:
     return {name: values.clone() for name, values in student.named_buffers() if "running" in name}
 
 
-def test_padding_does_not_enter_the_statistics_that_training_gathers(student):
-    """Default settings pad most short clips; black frames would shift every normalized feature, in evaluation too."""
+def test_padding_does_not_enter_batch_norm_statistics(student):
+    """Default settings pad most short clips; their black frames would shift all batch-norm statistics."""
     frames, t_rel_sec, mask = batch()
     before = {name: values.clone() for name, values in student.state_dict().items()}
-    found = []
+    results = []
     for padding in (0, 200):
         student.load_state_dict(before)
         frames[~mask] = padding
         output = student.train()(frames, t_rel_sec, mask)
-        found.append((output.clip_logits, output.clip_embedding, output.frame_embeddings[mask], statistics(student)))
-    assert all(bool((values != before[name]).any()) for name, values in found[0][3].items())  # they were gathered
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+        results.append((output.clip_logits, output.clip_embedding, output.frame_embeddings[mask], statistics(student)))
+    assert all(bool((values != before[name]).any()) for name, values in results[0][3].items())  # training updated them
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
-def test_training_sees_unpadded_clips_as_evaluation_does(student):
-    """With normalization held still, the two ways through the backbone give the same answer in the same places."""
+def test_unpadded_clips_have_the_same_outputs_in_training_and_evaluation(student):
+    """With fixed batch-norm statistics, both ways through the backbone give the same outputs."""
     frames, t_rel_sec, mask = batch()
     still = student.eval()(frames, t_rel_sec, mask)
     student.training = True  # this module only: batch normalization stays as it is
@@ -61,7 +61,7 @@ def test_gradients_of_padded_clips_are_finite(student):
 
 
 @torch.inference_mode()
-def test_floats_in_0_to_1_are_the_same_pixels_as_bytes(student):
+def test_float_and_byte_images_give_the_same_outputs(student):
     frames, t_rel_sec, mask = batch()
     student.eval()
     as_floats = student(frames.float() / 255, t_rel_sec, mask)

@@ -111,7 +111,7 @@ def test_vectors_that_coincide_are_told(caplog):
     close = np.array([[1, 0], [np.cos(0.01), np.sin(0.01)]], np.float32)
     assert coinciding(close) == []
     check_vectors(source("a", "b", "c", "d", "e"), vectors)
-    assert "soft logits are the same: 'a' and 'c'; 'b' and 'e'" in caplog.text
+    assert "soft logits are equal: 'a' and 'c'; 'b' and 'e'" in caplog.text
 
 
 def test_printable_names_of_all_scripts():

@@ -118,7 +118,7 @@ def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, capl
     assert labels(videos).keys() == {"cut_2F1_2Emp4", "cut_2F2_2Emp4", "stir_2F1_2Emp4"}
     assert (
         "2 classes, 3 clips" in told
-        and "videos whose clips leave it, because their files are gone or" in caplog.text
+        and "videos whose clips are removed, because their files are gone or" in caplog.text
         and "stir/2" in caplog.text
     )
     assert shards(videos) == before
@@ -172,7 +172,7 @@ def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeyp
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
     told = refused(videos, "--teacher-head", "fitted", code=4)
-    assert f"was fitted to training labels that are others now (cut/{name}.mp4: cut -> stir)" in told
+    assert f"was fitted to training labels that have changed (cut/{name}.mp4: cut -> stir)" in told
     assert labels(videos) == old
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.pipeline.labeling.label_sets import asked_labels, with_class_text, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import request_label_set, with_class_text
 
 DIM = 16
 SIZE = 32
@@ -43,6 +44,12 @@ class FakeTeacher:
         vectors = coarse.reshape(len(crops), -1).astype(np.float32) @ self._projection
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def device_facts(self) -> dict[str, str]:
+        return {}
+
+    def drop_text_tower(self) -> None:
+        pass
+
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         seeds = [sum(map(ord, "".join(texts))) for texts in prompts]
         vectors = np.stack([np.random.default_rng(s).standard_normal(self.identity.embed_dim) for s in seeds])
@@ -52,5 +59,5 @@ class FakeTeacher:
 
 def write_zero_shot(writer, source, teacher=None, name: str = "zero-shot"):
     """The label set of a source's classes over what the writer holds, from this teacher's text tower."""
-    labeling = with_class_text(asked_labels(source, "", "zero-shot", name), teacher or FakeTeacher())
-    return write_labels(writer, labeling, seed=0)
+    request = with_class_text(request_label_set(source, "", "zero-shot", name), teacher or FakeTeacher())
+    return write_labels(writer, request, seed=0)

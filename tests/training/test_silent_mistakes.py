@@ -15,7 +15,8 @@ from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_v
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame, views
-from embedonce.pipeline.labeling.label_sets import asked_labels, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import request_label_set
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.models import test_models
 from tests.models.test_models import case
@@ -39,7 +40,7 @@ def clips(tmp_path_factory) -> ClipDataset:
     source = Source(root, "folder", videos, windows, ("x", "y", "z"))
     config = ExtractConfig(root, False, root / "cache", views=VIEWS, fps=3.0, decode_workers=1)
     writer, _, _ = extract(config, source, FakeTeacher)
-    write_labels(writer, asked_labels(source, "", "none"), seed=0)
+    write_labels(writer, request_label_set(source, "", "none"), seed=0)
     writer.close()
     reader = open_reader(root / "cache")
     labels = reader.label_set()

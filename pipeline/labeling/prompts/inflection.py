@@ -1,12 +1,12 @@
-"""English word forms for class prompts: gerunds, third person, articles. The only importer of lemminflect.
+"""English word forms for class prompts: gerund, third person, articles. The only importer of lemminflect.
 
-lemminflect is imported when the first form is asked for: it loads a dictionary of 20 MB in 0.3 s.
+lemminflect is imported on first use: it loads a dictionary of 20 MB in 0.3 s.
 """
 
 import functools
 import re
 
-# Vowel letters that sound like a consonant, and the reverse: "a unicorn", "a one-way sign", "an hour"
+# Initial vowel letters pronounced as consonants, and the reverse: "a unicorn", "a one-way sign", "an hour"
 _CONSONANT_SOUND = re.compile(r"eu|ewe|one\b|once|u[bcfkrst][aeiouy]|uni[cflopqstv]|u\b|(?-i:U[A-Z])", re.IGNORECASE)
 _VOWEL_SOUND = re.compile(r"hour|honest|honou?r|heir|x-ray", re.IGNORECASE)
 _SPELLED_OUT = re.compile(r"[AEFHILMNORSX](?:[B-DF-HJ-NP-TV-Z]|\b)[A-Z]*\d*\b")  # "an ATM", "an MP3 player"
@@ -25,24 +25,24 @@ def third_person(verb: str) -> str:
 
 
 def is_verb(word: str) -> bool:
-    """Whether a dictionary lists the word as the base form of a verb."""
+    """Whether the word is the base form of a verb in the dictionary."""
     return word in _bases(word)
 
 
 def base_of_gerund(word: str) -> str | None:
-    """`cutting` -> `cut`; None where the word is no gerund of a verb in a dictionary."""
+    """`cutting` -> `cut`; None if the word is not the gerund of a verb in the dictionary."""
     if not word.endswith("ing") or len(word) < 5:
         return None
     return next((base for base in _bases(word) if base != word), None)
 
 
 def with_article(noun: str) -> str:
-    """A singular, countable noun phrase with `a` or `an`, by its sound."""
+    """A singular, countable noun phrase with `a` or `an`, by its pronunciation."""
     return f"{'an' if _begins_with_vowel_sound(noun) else 'a'} {noun}"
 
 
 def is_plural(noun: str) -> bool:
-    """Whether a noun phrase looks like a plural, which takes no article."""
+    """Whether a noun phrase looks like a plural, which has no indefinite article."""
     return noun.endswith("s") and not noun.endswith(_NOT_PLURAL)
 
 
@@ -54,7 +54,7 @@ def _begins_with_vowel_sound(noun: str) -> bool:
 
 @functools.cache
 def _bases(word: str) -> tuple[str, ...]:
-    """The verbs that a word may be a form of."""
+    """Base forms of the verbs that the word can be a form of."""
     from lemminflect import getAllLemmas
 
     lemmas = getAllLemmas(word)

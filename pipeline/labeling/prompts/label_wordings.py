@@ -1,6 +1,6 @@
-"""Labels of Ego4D, most of them of Moments, that rules alone would turn into telegrams, as a person would say them.
+"""Data: natural wordings of Ego4D labels, most of them of Moments, that the rules of label_phrases would garble.
 
-Keys are published labels in lower case, without quotes and underscores; values are in the imperative. Data only.
+Keys are published labels in lower case, without quotes and underscores; values are imperative sentences.
 """
 
 LABELS = {

@@ -1,4 +1,4 @@
-"""Names of noun classes, such as those of Ego4D's taxonomies, as noun phrases with their articles.
+"""Turns names of noun classes, such as those of Ego4D's taxonomies, into noun phrases with articles.
 
 `mouse_(computer)` -> "a computer mouse"; `cup_(cup,_mug,_tumbler)` -> "a cup", "a mug", "a tumbler". Pure functions of
 text.
@@ -12,14 +12,14 @@ from embedonce.pipeline.labeling.prompts.verb_phrases import split_name
 def noun_phrases(name: str) -> tuple[str, ...]:
     """The phrases of a class's noun and of its synonyms.
 
-    One word in parentheses that is not the noun is its sense and goes in front; several are synonyms.
+    A single word in parentheses is the sense of the noun and goes in front of it; several words are synonyms.
     """
     head, groups = split_name(name)
     if not head:
         return ()
     senses = [group[0] for group in groups if len(group) == 1 and group[0] != head]
     synonyms = [word for group in groups if len(group) > 1 for word in group]
-    phrases = [phrase for sense in senses for phrase in _of_sense(head, sense)]
+    phrases: list[str | None] = [phrase for sense in senses for phrase in _of_sense(head, sense)]
     if not senses and not all((head, word) in SENSES for word in synonyms or [""]):
         phrases.append(_of_word(head, head))
     for word in synonyms:
@@ -32,7 +32,7 @@ def _of_sense(head: str, sense: str) -> tuple[str, ...]:
 
 
 def _of_word(head: str, word: str) -> str | None:
-    """A synonym as a phrase; None where it is no word for the noun."""
+    """The phrase of a synonym; None for a word that is not one."""
     if (head, word) in DROPPED:
         return None
     return PHRASES.get((head, word)) or PHRASES.get(word) or _with_article(word)

@@ -1,4 +1,4 @@
-"""Nouns that rules alone would word badly: without an article, in the plural, or said in another way. Data only.
+"""Data: nouns that the rules of noun_phrases would get wrong, such as mass nouns, plurals and special phrases.
 
 The nouns are those of Ego4D's taxonomies and their synonyms. A key of two words is a class's noun and the synonym or
 sense in its parentheses.
@@ -14,9 +14,9 @@ pasta paste plywood popcorn putty rice salt sand sandpaper sauce sawdust sealant
 spaghetti spice spinach steel string sugar tape tea thread timber toilet_paper trash twine vinegar wallpaper waste
 water wheat wood woodcraft woodwork wool yarn yeast yoghurt
 """
-MASS = frozenset(word.replace("_", " ") for word in _MASS.split())  # take no article
+MASS = frozenset(word.replace("_", " ") for word in _MASS.split())  # mass nouns: without an article
 
-PLURALS = {  # of which there is hardly a singular
+PLURALS = {  # words hardly used in the singular
     "boxer": "boxers",
     "earphone": "earphones",
     "goggle": "goggles",
@@ -33,7 +33,7 @@ PLURALS = {  # of which there is hardly a singular
     "tweezer": "tweezers",
 }
 
-DROPPED = frozenset(  # no words for the noun: other words, other spellings, mistakes
+DROPPED = frozenset(  # words in parentheses that are not synonyms: other words, other spellings, mistakes
     {
         ("artwork", "draw"),
         ("brake", "break"),

@@ -1,23 +1,25 @@
-"""The texts of which a class's zero-shot vector is made. Knows names and wording only.
+"""Class prompts: the texts whose mean embedding is the zero-shot vector of a class.
 
-In the style "english", the verbs, nouns and sentences that name Ego4D's classes become phrases. Of a name that a user
-made up it is not known which of these it is: it follows a colon, unless its first word is a gerund.
+In the style "english", the verbs, nouns and sentences that name Ego4D's classes become phrases. The names of users may
+be any of these, so they follow a colon, unless their first word is a gerund.
 """
 
 import re
 from collections import Counter
 
+from embedonce.models.names import ENGLISH_STYLE, V1_STYLE
 from embedonce.pipeline.labeling.prompts.inflection import base_of_gerund, third_person
 from embedonce.pipeline.labeling.prompts.label_phrases import Phrase, sentence_phrase
 from embedonce.pipeline.labeling.prompts.noun_phrases import noun_phrases
 from embedonce.pipeline.labeling.prompts.verb_phrases import verb_phrases
 from embedonce.pipeline.naming.class_names import words
 
-VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")  # annotations whose classes are verbs,
-NOUN_KINDS = ("fho-nouns", "lta-nouns")  # nouns,
-SENTENCE_KINDS = ("moments", "goalstep", "oscc")  # or what somebody does, in the imperative
+# Kinds of annotation by what their class names are
+VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")
+NOUN_KINDS = ("fho-nouns", "lta-nouns")
+SENTENCE_KINDS = ("moments", "goalstep", "oscc")  # imperative sentences
 
-ACTION_PROMPTS = (  # of the style v1; the demo teacher was trained on them
+ACTION_PROMPTS = (  # style v1, on which the demo teacher was trained
     "a first-person video frame of someone {name}",
     "an egocentric photo of a person {name}",
     "what I see while I {name}",
@@ -55,23 +57,24 @@ NEUTRAL_PROMPTS = (
 
 
 def class_prompts(
-    classes: tuple[str, ...], annotation: str = "", style: str = "english"
+    classes: tuple[str, ...], annotation: str = "", style: str = ENGLISH_STYLE
 ) -> tuple[tuple[str, ...], ...]:
-    """The texts of each class, at least one, which are averaged, as CLIP's authors do.
+    """The prompts of each class, at least one; their embeddings are averaged, as CLIP's authors do.
 
-    annotation: the kind of annotations that the classes come from, one of `KIND_NAMES`; "" for names of folders and
-    files. style: one of `models.names.PROMPT_STYLES`. Names are split into words, so that `ApplyEyeMakeup` reads
-    "apply eye makeup".
+    Args:
+        classes: class names; they are split into words, e.g. `ApplyEyeMakeup` into "apply eye makeup".
+        annotation: the kind of annotation that the classes are from, one of `KIND_NAMES`; "" for folders and files.
+        style: one of `models.names.PROMPT_STYLES`.
     """
     plain = _plain(classes)
-    if style == "v1":
+    if style == V1_STYLE:
         prompts = OBJECT_PROMPTS if annotation in NOUN_KINDS else ACTION_PROMPTS
         return tuple(tuple(prompt.format(name=text) for prompt in prompts) for text in plain)
     return tuple(_english(name, text, annotation) for name, text in zip(classes, plain, strict=True))
 
 
 def _plain(classes: tuple[str, ...]) -> list[str]:
-    """Names in words; what is in parentheses is left out unless two classes would read the same without it."""
+    """Names as words, without the parts in parentheses unless two classes would then have the same name."""
     bare = [words(re.sub(r"\([^)]*\)", " ", name)) for name in classes]
     counts = Counter(bare)
     return [text if text and counts[text] == 1 else words(name) for text, name in zip(bare, classes, strict=True)]
@@ -79,24 +82,24 @@ def _plain(classes: tuple[str, ...]) -> list[str]:
 
 def _english(name: str, text: str, annotation: str) -> tuple[str, ...]:
     if annotation in NOUN_KINDS:
-        found = tuple(prompt.format(noun=noun) for noun in noun_phrases(name) for prompt in ENGLISH_OBJECT_PROMPTS)
+        prompts = tuple(prompt.format(noun=noun) for noun in noun_phrases(name) for prompt in ENGLISH_OBJECT_PROMPTS)
     else:
-        found = tuple(
+        prompts = tuple(
             prompt.format(gerund=phrase.gerund, third_person=phrase.third_person)
             for phrase in _phrases(name, text, annotation)
             for prompt in ENGLISH_ACTION_PROMPTS
         )
-    return found or tuple(prompt.format(name=text) for prompt in NEUTRAL_PROMPTS)
+    return prompts or tuple(prompt.format(name=text) for prompt in NEUTRAL_PROMPTS)
 
 
 def _phrases(name: str, text: str, annotation: str) -> tuple[Phrase, ...]:
-    found = verb_phrases(name) if annotation in VERB_KINDS else ()
+    phrases = verb_phrases(name) if annotation in VERB_KINDS else ()
     if annotation in SENTENCE_KINDS:
-        found = tuple(filter(None, (sentence_phrase(name),)))
-    return found or _of_gerund(text)
+        phrases = tuple(filter(None, (sentence_phrase(name),)))
+    return phrases or _gerund_phrase(text)
 
 
-def _of_gerund(text: str) -> tuple[Phrase, ...]:
+def _gerund_phrase(text: str) -> tuple[Phrase, ...]:
     first, _, rest = text.partition(" ")
     base = base_of_gerund(first)
     return (Phrase(text, f"{third_person(base)} {rest}".strip()),) if base else ()

@@ -1,4 +1,4 @@
-"""Names of verb classes, such as those of Ego4D's taxonomies, as phrases of English.
+"""Turns names of verb classes, such as those of Ego4D's taxonomies, into English phrases.
 
 `cut_(trim,_slice,_chop)` -> cutting, trimming, slicing, chopping something. Pure functions of text.
 """
@@ -13,9 +13,9 @@ _GROUP = re.compile(r"\(([^()]*)\)?")
 
 
 def split_name(name: str) -> tuple[str, list[list[str]]]:
-    """(head, the words of each pair of parentheses) of a name of a taxonomy, in lower case and with spaces.
+    """(head, the words in each pair of parentheses) of a taxonomy name, in lower case and with spaces.
 
-    `jack_(tool)_(jack,_lift)` -> `jack`, [[`tool`], [`jack`, `lift`]]. Quotes that are none of a word are separators.
+    `jack_(tool)_(jack,_lift)` -> `jack`, [[`tool`], [`jack`, `lift`]]. Quotation marks act as separators.
     """
     text = re.sub(r"(?<!\w)['\"]|['\"](?!\w)", ",", name.replace("_", " ").lower())
     groups = [[" ".join(part.split()) for part in re.split(r"[,/;]", group)] for group in _GROUP.findall(text)]
@@ -24,9 +24,9 @@ def split_name(name: str) -> tuple[str, list[list[str]]]:
 
 
 def verb_phrases(name: str) -> tuple[Phrase, ...]:
-    """The forms of a class's verb and of its synonyms; () where the name begins with no verb.
+    """The phrases of a class's verb and of its synonyms; () if the name does not begin with a verb.
 
-    What begins with a preposition (`file_(with_tool)`) is no synonym and follows the verb.
+    Words in parentheses that begin with a preposition (`file_(with_tool)`) are not synonyms; they follow the verb.
     """
     head, groups = split_name(name.replace("-", " "))
     words = [word for group in groups for word in group]

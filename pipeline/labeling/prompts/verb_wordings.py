@@ -1,6 +1,6 @@
-"""What English verbs take after them, so that "someone putting" becomes "someone putting something down". Data only.
+"""Data: the objects and particles of English verbs, so that "someone putting" becomes "someone putting something down".
 
-The verbs are those of Ego4D's taxonomies and their synonyms; of any other verb no object is said.
+The verbs are those of Ego4D's taxonomies and their synonyms; other verbs get no object.
 """
 
 
@@ -14,7 +14,7 @@ apart aside away back down in off on out over together up
 PREPOSITIONS = PARTICLES | _words("""
 about above across after against along around as at before behind below beside between by during for from inside
 into near next of onto outside through to toward towards under until upon using via while with within without
-""")  # words that no object of a verb begins with
+""")  # words that cannot begin the object of a verb
 
 _SOMETHING = _words("""
 add adjust align apply arrange assemble attach beat bend bind blend break bring brush build carry carve catch change
@@ -28,7 +28,7 @@ squeeze stack stir straighten stretch support sweep swing take tape taste tear t
 touch transfer trim turn twist uncover unfold unhook unlock unpack unplug unroll unscrew untie unwrap unzip use view
 wash watch wear weigh wipe wrap
 """)
-_PHRASES = {  # in the imperative
+_PHRASES = {  # imperative sentences
     "blow": "blow on something",
     "chop": "chop something up",
     "click button": "click a button",
@@ -78,7 +78,7 @@ _PHRASES = {  # in the imperative
     "zip": "zip something up",
 }
 
-# Verbs that are hardly ever nouns: where one of them follows "or" and has an object, another action begins.
+# Verbs that are hardly ever nouns: after "or" and with an object, they begin another action.
 UNMISTAKABLE = _words("""
 add adjust apply arrange attach bake bring browse build carry chop clean collect connect cook dig do dry eat empty
 enter exit fill fix fold get give hang harvest hold install keep knead make mix move open operate organize pack pay
@@ -88,7 +88,7 @@ trim unload unpack use wash watch wear weigh wipe write
 
 
 def imperative(verb: str) -> str:
-    """A verb in its base form, with an object where English needs one: `put` -> `put something down`."""
+    """A verb in its base form, with an object if English needs one: `put` -> `put something down`."""
     if verb in _PHRASES:
         return _PHRASES[verb]
     if verb in _SOMETHING:

@@ -1,4 +1,4 @@
-"""Unusual towers, overflow, and what the hash of the weights covers. All else about the teacher: test_teacher."""
+"""Unusual image towers, overflow in half precision, and the weights hash. Everything else: test_teacher."""
 
 import json
 
@@ -10,7 +10,7 @@ from embedonce.models.device import exact_float32
 from embedonce.models.teachers import precision
 from embedonce.models.teachers.open_clip import load_teacher, weights_sha256
 from embedonce.models.teachers.precision import MAX_DRIFT, fast_precision
-from embedonce.pipeline.extraction.extract_teacher import LoadedTeacher
+from embedonce.pipeline.teachers.open_clip import OpenClipTeacher
 
 CPU = torch.device("cpu")
 
@@ -52,11 +52,11 @@ def crops_of(size: int, count: int) -> np.ndarray:
 
 @pytest.fixture
 def fast(monkeypatch):
-    """CPUs have float16 autocast too: they stand for a GPU here."""
+    """Half precision on the CPU, which has float16 autocast too, instead of a GPU."""
     monkeypatch.setattr(precision, "fast_precision", lambda device: "float16")
 
 
-def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monkeypatch, fast):
+def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypatch, fast):
     exact = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     monkeypatch.setattr(exact, "_fast", "float32")
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
@@ -67,21 +67,21 @@ def test_rows_that_overflow_in_fast_precision_are_computed_again_in_float32(monk
 
     def overflowing(images):
         seen.append((torch.is_autocast_enabled("cpu"), len(images)))
-        found = encode(images)
+        vectors = encode(images)
         if seen[-1][0]:
-            found[1, 5] = float("inf")
-        return found
+            vectors[1, 5] = float("inf")
+        return vectors
 
     monkeypatch.setattr(teacher._clip, "encode_image", overflowing)
     got = teacher.embed(crops)
     assert seen == [(True, 3), (False, 1)]
     np.testing.assert_allclose(got[1], expected[1], atol=1e-6)
     np.testing.assert_allclose(got[[0, 2]], before[[0, 2]], atol=1e-6)
-    assert LoadedTeacher(teacher).provenance()["precision"] == "float16, float32 where that overflows"
+    assert OpenClipTeacher(teacher).device_facts()["precision"] == "float16, float32 where that overflows"
 
 
-def test_the_fast_precision_hardly_moves_embeddings(fast):
-    """Next to what storing them in float16 does; bfloat16, which was used, moves them 30 times as far."""
+def test_half_precision_hardly_changes_embeddings(fast):
+    """Not much more than storing them in float16; bfloat16 changes them 30 times as much."""
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     crops = crops_of(128, 8)
     near, teacher._fast = teacher.embed(crops), "float32"
@@ -89,35 +89,35 @@ def test_the_fast_precision_hardly_moves_embeddings(fast):
     teacher._fast = "bfloat16"
     far = teacher.embed(crops)
     stored = np.linalg.norm(exact.astype(np.float16) - exact, axis=1).max()
-    moved, further = (np.linalg.norm(found - exact, axis=1).max() for found in (near, far))
+    moved, further = (np.linalg.norm(vectors - exact, axis=1).max() for vectors in (near, far))
     assert 0 < moved < 12 * stored < further and moved < MAX_DRIFT
 
 
 @pytest.mark.parametrize("scale", [1e6, 3e3])
-def test_a_teacher_that_the_fast_precision_spoils_computes_in_float32(fast, caplog, scale):
-    """Overflow to no number at all, or differences that are lost beside something large."""
+def test_a_teacher_that_half_precision_changes_computes_in_float32(fast, caplog, scale):
+    """Overflow to NaN, or differences that are lost next to large values."""
 
     def encode(images):
         return (images.flatten(1)[:, :64] + scale) @ torch.eye(64) - scale
 
     with caplog.at_level("INFO"):
         assert precision.chosen_precision(encode, CPU, 16) == "float32"
-    assert "computes in float32: float16 would move its embeddings" in caplog.text
+    assert "computes in float32: float16 would change its embeddings" in caplog.text
 
 
-def test_cuda_is_tried_in_float16_and_everything_else_computes_in_float32():
+def test_cuda_tries_float16_and_other_devices_use_float32():
     assert fast_precision(torch.device("cuda")) == "float16"
     assert fast_precision(CPU) == fast_precision(torch.device("mps")) == "float32"
 
 
-def test_float32_is_exact_within_and_as_it_was_without():
+def test_exact_float32_disables_tf32_and_restores_it():
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     with exact_float32():
         assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
-def test_the_hash_tells_names_shapes_and_types_apart_where_the_bytes_are_equal():
+def test_the_weights_hash_depends_on_names_shapes_and_dtypes():
     def digest(name: str, tensor: torch.Tensor) -> str:
         module = torch.nn.Module()
         module.register_buffer(name, tensor)

@@ -1,4 +1,4 @@
-"""How images are prepared for a teacher: what is chosen for every model that open_clip knows, and the pixels of it."""
+"""Image preprocessing of teachers: the choice for every open_clip model, and the resulting pixels."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from embedonce.cache.store import open_reader
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.preprocessing import EXAMPLE, Preprocessing, from_config, parse
 from embedonce.models.teachers.open_clip import load_teacher
-from embedonce.models.teachers.preprocessing import usual
+from embedonce.models.teachers.preprocessing import default_preprocessing
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.canonical_frame import canonical_size, encode_canonical, load_view
 from embedonce.pipeline.frames.views import make_views
@@ -31,18 +31,18 @@ from tests.models.teachers.test_teacher import CPU, SMALL
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
-OPENAI = from_config({}, "open_clip", usual(open_clip))
+OPENAI = from_config({}, "open_clip", default_preprocessing(open_clip))
 SIGLIP = parse(EXAMPLE)
 MODELS = open_clip.list_models()
 
 
 class BuiltError(Exception):
-    """Raised in place of building a model of gigabytes, with what open_clip was told."""
+    """Raised instead of building a model of gigabytes, with the arguments of open_clip."""
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """(model, weights, preprocess) -> the preprocess_cfg that open_clip's create_model is given."""
+def chosen_preprocessing(monkeypatch):
+    """(model, weights, activation, preprocess) -> the preprocess_cfg passed to open_clip's create_model."""
 
     def create_model(name, pretrained, **settings):
         raise BuiltError(settings["force_preprocess_cfg"])
@@ -52,23 +52,25 @@ def told(monkeypatch):
     there.__spec__ = ModuleSpec("transformers", None)
     monkeypatch.setitem(sys.modules, "transformers", there)
 
-    def told(model: str, weights: str, activation: str | None, preprocess: str | None = None) -> Preprocessing:
+    def chosen_preprocessing(
+        model: str, weights: str, activation: str | None, preprocess: str | None = None
+    ) -> Preprocessing:
         with pytest.raises(BuiltError) as caught:
             load_teacher(model, weights, activation, CPU, 0, preprocess)
         return Preprocessing(**caught.value.args[0])
 
-    return told
+    return chosen_preprocessing
 
 
 def of_tags(model: str) -> dict[str, Preprocessing]:
-    """What open_clip's own create_model makes of each tag."""
+    """The preprocessing that open_clip's create_model chooses for each tag."""
     from open_clip.transform import merge_preprocess_dict
 
-    found = {}
+    by_tag = {}
     for tag in open_clip.list_pretrained_tags_by_model(model):
         merged = merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(model, tag))
-        found[tag] = Preprocessing(*(tuple(v) if isinstance(v, (list, tuple)) else v for v in map(merged.get, KEYS)))
-    return found
+        by_tag[tag] = Preprocessing(*(tuple(v) if isinstance(v, (list, tuple)) else v for v in map(merged.get, KEYS)))
+    return by_tag
 
 
 def activation_of(model: str) -> str:
@@ -76,25 +78,27 @@ def activation_of(model: str) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_of_open_clip_gets_the_preprocessing_of_its_tags_or_demands_one(model, told, tmp_path):
+def test_every_open_clip_model_has_the_preprocessing_of_its_tags_or_requires_the_option(
+    model, chosen_preprocessing, tmp_path
+):
     weights, tags = tmp_path / "w.safetensors", of_tags(model)
     weights.touch()
     for tag, expected in tags.items():
         if bool(open_clip.get_pretrained_cfg(model, tag).get("quick_gelu")) == (activation_of(model) == "quickgelu"):
-            assert told(model, tag, None) == expected
-        assert told(model, str(weights), activation_of(model), tag) == expected
+            assert chosen_preprocessing(model, tag, None) == expected
+        assert chosen_preprocessing(model, str(weights), activation_of(model), tag) == expected
     for kind, source, activation in (("file", str(weights), activation_of(model)), ("random", "random", None)):
         if len(set(tags.values())) == 1:
-            assert told(model, source, activation) == next(iter(tags.values()))
+            assert chosen_preprocessing(model, source, activation) == next(iter(tags.values()))
         elif kind == "random" and not tags:
-            assert told(model, source, activation) == OPENAI
+            assert chosen_preprocessing(model, source, activation) == OPENAI
         else:
             with pytest.raises(ModelOptionError, match=f"{kind} weights of {model}: .*--teacher-preprocess"):
                 load_teacher(model, source, activation, CPU, 0)
 
 
-def test_the_models_that_were_wrong_are_still_in_the_table():
-    """The table above would say nothing if open_clip forgot its tags."""
+def test_models_with_unusual_preprocessing_are_covered():
+    """The test above would prove nothing without them."""
     kinds = {model: set(of_tags(model).values()) for model in MODELS}
     assert sum(bool(found - {OPENAI}) for found in kinds.values()) >= 50
     assert sum(len(found) > 1 for found in kinds.values()) >= 3
@@ -102,7 +106,7 @@ def test_the_models_that_were_wrong_are_still_in_the_table():
     assert kinds["ViT-B-16-SigLIP"] == {SIGLIP} and {p.resize_mode for p in kinds["ViT-H-14-378"]} == {"squash"}
 
 
-def test_weights_that_disagree_are_named_with_what_to_pass(tmp_path):
+def test_the_error_for_ambiguous_preprocessing_lists_the_choices(tmp_path):
     (tmp_path / "w.pt").touch()
     with pytest.raises(ModelOptionError) as caught:
         load_teacher("ViT-L-14", str(tmp_path / "w.pt"), "gelu", CPU, 0)
@@ -117,7 +121,7 @@ def with_config(tmp_path, **added) -> str:
     return str(path)
 
 
-def test_a_configuration_file_carries_its_preprocessing(tmp_path):
+def test_preprocessing_is_read_from_a_configuration_file(tmp_path):
     own = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear", "resize_mode": "squash"}
     teacher = load_teacher(with_config(tmp_path, preprocess_cfg=own), "random", None, CPU, 0)
     identity = TeacherIdentity(**teacher.describe())
@@ -129,32 +133,36 @@ def test_a_configuration_file_carries_its_preprocessing(tmp_path):
     assert loaded.describe() == teacher.describe() | {"weights": "file"}
 
 
-def test_a_configuration_as_open_clip_publishes_it_is_read(tmp_path):
-    """open_clip_config.json on a hub: the model within, the preprocessing beside it and often in part."""
+def test_a_published_open_clip_configuration_is_read(tmp_path):
+    """open_clip_config.json on the hub: model_cfg, and a preprocess_cfg that is often partial."""
     path = tmp_path / "published.json"
     path.write_text(json.dumps({"model_cfg": SMALL, "preprocess_cfg": {"mean": [0.5] * 3, "std": 0.5, "size": 64}}))
-    facts = load_teacher(str(path), "random", None, CPU, 0).describe()
-    assert (facts["name"], facts["mean"], facts["std"]) == ("published", (0.5,) * 3, (0.5,) * 3)
-    assert (facts["interpolation"], facts["resize_mode"], facts["activation"]) == ("bicubic", "shortest", "quickgelu")
+    description = load_teacher(str(path), "random", None, CPU, 0).describe()
+    assert (description["name"], description["mean"], description["std"]) == ("published", (0.5,) * 3, (0.5,) * 3)
+    assert (description["interpolation"], description["resize_mode"], description["activation"]) == (
+        "bicubic",
+        "shortest",
+        "quickgelu",
+    )
 
 
-def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_path):
+def test_a_configuration_without_preprocessing_requires_the_option(tmp_path):
     config, weights = with_config(tmp_path), tmp_path / "w.safetensors"
     safetensors.torch.save_file(load_teacher(config, "random", None, CPU, 0)._clip.state_dict(), weights)
-    with pytest.raises(ModelOptionError, match=r"file weights of made-clip: --teacher-preprocess .*preprocess_cfg"):
+    with pytest.raises(ModelOptionError, match=r"file weights of made-clip: use --teacher-preprocess .*preprocess_cfg"):
         load_teacher(config, str(weights), None, CPU, 0)
-    for said in (EXAMPLE, "ViT-B-16-SigLIP:webli", " resize = squash ; std=.5; mean=.5;interpolation=bicubic;"):
-        facts = load_teacher(config, str(weights), None, CPU, 0, said).describe()
-        assert tuple(facts[key] for key in KEYS) == (*(((0.5,) * 3,) * 2), "bicubic", "squash"), said
+    for option in (EXAMPLE, "ViT-B-16-SigLIP:webli", " resize = squash ; std=.5; mean=.5;interpolation=bicubic;"):
+        description = load_teacher(config, str(weights), None, CPU, 0, option).describe()
+        assert tuple(description[key] for key in KEYS) == (*(((0.5,) * 3,) * 2), "bicubic", "squash"), option
     known = load_teacher(config, str(weights), None, CPU, 0, None, SIGLIP).describe()
-    assert known == facts  # a cache that knows it need not be told again
+    assert known == description  # a cache with known preprocessing needs no option
     with pytest.raises(ModelOptionError, match="leave one of them out"):
         stated = with_config(tmp_path, preprocess_cfg={"mean": [0, 0, 0]})
         load_teacher(stated, str(weights), None, CPU, 0, EXAMPLE)
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("option", "message"),
     [
         ("mean=0.5;std=0.5;interpolation=bicubic", "lacks resize"),
         ("mean=0.5;std=0.5;interpolation=nearest;resize=squash", "interpolation 'nearest'; only bicubic and bilinear"),
@@ -167,16 +175,16 @@ def test_a_file_without_any_word_of_it_is_refused_and_the_option_says_it(tmp_pat
             "mean=0.5;mean=0.6;std=1;interpolation=bicubic;resize=squash",
             "each of mean, std, interpolation, resize once",
         ),
-        ("crop=1;mean=0.5", "'crop=1'; it takes"),
-        ("opneai", r"'opneai' is no weights tag of ViT-B-32-quickgelu \(it has: .*openai"),
-        ("ViT-B-16-SigLIP:openai", r"no weights tag of ViT-B-16-SigLIP \(it has: webli"),
+        ("crop=1;mean=0.5", "'crop=1'; it needs"),
+        ("opneai", r"'opneai' is not a weights tag of ViT-B-32-quickgelu \(available: .*openai"),
+        ("ViT-B-16-SigLIP:openai", r"not a weights tag of ViT-B-16-SigLIP \(available: webli"),
     ],
 )
-def test_what_cannot_be_understood_is_one_sentence(said, message, tmp_path):
+def test_invalid_preprocess_options_are_refused(option, message, tmp_path):
     with pytest.raises(ModelOptionError, match=message):
-        load_teacher("ViT-B-32-quickgelu", "random", None, CPU, 0, said)
-    arguments = ["extract-teacher", "--data-dir", str(tmp_path), "--teacher-preprocess", said]
-    if "=" in said:  # the rest needs open_clip's table
+        load_teacher("ViT-B-32-quickgelu", "random", None, CPU, 0, option)
+    arguments = ["extract-teacher", "--data-dir", str(tmp_path), "--teacher-preprocess", option]
+    if "=" in option:  # the rest needs open_clip's table
         ran = CliRunner().invoke(cli.main, arguments)
         assert ran.exit_code == 2 and "--teacher-preprocess" in ran.output
 
@@ -190,19 +198,19 @@ def test_what_cannot_be_understood_is_one_sentence(said, message, tmp_path):
         ([0.5], "must be an object"),
     ],
 )
-def test_a_configuration_files_preprocessing_is_read_with_doubt(config, message, tmp_path):
+def test_invalid_preprocessing_in_a_configuration_file_is_refused(config, message, tmp_path):
     with pytest.raises(ModelOptionError, match=message):
         load_teacher(with_config(tmp_path, preprocess_cfg=config), "random", None, CPU, 0)
 
 
-def test_a_tag_and_shipped_weights_cannot_be_contradicted(told, tmp_path):
-    assert told("ViT-B-32-quickgelu", "openai", None, "openai") == OPENAI
+def test_preprocessing_that_contradicts_a_tag_is_refused(chosen_preprocessing, tmp_path):
+    assert chosen_preprocessing("ViT-B-32-quickgelu", "openai", None, "openai") == OPENAI
     for model, weights in (("ViT-B-32-quickgelu", "openai"), ("demo-clip", "demo")):
         with pytest.raises(ModelOptionError, match=f"{weights!r} were trained with mean=0.48.*leave it out"):
             load_teacher(model, weights, None, CPU, 0, EXAMPLE)
 
 
-def test_written_and_read_again_it_is_the_same():
+def test_preprocessing_text_round_trip():
     odd = Preprocessing((0.1 + 0.2, 1 / 3, 0.5), (1e-3, 2.0, 0.26862954), "bilinear", "squash")
     assert parse(str(odd)) == odd
 
@@ -217,8 +225,8 @@ def photo(size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("size", [(720, 1280), (480, 640), (640, 360), (336, 518)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
-def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_mode, tmp_path):
-    """From a decoded frame over the stored JPEG to the tensor, beside open_clip's transform of the same frame."""
+def test_crops_equal_open_clips_preprocessing(size, interpolation, resize_mode, tmp_path):
+    """From a decoded frame through the stored JPEG to the tensor, compared with open_clip's transform of the frame."""
     own = {
         "mean": [0.4, 0.5, 0.45],
         "std": [0.3, 0.2, 0.25],
@@ -243,7 +251,7 @@ def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_
     def difference(other: torch.Tensor) -> float:
         return float(((seen[0][0] - other) * levels).abs().mean())
 
-    # open_clip cuts the square out of a width rounded to whole pixels of the small image: a fraction of one beside
+    # open_clip crops the square from a width rounded to whole pixels of the small image: off by a fraction of one
     assert difference(transform(image)) < (2.2 if resize_mode == "squash" else 4.5)
     other = {"resize_mode": {"shortest": "squash", "squash": "shortest"}[resize_mode]}
     wrong = image_transform_v2(PreprocessCfg(**made._clip.visual.preprocess_cfg | other), is_train=False)
@@ -251,8 +259,8 @@ def test_the_teacher_is_given_open_clips_own_pixels(size, interpolation, resize_
     assert view[5] == {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
 
 
-def test_a_stored_frame_is_resized_as_open_clip_resizes_that_frame():
-    """Without what rounding and JPEG do: the crop of a canonical frame is open_clip's transform of it, bit by bit."""
+def test_stored_frames_are_resized_as_by_open_clip():
+    """Without rounding and JPEG, the crop of a canonical frame equals open_clip's transform of it, bit by bit."""
     image = photo((256, 454))
     for interpolation, code in (("bicubic", 3), ("bilinear", 2)):
         settings = {"size": 224, "mean": (0.0,) * 3, "std": (1.0,) * 3, "interpolation": interpolation}
@@ -264,8 +272,8 @@ def test_a_stored_frame_is_resized_as_open_clip_resizes_that_frame():
             np.testing.assert_array_equal(got, np.rint(255 * expected.permute(1, 2, 0).numpy()).astype(np.uint8))
 
 
-def test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it(tmp_path):
-    """Through the command line: the option reaches the cache's identity; later commands take it from there."""
+def test_relabel_takes_the_preprocessing_from_the_cache(tmp_path):
+    """From the command line: the option is stored in the cache's identity, and later commands read it there."""
     data, cache = tmp_path / "data", tmp_path / "cache"
     data.mkdir()
     with av.open(str(data / "clip.mp4"), "w") as container:
@@ -289,8 +297,8 @@ def test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it(tmp
     assert run(*extract, "--teacher-preprocess", EXAMPLE).exit_code == 0
     identity = open_reader(cache).identity.teacher
     assert (identity.resize_mode, identity.mean, identity.std) == ("squash", (0.5,) * 3, (0.5,) * 3)
-    found = run("verify-cache", "--cache-dir", str(cache), "--recompute", "2", *named)
-    assert found.exit_code == 0, found.output
+    verified = run("verify-cache", "--cache-dir", str(cache), "--recompute", "2", *named)
+    assert verified.exit_code == 0, verified.output
     other = run("verify-cache", "--cache-dir", str(cache), "--recompute", "2", *named, "--teacher-preprocess",
                 EXAMPLE.replace("bicubic", "bilinear"))  # fmt: skip
     assert other.exit_code == 4 and "interpolation" in other.output

@@ -1,4 +1,4 @@
-"""The real open_clip teacher, small and with random weights: who it is, what it computes, what it refuses."""
+"""A small open_clip teacher with random weights: description, embeddings, and errors."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def state(teacher) -> dict:
     return teacher._clip.state_dict()
 
 
-def test_the_description_is_the_caches_identity(teacher):
+def test_describe_has_the_fields_of_the_cache_identity(teacher):
     identity = TeacherIdentity(**teacher.describe())
     assert (identity.name, identity.weights, identity.activation) == ("small-clip", "random", "quickgelu")
     assert (identity.input_size, identity.embed_dim, identity.interpolation) == (64, 24, "bicubic")
@@ -53,7 +53,7 @@ def test_the_description_is_the_caches_identity(teacher):
 
 
 @pytest.mark.numeric
-def test_embeddings_are_open_clips_own(teacher):
+def test_embeddings_equal_those_of_open_clip(teacher):
     crops = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     got = teacher.embed(crops)
     assert got.dtype == np.float32
@@ -88,11 +88,11 @@ def test_view_0_of_a_canonical_frame_is_open_clips_evaluation_crop(teacher):
     assert difference(view + np.array([0, 8, 0, 0, 0, 0])) > 0.2
 
 
-def test_texts_that_are_cut_are_named(teacher):
+def test_truncated_texts_are_returned(teacher):
     length = teacher._tokenizer.context_length
     fits, long = " ".join(["go"] * (length - 2)), " ".join(["go"] * (length - 1))
-    assert teacher.cut_texts([["cut bread", fits], [long, ""]]) == [long]
-    assert teacher.cut_texts([[fits]]) == [] == teacher.cut_texts([])
+    assert teacher.truncated_texts([["cut bread", fits], [long, ""]]) == [long]
+    assert teacher.truncated_texts([[fits]]) == [] == teacher.truncated_texts([])
     cut = teacher.class_text([[long], [long + " on"], [fits]])[0]
     assert np.array_equal(cut[0], cut[1])
 
@@ -111,7 +111,7 @@ def test_random_weights_depend_on_the_seed_only(config, teacher):
     assert same == teacher.describe() and other["weights_sha256"] != same["weights_sha256"]
 
 
-def test_the_hash_is_of_contents_names_and_shapes(teacher):
+def test_the_weights_hash_is_of_values_names_and_shapes(teacher):
     layer = torch.nn.Linear(3, 3)
     before = weights_sha256(layer)
     assert before == weights_sha256(layer)
@@ -121,7 +121,7 @@ def test_the_hash_is_of_contents_names_and_shapes(teacher):
 
 
 @pytest.mark.numeric
-def test_the_image_tower_alone_still_embeds(config):
+def test_images_are_embedded_without_the_text_tower(config):
     teacher = load_teacher(str(config), "random", None, CPU, seed=3)
     crops = np.zeros((2, 64, 64, 3), np.uint8)
     before, facts = teacher.embed(crops), teacher.describe()
@@ -139,7 +139,7 @@ def test_weights_of_a_local_file_are_loaded(config, teacher, tmp_path):
         assert loaded == teacher.describe() | {"weights": "file"}
 
 
-def test_a_local_file_needs_its_activation_said(teacher, tmp_path):
+def test_a_local_weights_file_requires_the_activation(teacher, tmp_path):
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file(state(teacher), path)
     with pytest.raises(ModelOptionError, match="--teacher-activation quickgelu"):
@@ -156,7 +156,7 @@ def test_a_local_file_needs_its_activation_said(teacher, tmp_path):
         load_teacher(str(silent), str(path), None, CPU, 0)
 
 
-def test_a_tag_of_another_activation_is_an_error():
+def test_a_tag_trained_with_another_activation_is_refused():
     with pytest.raises(ModelOptionError, match=r"'openai' were trained with quickgelu.*ViT-B-32-quickgelu"):
         load_teacher("ViT-B-32", "openai", None, CPU, 0)
 
@@ -170,7 +170,7 @@ class Hostile:
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
-def test_hostile_damaged_and_foreign_files_are_refused_and_nothing_runs(config, teacher, tmp_path):
+def test_hostile_damaged_and_foreign_weights_are_refused_without_running_code(config, teacher, tmp_path):
     (tmp_path / "hostile.pt").write_bytes(pickle.dumps({"state_dict": Hostile(tmp_path / "owned")}))
     torch.save({"state_dict": Hostile(tmp_path / "owned")}, tmp_path / "hostile2.pt")
     good = safetensors.torch.save(state(teacher))
@@ -195,26 +195,26 @@ def test_hostile_damaged_and_foreign_files_are_refused_and_nothing_runs(config, 
         ("ViT-B-32-quickgelu", "nowhere.safetensors", "nowhere.safetensors does not exist"),
     ],
 )
-def test_wrong_names_are_answered_with_right_ones(model, weights, message):
+def test_errors_for_unknown_names_suggest_close_ones(model, weights, message):
     with pytest.raises(ModelOptionError, match=message):
         load_teacher(model, weights, "quickgelu", CPU, 0)
 
 
-def test_a_configuration_must_be_one(tmp_path):
+def test_invalid_configuration_files_are_refused(tmp_path):
     for name, text in {"a.json": "{", "b.json": "{}", "c.json": "[1]"}.items():
         (tmp_path / name).write_text(text)
         with pytest.raises(ModelOptionError, match=name):
             load_teacher(str(tmp_path / name), "random", None, CPU, 0)
 
 
-def test_the_shipped_configuration_goes_by_its_name():
+def test_the_shipped_configuration_is_found_by_name():
     tower, size = image_tower_for_latency("demo-clip", CPU)
     assert size == 128 and tower(torch.zeros(1, 3, 128, 128)).shape == (1, 512)
 
 
 @pytest.mark.slow
-def test_without_a_network_a_download_fails_at_once_and_quietly():
-    """In a process of its own: whether the hub may be asked is decided when its library is first loaded."""
+def test_downloads_fail_fast_without_a_network():
+    """In a separate process: huggingface_hub reads its offline switch when it is first imported."""
     code = (
         "import time, torch; from embedonce.models.teachers.open_clip import load_teacher\n"
         "from embedonce.models.student import build_student, student_config\n"
@@ -238,14 +238,14 @@ def test_without_a_network_a_download_fails_at_once_and_quietly():
 @pytest.mark.parametrize(
     ("model", "weights"), [("ViT-B-16-SigLIP", "webli"), ("ViT-B-16-SigLIP", "random"), ("roberta-ViT-B-32", "random")]
 )
-def test_a_missing_package_is_named_and_the_network_is_not(monkeypatch, model, weights):
+def test_the_error_for_a_missing_package_names_it(monkeypatch, model, weights):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match=r"pip install transformers$") as caught:
         load_teacher(model, weights, None, CPU, 0)
     assert "network" not in str(caught.value) and caught.value.exit_code == 5
 
 
-def test_a_tokenizer_that_lacks_a_package_names_it(monkeypatch, config):
+def test_the_error_for_a_tokenizer_without_its_package_names_it(monkeypatch, config):
     import open_clip
 
     def lacking(name):
@@ -256,7 +256,7 @@ def test_a_tokenizer_that_lacks_a_package_names_it(monkeypatch, config):
         load_teacher(str(config), "random", None, CPU, 0)
 
 
-def test_a_tower_is_timed_without_the_package_of_its_tokenizer(monkeypatch, config):
+def test_timing_does_not_need_the_package_of_the_tokenizer(monkeypatch, config):
     monkeypatch.setitem(sys.modules, "transformers", None)
     path = config.with_name("timed.json")
     path.write_text(json.dumps(SMALL | {"text_cfg": SMALL["text_cfg"] | {"hf_tokenizer_name": "nobody/nothing"}}))
@@ -264,7 +264,7 @@ def test_a_tower_is_timed_without_the_package_of_its_tokenizer(monkeypatch, conf
     assert size == 64 and tower(torch.zeros(1, 3, 64, 64)).shape == (1, 24)
 
 
-def test_open_clip_missing_is_one_sentence(monkeypatch):
+def test_missing_open_clip_is_a_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(ModelError, match="pip install open-clip-torch"):
         load_teacher("demo-clip", "random", None, CPU, 0)

@@ -1,4 +1,4 @@
-"""Configurations that cannot be built and weights that nearly fit: each is one sentence, and the right one."""
+"""Error messages for configurations that cannot be built and for weights that nearly fit."""
 
 import json
 from pathlib import Path
@@ -35,14 +35,14 @@ def write(folder: Path, name: str, changes: dict) -> str:
         {"vision_cfg": {"timm_model_name": "nope"}},
     ],
 )
-def test_a_configuration_that_cannot_be_built_is_said(tmp_path, changes):
+def test_configurations_that_cannot_be_built_are_refused(tmp_path, changes):
     with pytest.raises(ModelOptionError, match="odd-clip cannot be built from its configuration") as caught:
         load_teacher(write(tmp_path, "odd-clip.json", changes), "random", None, CPU, 0)
     assert "download" not in str(caught.value)
 
 
 @pytest.mark.parametrize("changes", [{"vision_cfg": {"image_size": 96}}, {"text_cfg": {"context_length": 24}}])
-def test_weights_of_another_input_size_are_refused_and_not_stretched(tmp_path, changes):
+def test_weights_of_another_input_size_are_refused(tmp_path, changes):
     small = load_teacher(write(tmp_path, "small-clip.json", {}), "random", None, CPU, 0)
     safetensors.torch.save_file(small._clip.state_dict(), tmp_path / "w.safetensors")
     torch.save(small._clip.state_dict(), tmp_path / "w.pt")
@@ -51,7 +51,7 @@ def test_weights_of_another_input_size_are_refused_and_not_stretched(tmp_path, c
             load_teacher(write(tmp_path, "other-clip.json", changes), str(tmp_path / name), None, CPU, 0, PREPROCESS)
 
 
-def test_a_configuration_of_the_wrong_activation_is_to_be_mended_in_its_file(tmp_path):
+def test_the_error_for_a_wrong_activation_names_the_configuration_field(tmp_path):
     small = load_teacher(write(tmp_path, "small-clip.json", {}), "random", None, CPU, 0)
     safetensors.torch.save_file(small._clip.state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(ModelOptionError, match=r'set "quick_gelu": false in its configuration$'):
@@ -62,7 +62,7 @@ UNREADABLE = [PermissionError(13, "Permission denied"), OSError(5, "Input/output
 
 
 @pytest.mark.parametrize("error", UNREADABLE)
-def test_weights_that_the_machine_cannot_read_are_not_called_damaged(tmp_path, monkeypatch, error):
+def test_io_errors_of_weights_are_not_reported_as_damage(tmp_path, monkeypatch, error):
     def fail(path):
         raise error
 

@@ -16,7 +16,8 @@ from embedonce.cache.verify import verify
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.labeling.label_sets import asked_labels, write_labels
+from embedonce.pipeline.labeling.label_sets import write_labels
+from embedonce.pipeline.labeling.requests import request_label_set
 from embedonce.pipeline.naming.uids import part_uid, recording_of
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.sources.ego4d_miniature.make import make_miniature
@@ -71,7 +72,7 @@ def extract_all(root: Path, cache_dir: Path, backend: str, kinds: tuple[str, ...
     config = ExtractConfig(root, False, cache_dir, backend=backend, fps=float(SAMPLED), shard_frames=64)
     writer, _, _ = extract(config, union(sources), FakeTeacher)
     for kind, source in sources.items():
-        write_labels(writer, asked_labels(source, kind, "none"), seed=0)
+        write_labels(writer, request_label_set(source, kind, "none"), seed=0)
     writer.close()
     return open_reader(cache_dir)
 

@@ -30,11 +30,14 @@ def drawn(monkeypatch):
     """(seed, epoch) -> for each of 60 frames, which of its two views and which of five captions was drawn."""
     monkeypatch.setattr(teacher_batches, "make_views", lambda *arguments: [0, 1])
     monkeypatch.setattr(teacher_batches.canonical_frame, "load_view", lambda jpeg, view, size: np.array(view))
-    monkeypatch.setattr(teacher_batches, "true_of", lambda sayable, facts: np.array([[False, True, True, False, True]]))
-    frames, sayable = SimpleNamespace(jpegs=[b""] * 60, facts=np.zeros((60, 1))), SimpleNamespace(facts=None)
+    monkeypatch.setattr(
+        teacher_batches, "matches", lambda captions, frames: np.array([[False, True, True, False, True]])
+    )
+    frames = SimpleNamespace(jpegs=[b""] * 60, attributes=np.zeros((60, 1)))
+    captions = SimpleNamespace(attributes=None)
 
     def draw(seed: int, epoch: int) -> tuple[list[int], list[int]]:
-        data = CaptionedCrops(frames, sayable, fake_identity(), seed)
+        data = CaptionedCrops(frames, captions, fake_identity(), seed)
         data.epoch = epoch
         items = [data[i] for i in range(60)]
         return [int(item["crop"]) for item in items], [item["caption"] for item in items]

@@ -1,0 +1,50 @@
+"""The clips of a source over planned videos, and what changes in a stored label set when a source has changed."""
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.plan import PlannedVideo, PlanPart
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, seconds
+from embedonce.pipeline.labeling.revision import Revision, revise
+from embedonce.pipeline.sources.source import Clip, Source
+
+WINDOW_SEC = 10.0  # maximum length of the clips that a whole video without annotations is cut into
+
+
+class ClipIndex:
+    """The clips of a source by video. A clip without an end is cut into windows of equal length."""
+
+    def __init__(self, source: Source):
+        self._clips: dict[str, list[Clip]] = defaultdict(list)
+        for clip in source.clips:
+            self._clips[clip.video_uid].append(clip)
+
+    def over(self, videos: Iterable[PlannedVideo]) -> list[ClipLabel]:
+        """The clips over these videos."""
+        return [cut for video in videos for clip in self._clips.get(video.uid, ()) for cut in _cut(clip, video)]
+
+
+def revision_of(reader: CacheReader, plan: list[PlanPart], source: Source, labels: LabelSet) -> Revision:
+    """The clips of a label set by plan part, given the source now. Raises LabelSetError if they must not change."""
+    clips, videos = ClipIndex(source), {video.uid: video for part in plan for video in part.videos}
+    current = {part.part: clips.over(part.videos) for part in plan}
+    return revise(reader.clip_parts(labels.name), current, labels, source, videos)
+
+
+def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
+    first_sec = float(seconds(video.first_pts, video.time_base))
+    start = first_sec if clip.start_sec == -math.inf else clip.start_sec
+    if clip.end_sec != math.inf:
+        return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split)]
+    count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / WINDOW_SEC))
+    bounds = np.linspace(start, video.end_sec, count + 1)
+    return [
+        ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split)
+        for i, (a, b) in enumerate(itertools.pairwise(bounds))
+    ]

@@ -1,0 +1,93 @@
+"""Fits the action head of a label set to the cached embeddings of its training clips."""
+
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from embedonce.cache.labels import LabelSet, head_tensors, logits_from
+from embedonce.cache.reader import CacheReader
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.labeling.clip_index import ClipIndex
+from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.splits.assignment import halves
+from embedonce.pipeline.splits.class_coverage import selection_of
+
+log = logging.getLogger(__name__)
+
+
+class LabeledRows(NamedTuple):
+    """embeddings (N, D) float32 of view 0, labels (N,) int64."""
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass
+class _Rows:
+    embeddings: list[np.ndarray] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def as_arrays(self, dim: int) -> LabeledRows:
+        return LabeledRows(np.array(self.embeddings, np.float32).reshape(-1, dim), np.array(self.labels, np.int64))
+
+
+def fitted_head(writer: CacheWriter, source: Source, labels: LabelSet, seed: int) -> tuple[LabelSet, bytes | None]:
+    """(label set with facts on the head, its tensors as safetensors bytes; None if the cache has the label set).
+
+    Raises InputError if no training frame has a label.
+    """
+    reader = writer.reader()
+    if labels.name in reader.label_sets():
+        return dataclasses.replace(labels, facts=reader.label_set(labels.name).facts), None
+    from embedonce.models.fit import fit_action_head  # imports torch, which other label sets do not need
+
+    train, selection, held_out = labeled_rows(writer, reader, source)
+    if not len(train.labels):
+        raise InputError("the videos have no labeled training frame: there is nothing to fit a head to")
+    head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
+    tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
+    facts = labels.facts | {
+        "train_rows": len(train.labels),
+        "selection_rows": len(selection.labels),
+        "held_out_rows": len(held_out.labels),
+        "held_out_frame_top1": _top1(tensors, held_out),
+    }
+    log.info("fitted the action head: %s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+    return dataclasses.replace(labels, facts=facts), safetensors.numpy.save(tensors)
+
+
+def labeled_rows(
+    writer: CacheWriter, reader: CacheReader, source: Source
+) -> tuple[LabeledRows, LabeledRows, LabeledRows]:
+    """Frames of the training clips: (to fit, to choose the epoch, held out to estimate the accuracy).
+
+    The last two are of different recordings: the accuracy on rows that chose the best of many epochs is biased.
+    """
+    clips = [clip for clip in ClipIndex(source).over(writer.planned_videos.values()) if clip.split == "train"]
+    selection_uids, held_out_uids = halves(selection_of(reader, clips))
+    train, selection, held_out = _Rows(), _Rows(), _Rows()
+    for clip in clips:
+        if clip.label == UNLABELED or not reader.shows(clip):
+            continue
+        uid = clip.video_uid
+        rows = selection if uid in selection_uids else held_out if uid in held_out_uids else train
+        timeline = reader.timeline(uid)
+        for i in range(*timeline.window(clip.start_sec, clip.end_sec).indices(len(timeline.k))):
+            row = int(timeline.row[i])
+            rows.embeddings.append(reader.frames(timeline.unit[i]).embeddings(row, row + 1, 0)[0])
+            rows.labels.append(clip.label)
+    dim = reader.identity.teacher.embed_dim
+    return train.as_arrays(dim), selection.as_arrays(dim), held_out.as_arrays(dim)
+
+
+def _top1(tensors: dict[str, np.ndarray], rows: LabeledRows) -> float | None:
+    """Top-1 accuracy of a head, from 0 to 1; None without rows."""
+    if not len(rows.labels):
+        return None
+    predicted = logits_from(tensors, rows.embeddings[:, None])[:, 0].argmax(1)
+    return float((predicted == rows.labels).mean())

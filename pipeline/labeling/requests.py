@@ -1,0 +1,120 @@
+"""Requests for label sets: what options ask for, checked before any work, with the tensors of zero-shot logits."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from embedonce.cache.labels import FITTED, NO_LOGITS, ZERO_SHOT, LabelSet, check_same
+from embedonce.cache.store import has_cache, open_reader
+from embedonce.models.names import ENGLISH_STYLE
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.labeling.class_checks import check_classes, check_vectors
+from embedonce.pipeline.labeling.clip_index import revision_of
+from embedonce.pipeline.labeling.prompts.templates import class_prompts
+from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelSetRequest:
+    """A label set to be written over the clips of a source.
+
+    tensors: safetensors bytes that zero-shot logits are computed from; None for a head that is fitted to the cache,
+    and without logits.
+    """
+
+    source: Source
+    labels: LabelSet
+    tensors: bytes | None = None
+
+
+def request_label_set(
+    source: Source, annotation: str, head: str, name: str | None = None, prompt_style: str = ENGLISH_STYLE
+) -> LabelSetRequest:
+    """The label set for these options, as far as it is known before a teacher is loaded.
+
+    Args:
+        source: clips and class names.
+        annotation: the kind of annotation, one of KIND_NAMES; "" for folders and class lists.
+        head: one of TEACHER_HEADS.
+        name: of the label set; by default `annotation`, or `head` if that is empty.
+        prompt_style: one of PROMPT_STYLES.
+
+    Raises InputError if the head is impossible, or if class names are duplicates or cannot be understood.
+    """
+    kind = _effective_head(head, source)
+    prompts = class_prompts(source.classes, annotation, prompt_style) if kind == ZERO_SHOT else ()
+    check_classes(source, prompts)
+    facts = {"annotations": annotation} if annotation else {}
+    return LabelSetRequest(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
+
+
+def check_requests(cache_dir: Path, requests: list[LabelSetRequest]) -> None:
+    """Raise LabelSetError if the cache has a different label set of the same name. Sources are matched to the cache."""
+    if not has_cache(cache_dir):
+        return
+    reader = open_reader(cache_dir)
+    plan, names = reader.plan(), reader.label_sets()
+    for request in requests:
+        if request.labels.name in names:
+            check_same(request.labels, reader.label_set(request.labels.name))
+            revision_of(reader, plan, request.source, request.labels)
+
+
+def refuse_lost_classes(
+    cache_dir: Path, sources: Mapping[str, Source], label_set: str | None, teacher_head: str
+) -> None:
+    """Raise InputError if the cache has classes and the data has none any more, most likely because of a stray file.
+
+    A second label set without classes would force every later command to name the one to use. Passes if the user
+    chose `label_set` or no logits.
+    """
+    is_intended = label_set or teacher_head == NO_LOGITS
+    if is_intended or any(source.classes for source in sources.values()) or not has_cache(cache_dir):
+        return
+    reader = open_reader(cache_dir)
+    labeled = [name for name in reader.label_sets() if reader.label_set(name).classes]
+    if labeled:
+        notes = [note for source in sources.values() for note in source.notes if "no classes" in note]
+        raise InputError(
+            f"{cache_dir} has label set {labeled[0]!r} with classes, but the data has no classes now "
+            f"({notes[0] if notes else 'no classes'}); put the videos into folders of their classes, or name another "
+            "label set with --label-set"
+        )
+
+
+def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetRequest:
+    """The request with the embeddings of its class prompts, if its logits are zero-shot.
+
+    Raises InputError if the teacher has no text tower.
+    """
+    if request.labels.kind != ZERO_SHOT:
+        return request
+    if not isinstance(teacher, TextTeacher):
+        raise InputError(
+            f"the teacher {teacher.identity.name} has no text tower, which zero-shot logits need: use --teacher-head "
+            "fitted or --teacher-head none"
+        )
+    class_text, scale = teacher.class_text([list(texts) for texts in request.labels.prompts])
+    check_vectors(request.source, class_text)
+    tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
+    labels = dataclasses.replace(request.labels, logit_scale=float(scale))
+    return LabelSetRequest(request.source, labels, safetensors.numpy.save(tensors))
+
+
+def _effective_head(head: str, source: Source) -> str:
+    if head == NO_LOGITS:
+        return head
+    if not source.classes:
+        log.warning("the data has no classes: embeddings only, no soft logits (name classes with --classes FILE)")
+        return NO_LOGITS
+    if head == FITTED and all(clip.label == UNLABELED for clip in source.clips):
+        raise InputError("--teacher-head fitted needs labeled clips and the data has none; use zero-shot")
+    return head

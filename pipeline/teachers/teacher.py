@@ -1,0 +1,134 @@
+"""The interface of a teacher, numpy in and numpy out, and of what loads one. Imports no model library."""
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from embedonce.cache.schema import TeacherIdentity
+
+TIMED_BATCH = 16  # images
+TIMED_ROUNDS = 3  # after one that is not counted
+
+
+class Teacher(Protocol):
+    """An image encoder whose embeddings are cached."""
+
+    @property
+    def identity(self) -> TeacherIdentity:
+        """Fields that decide the embeddings: a cache holds those of one identity only."""
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """Embed a batch of crops: (B, S, S, 3) uint8 RGB -> (B, D) float32, unit length.
+
+        S is `identity.input_size`, D `identity.embed_dim`. Equal crops give equal embeddings, whatever else is in the
+        batch (up to a cosine of 0.999, which resuming an extraction checks).
+        """
+
+    def device_facts(self) -> dict[str, str]:
+        """JSON values recorded with every shard, such as device and precision; they never decide anything."""
+
+
+@runtime_checkable
+class TextTeacher(Teacher, Protocol):
+    """A teacher with a text tower in the space of its image embeddings; zero-shot logits need one."""
+
+    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+        """Embed the prompts of C classes -> ((C, D) float32, unit length; the logit scale)."""
+
+    def drop_text_tower(self) -> None:
+        """Free the memory that only class_text() needs. It is not called again afterwards."""
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.
+
+    model: a registered name, `NAME:ANYTHING`, or what the open_clip loader takes. cached: the identity of the teacher
+    that made the cache, where there is a cache.
+    """
+
+    model: str
+    weights: str | None = None
+    activation: str | None = None
+    preprocess: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    cached: TeacherIdentity | None = None
+
+
+class TeacherLoader(ABC):
+    """Loads the teachers of one registered name. Only load() has to be written."""
+
+    @abstractmethod
+    def load(self, options: TeacherOptions) -> Teacher:
+        """A teacher ready to embed. Its `identity.name` selects this loader again. Raises ModelError or a subclass."""
+
+    def check_options(self, options: TeacherOptions) -> None:
+        """Raise ModelOptionError for options that contradict each other, without loading weights."""
+        return None
+
+    def names(self, options: TeacherOptions) -> tuple[str, str] | None:
+        """(name, weights) that the identity of the loaded teacher will have; None if only loading can tell."""
+        return None
+
+    def shape(self, model: str) -> tuple[int, int] | None:
+        """(input size in pixels, embedding dimension) for estimates; None if only loading can tell."""
+        return None
+
+    def seconds_per_image(self, options: TeacherOptions) -> float:
+        """Median time of embedding one image, in batches, for the estimate of a dry run."""
+        teacher = self.load(options)
+        size = teacher.identity.input_size
+        crops = np.zeros((TIMED_BATCH, size, size, 3), np.uint8)
+        return median_seconds(lambda: teacher.embed(crops)) / TIMED_BATCH
+
+
+def identity_of(
+    name: str,
+    weights: str,
+    arrays: Mapping[str, np.ndarray],
+    input_size: int,
+    embed_dim: int,
+    *,
+    activation: str = "none",
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    interpolation: str = "bicubic",
+    resize_mode: str = "shortest",
+) -> TeacherIdentity:
+    """The identity of a teacher without a text tower, given its weights as named arrays of any shape and dtype."""
+    digest = hashlib.sha256()
+    for key, array in sorted(arrays.items()):
+        digest.update(f"{key} {array.dtype} {array.shape}\n".encode() + np.ascontiguousarray(array).tobytes())
+    count, num_bytes = sum(a.size for a in arrays.values()), sum(a.nbytes for a in arrays.values())
+    return TeacherIdentity(
+        name=name,
+        weights=weights,
+        weights_sha256=digest.hexdigest(),
+        activation=activation,
+        input_size=input_size,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        resize_mode=resize_mode,
+        embed_dim=embed_dim,
+        parameters_image=count,
+        parameters_total=count,
+        bytes_image=num_bytes,
+        bytes_total=num_bytes,
+    )
+
+
+def median_seconds(call: Callable[[], object]) -> float:
+    """Median duration of a call that returns when its work is done, after one to warm up."""
+    seconds = []
+    for _ in range(1 + TIMED_ROUNDS):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[1:]))
