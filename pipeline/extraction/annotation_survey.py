@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskResult
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, make_engine
 from embedonce.pipeline.extraction.video_tasks import LengthTask, read_length
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.frames.time_counts import count_asked, count_empty
@@ -53,7 +54,8 @@ def short_videos(source: Source, workers: int) -> dict[str, tuple[float, float]]
     listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
     tasks = [LengthTask(video.uid, video.path) for video in source.videos if video.uid in listed]
     found = {}
-    for event in WorkerPool(read_length, workers, PROBE_TIMEOUT_SEC).run(tasks):
+    options = EngineOptions(workers, PROBE_TIMEOUT_SEC)
+    for event in make_engine(DEFAULT_ENGINE, read_length, options).run(tasks):
         if isinstance(event, TaskResult) and event.value is not None:
             uid = event.task.uid
             if event.value < listed[uid] - PARTIAL_SEC:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedonce.models.teachers.shape import shape_of
-from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskResult
+from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.extraction.identity import usual_short_side
 from embedonce.pipeline.extraction.planning import Scanned
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -71,8 +72,8 @@ def bytes_beside(config: ExtractConfig, num_classes: int) -> int:
 def _looked_at(config: ExtractConfig, source: Source, scanned: Scanned) -> tuple[list[int], float]:
     """(bytes of the JPEGs of some frames, seconds that decoding them took)."""
     sizes, seconds = [], 0.0
-    pool = WorkerPool(timed_decode, config.num_decode_workers, config.video_timeout)
-    for event in pool.run(_tasks(config, source, scanned)):
+    options = EngineOptions(config.num_decode_workers, config.video_timeout)
+    for event in make_engine(config.engine, timed_decode, options).run(_tasks(config, source, scanned)):
         if isinstance(event, TaskResult):
             jpegs, taken = event.value
             sizes += jpegs

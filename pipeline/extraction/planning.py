@@ -11,7 +11,8 @@ import numpy as np
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerCrashed, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskFailed, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.extraction.video_tasks import Scan, ScanTask, scan_video
@@ -47,7 +48,8 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
     tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
     scans, failures, passing = {}, {}, set()
     with Progress(len(tasks), "scanning videos", "videos") as progress:
-        for event in WorkerPool(scan_video, workers, config.video_timeout).run(tasks):
+        options = EngineOptions(workers, config.video_timeout)
+        for event in make_engine(config.engine, scan_video, options).run(tasks):
             if isinstance(event, WorkerCrashed):
                 continue
             if isinstance(event, TaskResult):
@@ -56,7 +58,7 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
                 continue
             if isinstance(event, TaskFailed):
                 failures[event.task.uid] = event.reason
-                passing |= {event.task.uid} if event.is_passing else set()
+                passing |= {event.task.uid} if event.is_temporary else set()
             progress.update()
     order = [video.uid for video in new]
     return Scanned(
@@ -123,12 +125,12 @@ def left_of(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> Planne
     return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row)
 
 
-def quarantine(writer: CacheWriter, video: Video, reason: str, is_passing: bool = False) -> None:
+def quarantine(writer: CacheWriter, video: Video, reason: str, is_temporary: bool = False) -> None:
     """Put one video into quarantine, with what tells whether its file has changed since.
 
-    is_passing: it is looked at again in the next run, whether its file has changed or not.
+    is_temporary: it is looked at again in the next run, whether its file has changed or not.
     """
-    num_bytes, modified_ns = NO_FILE if is_passing else file_state(video)
+    num_bytes, modified_ns = NO_FILE if is_temporary else file_state(video)
     facts = {"source": video.source, "reason": reason, "num_bytes": num_bytes, "modified_ns": modified_ns}
     writer.quarantine(video.uid, facts)
 

@@ -15,7 +15,8 @@ from embedonce.cache.plan import Unit
 from embedonce.cache.schema import Teacher, seconds
 from embedonce.cache.store import open_writer
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.process_pool import TaskDone, TaskFailed, TaskResult, WorkerCrashed, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.commit_thread import Committer
 from embedonce.pipeline.extraction.identity import make_identity
@@ -131,10 +132,8 @@ class _Run:
         self.attempts = attempts = {uid: facts["attempts"] for uid, facts in self.writer.attempts().items()}
         for uid in set(attempts) - set(self.wanted):
             self.writer.forget_attempts(uid)  # it ended well, and the run was killed before it could say so
-        pool = WorkerPool(
-            decode_video, workers, self.config.video_timeout, spent=lambda task: attempts.get(task.uid, 0)
-        )
-        for event in pool.run(tasks):
+        options = EngineOptions(workers, self.config.video_timeout, lambda task: attempts.get(task.uid, 0))
+        for event in make_engine(self.config.engine, decode_video, options).run(tasks):
             if isinstance(event, WorkerCrashed):
                 attempts[event.task.uid] = attempts.get(event.task.uid, 0) + 1
                 self.writer.count_attempt(event.task.uid, event.reason)
@@ -217,7 +216,7 @@ class _Run:
                 self.writer.forget_attempts(uid)
             return
         self.assembly.drop(uid)
-        if isinstance(event, TaskFailed) and event.is_passing:
+        if isinstance(event, TaskFailed) and event.is_temporary:
             quarantine_absent(self.writer, uid, reason)
         else:
             quarantine(self.writer, self.videos[uid], reason)

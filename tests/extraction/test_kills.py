@@ -17,7 +17,7 @@ from tests.support.killed_run import run
 from tests.support.killing import BEFORE, Kill, Uninterrupted, content, damage, make_videos
 
 KILLS = 10  # of each back end
-KILLED = "decoding it ended the process with signal SIGKILL"
+KILLED = "decoding crashed the worker process (signal SIGKILL)"
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.verify import verify
-from embedonce.pipeline.engines.process_pool import TaskFailed, WorkerPool
-from embedonce.pipeline.extraction import planning
-from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.engines.engine import TaskFailed
+from embedonce.pipeline.engines.process_pool import WorkerPool
+from embedonce.pipeline.engines.registry import ENGINES
 from embedonce.pipeline.extraction import video_tasks as tasks
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.extraction.video_tasks import CHANGED, ScanTask, VideoError, decode_video, scan_video
@@ -52,7 +52,7 @@ def test_a_damaged_video_is_damaged_whenever_it_can_be_read(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"hello" * 1000)
     with pytest.raises(VideoError, match="it is a text file") as caught:
         scan(tmp_path / "a.mp4")
-    assert not caught.value.is_passing
+    assert not caught.value.is_temporary
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
@@ -79,14 +79,22 @@ def test_frames_that_did_not_come_are_held_against_the_machine(tmp_path, failing
         list(decode_video(task))
 
 
-class Unreadable(WorkerPool):
-    """A pool whose machine cannot read b.mp4."""
+class UnreadableForScans(WorkerPool):
+    """A pool that cannot read b.mp4 when it scans videos."""
+
+    stage = "scan_video"
 
     def run(self, tasks):
-        yield from super().run([task for task in tasks if task.path.name != "b.mp4"])
-        for task in tasks:
-            if task.path.name == "b.mp4":
-                yield TaskFailed(task, "its file cannot be read now", is_passing=True)
+        unreadable = [task for task in tasks if task.path.name == "b.mp4" and self._function.__name__ == self.stage]
+        yield from super().run([task for task in tasks if task not in unreadable])
+        for task in unreadable:
+            yield TaskFailed(task, "its file cannot be read now", is_temporary=True)
+
+
+class UnreadableForDecoding(UnreadableForScans):
+    """A pool that cannot read b.mp4 when it decodes videos."""
+
+    stage = "decode_video"
 
 
 @pytest.fixture
@@ -99,7 +107,7 @@ def folder(tmp_path):
 def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "WorkerPool", Unreadable)
+        patch.setitem(ENGINES, "local", UnreadableForScans)
         result, reader, _ = run(source, tmp_path / "c")
     assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
     result, reader, _ = run(source, tmp_path / "c")
@@ -110,7 +118,7 @@ def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path
     """The units that it shares are finished without it; the next run has it whole."""
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "WorkerPool", Unreadable)
+        patch.setitem(ENGINES, "local", UnreadableForDecoding)
         result, reader, _ = run(source, tmp_path / "c")
     assert result.quarantined == {"b.mp4": "its file cannot be read now"} and reader.video_uids == ("a",)
     result, reader, _ = run(source, tmp_path / "c")
@@ -120,11 +128,11 @@ def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path
 
 def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "WorkerPool", Unreadable)
+        patch.setitem(ENGINES, "local", UnreadableForScans)
         with pytest.raises(StorageError, match="its file cannot be read now"):
             run(make_source(folder, ["b"]), tmp_path / "c")
     assert not (tmp_path / "c" / "cache.json").exists()
 
 
-def test_a_changed_file_is_passing_too():
-    assert PassingError(CHANGED).is_passing
+def test_a_changed_file_is_temporary_too():
+    assert PassingError(CHANGED).is_temporary

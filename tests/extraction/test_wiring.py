@@ -18,8 +18,8 @@ from embedonce.cache.store import open_reader
 from embedonce.models.teachers import open_clip
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.engines.process_pool import WorkerPool
-from embedonce.pipeline.extraction import estimates, extract_teacher, planning
-from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.engines.registry import ENGINES
+from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.dry_run import plan_in_words
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract, make_identity
@@ -200,12 +200,11 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
     pools = []
 
     class Recorded(WorkerPool):
-        def __init__(self, function, workers, silence_sec, *rest, **more):
-            pools.append((function.__name__, workers, silence_sec))
-            super().__init__(function, workers, silence_sec, *rest, **more)
+        def __init__(self, function, options):
+            pools.append((function.__name__, options.workers, options.timeout_sec))
+            super().__init__(function, options)
 
-    for module in (planning, extraction, estimates):
-        monkeypatch.setattr(module, "WorkerPool", Recorded)
+    monkeypatch.setitem(ENGINES, "local", Recorded)
     source = make_source(folder, ["a"])
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=3, video_timeout=44.0)
     writer, _, _ = extract(config, source, FakeTeacher)

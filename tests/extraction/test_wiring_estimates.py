@@ -9,7 +9,8 @@ import pytest
 
 from embedonce.models.teachers import open_clip
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
+from embedonce.pipeline.engines.engine import TaskResult
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import dry_run, estimates, plan_ego4d, planning
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey

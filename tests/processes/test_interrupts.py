@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.pipeline.engines.process_pool import TaskDone, TaskResult, WorkerCrashed, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.processes import interrupts, running_time
 from tests.support.waiting_task import task_of_a_worker
 
@@ -246,11 +247,13 @@ def is_running(pid: int) -> bool:
 
 
 POOL = """
+from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.waiting_task import task_of_a_worker
 if __name__ == "__main__":
     try:
-        for event in WorkerPool(task_of_a_worker, 2, 600.0).run([(str(folder), "a"), (str(folder), "b")]):
+        pool = WorkerPool(task_of_a_worker, EngineOptions(2, 600.0))
+        for event in pool.run([(str(folder), "a"), (str(folder), "b")]):
             print(type(event).__name__, file=sys.stderr)
     except KeyboardInterrupt:
         sys.exit(interrupts.exit_code())
@@ -278,7 +281,7 @@ def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeyp
     jump, real = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + jump[0])
     events = []
-    for event in WorkerPool(task_of_a_worker, 1, 60.0).run([(str(tmp_path), "a")]):
+    for event in WorkerPool(task_of_a_worker, EngineOptions(1, 60.0)).run([(str(tmp_path), "a")]):
         events.append(event)
         if isinstance(event, TaskResult) and event.value == 1:
             time.sleep(2 * running_time.LOOK_SEC)  # the supervisor waits for the next message by now
@@ -300,5 +303,5 @@ def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
 
 def test_no_limit_is_too_long_for_a_clock(tmp_path):
     (tmp_path / "go").touch()
-    *_, last = WorkerPool(task_of_a_worker, 1, 1e10).run([(str(tmp_path), "a")])
+    *_, last = WorkerPool(task_of_a_worker, EngineOptions(1, 1e10)).run([(str(tmp_path), "a")])
     assert isinstance(last, TaskDone)

@@ -1,7 +1,7 @@
 """Decode processes that are forked from one that has imported all they need, in place of those that import it anew.
 
 For tests that extract many times and are not about the processes: a spawned one takes most of half a second to import,
-twice for each extraction. How real ones start and end, and what they load, is for test_engines.py, test_kills.py,
+twice for each extraction. How real ones start and end, and what they load, is for test_process_pool.py, test_kills.py,
 test_interrupts.py and test_boundary.py, among others, which spawn them.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from embedonce.pipeline.engines import process_pool
+from embedonce.pipeline.engines import worker_process
 from embedonce.pipeline.processes import worker_signals
 
 ROOT = Path(__file__).parents[2]
@@ -39,5 +39,5 @@ def forked() -> Iterator[None]:
     with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, places))}):
         forkserver.ensure_running()
     context = SimpleNamespace(Pipe=CONTEXT.Pipe, Process=_process)
-    with mock.patch.object(process_pool, "multiprocessing", SimpleNamespace(get_context=lambda kind: context)):
+    with mock.patch.object(worker_process, "multiprocessing", SimpleNamespace(get_context=lambda kind: context)):
         yield
