@@ -124,7 +124,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             EXTRACTION + "test_frames_are_stored_in_the_quality_that_the_identity_names",
         ),
         "decode_workers": ("--decode-workers 5", EXTRACTION + "test_pools_are_of_the_size_and_patience_asked_for"),
-        "engine": ("--engine serial", "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
+        "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
         "video_timeout": (
             "--video-timeout 7.5",
             EXTRACTION + "test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for",
