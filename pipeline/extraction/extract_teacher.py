@@ -18,11 +18,11 @@ from embedonce.models.names import SHIPPED_WEIGHTS
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
-from embedonce.pipeline.extraction.dry_run import plan_in_words, teacher_seconds
+from embedonce.pipeline.extraction.dry_run import format_dry_run, teacher_seconds
 from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.summary import ExtractResult
+from embedonce.pipeline.extraction.summary import ExtractionSummary
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling
 from embedonce.pipeline.labeling.label_sets import (
@@ -52,7 +52,7 @@ _RESHAPED = "reshaped: {} videos change the shape of their picture; times of ano
 class StageOneResult:
     """The account of the extraction, and the label sets it ends with."""
 
-    extraction: ExtractResult
+    extraction: ExtractionSummary
     label_sets: tuple[LabelSet, ...]
     with_frames: tuple[int, ...]  # clips of each label set that have a frame
     manifest: dict
@@ -174,7 +174,7 @@ def dry_run(config: ExtractConfig) -> str:
     """The plan of extract-teacher in a few lines."""
     check_options(config.model, config.weights, config.teacher_activation)
     check_teacher_name(config)
-    return plan_in_words(config, find_sources(config), teacher_seconds)
+    return format_dry_run(config, find_sources(config), teacher_seconds)
 
 
 def check_options(model: str, weights: str, activation: str | None) -> None:

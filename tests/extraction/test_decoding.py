@@ -119,8 +119,8 @@ def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     caplog.set_level("INFO")
     source = make_source(folder, ["a"], [(0.6, 0.9)])
     result, reader, _ = run(source, folder / "c", sampling="keyframe")
-    assert (result.rows, result.unasked, reader.video_uids) == (0, 1, ())
-    assert "a.mp4: no clip holds a key frame" in caplog.messages
+    assert (result.rows, result.without_requests, reader.video_uids) == (0, 1, ())
+    assert "a.mp4: no clip contains a key frame" in caplog.messages
 
 
 def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder, backend):
@@ -144,4 +144,4 @@ def test_the_reason_names_what_the_decoder_said(folder):
         spoil_packet(folder / "b.mp4", number)
     result, _, _ = run(make_source(folder, ["a", "b"], [(0.5, 0.9)]), folder / "c", fps=10.0)
     (reason,) = result.quarantined.values()
-    assert reason.startswith("none of its 4 wanted frames can be decoded (its decoder says: ")
+    assert reason.startswith("none of its 4 requested frames can be decoded (decoder message: ")

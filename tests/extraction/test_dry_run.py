@@ -17,7 +17,7 @@ from embedonce.pipeline.commands import annotations, export_student, students
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.extraction.estimates import FRAMES_AT_A_PLACE, PLACES, places
+from embedonce.pipeline.extraction.estimates import FRAMES_PER_SAMPLE, NUM_SAMPLES, sample_positions
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.folder.layouts import LAYOUTS
@@ -94,7 +94,7 @@ def test_videos_that_are_known_to_be_useless_are_counted_as_such(quick, videos):
     assert line.format(4, 0) in call("extract-teacher", *place, "--dry-run")
     call("extract-teacher", *place, code=3)
     told = call("extract-teacher", *place, "--dry-run")
-    assert line.format(0, 4) in told and "  left out cut/bad.mp4: it cannot be read" in told
+    assert line.format(0, 4) in told and "  cannot use cut/bad.mp4: it cannot be read" in told
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -115,13 +115,13 @@ def test_the_space_is_told_within_a_third(videos, count, monkeypatch):
 
 def test_frames_to_look_at_are_spread_over_all_that_are_wanted():
     counts = {f"v{i}": 10 for i in range(3)} | {"long": 3000}
-    found = places(counts)
-    assert len(found["long"]) > 0.9 * PLACES * FRAMES_AT_A_PLACE * 0.9 and max(found["long"]) > 2800
+    found = sample_positions(counts)
+    assert len(found["long"]) > 0.9 * NUM_SAMPLES * FRAMES_PER_SAMPLE * 0.9 and max(found["long"]) > 2800
     assert all(rows.min() >= 0 and rows.max() < counts[uid] for uid, rows in found.items())
-    many = places({f"v{i}": 5 for i in range(400)})
-    assert len(many) == PLACES and all(len(rows) == 5 for rows in many.values())
-    assert places({}) == {} and places({"a": 1})["a"].tolist() == [0]
-    assert np.array_equal(places({"a": 3})["a"], [0, 1, 2])
+    many = sample_positions({f"v{i}": 5 for i in range(400)})
+    assert len(many) == NUM_SAMPLES and all(len(rows) == 5 for rows in many.values())
+    assert sample_positions({}) == {} and sample_positions({"a": 1})["a"].tolist() == [0]
+    assert np.array_equal(sample_positions({"a": 3})["a"], [0, 1, 2])
 
 
 def test_the_shape_of_a_teacher_is_read_without_a_model_library(tmp_path):

@@ -22,10 +22,11 @@ from embedonce.cache.rebuild import rebuild_plan
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.planning import known_uids, quarantine_absent
+from embedonce.pipeline.extraction.planning import known_uids
 from embedonce.pipeline.extraction.preflight import pending_of
+from embedonce.pipeline.extraction.quarantine import quarantine_absent
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
-from embedonce.pipeline.extraction.summary import account
+from embedonce.pipeline.extraction.summary import summarize
 from embedonce.pipeline.extraction.teacher_check import choose_rows
 from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
 from embedonce.pipeline.sources.data_summary import cache_tables
@@ -95,9 +96,9 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
         "the same labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
         "manifest": writer.rebuild_manifest_if_stale,
         "lost processes": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
-        "account": partial(account, writer, source),
+        "account": partial(summarize, writer, source),
         "absent videos": lambda: [quarantine_absent(writer, uid) for uid in uids],
-        "account of quarantined videos": partial(account, writer, source),
+        "account of quarantined videos": partial(summarize, writer, source),
     }
 
 
@@ -207,5 +208,5 @@ def test_an_account_goes_through_the_videos_of_a_cache_a_few_times_at_most(tmp_p
     listed = CacheReader.video_uids.fget
     monkeypatch.setattr(CacheReader, "video_uids", property(lambda self: gone_through.append(1) or listed(self)))
     with closing(open_writer(tmp_path / "c", make_cache_identity())) as writer:
-        assert account(writer, source_of(uids_of(20))).committed == 20
+        assert summarize(writer, source_of(uids_of(20))).committed == 20
     assert len(gone_through) <= 3

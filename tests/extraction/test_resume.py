@@ -11,7 +11,7 @@ from embedonce import cli
 from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.extraction import extract_teacher, preflight
-from embedonce.pipeline.extraction.dry_run import plan_in_words
+from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import NUM_PROBES, choose_rows, cosines
@@ -75,7 +75,7 @@ def test_the_manifest_is_mended_and_that_is_said(folder, caplog):
             (folder / "c" / "manifest.json").write_bytes(spoilt)
         caplog.clear()
         run(source, folder / "c")
-        assert "manifest.json did not say what the records say: it was rebuilt from them" in caplog.messages
+        assert "manifest.json did not match the records: it was rebuilt from them" in caplog.messages
         assert (folder / "c" / "manifest.json").read_bytes() == good
     caplog.clear()
     run(source, folder / "c")
@@ -160,18 +160,18 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     source = make_source(folder, ["a", "b", "bad"], windows=[(0.0, 1.0)])
     config = ExtractConfig(folder, False, folder / "c", fps=10.0, decode_workers=2, views=3)
-    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1] == "videos: 3 listed = 2 new + 0 known + 1 that cannot be used"
-    assert told[2].startswith("  left out bad.mp4: it cannot be read")
+    assert told[2].startswith("  cannot use bad.mp4: it cannot be read")
     assert told[3] == "frames: 20 to extract, from 0.00 hours of new video"
-    assert told[4].startswith("space: about ") and "kB a frame" in told[4] and "GB free" in told[4]
+    assert told[4].startswith("space: about ") and "kB per frame" in told[4] and "GB free" in told[4]
     assert (
         told[5].startswith("time: about 40 s (decoding") and "2 processes, teacher 40 s" in told[5]
     )  # 20 × (1 + 3) × ½
     assert not (folder / "c").exists()
     run(make_source(folder, ["a"], windows=[(0.0, 1.0)]), folder / "c", fps=10.0, views=3)
     before = {p: p.read_bytes() for p in (folder / "c").rglob("*") if p.is_file()}
-    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1:4:2] == [
         "videos: 3 listed = 1 new + 1 known + 1 that cannot be used",
         "frames: 10 to extract, from 0.00 hours of new video",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -358,7 +359,8 @@ def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
         "    sys.exit('torch' in sys.modules)"
     )
     (tmp_path / "script.py").write_text(code)
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""}
+    python_path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {"PYTHONPATH": python_path, "PATH": ""}
     subprocess.run([sys.executable, tmp_path / "script.py", folder, tmp_path / "c"], check=True, env=environment)
 
 

@@ -11,19 +11,19 @@ from embedonce.cache.verify import verify
 from embedonce.pipeline.engines.engine import TaskFailed
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.engines.registry import ENGINES
-from embedonce.pipeline.extraction import video_tasks as tasks
+from embedonce.pipeline.extraction.decode_tasks import CHANGED, DecodeTask, decode_video
+from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import CHANGED, ScanTask, VideoError, decode_video, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.sources import content_identity
-from embedonce.pipeline.video.container import PassingError
+from embedonce.pipeline.video.container import PassingError, VideoError
 from tests.extraction.test_runner import make_source, run
 from tests.support.videos import write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
-def scan(path) -> tasks.Scan:
+def scan(path) -> Scan:
     *_, found = scan_video(ScanTask("a", path, Grid(2.0), "software"))
     return found
 
@@ -44,7 +44,7 @@ def failing_reads(monkeypatch):
 def test_a_file_whose_bytes_cannot_be_read_is_no_damaged_video(tmp_path):
     """/proc/self/mem can be opened, and reading its beginning is an input/output error for anybody."""
     (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
-    with pytest.raises(PassingError, match=r"its file cannot be read now \(Input/output error\): mend that and run"):
+    with pytest.raises(PassingError, match=r"its file cannot be read now \(Input/output error\); fix that and run"):
         scan(tmp_path / "a.mp4")
 
 
@@ -71,7 +71,7 @@ def test_frames_that_did_not_come_are_held_against_the_machine(tmp_path, failing
     views = np.array([[0, 0, 64, 160, 0, 3]], np.int32)
     shape = planned_shape(scan(path).timeline, 64)
     frames = (np.array([0, 99]), np.array([0, 99 * 512]), False, shape, 90, views, 32)
-    task = tasks.DecodeTask("a", path, "software", *frames, duration_sec=2.0)
+    task = DecodeTask("a", path, "software", *frames, duration_sec=2.0)
     rows = [row for message in decode_video(task) if isinstance(message, list) for row in message]
     assert [row.i for row in rows] == [0]
     failing_reads(errno.EIO)

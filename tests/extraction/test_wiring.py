@@ -20,7 +20,7 @@ from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.engines.registry import ENGINES
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.extraction.dry_run import plan_in_words
+from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract, make_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -375,14 +375,14 @@ def test_what_is_said_ahead_is_of_the_settings(folder, tmp_path):
     usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)
 
     def told(**changes) -> str:
-        return plan_in_words(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
+        return format_dry_run(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
 
     def num_bytes(**changes) -> int:
         return run_preflight(dataclasses.replace(usual, **changes), source, calibrated=True).estimate.num_bytes
 
     plain, more = told(), told(views=2, decode_workers=2, fps=5.0)
-    assert "frames: 14 to extract" in plain and "teacher 84 s" in plain and "by 1 process)" not in plain
-    assert "frames: 7 to extract" in more and "teacher 2 min" in more and "by 2 processes" in more
+    assert "frames: 14 to extract" in plain and "teacher 84 s" in plain and "with 1 process," in plain
+    assert "frames: 7 to extract" in more and "teacher 2 min" in more and "with 2 processes" in more
     least = num_bytes()
     assert all(
         num_bytes(**more) > least for more in ({"views": 9}, {"canonical_short_side": 600}, {"jpeg_quality": 100})

@@ -14,8 +14,9 @@ from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import dry_run, estimates, plan_ego4d, planning
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
-from embedonce.pipeline.extraction.estimates import Estimate, Pending, bytes_beside, estimate
-from embedonce.pipeline.extraction.planning import Scanned
+from embedonce.pipeline.extraction.dry_run import DryRun, dry_run_lines
+from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate, overhead_bytes_per_row
+from embedonce.pipeline.extraction.planning import ScanResults
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
@@ -29,41 +30,41 @@ def config_of(folder: Path, **changes) -> ExtractConfig:
     return ExtractConfig(folder, False, folder / "c", teacher_size="demo", decode_workers=3, **changes)
 
 
-def scanned(num_frames: int) -> Scanned:
+def scanned(num_frames: int) -> ScanResults:
     requests = SimpleNamespace(frame_index=np.arange(num_frames), k=np.arange(num_frames))
-    return Scanned({"a": SimpleNamespace(requests=requests, timeline=SimpleNamespace(end_sec=720.0))}, {})
+    return ScanResults({"a": SimpleNamespace(requests=requests, timeline=SimpleNamespace(end_sec=720.0))}, {})
 
 
 @pytest.mark.parametrize(("head", "logit_bytes"), [("zero-shot", 4 * 5), ("none", 0)])
-def test_bytes_and_seconds_of_a_frame_are_means_over_those_looked_at(tmp_path, monkeypatch, head, logit_bytes):
-    monkeypatch.setattr(estimates, "_looked_at", lambda *arguments: ([1000, 3000], 0.5))
+def test_bytes_and_seconds_of_a_frame_are_means_over_those_decode_samples(tmp_path, monkeypatch, head, logit_bytes):
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5))
     config = config_of(tmp_path, views=2, teacher_head=head)
     source = SimpleNamespace(classes=tuple("abcde"))
     beside = 400 + 3 * (2 * 512 + 4 + logit_bytes)
-    found = estimate(config, source, scanned(30), Pending(10, 500.0), always=True)
+    found = estimate(config, source, scanned(30), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(40, 2000 + beside, 0.25) and found.num_bytes == 40 * (2000 + beside)
-    assert bytes_beside(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
+    assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
 
 
 def test_frames_that_were_planned_before_take_what_committed_ones_take(tmp_path, monkeypatch):
     """Where none of the new ones could be looked at."""
-    monkeypatch.setattr(estimates, "_looked_at", lambda *arguments: ([], 0.0))
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0))
     source = SimpleNamespace(classes=())
-    found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), always=True)
+    found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(10, 500.0, 0.0)
-    assert estimate(config_of(tmp_path), source, scanned(7), Pending(5), always=False) == Estimate(12, 60_000, 0.0)
+    assert estimate(config_of(tmp_path), source, scanned(7), Pending(5), calibrated=False) == Estimate(12, 60_000, 0.0)
 
 
 def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     videos = tuple(SimpleNamespace(uid=uid, source=f"{uid}.mp4") for uid in "abcd")
     source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),))
-    survey = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
-    told = "\n".join(dry_run._lines(config_of(tmp_path, views=1), source, survey, 0.05))
+    report = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
+    told = "\n".join(dry_run_lines(DryRun(config_of(tmp_path, views=1), report, 0.05)))
     assert "videos: 5 listed = 1 new + 2 known + 2 that cannot be used" in told
-    assert "  left out c.mp4: bad" in told and "  left out gone: unreadable" in told
+    assert "  cannot use c.mp4: bad" in told and "  cannot use gone: unreadable" in told
     assert "frames: 100 to extract, from 0.20 hours of new video" in told
-    assert "space: about 2.5 MB (25.0 kB a frame)" in told
-    assert "time: about 20 s (decoding 20 s by 3 processes, teacher 10 s, side by side)" in told
+    assert "space: about 2.5 MB (25.0 kB per frame)" in told
+    assert "time: about 20 s (decoding 20 s with 3 processes, teacher 10 s, in parallel)" in told
 
 
 def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatch):
@@ -104,7 +105,7 @@ def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
     root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
     metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems())
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
-        pieces, _ = plan_ego4d._listed(count)(root, metadata)
+        pieces, _ = plan_ego4d._find_listed(count)(root, metadata)
         assert set(pieces) == expected
 
 
@@ -117,7 +118,7 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
         Clip("c", U2, 30.1, 30.2, -1, "val"),
     )
     source = Source(tmp_path, "ego4d", (whole, stereo), clips, ("cut", "stir"), missing=(U3,))
-    document = survey({"moments": source}, 2.0, 3, 8)
+    document = survey({"moments": source}, 2.0, 3, 8, {}).document()
     assert document["frames"] == 40 + 10 and (document["fps"], document["views"]) == (2.0, 3)
     assert document["bytes"] == [50 * (size + 4 * 2 * 8) for size in (20_000, 44_000)]
     assert document["videos"] == {

@@ -35,7 +35,8 @@ def _process(target, args=(), daemon=None):
 def forked() -> Iterator[None]:
     """The pools of pipeline.engines fork their processes."""
     places = (os.environ.get("PYTHONPATH"), str(ROOT))
-    CONTEXT.set_forkserver_preload(["embedonce.pipeline.extraction.video_tasks", "tests.support.forked_workers"])
+    tasks = [f"embedonce.pipeline.extraction.{name}" for name in ("scan_tasks", "decode_tasks")]
+    CONTEXT.set_forkserver_preload([*tasks, "tests.support.forked_workers"])
     with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, places))}):
         forkserver.ensure_running()
     context = SimpleNamespace(Pipe=CONTEXT.Pipe, Process=_process)

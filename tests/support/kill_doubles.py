@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.video_tasks import decode_video
+from embedonce.pipeline.extraction.decode_tasks import decode_video
 
 SLOW_SEC = 0.1
 

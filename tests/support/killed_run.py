@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.extraction import frame_pipeline, runner
+from embedonce.pipeline.extraction.decode_tasks import decode_video
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.video_tasks import decode_video
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import union
 from tests.support.fake_teacher import FakeTeacher, write_zero_shot
@@ -111,14 +111,14 @@ STRIKES = {"everything": _kill_everything, "the parent": _kill_the_parent, "a wo
 def work() -> None:
     """Do the job that the command line holds; tell on standard output, at once, what is committed and how it ended."""
     job: Job = pickle.loads(base64.b64decode(sys.argv[1]))
-    extraction.decode_video = job.decode
+    frame_pipeline.decode_video = job.decode
     if job.mutate is not None:
         job.mutate()
     for name, position in (COMMITS | ATTEMPTS).items():
         setattr(CacheWriter, name, _telling(getattr(CacheWriter, name), position, job.dies_after))
     os.write(1, b"started\n")
     source = union(open_sources(job.config.data_dir))
-    writer, teacher, result = extraction.extract(job.config, source, FakeTeacher)
+    writer, teacher, result = runner.extract(job.config, source, FakeTeacher)
     write_zero_shot(writer, source, teacher)
     writer.write_manifest()
     writer.close()

@@ -7,8 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from embedonce.pipeline.extraction.decode_tasks import DecodeMode, DecodeTask, Row, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeMode, DecodeTask, Row, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from embedonce.cache.schema import Status
+from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Remark, Reshaped, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.sources.source import Source, Video
