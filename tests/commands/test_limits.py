@@ -24,7 +24,7 @@ from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.ranges import MAX_SEED
 from embedonce.pipeline.training.settings import TrainConfig
-from tests.support.conformance.engine import run_named_task
+from tests.support.conformance.engine_tasks import run_named_task
 from tests.support.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[2]

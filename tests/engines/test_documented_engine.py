@@ -10,7 +10,8 @@ from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.registry import ENGINES, make_engine
 from embedonce.pipeline.extraction import extract_teacher
 from tests.commands.test_cli import call, error_of
-from tests.support.conformance.engine import EngineConformance, run_named_task
+from tests.support.conformance.engine import EngineConformance
+from tests.support.conformance.engine_tasks import run_named_task
 from tests.support.documentation import code_blocks
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.videos import write_video

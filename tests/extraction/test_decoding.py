@@ -72,7 +72,7 @@ def test_the_union_of_overlapping_windows_is_decoded_once(folder):
     assert stored_numbers(reader, "a") == [3 * k for k in (*range(15), *range(20, 23))]
 
 
-def test_the_way_of_decoding_is_recorded_with_each_shard(folder):
+def test_the_decode_mode_is_recorded_with_each_shard(folder):
     write_video(folder / "b.mp4", 60, codec="mpeg4")
     write_video(folder / "d.mp4", 60, gop=30, b_frames=0)
     spoil_packet(folder / "d.mp4", 40)
@@ -93,7 +93,7 @@ def test_partial_videos_are_counted(folder):
     assert result.partial == 1
 
 
-def test_a_decoder_that_is_not_there_is_said_before_anything_is_done(folder):
+def test_an_unavailable_decoder_is_reported_before_any_work(folder):
     try:
         check_decoder("nvdec")
     except DecoderError as error:
@@ -123,7 +123,7 @@ def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     assert "a.mp4: no clip contains a key frame" in caplog.messages
 
 
-def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder, backend):
+def test_times_of_lost_frames_are_corrupt_and_not_stored(folder, backend):
     path = write_video(folder / "whole.ts", 90, gop=15, options={"x264-params": "scenecut=0"})
     data = path.read_bytes()
     start, stop = (len(data) * share // 100 // 188 * 188 for share in (40, 65))
@@ -138,7 +138,7 @@ def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder,
     assert stored[0] == 0 and stored[-1] == 89 and np.diff(stored).max() > 20
 
 
-def test_the_reason_names_what_the_decoder_said(folder):
+def test_the_reason_contains_the_decoder_message(folder):
     write_video(folder / "b.mp4", 30, gop=30, b_frames=0, options={"x264-params": "scenecut=0"})
     for number in range(1, 30):
         spoil_packet(folder / "b.mp4", number)

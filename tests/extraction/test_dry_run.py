@@ -87,7 +87,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(quick, videos, options, mes
     assert "next:" in call("extract-teacher", *place, "--dry-run")
 
 
-def test_videos_that_are_known_to_be_useless_are_counted_as_such(quick, videos):
+def test_quarantined_videos_are_counted_as_unusable(quick, videos):
     (videos / "cut/bad.mp4").write_bytes(b"no video")
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     line = "videos: 5 listed = {} new + {} known + 1 that cannot be used"
@@ -98,7 +98,7 @@ def test_videos_that_are_known_to_be_useless_are_counted_as_such(quick, videos):
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_the_space_is_told_within_a_third(videos, count, monkeypatch):
+def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
     """Small sets of unlike videos, with the demo teacher as it is."""
     monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
     for path in sorted(videos.rglob("*.mp4"))[count:]:
@@ -113,7 +113,7 @@ def test_the_space_is_told_within_a_third(videos, count, monkeypatch):
     assert 1 / 1.3 < said / took < 1.3
 
 
-def test_frames_to_look_at_are_spread_over_all_that_are_wanted():
+def test_samples_are_spread_over_all_requested_frames():
     counts = {f"v{i}": 10 for i in range(3)} | {"long": 3000}
     found = sample_positions(counts)
     assert len(found["long"]) > 0.9 * NUM_SAMPLES * FRAMES_PER_SAMPLE * 0.9 and max(found["long"]) > 2800
@@ -124,7 +124,7 @@ def test_frames_to_look_at_are_spread_over_all_that_are_wanted():
     assert np.array_equal(sample_positions({"a": 3})["a"], [0, 1, 2])
 
 
-def test_the_shape_of_a_teacher_is_read_without_a_model_library(tmp_path):
+def test_the_input_size_of_a_teacher_is_read_without_a_model_library(tmp_path):
     assert shape_of("demo-clip") == (128, 512) and shape_of("ViT-L-14-quickgelu") == (224, 768)
     assert shape_of("no-such-model") is None and shape_of(str(tmp_path / "none.json")) is None
     (tmp_path / "x.json").write_text(json.dumps({"embed_dim": 8, "vision_cfg": {"image_size": [64, 64]}}))
@@ -141,7 +141,7 @@ def test_an_activation_that_contradicts_the_weights_is_refused_before_any_work(v
     assert not (videos.parent / "c").exists()
 
 
-def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypatch):
+def test_a_stray_video_does_not_create_a_second_label_set(quick, videos, monkeypatch):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     write_video(videos / "stray.mp4", 30)
@@ -198,7 +198,7 @@ REPLAYS = [pytest.param(name, config, id=f"{name} {i}") for name, c in CONFIGS.i
 
 
 @pytest.mark.parametrize(("name", "config"), REPLAYS)
-def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monkeypatch):
+def test_saved_settings_equal_the_settings_of_the_run(name, config, tmp_path, monkeypatch):
     """Field by field, through the file and the command line: every field that is saved is an option, and is read."""
 
     class SeenError(Exception):
@@ -236,7 +236,7 @@ def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     assert "--teacher-model is for --teacher-latency" in told
 
 
-def test_a_relabeling_saves_its_settings_and_makes_the_same_label_set_elsewhere(quick, videos):
+def test_saved_relabel_settings_create_the_same_label_set_elsewhere(quick, videos):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     shutil.copytree(videos.parent / "c", videos.parent / "d")

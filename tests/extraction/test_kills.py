@@ -42,7 +42,7 @@ def deadly(videos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_same_end(extractions, tmp_path, backend):
+def test_a_killed_run_leaves_a_valid_cache_and_resumes_to_the_same_result(extractions, tmp_path, backend):
     made = list(extractions(backend).chains(tmp_path, KILLS, seed=0))
     assert [text for chain in made for text in chain.complaints] == []
     assert sum(len(chain.kills) for chain in made) >= KILLS
@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_sam
     ],
 )
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extractions, tmp_path, dies, in_writing):
+def test_a_run_killed_at_a_critical_moment_is_resumed(extractions, tmp_path, dies, in_writing):
     whole, root = extractions("hdf5"), tmp_path / "c"
     ended = run(whole.job(root, mutate=dies))
     assert ended.code == -signal.SIGKILL
@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extracti
 
 
 @pytest.mark.slow
-def test_a_decode_process_that_is_killed_in_the_middle_of_a_video_costs_nothing(extractions, tmp_path, deadly):
+def test_a_decode_process_killed_in_the_middle_of_a_video_loses_nothing(extractions, tmp_path, deadly):
     whole, once = extractions("hdf5"), deadly(times=1)
     ended = run(whole.job(tmp_path / "c", decode=once))
     assert whole.unlike(tmp_path / "c", ended) == [] and once.counter.stat().st_size == 1
@@ -76,7 +76,7 @@ def test_a_decode_process_that_is_killed_in_the_middle_of_a_video_costs_nothing(
     assert told == [f"count_attempt {once.uid}", f"forget_attempts {once.uid}"]
 
 
-def test_a_video_that_kills_every_process_is_quarantined_and_the_rest_is_done(extractions, tmp_path, deadly):
+def test_a_video_that_crashes_every_process_is_quarantined_and_the_others_are_extracted(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     ended = run(whole.job(tmp_path / "c", decode=always))
     assert ended.code == 3 and always.counter.stat().st_size == 2
@@ -85,7 +85,7 @@ def test_a_video_that_kills_every_process_is_quarantined_and_the_rest_is_done(ex
 
 
 @pytest.mark.slow
-def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
+def test_attempts_are_counted_across_runs(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     first = run(whole.job(tmp_path / "c", decode=always, dies_after=f"count_attempt {always.uid}"))
     with closing(open_writer(tmp_path / "c", read_identity(tmp_path / "c"))) as writer:
@@ -125,7 +125,7 @@ def frames_of(found: dict) -> dict[str, tuple]:
         (kill_doubles.acknowledged_too_early, "lost"),
     ],
 )
-def test_a_mutant_is_noticed(extractions, tmp_path, mutate, symptom):
+def test_a_fault_in_the_writer_is_detected(extractions, tmp_path, mutate, symptom):
     whole, generator = extractions("hdf5"), np.random.default_rng(0)
 
     def is_noticed(root: Path) -> bool:

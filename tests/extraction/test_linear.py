@@ -148,33 +148,33 @@ def test_reading_is_linear_in_label_sets(tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["many videos", "one long video"])
-def test_putting_rows_into_units_is_linear(shape):
+def test_building_shards_is_linear_in_rows(shape):
     counts = []
     for size in SIZES:
         rows = dict.fromkeys(uids_of(size), 6) if shape == "many videos" else {"v0": 6 * size}
         requests = [requests_of(uid, count) for uid, count in rows.items()]
         videos = {uid: planned_video(uid) for uid in rows}
-        assembly = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
-        counts.append(executed_lines(partial(assemble, assembly, rows)))
+        builder = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
+        counts.append(executed_lines(partial(assemble, builder, rows)))
     check_linear({shape: counts})
 
 
-def assemble(assembly: ShardBuilder, rows: dict[str, int]) -> None:
+def assemble(builder: ShardBuilder, rows: dict[str, int]) -> None:
     """Every row of every video, and after each a look at what is complete."""
     embeddings, crc32, taken = np.zeros((2, 8), np.float16), np.zeros(2, np.uint32), 0
     for uid, count in rows.items():
         for i in range(count):
             if i % 5 == 4:
-                assembly.refuse(uid, i)
+                builder.refuse(uid, i)
             else:
-                assembly.add(uid, i, b"jpeg", embeddings, crc32)
-            taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
-        assembly.end(uid)
-    taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
+                builder.add(uid, i, b"jpeg", embeddings, crc32)
+            taken += sum(len(batch.jpegs) for _, batch in builder.pop_complete())
+        builder.end(uid)
+    taken += sum(len(batch.jpegs) for _, batch in builder.pop_complete())
     assert taken == sum(count - count // 5 for count in rows.values())
 
 
-def test_a_growing_plan_costs_what_is_added():
+def test_extending_a_plan_is_linear_in_what_is_added():
     def grow(size: int) -> None:
         index = PlanIndex()
         for number in range(size):
@@ -186,7 +186,7 @@ def test_a_growing_plan_costs_what_is_added():
     check_linear({"plan": [executed_lines(partial(grow, size)) for size in SIZES]})
 
 
-def test_a_file_that_was_replaced_many_times_is_followed_once():
+def test_a_chain_of_replaced_files_is_followed_in_linear_time():
     counts = []
     for size in SIZES:
         videos = [planned_video("v0"), *(planned_video(f"v{n}", replaces=f"v{n - 1}") for n in range(1, size))]
@@ -196,12 +196,12 @@ def test_a_file_that_was_replaced_many_times_is_followed_once():
     check_linear({"replaced": counts})
 
 
-def test_a_circle_of_replacements_ends():
+def test_a_cycle_of_replacements_terminates():
     plan = [PlanPart(0, (planned_video("a", replaces="b"), planned_video("b", replaces="a")), ())]
     assert set(newest_uids(plan)) == {"a", "b"}
 
 
-def test_an_account_goes_through_the_videos_of_a_cache_a_few_times_at_most(tmp_path, monkeypatch):
+def test_a_summary_iterates_over_the_videos_a_few_times_at_most(tmp_path, monkeypatch):
     """Membership in a tuple is a loop of the interpreter: what is gone through is counted instead of lines."""
     make_cache(tmp_path / "c", 20)
     gone_through = []

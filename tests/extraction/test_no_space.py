@@ -75,7 +75,7 @@ def arguments(videos, tmp_path, backend) -> list:
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_taken_up_again(tmp_path, backend):
+def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_resumes(tmp_path, backend):
     disk = FullDisk(tmp_path / "whole")
     with disk.filling():
         run_session(tmp_path / "whole" / "cache", backend)
@@ -101,9 +101,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_tak
 
 @second_backend_slow
 @pytest.mark.slow
-def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_command_goes_on(
-    arguments, tmp_path, backend, caplog
-):
+def test_a_disk_that_fills_during_extraction_ends_with_exit_code_5_and_a_summary(arguments, tmp_path, backend, caplog):
     disk, cache_dir = FullDisk(tmp_path), tmp_path / "c"
     with disk.filling():
         call(*arguments)
@@ -152,7 +150,7 @@ def test_a_real_disk_that_fills_while_frames_are_extracted(
 
 
 @second_backend_slow
-def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
+def test_too_little_space_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400_000))  # 8 frames at 60 kB
     told = error_of(*arguments, code=5)
@@ -174,7 +172,7 @@ def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tm
 
 @second_backend_slow
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_target_that_refuses_writing_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
+def test_a_target_that_is_not_writable_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
     if not is_new:
         call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
@@ -185,7 +183,7 @@ def test_a_target_that_refuses_writing_is_told_before_the_teacher_is_loaded(argu
     assert teacher.loaded == loaded and tree(tmp_path) == before
 
 
-def test_a_disk_mounted_read_only_is_told_before_the_teacher_is_loaded(arguments, tmp_path, small_disk, teacher):
+def test_a_disk_mounted_read_only_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, small_disk, teacher):
     arguments[arguments.index(tmp_path / "c")] = small_disk / "new" / "c"
     mount("-o", "remount,ro", small_disk)
     told = error_of(*arguments, code=5)
@@ -193,7 +191,7 @@ def test_a_disk_mounted_read_only_is_told_before_the_teacher_is_loaded(arguments
     assert teacher.loaded == 0 and list(small_disk.iterdir()) == []
 
 
-def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher):
+def test_a_folder_without_permission_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher):
     tmp_path.chmod(0o500)
     try:
         if os.access(tmp_path, os.W_OK):
@@ -208,7 +206,7 @@ def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(argume
 
 
 @second_backend_slow
-def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments, tmp_path, backend, teacher):
+def test_a_second_concurrent_run_is_refused_and_changes_nothing(arguments, tmp_path, backend, teacher):
     call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
     first = open_writer(tmp_path / "c", open_reader(tmp_path / "c").identity)
@@ -220,7 +218,7 @@ def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments
 
 
 @second_backend_slow
-def test_a_run_that_is_overtaken_while_it_loads_its_teacher_is_refused(arguments, tmp_path, backend, monkeypatch):
+def test_a_run_is_refused_if_another_one_starts_while_it_loads_its_teacher(arguments, tmp_path, backend, monkeypatch):
     call(*arguments)
     shutil.move(tmp_path / "c", tmp_path / "other")
     first = []

@@ -51,7 +51,7 @@ def test_the_last_frame_not_after_t_is_shown(time_base, fps):
     assert len(set(got.frame_index.tolist())) == len(got.frame_index)
 
 
-def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
+def test_sampling_at_the_frame_rate_returns_every_frame():
     """k/30 in float64 against integer pts: an early neighbor would show at many of these in float32."""
     pts = np.arange(30 * 3600 * 2, dtype=np.int64) * 512
     got = ask(pts, (1, 15360), 7200.0, 30.0)
@@ -77,7 +77,7 @@ def test_a_frame_is_shown_half_a_tick_early_and_never_more_than_a_millisecond(ti
     assert got.frame_index[got.row][:2].tolist() == [0, expected]
 
 
-def test_coarse_ticks_never_show_the_future():
+def test_coarse_ticks_never_return_a_later_frame():
     """25 frames per second in ticks of 1/25 s at 2 per second, and a time lapse in ticks of 10 s."""
     got = ask(np.arange(100), (1, 25), 4.0, 2.0)
     assert got.frame_index[got.row].tolist() == [0, 12, 25, 37, 50, 62, 75, 87]
@@ -86,7 +86,7 @@ def test_coarse_ticks_never_show_the_future():
 
 
 @pytest.mark.parametrize("end_sec", [3.0, np.nextafter(3.0, 4.0), 3.0 + 0.9e-6, 3.0 - 0.9e-6])
-def test_the_end_of_a_video_is_an_end(end_sec):
+def test_no_frame_is_shown_at_or_after_the_end_of_a_video(end_sec):
     """To a microsecond, as that of a window: three seconds at 2 per second are six times, whatever was rounded."""
     for windows in (EVERYTHING, [(0.0, 3.0)], [(-math.inf, 3.0)], [(0.0, math.inf)]):
         assert ask(np.arange(90), (1, 30), end_sec, 2.0, windows).row.tolist() == [0, 1, 2, 3, 4, 5]
@@ -116,7 +116,7 @@ def test_several_times_may_show_one_frame():
     assert got.row.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def test_redacted_parts_are_asked_for_and_answered_by_nothing():
+def test_requests_in_redacted_parts_have_no_frame():
     pts = np.arange(20, dtype=np.int64) * 1000  # one a second
     got = ask(pts, (1, 1000), 20.0, 2.0, [(0.0, 5.0)], redacted=((1.5, 3.0), (100.0, 101.0)))
     # the frame of second 1 is shown at 1.0 and 1.5; the time 1.5 is redacted. At 3.0 the next frame is shown
@@ -129,7 +129,7 @@ def test_redacted_parts_are_asked_for_and_answered_by_nothing():
     assert none.row.tolist() == [NO_FRAME, NO_FRAME]
 
 
-def test_key_frames_are_asked_for_by_their_own_times():
+def test_key_frames_are_requested_at_their_own_times():
     pts = np.arange(60, dtype=np.int64) * 33 + 500
     got = ask(pts, (1, 1000), 3.0, None, [(0.6, 2.0)], redacted=((1.4, 1.5),))
     assert got.k.tolist() == [330, 660, 990, 1320]  # ticks since the first frame
@@ -139,7 +139,7 @@ def test_key_frames_are_asked_for_by_their_own_times():
     np.testing.assert_array_equal(request_seconds(np.array([3]), 500, (1, 1000), 2.0), [2.0])
 
 
-def test_an_absurd_window_is_refused():
+def test_an_excessive_window_is_refused():
     with pytest.raises(ValueError, match="times are asked"):
         ask(np.array([0]), (1, 1000), 1.0, 1.0, [(0.0, 1e12)])
 
@@ -223,7 +223,7 @@ def quarters(image: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize(("rotation", "expected"), [(0, "RGBW"), (90, "BRWG"), (180, "WBGR"), (270, "GWRB")])
-def test_the_canonical_frame_is_turned_clockwise(rotation, expected):
+def test_the_canonical_frame_is_rotated_clockwise(rotation, expected):
     size = (64, 102) if rotation in (0, 180) else (102, 64)
     jpeg = canonical_frame.encode_canonical(
         numbered_image(*canonical_frame.before_rotation(size, rotation)), rotation, 90
@@ -241,7 +241,7 @@ def test_canonical_size_sets_the_short_side_and_centers_on_whole_pixels(height, 
     assert found == expected and (max(found) - min(found)) % 2 == 0
 
 
-def test_an_endless_strip_is_refused():
+def test_an_extreme_aspect_ratio_is_refused():
     with pytest.raises(ValueError, match="16 times"):
         canonical_frame.canonical_size(1, 10_000, 256)
 
@@ -267,7 +267,7 @@ def test_student_and_teacher_crops_come_from_the_same_box():
         assert crop[size // 2, size // 2, 0] > 200 and crop[size // 2, size // 2, 1:].max() < 60  # the red quarter
 
 
-def test_counting_times_is_what_asking_for_them_answers():
+def test_counted_times_equal_requested_times():
     """Of whole frames at 30 per second: windows that overlap, redacted parts, parts outside the video."""
     generator = np.random.default_rng(0)
     for case in range(200):

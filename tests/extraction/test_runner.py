@@ -21,7 +21,7 @@ from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
-from embedonce.pipeline.extraction.teacher_check import NUM_PROBES
+from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.label_sets import ClipIndex
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
@@ -113,7 +113,7 @@ def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
 
 @pytest.mark.numeric
 @second_backend_slow
-def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_path, backend):
+def test_embeddings_are_computed_from_the_stored_views(folder, tmp_path, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), tmp_path / "c", backend=backend, views=2)
     for uid in ("a", "b"):
         timeline = reader.timeline(uid)
@@ -126,20 +126,20 @@ def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_pa
 
 
 @pytest.mark.numeric
-def test_both_backends_hold_the_same(folder, tmp_path):
+def test_both_backends_store_the_same_rows(folder, tmp_path):
     source = make_source(folder, ["a", "b", "c"])
     for backend in ("hdf5", "webdataset"):
         run(source, tmp_path / backend, backend=backend, views=1)
     check_same_rows(content(tmp_path / "hdf5"), content(tmp_path / "webdataset"))
 
 
-def test_a_bad_video_is_named_and_the_rest_is_done(folder, tmp_path):
+def test_a_bad_video_is_named_and_the_others_are_extracted(folder, tmp_path):
     result, reader, _ = run(make_source(folder, ["a", "bad", "b"]), tmp_path / "c")
     assert (result.listed, result.committed, result.pending) == (3, 2, 0) and result.exit_code == 3
     assert list(result.quarantined) == ["bad.mp4"] and "cannot be read" in result.quarantined["bad.mp4"]
     assert set(reader.video_uids) == {"a", "b"}
     again, _, teacher = run(make_source(folder, ["a", "bad", "b"]), tmp_path / "c")
-    assert again == result and teacher.images_seen == NUM_PROBES
+    assert again == result and teacher.images_seen == NUM_CHECKED_ROWS
 
 
 def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_path):
@@ -150,18 +150,18 @@ def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_pa
     assert result.quarantined == {} and result.committed == 2 and len(reader.timeline("bad").k)
 
 
-def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places():
+def test_a_missing_frame_is_corrupt_and_the_others_keep_their_times():
     """Rows 2 and 3 of 6 never come: the rows after them move up, and every time finds its own frame or none."""
     index = np.array([0, 10, 20, 30, 40, 50], np.int64)
     k, row = np.arange(8, dtype=np.int64), np.array([0, 1, 2, 2, 3, 4, 5, -1], np.int64)
     segment = PlannedSegment("a", index, index * 512, k, row)
     video = planned_video("a")
-    assembly = ShardBuilder((Unit("000000", (segment,)),), {"a": video}, (2, 16))
+    builder = ShardBuilder((Unit("000000", (segment,)),), {"a": video}, (2, 16))
     for i in (5, 0, 4, 1):
-        assembly.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16), CRC)
-    assert assembly.pop_complete() == [] and assembly.count("a") == 4
-    assembly.end("a")
-    ((name, batch),) = assembly.pop_complete()
+        builder.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16), CRC)
+    assert builder.pop_complete() == [] and builder.count("a") == 4
+    builder.end("a")
+    ((name, batch),) = builder.pop_complete()
     assert name == "000000" and batch.jpegs == (b"0", b"1", b"4", b"5")
     np.testing.assert_allclose(batch.embeddings[:, 0, 0], [0, 0.1, 0.4, 0.5], atol=1e-3)
     (got,) = batch.segments
@@ -171,7 +171,7 @@ def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places()
     assert got.request_status.tolist() == [ok, ok, corrupt, corrupt, corrupt, ok, ok, missing]
 
 
-def test_a_damaged_frame_is_said_and_the_video_kept(tmp_path):
+def test_a_damaged_frame_is_counted_and_the_video_is_kept(tmp_path):
     path = write_video(tmp_path / "d.mp4", 60, gop=10, b_frames=0)
     with av.open(str(path)) as container:
         position, size = next((p.pos, p.size) for p in container.demux(video=0) if p.pts == 30 * 512)
@@ -219,23 +219,23 @@ def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder
     assert len(reader.records) == 3 and reader.num_rows == 15  # 16 of 120 rows came, for units of 5
     segment = planned_segment("a", 100)
     units = cut_units([segment], 10, 0)
-    assembly = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
+    builder = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
     held = []
     for i in range(100):
         if i % 10 != 9:  # the last row of each unit never comes: the next unit's first says so
-            assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
-        assembly.pop_complete()
-        held.append(sum(jpeg is not None for slot in assembly._by_video["a"] for jpeg in slot.jpegs))
-    assert max(held) <= 10 and assembly.count("a") == 90
+            builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
+        builder.pop_complete()
+        held.append(sum(jpeg is not None for segment in builder._by_video["a"] for jpeg in segment.jpegs))
+    assert max(held) <= 10 and builder.count("a") == 90
 
 
-def test_a_video_that_fails_late_keeps_what_was_complete():
+def test_a_video_that_fails_late_keeps_its_complete_units():
     units = cut_units([planned_segment("a", 4), planned_segment("b", 2)], 2, 0)
-    assembly = ShardBuilder(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
+    builder = ShardBuilder(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
     for i in range(3):
-        assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
-    assembly.drop("a")
-    taken = {name: [s.video_uid for s in batch.segments] for name, batch in assembly.pop_complete()}
+        builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
+    builder.drop("a")
+    taken = {name: [s.video_uid for s in batch.segments] for name, batch in builder.pop_complete()}
     assert taken == {"000000": ["a"], "000001": []}  # b's unit still waits
 
 
@@ -289,13 +289,13 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         run(source, tmp_path / "c")
 
 
-def test_nothing_usable_is_one_sentence_and_leaves_no_cache(folder, tmp_path):
+def test_a_folder_without_a_usable_video_is_refused_and_no_cache_is_created(folder, tmp_path):
     with pytest.raises(InputError, match=r"none of the 1 videos .*bad.mp4: it cannot be read"):
         run(make_source(folder, ["bad"]), tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
-def test_the_target_is_tried_before_the_teacher_is_loaded(folder, tmp_path):
+def test_the_target_is_checked_before_the_teacher_is_loaded(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
 
     def load():
@@ -318,7 +318,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
 
 @pytest.mark.numeric
 @second_backend_slow
-def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_path, backend):
+def test_zero_shot_logits_are_scaled_cosines_of_the_stored_embeddings(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)
     writer, teacher, _ = extract(config, source, FakeTeacher)
@@ -339,7 +339,7 @@ def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_p
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "labels").rglob("*")} == written
 
 
-def test_a_video_without_annotations_is_cut_into_even_windows(folder, tmp_path):
+def test_a_video_without_annotations_is_divided_into_equal_windows(folder, tmp_path):
     source = make_source(folder, ["a"])
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c"), source, FakeTeacher)
     (video,) = writer.planned_videos.values()
@@ -350,7 +350,7 @@ def test_a_video_without_annotations_is_cut_into_even_windows(folder, tmp_path):
     assert len({clip.clip_id for clip in clips}) == 3
 
 
-def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
+def test_extraction_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "if __name__ == '__main__':\n"

@@ -41,14 +41,14 @@ def failing_reads(monkeypatch):
     return fail
 
 
-def test_a_file_whose_bytes_cannot_be_read_is_no_damaged_video(tmp_path):
+def test_a_file_that_cannot_be_read_is_not_reported_as_damaged(tmp_path):
     """/proc/self/mem can be opened, and reading its beginning is an input/output error for anybody."""
     (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
     with pytest.raises(PassingError, match=r"its file cannot be read now \(Input/output error\); fix that and run"):
         scan(tmp_path / "a.mp4")
 
 
-def test_a_damaged_video_is_damaged_whenever_it_can_be_read(tmp_path):
+def test_a_readable_damaged_video_is_reported_as_damaged(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"hello" * 1000)
     with pytest.raises(VideoError, match="it is a text file") as caught:
         scan(tmp_path / "a.mp4")
@@ -56,7 +56,7 @@ def test_a_damaged_video_is_damaged_whenever_it_can_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
-def test_a_video_that_seems_cut_is_held_against_the_machine(tmp_path, failing_reads, number):
+def test_a_truncated_video_is_a_temporary_failure_if_reads_fail(tmp_path, failing_reads, number):
     whole = write_video(tmp_path / "whole.mp4", 60, mux={"movflags": "faststart"}).read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     found = scan(tmp_path / "a.mp4")
@@ -66,7 +66,7 @@ def test_a_video_that_seems_cut_is_held_against_the_machine(tmp_path, failing_re
         scan(tmp_path / "a.mp4")
 
 
-def test_frames_that_did_not_come_are_held_against_the_machine(tmp_path, failing_reads):
+def test_missing_frames_are_a_temporary_failure_if_reads_fail(tmp_path, failing_reads):
     path = write_video(tmp_path / "a.mp4", 60)
     views = np.array([[0, 0, 64, 160, 0, 3]], np.int32)
     shape = planned_shape(scan(path).timeline, 64)
@@ -104,7 +104,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
+def test_the_next_run_tries_the_same_file_again(folder, tmp_path, monkeypatch):
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
         patch.setitem(ENGINES, "local", UnreadableForScans)
@@ -114,7 +114,7 @@ def test_the_next_run_takes_the_same_file_up(folder, tmp_path, monkeypatch):
     assert result.quarantined == {} and reader.video_uids == ("a", "b")
 
 
-def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path, monkeypatch):
+def test_a_planned_video_that_could_not_be_read_is_planned_again(folder, tmp_path, monkeypatch):
     """The units that it shares are finished without it; the next run has it whole."""
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
@@ -126,7 +126,7 @@ def test_a_planned_video_that_could_not_be_read_is_planned_anew(folder, tmp_path
     assert verify(tmp_path / "c").problems == []
 
 
-def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, monkeypatch):
+def test_if_no_file_can_be_read_it_is_a_storage_error(folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(ENGINES, "local", UnreadableForScans)
         with pytest.raises(StorageError, match="its file cannot be read now"):
@@ -134,5 +134,5 @@ def test_where_no_file_can_be_read_the_machine_is_to_blame(folder, tmp_path, mon
     assert not (tmp_path / "c" / "cache.json").exists()
 
 
-def test_a_changed_file_is_temporary_too():
+def test_a_changed_file_is_a_temporary_failure():
     assert PassingError(CHANGED).is_temporary

@@ -36,7 +36,7 @@ def scanned(num_frames: int) -> ScanResults:
 
 
 @pytest.mark.parametrize(("head", "logit_bytes"), [("zero-shot", 4 * 5), ("none", 0)])
-def test_bytes_and_seconds_of_a_frame_are_means_over_those_decode_samples(tmp_path, monkeypatch, head, logit_bytes):
+def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path, monkeypatch, head, logit_bytes):
     monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5))
     config = config_of(tmp_path, views=2, teacher_head=head)
     source = SimpleNamespace(classes=tuple("abcde"))
@@ -46,7 +46,7 @@ def test_bytes_and_seconds_of_a_frame_are_means_over_those_decode_samples(tmp_pa
     assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
 
 
-def test_frames_that_were_planned_before_take_what_committed_ones_take(tmp_path, monkeypatch):
+def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch):
     """Where none of the new ones could be looked at."""
     monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0))
     source = SimpleNamespace(classes=())
@@ -67,7 +67,7 @@ def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     assert "time: about 20 s (decoding 20 s with 3 processes, teacher 10 s, in parallel)" in told
 
 
-def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatch):
+def test_the_teacher_is_timed_per_image_after_warm_up(tmp_path, monkeypatch):
     clock, rounds, seen = [0.0], iter([90.0, 3.2, 3.2, 4.8]), []
 
     def tower(images):
@@ -80,7 +80,7 @@ def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatc
     assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
 
 
-def test_the_plan_of_a_video_says_how_it_is_turned_and_what_its_pixels_are(tmp_path, monkeypatch):
+def test_the_plan_of_a_video_records_its_rotation_and_pixel_aspect(tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_bytes(b"12345")
     video = Video("v", tmp_path / "v.mp4", "v.mp4", left_eye=True, fingerprint="f" * 64, replaces="old")
     told = {"codec": "hevc", "size": (100, 200), "rotation": 270, "time_base": (1, 90), "end_sec": 7.5}
@@ -96,7 +96,7 @@ def test_the_plan_of_a_video_says_how_it_is_turned_and_what_its_pixels_are(tmp_p
     assert (found.fingerprint, found.replaces, found.num_bytes, len(found.views)) == ("f" * 64, "old", 5, 3)
 
 
-def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
+def test_a_plan_of_some_videos_contains_those_that_would_be_downloaded(tmp_path):
     """The second one has more annotations, and so it is the first to be taken."""
     documents = {
         "moments_train.json": {"videos": [moments_video(U2, "train", [label()])]},
@@ -133,7 +133,7 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
     assert short_videos(source, 1) == {U2: (99.4, 100.0)}
 
 
-def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
+def test_a_plan_skips_odd_annotations_unless_strict(tmp_path):
     broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are left out
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
@@ -143,5 +143,5 @@ def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
         plan_ego4d.plan(PlanConfig(root, assume_downloaded=True, strict=True))
 
 
-def test_bytes_are_told_in_units_of_a_thousand():
+def test_bytes_are_formatted_in_units_of_a_thousand():
     assert [in_bytes(n) for n in (999, 12_345, 1_500_000, 7_250_000_000)] == ["1.0 kB", "12.3 kB", "1.5 MB", "7.2 GB"]

@@ -82,7 +82,7 @@ logging._lock = Lock(logging._lock)
 
 
 @pytest.mark.parametrize("where", SWALLOWING)
-def test_an_interrupt_that_python_swallows_is_raised_again(tmp_path, where):
+def test_an_interrupt_that_python_discards_is_raised_again(tmp_path, where):
     code = SWALLOWING[where] + (
         "try:\n"
         "    if os.fork() == 0:\n"
@@ -104,7 +104,7 @@ STUCK = {
 
 
 @pytest.mark.parametrize("where", STUCK)
-def test_a_second_signal_always_ends(tmp_path, where):
+def test_a_second_signal_always_ends_the_process(tmp_path, where):
     code = f"""
 while True:
     try:
@@ -124,13 +124,13 @@ while True:
     assert (code, told.split()) == (130, ["ended", "at", "once"])
 
 
-def test_a_second_signal_takes_the_workers_with_it(tmp_path):
+def test_a_second_signal_ends_the_workers_too(tmp_path):
     code = """
 import multiprocessing, subprocess
 process = multiprocessing.get_context("fork").Process(target=wait_for, args=("never",))
 process.start()
 program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-interrupts.end_with_us(program)
+interrupts.kill_on_second_signal(program)
 (folder / "pids.part").write_text(f"{process.pid} {program.pid}")
 (folder / "pids.part").rename(folder / "pids")
 while True:
@@ -149,7 +149,7 @@ while True:
     wait_until_gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
 
 
-def test_the_end_of_an_uncut_step_is_an_interrupt(tmp_path):
+def test_a_deferred_interrupt_is_raised_at_the_end_of_the_step(tmp_path):
     code = """
 try:
     with interrupts.deferred():
@@ -179,7 +179,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("name", cli.main.commands)
-def test_every_command_ends_with_the_signals_code_and_a_word(name, number, monkeypatch):
+def test_every_command_ends_with_the_exit_code_of_the_signal_and_a_message(name, number, monkeypatch):
     before = {n: signal.getsignal(n) for n in interrupts.SIGNALS}
     if before[number] == signal.SIG_IGN:
         pytest.skip("ignored by the process that started the tests, and so by us")
@@ -195,7 +195,7 @@ def test_every_command_ends_with_the_signals_code_and_a_word(name, number, monke
     assert {n: signal.getsignal(n) for n in interrupts.SIGNALS} == before
 
 
-def test_what_goes_wrong_while_a_run_is_stopped_is_told_and_the_code_stays(monkeypatch):
+def test_an_error_while_a_run_stops_is_reported_and_the_exit_code_stays(monkeypatch):
     def work(**_):
         try:
             signal.raise_signal(signal.SIGTERM)
@@ -261,7 +261,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("strike", ["SIGTERM to all", "SIGKILL to the parent"])
-def test_workers_neither_outlive_a_run_nor_look_as_if_they_had_crashed(tmp_path, strike):
+def test_workers_neither_outlive_a_run_nor_count_as_crashed(tmp_path, strike):
     process = start(POOL, tmp_path, start_new_session=True)
     wait_for(tmp_path / "a", process)
     wait_for(tmp_path / "b", process)
@@ -276,7 +276,7 @@ def test_workers_neither_outlive_a_run_nor_look_as_if_they_had_crashed(tmp_path,
     assert "WorkerCrashed" not in told and "TaskFailed" not in told and "Traceback" not in told
 
 
-def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
+def test_a_run_suspended_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
     """As after SIGSTOP and SIGCONT, or in a laptop that was shut: the clock went on, and the process did not."""
     jump, real = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + jump[0])
@@ -291,7 +291,7 @@ def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeyp
     assert not [event for event in events if isinstance(event, WorkerCrashed)] and isinstance(events[-1], TaskDone)
 
 
-def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
+def test_running_time_excludes_time_in_which_the_process_is_suspended(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     passed = running_time.RunningTime()
@@ -301,7 +301,7 @@ def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
     assert total == 0.25 + 0.5 + 2 * running_time.LOOK_SEC + 0.25
 
 
-def test_no_limit_is_too_long_for_a_clock(tmp_path):
+def test_a_very_long_timeout_works(tmp_path):
     (tmp_path / "go").touch()
     *_, last = WorkerPool(task_of_a_worker, EngineOptions(1, 1e10)).run([(str(tmp_path), "a")])
     assert isinstance(last, TaskDone)
