@@ -1,4 +1,4 @@
-"""Progress off a terminal is plain lines."""
+"""Progress prints plain lines when stderr is not a terminal."""
 
 from embedonce.pipeline import progress
 

@@ -97,7 +97,7 @@ def known_uids(writer: CacheWriter, source: Source) -> set[str]:
     known = set()
     for video in source.videos:
         record = quarantined.get(video.uid)
-        if video.uid in planned or (record and record.file_state == file_state(video)):
+        if video.uid in planned or (record and (record.num_bytes, record.modified_ns) == file_state(video)):
             known.add(video.uid)
     return known
 

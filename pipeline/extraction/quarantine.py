@@ -11,7 +11,7 @@ ABSENT = "its file was missing when the other videos of its shard were finished"
 
 
 @dataclass(frozen=True)
-class QuarantineRecord:
+class QuarantinedVideo:
     """Why a video cannot be used. source: its path in the data folder.
 
     num_bytes, modified_ns: size and modification time of its file, by which a changed file is recognized; NO_FILE if
@@ -23,20 +23,16 @@ class QuarantineRecord:
     num_bytes: int
     modified_ns: int
 
-    @property
-    def file_state(self) -> tuple[int, int]:
-        return self.num_bytes, self.modified_ns
 
-
-def quarantined_videos(cache: CacheReader | CacheWriter) -> dict[str, QuarantineRecord]:
-    """uid -> record of every quarantined video of a cache."""
-    return {uid: QuarantineRecord(**document) for uid, document in cache.quarantined().items()}
+def quarantined_videos(cache: CacheReader | CacheWriter) -> dict[str, QuarantinedVideo]:
+    """uid -> why, of every quarantined video of a cache."""
+    return {uid: QuarantinedVideo(**document) for uid, document in cache.quarantined().items()}
 
 
 def quarantine(writer: CacheWriter, video: Video, reason: str, is_temporary: bool = False) -> None:
     """Quarantine a video. is_temporary: the next run tries it again, even if its file has not changed."""
     state = NO_FILE if is_temporary else file_state(video)
-    _write(writer, video.uid, QuarantineRecord(video.source, reason, *state))
+    _write(writer, video.uid, QuarantinedVideo(video.source, reason, *state))
 
 
 def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> None:
@@ -44,12 +40,12 @@ def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> No
 
     If its file reappears, it is planned as a new video.
     """
-    _write(writer, uid, QuarantineRecord(writer.planned_videos[uid].source, reason, *NO_FILE))
+    _write(writer, uid, QuarantinedVideo(writer.planned_videos[uid].source, reason, *NO_FILE))
 
 
 def quarantine_rejected(writer: CacheWriter, name: str, reason: str) -> None:
     """Quarantine a file that the source rejected before it was scanned."""
-    _write(writer, name, QuarantineRecord(name, reason, *NO_FILE))
+    _write(writer, name, QuarantinedVideo(name, reason, *NO_FILE))
 
 
 def file_state(video: Video) -> tuple[int, int]:
@@ -61,5 +57,5 @@ def file_state(video: Video) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _write(writer: CacheWriter, name: str, record: QuarantineRecord) -> None:
+def _write(writer: CacheWriter, name: str, record: QuarantinedVideo) -> None:
     writer.quarantine(name, asdict(record))

@@ -1,4 +1,4 @@
-"""Commits beside the teacher: in order, one at a time, and none of their errors is lost."""
+"""Commits in a thread: in order, one at a time, and without losing errors."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from embedonce.pipeline.extraction.commit_thread import Committer
 
 
 class Writer:
-    """Takes a moment for each commit; the disk is full for the unit of this name."""
+    """Takes a moment for each commit. full_for: the unit whose commit fails."""
 
     def __init__(self, full_for: str | None = None):
         self.full_for, self.done, self.running, self.most = full_for, [], 0, 0

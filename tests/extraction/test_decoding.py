@@ -1,4 +1,4 @@
-"""What extraction makes of the ways of sampling and decoding: statuses, key frames, windows, the record."""
+"""Sampling and decoding in a whole extraction: statuses, key frames, windows, decode modes."""
 
 import dataclasses
 
@@ -112,7 +112,7 @@ def test_the_decoder_is_part_of_the_identity(folder):
     other = make_identity(ExtractConfig(folder, False, folder / "c", decoder="nvdec", fps=3.0), teacher)
     with pytest.raises(IdentityMismatchError, match="decoder: pyav-software-2 -> pyav-nvdec-1"):
         claim(folder / "c", other)
-    assert tuple(DECODERS) == choices.DECODERS  # the options' list and the decoders' own
+    assert tuple(DECODERS) == choices.DECODERS  # the choices of the option and the decoders
 
 
 def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
@@ -129,7 +129,7 @@ def test_times_of_lost_frames_are_corrupt_and_not_stored(folder, backend):
     start, stop = (len(data) * share // 100 // 188 * 188 for share in (40, 65))
     (folder / "a.ts").write_bytes(data[:start] + data[stop:])
     (folder / "a.mp4").unlink()
-    (folder / "a.ts").rename(folder / "a.mp4")  # what it holds counts, not what it is called
+    (folder / "a.ts").rename(folder / "a.mp4")  # the content decides, not the suffix
     result, reader, _ = run(make_source(folder, ["a"]), folder / "c", backend=backend, fps=30.0)
     assert result.statuses["ok"] + result.statuses["corrupt"] == 90 and result.statuses["missing"] == 0
     assert 20 < result.statuses["corrupt"] < 60 and not result.quarantined

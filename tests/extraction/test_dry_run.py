@@ -1,4 +1,4 @@
-"""What is said ahead is what happens: dry runs against real runs, and saved settings that make the same run again."""
+"""Dry runs compared with real runs, and saved settings that repeat a run."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ DEMO = ["--teacher-size", "demo", "--device", "cpu"]
 
 
 class Teacher(FakeTeacher):
-    """Takes the demo teacher's name, which a dry run compares."""
+    """Has the name of the demo teacher, which a dry run compares."""
 
     def __init__(self):
         super().__init__(name="demo-clip", weights="demo")
@@ -62,7 +62,7 @@ def videos(originals, tmp_path) -> Path:
     return shutil.copytree(originals, tmp_path / "v")
 
 
-# -- dry runs --------------------------------------------------------------------------------------------------------
+# -- dry runs ------------------------------------------------------------------------------------------------------
 
 
 OTHERS = {
@@ -99,7 +99,7 @@ def test_quarantined_videos_are_counted_as_unusable(quick, videos):
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
-    """Small sets of unlike videos, with the demo teacher as it is."""
+    """For small sets of different videos and the real demo teacher."""
     monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
     for path in sorted(videos.rglob("*.mp4"))[count:]:
         path.unlink()
@@ -157,7 +157,7 @@ def test_a_stray_video_does_not_create_a_second_label_set(quick, videos, monkeyp
     assert open_reader(videos.parent / "c").label_sets() == ("bare", "zero-shot") and len(labels.clips) == 5
 
 
-# -- saved settings --------------------------------------------------------------------------------------------------
+# -- saved settings ------------------------------------------------------------------------------------------------
 
 
 PREPROCESS = "mean=0.5,0.5,0.5;std=0.25,0.25,0.25;interpolation=bicubic;resize=squash"
@@ -199,7 +199,7 @@ REPLAYS = [pytest.param(name, config, id=f"{name} {i}") for name, c in CONFIGS.i
 
 @pytest.mark.parametrize(("name", "config"), REPLAYS)
 def test_saved_settings_equal_the_settings_of_the_run(name, config, tmp_path, monkeypatch):
-    """Field by field, through the file and the command line: every field that is saved is an option, and is read."""
+    """Field by field, through the file and the command line: each saved field is an option, and is read."""
 
     class SeenError(Exception):
         pass
@@ -210,13 +210,13 @@ def test_saved_settings_equal_the_settings_of_the_run(name, config, tmp_path, mo
     for module in (cli, annotations, students, export_student):
         monkeypatch.setattr(module, "build_config", seen)
     saved = yaml.safe_load(config.as_yaml())
-    if name == "plan-ego4d":  # which has no such options
+    if name == "plan-ego4d":  # it has no such options
         saved = {key: value for key, value in saved.items() if key not in ("classes", "class_names", "label_set")}
     (tmp_path / "saved.yaml").write_text(yaml.safe_dump(saved))
     with pytest.raises(SeenError) as caught:
         cli.main.main([name, "--config", str(tmp_path / "saved.yaml")], standalone_mode=False)
     (found,) = caught.value.args
-    # what may be replaced is asked of a person each time, and never saved
+    # --overwrite is never saved
     expected = dataclasses.asdict(config) | ({"overwrite": False} if hasattr(config, "overwrite") else {})
     assert dataclasses.asdict(found) == expected
 

@@ -1,4 +1,4 @@
-"""Runs that are killed by SIGKILL, or lose their decode processes to it, against the promises of the cache."""
+"""Runs and decode processes killed by SIGKILL: the guarantees of the cache hold."""
 
 import functools
 import signal
@@ -16,7 +16,7 @@ from tests.support.kill_doubles import Deadly
 from tests.support.killed_run import run
 from tests.support.killing import BEFORE, Kill, Uninterrupted, content, damage, make_videos
 
-KILLS = 10  # of each back end
+KILLS = 10  # per back end
 KILLED = "decoding crashed the worker process (signal SIGKILL)"
 
 
@@ -27,13 +27,13 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def extractions(videos):
-    """backend -> an uninterrupted extraction, made when it is first asked for."""
+    """backend -> an uninterrupted extraction, which runs on first use."""
     return functools.cache(lambda backend: Uninterrupted(videos, videos.parent / backend, backend))
 
 
 @pytest.fixture
 def deadly(videos, tmp_path):
-    """times -> a Deadly for the longest video: its rows come in two messages and lie in several units."""
+    """times -> a Deadly for the longest video, whose rows come in two messages and belong to several units."""
     (tmp_path / "counter").touch()
     return lambda times: Deadly(union(open_sources(videos)).videos[-1].uid, times, tmp_path / "counter")
 
@@ -98,7 +98,7 @@ def test_attempts_are_counted_across_runs(extractions, tmp_path, deadly):
 
 
 def check_quarantine(whole: Uninterrupted, root: Path, uid: str) -> None:
-    """This video is out, with its reason; nothing lacks but frames of it."""
+    """This video is quarantined with its reason, and no other frames are missing."""
     with closing(open_writer(root, read_identity(root))) as writer:
         reasons = {name: facts["reason"] for name, facts in writer.quarantined().items()}
         assert reasons == {uid: f"{KILLED} (2 attempts)"} and writer.attempts() == {}
@@ -113,7 +113,7 @@ def frames_of(found: dict) -> dict[str, tuple]:
     return {key: (jpeg, tuple(crcs)) for unit in units for key, jpeg, crcs in zip(*unit[1:], strict=True)}
 
 
-# -- what the kills would notice -----------------------------------------------------------------------------------
+# -- faults that the kills must detect -----------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""No room, no permission, no turn: what the user is told, what stays, and that the same command then goes on.
+"""Full disks, missing permissions and concurrent runs: the error message, what is kept, and that a rerun continues.
 
-A full disk is met at every single operation of a writer, and at the names that matter of a whole stage one.
+The disk fills at every single operation of a writer, and at important files of a whole extraction.
 """
 
 import errno
@@ -26,7 +26,7 @@ from tests.support.videos import write_video
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 FULL = re.compile(r"is full \([\d.]+ MB free, [\d.]+ MB needed .*everything committed is safe: make space and run")
-NAMES = {  # for which there is no room -> how many of the two videos are pending then
+NAMES = {  # file that does not fit -> how many of the two videos are pending then
     "plan/000000.json": 2,
     "extract_config.yaml": 2,
     "records/000003.json": 1,
@@ -37,7 +37,7 @@ ACCOUNT = re.compile(r"listed 2 videos = (\d) committed \+ 0 quarantined \+ (\d)
 
 
 class Teacher(FakeTeacher):
-    loaded = 0  # how often
+    loaded = 0  # number of times
 
     def drop_text_tower(self):
         self.class_text = None
@@ -65,13 +65,13 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def arguments(videos, tmp_path, backend) -> list:
-    """A command that makes a cache of four units."""
+    """A command that creates a cache of four units."""
     options = {"data-dir": videos, "cache-dir": tmp_path / "c", "backend": backend, "fps": 4, "shard-frames": 2}
     options |= {"batch-size": 2, "decode-workers": 1}
     return ["extract-teacher", *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-# -- a full disk -----------------------------------------------------------------------------------------------------
+# -- a full disk ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_resume
             complaints.append(f"no room for operation {room}, on {name}: {caught.value!r}")
         complaints += [f"after {room} operations: {path} was left" for path in root.rglob(f"{commit.TEMP_PREFIX}*")]
         if (left := (tree(root), promised)) in seen:
-            continue  # several operations in a row leave the same
+            continue  # several operations in a row leave the same state
         seen.append(left)
         found = contents(root, backend)
         kept = {key: value for key, value in promised.items() if value is not IN_FLUX}
@@ -113,9 +113,9 @@ def test_a_disk_that_fills_during_extraction_ends_with_exit_code_5_and_a_summary
             told = error_of(*arguments, code=5)
         assert FULL.search(told) and tree(cache_dir).items() <= whole.items()
         accounts = {tuple(map(int, found)) for found in ACCOUNT.findall(caplog.text)}
-        is_planned = name != "plan/000000.json"  # until then there is nothing to account for
+        is_planned = name != "plan/000000.json"  # without a plan there is no summary
         assert accounts == {(2 - pending, pending)} or not (accounts or is_planned), name
-        commit.Lock(cache_dir / ".writer.lock").close()  # nobody holds it any more
+        commit.Lock(cache_dir / ".writer.lock").close()  # the lock is free again
         call(*arguments)
         assert tree(cache_dir) == whole, name
 
@@ -160,14 +160,14 @@ def test_too_little_space_is_reported_before_the_teacher_is_loaded(arguments, tm
     call(*arguments)
     before = tree(tmp_path / "c")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
-    call(*arguments)  # nothing is left to do
+    call(*arguments)  # no work is left
     (tmp_path / "c" / "records" / "000001.json").unlink()
     before.pop("records/000001.json")
     assert "make space" in error_of(*arguments, code=5)
     assert teacher.loaded == 2 and tree(tmp_path / "c") == before
 
 
-# -- a disk that is not to be written --------------------------------------------------------------------------------
+# -- a disk that is not writable --------------------------------------------------------------------------------
 
 
 @second_backend_slow
@@ -202,7 +202,7 @@ def test_a_folder_without_permission_is_reported_before_the_teacher_is_loaded(ar
     assert "cannot be written (Permission denied)" in told and teacher.loaded == 0
 
 
-# -- two writers -----------------------------------------------------------------------------------------------------
+# -- two writers ---------------------------------------------------------------------------------------------------
 
 
 @second_backend_slow
@@ -237,7 +237,7 @@ def test_a_run_is_refused_if_another_one_starts_while_it_loads_its_teacher(argum
 
 @pytest.mark.parametrize("folder", ["frames", "records"])
 def test_a_writer_that_lost_the_race_for_a_unit_leaves_the_shard_as_it_was(tmp_path, backend, monkeypatch, folder):
-    """As if no lock had kept them apart: the first commits the unit just when the second is about to publish there."""
+    """Without a lock: the first writer commits the unit just before the second publishes it."""
     root, publish, before = tmp_path / "c", commit.publish, {}
     first = open_writer(root, make_cache_identity(backend))
     first.close()

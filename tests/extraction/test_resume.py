@@ -1,4 +1,4 @@
-"""What a run looks at before it begins, and what it remembers of runs before it."""
+"""Checks before a run starts, and what it keeps of earlier runs."""
 
 import re
 from collections import namedtuple
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 class OtherTeacher(FakeTeacher):
-    """Says that it is the same teacher, and computes something slightly else."""
+    """Has the same identity, and computes slightly different embeddings."""
 
     def embed(self, crops):
         vectors = super().embed(crops) + np.float32(0.02) * np.linspace(
@@ -83,7 +83,7 @@ def test_a_stale_manifest_is_rebuilt_with_a_notice(folder, caplog):
 
 
 class Poisoned(FakeTeacher):
-    """Cannot make anything of frames of one brightness: those of video b from its third frame on."""
+    """Returns NaN for frames of uniform brightness: those of video b from its third frame on."""
 
     def __init__(self, bad_rows):
         super().__init__()
@@ -119,7 +119,7 @@ def test_the_summary_is_logged_when_a_run_is_interrupted(folder, caplog):
 
 
 def test_attempts_of_completed_videos_are_forgotten(folder):
-    """The run was killed after a process was lost over the video's last row, and before that could be forgotten."""
+    """The run was killed after the video's last row crashed a process, and before the attempt was removed."""
     source = make_source(folder, ["a"])
     run(source, folder / "c")
     writer = open_writer(folder / "c", open_reader(folder / "c").identity)
@@ -133,7 +133,7 @@ def test_attempts_of_completed_videos_are_forgotten(folder):
     assert not list((folder / "c" / "attempts").iterdir())
 
 
-# -- before a model is loaded ----------------------------------------------------------------------------------------
+# -- before a model is loaded --------------------------------------------------------------------------------------
 
 
 def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folder, monkeypatch):
@@ -200,4 +200,4 @@ def test_verifying_with_the_teacher_embeds_rows_again(folder):
     ran = CliRunner().invoke(cli.main, ["verify-cache", *cache, "--recompute", "5", "--device", "cpu"])
     assert (ran.exit_code == 0 and "embedded 5 rows again: cosine 0.99" in ran.output) or "cosine 1.0" in ran.output
     ran = CliRunner().invoke(cli.main, ["verify-cache", *cache, "--recompute", "5", "--seed", "1", "--device", "cpu"])
-    assert ran.exit_code == 4 and "teacher.weights_sha256" in ran.output  # other random weights: another teacher
+    assert ran.exit_code == 4 and "teacher.weights_sha256" in ran.output  # other random weights are another teacher

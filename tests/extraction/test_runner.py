@@ -1,4 +1,4 @@
-"""Stage one with a fake teacher: every video accounted for, resumed runs equal to uninterrupted ones."""
+"""Extraction with a fake teacher: every video is counted, and resumed runs equal uninterrupted ones."""
 
 import dataclasses
 import math
@@ -37,7 +37,7 @@ EMBEDDING_TOLERANCE = 2**-10  # of a unit vector's components: two steps of floa
 
 
 def make_source(folder: Path, names, windows=None) -> Source:
-    """Videos of this folder by stem; a clip over each window, or over all of the video."""
+    """Videos of this folder by stem, with a clip for each window, or one for the whole video."""
     videos = tuple(Video(name, folder / f"{name}.mp4", f"{name}.mp4") for name in names)
     spans = [(-math.inf, math.inf)] if windows is None else windows
     clips = tuple(
@@ -67,7 +67,7 @@ def run(source: Source, cache_dir: Path, teacher=None, **changes):
 
 
 def content(cache_dir: Path) -> dict:
-    """key -> (pts, JPEG, bytes of the embeddings) of every row: equal only where rows were copied.
+    """key -> (pts, JPEG, bytes of the embeddings) of every row; equal only if rows were copied.
 
     Rows that were embedded twice may differ in the last bits: check_same_rows() compares those.
     """
@@ -86,10 +86,10 @@ def content(cache_dir: Path) -> dict:
 
 
 def check_same_rows(found: dict, expected: dict) -> None:
-    """Of two content(): the same keys, times and JPEG bytes, and embeddings that differ by rounding alone.
+    """Check that two content() have the same keys, times and JPEG bytes, and embeddings equal up to rounding.
 
-    In which batch a row reaches the teacher depends on when processes deliver it, and the size of a batch changes the
-    last bits of a matrix product.
+    The batch of a row depends on when processes deliver it, and the size of a batch changes the last bits of a matrix
+    product.
     """
     assert {key: row[:2] for key, row in found.items()} == {key: row[:2] for key, row in expected.items()}
     for key, (*_, embeddings) in found.items():
@@ -151,7 +151,7 @@ def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_pa
 
 
 def test_a_missing_frame_is_corrupt_and_the_others_keep_their_times():
-    """Rows 2 and 3 of 6 never come: the rows after them move up, and every time finds its own frame or none."""
+    """Rows 2 and 3 of 6 are missing: the rows after them move up, and each time has its own frame or none."""
     index = np.array([0, 10, 20, 30, 40, 50], np.int64)
     k, row = np.arange(8, dtype=np.int64), np.array([0, 1, 2, 2, 3, 4, 5, -1], np.int64)
     segment = PlannedSegment("a", index, index * 512, k, row)
@@ -188,7 +188,7 @@ def test_a_damaged_frame_is_counted_and_the_video_is_kept(tmp_path):
 
 
 class StoppingTeacher(FakeTeacher):
-    """Works for a while and then stops the run, as a kill would."""
+    """Works for a while and then interrupts the run."""
 
     def embed(self, crops):
         if self.images_seen >= 12:
@@ -208,7 +208,7 @@ def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tm
     assert 0 < len(first) < len(open_reader(tmp_path / "whole").records)
     result, _, teacher = run(source, tmp_path / "cut", backend=backend)
     assert result.pending == 0 and teacher.images_seen < len(content(tmp_path / "whole"))
-    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # finished shards are not touched
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # committed shards are not rewritten
     check_same_rows(content(tmp_path / "cut"), content(tmp_path / "whole"))
 
 
@@ -222,7 +222,7 @@ def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder
     builder = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
     held = []
     for i in range(100):
-        if i % 10 != 9:  # the last row of each unit never comes: the next unit's first says so
+        if i % 10 != 9:  # the last row of each unit is missing, which the first row of the next unit shows
             builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
         builder.pop_complete()
         held.append(sum(jpeg is not None for segment in builder._by_video["a"] for jpeg in segment.jpegs))
@@ -236,7 +236,7 @@ def test_a_video_that_fails_late_keeps_its_complete_units():
         builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
     builder.drop("a")
     taken = {name: [s.video_uid for s in batch.segments] for name, batch in builder.pop_complete()}
-    assert taken == {"000000": ["a"], "000001": []}  # b's unit still waits
+    assert taken == {"000000": ["a"], "000001": []}  # the unit of b still waits
 
 
 def test_added_videos_extend_the_cache_and_change_nothing_in_it(folder, tmp_path):
@@ -271,7 +271,7 @@ def test_another_teacher_is_refused_and_nothing_changes(folder, tmp_path):
 
 
 def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
-    """The account is counted from what is on disk, not by subtraction."""
+    """The summary is counted from what is on disk, not by subtraction."""
     source = make_source(folder, ["a", "b"])
     run(source, tmp_path / "c")
     for path in (tmp_path / "c" / "records").iterdir():
@@ -281,7 +281,7 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="committed with rows or times of a, and has none of them now"):
         run(source, tmp_path / "c")
-    for path in (tmp_path / "c" / "records").iterdir():  # as records were that held no plan: nothing contradicts them
+    for path in (tmp_path / "c" / "records").iterdir():  # records without a plan contradict nothing
         document = documents.read(path)
         del document["planned"]
         commit.replace(path, documents.serialize_with_checksum(document))

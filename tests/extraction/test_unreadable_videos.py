@@ -1,4 +1,4 @@
-"""A video that the machine cannot read now is not taken for a damaged one: it is tried again with the same file."""
+"""A video that cannot be read now is not reported as damaged, and the next run tries the same file again."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def scan(path) -> Scan:
 
 @pytest.fixture
 def failing_reads(monkeypatch):
-    """number -> the whole file cannot be read, with this error number."""
+    """error number -> from now on, reading whole files fails with it."""
 
     def fail(number):
         def opened(path):
@@ -42,7 +42,7 @@ def failing_reads(monkeypatch):
 
 
 def test_a_file_that_cannot_be_read_is_not_reported_as_damaged(tmp_path):
-    """/proc/self/mem can be opened, and reading its beginning is an input/output error for anybody."""
+    """/proc/self/mem can be opened, and reading its beginning is always an input/output error."""
     (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
     with pytest.raises(PassingError, match=r"its file cannot be read now \(Input/output error\); fix that and run"):
         scan(tmp_path / "a.mp4")
@@ -115,7 +115,7 @@ def test_the_next_run_tries_the_same_file_again(folder, tmp_path, monkeypatch):
 
 
 def test_a_planned_video_that_could_not_be_read_is_planned_again(folder, tmp_path, monkeypatch):
-    """The units that it shares are finished without it; the next run has it whole."""
+    """Shared units are finished without it; the next run extracts it completely."""
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
         patch.setitem(ENGINES, "local", UnreadableForDecoding)

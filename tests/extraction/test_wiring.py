@@ -1,4 +1,4 @@
-"""Every setting of an extraction reaches the videos, the teacher and the cache; what the cache says of itself is so."""
+"""Each setting of an extraction takes effect on videos, teacher and cache, and the metadata of the cache is right."""
 
 import dataclasses
 import io
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("forked_workers")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Three videos of other shapes and lengths; the last begins at 5 s."""
+    """Three videos of different shapes and lengths; the last starts at 5 s."""
     root = tmp_path_factory.mktemp("wiring")
     write_video(root / "a.mp4", 40)
     write_video(root / "b.mp4", 60, size=(128, 192))
@@ -47,7 +47,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 class Batches(FakeTeacher):
-    """Remembers how many crops came at a time."""
+    """Records the batch sizes."""
 
     def __init__(self, **changes):
         super().__init__(**changes)
@@ -63,7 +63,7 @@ def jpegs_of(reader) -> list[Image.Image]:
     return [Image.open(io.BytesIO(reader.frames(unit).jpeg(row))) for unit, row in units]
 
 
-# -- what is stored ----------------------------------------------------------------------------------------------------
+# -- what is stored ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("quality", [90, 97])
@@ -105,7 +105,7 @@ def test_views_depend_on_their_number_the_seed_and_the_video(folder, tmp_path):
 
 
 def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
-    """The first row of a later video, too."""
+    """Including the first row of each video."""
     names = ["a", "b", "late"]
     source = dataclasses.replace(make_source(folder, names), videos=tuple(
         Video(name, next(folder.glob(f"{name}.*")), name) for name in names))  # fmt: skip
@@ -166,7 +166,7 @@ def test_records_contain_the_provenance(folder, tmp_path):
     assert set(record.provenance["decoding"]) == {"a"} and record.provenance["libraries"]["numpy"] == np.__version__
 
 
-# -- clips -------------------------------------------------------------------------------------------------------------
+# -- clips ---------------------------------------------------------------------------------------------------------
 
 
 def test_windows_start_at_the_first_frame_of_a_video_that_starts_late(folder, tmp_path):
@@ -193,7 +193,7 @@ def test_windows_of_a_long_video_that_starts_late_are_equal(tmp_path):
     assert clip == ClipLabel("c", "v", 7.0, 9.0, 1, "train")
 
 
-# -- processes ---------------------------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------------------------
 
 
 def test_engines_get_the_configured_workers_and_timeout(folder, tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_engines_get_the_configured_workers_and_timeout(folder, tmp_path, monkey
 
 @pytest.mark.slow
 def test_a_video_without_progress_fails_after_the_configured_timeout(folder, tmp_path):
-    """A pipe that nobody writes to: once while it is scanned, once while it is decoded."""
+    """A pipe without a writer, once while it is scanned and once while it is decoded."""
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (tmp_path / "b.mp4").write_bytes((folder / "b.mp4").read_bytes())
@@ -233,7 +233,7 @@ def test_a_video_without_progress_fails_after_the_configured_timeout(folder, tmp
     assert set(reasons) == {"b.mp4", "pipe.mp4"} and result.exit_code == 3
 
 
-# -- the teacher -------------------------------------------------------------------------------------------------------
+# -- the teacher ---------------------------------------------------------------------------------------------------
 
 SMALL = {
     "embed_dim": 24,
@@ -250,7 +250,7 @@ def small_clip(tmp_path_factory) -> Path:
 
 
 def test_the_teacher_sizes_equal_those_computed_by_hand(small_clip):
-    """The image tower in numbers of its layers; all of the model in those of its tensors; four bytes each."""
+    """The image tower by its layers, the whole model by its tensors, four bytes per parameter."""
     teacher = load_teacher(str(small_clip), "random", None, torch.device("cpu"), seed=0)
     facts = teacher.describe()
     width, tokens = 32, 17
@@ -302,7 +302,7 @@ def test_random_weights_depend_on_the_seed(small_clip):
     assert hashes[0] == hashes[1] and hashes[0]["weights_sha256"] != hashes[2]["weights_sha256"]
 
 
-# -- all of stage one --------------------------------------------------------------------------------------------------
+# -- a whole extraction --------------------------------------------------------------------------------------------
 
 
 class WithTower(FakeTeacher):
@@ -312,7 +312,7 @@ class WithTower(FakeTeacher):
 
 @pytest.fixture
 def labeled(tmp_path_factory, monkeypatch) -> Path:
-    """A folder of two classes, and the fake teacher in its place."""
+    """A folder of two classes; the fake teacher replaces the real one."""
     root = tmp_path_factory.mktemp("labeled")
     for action in ("cut bread", "stir pot"):
         (root / action).mkdir()
@@ -339,7 +339,7 @@ def test_label_sets_have_the_configured_name_and_kind(labeled, tmp_path):
     assert "label_set: mine" in (tmp_path / "c" / "extract_config.yaml").read_text()
     (labels,) = result.label_sets
     reader = open_reader(tmp_path / "c")
-    for clip in labels.clips:  # the label is the folder's
+    for clip in labels.clips:  # the label is the folder name
         assert labels.classes[clip.label].split()[0] in clip.video_uid
     assert reader.num_rows == 8 * 12 == result.extraction.rows and result.with_frames == (len(labels.clips),)
 
@@ -367,7 +367,7 @@ def test_synthetic_videos_are_generated_as_configured(tmp_path, monkeypatch):
     ]
 
 
-# -- ahead of an extraction ----------------------------------------------------------------------------------------
+# -- dry runs ----------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_depends_on_the_settings(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""What is told ahead of an extraction is worked out from what was looked at: bytes, seconds, processes, counts."""
+"""Estimates and surveys: bytes, seconds, processes and counts are computed from the right inputs."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path
 
 
 def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch):
-    """Where none of the new ones could be looked at."""
+    """If none of the new ones could be decoded."""
     monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0))
     source = SimpleNamespace(classes=())
     found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), calibrated=True)
@@ -97,7 +97,7 @@ def test_the_plan_of_a_video_records_its_rotation_and_pixel_aspect(tmp_path, mon
 
 
 def test_a_plan_of_some_videos_contains_those_that_would_be_downloaded(tmp_path):
-    """The second one has more annotations, and so it is the first to be taken."""
+    """The second one has more annotations, so it is chosen first."""
     documents = {
         "moments_train.json": {"videos": [moments_video(U2, "train", [label()])]},
         "narration.json": {uid: narrated(narration(1.0)) for uid in (U1, U2)},
@@ -128,13 +128,13 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
     assert (told["videos"], told["missing"], told["clips"]) == (2, 1, {"train": 1, "val": 2, "test": 0})
     assert (told["unlabelled"], told["without_frame"], told["frames"]) == (1, 1, 50)
     assert told["classes"] == {"cut": [1, 0, 0], "stir": [0, 1, 0]}
-    ends = {U1: 89.6, U2: 99.4}  # half a second less than listed is no less
+    ends = {U1: 89.6, U2: 99.4}  # half a second is within the tolerance
     monkeypatch.setattr(WorkerPool, "run", lambda pool, tasks: (TaskResult(task, ends[task.uid]) for task in tasks))
     assert short_videos(source, 1) == {U2: (99.4, 100.0)}
 
 
 def test_a_plan_skips_odd_annotations_unless_strict(tmp_path):
-    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are left out
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are skipped
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
     found = plan_ego4d.plan(PlanConfig(root, assume_downloaded=True))

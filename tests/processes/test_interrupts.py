@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: the first ends a run in order, the second at once; nothing is lost, charged or left running.
+"""Ctrl-C and SIGTERM: the first ends a run in order, the second immediately; nothing is lost or left running.
 
-Programs and tests wait for each other by files; no test measures time.
+Programs and tests synchronize through files; no test measures time.
 """
 
 import os
@@ -20,7 +20,7 @@ from embedonce.pipeline.processes import interrupts, running_time
 from tests.support.waiting_task import task_of_a_worker
 
 ROOT = Path(__file__).parents[2]
-AT_MOST_SEC = 120.0  # for anything that a test waits for, on a machine however busy
+AT_MOST_SEC = 120.0  # longest wait of a test, on a busy machine
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
@@ -55,7 +55,7 @@ def end_of(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, told
 
 
-# -- never swallowed -------------------------------------------------------------------------------------------------
+# -- interrupts are never lost -------------------------------------------------------------------------------------
 
 SWALLOWING = {
     "a hook at a fork": """
@@ -118,7 +118,7 @@ while True:
     process.send_signal(signal.SIGINT)
     if where != "a step that must not be cut":
         wait_for(tmp_path / "swallowed", process)
-    time.sleep(2 * interrupts.DOUBLE_SEC)  # what comes sooner is the same Ctrl-C, delivered twice
+    time.sleep(2 * interrupts.DOUBLE_SEC)  # an earlier one counts as the same Ctrl-C
     process.send_signal(signal.SIGTERM)
     code, told = end_of(process)
     assert (code, told.split()) == (130, ["ended", "at", "once"])
@@ -168,7 +168,7 @@ except KeyboardInterrupt:
     assert (tmp_path / "step").exists() and not (tmp_path / "beyond").exists()
 
 
-# -- every command ---------------------------------------------------------------------------------------------------
+# -- every command -------------------------------------------------------------------------------------------------
 
 NEEDED = {
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
@@ -208,7 +208,7 @@ def test_an_error_while_a_run_stops_is_reported_and_the_exit_code_stays(monkeypa
 
 
 def test_ignored_signals_stay_ignored(tmp_path):
-    """nohup, and jobs in the background of a shell that has no job control."""
+    """As with nohup, and in background jobs of a shell without job control."""
     code = "(folder / 'ready').touch(); wait_for('go'); sys.exit(7)"
     ignore = (
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
@@ -222,17 +222,17 @@ def test_ignored_signals_stay_ignored(tmp_path):
 
 
 def test_under_torchrun_sigterm_keeps_its_default(tmp_path):
-    """Its processes wait for each other in calls that no handler gets into."""
+    """Its processes wait for each other in calls that handlers cannot interrupt."""
     code = "sys.exit(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and callable(signal.getsignal(signal.SIGINT)))"
     for size, is_default in (("2", 1), ("1", 0)):
         assert end_of(start(code, tmp_path, env={**os.environ, "WORLD_SIZE": size})) == (is_default, "")
 
 
-# -- workers ---------------------------------------------------------------------------------------------------------
+# -- workers -------------------------------------------------------------------------------------------------------
 
 
 def wait_until_gone(pids) -> None:
-    """Zombies count as gone: whoever inherits them may be slow to collect them."""
+    """Zombies count as gone: the process that inherits them may be slow to reap them."""
     deadline = time.monotonic() + AT_MOST_SEC
     while left := [pid for pid in pids if is_running(pid)]:
         assert time.monotonic() < deadline, f"{left} are left"
@@ -277,14 +277,14 @@ def test_workers_neither_outlive_a_run_nor_count_as_crashed(tmp_path, strike):
 
 
 def test_a_run_suspended_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
-    """As after SIGSTOP and SIGCONT, or in a laptop that was shut: the clock went on, and the process did not."""
+    """As after SIGSTOP and SIGCONT, or a closed laptop: the clock advanced while the process did not run."""
     jump, real = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + jump[0])
     events = []
     for event in WorkerPool(task_of_a_worker, EngineOptions(1, 60.0)).run([(str(tmp_path), "a")]):
         events.append(event)
         if isinstance(event, TaskResult) and event.value == 1:
-            time.sleep(2 * running_time.LOOK_SEC)  # the supervisor waits for the next message by now
+            time.sleep(2 * running_time.LOOK_SEC)  # by now the supervisor waits for the next message
             jump[0] += 3600
             time.sleep(2 * running_time.LOOK_SEC)
             (tmp_path / "go").touch()

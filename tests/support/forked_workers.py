@@ -1,8 +1,8 @@
-"""Decode processes that are forked from one that has imported all they need, in place of those that import it anew.
+"""Decode processes forked from one that has imported everything they need, instead of spawned ones.
 
-For tests that extract many times and are not about the processes: a spawned one takes most of half a second to import,
-twice for each extraction. How real ones start and end, and what they load, is for test_process_pool.py, test_kills.py,
-test_interrupts.py and test_boundary.py, among others, which spawn them.
+For tests that extract many times and do not test the processes themselves: a spawned process takes almost half a second
+to import, twice per extraction. test_process_pool.py, test_kills.py and test_interrupts.py, among others, spawn real
+ones.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def _begin(target, *arguments) -> None:
-    """The server is what started this process, so that it is no orphan; it ends with its pipe and by its parent."""
+    """The fork server is the parent of this process, so the check for an orphaned process must not apply."""
     worker_signals._end_with_parent = lambda parent: None
     target(*arguments)
 
@@ -33,7 +33,7 @@ def _process(target, args=(), daemon=None):
 
 @contextlib.contextmanager
 def forked() -> Iterator[None]:
-    """The pools of pipeline.engines fork their processes."""
+    """The worker pools of pipeline.engines fork their processes."""
     places = (os.environ.get("PYTHONPATH"), str(ROOT))
     tasks = [f"embedonce.pipeline.extraction.{name}" for name in ("scan_tasks", "decode_tasks")]
     CONTEXT.set_forkserver_preload([*tasks, "tests.support.forked_workers"])
