@@ -65,7 +65,7 @@ class ExtractTeacherResult:
             counts.line,
             *(f"quarantined {source}: {reason}" for source, reason in counts.quarantined.items()),
             "requested times: " + ", ".join(f"{count} {status}" for status, count in counts.statuses.items()),
-            *([f"partial: {counts.partial} videos end before their header says"] if counts.partial else []),
+            *([f"partial: {counts.partial} videos end earlier than their headers indicate"] if counts.partial else []),
             *([_RESHAPED.format(counts.reshaped)] if counts.reshaped else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",

@@ -50,7 +50,7 @@ class FramePipeline:
         self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
         self.videos, self.packet_plans = videos, packet_plans
         self.provenance = provenance(teacher)
-        self.wanted = builder.wanted()
+        self.pending = builder.pending_frames()
         self._rows: list[tuple[str, Row]] = []  # (uid, row) waiting for the teacher
         self._ended: list[TaskDone[DecodeTask] | TaskFailed[DecodeTask]] = []  # their last rows may wait too
         self._modes: dict[str, str] = {}  # uid -> how it was decoded
@@ -65,7 +65,7 @@ class FramePipeline:
             self._load_attempts()
             options = EngineOptions(workers, self.config.video_timeout, lambda task: self._attempts.get(task.uid, 0))
             engine = make_engine(self.config.engine, decode_video, options)
-            for event in engine.run([self._task(uid) for uid in self.wanted if uid in self.videos]):
+            for event in engine.run([self._task(uid) for uid in self.pending if uid in self.videos]):
                 self._receive(event, progress)
                 if len(self._rows) * self.views_per_row >= self.config.batch_size:
                     self._flush(committer, progress)
@@ -81,11 +81,11 @@ class FramePipeline:
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: document["attempts"] for uid, document in self.writer.attempts().items()}
-        for uid in set(self._attempts) - set(self.wanted):
+        for uid in set(self._attempts) - set(self.pending):
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 
     def _task(self, uid: str) -> DecodeTask:
-        video, (frame_index, pts) = self.writer.planned_videos[uid], self.wanted[uid]
+        video, (frame_index, pts) = self.writer.planned_videos[uid], self.pending[uid]
         return DecodeTask(
             uid=uid,
             path=self.videos[uid].path,
@@ -141,7 +141,7 @@ class FramePipeline:
         finite = np.isfinite(embeddings).all((1, 2))
         for (uid, row), row_embeddings, is_finite in zip(self._rows, embeddings, finite, strict=True):
             if not is_finite:
-                frame = int(self.wanted[uid][0][row.i])
+                frame = int(self.pending[uid][0][row.i])
                 reason = f"the teacher's embedding of frame {frame} of {uid} is not finite"
                 if not finite.any():
                     raise PipelineError(f"{reason}, nor is any other of its batch; nothing of that batch was kept")

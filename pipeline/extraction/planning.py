@@ -77,8 +77,8 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
             log.info("%s: %s", video.source, "no clip contains a key frame" if is_by_key else "no clip lies in it")
             continue
         videos.append(_planned_video(video, scan, writer.identity))
-        wanted = scan.requests
-        requests.append(PlannedSegment(uid, wanted.frame_index, wanted.pts, wanted.k, wanted.row))
+        new = scan.requests
+        requests.append(PlannedSegment(uid, new.frame_index, new.pts, new.k, new.row))
         for note in scan.timeline.notes:
             log.info("%s: %s", video.source, note)
     writer.extend_plan(videos, requests, shard_frames)
@@ -102,17 +102,17 @@ def known_uids(writer: CacheWriter, source: Source) -> set[str]:
     return known
 
 
-def remaining_requests(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
+def remaining_requests(uid: str, requests: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
     """The requests of a video that are neither planned nor answered by planned frames."""
     planned_k = np.concatenate([np.zeros(0, np.int64), *(segment.request_k for segment in planned)])
     planned_index = np.concatenate([np.zeros(0, np.int64), *(segment.frame_index for segment in planned)])
-    has_frame = wanted.row >= 0
-    is_planned = np.isin(wanted.k, planned_k)
-    is_planned[has_frame] |= np.isin(wanted.frame_index[wanted.row[has_frame]], planned_index)
-    row = wanted.row[~is_planned]
+    has_frame = requests.row >= 0
+    is_planned = np.isin(requests.k, planned_k)
+    is_planned[has_frame] |= np.isin(requests.frame_index[requests.row[has_frame]], planned_index)
+    row = requests.row[~is_planned]
     rows = np.unique(row[row >= 0])
     row = np.where(row >= 0, np.searchsorted(rows, row), row)
-    return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_planned], row)
+    return PlannedSegment(uid, requests.frame_index[rows], requests.pts[rows], requests.k[~is_planned], row)
 
 
 def _missing_requests(writer: CacheWriter, scanned: ScanResults) -> list[PlannedSegment]:

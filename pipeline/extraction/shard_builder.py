@@ -94,7 +94,7 @@ class ShardBuilder:
     def num_rows(self) -> int:
         return sum(segment.num_rows for segments in self._by_video.values() for segment in segments)
 
-    def wanted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def pending_frames(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """video uid -> (frame_index, pts), both (n,) int64, of every pending row."""
         return {
             uid: (

@@ -140,7 +140,7 @@ def test_a_decoding_task_is_of_the_plan_and_the_settings():
     run = FramePipeline.__new__(FramePipeline)
     run.config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
     run.writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48))
-    run.wanted, run.packet_plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
+    run.pending, run.packet_plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
     run.videos = {"u": SimpleNamespace(path=Path("u.mp4"))}
     task = run._task("u")
     assert (task.uid, task.path, task.decoder, task.jpeg_quality) == ("u", Path("u.mp4"), "nvdec", 91)

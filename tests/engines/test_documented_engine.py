@@ -9,7 +9,10 @@ from embedonce.pipeline.engines import worker_process
 from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.registry import ENGINES, make_engine
 from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction.preflight import run_preflight
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from tests.commands.test_cli import call, error_of
+from tests.extraction.test_runner import make_source
 from tests.support.conformance.engine import EngineConformance
 from tests.support.conformance.engine_tasks import run_named_task
 from tests.support.documentation import code_blocks
@@ -52,6 +55,15 @@ def test_extraction_runs_on_a_registered_engine(tmp_path, monkeypatch):
     call(*arguments, "--engine", "serial")
     assert open_reader(tmp_path / "cache").num_rows == 2
     assert "engine: serial" in (tmp_path / "cache" / "extract_config.yaml").read_text()
+
+
+def test_estimates_run_on_a_registered_engine(tmp_path, monkeypatch):
+    """Without a single worker process."""
+    write_video(tmp_path / "a.mp4", 30)
+    monkeypatch.setattr(worker_process, "multiprocessing", None)
+    config = ExtractConfig(tmp_path, False, tmp_path / "cache", engine="serial")
+    report = run_preflight(config, make_source(tmp_path, ["a"]), calibrated=True)
+    assert report.estimate.frames == 2 and report.estimate.decode_sec > 0
 
 
 def test_an_unknown_engine_is_refused_before_any_work(tmp_path):

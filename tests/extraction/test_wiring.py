@@ -166,6 +166,23 @@ def test_records_contain_the_provenance(folder, tmp_path):
     assert set(record.provenance["decoding"]) == {"a"} and record.provenance["libraries"]["numpy"] == np.__version__
 
 
+def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path):
+    """A teacher may embed rows that overflow in another precision."""
+
+    class Overflowing(FakeTeacher):
+        precision = "float16"
+
+        def embed(self, crops):
+            self.precision = "float32"
+            return super().embed(crops)
+
+        def provenance(self):
+            return {"precision": self.precision}
+
+    _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", teacher=Overflowing())
+    assert {record.provenance["precision"] for record in reader.records.values()} == {"float32"}
+
+
 # -- clips ---------------------------------------------------------------------------------------------------------
 
 

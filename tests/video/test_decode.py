@@ -163,7 +163,7 @@ def test_raw_streams_without_timestamps_are_known_by_order(tmp_path):
     sampled = sample(raw, 5.0)
     assert sampled.timeline.by_order and len(sampled.timeline.pts) == 60
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == sampled.requests.frame_index.tolist()
-    with pytest.raises(VideoError, match="key frames cannot be told; use --sampling fps"):
+    with pytest.raises(VideoError, match="key frames cannot be located; use --sampling fps"):
         list(scan_video(ScanTask("v", raw, Grid(None), "software")))
 
 
