@@ -38,6 +38,7 @@ from embedonce.pipeline.commands.common_options import (
 )
 from embedonce.pipeline.commands.terminal import ErrorReportingGroup, build_config, show, usage_error
 from embedonce.pipeline.console import standard_streams
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.processes import interrupts
 from embedonce.pipeline.settings.choices import ACTIVATIONS, DECODERS
@@ -129,6 +130,7 @@ def main():
 @click.option("--canonical-short-side", type=int, help="Short side of stored frames. [default: by the teacher's input]")
 @click.option("--jpeg-quality", type=int, default=90, show_default=True, help="Quality of stored frames.")
 @click.option("--decode-workers", type=int, help="Decoding processes. [default: one less than there are cores]")
+@click.option("--engine", default=DEFAULT_ENGINE, show_default=True, help="Engine that runs the decoding tasks.")
 @click.option(
     "--video-timeout", type=float, default=120.0, show_default=True, help="Seconds a video may show no progress."
 )

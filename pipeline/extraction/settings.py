@@ -13,6 +13,7 @@ from embedonce.models.names import (
     default_weights,
 )
 from embedonce.models.preprocessing import parse
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
 from embedonce.pipeline.settings.choices import DECODERS, DEVICES, TEACHER_HEADS
 from embedonce.pipeline.sources.folder.layouts import LAYOUTS
@@ -52,6 +53,7 @@ class ExtractConfig(Annotated):
     shard_frames: int = 512
     batch_size: int = 64
     decode_workers: int | None = None
+    engine: str = DEFAULT_ENGINE  # what runs the decode tasks
     video_timeout: float = 120.0
     device: str = "auto"
     seed: int = 0
@@ -70,6 +72,7 @@ class ExtractConfig(Annotated):
         self._one_of("device", DEVICES)
         self._one_of("sampling", SAMPLINGS)
         self._one_of("decoder", DECODERS)
+        self._one_of("engine", ENGINES)
         self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
         self._not_negative("views")
         self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")

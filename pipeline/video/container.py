@@ -32,13 +32,13 @@ _OPENING_MESSAGES: dict[int, list] = {}  # by id() of open containers
 class VideoError(Exception):
     """This video cannot be used. The message gives the reason in a few words."""
 
-    is_passing = False  # whether the same file may be usable another time
+    is_temporary = False  # whether the same file may be usable another time
 
 
-class PassingError(VideoError):
+class TemporaryError(VideoError):
     """This video cannot be used now, but perhaps later: its file could not be read, or was changed meanwhile."""
 
-    is_passing = True
+    is_temporary = True
 
 
 class HeartbeatClock:

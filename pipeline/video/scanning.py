@@ -28,7 +28,7 @@ from embedonce.pipeline.video.known_stream import MAX_DEPTH, reorder_depth_of
 from embedonce.pipeline.video.losses import loss_notes
 from embedonce.pipeline.video.output_order import FoundTimes, find_times
 from embedonce.pipeline.video.packets import PacketIndex
-from embedonce.pipeline.video.timeline import Timeline
+from embedonce.pipeline.video.timeline import PARTIAL_NOTE, Timeline
 from embedonce.pipeline.video.tracks import track_note
 
 MAX_SECONDS = 48 * 3600.0
@@ -93,7 +93,7 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
         return timeline
     if length.is_of_all and (yield from some_track_continues(path, length)):
         return timeline
-    partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
+    partial = f"{PARTIAL_NOTE}it ends {lacking_sec:.1f} s before its header says"
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
 
 

@@ -11,6 +11,8 @@ from embedonce.pipeline.video.geometry import SQUARE, upright_size
 from embedonce.pipeline.video.orientation import UPRIGHT, Orientation
 from embedonce.pipeline.video.packets import PacketIndex
 
+PARTIAL_NOTE = "partial: "  # prefix of the note about a video that ends early, in plans as well
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -52,6 +54,11 @@ class Timeline:
     def upright_size(self) -> tuple[float, float]:
         """(height, width) with square pixels, upright."""
         return upright_size(self.size, self.sample_aspect, self.orientation)
+
+
+def is_partial_note(note: str) -> bool:
+    """Whether a note of a timeline states that the video ends early."""
+    return note.startswith(PARTIAL_NOTE)
 
 
 def left_half(timeline: Timeline) -> Timeline:
