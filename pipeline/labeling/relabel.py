@@ -26,9 +26,18 @@ from embedonce.pipeline.labeling.label_sets import (
     write_labels,
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.sources.ego4d.layout import FoundFiles
 from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
 from embedonce.pipeline.sources.matching import known_in, match_source
-from embedonce.pipeline.sources.source import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from embedonce.pipeline.sources.source import (
+    Clip,
+    Source,
+    keep_frequent,
+    read_classes,
+    renamed,
+    union,
+    with_class_names,
+)
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +98,10 @@ def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str,
             log.info("%s", note)
         return [("", config.names_file.stem, source)]
     options = dataclasses.replace(config.source_options, known=reader.planned_uids())
-    sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
+    sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: FoundFiles()), options)
+    for note in union(sources).notes:
+        log.info("%s", note)
     for kind, source in sources.items():
-        for note in source.notes:
-            log.info("%s", note)
         if not source.clips:
             raise InputError(f"the {kind} annotations under {config.data_dir} speak of no video of {config.cache_dir}")
     if config.classes is not None:

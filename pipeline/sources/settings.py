@@ -1,8 +1,9 @@
 """The settings of commands that read annotations or class names of a data folder. Imports nothing that computes."""
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS
 from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
 from embedonce.pipeline.sources.source import SourceOptions
 
 

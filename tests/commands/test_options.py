@@ -71,7 +71,7 @@ ANNOTATIONS = {
     "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
     "max_narration_window": (
         "--max-narration-window 3.5",
-        "sources/ego4d/test_narration_verbs.py::test_long_windows_are_cut_and_told",
+        "sources/ego4d/test_narration_verbs.py::test_long_windows_are_shortened_with_a_note",
     ),
     "strict": ("--strict", "test_annotations_are_read_as_asked"),
     "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
@@ -268,14 +268,17 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_are_added_to_the_same_ones"),
         "scenarios": (
             "--scenario cooking",
-            "sources/ego4d/test_choice.py::test_scenarios_by_part_of_the_name_in_any_case",
+            "sources/ego4d/test_video_selection.py::test_scenarios_match_a_part_of_the_name_ignoring_case",
         ),
-        "max_gb": ("--max-gb 2.5", "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be"),
+        "max_gb": (
+            "--max-gb 2.5",
+            "sources/ego4d/test_video_selection.py::test_limits_are_met_whenever_they_can_be",
+        ),
         "max_hours": (
             "--max-hours 2.5",
-            "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be",
+            "sources/ego4d/test_video_selection.py::test_limits_are_met_whenever_they_can_be",
         ),
-        "seed": ("--seed 4", "sources/ego4d/test_choice.py::test_the_order_is_pinned"),
+        "seed": ("--seed 4", "sources/ego4d/test_video_selection.py::test_the_order_is_pinned"),
         "kind": ("--kind clips", DOWNLOAD + "test_clips_are_those_of_the_videos"),
         "version": ("--version v1", DOWNLOAD + "test_mistakes"),
         "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_mistakes"),

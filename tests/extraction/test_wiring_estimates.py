@@ -18,7 +18,7 @@ from embedonce.pipeline.extraction.planning import Scanned
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
-from embedonce.pipeline.sources.ego4d.problems import Problems
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import make_cache_identity
 from tests.support.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write

@@ -25,10 +25,10 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.partial_files import write_json
-from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOG, Download
-from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
 from embedonce.pipeline.sources.ego4d.download.transfers import RemoteFile, Transfer
+from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of, make_miniature
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic

@@ -23,10 +23,10 @@ from moto.server import ThreadedMotoServer
 from embedonce.cache import commit
 from embedonce.cache.errors import BusyError
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOCK, Download
-from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
 from embedonce.pipeline.sources.ego4d.download.transfers import RECORD, RemoteFile, Transfer
+from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 from tests.commands.test_cli import ROOT, call, error_of
 from tests.support import ego4d_bucket as mini
 from tests.support.full_disk import mounted
