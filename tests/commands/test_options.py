@@ -264,8 +264,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": (None, SAVED),
     },
     "download-ego4d": {
-        "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_from_nothing_to_files"),
-        "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_are_added_to_the_same_ones"),
+        "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_a_first_download"),
+        "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_include_the_earlier_ones"),
         "scenarios": (
             "--scenario cooking",
             "sources/ego4d/test_video_selection.py::test_scenarios_match_a_part_of_the_name_ignoring_case",
@@ -279,11 +279,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "sources/ego4d/test_video_selection.py::test_limits_are_met_whenever_they_can_be",
         ),
         "seed": ("--seed 4", "sources/ego4d/test_video_selection.py::test_the_order_is_pinned"),
-        "kind": ("--kind clips", DOWNLOAD + "test_clips_are_those_of_the_videos"),
-        "version": ("--version v1", DOWNLOAD + "test_mistakes"),
-        "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_mistakes"),
+        "kind": ("--kind clips", DOWNLOAD + "test_clips_belong_to_the_selected_videos"),
+        "version": ("--version v1", DOWNLOAD + "test_invalid_requests"),
+        "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_invalid_requests"),
         "dry_run": (None, DOWNLOAD + "test_a_dry_run_fetches_nothing"),
-        "yes": (None, DOWNLOAD + "test_it_asks_on_a_terminal_only"),
+        "yes": (None, DOWNLOAD + "test_confirmation_needs_a_terminal"),
     },
     "verify-cache": {
         "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
