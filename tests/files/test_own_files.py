@@ -430,15 +430,15 @@ def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
     video = tmp_path / "v2" / "full_scale" / "a.mp4"
     video.parent.mkdir(parents=True)
     video.write_bytes(b"my smaller version")
-    with pytest.raises(InputError, match=r"a.mp4 would be replaced, and no download into this folder has fetched it"):
-        download.refuse_foreign(transfer)
+    with pytest.raises(InputError, match=r"a.mp4 would be replaced, but no download into this folder created it"):
+        download.check_foreign_files(transfer)
     video.unlink()
     (tmp_path / LOG).write_text("mine")
     with pytest.raises(InputError, match=f"{LOG} would be replaced"):
-        download.refuse_foreign(transfer)
+        download.check_foreign_files(transfer)
     download._record.save({"dataset": "full_scale"}, transfer)
     video.write_bytes(b"cut")
-    download.refuse_foreign(transfer)
+    download.check_foreign_files(transfer)
 
 
 # -- exports ---------------------------------------------------------------------------------------------------------
