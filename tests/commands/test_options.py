@@ -357,8 +357,8 @@ def settings_of(monkeypatch, tmp_path):
                 call(command, *shlex.split(arguments.replace("FILE", str(tmp_path / "names.txt"))))
         config = got.value.args[0]
         flat = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        wish = flat.pop("wish", None)
-        return flat if wish is None else flat | dataclasses.asdict(wish)
+        criteria = flat.pop("criteria", None)
+        return flat if criteria is None else flat | dataclasses.asdict(criteria)
 
     return settings
 

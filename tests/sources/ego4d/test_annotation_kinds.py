@@ -7,6 +7,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.annotations.narrations import half_window_sec
+from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationKind, AnnotationReader, ClassWords, Window
 from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES, KINDS
 from embedonce.pipeline.splits.assignment import split_by_hash
 from tests.support.ego4d_files import (
@@ -411,3 +412,30 @@ def test_a_missing_kind_is_reported_with_its_files_and_the_available_kinds(tmp_p
             InputError, match=rf"no {KINDS[kind].files[0]}.*available --annotations: moments; download with"
         ):
             source_of(tmp_path, kind)
+
+
+def _read_gaze(reader: AnnotationReader) -> None:
+    """A list of looked-at objects: `{"looks": [{"video_uid", "start_sec", "end_sec", "object"}]}`."""
+    for entry in reader.entries("gaze.json", "looks"):
+        uid, span = reader.video_uid(entry, "train"), entry.span("start_sec", "end_sec")
+        name = entry.text("object", "a noun")
+        if uid is not None and span is not None and name is not None:
+            reader.add(entry, Window(uid, *span, name, "train"), "gaze.json")
+
+
+def test_a_registered_kind_is_planned_read_and_checked_like_the_others(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "gaze", AnnotationKind("gaze", ("gaze.json",), _read_gaze, ClassWords.NOUNS))
+    looks = [{"video_uid": U1, "start_sec": 1, "end_sec": 3, "object": "cup"},
+             {"video_uid": U1, "start_sec": 90, "end_sec": 110, "object": "pan"},
+             {"video_uid": "nobody", "start_sec": 1, "end_sec": 3, "object": "cup"}]  # fmt: skip
+    write(tmp_path, {"gaze.json": {"looks": looks}})
+    planned = plan(PlanConfig(tmp_path, assume_downloaded=True))  # without --annotations: all kinds that have files
+    assert planned.document["kinds"]["gaze"]["clips"] == {"train": 2, "val": 0, "test": 0}
+    source = source_of(tmp_path, "gaze")
+    assert named(source) == [(U1, 1.0, 3.0, "cup", "train"), (U1, 90.0, 100.0, "pan", "train")]
+    assert any("clamped: gaze 1 (e.g. v2/annotations/gaze.json: looks[1]: got" in note for note in source.notes)
+    with pytest.raises(InputError, match="2 problems in the annotations"):
+        source_of(tmp_path, "gaze", strict=True)
+    assert PlanConfig(tmp_path, annotations="gaze").annotations == "gaze"
+    with pytest.raises(ValueError, match=r"--annotations must be one or more of moments, .*, gaze, with commas"):
+        PlanConfig(tmp_path, annotations="gazes")

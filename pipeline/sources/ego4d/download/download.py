@@ -44,7 +44,7 @@ class Download:
         self._annotation_options = {"dataset": ANNOTATIONS, "version": config.version}
         scenarios = sorted({name.casefold() for name in config.criteria.scenarios})
         criteria = asdict(config.criteria) | {"scenarios": scenarios}
-        self._video_options = {"dataset": config.dataset, "version": config.version, **criteria}
+        self._video_options = {"dataset": config.kind, "version": config.version, **criteria}
 
     def annotations(self) -> Transfer:
         """Plan ego4d.json and the annotation files of the version."""
@@ -86,7 +86,7 @@ class Download:
 
     def _with_current_sizes(self, known: Transfer, s3: Bucket) -> Transfer:
         """An earlier request with the sizes that its files have on S3 now."""
-        manifest = s3.manifest(self._config.version, self._config.dataset)
+        manifest = s3.manifest(self._config.version, self._config.kind)
         gone = [file.uid for file in known.files if file.uid not in manifest]
         if gone:
             raise InputError(

@@ -32,10 +32,10 @@ GB_PER_HOUR = {"full_scale": 2.0, "video_540ss": 1.4, "clips": 4.0, "clips_540ss
 
 @dataclass(frozen=True)
 class DownloadConfig:
-    """What to download. dataset: one of GB_PER_HOUR. version: as Ego4D's client names it, such as v2_1."""
+    """What to download. kind: the data set, one of GB_PER_HOUR. version: as Ego4D's client names it, such as v2_1."""
 
     data_dir: Path
-    dataset: str
+    kind: str
     version: str
     profile: str
     criteria: SelectionCriteria
@@ -67,7 +67,7 @@ def plan_videos(config: DownloadConfig, s3: Bucket | None) -> Transfer:
     videos = [metadata.videos[uid] for uid in parts.files if tasks.get(uid)]
     candidates = [Candidate(v.uid, parts.hours[v.uid], tasks[v.uid], v.scenarios) for v in videos]
     ranked = rank_candidates(candidates, config.criteria)
-    gb_per_hour = GB_PER_HOUR[config.dataset]
+    gb_per_hour = GB_PER_HOUR[config.kind]
     prefetcher = None if s3 is None else SizePrefetcher(s3, parts.files, [video.uid for video in ranked])
     size_of = prefetcher or (lambda uid: round(parts.hours[uid] * gb_per_hour * GB))
     try:
@@ -76,7 +76,7 @@ def plan_videos(config: DownloadConfig, s3: Bucket | None) -> Transfer:
         raise InputError("; ".join([str(error), *_unavailable_note(prefetcher)])) from error
     files = tuple(
         RemoteFile(
-            f"{config.version_folder}/{config.dataset}/{file.name}",
+            f"{config.version_folder}/{config.kind}/{file.name}",
             file.uid,
             None if prefetcher is None else prefetcher.known[file],
         )
@@ -84,7 +84,7 @@ def plan_videos(config: DownloadConfig, s3: Bucket | None) -> Transfer:
         for file in parts.files[video.uid]
     )
     notes = (*format_notes(problems.notes(FILE_NAME)), *_unavailable_note(prefetcher))
-    return Transfer(config.dataset, files, tuple(selected), gb_per_hour, notes)
+    return Transfer(config.kind, files, tuple(selected), gb_per_hour, notes)
 
 
 def _unavailable_note(prefetcher: SizePrefetcher | None) -> list[str]:
@@ -99,9 +99,9 @@ def _unavailable_note(prefetcher: SizePrefetcher | None) -> list[str]:
 def _video_parts(config: DownloadConfig, metadata: Metadata, s3: Bucket | None) -> _VideoParts:
     """The files that Ego4D's manifest lists; all files of ego4d.json if there is no manifest."""
     parts = [(uid, uid, video.duration_sec) for uid, video in metadata.videos.items()]
-    if config.dataset in CLIPS:
+    if config.kind in CLIPS:
         parts = [(c.video_uid, uid, c.end_sec - c.start_sec) for uid, c in metadata.clips.items()]
-    manifest = s3.manifest(config.version, config.dataset) if s3 is not None else _local_manifest(config)
+    manifest = s3.manifest(config.version, config.kind) if s3 is not None else _local_manifest(config)
     files: dict[str, list[S3File]] = defaultdict(list)
     hours: dict[str, float] = defaultdict(float)
     for video_uid, uid, seconds in parts:
@@ -113,7 +113,7 @@ def _video_parts(config: DownloadConfig, metadata: Metadata, s3: Bucket | None) 
 
 def _local_manifest(config: DownloadConfig) -> dict[str, S3File] | None:
     """The manifest that an earlier download left in the folder; None if there is none."""
-    path = config.data_dir / config.version_folder / config.dataset / "manifest.csv"
+    path = config.data_dir / config.version_folder / config.kind / "manifest.csv"
     if not path.is_file():
         return None
     return bucket.read_manifest(read_plain(path, LIST_BYTES).decode("utf-8-sig"), str(path))
