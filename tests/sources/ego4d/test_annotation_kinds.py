@@ -52,8 +52,8 @@ def test_labels_of_several_annotators_are_merged_by_overlap_and_decided_by_major
     three = [label("a", 2, 11)]
     write(tmp_path, {"moments_train.json": {"videos": [moments_video(U1, "train", one, two, three)]}})
     source = source_of(tmp_path)
-    found = [(name, start, end) for _, start, end, name, _ in named(source)]
-    assert found == [("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35), ("x", 40, 45), ("y", 40, 45)]
+    clips = [(name, start, end) for _, start, end, name, _ in named(source)]
+    assert clips == [("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35), ("x", 40, 45), ("y", 40, 45)]
     assert source.classes == ("a", "x", "y")  # nobody else saw a "b"
     notes = " | ".join(source.notes)
     assert "labels of several annotators: merged with the same label: moments 2" in notes
@@ -207,8 +207,8 @@ def test_narrations_become_windows_around_their_times(tmp_path):
     write(tmp_path, {"narration.json": {U1: narrated(*narrations)}}, videos=[listed(U1, split_fho="val")])
     source = source_of(tmp_path, "narrations")
     half = (20.0 / 3) / 9.8  # the mean gap of the four, over twice 4.9 s
-    found = [(round(start, 6), round(end, 6), name, split) for _, start, end, name, split in named(source)]
-    assert found == [
+    clips = [(round(start, 6), round(end, 6), name, split) for _, start, end, name, split in named(source)]
+    assert clips == [
         (round(10 - half, 6), round(10 + half, 6), "take", "val"),
         (round(30 - half, 6), round(30 + half, 6), "put", "val"),
     ]
@@ -270,15 +270,15 @@ def test_no_video_is_in_two_splits_without_clip_splits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("facts", "split"),
+    ("splits", "split"),
     [({"split_fho": "test", "split_em": "val"}, "test"), ({"split_fho": "multi", "split_em": "val"}, "val"),
      ({"split_fho": "train", "split_em": "val"}, "val"), ({"split_em": "train", "split_goalstep": "test"}, "test"),
      ({"split_fho": "val", "split_av": "test"}, "test"), ({"split_fho": "multi", "split_em": "train"}, "val"),
      ({"split_fho": "multi"}, "val"), ({"split_av": "train", "split_goalstep": "val"}, "val"),
      ({"split_fho": None, "split_av": "train"}, "train"), ({}, split_by_hash(U1))],
 )  # fmt: skip
-def test_narrations_are_held_out_if_any_benchmark_holds_their_video_out(tmp_path, facts, split):
-    write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **facts)])
+def test_narrations_are_held_out_if_any_benchmark_holds_their_video_out(tmp_path, splits, split):
+    write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **splits)])
     assert [clip.split for clip in source_of(tmp_path, "narrations").clips] == [split]
 
 
@@ -290,7 +290,7 @@ def test_fho_does_not_use_the_split_of_another_benchmark(tmp_path):
         "fho_main.json": {"videos": [fho_video(uid, action(), clip_uid=f"c-{i}") for i, uid in enumerate(videos)]},
         "fho_sta_train.json": {"annotations": [{"clip_uid": "c-0"}]},
     }
-    write(tmp_path, documents, [listed(uid, **facts) for uid, facts in videos.items()])
+    write(tmp_path, documents, [listed(uid, **splits) for uid, splits in videos.items()])
     source = source_of(tmp_path, "fho-verbs")
     assert [(uid, split) for uid, *_, split in named(source)] == [(U1, "train"), (U2, "val")]
     assert any("clip in no FHO split file, video without split_fho: fho-verbs 1" in n for n in source.notes)
@@ -310,8 +310,8 @@ def test_the_critical_window_is_from_the_pre_to_the_post_frame(tmp_path):
         action(30.0, 38.0, "cut", critical_frames=frames | {"post_frame": 30}),
         action(40.0, 48.0, "cut", critical_frames={"pre_frame": 1, "post_frame": "9"}),
     ]
-    facts = listed(U1, split_fho="train", video_metadata={"video_start_sec": 0.021})
-    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [facts])
+    video = listed(U1, split_fho="train", video_metadata={"video_start_sec": 0.021})
+    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [video])
     assert len(source_of(tmp_path, "fho-verbs").clips) == 4
     source = source_of(tmp_path, "fho-verbs", fho_window="critical")
     ((_, start, end, name, _),) = named(source)
@@ -393,9 +393,9 @@ def test_a_plan_lists_the_split_rule_of_each_video_and_the_share_of_frames_in_se
     assert "fho-verbs: 1 videos are in train by split_fho of ego4d.json" in lines
     assert "fho-verbs: 33.3 % of the frames lie in several windows" in lines  # 8 of 24
     assert "narrations: 0.0 % of the frames lie in several windows" in lines
-    facts = planned.document["kinds"]["fho-verbs"]
-    assert (facts["frames"], facts["shared_frames"]) == (24, 8)
-    assert facts["splits"] == {U1: {"split": "train", "rule": "split_fho of ego4d.json"}}
+    kind = planned.document["kinds"]["fho-verbs"]
+    assert (kind["frames"], kind["shared_frames"]) == (24, 8)
+    assert kind["splits"] == {U1: {"split": "train", "rule": "split_fho of ego4d.json"}}
 
 
 def test_the_help_lists_every_registered_kind():

@@ -51,8 +51,8 @@ def test_the_version_folder_stands_for_the_download(made, tmp_path, caplog):
 
 @pytest.mark.parametrize("given", ["v2/full_scale", "v2/annotations", "v2/full_scale/.", "v2/full_scale/../full_scale"])
 def test_a_folder_inside_a_download_is_refused_with_the_path_to_pass(made, tmp_path, given):
-    told = error_of("extract-teacher", "--data-dir", f"{made}/{given}", "--cache-dir", tmp_path / "c")
-    assert "lists the redacted parts" in told and shlex.split(told.partition("whole download: ")[2]) == [
+    message = error_of("extract-teacher", "--data-dir", f"{made}/{given}", "--cache-dir", tmp_path / "c")
+    assert "lists the redacted parts" in message and shlex.split(message.partition("whole download: ")[2]) == [
         "--data-dir",
         str(made),
     ]
@@ -73,8 +73,8 @@ def test_a_link_into_a_download_is_resolved(made, tmp_path):
 
 
 def test_the_folder_above_a_download_is_refused_with_the_path_to_pass(made, tmp_path):
-    told = error_of("extract-teacher", "--data-dir", made.parent, "--cache-dir", tmp_path / "c")
-    assert "contains an Ego4D download" in told and shlex.split(told.partition("that folder: ")[2]) == [
+    message = error_of("extract-teacher", "--data-dir", made.parent, "--cache-dir", tmp_path / "c")
+    assert "contains an Ego4D download" in message and shlex.split(message.partition("that folder: ")[2]) == [
         "--data-dir",
         str(made),
     ]

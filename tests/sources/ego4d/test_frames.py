@@ -132,14 +132,14 @@ def test_clips_equal_the_expected_windows(extracted, kind):
     miniature, reader = extracted
     labels = reader.label_set(kind)
     expected = [w for w in miniature.windows[KINDS[kind]] if on_disk(miniature, w) and (w.name or w.split != "test")]
-    found = [
+    cached = [
         (recording_of(c.video_uid), labels.classes[c.label] if c.label >= 0 else None, c.split)
         for c in labels.clips
         if c.label >= 0 or c.split != "test"
     ]
     splits = {v.uid: v.split_fho for v in miniature.videos.values()}
-    annotated = [(w.video_uid, w.name, w.split or splits[w.video_uid]) for w in expected]
-    assert sorted(map(str, found)) == sorted(map(str, annotated))
+    expected_clips = [(w.video_uid, w.name, w.split or splits[w.video_uid]) for w in expected]
+    assert sorted(map(str, cached)) == sorted(map(str, expected_clips))
     if miniature.layout != "clips":
         times = {(w.video_uid, round(w.start_sec, 6), round(w.end_sec, 6)) for w in expected}
         kept = {(c.video_uid, round(c.start_sec, 6), round(c.end_sec, 6)) for c in labels.clips if c.split != "test"}
@@ -172,8 +172,10 @@ def test_redacted_frames_are_never_cached(extracted):
     statuses = np.concatenate([s.request_status for uid in uids for _, _, s in reader.segments_of(uid)])
     assert (statuses == Status.REDACTED).sum() >= 10
     for uid in uids:
-        found = numbers(reader, uid, -math.inf, math.inf)
-        assert found and not set(found) & {0, *range(*video.redacted_frames)} - {first_frame_of(miniature, uid)}
+        shown_numbers = numbers(reader, uid, -math.inf, math.inf)
+        assert shown_numbers and not set(shown_numbers) & {0, *range(*video.redacted_frames)} - {
+            first_frame_of(miniature, uid)
+        }
 
 
 def test_stereo_frames_show_the_left_eye(extracted):

@@ -82,9 +82,9 @@ def test_a_narration_far_outside_does_not_change_the_windows_of_others(tmp_path)
 
 
 def test_narrations_just_outside_the_video_are_not_errors(tmp_path):
-    facts = listed(U1, video_metadata={"video_start_sec": 0.021})
+    video = listed(U1, video_metadata={"video_start_sec": 0.021})
     write(
-        tmp_path, {"narration.json": {U1: narrated(narration(0.0), narration(50.0), narration(100.05))}}, videos=[facts]
+        tmp_path, {"narration.json": {U1: narrated(narration(0.0), narration(50.0), narration(100.05))}}, videos=[video]
     )
     spans = [(c.start_sec, c.end_sec) for c in source_of(tmp_path, "narrations").clips]
     assert len(spans) == 3 and spans[0][0] == 0.021 and spans[-1][1] == 100.021

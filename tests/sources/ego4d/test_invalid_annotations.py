@@ -406,8 +406,8 @@ from pathlib import Path
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.ego4d.parsing.json_stream import members
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = members(Path(sys.argv[1]), "", "n", Problems())
-count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in found)
+videos = members(Path(sys.argv[1]), "", "n", Problems())
+count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in videos)
 print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -56,24 +56,24 @@ def ticks(first: int, count: int) -> list[int]:
 
 
 def entries(name: str, key: str = "videos") -> dict[str, list[dict]]:
-    found = defaultdict(list)
+    by_video = defaultdict(list)
     for entry in DOCUMENTS[name][key]:
-        found[entry["video_uid"]].append(entry)
-    return found
+        by_video[entry["video_uid"]].append(entry)
+    return by_video
 
 
 # files
 
 
 def test_the_folder_has_the_layout_of_the_client(made):
-    found = contents(made.root)
-    videos = {name for name in found if name.endswith(".mp4")}
+    files = contents(made.root)
+    videos = {name for name in files if name.endswith(".mp4")}
     assert videos == {f"v2/video_540ss/{video.uid}.mp4" for role, video in made.videos.items() if role != "absent"}
-    assert len({found[name] for name in videos}) == len(videos)  # no video is a copy of another
+    assert len({files[name] for name in videos}) == len(videos)  # no video is a copy of another
     documents = documents_of(PLAN, "video_540ss")
-    assert set(found) == videos | set(documents)
+    assert set(files) == videos | set(documents)
     for name, document in documents.items():
-        assert json.loads(found[name]) == document
+        assert json.loads(files[name]) == document
     assert made.windows == windows_of(PLAN)
     assert made.uids == {role: video.uid for role, video in PLAN.videos.items()}
 
@@ -195,7 +195,7 @@ def test_ego4d_json_has_the_special_videos():
 
 
 def test_moments_files_agree_with_the_expected_windows():
-    found, primary, zero = [], defaultdict(list), 0
+    labels, primary, zero = [], defaultdict(list), 0
     for split, name in (("train", "moments_train.json"), ("val", "moments_val.json")):
         for video in DOCUMENTS[name]["videos"]:
             for clip in video["clips"]:
@@ -207,9 +207,11 @@ def test_moments_files_agree_with_the_expected_windows():
                         zero += times[0] == times[1]
                         primary[label["label"]].append(label["primary"])
                         if label["primary"] and times[0] < times[1]:
-                            found.append((video["video_uid"], *times, label["label"], split, clip["clip_uid"]))
+                            labels.append((video["video_uid"], *times, label["label"], split, clip["clip_uid"]))
     expected = [w for w in WINDOWS["moments"] if w.split != "test"]
-    assert sorted(found) == sorted((w.video_uid, w.start_sec, w.end_sec, w.name, w.split, w.clip_uid) for w in expected)
+    assert sorted(labels) == sorted(
+        (w.video_uid, w.start_sec, w.end_sec, w.name, w.split, w.clip_uid) for w in expected
+    )
     assert (zero, set(primary.pop(NEVER_PRIMARY))) == (1, {False})
     assert all(map(all, primary.values()))
     assert [w.case for w in expected].count("tie") == 2
@@ -260,16 +262,16 @@ def test_fho_main_has_actions_that_must_be_dropped():
 
 
 def test_lta_entries_are_unordered_and_relative_to_their_clip():
-    taxonomy, found, indices = DOCUMENTS["fho_lta_taxonomy.json"], [], []
+    taxonomy, actions, indices = DOCUMENTS["fho_lta_taxonomy.json"], [], []
     for split in ("train", "val"):
         for entry in DOCUMENTS[f"fho_lta_{split}.json"]["clips"]:
             start = entry["clip_parent_start_sec"] + entry["action_clip_start_sec"]
             assert taxonomy["verbs"][entry["verb_label"]] == entry["verb"]
             assert taxonomy["nouns"][entry["noun_label"]] == entry["noun"]
-            found.append((entry["video_uid"], round(start, 9), entry["verb"], split))
+            actions.append((entry["video_uid"], round(start, 9), entry["verb"], split))
             indices.append((entry["clip_uid"], entry["action_idx"]))
     expected = [w for w in WINDOWS["lta_verbs"] if w.split != "test"]
-    assert sorted(found) == sorted((w.video_uid, round(w.start_sec, 9), w.name, w.split) for w in expected)
+    assert sorted(actions) == sorted((w.video_uid, round(w.start_sec, 9), w.name, w.split) for w in expected)
     assert any(a[0] == b[0] and a[1] > b[1] for a, b in pairwise(indices))
     assert all("verb" not in entry for entry in DOCUMENTS["fho_lta_test_unannotated.json"]["clips"])
     assert DOCUMENTS["fho_main_taxonomy.json"]["verbs"].index("open") != taxonomy["verbs"].index("open")

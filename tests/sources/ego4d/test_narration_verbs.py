@@ -134,8 +134,8 @@ def test_the_cached_class_of_a_verb_does_not_depend_on_earlier_narrations():
         "cuts",
         "cuts and drills",
     ]
-    found = [class_of(f"#C C {text}", verbs) for text in texts + texts[::-1]]
-    assert found[:8] == ["turn_on", "cut", "turn", "turn_off", None, "cut", "cut", "cut"] == found[:7:-1]
+    classes = [class_of(f"#C C {text}", verbs) for text in texts + texts[::-1]]
+    assert classes[:8] == ["turn_on", "cut", "turn", "turn_off", None, "cut", "cut", "cut"] == classes[:7:-1]
 
 
 def test_every_form_of_every_verb_is_found():
@@ -213,8 +213,8 @@ def test_the_narration_verb_table_defines_classes_and_phrases(tmp_path):
     root = with_table(tmp_path, ROWS, [narration(float(i), f"#C C {t}") for i, t in enumerate(TEXTS, 1)], **taxonomy)
     source = source_of(root, "narrations")
     assert source.classes == tuple(ROWS)  # and not FHO's
-    found = [name and name.partition("_(")[0] for *_, name, _ in named(source)]
-    assert dict(zip(TEXTS, found, strict=True)) == TEXTS
+    classes = [name and name.partition("_(")[0] for *_, name, _ in named(source)]
+    assert dict(zip(TEXTS, classes, strict=True)) == TEXTS
 
 
 def test_invalid_rows_of_the_verb_table_are_noted(tmp_path):
@@ -294,8 +294,8 @@ def test_notes_give_the_share_of_narrations_with_a_class_and_frequent_verbs_with
     narrations = [narration(float(i), text) for i, text in enumerate(texts, 1)]
     taxonomy = {"verbs": ["take"], "nouns": ["cup"]}
     write(tmp_path, {"narration.json": {U1: narrated(*narrations)}, "fho_main_taxonomy.json": taxonomy})
-    told = "\n".join(plan(PlanConfig(tmp_path, annotations="narrations")).lines)
-    assert "narrations: 3 of 31 narrations (9.7%) have a verb with a class" in told
-    (line,) = (line for line in told.splitlines() if "most frequent verbs without a class" in line)
+    output = "\n".join(plan(PlanConfig(tmp_path, annotations="narrations")).lines)
+    assert "narrations: 3 of 31 narrations (9.7%) have a verb with a class" in output
+    (line,) = (line for line in output.splitlines() if "most frequent verbs without a class" in line)
     listed_verbs = line.partition("verbs without a class: ")[2].split(", ")
     assert len(listed_verbs) == MAX_VERBS_SHOWN and listed_verbs[0] == "dance 2" and "(no verb) 1" in line

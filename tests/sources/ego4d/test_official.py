@@ -315,7 +315,7 @@ def test_a_note_about_several_kinds_is_one_line_in_each_of_them(sources):
     lines = {kind: {line for line in source.notes if line.startswith("duplicates")} for kind, source in sources.items()}
     (line,) = lines["moments"]
     assert "; videos: moments 1, fho-verbs 1, fho-nouns 1, goalstep 1; actions: fho-verbs 1, fho-nouns 1 (e.g." in line
-    assert {kind for kind, found in lines.items() if found == {line}} == set(KIND_NAMES)
+    assert {kind for kind, own in lines.items() if own == {line}} == set(KIND_NAMES)
     merged = dict.fromkeys(note for source in sources.values() for note in source.notes)
     assert len(merged) < 25 < sum(len(source.notes) for source in sources.values())
 

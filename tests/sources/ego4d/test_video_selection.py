@@ -109,9 +109,9 @@ def tasks(folder: Path, videos: list[dict], **files) -> dict[str, str]:
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     problems = Problems()
-    found = tasks_by_video(folder, read_metadata(path, path.name, problems), problems)
+    by_video = tasks_by_video(folder, read_metadata(path, path.name, problems), problems)
     problems.check(folder)
-    return {uid: "".join(task[0] for task in names) for uid, names in found.items()}
+    return {uid: "".join(task[0] for task in names) for uid, names in by_video.items()}
 
 
 def test_tasks_follow_from_splits_and_from_files(tmp_path):
