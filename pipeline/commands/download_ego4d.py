@@ -12,8 +12,9 @@ from embedonce.pipeline.commands.common_options import PATH, SEED, FiniteRange
 from embedonce.pipeline.commands.terminal import echo, options
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.settings.ranges import MAX_COUNT
+from embedonce.pipeline.sources.ego4d.layout import CLIPS, WHOLE_VIDEOS
 
-KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
+KINDS = (*WHOLE_VIDEOS, *CLIPS)
 SHOWN_VIDEOS = 20
 LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
 LIMITS = options(

@@ -13,9 +13,9 @@ from embedonce.pipeline.sources.ego4d.parsing.notes import (
 )
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.ego4d.parsing.record import Record
+from embedonce.pipeline.splits.assignment import HELD_OUT_ORDER
 
 FILE_NAME = "ego4d.json"
-SPLITS = ("train", "val", "test")
 OVERHANG_SEC = 1.0  # points and clips may lie this far outside their video, because ego4d.json rounds
 ROUNDING_SEC = 0.1  # windows that extend this far beyond their video are not clamped
 SPLIT_FIELDS = ("split_fho", "split_em", "split_av", "split_goalstep")
@@ -126,7 +126,7 @@ def _read_video(record: Record) -> VideoInfo | None:
     is_stereo = record.flag("is_stereo") if record.has("is_stereo") else False
     redacted = _read_redacted(record, start_sec or 0.0, (start_sec or 0.0) + (duration_sec or 0.0))
     scenarios = _read_scenarios(record)
-    splits = {name: record.get(name) for name in SPLIT_FIELDS if record.get(name) in (*SPLITS, MULTI)}
+    splits = {name: record.get(name) for name in SPLIT_FIELDS if record.get(name) in (*HELD_OUT_ORDER, MULTI)}
     if uid is None or start_sec is None or duration_sec is None or is_stereo is None or not record.is_valid:
         return None
     return VideoInfo(uid, start_sec, duration_sec, is_stereo, redacted, scenarios, splits)

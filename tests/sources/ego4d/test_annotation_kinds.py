@@ -7,9 +7,10 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.annotations.narrations import half_window_sec
-from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationKind, AnnotationReader, ClassWords, Window
+from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationKind
 from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES, KINDS
 from embedonce.pipeline.splits.assignment import split_by_hash
+from tests.support.documentation import ROOT, code_blocks
 from tests.support.ego4d_files import (
     C1,
     C2,
@@ -30,6 +31,8 @@ from tests.support.ego4d_files import (
     source_of,
     write,
 )
+
+DOCUMENTS = ROOT / "docs"
 
 # moments
 
@@ -414,17 +417,16 @@ def test_a_missing_kind_is_reported_with_its_files_and_the_available_kinds(tmp_p
             source_of(tmp_path, kind)
 
 
-def _read_gaze(reader: AnnotationReader) -> None:
-    """A list of looked-at objects: `{"looks": [{"video_uid", "start_sec", "end_sec", "object"}]}`."""
-    for entry in reader.entries("gaze.json", "looks"):
-        uid, span = reader.video_uid(entry, "train"), entry.span("start_sec", "end_sec")
-        name = entry.text("object", "a noun")
-        if uid is not None and span is not None and name is not None:
-            reader.add(entry, Window(uid, *span, name, "train"), "gaze.json")
+def documented_kind() -> AnnotationKind:
+    """The kind that docs/ego4d.md shows as an example."""
+    (code,) = code_blocks(DOCUMENTS / "ego4d.md", "Adding a kind of annotations")
+    module: dict = {}
+    exec(code, module)
+    return module["KINDS"][0]
 
 
-def test_a_registered_kind_is_planned_read_and_checked_like_the_others(tmp_path, monkeypatch):
-    monkeypatch.setitem(KINDS, "gaze", AnnotationKind("gaze", ("gaze.json",), _read_gaze, ClassWords.NOUNS))
+def test_the_documented_example_of_a_new_kind_is_planned_read_and_checked_like_the_others(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "gaze", documented_kind())
     looks = [{"video_uid": U1, "start_sec": 1, "end_sec": 3, "object": "cup"},
              {"video_uid": U1, "start_sec": 90, "end_sec": 110, "object": "pan"},
              {"video_uid": "nobody", "start_sec": 1, "end_sec": 3, "object": "cup"}]  # fmt: skip
