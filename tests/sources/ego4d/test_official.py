@@ -316,6 +316,7 @@ def test_a_note_about_several_kinds_is_one_line_in_each_of_them(sources):
     (line,) = lines["moments"]
     assert "; videos: moments 1, fho-verbs 1, fho-nouns 1, goalstep 1; actions: fho-verbs 1, fho-nouns 1 (e.g." in line
     assert {kind for kind, own in lines.items() if own == {line}} == set(KIND_NAMES)
+    assert not any(line.startswith("labels of several annotators") for line in sources["oscc"].notes)
     merged = dict.fromkeys(note for source in sources.values() for note in source.notes)
     assert len(merged) < 25 < sum(len(source.notes) for source in sources.values())
 
