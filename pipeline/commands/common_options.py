@@ -9,10 +9,11 @@ import click
 
 from embedonce.models.names import PROMPT_STYLES, TEACHER_SIZES
 from embedonce.pipeline.commands.terminal import belongs_to_extraction, options, read_config_file
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, MAX_NARRATION_WINDOW
 from embedonce.pipeline.settings.choices import DEVICES, TEACHER_HEADS
 from embedonce.pipeline.settings.paths import expand
 from embedonce.pipeline.settings.ranges import MAX_SEED
+from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
 
 
 class LocalPath(click.Path):

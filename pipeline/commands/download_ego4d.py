@@ -12,8 +12,9 @@ from embedonce.pipeline.commands.common_options import PATH, SEED, FiniteRange
 from embedonce.pipeline.commands.terminal import echo, options
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.settings.ranges import MAX_COUNT
+from embedonce.pipeline.sources.ego4d.layout import CLIPS, WHOLE_VIDEOS
 
-KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
+KINDS = (*WHOLE_VIDEOS, *CLIPS)
 SHOWN_VIDEOS = 20
 LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
 LIMITS = options(
@@ -43,9 +44,9 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
     Takes videos that are in FHO, Moments and Narrations first, then in two of them, then in one; with one seed
     always the same ones. Says what it takes before it begins. Runs again where it stopped.
     """
-    from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
     from embedonce.pipeline.sources.ego4d.download.download import Download
-    from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+    from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
+    from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 
     if not version.replace("_", "").isalnum() or not version.isascii():
         raise click.UsageError(f"--version must be one such as v2_1, not {version!r}")
@@ -54,13 +55,13 @@ def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dr
     if not _fetch(download, config, download.annotations(), dry_run, yes):
         echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")
         return
-    if config.wish.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
+    if config.criteria.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
         echo(next_line("extract-teacher", {"data_dir": data_dir}))
 
 
 def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
     """Say what is to be done and do it. False: it is not there, because this is a dry run."""
-    download.refuse_foreign(transfer)
+    download.check_foreign_files(transfer)
     for line in _in_words(transfer, config, download.free_bytes()):
         echo(line)
     remaining = transfer.remaining(config.data_dir)
@@ -80,6 +81,7 @@ def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
 
 def _in_words(transfer, config, free_bytes: int):
     from embedonce.pipeline.console.units import in_bytes
+    from embedonce.pipeline.sources.ego4d.download.transfers import FileState
 
     def size(files) -> str:
         known = transfer.is_exact or transfer.gb_per_hour
@@ -100,7 +102,7 @@ def _in_words(transfer, config, free_bytes: int):
         yield f"  and {len(transfer.videos) - SHOWN_VIDEOS} more"
     yield from (f"note: {note}" for note in transfer.notes)
     for file in remaining:
-        if file.state(config.data_dir) == "wrong":
+        if file.state(config.data_dir) is FileState.WRONG_SIZE:
             there = (config.data_dir / file.path).stat().st_size
             yield f"note: {file.path} has {there} bytes, not {file.num_bytes}: it will be fetched again"
     if remaining:

@@ -86,8 +86,8 @@ def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     """Yields the DecodeMode, again if it changes, and rows in time order, a few at a time.
 
     An empty list is a heartbeat. A frame without a row because of its shape is reported as Reshaped, before the rows of
-    later frames. VideoError if the video cannot be used; TemporaryError if this machine cannot read its file now, or the
-    file is not the one that was planned.
+    later frames. VideoError if the video cannot be used; TemporaryError if its file cannot be read now, or
+    is not the one that was planned.
     """
     try:
         yield from _decode(task)

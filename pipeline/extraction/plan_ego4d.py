@@ -1,7 +1,6 @@
 """plan-ego4d as one call: what an Ego4D download contains, or would contain, and what extracting it takes."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,28 @@ from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
-from embedonce.pipeline.sources.ego4d.download.choice import Candidate, SelectionCriteria, choose, in_order
-from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
-from embedonce.pipeline.sources.ego4d.kinds import KINDS
+from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
+from embedonce.pipeline.sources.ego4d.download.annotated_tasks import tasks_by_video
+from embedonce.pipeline.sources.ego4d.download.video_selection import (
+    Candidate,
+    SelectionCriteria,
+    rank_candidates,
+    select_videos,
+)
 from embedonce.pipeline.sources.ego4d.layout import (
-    ANNOTATIONS_ALONE,
+    ANNOTATIONS_ONLY,
+    FoundFiles,
     VideoFile,
     annotations_folder,
+    download_hint,
     download_root,
-    how_to_download,
-    pieces_on_disk,
+    files_on_disk,
     read_path,
 )
 from embedonce.pipeline.sources.ego4d.metadata import Metadata
-from embedonce.pipeline.sources.ego4d.problems import Problems
-from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
+from embedonce.pipeline.sources.ego4d.source import FindFiles, read_annotated, sources_of
 from embedonce.pipeline.sources.source import keep_frequent, union
-
-SUPERSET_KINDS = {"narrations-all"}  # wider forms of other kinds: read only if they are named
-
-FindVideos = Callable[[Path, Metadata], tuple[dict[str, list[VideoFile]], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def plan(config: PlanConfig) -> Plan:
     options = config.source_options
     if not options.annotations:
         options = replace(options, annotations=_annotated_kinds(download_root(config.data_dir)))
-    find_videos = _find_listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
-    sources = sources_of(read_annotated(config.data_dir, options, find_videos), options)
+    find = _find_listed(config.num_videos) if config.assume_downloaded else files_on_disk
+    sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)
     short = {} if config.assume_downloaded else short_videos(union(sources), max(1, (os.cpu_count() or 2) - 1))
     surveyed = survey(sources, config.fps, config.views, DEFAULT_EMBED_DIM, short)
@@ -58,21 +59,21 @@ def plan(config: PlanConfig) -> Plan:
 
 def _annotated_kinds(root: Path) -> tuple[str, ...]:
     """The kinds whose annotation files exist."""
-    candidates = (kind for kind in KINDS if kind not in SUPERSET_KINDS)
-    kinds = tuple(kind for kind in candidates if annotations_folder(root, KINDS[kind].files))
+    candidates = (kind for kind in KINDS.values() if not kind.is_superset)
+    kinds = tuple(kind.name for kind in candidates if annotations_folder(root, kind.files))
     if not kinds:
-        raise InputError(f"{root} has ego4d.json but no annotations; {how_to_download(root, ANNOTATIONS_ALONE)}")
+        raise InputError(f"{root} has ego4d.json but no annotations; {download_hint(root, ANNOTATIONS_ONLY)}")
     return kinds
 
 
-def _find_listed(num_videos: int | None) -> FindVideos:
+def _find_listed(num_videos: int | None) -> FindFiles:
     """Finds all listed videos as if their canonical files were on disk, or those that download-ego4d would choose."""
 
-    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[VideoFile]], list[str]]:
+    def find(root: Path, metadata: Metadata) -> FoundFiles:
         uids = list(metadata.videos)
         if num_videos is not None:
             uids = _chosen_uids(root, metadata, num_videos)
-        return {uid: [VideoFile(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
+        return FoundFiles({uid: [VideoFile(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)})
 
     return find
 
@@ -85,4 +86,4 @@ def _chosen_uids(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
     videos = (video for video in metadata.videos.values() if tasks.get(video.uid))
     candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
     criteria = SelectionCriteria(num_videos)
-    return [video.uid for video in choose(in_order(candidates, criteria), criteria, lambda _: 0)]
+    return [video.uid for video in select_videos(rank_candidates(candidates, criteria), criteria, lambda _: 0)]

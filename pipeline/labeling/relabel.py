@@ -23,9 +23,18 @@ from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set, with_class_text
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.sources.ego4d.layout import FoundFiles
 from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
 from embedonce.pipeline.sources.matching import known_in, match_source
-from embedonce.pipeline.sources.source import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from embedonce.pipeline.sources.source import (
+    Clip,
+    Source,
+    keep_frequent,
+    read_classes,
+    renamed,
+    union,
+    with_class_names,
+)
 from embedonce.pipeline.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
@@ -105,10 +114,10 @@ def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
 
 def _annotated(config: RelabelConfig, data_dir: Path, reader: CacheReader) -> list[_Labels]:
     options = dataclasses.replace(config.source_options, known=reader.planned_uids())
-    sources = sources_of(read_annotated(data_dir, options, lambda _, __: ({}, [])), options)
+    sources = sources_of(read_annotated(data_dir, options, lambda _, __: FoundFiles()), options)
+    for note in union(sources).notes:
+        log.info("%s", note)
     for kind, source in sources.items():
-        for note in source.notes:
-            log.info("%s", note)
         if not source.clips:
             raise InputError(f"the {kind} annotations under {data_dir} have no clip of a video of {config.cache_dir}")
     if config.classes is not None:

@@ -1,8 +1,9 @@
 """The settings of commands that read annotations or class names of a data folder. Imports nothing that computes."""
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS
 from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.source import SourceOptions
 
 
@@ -27,8 +28,8 @@ class Annotated(Settings):
 
     def _check_annotated(self) -> None:
         kinds = self.source_options.annotations
-        known = ", ".join(KIND_NAMES)
-        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
+        known = ", ".join(KINDS)
+        self._require(set(kinds) <= set(KINDS), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
         self._one_of("fho_window", FHO_WINDOWS)
         self._positive("max_narration_window")

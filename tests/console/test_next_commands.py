@@ -149,10 +149,10 @@ def test_words_are_quoted_and_options_without_a_value_left_out():
 
 
 def test_what_lacks_of_ego4d_is_told_with_a_command(tmp_path):
-    from embedonce.pipeline.sources.ego4d.layout import ANNOTATIONS_ALONE, how_to_download
+    from embedonce.pipeline.sources.ego4d.layout import ANNOTATIONS_ONLY, download_hint
 
-    told = how_to_download(tmp_path / "a b", ANNOTATIONS_ALONE)
-    words = shlex.split(told.partition(": ")[2])
+    message = download_hint(tmp_path / "a b", ANNOTATIONS_ONLY)
+    words = shlex.split(message.partition(": ")[2])
     assert words == ["python", "cli.py", "download-ego4d", "--data-dir", str(tmp_path / "a b"), "--num-videos", "0"]
 
 

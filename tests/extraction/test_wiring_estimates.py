@@ -20,7 +20,7 @@ from embedonce.pipeline.extraction.planning import ScanResults
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
-from embedonce.pipeline.sources.ego4d.problems import Problems
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from embedonce.pipeline.teachers import teacher
 from tests.conftest import make_cache_identity
@@ -106,8 +106,7 @@ def test_a_plan_of_some_videos_contains_those_that_would_be_downloaded(tmp_path)
     root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
     metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems())
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
-        pieces, _ = plan_ego4d._find_listed(count)(root, metadata)
-        assert set(pieces) == expected
+        assert set(plan_ego4d._find_listed(count)(root, metadata).by_video) == expected
 
 
 def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
@@ -135,12 +134,12 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
 
 
 def test_a_plan_skips_odd_annotations_unless_strict(tmp_path):
-    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are skipped
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # invalid entries are dropped
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
     found = plan_ego4d.plan(PlanConfig(root, assume_downloaded=True))
     assert list(found.document["kinds"]) == ["moments"] and found.document["frames"] > 0
-    with pytest.raises(InputError, match="leave out --strict"):
+    with pytest.raises(InputError, match="omit --strict"):
         plan_ego4d.plan(PlanConfig(root, assume_downloaded=True, strict=True))
 
 

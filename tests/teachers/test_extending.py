@@ -9,7 +9,7 @@ import pytest
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction.estimates import bytes_beside
+from embedonce.pipeline.extraction.estimates import overhead_bytes_per_row
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.teachers import registry
@@ -167,7 +167,8 @@ def test_estimates_use_the_shape_of_the_loader(monkeypatch, tmp_path):
 
     registry.register("wide", Wide())
     config = ExtractConfig(tmp_path, False, tmp_path / "c", teacher_model="wide:any")
-    assert bytes_beside(config, 0) - bytes_beside(replace(config, teacher_model="demo-clip"), 0) == 2 * (1000 - 512)
+    demo = replace(config, teacher_model="demo-clip")
+    assert overhead_bytes_per_row(config, 0) - overhead_bytes_per_row(demo, 0) == 2 * (1000 - 512)
 
 
 @pytest.mark.parametrize("name", ["", "open_clip", "a:b", "mine.json", "../x"])

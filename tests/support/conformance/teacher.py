@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from embedonce.cache.documents import identity_document, identity_from
+from embedonce.cache.identity_document import identity_document, identity_from
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions, TextTeacher
 
