@@ -100,7 +100,7 @@ def test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels(tmp_path):
     assert "--num-actions selects classes of annotations" in told
     told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--classes",
                     tmp_path / "names.csv")  # fmt: skip
-    assert "leave one out" in told
+    assert "exclude each other: give one of them" in told
 
 
 def test_vectors_that_coincide_are_named_before_any_frame_is_embedded(tmp_path, caplog, monkeypatch):

@@ -419,7 +419,7 @@ def test_annotations_of_others_are_not_replaced_by_generated_ones(tmp_path, kind
     place = tmp_path / "v2" / "annotations" / "moments_train.json"
     place.parent.mkdir(parents=True)
     place.write_text('{"videos": []}')
-    with pytest.raises(InputError, match=r"moments_train.json is there and was not generated"):
+    with pytest.raises(InputError, match=r"moments_train.json exists and was not generated"):
         make_synthetic(tmp_path, 12, 2, 0) if kind == "synthetic" else make_miniature(tmp_path)
     assert files(tmp_path) == {"v2/annotations/moments_train.json": b'{"videos": []}'}
 

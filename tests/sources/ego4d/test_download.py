@@ -125,7 +125,7 @@ def test_from_nothing_to_files(fetched):
 def test_what_is_there_needs_no_credentials(fetched, monkeypatch):
     with refusing("ExpiredToken") as expired:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", expired)
-        assert call(*command(fetched[0], "--num-videos", 3)).count("all of it is there already") == 2
+        assert call(*command(fetched[0], "--num-videos", 3)).count("all files exist already") == 2
         assert "licence" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
@@ -284,10 +284,10 @@ def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypa
     assert message in error_of(*command(root, "--num-videos", 3), code=5)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     told = call(*command(root, "--num-videos", 3))
-    assert "3 files, about 3.9 MB (a guess at 2 GB an hour, for boto3 is not installed)" in told
-    assert "annotations of Ego4D v2_1: 6 files, size not known (for boto3 is not installed)" in told
+    assert "3 files, about 3.9 MB (estimated at 2 GB per hour, as boto3 is not installed)" in told
+    assert "annotations of Ego4D v2_1: 6 files, unknown size (boto3 is not installed)" in told
     assert set(videos(root)) == set(mini.ALL_TASKS)
-    assert "all of it is there already" in call(*command(root, "--num-videos", 3))
+    assert "all files exist already" in call(*command(root, "--num-videos", 3))
 
 
 @pytest.mark.slow
