@@ -27,7 +27,7 @@ TEACHER = {
 VIDEO = ("color", "ffmpeg_log", "container", "decode", "geometry", "indexing", "output_order", "timeline", "reopening")
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
-    *("compare", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
+    *("compare", "document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in (*VIDEO, "tracks")}
@@ -70,7 +70,7 @@ ARROWS = {
     "evaluation": "checkpoints clips console files metrics naming processes reporting runtimes settings splits",
     "export": "checkpoints clips console evaluation metrics runtimes settings",
     "demo_teacher": "clips files frames labeling metrics processes progress sources training",
-    "commands": "console evaluation export extraction files frames labeling naming processes progress reporting "
+    "commands": "console evaluation export extraction files frames labeling processes progress reporting "
     "settings sources training",
 }
 

@@ -137,7 +137,7 @@ def test_what_is_not_whole_is_fetched_again(bucket, fetched, tmp_path):
     gone.rename(f"{gone}.0aB1c2D3")  # as a client leaves it that was killed
     untouched = kept.stat().st_mtime_ns
     told = call(*command(root, "--num-videos", 3))
-    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be fetched again" in told
+    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be downloaded again" in told
     assert "to download: 2 files" in told and "1 exist already" in told
     assert videos(root) == before and kept.stat().st_mtime_ns == untouched
     assert not list(root.rglob("*.mp4.*"))
@@ -176,7 +176,7 @@ def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
 
 def test_it_asks_on_a_terminal_only(bucket, root):
     arguments = ["download-ego4d", "--data-dir", root, "--num-videos", "1"]
-    assert "there is no terminal to ask on" in error_of(*arguments)
+    assert "there is no terminal to confirm the download on" in error_of(*arguments)
     ours, theirs = os.openpty()
     asking = subprocess.Popen(
         [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
