@@ -53,7 +53,7 @@ ARROWS = {
     "progress": "console",
     "settings": "",
     "naming": "",
-    "files": "",
+    "files": "settings",
     "splits": "console naming",
     "frames": "",
     "video": "",

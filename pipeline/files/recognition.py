@@ -3,7 +3,6 @@
 All functions take bytes and return False in case of doubt.
 """
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -11,6 +10,7 @@ import zipfile
 import yaml
 
 from embedonce.cache.commit import sha256
+from embedonce.pipeline.settings.base import Settings
 
 _SEAL = "<!-- embedonce {} {} -->\n"
 
@@ -30,15 +30,14 @@ def is_sealed(data: bytes, kind: str) -> bool:
     return bool(body) and data[-length:] == _SEAL.format(kind, sha256(body)).encode()
 
 
-def is_settings(data: bytes, kind: type) -> bool:
+def is_settings(data: bytes, kind: type[Settings]) -> bool:
     """Whether this is YAML that settings of this class were saved as; comments or another layout: edited by hand."""
     try:
         text = data.decode()
         values = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
         return False
-    known = {field.name for field in dataclasses.fields(kind)}
-    are_settings = isinstance(values, dict) and bool(values) and set(values) <= known
+    are_settings = isinstance(values, dict) and bool(values) and set(values) <= kind.names()
     return are_settings and yaml.safe_dump(values, sort_keys=False) == text
 
 

@@ -35,6 +35,13 @@ class Settings:
         return declared_options(cls)
 
     @classmethod
+    def names(cls) -> set[str]:
+        """The names in the YAML form: of all fields, with the settings of plug-ins under their own names."""
+        plugins = plugin_fields(cls)
+        fields = {field.name for field in dataclasses.fields(cls)} - set(plugins)
+        return fields | {option.name for options in plugins.values() for option in options}
+
+    @classmethod
     def from_options(cls, values: dict[str, Any]) -> Self:
         """The settings made of option names and values, those of plug-ins among them."""
         values = dict(values)

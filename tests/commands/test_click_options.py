@@ -12,6 +12,7 @@ from embedonce import cli
 from embedonce.pipeline.commands.click_options import SettingsCommand, build_config, click_option, command
 from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName
 from embedonce.pipeline.commands.registry import COMMANDS
+from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import DATA, GROUPS, LOSS, Option, plugin_settings, setting
 from embedonce.pipeline.settings.ranges import non_negative, positive
@@ -84,6 +85,15 @@ def test_click_checks_the_range_of_options_that_no_settings_class_checks():
             number.type.convert(value, number, None)
 
 
+def test_a_name_that_is_registered_later_is_accepted():
+    registry = {"one": 1}
+    option = click_option(Option(name="x", choices=registry))
+    with pytest.raises(click.BadParameter):
+        option.type.convert("two", option, None)
+    registry["two"] = 2
+    assert option.type.convert("two", option, None) == "two"
+
+
 # -- help --------------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +163,10 @@ def test_a_plug_in_registered_later_has_its_option_on_the_command_line(plugin):
 def test_a_plug_in_can_be_set_in_the_file_that_a_run_saved(plugin, tmp_path):
     (tmp_path / "saved.yaml").write_text(run("--hint-weight", "0.75"))
     assert run("--config", str(tmp_path / "saved.yaml")) == run("--hint-weight", "0.75")
+    saved = ExampleSettings(weights={"hint_weight": 0.75}).as_yaml().encode()
+    assert saved.decode().strip() == run("--hint-weight", "0.75").strip() and is_settings(saved, ExampleSettings)
+    PLUGINS.clear()
+    assert not is_settings(saved, ExampleSettings)
 
 
 def test_without_the_plug_in_its_option_is_unknown():
