@@ -1,6 +1,7 @@
 """The base class of all settings: frozen, validated dataclasses, and the YAML form that is saved with every output."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ class Settings:
         check_local_paths({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         for name, options in plugin_fields(type(self)).items():
             defaults = {option.name: option.default for option in options}
+            _refuse_unknown(getattr(self, name), defaults)
             object.__setattr__(self, name, defaults | getattr(self, name))
         values = self._values()
         for option in self.options():
@@ -71,6 +73,13 @@ class Settings:
         if not ok:
             option = "--" + field.replace("_", "-")
             raise ValueError(f"{option} must be {expected}, got {getattr(self, field)!r}")
+
+
+def _refuse_unknown(values: Collection[str], known: Collection[str]) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        names = ", ".join(known) or "none"
+        raise ValueError(f"{unknown[0]!r} is not an option of a registered plug-in; there are: {names}")
 
 
 def _plain(value: Any) -> Any:

@@ -169,5 +169,10 @@ def test_a_plug_in_can_be_set_in_the_file_that_a_run_saved(plugin, tmp_path):
     assert not is_settings(saved, ExampleSettings)
 
 
+def test_a_setting_of_an_unknown_plug_in_is_refused(plugin):
+    with pytest.raises(ValueError, match="'other_weight' is not an option of a registered plug-in; there are: hint"):
+        ExampleSettings(weights={"other_weight": 1.0})
+
+
 def test_without_the_plug_in_its_option_is_unknown():
     assert "No such option" in run("--hint-weight", "1") and "hint" not in run()

@@ -21,7 +21,7 @@ ALL = (ExtractConfig, PlanConfig, RelabelConfig, TrainConfig, EvaluateConfig, Co
 @pytest.mark.parametrize("settings", ALL, ids=lambda settings: settings.__name__)
 def test_every_setting_is_declared_completely(settings):
     declared = {option.name: option for option in settings.options()}
-    assert set(declared) == {field.name for field in dataclasses.fields(settings)} - {"evaluations"}
+    assert set(declared) == settings.names() - {"evaluations"}
     for option in declared.values():
         assert option.help.endswith(".") and option.group in GROUPS, option.name
         assert option.value_type in (bool, int, float, str, Path)
