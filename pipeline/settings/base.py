@@ -20,12 +20,12 @@ class Settings:
     """
 
     def __post_init__(self):
-        check_local_paths({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         for name, options in plugin_fields(type(self)).items():
             defaults = {option.name: option.default for option in options}
             _refuse_unknown(getattr(self, name), defaults)
             object.__setattr__(self, name, defaults | getattr(self, name))
         values = self._values()
+        check_local_paths(values)
         for option in self.options():
             expected = option.violation(values[option.name])
             if expected is not None:

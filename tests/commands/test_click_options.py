@@ -34,7 +34,7 @@ def plugin():
 class ExampleSettings(Settings):
     data_dir: Path = setting(Path("data"), "Input folder.", group=DATA)
     size: int | None = setting(help="Size.", range=positive(10))
-    weights: Mapping[str, float] = plugin_settings(lambda: tuple(PLUGINS))
+    weights: Mapping[str, object] = plugin_settings(lambda: tuple(PLUGINS))
 
 
 @command("example", settings=ExampleSettings)
@@ -112,6 +112,16 @@ def test_help_of_training_has_the_groups_of_the_field():
     assert "--alpha, --feature-weight" in text.partition("Loss options:")[2].partition("Output options:")[0]
 
 
+def test_a_hidden_option_is_accepted_and_not_shown():
+    hidden = Option(name="secret", help="Secret.", is_hidden=True)
+    shown = Option(name="public", help="Public.", is_required=True)
+    made = command("example", hidden, shown)(lambda secret, public: click.echo(f"{secret} {public}"))
+    assert CliRunner().invoke(made, ["--secret", "a", "--public", "b"]).output == "a b\n"
+    assert "Missing option '--public'" in CliRunner().invoke(made, []).output
+    text = CliRunner().invoke(made, ["--help"]).output
+    assert "--public" in text and "secret" not in text
+
+
 def test_help_shows_no_range_and_no_hidden_option():
     for made in COMMANDS:
         text = call(made.name, "--help")
@@ -167,6 +177,13 @@ def test_a_plug_in_can_be_set_in_the_file_that_a_run_saved(plugin, tmp_path):
     assert saved.decode().strip() == run("--hint-weight", "0.75").strip() and is_settings(saved, ExampleSettings)
     PLUGINS.clear()
     assert not is_settings(saved, ExampleSettings)
+
+
+def test_paths_of_plug_ins_are_checked():
+    PLUGINS.append(Option(name="file", value_type=Path, is_optional=True))
+    with pytest.raises(ValueError, match="--file: 's3:/b' is a URL"):
+        ExampleSettings(weights={"file": Path("s3:/b")})
+    PLUGINS.clear()
 
 
 def test_a_setting_of_an_unknown_plug_in_is_refused(plugin):
