@@ -204,7 +204,7 @@ def test_an_error_while_a_run_stops_is_reported_and_the_exit_code_stays(monkeypa
 
     monkeypatch.setattr(cli.main.commands["train-student"], "callback", work)
     result = CliRunner().invoke(cli.main, ["train-student"])
-    assert result.exit_code == 143 and "while it was stopped: state: No space left" in result.output
+    assert result.exit_code == 143 and "during the shutdown: state: No space left" in result.output
 
 
 def test_ignored_signals_stay_ignored(tmp_path):

@@ -111,7 +111,9 @@ def videos(root: Path, kind: str = "full_scale") -> dict[str, int]:
 def test_a_first_download(fetched):
     root, output = fetched
     assert "annotations of Ego4D v2_1: 6 files, " in output and "full_scale of Ego4D v2_1: 3 videos, " in output
-    assert "to fetch: 3 files, " in output and " free\n" in output and "full_scale: 3 files, all there\n" in output
+    assert (
+        "to download: 3 files, " in output and " free\n" in output and "full_scale: all 3 files downloaded\n" in output
+    )
     assert "  0.1 min  FHO+Moments+Narrations  Walking on street" in output
     assert f"next: python cli.py extract-teacher --data-dir {root}" in output
     assert set(videos(root)) == set(mini.ALL_TASKS) and min(videos(root).values()) > 1000
@@ -125,8 +127,8 @@ def test_a_first_download(fetched):
 def test_a_complete_download_needs_no_credentials(fetched, monkeypatch):
     with refusing("ExpiredToken") as expired:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", expired)
-        assert call(*command(fetched[0], "--num-videos", 3)).count("all of it is there already") == 2
-        assert "license" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
+        assert call(*command(fetched[0], "--num-videos", 3)).count("all files exist already") == 2
+        assert "licence" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
 def test_incomplete_files_are_downloaded_again(bucket, fetched, tmp_path):
@@ -137,8 +139,8 @@ def test_incomplete_files_are_downloaded_again(bucket, fetched, tmp_path):
     gone.rename(f"{gone}.0aB1c2D3")  # as left by a killed client
     untouched = kept.stat().st_mtime_ns
     output = call(*command(root, "--num-videos", 3))
-    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be fetched again" in output
-    assert "to fetch: 2 files" in output and "1 are there already" in output
+    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be downloaded again" in output
+    assert "to download: 2 files" in output and "1 exist already" in output
     assert videos(root) == before and kept.stat().st_mtime_ns == untouched
     assert not list(root.rglob("*.mp4.*"))
 
@@ -148,18 +150,20 @@ def test_more_videos_include_the_earlier_ones(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
     output = call(*command(root, "--num-videos", 7))
     assert set(videos(root)) == set(mini.UIDS) - {mini.NO_FILE}
-    assert "to fetch: 4 files" in output and "3 are there already" in output
+    assert "to download: 4 files" in output and "3 exist already" in output
 
 
 def test_clips_belong_to_the_selected_videos(bucket, root):
     output = call(*command(root, "--num-videos", 1, "--kind", "clips", "--aws-profile", "ego4d"))
-    assert "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in output and "clips: 2 files, all there" in output
+    assert (
+        "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in output and "clips: all 2 files downloaded" in output
+    )
     assert tuple(sorted(videos(root, "clips"))) in {tuple(sorted(mini.CLIP_UIDS[uid])) for uid in mini.ALL_TASKS}
 
 
 def test_smaller_videos(bucket, root):
     output = call("download-ego4d", "--data-dir", root, "--dry-run", "--kind", "video_540ss", "--num-videos", 3)
-    assert "video_540ss of Ego4D v2_1: 3 videos, " in output and "to fetch: 3 files, " in output
+    assert "video_540ss of Ego4D v2_1: 3 videos, " in output and "to download: 3 files, " in output
 
 
 # -- before downloading --------------------------------------------------------------------------------------
@@ -167,16 +171,16 @@ def test_smaller_videos(bucket, root):
 
 def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
     output = call("download-ego4d", "--data-dir", root, "--dry-run", "--num-videos", 2)
-    assert "to fetch: 2 files" in output and "dry run: nothing was fetched" in output
+    assert "to download: 2 files" in output and "dry run: nothing was downloaded" in output
     assert not videos(root) and not (root / FULL).exists()
     output = call("download-ego4d", "--data-dir", tmp_path / "new", "--dry-run")
-    assert "to fetch: 6 files" in output and "fetch those first (--num-videos 0 fetches only them)" in output
+    assert "to download: 6 files" in output and "download those first (with --num-videos 0, only those)" in output
     assert not (tmp_path / "new").exists()
 
 
 def test_confirmation_needs_a_terminal(bucket, root):
     arguments = ["download-ego4d", "--data-dir", root, "--num-videos", "1"]
-    assert "there is no terminal to ask on" in error_of(*arguments)
+    assert "there is no terminal to confirm the download on" in error_of(*arguments)
     ours, theirs = os.openpty()
     asking = subprocess.Popen(
         [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
@@ -185,7 +189,7 @@ def test_confirmation_needs_a_terminal(bucket, root):
     output = asking.communicate(timeout=200)[0].decode()
     os.close(ours)
     os.close(theirs)
-    assert asking.returncode == 1 and "fetch this? [y/N]" in output and not videos(root)
+    assert asking.returncode == 1 and "download this? [y/N]" in output and not videos(root)
 
 
 def test_too_little_disk_space_is_an_error(root, aws):
@@ -217,7 +221,9 @@ def test_too_little_disk_space_is_an_error(root, aws):
             ["--version", "v9"],
             "Ego4D has no version 'v9' with a data set 'annotations'; the latest known version is v2_1",
         ),
-        (["--version", "../v2"], "--version must be one such as v2_1, not '../v2'"),
+        (["--num-videos", 8], "passed over 1 videos that S3 has no file for, or does not give to these credentials"),
+        (["--version", "v9"], "Ego4D has no version 'v9' with a data set 'annotations': there is v2_1"),
+        (["--version", "../v2"], "--version must be a version such as v2_1, not '../v2'"),
         (["--aws-profile", "mine"], "there is no AWS profile 'mine' in ~/.aws/credentials: put the keys"),
         (["--max-gb", 0], "Invalid value for '--max-gb'"),
     ],
@@ -271,7 +277,7 @@ def test_failed_downloads_are_found_although_the_client_reports_success(bucket, 
     store.put_object(**where, Body=body[:-1])  # the file on S3 differs from the recorded one
     with pytest.raises(PipelineError, match="2 of 3 files are complete"):
         download.fetch(transfer)
-    assert "to fetch: 1 files" not in call(*command(root, "--num-videos", 3))  # sizes are requested again
+    assert "to download: 1 files" not in call(*command(root, "--num-videos", 3))  # sizes are asked for anew
     store.put_object(**where, Body=body)
 
 
@@ -287,10 +293,10 @@ def test_a_client_outside_this_environment_without_boto3(bucket, root, tmp_path,
     assert message in error_of(*command(root, "--num-videos", 3), code=5)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     output = call(*command(root, "--num-videos", 3))
-    assert "3 files, about 3.9 MB (a guess at 2 GB an hour, for boto3 is not installed)" in output
-    assert "annotations of Ego4D v2_1: 6 files, size not known (for boto3 is not installed)" in output
+    assert "3 files, about 3.9 MB (estimated at 2 GB per hour, as boto3 is not installed)" in output
+    assert "annotations of Ego4D v2_1: 6 files, unknown size (boto3 is not installed)" in output
     assert set(videos(root)) == set(mini.ALL_TASKS)
-    assert "all of it is there already" in call(*command(root, "--num-videos", 3))
+    assert "all files exist already" in call(*command(root, "--num-videos", 3))
 
 
 @pytest.mark.slow
@@ -306,7 +312,7 @@ def test_a_disk_that_fills_up(bucket, s3, root, tmp_path):
         ):
             download.fetch(transfer)
         filler.unlink()
-        assert "full_scale: 3 files, all there" in call(*command(full, "--num-videos", 3))
+        assert "full_scale: all 3 files downloaded" in call(*command(full, "--num-videos", 3))
 
 
 def test_an_unreadable_record_is_an_error(root):
@@ -352,4 +358,4 @@ def test_an_interrupted_download_is_resumed(bucket, s3, root, how):
             wait_for_lock(root)
             assert len(videos(root)) == 2
     output = call(*arguments)
-    assert len(videos(root)) == 2 and ("all of it" in output or "2 files, all there" in output)
+    assert len(videos(root)) == 2 and ("all files exist" in output or "all 2 files downloaded" in output)
