@@ -78,6 +78,7 @@ ANNOTATIONS = {
     "num_actions": (
         "--num-actions 2",
         "labeling/test_relabel.py::test_several_kinds_of_annotations_extract_each_frame_once",
+    ),
 }
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
