@@ -15,8 +15,8 @@ from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.label_sets import asked_labels, check_label_sets, refuse_lost_classes
-from embedonce.pipeline.sources.data_summary import data_lines
-from embedonce.pipeline.sources.matching import known_in, match_sources
+from embedonce.pipeline.sources.data_summary import summarize
+from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 
@@ -26,7 +26,7 @@ BATCH = 16  # images that the teacher is timed on
 
 def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
     """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
-    sources = match_sources(sources, known_in(config.cache_dir))
+    sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
     refuse_lost_classes(config, sources)
     asked = [
         asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
@@ -36,12 +36,12 @@ def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teache
     found = run_preflight(config, source, calibrated=True)
     source = found.source
     lines = [*_lines(config, source, found, time_teacher(config) if found.estimate.frames else 0.0)]
-    if source.kind == "ego4d" and config.sampling == "fps":
+    if any(video.listed_sec for video in source.videos) and config.sampling == "fps":
         listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
         ends = {uid: (scan.timeline.end_sec, listed[uid]) for uid, scan in found.scanned.scans.items() if uid in listed}
         short = {uid: pair for uid, pair in ends.items() if pair[0] < pair[1] - PARTIAL_SEC}
         lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
-    lines[-1:-1] = data_lines(sources)
+    lines[-1:-1] = summarize(sources).lines
     return block(lines)
 
 

@@ -37,10 +37,10 @@ from embedonce.pipeline.labeling.label_sets import (
 )
 from embedonce.pipeline.labeling.relabel import Relabeled
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.sources.data_summary import data_lines
-from embedonce.pipeline.sources.matching import known_in, match_sources
+from embedonce.pipeline.sources.data_summary import summarize
+from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import Source, keep_frequent, union
+from embedonce.pipeline.sources.source import Source, union
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +103,9 @@ def run(config: ExtractConfig) -> StageOneResult:
     """Do all that extract-teacher does."""
     if config.teacher_activation is not None:
         check_options(config.model, config.weights, config.teacher_activation)
-    sources = match_sources(find_sources(config), known_in(config.cache_dir))
+    sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
-    for line in data_lines(sources):
+    for line in summarize(sources).lines:
         log.info("%s", line)
     refuse_lost_classes(config, sources)
     asked = [
@@ -185,23 +185,9 @@ def check_options(model: str, weights: str, activation: str | None) -> None:
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
-    """The sources that the settings name, by kind of annotation, made first where they are synthetic."""
-    if config.use_synthetic:
-        return open_sources(_make_synthetic(config), config.source_options)
-    known = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
-    sources = open_sources(config.data_dir, replace(config.source_options, known=known))
-    return keep_frequent(sources, config.num_actions)
-
-
-def _make_synthetic(config: ExtractConfig) -> Path:
-    from embedonce.pipeline.progress import Progress
-    from embedonce.pipeline.sources.synthetic import generate  # loads av and draws: only where it is asked for
-
-    num_actions = config.num_actions or generate.MAX_ACTIONS
-    folder = f"synthetic_ego4d_{config.num_samples}x{num_actions}_seed{config.seed}"
-    root = config.data_dir or config.cache_dir.parent / folder
-    with Progress(None, "making synthetic videos", "videos") as progress:
-        return generate.make_synthetic(root, config.num_samples, num_actions, config.seed, progress)
+    """The sources that the settings name, by kind of annotation."""
+    cached_uids = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
+    return open_sources(config.data_dir, config, cached_uids=cached_uids, cache_dir=config.cache_dir)
 
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> LoadedTeacher:

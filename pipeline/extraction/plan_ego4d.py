@@ -8,6 +8,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.annotation_survey import in_words, short_videos, survey
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.sources.class_selection import keep_frequent
 from embedonce.pipeline.sources.ego4d.download.choice import Candidate, SelectionCriteria, choose, in_order
 from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
 from embedonce.pipeline.sources.ego4d.kinds import KINDS
@@ -23,7 +24,9 @@ from embedonce.pipeline.sources.ego4d.layout import (
 from embedonce.pipeline.sources.ego4d.metadata import Metadata
 from embedonce.pipeline.sources.ego4d.problems import Problems
 from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
-from embedonce.pipeline.sources.source import keep_frequent, union
+from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.registry import options_of
+from embedonce.pipeline.sources.source import union
 
 SUPERSET_KINDS = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
@@ -39,9 +42,9 @@ class Plan:
 def plan(config: PlanConfig) -> Plan:
     """InputError where annotations are absent or malformed."""
     read_path(config.data_dir)
-    options = config.source_options
+    options = options_of(Ego4dSource(), config)
     if not options.annotations:
-        options = replace(options, annotations=_kinds_there(download_root(config.data_dir)))
+        options = replace(options, annotations=",".join(_kinds_there(download_root(config.data_dir))))
     find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)

@@ -26,7 +26,7 @@ from embedonce.pipeline.labeling.class_checks import check_classes, check_vector
 from embedonce.pipeline.labeling.prompts.templates import class_prompts
 from embedonce.pipeline.labeling.revision import Revision, revise
 from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.matching import known_to, match_source
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.settings import Annotated
 from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.splits.assignment import halves
@@ -92,7 +92,7 @@ def refuse_lost_classes(config: Annotated, sources: dict[str, Source]) -> None:
     reader = open_reader(config.cache_dir)
     labeled = [name for name in reader.label_sets() if reader.label_set(name).classes]
     if labeled:
-        why = next((note for source in sources.values() for note in source.notes if "no classes" in note), "no classes")
+        why = next((source.no_classes_reason for source in sources.values() if source.no_classes_reason), "no classes")
         raise InputError(
             f"{config.cache_dir} has label set {labeled[0]!r} with classes, and the data names none now ({why}); put "
             "the videos into folders of their classes, or name another label set with --label-set"
@@ -112,7 +112,7 @@ def with_class_text(labeling: Labeling, teacher: Teacher) -> Labeling:
 
 def write_labels(writer: CacheWriter, labeling: Labeling, seed: int) -> LabelSet:
     """Create the label set where it is new, publish clips of new plan parts, and write the logits that lack."""
-    source = match_source(labeling.source, known_to(writer))
+    source = match_source(labeling.source, CachedVideos.of_writer(writer))
     labels, tensors = labeling.labels, labeling.tensors
     if labels.kind == "fitted":
         labels, tensors = _fitted(writer, source, labels, seed)

@@ -3,7 +3,6 @@
 Opens no video and sends no image through CLIP: at most the teacher's text tower is used.
 """
 
-import dataclasses
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +25,11 @@ from embedonce.pipeline.labeling.label_sets import (
     write_labels,
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
-from embedonce.pipeline.sources.matching import known_in, match_source
-from embedonce.pipeline.sources.source import Clip, Source, keep_frequent, read_classes, renamed, with_class_names
+from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
+from embedonce.pipeline.sources.folder.class_files import read_classes
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
+from embedonce.pipeline.sources.registry import asks_for_annotations, read_sources
+from embedonce.pipeline.sources.source import Clip, Source
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,10 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
     """
     reader = open_reader(config.cache_dir)
     check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
-    known = known_in(config.cache_dir)
+    cached = CachedVideos.of_folder(config.cache_dir)
     style = config.prompt_style or usual_prompt_style(reader.identity.teacher.name)
     asked = [
-        asked_labels(match_source(source, known), kind, config.teacher_head, config.label_set or name, style)
+        asked_labels(match_source(source, cached), kind, config.teacher_head, config.label_set or name, style)
         for kind, name, source in _sources(config, reader)
     ]
     check_label_sets(config.cache_dir, asked)
@@ -83,13 +84,12 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
 
 def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
     """(kind of annotation, usual name of its label set, source)"""
-    if config.annotations is None:
+    if not asks_for_annotations(config):
         source = _over_clips(reader, config)
         for note in source.notes:
             log.info("%s", note)
         return [("", config.names_file.stem, source)]
-    options = dataclasses.replace(config.source_options, known=reader.planned_uids())
-    sources = sources_of(read_annotated(config.data_dir, options, lambda _, __: ({}, [])), options)
+    sources = read_sources(config.data_dir, config, cached_uids=reader.planned_uids(), needs_files=False)
     for kind, source in sources.items():
         for note in source.notes:
             log.info("%s", note)

@@ -43,7 +43,7 @@ def revise(
         for uid, clips in new.items()
         if old.get(uid) != clips
     }
-    if source.kind != "folder" and changed:
+    if source.has_fixed_clips and changed:
         raise LabelSetError(
             f"label set {labels.name!r} has other clips of {some(_names(changed, videos))} than the data gives now; "
             "give the new ones a name with --label-set"

@@ -3,30 +3,17 @@
 from embedonce.cache.schema import UID_PATTERN
 from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.sources.source import SourceOptions
 
 
 class Annotated(Settings):
     """What settings share that read annotations."""
 
     @property
-    def source_options(self) -> SourceOptions:
-        kinds = tuple(self.annotations.split(",")) if self.annotations else ()
-        layout, class_names = getattr(self, "layout", None), self.class_names
-        return SourceOptions(
-            annotations=kinds,
-            classes_file=self.classes,
-            skip_invalid=self.skip_invalid,
-            clip_splits=self.clip_splits,
-            layout=layout,
-            class_names=class_names,
-            strict=self.strict,
-            fho_window=self.fho_window,
-            max_narration_window=self.max_narration_window,
-        )
+    def annotation_kinds(self) -> tuple[str, ...]:
+        return tuple(self.annotations.split(",")) if self.annotations else ()
 
     def _check_annotated(self) -> None:
-        kinds = self.source_options.annotations
+        kinds = self.annotation_kinds
         known = ", ".join(KIND_NAMES)
         self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")

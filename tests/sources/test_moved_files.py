@@ -89,7 +89,8 @@ def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos
     assert {uid for uid in new if new[uid] != old[uid]} == {"cut_2F1_2Emp4"}
     assert new["cut_2F1_2Emp4"] == ("stir", old["cut_2F1_2Emp4"][1])  # a split by hash stays with the video
     assert (
-        "files moved since they were planned, which keep their frames: 1 (cut/1.mp4 -> stir/moved.mp4)" in caplog.text
+        "files that were moved since they were planned and keep their frames: 1 (cut/1.mp4 -> stir/moved.mp4)"
+        in caplog.text
     )
     assert "videos whose clips changed: 1 (cut/1.mp4: cut -> stir)" in caplog.text
     assert is_sound(videos)
@@ -186,8 +187,7 @@ def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
     told = refused(videos, code=2)
     assert (
-        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, and stand for two classes (cut and stir)"
-        in told
+        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, but are in two classes (cut and stir)" in told
     )
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
@@ -200,13 +200,13 @@ def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
     split = videos.parent / "s"
     extract(split)
     shutil.copy(split / "train/cut/1.mp4", split / "test/cut/9.mp4")
-    assert "stand for two splits (test and train): remove one" in refused(split, code=2)
+    assert "but are in two splits (test and train): remove one" in refused(split, code=2)
 
 
 def test_a_copy_with_the_same_label_is_one_video(videos, caplog):
     shutil.copy(videos / "cut/1.mp4", videos / "cut/a copy.mp4")
     assert "listed 4 videos = 4 committed" in extract(videos)
-    assert "copies of other files, byte for byte, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
+    assert "identical copies of other files, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
         "cut/1.mp4 = cut/a copy.mp4" in caplog.text
     )
     assert len(labels(videos)) == 4
@@ -243,7 +243,7 @@ def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
     assert len(labels(videos)) == 4 and "cut_2F1_2Emp4" not in labels(videos)
     (uid,) = [uid for uid in labels(videos) if uid.startswith("cut_2F1_2Emp4__")]
     assert numbers(reader, uid) == list(range(0, 60, 5)) and numbers(reader, "cut_2F1_2Emp4") == [0, 15]
-    assert "cut/1.mp4" in caplog.text and "files whose contents changed since they were planned" in caplog.text
+    assert "cut/1.mp4" in caplog.text and "files whose content changed since they were planned" in caplog.text
     assert before.items() <= shards(videos).items() and is_sound(videos)
     assert "listed 4 videos = 4 committed" in extract(videos)
     assert [clip.video_uid for clip in reader.label_set().clips].count(uid) == 1
@@ -404,16 +404,16 @@ def test_split_by_hash_is_the_videos_own(videos):
 
 def test_large_files_that_differ_between_the_samples_are_two_videos(tmp_path, monkeypatch):
     import embedonce.pipeline.sources.matching as matching
-    from embedonce.pipeline.sources.source import folder_source
+    from embedonce.pipeline.sources.folder.video_source import folder_source
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "1.mp4", 30)
     monkeypatch.setattr(matching, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
-    matched = matching.match_source(folder_source(tmp_path, None), matching.NOTHING)
+    matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
     assert len(matched.videos) == 2 and len({video.fingerprint for video in matched.videos}) == 2
     matching.refuse_conflicts(matched, {video.uid for video in matched.videos})
     with pytest.raises(InputError, match="same video"):
         shutil.copy(tmp_path / "a/1.mp4", tmp_path / "b/1.mp4")
-        matched = matching.match_source(folder_source(tmp_path, None), matching.NOTHING)
+        matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
         matching.refuse_conflicts(matched, {video.uid for video in matched.videos})

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,16 +24,12 @@ from embedonce.pipeline.naming.uids import (
     safe_annotation_uid,
     unescape,
 )
+from embedonce.pipeline.sources.class_selection import keep_frequent_classes
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.folder import listing
+from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import (
-    UNLABELED,
-    Clip,
-    Source,
-    SourceOptions,
-    folder_source,
-    keep_frequent_classes,
-)
+from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.splits.assignment import one_split, selection_uids, split_by_hash
 
 
@@ -124,8 +121,8 @@ def test_no_short_path_has_the_uid_of_a_long_one():
 def test_two_paths_with_one_uid_are_refused(tmp_path, monkeypatch):
     touch(tmp_path, "a.mp4", "b.mp4")
     monkeypatch.setattr("embedonce.pipeline.naming.uids.path_uid", lambda path: "same")
-    with pytest.raises(InputError, match=r"a.mp4 and b.mp4 .*one uid"):
-        folder_source(tmp_path, None)
+    with pytest.raises(InputError, match=r"a.mp4 and b.mp4 .*the same uid"):
+        folder_source(tmp_path)
 
 
 @pytest.mark.parametrize("uid", ["_2F", "a_41", "x__a", "a/b", "a_5Fb"])
@@ -195,7 +192,7 @@ def test_a_recording_of_several_classes_is_kept_where_one_of_them_has_no_other()
 
 def test_a_flat_folder_gives_whole_unlabeled_videos(tmp_path):
     touch(tmp_path, "b.MP4", "a.264", "c.txt", "d.gif", ".hidden.mp4", "noext", "mp4")
-    source = folder_source(tmp_path, None)
+    source = folder_source(tmp_path)
     assert (source.kind, source.root, source.classes, source.rejected) == ("folder", tmp_path, (), ())
     assert [(video.uid, video.source) for video in source.videos] == [("a_2E264", "a.264"), ("b_2EMP4", "b.MP4")]
     assert [video.path for video in source.videos] == [tmp_path / "a.264", tmp_path / "b.MP4"]
@@ -207,12 +204,12 @@ def test_a_flat_folder_gives_whole_unlabeled_videos(tmp_path):
 
 @pytest.mark.parametrize("suffix", listing.VIDEO_SUFFIXES)
 def test_every_suffix_is_found(tmp_path, suffix):
-    assert len(folder_source(touch(tmp_path, f"v{suffix}"), None).videos) == 1
+    assert len(folder_source(touch(tmp_path, f"v{suffix}")).videos) == 1
 
 
 def test_order_is_by_relative_posix_path(tmp_path):
     touch(tmp_path, "b/a.mp4", "a.mp4", "a/z.mp4", "a-b.mp4")
-    assert [v.source for v in folder_source(tmp_path, None, "flat").videos] == [
+    assert [v.source for v in folder_source(tmp_path, "flat").videos] == [
         "a-b.mp4",
         "a.mp4",
         "a/z.mp4",
@@ -226,7 +223,7 @@ def test_first_level_folders_are_classes(tmp_path):
     )
     (tmp_path / "empty").mkdir()
     touch(tmp_path, ".git/x.mp4")
-    source = folder_source(tmp_path, None)
+    source = folder_source(tmp_path)
     assert source.classes == ("close box", "open box")
     assert source.notes == ("1 folder without any video: empty",)
     for video, clip in zip(source.videos, source.clips, strict=True):
@@ -238,12 +235,12 @@ def test_first_level_folders_are_classes(tmp_path):
 @pytest.mark.parametrize(
     ("names", "note"),
     [
-        (("a/1.mp4", "1.mp4"), "1 of 2 videos lie outside the sub-folders (1.mp4)"),
+        (("a/1.mp4", "1.mp4"), "1 of 2 videos are outside the sub-folders (1.mp4)"),
         (("a/1.mp4", "a/2.mp4"), "two or more"),
     ],
 )
 def test_folders_that_are_no_classes(tmp_path, names, note):
-    source = folder_source(touch(tmp_path, *names), None)
+    source = folder_source(touch(tmp_path, *names))
     assert source.classes == ()
     assert {clip.label for clip in source.clips} == {UNLABELED}
     assert note in source.notes[0]
@@ -251,7 +248,7 @@ def test_folders_that_are_no_classes(tmp_path, names, note):
 
 def test_split_folders_hold_class_folders(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "val/a/1.mp4", "test/b/x/1.mp4")
-    source = folder_source(tmp_path, None)
+    source = folder_source(tmp_path)
     assert source.classes == ("a", "b")
     found = [(v.source, c.split, c.label) for v, c in zip(source.videos, source.clips, strict=True)]
     assert found == [
@@ -263,28 +260,28 @@ def test_split_folders_hold_class_folders(tmp_path):
 
 
 def test_split_folders_without_class_folders_are_splits_still(tmp_path):
-    source = folder_source(touch(tmp_path, "train/1.mp4", "val/1.mp4"), None)
+    source = folder_source(touch(tmp_path, "train/1.mp4", "val/1.mp4"))
     assert source.classes == ()
     assert [clip.split for clip in source.clips] == ["train", "val"]
 
 
 def test_a_train_folder_among_others_is_asked_about(tmp_path):
     touch(tmp_path, "train/1.mp4", "plane/1.mp4")
-    with pytest.raises(InputError, match=f"{tmp_path}: train is called like a split.*--layout classes"):
-        folder_source(tmp_path, None)
-    assert folder_source(tmp_path, None, "classes").classes == ("plane", "train")
-    assert folder_source(tmp_path, None, "flat").classes == ()
+    with pytest.raises(InputError, match=f"{tmp_path}: train is named like a split.*--layout classes"):
+        folder_source(tmp_path)
+    assert folder_source(tmp_path, "classes").classes == ("plane", "train")
+    assert folder_source(tmp_path, "flat").classes == ()
 
 
 def test_what_cannot_be_used_is_rejected_with_its_reason(tmp_path):
     touch(tmp_path, "ok.mp4")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
-    source = folder_source(tmp_path, None)
+    source = folder_source(tmp_path)
     assert [video.source for video in source.videos] == ["ok.mp4"]
     reasons = dict(source.rejected)
     assert set(reasons) == {"gone.mp4", "pipe.mp4"}
-    assert "link to nothing" in reasons["gone.mp4"]
+    assert "broken link" in reasons["gone.mp4"]
     assert "not a regular file" in reasons["pipe.mp4"]
 
 
@@ -292,11 +289,11 @@ def test_links_to_files_count_and_linked_folders_do_not_loop(tmp_path):
     touch(tmp_path, "store/x.mp4", "data/a.mp4")
     (tmp_path / "data" / "b.mp4").symlink_to(tmp_path / "store" / "x.mp4")
     (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
-    source = folder_source(tmp_path / "data", None)
+    source = folder_source(tmp_path / "data")
     assert [video.source for video in source.videos] == ["a.mp4", "b.mp4"]
     assert any("loop is the data folder" in note for note in source.notes)
     (tmp_path / "alias").symlink_to(tmp_path / "data")
-    assert len(folder_source(tmp_path / "alias", None).videos) == 2
+    assert len(folder_source(tmp_path / "alias").videos) == 2
 
 
 def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
@@ -304,7 +301,7 @@ def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
         touch(tmp_path, os.fsdecode(b"\xff/1.mp4"), "b/1.mp4")
     except OSError:
         pytest.skip("this file system holds only UTF-8 names")
-    source = folder_source(tmp_path, None)
+    source = folder_source(tmp_path)
     assert source.classes == ("b", "\\xff")
     assert "x___FF_2F1_2Emp4" in {video.uid for video in source.videos}
     assert all(video.path.exists() and unescape(video.uid) == video.source for video in source.videos)
@@ -320,7 +317,7 @@ def test_folders_with_nothing_to_read(tmp_path):
         open_sources(tmp_path / "empty")
     touch(tmp_path, "torn/readme.txt")
     (tmp_path / "torn" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    with pytest.raises(InputError, match=r"none of 1 video files .* link to nothing"):
+    with pytest.raises(InputError, match=r"none of 1 video files .* broken link"):
         open_sources(tmp_path / "torn")
 
 
@@ -328,7 +325,7 @@ def test_class_names_from_a_file(tmp_path):
     touch(tmp_path / "data", "a/1.mp4", "b/1.mp4")
     names = tmp_path / "names.txt"
     names.write_text("\ufeff# classes\n\n  open door \nécrire\n", "utf-8")
-    source = open_sources(tmp_path / "data", SourceOptions(classes_file=names))[""]
+    source = open_sources(tmp_path / "data", SimpleNamespace(classes=names))[""]
     assert source.classes == ("open door", "écrire")
     assert {clip.label for clip in source.clips} == {UNLABELED}
     assert any("2 class names" in note for note in source.notes)
@@ -337,9 +334,9 @@ def test_class_names_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no class name"),
-        (b"# only\n\n", "holds no class name"),
-        (b"a\nb\na\n", "line 3: class 'a' is on line 1"),
+        (b"", "contains no class name"),
+        (b"# only\n\n", "contains no class name"),
+        (b"a\nb\na\n", "line 3: class 'a' is already on line 1"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"a\tb\n", "line 1: .*control characters"),
         (None, "No such file"),
@@ -351,7 +348,7 @@ def test_unusable_class_files(tmp_path, content, message):
     if content is not None:
         names.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        folder_source(tmp_path, names)
+        open_sources(tmp_path, SimpleNamespace(classes=names))
 
 
 # the most frequent classes
@@ -392,8 +389,8 @@ def test_more_classes_than_there_are(number):
 def test_annotations_are_of_ego4d_alone(tmp_path):
     touch(tmp_path, "v2/full_scale/a.mp4")
     assert open_sources(tmp_path)[""].kind == "folder"
-    with pytest.raises(InputError, match=r"--annotations are of Ego4D, and there is no ego4d.json"):
-        open_sources(tmp_path, SourceOptions(("moments",)))
+    with pytest.raises(InputError, match=r"--annotations is for Ego4D downloads, but there is no ego4d.json"):
+        open_sources(tmp_path, Ego4dOptions(annotations="moments"))
 
 
 def test_parts_of_a_recording_stay_together():

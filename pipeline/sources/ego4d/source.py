@@ -5,6 +5,7 @@ One kind of annotations is one source, with classes of its own. Opens no video.
 
 import os
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from embedonce.pipeline.sources.ego4d import layout
 from embedonce.pipeline.sources.ego4d.kinds import KINDS
 from embedonce.pipeline.sources.ego4d.layout import VideoFile
 from embedonce.pipeline.sources.ego4d.metadata import Metadata, read_metadata
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.problems import Problems, check
 from embedonce.pipeline.sources.ego4d.reading import Reading, Window
-from embedonce.pipeline.sources.source import UNLABELED, Clip, Source, SourceOptions, Video
+from embedonce.pipeline.sources.source import UNLABELED, Clip, Source, Video
 from embedonce.pipeline.splits.assignment import HELD_OUT_ORDER, one_split
 
 USUAL_KIND = "moments"
@@ -33,31 +35,41 @@ class Annotated:
     notes: tuple[str, ...]
 
 
-def ego4d_sources(root: Path, options: SourceOptions) -> dict[str, Source]:
+def ego4d_sources(root: Path, options: Ego4dOptions, cached_uids: Collection[str] = ()) -> dict[str, Source]:
     """The annotated videos on disk and their clips, by kind of annotation.
 
     InputError, with what to do, where annotations are absent or malformed, or no annotated video is on disk.
     """
-    annotated = read_annotated(root, options)
+    annotated = read_annotated(root, options, cached_uids=cached_uids)
     uids = {uid for reading in annotated.readings.values() for uid in reading.video_uids}
     if not uids & set(annotated.pieces):
         raise InputError(_none_on_disk(annotated, uids))
     return sources_of(annotated, options)
 
 
-def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces_on_disk) -> Annotated:
-    """Everything the files say. find_pieces: (root, metadata) -> files by video uid, and names of unknown ones."""
+def annotated_sources(root: Path, options: Ego4dOptions, cached_uids: Collection[str]) -> dict[str, Source]:
+    """The clips of cached videos, by kind of annotation; video files are not looked for."""
+    return sources_of(read_annotated(root, options, lambda _root, _metadata: ({}, []), cached_uids), options)
+
+
+def read_annotated(
+    root: Path, options: Ego4dOptions, find_pieces=layout.pieces_on_disk, cached_uids: Collection[str] = ()
+) -> Annotated:
+    """Everything the files say. find_pieces: (root, metadata) -> files by video uid, and names of unknown ones.
+
+    cached_uids: uids of the videos in a cache, which are labeled even if their files are gone.
+    """
     given, root = root, layout.download_root(root)
     problems = Problems(options.strict)
     path = layout.read_path(root)
     metadata = read_metadata(path, Path(os.path.relpath(path, root)).as_posix(), problems)
     problems.check_files(root)  # else everything that ego4d.json does not list would be a problem, too
     pieces, unlisted = find_pieces(root, metadata)
-    for uid, parts in layout.pieces_of_cache(options.known, metadata).items():
+    for uid, parts in layout.pieces_of_cache(cached_uids, metadata).items():
         there = {piece.uid for piece in pieces.get(uid, ())}
         pieces[uid] = [*pieces.get(uid, ()), *(piece for piece in parts if piece.uid not in there)]
     readings = {}
-    for kind in options.annotations or (USUAL_KIND,):
+    for kind in options.annotation_kinds or (USUAL_KIND,):
         readings[kind] = Reading(root, _folder_of(root, kind), metadata, pieces, Problems(options.strict))
         readings[kind].fho_window = options.fho_window
         readings[kind].max_narration_window = options.max_narration_window
@@ -71,7 +83,7 @@ def read_annotated(root: Path, options: SourceOptions, find_pieces=layout.pieces
     return Annotated(root, metadata, pieces, readings, tuple(notes))
 
 
-def sources_of(annotated: Annotated, options: SourceOptions) -> dict[str, Source]:
+def sources_of(annotated: Annotated, options: Ego4dOptions) -> dict[str, Source]:
     """The sources that annotations and files make, by kind."""
     return {kind: _source(annotated, kind, options.clip_splits) for kind in annotated.readings}
 
@@ -97,7 +109,18 @@ def _source(annotated: Annotated, kind: str, clip_splits: bool) -> Source:
     notes = (*(f"{kind}: {note}" for note in told), *annotated.notes)
     on_disk = {uid for uid, pieces in annotated.pieces.items() if any(piece.path for piece in pieces)}
     missing = tuple(sorted(set(reading.video_uids) - on_disk))
-    return Source(annotated.root, "ego4d", tuple(videos), tuple(clips), classes, (), notes, missing, split_rules=rules)
+    return Source(
+        root=annotated.root,
+        kind="ego4d",
+        videos=tuple(videos),
+        clips=tuple(clips),
+        classes=classes,
+        notes=notes,
+        missing=missing,
+        split_rules=rules,
+        uids_from_paths=False,
+        has_fixed_clips=True,
+    )
 
 
 def _folder_of(root: Path, kind: str) -> Path:

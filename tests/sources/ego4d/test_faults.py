@@ -4,15 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.ego4d import streams
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.problems import SHOWN, Problems
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import UNLABELED, SourceOptions
+from embedonce.pipeline.sources.source import UNLABELED
 from tests.support.ego4d_files import (
     C1,
     C2,
@@ -294,7 +296,7 @@ def test_ego4d_json_of_another_form_throughout_is_an_error(tmp_path):
 def test_what_several_kinds_find_in_one_file_is_one_problem(tmp_path):
     write(tmp_path, {"fho_main.json": {"videos": [fho_video(7, action())]}})
     with pytest.raises(InputError, match="1 problem in"):
-        ego4d_sources(tmp_path, SourceOptions(("fho-verbs", "fho-nouns")))
+        ego4d_sources(tmp_path, Ego4dOptions(annotations="fho-verbs,fho-nouns"))
 
 
 def test_annotations_of_unknown_videos_alone_are_said_to_be_that(tmp_path):
@@ -504,10 +506,10 @@ def test_what_is_not_on_disk_is_counted_and_classes_stay(tmp_path):
 def test_class_names_over_ego4d(tmp_path):
     write(tmp_path / "data", GOOD)
     (tmp_path / "names").write_text("one\ntwo")
-    source = open_sources(tmp_path / "data", SourceOptions(classes_file=tmp_path / "names"))["moments"]
+    source = open_sources(tmp_path / "data", SimpleNamespace(classes=tmp_path / "names"))["moments"]
     assert source.classes == ("one", "two") and [clip.label for clip in source.clips] == [UNLABELED]
 
 
 def test_no_metadata(tmp_path):
     with pytest.raises(InputError, match=r"there is no ego4d.json in .*download-ego4d --data-dir .* --num-videos 0"):
-        ego4d_sources(tmp_path, SourceOptions())
+        ego4d_sources(tmp_path, Ego4dOptions())

@@ -12,10 +12,11 @@ import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
-from embedonce.pipeline.sources.source import Source, SourceOptions
+from embedonce.pipeline.sources.source import Source
 from tests.support.ego4d_files import named
 
 PLAN = make_plan(0)
@@ -39,7 +40,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def sources(root) -> dict[str, Source]:
-    return ego4d_sources(root, SourceOptions(KIND_NAMES, clip_splits=True))
+    return ego4d_sources(root, Ego4dOptions(annotations=",".join(KIND_NAMES), clip_splits=True))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def test_actions_as_the_official_notebook_and_eilev_read_them(root, read, videos
         times, split = clamped(facts, *times), fho_split(read, facts, clip_uid)
         if times and split:
             meant[uid, *times, name if name in taxonomy else None, split] += 1
-    source = ego4d_sources(root, SourceOptions((kind,), clip_splits=True, fho_window=window))[kind]
+    source = ego4d_sources(root, Ego4dOptions(annotations=kind, clip_splits=True, fho_window=window))[kind]
     assert found(source) == meant and sum(meant.values()) > 12
     assert {split for *_, split in meant} == {"train", "val"} and None in {name for *_, name, _ in meant}
 
@@ -301,7 +302,7 @@ def test_each_oddity_of_the_miniature_is_one_counted_note(root, sources, kind):
     veiled = PLAN.videos["veiled"].uid
     assert veiled not in {video.uid for video in sources[kind].videos} and veiled not in sources[kind].missing
     with pytest.raises(InputError) as error:
-        ego4d_sources(root, SourceOptions((kind,), strict=True))
+        ego4d_sources(root, Ego4dOptions(annotations=kind, strict=True))
     count = sum(REASONS[kind].values()) + sum(OF_METADATA.values())
     assert str(error.value).startswith(f"{count} problems in the annotations under")
 
