@@ -16,7 +16,7 @@ import numpy as np
 
 from embedonce.cache import limits, strict_json
 from embedonce.cache.commit import sha256, to_json
-from embedonce.cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
+from embedonce.cache.errors import DamagedError, DamagedPlanError, OtherVersionError, rebuild_hint, some
 from embedonce.cache.files import MAX_DOCUMENT_BYTES, list_folder, read_file
 from embedonce.cache.limits import brief, check_range, check_text
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
@@ -201,7 +201,7 @@ def read_plan(folder: Path) -> list[PlanPart]:
     except OtherVersionError:
         raise
     except DamagedError as error:
-        raise DamagedError(f"{error}; {rebuild_hint(folder.parent)}") from error
+        raise DamagedPlanError(f"{error}; {rebuild_hint(folder.parent)}") from error
     return parts
 
 

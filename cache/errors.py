@@ -17,11 +17,21 @@ class NotACacheError(CacheError, FileNotFoundError):
 
 
 class DamagedError(CacheError, ValueError):
-    """Bytes on disk differ from what their record declares."""
+    """Bytes on disk differ from what their record declares. names_remedy: the message states what to do."""
+
+    names_remedy = False
 
 
 class OtherVersionError(DamagedError):
     """A document is whole, and of a format that this program does not read."""
+
+    names_remedy = True
+
+
+class DamagedPlanError(DamagedError):
+    """The plan is missing, damaged or older than the records; the message ends with rebuild_hint()."""
+
+    names_remedy = True
 
 
 class IdentityMismatchError(CacheError, ValueError):

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from embedonce.cache import documents
-from embedonce.cache.errors import DamagedError, rebuild_hint, some
+from embedonce.cache.errors import DamagedError, DamagedPlanError, rebuild_hint, some
 from embedonce.cache.files import list_folder, read_file
 from embedonce.cache.layout import Layout
 from embedonce.cache.records import Record
@@ -29,11 +29,11 @@ def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
     paths = list_folder(layout.plan, ".json")
     names = [_unit_names(path) for path in paths]
     if None not in names and (lacking := expected.difference(*names)):
-        raise DamagedError(older_plan(root, lacking))
+        raise DamagedPlanError(older_plan(root, lacking))
     if [path.name for path in paths] != [f"{number:06d}.json" for number in range(len(paths))]:
-        raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}")
+        raise DamagedPlanError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}")
     if last_part >= len(paths):
-        raise DamagedError(older_than_clips(root, last_part))
+        raise DamagedPlanError(older_than_clips(root, last_part))
 
 
 def last_clip_part(layout: Layout) -> int:

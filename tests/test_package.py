@@ -59,7 +59,7 @@ def copied(tmp_path) -> Path:
 def test_a_checkout_that_is_not_the_installed_one_says_what_to_run(copied):
     ran = subprocess.run([sys.executable, copied / "cli.py", "--help"], capture_output=True, text=True, cwd=copied)
     assert ran.returncode == 5 and ran.stdout == ""
-    assert ran.stderr.startswith("this is not the embedonce that is installed") and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("this checkout is not the installed embedonce") and ran.stderr.count("\n") == 1
 
 
 def test_a_checkout_where_nothing_is_installed_says_what_to_run(copied):

@@ -1,113 +1,157 @@
-"""The commands that are about Ego4D: download-ego4d.
-
-Click only: parse, make one call, say what came of it.
-"""
+"""The command download-ego4d: download a subset of Ego4D's videos with their annotations."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedonce.pipeline.commands.common_options import PATH, SEED, FiniteRange
-from embedonce.pipeline.commands.terminal import echo, options
+from embedonce.pipeline.commands.click_options import GroupedOption, command
+from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.console.next_commands import next_line
-from embedonce.pipeline.settings.ranges import MAX_COUNT
+from embedonce.pipeline.console.units import in_bytes
+from embedonce.pipeline.settings import shared
+from embedonce.pipeline.settings.options import DATA, OUTPUT, RUNTIME, Option
+from embedonce.pipeline.settings.ranges import MAX_COUNT, non_negative, positive
+
+if TYPE_CHECKING:
+    from embedonce.pipeline.sources.ego4d.download.download import Download
+    from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
 
 KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
-SHOWN_VIDEOS = 20
-LIMIT = FiniteRange(min=0, max=MAX_COUNT, min_open=True)
-LIMITS = options(
-    click.option(
-        "--num-videos", type=click.IntRange(0, MAX_COUNT), default=10, show_default=True, help="0: annotations only."
+MAX_VIDEOS_SHOWN = 20
+OPTIONS = (
+    Option(
+        name="data_dir", value_type=Path, default=Path("ego4d_data"), help="Output folder of the download.", group=DATA
     ),
-    click.option(
-        "--scenario", "scenarios", multiple=True, metavar="NAME", help="Part of a scenario's name; repeatable."
+    Option(
+        name="num_videos",
+        value_type=int,
+        default=10,
+        help="Number of videos; 0: annotations only.",
+        group=DATA,
+        range=non_negative(MAX_COUNT),
     ),
-    click.option("--max-gb", type=LIMIT, help="Of the videos together, 10^9 bytes."),
-    click.option("--max-hours", type=LIMIT, help="Of the videos together."),
-    click.option("--seed", type=SEED, default=0, show_default=True, help="Which of the equally good videos."),
+    Option(
+        name="max_gb",
+        value_type=float,
+        help="Maximum size of the videos in total, in GB (10^9 bytes).",
+        group=DATA,
+        range=positive(MAX_COUNT),
+    ),
+    Option(
+        name="max_hours",
+        value_type=float,
+        help="Maximum length of the videos in total, in hours.",
+        group=DATA,
+        range=positive(MAX_COUNT),
+    ),
+    Option(name="kind", default="full_scale", help="Kind of video files.", group=DATA, choices=KINDS),
+    Option(name="version", default="v2_1", help="Version of Ego4D, as its client names it.", group=DATA),
+    Option(
+        name="aws_profile", default="default", help="Profile in ~/.aws/credentials with the access keys.", group=RUNTIME
+    ),
+    shared.SEED.named("seed", int, help="Seed for choosing among equally suitable videos.", group=DATA),
+    Option(
+        name="dry_run",
+        value_type=bool,
+        default=False,
+        help="Print what would be downloaded; download nothing.",
+        group=OUTPUT,
+    ),
+    Option(name="yes", value_type=bool, default=False, help="Skip the confirmation.", group=RUNTIME, aliases=("-y",)),
 )
 
 
-@click.command("download-ego4d")
-@click.option("--data-dir", type=PATH, default=Path("ego4d_data"), show_default=True, help="Folder for the data.")
-@LIMITS
-@click.option("--kind", type=click.Choice(KINDS), default="full_scale", show_default=True, help="Which files.")
-@click.option("--version", default="v2_1", show_default=True, help="Of Ego4D, as its client names it.")
-@click.option("--aws-profile", default="default", show_default=True, help="Whose keys in ~/.aws/credentials to use.")
-@click.option("--dry-run", is_flag=True, help="Say what would be fetched; fetch nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def download_ego4d(data_dir: Path, kind: str, version: str, aws_profile: str, dry_run: bool, yes: bool, **wish):
-    """Fetch a few Ego4D videos and the annotations, by Ego4D's own client (pip install 'embedonce[ego4d]').
+@command("download-ego4d", *OPTIONS)
+@click.option(
+    "--scenario",
+    "scenarios",
+    cls=GroupedOption,
+    group=DATA,
+    multiple=True,
+    metavar="NAME",
+    help="Only videos of this scenario; part of its name is enough; repeatable.",
+)
+def download_ego4d(
+    data_dir: Path, kind: str, version: str, aws_profile: str, dry_run: bool, yes: bool, **criteria: Any
+) -> None:
+    """Download a few Ego4D videos and the annotations with Ego4D's own client (pip install ego4d).
 
-    Takes videos that are in FHO, Moments and Narrations first, then in two of them, then in one; with one seed
-    always the same ones. Says what it takes before it begins. Runs again where it stopped.
+    Prefers videos that are annotated in FHO, Moments and Narrations, then in two of them, then in one; the same seed
+    always selects the same videos. Lists the files before the download begins. A run that was stopped continues.
     """
     from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
     from embedonce.pipeline.sources.ego4d.download.download import Download
     from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
 
     if not version.replace("_", "").isalnum() or not version.isascii():
-        raise click.UsageError(f"--version must be one such as v2_1, not {version!r}")
-    config = DownloadConfig(data_dir, kind, version, aws_profile, SelectionCriteria(**wish))
+        raise click.UsageError(f"--version must be a version such as v2_1, not {version!r}")
+    config = DownloadConfig(data_dir, kind, version, aws_profile, SelectionCriteria(**criteria))
     download = Download(config)
     if not _fetch(download, config, download.annotations(), dry_run, yes):
-        echo("the videos are chosen from the annotations: fetch those first (--num-videos 0 fetches only them)")
+        echo("the videos are selected from the annotations: download those first (with --num-videos 0, only those)")
         return
     if config.wish.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
         echo(next_line("extract-teacher", {"data_dir": data_dir}))
 
 
-def _fetch(download, config, transfer, dry_run: bool, yes: bool) -> bool:
-    """Say what is to be done and do it. False: it is not there, because this is a dry run."""
+def _fetch(download: "Download", config: "DownloadConfig", transfer: Any, dry_run: bool, yes: bool) -> bool:
+    """List the files of a transfer and download them; False if files are missing because this is a dry run."""
     download.refuse_foreign(transfer)
-    for line in _in_words(transfer, config, download.free_bytes()):
+    for line in _transfer_lines(transfer, config, download.free_bytes()):
         echo(line)
     remaining = transfer.remaining(config.data_dir)
     download.check_space(transfer)
     if dry_run:
-        echo("dry run: nothing was fetched" if remaining else "dry run: nothing is to be fetched")
+        echo("dry run: nothing was downloaded" if remaining else "dry run: nothing to download")
         return not remaining
     if remaining and not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("there is no terminal to ask on whether to fetch this: say --yes")
-        click.confirm("fetch this?", abort=True)
+            raise click.UsageError("there is no terminal to confirm the download on: give --yes")
+        click.confirm("download this?", abort=True)
     download.fetch(transfer)
     if remaining:
-        echo(f"{transfer.dataset}: {len(transfer.files)} files, all there")
+        echo(f"{transfer.dataset}: all {len(transfer.files)} files downloaded")
     return True
 
 
-def _in_words(transfer, config, free_bytes: int):
-    from embedonce.pipeline.console.units import in_bytes
-
-    def size(files) -> str:
-        known = transfer.is_exact or transfer.gb_per_hour
-        return ("" if transfer.is_exact else "about ") + in_bytes(transfer.size(files)) if known else "size not known"
-
-    remaining, total = transfer.remaining(config.data_dir), len(transfer.files)
-    hours = sum(video.hours for video in transfer.videos)
-    of_videos = f"{len(transfer.videos)} videos, {hours:.2f} hours, " if transfer.videos else ""
-    how = (
-        f"a guess at {transfer.gb_per_hour:g} GB an hour, " * bool(transfer.gb_per_hour) + "for boto3 is not installed"
-    )
-    how = "as on S3" if transfer.is_exact else how
-    yield f"{transfer.dataset} of Ego4D {config.version}: {of_videos}{total} files, {size(transfer.files)} ({how})"
-    for video in transfer.videos[:SHOWN_VIDEOS]:
+def _transfer_lines(transfer: Any, config: "DownloadConfig", free_bytes: int) -> Iterator[str]:
+    """The files of a transfer: totals, the videos, notes, and what remains to be downloaded."""
+    yield _totals(transfer, config)
+    for video in transfer.videos[:MAX_VIDEOS_SHOWN]:
         scenarios = ", ".join(video.scenarios).encode("utf-8", "backslashreplace").decode()
         yield f"  {video.uid}  {60 * video.hours:6.1f} min  {'+'.join(video.tasks)}  {scenarios[:60]}"
-    if len(transfer.videos) > SHOWN_VIDEOS:
-        yield f"  and {len(transfer.videos) - SHOWN_VIDEOS} more"
+    if len(transfer.videos) > MAX_VIDEOS_SHOWN:
+        yield f"  and {len(transfer.videos) - MAX_VIDEOS_SHOWN} more"
     yield from (f"note: {note}" for note in transfer.notes)
+    remaining, total = transfer.remaining(config.data_dir), len(transfer.files)
     for file in remaining:
         if file.state(config.data_dir) == "wrong":
-            there = (config.data_dir / file.path).stat().st_size
-            yield f"note: {file.path} has {there} bytes, not {file.num_bytes}: it will be fetched again"
+            size = (config.data_dir / file.path).stat().st_size
+            yield f"note: {file.path} has {size} bytes, not {file.num_bytes}: it will be downloaded again"
     if remaining:
-        done = f"{total - len(remaining)} are there already; " if len(remaining) < total else ""
-        yield f"to fetch: {len(remaining)} files, {size(remaining)}; {done}{in_bytes(free_bytes)} free"
+        done = f"{total - len(remaining)} exist already; " if len(remaining) < total else ""
+        yield f"to download: {len(remaining)} files, {_size(transfer, remaining)}; {done}{in_bytes(free_bytes)} free"
     else:
-        yield "all of it is there already"
+        yield "all files exist already"
 
 
-COMMANDS = (download_ego4d,)
+def _totals(transfer: Any, config: "DownloadConfig") -> str:
+    hours = sum(video.hours for video in transfer.videos)
+    videos = f"{len(transfer.videos)} videos, {hours:.2f} hours, " if transfer.videos else ""
+    if transfer.is_exact:
+        basis = "as on S3"
+    elif transfer.gb_per_hour:
+        basis = f"estimated at {transfer.gb_per_hour:g} GB per hour, as boto3 is not installed"
+    else:
+        basis = "boto3 is not installed"
+    size = _size(transfer, transfer.files)
+    return f"{transfer.dataset} of Ego4D {config.version}: {videos}{len(transfer.files)} files, {size} ({basis})"
+
+
+def _size(transfer: Any, files: Any) -> str:
+    if transfer.is_exact:
+        return in_bytes(transfer.size(files))
+    return f"about {in_bytes(transfer.size(files))}" if transfer.gb_per_hour else "unknown size"

@@ -25,7 +25,8 @@ class GuardedStream:
 
     def __init__(self, stream, is_log: bool):
         self._stream, self._is_log = stream, is_log
-        self._is_broken, self._error = False, None
+        self._is_broken = False
+        self._error: OSError | None = None
 
     def write(self, text: str) -> int:
         redraw = "\r" if text.startswith("\r") else ""

@@ -1,64 +1,63 @@
-"""The settings of evaluate and compare: values and their limits. Imports nothing that computes."""
+"""The settings of evaluate and compare. Imports nothing that computes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.choices import DEVICES, RUNTIMES, SPLITS
+from embedonce.pipeline.settings.choices import RUNTIMES
+from embedonce.pipeline.settings.options import DATA, RUNTIME, TEACHER, setting
 
 
 @dataclass(frozen=True)
 class EvaluateConfig(Settings):
-    """Stage three: which checkpoint on which part of which cache."""
+    """Which student is evaluated on which clips of which cache. runtime: what costs are measured with."""
 
-    cache_dir: Path
-    student_checkpoint: Path
-    output_dir: Path
-    label_set: str | None = None
-    split: str = "val"
-    batch_size: int = 16
-    num_samples: int | None = None
-    num_workers: int = 1
-    device: str = "auto"
-    seed: int = 0
-    runtime: str = "torch"  # what costs are measured in
-    teacher_latency: bool = False  # whether image towers are measured, too
-    teacher_model: str | None = None  # configuration file of the cached teacher, to measure it
-    overwrite: bool = False  # whether files that evaluate did not make, or of another evaluation, may be replaced
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to evaluate."))
+    output_dir: Path = setting(shared.OUTPUT_DIR)
+    label_set: str | None = setting(shared.LABEL_SET)
+    split: str = setting(shared.SPLIT)
+    num_samples: int | None = setting(
+        help="Number of clips to evaluate, drawn at random with --seed.",
+        group=DATA,
+        range=ranges.COUNT,
+        default_text="all",
+    )
+    teacher_latency: bool = setting(
+        False,
+        "Also measure image towers of the cached architecture and of ViT-B/32, with random weights (needs open_clip).",
+        group=TEACHER,
+    )
+    teacher_model: str | None = setting(
+        help="JSON configuration file of the cached teacher, for --teacher-latency.", group=TEACHER, may_be_path=True
+    )
+    runtime: str = setting("torch", "Runtime that latencies are measured with.", group=RUNTIME, choices=RUNTIMES)
+    batch_size: int = setting(shared.EVALUATION_BATCH_SIZE)
+    num_workers: int = setting(shared.NUM_WORKERS)
+    device: str = setting(shared.DEVICE)
+    seed: int = setting(shared.SEED)
+    overwrite: bool = setting(shared.OVERWRITE)
 
     def __post_init__(self):
         super().__post_init__()
-        self._one_of("split", SPLITS)
-        self._one_of("device", DEVICES)
-        self._one_of("runtime", RUNTIMES)
         if self.runtime == "onnx":
             self._require(self.device in ("auto", "cpu"), "device", "cpu (or auto) with --runtime onnx")
-        self._positive("batch_size")
-        self._not_negative("num_workers")
-        if self.num_samples is not None:
-            self._positive("num_samples")
         if self.teacher_model is not None and not self.teacher_latency:
-            raise ValueError("--teacher-model is for --teacher-latency: give both, or leave it out")
+            raise ValueError("--teacher-model requires --teacher-latency: give both, or leave it out")
 
 
 @dataclass(frozen=True)
 class CompareConfig(Settings):
-    """Which evaluations and checkpoints to set beside each other; the rest is how checkpoints are evaluated."""
+    """Which evaluations and checkpoints are compared; the other settings are for evaluating the checkpoints."""
 
     evaluations: tuple[Path, ...]
-    output_dir: Path
-    cache_dir: Path
-    label_set: str | None = None
-    split: str = "val"
-    batch_size: int = 16
-    num_workers: int = 1
-    device: str = "auto"
-    seed: int = 0
-    overwrite: bool = False  # whether files that compare did not make may be replaced
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._one_of("split", SPLITS)
-        self._one_of("device", DEVICES)
-        self._positive("batch_size")
-        self._not_negative("num_workers")
+    output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "comparison"))
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    label_set: str | None = setting(shared.LABEL_SET)
+    split: str = setting(shared.SPLIT)
+    batch_size: int = setting(shared.EVALUATION_BATCH_SIZE)
+    num_workers: int = setting(shared.NUM_WORKERS)
+    device: str = setting(shared.DEVICE)
+    seed: int = setting(shared.SEED)
+    overwrite: bool = setting(shared.OVERWRITE)

@@ -1,46 +1,48 @@
-"""The settings of export-student: values and their limits. Imports nothing that computes."""
+"""The settings of export-student. Imports nothing that computes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
+from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.choices import EXPORT_FORMATS, SPLITS
+from embedonce.pipeline.settings.choices import EXPORT_FORMATS
+from embedonce.pipeline.settings.options import DATA, OUTPUT, setting
 
 
 @dataclass(frozen=True)
 class ExportConfig(Settings):
-    """Which student leaves in which formats, judged on which clips of which cache.
+    """Which student is exported to which formats, and the clips that the exported files are compared on."""
 
-    formats: of EXPORT_FORMATS, with commas between. num_samples: clips that every export is compared on.
-    calibration_frames: frames of training clips that 8-bit ranges are found on.
-    """
-
-    cache_dir: Path
-    student_checkpoint: Path
-    output_dir: Path
-    label_set: str | None = None
-    formats: str = "fp32,fp16,int8"
-    split: str = "val"
-    num_samples: int = 256
-    calibration_frames: int = 256
-    seed: int = 0
-    overwrite: bool = False
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to export."))
+    output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "export"))
+    label_set: str | None = setting(shared.LABEL_SET)
+    formats: str = setting(
+        "fp32,fp16,int8",
+        f"Formats to export, comma-separated: {', '.join(EXPORT_FORMATS)}; the first three are ONNX.",
+        group=OUTPUT,
+    )
+    split: str = setting(replace(shared.SPLIT, help="Split of the clips for the parity check."))
+    num_samples: int = setting(256, "Maximum number of clips for the parity check.", group=DATA, range=ranges.COUNT)
+    calibration_frames: int = setting(
+        256, "Training frames that int8 quantization is calibrated on.", group=DATA, range=ranges.REPEATS
+    )
+    seed: int = setting(replace(shared.SEED, help="Seed for choosing the clips and frames."))
+    overwrite: bool = setting(False, "Replace the export that --output-dir already holds.", group=OUTPUT)
 
     def __post_init__(self):
         super().__post_init__()
         names = self.format_names
         is_known = set(names) <= set(EXPORT_FORMATS) and len(set(names)) == len(names)
-        self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, with commas between")
-        self._one_of("split", SPLITS)
-        self._positive("num_samples", "calibration_frames")
+        self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, comma-separated")
 
     @property
     def format_names(self) -> tuple[str, ...]:
         return tuple(self.formats.split(","))
 
     def judged_on(self, split: str, num_samples: int) -> EvaluateConfig:
-        """The same cache and student, as clips are chosen for evaluation."""
+        """The settings for choosing clips of the same cache as evaluate does."""
         places = (self.cache_dir, self.student_checkpoint, self.output_dir)
         return EvaluateConfig(
             *places, label_set=self.label_set, split=split, num_samples=num_samples, num_workers=0, seed=self.seed

@@ -1,88 +1,99 @@
-"""The settings of extract-teacher and plan-ego4d: values and their limits. Imports nothing that computes."""
+"""The settings of extract-teacher and plan-ego4d. Imports nothing that computes."""
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.layout import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
-from embedonce.models.names import (
-    PROMPT_STYLES,
-    SHIPPED_WEIGHTS,
-    TEACHER_SIZES,
-    USUAL_WEIGHTS,
-    usual_prompt_style,
-)
+from embedonce.models.names import SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from embedonce.models.preprocessing import parse
-from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
-from embedonce.pipeline.settings.choices import DECODERS, DEVICES, TEACHER_HEADS
-from embedonce.pipeline.sources.folder.layouts import LAYOUTS
-from embedonce.pipeline.sources.settings import Annotated
+from embedonce.pipeline.settings import ranges, shared
+from embedonce.pipeline.settings.choices import DECODERS
+from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
+from embedonce.pipeline.sources.folder.options import LAYOUT
+from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
+from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
 
 @dataclass(frozen=True)
-class ExtractConfig(Annotated):
-    """Stage one: which videos, which teacher, which cache."""
+class ExtractConfig(LabelingSettings):
+    """Which videos are embedded by which teacher into which cache."""
 
-    data_dir: Path | None
-    use_synthetic: bool
-    cache_dir: Path
-    backend: str = "hdf5"
-    annotations: str | None = None  # kinds of Ego4D's, with commas between
-    skip_invalid: bool = False
-    clip_splits: bool = False
-    layout: str | None = None  # of a folder without annotations; None: as its folders show
-    class_names: Path | None = None  # file of readable names for the data's classes
-    classes: Path | None = None
-    num_samples: int = 480  # labeled clips of the synthetic data
-    num_actions: int | None = None
-    sampling: str = "fps"
-    fps: float = 2.0
-    decoder: str = "software"
-    teacher_size: str = "base"
-    teacher_model: str | None = None  # an open_clip name or a JSON configuration; overrides teacher_size
-    teacher_weights: str | None = None  # a tag, a local file or "random"; None: those that belong to the model
-    teacher_activation: str | None = None
-    teacher_preprocess: str | None = None  # of local or random weights: a tag, or values as models.preprocessing has it
-    teacher_head: str = "zero-shot"
-    label_set: str | None = None
-    views: int = 0
-    jpeg_quality: int = 90
-    canonical_short_side: int | None = None
-    shard_frames: int = 512
-    batch_size: int = 64
-    decode_workers: int | None = None
-    video_timeout: float = 120.0
-    device: str = "auto"
-    seed: int = 0
-    strict: bool = False  # whether single odd entries of annotations are errors
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
-    prompt_style: str | None = None  # None: as suits the teacher
+    data_dir: Path | None = setting(help="Folder of videos, in any layout, or an Ego4D download.", group=DATA)
+    use_synthetic: bool = setting(USE_SYNTHETIC)
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    num_samples: int = setting(NUM_SAMPLES)
+    layout: str | None = setting(LAYOUT)
+    fps: float = setting(shared.FPS)
+    sampling: str = setting(
+        "fps",
+        "Frame sampling: at a fixed rate, or key frames only (cheapest; at irregular, encoder-chosen timestamps).",
+        group=DATA,
+        choices=SAMPLINGS,
+    )
+    decoder: str = setting("software", "Decoder backend.", group=DATA, choices=DECODERS)
+    video_timeout: float = setting(
+        120.0,
+        "Seconds without progress after which a video is given up.",
+        group=DATA,
+        range=ranges.positive(smallest=1e-3),
+    )
+    teacher_size: str = setting("base", "Size of the CLIP teacher.", group=TEACHER, choices=tuple(TEACHER_SIZES))
+    teacher_model: str | None = setting(
+        help="Any open_clip model by name, or a JSON configuration file; overrides --teacher-size.",
+        group=TEACHER,
+        may_be_path=True,
+    )
+    teacher_weights: str | None = setting(
+        help="Teacher weights: an open_clip tag, a local file, or `random`.",
+        group=TEACHER,
+        may_be_path=True,
+        default_text="openai; the demo teacher includes its own",
+    )
+    teacher_activation: str | None = setting(shared.TEACHER_ACTIVATION)
+    teacher_preprocess: str | None = setting(
+        dataclasses.replace(
+            shared.TEACHER_PREPROCESS,
+            default_text="what all tags of the model agree on, or its configuration file states",
+        )
+    )
+    batch_size: int = setting(64, "Teacher batch size, in images.", group=TEACHER, range=ranges.BATCH_SIZE)
+    teacher_head: str = setting(shared.TEACHER_HEAD)
+    prompt_style: str | None = setting(shared.PROMPT_STYLE)
+    backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=tuple(BACKENDS))
+    views: int = setting(dataclasses.replace(shared.VIEWS, group=CACHE))
+    shard_frames: int = setting(
+        512, "Maximum frames per shard.", group=CACHE, range=ranges.positive(ranges.MAX_SHARD_FRAMES)
+    )
+    canonical_short_side: int | None = setting(
+        help="Short side of the stored frames, in pixels.",
+        group=CACHE,
+        range=ranges.SHORT_SIDE,
+        default_text="derived from the teacher's input size",
+    )
+    jpeg_quality: int = setting(
+        90,
+        "JPEG quality of the stored frames, 90 to 100.",
+        group=CACHE,
+        range=ranges.Range(90, 100, text="from 90 to 100"),
+    )
+    decode_workers: int | None = setting(
+        help="Decoder worker processes.",
+        group=RUNTIME,
+        range=ranges.positive(ranges.MAX_PROCESSES),
+        default_text="one less than the number of cores",
+    )
+    device: str = setting(shared.DEVICE)
+    seed: int = setting(shared.SEED)
 
     def __post_init__(self):
         super().__post_init__()
-        self._one_of("backend", BACKENDS)
-        self._one_of("teacher_size", TEACHER_SIZES)
-        self._one_of("teacher_head", TEACHER_HEADS)
-        if self.prompt_style is not None:
-            self._one_of("prompt_style", PROMPT_STYLES)
-        self._one_of("device", DEVICES)
-        self._one_of("sampling", SAMPLINGS)
-        self._one_of("decoder", DECODERS)
-        self._positive("fps", "shard_frames", "batch_size", "video_timeout", "num_samples")
-        self._not_negative("views")
-        self._require(90 <= self.jpeg_quality <= 100, "jpeg_quality", "from 90 to 100")
-        for field in ("num_actions", "decode_workers", "canonical_short_side"):
-            if getattr(self, field) is not None:
-                self._positive(field)
-        if self.layout is not None:
-            self._one_of("layout", LAYOUTS)
-            if self.use_synthetic:
-                raise ValueError("--layout is about the folders of --data-dir, and --use-synthetic has annotations")
+        if self.layout is not None and self.use_synthetic:
+            raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
-        self._check_annotated()
 
     @property
     def model(self) -> str:
@@ -91,7 +102,7 @@ class ExtractConfig(Annotated):
 
     @property
     def weights(self) -> str:
-        """The teacher's weights: those asked for, else the shipped ones where the model has some, else OpenAI's."""
+        """The teacher's weights: those given, else the weights that ship with the model, else OpenAI's."""
         return self.teacher_weights or SHIPPED_WEIGHTS.get(self.model, USUAL_WEIGHTS)
 
     @property
@@ -105,32 +116,21 @@ class ExtractConfig(Annotated):
 
 
 @dataclass(frozen=True)
-class PlanConfig(Annotated):
-    """What an Ego4D download offers, and what extracting it takes."""
+class PlanConfig(AnnotationSettings):
+    """What plan-ego4d counts: the contents of an Ego4D download and the cost of extracting it."""
 
-    data_dir: Path
-    annotations: str | None = None
-    skip_invalid: bool = False
-    clip_splits: bool = False
-    num_actions: int | None = None
-    fps: float = 2.0
-    views: int = 0
-    assume_downloaded: bool = False
-    num_videos: int | None = None
-    classes: None = None
-    class_names: None = None
-    label_set: None = None
-    strict: bool = False
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
+    data_dir: Path = setting(help="Folder of the Ego4D download, with ego4d.json.", group=DATA, is_required=True)
+    fps: float = setting(shared.FPS)
+    views: int = setting(shared.VIEWS)
+    assume_downloaded: bool = setting(False, "Plan as if the listed videos were on disk.", group=DATA)
+    num_videos: int | None = setting(
+        help="With --assume-downloaded: only the first N videos that download-ego4d would select.",
+        group=DATA,
+        metavar="N",
+        range=ranges.COUNT,
+    )
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_annotated()
-        self._positive("fps")
-        self._not_negative("views")
-        for field in ("num_actions", "num_videos"):
-            if getattr(self, field) is not None:
-                self._positive(field)
         if self.num_videos is not None and not self.assume_downloaded:
-            raise ValueError("--num-videos goes with --assume-downloaded")
+            raise ValueError("--num-videos requires --assume-downloaded")

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import zipfile
+from typing import Any
 
 import yaml
 
@@ -30,14 +31,14 @@ def is_sealed(data: bytes, kind: str) -> bool:
     return bool(body) and data[-length:] == _SEAL.format(kind, sha256(body)).encode()
 
 
-def is_settings(data: bytes, kind: type) -> bool:
+def is_settings(data: bytes, kind: type[Any]) -> bool:
     """Whether this is the YAML that settings of this kind are saved as: comments, or another layout, are a person's."""
     try:
         text = data.decode()
         values = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
         return False
-    known = {field.name for field in dataclasses.fields(kind)}
+    known = {field.name for field in dataclasses.fields(kind)} | {option.name for option in kind.options()}
     is_ours = isinstance(values, dict) and bool(values) and set(values) <= known
     return is_ours and yaml.safe_dump(values, sort_keys=False) == text
 

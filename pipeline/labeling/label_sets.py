@@ -27,7 +27,7 @@ from embedonce.pipeline.labeling.prompts.templates import class_prompts
 from embedonce.pipeline.labeling.revision import Revision, revise
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
-from embedonce.pipeline.sources.settings import Annotated
+from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.splits.assignment import halves
 from embedonce.pipeline.splits.class_coverage import selection_of
@@ -81,7 +81,7 @@ def check_label_sets(cache_dir: Path, asked: list[Labeling]) -> None:
             revision_of(reader, plan, labeling)
 
 
-def refuse_lost_classes(config: Annotated, sources: dict[str, Source]) -> None:
+def refuse_lost_classes(config: LabelingSettings, sources: dict[str, Source]) -> None:
     """InputError where a cache has labels and the data names no classes any more: a stray file, most likely.
 
     Another label set beside the first would make every command ask which one is meant.

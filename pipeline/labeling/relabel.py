@@ -28,7 +28,7 @@ from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
-from embedonce.pipeline.sources.registry import asks_for_annotations, read_sources
+from embedonce.pipeline.sources.registry import read_sources
 from embedonce.pipeline.sources.source import Clip, Source
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def relabel(config: RelabelConfig, load_teacher) -> Relabeled:
 
 def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str, Source]]:
     """(kind of annotation, usual name of its label set, source)"""
-    if not asks_for_annotations(config):
+    if not config.asks_for_annotations:
         source = _over_clips(reader, config)
         for note in source.notes:
             log.info("%s", note)

@@ -1,74 +1,65 @@
-"""The settings of relabel: values and their limits. Imports nothing that computes."""
+"""The settings of relabel. Imports nothing that computes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.models.names import PROMPT_STYLES
 from embedonce.models.preprocessing import parse
-from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
-from embedonce.pipeline.settings.choices import DEVICES, TEACHER_HEADS
-from embedonce.pipeline.sources.settings import Annotated
+from embedonce.pipeline.settings import shared
+from embedonce.pipeline.settings.options import DATA, LABELS, setting
+from embedonce.pipeline.sources.settings import LabelingSettings
 
 
 @dataclass(frozen=True)
-class RelabelConfig(Annotated):
-    """Another label set over a cache: from annotations, or class names over the clips that are there.
+class RelabelConfig(LabelingSettings):
+    """A new label set for a cache: from annotations, or from class names for the clips of another label set.
 
-    classes: a file of classes that clips are not labeled with. class_names: a file of other names for those they are.
+    classes: a file of classes other than those that clips are labeled with. class_names: a file of readable names for
+    the classes that they are labeled with.
     """
 
-    cache_dir: Path
-    data_dir: Path | None = None
-    annotations: str | None = None
-    skip_invalid: bool = False
-    clip_splits: bool = False
-    classes: Path | None = None
-    class_names: Path | None = None
-    clips_from: str | None = None
-    num_actions: int | None = None
-    teacher_head: str = "zero-shot"
-    label_set: str | None = None
-    teacher_model: str | None = None
-    teacher_weights: str | None = None
-    teacher_activation: str | None = None
-    teacher_preprocess: str | None = None
-    device: str = "auto"
-    seed: int = 0
-    strict: bool = False  # whether single odd entries of annotations are errors
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW  # seconds
-    prompt_style: str | None = None  # None: as suits the cached teacher
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    data_dir: Path | None = setting(
+        help="Folder of the annotations, with ego4d.json; the videos are not needed.", group=DATA
+    )
+    clips_from: str | None = setting(
+        help="Label set to take the clips from, when --annotations is not given.",
+        group=LABELS,
+        aliases=("--clips-from-label-set",),
+        default_text="the only one",
+    )
+    teacher_head: str = setting(shared.TEACHER_HEAD)
+    prompt_style: str | None = setting(shared.PROMPT_STYLE)
+    teacher_model: str | None = setting(shared.TEACHER_MODEL)
+    teacher_weights: str | None = setting(shared.TEACHER_WEIGHTS)
+    teacher_activation: str | None = setting(shared.TEACHER_ACTIVATION)
+    teacher_preprocess: str | None = setting(shared.TEACHER_PREPROCESS)
+    device: str = setting(shared.DEVICE)
+    seed: int = setting(shared.SEED)
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_annotated()
-        self._one_of("teacher_head", TEACHER_HEADS)
-        if self.prompt_style is not None:
-            self._one_of("prompt_style", PROMPT_STYLES)
-        self._one_of("device", DEVICES)
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
-        if self.num_actions is not None:
-            self._positive("num_actions")
-        if self.annotations is None and self.classes is None and self.class_names is None:
+        annotated = self.asks_for_annotations
+        if not annotated and self.names_file is None:
             raise ValueError(
-                "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names "
-                "FILE, to rename the classes that are there)"
+                "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names FILE, "
+                "to rename the existing classes)"
             )
-        if self.annotations is not None and self.data_dir is None:
-            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (videos need not be there)")
-        if self.annotations is not None and self.clips_from is not None:
-            raise ValueError("--clips-from goes with --classes or --class-names: --annotations say what the clips are")
+        if annotated and self.data_dir is None:
+            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (the videos are not needed)")
+        if annotated and self.clips_from is not None:
+            raise ValueError("--clips-from cannot be used with --annotations, which define the clips")
         if self.classes is not None and self.num_actions is not None:
-            raise ValueError("--num-actions picks classes of annotations, and --classes names all that there are")
-        if self.annotations is None and self.num_actions is not None:
-            raise ValueError("--num-actions picks classes of annotations: give --annotations, or leave it out")
+            raise ValueError("--num-actions selects classes of annotations and cannot be used with --classes")
+        if not annotated and self.num_actions is not None:
+            raise ValueError("--num-actions selects classes of annotations: give --annotations, or leave it out")
         stem = self.names_file and self.names_file.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):
-            raise ValueError(f"{stem!r} cannot name a label set: give it a name with --label-set")
+            raise ValueError(f"{stem!r} is not a valid name of a label set: give one with --label-set")
 
     @property
     def names_file(self) -> Path | None:
-        """The file of class names, whichever it is."""
+        """The file of --classes or --class-names."""
         return self.classes or self.class_names

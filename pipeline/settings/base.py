@@ -1,64 +1,73 @@
-"""What the settings of all commands share: frozen, validated data, and their YAML form beside every output.
-
-Knows values and their limits; imports nothing that computes.
-"""
+"""The base class of all settings: frozen, validated dataclasses, and the YAML form that is saved with every output."""
 
 import dataclasses
-import math
 from pathlib import Path
+from typing import Any, Self
 
 import yaml
 
+from embedonce.pipeline.settings.options import Option, declared_options, plugin_fields
 from embedonce.pipeline.settings.paths import check_local_paths
-from embedonce.pipeline.settings.ranges import outside
 
 
+@dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all settings share: their form as plain values, and as YAML.
+    """Values of the options that the fields declare with `setting(...)`.
 
-    ValueError for URLs in the place of local paths, and for numbers out of their range.
+    ValueError, with the option and the value, for URLs in place of local paths, values that are not among the choices
+    of their option, and numbers outside its range.
     """
 
     def __post_init__(self):
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        check_local_paths(values)
-        for field, value in values.items():
-            expected = outside(field, value)
-            self._require(expected is None, field, expected)
+        check_local_paths({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        for name, options in plugin_fields(type(self)).items():
+            defaults = {option.name: option.default for option in options}
+            object.__setattr__(self, name, defaults | getattr(self, name))
+        values = self._values()
+        for option in self.options():
+            expected = option.violation(values[option.name])
+            if expected is not None:
+                raise ValueError(f"{option.flag} must be {expected}, got {values[option.name]!r}")
 
-    def as_dict(self) -> dict:
-        """Field names to JSON values; paths as text."""
-        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {name: _plain(value) for name, value in fields}
+    @classmethod
+    def options(cls) -> tuple[Option, ...]:
+        """All options of these settings, those of registered plug-ins included."""
+        return declared_options(cls)
+
+    @classmethod
+    def from_options(cls, values: dict[str, Any]) -> Self:
+        """The settings made of option names and values, those of plug-ins among them."""
+        values = dict(values)
+        for field, options in plugin_fields(cls).items():
+            names = [option.name for option in options if option.name in values]
+            values[field] = {name: values.pop(name) for name in names}
+        return cls(**values)
+
+    def _values(self) -> dict[str, Any]:
+        """Name to value of all fields; the settings of plug-ins under their own names."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in plugin_fields(type(self)):
+            values |= values.pop(name)
+        return values
+
+    def as_dict(self) -> dict[str, Any]:
+        """Option names to JSON values; paths as text."""
+        return {name: _plain(value) for name, value in self._values().items()}
 
     def as_yaml(self) -> str:
-        """The settings as a file that --config accepts. It never says to overwrite: that is said once, for one run."""
+        """The settings as a file that --config accepts. --overwrite is left out: it applies to a single run."""
         settings = {name: value for name, value in self.as_dict().items() if name != "overwrite"}
         return yaml.safe_dump(settings, sort_keys=False)
 
     def _require(self, ok: bool, field: str, expected: str) -> None:
+        """ValueError, with the option and its value, unless ok. expected: what the value must be."""
         if not ok:
             option = "--" + field.replace("_", "-")
             raise ValueError(f"{option} must be {expected}, got {getattr(self, field)!r}")
 
-    def _positive(self, *fields: str) -> None:
-        for field in fields:
-            self._require(is_finite(getattr(self, field)) and getattr(self, field) > 0, field, "greater than 0")
 
-    def _not_negative(self, *fields: str) -> None:
-        for field in fields:
-            self._require(is_finite(getattr(self, field)) and getattr(self, field) >= 0, field, "0 or more")
-
-    def _one_of(self, field: str, choices) -> None:
-        self._require(getattr(self, field) in choices, field, "one of " + ", ".join(choices))
-
-
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A setting as a JSON value; paths as text."""
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def is_finite(value) -> bool:
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

@@ -1,50 +1,82 @@
-"""The ranges of numbers that options take: wide enough for any use, narrow enough for what computes with them.
+"""The ranges of numeric settings: wide enough for any use, narrow enough for the code that computes with them."""
 
-Knows names and numbers; of everything that a range is about, only which command's settings check it.
-"""
+import math
+from dataclasses import dataclass
 
 from embedonce.cache.limits import MAX_FPS, MAX_FRAMES_PER_CLIP, MAX_SHORT_SIDE, MAX_VIEWS, MIN_FPS
 
 MAX_SEED = 2**63 - 1  # of a signed 64-bit integer, as the cache's identity stores it
 MAX_PROCESSES = 256
 MAX_SHARD_FRAMES = 1 << 16
+MAX_BATCH_SIZE = 1 << 16
 MAX_COUNT = 10**9
-
-# field of settings -> (least, greatest); None: not limited here
-RANGES: dict[str, tuple[float | None, float | None]] = {
-    "seed": (0, MAX_SEED),
-    "fps": (None, MAX_FPS),
-    "views": (None, MAX_VIEWS),
-    "canonical_short_side": (None, MAX_SHORT_SIDE),
-    "num_workers": (None, MAX_PROCESSES),
-    "decode_workers": (None, MAX_PROCESSES),
-    "frames_per_clip": (None, MAX_FRAMES_PER_CLIP),
-    "shard_frames": (None, MAX_SHARD_FRAMES),
-    "temperature": (None, 1e3),
-    "lr": (None, 1e30),
-    "weight_decay": (None, 1e3),
-    "alpha": (None, 1e6),
-    "beta": (None, 1e6),
-    "gamma": (None, 1e6),
-    "batch_size": (None, 1 << 16),
-    **dict.fromkeys(("epochs", "patience", "accumulate_steps", "calibration_frames", "num_actions"), (None, 10**6)),
-    **dict.fromkeys(("num_samples", "num_videos", "checkpoint_steps"), (None, MAX_COUNT)),
-}
-LEAST_POSITIVE = {"fps": MIN_FPS, "temperature": 1e-3, "video_timeout": 1e-3}
+MAX_REPEATS = 10**6  # epochs, steps and the like
+MAX_LOSS_WEIGHT = 1e6
 
 
-def outside(field: str, value) -> str | None:
-    """What a number must be, in words, where it is out of its range; None where it is in it, or is no number.
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting accepts; NaN and infinity are never among them.
 
-    Zero, negative and NaN values are judged where the settings say what they may be.
+    minimum and maximum are included, unless includes_minimum or includes_maximum is False; None: no limit.
+    smallest: of the numbers above an excluded minimum, the smallest one that is accepted.
+    text: the range as error messages state it; by default only the limit that was violated.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+
+    minimum: float | None = None
+    maximum: float | None = None
+    includes_minimum: bool = True
+    includes_maximum: bool = True
+    smallest: float = 0.0
+    text: str = ""
+
+    def violation(self, value: object) -> str | None:
+        """What the value must be (`"at most 256"`) if it is outside the range; None if it is inside."""
+        limit = self._violated_limit(value)
+        return limit and (self.text or limit)
+
+    def _violated_limit(self, value: object) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # NaN
+            return self._lower_limit() or "a number"
+        if self.minimum is not None and (value < self.minimum or (value == self.minimum and not self.includes_minimum)):
+            return self._lower_limit()
+        if value < self.smallest:
+            return f"at least {self.smallest:g}"
+        if self.maximum is not None and (value > self.maximum or (value == self.maximum and not self.includes_maximum)):
+            return f"{'at most' if self.includes_maximum else 'less than'} {_number(self.maximum)}"
+        if value in (math.inf, -math.inf):
+            return self._lower_limit() or "a finite number"
         return None
-    least, greatest = RANGES.get(field, (None, None))
-    if least is not None and value < least:
-        return f"{least} or more"
-    if 0 < value < LEAST_POSITIVE.get(field, 0):
-        return f"at least {LEAST_POSITIVE[field]:g}"
-    if greatest is not None and value > greatest:
-        return f"at most {greatest if isinstance(greatest, int) else format(greatest, 'g')}"
-    return None
+
+    def _lower_limit(self) -> str:
+        if self.minimum is None:
+            return ""
+        number = _number(self.minimum)
+        return f"{number} or more" if self.includes_minimum else f"greater than {number}"
+
+
+def positive(maximum: float | None = None, smallest: float = 0.0) -> Range:
+    """Numbers greater than 0."""
+    return Range(0, maximum, includes_minimum=False, smallest=smallest)
+
+
+def non_negative(maximum: float | None = None) -> Range:
+    """0 and greater numbers."""
+    return Range(0, maximum)
+
+
+SEED = non_negative(MAX_SEED)
+FPS = positive(MAX_FPS, smallest=MIN_FPS)
+VIEWS = non_negative(MAX_VIEWS)
+SHORT_SIDE = positive(MAX_SHORT_SIDE)
+FRAMES_PER_CLIP = positive(MAX_FRAMES_PER_CLIP)
+COUNT = positive(MAX_COUNT)
+REPEATS = positive(MAX_REPEATS)
+BATCH_SIZE = positive(MAX_BATCH_SIZE)
+WORKERS = non_negative(MAX_PROCESSES)
+LOSS_WEIGHT = non_negative(MAX_LOSS_WEIGHT)
+FRACTION = Range(0, 1, includes_maximum=False, text="at least 0 and below 1")
+
+
+def _number(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else format(limit, "g")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
@@ -20,11 +21,24 @@ SOURCES: list[VideoSource] = [
 ]
 
 
+_BUILT_IN = (SyntheticSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
+
+
 def register(source: VideoSource) -> None:
     """Add a source; it is tried before those that are registered already. ValueError if its name is taken."""
     if source.name in {other.name for other in SOURCES}:
         raise ValueError(f"a video source named {source.name!r} is already registered")
     SOURCES.insert(0, source)
+
+
+def plugin_options() -> tuple[Option, ...]:
+    """The options of the registered sources that are not fields of the commands' settings."""
+    return tuple(
+        option
+        for source in SOURCES
+        if not isinstance(source, _BUILT_IN)
+        for option in declared_options(source.options_type)
+    )
 
 
 def options_of(source: VideoSource, settings: object) -> Any:

@@ -1,29 +1,70 @@
-"""The settings of commands that read annotations or class names of a data folder. Imports nothing that computes."""
+"""Settings that extract-teacher, relabel and plan-ego4d share: the options of the sources, and the classes.
+
+Imports nothing that computes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES
+from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
+from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
 
-class Annotated(Settings):
-    """What settings share that read annotations."""
+@dataclass(frozen=True, kw_only=True)
+class AnnotationSettings(Ego4dOptions, Settings):
+    """How annotations are read, and how many of their classes are kept."""
 
-    @property
-    def annotation_kinds(self) -> tuple[str, ...]:
-        return tuple(self.annotations.split(",")) if self.annotations else ()
+    num_actions: int | None = setting(
+        help="Number of classes: the most frequent ones are kept.",
+        group=LABELS,
+        aliases=("--num-classes",),
+        range=ranges.REPEATS,
+        default_text="all",
+    )
 
-    def _check_annotated(self) -> None:
+    def __post_init__(self):
+        super().__post_init__()
         kinds = self.annotation_kinds
         known = ", ".join(KIND_NAMES)
-        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, with commas between")
+        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, comma-separated")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
-        self._one_of("fho_window", FHO_WINDOWS)
-        self._positive("max_narration_window")
-        named = self.label_set is None or UID_PATTERN.fullmatch(self.label_set)
-        self._require(bool(named), "label_set", "letters, digits, _ and -, beginning with a letter or digit")
-        single = ("label_set", "classes", "class_names")
-        given = [f"--{name.replace('_', '-')}" for name in single if getattr(self, name)]
-        if len(kinds) > 1 and given:
-            raise ValueError(f"{given[0]} is for one kind of annotations, and --annotations names {len(kinds)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelingSettings(AnnotationSettings):
+    """Which label set a command makes: its classes and its name. source_settings: options of registered plug-ins."""
+
+    classes: Path | None = setting(shared.CLASSES)
+    class_names: Path | None = setting(shared.CLASS_NAMES)
+    label_set: str | None = setting(
+        help="Name of the label set to create.", group=LABELS, default_text="the kind of annotations, file or head"
+    )
+
+    source_settings: dict[str, Any] = plugin_settings(plugin_options)
+
+    @property
+    def asks_for_annotations(self) -> bool:
+        """Whether the clips are to be read from a source's annotations, because an option of that source is given."""
+        return asks_for_annotations(self)
+
+    def __post_init__(self):
+        super().__post_init__()
+        is_valid_name = self.label_set is None or UID_PATTERN.fullmatch(self.label_set) is not None
+        self._require(is_valid_name, "label_set", "letters, digits, _ and -, beginning with a letter or digit")
+        given = [
+            f"--{name.replace('_', '-')}" for name in ("label_set", "classes", "class_names") if getattr(self, name)
+        ]
+        num_kinds = len(self.annotation_kinds)
+        if num_kinds > 1 and given:
+            raise ValueError(f"{given[0]} needs a single kind of annotations, but --annotations names {num_kinds}")
         if self.classes and self.class_names:
-            raise ValueError("--class-names renames the classes of the data, and --classes names others: leave one out")
+            raise ValueError(
+                "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "
+                "other: give one of them"
+            )

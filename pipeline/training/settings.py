@@ -1,81 +1,132 @@
-"""The settings of train-student: values and their limits. Imports nothing that computes."""
+"""The settings of train-student. Imports nothing that computes."""
 
 import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from embedonce.models.names import PROJECTIONS
-from embedonce.pipeline.settings.base import Settings, is_finite
-from embedonce.pipeline.settings.choices import DEVICES
+from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
+from embedonce.pipeline.settings import ranges, shared
+from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.settings.options import CACHE, LOSS, OUTPUT, RUNTIME, STUDENT, TRAINING, setting
 
-# What train-student takes where nothing is said: minutes on a CPU for a small set, and what a GPU has room for
+# Defaults by device: minutes on a CPU for a small data set, and what a GPU has room for
 ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
 ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
+BY_DEVICE = {name: f"{ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}" for name in ON_CPU}
+RESOLUTIONS = range(128, 257, 32)
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """Stage two: which cache, which student, how to train it."""
+    """Which students are trained from which cache, and how."""
 
-    cache_dir: Path
-    output_dir: Path
-    label_set: str | None = None
-    student_size: str | None = None  # None, here and in the next: what suits the device
-    student_resolution: int | None = None
-    student_pretrained: bool | None = None  # None: where weights exist
-    projection: str = "mlp"
-    epochs: int = 30
-    batch_size: int = 16
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    alpha: float = 1.0
-    beta: float = 0.1
-    gamma: float = 0.5
-    temperature: float = 4.0
-    frames_per_clip: int | None = None
-    views: int | None = None  # None: all that are stored
-    jitter: float = 0.0
-    ema: float = 0.0
-    accumulate_steps: int = 1
-    patience: int = 0
-    amp: bool = True
-    compile: bool = False
-    checkpoint_steps: int = 500
-    tensorboard: bool = False
-    num_workers: int = 1
-    device: str = "auto"
-    seed: int = 0
-    overwrite: bool = False
+    cache_dir: Path = setting(shared.CACHE_DIR)
+    output_dir: Path = setting(shared.OUTPUT_DIR)
+    label_set: str | None = setting(shared.LABEL_SET)
+    views: int | None = setting(
+        help="Stored random crops to train from; 0: the evaluation crop.",
+        group=CACHE,
+        range=ranges.VIEWS,
+        default_text="all",
+    )
+    student_size: str | None = setting(
+        help=f"Student backbone: {', '.join(STUDENT_SIZES)}, or any timm backbone by name; several names, "
+        "comma-separated, are trained jointly on shared batches.",
+        group=STUDENT,
+        default_text=BY_DEVICE["student_size"],
+    )
+    student_resolution: int | None = setting(
+        help="Input side of the student, 128 to 256 pixels.",
+        group=STUDENT,
+        default_text=BY_DEVICE["student_resolution"],
+    )
+    student_pretrained: bool | None = setting(
+        help="Start from timm's ImageNet weights, or from scratch.",
+        group=STUDENT,
+        default_text="pretrained if such weights exist",
+    )
+    projection: str = setting("mlp", "Projection head architecture.", group=STUDENT, choices=PROJECTIONS)
+    frames_per_clip: int | None = setting(
+        help="Frames sampled per clip.",
+        group=TRAINING,
+        range=ranges.FRAMES_PER_CLIP,
+        default_text=BY_DEVICE["frames_per_clip"],
+    )
+    epochs: int = setting(30, "Number of training epochs.", group=TRAINING, range=ranges.REPEATS)
+    batch_size: int = setting(shared.CLIP_BATCH_SIZE)
+    accumulate_steps: int = setting(
+        1,
+        "Gradient accumulation: batches per optimizer step.",
+        group=TRAINING,
+        aliases=("--grad-accum-steps",),
+        range=ranges.REPEATS,
+    )
+    lr: float = setting(1e-3, "Peak learning rate.", group=TRAINING, range=ranges.positive(1e30))
+    weight_decay: float = setting(0.05, "AdamW weight decay.", group=TRAINING, range=ranges.non_negative(1e3))
+    jitter: float = setting(0.0, "Color-jitter strength, e.g. 0.3.", group=TRAINING, range=ranges.FRACTION)
+    ema: float = setting(
+        0.0,
+        "Decay of the exponential moving average of the weights, e.g. 0.999; 0: no average.",
+        group=TRAINING,
+        range=ranges.FRACTION,
+    )
+    patience: int = setting(
+        0,
+        "Epochs without improvement after which training stops early; 0: never.",
+        group=TRAINING,
+        range=ranges.non_negative(ranges.MAX_REPEATS),
+    )
+    alpha: float = setting(
+        1.0, "Weight of the feature term.", group=LOSS, aliases=("--feature-weight",), range=ranges.LOSS_WEIGHT
+    )
+    beta: float = setting(
+        0.1,
+        "Weight of the response term (soft logits).",
+        group=LOSS,
+        aliases=("--logit-weight",),
+        range=ranges.LOSS_WEIGHT,
+    )
+    gamma: float = setting(
+        0.5, "Weight of the task term (hard labels).", group=LOSS, aliases=("--label-weight",), range=ranges.LOSS_WEIGHT
+    )
+    temperature: float = setting(
+        4.0,
+        "Distillation temperature of the response term.",
+        group=LOSS,
+        range=ranges.positive(1e3, smallest=1e-3),
+    )
+    tensorboard: bool = setting(False, "Write TensorBoard event files, too.", group=OUTPUT)
+    overwrite: bool = setting(False, "Start a new run even if --output-dir holds another training run.", group=OUTPUT)
+    checkpoint_steps: int = setting(
+        500,
+        "Batches between checkpoints within an epoch; each is saved at the end of an optimizer step.",
+        group=OUTPUT,
+        range=ranges.COUNT,
+    )
+    amp: bool = setting(True, "Automatic mixed precision, if the device supports it.", group=RUNTIME)
+    compile: bool = setting(False, "Compile the students with torch.compile.", group=RUNTIME)
+    num_workers: int = setting(shared.NUM_WORKERS)
+    device: str = setting(shared.DEVICE)
+    seed: int = setting(shared.SEED)
 
     @property
     def student_sizes(self) -> tuple[str, ...]:
         return tuple(self.student_size.split(",")) if self.student_size is not None else ()
 
-    def for_device(self, kind: str) -> "TrainConfig":
-        """With what was left open set to what suits this kind of device; what was given stays."""
-        suited = ON_CPU if kind == "cpu" else ON_ACCELERATOR
-        return dataclasses.replace(self, **{n: v for n, v in suited.items() if getattr(self, n) is None})
+    def for_device(self, device_type: str) -> "TrainConfig":
+        """The settings with what was not given set to the defaults for this type of device, such as "cpu"."""
+        defaults = ON_CPU if device_type == "cpu" else ON_ACCELERATOR
+        missing: dict[str, Any] = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
     def __post_init__(self):
         super().__post_init__()
         sizes = self.student_sizes
-        is_named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", size) for size in sizes)
-        self._require(is_named and len(set(sizes)) == len(sizes), "student_size", "different sizes with commas between")
-        self._one_of("projection", PROJECTIONS)
-        self._one_of("device", DEVICES)
-        self._positive("epochs", "batch_size", "lr", "temperature")
-        self._positive("accumulate_steps", "checkpoint_steps")
-        self._not_negative("weight_decay", "alpha", "beta", "gamma", "num_workers", "patience")
-        if self.views is not None:
-            self._not_negative("views")
-        if self.frames_per_clip is not None:
-            self._positive("frames_per_clip")
-        for field in ("jitter", "ema"):
-            self._require(
-                is_finite(getattr(self, field)) and 0 <= getattr(self, field) < 1, field, "at least 0 and below 1"
-            )
-        resolutions = (None, *range(128, 257, 32))
-        self._require(self.student_resolution in resolutions, "student_resolution", "a multiple of 32 from 128 to 256")
+        are_names = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", size) for size in sizes)
+        self._require(are_names and len(set(sizes)) == len(sizes), "student_size", "different names, comma-separated")
+        is_supported = self.student_resolution is None or self.student_resolution in RESOLUTIONS
+        self._require(is_supported, "student_resolution", "a multiple of 32 from 128 to 256")
         if self.alpha == self.beta == self.gamma == 0:
             raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")

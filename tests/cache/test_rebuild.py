@@ -470,7 +470,7 @@ def test_rebuilding_says_what_it_will_do_and_asks(tmp_path, monkeypatch):
     assert "plan/000000.json, which cannot be read" in text
     assert "part 000000 of the plan, 2 committed units, 1 new videos" in text
     assert "1 videos have units that were not committed yet (a)" in text
-    monkeypatch.setattr("embedonce.pipeline.commands.caches._is_terminal", lambda: True)
+    monkeypatch.setattr("embedonce.pipeline.commands.verification._is_terminal", lambda: True)
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", input="n\n")
     assert code == 0 and "nothing was changed" in text and files(root) == before
     code, text = invoke("repair-cache", "--cache-dir", root, "--rebuild-plan", "--yes")

@@ -245,7 +245,7 @@ def test_nothing_is_moved_that_was_not_agreed_to(cache, backend, monkeypatch):  
     code, text = invoke("repair-cache", "--cache-dir", cache)
     assert code == 2 and "no terminal to ask on; run it again with --yes" in text and "unit 000002" in text
     assert files(cache) == before
-    monkeypatch.setattr("embedonce.pipeline.commands.caches._is_terminal", lambda: True)
+    monkeypatch.setattr("embedonce.pipeline.commands.verification._is_terminal", lambda: True)
     code, text = invoke("repair-cache", "--cache-dir", cache, input="n\n")
     assert code == 0 and "nothing was changed" in text and files(cache) == before
     code, text = invoke("repair-cache", "--cache-dir", cache, input="y\n")

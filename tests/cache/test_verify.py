@@ -245,14 +245,14 @@ def invoke(*arguments) -> tuple[int, str]:
 @second_backend_slow
 def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
     code, told = invoke("verify-cache", "--cache-dir", cache)
-    assert code == 0 and "looked at 8 shards, 18 frames" in told and "sound: everything" in told
+    assert code == 0 and "checked 8 shards, 18 frames" in told and "sound: everything" in told
     flip(cache / "frames" / f"000001.{SUFFIX[backend]}")
     code, told = invoke("verify-cache", "--cache-dir", cache)
     assert code == 4 and "DAMAGED shard" in told
     assert f"1 problem; next: python cli.py repair-cache --cache-dir {cache}" in told
     student = ("--student-size", "tiny", "--student-resolution", 128, "--epochs", 1, "--device", "cpu")
     code, told = invoke("train-student", "--cache-dir", cache, "--output-dir", tmp_path / "o", *student)
-    assert code == 4 and "repair-cache takes out what is damaged" in told
+    assert code == 4 and "repair-cache removes the damaged parts" in told
     code, told = invoke("repair-cache", "--cache-dir", cache, "--yes")
     assert code == 0 and "unit 000001 (a): extract it again" in told and "extract-teacher --config" in told
     code, told = invoke("verify-cache", "--cache-dir", cache)

@@ -97,7 +97,7 @@ def test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels(tmp_path):
     assert reader.label_set("names").clips == reader.label_set("none").clips
     assert reader.label_set("names").has_logits
     told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--num-actions", "1")
-    assert "--num-actions picks classes of annotations" in told
+    assert "--num-actions selects classes of annotations" in told
     told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--classes",
                     tmp_path / "names.csv")  # fmt: skip
     assert "leave one out" in told

@@ -342,7 +342,7 @@ class GotError(Exception):
 def settings_of(monkeypatch, tmp_path):
     """(command, arguments) -> the settings that the command makes of them, flat."""
     (tmp_path / "names.txt").write_text("one\ntwo\n")
-    monkeypatch.setattr("embedonce.pipeline.commands.assertions.check_cache", lambda *arguments: None)
+    monkeypatch.setattr("embedonce.pipeline.commands.cache_assertions.check_cache", lambda *arguments: None)
 
     def settings(command: str, arguments: str) -> dict:
         module, function, _ = CALLED[command]

@@ -15,7 +15,8 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.models import fit
-from embedonce.pipeline.commands import caches, students
+from embedonce.pipeline.commands import evaluate as evaluate_command
+from embedonce.pipeline.commands import verify_cache
 from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
@@ -73,7 +74,7 @@ def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
     monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: asked.append(arguments))
     for settings in ({"runtime": "onnx"}, {"device": "mps", "teacher_model": "m.json"}):
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
-        students._towers(config)
+        evaluate_command._image_encoders(config)
     assert asked == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
 
 
@@ -109,18 +110,18 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
     assert (report.num_rows, report.num_shards, len(records)) == (reader.num_rows, 8, 8)
     assert report.num_bytes == sum(record.num_bytes for record in records)
     told = call("verify-cache", "--cache-dir", tiny, "--no-pixels", code=4)  # nothing of it was planned
-    assert f"looked at 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
+    assert f"checked 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
 
 
 def test_rows_that_were_embedded_again_are_told_by_the_worst_and_the_mean(tiny, monkeypatch):
     monkeypatch.setattr(
-        caches,
+        verify_cache,
         "_verified",
         lambda *asked: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, extra=[]),
     )
     monkeypatch.setattr(extract_teacher, "recomputed", lambda *asked, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
     told = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
-    assert "embedded 2 rows again: cosine 0.99200 at least, 0.99800 in the mean" in told
+    assert "embedded 2 rows again: cosine 0.99200 at least, 0.99800 on average" in told
     assert "sound: everything is as it was committed" in told and "2 of 7 units are not extracted yet" in told
 
 

@@ -104,7 +104,7 @@ def test_where_nothing_can_be_trained_or_judged_no_command_is_offered(videos, tm
     shutil.copytree(videos / "train", tmp_path / "w" / "train")
     told = call("extract-teacher", "--data-dir", tmp_path / "w", "--cache-dir", tmp_path / "d")
     told = follow(told, "--output-dir", tmp_path / "out", *SMALL, *HERE)
-    assert "has no clip to judge the student by (2 train, 0 val, 0 test)" in told and "next:" not in told
+    assert "has no clip to evaluate the student on (2 train, 0 val, 0 test)" in told and "next:" not in told
 
 
 def test_a_damaged_cache_is_repaired_extracted_again_converted_and_verified(videos, tmp_path):
@@ -128,7 +128,7 @@ def test_a_repaired_cache_without_its_settings_gets_no_command_that_fails(videos
     (cache / "extract_config.yaml").unlink()
     (cache / "frames" / "000000.h5").unlink()
     told = call("repair-cache", "--cache-dir", cache, "--yes")
-    assert "next:" not in told and "run extract-teacher again as it was run first" in told
+    assert "next:" not in told and "run extract-teacher again with its original options" in told
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from embedonce import cli
 from embedonce.pipeline import progress
-from embedonce.pipeline.commands import caches
+from embedonce.pipeline.commands import repair_cache
 from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.console.next_commands import command
 from embedonce.pipeline.console.printable import block, csv_cell, markdown, markdown_code, one_line, printable
@@ -69,7 +69,7 @@ def test_every_line_of_an_error_with_details_is_one(monkeypatch):
     def refuse(*_):
         raise InputError(f"first {EVIL}").with_details([f"second {EVIL}", "third"])
 
-    monkeypatch.setattr(caches, "_repaired", refuse)
+    monkeypatch.setattr(repair_cache, "_repaired", refuse)
     told = CliRunner().invoke(cli.main, ["repair-cache"]).output
     check_harmless(told)
     assert [line.split(" ")[0] for line in told.splitlines()] == ["Error:", "second", "third"]
@@ -171,7 +171,13 @@ def test_a_model_card_holds_no_markup_of_others():
 
 def test_nothing_is_printed_past_the_one_door():
     """click.echo, print and the standard streams are used where text is escaped, and nowhere else."""
-    doors = {"commands/terminal.py", "console/standard_streams.py", "progress.py", "demo_teacher/train.py"}
+    doors = {
+        "commands/output.py",
+        "commands/error_reporting.py",
+        "console/standard_streams.py",
+        "progress.py",
+        "demo_teacher/train.py",
+    }
     doors = {ROOT / "pipeline" / name for name in doors}
     past = []
     before_imports = ("cli.py", "sys.stderr.write")  # that nothing is installed

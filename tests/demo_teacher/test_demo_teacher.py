@@ -18,7 +18,7 @@ from embedonce.models.errors import ModelOptionError, WeightsError
 from embedonce.models.teachers import weights
 from embedonce.models.teachers.open_clip import ClipTeacher, load_teacher
 from embedonce.models.teachers.weights import SHIPPED
-from embedonce.pipeline.commands.assertions import check_cache
+from embedonce.pipeline.commands.cache_assertions import check_cache
 from embedonce.pipeline.demo_teacher import train
 from embedonce.pipeline.demo_teacher.batches import CaptionedCrops, varied
 from embedonce.pipeline.demo_teacher.recipe import (

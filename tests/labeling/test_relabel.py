@@ -153,15 +153,18 @@ def test_clips_without_a_frame_are_told(cache, tmp_path):
 
 
 MISTAKES = {
-    "nothing": ([], "nothing to label with: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
+    "nothing": ([], "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
     "kind": (["--annotations", "verbs"], "--annotations must be one or more of moments, fho-verbs"),
     "twice": (["--annotations", "moments,moments"], "--annotations must be different kinds, got 'moments,moments'"),
     "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),
-    "name": (["--annotations", "moments,fho-verbs", "--label-set", "x"], "--label-set is for one kind of annotations"),
+    "name": (
+        ["--annotations", "moments,fho-verbs", "--label-set", "x"],
+        "--label-set needs a single kind of annotations",
+    ),
     "absent": (["--annotations", "moments", "--data-dir", "nowhere"], "there is no ego4d.json in nowhere"),
     "whose": (
         ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
-        "--clips-from goes with --classes",
+        "--clips-from cannot be used with --annotations",
     ),
     "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all that there are"),
     "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),

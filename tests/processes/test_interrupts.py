@@ -203,7 +203,7 @@ def test_what_goes_wrong_while_a_run_is_stopped_is_told_and_the_code_stays(monke
 
     monkeypatch.setattr(cli.main.commands["train-student"], "callback", work)
     result = CliRunner().invoke(cli.main, ["train-student"])
-    assert result.exit_code == 143 and "while it was stopped: state: No space left" in result.output
+    assert result.exit_code == 143 and "during the shutdown: state: No space left" in result.output
 
 
 def test_ignored_signals_stay_ignored(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.pipeline.commands.common_options import LocalPath, LocalPathOrName
+from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.paths import check_local, expand
 from tests.sources.test_sources import touch

@@ -2,24 +2,40 @@
 
 from dataclasses import dataclass
 
-from embedonce.pipeline.naming.annotation_kinds import MAX_NARRATION_WINDOW
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
+from embedonce.pipeline.settings import ranges
+from embedonce.pipeline.settings.options import ANNOTATIONS, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ego4dOptions:
-    """How the annotations of an Ego4D download are read.
+    """How the annotations of an Ego4D download are read. annotations: comma-separated; None: moments."""
 
-    annotations: kinds of annotations, comma-separated; None: moments. fho_window: time window of an FHO action, one of
-    FHO_WINDOWS. max_narration_window: seconds. clip_splits: keep splits that divide a video. strict: invalid entries
-    are errors. skip_invalid: accepted for compatibility, without effect.
-    """
-
-    annotations: str | None = None
-    fho_window: str = "action"
-    max_narration_window: float = MAX_NARRATION_WINDOW
-    clip_splits: bool = False
-    strict: bool = False
-    skip_invalid: bool = False
+    annotations: str | None = setting(
+        help=f"Annotations of Ego4D to label from, comma-separated: {', '.join(KIND_NAMES)}.",
+        group=ANNOTATIONS,
+        metavar="KINDS",
+    )
+    fho_window: str = setting(
+        "action",
+        "Time window of an FHO action: the whole action, or from its pre to its post frame.",
+        group=ANNOTATIONS,
+        choices=FHO_WINDOWS,
+    )
+    max_narration_window: float = setting(
+        MAX_NARRATION_WINDOW,
+        "Longest time window around a narration, in seconds.",
+        group=ANNOTATIONS,
+        metavar="SEC",
+        range=ranges.positive(),
+    )
+    clip_splits: bool = setting(False, "Keep clip-level splits, even if they divide a video.", group=ANNOTATIONS)
+    strict: bool = setting(
+        False, "Fail on invalid annotation entries instead of skipping them with a note.", group=ANNOTATIONS
+    )
+    skip_invalid: bool = setting(
+        False, "No effect, accepted for compatibility: invalid entries are skipped anyway.", group=ANNOTATIONS
+    )
 
     @property
     def annotation_kinds(self) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def videos(root: Path, kind: str = "full_scale") -> dict[str, int]:
 def test_from_nothing_to_files(fetched):
     root, told = fetched
     assert "annotations of Ego4D v2_1: 6 files, " in told and "full_scale of Ego4D v2_1: 3 videos, " in told
-    assert "to fetch: 3 files, " in told and " free\n" in told and "full_scale: 3 files, all there\n" in told
+    assert "to download: 3 files, " in told and " free\n" in told and "full_scale: all 3 files downloaded\n" in told
     assert "  0.1 min  FHO+Moments+Narrations  Walking on street" in told
     assert f"next: python cli.py extract-teacher --data-dir {root}" in told
     assert set(videos(root)) == set(mini.ALL_TASKS) and min(videos(root).values()) > 1000
@@ -138,7 +138,7 @@ def test_what_is_not_whole_is_fetched_again(bucket, fetched, tmp_path):
     untouched = kept.stat().st_mtime_ns
     told = call(*command(root, "--num-videos", 3))
     assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be fetched again" in told
-    assert "to fetch: 2 files" in told and "1 are there already" in told
+    assert "to download: 2 files" in told and "1 exist already" in told
     assert videos(root) == before and kept.stat().st_mtime_ns == untouched
     assert not list(root.rglob("*.mp4.*"))
 
@@ -148,18 +148,18 @@ def test_more_videos_are_added_to_the_same_ones(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
     told = call(*command(root, "--num-videos", 7))
     assert set(videos(root)) == set(mini.UIDS) - {mini.NO_FILE}
-    assert "to fetch: 4 files" in told and "3 are there already" in told
+    assert "to download: 4 files" in told and "3 exist already" in told
 
 
 def test_clips_are_those_of_the_videos(bucket, root):
     told = call(*command(root, "--num-videos", 1, "--kind", "clips", "--aws-profile", "ego4d"))
-    assert "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in told and "clips: 2 files, all there" in told
+    assert "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in told and "clips: all 2 files downloaded" in told
     assert tuple(sorted(videos(root, "clips"))) in {tuple(sorted(mini.CLIP_UIDS[uid])) for uid in mini.ALL_TASKS}
 
 
 def test_smaller_videos(bucket, root):
     told = call("download-ego4d", "--data-dir", root, "--dry-run", "--kind", "video_540ss", "--num-videos", 3)
-    assert "video_540ss of Ego4D v2_1: 3 videos, " in told and "to fetch: 3 files, " in told
+    assert "video_540ss of Ego4D v2_1: 3 videos, " in told and "to download: 3 files, " in told
 
 
 # -- before anything is fetched --------------------------------------------------------------------------------------
@@ -167,10 +167,10 @@ def test_smaller_videos(bucket, root):
 
 def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
     told = call("download-ego4d", "--data-dir", root, "--dry-run", "--num-videos", 2)
-    assert "to fetch: 2 files" in told and "dry run: nothing was fetched" in told
+    assert "to download: 2 files" in told and "dry run: nothing was downloaded" in told
     assert not videos(root) and not (root / FULL).exists()
     told = call("download-ego4d", "--data-dir", tmp_path / "new", "--dry-run")
-    assert "to fetch: 6 files" in told and "fetch those first (--num-videos 0 fetches only them)" in told
+    assert "to download: 6 files" in told and "download those first (with --num-videos 0, only those)" in told
     assert not (tmp_path / "new").exists()
 
 
@@ -185,7 +185,7 @@ def test_it_asks_on_a_terminal_only(bucket, root):
     told = asking.communicate(timeout=200)[0].decode()
     os.close(ours)
     os.close(theirs)
-    assert asking.returncode == 1 and "fetch this? [y/N]" in told and not videos(root)
+    assert asking.returncode == 1 and "download this? [y/N]" in told and not videos(root)
 
 
 def test_the_disk_must_have_room(root, aws):
@@ -216,7 +216,7 @@ def test_the_disk_must_have_room(root, aws):
         ),
         (["--num-videos", 8], "passed over 1 videos that S3 has no file for, or does not give to these credentials"),
         (["--version", "v9"], "Ego4D has no version 'v9' with a data set 'annotations': there is v2_1"),
-        (["--version", "../v2"], "--version must be one such as v2_1, not '../v2'"),
+        (["--version", "../v2"], "--version must be a version such as v2_1, not '../v2'"),
         (["--aws-profile", "mine"], "there is no AWS profile 'mine' in ~/.aws/credentials: put the keys"),
         (["--max-gb", 0], "Invalid value for '--max-gb'"),
     ],
@@ -268,7 +268,7 @@ def test_a_client_that_calls_failure_success_is_not_believed(bucket, s3, root):
     store.put_object(**where, Body=body[:-1])  # S3 holds another file now than was recorded
     with pytest.raises(PipelineError, match="2 of 3 files are there"):
         download.fetch(transfer)
-    assert "to fetch: 1 files" not in call(*command(root, "--num-videos", 3))  # sizes are asked for anew
+    assert "to download: 1 files" not in call(*command(root, "--num-videos", 3))  # sizes are asked for anew
     store.put_object(**where, Body=body)
 
 
@@ -303,7 +303,7 @@ def test_a_disk_that_gets_full(bucket, s3, root, tmp_path):
         ):
             download.fetch(transfer)
         filler.unlink()
-        assert "full_scale: 3 files, all there" in call(*command(full, "--num-videos", 3))
+        assert "full_scale: all 3 files downloaded" in call(*command(full, "--num-videos", 3))
 
 
 def test_a_record_that_cannot_be_read(root):
@@ -349,4 +349,4 @@ def test_stopped_and_run_again(bucket, s3, root, how):
             wait_for_lock(root)
             assert len(videos(root)) == 2
     told = call(*arguments)
-    assert len(videos(root)) == 2 and ("all of it" in told or "2 files, all there" in told)
+    assert len(videos(root)) == 2 and ("all files exist" in told or "all 2 files downloaded" in told)

@@ -1,0 +1,143 @@
+"""Click options made from declarations of settings, and commands whose help shows them in groups."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from embedonce.pipeline.commands.config_option import read_config_file
+from embedonce.pipeline.commands.parameter_types import EXISTING_FILE, PATH, PATH_OR_NAME, FiniteRange
+from embedonce.pipeline.settings.base import Settings
+from embedonce.pipeline.settings.options import GROUPS, RUNTIME, Option
+from embedonce.pipeline.settings.ranges import Range
+
+_RANGE_METAVARS = {int: "INTEGER", float: "FLOAT"}  # in place of click's INTEGER RANGE
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class GroupedOption(click.Option):
+    """An option that help lists under the heading of its group."""
+
+    def __init__(self, *arguments, group: str = RUNTIME, **attributes):
+        super().__init__(*arguments, **attributes)
+        self.group = group
+
+    def get_help_extra(self, ctx: click.Context):
+        """Without the range, whose limits are far from any sensible value."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
+
+class SettingsCommand(click.Command):
+    """A command with the options of a settings class, those of plug-ins registered later included.
+
+    Help lists the options in the groups of their declarations.
+    """
+
+    settings: type[Settings] | None = None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        params = super().get_params(ctx)
+        if self.settings is not None:
+            names = {param.name for param in params}
+            params += [click_option(option) for option in self.settings.options() if option.name not in names]
+        return params
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if row is not None:
+                rows[getattr(param, "group", RUNTIME)].append(row)
+        for group, options in rows.items():
+            if options:
+                with formatter.section(f"{group} options"):
+                    formatter.write_dl(options)
+
+
+def command(name: str, *options: Option, settings: type[Settings] | None = None) -> Callable[[Callable], click.Command]:
+    """Make a function a command with the options of a settings class and further ones of its own.
+
+    A command with settings has --config, too.
+    """
+
+    def decorate(function: Callable) -> click.Command:
+        declared = settings.options() if settings is not None else ()
+        params: list[click.Parameter] = [click_option(option) for option in declared]
+        params += [click_option(option, check_range=True) for option in options]
+        params += [_config_option()] if settings is not None else []
+        made = click.command(name, cls=SettingsCommand)(function)
+        made.params = params + made.params
+        made.settings = settings
+        return made
+
+    return decorate
+
+
+def click_option(option: Option, check_range: bool = False) -> GroupedOption:
+    """The click option of a declaration.
+
+    check_range: let click check the range, for options that no settings class checks.
+    """
+    metavar = option.metavar or _RANGE_METAVARS.get(option.value_type) if option.range else option.metavar
+    attributes: dict[str, Any] = {"type": _click_type(option, check_range), "metavar": metavar}
+    spellings = [option.flag, *option.aliases]
+    if option.value_type is bool:
+        attributes = {"is_flag": True} if option.default is False else {}
+        spellings[0] += "" if option.default is False else f"/--no-{option.flag[2:]}"
+    is_default_shown = not option.default_text and option.default is not None and option.default is not False
+    if option.default is not None or option.value_type is bool:
+        attributes["default"] = option.default
+    return GroupedOption(
+        [option.name, *spellings],
+        required=option.is_required,
+        show_default=is_default_shown,
+        help=_help_text(option),
+        hidden=option.is_hidden,
+        group=option.group,
+        **attributes,
+    )
+
+
+def build_config(settings: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+    """The settings made of the values of a command's options; a usage error for values that they refuse."""
+    try:
+        return settings.from_options(values)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _click_type(option: Option, check_range: bool) -> click.ParamType | type:
+    if option.choices:
+        return click.Choice(list(option.choices))
+    if option.value_type is Path:
+        return EXISTING_FILE if option.must_exist else PATH
+    if option.may_be_path:
+        return PATH_OR_NAME
+    if check_range and option.range is not None:
+        return _click_range(option.value_type, option.range)
+    return option.value_type
+
+
+def _click_range(number_type: type, numbers: Range) -> click.ParamType:
+    limits: dict[str, Any] = {"min": numbers.minimum, "min_open": not numbers.includes_minimum}
+    limits |= {"max": numbers.maximum, "max_open": not numbers.includes_maximum}
+    return click.IntRange(**limits) if number_type is int else FiniteRange(**limits)
+
+
+def _help_text(option: Option) -> str:
+    return f"{option.help} [default: {option.default_text}]" if option.default_text else option.help
+
+
+def _config_option() -> GroupedOption:
+    return GroupedOption(
+        ["--config"],
+        type=EXISTING_FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=read_config_file,
+        help="YAML file of defaults for the options of this command, such as the one saved by a run.",
+        group=RUNTIME,
+    )

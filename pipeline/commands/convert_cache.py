@@ -1,0 +1,29 @@
+"""The command convert-cache: copy a cache to another shard format."""
+
+from pathlib import Path
+
+from embedonce.cache.layout import BACKENDS
+from embedonce.pipeline.commands.click_options import command
+from embedonce.pipeline.commands.output import echo
+from embedonce.pipeline.console.next_commands import next_line
+from embedonce.pipeline.settings import shared
+from embedonce.pipeline.settings.options import CACHE, OUTPUT, Option
+
+OUTPUT_DIR = Option(name="output_dir", value_type=Path, help="Folder of the new cache.", group=OUTPUT, is_required=True)
+BACKEND = Option(
+    name="backend", help="Shard format of the new cache.", group=CACHE, choices=tuple(BACKENDS), is_required=True
+)
+
+
+@command("convert-cache", shared.CACHE_DIR.named("cache_dir", Path), BACKEND, OUTPUT_DIR)
+def convert_cache(cache_dir: Path, output_dir: Path, backend: str) -> None:
+    """Copy a cache to another shard format: same frames, embeddings and labels.
+
+    A run that was stopped continues when the same command is given again.
+    """
+    from embedonce.cache.convert import convert
+    from embedonce.pipeline.progress import Progress
+
+    with Progress(None, "converting", "shards") as progress:
+        done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())
+    echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")

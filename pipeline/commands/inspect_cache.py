@@ -1,0 +1,77 @@
+"""The command inspect-cache: print a summary of a cache, and write a contact sheet of its frames."""
+
+from functools import partial
+from pathlib import Path
+
+from embedonce.pipeline.commands.click_options import command
+from embedonce.pipeline.commands.output import echo
+from embedonce.pipeline.settings import shared
+from embedonce.pipeline.settings.options import CACHE, OUTPUT, Option
+from embedonce.pipeline.settings.ranges import positive
+
+NAME = "inspect-cache"
+HTML = Option(
+    name="html",
+    value_type=Path,
+    help="Write an HTML contact sheet: frames with times, classes and the teacher's predictions.",
+    group=OUTPUT,
+)
+PROMPTS = Option(
+    name="prompts", value_type=bool, default=False, help="Print the zero-shot prompts of every class.", group=OUTPUT
+)
+LABEL_SET = Option(
+    name="label_set",
+    help="Label set of the contact sheet and the prompts.",
+    group=CACHE,
+    default_text="the only one; prompts of all label sets",
+)
+FRAMES = Option(
+    name="frames",
+    value_type=int,
+    default=240,
+    help="Maximum number of frames on the contact sheet.",
+    group=OUTPUT,
+    range=positive(100_000),
+)
+OVERWRITE = Option(
+    name="overwrite",
+    value_type=bool,
+    default=False,
+    help="Replace the file of --html even if it is not a contact sheet.",
+    group=OUTPUT,
+)
+
+
+@command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, PROMPTS, OVERWRITE)
+def inspect_cache(
+    cache_dir: Path, html: Path | None, prompts: bool, label_set: str | None, frames: int, overwrite: bool
+) -> None:
+    """Print a summary of a cache."""
+    if html is not None:
+        _check_replaceable(html, overwrite)
+    from embedonce.cache.inspect import prompt_lines, summary
+    from embedonce.pipeline.sources.data_summary import cache_tables
+
+    lines = [*summary(cache_dir), *cache_tables(cache_dir)]
+    for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
+        echo(line)
+    if html is not None:
+        from embedonce.cache import commit
+        from embedonce.cache.store import open_reader
+        from embedonce.pipeline.files.recognition import sealed
+        from embedonce.pipeline.reporting.contact_sheet import contact_sheet
+
+        reader = open_reader(cache_dir)
+        labels = reader.label_set(label_set) if label_set or len(reader.label_sets()) == 1 else None
+        page = contact_sheet(reader, lines, labels, frames)
+        _check_replaceable(html, overwrite)  # the file may have appeared in the meantime
+        commit.replace(html, sealed(page.encode("utf-8", "backslashreplace"), NAME))
+        echo(f"contact sheet: {html}")
+
+
+def _check_replaceable(html: Path, overwrite: bool) -> None:
+    """InputError if the file exists and is not a contact sheet."""
+    from embedonce.pipeline.files.output_folder import check_replaceable
+    from embedonce.pipeline.files.recognition import is_sealed
+
+    check_replaceable({html: partial(is_sealed, kind=NAME)}, overwrite, NAME, "--html")

@@ -1,0 +1,67 @@
+"""Click parameter types: local paths with `~` and variables expanded, paths or names, and finite numbers."""
+
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embedonce.pipeline.settings.paths import expand
+
+
+class LocalPath(click.Path):
+    """A local path, with `~` and variables expanded; URLs, pipes and devices are refused.
+
+    Every option that takes a path has this type.
+    """
+
+    def convert(self, value, param, ctx):
+        path = _expanded(self, value, param, ctx)
+        _refuse_special_file(self, path, param, ctx)
+        return super().convert(path, param, ctx)
+
+
+class LocalPathOrName(click.ParamType):
+    """Text that may be a local path. Paths are expanded and checked as LocalPath does; names stay as they are."""
+
+    name = "text"
+
+    def convert(self, value, param, ctx):
+        text = _expanded(self, value, param, ctx)
+        _refuse_special_file(self, text, param, ctx)
+        return text
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; NaN, which click's comparisons let through, is refused."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+PATH = LocalPath(path_type=Path)
+EXISTING_FILE = LocalPath(path_type=Path, exists=True, dir_okay=False)
+PATH_OR_NAME = LocalPathOrName()
+
+
+def _refuse_special_file(param_type: click.ParamType, path: Any, param, ctx) -> None:
+    """Fail for anything that exists and is neither a file nor a folder: reading a pipe or a device may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # whether it must exist is checked elsewhere
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        param_type.fail(f"{str(path)!r} is a pipe, a socket or a device, not a file or a folder", param, ctx)
+
+
+def _expanded(param_type: click.ParamType, value: Any, param, ctx) -> Any:
+    """The value with `~` and variables expanded, or click's error."""
+    try:
+        return value if isinstance(value, Path) else expand(str(value))
+    except ValueError as error:
+        return param_type.fail(str(error), param, ctx)

@@ -1,0 +1,29 @@
+"""The list of all commands."""
+
+from embedonce.pipeline.commands.compare import compare
+from embedonce.pipeline.commands.convert_cache import convert_cache
+from embedonce.pipeline.commands.download_ego4d import download_ego4d
+from embedonce.pipeline.commands.evaluate import evaluate
+from embedonce.pipeline.commands.export_student import export_student
+from embedonce.pipeline.commands.extract_teacher import extract_teacher
+from embedonce.pipeline.commands.inspect_cache import inspect_cache
+from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.relabel import relabel
+from embedonce.pipeline.commands.repair_cache import repair_cache
+from embedonce.pipeline.commands.train_student import train_student
+from embedonce.pipeline.commands.verify_cache import verify_cache
+
+COMMANDS = (
+    extract_teacher,
+    train_student,
+    evaluate,
+    compare,
+    export_student,
+    relabel,
+    verify_cache,
+    repair_cache,
+    inspect_cache,
+    convert_cache,
+    download_ego4d,
+    plan_ego4d,
+)

@@ -1,0 +1,94 @@
+"""The options that several commands share, each declared once."""
+
+import os
+from pathlib import Path
+
+from embedonce.models.names import PROMPT_STYLES
+from embedonce.pipeline.settings import ranges
+from embedonce.pipeline.settings.choices import ACTIVATIONS, DEVICES, SPLITS, TEACHER_HEADS
+from embedonce.pipeline.settings.options import (
+    CACHE,
+    DATA,
+    LABELS,
+    OUTPUT,
+    RUNTIME,
+    STUDENT,
+    TEACHER,
+    TRAINING,
+    Option,
+)
+
+RESULTS = Path("results")
+
+# Data
+FPS = Option(default=2.0, help="Frames sampled per second of video.", group=DATA, range=ranges.FPS)
+VIEWS = Option(
+    default=0, help="Random crops stored per video, besides the evaluation crop.", group=DATA, range=ranges.VIEWS
+)
+SPLIT = Option(default="val", help="Split to evaluate.", group=DATA, choices=SPLITS)
+
+# Cache
+CACHE_DIR = Option(default=RESULTS / "teacher_cache", help="Folder of the cache.", group=CACHE)
+LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_text="the only one")
+
+# Labels
+CLASSES = Option(
+    help="File of class names for zero-shot logits: one name per line, CSV, TSV or JSON.", group=LABELS, must_exist=True
+)
+CLASS_NAMES = Option(
+    help="CSV or JSON file that maps every class to a readable name: `folder,name`.", group=LABELS, must_exist=True
+)
+TEACHER_HEAD = Option(
+    default="zero-shot",
+    help="Source of the soft logits: class prompts, a head fitted to the labels, or none.",
+    group=LABELS,
+    choices=TEACHER_HEADS,
+)
+PROMPT_STYLE = Option(
+    help="Wording of the class prompts.",
+    group=LABELS,
+    choices=PROMPT_STYLES,
+    default_text="english; v1 for the demo teacher, which was trained on it",
+)
+
+# Teacher
+TEACHER_MODEL = Option(help="JSON configuration file of the cached teacher.", group=TEACHER, may_be_path=True)
+TEACHER_WEIGHTS = Option(
+    help="Weights of the cached teacher: an open_clip tag or a local file.",
+    group=TEACHER,
+    may_be_path=True,
+    default_text="those recorded in the cache",
+)
+TEACHER_ACTIVATION = Option(
+    help="Activation that local weights were trained with; quickgelu for OpenAI's.", group=TEACHER, choices=ACTIVATIONS
+)
+TEACHER_PREPROCESS = Option(
+    help="Image preprocessing for local weights: a tag of the model, MODEL:TAG, or mean, std, interpolation and resize "
+    "as KEY=VALUE;KEY=VALUE;...",
+    group=TEACHER,
+    metavar="TAG|VALUES",
+    default_text="as recorded in the cache",
+)
+
+# Student, training and evaluation
+STUDENT_CHECKPOINT = Option(default=RESULTS / "best_student.pt", help="Student checkpoint.", group=STUDENT)
+CLIP_BATCH_SIZE = Option(default=16, help="Clips per batch.", group=TRAINING, range=ranges.BATCH_SIZE)
+EVALUATION_BATCH_SIZE = Option(default=16, help="Clips per batch.", group=RUNTIME, range=ranges.BATCH_SIZE)
+
+# Output
+OUTPUT_DIR = Option(default=RESULTS, help="Output folder.", group=OUTPUT)
+OVERWRITE = Option(
+    default=False,
+    help="Replace files that this command did not write, or wrote for other inputs.",
+    group=OUTPUT,
+)
+
+# Runtime. Loader processes: decoding needs little compared with training
+NUM_WORKERS = Option(
+    default=min(8, max(1, (os.cpu_count() or 2) // 2)),
+    help="DataLoader worker processes.",
+    range=ranges.WORKERS,
+    default_text="half the cores, at most 8",
+)
+DEVICE = Option(default="auto", help="Device to compute on.", group=RUNTIME, choices=DEVICES)
+SEED = Option(default=0, help="Random seed.", group=RUNTIME, range=ranges.SEED)
