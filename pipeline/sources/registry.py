@@ -36,7 +36,7 @@ def plugin_options() -> tuple[Option, ...]:
     return tuple(
         option
         for source in SOURCES
-        if not isinstance(source, _BUILT_IN)
+        if type(source) not in _BUILT_IN
         for option in declared_options(source.options_type)
     )
 

@@ -73,7 +73,7 @@ def test_what_is_no_file_is_refused_and_nobody_waits(tmp_path):
         with bounded(seconds=20):
             said = error_of("train-student", "--config", tmp_path / name, code=2)
             assert "is a pipe, a socket or a device" in said, said
-            with pytest.raises(InputError, match=f"{name} is no list of class names: it is a pipe or a device"):
+            with pytest.raises(InputError, match=f"{name} is not a list of class names: it is a pipe or a device"):
                 read_classes(tmp_path / name)
             problems = Problems()
             assert list(entries(tmp_path / name, "videos", name, problems)) == []

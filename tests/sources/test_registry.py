@@ -1,0 +1,115 @@
+"""The registry of video sources: which one opens a folder, with which options."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.settings.options import setting
+from embedonce.pipeline.sources import registry
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.folder.options import FolderOptions
+from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.registry import choose_source, open_sources, options_of, read_sources, register
+from tests.sources.test_sources import touch
+from tests.support.ego4d_files import MOMENTS_OF_U2, write
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwinOptions:
+    twin: str | None = setting(help="Name of the twin.")
+    fps: float = 1.0  # an option of the command
+
+
+class TwinSource(FolderSource):
+    """A plug-in: the folder source under another name, recognized by an option."""
+
+    name, description = "twin", "a twin"
+    options_type = TwinOptions
+    own_options = ("twin",)
+
+    def recognizes(self, root, options):
+        return options.twin is not None
+
+    def open(self, request):
+        self.request = request
+        return FolderSource().open(dataclasses.replace(request, options=FolderOptions()))
+
+
+@pytest.fixture
+def twin(monkeypatch) -> TwinSource:
+    monkeypatch.setattr(registry, "SOURCES", list(registry.SOURCES))
+    register(TwinSource())
+    return registry.SOURCES[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return touch(tmp_path / "data", "a/1.mp4", "b/1.mp4")
+
+
+def test_the_folder_decides_which_source_opens_it(folder, tmp_path):
+    assert choose_source(folder).name == "folder"
+    assert choose_source(write(tmp_path / "ego", MOMENTS_OF_U2)).name == "ego4d"
+    assert choose_source(folder, SimpleNamespace(use_synthetic=True)).name == "synthetic"
+    with pytest.raises(InputError, match="no data folder: name one with --data-dir"):
+        choose_source(None)
+
+
+def test_options_of_another_source_are_refused(folder, tmp_path):
+    root = write(tmp_path / "ego", MOMENTS_OF_U2)
+    with pytest.raises(
+        InputError, match=r"--layout is for a folder .*ego is an Ego4D download .*: leave the option out"
+    ):
+        choose_source(root, FolderOptions(layout="flat"))
+    with pytest.raises(InputError, match=r"--annotations is for Ego4D downloads, but there is no ego4d.json"):
+        open_sources(folder, Ego4dOptions(annotations="moments"))
+    with pytest.raises(InputError, match=r"--layout is for .* is synthetic data"):
+        choose_source(folder, SimpleNamespace(use_synthetic=True, layout="flat"))
+
+
+def test_a_registered_source_takes_precedence_and_gets_its_options(folder, twin):
+    config = ExtractConfig(folder, False, folder, fps=4.0, source_settings={"twin": "x"})
+    assert list(read_sources(folder, config, cached_uids=("u",), cache_dir=folder / "c")) == [""]
+    assert twin.request.options == TwinOptions(twin="x", fps=4.0)
+    assert (twin.request.cached_uids, twin.request.cache_dir) == (("u",), folder / "c")
+    assert twin.request.needs_labels and twin.request.needs_files
+    assert choose_source(folder, ExtractConfig(folder, False, folder)).name == "folder"
+    with pytest.raises(InputError, match="--layout is for a folder of videos"):
+        choose_source(folder, ExtractConfig(folder, False, folder, layout="flat", source_settings={"twin": "x"}))
+
+
+def test_a_name_is_registered_once(twin):
+    with pytest.raises(ValueError, match="'twin' is already registered"):
+        register(TwinSource())
+
+
+def test_options_of_registered_sources_are_settings(folder, twin):
+    assert "twin" in {option.name for option in ExtractConfig.options()}
+    config = ExtractConfig.from_options({"data_dir": folder, "cache_dir": folder, "twin": "x"})
+    assert config.as_dict()["twin"] == "x" and "source_settings" not in config.as_dict()
+    assert options_of(twin, config).twin == "x"
+    assert options_of(twin, ExtractConfig(folder, False, folder)).twin is None
+
+
+def test_relabel_reads_annotations_only_if_an_option_of_a_source_asks_for_them(folder, twin):
+    names = folder / "names.txt"
+    assert not RelabelConfig(cache_dir=folder, data_dir=folder, classes=names).asks_for_annotations
+    assert RelabelConfig(cache_dir=folder, data_dir=folder, annotations="oscc").asks_for_annotations
+    assert RelabelConfig(cache_dir=folder, data_dir=folder, source_settings={"twin": "x"}).asks_for_annotations
+
+
+def test_classes_are_those_that_the_settings_name(folder, tmp_path, twin):
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    (tmp_path / "map.csv").write_text("a,first\nb,second\n")
+    assert open_sources(folder)[""].classes == ("a", "b")
+    settings = SimpleNamespace(classes=tmp_path / "names.txt", twin="x")
+    assert open_sources(folder, settings)[""].classes == ("one", "two", "three")
+    assert not twin.request.needs_labels
+    assert open_sources(folder, SimpleNamespace(class_names=tmp_path / "map.csv"))[""].classes == ("first", "second")
+    assert len(open_sources(folder, SimpleNamespace(num_actions=1))[""].classes) == 1
+    twin.selects_classes = True
+    assert len(open_sources(folder, SimpleNamespace(num_actions=1, twin="x"))[""].classes) == 2
