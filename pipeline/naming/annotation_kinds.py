@@ -1,4 +1,4 @@
-"""The kinds of annotations by name, importable without a reader of any file."""
+"""Names of Ego4D's kinds of annotations, importable without their readers."""
 
 KIND_NAMES = (
     "moments",
@@ -11,6 +11,6 @@ KIND_NAMES = (
     "narrations",
     "narrations-all",
 )
-VERBS_AND_NOUNS = {"fho-verbs": "fho-nouns", "lta-verbs": "lta-nouns"}  # of the same clips
-FHO_WINDOWS = ("action", "critical")  # a whole action, or what is from its pre frame to its post frame
-MAX_NARRATION_WINDOW = 8.0  # seconds, as long as a window of FHO
+VERBS_AND_NOUNS = {"fho-verbs": "fho-nouns", "lta-verbs": "lta-nouns"}  # label the same clips
+FHO_WINDOWS = ("action", "critical")  # the whole action, or from its pre frame to its post frame
+MAX_NARRATION_WINDOW = 8.0  # seconds, the length of an FHO window

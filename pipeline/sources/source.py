@@ -120,11 +120,20 @@ class VideoSource(Protocol):
     selects_classes: True if the source itself limits the classes to --num-classes.
     """
 
-    name: str
-    description: str
-    options_type: type
-    own_options: tuple[str, ...]
-    selects_classes: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def options_type(self) -> type: ...
+
+    @property
+    def own_options(self) -> tuple[str, ...]: ...
+
+    @property
+    def selects_classes(self) -> bool: ...
 
     def recognizes(self, root: Path | None, options: Any) -> bool:
         """Whether this source reads the folder. Called for one source after another; the first match opens it."""

@@ -104,7 +104,7 @@ def test_long_paths_have_a_readable_head_and_a_hash(path, head):
     assert UID_PATTERN.fullmatch(found) and is_shortened(found) and len(found) <= MAX_UID_LENGTH
     assert found.rpartition("_2D")[0] == head
     assert found.rpartition("_2D")[2] == hashlib.sha256(path.encode()).hexdigest()[:32]
-    with pytest.raises(ValueError, match="the plan of its cache has the path"):
+    with pytest.raises(ValueError, match="look up the path in the plan of its cache"):
         unescape(found)
 
 

@@ -108,7 +108,7 @@ def _check_aliases(root: Path, listing: FolderListing, videos: tuple[Video, ...]
 
 
 def _with_ego4d_warning(source: Source) -> Source:
-    """The source, with a note if most files are named as Ego4D names its videos but ego4d.json is missing."""
+    """The source, with a note if most files are named like Ego4D videos but ego4d.json is missing."""
     named = named_by_ego4d(video.path for video in source.videos)
     if 2 * len(named) <= len(source.videos):
         return source

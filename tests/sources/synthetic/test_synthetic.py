@@ -317,7 +317,7 @@ def test_other_parameters_are_refused(made, changes):
 
 def test_the_beginnings_of_another_data_set_are_refused(made, tmp_path):
     shutil.copytree(made / "v2", tmp_path / "v2")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="contains files that do not belong"):
         make_synthetic(tmp_path, SAMPLES, ACTION_COUNT, SEED + 1)
 
 
