@@ -332,7 +332,7 @@ def test_folders_with_other_things_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "not of synthetic data"), ("[]", "not of synthetic data"), ("{", "cannot be read")],
+    [("{}", "does not describe synthetic data"), ("[]", "does not describe synthetic data"), ("{", "cannot be read")],
 )
 def test_a_real_download_is_never_written_to(tmp_path, content, message):
     (tmp_path / "ego4d.json").write_text(content)
