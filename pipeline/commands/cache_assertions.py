@@ -13,7 +13,7 @@ TEACHER_SIZE = Option(
     name="teacher_size",
     help="Fail unless this teacher made the cache.",
     group=CACHE,
-    choices=tuple(TEACHER_SIZES),
+    choices=TEACHER_SIZES,
 )
 NUM_ACTIONS = Option(
     name="num_actions",

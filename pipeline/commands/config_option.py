@@ -1,4 +1,7 @@
-"""The --config option: a YAML file of defaults for the options of one command."""
+"""The --config option: a YAML file of defaults for the options of one command.
+
+Options go by their names or by aliases (`num_classes` for `num_actions`), with `_` or `-`.
+"""
 
 from pathlib import Path
 
@@ -20,14 +23,21 @@ def read_config_file(ctx: click.Context, _param: click.Parameter, path: Path | N
     unknown = [str(name)[:60] for name in sorted(set(values) - set(options))]
     if unknown:
         raise click.BadParameter(f"{path} sets {some(unknown, 10)}, which {ctx.info_name} does not have")
+    defaults: dict[str, object] = {}
     for name, value in values.items():
-        _check_type(path, options[name], value)
-    ctx.default_map = {name: value for name, value in values.items() if value is not None}
+        option = options[name]
+        if option.name in defaults:
+            raise click.BadParameter(f"{path} sets {option.name} twice, once as {name}")
+        _check_type(path, option, value)
+        defaults[str(option.name)] = value
+    ctx.default_map = {name: value for name, value in defaults.items() if value is not None}
 
 
-def _options_by_name(ctx: click.Context) -> dict[str | None, click.Parameter]:
+def _options_by_name(ctx: click.Context) -> dict[str, click.Parameter]:
     params = [param for param in ctx.command.get_params(ctx) if param.name != "help"]
-    return {param.name: param for param in params if not getattr(param, "hidden", False)}
+    shown = [param for param in params if not getattr(param, "hidden", False)]
+    aliases = {opt.lstrip("-").replace("-", "_"): param for param in shown for opt in param.opts}
+    return aliases | {str(param.name): param for param in shown}
 
 
 def _check_type(path: Path, option: click.Parameter, value: object) -> None:

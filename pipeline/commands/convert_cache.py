@@ -10,9 +10,7 @@ from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import CACHE, OUTPUT, Option
 
 OUTPUT_DIR = Option(name="output_dir", value_type=Path, help="Folder of the new cache.", group=OUTPUT, is_required=True)
-BACKEND = Option(
-    name="backend", help="Shard format of the new cache.", group=CACHE, choices=tuple(BACKENDS), is_required=True
-)
+BACKEND = Option(name="backend", help="Shard format of the new cache.", group=CACHE, choices=BACKENDS, is_required=True)
 
 
 @command("convert-cache", shared.CACHE_DIR.named("cache_dir", Path), BACKEND, OUTPUT_DIR)

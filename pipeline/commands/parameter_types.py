@@ -3,6 +3,7 @@
 import math
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,22 @@ class LocalPathOrName(click.ParamType):
         text = _expanded(self, value, param, ctx)
         _refuse_special_file(self, text, param, ctx)
         return text
+
+
+class RegistryChoice(click.Choice):
+    """One of the names in a collection, such as a registry that plug-ins add to after the command was defined."""
+
+    def __init__(self, names: Collection[str]):
+        self._names = names
+        super().__init__(tuple(names))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return tuple(self._names)
+
+    @choices.setter
+    def choices(self, names: Collection[str]) -> None:
+        """Ignored: the names are those in the collection."""
 
 
 class FiniteRange(click.FloatRange):

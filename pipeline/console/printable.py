@@ -1,13 +1,14 @@
-"""Text from outside (file names, class names, annotations, metadata) as it may be shown: nothing in it takes effect.
+"""Escaping text from outside (file names, class names, annotations, metadata) before it is shown.
 
-Pure: text in, text out. Files of data (JSON, shards) hold the text as it is and never pass through here.
+Control characters, markup and spreadsheet formulas in it have no effect. Data files (JSON, shards) keep the text
+unescaped.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
-_JOINERS = "\u200c\u200d"  # zero-width, and part of how Persian, Hindi and emoji are written
+_JOINERS = "\u200c\u200d"  # zero-width; needed to write Persian, Hindi and emoji
 _ESCAPED_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi), surrogates, line and paragraph breaks
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FORMULA_STARTS = "=+-@|%\uff1d\uff0b\uff0d\uff20"  # the last four: full-width forms of the first
@@ -16,26 +17,26 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    """The text with control, format and surrogate characters as Python escapes (`\\x1b`, `\\u202e`), but for keep."""
+    """The text with control, format and surrogate characters as Python escapes (`\\x1b`, `\\u202e`), except keep."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if char in keep or not _takes_effect(char) else _escape(char) for char in text)
+    return "".join(char if char in keep or not _is_control(char) else _escape(char) for char in text)
 
 
 def one_line(text: object) -> str:
-    """str(text) on a single line: line breaks are escaped, too."""
+    """str(text) on a single line: like printable(), with line breaks and tabs escaped, too."""
     return printable(str(text), keep="")
 
 
 def block(lines: Iterable[object]) -> str:
-    """Lines below each other: the only line breaks are those between them."""
+    """The lines joined by line breaks; line breaks inside a line are escaped."""
     return "\n".join(map(one_line, lines))
 
 
-def csv_cell(value):
-    """A value for a CSV file that a spreadsheet will not compute: text that reads as a formula gets an apostrophe.
+def csv_cell(value: object) -> object:
+    """A value for a CSV file: text that a spreadsheet would evaluate as a formula gets an apostrophe in front.
 
-    Numbers and None are returned as they are.
+    Numbers and None are returned unchanged.
     """
     if not isinstance(value, str):
         return value
@@ -45,20 +46,20 @@ def csv_cell(value):
 
 
 def markdown(text: object) -> str:
-    """Text for Markdown, in a paragraph, a heading or a table: its characters are shown, and none is markup."""
+    """Text for a paragraph, heading or table cell of Markdown, with all markup characters escaped."""
     escaped = _MARKDOWN.sub(r"\\\1", one_line(text))
     return "".join(_HTML.get(char, char) for char in escaped)
 
 
 def markdown_code(text: object) -> str:
-    """Text as a Markdown code span, fenced by more backquotes than it holds in a row."""
+    """Text as a Markdown code span, fenced by more backquotes than any run of backquotes in it."""
     line = one_line(text).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     padding = " " if "`" in line or not line.strip() else ""
     return f"{fence}{padding}{line}{padding}{fence}"
 
 
-def _takes_effect(char: str) -> bool:
+def _is_control(char: str) -> bool:
     return char not in _JOINERS and unicodedata.category(char) in _ESCAPED_CATEGORIES
 
 

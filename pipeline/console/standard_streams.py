@@ -1,7 +1,6 @@
-"""Standard output and error of a command: what is written there takes no effect on a terminal, and a closed or broken
-stream stops no work.
+"""Standard output and error of a command: control characters are escaped, and a closed stream stops no work.
 
-Everything that is printed or logged goes through here, progress bars and click's own messages included.
+Everything that is printed or logged goes through here, including progress bars and click's own messages.
 """
 
 import contextlib
@@ -16,11 +15,11 @@ STANDARD = (0, 1, 2)  # descriptors
 
 
 class GuardedStream:
-    """A text stream that escapes what a terminal would act on; anything else is the stream's own.
+    """A text stream that escapes control characters and otherwise behaves as the stream that it wraps.
 
-    A carriage return at the start of a write is kept: progress bars redraw their line by it. From the first write that
-    fails, everything goes nowhere, in silence where this is a log or the reader of a pipe has left; else each write
-    raises OSError.
+    A carriage return at the start of a write is kept, since progress bars redraw their line with it. After the first
+    failed write all output is discarded: silently if this is a log or the reader of the pipe has closed it, else every
+    write raises OSError.
     """
 
     def __init__(self, stream, is_log: bool):
@@ -55,15 +54,15 @@ class GuardedStream:
             raise self._error
 
     def _discard_the_rest(self) -> None:
-        """What is in buffers still would fail again when the interpreter ends."""
+        """Redirect the stream to the null device: flushing its buffers at exit would fail again."""
         with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
 
 
 class OneLineFormatter(logging.Formatter):
-    """A log record is one line, whatever its arguments hold; only a traceback takes more."""
+    """Formats a log record as a single line, whatever its arguments contain; a traceback follows on more lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         return one_line(super().formatMessage(record))
@@ -71,23 +70,23 @@ class OneLineFormatter(logging.Formatter):
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Within this, sys.stdout and sys.stderr are guarded streams, and no file can be opened in their place."""
+    """Make sys.stdout and sys.stderr guarded streams, and keep new files from getting descriptors 0 to 2."""
     open_standard_descriptors()
-    before = sys.stdout, sys.stderr
+    original = sys.stdout, sys.stderr
     sys.stdin = sys.stdin or _reopened(0, "r")
-    sys.stdout = GuardedStream(_encodable(before[0] or _reopened(1)), is_log=False)
-    sys.stderr = GuardedStream(_encodable(before[1] or _reopened(2)), is_log=True)
+    sys.stdout = GuardedStream(_encodable(original[0] or _reopened(1)), is_log=False)
+    sys.stderr = GuardedStream(_encodable(original[1] or _reopened(2)), is_log=True)
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        sys.stdout, sys.stderr = before
+        sys.stdout, sys.stderr = original
 
 
 def log_to_stderr() -> None:
-    """Send the project's log to sys.stderr, a line for each record."""
+    """Send the log of this package to sys.stderr, one line per record."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLineFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
@@ -95,7 +94,7 @@ def log_to_stderr() -> None:
 
 
 def open_standard_descriptors() -> None:
-    """Open those that are closed (`2>&-`): else the next file would be number 2, and libraries write to that number."""
+    """Open closed descriptors (`2>&-`) on the null device: else the next file gets number 2, where libraries write."""
     for descriptor in STANDARD:
         try:
             os.fstat(descriptor)
@@ -112,7 +111,7 @@ def _reopened(descriptor: int, mode: str = "w"):
 
 
 def _encodable(stream):
-    """The stream, with characters that its encoding lacks shown escaped."""
+    """The stream, set to escape characters that its encoding lacks."""
     with contextlib.suppress(AttributeError, ValueError):
         stream.reconfigure(errors="backslashreplace")
     return stream

@@ -40,7 +40,7 @@ class ExtractConfig(LabelingSettings):
         group=DATA,
         range=ranges.positive(smallest=1e-3),
     )
-    teacher_size: str = setting("base", "Size of the CLIP teacher.", group=TEACHER, choices=tuple(TEACHER_SIZES))
+    teacher_size: str = setting("base", "Size of the CLIP teacher.", group=TEACHER, choices=TEACHER_SIZES)
     teacher_model: str | None = setting(
         help="Any open_clip model by name, or a JSON configuration file; overrides --teacher-size.",
         group=TEACHER,
@@ -62,7 +62,7 @@ class ExtractConfig(LabelingSettings):
     batch_size: int = setting(64, "Teacher batch size, in images.", group=TEACHER, range=ranges.BATCH_SIZE)
     teacher_head: str = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
-    backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=tuple(BACKENDS))
+    backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=BACKENDS)
     views: int = setting(dataclasses.replace(shared.VIEWS, group=CACHE))
     shard_frames: int = setting(
         512, "Maximum frames per shard.", group=CACHE, range=ranges.positive(ranges.MAX_SHARD_FRAMES)

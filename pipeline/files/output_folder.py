@@ -1,7 +1,7 @@
-"""Folders and files that commands write: one writer at a time, and nothing replaced that another command or hand made.
+"""Output folders and files of commands: one writer at a time, and no foreign file is replaced.
 
-A file may be replaced where it is recognized as what the same command writes, or where the user said --overwrite.
-Knows paths and bytes; how each kind of file is recognized is in pipeline.file_recognition.
+A file may be replaced if it is recognized as written by the same command, or with --overwrite. How each kind of file
+is recognized is in recognition.py.
 """
 
 import contextlib
@@ -26,63 +26,63 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by: str, instead: str) -> None:
-    """InputError where one of these files is there and is not what a command writes under that name.
+    """InputError if one of these files exists and was not written by the command.
 
-    overwrite: the user said that they may be replaced. made_by: the command. instead: the option that names another
-    place. StorageError where a file cannot be read.
+    overwrite: replace them anyway. made_by: name of the command. instead: the option to choose another place with.
+    StorageError if a file cannot be read.
     """
-    for path, is_ours in files.items():
+    for path, recognizer in files.items():
         if not exists(path):
             continue
         if path.is_dir() and not path.is_symlink():
             raise InputError(f"{path} is a folder, and {made_by} writes a file of that name; choose another {instead}")
-        if not overwrite and not _is_recognized(path, is_ours):
+        if not overwrite and not _is_recognized(path, recognizer):
             raise InputError(
-                f"{path} was not written by {made_by}, or was changed since; move it away, choose another {instead}, "
-                "or give --overwrite to replace it"
+                f"{path} was not written by {made_by}, or was changed since then; move it away, choose another "
+                f"{instead}, or give --overwrite to replace it"
             )
 
 
-def check_saved_settings(path: Path, is_ours: Recognizer) -> None:
-    """InputError where a file is not what a command saves its settings as: it may be somebody's own, with comments."""
-    if exists(path) and not _is_recognized(path, is_ours):
+def check_saved_settings(path: Path, recognizer: Recognizer) -> None:
+    """InputError if the file exists and is not one that a command saved its settings to: it may be edited by hand."""
+    if exists(path) and not _is_recognized(path, recognizer):
         raise InputError(
-            f"{path} was not saved by this program, or was changed since, and the settings of this run would replace "
-            "it; move it out of this folder (--config reads it anywhere)"
+            f"{path} was not saved by this program, or was changed since then, and the settings of this run would "
+            "replace it; move it out of this folder (--config reads it from anywhere)"
         )
 
 
-def _is_recognized(path: Path, is_ours: Recognizer) -> bool:
+def _is_recognized(path: Path, recognizer: Recognizer) -> bool:
     try:
-        return is_ours(read_file(path))
-    except DamagedError:  # a link, a device, too long: whatever it is, no command wrote it
+        return recognizer(read_file(path))
+    except DamagedError:  # a link, a device or a file that is too long: no command writes those
         return False
 
 
 @contextlib.contextmanager
 def sole_writer(folder: Path, command: str) -> Iterator[None]:
-    """Make a folder, and hold it for one command until the end. BusyError while another process runs the command in it.
+    """Create a folder and lock it for one command. BusyError while another process runs the command in it.
 
-    Temporary files that killed processes left in it are removed. Where the file system has no locks, a warning says so.
-    A folder that was made here and stays empty is removed again.
+    Temporary files of killed processes are removed from it. A file system without locks is reported in a warning.
+    A folder that was created here and stays empty is removed again.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    created = [place for place in (folder, *folder.parents) if not place.exists()]
     commit.make_folder(folder)
     try:
         with _locked(folder / f".{command}.lock"):
             remove_leftovers(folder)
             yield
     finally:
-        for place in made:  # innermost first
+        for place in created:  # innermost first
             with contextlib.suppress(OSError):
                 place.rmdir()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of processes that are no more."""
+    """Delete temporary files of processes that no longer run."""
     for path in list_folder(folder):
-        found = _TEMPORARY.fullmatch(path.name)
-        if found and not _is_running(int(found[1])) and not path.is_dir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_running(int(match[1])) and not path.is_dir():
             commit.remove(path)
 
 
@@ -93,13 +93,13 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)  # still held: who waits for this very file looks again
+            path.unlink(missing_ok=True)  # the lock is still held: a process that waits for this file checks again
         if lock is not None:
             lock.close()
 
 
 def _lock(path: Path) -> commit.Lock | None:
-    """The lock; None where the file system has none."""
+    """The lock; None if the file system has no locks."""
     while True:
         try:
             lock = commit.Lock(path)
@@ -108,13 +108,13 @@ def _lock(path: Path) -> commit.Lock | None:
                 raise
             log.warning("%s cannot be locked: start no other command that writes there", path.parent)
             return None
-        if _is_still(lock, path):
+        if _is_current(lock, path):
             return lock
         lock.close()
 
 
-def _is_still(lock: commit.Lock, path: Path) -> bool:
-    """Whether the path still names the file that was locked: its last holder may have removed it meanwhile."""
+def _is_current(lock: commit.Lock, path: Path) -> bool:
+    """Whether the path still names the locked file: the previous holder may have removed it in the meantime."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), path.lstat())
     except FileNotFoundError:

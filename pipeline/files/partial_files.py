@@ -1,4 +1,4 @@
-"""Files that appear under their names when they are whole, for what is generated. Knows paths and JSON, no content."""
+"""Writing generated files under a temporary name, so that a file with its final name is always complete."""
 
 import json
 import os
@@ -11,12 +11,12 @@ PARTIAL = ".partial"
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written before it gets its name; hidden, so that nobody takes it for a finished one."""
+    """The hidden temporary path that a file is written to before it is complete."""
     return path.with_name(f".{path.name}{PARTIAL}")
 
 
 def publish(path: Path) -> None:
-    """Give a finished file its name, its bytes on disk first: what has the name counts as whole ever after."""
+    """Flush a complete file to disk and rename it from its temporary path to its final one."""
     partial = partial_path(path)
     with partial.open("rb") as file:
         os.fsync(file.fileno())
@@ -24,19 +24,19 @@ def publish(path: Path) -> None:
 
 
 def write_json(path: Path, document: dict) -> None:
-    """Publish a document under path, in a folder that is made where it is not there."""
+    """Write a JSON document and publish it; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path(path).write_bytes(_json_bytes(document))
     publish(path)
 
 
 def check_documents(documents: Mapping[Path, dict]) -> None:
-    """InputError where one of these paths is taken by anything else than this very document."""
+    """InputError if one of these paths exists and does not hold exactly this document."""
     for path, document in documents.items():
         if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == _json_bytes(document)):
             raise InputError(
-                f"{path} is there and was not generated with these options: it is not replaced; give another folder, "
-                "or move it away"
+                f"{path} exists and was not generated with these options: it is not replaced; give another folder, or "
+                "move the file away"
             )
 
 

@@ -1,50 +1,48 @@
-"""Telling the files that commands write from all others, by their content. Pure: bytes in, yes or no out.
+"""Recognizing the files that commands write by their content: a command may replace only those.
 
-A command may replace what it recognizes; doubt means no.
+All functions take bytes and return False in case of doubt.
 """
 
-import dataclasses
 import io
 import json
 import zipfile
-from typing import Any
 
 import yaml
 
 from embedonce.cache.commit import sha256
+from embedonce.pipeline.settings.base import Settings
 
 _SEAL = "<!-- embedonce {} {} -->\n"
 
 
 def sealed(page: bytes, kind: str) -> bytes:
-    """An HTML page or a PNG with a last line that says which command wrote it, and the SHA-256 of what is above.
+    """An HTML page or a PNG with a line appended that holds the command that wrote it and the SHA-256 of the rest.
 
-    Browsers and image readers take no notice of what follows the end of either.
+    Browsers and image readers ignore what follows the end of either format.
     """
     return page + _SEAL.format(kind, sha256(page)).encode()
 
 
 def is_sealed(data: bytes, kind: str) -> bool:
-    """Whether these are the bytes of sealed(), unchanged."""
+    """Whether these bytes were made by sealed() for this kind and are unchanged."""
     length = len(_SEAL.format(kind, sha256(b"")))
     body = data[:-length]
     return bool(body) and data[-length:] == _SEAL.format(kind, sha256(body)).encode()
 
 
-def is_settings(data: bytes, kind: type[Any]) -> bool:
-    """Whether this is the YAML that settings of this kind are saved as: comments, or another layout, are a person's."""
+def is_settings(data: bytes, kind: type[Settings]) -> bool:
+    """Whether this is YAML that settings of this class were saved as; comments or another layout: edited by hand."""
     try:
         text = data.decode()
         values = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
         return False
-    known = {field.name for field in dataclasses.fields(kind)} | {option.name for option in kind.options()}
-    is_ours = isinstance(values, dict) and bool(values) and set(values) <= known
-    return is_ours and yaml.safe_dump(values, sort_keys=False) == text
+    are_settings = isinstance(values, dict) and bool(values) and set(values) <= kind.names()
+    return are_settings and yaml.safe_dump(values, sort_keys=False) == text
 
 
 def is_table(data: bytes, columns: tuple[str, ...]) -> bool:
-    """Whether this is a CSV table that begins with these columns."""
+    """Whether this is a CSV table whose first columns are these."""
     head = data.split(b"\n", 1)[0].rstrip(b"\r")
     return head.split(b",")[: len(columns)] == [column.encode() for column in columns]
 
@@ -62,7 +60,7 @@ def is_list_of_objects(data: bytes, keys: tuple[str, ...]) -> bool:
 
 
 def is_arrays(data: bytes, names: set[str]) -> bool:
-    """Whether this is an .npz file of just these arrays; none of them is read."""
+    """Whether this is an .npz file of exactly these arrays; their values are not read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             return set(file.namelist()) == {f"{name}.npy" for name in names}

@@ -1,6 +1,7 @@
 """The base class of all settings: frozen, validated dataclasses, and the YAML form that is saved with every output."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,11 +20,12 @@ class Settings:
     """
 
     def __post_init__(self):
-        check_local_paths({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         for name, options in plugin_fields(type(self)).items():
             defaults = {option.name: option.default for option in options}
+            _refuse_unknown(getattr(self, name), defaults)
             object.__setattr__(self, name, defaults | getattr(self, name))
         values = self._values()
+        check_local_paths(values)
         for option in self.options():
             expected = option.violation(values[option.name])
             if expected is not None:
@@ -33,6 +35,13 @@ class Settings:
     def options(cls) -> tuple[Option, ...]:
         """All options of these settings, those of registered plug-ins included."""
         return declared_options(cls)
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The names in the YAML form: of all fields, with the settings of plug-ins under their own names."""
+        plugins = plugin_fields(cls)
+        fields = {field.name for field in dataclasses.fields(cls)} - set(plugins)
+        return fields | {option.name for options in plugins.values() for option in options}
 
     @classmethod
     def from_options(cls, values: dict[str, Any]) -> Self:
@@ -64,6 +73,13 @@ class Settings:
         if not ok:
             option = "--" + field.replace("_", "-")
             raise ValueError(f"{option} must be {expected}, got {getattr(self, field)!r}")
+
+
+def _refuse_unknown(values: Collection[str], known: Collection[str]) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        names = ", ".join(known) or "none"
+        raise ValueError(f"{unknown[0]!r} is not an option of a registered plug-in; there are: {names}")
 
 
 def _plain(value: Any) -> Any:

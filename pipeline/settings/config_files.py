@@ -1,9 +1,7 @@
-"""Files of option defaults for --config: YAML of one level, read strictly, each value of the type that its option has.
-
-Knows YAML and the names of click's types; knows no command.
-"""
+"""Reading YAML files of option defaults for --config: one level, strictly, each value of the type of its option."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,12 +19,12 @@ _WORDS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, which can stand for far more than is written, and without repeated keys."""
+    """YAML without aliases, which can expand to far more than is written, and without repeated keys."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()
-            raise yaml.composer.ComposerError(None, None, "aliases (*) are not read here", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, "aliases (*) are not supported", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
@@ -38,17 +36,17 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_defaults(path: Path) -> dict:
-    """Option names, with `_`, to values as YAML has them. ValueError, in words, where the file cannot be used."""
+    """Option names, with `_`, to their values in the YAML file. ValueError if the file cannot be used."""
     try:
         values = yaml.load(read_plain(path, MAX_BYTES).decode("utf-8-sig"), _Loader)
     except NotPlainError as error:
-        raise ValueError(f"{path} is no configuration: it {error.strerror}") from error
+        raise ValueError(f"{path} is not a configuration file: it {error.strerror}") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} cannot be read as YAML (it is not UTF-8 text, from byte {error.start} on)") from error
     except RecursionError as error:
-        raise ValueError(f"{path} cannot be read as YAML (its lists lie too deep in each other)") from error
+        raise ValueError(f"{path} cannot be read as YAML (its lists are nested too deeply)") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         problem = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} cannot be read as YAML ({problem})") from error
@@ -57,19 +55,22 @@ def read_defaults(path: Path) -> dict:
     return {str(name).replace("-", "_"): value for name, value in (values or {}).items()}
 
 
-def misfit(value, kind: str, is_many: bool) -> str | None:
-    """What is wrong with a value for an option of one of click's types, by its name; None where nothing is."""
+def misfit(value: Any, type_name: str, is_many: bool) -> str | None:
+    """What is wrong with a value for an option (`"1.5, not a whole number"`); None if it fits.
+
+    type_name: of click's type. is_many: the option takes a list of values.
+    """
     if is_many:
         if not isinstance(value, list):
             return f"{brief(value)}, not a list"
-        return next(filter(None, (misfit(item, kind, False) for item in value)), None)
-    kind = kind.removesuffix(" range")
-    # YAML takes 1e-3 for text: what is written as text is converted, and refused, as on the command line
-    allowed = {"integer": (int, str), "float": (int, float, str), "boolean": (bool,)}.get(kind, (str,))
+        return next(filter(None, (misfit(item, type_name, False) for item in value)), None)
+    type_name = type_name.removesuffix(" range")
+    # YAML reads 1e-3 as text: text is converted, or refused, as it is on the command line
+    allowed = {"integer": (int, str), "float": (int, float, str), "boolean": (bool,)}.get(type_name, (str,))
     if type(value) in allowed and (type(value) is not str or is_text(value)) and not _is_huge(value):
         return None
-    return f"{brief(value)}, not {_WORDS.get(kind, _WORDS['text'])}"
+    return f"{brief(value)}, not {_WORDS.get(type_name, _WORDS['text'])}"
 
 
-def _is_huge(value) -> bool:
+def _is_huge(value: Any) -> bool:
     return type(value) is int and value.bit_length() > 64

@@ -26,7 +26,8 @@ class Option:
 
     name: of the field, such as "cache_dir" for --cache-dir. value_type: bool, int, float, str or pathlib.Path.
     is_optional: whether None is a value, which means "not set".
-    help: one sentence, without the default. group: one of GROUPS. choices: the accepted values, if they are few.
+    help: one sentence, without the default. group: one of GROUPS. choices: the accepted values, if they
+    are few; a registry may gain more later.
     aliases: further spellings, such as "--num-classes". default_text: what help shows in place of the default.
     must_exist: the path of a file that must exist. may_be_path: text that is either a local path or a name.
     is_required: there is no default. is_hidden: not shown by --help.

@@ -40,7 +40,7 @@ class Range:
             return self._lower_limit() or "a number"
         if self.minimum is not None and (value < self.minimum or (value == self.minimum and not self.includes_minimum)):
             return self._lower_limit()
-        if value < self.smallest:
+        if self.smallest and value < self.smallest:
             return f"at least {self.smallest:g}"
         if self.maximum is not None and (value > self.maximum or (value == self.maximum and not self.includes_maximum)):
             return f"{'at most' if self.includes_maximum else 'less than'} {_number(self.maximum)}"

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: whole runs, every mistake one sentence with an exit code, fast answers."""
+"""The command line: whole runs, mistakes explained in one sentence with an exit code, help without torch."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def call(*arguments, code: int = 0) -> str:
-    """Run a command in this process; its whole output. No traceback ever reaches a user."""
+    """Run a command in this process and return its whole output, which never has a traceback."""
     result = CliRunner().invoke(cli.main, [str(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -36,13 +36,13 @@ def call(*arguments, code: int = 0) -> str:
 
 
 def error_of(*arguments, code: int = 2) -> str:
-    """The error line of a command that must fail."""
+    """Run a command that must fail and return its error message as one line."""
     return " ".join(call(*arguments, code=code).partition("Error: ")[2].split())
 
 
 @pytest.fixture(autouse=True)
 def fake_teacher(monkeypatch):
-    """CLIP's place is taken at the door where stage one loads it; everything else is the real thing."""
+    """Replace the CLIP teacher by a fake one where extraction loads it; everything else is real."""
 
     class Teacher(FakeTeacher):
         def drop_text_tower(self):
@@ -78,9 +78,9 @@ HERE = ["--num-workers", "0", "--device", "cpu"]
 )
 def test_three_commands_in_a_row(videos, tmp_path, head):
     cache, out = tmp_path / "cache", tmp_path / "out"
-    told = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-head", head)
-    assert "listed 10 videos = 10 committed + 0 quarantined + 0 pending" in told
-    assert f"label set {head}: 2 classes, 10 clips" in told
+    output = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-head", head)
+    assert "listed 10 videos = 10 committed + 0 quarantined + 0 pending" in output
+    assert f"label set {head}: 2 classes, 10 clips" in output
     labels = open_reader(cache).label_set()
     assert labels.classes == ("cut bread", "stir pot") and labels.kind == head
     assert len({(c.video_uid, c.split) for c in labels.clips}) == 10  # by video
@@ -89,11 +89,11 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
         fitted, held_out = labels.facts["train_rows"], labels.facts["selection_rows"] + labels.facts["held_out_rows"]
         assert fitted + held_out == train < open_reader(cache).num_rows and 0 < held_out < fitted
     without = ["--beta", "0"] if head == "none" else []
-    told = call("train-student", "--cache-dir", cache, "--output-dir", out, *SMALL, *HERE, *without)
-    assert str(out / "best_student.pt") in told
-    told = call("evaluate", "--cache-dir", cache, "--student-checkpoint", out / "best_student.pt", "--output-dir", out,
-                "--split", "train", *HERE)  # fmt: skip
-    assert "mean class" in told and str(out / "evaluation_results.json") in told
+    output = call("train-student", "--cache-dir", cache, "--output-dir", out, *SMALL, *HERE, *without)
+    assert str(out / "best_student.pt") in output
+    best = ["--student-checkpoint", out / "best_student.pt"]
+    output = call("evaluate", "--cache-dir", cache, *best, "--output-dir", out, "--split", "train", *HERE)
+    assert "mean class" in output and str(out / "evaluation_results.json") in output
     results = json.loads((out / "evaluation_results.json").read_text())
     assert results["student"]["top1"] is not None
     assert (results["teacher"]["top1"] is None) == (head == "none")
@@ -109,12 +109,12 @@ def test_the_same_command_again_has_nothing_left_to_do(videos, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in files} == files
 
 
-def test_a_bad_video_is_named_and_the_exit_code_says_so(videos, tmp_path):
+def test_an_unreadable_video_is_named_and_gives_exit_code_3(videos, tmp_path):
     shutil.copytree(videos, tmp_path / "v")
     (tmp_path / "v" / "stir pot" / "torn.mp4").write_bytes(b"not a video")
-    told = call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "cache", code=3)
-    assert "listed 11 videos = 10 committed + 1 quarantined + 0 pending" in told
-    assert "quarantined stir pot/torn.mp4: it cannot be read" in told
+    output = call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "cache", code=3)
+    assert "listed 11 videos = 10 committed + 1 quarantined + 0 pending" in output
+    assert "quarantined stir pot/torn.mp4: it cannot be read" in output
 
 
 def test_underscored_spellings_work(videos, tmp_path):
@@ -144,13 +144,13 @@ def test_class_names_for_zero_shot_logits_alone(videos, tmp_path):
 # -- mistakes --------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_to_read_gives_two_examples():
-    told = call("extract-teacher", code=2)
-    assert told.count("python cli.py extract-teacher --") == 2
+def test_missing_input_is_explained_with_two_examples():
+    output = call("extract-teacher", code=2)
+    assert output.count("python cli.py extract-teacher --") == 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["extract-teacher", "--data-dir", "nowhere"], 2, "nowhere"),
         (["extract-teacher", "--data-dir", "{empty}"], 2, "no video"),
@@ -189,7 +189,7 @@ def test_nothing_to_read_gives_two_examples():
         (["train-student", "--config", "{broken}"], 2, "cannot be read as YAML"),
     ],
 )  # fmt: skip
-def test_every_mistake_is_one_sentence(tmp_path, tiny, arguments, code, said):
+def test_every_mistake_is_one_sentence(tmp_path, tiny, arguments, code, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.mp4").write_bytes(b"no")
@@ -198,14 +198,14 @@ def test_every_mistake_is_one_sentence(tmp_path, tiny, arguments, code, said):
     (tmp_path / "broken").write_text("a: [")
     places = {name: tmp_path / name for name in ("empty", "file", "bad", "new", "unknown", "broken")} | {"tiny": tiny}
     before = set(tmp_path.rglob("*"))
-    told = error_of(*(argument.format(**places) for argument in arguments), code=code)
-    assert said in told and len(told) < 500
+    output = error_of(*(argument.format(**places) for argument in arguments), code=code)
+    assert message in output and len(output) < 500
     assert set(tmp_path.rglob("*")) == before  # nothing half-written
 
 
 def test_another_teacher_is_refused_with_its_differences(videos, tmp_path):
     call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "c", "--teacher-head", "none")
-    told = error_of(
+    output = error_of(
         "extract-teacher",
         "--data-dir",
         videos,
@@ -217,7 +217,7 @@ def test_another_teacher_is_refused_with_its_differences(videos, tmp_path):
         "1",
         code=4,
     )
-    assert "fps: 2.0 -> 1.0" in told and "another --cache-dir" in told
+    assert "fps: 2.0 -> 1.0" in output and "another --cache-dir" in output
 
 
 def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, tmp_path, monkeypatch):
@@ -226,11 +226,11 @@ def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, t
     shutil.copytree(videos / "stir pot", tmp_path / "v" / "fold cloth")
     loaded = []
     monkeypatch.setattr(extract_teacher, "_load_teacher", loaded.append)
-    told = error_of("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c", code=4)
-    assert "'zero-shot'" in told and "--label-set" in told and loaded == []
+    output = error_of("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c", code=4)
+    assert "'zero-shot'" in output and "--label-set" in output and loaded == []
 
 
-def test_out_of_memory_says_what_to_lower(videos, tmp_path, monkeypatch):
+def test_out_of_memory_names_the_options_to_lower(videos, tmp_path, monkeypatch):
     class Greedy(FakeTeacher):
         def embed(self, crops):
             raise MemoryError
@@ -239,11 +239,13 @@ def test_out_of_memory_says_what_to_lower(videos, tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: Greedy())
-    told = error_of("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path, "--teacher-head", "none", code=5)
-    assert "out of memory: lower --batch-size" in told
+    output = error_of(
+        "extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path, "--teacher-head", "none", code=5
+    )
+    assert "out of memory: lower --batch-size" in output
 
 
-def test_an_interrupt_ends_with_130_and_a_word(tiny, tmp_path, monkeypatch):
+def test_an_interrupt_ends_with_exit_code_130_and_a_hint(tiny, tmp_path, monkeypatch):
     from embedonce.pipeline.training import trainer as train
 
     def interrupted(config):
@@ -280,7 +282,7 @@ def test_every_option_is_explained():
                 assert param.hidden or param.help, f"{command.name} {param.name}"
 
 
-def test_every_option_of_the_old_system_is_known():
+def test_common_option_names_are_accepted():
     training = (
         "data_dir use_synthetic num_samples epochs batch_size lr weight_decay alpha beta gamma temperature "
         "teacher_size student_size num_actions frames_per_clip output_dir"

@@ -1,4 +1,4 @@
-"""Folders, class names and tables as a user meets them, from the command to what the cache holds."""
+"""Folder layouts, class names and class tables, from the command line to the contents of the cache."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Teacher(FakeTeacher):
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch) -> list:
-    """The teachers that were loaded: stage one's door to CLIP leads to a fake one."""
+    """The teachers that were loaded, all of them fake."""
     teachers = []
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1]
@@ -39,12 +39,12 @@ def fill(root, *names: str):
     return root
 
 
-def test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it(tmp_path, loaded):
+def test_an_ambiguous_folder_is_refused_before_any_work_unless_layout_is_given(tmp_path, loaded):
     data = fill(tmp_path / "data", "README.mp4", "CutBread/1.mp4", "StirPot/1.mp4")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
     for extra in ([], ["--dry-run"]):
-        told = error_of("extract-teacher", *arguments, *extra)
-        assert "README.mp4" in told and "--layout classes" in told and "--layout flat" in told
+        output = error_of("extract-teacher", *arguments, *extra)
+        assert "README.mp4" in output and "--layout classes" in output and "--layout flat" in output
     assert loaded == [] and not (tmp_path / "cache").exists()
     call("extract-teacher", *arguments, "--layout", "classes")
     labels = open_reader(tmp_path / "cache").label_set()
@@ -53,7 +53,7 @@ def test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it(
     assert labels.prompts[0][0] == "a first-person video frame: cut bread"
 
 
-def test_the_table_is_shown_before_extraction_in_a_dry_run_and_of_a_cache(tmp_path, caplog):
+def test_the_class_table_is_shown_before_extraction_in_a_dry_run_and_for_a_cache(tmp_path, caplog):
     data = fill(tmp_path / "data", "train/写字/1.mp4", "validation/写字/2.mp4", "train/cut/3.mp4", "train/cut/.x.mp4")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
     shown = call("extract-teacher", *arguments, "--dry-run")
@@ -72,21 +72,21 @@ def test_the_table_is_shown_before_extraction_in_a_dry_run_and_of_a_cache(tmp_pa
     assert "写字" in shown and "写字" in (tmp_path / "sheet.html").read_text("utf-8")
 
 
-def test_codes_are_asked_about_before_the_teacher_is_loaded(tmp_path, loaded):
+def test_class_names_that_are_codes_are_refused_before_the_teacher_is_loaded(tmp_path, loaded):
     data = fill(tmp_path / "data", "n01440764/1.mp4", "n01443537/1.mp4")
     arguments = ["extract-teacher", "--data-dir", data, "--cache-dir", tmp_path / "cache"]
-    told = error_of(*arguments)
-    assert "2 of 2 class names are codes ('n01440764', 'n01443537')" in told and "--class-names MAP.csv" in told
+    output = error_of(*arguments)
+    assert "2 of 2 class names are codes ('n01440764', 'n01443537')" in output and "--class-names MAP.csv" in output
     assert loaded == []
     (tmp_path / "map.csv").write_text("n01440764,Tench\nn01443537,GoldFish\n")
     call(*arguments, "--class-names", tmp_path / "map.csv")
     labels = open_reader(tmp_path / "cache").label_set()
     assert labels.classes == ("Tench", "GoldFish") and labels.prompts[1][-1] == "a photo of the action: gold fish"
-    call(*arguments, "--teacher-head", "none")  # reads no names
+    call(*arguments, "--teacher-head", "none")  # class names are not read
     assert open_reader(tmp_path / "cache").label_set("none").classes == ("n01440764", "n01443537")
 
 
-def test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels(tmp_path):
+def test_class_codes_of_a_cache_are_renamed_from_a_file_and_labels_are_kept(tmp_path):
     data = fill(tmp_path / "data", "c01/1.mp4", "c02/1.mp4", "c02/2.mp4")
     cache = tmp_path / "cache"
     call("extract-teacher", "--data-dir", data, "--cache-dir", cache, "--teacher-head", "none")
@@ -96,14 +96,14 @@ def test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels(tmp_path):
     assert reader.label_set("names").classes == ("cut bread", "stir pot")
     assert reader.label_set("names").clips == reader.label_set("none").clips
     assert reader.label_set("names").has_logits
-    told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--num-actions", "1")
-    assert "--num-actions selects classes of annotations" in told
-    told = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--classes",
+    output = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--num-actions", "1")
+    assert "--num-actions selects classes of annotations" in output
+    output = error_of("relabel", "--cache-dir", cache, "--class-names", tmp_path / "names.csv", "--classes",
                     tmp_path / "names.csv")  # fmt: skip
-    assert "leave one out" in told
+    assert "exclude each other: give one of them" in output
 
 
-def test_vectors_that_coincide_are_named_before_any_frame_is_embedded(tmp_path, caplog, monkeypatch):
+def test_classes_with_equal_text_vectors_are_reported_before_any_frame_is_embedded(tmp_path, caplog, monkeypatch):
     class OneWord(Teacher):
         def class_text(self, prompts):
             return super().class_text([["same"]] * len(prompts))
@@ -116,18 +116,18 @@ def test_vectors_that_coincide_are_named_before_any_frame_is_embedded(tmp_path, 
     call(
         "extract-teacher", "--data-dir", fill(tmp_path / "d", "cut/1.mp4", "stir/1.mp4"), "--cache-dir", tmp_path / "c"
     )
-    told = [record if isinstance(record, str) else record.getMessage() for record in caplog.records]
-    named = next(i for i, line in enumerate(told) if "soft logits are the same: 'cut' and 'stir'" in line)
-    assert named < told.index("embedding")
+    output = [record if isinstance(record, str) else record.getMessage() for record in caplog.records]
+    named = next(i for i, line in enumerate(output) if "soft logits are the same: 'cut' and 'stir'" in line)
+    assert named < output.index("embedding")
 
 
-def test_names_of_any_script_and_length_go_the_whole_way(tmp_path):
+def test_class_names_of_any_script_and_length_are_supported(tmp_path):
     long = "視" * 80 + ".mp4"
     data = fill(tmp_path / "data", f"写字/{long}", "мыть посуду/видео.MP4", "🏊/noext")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
-    told = call("extract-teacher", *arguments)
-    assert "listed 3 videos = 3 committed + 0 quarantined" in told
-    assert "label set zero-shot: 3 classes, 3 clips" in told
+    output = call("extract-teacher", *arguments)
+    assert "listed 3 videos = 3 committed + 0 quarantined" in output
+    assert "label set zero-shot: 3 classes, 3 clips" in output
     documents = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "cache" / "plan").glob("*.json")]
     sources = {video["uid"]: video["source"] for document in documents for video in document["videos"]}
     assert set(sources.values()) == {f"写字/{long}", "мыть посуду/видео.MP4", "🏊/noext"}
@@ -148,7 +148,7 @@ def test_options_of_plain_folders_are_refused_elsewhere(tmp_path):
     assert "--layout" in error_of(*arguments, "--use-synthetic")
 
 
-def test_names_are_printed_whatever_the_terminal_can_show(tmp_path):
+def test_names_are_escaped_if_the_encoding_of_the_terminal_lacks_characters(tmp_path):
     data = fill(tmp_path / "data", "写字/1.mp4", "cut/1.mp4")
     call("extract-teacher", "--data-dir", data, "--cache-dir", tmp_path / "cache")
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Small machines and odd values: closed streams, few file handles, little shared memory, no inodes, absurd options."""
+"""Small machines and odd values: closed streams, few file handles, little shared memory, no inodes, huge numbers."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def tiny(tmp_path_factory) -> Path:
 
 
 def shell(script: str, *arguments) -> subprocess.CompletedProcess:
-    """What a script of bash makes of `$RUN inspect-cache --cache-dir $1`."""
+    """Run a bash script in which RUN stands for `python cli.py inspect-cache --cache-dir "$1"`."""
     run = f"{sys.executable} {ROOT / 'cli.py'} inspect-cache --cache-dir"
     script = script.replace("RUN", f'{run} "$1"')
     return subprocess.run(
@@ -47,13 +47,13 @@ def shell(script: str, *arguments) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- 2>&- >&-", "2>/dev/full"])
-def test_a_closed_stream_stops_nothing(tiny, closed):
+def test_a_closed_stream_does_not_stop_a_command(tiny, closed):
     found = shell(f"RUN {closed}", tiny)
     assert found.returncode == 0 and found.stderr == ""
     assert (found.stdout == "") == (">&-" in closed.split())
 
 
-def test_a_closed_stderr_is_not_the_next_file_that_is_opened(tmp_path):
+def test_the_next_opened_file_does_not_take_the_place_of_a_closed_stderr(tmp_path):
     code = (
         "import os, sys\nfrom embedonce.pipeline.console import standard_streams\n"
         "from embedonce.pipeline.processes import interrupts\n"
@@ -66,12 +66,12 @@ def test_a_closed_stderr_is_not_the_next_file_that_is_opened(tmp_path):
     assert path.read_bytes() == b""
 
 
-def test_a_reader_that_leaves_changes_no_exit_code(tiny, tmp_path):
+def test_a_pipe_closed_by_its_reader_does_not_change_the_exit_code(tiny, tmp_path):
     assert shell('RUN | true; echo "${PIPESTATUS[0]}"', tiny).stdout == "0\n"
     assert shell('RUN 2>&1 | true; echo "${PIPESTATUS[0]}"', tmp_path / "nowhere").stdout == "4\n"
 
 
-def test_results_that_find_no_room_are_an_error(tiny):
+def test_output_that_cannot_be_written_is_an_error(tiny):
     found = shell("RUN > /dev/full", tiny)
     assert found.returncode == 5
     assert found.stderr.startswith("Error: standard output: No space left on device") and found.stderr.count("\n") == 1
@@ -80,8 +80,8 @@ def test_results_that_find_no_room_are_an_error(tiny):
 # -- file handles and processes --------------------------------------------------------------------------------------
 
 
-def test_a_pool_that_can_start_no_process_ends_with_the_reason(monkeypatch):
-    """And not with that of a supervisor that fails in its own cleaning up."""
+def test_a_pool_that_cannot_start_a_process_raises_the_reason(monkeypatch):
+    """And not an error from the cleanup of the supervisor."""
     import multiprocessing
 
     def refuse(*_, **__):
@@ -96,7 +96,7 @@ def test_a_pool_that_can_start_no_process_ends_with_the_reason(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (OSError(errno.EMFILE, "Too many open files"), "raise the limit (ulimit -n)"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), "x: No space left on device; make space"),
@@ -104,17 +104,17 @@ def test_a_pool_that_can_start_no_process_ends_with_the_reason(monkeypatch):
         (RuntimeError("can't start new thread"), "no more threads can be started"),
     ],
 )
-def test_a_limit_of_the_machine_is_one_sentence_with_exit_code_5(monkeypatch, error, said):
+def test_errors_of_the_machine_are_one_sentence_with_exit_code_5(monkeypatch, error, message):
     def work(**_):
         raise error
 
     monkeypatch.setattr(cli.main.commands["verify-cache"], "callback", work)
     result = CliRunner().invoke(cli.main, ["verify-cache"])
-    assert result.exit_code == 5 and result.output.startswith("Error: ") and said in result.output
+    assert result.exit_code == 5 and result.output.startswith("Error: ") and message in result.output
 
 
 class Numbers(Dataset):
-    """Items of 60 kB: (index, in a tensor)."""
+    """Items of 60 kB whose values are all equal to their index."""
 
     def __len__(self) -> int:
         return 8
@@ -131,8 +131,8 @@ def check_numbers(num_workers: int) -> None:
         assert torch.equal(batch["frames"][:, 0, 0, 0].long(), batch["label"])
 
 
-def test_batches_come_without_shared_memory(monkeypatch):
-    """As in a container whose /dev/shm has 64 MB, or none."""
+def test_batches_are_loaded_without_shared_memory(monkeypatch):
+    """As in a container whose /dev/shm has 64 MB, or does not exist."""
     shared = []
     real = torch.utils.data.default_collate
     monkeypatch.setattr(batch_transport, "default_collate", lambda items: shared.append(1) or real(items))
@@ -151,7 +151,7 @@ def test_batches_come_without_shared_memory(monkeypatch):
 
 
 def test_arrays_and_numbers_go_through_a_pipe_like_tensors(monkeypatch):
-    """As the demo teacher's training has them."""
+    """As in the training of the demo teacher."""
     monkeypatch.setattr(batch_transport, "get_worker_info", lambda: "a worker")
     items = [{"crop": np.full((2, 3), n, np.uint8), "frame": n} for n in range(3)]
     for place in ("/dev/shm", "/nowhere"):
@@ -162,9 +162,9 @@ def test_arrays_and_numbers_go_through_a_pipe_like_tensors(monkeypatch):
 
 
 def statvfs(room: int):
-    """In the place of os.statvfs: a file system with so many bytes free."""
-    found = namedtuple("found", "f_bavail f_frsize")
-    return lambda path: found(room, 1)
+    """A replacement of os.statvfs for a file system with this many bytes free."""
+    fields = namedtuple("fields", "f_bavail f_frsize")
+    return lambda path: fields(room, 1)
 
 
 def test_few_file_handles_are_enough_for_training(monkeypatch, caplog):
@@ -176,7 +176,7 @@ def test_few_file_handles_are_enough_for_training(monkeypatch, caplog):
     assert batch_transport.usable_workers(4) == 4 and batch_transport.Collate(4)._has_descriptors
 
 
-def test_where_no_loader_process_can_be_started_this_one_loads(monkeypatch, caplog):
+def test_batches_are_loaded_in_this_process_if_no_worker_can_be_started(monkeypatch, caplog):
     def refuse(*_, **__):
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -186,7 +186,7 @@ def test_where_no_loader_process_can_be_started_this_one_loads(monkeypatch, capl
     assert "no loader processes can be started" in caplog.text
 
 
-def test_a_file_system_without_inodes_is_said_to_be_that(tmp_path, monkeypatch):
+def test_a_file_system_without_free_inodes_is_reported_as_such(tmp_path, monkeypatch):
     real = os.statvfs(tmp_path)
     fields = namedtuple("found", "f_files f_favail f_bavail f_frsize")
     monkeypatch.setattr(os, "statvfs", lambda path: fields(1000, 0, real.f_bavail, real.f_frsize))
@@ -243,15 +243,15 @@ GIVEN = {"plan-ego4d": ["--data-dir", "d"], "relabel": ["--classes", __file__], 
 
 
 @pytest.mark.parametrize(
-    ("name", "option", "value", "said"), [(name, *row) for name, rows in ABSURD.items() for row in rows]
+    ("name", "option", "value", "message"), [(name, *row) for name, rows in ABSURD.items() for row in rows]
 )
-def test_an_absurd_number_is_refused_before_any_work(name, option, value, said):
+def test_numbers_out_of_range_are_refused_before_any_work(name, option, value, message):
     result = CliRunner().invoke(cli.main, [name, *GIVEN.get(name, []), option, value])
-    assert result.exit_code == 2 and said in result.output, result.output
+    assert result.exit_code == 2 and message in result.output, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
-def test_ranges_hold_for_settings_that_no_command_line_made():
+def test_ranges_are_checked_in_settings_made_in_code():
     assert ExtractConfig(Path("v"), False, Path("c"), video_timeout=1e10).video_timeout == 1e10
     with pytest.raises(ValueError, match="--temperature must be at most 1000, got 1e"):
         TrainConfig(Path("c"), Path("o"), temperature=1e300)
@@ -275,7 +275,7 @@ def test_ranges_hold_for_settings_that_no_command_line_made():
     ],
 )
 @pytest.mark.parametrize("kind", ["pipe", "device", "link to a device"])
-def test_a_pipe_or_a_device_is_refused_and_not_read(tmp_path, name, option, kind):
+def test_pipes_and_devices_are_refused_and_not_read(tmp_path, name, option, kind):
     path = tmp_path / "special"
     if kind == "pipe":
         os.mkfifo(path)

@@ -1,8 +1,8 @@
-"""Every option of every command: what it is given reaches the settings, and a test shows what comes of it.
+"""Every option of every command: its value reaches the settings, and a test shows its effect.
 
-A row is one line: how the option may be given, so that the settings differ from the usual ones, and the test that
-fails where nothing comes of it (of this file, or FILE::TEST). An option without a row, and a row without an option or
-whose test is not there, fail.
+A row holds how the option may be given, so that the settings differ from the defaults, and the test that fails if the
+option has no effect (a test of this file, or FILE::TEST). An option without a row fails, and so does a row without an
+option or whose test does not exist.
 """
 
 import ast
@@ -60,7 +60,7 @@ THREE = "commands/test_cli.py::test_three_commands_in_a_row"
 EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
 RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
-RELABEL = "test_a_relabeling_loads_the_teacher_as_asked"
+RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
 PREPROCESS = (
@@ -69,19 +69,19 @@ PREPROCESS = (
 SAVED = "extraction/test_dry_run.py::test_saved_settings_are_the_settings_of_the_run"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_for"
 ANNOTATIONS = {
-    "annotations": ("--annotations narrations", "test_annotations_are_read_as_asked"),
-    "skip_invalid": ("--skip-invalid", "test_annotations_are_read_as_asked"),
+    "annotations": ("--annotations narrations", "test_annotation_options_reach_the_source"),
+    "skip_invalid": ("--skip-invalid", "test_annotation_options_reach_the_source"),
     "max_narration_window": (
         "--max-narration-window 3.5",
         "sources/ego4d/test_narration_verbs.py::test_long_windows_are_cut_and_told",
     ),
-    "strict": ("--strict", "test_annotations_are_read_as_asked"),
-    "fho_window": ("--fho-window critical", "test_annotations_are_read_as_asked"),
-    "clip_splits": ("--clip-splits", "test_annotations_are_read_as_asked"),
+    "strict": ("--strict", "test_annotation_options_reach_the_source"),
+    "fho_window": ("--fho-window critical", "test_annotation_options_reach_the_source"),
+    "clip_splits": ("--clip-splits", "test_annotation_options_reach_the_source"),
     "num_actions": ("--num-actions 2", "labeling/test_relabel.py::test_the_union_is_extracted_once"),
 }
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
-FILE_OF_DEFAULTS = (None, "test_a_file_of_defaults_gives_what_is_not_said")
+FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
@@ -106,11 +106,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
         "layout": (
             "--layout flat",
-            "commands/test_folders.py::test_an_unclear_folder_is_refused_before_any_work_and_the_option_settles_it",
+            "commands/test_folders.py::test_an_ambiguous_folder_is_refused_before_any_work_unless_layout_is_given",
         ),
         "class_names": (
             "--class-names FILE",
-            "commands/test_folders.py::test_codes_are_asked_about_before_the_teacher_is_loaded",
+            "commands/test_folders.py::test_class_names_that_are_codes_are_refused_before_the_teacher_is_loaded",
         ),
         "teacher_head": ("--teacher-head none", THREE),
         "prompt_style": ("--prompt-style v1", STYLE),
@@ -131,7 +131,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             EXTRACTION + "test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for",
         ),
         "dry_run": (None, "extraction/test_resume.py::test_a_dry_run_from_the_command_line_loads_no_weights"),
-        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
         "seed": ("--seed 4", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
         "config": FILE_OF_DEFAULTS,
     },
@@ -170,7 +170,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "num_samples": (None, MISTAKES),
         "teacher_size": (None, MISTAKES),
         "num_actions": (None, MISTAKES),
-        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
         "seed": ("--seed 4", TRAINING + "test_the_seed_draws_weights_order_and_frames"),
         "config": FILE_OF_DEFAULTS,
     },
@@ -187,14 +187,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "batch_size": ("--batch-size 5", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
         "num_workers": ("--num-workers 3", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
-        "teacher_latency": (None, "test_towers_are_timed_where_they_are_asked_for"),
+        "teacher_latency": (None, "test_image_encoders_are_measured_with_teacher_latency"),
         "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_as_asked"),
-        "teacher_model": (None, "test_towers_are_timed_where_they_are_asked_for"),
-        "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same"),
+        "teacher_model": (None, "test_image_encoders_are_measured_with_teacher_latency"),
+        "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs"),
         "student_size": (None, "training/test_stage_two.py::test_a_checkpoint_of_another_cache_is_refused"),
         "teacher_size": (None, "test_assertions_about_a_cache_are_checked"),
         "num_actions": (None, "test_assertions_about_a_cache_are_checked"),
-        "device": ("--device cpu", "test_a_device_that_is_not_there_is_refused"),
+        "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
         "seed": ("--seed 4", EVALUATION + "test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones"),
         "config": FILE_OF_DEFAULTS,
     },
@@ -248,21 +248,21 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_preprocess": ("--teacher-preprocess laion2b", RELABEL),
         "class_names": (
             "--class-names FILE",
-            "commands/test_folders.py::test_a_cache_of_codes_is_relabeled_by_a_map_and_keeps_its_labels",
+            "commands/test_folders.py::test_class_codes_of_a_cache_are_renamed_from_a_file_and_labels_are_kept",
         ),
         "device": ("--device cpu", RELABEL),
         "seed": ("--seed 4", RELABEL),
         "config": FILE_OF_DEFAULTS,
     },
     "plan-ego4d": {
-        **{name: (given, "test_a_plan_is_of_what_was_asked") for name, (given, _) in ANNOTATIONS.items()},
-        "data_dir": ("--data-dir elsewhere", "test_a_plan_is_of_what_was_asked"),
-        "fps": ("--fps 3.5", "test_a_plan_is_of_what_was_asked"),
-        "views": ("--views 3", "test_a_plan_is_of_what_was_asked"),
-        "assume_downloaded": ("--assume-downloaded", "test_a_plan_is_of_what_was_asked"),
-        "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_is_of_what_was_asked"),
+        **{name: (given, "test_a_plan_follows_its_options") for name, (given, _) in ANNOTATIONS.items()},
+        "data_dir": ("--data-dir elsewhere", "test_a_plan_follows_its_options"),
+        "fps": ("--fps 3.5", "test_a_plan_follows_its_options"),
+        "views": ("--views 3", "test_a_plan_follows_its_options"),
+        "assume_downloaded": ("--assume-downloaded", "test_a_plan_follows_its_options"),
+        "num_videos": ("--assume-downloaded --num-videos 1", "test_a_plan_follows_its_options"),
         "output": (None, "labeling/test_relabel.py::test_dry_run_and_plan_say_the_same"),
-        "overwrite": (None, OWN_FILES + "test_counts_of_a_plan_replace_only_counts"),
+        "overwrite": (None, OWN_FILES + "test_plan_ego4d_replaces_only_its_own_counts"),
         "config": (None, SAVED),
     },
     "download-ego4d": {
@@ -316,7 +316,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     },
 }
 
-CALLED = {  # where each command hands its settings over, and what it must be given in any case
+CALLED = {  # the function that each command passes its settings to, and the arguments that it requires
     "extract-teacher": (extract_teacher, "run", "--data-dir videos"),
     "train-student": (training, "train", ""),
     "evaluate": (evaluating, "evaluate", ""),
@@ -335,12 +335,12 @@ GIVEN = [
 
 
 class GotError(Exception):
-    """A command has handed its settings over."""
+    """Raised with the settings that a command passes on."""
 
 
 @pytest.fixture
 def settings_of(monkeypatch, tmp_path):
-    """(command, arguments) -> the settings that the command makes of them, flat."""
+    """A function of a command and its arguments that returns the settings made of them, as a flat dict."""
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     monkeypatch.setattr("embedonce.pipeline.commands.cache_assertions.check_cache", lambda *arguments: None)
 
@@ -384,7 +384,7 @@ def test_the_tests_that_rows_name_exist():
 def test_an_option_reaches_the_settings(settings_of, command, name, given):
     base, words = CALLED[command][2], shlex.split(given)
     field = {"aws_profile": "profile"}.get(name, name)
-    only_with = " ".join(words[:-2])  # of an option that goes with another one
+    only_with = " ".join(words[:-2])  # options that this one requires
     usual, changed = settings_of(command, f"{base} {only_with}"), settings_of(command, f"{base} {given}")
     assert {other for other in usual if usual[other] != changed[other]} == {field}
     if isinstance(changed[field], bool):
@@ -403,7 +403,7 @@ IN_FILES = {"export-student": ("seed", {"split": "train"}), "plan-ego4d": ("view
 
 
 @pytest.mark.parametrize("command", WITH_FILES)
-def test_a_file_of_defaults_gives_what_is_not_said(settings_of, tmp_path, command):
+def test_a_configuration_file_gives_the_defaults(settings_of, tmp_path, command):
     base = CALLED[command][2]
     number, other = IN_FILES.get(command, ("seed", {"device": "cpu"}))
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({number: 11, **other}))
@@ -420,56 +420,56 @@ def tiny(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def without(monkeypatch) -> str:
-    """A device that is not there."""
+    """The name of a device that is not available."""
     from embedonce.models import device
 
     monkeypatch.setitem(device._DEVICES, "mps", lambda: False)
     return "mps"
 
 
-def test_a_device_that_is_not_there_is_refused(tiny, tmp_path, monkeypatch, without):
-    said = "--device mps is not available on this machine"
-    told = error_of("train-student", "--cache-dir", tiny, "--output-dir", tmp_path / "o", "--device", without, code=2)
-    assert said in told
-    with pytest.raises(ModelOptionError, match=said):
+def test_an_unavailable_device_is_refused(tiny, tmp_path, monkeypatch, without):
+    message = "--device mps is not available on this machine"
+    output = error_of("train-student", "--cache-dir", tiny, "--output-dir", tmp_path / "o", "--device", without, code=2)
+    assert message in output
+    with pytest.raises(ModelOptionError, match=message):
         extract_teacher._load_teacher(ExtractConfig(None, False, tiny, device=without))
     monkeypatch.setattr(evaluating.checkpoint, "load_student", lambda path: (None, {"label_set": "tiny"}))
     monkeypatch.setattr(evaluating.checkpoint, "check_fit", lambda *arguments, **more: None)
-    with pytest.raises(ModelOptionError, match=said):
+    with pytest.raises(ModelOptionError, match=message):
         evaluating.evaluate(EvaluateConfig(tiny, tmp_path / "x.pt", tmp_path / "e", device=without))
-    with pytest.raises(ModelOptionError, match=said):
+    with pytest.raises(ModelOptionError, match=message):
         training.train(TrainConfig(tiny, tmp_path / "o", device=without))
 
 
-def test_towers_are_timed_where_they_are_asked_for(monkeypatch, tiny):
-    asked, found = [], object()
-    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: asked.append(arguments) or found)
+def test_image_encoders_are_measured_with_teacher_latency(monkeypatch, tiny):
+    calls, found = [], object()
+    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: calls.append(arguments) or found)
 
     def evaluated(config, towers, student_size):
         raise GotError(towers, student_size)
 
     monkeypatch.setattr(evaluating, "evaluate", evaluated)
     command = ["evaluate", "--cache-dir", tiny, "--device", "cpu"]
-    for more, told, given in (
+    for more, output, given in (
         ([], (None, None), []),
         (["--student-size", "xs"], (None, "xs"), []),
         (["--teacher-latency", "--teacher-model", "m"], (found, None), [(tiny, "cpu", "m")]),
     ):
-        asked.clear()
+        calls.clear()
         with pytest.raises(GotError) as got:
             call(*command, *more)
-        assert got.value.args == told and asked == given
+        assert got.value.args == output and calls == given
 
 
 def test_assertions_about_a_cache_are_checked(tiny):
     for command in ("train-student", "evaluate"):
-        told = error_of(command, "--cache-dir", tiny, "--num-actions", 5, code=4)
-        assert "the label set has 3 classes" in told
+        output = error_of(command, "--cache-dir", tiny, "--num-actions", 5, code=4)
+        assert "the label set has 3 classes" in output
         assert "was made by fake" in error_of(command, "--cache-dir", tiny, "--teacher-size", "base", code=4)
 
 
 @pytest.mark.parametrize("kind", [ExtractConfig, RelabelConfig])
-def test_annotations_are_read_as_asked(kind, tmp_path):
+def test_annotation_options_reach_the_source(kind, tmp_path):
     usual = {"data_dir": tmp_path, "cache_dir": tmp_path, "annotations": "moments"}
     usual |= {"use_synthetic": False} if kind is ExtractConfig else {}
 
@@ -483,11 +483,11 @@ def test_annotations_are_read_as_asked(kind, tmp_path):
         assert options(**change) == Ego4dOptions(annotations="moments", **change)
 
 
-def test_a_relabeling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
-    asked, seeds, real = [], [], extract_teacher.relabeling.write_labels
+def test_relabel_loads_the_teacher_with_the_given_options(tiny, tmp_path, monkeypatch):
+    calls, seeds, real = [], [], extract_teacher.relabeling.write_labels
 
     def loaded(config, cached=None):
-        asked.append(config)
+        calls.append(config)
         return FakeTeacher()
 
     def written(writer, labeling, seed):
@@ -501,17 +501,17 @@ def test_a_relabeling_loads_the_teacher_as_asked(tiny, tmp_path, monkeypatch):
     teacher += ["--teacher-preprocess", "a-tag"]
     command = ["relabel", "--cache-dir", tiny, "--classes", tmp_path / "names.txt"]
     call(*command, "--label-set", "mine", "--clips-from", "tiny", *teacher, "--device", "cpu", "--seed", 6)
-    (config,) = asked
+    (config,) = calls
     assert (config.teacher_weights, config.teacher_model, config.teacher_activation) == ("w", "m", "gelu")
     assert config.teacher_preprocess == "a-tag"
     assert (config.device, config.seed, seeds) == ("cpu", 6, [6])
     labels = open_reader(tiny).label_set("mine")
     assert labels.classes == ("one", "two") and labels.kind == "zero-shot"
     call(*command, "--label-set", "bare", "--clips-from", "tiny", "--teacher-head", "none")
-    assert open_reader(tiny).label_set("bare").kind == "none" and len(asked) == 1
+    assert open_reader(tiny).label_set("bare").kind == "none" and len(calls) == 1
 
 
-def test_a_plan_is_of_what_was_asked(tmp_path):
+def test_a_plan_follows_its_options(tmp_path):
     torn = [
         *fho_video(U2, action(1, 5, "put"), action(5, 8, "take"), clip_uid=C2)["annotated_intervals"],
         *fho_video(U2, action(20, 28), clip_uid=C3)["annotated_intervals"],
@@ -537,6 +537,6 @@ def test_a_plan_is_of_what_was_asked(tmp_path):
     assert planned(annotations="moments") != usual != planned(annotations="moments,narrations")
     assert planned(num_actions=1) != usual and planned(num_videos=1) != usual
     assert planned(clip_splits=True) != usual and planned(fho_window="critical") != usual
-    assert planned(skip_invalid=True) == usual == planned(strict=True)  # nothing is odd
+    assert planned(skip_invalid=True) == usual == planned(strict=True)  # no annotation is invalid
     narrations = {"annotations": "narrations", "max_narration_window": 1.0}
     assert planned(**narrations) != planned(annotations="narrations")

@@ -1,4 +1,4 @@
-"""What commands tell and hand over: sizes in the units they are named in, and each setting where it belongs."""
+"""What commands print and pass on: sizes in the right units, and each setting to the right function."""
 
 import json
 import shutil
@@ -38,17 +38,17 @@ def tiny(tmp_path_factory) -> Path:
     return make_tiny_cache(tmp_path_factory.mktemp("commands") / "cache", 4, num_views=2)
 
 
-def test_an_export_is_told_in_megabytes_and_percent(tmp_path, monkeypatch):
+def test_an_export_is_reported_in_megabytes_and_percent(tmp_path, monkeypatch):
     figures = {"fp16": Parity(9, 0.25, 0.5, 0.75, 0.98765, 0.625)}
     made = exporting.Export(tmp_path / "out", {"frames.fp16.onnx": 3_250_000}, figures)
     monkeypatch.setattr(exporting, "export", lambda config: made)
-    told = call("export-student", "--cache-dir", tmp_path, "--student-checkpoint", tmp_path / "s.pt")
-    lines = [" ".join(line.split()) for line in told.splitlines()]
+    output = call("export-student", "--cache-dir", tmp_path, "--student-checkpoint", tmp_path / "s.pt")
+    lines = [" ".join(line.split()) for line in output.splitlines()]
     assert f"3.25 MB {tmp_path / 'out' / 'frames.fp16.onnx'}" in lines
     assert "fp16 75.0 % 0.98765 2.5e-01 62.5 %" in lines
 
 
-def test_a_new_label_set_is_in_the_manifest_with_the_clips_it_was_made_of(tiny, tmp_path):
+def test_relabel_adds_the_label_set_to_the_manifest_and_saves_its_settings(tiny, tmp_path):
     root = shutil.copytree(tiny, tmp_path / "cache")
     (tmp_path / "mine.txt").write_text("one\ntwo\n")
     call("relabel", "--cache-dir", root, "--classes", tmp_path / "mine.txt", "--teacher-head", "none")
@@ -57,10 +57,10 @@ def test_a_new_label_set_is_in_the_manifest_with_the_clips_it_was_made_of(tiny, 
 
 
 @pytest.mark.parametrize("command", ["train-student", "evaluate"])
-def test_what_is_asserted_of_a_cache_is_checked_before_any_work(tiny, tmp_path, monkeypatch, command):
+def test_assertions_about_a_cache_are_checked_before_any_work(tiny, tmp_path, monkeypatch, command):
     worked = []
     monkeypatch.setattr(training, "train", worked.append)
-    monkeypatch.setattr(evaluating, "evaluate", lambda *asked: worked.append(asked))
+    monkeypatch.setattr(evaluating, "evaluate", lambda *calls: worked.append(calls))
     place = ["--cache-dir", tiny, "--output-dir", tmp_path]
     place += ["--student-checkpoint", tmp_path / "s.pt"] if command == "evaluate" else []
     assert "the label set has 3 classes" in error_of(command, *place, "--num-actions", 5, code=4)
@@ -68,17 +68,17 @@ def test_what_is_asserted_of_a_cache_is_checked_before_any_work(tiny, tmp_path, 
     assert not worked
 
 
-def test_towers_are_where_the_runtime_is(tmp_path, monkeypatch):
-    """ONNX Runtime computes on the CPU, wherever the student is judged."""
-    asked = []
-    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: asked.append(arguments))
+def test_image_encoders_are_loaded_on_the_device_of_the_runtime(tmp_path, monkeypatch):
+    """ONNX Runtime uses the CPU, whatever --device the student is evaluated on."""
+    calls = []
+    monkeypatch.setattr(teacher_latency, "image_encoders", lambda *arguments: calls.append(arguments))
     for settings in ({"runtime": "onnx"}, {"device": "mps", "teacher_model": "m.json"}):
         config = EvaluateConfig(tmp_path, tmp_path / "s.pt", tmp_path, teacher_latency=True, **settings)
         evaluate_command._image_encoders(config)
-    assert asked == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
+    assert calls == [(tmp_path, "cpu", None), (tmp_path, "mps", "m.json")]
 
 
-def test_a_contact_sheet_names_the_clip_of_the_time_and_the_teachers_word_on_the_evaluation_crop(tiny):
+def test_a_contact_sheet_shows_the_label_at_each_time_and_the_teachers_prediction(tiny):
     reader = open_reader(tiny)
     labels = reader.label_set("tiny")
     clips = [clip for clip in labels.clips if clip.video_uid == "v1"]
@@ -88,19 +88,19 @@ def test_a_contact_sheet_names_the_clip_of_the_time_and_the_teachers_word_on_the
         logits = reader.all_logits("tiny", "000001")[row, 0].astype(float)
         shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         best = int(shares.argmax())
-        told = contact_sheet._teacher(reader, labels, "000001", row)
-        assert told[0] == f"teacher: {labels.classes[best]} {100 * shares[best]:.0f} %"
+        output = contact_sheet._teacher(reader, labels, "000001", row)
+        assert output[0] == f"teacher: {labels.classes[best]} {100 * shares[best]:.0f} %"
 
 
-def test_a_contact_sheet_shows_the_rows_of_its_own_video_in_a_shard_of_several(monkeypatch):
+def test_a_contact_sheet_shows_only_the_rows_of_its_video_in_a_shared_shard(monkeypatch):
     cells = []
     monkeypatch.setattr(contact_sheet, "_figure", lambda reader, labels, uid, cell: cells.append(cell) or "")
     parts = [("000001", 7, make_segment("u", 3)), ("000002", 0, make_segment("u", 1, first_k=4))]
     reader = SimpleNamespace(segments_of=lambda uid: parts, identity=SimpleNamespace(fps=2.0))
-    told = contact_sheet._section(reader, None, "u", 9)
+    output = contact_sheet._section(reader, None, "u", 9)
     shown = [(unit, row) for _, _, unit, row in cells]
     assert shown == [("000001", 7), ("000001", 8), ("000001", 9), ("000001", None), ("000002", 0), ("000002", None)]
-    assert "6 requested times, 6 shown" in told and "<h2>u</h2>" in told
+    assert "6 requested times, 6 shown" in output and "<h2>u</h2>" in output
 
 
 def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
@@ -109,34 +109,34 @@ def test_a_verification_counts_each_frame_once_and_all_bytes(tiny):
     report = verify(tiny)
     assert (report.num_rows, report.num_shards, len(records)) == (reader.num_rows, 8, 8)
     assert report.num_bytes == sum(record.num_bytes for record in records)
-    told = call("verify-cache", "--cache-dir", tiny, "--no-pixels", code=4)  # nothing of it was planned
-    assert f"checked 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in told
+    output = call("verify-cache", "--cache-dir", tiny, "--no-pixels", code=4)  # nothing of it was planned
+    assert f"checked 8 shards, {reader.num_rows} frames, {report.num_bytes / 1e6:.1f} MB" in output
 
 
-def test_rows_that_were_embedded_again_are_told_by_the_worst_and_the_mean(tiny, monkeypatch):
+def test_recomputed_rows_are_reported_by_the_lowest_and_the_mean_cosine(tiny, monkeypatch):
     monkeypatch.setattr(
         verify_cache,
         "_verified",
-        lambda *asked: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, extra=[]),
+        lambda *calls: SimpleNamespace(problems=[], num_pending=2, num_units=7, unfinished={}, extra=[]),
     )
-    monkeypatch.setattr(extract_teacher, "recomputed", lambda *asked, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
-    told = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
-    assert "embedded 2 rows again: cosine 0.99200 at least, 0.99800 on average" in told
-    assert "sound: everything is as it was committed" in told and "2 of 7 units are not extracted yet" in told
+    monkeypatch.setattr(extract_teacher, "recomputed", lambda *calls, **teacher: np.array([[0.992, 1.0], [1.0, 1.0]]))
+    output = call("verify-cache", "--cache-dir", tiny, "--recompute", 2)
+    assert "embedded 2 rows again: cosine 0.99200 at least, 0.99800 on average" in output
+    assert "sound: everything is as it was committed" in output and "2 of 7 units are not extracted yet" in output
 
 
-def test_a_conversion_tells_how_many_shards_are_done_and_gives_the_lock_back(tiny, tmp_path, monkeypatch):
-    told, opened = [], []
-    monkeypatch.setattr(conversion, "open_writer", lambda *asked: opened.append(open_writer(*asked)) or opened[-1])
-    done = convert(tiny, tmp_path / "c", "webdataset", lambda *counts: told.append(counts))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and done == 8  # logits come after the frames
+def test_a_conversion_reports_its_progress_and_releases_the_lock(tiny, tmp_path, monkeypatch):
+    output, opened = [], []
+    monkeypatch.setattr(conversion, "open_writer", lambda *calls: opened.append(open_writer(*calls)) or opened[-1])
+    done = convert(tiny, tmp_path / "c", "webdataset", lambda *counts: output.append(counts))
+    assert output == [(1, 4), (2, 4), (3, 4), (4, 4)] and done == 8  # logits come after the frames
     open_writer(tmp_path / "c", opened[0].identity).close()  # though the first writer is still there
     ours, theirs = open_reader(tmp_path / "c"), open_reader(tiny)
     assert ours.label_set("tiny") == theirs.label_set("tiny")
     np.testing.assert_array_equal(ours.all_logits("tiny", "000002"), theirs.all_logits("tiny", "000002"))
 
 
-def test_a_decoding_task_is_of_the_plan_and_the_settings():
+def test_a_decoding_task_follows_the_plan_and_the_settings():
     video = planned_video("u", end_sec=3.0, first_pts=7680, fingerprint="f" * 64, by_order=True)
     run = extraction._Run.__new__(extraction._Run)
     run.config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
@@ -150,7 +150,7 @@ def test_a_decoding_task_is_of_the_plan_and_the_settings():
     assert task.duration_sec == pytest.approx(2.5) and task.views is video.views
 
 
-def test_a_head_is_fitted_to_the_evaluation_crops_of_labeled_training_clips(tiny):
+def test_a_head_is_fitted_to_evaluation_crops_of_labeled_training_clips(tiny):
     reader = open_reader(tiny)
     clips = [Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split)
              for c in reader.label_set("tiny").clips]  # fmt: skip
@@ -164,8 +164,8 @@ def test_a_head_is_fitted_to_the_evaluation_crops_of_labeled_training_clips(tiny
     assert sum(len(labels) for _, labels in parts) == 25 and all((labels >= 0).all() for _, labels in parts)
 
 
-def test_a_fitted_head_is_chosen_by_one_part_and_judged_by_another(tiny, monkeypatch):
-    head, asked = torch.nn.Linear(16, 3), []
+def test_a_fitted_head_is_selected_and_evaluated_on_different_parts(tiny, monkeypatch):
+    head, calls = torch.nn.Linear(16, 3), []
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))  # class 1, whatever it sees
@@ -173,13 +173,13 @@ def test_a_fitted_head_is_chosen_by_one_part_and_judged_by_another(tiny, monkeyp
     parts = [(np.full((len(labels), 16), len(labels), np.float32), np.array(labels)) for labels in sizes.values()]
     monkeypatch.setattr(label_sets, "_labeled_rows", lambda *arguments: parts)
     monkeypatch.setattr(
-        fit, "fit_action_head", lambda *rows, **more: asked.append((rows, more)) or head.requires_grad_(False)
+        fit, "fit_action_head", lambda *rows, **more: calls.append((rows, more)) or head.requires_grad_(False)
     )
     labels = LabelSet("new", "fitted", ("a", "b", "c"), (), None, {})
     writer = SimpleNamespace(reader=lambda: open_reader(tiny))
     found, _ = label_sets._fitted(writer, None, labels, 5)
     assert found.facts == {"train_rows": 4, "selection_rows": 5, "held_out_rows": 3, "held_out_frame_top1": 2 / 3}
-    ((rows, more),) = asked
+    ((rows, more),) = calls
     assert [len(array) for array in rows] == [4, 4, 5, 5] and more == {"num_classes": 3, "seed": 5}
 
 

@@ -1,4 +1,4 @@
-"""Text from outside takes no effect where it is shown: on a terminal, in logs, in tables, in Markdown."""
+"""Text from outside is escaped wherever it is shown: on a terminal, in logs, in tables, in Markdown."""
 
 import ast
 import csv
@@ -38,7 +38,7 @@ def check_harmless(text: str) -> None:
     assert not [line for line in text.splitlines() if line.startswith("sound")], text
 
 
-def test_what_takes_effect_is_escaped_and_words_stay():
+def test_control_characters_are_escaped_and_other_text_is_unchanged():
     check_harmless(one_line(EVIL))
     assert one_line("a\nb\tc\x1b[0m\u202e\U000e0041") == "a\\nb\\tc\\x1b[0m\\u202e\\U000e0041"
     for word in ("café", "切る", "می‌خواهم", "👩‍🍳 cooks", "plain / text = 'yes'"):
@@ -59,23 +59,23 @@ def test_what_takes_effect_is_escaped_and_words_stay():
         [EVIL],
     ],
 )
-def test_click_and_errors_show_one_harmless_line(arguments):
+def test_messages_of_click_and_errors_are_escaped(arguments):
     result = CliRunner().invoke(cli.main, arguments)
     assert result.exit_code in (2, 4) and "Error: " in result.output
     check_harmless(result.output)
 
 
-def test_every_line_of_an_error_with_details_is_one(monkeypatch):
+def test_details_of_an_error_are_one_line_each(monkeypatch):
     def refuse(*_):
         raise InputError(f"first {EVIL}").with_details([f"second {EVIL}", "third"])
 
     monkeypatch.setattr(repair_cache, "_repaired", refuse)
-    told = CliRunner().invoke(cli.main, ["repair-cache"]).output
-    check_harmless(told)
-    assert [line.split(" ")[0] for line in told.splitlines()] == ["Error:", "second", "third"]
+    output = CliRunner().invoke(cli.main, ["repair-cache"]).output
+    check_harmless(output)
+    assert [line.split(" ")[0] for line in output.splitlines()] == ["Error:", "second", "third"]
 
 
-def test_the_log_is_a_line_for_each_record_and_a_bar_shows_no_name_as_it_is(capsys, monkeypatch):
+def test_log_records_are_one_line_each_and_progress_bars_escape_names(capsys, monkeypatch):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     with standard_streams.guarded():
@@ -85,13 +85,13 @@ def test_the_log_is_a_line_for_each_record_and_a_bar_shows_no_name_as_it_is(caps
             bar.note(f"quarantined {EVIL}")
         sys.stderr.write(f"{EVIL}\n")  # anything else, such as a library's warning
         click.echo(f"a title\nand {EVIL.splitlines()[-1]}")
-    told = capsys.readouterr()
-    assert [line.split(" ")[0] for line in told.err.splitlines()[:2]] == ["found", "quarantined"]
-    check_harmless("".join(told.err.splitlines()[:2]) + told.out)
-    assert not [char for char in EFFECTS if char in told.err]
+    output = capsys.readouterr()
+    assert [line.split(" ")[0] for line in output.err.splitlines()[:2]] == ["found", "quarantined"]
+    check_harmless("".join(output.err.splitlines()[:2]) + output.out)
+    assert not [char for char in EFFECTS if char in output.err]
 
 
-def test_a_bar_on_a_terminal_redraws_its_line_and_notes_stay_harmless():
+def test_a_progress_bar_on_a_terminal_redraws_its_line_and_escapes_notes():
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     code = (
@@ -101,17 +101,17 @@ def test_a_bar_on_a_terminal_redraws_its_line_and_notes_stay_harmless():
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=slave, check=True)
     os.close(slave)
-    told = b""
+    output = b""
     try:
         while piece := os.read(master, 65536):
-            told += piece
+            output += piece
     except OSError:  # Linux's end of a terminal
         pass
     os.close(master)
-    assert b"\rscanning" in told and b"quarantined a\\nsound\\x1b[2K\\r" in told and b"\x1b" not in told
+    assert b"\rscanning" in output and b"quarantined a\\nsound\\x1b[2K\\r" in output and b"\x1b" not in output
 
 
-def test_the_next_command_can_be_pasted_whatever_a_path_holds():
+def test_suggested_commands_can_be_pasted_for_any_path():
     path = "a b'\n\x1b[31m\u202e$(x)`y`\\n\udcff"
     line = command("verify-cache", {"cache_dir": path})
     check_harmless(line)
@@ -123,7 +123,7 @@ def test_the_next_command_can_be_pasted_whatever_a_path_holds():
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r", " =", "\n=", "＝"])
-def test_a_spreadsheet_computes_no_text(start):
+def test_spreadsheets_do_not_evaluate_text_cells(start):
     row = {"name": f'{start}HYPERLINK("x")', "top1": -0.5, "count": -3, "none": None, "word": "a=b"}
     (read,) = csv.DictReader(io.StringIO(_as_csv([row]).decode(), newline=""))
     assert read["name"] == f"'{row['name']}"
@@ -135,7 +135,7 @@ class _Parity:
     clips, top1, agreement, cosine, max_difference = 3, 0.5, 1.0, 1.0, 0.0
 
 
-def test_a_model_card_holds_no_markup_of_others():
+def test_a_model_card_escapes_markup_in_names():
     evil = "x\n---\nlicense: mine\n# Title <script>alert(1)</script> [a](http://b) ![i](u) | *b* `c` www.d.e"
     facts = {
         "student": {"size": evil, "resolution": 128, "embed_dim": 8},
@@ -169,8 +169,8 @@ def test_a_model_card_holds_no_markup_of_others():
     assert markdown("a|b") == "a\\|b" and markdown_code("a`b") == "`` a`b ``"
 
 
-def test_nothing_is_printed_past_the_one_door():
-    """click.echo, print and the standard streams are used where text is escaped, and nowhere else."""
+def test_output_is_printed_only_by_the_modules_that_escape_it():
+    """click.echo, print and the standard streams are used only where text is escaped."""
     doors = {
         "commands/output.py",
         "commands/error_reporting.py",

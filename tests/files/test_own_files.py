@@ -1,4 +1,4 @@
-"""No command writes over what it did not make, unless it is told to; what it made itself it may make again."""
+"""Commands replace only files that they wrote themselves, unless --overwrite is given."""
 
 import dataclasses
 import json
@@ -44,7 +44,7 @@ from tests.support.tiny_cache import make_tiny_cache
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 ROOT = Path(__file__).parents[2]
-DEAD = ".tmp-4194304999-0123abcd"  # a temporary file of a process that cannot be
+DEAD = ".tmp-4194304999-0123abcd"  # a temporary file of a process id that cannot exist
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def small(monkeypatch):
 
 @pytest.fixture(scope="module")
 def made(tiny, tmp_path_factory) -> Path:
-    """A folder with a finished training run and its evaluation, as the default options put them together."""
+    """A folder with a finished training run and its evaluation, as with the default options."""
     folder = tmp_path_factory.mktemp("made") / "out"
     with pytest.MonkeyPatch.context() as patch:
         use(patch)
@@ -98,7 +98,7 @@ def test_a_finished_student_without_a_state_is_not_trained_over(tiny, out):
 
 @pytest.mark.parametrize("name", ["best_student.pt", "train_log.csv", "train_log.json", "train_config.yaml"])
 @pytest.mark.parametrize("sizes", ["tiny", "tiny,xxs"])
-def test_files_of_others_are_not_replaced_by_training(tiny, tmp_path, name, sizes):
+def test_training_does_not_replace_foreign_files(tiny, tmp_path, name, sizes):
     folder = tmp_path / "xxs" if "," in sizes and name != "train_config.yaml" else tmp_path
     folder.mkdir(exist_ok=True)
     (folder / name).write_text("mine: true  # and mine alone\n")
@@ -107,7 +107,7 @@ def test_files_of_others_are_not_replaced_by_training(tiny, tmp_path, name, size
     assert files(tmp_path) == {str((folder / name).relative_to(tmp_path)): b"mine: true  # and mine alone\n"}
 
 
-def test_links_and_folders_under_our_names_are_not_ours(tiny, tmp_path):
+def test_training_does_not_replace_links_and_folders(tiny, tmp_path):
     (tmp_path / "notes").write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "train_log.csv").symlink_to(tmp_path / "notes")
@@ -120,7 +120,7 @@ def test_links_and_folders_under_our_names_are_not_ours(tiny, tmp_path):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-def test_settings_that_somebody_wrote_are_not_replaced_when_a_run_continues(tiny, out):
+def test_a_continued_run_does_not_replace_settings_edited_by_hand(tiny, out):
     written = (out / "train_config.yaml").read_text() + "# lr 0.002 was worse\n"
     (out / "train_config.yaml").write_text(written)
     with pytest.raises(InputError, match=r"train_config.yaml was not written by this run"):
@@ -129,7 +129,7 @@ def test_settings_that_somebody_wrote_are_not_replaced_when_a_run_continues(tiny
 
 
 @pytest.mark.parametrize("published", [1, 2, 3, 4, 5, 6])
-def test_a_run_killed_at_any_file_of_its_first_epoch_is_taken_up_by_the_same_command(
+def test_a_run_killed_at_any_file_of_its_first_epoch_is_continued_by_the_same_command(
     tiny, made, tmp_path, monkeypatch, published
 ):
     """kill -9 right after each file: settings, claim, checkpoint, two logs, state."""
@@ -149,9 +149,9 @@ def test_a_run_killed_at_any_file_of_its_first_epoch_is_taken_up_by_the_same_com
         patch.setattr(commit, "replace", replace)
         with pytest.raises(KilledError):
             training.train(settings(tiny, tmp_path / "cut"))
-    told = ["train_config.yaml", "training_state.pt", "best_student.pt", "train_log.csv", "train_log.json"]
-    assert count == [*told, "training_state.pt"][:published]
-    if "best_student.pt" in count and published < 6:  # another run cannot have it
+    names = ["train_config.yaml", "training_state.pt", "best_student.pt", "train_log.csv", "train_log.json"]
+    assert count == [*names, "training_state.pt"][:published]
+    if "best_student.pt" in count and published < 6:  # another run cannot continue it
         with pytest.raises(InputError, match=r"best_student.pt was not written by this run"):
             training.train(settings(tiny, tmp_path / "cut", lr=0.5))
     training.train(settings(tiny, tmp_path / "cut"))
@@ -161,9 +161,9 @@ def test_a_run_killed_at_any_file_of_its_first_epoch_is_taken_up_by_the_same_com
 
 
 @pytest.mark.slow
-def test_a_power_cut_in_the_first_epoch_leaves_a_folder_that_the_same_command_takes_up(tiny, tmp_path, monkeypatch):
-    """Every state that a power cut may leave: no checkpoint without the claim that says whose it is."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # what is on disk is the model's to say
+def test_a_run_is_continued_after_a_power_cut_in_its_first_epoch(tiny, tmp_path, monkeypatch):
+    """In every state that a power cut may leave, a checkpoint has the file that identifies its run."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # the crash model decides what is on disk
     for name in ("recorded", "scratch"):
         (tmp_path / name).mkdir()
     config = settings(tiny, tmp_path / "recorded" / "out", epochs=1)
@@ -192,7 +192,7 @@ def test_a_power_cut_in_the_first_epoch_leaves_a_folder_that_the_same_command_ta
     assert any("best_student.pt was not written" in text for text in explorer.violations(unclaimed))
 
 
-def test_a_run_that_learned_nothing_gives_way_to_another(tiny, tmp_path, monkeypatch):
+def test_a_run_without_a_checkpoint_can_be_replaced(tiny, tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
@@ -216,7 +216,7 @@ with sole_writer(Path(sys.argv[1]), sys.argv[2]):
 
 @pytest.fixture
 def held(tmp_path):
-    """held(folder, command): another process that runs the command there, until the test ends."""
+    """A function of a folder and a command: another process runs the command there until the test ends."""
     holders = []
 
     def hold(folder: Path, command: str) -> subprocess.Popen:
@@ -240,23 +240,23 @@ def test_two_trainings_do_not_write_into_one_folder(tiny, tmp_path, held):
         assert raised.value.exit_code == 4
     with pytest.raises(BusyError):  # one of several students has the other's folder
         training.train(settings(tiny, tmp_path, student_size="o,tiny"))
-    held(tmp_path / "o", "evaluate")  # another command is no matter
+    held(tmp_path / "o", "evaluate")  # another command does not matter
     holder.kill()
     holder.wait()
     training.train(settings(tiny, tmp_path / "o", epochs=1))
     assert not (tmp_path / "o" / ".train-student.lock").exists()
 
 
-def test_a_lock_whose_file_its_holder_removed_is_taken_again(tmp_path):
+def test_a_lock_is_taken_again_if_its_file_was_removed(tmp_path):
     with sole_writer(tmp_path, "x"):
         path = tmp_path / ".x.lock"
         path.unlink()
-        path.touch()  # as of a third process, which has not locked it
+        path.touch()  # as another process would, before it locks the file
         with sole_writer(tmp_path, "x"):
             assert path.exists()
 
 
-def test_a_file_system_without_locks_is_told_and_used(tiny, tmp_path, monkeypatch, caplog):
+def test_a_file_system_without_locks_is_used_with_a_warning(tiny, tmp_path, monkeypatch, caplog):
     def refused(handle, operation):
         raise OSError(37, "No locks available")
 
@@ -265,7 +265,7 @@ def test_a_file_system_without_locks_is_told_and_used(tiny, tmp_path, monkeypatc
     assert "cannot be locked" in caplog.text and not list((tmp_path / "o").glob(".*"))
 
 
-def test_what_killed_processes_left_half_written_is_removed(tiny, tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tiny, tmp_path):
     (tmp_path / DEAD).write_bytes(b"half")
     living = tmp_path / f".tmp-{os.getpid()}-0123abcd"
     living.write_bytes(b"being written")
@@ -274,7 +274,7 @@ def test_what_killed_processes_left_half_written_is_removed(tiny, tmp_path):
     assert {path.name for path in tmp_path.glob(".*")} == {living.name, ".tmp-notes"}
 
 
-def test_a_folder_that_was_made_for_nothing_is_removed_again(tmp_path):
+def test_a_created_folder_that_stays_empty_is_removed(tmp_path):
     with pytest.raises(InputError), sole_writer(tmp_path / "a" / "b", "x"):
         raise InputError("no")
     assert list(tmp_path.iterdir()) == []
@@ -284,7 +284,7 @@ def test_a_folder_that_was_made_for_nothing_is_removed_again(tmp_path):
 
 
 @pytest.mark.parametrize("name", EVALUATION)
-def test_files_of_others_are_not_replaced_by_an_evaluation(tiny, made, tmp_path, name):
+def test_evaluation_does_not_replace_foreign_files(tiny, made, tmp_path, name):
     (tmp_path / name).write_text('{"mine": true}')
     config = judged(tiny, made, output_dir=tmp_path)
     with pytest.raises(InputError, match=f"{name} was not written by evaluate"):
@@ -305,7 +305,7 @@ def test_files_of_others_are_not_replaced_by_an_evaluation(tiny, made, tmp_path,
         ("predictions.npz", lambda data: data[:-30]),
     ],
 )
-def test_what_was_changed_since_is_not_replaced(tiny, out, name, change):
+def test_edited_files_are_not_replaced(tiny, out, name, change):
     changed = change((out / name).read_bytes())
     assert changed != (out / name).read_bytes()
     (out / name).write_bytes(changed)
@@ -315,7 +315,7 @@ def test_what_was_changed_since_is_not_replaced(tiny, out, name, change):
     assert files(out) == before
 
 
-def test_an_evaluation_replaces_only_an_evaluation_of_the_same(tiny, out):
+def test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs(tiny, out):
     evaluating.evaluate(judged(tiny, out, num_samples=3, batch_size=2))
     assert json.loads((out / "evaluation_results.json").read_text())["num_clips"] == 3
     before = files(out)
@@ -323,12 +323,12 @@ def test_an_evaluation_replaces_only_an_evaluation_of_the_same(tiny, out):
     with pytest.raises(InputError, match=r"holds another evaluation \(student_checkpoint: .*--overwrite"):
         evaluating.evaluate(judged(tiny, out, student_checkpoint=out / "other.pt"))
     assert {**files(out), "other.pt": b""} == {**before, "other.pt": b""}
-    told = call("evaluate", "--cache-dir", tiny, "--student-checkpoint", out / "other.pt", "--output-dir", out,
+    output = call("evaluate", "--cache-dir", tiny, "--student-checkpoint", out / "other.pt", "--output-dir", out,
                 "--split", "train", "--overwrite", "--device", "cpu", "--num-workers", 0)  # fmt: skip
-    assert "report:" in told and "split: train" in (out / "evaluate_config.yaml").read_text()
+    assert "report:" in output and "split: train" in (out / "evaluate_config.yaml").read_text()
 
 
-def test_what_came_there_during_an_evaluation_stays(tiny, made, tmp_path, monkeypatch):
+def test_a_file_that_appears_during_an_evaluation_is_kept(tiny, made, tmp_path, monkeypatch):
     real = evaluating.predict
 
     def predict(*arguments):
@@ -378,7 +378,7 @@ def test_a_contact_sheet_replaces_only_a_contact_sheet(tiny, made, tmp_path):
     assert (tmp_path / "page.html").read_bytes() == sheet.read_bytes()
 
 
-def test_counts_of_a_plan_replace_only_counts(tmp_path):
+def test_plan_ego4d_replaces_only_its_own_counts(tmp_path):
     for name, document in documents_of(make_plan(0), "full_scale").items():
         write_json(tmp_path / "ego4d" / name, document)
     command = ["plan-ego4d", "--data-dir", tmp_path / "ego4d", "--annotations", "moments", "--assume-downloaded"]
@@ -415,16 +415,16 @@ def test_a_demo_teacher_replaces_only_one_that_was_made_like_it(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "miniature"])
-def test_annotations_of_others_are_not_replaced_by_generated_ones(tmp_path, kind):
+def test_generated_annotations_do_not_replace_foreign_ones(tmp_path, kind):
     place = tmp_path / "v2" / "annotations" / "moments_train.json"
     place.parent.mkdir(parents=True)
     place.write_text('{"videos": []}')
-    with pytest.raises(InputError, match=r"moments_train.json is there and was not generated"):
+    with pytest.raises(InputError, match=r"moments_train.json exists and was not generated"):
         make_synthetic(tmp_path, 12, 2, 0) if kind == "synthetic" else make_miniature(tmp_path)
     assert files(tmp_path) == {"v2/annotations/moments_train.json": b'{"videos": []}'}
 
 
-def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
+def test_a_download_replaces_only_downloaded_files(tmp_path):
     download = Download(DownloadConfig(tmp_path, "full_scale", "v2_1", "default", SelectionCriteria(1)))
     transfer = Transfer("full_scale", (RemoteFile("v2/full_scale/a.mp4", "a", 100),))
     video = tmp_path / "v2" / "full_scale" / "a.mp4"
@@ -446,7 +446,7 @@ def test_a_download_replaces_only_what_a_download_asked_for(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["old", "partial"])
 @pytest.mark.parametrize("content", ["folder", "file", "link", "export and more"])
-def test_hidden_neighbors_of_an_export_are_not_its_own(tmp_path, suffix, content):
+def test_an_export_keeps_foreign_hidden_files_next_to_it(tmp_path, suffix, content):
     beside = tmp_path / f".e.{suffix}"
     (tmp_path / "mine").mkdir()
     if content == "link":
@@ -466,7 +466,7 @@ def test_hidden_neighbors_of_an_export_are_not_its_own(tmp_path, suffix, content
     assert files(tmp_path) == before and os.path.lexists(beside) and not (tmp_path / "e").exists()
 
 
-def test_an_export_that_was_set_aside_stays_where_something_else_took_its_place(tmp_path):
+def test_a_replaced_export_is_kept_if_its_place_was_taken(tmp_path):
     publish(tmp_path / ".e.old", {MARK: b"old"}, overwrite=False)
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "notes.txt").write_text("mine")
@@ -476,7 +476,7 @@ def test_an_export_that_was_set_aside_stays_where_something_else_took_its_place(
 
 
 @pytest.mark.parametrize("left", [{}, {DEAD: b"half"}, {MARK: b"x", "README.md": b"y", DEAD: b""}])
-def test_what_a_killed_export_had_begun_is_removed(tmp_path, left):
+def test_temporary_files_of_a_killed_export_are_removed(tmp_path, left):
     (tmp_path / ".e.partial").mkdir()
     for name, data in left.items():
         (tmp_path / ".e.partial" / name).write_bytes(data)
@@ -487,7 +487,7 @@ def test_what_a_killed_export_had_begun_is_removed(tmp_path, left):
 # -- caches ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
+def test_a_cache_is_not_converted_into_its_own_folders(tmp_path):
     cache = make_tiny_cache(tmp_path / "outer" / "cache", 1)
     (tmp_path / "link").symlink_to(cache)
     (tmp_path / "inner").symlink_to(cache / "frames")
@@ -503,14 +503,14 @@ def test_a_cache_is_not_converted_into_its_own_folders_by_any_name(tmp_path):
     assert files(tmp_path) == before
 
 
-def test_no_cache_is_made_inside_a_cache(tmp_path):
+def test_a_cache_is_not_created_inside_a_cache(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 1)
     with pytest.raises(NotACacheError, match="lies inside the cache"):
         open_writer(cache / "frames" / "new", make_cache_identity("hdf5"))
     assert not (cache / "frames" / "new").exists()
 
 
-def test_a_cache_of_its_own_is_not_converted_over(tmp_path):
+def test_a_conversion_does_not_replace_another_cache(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 2)
     convert(cache, tmp_path / "copy", "webdataset")
     convert(cache, tmp_path / "copy", "webdataset")
@@ -524,7 +524,7 @@ def test_a_cache_of_its_own_is_not_converted_over(tmp_path):
     assert files(own) == before
 
 
-def test_a_label_set_that_lost_its_document_is_not_made_anew_over_the_rest(tmp_path):
+def test_a_label_set_without_its_document_is_not_replaced(tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 2)
     (cache / "labels" / "tiny" / "label_set.json").unlink()
     before = files(cache)
@@ -535,7 +535,7 @@ def test_a_label_set_that_lost_its_document_is_not_made_anew_over_the_rest(tmp_p
     assert files(cache) == before
 
 
-def test_settings_in_a_cache_that_somebody_wrote_are_not_replaced(tmp_path):
+def test_settings_edited_by_hand_are_not_replaced_in_a_cache(tmp_path):
     from embedonce.pipeline.extraction.runner import extract
     from embedonce.pipeline.extraction.settings import ExtractConfig
     from embedonce.pipeline.sources.source import Source

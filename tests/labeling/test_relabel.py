@@ -166,7 +166,7 @@ MISTAKES = {
         ["--annotations", "moments", "--data-dir", "x", "--clips-from", "moments"],
         "--clips-from cannot be used with --annotations",
     ),
-    "how many": (["--classes", "NAMES", "--num-actions", "1"], "--classes names all that there are"),
+    "how many": (["--classes", "NAMES", "--num-actions", "1"], "cannot be used with --classes"),
     "clips": (["--classes", "NAMES", "--clips-from", "x"], "are taken: --clips-from moments"),
 }
 

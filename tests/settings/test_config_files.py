@@ -1,4 +1,4 @@
-"""Files of defaults and other files that users name: strange ones are refused in one sentence, and nobody waits."""
+"""Configuration files and other files from users: malformed ones are refused at once, in one sentence."""
 
 import os
 
@@ -53,26 +53,26 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text)[:24])
-def test_values_that_an_option_cannot_have_are_told_in_one_sentence(tmp_path, text):
+def test_values_of_the_wrong_type_are_refused_in_one_sentence(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with bounded(seconds=20):
-        said = error_of("train-student", "--config", tmp_path / "c.yaml", code=2)
-    assert TEXTS[text] in said and len(said) < 1500
+        message = error_of("train-student", "--config", tmp_path / "c.yaml", code=2)
+    assert TEXTS[text] in message and len(message) < 1500
 
 
-def test_text_in_another_encoding_is_told_in_one_sentence(tmp_path):
+def test_a_file_that_is_not_utf8_is_refused_in_one_sentence(tmp_path):
     for data in (b"label_set: \xe9\xe8", b"\xff\xfea\x00:\x00 \x001\x00", b"\xed\xa0\x80: 1"):
         (tmp_path / "c.yaml").write_bytes(data)
         assert "not UTF-8" in error_of("train-student", "--config", tmp_path / "c.yaml", code=2)
 
 
-def test_what_is_no_file_is_refused_and_nobody_waits(tmp_path):
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
         with bounded(seconds=20):
-            said = error_of("train-student", "--config", tmp_path / name, code=2)
-            assert "is a pipe, a socket or a device" in said, said
+            message = error_of("train-student", "--config", tmp_path / name, code=2)
+            assert "is a pipe, a socket or a device" in message, message
             with pytest.raises(InputError, match=f"{name} is not a list of class names: it is a pipe or a device"):
                 read_classes(tmp_path / name)
             problems = Problems()
@@ -81,7 +81,7 @@ def test_what_is_no_file_is_refused_and_nobody_waits(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["[],", '{"a":{}},', "0,"])
-def test_one_annotation_of_too_many_parts_is_refused_before_it_is_parsed(tmp_path, part, monkeypatch):
+def test_an_annotation_with_too_many_values_is_refused_before_it_is_parsed(tmp_path, part, monkeypatch):
     monkeypatch.setattr(streams, "MAX_ENTRY_PARTS", 200_000)
     (tmp_path / "n.json").write_text('{"videos": [{"a": [' + part * 1_000_000 + "0]}]}")
     problems = Problems()
@@ -90,7 +90,7 @@ def test_one_annotation_of_too_many_parts_is_refused_before_it_is_parsed(tmp_pat
     assert "one entry of more than 200000 values" in problems.wrong_files[0]
 
 
-def test_numbers_may_be_written_as_yaml_takes_for_text(tmp_path):
+def test_numbers_that_yaml_reads_as_text_are_accepted(tmp_path):
     (tmp_path / "c.yaml").write_text("lr: 1e-3\nalpha: 0\nseed: '7'\nlabel_set: null\ncache-dir: nowhere\n")
     assert "nowhere" in error_of("train-student", "--config", tmp_path / "c.yaml", code=4)
 
@@ -98,7 +98,7 @@ def test_numbers_may_be_written_as_yaml_takes_for_text(tmp_path):
 @pytest.mark.parametrize(
     "body", ["[" * 100_000, '["\\ud800"]', '["' + "x" * 2000 + '"]', "[" + "[]," * (1 << 22) + "[]]"]
 )
-def test_class_files_that_break_their_readers_are_refused(tmp_path, body):
+def test_malformed_class_files_are_refused(tmp_path, body):
     (tmp_path / "c.json").write_text(body)
     with bounded(megabytes=128, seconds=20), pytest.raises(InputError, match=r"c\.json"):
         read_classes(tmp_path / "c.json")

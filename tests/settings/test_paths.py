@@ -1,4 +1,4 @@
-"""Paths on the command line and in configuration files: what is expanded, what is refused, on every option."""
+"""Paths on the command line and in configuration files: every option expands them and refuses URLs."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def ids(pairs) -> list[str]:
 
 
 def given(command: str, param: click.Parameter, value: str) -> list[str]:
-    """A command line with this value at this place, and what else the command demands."""
+    """A command line with this value for the parameter, and with all other required parameters."""
     needed = [p for p in cli.main.commands[command].params if p.required and p is not param]
     others = [text for p in needed for text in (p.opts[0], p.type.choices[0] if hasattr(p.type, "choices") else "x")]
     place = [value] if isinstance(param, click.Argument) else [param.opts[-1], value]
@@ -34,7 +34,7 @@ def given(command: str, param: click.Parameter, value: str) -> list[str]:
 
 @pytest.mark.parametrize(("command", "param"), OPTIONS, ids=ids(OPTIONS))
 def test_every_option_that_takes_a_path_expands_and_refuses(command, param):
-    """No option is of click's own path type, and what is free text is known not to be a path."""
+    """No option has click's own path type, and every text option is known not to take a path."""
     assert not isinstance(param.type, (click.Path, click.File)) or isinstance(param.type, LocalPath)
     if isinstance(param.default, Path):
         assert isinstance(param.type, LocalPath)
@@ -44,7 +44,7 @@ def test_every_option_that_takes_a_path_expands_and_refuses(command, param):
 
 @pytest.mark.parametrize("url", ["s3://bucket/c", "gs:/bucket/c"])
 @pytest.mark.parametrize(("command", "param"), OF_PATHS, ids=ids(OF_PATHS))
-def test_every_path_option_refuses_urls_before_anything_is_made(tmp_path, monkeypatch, command, param, url):
+def test_every_path_option_refuses_urls_before_any_work(tmp_path, monkeypatch, command, param, url):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli.main, given(command, param, url))
     assert result.exit_code == 2 and f"{url!r} is a URL" in " ".join(result.output.split())
@@ -61,13 +61,13 @@ def test_every_path_option_expands(tmp_path, monkeypatch, command, param):
         assert Path(converted) == tmp_path / "there"
 
 
-def test_paths_of_a_configuration_file_are_treated_alike(tmp_path, monkeypatch):
+def test_paths_in_a_configuration_file_are_expanded_and_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     touch(tmp_path, "empty/readme.txt")
     (tmp_path / "c.yaml").write_text("data-dir: ~/empty\ncache-dir: $HOME/cache\n")
-    told = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "~/c.yaml"]).output
-    assert f"no video file in {tmp_path}/empty" in told
+    output = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "~/c.yaml"]).output
+    assert f"no video file in {tmp_path}/empty" in output
     (tmp_path / "c.yaml").write_text("data-dir: empty\ncache-dir: s3://bucket/cache\n")
     result = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "c.yaml"])
     assert result.exit_code == 2 and "'s3://bucket/cache' is a URL" in " ".join(result.output.split())
@@ -110,8 +110,8 @@ def test_what_cannot_be_expanded_is_refused_unless_it_exists(tmp_path, monkeypat
         expand("$BUCKET/x")
 
 
-def test_a_folder_with_a_variable_in_its_name_is_taken_as_it_is_written(tmp_path, monkeypatch):
-    """So that every path that exists can be given, and every command that is printed be run."""
+def test_an_existing_folder_with_a_variable_in_its_name_is_not_expanded(tmp_path, monkeypatch):
+    """So that every existing path can be given, and every printed command can be run."""
     monkeypatch.setenv("PLACE", "here")
     written = f"{tmp_path}/of $PLACE"
     assert expand(written) == f"{tmp_path}/of here" and expand(f"{written}/new") == f"{tmp_path}/of here/new"

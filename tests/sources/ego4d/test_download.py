@@ -125,7 +125,7 @@ def test_from_nothing_to_files(fetched):
 def test_what_is_there_needs_no_credentials(fetched, monkeypatch):
     with refusing("ExpiredToken") as expired:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", expired)
-        assert call(*command(fetched[0], "--num-videos", 3)).count("all of it is there already") == 2
+        assert call(*command(fetched[0], "--num-videos", 3)).count("all files exist already") == 2
         assert "licence" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
@@ -137,7 +137,7 @@ def test_what_is_not_whole_is_fetched_again(bucket, fetched, tmp_path):
     gone.rename(f"{gone}.0aB1c2D3")  # as a client leaves it that was killed
     untouched = kept.stat().st_mtime_ns
     told = call(*command(root, "--num-videos", 3))
-    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be fetched again" in told
+    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be downloaded again" in told
     assert "to download: 2 files" in told and "1 exist already" in told
     assert videos(root) == before and kept.stat().st_mtime_ns == untouched
     assert not list(root.rglob("*.mp4.*"))
@@ -176,7 +176,7 @@ def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
 
 def test_it_asks_on_a_terminal_only(bucket, root):
     arguments = ["download-ego4d", "--data-dir", root, "--num-videos", "1"]
-    assert "there is no terminal to ask on" in error_of(*arguments)
+    assert "there is no terminal to confirm the download on" in error_of(*arguments)
     ours, theirs = os.openpty()
     asking = subprocess.Popen(
         [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
@@ -284,10 +284,10 @@ def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypa
     assert message in error_of(*command(root, "--num-videos", 3), code=5)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     told = call(*command(root, "--num-videos", 3))
-    assert "3 files, about 3.9 MB (a guess at 2 GB an hour, for boto3 is not installed)" in told
-    assert "annotations of Ego4D v2_1: 6 files, size not known (for boto3 is not installed)" in told
+    assert "3 files, about 3.9 MB (estimated at 2 GB per hour, as boto3 is not installed)" in told
+    assert "annotations of Ego4D v2_1: 6 files, unknown size (boto3 is not installed)" in told
     assert set(videos(root)) == set(mini.ALL_TASKS)
-    assert "all of it is there already" in call(*command(root, "--num-videos", 3))
+    assert "all files exist already" in call(*command(root, "--num-videos", 3))
 
 
 @pytest.mark.slow

@@ -323,7 +323,7 @@ def test_the_beginnings_of_another_data_set_are_refused(made, tmp_path):
 
 def test_folders_with_other_things_are_refused(tmp_path):
     (tmp_path / "holiday.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match=r"other files .*holiday\.mp4; give another folder"):
+    with pytest.raises(InputError, match=r"do not belong .*holiday\.mp4; give another folder"):
         make_synthetic(tmp_path, 12, 2, 0)
     with pytest.raises(InputError, match="is a file"):
         make_synthetic(tmp_path / "holiday.mp4", 12, 2, 0)
