@@ -78,7 +78,7 @@ def is_sound(videos: Path) -> bool:
 # -- labels follow the files -----------------------------------------------------------------------------------------
 
 
-def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos, caplog):
+def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos, caplog):
     extract(videos)
     before, old = shards(videos), labels(videos)
     shutil.move(videos / "cut/1.mp4", videos / "stir/moved.mp4")
@@ -99,7 +99,7 @@ def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos
     assert sorted((videos.parent / "c").rglob("*.json")) == again  # nothing is left to revise
 
 
-def test_two_files_that_changed_places_change_their_labels(videos):
+def test_two_files_that_swap_folders_swap_their_labels(videos):
     extract(videos)
     before = shards(videos)
     (videos / "cut/1.mp4").rename(videos / "x")
@@ -111,7 +111,7 @@ def test_two_files_that_changed_places_change_their_labels(videos):
     assert shards(videos) == before
 
 
-def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, caplog):
+def test_clips_of_deleted_files_are_removed_and_return_with_the_files(videos, caplog):
     extract(videos)
     before = shards(videos)
     (videos / "stir/2.mp4").rename(videos.parent / "aside.mp4")
@@ -129,7 +129,7 @@ def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, capl
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_listed_loses_no_label(videos):
+def test_an_unreadable_folder_keeps_its_labels(videos):
     extract(videos)
     old = labels(videos)
     (videos / "stir").chmod(0)
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_listed_loses_no_label(videos):
     assert labels(videos) == old
 
 
-def test_a_new_split_of_the_data_is_the_label_sets_and_no_student_is_judged_on_what_it_learnt(videos, caplog):
+def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluated_on_training_videos(videos, caplog):
     for split in ("train", "val"):
         for name in ("cut", "stir"):
             (videos / split / name).mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_a_new_split_of_the_data_is_the_label_sets_and_no_student_is_judged_on_w
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
 
-def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeypatch):
+def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
     for number in range(3, 9):
         write_video(videos / "cut" / f"{number}.mp4", 30)
     extract(videos, "--teacher-head", "fitted")
@@ -180,7 +180,7 @@ def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeyp
 # -- the same video twice --------------------------------------------------------------------------------------------
 
 
-def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
+def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch):
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
@@ -192,7 +192,7 @@ def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
 
-def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
+def test_copies_in_two_splits_are_refused_with_an_existing_cache_too(videos):
     for split in ("train", "test"):
         shutil.copytree(videos, videos.parent / "s" / split, ignore=lambda folder, names: ["2.mp4"])
     for path in (videos.parent / "s/test").rglob("1.mp4"):
@@ -203,7 +203,7 @@ def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
     assert "but are in two splits (test and train): remove one" in refused(split, code=2)
 
 
-def test_a_copy_with_the_same_label_is_one_video(videos, caplog):
+def test_copies_with_the_same_label_count_as_one_video(videos, caplog):
     shutil.copy(videos / "cut/1.mp4", videos / "cut/a copy.mp4")
     assert "listed 4 videos = 4 committed" in extract(videos)
     assert "identical copies of other files, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
@@ -212,7 +212,7 @@ def test_a_copy_with_the_same_label_is_one_video(videos, caplog):
     assert len(labels(videos)) == 4
 
 
-def test_useless_files_that_are_alike_are_quarantined_one_by_one(videos):
+def test_identical_unusable_files_are_quarantined_separately(videos):
     for name in ("cut/x.mp4", "stir/x.mp4"):
         (videos / name).write_bytes(b"<html>404</html>")
     for name in ("cut/y.mp4", "stir/y.mp4"):
@@ -233,7 +233,7 @@ def numbers(reader, uid: str) -> list[int]:
     ]
 
 
-def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
+def test_a_replaced_file_is_extracted_as_a_new_video(videos, caplog):
     extract(videos)
     before, times = shards(videos), (videos / "cut/1.mp4").stat()
     write_video(videos / "cut/1.mp4", 60, rate=10)
@@ -250,7 +250,7 @@ def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
 
 
 @second_backend_slow
-def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_there(videos, backend):
+def test_frames_of_a_file_replaced_after_an_interrupted_run_are_never_mixed_with_old_ones(videos, backend):
     root, cache = videos / "cut", videos.parent / "cut-short"
     write_video(root / "2.mp4", 120)
     source = make_source(root, ["2", "1"])
@@ -281,7 +281,7 @@ def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_
 
 
 @second_backend_slow
-def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
+def test_rows_of_a_file_other_than_the_planned_one_are_damage(videos, backend):
     import dataclasses
 
     from tests.cache.test_verify import damage
@@ -299,7 +299,7 @@ def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
     assert "the rows of 1 come from another file than the one that was planned" in problem.message
 
 
-def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run(videos):
+def test_a_file_that_changes_before_its_turn_is_reported_and_extracted_by_the_next_run(videos):
     class Changing(FakeTeacher):
         def embed(self, crops):
             if not self.images_seen:
@@ -319,7 +319,7 @@ def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run
     assert any(uid.startswith("2__") and len(reader.timeline(uid).k) == 30 for uid in reader.video_uids)
 
 
-def test_a_decode_process_refuses_another_file_than_was_planned(videos):
+def test_a_decoder_process_refuses_a_file_other_than_the_planned_one(videos):
     path = videos / "cut/1.mp4"
     shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
     views = np.array([[0, 192, 256, 256, 0, 3]], np.int32)
@@ -333,7 +333,7 @@ def test_a_decode_process_refuses_another_file_than_was_planned(videos):
         list(video_tasks.decode_video(task))
 
 
-def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(videos, monkeypatch):
+def test_rows_of_a_file_that_was_replaced_during_decoding_are_discarded(videos, monkeypatch):
     shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
     views, prints = np.array([[0, 192, 256, 256, 0, 3]], np.int32), iter(["f" * 64, "0" * 64])
     fields = ("u", videos / "cut/1.mp4", "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
@@ -343,7 +343,7 @@ def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(vide
         list(video_tasks.decode_video(video_tasks.DecodeTask(*fields, fingerprint="f" * 64)))
 
 
-def test_others_are_finished_where_a_file_is_gone_and_it_is_planned_anew_when_it_is_back(videos):
+def test_other_videos_are_finished_if_a_file_is_deleted_and_it_is_planned_again_when_it_returns(videos):
     root, cache = videos / "cut", videos.parent / "c"
     write_video(root / "3.mp4", 75)
     source = make_source(root, ["1", "2", "3"])
@@ -375,7 +375,7 @@ def test_a_converted_cache_has_the_labels_of_the_last_revision(videos):
 # -- fingerprints ----------------------------------------------------------------------------------------------------
 
 
-def test_fingerprints_tell_small_files_apart_by_every_byte_and_large_ones_by_samples(tmp_path):
+def test_fingerprints_cover_every_byte_of_small_files_and_samples_of_large_ones(tmp_path):
     small, large = np.zeros(5000, np.uint8), np.zeros(3 * WHOLE_BYTES, np.uint8)
     seen = set()
     for position in range(0, 5000, 499):
@@ -397,12 +397,12 @@ def test_fingerprints_tell_small_files_apart_by_every_byte_and_large_ones_by_sam
     assert fingerprint(tmp_path / "nowhere") == "" and are_equal(tmp_path / "a", tmp_path / "a")
 
 
-def test_split_by_hash_is_the_videos_own(videos):
+def test_splits_by_hash_depend_on_the_uid_alone(videos):
     extract(videos)
     assert all(split == split_by_hash(uid) for uid, (_, split) in labels(videos).items())
 
 
-def test_large_files_that_differ_between_the_samples_are_two_videos(tmp_path, monkeypatch):
+def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, monkeypatch):
     import embedonce.pipeline.sources.matching as matching
     from embedonce.pipeline.sources.folder.video_source import folder_source
 

@@ -118,7 +118,7 @@ def test_no_short_path_has_the_uid_of_a_long_one():
     assert not any("_2D" in escape("".join(rng.choices(pieces, k=rng.randint(1, 8)))) for _ in range(20_000))
 
 
-def test_two_paths_with_one_uid_are_refused(tmp_path, monkeypatch):
+def test_two_paths_with_the_same_uid_are_refused(tmp_path, monkeypatch):
     touch(tmp_path, "a.mp4", "b.mp4")
     monkeypatch.setattr("embedonce.pipeline.naming.uids.path_uid", lambda path: "same")
     with pytest.raises(InputError, match=r"a.mp4 and b.mp4 .*the same uid"):
@@ -126,7 +126,7 @@ def test_two_paths_with_one_uid_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("uid", ["_2F", "a_41", "x__a", "a/b", "a_5Fb"])
-def test_unescape_refuses_what_escape_never_gives(uid):
+def test_unescape_refuses_uids_that_escape_never_returns(uid):
     with pytest.raises(ValueError, match="not the uid of any path"):
         unescape(uid)
 
@@ -140,13 +140,13 @@ def test_unsafe_annotation_uids_are_refused(uid):
 # splits
 
 
-def test_splits_never_change():
+def test_splits_of_known_uids_are_stable():
     uids = [f"video-{i}" for i in range(12)]
     assert "".join(split_by_hash(uid)[0] for uid in uids) == "tttvvvvttttt"
     assert sorted(selection_uids(f"video-{i}" for i in range(40))) == ["video-14", "video-21", "video-29", "video-9"]
 
 
-def test_split_fractions_are_as_said_and_independent():
+def test_split_fractions_are_correct_and_independent():
     uids = [f"v{i}" for i in range(20_000)]
     val = {uid for uid in uids if split_by_hash(uid) == "val"}
     selection = selection_uids(uids)
@@ -168,7 +168,7 @@ def test_selection_of_small_sets():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_selection_is_of_all_classes_and_takes_the_last_recording_of_none(seed):
+def test_selection_covers_all_classes_and_never_takes_the_last_recording_of_one(seed):
     generator = np.random.default_rng(seed)
     counts = generator.integers(1, 30, generator.integers(1, 9))
     labels = {f"{seed}-{label}-{i}": {label} for label, count in enumerate(counts) for i in range(count)}
@@ -181,7 +181,7 @@ def test_selection_is_of_all_classes_and_takes_the_last_recording_of_none(seed):
     assert taken <= can_spare and (taken == can_spare or len(chosen) == max(1, len(labels) // 5))
 
 
-def test_a_recording_of_several_classes_is_kept_where_one_of_them_has_no_other():
+def test_a_recording_that_is_the_only_one_of_a_class_is_not_selected():
     labels = {f"v{i}": {0} for i in range(9)} | {"only": {0, 1}, "bare": {-1}}
     assert "only" not in selection_uids(labels, labels)
     assert selection_uids({"a": 0, "b": 0}, {"a": {0}, "b": {1}}) == frozenset()
@@ -190,7 +190,7 @@ def test_a_recording_of_several_classes_is_kept_where_one_of_them_has_no_other()
 # folders
 
 
-def test_a_flat_folder_gives_whole_unlabeled_videos(tmp_path):
+def test_a_flat_folder_has_one_unlabeled_clip_per_video(tmp_path):
     touch(tmp_path, "b.MP4", "a.264", "c.txt", "d.gif", ".hidden.mp4", "noext", "mp4")
     source = folder_source(tmp_path)
     assert (source.kind, source.root, source.classes, source.rejected) == ("folder", tmp_path, (), ())
@@ -203,11 +203,11 @@ def test_a_flat_folder_gives_whole_unlabeled_videos(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", listing.VIDEO_SUFFIXES)
-def test_every_suffix_is_found(tmp_path, suffix):
+def test_every_video_suffix_is_recognized(tmp_path, suffix):
     assert len(folder_source(touch(tmp_path, f"v{suffix}")).videos) == 1
 
 
-def test_order_is_by_relative_posix_path(tmp_path):
+def test_videos_are_sorted_by_relative_posix_path(tmp_path):
     touch(tmp_path, "b/a.mp4", "a.mp4", "a/z.mp4", "a-b.mp4")
     assert [v.source for v in folder_source(tmp_path, "flat").videos] == [
         "a-b.mp4",
@@ -217,7 +217,7 @@ def test_order_is_by_relative_posix_path(tmp_path):
     ]
 
 
-def test_first_level_folders_are_classes(tmp_path):
+def test_top_level_folders_are_classes(tmp_path):
     touch(
         tmp_path, *(f"{name}/{i}.mp4" for name in ("open box", "close box") for i in range(12)), "open box/deep/x.mp4"
     )
@@ -239,14 +239,14 @@ def test_first_level_folders_are_classes(tmp_path):
         (("a/1.mp4", "a/2.mp4"), "two or more"),
     ],
 )
-def test_folders_that_are_no_classes(tmp_path, names, note):
+def test_folders_that_are_not_classes(tmp_path, names, note):
     source = folder_source(touch(tmp_path, *names))
     assert source.classes == ()
     assert {clip.label for clip in source.clips} == {UNLABELED}
     assert note in source.notes[0]
 
 
-def test_split_folders_hold_class_folders(tmp_path):
+def test_split_folders_may_contain_class_folders(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "val/a/1.mp4", "test/b/x/1.mp4")
     source = folder_source(tmp_path)
     assert source.classes == ("a", "b")
@@ -259,13 +259,13 @@ def test_split_folders_hold_class_folders(tmp_path):
     ]
 
 
-def test_split_folders_without_class_folders_are_splits_still(tmp_path):
+def test_split_folders_need_no_class_folders(tmp_path):
     source = folder_source(touch(tmp_path, "train/1.mp4", "val/1.mp4"))
     assert source.classes == ()
     assert [clip.split for clip in source.clips] == ["train", "val"]
 
 
-def test_a_train_folder_among_others_is_asked_about(tmp_path):
+def test_a_train_folder_next_to_other_folders_is_ambiguous(tmp_path):
     touch(tmp_path, "train/1.mp4", "plane/1.mp4")
     with pytest.raises(InputError, match=f"{tmp_path}: train is named like a split.*--layout classes"):
         folder_source(tmp_path)
@@ -273,7 +273,7 @@ def test_a_train_folder_among_others_is_asked_about(tmp_path):
     assert folder_source(tmp_path, "flat").classes == ()
 
 
-def test_what_cannot_be_used_is_rejected_with_its_reason(tmp_path):
+def test_unusable_files_are_rejected_with_a_reason(tmp_path):
     touch(tmp_path, "ok.mp4")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
@@ -285,7 +285,7 @@ def test_what_cannot_be_used_is_rejected_with_its_reason(tmp_path):
     assert "not a regular file" in reasons["pipe.mp4"]
 
 
-def test_links_to_files_count_and_linked_folders_do_not_loop(tmp_path):
+def test_links_to_files_are_used_and_circular_links_end(tmp_path):
     touch(tmp_path, "store/x.mp4", "data/a.mp4")
     (tmp_path / "data" / "b.mp4").symlink_to(tmp_path / "store" / "x.mp4")
     (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
@@ -296,7 +296,7 @@ def test_links_to_files_count_and_linked_folders_do_not_loop(tmp_path):
     assert len(folder_source(tmp_path / "alias").videos) == 2
 
 
-def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
+def test_names_that_are_not_utf8_have_uids_and_printable_classes(tmp_path):
     try:
         touch(tmp_path, os.fsdecode(b"\xff/1.mp4"), "b/1.mp4")
     except OSError:
@@ -307,7 +307,7 @@ def test_names_that_are_no_utf8_have_uids_and_printable_classes(tmp_path):
     assert all(video.path.exists() and unescape(video.uid) == video.source for video in source.videos)
 
 
-def test_folders_with_nothing_to_read(tmp_path):
+def test_missing_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no folder .*give the folder"):
         open_sources(tmp_path / "absent")
     touch(tmp_path, "a.mp4", "empty/readme.txt")
@@ -363,7 +363,7 @@ def labeled(counts: dict[str, tuple[int, int]]) -> Source:
     return Source(Path("."), "folder", (), tuple(clips), classes)
 
 
-def test_frequent_classes_are_counted_on_training_clips():
+def test_the_most_frequent_classes_are_counted_on_training_clips():
     source = labeled({"d": (2, 0), "rare": (1, 50), "b": (2, 1), "a": (2, 1)})
     kept = keep_frequent_classes(source, 2)
     assert kept.classes == ("b", "a")  # ties by name, in their old order
@@ -381,19 +381,19 @@ def test_keeping_all_classes_changes_nothing():
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_more_classes_than_there_are(number):
+def test_a_number_of_classes_out_of_range_is_refused(number):
     with pytest.raises(InputError, match=f"--num-actions {number} .*2 classes"):
         keep_frequent_classes(labeled({"a": (1, 0), "b": (1, 0)}), number)
 
 
-def test_annotations_are_of_ego4d_alone(tmp_path):
+def test_the_annotations_option_is_refused_without_ego4d_json(tmp_path):
     touch(tmp_path, "v2/full_scale/a.mp4")
     assert open_sources(tmp_path)[""].kind == "folder"
     with pytest.raises(InputError, match=r"--annotations is for Ego4D downloads, but there is no ego4d.json"):
         open_sources(tmp_path, Ego4dOptions(annotations="moments"))
 
 
-def test_parts_of_a_recording_stay_together():
+def test_parts_of_a_recording_are_selected_together():
     recordings = [str(uuid.UUID(int=i, version=4)) for i in range(60)]
     parts = [part_uid(recording, str(uuid.UUID(int=i, version=4))) for recording in recordings for i in (100, 101, 102)]
     assert {recording_of(part) for part in parts} == set(recordings)
@@ -405,7 +405,7 @@ def test_parts_of_a_recording_stay_together():
     assert len(selection_uids(few)) == 3
 
 
-def test_a_torn_video_goes_where_most_of_it_is():
+def test_a_video_in_two_splits_is_assigned_to_the_one_with_most_annotated_time():
     assert one_split({"train": 5.0, "val": 6.0}) == "val"
     assert one_split({"val": 5.0, "train": 6.0}) == "train"
     assert one_split({"train": 5.0, "val": 5.0}) == "val"  # held out, rather than trained on

@@ -140,6 +140,6 @@ def test_unusable_maps(tmp_path, name, content, message):
         read_class_map(written(tmp_path, name, content), FOLDERS)
 
 
-def test_a_map_of_imagenet_is_read_by_its_first_word(tmp_path):
+def test_the_class_map_of_imagenet_is_read(tmp_path):
     path = written(tmp_path, "m.txt", "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\n")
     assert read_class_map(path, ("n01440764",))[0] == ("tench, Tinca tinca",)

@@ -112,7 +112,7 @@ def test_unambiguous_folders_need_no_option(paths, layout, note):
     assert note in " ".join(found.notes) and bool(note) == bool(found.notes)
 
 
-def test_a_layout_that_is_given_is_followed():
+def test_a_given_layout_is_followed():
     mixed = ("train/1.mp4", "plane/1.mp4", "stray.mp4")
     assert placed(mixed, CLASSES) == {mixed[0]: ("train", None), mixed[1]: ("plane", None), mixed[2]: (None, None)}
     assert "1 of 3 videos are in no class folder and are unlabeled (stray.mp4)" in structure_of(mixed, CLASSES).notes

@@ -81,7 +81,7 @@ def test_names(name, kind):
     assert kind_of_name(name) == kind
 
 
-def test_every_file_is_in_the_account(tmp_path):
+def test_every_file_is_counted_in_the_summary(tmp_path):
     fill(tmp_path, **{"a/1.mp4": b"", "a/2.MOV": b"", "b/x.insv": MP4, "b/noext": MP4, "b/clip.LRV": MP4})
     fill(tmp_path, **{"a/p.jpg": b"", "a/q.gif": b"GIF89a", "notes": b"text", "labels.csv": b"", "blob": b"\0\1"})
     fill(tmp_path, **{"b/._x.mp4": b"", ".DS_Store": b"", "a/Thumbs.db": b"", "b/z.mp4.part": MP4, "set.zip": b"PK"})
@@ -96,7 +96,7 @@ def test_every_file_is_in_the_account(tmp_path):
     assert folder_source(tmp_path).files == f"{found.summary}; layout: classes"
 
 
-def test_previews_of_recordings_that_are_there_are_no_second_videos(tmp_path):
+def test_previews_of_listed_recordings_are_skipped(tmp_path):
     fill(
         tmp_path, **{"GX010001.MP4": MP4, "GL010001.LRV": MP4, "GL010002.LRV": MP4, "DJI_1.MP4": MP4, "DJI_1.LRF": MP4}
     )
@@ -106,7 +106,7 @@ def test_previews_of_recordings_that_are_there_are_no_second_videos(tmp_path):
     assert "3 low-resolution copies of recordings" in found.summary
 
 
-def test_links_to_folders_are_followed_and_cycles_end(tmp_path):
+def test_linked_folders_are_followed_and_cycles_end(tmp_path):
     touch(tmp_path, "store/deep/x.mp4", "data/cut/1.mp4", "data/stir/2.mp4")
     data = tmp_path / "data"
     (data / "wave").symlink_to(tmp_path / "store")
@@ -123,7 +123,7 @@ def test_links_to_folders_are_followed_and_cycles_end(tmp_path):
     )
 
 
-def test_own_folders_name_their_videos_whatever_links_come_first(tmp_path):
+def test_videos_are_named_after_real_folders_before_links(tmp_path):
     touch(tmp_path, "z/1.mp4", "y/2.mp4")
     (tmp_path / "y" / "again").symlink_to(tmp_path / "y")
     (tmp_path / "z" / "a.mp4").symlink_to("1.mp4")
@@ -148,13 +148,13 @@ def test_a_link_into_another_split_or_class_is_refused(tmp_path, first, second, 
     assert len(folder_source(tmp_path, "flat").videos) == 3
 
 
-def test_where_there_is_no_video_the_message_says_what_there_is(tmp_path):
+def test_a_folder_without_videos_is_refused_with_a_summary_of_its_files(tmp_path):
     fill(tmp_path, **{"a.zip": b"PK", "b.gif": b"GIF8", ".c.mp4": b""})
     with pytest.raises(InputError, match=r"found: 1 image .*1 archive .*skipped 1 hidden .*unpack the archives"):
         find_videos(tmp_path)
 
 
-def test_folders_that_would_vanish_as_classes_are_named(tmp_path):
+def test_folders_without_videos_are_named(tmp_path):
     touch(tmp_path, "cut/1.mp4", "stir/deep/frame.jpg", "stir/other/x.txt", "wave/notes.txt")
     (tmp_path / "fold").mkdir()
     assert "3 folders without any video: fold, stir, wave" in find_videos(tmp_path).notes
@@ -170,7 +170,7 @@ def test_pipes_of_any_name_are_not_opened(tmp_path):
 @pytest.mark.parametrize(
     "name", ["写字/視頻.mp4", "мыть/видео.mp4", "🏊/🎬.mp4", "a/" + "視" * 83 + ".mp4", "a/" + "x" * 251 + ".mp4"]
 )
-def test_names_of_any_script_and_length_are_videos(tmp_path, name):
+def test_file_names_of_any_script_and_length_are_accepted(tmp_path, name):
     (tmp_path / name).parent.mkdir()
     write_video(tmp_path / name, 4)
     touch(tmp_path, "other/1.mp4")

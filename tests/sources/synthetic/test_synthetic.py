@@ -59,7 +59,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-def test_the_source_reads_what_was_made(made):
+def test_the_source_reads_the_generated_files(made):
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     assert source.kind == "ego4d"
@@ -176,7 +176,7 @@ def test_the_default_size_holds_out_enough():
     assert MAX_ACTIONS >= 12
 
 
-def test_times_are_as_promised():
+def test_stations_have_the_documented_times():
     for video in plan_videos(Parameters(120, 12, 4)):
         edges = [0.0]
         for station in video.stations:
@@ -186,7 +186,7 @@ def test_times_are_as_promised():
         assert 0.2 <= video.duration_sec - edges[-1] <= 0.8
 
 
-def test_too_few_clips_for_the_classes_are_told(caplog):
+def test_too_few_clips_for_the_classes_are_logged(caplog):
     plan_videos(Parameters(12, 12, 0))
     assert "too few for 12 classes" in caplog.text
 
@@ -253,7 +253,7 @@ def test_objects_have_several_verbs():
 # making it again
 
 
-def test_made_again_it_is_left_as_it_is(made):
+def test_a_complete_data_set_is_not_written_again(made):
     before = files(made)
     progress = Counting()
     assert make_synthetic(made, SAMPLES, ACTION_COUNT, SEED, progress) == made
@@ -261,7 +261,7 @@ def test_made_again_it_is_left_as_it_is(made):
     assert progress.count == 3
 
 
-def test_an_interrupted_one_is_continued(made, tmp_path):
+def test_an_interrupted_data_set_is_completed(made, tmp_path):
     root = tmp_path / "part"
     shutil.copytree(made, root)
     (root / "ego4d.json").unlink()
@@ -279,7 +279,7 @@ def test_an_interrupted_one_is_continued(made, tmp_path):
     assert (root / "ego4d.json").read_bytes() == (made / "ego4d.json").read_bytes()
 
 
-def test_a_video_that_went_missing_is_made_again(made, tmp_path):
+def test_a_missing_video_is_generated_again(made, tmp_path):
     root = tmp_path / "lost"
     shutil.copytree(made, root)
     video = next((root / "v2" / "full_scale").iterdir())
@@ -288,7 +288,7 @@ def test_a_video_that_went_missing_is_made_again(made, tmp_path):
     assert video.is_file()
 
 
-def test_a_failing_video_leaves_no_file_of_its_name(tmp_path, monkeypatch):
+def test_a_failed_video_leaves_no_file_with_its_final_name(tmp_path, monkeypatch):
     (plan, *_) = plan_videos(PARAMETERS)
     drawn = []
 
@@ -315,13 +315,13 @@ def test_other_parameters_are_refused(made, changes):
     assert files(made) == before
 
 
-def test_the_beginnings_of_another_data_set_are_refused(made, tmp_path):
+def test_an_incomplete_data_set_of_other_parameters_is_refused(made, tmp_path):
     shutil.copytree(made / "v2", tmp_path / "v2")
     with pytest.raises(InputError, match="contains files that do not belong"):
         make_synthetic(tmp_path, SAMPLES, ACTION_COUNT, SEED + 1)
 
 
-def test_folders_with_other_things_are_refused(tmp_path):
+def test_folders_with_other_files_are_refused(tmp_path):
     (tmp_path / "holiday.mp4").write_bytes(b"")
     with pytest.raises(InputError, match=r"do not belong .*holiday\.mp4; give another folder"):
         make_synthetic(tmp_path, 12, 2, 0)
@@ -350,13 +350,13 @@ def test_a_real_download_is_never_written_to(tmp_path, content, message):
         ((12, 2, -1), "--seed must be 0 or more, got -1"),
     ],
 )
-def test_numbers_out_of_range(tmp_path, arguments, message):
+def test_numbers_out_of_range_are_refused(tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         make_synthetic(tmp_path / "new", *arguments)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_an_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PipelineError, match="cannot write synthetic videos"):
         make_synthetic(tmp_path / "file" / "below", 12, 2, 0)

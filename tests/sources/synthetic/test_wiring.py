@@ -15,7 +15,7 @@ from embedonce.pipeline.sources.synthetic.plan import Parameters, plan_videos
 from tests.support.fake_teacher import fake_identity
 
 
-def test_videos_to_validate_on_are_drawn_by_the_seed():
+def test_validation_videos_are_drawn_by_the_seed():
     held_out = []
     for seed in range(4):
         videos = plan_videos(Parameters(240, 4, seed))
