@@ -1,4 +1,4 @@
-"""Class names as people and text towers read them."""
+"""Analysis of class names, and the checks before a text encoder reads them."""
 
 import numpy as np
 import pytest
@@ -58,8 +58,10 @@ def test_names_are_split_into_words(name, words):
 )  # fmt: skip
 def test_codes(name):
     assert class_names.codes([name, "open door"]) == [name]
-    told = refused("open door", name)
-    assert "1 of 2 class names are codes" in told and "--class-names MAP.csv" in told and f"`{name},NAME`" in told
+    message = refused("open door", name)
+    assert (
+        "1 of 2 class names are codes" in message and "--class-names MAP.csv" in message and f"`{name},NAME`" in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,8 @@ def test_codes_are_refused_only_if_a_teacher_reads_them():
              ("Ｒｕｎ", "run"), ("STRASSE", "straße")],
 )  # fmt: skip
 def test_names_that_differ_only_in_case_or_encoding_are_refused(pair, zero_shot):
-    told = refused("walk", *pair, zero_shot=zero_shot)
-    assert f"{pair[0]!r} and {pair[1]!r}" in told and "--class-names MAP.csv" in told
+    message = refused("walk", *pair, zero_shot=zero_shot)
+    assert f"{pair[0]!r} and {pair[1]!r}" in message and "--class-names MAP.csv" in message
 
 
 def test_equivalent_names_of_annotations_are_logged_and_kept(caplog):

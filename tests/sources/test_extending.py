@@ -81,5 +81,5 @@ def test_the_options_of_the_example_are_in_the_help():
 
 
 def test_without_registration_the_option_does_not_exist(data, tmp_path):
-    told = error_of("extract-teacher", "--data-dir", data, "--clips-csv", tmp_path / "clips.csv")
-    assert "No such option" in told and "--clips-csv" in told
+    message = error_of("extract-teacher", "--data-dir", data, "--clips-csv", tmp_path / "clips.csv")
+    assert "No such option" in message and "--clips-csv" in message

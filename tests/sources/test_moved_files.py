@@ -1,4 +1,4 @@
-"""Files that move, are copied, replaced or removed between two runs over one cache, and what becomes of labels."""
+"""Files that are moved, copied, replaced or deleted between two runs with the same cache, and their labels."""
 
 import os
 import shutil
@@ -82,8 +82,8 @@ def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos
     extract(videos)
     before, old = shards(videos), labels(videos)
     shutil.move(videos / "cut/1.mp4", videos / "stir/moved.mp4")
-    told = extract(videos)
-    assert "listed 4 videos = 4 committed" in told and shards(videos) == before
+    output = extract(videos)
+    assert "listed 4 videos = 4 committed" in output and shards(videos) == before
     new = labels(videos)
     assert new.keys() == old.keys()
     assert {uid for uid in new if new[uid] != old[uid]} == {"cut_2F1_2Emp4"}
@@ -115,10 +115,10 @@ def test_clips_of_deleted_files_are_removed_and_return_with_the_files(videos, ca
     extract(videos)
     before = shards(videos)
     (videos / "stir/2.mp4").rename(videos.parent / "aside.mp4")
-    told = extract(videos)
+    output = extract(videos)
     assert labels(videos).keys() == {"cut_2F1_2Emp4", "cut_2F2_2Emp4", "stir_2F1_2Emp4"}
     assert (
-        "2 classes, 3 clips" in told
+        "2 classes, 3 clips" in output
         and "videos whose clips leave it, because their files are gone or" in caplog.text
         and "stir/2" in caplog.text
     )
@@ -155,8 +155,8 @@ def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluat
     (videos / "train/cut/1.mp4").rename(videos / "val/cut/1.mp4")
     extract(videos)
     assert labels(videos)["train_2Fcut_2F1_2Emp4"] == ("cut", "val")
-    told = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
-    assert "2 val clips" in told  # of three
+    output = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
+    assert "2 val clips" in output  # of three
     assert "1 clips are of recordings that the student was trained on: left out" in caplog.text
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
@@ -172,8 +172,8 @@ def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
-    told = refused(videos, "--teacher-head", "fitted", code=4)
-    assert f"was fitted to training labels that are others now (cut/{name}.mp4: cut -> stir)" in told
+    output = refused(videos, "--teacher-head", "fitted", code=4)
+    assert f"was fitted to training labels that are others now (cut/{name}.mp4: cut -> stir)" in output
     assert labels(videos) == old
 
 
@@ -185,9 +185,9 @@ def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
-    told = refused(videos, code=2)
+    output = refused(videos, code=2)
     assert (
-        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, but are in two classes (cut and stir)" in told
+        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, but are in two classes (cut and stir)" in output
     )
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
@@ -217,8 +217,8 @@ def test_identical_unusable_files_are_quarantined_separately(videos):
         (videos / name).write_bytes(b"<html>404</html>")
     for name in ("cut/y.mp4", "stir/y.mp4"):
         (videos / name).touch()
-    told = extract(videos, code=3)
-    assert "quarantined cut/x.mp4" in told and "quarantined stir/y.mp4" in told and "4 quarantined" in told
+    output = extract(videos, code=3)
+    assert "quarantined cut/x.mp4" in output and "quarantined stir/y.mp4" in output and "4 quarantined" in output
 
 
 # -- replaced files --------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.folder.options import FolderOptions
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.registry import choose_source, open_sources, options_of, read_sources, register
-from tests.sources.test_sources import touch
+from embedonce.pipeline.sources.source import UNLABELED
 from tests.support.ego4d_files import MOMENTS_OF_U2, write
+from tests.support.folders import touch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,3 +114,54 @@ def test_classes_are_those_that_the_settings_name(folder, tmp_path, twin):
     assert len(open_sources(folder, SimpleNamespace(num_actions=1))[""].classes) == 1
     twin.selects_classes = True
     assert len(open_sources(folder, SimpleNamespace(num_actions=1, twin="x"))[""].classes) == 2
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no folder .*give the folder"):
+        open_sources(tmp_path / "absent")
+    touch(tmp_path, "a.mp4", "empty/readme.txt")
+    with pytest.raises(InputError, match=r"is a file; give the folder"):
+        open_sources(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"no video file in .*\.mp4 .*\.264"):
+        open_sources(tmp_path / "empty")
+    touch(tmp_path, "torn/readme.txt")
+    (tmp_path / "torn" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    with pytest.raises(InputError, match=r"none of 1 video files .* broken link"):
+        open_sources(tmp_path / "torn")
+
+
+def test_class_names_from_a_file(tmp_path):
+    touch(tmp_path / "data", "a/1.mp4", "b/1.mp4")
+    names = tmp_path / "names.txt"
+    names.write_text("\ufeff# classes\n\n  open door \nécrire\n", "utf-8")
+    source = open_sources(tmp_path / "data", SimpleNamespace(classes=names))[""]
+    assert source.classes == ("open door", "écrire")
+    assert {clip.label for clip in source.clips} == {UNLABELED}
+    assert any("2 class names" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "contains no class name"),
+        (b"# only\n\n", "contains no class name"),
+        (b"a\nb\na\n", "line 3: class 'a' is already on line 1"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a\tb\n", "line 1: .*control characters"),
+        (None, "No such file"),
+    ],
+)
+def test_unusable_class_files(tmp_path, content, message):
+    touch(tmp_path, "v.mp4")
+    names = tmp_path / "names.txt"
+    if content is not None:
+        names.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        open_sources(tmp_path, SimpleNamespace(classes=names))
+
+
+def test_the_annotations_option_is_refused_without_ego4d_json(tmp_path):
+    touch(tmp_path, "v2/full_scale/a.mp4")
+    assert open_sources(tmp_path)[""].kind == "folder"
+    with pytest.raises(InputError, match=r"--annotations is for Ego4D downloads, but there is no ego4d.json"):
+        open_sources(tmp_path, Ego4dOptions(annotations="moments"))

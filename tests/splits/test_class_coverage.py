@@ -1,4 +1,4 @@
-"""Classes that nothing is learnt, chosen or judged by, test sets of fewer classes, and figures that say nothing."""
+"""Classes without training, selection or evaluation clips, evaluation on fewer classes, and undefined metrics."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ NAMES = ("red", "green", "blue", "unheard-of")
 
 
 def relabeled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip: True) -> None:
-    """Another label set over a tiny cache: its clips that are kept, by the names of their classes."""
+    """A label set for a tiny cache with some of its clips, by the names of their classes."""
     reader = open_reader(cache)
     writer, labels = open_writer(cache, reader.identity), reader.label_set("tiny")
     writer.create_label_set(LabelSet(name, "fitted", classes, (), None, {}), None)
@@ -41,7 +41,7 @@ def relabeled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder with a tiny cache and a student of its three classes."""
+    """A folder with a tiny cache and a student trained on its three classes."""
     root = tmp_path_factory.mktemp("coverage")
     make_tiny_cache(root / "c", 6)
     call("train-student", "--cache-dir", root / "c", "--output-dir", root / "out", *SMALL, *HERE)
@@ -60,8 +60,8 @@ def test_training_and_evaluation_name_classes_without_clips(tmp_path, caplog):
     assert line in caplog.messages
     caplog.clear()
     call("evaluate", *chosen, "--student-checkpoint", tmp_path / "out/best_student.pt")
-    told = "with no training clip: unheard-of; with no validation clip: green, blue, unheard-of"
-    assert f"classes of label set 'some' {told}" in caplog.messages
+    output = "with no training clip: unheard-of; with no validation clip: green, blue, unheard-of"
+    assert f"classes of label set 'some' {output}" in caplog.messages
 
 
 def test_no_message_if_all_classes_have_clips_or_no_clip_has_a_label():
@@ -97,12 +97,12 @@ def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tm
     if "fewer" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "fewer", ("blue", "red"))
     arguments = ["--cache-dir", trained / "c", "--student-checkpoint", trained / "out/best_student.pt", *HERE]
-    told = call("evaluate", *arguments, "--label-set", "fewer", "--output-dir", tmp_path)
+    output = call("evaluate", *arguments, "--label-set", "fewer", "--output-dir", tmp_path)
     call("evaluate", *arguments, "--label-set", "tiny", "--output-dir", tmp_path / "all")
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     assert results["classes"] == ["blue", "red"] and results["num_clips"] == 4
     remark = "the student knows 3 classes: both sides choose among the 2 of this label set"
-    assert remark in results["note"] and remark in told and remark in caplog.messages
+    assert remark in results["note"] and remark in output and remark in caplog.messages
     fewer, everything = (np.load(folder / "predictions.npz") for folder in (tmp_path, tmp_path / "all"))
     of_all = {
         (uid, start): row
@@ -119,9 +119,9 @@ def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tm
 def test_classes_unknown_to_the_student_are_named(trained):
     if "more" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "more", NAMES)
-    told = error_of("evaluate", "--cache-dir", trained / "c", "--label-set", "more", "--output-dir", trained / "o",
+    output = error_of("evaluate", "--cache-dir", trained / "c", "--label-set", "more", "--output-dir", trained / "o",
                     "--student-checkpoint", trained / "out/best_student.pt", *HERE, code=4)  # fmt: skip
-    assert "knows 3 classes" in told and "has classes that it does not know (unheard-of)" in told
+    assert "knows 3 classes" in output and "has classes that it does not know (unheard-of)" in output
 
 
 def test_logits_are_selected_by_class_name():
@@ -132,17 +132,17 @@ def test_logits_are_selected_by_class_name():
         among_classes(found, CLASSES, ("mauve",))
 
 
-# -- figures that say nothing ----------------------------------------------------------------------------------------
+# -- undefined metrics ----------------------------------------------------------------------------------------
 
 
 def test_top5_is_empty_with_at_most_five_classes(trained, tmp_path):
-    told = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
+    output = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
                 "--student-checkpoint", trained / "out/best_student.pt", *HERE)  # fmt: skip
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     sides = [results[side]["top5"] for side in ("teacher", "student")]
     assert sides == [None, None] and results["comparison"]["agreement_top5"] is None
     assert results["student"]["top1"] is not None and results["comparison"]["agreement"] is not None
-    (line,) = [line for line in told.splitlines() if line.startswith("top-5")]
+    (line,) = [line for line in output.splitlines() if line.startswith("top-5")]
     assert line.split() == ["top-5", "-", "-"]
 
 

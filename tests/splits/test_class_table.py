@@ -1,4 +1,4 @@
-"""The table of classes by split."""
+"""The table of clips by class and split."""
 
 from embedonce.pipeline.sources.source import Clip
 from embedonce.pipeline.splits.assignment import selection_uids

@@ -22,7 +22,7 @@ from embedonce.pipeline.sources.folder.file_kinds import (
     VIDEO_SUFFIXES,
 )
 from embedonce.pipeline.sources.folder.layouts import some
-from embedonce.pipeline.sources.folder.walk import Walk, walk
+from embedonce.pipeline.sources.folder.walk import FolderTree, walk
 
 SHOWN_SUFFIXES = 4
 
@@ -51,20 +51,20 @@ def find_videos(root: Path) -> FolderListing:
     under the path that is not a link.
     """
     _check_folder(root)
-    found = walk(root)
-    usable, unusable = sorted(found.files[VIDEO]), sorted(found.unusable)
+    tree = walk(root)
+    usable, unusable = sorted(tree.files[VIDEO]), sorted(tree.unusable)
     if not usable and not unusable:
         raise InputError(
-            f"no video file in {root} or below it (found: {_summary(found)}); videos are recognized by their suffix "
-            f"({' '.join(VIDEO_SUFFIXES)}) or their first bytes{_remedy(found)}"
+            f"no video file in {root} or below it (found: {_summary(tree)}); videos are recognized by their suffix "
+            f"({' '.join(VIDEO_SUFFIXES)}) or their first bytes{_remedy(tree)}"
         )
-    aliases = tuple(sorted([*found.same_file, *_in_linked_folders(found, usable)]))
-    return FolderListing(tuple(usable), tuple(unusable), tuple(_notes(found)), _summary(found), aliases)
+    aliases = tuple(sorted([*tree.same_file, *_in_linked_folders(tree, usable)]))
+    return FolderListing(tuple(usable), tuple(unusable), tuple(_notes(tree)), _summary(tree), aliases)
 
 
-def _in_linked_folders(found: Walk, usable: list[str]) -> list[tuple[str, str]]:
+def _in_linked_folders(tree: FolderTree, usable: list[str]) -> list[tuple[str, str]]:
     """(path through a second link to a folder, path in usable). Links to a parent folder are cycles and left out."""
-    links = [(name, first) for name, first in found.same_folder if first != "." and not name.startswith(f"{first}/")]
+    links = [(name, first) for name, first in tree.same_folder if first != "." and not name.startswith(f"{first}/")]
     return [
         (name + video[len(first) :], video)
         for name, first in links
@@ -73,60 +73,58 @@ def _in_linked_folders(found: Walk, usable: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _summary(found: Walk) -> str:
+def _summary(tree: FolderTree) -> str:
     """One line that counts every file."""
-    videos = len(found.files[VIDEO]) + sum(1 for name, _ in found.unusable if file_kinds.kind_of_name(name) == VIDEO)
-    counts = [_count(videos, VIDEO) + _recognized(found)] if videos or found.files[VIDEO] else []
+    videos = len(tree.files[VIDEO]) + sum(1 for name, _ in tree.unusable if file_kinds.kind_of_name(name) == VIDEO)
+    counts = [_count(videos, VIDEO) + _recognized(tree)] if videos or tree.files[VIDEO] else []
     for kind in (IMAGE, AUDIO, TEXT, ARCHIVE, OTHER):
-        names = found.files[kind]
+        names = tree.files[kind]
         counts += [_count(len(names), kind) + f" ({_suffixes(names)})"] if names else []
     skipped = [
-        (len(found.files[HIDDEN]), HIDDEN, ""),
-        (len(found.skipped_folders), "hidden or metadata folder", f" ({some(found.skipped_folders)})"),
-        (len(found.files[UNFINISHED]), UNFINISHED, f" ({some(found.files[UNFINISHED])})"),
-        (len(found.proxies), "low-resolution copy of a recording", f" ({some(found.proxies)})"),
-        (len(found.same_file), "second name of a video", f" ({some([name for name, _ in found.same_file])})"),
+        (len(tree.files[HIDDEN]), HIDDEN, ""),
+        (len(tree.skipped_folders), "hidden or metadata folder", f" ({some(tree.skipped_folders)})"),
+        (len(tree.files[UNFINISHED]), UNFINISHED, f" ({some(tree.files[UNFINISHED])})"),
+        (len(tree.proxies), "low-resolution copy of a recording", f" ({some(tree.proxies)})"),
+        (len(tree.same_file), "second name of a video", f" ({some([name for name, _ in tree.same_file])})"),
     ]
     shown = [_count(number, what) + examples for number, what, examples in skipped if number]
     return (", ".join(counts) or "no files") + (f"; skipped {', '.join(shown)}" if shown else "")
 
 
-def _recognized(found: Walk) -> str:
-    return f" ({len(found.by_content)} by content: {some(found.by_content)})" if found.by_content else ""
+def _recognized(tree: FolderTree) -> str:
+    return f" ({len(tree.by_content)} by content: {some(tree.by_content)})" if tree.by_content else ""
 
 
-def _notes(found: Walk) -> list[str]:
+def _notes(tree: FolderTree) -> list[str]:
     notes = []
-    if found.linked_folders:
-        notes.append(f"{_count(len(found.linked_folders), 'linked folder')} followed: {some(found.linked_folders)}")
-    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in found.same_folder]
+    if tree.linked_folders:
+        notes.append(f"{_count(len(tree.linked_folders), 'linked folder')} followed: {some(tree.linked_folders)}")
+    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in tree.same_folder]
     if again:
         notes.append(f"{_count(len(again), 'linked folder')} skipped, already read under another name: {some(again)}")
-    without = _without_videos(found)
+    without = _without_videos(tree)
     if without:
         notes.append(f"{_count(len(without), 'folder')} without any video: {some(without)}")
-    if found.unreadable:
-        notes.append(
-            f"{_count(len(found.unreadable), 'file')} of unknown kind cannot be read: {some(found.unreadable)}"
-        )
+    if tree.unreadable:
+        notes.append(f"{_count(len(tree.unreadable), 'file')} of unknown kind cannot be read: {some(tree.unreadable)}")
     return notes
 
 
-def _without_videos(found: Walk) -> list[str]:
+def _without_videos(tree: FolderTree) -> list[str]:
     """The topmost folders without a video at any depth, such as classes that would otherwise be lost silently."""
-    names = [*found.files[VIDEO], *(name for pairs in (found.unusable, found.same_file) for name, _ in pairs)]
+    names = [*tree.files[VIDEO], *(name for pairs in (tree.unusable, tree.same_file) for name, _ in pairs)]
     with_videos = {"."} | {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
-    with_videos |= {name for name, _ in found.unusable}
+    with_videos |= {name for name, _ in tree.unusable}
     return [
         folder
-        for folder in found.folders
+        for folder in tree.folders
         if folder not in with_videos and PurePosixPath(folder).parent.as_posix() in with_videos
     ]
 
 
-def _remedy(found: Walk) -> str:
-    gifs = [name for name in found.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
-    if found.files[ARCHIVE]:
+def _remedy(tree: FolderTree) -> str:
+    gifs = [name for name in tree.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
+    if tree.files[ARCHIVE]:
         return "; unpack the archives first"
     return "; write animated GIFs as videos first" if gifs else ""
 

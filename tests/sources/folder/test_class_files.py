@@ -1,4 +1,4 @@
-"""Files that name classes: every format that is read, and what is refused with the first entries as understood."""
+"""Files of class names: all supported formats, and error messages that quote the first entries."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every file of a folder is accounted for: kinds by name and content, links, cycles, what is skipped."""
+"""Walking and listing a folder: kinds of files by name and content, links, cycles, skipped files."""
 
 import os
 
@@ -20,7 +20,7 @@ from embedonce.pipeline.sources.folder.file_kinds import (
 from embedonce.pipeline.sources.folder.listing import find_videos
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import open_sources
-from tests.sources.test_sources import touch
+from tests.support.folders import touch
 from tests.support.videos import write_video
 
 MP4 = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + b"\0" * 64
@@ -116,10 +116,10 @@ def test_linked_folders_are_followed_and_cycles_end(tmp_path):
     source = folder_source(data)
     assert [video.source for video in source.videos] == ["cut/1.mp4", "stir/2.mp4", "wave/deep/x.mp4"]
     assert source.classes == ("cut", "stir", "wave")
-    told = " ".join(source.notes)
-    assert "1 linked folder followed: wave" in told
+    notes = " ".join(source.notes)
+    assert "1 linked folder followed: wave" in notes
     assert (
-        "2 linked folders skipped, already read under another name: cut/up is the data folder, wave/deep/round" in told
+        "2 linked folders skipped, already read under another name: cut/up is the data folder, wave/deep/round" in notes
     )
 
 

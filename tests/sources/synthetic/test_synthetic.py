@@ -1,4 +1,4 @@
-"""The synthetic data set: what it shows, what it says, and that both agree."""
+"""The synthetic data set: its videos, its annotations, and that both agree."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def files(root: Path) -> dict[str, tuple[int, int]]:
-    """Every file with its inode and time, so that rewriting shows."""
+    """Every file with its inode and modification time, to detect rewriting."""
     found = {path: path.stat() for path in sorted(root.rglob("*")) if path.is_file()}
     return {path.relative_to(root).as_posix(): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
@@ -78,7 +78,7 @@ def test_the_source_reads_the_generated_files(made):
 
 
 def test_frames_on_disk_show_the_labeled_action(made):
-    """Each window resembles the scene of its label, and less the same scene with another action there."""
+    """Each window is more similar to the scene of its label than to the same scene with another action."""
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     video = source.videos[0]
@@ -205,11 +205,11 @@ def test_frames_depend_on_seed_time_and_action_alone():
         assert difference(first, other) > 10
     moving = render(scenes[0], 1.5)
     assert difference(moving, render(scenes[0], 1.6)) > 1
-    assert np.array_equal(moving, render(scenes[0], 1.5))  # nothing is carried over from call to call
+    assert np.array_equal(moving, render(scenes[0], 1.5))  # no state is kept between calls
 
 
 def test_every_action_moves_and_differs_from_the_others():
-    """In one and the same scene, the pixels of any two actions differ while they are done."""
+    """In the same scene, the pixels of any two actions differ during the action."""
     shots = []
     for label in range(len(ACTIONS)):
         scene = make_scene(np.random.default_rng(3), [label])
@@ -271,8 +271,8 @@ def test_an_interrupted_data_set_is_completed(made, tmp_path):
     kept = files(root)
     make_synthetic(root, SAMPLES, ACTION_COUNT, SEED)
     after = files(root)
-    assert set(after) == set(files(made))  # nothing partial is left
-    assert videos[0].read_bytes() == content  # deterministic, down to the bytes
+    assert set(after) == set(files(made))  # no partial file is left
+    assert videos[0].read_bytes() == content  # deterministic
     for path in videos[1:]:
         name = path.relative_to(root).as_posix()
         assert after[name] == kept[name]
@@ -363,7 +363,7 @@ def test_an_unwritable_folder_is_reported(tmp_path):
 
 
 def test_light_and_noise_saturate():
-    """Bytes that wrapped around would make white dark and black bright."""
+    """Integer overflow would make white dark and black bright."""
     scene = make_scene(np.random.default_rng(11), [0])
     white, black = ((lambda t, gain=gain: gain, lambda t: 0.0, lambda t: 0.0) for gain in (50.0, -1.0))
     assert np.median(render(replace(scene, light=white, vignette=scene.vignette * 0 + 140), 1.0)) == 255
