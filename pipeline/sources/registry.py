@@ -45,7 +45,7 @@ def options_of(source: VideoSource, settings: object) -> Any:
     """The options of a source, with the values that the settings have; defaults for those they do not have.
 
     settings: any object with attributes named like the options, such as ExtractConfig; the options of plug-ins may be
-    in its mapping `source_settings`.
+    in its mapping `source_settings`. InputError if the source refuses a value.
     """
     plugin_values: Mapping[str, Any] = getattr(settings, "source_settings", {})
     values = {}
@@ -54,7 +54,10 @@ def options_of(source: VideoSource, settings: object) -> Any:
             values[field.name] = getattr(settings, field.name)
         elif field.name in plugin_values:
             values[field.name] = plugin_values[field.name]
-    return source.options_type(**values)
+    try:
+        return source.options_type(**values)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def choose_source(root: Path | None, settings: object = None) -> VideoSource:

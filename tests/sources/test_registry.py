@@ -24,6 +24,10 @@ class TwinOptions:
     twin: str | None = setting(help="Name of the twin.")
     fps: float = 1.0  # an option of the command
 
+    def __post_init__(self):
+        if self.twin == "":
+            raise ValueError("--twin must be a name, got ''")
+
 
 class TwinSource(FolderSource):
     """A plug-in: the folder source under another name, recognized by an option."""
@@ -81,6 +85,11 @@ def test_a_registered_source_takes_precedence_and_gets_its_options(folder, twin)
     assert choose_source(folder, ExtractConfig(folder, False, folder)).name == "folder"
     with pytest.raises(InputError, match="--layout is for a folder of videos"):
         choose_source(folder, ExtractConfig(folder, False, folder, layout="flat", source_settings={"twin": "x"}))
+
+
+def test_a_value_that_a_source_refuses_is_an_error_of_input(folder, twin):
+    with pytest.raises(InputError, match="--twin must be a name, got ''"):
+        open_sources(folder, SimpleNamespace(twin=""))
 
 
 def test_a_name_is_registered_once(twin):
