@@ -35,7 +35,7 @@ ONLY_IMPORTERS = {
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5"},
-    "ijson": {"pipeline.sources.ego4d.streams"},
+    "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files"},

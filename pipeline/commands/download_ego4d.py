@@ -14,12 +14,13 @@ from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import DATA, OUTPUT, RUNTIME, Option
 from embedonce.pipeline.settings.ranges import MAX_COUNT, non_negative, positive
+from embedonce.pipeline.sources.ego4d.layout import CLIPS, WHOLE_VIDEOS
 
 if TYPE_CHECKING:
     from embedonce.pipeline.sources.ego4d.download.download import Download
-    from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+    from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
 
-KINDS = ("full_scale", "video_540ss", "clips", "clips_540ss")
+KINDS = (*WHOLE_VIDEOS, *CLIPS)
 MAX_VIDEOS_SHOWN = 20
 OPTIONS = (
     Option(
@@ -82,9 +83,9 @@ def download_ego4d(
     Prefers videos that are annotated in FHO, Moments and Narrations, then in two of them, then in one; the same seed
     always selects the same videos. Lists the files before the download begins. A run that was stopped continues.
     """
-    from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
     from embedonce.pipeline.sources.ego4d.download.download import Download
-    from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+    from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
+    from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 
     if not version.replace("_", "").isalnum() or not version.isascii():
         raise click.UsageError(f"--version must be a version such as v2_1, not {version!r}")
@@ -93,13 +94,13 @@ def download_ego4d(
     if not _fetch(download, config, download.annotations(), dry_run, yes):
         echo("the videos are selected from the annotations: download those first (with --num-videos 0, only those)")
         return
-    if config.wish.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
+    if config.criteria.num_videos and _fetch(download, config, download.videos(), dry_run, yes):
         echo(next_line("extract-teacher", {"data_dir": data_dir}))
 
 
 def _fetch(download: "Download", config: "DownloadConfig", transfer: Any, dry_run: bool, yes: bool) -> bool:
     """List the files of a transfer and download them; False if files are missing because this is a dry run."""
-    download.refuse_foreign(transfer)
+    download.check_foreign_files(transfer)
     for line in _transfer_lines(transfer, config, download.free_bytes()):
         echo(line)
     remaining = transfer.remaining(config.data_dir)
@@ -119,6 +120,8 @@ def _fetch(download: "Download", config: "DownloadConfig", transfer: Any, dry_ru
 
 def _transfer_lines(transfer: Any, config: "DownloadConfig", free_bytes: int) -> Iterator[str]:
     """The files of a transfer: totals, the videos, notes, and what remains to be downloaded."""
+    from embedonce.pipeline.sources.ego4d.download.transfers import FileState
+
     yield _totals(transfer, config)
     for video in transfer.videos[:MAX_VIDEOS_SHOWN]:
         scenarios = ", ".join(video.scenarios).encode("utf-8", "backslashreplace").decode()
@@ -128,7 +131,7 @@ def _transfer_lines(transfer: Any, config: "DownloadConfig", free_bytes: int) ->
     yield from (f"note: {note}" for note in transfer.notes)
     remaining, total = transfer.remaining(config.data_dir), len(transfer.files)
     for file in remaining:
-        if file.state(config.data_dir) == "wrong":
+        if file.state(config.data_dir) is FileState.WRONG_SIZE:
             size = (config.data_dir / file.path).stat().st_size
             yield f"note: {file.path} has {size} bytes, not {file.num_bytes}: it will be downloaded again"
     if remaining:

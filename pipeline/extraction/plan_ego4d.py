@@ -9,26 +9,30 @@ from embedonce.pipeline.extraction.annotation_survey import in_words, short_vide
 from embedonce.pipeline.extraction.estimates import USUAL_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.sources.class_selection import keep_frequent
-from embedonce.pipeline.sources.ego4d.download.choice import Candidate, SelectionCriteria, choose, in_order
-from embedonce.pipeline.sources.ego4d.download.membership import tasks_by_video
-from embedonce.pipeline.sources.ego4d.kinds import KINDS
+from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
+from embedonce.pipeline.sources.ego4d.download.annotated_tasks import tasks_by_video
+from embedonce.pipeline.sources.ego4d.download.video_selection import (
+    Candidate,
+    SelectionCriteria,
+    rank_candidates,
+    select_videos,
+)
 from embedonce.pipeline.sources.ego4d.layout import (
-    ANNOTATIONS_ALONE,
+    ANNOTATIONS_ONLY,
+    FoundFiles,
     VideoFile,
     annotations_folder,
+    download_hint,
     download_root,
-    how_to_download,
-    pieces_on_disk,
+    files_on_disk,
     read_path,
 )
 from embedonce.pipeline.sources.ego4d.metadata import Metadata
-from embedonce.pipeline.sources.ego4d.problems import Problems
-from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
+from embedonce.pipeline.sources.ego4d.source import FindFiles, read_annotated, sources_of
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.registry import options_of
 from embedonce.pipeline.sources.source import union
-
-SUPERSET_KINDS = {"narrations-all"}  # a wider form of another kind: read only where it is named
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def plan(config: PlanConfig) -> Plan:
     options = options_of(Ego4dSource(), config)
     if not options.annotations:
         options = replace(options, annotations=",".join(_kinds_there(download_root(config.data_dir))))
-    find = _listed(config.num_videos) if config.assume_downloaded else pieces_on_disk
+    find = _listed(config.num_videos) if config.assume_downloaded else files_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)
     everything = union(sources)
@@ -57,21 +61,21 @@ def plan(config: PlanConfig) -> Plan:
 
 
 def _kinds_there(root: Path) -> tuple[str, ...]:
-    usual = (kind for kind in KINDS if kind not in SUPERSET_KINDS)
-    found = tuple(kind for kind in usual if annotations_folder(root, KINDS[kind].files))
+    kinds = (kind for kind in KINDS.values() if not kind.is_superset)
+    found = tuple(kind.name for kind in kinds if annotations_folder(root, kind.files))
     if not found:
-        raise InputError(f"{root} has ego4d.json but no annotations; {how_to_download(root, ANNOTATIONS_ALONE)}")
+        raise InputError(f"{root} has ego4d.json but no annotations; {download_hint(root, ANNOTATIONS_ONLY)}")
     return found
 
 
-def _listed(num_videos: int | None):
+def _listed(num_videos: int | None) -> FindFiles:
     """All listed videos as if their canonical files were on disk, or those that download-ego4d would take."""
 
-    def find(root: Path, metadata: Metadata) -> tuple[dict[str, list[VideoFile]], list[str]]:
+    def find(root: Path, metadata: Metadata) -> FoundFiles:
         uids = list(metadata.videos)
         if num_videos is not None:
             uids = _taken(root, metadata, num_videos)
-        return {uid: [VideoFile(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)}, []
+        return FoundFiles({uid: [VideoFile(uid, root / f"{uid}.mp4", f"{uid}.mp4", uid)] for uid in sorted(uids)})
 
     return find
 
@@ -83,5 +87,5 @@ def _taken(root: Path, metadata: Metadata, num_videos: int) -> list[str]:
     tasks = tasks_by_video(folder, metadata, Problems()) if folder else {}
     videos = (facts for facts in metadata.videos.values() if tasks.get(facts.uid))
     candidates = [Candidate(v.uid, v.duration_sec / 3600, tasks[v.uid], v.scenarios) for v in videos]
-    wish = SelectionCriteria(num_videos)
-    return [video.uid for video in choose(in_order(candidates, wish), wish, lambda _: 0)]
+    criteria = SelectionCriteria(num_videos)
+    return [video.uid for video in select_videos(rank_candidates(candidates, criteria), criteria, lambda _: 0)]

@@ -29,7 +29,7 @@ from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, w
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.registry import read_sources
-from embedonce.pipeline.sources.source import Clip, Source
+from embedonce.pipeline.sources.source import Clip, Source, union
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ def _sources(config: RelabelConfig, reader: CacheReader) -> list[tuple[str, str,
             log.info("%s", note)
         return [("", config.names_file.stem, source)]
     sources = read_sources(config.data_dir, config, cached_uids=reader.planned_uids(), needs_files=False)
+    for note in union(sources).notes:
+        log.info("%s", note)
     for kind, source in sources.items():
-        for note in source.notes:
-            log.info("%s", note)
         if not source.clips:
             raise InputError(f"the {kind} annotations under {config.data_dir} speak of no video of {config.cache_dir}")
     if config.classes is not None:

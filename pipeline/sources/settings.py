@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
+from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
@@ -31,8 +31,8 @@ class AnnotationSettings(Ego4dOptions, Settings):
     def __post_init__(self):
         super().__post_init__()
         kinds = self.annotation_kinds
-        known = ", ".join(KIND_NAMES)
-        self._require(set(kinds) <= set(KIND_NAMES), "annotations", f"one or more of {known}, comma-separated")
+        known = ", ".join(KINDS)
+        self._require(set(kinds) <= set(KINDS), "annotations", f"one or more of {known}, comma-separated")
         self._require(len(set(kinds)) == len(kinds), "annotations", "different kinds")
 
 

@@ -73,7 +73,7 @@ ANNOTATIONS = {
     "skip_invalid": ("--skip-invalid", "test_annotation_options_reach_the_source"),
     "max_narration_window": (
         "--max-narration-window 3.5",
-        "sources/ego4d/test_narration_verbs.py::test_long_windows_are_cut_and_told",
+        "sources/ego4d/test_narration_verbs.py::test_long_windows_are_shortened_with_a_note",
     ),
     "strict": ("--strict", "test_annotation_options_reach_the_source"),
     "fho_window": ("--fho-window critical", "test_annotation_options_reach_the_source"),
@@ -266,23 +266,26 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": (None, SAVED),
     },
     "download-ego4d": {
-        "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_from_nothing_to_files"),
-        "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_are_added_to_the_same_ones"),
+        "data_dir": ("--data-dir elsewhere", DOWNLOAD + "test_a_first_download"),
+        "num_videos": ("--num-videos 3", DOWNLOAD + "test_more_videos_include_the_earlier_ones"),
         "scenarios": (
             "--scenario cooking",
-            "sources/ego4d/test_choice.py::test_scenarios_by_part_of_the_name_in_any_case",
+            "sources/ego4d/test_video_selection.py::test_scenarios_match_a_part_of_the_name_ignoring_case",
         ),
-        "max_gb": ("--max-gb 2.5", "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be"),
+        "max_gb": (
+            "--max-gb 2.5",
+            "sources/ego4d/test_video_selection.py::test_limits_are_met_whenever_they_can_be",
+        ),
         "max_hours": (
             "--max-hours 2.5",
-            "sources/ego4d/test_choice.py::test_a_budget_is_kept_and_used_where_it_can_be",
+            "sources/ego4d/test_video_selection.py::test_limits_are_met_whenever_they_can_be",
         ),
-        "seed": ("--seed 4", "sources/ego4d/test_choice.py::test_the_order_is_pinned"),
-        "kind": ("--kind clips", DOWNLOAD + "test_clips_are_those_of_the_videos"),
-        "version": ("--version v1", DOWNLOAD + "test_mistakes"),
-        "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_mistakes"),
+        "seed": ("--seed 4", "sources/ego4d/test_video_selection.py::test_the_order_is_pinned"),
+        "kind": ("--kind clips", DOWNLOAD + "test_clips_belong_to_the_selected_videos"),
+        "version": ("--version v1", DOWNLOAD + "test_invalid_requests"),
+        "aws_profile": ("--aws-profile mine", DOWNLOAD + "test_invalid_requests"),
         "dry_run": (None, DOWNLOAD + "test_a_dry_run_fetches_nothing"),
-        "yes": (None, DOWNLOAD + "test_it_asks_on_a_terminal_only"),
+        "yes": (None, DOWNLOAD + "test_confirmation_needs_a_terminal"),
     },
     "verify-cache": {
         "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
@@ -356,8 +359,8 @@ def settings_of(monkeypatch, tmp_path):
                 call(command, *shlex.split(arguments.replace("FILE", str(tmp_path / "names.txt"))))
         config = got.value.args[0]
         flat = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        wish = flat.pop("wish", None)
-        return flat if wish is None else flat | dataclasses.asdict(wish)
+        criteria = flat.pop("criteria", None)
+        return flat if criteria is None else flat | dataclasses.asdict(criteria)
 
     return settings
 

@@ -12,9 +12,9 @@ from embedonce.pipeline.evaluation.comparability import PUBLISHED, comparable_wi
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.metrics.baselines import has_long_tail, majority_baseline
 from embedonce.pipeline.metrics.results_schema import SCHEMA, misfit
-from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
 from embedonce.pipeline.reporting.console import comparison_table
 from embedonce.pipeline.reporting.html import comparison as page
+from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
 from tests.support.report_data import predictions_for, results_for
 
 CLASSES = ("take", "put", "cut")

@@ -18,7 +18,7 @@ from embedonce.pipeline.extraction.planning import Scanned
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
-from embedonce.pipeline.sources.ego4d.problems import Problems
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import make_cache_identity
 from tests.support.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
@@ -103,8 +103,7 @@ def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
     root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
     metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems())
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
-        pieces, _ = plan_ego4d._listed(count)(root, metadata)
-        assert set(pieces) == expected
+        assert set(plan_ego4d._listed(count)(root, metadata).by_video) == expected
 
 
 def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
@@ -132,12 +131,12 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
-    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are left out
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # invalid entries are dropped
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
     found = plan_ego4d.plan(PlanConfig(root, assume_downloaded=True))
     assert list(found.document["kinds"]) == ["moments"] and found.document["frames"] > 0
-    with pytest.raises(InputError, match="leave out --strict"):
+    with pytest.raises(InputError, match="omit --strict"):
         plan_ego4d.plan(PlanConfig(root, assume_downloaded=True, strict=True))
 
 

@@ -25,10 +25,10 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.folder import MARK, check_folder, publish
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.partial_files import write_json
-from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOG, Download
-from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
 from embedonce.pipeline.sources.ego4d.download.transfers import RemoteFile, Transfer
+from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of, make_miniature
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
@@ -430,15 +430,15 @@ def test_a_download_replaces_only_downloaded_files(tmp_path):
     video = tmp_path / "v2" / "full_scale" / "a.mp4"
     video.parent.mkdir(parents=True)
     video.write_bytes(b"my smaller version")
-    with pytest.raises(InputError, match=r"a.mp4 would be replaced, and no download into this folder has fetched it"):
-        download.refuse_foreign(transfer)
+    with pytest.raises(InputError, match=r"a.mp4 would be replaced, but no download into this folder created it"):
+        download.check_foreign_files(transfer)
     video.unlink()
     (tmp_path / LOG).write_text("mine")
     with pytest.raises(InputError, match=f"{LOG} would be replaced"):
-        download.refuse_foreign(transfer)
+        download.check_foreign_files(transfer)
     download._record.save({"dataset": "full_scale"}, transfer)
     video.write_bytes(b"cut")
-    download.refuse_foreign(transfer)
+    download.check_foreign_files(transfer)
 
 
 # -- exports ---------------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.ego4d import streams
-from embedonce.pipeline.sources.ego4d.problems import Problems
-from embedonce.pipeline.sources.ego4d.streams import entries
+from embedonce.pipeline.sources.ego4d.parsing import json_stream
+from embedonce.pipeline.sources.ego4d.parsing.json_stream import entries
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from tests.commands.test_cli import error_of
 from tests.support.hostile_cache import bounded
@@ -82,7 +82,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
 
 @pytest.mark.parametrize("part", ["[],", '{"a":{}},', "0,"])
 def test_an_annotation_with_too_many_values_is_refused_before_it_is_parsed(tmp_path, part, monkeypatch):
-    monkeypatch.setattr(streams, "MAX_ENTRY_PARTS", 200_000)
+    monkeypatch.setattr(json_stream, "MAX_ENTRY_PARTS", 200_000)
     (tmp_path / "n.json").write_text('{"videos": [{"a": [' + part * 1_000_000 + "0]}]}")
     problems = Problems()
     with bounded():

@@ -1,6 +1,6 @@
-"""A miniature of Ego4D's buckets on a local S3: manifests, ego4d.json, annotations, and small real videos.
+"""Fills a local S3 with small copies of Ego4D's buckets: manifests, ego4d.json, annotations, and short videos.
 
-The bucket of one university keeps versions of its objects and that of the other does not, as S3 allows.
+The bucket of one university has versioning enabled, the other one does not.
 """
 
 import csv
@@ -25,7 +25,7 @@ SCENARIOS = ("Cooking", "Walking on street", "Carpenter")
 
 
 def metadata() -> dict:
-    """ego4d.json: three videos with all tasks, three with two, one with one and one that S3 has no file for."""
+    """ego4d.json: three videos with all tasks, three with two, one with one, and one without a file on S3."""
     videos, clips = [], []
     for i, uid in enumerate(UIDS):
         videos.append(
@@ -45,7 +45,7 @@ def metadata() -> dict:
 
 
 def annotations() -> dict[str, dict]:
-    """The annotation files that say who is in which task."""
+    """Annotation files that list the videos of each task."""
     return {
         "fho_lta_train.json": {"clips": [{"video_uid": UIDS[i]} for i in (0, 2, 5)]},
         "fho_lta_val.json": {"clips": [{"video_uid": UIDS[1]}]},
@@ -59,7 +59,7 @@ def annotations() -> dict[str, dict]:
 
 
 def fill(endpoint: str, folder: Path) -> None:
-    """Make the buckets and put everything in."""
+    """Create the buckets and upload everything. folder: for temporary videos."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     s3 = boto3.client("s3", endpoint_url=endpoint, **keys)
     for bucket in (SHARED, CMU, MINNESOTA):

@@ -1,4 +1,4 @@
-"""Annotation files of Ego4D's schema, a few entries each, for tests to spoil."""
+"""Builds small annotation files in Ego4D's schema; tests change single fields of them."""
 
 import json
 import uuid
@@ -10,11 +10,11 @@ from embedonce.pipeline.sources.source import Source
 
 U1, U2, U3 = (str(uuid.UUID(int=i, version=4)) for i in (1, 2, 3))
 C1, C2, C3 = (str(uuid.UUID(int=i, version=4)) for i in (11, 12, 13))
-LASTS = 100.0
+LASTS = 100.0  # seconds of each video
 
 
 def listed(uid: str, **changes) -> dict:
-    """A video of ego4d.json."""
+    """An entry of ego4d.json for a video."""
     return {"video_uid": uid, "duration_sec": LASTS, "video_metadata": {"video_start_sec": 0.0}} | changes
 
 
@@ -24,14 +24,14 @@ def label(name="wash hands", start=1.0, end=3.0, primary=True, **changes) -> dic
 
 
 def moments_video(uid, split, *annotations, **clip) -> dict:
-    """annotations: the labels of each annotator."""
+    """An entry of a Moments file with one clip. annotations: the labels of each annotator."""
     labels = [{"annotator_uid": str(i), "labels": a} for i, a in enumerate(annotations)]
     span = {"video_start_sec": 0.0, "video_end_sec": 50.0}
     return {"video_uid": uid, "split": split, "clips": [{"clip_uid": C1, **span, "annotations": labels} | clip]}
 
 
 def moments(*labels, uid=U1, split="val", **clip) -> dict:
-    """A moments file of one video with the labels of one annotator."""
+    """A Moments file with one video and the labels of one annotator."""
     return {"videos": [moments_video(uid, split, list(labels), **clip)]}
 
 
@@ -68,8 +68,11 @@ def narrated(*narrations, passes=("narration_pass_1",)) -> dict:
 
 
 def write(root: Path, files: dict[str, object], videos=None, on_disk=None, clips=(), folder="v2/annotations") -> Path:
-    """files: name -> document. videos: entries of ego4d.json, by default U1 to U3; on_disk: names in v2, by default
-    full_scale files of all of them."""
+    """Write a download with empty video files.
+
+    files: name -> document. videos: entries of ego4d.json, by default U1 to U3. on_disk: names of videos in v2, by
+    default full_scale files of all of them. folder: of the annotations.
+    """
     videos = [listed(uid) for uid in (U1, U2, U3)] if videos is None else videos
     on_disk = [f"full_scale/{video['video_uid']}.mp4" for video in videos] if on_disk is None else on_disk
     (root / folder).mkdir(parents=True, exist_ok=True)

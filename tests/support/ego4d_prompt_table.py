@@ -1,9 +1,9 @@
-"""The table of Ego4D's classes and their phrases, for a person to read: tests/ego4d_prompts.txt.
+"""Writes the table of Ego4D's classes and their phrases, for a person to review: tests/support/ego4d_prompts.txt.
 
     python -m tests.support.ego4d_prompt_table > new.txt
 
-Each line is a label and the phrases that its prompts are made of. The labels are read from the file itself; the first
-lines of it say where they come from.
+Each line has a label and the phrases in its prompts. The labels are read from the file itself, whose first lines name
+their sources.
 """
 
 import sys
@@ -12,19 +12,19 @@ from pathlib import Path
 from embedonce.pipeline.labeling.prompts.templates import class_prompts
 
 FILE = Path(__file__).with_name("ego4d_prompts.txt")
-SECTIONS = {"verbs": "fho-verbs", "nouns": "lta-nouns", "moments": "moments"}  # and the annotations they are of
+SECTIONS = {"verbs": "fho-verbs", "nouns": "lta-nouns", "moments": "moments"}  # section -> kind of annotations
 IN_FULL = ("cut_(trim,_slice,_chop)", "mouse_(computer)", "climb_up_/_down_a_ladder")
 
 
 def sections(text: str) -> dict[str, list[str]]:
     """The labels of each section."""
-    found: dict[str, list[str]] = {}
+    labels_by_section: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("["):
-            labels = found.setdefault(line.strip("[]"), [])
+            labels = labels_by_section.setdefault(line.strip("[]"), [])
         elif line and line[0] not in "# ":
             labels.append(line.split(" -> ")[0])
-    return found
+    return labels_by_section
 
 
 def header(text: str) -> str:
@@ -32,7 +32,7 @@ def header(text: str) -> str:
 
 
 def phrases(label: str, kind: str) -> list[str]:
-    """A noun with its article, or an action as gerund and in the third person; as its prompts have them."""
+    """A noun with its article, or an action as gerund and in the third person, as worded in the prompts."""
     (texts,) = class_prompts((label,), kind)
     gerunds = _after(texts, "a photo of someone ")
     if gerunds:
@@ -46,7 +46,7 @@ def _after(texts: tuple[str, ...], beginning: str) -> list[str]:
 
 
 def table(text: str) -> str:
-    """The file as it should be, given the labels of a text."""
+    """The expected file for the labels of a text."""
     lines = [header(text)]
     for name, labels in sections(text).items():
         kind = SECTIONS[name]

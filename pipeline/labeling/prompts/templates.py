@@ -12,10 +12,13 @@ from embedonce.pipeline.labeling.prompts.label_phrases import Phrase, sentence_p
 from embedonce.pipeline.labeling.prompts.noun_phrases import noun_phrases
 from embedonce.pipeline.labeling.prompts.verb_phrases import verb_phrases
 from embedonce.pipeline.naming.class_names import words
+from embedonce.pipeline.sources.ego4d.annotations.reader import ClassWords
+from embedonce.pipeline.sources.ego4d.annotations.registry import kinds_named_by
 
-VERB_KINDS = ("fho-verbs", "lta-verbs", "narrations", "narrations-all")  # annotations whose classes are verbs,
-NOUN_KINDS = ("fho-nouns", "lta-nouns")  # nouns,
-SENTENCE_KINDS = ("moments", "goalstep", "oscc")  # or what somebody does, in the imperative
+# Kinds of annotations, by what their class names are
+VERB_KINDS = kinds_named_by(ClassWords.VERBS)
+NOUN_KINDS = kinds_named_by(ClassWords.NOUNS)
+SENTENCE_KINDS = kinds_named_by(ClassWords.SENTENCES)
 
 ACTION_PROMPTS = (  # of the style v1; the demo teacher was trained on them
     "a first-person video frame of someone {name}",

@@ -1,25 +1,40 @@
-"""ego4d.json: which videos and clips there are, how long they are, and what of them must not be looked at."""
+"""Reads ego4d.json: the videos and clips of the data set, their length, and the parts that are redacted."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from embedonce.pipeline.sources.ego4d import streams
-from embedonce.pipeline.sources.ego4d.problems import Problems
-from embedonce.pipeline.sources.ego4d.record import Record
+from embedonce.pipeline.sources.ego4d.parsing import json_stream
+from embedonce.pipeline.sources.ego4d.parsing.notes import (
+    CLAMPED,
+    DUPLICATE,
+    OUTSIDE_VIDEO,
+    UNKNOWN_VIDEO,
+    Reason,
+)
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
+from embedonce.pipeline.sources.ego4d.parsing.record import Record
+from embedonce.pipeline.splits.assignment import HELD_OUT_ORDER
 
-SPLITS = ("train", "val", "test")
-_OTHER_VIDEO = "a uid that no other video has"
-OVERHANG_SEC = 1.0  # points and clips may lie so much outside their video by ego4d.json, which rounds
-ROUNDING_SEC = 0.1  # windows that reach so much beyond their video are not clamped
+FILE_NAME = "ego4d.json"
+OVERHANG_SEC = 1.0  # points and clips may lie this far outside their video, because ego4d.json rounds
+ROUNDING_SEC = 0.1  # windows that extend this far beyond their video are not clamped
 SPLIT_FIELDS = ("split_fho", "split_em", "split_av", "split_goalstep")
-MULTI = "multi"  # the FHO split of a video whose clips are in several
+MULTI = "multi"  # the FHO split of a video whose clips are in several splits
+
+CONFLICTING_VIDEOS = Reason("conflicting-videos", "videos listed twice with different values, not used")
+NO_DURATION = Reason("no-duration", "videos of zero or negative duration, not used")
+INVALID_SCENARIOS = Reason("invalid-scenarios", "videos whose scenarios are not a list of names, used without them")
+INVALID_REDACTIONS = Reason("invalid-redactions", "videos with unreadable redacted intervals, not used")
+UNLISTED_REDACTIONS = Reason(
+    "unlisted-redactions", "videos with redacted regions whose times ego4d.json does not list, not used"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFacts:
-    """One video of the data set. Seconds are on its container's timeline, which begins at start_sec.
+class VideoInfo:
+    """One video of the data set. Seconds are on the timeline of its container, which begins at start_sec.
 
-    splits: by field of SPLIT_FIELDS, where it is train, val, test or multi. redacted: [start_sec, end_sec) parts.
+    splits: field of SPLIT_FIELDS -> train, val, test or multi. redacted: [start_sec, end_sec) intervals.
     """
 
     uid: str
@@ -34,26 +49,22 @@ class VideoFacts:
     def end_sec(self) -> float:
         return self.start_sec + self.duration_sec
 
-    def holds(self, start_sec: float, end_sec: float) -> bool:
-        """Whether times are in the video, give or take OVERHANG_SEC."""
-        return self.start_sec - OVERHANG_SEC <= start_sec <= end_sec <= self.end_sec + OVERHANG_SEC
+    def contains(self, start_sec: float, end_sec: float, tolerance_sec: float = OVERHANG_SEC) -> bool:
+        """Whether an interval lies in the video, up to a tolerance in seconds."""
+        return self.start_sec - tolerance_sec <= start_sec <= end_sec <= self.end_sec + tolerance_sec
 
-    def fits(self, start_sec: float, end_sec: float) -> bool:
-        """Whether a window is in the video, give or take ROUNDING_SEC."""
-        return self.start_sec - ROUNDING_SEC <= start_sec <= end_sec <= self.end_sec + ROUNDING_SEC
-
-    def clamped(self, start_sec: float, end_sec: float) -> tuple[float, float]:
-        """The part of [start_sec, end_sec) that is in the video; its end is not after its start where none is."""
+    def clamp(self, start_sec: float, end_sec: float) -> tuple[float, float]:
+        """The part of [start_sec, end_sec) that lies in the video; empty if its end is not after its start."""
         return max(start_sec, self.start_sec), min(end_sec, self.end_sec)
 
-    def expected(self) -> str:
-        """What to say where they are not."""
+    def expected_times(self) -> str:
+        """The valid times of the video, for error messages."""
         return f"times in the video, [{self.start_sec:g}, {self.end_sec:g}] s"
 
 
 @dataclass(frozen=True, slots=True)
-class ClipFacts:
-    """A clip is the part [start_sec, end_sec) of a video, as a file of its own whose time begins at 0."""
+class ClipInfo:
+    """The part [start_sec, end_sec) of a video that also exists as a file of its own, whose time begins at 0."""
 
     uid: str
     video_uid: str
@@ -63,111 +74,119 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What ego4d.json says, by uid. left_out: videos that it lists and that are not used, such as redacted in doubt."""
+    """The content of ego4d.json, by uid. excluded: listed videos that must not be used, such as unclear redactions."""
 
-    videos: dict[str, VideoFacts]
-    clips: dict[str, ClipFacts]
-    left_out: frozenset[str] = frozenset()
+    videos: dict[str, VideoInfo]
+    clips: dict[str, ClipInfo]
+    excluded: frozenset[str] = frozenset()
 
 
 def read_metadata(path: Path, name: str, problems: Problems) -> Metadata:
-    """ego4d.json at path; name: of the file, for messages. What is wrong with it is in `problems`."""
-    videos: dict[str, VideoFacts] = {}
-    left_out: set[str] = set()
-    for where, entry in streams.entries(path, "videos", name, problems):
-        record = Record(entry, where, problems)
-        facts = _video(record) if record.is_sound else None
+    """Read ego4d.json and report what is wrong with it to `problems`. name: of the file, for messages."""
+    videos: dict[str, VideoInfo] = {}
+    excluded: set[str] = set()
+    for place, entry in json_stream.entries(path, "videos", name, problems):
+        record = Record(entry, place, problems)
+        video = _read_video(record) if record.is_valid else None
         uid = record.get("video_uid")
-        if facts is None:
-            left_out |= {uid} if isinstance(uid, str) else set()
-        elif uid in videos and videos[uid] != facts:
-            record.odd("videos are listed twice, not the same way, and are not used", "video_uid", _OTHER_VIDEO)
-            left_out.add(uid)
+        if video is None:
+            excluded |= {uid} if isinstance(uid, str) else set()
+        elif uid in videos and videos[uid] != video:
+            record.drop(CONFLICTING_VIDEOS, "video_uid", "a uid that no other video has")
+            excluded.add(uid)
         elif uid in videos:
-            record.odd("videos are listed twice and were taken once", "video_uid", _OTHER_VIDEO)
+            record.drop(DUPLICATE, "video_uid", "a uid that no other video has", detail="videos")
         else:
-            videos[uid] = facts
-    for uid in left_out:
+            videos[uid] = video
+    for uid in excluded:
         videos.pop(uid, None)
-    return Metadata(videos, _read_clips(path, name, problems, videos, left_out), frozenset(left_out))
+    return Metadata(videos, _read_clips(path, name, problems, videos, excluded), frozenset(excluded))
 
 
-def _read_clips(path: Path, name: str, problems: Problems, videos: dict, left_out: set[str]) -> dict[str, ClipFacts]:
-    clips: dict[str, ClipFacts] = {}
-    listed = streams.entries(path, "clips", name, problems) if streams.has_key(path, "clips") else ()
-    for where, entry in listed:
-        record = Record(entry, where, problems)
-        facts = _clip(record, videos, left_out) if record.is_sound else None
-        if facts is not None and facts.uid in clips:
-            record.odd("clips are listed twice and were taken once", "clip_uid", "a uid that no other clip has")
-        elif facts is not None:
-            clips[facts.uid] = facts
+def _read_clips(
+    path: Path, name: str, problems: Problems, videos: dict[str, VideoInfo], excluded: set[str]
+) -> dict[str, ClipInfo]:
+    clips: dict[str, ClipInfo] = {}
+    listed = json_stream.entries(path, "clips", name, problems) if json_stream.has_key(path, "clips") else ()
+    for place, entry in listed:
+        record = Record(entry, place, problems)
+        clip = _read_clip(record, videos, excluded) if record.is_valid else None
+        if clip is not None and clip.uid in clips:
+            record.drop(DUPLICATE, "clip_uid", "a uid that no other clip has", detail="clips")
+        elif clip is not None:
+            clips[clip.uid] = clip
     return clips
 
 
-def _video(record: Record) -> VideoFacts | None:
+def _read_video(record: Record) -> VideoInfo | None:
     uid, duration_sec = record.uid("video_uid"), record.seconds("duration_sec")
     if duration_sec is not None and duration_sec <= 0:
-        record.odd("videos last no time and are not used", "duration_sec", "more than 0 seconds")
-    start_sec = _start_sec(record)
+        record.drop(NO_DURATION, "duration_sec", "more than 0 seconds")
+    start_sec = _read_start_sec(record)
     is_stereo = record.flag("is_stereo") if record.has("is_stereo") else False
-    redacted = _redacted(record, start_sec or 0.0, (start_sec or 0.0) + (duration_sec or 0.0))
-    scenarios = record.get("scenarios") if record.has("scenarios") else []
-    if not (isinstance(scenarios, list) and all(isinstance(name, str) for name in scenarios)):
-        record.tell("videos have scenarios that are no list of names and are used without", "scenarios", "a list")
-        scenarios = []
-    splits = {name: record.get(name) for name in SPLIT_FIELDS if record.get(name) in (*SPLITS, MULTI)}
-    if not record.is_sound:
+    redacted = _read_redacted(record, start_sec or 0.0, (start_sec or 0.0) + (duration_sec or 0.0))
+    scenarios = _read_scenarios(record)
+    splits = {name: record.get(name) for name in SPLIT_FIELDS if record.get(name) in (*HELD_OUT_ORDER, MULTI)}
+    if uid is None or start_sec is None or duration_sec is None or is_stereo is None or not record.is_valid:
         return None
-    return VideoFacts(uid, start_sec, duration_sec, is_stereo, redacted, tuple(scenarios), splits)
+    return VideoInfo(uid, start_sec, duration_sec, is_stereo, redacted, scenarios, splits)
 
 
-def _start_sec(record: Record) -> float | None:
-    """When the container's timeline begins: often not at 0."""
+def _read_scenarios(record: Record) -> tuple[str, ...]:
+    scenarios = record.get("scenarios") if record.has("scenarios") else []
+    if isinstance(scenarios, list) and all(isinstance(name, str) for name in scenarios):
+        return tuple(scenarios)
+    record.note(INVALID_SCENARIOS, "scenarios", "a list")
+    return ()
+
+
+def _read_start_sec(record: Record) -> float | None:
+    """When the timeline of the container begins: often not at 0."""
     if not record.has("video_metadata"):
         return 0.0
-    fields = record.fields.inner("video_metadata")
-    facts = Record(record.get("video_metadata"), f"{record.where}.video_metadata", record.problems, fields)
-    start_sec = facts.seconds("video_start_sec") if facts.has("video_start_sec") else 0.0
-    record.is_sound &= facts.is_sound
+    fields = record.fields.nested("video_metadata")
+    nested = Record(record.get("video_metadata"), f"{record.place}.video_metadata", record.problems, fields)
+    start_sec = nested.seconds("video_start_sec") if nested.has("video_start_sec") else 0.0
+    record.is_valid &= nested.is_valid
     return start_sec
 
 
-def _redacted(record: Record, start_sec: float, end_sec: float) -> tuple[tuple[float, float], ...]:
-    """The redacted parts. A video whose redactions are in doubt must not be looked at: one note says why."""
+def _read_redacted(record: Record, start_sec: float, end_sec: float) -> tuple[tuple[float, float], ...]:
+    """The redacted intervals. A video whose redactions are unclear is excluded, with one note."""
     intervals = record.get("redacted_intervals") if record.has("redacted_intervals") else []
     spans = [span for interval in intervals if (span := _span(interval))] if isinstance(intervals, list) else []
     is_redacted = record.flag("has_redacted_regions") if record.has("has_redacted_regions") else False
-    if not record.is_sound:
+    if not record.is_valid:
         return ()
     if not isinstance(intervals, list) or len(spans) != len(intervals):
-        reason = "videos have redacted intervals that cannot be read, and are not used"
-        record.odd(reason, "redacted_intervals", "intervals that last some time")
+        record.drop(INVALID_REDACTIONS, "redacted_intervals", "intervals of positive length")
     elif is_redacted and not any(end > start_sec and start < end_sec for start, end in spans):
-        reason = "videos have redacted regions by ego4d.json, which does not say where, and are not used"
-        record.odd(reason, "redacted_intervals", "intervals in the video, where has_redacted_regions is true")
+        expected = "intervals in the video, because has_redacted_regions is true"
+        record.drop(UNLISTED_REDACTIONS, "redacted_intervals", expected)
     return tuple(sorted(spans))
 
 
-def _span(interval) -> tuple[float, float] | None:
-    """The seconds of one redacted interval; None where it cannot be read or lasts no time."""
+def _span(interval: object) -> tuple[float, float] | None:
+    """The seconds of one redacted interval; None if it is invalid or empty."""
     record = Record(interval, "", Problems())
-    span = record.span("start_sec", "end_sec") if record.is_sound else None
+    span = record.span("start_sec", "end_sec") if record.is_valid else None
     return span if span is not None and span[1] > span[0] else None
 
 
-def _clip(record: Record, videos: dict[str, VideoFacts], left_out: set[str]) -> ClipFacts | None:
+def _read_clip(record: Record, videos: dict[str, VideoInfo], excluded: set[str]) -> ClipInfo | None:
     uid, video_uid = record.uid("clip_uid"), record.uid("video_uid")
     span = record.span("video_start_sec", "video_end_sec")
-    facts = videos.get(video_uid)
-    if video_uid in left_out or not record.is_sound:
+    if uid is None or video_uid is None or span is None or video_uid in excluded:
         return None
-    if facts is None:
-        record.odd("clips are of videos that ego4d.json does not list and were left out", "video_uid", "a listed video")
-    elif not facts.holds(*span):
-        if not facts.holds(span[0], span[0]) or span[0] >= facts.end_sec:  # its file's time begins nobody knows where
-            record.odd("clips lie outside their video and were left out", "times", facts.expected(), got=span)
-        else:
-            record.tell("clips reach beyond their video and were clamped", "times", facts.expected(), got=span)
-        span = (span[0], min(span[1], facts.end_sec))
-    return ClipFacts(uid, video_uid, *span) if record.is_sound else None
+    video = videos.get(video_uid)
+    if video is None:
+        record.drop(UNKNOWN_VIDEO, "video_uid", "a listed video")
+        return None
+    if not video.contains(*span):
+        starts_outside = not video.contains(span[0], span[0]) or span[0] >= video.end_sec
+        if starts_outside:  # its file's times cannot be mapped to the video
+            record.drop(OUTSIDE_VIDEO, "times", video.expected_times(), value=span)
+            return None
+        record.note(CLAMPED, "times", video.expected_times(), value=span)
+        span = (span[0], min(span[1], video.end_sec))
+    return ClipInfo(uid, video_uid, *span) if record.is_valid else None

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, KIND_NAMES, MAX_NARRATION_WINDOW
+from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, MAX_NARRATION_WINDOW
 from embedonce.pipeline.settings import ranges
 from embedonce.pipeline.settings.options import ANNOTATIONS, setting
+from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)

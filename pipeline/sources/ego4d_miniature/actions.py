@@ -1,4 +1,4 @@
-"""The actions that a miniature's FHO files speak of, and the windows they mean. Knows the plan; writes no file."""
+"""The actions in the FHO files of a miniature, and the windows that readers should get from them."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ from embedonce.pipeline.sources.ego4d_miniature.plan import Plan, VideoPlan, Win
 
 TAKE, PUT, CUT, OPEN = "take_(pick,_grab,_get)", "put_(place,_leave,_drop)", "cut_(trim,_slice,_chop)", "open"
 KNIFE, CUP, PLATE, VEGETABLE = "knife_(knife,_machete)", "cup_(cup,_mug)", "plate_(dish,_plate)", "vegetable"
-TOOL = "board_(board,_chopping_board)"  # a noun of tools only: of no object of change
-MAIN_TAXONOMY = {  # with a verb and a noun more than LTA's, so that an index means another class
+TOOL = "board_(board,_chopping_board)"  # a noun of tools only, never of an object of change
+MAIN_TAXONOMY = {  # one verb and one noun more than LTA's, so that the same index is another class
     "verbs": sorted((TAKE, PUT, CUT, OPEN, "adjust")),
     "nouns": sorted((KNIFE, CUP, PLATE, VEGETABLE, TOOL)),
 }
@@ -15,10 +15,10 @@ LTA_TAXONOMY = {"verbs": sorted((TAKE, PUT, CUT, OPEN)), "nouns": sorted((KNIFE,
 
 
 class Action(NamedTuple):
-    """One narrated action over frames [start, end) of a clip, with what is unusual about it.
+    """One narrated action over frames [start, end) of a video, annotated in a clip.
 
-    noun: of its object of change; None: `frames` is null. rounded: its times have seven decimals, as some of Ego4D's
-    have, so that they lie a trifle before the frames they mean.
+    noun: of its object of change; None: `frames` is null. case: what is special about it. rounded: its times have seven
+    decimals, as some of Ego4D's have, so that they lie slightly before their frames.
     """
 
     clip: str
@@ -27,7 +27,7 @@ class Action(NamedTuple):
     verb: str | None
     noun: str | None
     text: str
-    trap: str = ""
+    case: str = ""
     is_valid: bool = True
     is_rejected: bool = False
     is_invalid: bool = False
@@ -36,12 +36,12 @@ class Action(NamedTuple):
     rounded: bool = False
 
     @property
-    def counts(self) -> bool:
-        """Whether it is an annotation at all: valid, not rejected, finished."""
+    def is_usable(self) -> bool:
+        """Whether it is valid, not rejected and has a stage."""
         return self.is_valid and not self.is_rejected and not self.is_invalid and self.stage is not None
 
     def times(self, video: VideoPlan) -> tuple[float, float]:
-        """start_sec and end_sec as the files have them."""
+        """start_sec and end_sec in the files."""
         start, end = video.sec(self.start), video.sec(self.end)
         return (round(start, 7), round(end, 7)) if self.rounded else (start, end)
 
@@ -71,7 +71,7 @@ ACTIONS = (
     Action("FHO:short:0", 211, 271, CUT, KNIFE, "#C C trims the knife", "straddles the file's end"),
 )
 TEST_SEGMENTS = ((30, 90), (91, 150.5), (211, 300))  # of LTA's test clip, without labels
-FAMILIES = {  # which benchmark files name a clip: no one family names all of them
+BENCHMARKS = {  # the benchmarks whose files list a clip; none of them lists all clips
     "FHO:plain:0": ("lta", "sta", "oscc-pnr"),
     "FHO:multi:0": ("lta",),
     "FHO:multi:1": ("oscc-pnr",),
@@ -84,16 +84,25 @@ FAMILIES = {  # which benchmark files name a clip: no one family names all of th
 }
 
 
-def actions_of(plan: Plan, family: str, split: str) -> list[Action]:
-    """What the file fho_<family>_<split>.json speaks of: actions that count and have a verb and a noun, by start."""
-    keys = [key for key, families in FAMILIES.items() if family in families and plan.clips[key].split == split]
-    return [action for action in ACTIONS if action.clip in keys and action.counts and action.verb and action.noun]
+class NamedAction(NamedTuple):
+    """A usable action with a verb and a noun."""
+
+    action: Action
+    verb: str
+    noun: str
+
+
+def actions_of(plan: Plan, benchmark: str, split: str) -> list[NamedAction]:
+    """The actions of the file fho_<benchmark>_<split>.json, by start: usable, with a verb and a noun."""
+    keys = [key for key, listed_in in BENCHMARKS.items() if benchmark in listed_in and plan.clips[key].split == split]
+    usable = [action for action in ACTIONS if action.clip in keys and action.is_usable]
+    return [NamedAction(action, action.verb, action.noun) for action in usable if action.verb and action.noun]
 
 
 def fho_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
-    """Windows of the kinds fho_verbs, fho_nouns, lta_verbs and lta_nouns."""
-    counting = [action for action in ACTIONS if action.counts]
-    lta = [action for split in ("train", "val") for action in actions_of(plan, "lta", split)]
+    """Expected windows of the kinds fho_verbs, fho_nouns, lta_verbs and lta_nouns."""
+    usable = [action for action in ACTIONS if action.is_usable]
+    lta = [named.action for split in ("train", "val") for named in actions_of(plan, "lta", split)]
     clip = plan.clips["FHO:test:0"]
     whole = (Window(clip.video.uid, clip.start_sec, clip.end_sec, None, "test", clip.uid, "test"),)
     segments = tuple(
@@ -101,8 +110,8 @@ def fho_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
         for start, end in TEST_SEGMENTS
     )
     return {
-        "fho_verbs": tuple(_window(plan, action, action.verb) for action in counting) + whole,
-        "fho_nouns": tuple(_window(plan, action, action.noun) for action in counting) + whole,
+        "fho_verbs": tuple(_window(plan, action, action.verb) for action in usable) + whole,
+        "fho_nouns": tuple(_window(plan, action, action.noun) for action in usable) + whole,
         "lta_verbs": tuple(_window(plan, action, action.verb) for action in lta) + segments,
         "lta_nouns": tuple(_window(plan, action, action.noun) for action in lta) + segments,
     }
@@ -110,4 +119,4 @@ def fho_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
 
 def _window(plan: Plan, action: Action, name: str | None) -> Window:
     clip = plan.clips[action.clip]
-    return Window(clip.video.uid, *action.times(clip.video), name, clip.split, clip.uid, action.trap)
+    return Window(clip.video.uid, *action.times(clip.video), name, clip.split, clip.uid, action.case)

@@ -1,4 +1,4 @@
-"""The content of a miniature's fho_main.json, with critical frames and boxes. Knows the plan; writes no file."""
+"""The content of fho_main.json of a miniature, with critical frames and boxes."""
 
 from embedonce.pipeline.sources.ego4d_miniature.actions import ACTIONS, TOOL, Action
 from embedonce.pipeline.sources.ego4d_miniature.plan import (
@@ -16,7 +16,7 @@ FRAME_TYPES = ("pre_45", "pre_30", "pre_15", "pre_frame", "contact_frame", "pnr_
 
 
 def main_document(plan: Plan) -> dict:
-    """Videos by uid, each with its intervals; no key says which split they are in."""
+    """Videos sorted by uid, each with its intervals; the file does not contain splits."""
     keys = {v.role: [key for key in plan.clips if key.startswith(f"FHO:{v.role}:")] for v in plan.videos.values()}
     videos = sorted((v for v in plan.videos.values() if keys[v.role]), key=lambda v: v.uid)
     return {
@@ -53,7 +53,7 @@ def _video_metadata(video: VideoPlan) -> dict:
 def _interval(plan: Plan, key: str) -> dict:
     clip = plan.clips[key]
     video = clip.video
-    end = clip.end_frame - 1  # the clip is a little longer than what was looked at
+    end = clip.end_frame - 1  # the clip is slightly longer than the annotated interval
     return {
         "clip_id": str(clip.clip_id),
         "clip_uid": clip.uid,
@@ -70,9 +70,9 @@ def _interval(plan: Plan, key: str) -> dict:
     }
 
 
-def odd_action(plan: Plan, clip: ClipPlan, span: tuple[float, float], verb: str, noun: str) -> dict:
-    """An action over frames [start, end) that is none of ACTIONS."""
-    name = f"FHO:{clip.video.role}:odd"
+def extra_action(plan: Plan, clip: ClipPlan, span: tuple[float, float], verb: str, noun: str) -> dict:
+    """An action over frames [start, end) that is not among ACTIONS."""
+    name = f"FHO:{clip.video.role}:odd"  # uids depend on it
     return _action(plan, clip, Action(name, *span, verb, noun, "#C C does something odd"))
 
 
@@ -114,7 +114,7 @@ def _action(plan: Plan, clip: ClipPlan, action: Action) -> dict:
 
 
 def _critical_frames(clip: ClipPlan, action: Action) -> dict[str, int]:
-    """Frame numbers in the canonical video; those before the action may lie before it begins."""
+    """Frame numbers in the canonical video; those of the pre frames may lie before the action."""
     start, end = int(action.start), int(action.end)
     pnr = start + (end - start) // 2
     frames = (pnr - 65, pnr - 50, pnr - 35, pnr - 20, pnr - 5, pnr, end - 2)
@@ -122,7 +122,7 @@ def _critical_frames(clip: ClipPlan, action: Action) -> dict[str, int]:
 
 
 def _frame(clip: ClipPlan, frame_type: str, number: int, action: Action) -> dict:
-    """Hands everywhere; the object of change from pre_30 on, its noun not filled in there yet; a tool from contact."""
+    """Boxes: hands in all frames; a tool from contact on; the object of change from pre_30 on, there without a noun."""
     index = FRAME_TYPES.index(frame_type)
     boxes = [_box("left_hand", None, 10.5), _box("right_hand", None, 200.25)]
     if index >= FRAME_TYPES.index("contact_frame"):

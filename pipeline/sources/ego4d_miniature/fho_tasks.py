@@ -1,37 +1,40 @@
-"""The contents of a miniature's fho_lta, fho_sta and fho_oscc-pnr files. Knows the plan; writes no file.
+"""The contents of the fho_lta, fho_sta and fho_oscc-pnr files of a miniature.
 
-None of the three names every clip: a clip's split is what any of them says.
+None of the three benchmarks lists every clip; the split of a clip is that of any file that lists it.
 """
 
+from collections import Counter
+
 from embedonce.pipeline.sources.ego4d_miniature.actions import (
-    FAMILIES,
+    BENCHMARKS,
     LTA_TAXONOMY,
     MAIN_TAXONOMY,
     TEST_SEGMENTS,
-    Action,
+    NamedAction,
     actions_of,
 )
 from embedonce.pipeline.sources.ego4d_miniature.plan import DATE, FPS, SIZES, ClipPlan, Plan, Window, fho_frame
 
-OSCC_STARTS, OSCC_FRAMES = (35, 100), 60  # of the windows of a clip, in frames of it
+OSCC_STARTS, OSCC_FRAMES = (35, 100), 60  # of the windows of a clip: starts, and length, in frames
+_OSCC_CLIPS = [key for key, benchmarks in BENCHMARKS.items() if "oscc-pnr" in benchmarks]
 _SUFFIX = {"train": "train", "val": "val", "test": "test_unannotated"}
 
 
 def task_documents(plan: Plan) -> dict[str, dict]:
-    """Each file's content by its name, the taxonomies too."""
-    documents = {"fho_main_taxonomy.json": MAIN_TAXONOMY, "fho_lta_taxonomy.json": LTA_TAXONOMY}
-    makers = {"lta": _lta_clips, "sta": _sta_annotations, "oscc-pnr": _oscc_clips}
-    for family, entries in makers.items():
+    """The content of each file by its name, including the taxonomies."""
+    documents: dict[str, dict] = {"fho_main_taxonomy.json": MAIN_TAXONOMY, "fho_lta_taxonomy.json": LTA_TAXONOMY}
+    entries_of = {"lta": _lta_clips, "sta": _sta_annotations, "oscc-pnr": _oscc_clips}
+    for benchmark, entries in entries_of.items():
         for split, suffix in _SUFFIX.items():
             content = entries(plan, split)
-            head = {"version": "v2", "date": DATE, "description": f"{family} ({split})", "split": split}
-            document = _sta(plan, split, content) if family == "sta" else head | {"clips": content}
-            documents[f"fho_{family}_{suffix}.json"] = document
+            head = {"version": "v2", "date": DATE, "description": f"{benchmark} ({split})", "split": split}
+            document = _sta(plan, split, content) if benchmark == "sta" else head | {"clips": content}
+            documents[f"fho_{benchmark}_{suffix}.json"] = document
     return documents
 
 
 def _lta_clips(plan: Plan, split: str) -> list[dict]:
-    """One entry for each action, the last one first: action_idx is what orders them, counted within each clip."""
+    """One entry per action, the last one first: action_idx, counted within each clip, orders them."""
     if split == "test":
         clip = plan.clips["FHO:test:0"]
         entries = [
@@ -39,18 +42,20 @@ def _lta_clips(plan: Plan, split: str) -> list[dict]:
             for i, (start, end) in enumerate(TEST_SEGMENTS)
         ]
         return entries[::-1]
-    entries, seen = [], {}
-    for action in actions_of(plan, "lta", split):
+    labeled: list[dict] = []
+    counts: Counter[str] = Counter()
+    for action, verb, noun in actions_of(plan, "lta", split):
         clip = plan.clips[action.clip]
-        seen[action.clip] = index = seen.get(action.clip, -1) + 1
         labels = {
-            "verb": action.verb,
-            "noun": action.noun,
-            "verb_label": LTA_TAXONOMY["verbs"].index(action.verb),
-            "noun_label": LTA_TAXONOMY["nouns"].index(action.noun),
+            "verb": verb,
+            "noun": noun,
+            "verb_label": LTA_TAXONOMY["verbs"].index(verb),
+            "noun_label": LTA_TAXONOMY["nouns"].index(noun),
         }
-        entries.append({**_lta_times(clip, *action.times(clip.video)), "action_idx": index, **labels})
-    return entries[::-1]
+        times = _lta_times(clip, *action.times(clip.video))
+        labeled.append({**times, "action_idx": counts[action.clip], **labels})
+        counts[action.clip] += 1
+    return labeled[::-1]
 
 
 def _lta_times(clip: ClipPlan, start: float, end: float) -> dict:
@@ -72,7 +77,7 @@ def _spans(clip: ClipPlan) -> dict:
 
 
 def _clip_span(clip: ClipPlan, start: float, end: float) -> dict:
-    """The action's times in its clip: differences of floats, with all their digits, as Ego4D's are."""
+    """The times of an action in its clip: float differences with all their digits, as in Ego4D."""
     return {
         "action_clip_start_sec": start - clip.start_sec,
         "action_clip_end_sec": end - clip.start_sec,
@@ -112,7 +117,7 @@ def _sta_annotations(plan: Plan, split: str) -> list[dict]:
     if split == "test":
         clip = plan.clips["FHO:test:0"]
         return [_sta_place(clip, frame) for frame in (60, 120)]
-    return [_sta_annotation(plan, action) for action in actions_of(plan, "sta", split)]
+    return [_sta_annotation(plan, named) for named in actions_of(plan, "sta", split)]
 
 
 def _sta_place(clip: ClipPlan, frame: int) -> dict:
@@ -126,15 +131,16 @@ def _sta_place(clip: ClipPlan, frame: int) -> dict:
     }
 
 
-def _sta_annotation(plan: Plan, action: Action) -> dict:
-    """The last frame before the object is touched, with what will be touched."""
+def _sta_annotation(plan: Plan, named: NamedAction) -> dict:
+    """The last frame before an object is touched, with the box of that object."""
+    action, verb, noun = named
     clip = plan.clips[action.clip]
     start, end = action.times(clip.video)
     span = _clip_span(clip, start, end)
     touched = {
         "box": [90.125, 40.5, 138.125, 101.25],
-        "verb_category_id": MAIN_TAXONOMY["verbs"].index(action.verb),
-        "noun_category_id": MAIN_TAXONOMY["nouns"].index(action.noun),
+        "verb_category_id": MAIN_TAXONOMY["verbs"].index(verb),
+        "noun_category_id": MAIN_TAXONOMY["nouns"].index(noun),
         "time_to_contact": 0.5,
     }
     return {
@@ -151,8 +157,8 @@ def _sta_annotation(plan: Plan, action: Action) -> dict:
 
 
 def _oscc_clips(plan: Plan, split: str) -> list[dict]:
-    """Windows with and without a change of state; the test file names no clip_uid."""
-    keys = [key for key, names in FAMILIES.items() if "oscc-pnr" in names and plan.clips[key].split == split]
+    """Windows with and without a state change; the test file has no clip_uid."""
+    keys = [key for key in _OSCC_CLIPS if plan.clips[key].split == split]
     entries = []
     for key in keys:
         for number, offset in enumerate(OSCC_STARTS):
@@ -172,9 +178,9 @@ def _oscc_clips(plan: Plan, split: str) -> list[dict]:
 
 
 def oscc_windows(plan: Plan) -> tuple[Window, ...]:
-    """Two of each clip that fho_oscc-pnr files name: with a change of state, then without; of test clips unlabeled."""
+    """Expected windows, two per clip: with a state change, then without; unlabeled for test clips."""
     windows = []
-    for key in (key for key, names in FAMILIES.items() if "oscc-pnr" in names):
+    for key in _OSCC_CLIPS:
         clip = plan.clips[key]
         for offset, name in zip(OSCC_STARTS, ("object state change", "no object state change"), strict=True):
             start = clip.start_frame + offset

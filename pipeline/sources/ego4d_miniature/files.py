@@ -1,4 +1,4 @@
-"""The mp4 files of a miniature: canonical videos, their small versions, and clips. Knows encoding, no annotations."""
+"""Encodes the mp4 files of a miniature: canonical videos, their small versions, and clips."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -16,13 +16,13 @@ _ENCODER = {"crf": "26", "preset": "superfast", "g": "30", "bf": "2"}
 
 
 def files_of(plan: Plan, layout: str) -> dict[str, VideoPlan | ClipPlan]:
-    """What is in each file of v2/<layout>, by the file's name."""
-    found = plan.clips if layout == "clips" else plan.videos
-    return {f"{one.uid}.mp4": one for one in found.values() if _shown_frames(one)}
+    """The video or clip in each file of v2/<layout>, by the name of the file."""
+    contents: Iterable[VideoPlan | ClipPlan] = plan.clips.values() if layout == "clips" else plan.videos.values()
+    return {f"{content.uid}.mp4": content for content in contents if _shown_frames(content)}
 
 
 def write_file(path: Path, content: VideoPlan | ClipPlan, layout: str) -> None:
-    """Encode one file; it appears under its name when it is whole. A clip's own time begins at 0."""
+    """Encode one file, which gets its name when it is complete. The times of a clip's file begin at 0."""
     video = content.video if isinstance(content, ClipPlan) else content
     first_pts = 0 if content is not video else video.start_pts
     images = (_image(video, number, layout) for number in _shown_frames(content))
@@ -34,7 +34,7 @@ def write_file(path: Path, content: VideoPlan | ClipPlan, layout: str) -> None:
 
 
 def _shown_frames(content: VideoPlan | ClipPlan) -> range:
-    """The canonical numbers of a file's frames."""
+    """The canonical numbers of the frames in a file."""
     return content.file_frames if isinstance(content, ClipPlan) else range(content.file_frames)
 
 
@@ -53,7 +53,7 @@ def _size(video: VideoPlan, layout: str) -> tuple[int, int]:
 
 
 def _encode(path: Path, images: Iterable[np.ndarray], size: tuple[int, int], first_pts: int) -> None:
-    """H.264 with B-frames on one thread: equal images give equal bytes."""
+    """Encode H.264 with B-frames on one thread, so that equal images give equal bytes. size: (height, width)."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=_ENCODER)
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)

@@ -1,17 +1,17 @@
-"""Frames with their number burnt in, and that number read back from any resized form. Knows pixels, no files."""
+"""Frames that show their own number, and a reader of that number from resized frames."""
 
 import numpy as np
 
 BITS = 10
-RIGHT_EYE = 1 << (BITS - 1)  # what the number in a right eye's half is higher by
+RIGHT_EYE = 1 << (BITS - 1)  # added to the number in the half of the right eye
 _NOISE = np.random.default_rng(0).integers(0, 224, (64, 97, 3), dtype=np.uint8)
 
 
 def numbered_frame(number: int, height: int = 64, width: int = 160, shift: int = 0) -> np.ndarray:
     """(height, width, 3) uint8: the number as black and white vertical bars, most significant bit first.
 
-    Above and below them colored noise moves, so that every frame needs its motion and its residuals; shift: where
-    it begins, so that videos differ.
+    Colored noise moves above and below them, so that the encoder needs motion and residuals. shift: offset of the
+    noise, so that videos differ.
     """
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
     columns = np.array(bits, np.uint8)[np.arange(width) * BITS // width] * np.uint8(255)
@@ -25,7 +25,7 @@ def numbered_frame(number: int, height: int = 64, width: int = 160, shift: int =
 
 
 def read_number(image: np.ndarray) -> int:
-    """The number in a frame, or in any resized form of it."""
+    """The number in a frame, (height, width, 3) uint8 of any size."""
     middle = image[image.shape[0] // 2, :, 1]
     positions = ((np.arange(BITS) + 0.5) * image.shape[1] / BITS).astype(int)
     return int("".join("1" if middle[p] > 127 else "0" for p in positions), 2)
@@ -38,5 +38,5 @@ def stereo_frame(number: int, height: int, eye_width: int, shift: int = 0) -> np
 
 
 def blank_frame(height: int, width: int) -> np.ndarray:
-    """(height, width, 3) uint8: what is left of a frame that was redacted; it reads as 0."""
+    """(height, width, 3) uint8: a redacted frame, black, whose number reads as 0."""
     return np.zeros((height, width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""GoalStep of a miniature: the content of goalstep_*.json, and the windows it means. Knows the plan; writes no file."""
+"""GoalStep of a miniature: the contents of goalstep_*.json, and the windows that readers should get from them."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ FILES = {"train": "goalstep_train.json", "val": "goalstep_val.json", "test": "go
 
 
 class Step(NamedTuple):
-    """A step over frames [start, end) of a video, with the substeps within it."""
+    """A step over frames [start, end) of a video, with its substeps."""
 
     role: str
     name: str
     start: float
     end: float
-    within: tuple["Step", ...] = ()
+    substeps: tuple["Step", ...] = ()
 
 
 STEPS = (
@@ -28,7 +28,7 @@ STEPS = (
 
 
 def goalstep_documents(plan: Plan) -> dict[str, dict]:
-    """Each file's content by its name; a test video's steps have no times."""
+    """The content of each file by its name; steps of test videos have no times."""
     documents = {}
     for split, name in FILES.items():
         videos = sorted((v for v in plan.videos.values() if v.split_goalstep == split), key=lambda v: v.uid)
@@ -38,9 +38,9 @@ def goalstep_documents(plan: Plan) -> dict[str, dict]:
 
 
 def goalstep_windows(plan: Plan) -> tuple[Window, ...]:
-    """Steps, substeps, and each test video as a whole."""
+    """Expected windows: steps, substeps, and each test video as a whole."""
     windows = []
-    for step in (one for above in STEPS for one in (above, *above.within)):
+    for step in (one for parent in STEPS for one in (parent, *parent.substeps)):
         video = plan.videos[step.role]
         times = video.sec(step.start), video.sec(step.end)
         windows.append(Window(video.uid, *times, step.name, video.split_goalstep))
@@ -48,9 +48,9 @@ def goalstep_windows(plan: Plan) -> tuple[Window, ...]:
     return (*windows, Window(test.uid, test.start_sec, test.sec(test.num_frames), None, "test", None, "test"))
 
 
-def segment(video: VideoPlan, name: str | None, start: float, end: float, within: list[dict] | None = None) -> dict:
-    """A step, or a substep where within is None."""
-    content = {
+def segment(video: VideoPlan, name: str | None, start: float, end: float, substeps: list[dict] | None = None) -> dict:
+    """An entry for a step, or for a substep if substeps is None."""
+    content: dict = {
         "start_time": video.sec(start),
         "end_time": video.sec(end),
         "step_category": name,
@@ -60,12 +60,14 @@ def segment(video: VideoPlan, name: str | None, start: float, end: float, within
         "is_relevant": "essential",
         "summary": [],
     }
-    return content if within is None else content | {"segments": within}
+    return content if substeps is None else content | {"segments": substeps}
 
 
 def _video(video: VideoPlan) -> dict:
     steps = [
-        segment(video, one.name, one.start, one.end, [segment(video, w.name, w.start, w.end) for w in one.within])
+        segment(
+            video, one.name, one.start, one.end, [segment(video, sub.name, sub.start, sub.end) for sub in one.substeps]
+        )
         for one in STEPS
         if one.role == video.role
     ]

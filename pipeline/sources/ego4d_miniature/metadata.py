@@ -1,28 +1,28 @@
-"""The content of a miniature's ego4d.json. Knows the plan and the schema; knows no annotations and writes no file."""
+"""The content of ego4d.json of a miniature."""
 
 from embedonce.pipeline.sources.ego4d_miniature.plan import DATE, FPS, SIZES, TICKS, ClipPlan, Plan, VideoPlan
 
-MARK = "miniature"  # the key of what made the folder; Ego4D's own file has no such key
+MARK = "miniature"  # key that identifies a miniature; Ego4D's own file does not have it
 _SCENARIOS = ["Cooking", "Washing dishes"]
 _OF_AUDIO = ("codec", "start_sec", "duration_sec", "start_pts", "duration_pts", "base_numerator", "base_denominator")
 _NO_AUDIO = {f"audio_{name}": None for name in _OF_AUDIO}
 
 
 def metadata_document(plan: Plan, layout: str) -> dict:
-    """The content of ego4d.json. Its last key says what made the folder."""
+    """The content of ego4d.json. Its last key, MARK, holds the arguments of the miniature."""
     concurrent = [
         {"concurrent_video_set_id": 1, "video_uid": plan.videos[role].uid, "video_start_offset_sec": offset}
         for role, offset in (("plain", 0.0), ("multi", 1.5))
     ]
-    exported = sorted((clip for clip in plan.clips.values() if clip.uid), key=lambda clip: clip.uid)
+    exported = sorted((clip.uid, clip) for clip in plan.clips.values() if clip.uid is not None)
     return {
         "date": DATE,
         "version": "v2",
-        "description": "miniature of Ego4D for tests: generated videos, every trap of the schema",
+        "description": "miniature of Ego4D for tests: generated videos, every special case of the schema",
         "videos": sorted((_video(plan, video) for video in plan.videos.values()), key=lambda v: v["video_uid"]),
         "concurrent_video_sets": [{"concurrent_video_set_id": 1, "valid": True, "videos": concurrent}],
         "physical_settings": [{"name": "kitchen", "fb_physical_setting_id": 1, "source": "unict", "s3_path": ""}],
-        "clips": [_clip(clip) for clip in exported],
+        "clips": [_clip(clip) for _, clip in exported],
         MARK: {"layout": layout, "seed": plan.seed},
     }
 
@@ -52,7 +52,7 @@ def _video(plan: Plan, video: VideoPlan) -> dict:
         "gaze_metadata": None,
         "video_components": _components(plan, video),
         "concurrent_sets": {"concurrent_video_set_id": 1} if paired else None,
-        "has_redacted_regions": video.redacted_frames is not None or video.is_veiled,
+        "has_redacted_regions": video.redacted_frames is not None or video.has_unlisted_redactions,
         "redacted_intervals": _redacted(video),
         "gaps": None,
     }

@@ -1,4 +1,4 @@
-"""Moments of a miniature: the content of moments_*.json, and the windows they mean. Knows the plan; writes no file."""
+"""Moments of a miniature: the contents of moments_*.json, and the windows that readers should get from them."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ FILES = {
 
 
 class Label(NamedTuple):
-    """What one annotator said of frames [start, end) of a clip."""
+    """A label that one annotator gave to frames [start, end) of a clip. case: what is special about it."""
 
     clip: str
     annotator: str
     name: str
     start: float
     end: float
-    trap: str = ""
+    case: str = ""
     primary: bool = True
 
 
@@ -33,8 +33,8 @@ LABELS = (
     Label("EM:plain:0", "A", PHONE, 90, 120, "tie"),
     Label("EM:plain:0", "B", READ, 91, 121, "tie"),
     Label("EM:plain:0", "C", PHONE, 140, 140, "zero length"),
-    Label("EM:plain:1", "B", CUT, 228.5, 262, "overlaps its like"),  # listed before an earlier one
-    Label("EM:plain:1", "A", CUT, 200.5, 240, "overlaps its like"),
+    Label("EM:plain:1", "B", CUT, 228.5, 262, "overlaps the same label"),  # listed before an earlier one
+    Label("EM:plain:1", "A", CUT, 200.5, 240, "overlaps the same label"),
     Label("EM:plain:1", "A", READ, 301, 330, "ends with the video"),
     Label("EM:multi:0", "A", WASH, 15, 60, "adjacent"),
     Label("EM:multi:0", "A", CUT, 60, 110.5, "adjacent"),
@@ -59,7 +59,7 @@ LABELS = (
 
 
 def moments_documents(plan: Plan) -> dict[str, dict]:
-    """Each moments file's content by its name."""
+    """The content of each file by its name."""
     documents = {}
     for split, name in FILES.items():
         videos = sorted((v for v in plan.videos.values() if v.split_em == split), key=lambda v: v.uid)
@@ -77,13 +77,13 @@ def moments_documents(plan: Plan) -> dict[str, dict]:
 
 
 def moments_windows(plan: Plan) -> tuple[Window, ...]:
-    """Every primary label that lasts, as each annotator gave it, and each test clip without a name."""
+    """Expected windows: every primary label of positive length by each annotator, and test clips without a label."""
     windows = []
     for label in LABELS:
         clip = plan.clips[label.clip]
         if label.primary and label.end > label.start:
             times = (clip.video.sec(label.start), clip.video.sec(label.end))
-            windows.append(Window(clip.video.uid, *times, label.name, clip.split, clip.uid, label.trap))
+            windows.append(Window(clip.video.uid, *times, label.name, clip.split, clip.uid, label.case))
     clip = plan.clips["EM:test:0"]
     windows.append(Window(clip.video.uid, clip.start_sec, clip.end_sec, None, "test", clip.uid, "test"))
     return tuple(windows)

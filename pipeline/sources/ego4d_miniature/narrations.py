@@ -1,4 +1,4 @@
-"""The contents of a miniature's two narration files, and the points they mean. Knows the plan; writes no file."""
+"""The contents of the two narration files of a miniature, and the points that readers should get from them."""
 
 from typing import NamedTuple
 
@@ -10,26 +10,26 @@ _ONLY_IN_FIRST_FILE = ("short",)
 
 
 class Narration(NamedTuple):
-    """A sentence at one frame of a video; verb: the class of fho_main_taxonomy.json that it says the wearer does."""
+    """A sentence at a frame of a video. verb: the wearer's action, a class of fho_main_taxonomy.json, or None."""
 
     role: str
     narration_pass: int
     frame: float
     text: str
     verb: str | None
-    trap: str = ""
+    case: str = ""
 
 
-NARRATIONS = (  # in the order of the files: not of time
+NARRATIONS = (  # in the order of the files, not in time order
     Narration("plain", 1, 97, "#C C picks up the cup", TAKE),
     Narration("plain", 1, 37, "#C C picks up the knife", TAKE, "unsorted"),
     Narration("plain", 1, 38.5, "#C C cuts the vegetable with the knife\n", CUT, "mid-frame; line break"),
     Narration("plain", 1, 150, "#C C looks around", None, "verb in no taxonomy"),
-    Narration("plain", 1, 181, "#O A man X picks up the cup", None, "somebody else"),
-    Narration("plain", 1, 200, "#unsure", None, "unsure, nothing else"),
+    Narration("plain", 1, 181, "#O A man X picks up the cup", None, "another person"),
+    Narration("plain", 1, 200, "#unsure", None, "only unsure"),
     Narration("plain", 1, 329.5, "#C C opens the drawer", OPEN, "in the last frame"),
-    Narration("plain", 2, 98, "#C C takes the cup", TAKE, "said by the other pass too"),
-    Narration("plain", 2, 221, "#C C puts the #unsure on the plate", PUT, "unsure of a noun"),
+    Narration("plain", 2, 98, "#C C takes the cup", TAKE, "also in the other pass"),
+    Narration("plain", 2, 221, "#C C puts the #unsure on the plate", PUT, "unsure about a noun"),
     Narration("multi", 1, 61, "#C C opens the plate", OPEN, "video in several splits"),
     Narration("multi", 1, 229, "#C C cuts the vegetable", CUT, "video in several splits"),
     Narration("offset", 1, 0, "#C C puts down the knife", PUT, "with the first frame"),
@@ -41,11 +41,11 @@ NARRATIONS = (  # in the order of the files: not of time
     Narration("short", 1, 280, "#C C cuts the knife", CUT, "beyond the file's end"),
     Narration("test", 1, 62, "#C C takes the plate", TAKE, "test video"),
 )
-TIMELESS = "#C C opens the box"  # an entry of all_narrations_redacted.json that says no time
+WITHOUT_TIME = "#C C opens the box"  # an entry of all_narrations_redacted.json
 
 
 def narration_documents(plan: Plan) -> dict[str, dict]:
-    """Each file's content by its name."""
+    """The content of each file by its name."""
     uids = {plan.videos[role].uid: role for role in dict.fromkeys(n.role for n in NARRATIONS)}
     narrated = {uid: _two_passes(plan, role) for uid, role in sorted(uids.items())}
     narrated[plan.videos["redacted"].uid] = {"status": "redacted"}
@@ -54,7 +54,7 @@ def narration_documents(plan: Plan) -> dict[str, dict]:
 
 
 def narration_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
-    """Points of the kinds narrations and all_narrations; split: of the video."""
+    """Expected points of the kinds narrations and all_narrations, with the split of their video."""
     windows = {n: _point(plan, n) for n in NARRATIONS}
     flat = tuple(window for n, window in windows.items() if n.role not in _ONLY_IN_FIRST_FILE)
     return {"narrations": tuple(windows.values()), "all_narrations": flat}
@@ -63,17 +63,17 @@ def narration_windows(plan: Plan) -> dict[str, tuple[Window, ...]]:
 def _point(plan: Plan, narration: Narration) -> Window:
     video = plan.videos[narration.role]
     sec = video.sec(narration.frame)
-    return Window(video.uid, sec, sec, narration.verb, _split(video), None, narration.trap)
+    return Window(video.uid, sec, sec, narration.verb, _split(video), None, narration.case)
 
 
 def _split(video: VideoPlan) -> str:
-    """Held out where any benchmark holds the video out; clips in several splits hold it out, too."""
+    """Held out if any benchmark holds the video, or some of its clips, out."""
     splits = {video.split_fho, video.split_em, video.split_goalstep}
     return "test" if "test" in splits else "val" if splits & {"val", "multi"} else "train"
 
 
 def _two_passes(plan: Plan, role: str) -> dict:
-    """A video that nobody narrated a second time has an empty second pass, or none."""
+    """A video without a second narration has an empty second pass, or none."""
     content = {}
     for number, key in enumerate(_PASSES, 1):
         spoken = [n for n in NARRATIONS if (n.role, n.narration_pass) == (role, number)]
@@ -108,7 +108,7 @@ def _summary(plan: Plan, role: str, narration_pass: int) -> dict:
 
 
 def _flat(plan: Plan, role: str) -> dict:
-    """Both passes in one list; one entry of the plain video lacks its time."""
+    """Both passes in one list; one entry of the plain video has no time."""
     video = plan.videos[role]
     narrations = []
     for narration in (n for n in NARRATIONS if n.role == role):
@@ -116,7 +116,7 @@ def _flat(plan: Plan, role: str) -> dict:
         times = {"time": sec, "_clip_time_start": sec, "_clip_time_end": sec}
         narrations.append({**times, "text": narration.text, **_about(plan, role, narration.narration_pass)})
     if role == "plain":
-        narrations.insert(1, {"text": TIMELESS, **_about(plan, role, 1)})
+        narrations.insert(1, {"text": WITHOUT_TIME, **_about(plan, role, 1)})
     summary = _summary(plan, role, 1)
     return {
         "narrations": narrations,

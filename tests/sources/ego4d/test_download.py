@@ -1,4 +1,4 @@
-"""download-ego4d from end to end: the real client, and a local S3 that holds a miniature of Ego4D's buckets."""
+"""download-ego4d from end to end, with the real client and a local S3 that has small copies of Ego4D's buckets."""
 
 import contextlib
 import json
@@ -23,10 +23,10 @@ from moto.server import ThreadedMotoServer
 from embedonce.cache import commit
 from embedonce.cache.errors import BusyError
 from embedonce.pipeline.errors import PipelineError
-from embedonce.pipeline.sources.ego4d.download.choice import SelectionCriteria
 from embedonce.pipeline.sources.ego4d.download.download import LOCK, Download
-from embedonce.pipeline.sources.ego4d.download.selection import DownloadConfig
+from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig
 from embedonce.pipeline.sources.ego4d.download.transfers import RECORD, RemoteFile, Transfer
+from embedonce.pipeline.sources.ego4d.download.video_selection import SelectionCriteria
 from tests.commands.test_cli import ROOT, call, error_of
 from tests.support import ego4d_bucket as mini
 from tests.support.full_disk import mounted
@@ -48,7 +48,7 @@ def s3(tmp_path_factory):
 
 @contextlib.contextmanager
 def credentials(folder: Path):
-    """Keys as a licence gives them, and no other setting of AWS."""
+    """Keys as they come with a license, and no other AWS settings."""
     keys = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = example\n"
     (folder / "credentials").write_text(f"[default]\n{keys}[ego4d]\n{keys}[empty]\nregion = us-east-1\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +74,7 @@ def bucket(s3, aws, monkeypatch):
 
 @pytest.fixture(scope="module")
 def fetched(s3, tmp_path_factory) -> tuple[Path, str]:
-    """A folder that was not there and has three videos now; what was said meanwhile."""
+    """A new folder with three downloaded videos, and the output of the command."""
     root = tmp_path_factory.mktemp("fetched") / "new" / "ego4d_data"
     with credentials(tmp_path_factory.mktemp("aws")) as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", s3)
@@ -83,7 +83,7 @@ def fetched(s3, tmp_path_factory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory) -> Path:
-    """A folder with the annotations, as if the client had put them there."""
+    """A folder with the annotations, as the client leaves them."""
     root = tmp_path_factory.mktemp("annotated")
     (root / "v2/annotations").mkdir(parents=True)
     (root / "ego4d.json").write_text(json.dumps(mini.metadata()))
@@ -108,12 +108,14 @@ def videos(root: Path, kind: str = "full_scale") -> dict[str, int]:
 # -- whole runs ------------------------------------------------------------------------------------------------------
 
 
-def test_from_nothing_to_files(fetched):
-    root, told = fetched
-    assert "annotations of Ego4D v2_1: 6 files, " in told and "full_scale of Ego4D v2_1: 3 videos, " in told
-    assert "to download: 3 files, " in told and " free\n" in told and "full_scale: all 3 files downloaded\n" in told
-    assert "  0.1 min  FHO+Moments+Narrations  Walking on street" in told
-    assert f"next: python cli.py extract-teacher --data-dir {root}" in told
+def test_a_first_download(fetched):
+    root, output = fetched
+    assert "annotations of Ego4D v2_1: 6 files, " in output and "full_scale of Ego4D v2_1: 3 videos, " in output
+    assert (
+        "to download: 3 files, " in output and " free\n" in output and "full_scale: all 3 files downloaded\n" in output
+    )
+    assert "  0.1 min  FHO+Moments+Narrations  Walking on street" in output
+    assert f"next: python cli.py extract-teacher --data-dir {root}" in output
     assert set(videos(root)) == set(mini.ALL_TASKS) and min(videos(root).values()) > 1000
     assert json.loads((root / "ego4d.json").read_text()) == mini.metadata()
     record = json.loads((root / RECORD).read_text())["requests"]
@@ -122,59 +124,61 @@ def test_from_nothing_to_files(fetched):
     assert not list(root.rglob("*.mp4.*")) and not list(root.rglob(".tmp-*"))
 
 
-def test_what_is_there_needs_no_credentials(fetched, monkeypatch):
+def test_a_complete_download_needs_no_credentials(fetched, monkeypatch):
     with refusing("ExpiredToken") as expired:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", expired)
         assert call(*command(fetched[0], "--num-videos", 3)).count("all files exist already") == 2
-        assert "licence" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
+        assert "license" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
-def test_what_is_not_whole_is_fetched_again(bucket, fetched, tmp_path):
+def test_incomplete_files_are_downloaded_again(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
     before = videos(root)
     cut, gone, kept = (root / FULL / f"{uid}.mp4" for uid in mini.ALL_TASKS)
     cut.write_bytes(cut.read_bytes()[:100])
-    gone.rename(f"{gone}.0aB1c2D3")  # as a client leaves it that was killed
+    gone.rename(f"{gone}.0aB1c2D3")  # as left by a killed client
     untouched = kept.stat().st_mtime_ns
-    told = call(*command(root, "--num-videos", 3))
-    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be downloaded again" in told
-    assert "to download: 2 files" in told and "1 exist already" in told
+    output = call(*command(root, "--num-videos", 3))
+    assert f"note: {FULL / cut.name} has 100 bytes, not {before[cut.stem]}: it will be downloaded again" in output
+    assert "to download: 2 files" in output and "1 exist already" in output
     assert videos(root) == before and kept.stat().st_mtime_ns == untouched
     assert not list(root.rglob("*.mp4.*"))
 
 
 @pytest.mark.slow
-def test_more_videos_are_added_to_the_same_ones(bucket, fetched, tmp_path):
+def test_more_videos_include_the_earlier_ones(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
-    told = call(*command(root, "--num-videos", 7))
+    output = call(*command(root, "--num-videos", 7))
     assert set(videos(root)) == set(mini.UIDS) - {mini.NO_FILE}
-    assert "to download: 4 files" in told and "3 exist already" in told
+    assert "to download: 4 files" in output and "3 exist already" in output
 
 
-def test_clips_are_those_of_the_videos(bucket, root):
-    told = call(*command(root, "--num-videos", 1, "--kind", "clips", "--aws-profile", "ego4d"))
-    assert "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in told and "clips: all 2 files downloaded" in told
+def test_clips_belong_to_the_selected_videos(bucket, root):
+    output = call(*command(root, "--num-videos", 1, "--kind", "clips", "--aws-profile", "ego4d"))
+    assert (
+        "clips of Ego4D v2_1: 1 videos, 0.00 hours, 2 files, " in output and "clips: all 2 files downloaded" in output
+    )
     assert tuple(sorted(videos(root, "clips"))) in {tuple(sorted(mini.CLIP_UIDS[uid])) for uid in mini.ALL_TASKS}
 
 
 def test_smaller_videos(bucket, root):
-    told = call("download-ego4d", "--data-dir", root, "--dry-run", "--kind", "video_540ss", "--num-videos", 3)
-    assert "video_540ss of Ego4D v2_1: 3 videos, " in told and "to download: 3 files, " in told
+    output = call("download-ego4d", "--data-dir", root, "--dry-run", "--kind", "video_540ss", "--num-videos", 3)
+    assert "video_540ss of Ego4D v2_1: 3 videos, " in output and "to download: 3 files, " in output
 
 
-# -- before anything is fetched --------------------------------------------------------------------------------------
+# -- before downloading --------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
-    told = call("download-ego4d", "--data-dir", root, "--dry-run", "--num-videos", 2)
-    assert "to download: 2 files" in told and "dry run: nothing was downloaded" in told
+    output = call("download-ego4d", "--data-dir", root, "--dry-run", "--num-videos", 2)
+    assert "to download: 2 files" in output and "dry run: nothing was downloaded" in output
     assert not videos(root) and not (root / FULL).exists()
-    told = call("download-ego4d", "--data-dir", tmp_path / "new", "--dry-run")
-    assert "to download: 6 files" in told and "download those first (with --num-videos 0, only those)" in told
+    output = call("download-ego4d", "--data-dir", tmp_path / "new", "--dry-run")
+    assert "to download: 6 files" in output and "download those first (with --num-videos 0, only those)" in output
     assert not (tmp_path / "new").exists()
 
 
-def test_it_asks_on_a_terminal_only(bucket, root):
+def test_confirmation_needs_a_terminal(bucket, root):
     arguments = ["download-ego4d", "--data-dir", root, "--num-videos", "1"]
     assert "there is no terminal to confirm the download on" in error_of(*arguments)
     ours, theirs = os.openpty()
@@ -182,21 +186,19 @@ def test_it_asks_on_a_terminal_only(bucket, root):
         [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
     )
     os.write(ours, b"n\n")
-    told = asking.communicate(timeout=200)[0].decode()
+    output = asking.communicate(timeout=200)[0].decode()
     os.close(ours)
     os.close(theirs)
-    assert asking.returncode == 1 and "download this? [y/N]" in told and not videos(root)
+    assert asking.returncode == 1 and "download this? [y/N]" in output and not videos(root)
 
 
-def test_the_disk_must_have_room(root, aws):
+def test_too_little_disk_space_is_an_error(root, aws):
     download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", SelectionCriteria()))
-    with pytest.raises(
-        PipelineError, match=r"1000000000\.0 GB are to be fetched and [\d.]+ GB are free in .*; make room"
-    ):
+    with pytest.raises(PipelineError, match=r"needs 1000000000\.0 GB, and [\d.]+ GB are free in .*; free some space"):
         download.check_space(Transfer("full_scale", (RemoteFile("v2/full_scale/a.mp4", "a", 10**18),)))
 
 
-# -- mistakes and refusals -------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,24 +206,27 @@ def test_the_disk_must_have_room(root, aws):
     [
         (
             ["--scenario", "skiing"],
-            "no annotated video has a scenario with 'skiing' in its name; there are: Cooking (3)",
+            "no annotated video has 'skiing' in the name of a scenario; scenarios: Cooking (3)",
         ),
         (
             ["--num-videos", 3, "--scenario", "COOK", "--max-hours", 0.001],
-            "there are not 3 videos within 0.001 hours of",
+            "cannot select 3 videos within 0.001 hours of",
         ),
         (
             ["--num-videos", 8],
-            "there are not 8 videos: 7 can be had, of 8 that are annotated and match; lower --num-videos",
+            "cannot select 8 videos: 7 of the 8 annotated videos that match fit; lower --num-videos",
         ),
-        (["--num-videos", 8], "passed over 1 videos that S3 has no file for, or does not give to these credentials"),
-        (["--version", "v9"], "Ego4D has no version 'v9' with a data set 'annotations': there is v2_1"),
+        (["--num-videos", 8], "skipped 1 videos whose files are missing on S3 or denied to these credentials"),
+        (
+            ["--version", "v9"],
+            "Ego4D has no version 'v9' with a data set 'annotations'; the latest known version is v2_1",
+        ),
         (["--version", "../v2"], "--version must be a version such as v2_1, not '../v2'"),
         (["--aws-profile", "mine"], "there is no AWS profile 'mine' in ~/.aws/credentials: put the keys"),
         (["--max-gb", 0], "Invalid value for '--max-gb'"),
     ],
 )
-def test_mistakes(bucket, root, options, message):
+def test_invalid_requests(bucket, root, options, message):
     assert message in error_of(*command(root, *options))
     assert not videos(root)
 
@@ -231,48 +236,50 @@ def test_mistakes(bucket, root, options, message):
     [
         (
             "ExpiredToken",
-            "rejects the credentials of the AWS profile 'default' (ExpiredToken): licence credentials last",
+            "rejects the credentials of the AWS profile 'default' (ExpiredToken): license credentials last",
         ),
         ("InvalidAccessKeyId", "renew them at ego4d-data.org"),
         ("SignatureDoesNotMatch", "rejects the credentials"),
-        ("AccessDenied", "(AccessDenied): the licence was not granted to these keys, or has ended"),
+        ("AccessDenied", "(AccessDenied): the license was not granted to these keys, or has ended"),
         ("NoSuchBucket", "S3 has no such bucket (NoSuchBucket)"),
-        ("SomethingNew", "S3 does not give what was asked for: An error occurred (SomethingNew)"),
+        ("SomethingNew", "S3 refused the request: An error occurred (SomethingNew)"),
     ],
 )
-def test_refusals(root, monkeypatch, code, message):
+def test_errors_of_s3(root, monkeypatch, code, message):
     with refusing(code) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         assert message in error_of(*command(root), code=5)
 
 
-def test_no_keys_and_no_network(root, tmp_path, monkeypatch):
+def test_missing_keys_and_no_network(root, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert "S3 cannot be reached (Could not connect to the endpoint URL)" in error_of(*command(root), code=5)
-    assert "'empty' holds no keys" in error_of(*command(root, "--aws-profile", "empty"), code=5)
+    assert "'empty' has no keys" in error_of(*command(root, "--aws-profile", "empty"), code=5)
     (tmp_path / "credentials").unlink()
     assert "there is no AWS profile 'default'" in error_of(*command(root), code=5)
 
 
 @pytest.mark.slow
-def test_a_client_that_calls_failure_success_is_not_believed(bucket, s3, root):
+def test_failed_downloads_are_found_although_the_client_reports_success(bucket, s3, root):
     download = Download(DownloadConfig(root, "full_scale", "v2_1", "default", SelectionCriteria(num_videos=3)))
     transfer = download.videos()
     store = boto3.client("s3", endpoint_url=s3)
     where = {"Bucket": mini.MINNESOTA, "Key": f"public/full_scale/canonical/{mini.UIDS[1]}.mp4"}
     body = store.get_object(**where)["Body"].read()
     store.delete_object(**where)
-    with pytest.raises(PipelineError, match=f"2 of 3 files are there, {FULL}/{mini.UIDS[1]}.mp4 is not") as error:
+    with pytest.raises(
+        PipelineError, match=f"only 2 of 3 files are complete; {FULL}/{mini.UIDS[1]}.mp4 is not"
+    ) as error:
         download.fetch(transfer)
     assert "  | " in str(error.value) and len(str(error.value).splitlines()) <= 10
-    store.put_object(**where, Body=body[:-1])  # S3 holds another file now than was recorded
-    with pytest.raises(PipelineError, match="2 of 3 files are there"):
+    store.put_object(**where, Body=body[:-1])  # the file on S3 differs from the recorded one
+    with pytest.raises(PipelineError, match="2 of 3 files are complete"):
         download.fetch(transfer)
     assert "to download: 1 files" not in call(*command(root, "--num-videos", 3))  # sizes are asked for anew
     store.put_object(**where, Body=body)
 
 
-def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypatch):
+def test_a_client_outside_this_environment_without_boto3(bucket, root, tmp_path, monkeypatch):
     script = tmp_path / "bin" / "ego4d"
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m ego4d.cli.cli "$@"\n')
@@ -283,15 +290,15 @@ def test_a_client_of_its_own_without_boto3_here(bucket, root, tmp_path, monkeypa
     message = "Ego4D's client is not installed: pip install 'embedonce[ego4d]'"
     assert message in error_of(*command(root, "--num-videos", 3), code=5)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
-    told = call(*command(root, "--num-videos", 3))
-    assert "3 files, about 3.9 MB (estimated at 2 GB per hour, as boto3 is not installed)" in told
-    assert "annotations of Ego4D v2_1: 6 files, unknown size (boto3 is not installed)" in told
+    output = call(*command(root, "--num-videos", 3))
+    assert "3 files, about 3.9 MB (estimated at 2 GB per hour, as boto3 is not installed)" in output
+    assert "annotations of Ego4D v2_1: 6 files, unknown size (boto3 is not installed)" in output
     assert set(videos(root)) == set(mini.ALL_TASKS)
     assert "all files exist already" in call(*command(root, "--num-videos", 3))
 
 
 @pytest.mark.slow
-def test_a_disk_that_gets_full(bucket, s3, root, tmp_path):
+def test_a_disk_that_fills_up(bucket, s3, root, tmp_path):
     with mounted(tmp_path / "small", "size=400k") as disk:
         full = Path(shutil.copytree(root, disk / "ego4d_data"))
         download = Download(DownloadConfig(full, "full_scale", "v2_1", "default", SelectionCriteria(num_videos=3)))
@@ -299,19 +306,19 @@ def test_a_disk_that_gets_full(bucket, s3, root, tmp_path):
         download.check_space(transfer)
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - 36_000))
         with pytest.raises(
-            PipelineError, match=r"the disk is full: \d of 3 files are there and are kept, .* make room"
+            PipelineError, match=r"the disk is full: \d of 3 files are complete and kept, .* free some space"
         ):
             download.fetch(transfer)
         filler.unlink()
         assert "full_scale: all 3 files downloaded" in call(*command(full, "--num-videos", 3))
 
 
-def test_a_record_that_cannot_be_read(root):
+def test_an_unreadable_record_is_an_error(root):
     (root / RECORD).write_text('{"requests": [{"options": {}}]}')
-    assert "cannot be read; delete it, and what is on disk is looked at anew" in error_of(*command(root))
+    assert "cannot be read; delete it, and the files on disk are checked again" in error_of(*command(root))
 
 
-# -- stopped in the middle -------------------------------------------------------------------------------------------
+# -- interruption -------------------------------------------------------------------------------------------
 
 
 def wait_for_lock(root: Path) -> None:
@@ -326,27 +333,27 @@ def wait_for_lock(root: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
-def test_stopped_and_run_again(bucket, s3, root, how):
+def test_an_interrupted_download_is_resumed(bucket, s3, root, how):
     arguments = [str(part) for part in command(root, "--num-videos", 2)]
-    with holding_back(s3) as (endpoint, asked, release):
+    with holding_back(s3) as (endpoint, requested, release):
         environment = os.environ | {"AWS_ENDPOINT_URL_S3": endpoint}
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
         running = subprocess.Popen(
             [sys.executable, "cli.py", *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE
         )
         signal.signal(signal.SIGINT, before)
-        assert asked.wait(30)
+        assert requested.wait(30)
         running.send_signal(how)
-        told = running.communicate(timeout=200)[1].decode()
-        assert running.returncode == (130 if how == signal.SIGINT else -how), told
-        assert not videos(root)  # half a video has not its name
+        output = running.communicate(timeout=200)[1].decode()
+        assert running.returncode == (130 if how == signal.SIGINT else -how), output
+        assert not videos(root)  # a partial file has another name
         if how == signal.SIGINT:
-            assert "interrupted" in told and "run the same command again" in told
+            assert "interrupted" in output and "run the same command again" in output
             assert not list((root / FULL).glob("*.mp4*"))
-        else:  # the client outlives us, and keeps the folder
+        else:  # the client outlives its parent and keeps the folder locked
             assert "is being written by another process" in error_of(*arguments, code=4)
             release.set()
             wait_for_lock(root)
             assert len(videos(root)) == 2
-    told = call(*arguments)
-    assert len(videos(root)) == 2 and ("all files exist" in told or "all 2 files downloaded" in told)
+    output = call(*arguments)
+    assert len(videos(root)) == 2 and ("all files exist" in output or "all 2 files downloaded" in output)

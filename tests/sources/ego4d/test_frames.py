@@ -1,4 +1,4 @@
-"""A miniature Ego4D from end to end: the frames burnt into its videos say whether every label is where it belongs."""
+"""A miniature Ego4D from end to end: numbers shown in its frames verify that every label is on the right frames."""
 
 import io
 import math
@@ -48,7 +48,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def miniatures(tmp_path_factory):
-    """layout -> a miniature, made when it is first asked for."""
+    """layout -> a miniature, written on first use."""
     made: dict[str, Miniature] = {}
 
     def get(layout: str) -> Miniature:
@@ -61,7 +61,7 @@ def miniatures(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=CASES)
 def extracted(request, miniatures, tmp_path_factory) -> tuple[Miniature, CacheReader]:
-    """All kinds of annotations over one cache, their windows decoded once."""
+    """One cache with the label sets of all kinds; their windows are decoded once."""
     layout, backend = request.param
     miniature = miniatures(layout)
     return miniature, extract_all(miniature.root, tmp_path_factory.mktemp("cache") / "c", backend, tuple(KINDS))
@@ -80,7 +80,7 @@ def extract_all(root: Path, cache_dir: Path, backend: str, kinds: tuple[str, ...
 def shown(video: VideoPlan, first_frame: int, start_sec: float, end_sec: float) -> list[int]:
     """The numbers of the frames shown at the sampled times in [start_sec, end_sec), by exact fractions.
 
-    first_frame: where the file begins, and with it the grid of times.
+    first_frame: of the file, where the grid of times begins.
     """
     origin, same = Fraction(video.start_pts, TICKS), Fraction(1, 1_000_000)
     first = origin + Fraction(first_frame, FPS)
@@ -92,7 +92,7 @@ def shown(video: VideoPlan, first_frame: int, start_sec: float, end_sec: float) 
 
 
 def numbers(reader: CacheReader, uid: str, start_sec: float, end_sec: float) -> list[int]:
-    """The numbers burnt into the cached frames of a window."""
+    """The numbers shown in the cached frames of a window."""
     timeline = reader.timeline(uid)
     window = timeline.window(start_sec, end_sec)
     jpegs = (reader.frames(timeline.unit[i]).jpeg(int(timeline.row[i])) for i in range(window.start, window.stop))
@@ -106,7 +106,7 @@ def first_frame_of(miniature: Miniature, uid: str) -> int:
 
 
 def on_disk(miniature: Miniature, window: Window) -> bool:
-    """Whether some file shows the beginning of a window."""
+    """Whether any file shows the beginning of a window."""
     video = next(v for v in miniature.videos.values() if v.uid == window.video_uid)
     if miniature.layout != "clips" or not video.file_frames:
         return bool(video.file_frames)
@@ -129,31 +129,31 @@ def test_every_label_lands_on_its_frames(extracted, kind):
 
 
 @pytest.mark.parametrize("kind", ["fho-verbs", "fho-nouns", "lta-verbs", "lta-nouns", "oscc", "goalstep"])
-def test_clips_are_what_the_annotations_mean(extracted, kind):
+def test_clips_equal_the_expected_windows(extracted, kind):
     miniature, reader = extracted
     labels = reader.label_set(kind)
     expected = [w for w in miniature.windows[KINDS[kind]] if on_disk(miniature, w) and (w.name or w.split != "test")]
-    found = [
+    cached = [
         (recording_of(c.video_uid), labels.classes[c.label] if c.label >= 0 else None, c.split)
         for c in labels.clips
         if c.label >= 0 or c.split != "test"
     ]
     splits = {v.uid: v.split_fho for v in miniature.videos.values()}
-    meant = [(w.video_uid, w.name, w.split or splits[w.video_uid]) for w in expected]
-    assert sorted(map(str, found)) == sorted(map(str, meant))
+    expected_clips = [(w.video_uid, w.name, w.split or splits[w.video_uid]) for w in expected]
+    assert sorted(map(str, cached)) == sorted(map(str, expected_clips))
     if miniature.layout != "clips":
         times = {(w.video_uid, round(w.start_sec, 6), round(w.end_sec, 6)) for w in expected}
         kept = {(c.video_uid, round(c.start_sec, 6), round(c.end_sec, 6)) for c in labels.clips if c.split != "test"}
         assert kept == times
 
 
-def test_narrations_of_the_wearer_are_around_their_points(extracted):
+def test_narration_windows_contain_their_points(extracted):
     miniature, reader = extracted
     labels = reader.label_set("narrations")
-    of_others = ("somebody else", "unsure, nothing else")
-    points = [w for w in miniature.windows["narrations"] if on_disk(miniature, w) and w.trap not in of_others]
+    not_of_wearer = ("another person", "only unsure")
+    points = [w for w in miniature.windows["narrations"] if on_disk(miniature, w) and w.case not in not_of_wearer]
     named = [(labels.classes[c.label] if c.label >= 0 else None, c) for c in labels.clips]
-    if miniature.layout == "clips":  # a file that is cut off shows fewer of them
+    if miniature.layout == "clips":  # clip files show fewer of them
         assert 0 < len(named) <= len(points)
         return
     assert sorted(str(name) for name, _ in named) == sorted(str(point.name) for point in points)
@@ -166,18 +166,20 @@ def holds(clip, sec: float) -> bool:
     return clip.start_sec <= sec <= clip.end_sec
 
 
-def test_nothing_redacted_is_looked_at(extracted):
+def test_redacted_frames_are_never_cached(extracted):
     miniature, reader = extracted
     video = miniature.videos["redacted"]
     uids = [uid for uid in reader.video_uids if recording_of(uid) == video.uid]
     statuses = np.concatenate([s.request_status for uid in uids for _, _, s in reader.segments_of(uid)])
     assert (statuses == Status.REDACTED).sum() >= 10
     for uid in uids:
-        found = numbers(reader, uid, -math.inf, math.inf)
-        assert found and not set(found) & {0, *range(*video.redacted_frames)} - {first_frame_of(miniature, uid)}
+        shown_numbers = numbers(reader, uid, -math.inf, math.inf)
+        assert shown_numbers and not set(shown_numbers) & {0, *range(*video.redacted_frames)} - {
+            first_frame_of(miniature, uid)
+        }
 
 
-def test_stereo_frames_are_of_the_left_eye(extracted):
+def test_stereo_frames_show_the_left_eye(extracted):
     miniature, reader = extracted
     video = miniature.videos["stereo"]
     uids = [uid for uid in reader.video_uids if recording_of(uid) == video.uid]
@@ -188,7 +190,7 @@ def test_stereo_frames_are_of_the_left_eye(extracted):
         assert max(numbers(reader, uid, -math.inf, math.inf)) < video.num_frames
 
 
-def test_what_is_cached_is_sound_and_each_frame_is_there_once(extracted):
+def test_the_cache_is_valid_and_has_each_frame_once(extracted):
     _, reader = extracted
     assert not verify(reader.directory, canonical_frame.replayed_crc32).problems
     keys = [key for record in reader.records.values() for key in record.keys]
@@ -196,8 +198,8 @@ def test_what_is_cached_is_sound_and_each_frame_is_there_once(extracted):
 
 
 @pytest.mark.slow
-def test_a_kind_alone_gives_what_it_gives_in_the_union(miniatures, tmp_path):
-    """And the cache of the union has every frame of the smaller one."""
+def test_a_label_set_is_the_same_alone_and_with_other_kinds(miniatures, tmp_path):
+    """And the cache of both kinds has every frame of the smaller one."""
     root = miniatures("video_540ss").root
     alone = extract_all(root, tmp_path / "alone", "hdf5", ("lta-verbs",))
     both = extract_all(root, tmp_path / "both", "hdf5", ("lta-verbs", "moments"))

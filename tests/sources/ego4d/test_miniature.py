@@ -1,4 +1,4 @@
-"""The miniature Ego4D: its files, the numbers in their frames, and that its traps are there."""
+"""The miniature Ego4D: its files, the numbers shown in their frames, and its special cases."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ from embedonce.pipeline.video.color import Scaler
 PLAN = make_plan(0)
 DOCUMENTS = plain_documents(
     PLAN, "full_scale"
-)  # without single odd entries: tests/sources/ego4d/test_official.py has those
+)  # without invalid entries: tests/sources/ego4d/test_official.py has those
 WINDOWS = plain_windows(PLAN)
 
 
@@ -56,29 +56,29 @@ def ticks(first: int, count: int) -> list[int]:
 
 
 def entries(name: str, key: str = "videos") -> dict[str, list[dict]]:
-    found = defaultdict(list)
+    by_video = defaultdict(list)
     for entry in DOCUMENTS[name][key]:
-        found[entry["video_uid"]].append(entry)
-    return found
+        by_video[entry["video_uid"]].append(entry)
+    return by_video
 
 
 # files
 
 
-def test_the_folder_is_as_the_client_leaves_it(made):
-    found = contents(made.root)
-    videos = {name for name in found if name.endswith(".mp4")}
+def test_the_folder_has_the_layout_of_the_client(made):
+    files = contents(made.root)
+    videos = {name for name in files if name.endswith(".mp4")}
     assert videos == {f"v2/video_540ss/{video.uid}.mp4" for role, video in made.videos.items() if role != "absent"}
-    assert len({found[name] for name in videos}) == len(videos)  # no video is another one's copy
+    assert len({files[name] for name in videos}) == len(videos)  # no video is a copy of another
     documents = documents_of(PLAN, "video_540ss")
-    assert set(found) == videos | set(documents)
+    assert set(files) == videos | set(documents)
     for name, document in documents.items():
-        assert json.loads(found[name]) == document
+        assert json.loads(files[name]) == document
     assert made.windows == windows_of(PLAN)
     assert made.uids == {role: video.uid for role, video in PLAN.videos.items()}
 
 
-def test_equal_calls_give_equal_bytes_and_other_seeds_other_uids(made, tmp_path):
+def test_equal_arguments_give_equal_bytes_and_other_seeds_other_uids(made, tmp_path):
     again = make_miniature(tmp_path, "video_540ss")
     assert contents(made.root) == contents(tmp_path)
     assert replace(again, root=made.root) == made
@@ -87,7 +87,7 @@ def test_equal_calls_give_equal_bytes_and_other_seeds_other_uids(made, tmp_path)
     assert [w.start_sec for w in plain_windows(other)["moments"]] == [w.start_sec for w in WINDOWS["moments"]]
 
 
-def test_numbers_are_read_back_from_every_video(made):
+def test_the_frames_of_every_video_show_their_numbers(made):
     for role, video in made.videos.items():
         if role in ("absent", "stereo"):
             continue
@@ -99,7 +99,7 @@ def test_numbers_are_read_back_from_every_video(made):
         assert all(images[n].max() < 8 for n in redacted)
 
 
-def test_each_eye_shows_a_number_of_its_own_and_a_late_start_is_in_the_file(tmp_path):
+def test_each_eye_shows_its_own_number_and_a_late_start_is_in_the_file(tmp_path):
     for role in ("stereo", "offset"):
         write_file(tmp_path / role, replace(PLAN.videos[role], file_frames=70), "full_scale")
     pts, images = frames(tmp_path / "stereo")
@@ -114,7 +114,7 @@ def test_each_eye_shows_a_number_of_its_own_and_a_late_start_is_in_the_file(tmp_
     assert entry["video_metadata"]["video_start_sec"] == pts[0] / TICKS == 0.021028645833333335
 
 
-def test_a_clip_file_holds_its_frames_under_their_canonical_numbers(tmp_path):
+def test_the_frames_of_a_clip_file_show_their_canonical_numbers(tmp_path):
     files, clip = files_of(PLAN, "clips"), PLAN.clips["EM:multi:1"]
     assert files[f"{clip.uid}.mp4"] == clip
     late = replace(PLAN.clips["FHO:offset:0"], end_frame=60)
@@ -130,10 +130,10 @@ def test_a_clip_file_holds_its_frames_under_their_canonical_numbers(tmp_path):
     assert not absent & set(files) and "None.mp4" not in files
 
 
-# making it again
+# writing it again
 
 
-def test_a_finished_one_is_left_alone_and_an_interrupted_one_continued(made, tmp_path):
+def test_a_complete_miniature_is_kept_and_an_interrupted_one_completed(made, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(made.root, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
@@ -146,25 +146,25 @@ def test_a_finished_one_is_left_alone_and_an_interrupted_one_continued(made, tmp
     assert contents(root) == contents(made.root)
 
 
-def test_other_folders_are_refused(made, tmp_path):
-    with pytest.raises(InputError, match=r"holds a miniature made with .*'seed': 0.*, not one made with .*'seed': 1"):
+def test_folders_with_other_files_are_refused(made, tmp_path):
+    with pytest.raises(InputError, match=r"has a miniature with .*'seed': 0.*, not one with .*'seed': 1"):
         make_miniature(made.root, "video_540ss", 1)
     with pytest.raises(InputError, match="layout must be one of full_scale, video_540ss, clips, got 'small'"):
         make_miniature(tmp_path, "small")
     (tmp_path / "holiday.txt").write_text("")
-    with pytest.raises(InputError, match=r"other files than those of this miniature, such as holiday\.txt"):
+    with pytest.raises(InputError, match=r"files that do not belong to this miniature, such as holiday\.txt"):
         make_miniature(tmp_path)
     with pytest.raises(InputError, match="is a file"):
         make_miniature(tmp_path / "holiday.txt")
     with pytest.raises(PipelineError, match="cannot write a miniature"):
         make_miniature(tmp_path / "holiday.txt" / "below")
-    for content, message in (("{}", "something else than a miniature"), ("{", "cannot be read")):
+    for content, message in (("{}", "files that are not a miniature"), ("{", "cannot be read")):
         (tmp_path / "ego4d.json").write_text(content)
         with pytest.raises(InputError, match=message):
             make_miniature(tmp_path)
 
 
-# traps
+# special cases
 
 
 def test_every_kind_has_classes_to_train_on_and_clips_to_validate_on():
@@ -194,8 +194,8 @@ def test_ego4d_json_has_the_special_videos():
     assert videos["stereo"]["video_metadata"]["display_resolution_width"] == 640
 
 
-def test_moments_disagree_and_agree_with_their_windows():
-    found, primary, zero = [], defaultdict(list), 0
+def test_moments_files_agree_with_the_expected_windows():
+    labels, primary, zero = [], defaultdict(list), 0
     for split, name in (("train", "moments_train.json"), ("val", "moments_val.json")):
         for video in DOCUMENTS[name]["videos"]:
             for clip in video["clips"]:
@@ -207,17 +207,19 @@ def test_moments_disagree_and_agree_with_their_windows():
                         zero += times[0] == times[1]
                         primary[label["label"]].append(label["primary"])
                         if label["primary"] and times[0] < times[1]:
-                            found.append((video["video_uid"], *times, label["label"], split, clip["clip_uid"]))
+                            labels.append((video["video_uid"], *times, label["label"], split, clip["clip_uid"]))
     expected = [w for w in WINDOWS["moments"] if w.split != "test"]
-    assert sorted(found) == sorted((w.video_uid, w.start_sec, w.end_sec, w.name, w.split, w.clip_uid) for w in expected)
+    assert sorted(labels) == sorted(
+        (w.video_uid, w.start_sec, w.end_sec, w.name, w.split, w.clip_uid) for w in expected
+    )
     assert (zero, set(primary.pop(NEVER_PRIMARY))) == (1, {False})
     assert all(map(all, primary.values()))
-    assert [w.trap for w in expected].count("tie") == 2
+    assert [w.case for w in expected].count("tie") == 2
     (test,) = entries("moments_test_unannotated.json")[PLAN.videos["test"].uid]
     assert "annotations" not in test["clips"][0]
 
 
-def test_no_benchmark_file_names_all_clips_of_fho():
+def test_no_benchmark_lists_all_clips_of_fho():
     named = defaultdict(dict)
     for family, key in (("lta", "clips"), ("sta", "annotations"), ("oscc-pnr", "clips")):
         for split in ("train", "val", "test_unannotated"):
@@ -231,7 +233,7 @@ def test_no_benchmark_file_names_all_clips_of_fho():
     assert {together[clip.uid] for clip in clips if clip.video.role == "multi"} == {"train", "val"}
 
 
-def test_fho_main_has_what_must_be_left_out():
+def test_fho_main_has_actions_that_must_be_dropped():
     intervals = [i for video in DOCUMENTS["fho_main.json"]["videos"] for i in video["annotated_intervals"]]
     assert sum(i["clip_uid"] is None for i in intervals) == 1
     assert [len(i["narrated_actions"]) for i in intervals if i["redacted"]] == [0]
@@ -259,23 +261,23 @@ def test_fho_main_has_what_must_be_left_out():
     assert None in nouns and None in {w.name for w in verbs}
 
 
-def test_lta_speaks_of_its_windows_in_the_times_of_the_clip_and_in_no_order():
-    taxonomy, found, indices = DOCUMENTS["fho_lta_taxonomy.json"], [], []
+def test_lta_entries_are_unordered_and_relative_to_their_clip():
+    taxonomy, actions, indices = DOCUMENTS["fho_lta_taxonomy.json"], [], []
     for split in ("train", "val"):
         for entry in DOCUMENTS[f"fho_lta_{split}.json"]["clips"]:
             start = entry["clip_parent_start_sec"] + entry["action_clip_start_sec"]
             assert taxonomy["verbs"][entry["verb_label"]] == entry["verb"]
             assert taxonomy["nouns"][entry["noun_label"]] == entry["noun"]
-            found.append((entry["video_uid"], round(start, 9), entry["verb"], split))
+            actions.append((entry["video_uid"], round(start, 9), entry["verb"], split))
             indices.append((entry["clip_uid"], entry["action_idx"]))
     expected = [w for w in WINDOWS["lta_verbs"] if w.split != "test"]
-    assert sorted(found) == sorted((w.video_uid, round(w.start_sec, 9), w.name, w.split) for w in expected)
+    assert sorted(actions) == sorted((w.video_uid, round(w.start_sec, 9), w.name, w.split) for w in expected)
     assert any(a[0] == b[0] and a[1] > b[1] for a, b in pairwise(indices))
     assert all("verb" not in entry for entry in DOCUMENTS["fho_lta_test_unannotated.json"]["clips"])
     assert DOCUMENTS["fho_main_taxonomy.json"]["verbs"].index("open") != taxonomy["verbs"].index("open")
 
 
-def test_narrations_are_unsorted_and_one_lacks_its_time():
+def test_narrations_are_unsorted_and_one_has_no_time():
     narrated, points, unsorted = DOCUMENTS["narration.json"], [], False
     for uid, video in narrated.items():
         for spoken in (video[key]["narrations"] for key in video if key != "status"):

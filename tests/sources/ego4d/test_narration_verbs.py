@@ -1,4 +1,4 @@
-"""The verbs of narrations: who acts, which word is the verb, its class, and what is told of those without one."""
+"""The verbs of narrations: the actor, the verb, its class, and notes about verbs without one."""
 
 import csv
 
@@ -7,11 +7,10 @@ import pytest
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import PlanConfig
-from embedonce.pipeline.sources.ego4d.narrations import VERBS_SHOWN
+from embedonce.pipeline.sources.ego4d.annotations.narrations import MAX_VERBS_SHOWN
 from embedonce.pipeline.sources.ego4d.verbs.narration_text import Actor, actor_and_words
-from embedonce.pipeline.sources.ego4d.verbs.verb_finder import Verbs
-from embedonce.pipeline.sources.ego4d.verbs.verb_forms import bases
-from embedonce.pipeline.sources.ego4d.verbs.verb_taxonomy import verbs_of
+from embedonce.pipeline.sources.ego4d.verbs.verb_finder import VerbFinder, finder_for
+from embedonce.pipeline.sources.ego4d.verbs.verb_forms import base_forms
 from tests.support.ego4d_files import U1, U2, listed, named, narrated, narration, source_of, write
 from tests.support.ego4d_prompt_table import FILE, sections
 
@@ -34,7 +33,7 @@ ROWS = {
 }
 
 
-def class_of(text: str, verbs: Verbs) -> str | None:
+def class_of(text: str, verbs: VerbFinder) -> str | None:
     """The head of the class of a narration's verb."""
     _, words = actor_and_words(text)
     name, _ = verbs.class_of(words)
@@ -65,15 +64,15 @@ def class_of(text: str, verbs: Verbs) -> str | None:
         ("# O person B picks a cup", "OTHER", "picks a cup"),
         ("@O The man picks a cup", "OTHER", "picks a cup"),
         ("#O A man X and a lady Y walk", "OTHER", "walk"),
-        ("#unsure", "NOBODY", ""),
-        ("#Unsure C picks a cup", "NOBODY", ""),
-        ("#summary C works in a kitchen", "NOBODY", ""),
-        ("#cat walks", "NOBODY", ""),
-        ("Cat walks", "NOBODY", ""),
-        ("", "NOBODY", ""),
+        ("#unsure", "UNKNOWN", ""),
+        ("#Unsure C picks a cup", "UNKNOWN", ""),
+        ("#summary C works in a kitchen", "UNKNOWN", ""),
+        ("#cat walks", "UNKNOWN", ""),
+        ("Cat walks", "UNKNOWN", ""),
+        ("", "UNKNOWN", ""),
     ],
 )
-def test_who_acts(text, actor, words):
+def test_the_actor_and_the_words_after_it(text, actor, words):
     assert actor_and_words(text) == (Actor[actor], words.split())
 
 
@@ -119,12 +118,12 @@ def test_who_acts(text, actor, words):
     ],
 )
 def test_the_verb_and_its_class(text, verb):
-    assert class_of(f"#C C {text}", verbs_of(NO_GROUPS)) == verb
+    assert class_of(f"#C C {text}", finder_for(NO_GROUPS)) == verb
 
 
-def test_what_one_narration_says_is_not_said_of_the_next():
-    """A verb that is remembered is one that the words after it do not change."""
-    verbs = verbs_of(NO_GROUPS | ROWS)
+def test_the_cached_class_of_a_verb_does_not_depend_on_earlier_narrations():
+    """Only verbs whose class does not depend on the words after them are cached."""
+    verbs = finder_for(NO_GROUPS | ROWS)
     texts = [
         "starts the car",
         "starts cutting",
@@ -135,15 +134,15 @@ def test_what_one_narration_says_is_not_said_of_the_next():
         "cuts",
         "cuts and drills",
     ]
-    found = [class_of(f"#C C {text}", verbs) for text in texts + texts[::-1]]
-    assert found[:8] == ["turn_on", "cut", "turn", "turn_off", None, "cut", "cut", "cut"] == found[:7:-1]
+    classes = [class_of(f"#C C {text}", verbs) for text in texts + texts[::-1]]
+    assert classes[:8] == ["turn_on", "cut", "turn", "turn_off", None, "cut", "cut", "cut"] == classes[:7:-1]
 
 
 def test_every_form_of_every_verb_is_found():
-    """The rules, held against a dictionary of inflections."""
+    """Compares the rules with a dictionary of inflections."""
     import lemminflect
 
-    verbs = verbs_of(NO_GROUPS)
+    verbs = finder_for(NO_GROUPS)
     names = {name: class_of(f"#C C {name}", verbs) for name in (label.partition("_(")[0] for label in PUBLISHED)}
     synonyms = "pick grab place leave drop slice chop trim sip eat drink ride weave stitch spin flip regulate converse"
     more = {verb: class_of(f"#C C {verb}", verbs) for verb in synonyms.split()}
@@ -166,12 +165,12 @@ def test_without_a_taxonomy_every_verb_is_a_class():
         "is running": "run", "is typing": "type", "adds": "add", "is adding": "add", "is raising": "raise",
         "crawled": "crawl", "buzzes": "buzz",
     }  # fmt: skip
-    assert {text: class_of(f"#C C {text}", Verbs(None)) for text in forms} == forms
-    assert class_of("#C C", Verbs(None)) is None
-    assert all(bases(word) for word in ("", "s", "ing", "ed", "es", "ies", "sing", "red", "yes"))
+    assert {text: class_of(f"#C C {text}", VerbFinder(None)) for text in forms} == forms
+    assert class_of("#C C", VerbFinder(None)) is None
+    assert all(base_forms(word) for word in ("", "s", "ing", "ed", "es", "ies", "sing", "red", "yes"))
 
 
-# the table of narrations' verbs
+# the verb table of narrations
 
 
 def with_table(root, rows, narrations, name="narration_verb_taxonomy.csv", **more):
@@ -209,16 +208,16 @@ TEXTS = {
 }
 
 
-def test_the_table_of_narrations_names_classes_and_verbs(tmp_path):
+def test_the_narration_verb_table_defines_classes_and_phrases(tmp_path):
     taxonomy = {"fho_main_taxonomy.json": {"verbs": ["take", "walk"], "nouns": ["cup"]}}
     root = with_table(tmp_path, ROWS, [narration(float(i), f"#C C {t}") for i, t in enumerate(TEXTS, 1)], **taxonomy)
     source = source_of(root, "narrations")
     assert source.classes == tuple(ROWS)  # and not FHO's
-    found = [name and name.partition("_(")[0] for *_, name, _ in named(source)]
-    assert dict(zip(TEXTS, found, strict=True)) == TEXTS
+    classes = [name and name.partition("_(")[0] for *_, name, _ in named(source)]
+    assert dict(zip(TEXTS, classes, strict=True)) == TEXTS
 
 
-def test_rows_of_the_table_that_are_odd_are_told(tmp_path):
+def test_invalid_rows_of_the_verb_table_are_noted(tmp_path):
     rows = {"take": ["grab"], "put": "place", "": ["x"], "cut": ["chop", 3]}
     texts = ["#C C grabs it", "#C C places it", "#C C puts it", "#C C chops it"]
     source = source_of(
@@ -226,8 +225,12 @@ def test_rows_of_the_table_that_are_odd_are_told(tmp_path):
     )
     assert [name for *_, name, _ in named(source)] == ["take", None, "put", None]
     notes = " | ".join(source.notes)
-    assert "2 rows of narration_verb_taxonomy.csv have no list of phrases" in notes and "row 2: got 'place'" in notes
-    assert "1 rows of narration_verb_taxonomy.csv have no label" in notes
+    assert (
+        "rows of narration_verb_taxonomy.csv without a list of phrases, matched by their label alone: narrations 2"
+        in notes
+        and "row 2: got 'place'" in notes
+    )
+    assert "rows of narration_verb_taxonomy.csv without a label, dropped: narrations 1" in notes
     with pytest.raises(InputError, match="3 problems in the annotations"):
         source_of(tmp_path, "narrations", strict=True)
 
@@ -240,7 +243,7 @@ def test_rows_of_the_table_that_are_odd_are_told(tmp_path):
         (b"label,group\n\xff\xfe,x\n", "expected a CSV file, got"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path, content, expected):
+def test_a_verb_table_of_another_format_is_an_error(tmp_path, content, expected):
     root = with_table(tmp_path, ROWS, [narration(1.0)])
     (root / "v2/annotations/narration_verb_taxonomy.csv").write_bytes(content)
     with pytest.raises(InputError) as error:
@@ -248,14 +251,14 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content, expected):
     assert f"narration_verb_taxonomy.csv: content: {expected}" in str(error.value)
 
 
-# windows, and what is told
+# windows and notes
 
 
 def spans(root, **options):
     return [(round(c.start_sec, 6), round(c.end_sec, 6)) for c in source_of(root, "narrations", **options).clips]
 
 
-def test_gaps_are_those_of_one_annotator(tmp_path):
+def test_the_mean_gap_is_measured_per_annotator(tmp_path):
     """Two people who narrate every 4.9 s, half a gap apart: one mean gap over both would halve the windows."""
     entries = [
         {"time": 10 + 2.45 * i, "text": "#C C takes it", "_annotation_uid": "ab"[i % 2]} for i in range(8)
@@ -268,31 +271,31 @@ def test_gaps_are_those_of_one_annotator(tmp_path):
 
 
 @pytest.mark.parametrize("uids", [[None] * 4, [1, 2, 3, 4], ["a", "b", "c", "d"], ["x"] * 4])
-def test_uids_of_narrations_name_no_annotators(tmp_path, uids):
+def test_uids_that_differ_for_every_narration_do_not_identify_annotators(tmp_path, uids):
     entries = [narration(10 + 2.45 * i, annotation_uid=uid) for i, uid in enumerate(uids)]
     write(tmp_path, {"narration.json": {U1: narrated(*entries)}})
     assert {round(end - start, 6) for start, end in spans(tmp_path)} == {0.5}
 
 
-def test_long_windows_are_cut_and_told(tmp_path):
+def test_long_windows_are_shortened_with_a_note(tmp_path):
     write(tmp_path, {"narration.json": {U1: narrated(narration(5.0), narration(90.0)), U2: narrated(narration(5.0))}})
     assert spans(tmp_path) == [(1.0, 9.0), (86.0, 94.0), (4.5, 5.5)]
     assert spans(tmp_path, max_narration_window=2.0) == [(4.0, 6.0), (89.0, 91.0), (4.5, 5.5)]
     notes = " | ".join(source_of(tmp_path, "narrations", max_narration_window=2.0).notes)
-    assert "1 annotators narrated so seldom that their windows were cut to 2 s (--max-narration-window)" in notes
-    assert not any("seldom" in note for note in source_of(tmp_path, "narrations", max_narration_window=90.0).notes)
+    assert "windows shortened: to 2 s (--max-narration-window): narrations 1" in notes
+    assert not any("shortened" in note for note in source_of(tmp_path, "narrations", max_narration_window=90.0).notes)
     with pytest.raises(ValueError, match="--max-narration-window must be greater than 0, got 0"):
         PlanConfig(tmp_path, max_narration_window=0)
 
 
-def test_the_share_with_a_class_and_the_verbs_without_one_are_told(tmp_path):
+def test_notes_give_the_share_of_narrations_with_a_class_and_frequent_verbs_without_one(tmp_path):
     texts = ["#C C takes it"] * 3 + ["#C C dances"] * 2 + ["#O A man X takes it", "#unsure", "#C C"]
     texts += [f"#C C {a}{b}ooms" for a in "bcdfg" for b in "lrtzk"]  # 25 more verbs, once each
     narrations = [narration(float(i), text) for i, text in enumerate(texts, 1)]
     taxonomy = {"verbs": ["take"], "nouns": ["cup"]}
     write(tmp_path, {"narration.json": {U1: narrated(*narrations)}, "fho_main_taxonomy.json": taxonomy})
-    told = "\n".join(plan(PlanConfig(tmp_path, annotations="narrations")).lines)
-    assert "narrations: 3 of 31 narrations (9.7%) have a verb with a class" in told
-    (line,) = (line for line in told.splitlines() if "most frequent verbs without a class" in line)
-    listed_verbs = line.partition("narrations: ")[2].partition("narrations: ")[2].split(", ")
-    assert len(listed_verbs) == VERBS_SHOWN and listed_verbs[0] == "dance 2" and "(no verb) 1" in line
+    output = "\n".join(plan(PlanConfig(tmp_path, annotations="narrations")).lines)
+    assert "narrations: 3 of 31 narrations (9.7%) have a verb with a class" in output
+    (line,) = (line for line in output.splitlines() if "most frequent verbs without a class" in line)
+    listed_verbs = line.partition("verbs without a class: ")[2].split(", ")
+    assert len(listed_verbs) == MAX_VERBS_SHOWN and listed_verbs[0] == "dance 2" and "(no verb) 1" in line

@@ -1,13 +1,12 @@
-"""A subset of Ego4D fetched safely: what it takes is known before, what came is checked after, it can be run again.
+"""Downloads a subset of Ego4D: sizes are known before, files are checked after, and it can be run again.
 
-The official client fetches (client.py); what it does not notice, that is truncated files, refusals that it calls
-success, and what a killed run left, is looked for here.
+The official client transfers the files (client.py). This module finds what the client does not notice: truncated files,
+refusals that it reports as success, and leftovers of a killed run.
 """
 
 import logging
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.cache.files import exists
@@ -16,16 +15,19 @@ from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.ego4d.download import bucket, client
 from embedonce.pipeline.sources.ego4d.download.bucket import Bucket
-from embedonce.pipeline.sources.ego4d.download.s3_errors import refusal
-from embedonce.pipeline.sources.ego4d.download.selection import METADATA, DownloadConfig, chosen
+from embedonce.pipeline.sources.ego4d.download.download_plan import DownloadConfig, plan_videos
+from embedonce.pipeline.sources.ego4d.download.s3_errors import find_refusal
 from embedonce.pipeline.sources.ego4d.download.transfers import (
     DownloadRecord,
+    FileState,
     RemoteFile,
     Transfer,
-    bytes_there,
+    bytes_on_disk,
     remove_leftovers,
-    remove_wrong,
+    remove_wrong_sizes,
 )
+from embedonce.pipeline.sources.ego4d.layout import ANNOTATIONS
+from embedonce.pipeline.sources.ego4d.metadata import FILE_NAME
 
 LOG = "download-ego4d.log"
 LOCK = ".download-ego4d.lock"
@@ -33,108 +35,116 @@ _log = logging.getLogger(__name__)
 
 
 class Download:
-    """One run of the command. Asks S3 only for what the record beside the data does not say."""
+    """One run of download-ego4d. Queries S3 only for what the record in the data folder does not answer."""
 
     def __init__(self, config: DownloadConfig):
         self._config, self._root = config, config.data_dir
         self._record = DownloadRecord(self._root)
         self._bucket: Bucket | None = None
-        self._annotations = {"dataset": "annotations", "version": config.version}
-        wish = asdict(config.wish) | {"scenarios": sorted({name.casefold() for name in config.wish.scenarios})}
-        self._videos = {"dataset": config.kind, "version": config.version, **wish}
+        self._annotation_options = {"dataset": ANNOTATIONS, "version": config.version}
+        scenarios = sorted({name.casefold() for name in config.criteria.scenarios})
+        criteria = asdict(config.criteria) | {"scenarios": scenarios}
+        self._video_options = {"dataset": config.kind, "version": config.version, **criteria}
 
     def annotations(self) -> Transfer:
-        """ego4d.json and the annotation files of the version."""
-        known = self._record.find(self._annotations)
+        """Plan ego4d.json and the annotation files of the version."""
+        known = self._record.find(self._annotation_options)
         if known is not None and not known.remaining(self._root):
             return known
         s3 = self._s3()
-        if s3 is None:
-            metadata = RemoteFile(METADATA, METADATA, None)
-            folder = self._root / self._config.folder / "annotations"
-            there = [RemoteFile(f"{self._config.folder}/annotations/{path.name}", "", None) for path in _json(folder)]
-            expected = RemoteFile(f"{self._config.folder}/annotations/narration.json", "", None)
-            return Transfer("annotations", (metadata, *(there or [expected])))
-        files = s3.manifest(self._config.version, "annotations").values()
-        paths = {s3.metadata_file(self._config.version): METADATA}
-        paths |= {file: f"{self._config.folder}/annotations/{file.name}" for file in files}
+        return self._local_annotations() if s3 is None else self._listed_annotations(s3)
+
+    def _local_annotations(self) -> Transfer:
+        """The annotation files on disk, or one that the client will download, without asking S3."""
+        folder = f"{self._config.version_folder}/{ANNOTATIONS}"
+        local = [RemoteFile(f"{folder}/{path.name}", "", None) for path in sorted((self._root / folder).glob("*.json"))]
+        expected = RemoteFile(f"{folder}/narration.json", "", None)
+        return Transfer(ANNOTATIONS, (RemoteFile(FILE_NAME, FILE_NAME, None), *(local or [expected])))
+
+    def _listed_annotations(self, s3: Bucket) -> Transfer:
+        """The annotation files that S3 lists, with their sizes."""
+        folder, version = f"{self._config.version_folder}/{ANNOTATIONS}", self._config.version
+        paths = {s3.metadata_file(version): FILE_NAME}
+        paths |= {file: f"{folder}/{file.name}" for file in s3.manifest(version, ANNOTATIONS).values()}
         sizes = s3.sizes(paths)
-        absent = [file.name for file, size in sizes.items() if size is None]
-        if METADATA in absent or len(absent) == len(sizes):
-            raise PipelineError(f"S3 does not give {', '.join(absent[:3])} of {self._config.version}")
-        note = (f"not to be had, though listed: {', '.join(absent)}",) if absent else ()
-        wanted = (RemoteFile(path, file.uid, sizes[file]) for file, path in paths.items() if sizes[file] is not None)
-        return Transfer("annotations", tuple(wanted), notes=note)
+        missing = [file.name for file, size in sizes.items() if size is None]
+        if FILE_NAME in missing or len(missing) == len(sizes):
+            raise PipelineError(f"{', '.join(missing[:3])} of version {version} cannot be read on S3")
+        notes = (f"listed, but missing on S3: {', '.join(missing)}",) if missing else ()
+        files = (RemoteFile(path, file.uid, sizes[file]) for file, path in paths.items() if sizes[file] is not None)
+        return Transfer(ANNOTATIONS, tuple(files), notes=notes)
 
     def videos(self) -> Transfer:
-        """The videos: those of the record where the same was asked for before, else chosen now."""
-        known = self._record.find(self._videos)
+        """Plan the videos: those of an earlier request with the same options, else a new selection."""
+        known = self._record.find(self._video_options)
         if known is None:
-            _log.info("choosing videos: reading %s and the annotations", METADATA)
-            return chosen(self._config, self._s3())
+            _log.info("selecting videos: reading %s and the annotations", FILE_NAME)
+            return plan_videos(self._config, self._s3())
         remaining = known.remaining(self._root)
         s3 = self._s3() if remaining or not known.is_exact else None
-        if s3 is None:
-            return known
+        return known if s3 is None else self._with_current_sizes(known, s3)
+
+    def _with_current_sizes(self, known: Transfer, s3: Bucket) -> Transfer:
+        """An earlier request with the sizes that its files have on S3 now."""
         manifest = s3.manifest(self._config.version, self._config.kind)
         gone = [file.uid for file in known.files if file.uid not in manifest]
         if gone:
             raise InputError(
-                f"Ego4D's manifest no longer lists {gone[0]} and {len(gone) - 1} more of the videos chosen"
+                f"Ego4D's manifest no longer lists {gone[0]} and {len(gone) - 1} more of the selected videos"
             )
         sizes = s3.sizes(manifest[file.uid] for file in known.files)
         files = tuple(RemoteFile(file.path, file.uid, sizes[manifest[file.uid]]) for file in known.files)
         return Transfer(known.dataset, files, known.videos, known.gb_per_hour)
 
     def check_space(self, transfer: Transfer) -> None:
-        """PipelineError where the disk has not room for what is to be fetched."""
+        """Raise PipelineError if the disk has too little free space for the remaining files."""
         needed, free = transfer.size(transfer.remaining(self._root)), self.free_bytes()
         if needed > free:
             raise PipelineError(
-                f"{in_bytes(needed)} are to be fetched and {in_bytes(free)} are free in {self._root}; make room, or "
-                "ask for less with --num-videos, --max-gb or --max-hours"
+                f"the download needs {in_bytes(needed)}, and {in_bytes(free)} are free in {self._root}; free some "
+                "space, or download less with --num-videos, --max-gb or --max-hours"
             )
 
     def free_bytes(self) -> int:
+        """The free space on the disk of the data folder."""
         return shutil.disk_usage(commit.existing_parent(self._root)).free
 
     def fetch(self, transfer: Transfer) -> None:
-        """Call the client for what is not there, and check what came. What was asked for is recorded first."""
+        """Download the remaining files with the client and check them. The request is recorded first."""
         client.program()
         commit.make_folder(self._root)
         lock = commit.Lock(self._root / LOCK)
         try:
-            self.refuse_foreign(transfer)
+            self.check_foreign_files(transfer)
             self._record.save(self._options(transfer), transfer)
             if remaining := transfer.remaining(self._root):
                 remove_leftovers(self._root, transfer)
-                remove_wrong(self._root, transfer)
+                remove_wrong_sizes(self._root, transfer)
                 self._run_client(transfer, remaining, lock)
                 self._check(transfer)
         finally:
             lock.close()
 
-    def refuse_foreign(self, transfer: Transfer) -> None:
-        """InputError where a file would be replaced that no download into this folder asked for, or its log."""
-        asked_for = self._record.asked_for()
-        foreign = [file.path for file in transfer.files if file.state(self._root) == "wrong"]
-        foreign = [path for path in foreign if path not in asked_for]
-        if not self._record.is_there and exists(self._root / LOG):
+    def check_foreign_files(self, transfer: Transfer) -> None:
+        """Raise InputError if a file or log would be replaced that no download into this folder has requested."""
+        requested = self._record.requested_paths()
+        wrong = [file.path for file in transfer.files if file.state(self._root) is FileState.WRONG_SIZE]
+        foreign = [path for path in wrong if path not in requested]
+        if not self._record.has_requests and exists(self._root / LOG):
             foreign.append(LOG)
         if foreign:
             raise InputError(
-                f"{self._root / foreign[0]} would be replaced, and no download into this folder has fetched it; move "
-                "it away, or choose another --data-dir"
+                f"{self._root / foreign[0]} would be replaced, but no download into this folder created it; move it "
+                "away, or choose another --data-dir"
             )
 
     def _run_client(self, transfer: Transfer, remaining: list[RemoteFile], lock: commit.Lock) -> None:
-        is_of_videos = transfer.dataset != "annotations"
-        uids = sorted(file.uid for file in remaining) if is_of_videos else ()
+        uids = sorted(file.uid for file in remaining) if transfer.dataset != ANNOTATIONS else []
         config = self._config
-        with Progress(transfer.size(remaining) // 10**6 or None, f"fetching {transfer.dataset}", "MB") as progress:
+        with Progress(transfer.size(remaining) // 10**6 or None, f"downloading {transfer.dataset}", "MB") as progress:
 
             def tick() -> None:
-                progress.update(max(bytes_there(self._root, remaining) // 10**6 - progress.count, 0))
+                progress.update(max(bytes_on_disk(self._root, remaining) // 10**6 - progress.count, 0))
 
             log = self._root / LOG
             try:
@@ -146,32 +156,28 @@ class Download:
         remaining = transfer.remaining(self._root)
         if not remaining:
             return
-        there = f"{len(transfer.files) - len(remaining)} of {len(transfer.files)} files are there"
+        complete = f"{len(transfer.files) - len(remaining)} of {len(transfer.files)} files are complete"
         needed, free = transfer.size(remaining), self.free_bytes()
-        if needed > free:  # the log may have found no room to say so
+        if needed > free:  # the log may have been cut off as well
             raise PipelineError(
-                f"the disk is full: {there} and are kept, the others take {in_bytes(needed)} and {in_bytes(free)} are "
-                "free; make room and run the same command again"
+                f"the disk is full: {complete} and kept, the others need {in_bytes(needed)} and {in_bytes(free)} are "
+                "free; free some space and run the same command again"
             )
-        known = refusal(client.said(self._root / LOG), self._config.profile)
+        known = find_refusal(client.read_log(self._root / LOG), self._config.profile)
         if known is not None:
-            known.args = (f"{known}; {there}",)
+            known.args = (f"{known}; {complete}",)
             raise known
         raise PipelineError(
-            f"Ego4D's client ended and {there}, {remaining[0].path} is not; run the same command again. Its last "
-            f"words, of {self._root / LOG}:"
+            f"Ego4D's client exited, but only {complete}; {remaining[0].path} is not. Run the same command again. The "
+            f"end of its log, {self._root / LOG}:"
         ).with_details(client.last_lines(self._root / LOG))
 
     def _s3(self) -> Bucket | None:
-        """S3, where boto3 is installed here. It comes with the client, unless that is a program of its own."""
+        """S3, or None if boto3 is not installed, as with a client outside this environment."""
         if self._bucket is None:
             client.program()
-            self._bucket = Bucket(self._config.profile) if bucket.is_to_be_had() else None
+            self._bucket = Bucket(self._config.profile) if bucket.is_available() else None
         return self._bucket
 
     def _options(self, transfer: Transfer) -> dict:
-        return self._annotations if transfer.dataset == "annotations" else self._videos
-
-
-def _json(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.json")) if folder.is_dir() else []
+        return self._annotation_options if transfer.dataset == ANNOTATIONS else self._video_options

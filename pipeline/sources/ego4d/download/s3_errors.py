@@ -1,15 +1,15 @@
-"""What S3 and Ego4D's client say when they refuse, as one sentence that says what to do. Knows texts only."""
+"""Turns error messages of S3 and of Ego4D's client into one sentence that says what to do."""
 
 import re
 
 from embedonce.pipeline.errors import InputError, PipelineError
 
-RENEW = "licence credentials last 14 days; renew them at ego4d-data.org"
+RENEW = "license credentials last 14 days; renew them at ego4d-data.org"
 CREDENTIALS_FILE = "~/.aws/credentials"
 
 
 class RefusedError(PipelineError):
-    """S3 does not give what was asked for. code: its word for why, empty where it is not S3 that refused."""
+    """S3 refused a request. code: the error code of S3; empty if the error came from elsewhere."""
 
     def __init__(self, message: str, code: str = ""):
         super().__init__(message)
@@ -17,29 +17,33 @@ class RefusedError(PipelineError):
 
 
 class UnknownProfileError(RefusedError, InputError):
-    """The user names AWS credentials that are not there."""
+    """The user named an AWS profile that does not exist."""
 
     exit_code = 2
 
 
 _NO_PROFILE = (
-    "there is no AWS profile {profile!r} in " + CREDENTIALS_FILE + ": put the keys that came with the Ego4D licence "
-    "there with `aws configure --profile {profile}`, or name another profile with --aws-profile (Ego4D's client does "
-    "not look at AWS_ACCESS_KEY_ID)"
+    "there is no AWS profile {profile!r} in " + CREDENTIALS_FILE + ": put the keys that came with the Ego4D license "
+    "there with `aws configure --profile {profile}`, or name another profile with --aws-profile (Ego4D's client "
+    "ignores AWS_ACCESS_KEY_ID)"
 )
-_NO_KEYS = "the AWS profile {profile!r} holds no keys: put those that came with the Ego4D licence there with "
-_NO_KEYS += "`aws configure --profile {profile}`"
+_NO_KEYS = (
+    "the AWS profile {profile!r} has no keys: put those that came with the Ego4D license there with "
+    "`aws configure --profile {profile}`"
+)
 _REJECTED = "S3 rejects the credentials of the AWS profile {profile!r} ({code}): " + RENEW
 _DENIED = (
-    "S3 denies access with the AWS profile {profile!r} ({code}): the licence was not granted to these keys, or has "
+    "S3 denies access with the AWS profile {profile!r} ({code}): the license was not granted to these keys, or has "
     "ended (" + RENEW + ")"
 )
-_NO_NETWORK = "S3 cannot be reached ({code}): look at the network, the proxy and AWS_ENDPOINT_URL, then run it again"
-_DISK_FULL = "the disk is full ({code}): what is there is kept; make room and run the same command again"
-_NO_BUCKET = "S3 has no such bucket ({code}): is AWS_ENDPOINT_URL or the profile {profile!r} meant for another store?"
+_NO_NETWORK = "S3 cannot be reached ({code}): check the network, the proxy and AWS_ENDPOINT_URL, then run it again"
+_DISK_FULL = "the disk is full ({code}): downloaded files are kept; free some space and run the same command again"
+_NO_BUCKET = (
+    "S3 has no such bucket ({code}): check whether AWS_ENDPOINT_URL or the profile {profile!r} is for another store"
+)
 _SYSTEM_CLOCK = "S3 rejects the time of this machine ({code}): set its clock"
 
-_REFUSALS = (  # the first that matches; `code` is what is quoted
+_REFUSALS = (  # the first match counts; `code` is quoted in the message
     (r"(?P<code>Could not find AWS profile|config profile \(\S*\) could not be found)", _NO_PROFILE),
     (r"(?P<code>Unable to locate credentials|Partial credentials found)", _NO_KEYS),
     (r"(?P<code>RequestTimeTooSkewed)", _SYSTEM_CLOCK),
@@ -56,11 +60,12 @@ _REFUSALS = (  # the first that matches; `code` is what is quoted
 )
 
 
-def refusal(text: str, profile: str) -> RefusedError | None:
-    """The error that a message or a log tells of; None where it tells of none that is known."""
+def find_refusal(text: str, profile: str) -> RefusedError | None:
+    """The first known error in a message or a log; None if there is none."""
     for pattern, sentence in _REFUSALS:
-        found = re.search(pattern, text)
-        if found:
-            kind = UnknownProfileError if sentence is _NO_PROFILE and profile != "default" else RefusedError
-            return kind(sentence.format(profile=profile, code=found["code"]), found["code"])
+        match = re.search(pattern, text)
+        if match:
+            is_named_profile = sentence is _NO_PROFILE and profile != "default"
+            error_type = UnknownProfileError if is_named_profile else RefusedError
+            return error_type(sentence.format(profile=profile, code=match["code"]), match["code"])
     return None

@@ -1,43 +1,54 @@
-"""What is to be on disk after a download, how much of it is there, and the record of what was asked for.
+"""The files that a download should produce, which of them are complete, and the record of past requests.
 
-Knows names and sizes; knows neither S3 nor the client.
+Works with names and sizes; uses neither S3 nor the client.
 """
 
 import dataclasses
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from embedonce.cache import commit, strict_json
 from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.ego4d.download.choice import Candidate
+from embedonce.pipeline.sources.ego4d.download.video_selection import GB, Candidate
 
 RECORD = "download-ego4d.json"
-_TEMPORARY = re.compile(r"\.[0-9A-Fa-f]{8}")  # what the client adds to a name until the file is whole
+_TEMPORARY = re.compile(r"\.[0-9A-Fa-f]{8}")  # suffix that the client adds until a file is complete
+
+
+class FileState(Enum):
+    """Whether a file is on disk with its expected size."""
+
+    COMPLETE = "complete"
+    WRONG_SIZE = "wrong size"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file. path: relative to the data folder. uid: the client's name for it. num_bytes: None: not known."""
+    """A file to download. path: relative to the data folder. uid: its name for the client. num_bytes: None: unknown."""
 
     path: str
     uid: str
     num_bytes: int | None
 
-    def state(self, root: Path) -> str:
-        """`done`, `wrong` (another size) or `missing`. A size that is not known is any but 0."""
+    def state(self, root: Path) -> FileState:
+        """The state of the file on disk. Without a known size, any file that is not empty is complete."""
         try:
-            there = (root / self.path).stat().st_size
+            size = (root / self.path).stat().st_size
         except FileNotFoundError:
-            return "missing"
-        return "done" if there == self.num_bytes or (self.num_bytes is None and there) else "wrong"
+            return FileState.MISSING
+        is_complete = size > 0 if self.num_bytes is None else size == self.num_bytes
+        return FileState.COMPLETE if is_complete else FileState.WRONG_SIZE
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """The files of one data set, and the videos they are for. gb_per_hour: to guess by where sizes are not known."""
+    """The files of one data set, and the videos they belong to. gb_per_hour: estimates sizes that are unknown."""
 
     dataset: str
     files: tuple[RemoteFile, ...]
@@ -47,24 +58,25 @@ class Transfer:
 
     @property
     def is_exact(self) -> bool:
+        """Whether the sizes of all files are known."""
         return all(file.num_bytes is not None for file in self.files)
 
     def remaining(self, root: Path) -> list[RemoteFile]:
-        """The files that are still to be fetched."""
-        return [file for file in self.files if file.state(root) != "done"]
+        """The files that are not complete."""
+        return [file for file in self.files if file.state(root) is not FileState.COMPLETE]
 
     def size(self, files: list[RemoteFile] | tuple[RemoteFile, ...]) -> int:
-        """Bytes of some of the files, guessed where they are not known."""
+        """The size of some of the files in bytes, estimated if any size of the transfer is unknown."""
         if self.is_exact:
-            return sum(file.num_bytes for file in files)
+            return sum(file.num_bytes or 0 for file in files)
         hours = sum(video.hours for video in self.videos)
-        return round(self.gb_per_hour * 1e9 * hours * len(files) / max(len(self.files), 1))
+        return round(self.gb_per_hour * GB * hours * len(files) / max(len(self.files), 1))
 
 
 class DownloadRecord:
-    """download-ego4d.json beside the data: the files and sizes of each request, so that it can be taken up again.
+    """download-ego4d.json in the data folder: the files and sizes of each request, so that it can be resumed.
 
-    Requests are told apart by their options, a plain dictionary.
+    Requests are identified by their options, a plain dictionary. Raises InputError for an unreadable record.
     """
 
     def __init__(self, root: Path):
@@ -77,24 +89,24 @@ class DownloadRecord:
                     _read(request)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise InputError(
-                    f"{self._path} cannot be read; delete it, and what is on disk is looked at anew"
+                    f"{self._path} cannot be read; delete it, and the files on disk are checked again"
                 ) from error
 
     def find(self, options: dict) -> Transfer | None:
-        """What was asked for with the same options before."""
+        """An earlier request with the same options; None if there is none."""
         return next((_read(request) for request in self._requests if request["options"] == options), None)
 
-    def asked_for(self) -> set[str]:
-        """The paths of all files that were asked for before, relative to the data folder."""
+    def requested_paths(self) -> set[str]:
+        """The paths of all files requested before, relative to the data folder."""
         return {file["path"] for request in self._requests for file in request["files"]}
 
     @property
-    def is_there(self) -> bool:
-        """Whether anything was asked for before."""
+    def has_requests(self) -> bool:
+        """Whether anything was requested before."""
         return bool(self._requests)
 
     def save(self, options: dict, transfer: Transfer) -> None:
-        """Keep a request in the place of an earlier one with the same options."""
+        """Write a request; it replaces an earlier one with the same options."""
         others = [request for request in self._requests if request["options"] != options]
         self._requests = [*others, {"options": options, **dataclasses.asdict(transfer)}]
         text = json.dumps({"requests": self._requests}, indent=1)
@@ -102,34 +114,43 @@ class DownloadRecord:
             commit.replace(self._path, text.encode())
 
 
-def remove_wrong(root: Path, transfer: Transfer) -> None:
-    """Take away files of another size, which the client would leave as they are."""
+def remove_wrong_sizes(root: Path, transfer: Transfer) -> None:
+    """Delete files of a wrong size, which the client would skip."""
     for file in transfer.files:
-        if file.state(root) == "wrong":
+        if file.state(root) is FileState.WRONG_SIZE:
             commit.remove(root / file.path)
 
 
 def remove_leftovers(root: Path, transfer: Transfer) -> None:
-    """Take away what a client that was killed had begun."""
+    """Delete the partial files of a client that was killed."""
     names = {Path(file.path).name for file in transfer.files}
-    for folder in {(root / file.path).parent for file in transfer.files}:
-        for path in folder.glob("*") if folder.is_dir() else ():
-            if path.stem in names and _TEMPORARY.fullmatch(path.suffix):
-                path.unlink(missing_ok=True)
+    for path in _neighbors(root, transfer.files):
+        if _is_partial(path, names):
+            path.unlink(missing_ok=True)
 
 
-def bytes_there(root: Path, files: list[RemoteFile]) -> int:
-    """Bytes on disk of files that are being fetched, the begun ones included."""
+def bytes_on_disk(root: Path, files: list[RemoteFile]) -> int:
+    """The bytes on disk of files that are being downloaded, partial ones included."""
     names = {Path(file.path).name for file in files}
     total = 0
-    for folder in {(root / file.path).parent for file in files}:
-        for path in folder.glob("*") if folder.is_dir() else ():
-            if path.name in names or (path.stem in names and _TEMPORARY.fullmatch(path.suffix)):
-                try:
-                    total += path.stat().st_size
-                except FileNotFoundError:
-                    continue  # it got its name meanwhile
+    for path in _neighbors(root, files):
+        if path.name in names or _is_partial(path, names):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:
+                continue  # it was renamed in the meantime
     return total
+
+
+def _neighbors(root: Path, files: Iterable[RemoteFile]) -> Iterator[Path]:
+    """Everything in the folders of these files."""
+    for folder in {(root / file.path).parent for file in files}:
+        if folder.is_dir():
+            yield from folder.glob("*")
+
+
+def _is_partial(path: Path, names: set[str]) -> bool:
+    return path.stem in names and _TEMPORARY.fullmatch(path.suffix) is not None
 
 
 def _read(request: dict) -> Transfer:

@@ -1,4 +1,4 @@
-"""What a narration says: who acts, and in which words. Pure functions of a sentence such as `#C C picks up a cup`."""
+"""Parses the text of a narration, such as `#C C picks up a cup`: who acts, and the words after the actor."""
 
 import re
 from enum import Enum
@@ -18,37 +18,38 @@ _UNNAMED = word_set(
 
 
 class Actor(Enum):
-    """Who acts: the camera wearer, somebody else, or nobody who is known (`#unsure`, `#summary` and the like)."""
+    """Who acts: the camera wearer, another person, or an unknown actor (`#unsure`, `#summary` and the like)."""
 
     WEARER = "#C"
     OTHER = "#O"
-    NOBODY = ""
+    UNKNOWN = ""
 
 
 def actor_and_words(text: str) -> tuple[Actor, list[str]]:
-    """Who acts, and the lower-case words and clause marks (`,` `.` `;`) after the actor; none where nobody does.
+    """The actor, and the lower-case words and clause marks (`,` `.` `;`) after it; no words for an unknown actor.
 
-    Marks as annotators write them: `#C C`, `# C`, `#CC`, `@c`, a bare `C `; `#O A man X`.
+    Accepts the marks that annotators write: `#C C`, `# C`, `#CC`, `@c`, a bare `C `; `#O A man X`.
     """
     mark = _MARK.match(text)
     if mark is None:
         bare = _LEADING_C.match(text)
-        return (Actor.WEARER, _words(_WEARER, text)) if bare else (Actor.NOBODY, [])
+        return (Actor.WEARER, _words(_WEARER, text)) if bare else (Actor.UNKNOWN, [])
     letters, rest = mark[1].lower(), text[mark.end() :]
     if letters and not letters.strip("c"):
         return Actor.WEARER, _words(_WEARER, rest)
     if letters and not letters.strip("o"):
         return Actor.OTHER, _words(_OTHER, rest)
-    return Actor.NOBODY, []
+    return Actor.UNKNOWN, []
 
 
 def _words(actor: re.Pattern, text: str) -> list[str]:
-    """The words after the actor: a letter, or words such as `a man` where no letter stands."""
+    """The words after the actor, who is a letter, or words such as `a man` if there is no letter."""
     text = (_TAG.sub("", text) if "#" in text or "@" in text else text).lstrip()
-    found = actor.match(text)
-    words = _WORD.findall(text[found.end() if found else 0 :].lower())
+    match = actor.match(text)
+    end = match.end() if match else 0
+    words = _WORD.findall(text[end:].lower())
     first = 0
-    if not (found and found.end()) or words[:1] == ["and"]:
+    if not end or words[:1] == ["and"]:
         while first < len(words) and words[first] in _UNNAMED:
             first += 1
     return words[first:]

@@ -1,8 +1,8 @@
 """The base forms that an inflected English verb may have: `carries` -> carry, `took` -> take, `cutting` -> cut, cutt.
 
-By rules and a table of irregular forms, without a dictionary: one would take more memory than all else that reads
-annotations. Which of several bases is meant is for whoever knows the verbs; the likeliest comes first. The tests hold
-the rules against a dictionary.
+Uses rules and a table of irregular forms instead of a dictionary, which would take more memory than the rest of the
+annotation reader. The most likely form comes first; the caller, who knows the verbs, chooses. The tests compare the
+rules with a dictionary.
 """
 
 import functools
@@ -25,34 +25,34 @@ swing swung; take took taken; teach taught; tear tore torn; tell told; think tho
 tread trod trodden; unbind unbound; understand understood; unwind unwound; wake woke woken; wear wore worn
 weave wove woven; weep wept; wind wound; withdraw withdrew withdrawn; wring wrung; write wrote written
 """.replace("\n", ";")
-# Stems that hardly end a word: "rais", "slic", "handl"; and short ones whose last letter would be doubled: "typ"
-_WANTS_E = re.compile(
+# Stems that are rarely whole words: "rais", "slic", "handl"; and short ones whose last letter would be doubled: "typ"
+_NEEDS_E = re.compile(
     r"(?:[aeiouy][vzcs]|[^aeiouw]l|[dr]g|[^aeiou][aiu]t|nc|rc|rs|ns|u|^[^aeiou]*[aeiouy][^aeiouwxyh])$"
 )
 
 
 def _irregular() -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    bases: dict[str, tuple[str, ...]] = {}
     for line in filter(None, map(str.split, _IRREGULAR_FORMS.split(";"))):
         for form in line[1:]:
-            found[form] = (*found.get(form, ()), line[0])
-    return found
+            bases[form] = (*bases.get(form, ()), line[0])
+    return bases
 
 
-IRREGULAR = _irregular()
+IRREGULAR = _irregular()  # form -> its base forms
 
 
 @functools.lru_cache(maxsize=1 << 15)
-def bases(word: str) -> tuple[str, ...]:
-    """The base forms that a lower-case word may have, the likeliest first, without repetitions and never none."""
-    found = list(IRREGULAR.get(word, ()))
+def base_forms(word: str) -> tuple[str, ...]:
+    """The base forms that a lower-case word may have: at least one, distinct, the most likely first."""
+    bases = list(IRREGULAR.get(word, ()))
     if word.endswith("ing") and len(word) > 4:
-        found += _without_ending(word[:-3], is_past=False)
+        bases += _without_ending(word[:-3], is_past=False)
     elif word.endswith("ed") and len(word) > 3:
-        found += _without_ending(word[:-2], is_past=True)
+        bases += _without_ending(word[:-2], is_past=True)
     elif word.endswith("s") and not word.endswith("ss") and len(word) > 2:
-        found += _without_s(word)
-    return tuple(dict.fromkeys([*found, word]))
+        bases += _without_s(word)
+    return tuple(dict.fromkeys([*bases, word]))
 
 
 def _without_s(word: str) -> list[str]:
@@ -67,13 +67,13 @@ def _without_s(word: str) -> list[str]:
 
 
 def _without_ending(stem: str, is_past: bool) -> list[str]:
-    """Bases of a gerund or a regular past form, given what is before its ending."""
+    """Base forms of a gerund or a regular past form, given the stem before its ending."""
     if is_past and stem.endswith("i"):
         return [stem[:-1] + "y", stem + "e"]  # "carried", "tied"
     if not is_past and stem.endswith("y"):
-        found = [stem, stem[:-1] + "ie"]  # "playing", "tying"
-        return found if len(stem) > 2 else found[::-1]
+        bases = [stem, stem[:-1] + "ie"]  # "playing", "tying"
+        return bases if len(stem) > 2 else bases[::-1]
     if len(stem) > 2 and stem[-1] == stem[-2] and stem[-1] not in "aeiou":
         is_doubled = stem[-1] not in "lsfz" and len(stem) > 3
         return [stem[:-1], stem] if is_doubled else [stem, stem[:-1]]
-    return [stem + "e", stem] if _WANTS_E.search(stem) else [stem, stem + "e"]
+    return [stem + "e", stem] if _NEEDS_E.search(stem) else [stem, stem + "e"]

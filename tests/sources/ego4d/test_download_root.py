@@ -1,4 +1,4 @@
-"""An Ego4D folder that is named too deep, or too high: what must not be looked at is never passed over."""
+"""--data-dir inside or above an Ego4D download: its redactions are never ignored."""
 
 import os
 import shlex
@@ -26,7 +26,7 @@ FILES = {"moments_train.json": {"videos": [moments_video(U1, "train", [label("wa
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A download of two videos, of which one has two seconds that must not be looked at."""
+    """A download of two videos, one of which has two redacted seconds."""
     root = tmp_path_factory.mktemp("deep") / "my ego4d"
     redacted = {"has_redacted_regions": True, "redacted_intervals": [{"start_sec": 1.0, "end_sec": 3.0}]}
     write(root, FILES, [listed(U1, duration_sec=4.0, **redacted), listed(U2, duration_sec=4.0)], on_disk=())
@@ -41,48 +41,54 @@ def fake_teacher(monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
 
 
-def test_the_version_folder_is_the_download(made, tmp_path, caplog):
+def test_the_version_folder_stands_for_the_download(made, tmp_path, caplog):
     call("extract-teacher", "--data-dir", made / "v2", "--cache-dir", tmp_path / "c")
     reader = open_reader(tmp_path / "c")
     assert reader.label_sets() == ("moments",) and reader.count_statuses()["redacted"] == 4
-    assert f"{made / 'v2'} is a part of the Ego4D download {made}, all of which is read" in caplog.text
+    assert f"{made / 'v2'} is part of the Ego4D download {made}, which is read as a whole" in caplog.text
     assert open_sources(made / "v2") == open_sources(made) or open_sources(made / "v2")["moments"].videos
 
 
 @pytest.mark.parametrize("given", ["v2/full_scale", "v2/annotations", "v2/full_scale/.", "v2/full_scale/../full_scale"])
-def test_what_lies_deeper_is_refused_with_what_to_give(made, tmp_path, given):
-    told = error_of("extract-teacher", "--data-dir", f"{made}/{given}", "--cache-dir", tmp_path / "c")
-    assert "must not be looked at" in told and shlex.split(told.partition("whole: ")[2]) == ["--data-dir", str(made)]
+def test_a_folder_inside_a_download_is_refused_with_the_path_to_pass(made, tmp_path, given):
+    message = error_of("extract-teacher", "--data-dir", f"{made}/{given}", "--cache-dir", tmp_path / "c")
+    assert "lists the redacted parts" in message and shlex.split(message.partition("whole download: ")[2]) == [
+        "--data-dir",
+        str(made),
+    ]
     assert not (tmp_path / "c").exists()
 
 
-def test_a_relative_path_from_within_is_seen_through(made, tmp_path, monkeypatch):
+def test_a_relative_path_inside_a_download_is_resolved(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made / "v2" / "full_scale")
-    assert "must not be looked at" in error_of("extract-teacher", "--data-dir", ".", "--cache-dir", tmp_path / "c")
+    assert "lists the redacted parts" in error_of("extract-teacher", "--data-dir", ".", "--cache-dir", tmp_path / "c")
     monkeypatch.chdir(made / "v2")
     (source,) = open_sources(Path()).values()
     assert source.kind == "ego4d" and any(video.redacted for video in source.videos)
 
 
-def test_a_link_into_a_download_is_seen_through(made, tmp_path):
+def test_a_link_into_a_download_is_resolved(made, tmp_path):
     (tmp_path / "link").symlink_to(made / "v2" / "full_scale")
-    assert "must not be looked at" in error_of("extract-teacher", "--data-dir", tmp_path / "link")
+    assert "lists the redacted parts" in error_of("extract-teacher", "--data-dir", tmp_path / "link")
 
 
-def test_the_folder_above_is_refused_with_what_to_give(made, tmp_path):
-    told = error_of("extract-teacher", "--data-dir", made.parent, "--cache-dir", tmp_path / "c")
-    assert "holds an Ego4D download" in told and shlex.split(told.partition("that: ")[2]) == ["--data-dir", str(made)]
+def test_the_folder_above_a_download_is_refused_with_the_path_to_pass(made, tmp_path):
+    message = error_of("extract-teacher", "--data-dir", made.parent, "--cache-dir", tmp_path / "c")
+    assert "contains an Ego4D download" in message and shlex.split(message.partition("that folder: ")[2]) == [
+        "--data-dir",
+        str(made),
+    ]
 
 
-def test_plans_and_labels_find_the_download_as_extraction_does(made, tmp_path):
+def test_plan_and_relabel_find_the_download_as_extraction_does(made, tmp_path):
     assert plan(PlanConfig(made / "v2")).document == plan(PlanConfig(made)).document
     call("extract-teacher", "--data-dir", made, "--cache-dir", tmp_path / "c")
     place = ["--cache-dir", tmp_path / "c", "--annotations", "moments", "--label-set"]
     assert "1 classes, 2 clips" in call("relabel", *place, "deep", "--data-dir", made / "v2")
-    assert "must not be looked at" in error_of("relabel", *place, "x", "--data-dir", made / "v2/full_scale")
+    assert "lists the redacted parts" in error_of("relabel", *place, "x", "--data-dir", made / "v2/full_scale")
 
 
-def test_files_named_by_ego4d_without_its_metadata_are_told(made, tmp_path):
+def test_files_named_like_ego4d_videos_without_metadata_have_a_note(made, tmp_path):
     alone = tmp_path / "copied"
     alone.mkdir()
     for path in (made / "v2/full_scale").iterdir():
@@ -95,7 +101,7 @@ def test_files_named_by_ego4d_without_its_metadata_are_told(made, tmp_path):
     assert not any("ego4d.json" in note for note in open_sources(alone)[""].notes)
 
 
-def test_a_folder_of_ones_own_beside_a_download_is_a_folder(made, tmp_path):
+def test_another_folder_next_to_a_download_is_a_plain_folder(made, tmp_path):
     own = made / "my videos"
     own.mkdir()
     write_video(own / "1.mp4", 10)
@@ -109,8 +115,8 @@ def test_a_folder_of_ones_own_beside_a_download_is_a_folder(made, tmp_path):
         open_sources(tmp_path / "x", Ego4dOptions(annotations="moments"))
 
 
-def test_a_redownloaded_video_is_extracted_anew_and_labeled(made, tmp_path):
-    """The same uid with other bytes: the label set and later ones speak of the new rows."""
+def test_a_video_downloaded_again_with_other_content_is_extracted_and_labeled(made, tmp_path):
+    """The same uid with other bytes: existing and later label sets refer to the new rows."""
     import shutil
 
     root = shutil.copytree(made, tmp_path / "e")

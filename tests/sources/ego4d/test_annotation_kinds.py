@@ -1,14 +1,16 @@
-"""Each kind of Ego4D's annotations: what becomes a clip, of which class, in which split, and what is left out."""
+"""Each kind of Ego4D annotations: which entries become clips, their classes and splits, and which are dropped."""
 
 import pytest
+from click.testing import CliRunner
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import PlanConfig
-from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
-from embedonce.pipeline.sources.ego4d.kinds import KINDS
-from embedonce.pipeline.sources.ego4d.narrations import half_window_sec
+from embedonce.pipeline.sources.ego4d.annotations.narrations import half_window_sec
+from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationKind
+from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES, KINDS
 from embedonce.pipeline.splits.assignment import split_by_hash
+from tests.support.documentation import ROOT, code_blocks
 from tests.support.ego4d_files import (
     C1,
     C2,
@@ -30,6 +32,8 @@ from tests.support.ego4d_files import (
     write,
 )
 
+DOCUMENTS = ROOT / "docs"
+
 # moments
 
 
@@ -42,25 +46,25 @@ def test_moments_become_clips(tmp_path):
     assert (source.kind, source.classes) == ("ego4d", ("a", "b", "c"))
     assert named(source) == [(U1, 1, 3, "a", "train"), (U1, 5, 9, "b", "train"), (U2, -0.01, 2, "c", "val")]
     assert [video.uid for video in source.videos] == [U1, U2]
-    assert any("1 labels last no time" in note for note in source.notes)
+    assert any("zero-length labels, dropped: moments 1" in note for note in source.notes)
 
 
-def test_annotators_are_merged_by_overlap_and_outvoted_by_majority(tmp_path):
+def test_labels_of_several_annotators_are_merged_by_overlap_and_decided_by_majority(tmp_path):
     one = [label("a", 0, 10), label("a", 20, 30), label("b", 0, 10), label("x", 40, 45)]
     two = [label("a", 1, 12), label("a", 25, 35), label("y", 40, 45)]  # IoU 0.75, and 0.33
     three = [label("a", 2, 11)]
     write(tmp_path, {"moments_train.json": {"videos": [moments_video(U1, "train", one, two, three)]}})
     source = source_of(tmp_path)
-    found = [(name, start, end) for _, start, end, name, _ in named(source)]
-    assert found == [("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35), ("x", 40, 45), ("y", 40, 45)]
+    clips = [(name, start, end) for _, start, end, name, _ in named(source)]
+    assert clips == [("a", 1.0, 11.0), ("a", 20, 30), ("a", 25, 35), ("x", 40, 45), ("y", 40, 45)]
     assert source.classes == ("a", "x", "y")  # nobody else saw a "b"
     notes = " | ".join(source.notes)
-    assert "2 labels repeat another annotator's" in notes
-    assert "1 labels were outvoted" in notes
-    assert "2 labels are tied with another of the same time" in notes
+    assert "labels of several annotators: merged with the same label: moments 2" in notes
+    assert "outvoted, dropped: moments 1" in notes
+    assert "tied, all kept: moments 2" in notes
 
 
-def test_times_of_a_clip_are_mapped_where_the_videos_are_not_given(tmp_path):
+def test_clip_times_are_mapped_to_the_video_if_video_times_are_missing(tmp_path):
     relative = label("a", start_time=1.5, end_time=4.0)
     del relative["video_start_time"], relative["video_end_time"]
     entry = moments_video(U1, "train", [relative], video_start_sec=30.25)
@@ -100,12 +104,14 @@ def test_valid_actions_become_clips_of_their_verb(tmp_path):
         (U1, 20.0, 28.0, None, "train"),
         (U2, 1.0, 9.0, "take", "val"),
     ]
-    assert any("3 actions are rejected or invalid and were left out" in note for note in source.notes)
-    assert any("1 actions have no stage and were left out, as in the official notebook" in n for n in source.notes)
+    assert any("actions skipped: rejected or invalid: fho-verbs 3" in note for note in source.notes)
+    assert any(
+        "; stage is null (the official notebook skips them, others keep them): fho-verbs 1" in n for n in source.notes
+    )
     assert source.classes == ("put", "take")
 
 
-def test_the_noun_is_that_of_the_object_that_changes(tmp_path):
+def test_the_noun_is_that_of_the_object_of_change(tmp_path):
     change, tool = "object_of_change", "tool"
     first = [frame("pre_45", (change, "egg")), frame("pnr_frame", (tool, "pan"), (change, "cup")), frame("post_frame")]
     many = [frame("pre_15", (change, "egg")), *first, frame("pre_30", (change, "egg"))]
@@ -127,7 +133,7 @@ def test_the_noun_is_that_of_the_object_that_changes(tmp_path):
     assert [name for *_, name, _ in named(source)] == ["cup", "cup", None, "cup", "egg"]
 
 
-def test_test_intervals_without_actions_are_no_fault(tmp_path):
+def test_test_intervals_without_actions_are_not_errors(tmp_path):
     bare = {"video_uid": U1, "annotated_intervals": [{"clip_uid": None, "redacted": True}]}
     published = {"clip_uid": C2, "redacted": True, "narrated_actions": []}
     idle = {"clip_uid": C3, "redacted": False, "narrated_actions": []}
@@ -135,8 +141,10 @@ def test_test_intervals_without_actions_are_no_fault(tmp_path):
     write(tmp_path, {"fho_main.json": {"videos": videos}}, [listed(U1), listed(U2, split_fho="val"), listed(U3)])
     source = source_of(tmp_path, "fho-verbs")
     assert named(source) == [(U2, 1.0, 9.0, "take", "val")]
-    assert any("2 annotated intervals are of the test set" in note for note in source.notes)
-    assert any("1 annotated intervals have no actions" in note for note in source.notes)
+    assert any(
+        "annotated intervals without actions: test set, not public: fho-verbs 2" in note for note in source.notes
+    )
+    assert any("; no action annotated: fho-verbs 1" in note for note in source.notes)
 
 
 def test_a_taxonomy_gives_the_classes_and_their_order(tmp_path):
@@ -149,7 +157,9 @@ def test_a_taxonomy_gives_the_classes_and_their_order(tmp_path):
     documents["fho_main_taxonomy.json"] = {"verbs": ["cut", "put"]}
     source = source_of(write(tmp_path, documents, videos), "fho-verbs")
     assert [name for *_, name, _ in named(source)] == ["put", None]
-    assert any("1 entries have labels that the taxonomy does not list" in note for note in source.notes)
+    assert any(
+        "labels that are not in the taxonomy, clips kept unlabeled: fho-verbs 1" in note for note in source.notes
+    )
     with pytest.raises(InputError, match=r"narrated_actions\[1\]: label: expected a class of the taxonomy, got 'take'"):
         source_of(tmp_path, "fho-verbs", strict=True)
 
@@ -173,7 +183,7 @@ def test_lta_windows_are_relative_to_their_clip(tmp_path):
     assert [name for *_, name, _ in named(source_of(tmp_path, "lta-verbs"))] == ["put", "take", "take", None]
 
 
-def test_lta_numbers_must_mean_what_the_taxonomy_says(tmp_path):
+def test_lta_class_numbers_must_agree_with_the_taxonomy(tmp_path):
     taxonomy = {"verbs": ["put", "take"], "nouns": ["knife"]}
     good = {"fho_lta_train.json": {"clips": [lta(U1, verb_label=1)]}, "fho_lta_taxonomy.json": taxonomy}
     assert source_of(write(tmp_path, good), "lta-verbs").classes == ("put", "take")
@@ -185,7 +195,10 @@ def test_lta_numbers_must_mean_what_the_taxonomy_says(tmp_path):
     clips = [lta(U1, i, i, verb_label=int(i != 1)) for i in range(3)]
     source = source_of(write(tmp_path, bad | {"fho_lta_train.json": {"clips": clips}}), "lta-verbs")
     assert [name for *_, name, _ in named(source)] == ["take", None, "take"]
-    assert any("1 entries whose `verb_label` is another class than their `verb`" in note for note in source.notes)
+    assert any(
+        "class number and class name differ, kept unlabeled: verb_label and verb: lta-verbs 1" in note
+        for note in source.notes
+    )
 
 
 # narrations
@@ -197,14 +210,14 @@ def test_narrations_become_windows_around_their_times(tmp_path):
     write(tmp_path, {"narration.json": {U1: narrated(*narrations)}}, videos=[listed(U1, split_fho="val")])
     source = source_of(tmp_path, "narrations")
     half = (20.0 / 3) / 9.8  # the mean gap of the four, over twice 4.9 s
-    found = [(round(start, 6), round(end, 6), name, split) for _, start, end, name, split in named(source)]
-    assert found == [
+    clips = [(round(start, 6), round(end, 6), name, split) for _, start, end, name, split in named(source)]
+    assert clips == [
         (round(10 - half, 6), round(10 + half, 6), "take", "val"),
         (round(30 - half, 6), round(30 + half, 6), "put", "val"),
     ]
     assert len(source_of(tmp_path, "narrations-all").clips) == 3
     notes = " | ".join(source.notes)
-    assert "1 narrations are not of the camera wearer" in notes and "1 narrations are of nobody" in notes
+    assert "not about the camera wearer: narrations 1" in notes and "unknown actor (#unsure and the like): n" in notes
 
 
 def test_windows_of_narrations_stay_in_their_video(tmp_path):
@@ -216,22 +229,22 @@ def test_windows_of_narrations_stay_in_their_video(tmp_path):
 @pytest.mark.parametrize(
     ("times", "half"), [([3.0], 0.5), ([0.0, 4.9], 0.5), ([0.0, 1.0, 9.8], 0.5), ([2.0, 2.0], 0.0)]
 )
-def test_the_published_rule_of_windows(times, half):
+def test_half_window_follows_the_published_rule(times, half):
     assert half_window_sec(times) == pytest.approx(half)
 
 
-def test_redacted_narrations_are_read_where_the_others_are_not_there(tmp_path):
+def test_redacted_narrations_are_read_if_the_other_file_is_missing(tmp_path):
     entries = [{"time": 5.0, "text": "#C C takes a cup"}, {"text": "#C C puts it down"}]
     write(tmp_path, {"all_narrations_redacted.json": {"videos": {U1: {"narrations": entries}}}})
     source = source_of(tmp_path, "narrations")
     assert [name for *_, name, _ in named(source)] == ["take"]
-    assert any("1 narrations have no time" in note for note in source.notes)
+    assert any("narrations skipped: no time: narrations 1" in note for note in source.notes)
 
 
 # splits
 
 
-def test_no_video_is_in_two_splits_unless_that_is_wanted(tmp_path):
+def test_no_video_is_in_two_splits_without_clip_splits(tmp_path):
     documents = {
         "fho_main.json": {
             "videos": [
@@ -248,38 +261,42 @@ def test_no_video_is_in_two_splits_unless_that_is_wanted(tmp_path):
     source = source_of(tmp_path, "fho-verbs")
     assert [(uid, split) for uid, *_, split in named(source)] == [(U1, "train"), (U1, "train"), (U2, "val")]
     assert any(
-        "1 videos have clips in two splits" in note and "1 clips of other splits" in note for note in source.notes
+        "each kept in the split of most annotated time: fho-verbs 1; clips of other splits dropped: fho-verbs 1" in note
+        for note in source.notes
     )
     torn = source_of(tmp_path, "fho-verbs", clip_splits=True)
     assert [split for *_, split in named(torn)] == ["train", "train", "train", "val"]
-    assert any("splits share frames" in note for note in torn.notes)
+    assert any(
+        "videos with clips in several splits, which share frames (--clip-splits): fho-verbs 1" in note
+        for note in torn.notes
+    )
 
 
 @pytest.mark.parametrize(
-    ("facts", "split"),
+    ("splits", "split"),
     [({"split_fho": "test", "split_em": "val"}, "test"), ({"split_fho": "multi", "split_em": "val"}, "val"),
      ({"split_fho": "train", "split_em": "val"}, "val"), ({"split_em": "train", "split_goalstep": "test"}, "test"),
      ({"split_fho": "val", "split_av": "test"}, "test"), ({"split_fho": "multi", "split_em": "train"}, "val"),
      ({"split_fho": "multi"}, "val"), ({"split_av": "train", "split_goalstep": "val"}, "val"),
      ({"split_fho": None, "split_av": "train"}, "train"), ({}, split_by_hash(U1))],
 )  # fmt: skip
-def test_narrations_are_held_out_where_any_benchmark_holds_their_video_out(tmp_path, facts, split):
-    write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **facts)])
+def test_narrations_are_held_out_if_any_benchmark_holds_their_video_out(tmp_path, splits, split):
+    write(tmp_path, {"narration.json": {U1: narrated(narration(5.0))}}, videos=[listed(U1, **splits)])
     assert [clip.split for clip in source_of(tmp_path, "narrations").clips] == [split]
 
 
-def test_fho_takes_no_split_of_another_benchmark(tmp_path):
-    """By its own files, else the video's split_fho; else the clip is left out."""
+def test_fho_does_not_use_the_split_of_another_benchmark(tmp_path):
+    """By its own files, else by the video's split_fho; else the clip is dropped."""
     videos = {U1: {"split_fho": "multi", "split_em": "train"}, U2: {"split_fho": "val", "split_em": "train"},
               U3: {"split_em": "train"}}  # fmt: skip
     documents = {
         "fho_main.json": {"videos": [fho_video(uid, action(), clip_uid=f"c-{i}") for i, uid in enumerate(videos)]},
         "fho_sta_train.json": {"annotations": [{"clip_uid": "c-0"}]},
     }
-    write(tmp_path, documents, [listed(uid, **facts) for uid, facts in videos.items()])
+    write(tmp_path, documents, [listed(uid, **splits) for uid, splits in videos.items()])
     source = source_of(tmp_path, "fho-verbs")
     assert [(uid, split) for uid, *_, split in named(source)] == [(U1, "train"), (U2, "val")]
-    assert any("1 actions are of clips that no FHO file or split_fho puts into a split" in n for n in source.notes)
+    assert any("clip in no FHO split file, video without split_fho: fho-verbs 1" in n for n in source.notes)
     assert source.split_rules == (
         (U1, "train", "its clips in fho_sta_train.json"),
         (U2, "val", "split_fho of ego4d.json"),
@@ -296,21 +313,21 @@ def test_the_critical_window_is_from_the_pre_to_the_post_frame(tmp_path):
         action(30.0, 38.0, "cut", critical_frames=frames | {"post_frame": 30}),
         action(40.0, 48.0, "cut", critical_frames={"pre_frame": 1, "post_frame": "9"}),
     ]
-    facts = listed(U1, split_fho="train", video_metadata={"video_start_sec": 0.021})
-    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [facts])
+    video = listed(U1, split_fho="train", video_metadata={"video_start_sec": 0.021})
+    write(tmp_path, {"fho_main.json": {"videos": [fho_video(U1, *actions)]}}, [video])
     assert len(source_of(tmp_path, "fho-verbs").clips) == 4
     source = source_of(tmp_path, "fho-verbs", fho_window="critical")
     ((_, start, end, name, _),) = named(source)
     assert (start, end, name) == (pytest.approx(2.021), pytest.approx(4.521), "take")
     notes = " | ".join(source.notes)
-    assert "2 actions have no pre and post frame and were left out" in notes
-    assert "1 actions have a post frame that is not after their pre frame" in notes
+    assert "actions skipped: no pre and post frame (--fho-window critical): fho-verbs 2" in notes
+    assert "actions whose post frame is not after their pre frame, dropped: fho-verbs 1" in notes
 
 
 # object state change, GoalStep
 
 
-def test_windows_with_and_without_a_change_of_state(tmp_path):
+def test_oscc_windows_with_and_without_a_state_change(tmp_path):
     def entry(uid, start, changes=None, **more) -> dict:
         return {"video_uid": uid, "parent_start_sec": start, "parent_end_sec": start + 8.0} | more | (
             {} if changes is None else {"clip_uid": C1, "state_change": changes})  # fmt: skip
@@ -329,7 +346,7 @@ def test_windows_with_and_without_a_change_of_state(tmp_path):
         (U2, 4.0, 12.0, "no object state change", "val"),
         (U3, 1.5, 9.5, None, "test"),
     ]
-    assert any("1 clips are listed twice in a file" in note for note in source.notes)
+    assert any("duplicates, only the first is used: clips: oscc 1" in note for note in source.notes)
 
 
 PUBLISHED_STEPS = {  # the example of the data set's own description, shortened
@@ -362,10 +379,10 @@ def test_steps_and_substeps_become_clips(tmp_path, val):
     ]
 
 
-# what a plan says
+# plan-ego4d
 
 
-def test_a_plan_says_which_rule_gave_each_video_its_split_and_how_many_frames_are_in_several_windows(tmp_path):
+def test_a_plan_lists_the_split_rule_of_each_video_and_the_share_of_frames_in_several_windows(tmp_path):
     documents = {
         "narration.json": {uid: narrated(narration(5.0)) for uid in (U1, U2)},
         "fho_main.json": {"videos": [fho_video(U1, action(0, 8), action(4, 12))]},
@@ -379,19 +396,48 @@ def test_a_plan_says_which_rule_gave_each_video_its_split_and_how_many_frames_ar
     assert "fho-verbs: 1 videos are in train by split_fho of ego4d.json" in lines
     assert "fho-verbs: 33.3 % of the frames lie in several windows" in lines  # 8 of 24
     assert "narrations: 0.0 % of the frames lie in several windows" in lines
-    facts = planned.document["kinds"]["fho-verbs"]
-    assert (facts["frames"], facts["shared_frames"]) == (24, 8)
-    assert facts["splits"] == {U1: {"split": "train", "rule": "split_fho of ego4d.json"}}
+    kind = planned.document["kinds"]["fho-verbs"]
+    assert (kind["frames"], kind["shared_frames"]) == (24, 8)
+    assert kind["splits"] == {U1: {"split": "train", "rule": "split_fho of ego4d.json"}}
 
 
-def test_kinds_have_the_names_that_options_offer():
-    assert tuple(KINDS) == KIND_NAMES
+def test_the_help_lists_every_registered_kind():
+    from embedonce import cli
+
+    listed = " ".join(CliRunner().invoke(cli.main, ["extract-teacher", "--help"], terminal_width=1000).output.split())
+    assert all(name in listed for name in KINDS) and tuple(KINDS) == KIND_NAMES
 
 
-def test_every_kind_says_which_files_it_lacks(tmp_path):
+def test_a_missing_kind_is_reported_with_its_files_and_the_available_kinds(tmp_path):
     write(tmp_path, {"moments_val.json": {"videos": [moments_video(U1, "val", [label()])]}})
     for kind in set(KINDS) - {"moments"}:
         with pytest.raises(
-            InputError, match=rf"no {KINDS[kind].files[0]}.*--annotations can be moments; download with"
+            InputError, match=rf"no {KINDS[kind].files[0]}.*available --annotations: moments; download with"
         ):
             source_of(tmp_path, kind)
+
+
+def documented_kind() -> AnnotationKind:
+    """The kind that docs/ego4d.md shows as an example."""
+    (code,) = code_blocks(DOCUMENTS / "ego4d.md", "Adding a kind of annotations")
+    module: dict = {}
+    exec(code, module)
+    return module["KINDS"][0]
+
+
+def test_the_documented_example_of_a_new_kind_is_planned_read_and_checked_like_the_others(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "gaze", documented_kind())
+    looks = [{"video_uid": U1, "start_sec": 1, "end_sec": 3, "object": "cup"},
+             {"video_uid": U1, "start_sec": 90, "end_sec": 110, "object": "pan"},
+             {"video_uid": "nobody", "start_sec": 1, "end_sec": 3, "object": "cup"}]  # fmt: skip
+    write(tmp_path, {"gaze.json": {"looks": looks}})
+    planned = plan(PlanConfig(tmp_path, assume_downloaded=True))  # without --annotations: all kinds that have files
+    assert planned.document["kinds"]["gaze"]["clips"] == {"train": 2, "val": 0, "test": 0}
+    source = source_of(tmp_path, "gaze")
+    assert named(source) == [(U1, 1.0, 3.0, "cup", "train"), (U1, 90.0, 100.0, "pan", "train")]
+    assert any("clamped: gaze 1 (e.g. v2/annotations/gaze.json: looks[1]: got" in note for note in source.notes)
+    with pytest.raises(InputError, match="2 problems in the annotations"):
+        source_of(tmp_path, "gaze", strict=True)
+    assert PlanConfig(tmp_path, annotations="gaze").annotations == "gaze"
+    with pytest.raises(ValueError, match=r"--annotations must be one or more of moments, .*, gaze, with commas"):
+        PlanConfig(tmp_path, annotations="gazes")

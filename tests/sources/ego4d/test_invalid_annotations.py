@@ -1,4 +1,4 @@
-"""What is wrong with an Ego4D download: every fault in one list of file, index, field and expectation."""
+"""Errors and notes about an Ego4D download: file, index, field and expected value, all in one list."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.ego4d import streams
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
-from embedonce.pipeline.sources.ego4d.problems import SHOWN, Problems
+from embedonce.pipeline.sources.ego4d.parsing import json_stream
+from embedonce.pipeline.sources.ego4d.parsing.problems import MAX_PROBLEMS_SHOWN, Problems
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import UNLABELED
@@ -45,8 +45,17 @@ GOOD = {
 }
 LISTED = [listed(U1, split_fho="val"), listed(U2, split_fho="train"), listed(U3, split_fho="train")]
 N2 = {U2: narrated(narration(3.0))}
-UNREADABLE = "videos have redacted intervals that cannot be read, and are not used"
-HIDDEN = "videos have redacted regions by ego4d.json, which does not say where, and are not used"
+UNREADABLE = "videos with unreadable redacted intervals, not used"
+HIDDEN = "videos with redacted regions whose times ego4d.json does not list, not used"
+UNKNOWN = "entries about videos that ego4d.json does not list, dropped"
+NULL = "null values, entries dropped: "
+EMPTY = "empty or unprintable text, entries dropped: "
+CLAMPED = "entries that extend beyond their video, clamped"
+OUTSIDE = "entries outside their video, dropped"
+BY_TIME = "actions ordered by time instead of `action_idx`: "
+REVERSED = "entries that end before they start, dropped"
+NO_LABEL = "labels that are not in the taxonomy, clips kept unlabeled"
+TWICE = "duplicates, only the first is used: "
 KIND_OF = {
     "moments_val.json": "moments",
     "fho_main.json": "fho-verbs",
@@ -75,7 +84,7 @@ def twice(video: dict) -> dict:
     return {k: v * 2 if isinstance(v, list) else v for k, v in video.items()}
 
 
-FORM = {  # what is wrong where all entries of the file have it, and odd where single ones have it
+FORM = {  # an error if all entries of the file have it, a note if a single one has it
     "missing uid": ("moments_val.json", {"videos": [{"split": "val", "clips": []}]},
                     "videos[0]: video_uid: expected a uid", "got nothing"),
     "unsafe uid": ("moments_val.json", moments(uid="../../x"), "videos[0]: video_uid: expected a uid", "'../../x'"),
@@ -118,33 +127,33 @@ SOUND = {
 
 
 def with_sound_entries(name: str, document: dict) -> dict:
-    """The document with an entry beside the wrong one that is as it should be."""
+    """The document with one valid entry added to the invalid one."""
     sound = SOUND[name]
     return {k: v + sound[k] for k, v in document.items()} if set(document) == set(sound) else document | sound
 
 
 @pytest.mark.parametrize(("name", "document", "place", "got"), FORM.values(), ids=FORM.keys())
-def test_a_field_of_the_right_form_nowhere_in_a_file_is_an_error(tmp_path, name, document, place, got):
+def test_a_field_that_is_invalid_throughout_a_file_is_an_error(tmp_path, name, document, place, got):
     write(tmp_path, GOOD | {name: document}, LISTED)
     with pytest.raises(InputError) as error:
         source_of(tmp_path, KIND_OF[name], skip_invalid=True)
     first, *lines = str(error.value).splitlines()
-    assert first.startswith("1 problem in the annotations under") and "mend the files, or download" in first
+    assert first.startswith("1 problem in the annotations under") and "fix the files, or download" in first
     assert len(lines) == 1
     assert lines[0].strip().startswith(f"v2/annotations/{name}: ")
     assert place in lines[0] and got in lines[0]
 
 
 @pytest.mark.parametrize(("name", "document", "place", "got"), FORM.values(), ids=FORM.keys())
-def test_a_single_field_of_another_form_leaves_its_entry_out(tmp_path, name, document, place, got):
+def test_a_single_invalid_field_drops_its_entry(tmp_path, name, document, place, got):
     write(tmp_path, GOOD | {name: with_sound_entries(name, document)}, LISTED)
     source = source_of(tmp_path, KIND_OF[name])
-    (note,) = [note for note in source.notes if "such as v2/annotations" in note]
+    (note,) = [note for note in source.notes if "(e.g. v2/annotations" in note]
     field = place.split(": ")[-2]
-    told = "entries are not an object and were left out" if field == "entry" else f"entries whose `{field}` is not "
-    assert note.startswith(f"{KIND_OF[name]}: 1 {told}") and got in note
+    assert note.startswith(f"invalid values, entries dropped: {field} is not ") and f": {KIND_OF[name]} 1 (" in note
+    assert got in note
     assert U3 in {clip.video_uid for clip in source.clips if clip.label != UNLABELED}
-    with pytest.raises(InputError, match="leave out --strict") as error:
+    with pytest.raises(InputError, match="omit --strict") as error:
         source_of(tmp_path, KIND_OF[name], strict=True)
     assert place in str(error.value) and got in str(error.value)
 
@@ -153,69 +162,69 @@ def timed(**changes) -> dict:
     return {"moments_val.json": moments(label("a", 1, 9), label(**{"name": "b"} | changes))}
 
 
-ODD = {  # kind, files, the note without its number, an example, clips of U1 (name, start, end)
+SINGLE = {  # kind, files, beginning of the note, its example, clips of U1 (name, start, end)
     "unknown uid": ("moments", {"moments_val.json": moments(uid="nobody")},
-                    "are of videos that ego4d.json does not list", "moments_val.json: videos[0]: got 'nobody'", []),
+                    UNKNOWN, "moments_val.json: videos[0]: got 'nobody'", []),
     "unknown test uid": ("moments", {"moments_test_unannotated.json": moments(uid="nobody", split="test")},
-                         "are of videos that ego4d.json does not list", "unannotated.json: videos[0]: got", []),
+                         UNKNOWN, "unannotated.json: videos[0]: got", []),
     "unknown lta uid": ("lta-verbs", {"fho_lta_test_unannotated.json": {"clips": [lta("nobody", verb=None)]}},
-                        "are of videos that ego4d.json does not list", "clips[0]: got 'nobody'", []),
+                        UNKNOWN, "clips[0]: got 'nobody'", []),
     "unknown narrated uid": ("narrations", {"narration.json": {"nobody": narrated(narration(1.0)), **N2}},
-                             "are of videos that ego4d.json does not list", "narration.json: 'nobody': got", []),
-    "empty name": ("moments", timed(name=" "), "entries whose `label` is empty", "labels[1]: got ' '", [("a", 1, 9)]),
-    "null name": ("moments", timed(name=None), "entries whose `label` is null", "labels[1]: got None", [("a", 1, 9)]),
+                             UNKNOWN, "narration.json: 'nobody': got", []),
+    "empty name": ("moments", timed(name=" "), EMPTY + "label", "labels[1]: got ' '", [("a", 1, 9)]),
+    "null name": ("moments", timed(name=None), NULL + "label", "labels[1]: got None", [("a", 1, 9)]),
     "null labels": ("moments", {"moments_val.json": moments(annotations=[{"labels": None}])},
-                    "entries whose `labels` is null", "annotations[0]: got None", []),
+                    NULL + "labels", "annotations[0]: got None", []),
     "null primary": ("moments", timed(primary=None), "labels whose `primary` is null", "got None", [("a", 1, 9)]),
-    "null time": ("moments", timed(end=None), "whose `video_end_time` is null", "labels[1]: got None", [("a", 1, 9)]),
-    "backwards": ("moments", timed(start=5, end=2), "end before they start", "labels[1]: got 2", [("a", 1, 9)]),
-    "late": ("moments", timed(start=50, end=LASTS + 2), "reach beyond their video and were clamped",
+    "null time": ("moments", timed(end=None), NULL + "video_end_time", "labels[1]: got None", [("a", 1, 9)]),
+    "backwards": ("moments", timed(start=5, end=2), REVERSED, "labels[1]: got 2", [("a", 1, 9)]),
+    "late": ("moments", timed(start=50, end=LASTS + 2), CLAMPED,
              "labels[1]: got (50.0, 102.0)", [("a", 1, 9), ("b", 50, LASTS)]),
-    "minus one": ("moments", timed(start=-1, end=8), "reach beyond their video and were clamped",
+    "minus one": ("moments", timed(start=-1, end=8), CLAMPED,
                   "labels[1]: got (-1.0, 8.0)", [("b", 0, 8), ("a", 1, 9)]),
-    "half a second": ("moments", timed(start=50, end=LASTS + 0.5), "reach beyond their video and were clamped",
+    "half a second": ("moments", timed(start=50, end=LASTS + 0.5), CLAMPED,
                       "labels[1]: got (50.0, 100.5)", [("a", 1, 9), ("b", 50, LASTS)]),
-    "35 of 30": ("moments", timed(start=135, end=140), "lie outside their video", "got (135.0, 140.0)", [("a", 1, 9)]),
+    "35 of 30": ("moments", timed(start=135, end=140), OUTSIDE, "got (135.0, 140.0)", [("a", 1, 9)]),
     "early": ("fho-verbs", {"fho_main.json": {"videos": [fho_video(U1, action(-2.0, 9.0))]}},
-              "reach beyond their video and were clamped", "got (-2.0, 9.0)", [("take", 0, 9)]),
+              CLAMPED, "got (-2.0, 9.0)", [("take", 0, 9)]),
     "video twice": ("moments", {"moments_val.json": {"videos": [moments_video(U1, "val", [label("a", 1, 9)])] * 2}},
-                    "videos are listed twice", f"videos[1]: got '{U1}'", [("a", 1, 9)]),
+                    TWICE + "videos", f"videos[1]: got '{U1}'", [("a", 1, 9)]),
     "clip twice": ("moments", {"moments_val.json": {"videos": [twice(moments_video(U1, "val", [label("a", 1, 9)]))]}},
-                   "clips are listed twice", f"clips[1]: got '{C1}'", [("a", 1, 9)]),
+                   TWICE + "clips", f"clips[1]: got '{C1}'", [("a", 1, 9)]),
     "interval twice": ("fho-verbs", {"fho_main.json": {"videos": [twice(fho_video(U1, action()))]}},
-                       "clips are listed twice", f"intervals[1]: got '{C1}'", [("take", 1, 9)]),
+                       TWICE + "clips", f"intervals[1]: got '{C1}'", [("take", 1, 9)]),
     "action twice": ("fho-verbs", {"fho_main.json": {"videos": [fho_video(U1, action(uid="n"), action(uid="n"))]}},
-                     "actions are listed twice", "narrated_actions[1]: got 'n'", [("take", 1, 9)]),
+                     TWICE + "actions", "narrated_actions[1]: got 'n'", [("take", 1, 9)]),
     "no class": ("fho-verbs", {"fho_main_taxonomy.json": {"verbs": ["take"], "nouns": ["cup"]},
                                "fho_main.json": {"videos": [fho_video(U1, action(verb="tickle"), action(20, 28))]}},
-                 "labels that the taxonomy does not list", "got 'tickle'", [(None, 1, 9), ("take", 20, 28)]),
+                 NO_LABEL, "got 'tickle'", [(None, 1, 9), ("take", 20, 28)]),
     "no index": ("lta-nouns", {"fho_lta_val.json": {"clips": [lta(U1, None)]}},
-                 "actions have no `action_idx`", "clips[0]: got None", [("knife", 12, 20)]),
+                 BY_TIME + "not a number", "clips[0]: got None", [("knife", 12, 20)]),
     "index twice": ("lta-nouns", {"fho_lta_val.json": {"clips": [lta(U1), lta(U1, start=4.0)]}},
-                    "actions repeat an `action_idx`", "clips[1]: got 0", [("knife", 12, 20), ("knife", 14, 22)]),
+                    BY_TIME + "repeated", "clips[1]: got 0", [("knife", 12, 20), ("knife", 14, 22)]),
     "window twice": ("lta-nouns", {"fho_lta_val.json": {"clips": [lta(U1), lta(U1)]}},
-                     "clips are listed twice in a file", f"clips[1]: got '{C1}'", [("knife", 12, 20)]),
+                     TWICE + "clips", f"clips[1]: got '{C1}'", [("knife", 12, 20)]),
     "lta: no clip": ("lta-nouns", {"fho_lta_val.json": {"clips": [lta(U1, clip_uid=None), lta(U1, 1, 4.0)]}},
-                     "entries whose `clip_uid` is null", "clips[0]: got None", [("knife", 14, 22)]),
+                     NULL + "clip_uid", "clips[0]: got None", [("knife", 14, 22)]),
     "no change": ("oscc", {"fho_oscc-pnr_val.json": {"clips": [oscc(U1, None)]}},
-                  "whose `state_change` is null are unlabeled", "clips[0]: got None", [(None, 5, 13)]),
+                  "whose `state_change` is null, kept unlabeled", "clips[0]: got None", [(None, 5, 13)]),
     "step name": ("goalstep", {"goalstep_val.json": {"videos": [goalstep(U1, step("", 0, 3), step("b", 4, 9))]}},
-                  "entries whose `step_category` is empty", "segments[0]: got ''", [("b", 4, 9)]),
+                  EMPTY + "step_category", "segments[0]: got ''", [("b", 4, 9)]),
     "test end": ("goalstep", {"goalstep_test.json": {"videos": [goalstep(U1) | {"end_time": None}]}},
-                 "entries whose `end_time` is null", "videos[0]: got None", []),
+                 NULL + "end_time", "videos[0]: got None", []),
     "late narration": ("narrations", {"narration.json": {U1: narrated(narration(103.0))}},
-                       "narrations lie outside their video", "narrations[0]: got 103.0", []),
+                       OUTSIDE, "narrations[0]: got 103.0", []),
     "empty narration": ("narrations", {"narration.json": {U1: narrated(narration(1.0, " "))}},
-                        "entries whose `narration_text` is empty", "narrations[0]: got ' '", []),
+                        EMPTY + "narration_text", "narrations[0]: got ' '", []),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "files", "reason", "example", "clips"), ODD.values(), ids=ODD.keys())
-def test_a_single_odd_entry_is_one_note_and_strictness_makes_it_an_error(tmp_path, kind, files, reason, example, clips):
+@pytest.mark.parametrize(("kind", "files", "reason", "example", "clips"), SINGLE.values(), ids=SINGLE.keys())
+def test_a_single_invalid_entry_is_one_note_and_an_error_if_strict(tmp_path, kind, files, reason, example, clips):
     write(tmp_path, GOOD | files, LISTED)
     source = source_of(tmp_path, kind)
-    (note,) = [note for note in source.notes if "such as v2/annotations" in note]
-    assert note.startswith(f"{kind}: 1 ") and reason in note and example in note
+    (note,) = [note for note in source.notes if "(e.g. v2/annotations" in note]
+    assert reason in note and f": {kind} 1 (" in note and example in note
     assert [(name, start, end) for uid, start, end, name, _ in named(source) if uid == U1] == clips
     assert source_of(tmp_path, kind, skip_invalid=True) == source
     with pytest.raises(InputError, match="1 problem in the annotations under"):
@@ -225,23 +234,24 @@ def test_a_single_odd_entry_is_one_note_and_strictness_makes_it_an_error(tmp_pat
 def test_notes_count_each_reason_once_with_its_first_example(tmp_path):
     labels = [label("a", 1, 9), *[label(None)] * 3, *[label("b", 90, 110)] * 2]
     write(tmp_path, {"moments_val.json": moments(*labels)})
-    notes = [note for note in source_of(tmp_path).notes if "such as" in note]
+    notes = [note for note in source_of(tmp_path).notes if "e.g." in note]
     assert len(notes) == 2
-    assert notes[0].startswith("moments: 3 entries whose `label` is null were left out, such as v2/annotations/")
-    assert "labels[1]: got None" in notes[0] and notes[1].startswith("moments: 2 entries reach beyond")
+    assert notes[0].startswith("null values, entries dropped: label: moments 3 (e.g. v2/annotations/")
+    assert "labels[1]: got None" in notes[0]
+    assert notes[1].startswith("entries that extend beyond their video, clamped: moments 2")
 
 
 VIDEOS = {  # what makes a video unusable, the note, and the example
-    "no duration": ({"duration_sec": None}, "entries whose `duration_sec` is null", "got None"),
-    "no time": ({"duration_sec": 0}, "videos last no time and are not used", "got 0"),
-    "stereo": ({"is_stereo": "left"}, "entries whose `is_stereo` is not true or false", "got 'left'"),
-    "start": ({"video_metadata": {"video_start_sec": "0"}}, "entries whose `video_start_sec` is not", "got '0'"),
+    "no duration": ({"duration_sec": None}, "null values, entries dropped: duration_sec", "got None"),
+    "no time": ({"duration_sec": 0}, "videos of zero or negative duration, not used", "got 0"),
+    "stereo": ({"is_stereo": "left"}, "is_stereo is not true or false", "got 'left'"),
+    "start": ({"video_metadata": {"video_start_sec": "0"}}, "video_start_sec is not", "got '0'"),
     "backwards": ({"redacted_intervals": [{"start_sec": 5, "end_sec": 1}]}, UNREADABLE, "got [{'start_sec': 5"),
     "no interval": ({"redacted_intervals": [{"start_sec": 1, "end_sec": 2}, "7-9"]}, UNREADABLE, "'7-9']"),
     "no length": ({"redacted_intervals": [{"start_sec": 5, "end_sec": 5}]}, UNREADABLE, "got [{'start_sec': 5"),
     "no list": ({"redacted_intervals": {"start_sec": 5, "end_sec": 7}}, UNREADABLE, "got {'start_sec': 5"),
-    "text": ({"has_redacted_regions": "true"}, "entries whose `has_redacted_regions` is not true", "got 'true'"),
-    "a number": ({"has_redacted_regions": 1, "redacted_intervals": []}, "whose `has_redacted_regions` is not", "got 1"),
+    "text": ({"has_redacted_regions": "true"}, "has_redacted_regions is not true", "got 'true'"),
+    "a number": ({"has_redacted_regions": 1, "redacted_intervals": []}, "has_redacted_regions is not", "got 1"),
     "nowhere": ({"has_redacted_regions": True}, HIDDEN, "got nothing"),
     "null": ({"has_redacted_regions": True, "redacted_intervals": None}, HIDDEN, "got None"),
     "empty": ({"has_redacted_regions": True, "redacted_intervals": []}, HIDDEN, "got []"),
@@ -251,7 +261,7 @@ VIDEOS = {  # what makes a video unusable, the note, and the example
 
 
 @pytest.mark.parametrize(("changes", "reason", "got"), VIDEOS.values(), ids=VIDEOS.keys())
-def test_a_video_in_doubt_is_not_used_and_one_true_note_says_so(tmp_path, changes, reason, got):
+def test_a_video_with_unclear_metadata_is_not_used_and_has_one_note(tmp_path, changes, reason, got):
     files = GOOD | {
         "moments_val.json": moments(label("a", 1, 9)),
         "narration.json": N2 | {U1: narrated(narration(3.0))},
@@ -261,48 +271,53 @@ def test_a_video_in_doubt_is_not_used_and_one_true_note_says_so(tmp_path, change
         source = source_of(tmp_path, kind)
         assert {video.uid for video in source.videos} == {U1} == {clip.video_uid for clip in source.clips}
         (note,) = [note for note in source.notes if U2 in note or "ego4d.json" in note]
-        assert reason in note and "such as ego4d.json: videos[1]" in note and got in note
-        assert not any("no such annotations" in note or "not on disk" in note for note in source.notes)
+        assert reason in note and "(e.g. ego4d.json: videos[1]" in note and got in note
+        assert not any("without annotations" in note or "not on disk" in note for note in source.notes)
     for options in ({"strict": True}, {"strict": True, "skip_invalid": True}):
         with pytest.raises(InputError, match=r"ego4d.json: videos\[1\]"):
             source_of(tmp_path, **options)
 
 
-def test_scenarios_that_are_no_list_do_not_cost_a_video(tmp_path):
+def test_a_video_with_invalid_scenarios_is_still_used(tmp_path):
     write(tmp_path, GOOD, videos=[listed(U2, scenarios="cooking")])
     source = source_of(tmp_path)
     assert [video.uid for video in source.videos] == [U2]
-    assert any("scenarios that are no list of names" in note and "'cooking'" in note for note in source.notes)
+    assert any(
+        "videos whose scenarios are not a list of names, used without them: ego4d.json 1" in note
+        and "'cooking'" in note
+        for note in source.notes
+    )
 
 
-def test_a_video_listed_twice_is_used_where_both_entries_say_the_same(tmp_path):
+def test_a_video_listed_twice_is_used_if_both_entries_are_equal(tmp_path):
     write(tmp_path, GOOD, videos=[listed(U2), listed(U2)])
     source = source_of(tmp_path)
     assert [video.uid for video in source.videos] == [U2]
-    assert any("1 videos are listed twice and were taken once" in note for note in source.notes)
+    assert any("duplicates, only the first is used: videos: ego4d.json 1" in note for note in source.notes)
     hidden = {"redacted_intervals": [{"start_sec": 1, "end_sec": 2}]}
     write(tmp_path, GOOD | {"moments_val.json": moments(label())}, [listed(U1), listed(U2), listed(U2, **hidden)])
     source = source_of(tmp_path)
     assert [video.uid for video in source.videos] == [U1]
-    assert any("1 videos are listed twice, not the same way, and are not used" in note for note in source.notes)
+    assert any("videos listed twice with different values, not used: ego4d.json 1" in note for note in source.notes)
 
 
-def test_ego4d_json_of_another_form_throughout_is_an_error(tmp_path):
+def test_a_field_that_is_invalid_throughout_ego4d_json_is_an_error(tmp_path):
     write(tmp_path, GOOD, videos=[listed(uid, duration_sec="100") for uid in (U1, U2)])
     with pytest.raises(InputError, match=r"2 problems .*\n.*videos\[0\]: duration_sec: expected seconds"):
         source_of(tmp_path)
 
 
-def test_what_several_kinds_find_in_one_file_is_one_problem(tmp_path):
+def test_a_problem_that_several_kinds_find_in_one_file_is_counted_once(tmp_path):
     write(tmp_path, {"fho_main.json": {"videos": [fho_video(7, action())]}})
     with pytest.raises(InputError, match="1 problem in"):
         ego4d_sources(tmp_path, Ego4dOptions(annotations="fho-verbs,fho-nouns"))
 
 
-def test_annotations_of_unknown_videos_alone_are_said_to_be_that(tmp_path):
+def test_annotations_of_only_unknown_videos_have_an_error_of_their_own(tmp_path):
     write(tmp_path, {"moments_val.json": moments(uid="nobody")})
     with pytest.raises(
-        InputError, match=r"are of no video that ego4d.json lists; 1 entries are of videos that .*'nobody'"
+        InputError,
+        match=r"no video in the annotations under .* is listed in ego4d.json; .*list, dropped: moments 1 .*'nobody'",
     ):
         source_of(tmp_path)
 
@@ -322,7 +337,7 @@ WRONG_FILES = [
 
 @pytest.mark.parametrize(("content", "message"), WRONG_FILES)
 @pytest.mark.parametrize("name", ["ego4d.json", "v2/annotations/moments_train.json"])
-def test_wrong_files_altogether(tmp_path, name, content, message):
+def test_files_of_another_format_are_errors(tmp_path, name, content, message):
     write(tmp_path, GOOD)
     if content is None:
         if name == "ego4d.json":
@@ -330,7 +345,7 @@ def test_wrong_files_altogether(tmp_path, name, content, message):
         (tmp_path / name).unlink()
         (tmp_path / name).mkdir()
         streams_problems = Problems()
-        assert list(streams.entries(tmp_path / name, "videos", name, streams_problems)) == []
+        assert list(json_stream.entries(tmp_path / name, "videos", name, streams_problems)) == []
         assert message in streams_problems.wrong_files[0]
         return
     (tmp_path / name).write_bytes(content)
@@ -340,7 +355,7 @@ def test_wrong_files_altogether(tmp_path, name, content, message):
         assert f"{name}: {message}" in str(error.value) and "download them again" in str(error.value)
 
 
-def test_a_broken_file_says_how_far_it_was_read(tmp_path):
+def test_the_error_about_a_broken_file_names_the_last_entry_read(tmp_path):
     write(tmp_path, GOOD)
     (tmp_path / "v2/annotations/narration.json").write_text(
         json.dumps({U1: narrated(narration(1.0))})[:-1] + ', "x": ]'
@@ -350,32 +365,36 @@ def test_a_broken_file_says_how_far_it_was_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[1]", '{"verbs": []}', '{"verbs": ["a", "a"]}', '{"verbs": ["a", 3]}', "{"])
-def test_a_taxonomy_that_is_none(tmp_path, content):
+def test_an_invalid_taxonomy_is_an_error(tmp_path, content):
     write(tmp_path, GOOD)
     (tmp_path / "v2/annotations/fho_main_taxonomy.json").write_text(content)
     with pytest.raises(InputError, match=r"fho_main_taxonomy.json: content: expected"):
         source_of(tmp_path, "fho-verbs")
 
 
-def test_many_problems_are_counted_and_some_shown(tmp_path):
+def test_many_problems_are_counted_and_the_first_are_shown(tmp_path):
     wrong = [label(end="3")] * 30
     write(tmp_path, {"moments_train.json": moments(*wrong, split="train"), "moments_val.json": moments()})
     with pytest.raises(InputError) as error:
         source_of(tmp_path)
     first, *lines = str(error.value).splitlines()
-    assert first.startswith("30 problems") and f"the first {SHOWN} of them" in first and len(lines) == SHOWN
+    assert (
+        first.startswith("30 problems")
+        and f", first {MAX_PROBLEMS_SHOWN} shown" in first
+        and len(lines) == MAX_PROBLEMS_SHOWN
+    )
 
 
 def test_brackets_in_strings_and_escapes_do_not_nest(tmp_path):
     text = '[{"\\' * 500
     write(tmp_path, {"narration.json": {U1: narrated(*[narration(1.0, f"#C C takes {text}")] * 300)}})
-    assert (tmp_path / "v2/annotations/narration.json").stat().st_size > streams.CHUNK_BYTES / 2
+    assert (tmp_path / "v2/annotations/narration.json").stat().st_size > json_stream.CHUNK_BYTES / 2
     assert len(source_of(tmp_path, "narrations").videos) == 1
 
 
 def test_one_entry_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "MAX_ENTRY_BYTES", 1 << 20)
-    monkeypatch.setattr(streams, "CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(json_stream, "MAX_ENTRY_BYTES", 1 << 20)
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", 1 << 16)
     write(tmp_path, {"narration.json": {U1: narrated(*[narration(1.0)] * 4000)} | {U2: narrated(narration(1.0))}})
     assert source_of(tmp_path, "narrations").videos  # 0.5 MB
     write(tmp_path, {"narration.json": {U1: narrated(*[narration(1.0)] * 40_000)}})
@@ -386,11 +405,11 @@ def test_one_entry_that_is_too_large_is_refused(tmp_path, monkeypatch):
 READING = """
 import resource, sys
 from pathlib import Path
-from embedonce.pipeline.sources.ego4d.problems import Problems
-from embedonce.pipeline.sources.ego4d.streams import members
+from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
+from embedonce.pipeline.sources.ego4d.parsing.json_stream import members
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = members(Path(sys.argv[1]), "", "n", Problems())
-count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in found)
+videos = members(Path(sys.argv[1]), "", "n", Problems())
+count = sum(len(value["narration_pass_1"]["narrations"]) for _, _, value in videos)
 print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -412,12 +431,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert grown[1] < grown[0] + 8000  # a file 40 times as large
 
 
-# where things are
+# locations of files
 
 
 @pytest.mark.parametrize("place", ["v2/annotations", "v2_1/annotations", "v1/annotations", "annotations"])
 @pytest.mark.parametrize("metadata", ["ego4d.json", "v2/ego4d.json", "v1/ego4d.json"])
-def test_where_annotations_may_lie(tmp_path, place, metadata):
+def test_annotations_are_found_in_each_version_folder(tmp_path, place, metadata):
     write(tmp_path, GOOD, folder=place)
     (tmp_path / metadata).parent.mkdir(exist_ok=True)
     (tmp_path / "ego4d.json").rename(tmp_path / metadata)
@@ -425,19 +444,19 @@ def test_where_annotations_may_lie(tmp_path, place, metadata):
 
 
 @pytest.mark.parametrize("version", ["v2", "v3", "ours"])
-def test_the_metadata_may_lie_one_folder_up(tmp_path, version):
-    """In the version folder itself, and in one of its files' folders, too."""
+def test_the_metadata_is_found_one_folder_up(tmp_path, version):
+    """For the version folder itself; a folder inside it is refused."""
     write(tmp_path, GOOD)
     (tmp_path / "v2").rename(tmp_path / version)
     assert len(open_sources(tmp_path / version)["moments"].clips) == 1
     redacted = listed(U2, redacted_intervals=[{"start_sec": 1, "end_sec": 2}])
     (tmp_path / "ego4d.json").write_text(json.dumps({"videos": [redacted]}))
     assert [video.redacted for video in open_sources(tmp_path / version)["moments"].videos] == [((1, 2),)]
-    with pytest.raises(InputError, match="must not be looked at"):
+    with pytest.raises(InputError, match="lists the redacted parts"):
         open_sources(tmp_path / version / "full_scale")
 
 
-def test_small_clips_are_used_where_there_is_no_other_file(tmp_path):
+def test_small_clips_are_used_if_there_is_no_other_file(tmp_path):
     spans = [{"clip_uid": uid, "video_uid": U1, "video_start_sec": s, "video_end_sec": s + 50.0}
              for uid, s in ((C1, 0.0), (C2, 50.0))]  # fmt: skip
     files = {"moments_train.json": moments(label("a", 1, 9), label("b", 60, 69), split="train")}
@@ -455,7 +474,7 @@ def test_the_canonical_file_is_preferred_then_the_small_one_then_clips(tmp_path)
     write(tmp_path, files, on_disk=disk, clips=[clip | {"video_uid": U2}])
     source = source_of(tmp_path)
     assert [video.source for video in source.videos] == [f"v2/full_scale/{U1}.mp4", f"v2/video_540ss/{U2}.mp4"]
-    assert any("1 clip files are not listed" in note for note in source.notes)
+    assert any("clip files that ego4d.json does not list or excludes, ignored: 1" in note for note in source.notes)
 
 
 def test_times_are_mapped_into_clip_files(tmp_path):
@@ -481,10 +500,12 @@ def test_times_are_mapped_into_clip_files(tmp_path):
         (a, ((2.5, 25.5),), True),
         (b, ((0.0, 0.5),), True),
     ]
-    assert any("1 annotated times are in no clip file" in note for note in source.notes)
+    assert any(
+        "clips of which no file on disk shows at least half, dropped: moments 1" in note for note in source.notes
+    )
 
 
-def test_no_video_on_disk(tmp_path):
+def test_an_error_if_no_annotated_video_is_on_disk(tmp_path):
     write(tmp_path, GOOD, on_disk=[])
     with pytest.raises(InputError) as error:
         source_of(tmp_path)
@@ -493,23 +514,24 @@ def test_no_video_on_disk(tmp_path):
     assert message.endswith(f"download with: python cli.py download-ego4d --data-dir {tmp_path}")
 
 
-def test_what_is_not_on_disk_is_counted_and_classes_stay(tmp_path):
+def test_videos_that_are_not_on_disk_are_counted_and_their_classes_kept(tmp_path):
     train = [moments_video(U1, "train", [label("b")]), moments_video(U2, "train", [label("a")])]
     write(tmp_path, {"moments_train.json": {"videos": train}}, on_disk=[f"full_scale/{u}.mp4" for u in (U1, U3)])
     source = source_of(tmp_path)
     assert source.classes == ("a", "b") and source.missing == (U2,)
     assert [clip.label for clip in source.clips] == [1]
     notes = " | ".join(source.notes)
-    assert "1 annotated videos (1 train) are not on disk" in notes and "1 videos on disk have no such" in notes
+    assert "annotated videos that are not on disk, skipped: train: moments 1" in notes
+    assert "videos on disk without annotations of the kind, skipped: moments 1" in notes
 
 
-def test_class_names_over_ego4d(tmp_path):
+def test_a_file_of_class_names_makes_clips_unlabeled(tmp_path):
     write(tmp_path / "data", GOOD)
     (tmp_path / "names").write_text("one\ntwo")
     source = open_sources(tmp_path / "data", SimpleNamespace(classes=tmp_path / "names"))["moments"]
     assert source.classes == ("one", "two") and [clip.label for clip in source.clips] == [UNLABELED]
 
 
-def test_no_metadata(tmp_path):
+def test_missing_metadata_is_an_error_with_the_download_command(tmp_path):
     with pytest.raises(InputError, match=r"there is no ego4d.json in .*download-ego4d --data-dir .* --num-videos 0"):
         ego4d_sources(tmp_path, Ego4dOptions())
