@@ -33,7 +33,7 @@ ONE_SPLIT = Reason("one-split", "videos with clips in several splits (--clip-spl
 
 
 @dataclass(frozen=True)
-class Annotated:
+class Ego4dAnnotations:
     """The annotations of a download. files: by video uid; readers: by kind; notes: about the metadata and the files."""
 
     root: Path
@@ -66,24 +66,24 @@ def read_annotated(
     options: Ego4dOptions,
     find_files: FindFiles = layout.files_on_disk,
     cached_uids: Collection[str] = (),
-) -> Annotated:
-    """Read ego4d.json and the annotations. find_files: which video files there are, besides those of cached_uids."""
+) -> Ego4dAnnotations:
+    """Read ego4d.json and the annotations. find_files: finds the video files; those of cached_uids are added."""
     given, root = root, layout.download_root(root)
     problems = Problems(options.strict)
     path = layout.read_path(root)
     metadata = read_metadata(path, Path(os.path.relpath(path, root)).as_posix(), problems)
     problems.check_files(root)  # else everything that ego4d.json does not list would be a problem, too
-    found = find_files(root, metadata)
-    files = _with_cached(found.by_video, cached_uids, metadata)
+    on_disk = find_files(root, metadata)
+    files = _with_cached(on_disk.by_video, cached_uids, metadata)
     readers = {
         kind: _read_kind(kind, root, metadata, files, options) for kind in options.annotation_kinds or (DEFAULT_KIND,)
     }
     check([problems, *(reader.problems for reader in readers.values())], root)
     notes = problems.notes(FILE_NAME)
-    if found.unlisted:
-        notes.append(Note(UNLISTED_FILES, "", len(found.unlisted)))
+    if on_disk.unlisted:
+        notes.append(Note(UNLISTED_FILES, "", len(on_disk.unlisted)))
     remarks = () if given == root else (f"{given} is part of the Ego4D download {root}, which is read as a whole",)
-    return Annotated(root, metadata, files, readers, tuple(notes), remarks)
+    return Ego4dAnnotations(root, metadata, files, readers, tuple(notes), remarks)
 
 
 def _with_cached(
@@ -120,7 +120,7 @@ def _annotations_folder(root: Path, kind: str) -> Path:
     )
 
 
-def sources_of(annotated: Annotated, options: Ego4dOptions) -> dict[str, Source]:
+def sources_of(annotated: Ego4dAnnotations, options: Ego4dOptions) -> dict[str, Source]:
     """The source of each kind of annotations. A note that several kinds share is one line in all of them."""
     drafts = {kind: _draft(annotated, kind, options.clip_splits) for kind in annotated.readers}
     all_notes = [note for draft in drafts.values() for note in draft.notes] + list(annotated.notes)
@@ -137,7 +137,7 @@ class _Draft:
     notes: list[Note]
 
 
-def _draft(annotated: Annotated, kind: str, clip_splits: bool) -> _Draft:
+def _draft(annotated: Ego4dAnnotations, kind: str, clip_splits: bool) -> _Draft:
     reader = annotated.readers[kind]
     classes = reader.classes if reader.classes is not None else tuple(sorted(reader.labels))
     windows, notes = _resolve_splits(kind, reader.windows, clip_splits)
@@ -149,7 +149,7 @@ def _draft(annotated: Annotated, kind: str, clip_splits: bool) -> _Draft:
     return _Draft(clips, classes, rules, [*notes, *_notes_on_files(annotated, kind)])
 
 
-def _source(annotated: Annotated, kind: str, draft: _Draft, all_notes: list[Note]) -> Source:
+def _source(annotated: Ego4dAnnotations, kind: str, draft: _Draft, all_notes: list[Note]) -> Source:
     reader = annotated.readers[kind]
     own_reasons = {note.reason for note in [*draft.notes, *annotated.notes]}
     remarks = [f"{kind}: {remark}" for remark in reader.remarks]
@@ -219,7 +219,7 @@ def _video(metadata: Metadata, file: VideoFile) -> Video:
     return Video(file.uid, file.path, file.source, redacted, info.is_stereo, listed_sec)
 
 
-def _notes_on_files(annotated: Annotated, kind: str) -> list[Note]:
+def _notes_on_files(annotated: Ego4dAnnotations, kind: str) -> list[Note]:
     video_uids = annotated.readers[kind].video_uids
     by_split = Counter(split or "split unknown" for uid, split in video_uids.items() if uid not in annotated.files)
     notes = [Note(NOT_ON_DISK, kind, count, split) for split, count in sorted(by_split.items())]
@@ -227,7 +227,7 @@ def _notes_on_files(annotated: Annotated, kind: str) -> list[Note]:
     return notes + ([Note(NOT_ANNOTATED, kind, num_unused)] if num_unused else [])
 
 
-def _none_on_disk(annotated: Annotated, uids: set[str]) -> str:
+def _none_on_disk(annotated: Ego4dAnnotations, uids: set[str]) -> str:
     if not uids:
         notes = [*annotated.notes, *(n for kind, one in annotated.readers.items() for n in one.problems.notes(kind))]
         first = f"no video in the annotations under {annotated.root} is listed in {FILE_NAME}"
