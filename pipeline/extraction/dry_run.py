@@ -15,8 +15,8 @@ from embedonce.pipeline.extraction.scan_tasks import ends_early
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.labeling.requests import check_requests, refuse_lost_classes, request_label_set
-from embedonce.pipeline.sources.data_summary import data_lines
-from embedonce.pipeline.sources.matching import known_in, match_sources
+from embedonce.pipeline.sources.data_summary import summarize
+from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.source import Source, union
 
 
@@ -51,7 +51,7 @@ def format_dry_run(
     config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]
 ) -> str:
     """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
-    sources = match_sources(sources, known_in(config.cache_dir))
+    sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
     refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
     labels = [
         request_label_set(one, kind, config.teacher_head, config.label_set, config.wording)
@@ -61,9 +61,9 @@ def format_dry_run(
     preflight = run_preflight(config, union(sources), calibrated=True)
     image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
     lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
-    if preflight.source.kind == "ego4d" and config.sampling == "fps":
+    if any(video.listed_sec for video in preflight.source.videos) and config.sampling == "fps":
         lines[1:1] = _survey_lines(config, sources, preflight)
-    lines[-1:-1] = data_lines(sources)
+    lines[-1:-1] = summarize(sources).lines
     return block(lines)
 
 

@@ -35,10 +35,10 @@ from embedonce.pipeline.labeling.requests import (
     with_class_text,
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.sources.data_summary import data_lines
-from embedonce.pipeline.sources.matching import known_in, match_sources
+from embedonce.pipeline.sources.data_summary import summarize
+from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import Source, keep_frequent, union
+from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.teachers.registry import loader_of, model_of_module
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
 
@@ -81,9 +81,9 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     config = with_registered_teacher(config)
     if config.teacher_activation is not None:
         loader_of(config.model).check_options(teacher_options(config))
-    sources = match_sources(find_sources(config), known_in(config.cache_dir))
+    sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
-    for line in data_lines(sources):
+    for line in summarize(sources).lines:
         log.info("%s", line)
     refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
     requests = [
@@ -169,24 +169,9 @@ def teacher_seconds(config: ExtractConfig) -> float:
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
-    """The configured sources, by kind of annotation. Synthetic videos are generated first."""
-    if config.use_synthetic:
-        return open_sources(_make_synthetic(config), config.source_options)
-    known = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
-    assert config.data_dir is not None, "the command requires --data-dir or --use-synthetic"
-    sources = open_sources(config.data_dir, replace(config.source_options, known=known))
-    return keep_frequent(sources, config.num_actions)
-
-
-def _make_synthetic(config: ExtractConfig) -> Path:
-    from embedonce.pipeline.progress import Progress
-    from embedonce.pipeline.sources.synthetic import generate  # loads av
-
-    num_actions = config.num_actions or generate.MAX_ACTIONS
-    folder = f"synthetic_ego4d_{config.num_samples}x{num_actions}_seed{config.seed}"
-    root = config.data_dir or config.cache_dir.parent / folder
-    with Progress(None, "making synthetic videos", "videos") as progress:
-        return generate.make_synthetic(root, config.num_samples, num_actions, config.seed, progress)
+    """The sources that the settings name, by kind of annotation."""
+    cached_uids = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
+    return open_sources(config.data_dir, config, cached_uids=cached_uids, cache_dir=config.cache_dir)
 
 
 def with_registered_teacher(config: ExtractConfig) -> ExtractConfig:

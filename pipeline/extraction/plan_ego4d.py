@@ -10,6 +10,7 @@ from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
+from embedonce.pipeline.sources.class_selection import keep_frequent
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.download.annotated_tasks import tasks_by_video
 from embedonce.pipeline.sources.ego4d.download.video_selection import (
@@ -31,7 +32,9 @@ from embedonce.pipeline.sources.ego4d.layout import (
 from embedonce.pipeline.sources.ego4d.metadata import Metadata
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.ego4d.source import FindFiles, read_annotated, sources_of
-from embedonce.pipeline.sources.source import keep_frequent, union
+from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.registry import options_of
+from embedonce.pipeline.sources.source import union
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Plan:
 def plan(config: PlanConfig) -> Plan:
     """InputError if annotations are missing or malformed."""
     read_path(config.data_dir)
-    options = config.source_options
+    options = options_of(Ego4dSource(), config)
     if not options.annotations:
-        options = replace(options, annotations=_annotated_kinds(download_root(config.data_dir)))
+        options = replace(options, annotations=",".join(_annotated_kinds(download_root(config.data_dir))))
     find = _find_listed(config.num_videos) if config.assume_downloaded else files_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)

@@ -16,7 +16,7 @@ from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate
 from embedonce.pipeline.extraction.identity import check_settings
 from embedonce.pipeline.extraction.planning import ScanResults, known_uids, scan_new
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.sources.matching import NOTHING, known_to, match_source, refuse_conflicts
+from embedonce.pipeline.sources.matching import CachedVideos, match_source, refuse_conflicts
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.video.container import check_decoder
 
@@ -53,13 +53,13 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
         writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
         try:
             writer.check_plan()
-            source = match_source(source, known_to(writer))
+            source = match_source(source, CachedVideos.of_writer(writer))
             known, pending = known_uids(writer, source), pending_of(writer)
             quarantined = {uid: record.reason for uid, record in writer.quarantined().items() if uid in known}
         finally:
             writer.close()
     else:
-        source = match_source(source, NOTHING)
+        source = match_source(source, CachedVideos())
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
         error = StorageError if scanned.failures.keys() == scanned.temporary else InputError

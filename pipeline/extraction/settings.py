@@ -13,9 +13,9 @@ from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
-from embedonce.pipeline.sources.folder.layouts import LAYOUTS
+from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
-from embedonce.pipeline.sources.source import SourceOptions
+from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,10 @@ class ExtractConfig(LabelingSettings):
     """Which videos are embedded by which teacher into which cache."""
 
     data_dir: Path | None = setting(help="Folder of videos, in any layout, or an Ego4D download.", group=DATA)
-    use_synthetic: bool = setting(False, "Generate labeled synthetic egocentric videos and use them.", group=DATA)
+    use_synthetic: bool = setting(USE_SYNTHETIC)
     cache_dir: Path = setting(shared.CACHE_DIR)
-    num_samples: int = setting(480, "Number of labeled synthetic clips.", group=DATA, range=ranges.COUNT)
-    layout: str | None = setting(
-        help="Meaning of the sub-folders of --data-dir.",
-        group=DATA,
-        choices=LAYOUTS,
-        default_text="inferred; ambiguous layouts are refused",
-    )
+    num_samples: int = setting(NUM_SAMPLES)
+    layout: str | None = setting(LAYOUT)
     fps: float = setting(shared.FPS)
     sampling: str = setting(
         "fps",
@@ -103,10 +98,6 @@ class ExtractConfig(LabelingSettings):
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
-
-    @property
-    def source_options(self) -> SourceOptions:
-        return dataclasses.replace(super().source_options, layout=self.layout)
 
     @property
     def model(self) -> str:

@@ -25,7 +25,7 @@ def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
         _check_codes(source)
     _refuse_or_warn(source, _same(source.classes, prompts))
     if prompts:
-        glued, foreign = class_names.glued(source.classes), class_names.not_latin(source.classes)
+        glued, foreign = class_names.joined_words(source.classes), class_names.not_latin(source.classes)
         if glued:
             log.warning("class names that may be several words in one: %s%s", _some(glued), _map_hint(source))
         if foreign:
@@ -78,7 +78,7 @@ def _check_codes(source: Source) -> None:
 
 def _same(classes: tuple[str, ...], prompts: tuple[tuple[str, ...], ...]) -> str:
     """Why some classes are duplicates, as text; "" if none are."""
-    alike = class_names.alike(classes)
+    alike = class_names.equivalent_names(classes)
     if alike:
         return f"class names differ only in case, encoding of accents or how words are joined: {_groups(alike)}"
     named: dict[tuple[str, ...], list[str]] = defaultdict(list)

@@ -9,7 +9,7 @@ from embedonce.pipeline.labeling.clip_index import revision_of
 from embedonce.pipeline.labeling.head_fitting import fitted_head
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.matching import known_to, match_source
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def write_labels(writer: CacheWriter, request: LabelSetRequest, seed: int) -> La
 
     seed: of a fitted head.
     """
-    source = match_source(request.source, known_to(writer))
+    source = match_source(request.source, CachedVideos.of_writer(writer))
     labels, tensors = request.labels, request.tensors
     if labels.kind == FITTED:
         labels, tensors = fitted_head(writer, source, labels, seed)

@@ -3,7 +3,6 @@
 Opens no video and embeds no image: at most the teacher's text tower is used.
 """
 
-import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +22,11 @@ from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set, with_class_text
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.sources.ego4d.layout import FoundFiles
-from embedonce.pipeline.sources.ego4d.source import read_annotated, sources_of
-from embedonce.pipeline.sources.matching import known_in, match_source
-from embedonce.pipeline.sources.source import (
-    Clip,
-    Source,
-    keep_frequent,
-    read_classes,
-    renamed,
-    union,
-    with_class_names,
-)
+from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
+from embedonce.pipeline.sources.folder.class_files import read_classes
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
+from embedonce.pipeline.sources.registry import read_sources
+from embedonce.pipeline.sources.source import Clip, Source, union
 from embedonce.pipeline.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
@@ -92,17 +84,17 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
 
 
 def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetRequest]:
-    known = known_in(config.cache_dir)
+    cached = CachedVideos.of_folder(config.cache_dir)
     style = config.prompt_style or default_prompt_style(reader.identity.teacher.name)
     requests = []
     for annotation, name, source in _labels(config, reader):
-        matched = match_source(source, known)
+        matched = match_source(source, cached)
         requests.append(request_label_set(matched, annotation, config.teacher_head, config.label_set or name, style))
     return requests
 
 
 def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
-    if config.annotations is not None and config.data_dir is not None:  # the settings require both or neither
+    if config.asks_for_annotations and config.data_dir is not None:  # the settings require both or neither
         return _annotated(config, config.data_dir, reader)
     source = _over_clips(reader, config)
     for note in source.notes:
@@ -113,8 +105,7 @@ def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
 
 
 def _annotated(config: RelabelConfig, data_dir: Path, reader: CacheReader) -> list[_Labels]:
-    options = dataclasses.replace(config.source_options, known=reader.planned_uids())
-    sources = sources_of(read_annotated(data_dir, options, lambda _, __: FoundFiles()), options)
+    sources = read_sources(data_dir, config, cached_uids=reader.planned_uids(), needs_files=False)
     for note in union(sources).notes:
         log.info("%s", note)
     for kind, source in sources.items():

@@ -44,7 +44,7 @@ def revise(
         for uid, clips in new.items()
         if old.get(uid) != clips
     }
-    if source.kind != "folder" and changed:
+    if source.has_fixed_clips and changed:
         raise LabelSetError(
             f"the clips of {some(_names(changed, videos))} in label set {labels.name!r} differ from those of the data "
             "now; write the new ones to another label set with --label-set"

@@ -42,18 +42,19 @@ class RelabelConfig(LabelingSettings):
         super().__post_init__()
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
-        if self.annotations is None and self.names_file is None:
+        annotated = self.asks_for_annotations
+        if not annotated and self.names_file is None:
             raise ValueError(
                 "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names FILE, "
                 "to rename the existing classes)"
             )
-        if self.annotations is not None and self.data_dir is None:
+        if annotated and self.data_dir is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (the videos are not needed)")
-        if self.annotations is not None and self.clips_from is not None:
+        if annotated and self.clips_from is not None:
             raise ValueError("--clips-from cannot be used with --annotations, which define the clips")
         if self.classes is not None and self.num_actions is not None:
             raise ValueError("--num-actions selects classes of annotations and cannot be used with --classes")
-        if self.annotations is None and self.num_actions is not None:
+        if not annotated and self.num_actions is not None:
             raise ValueError("--num-actions selects classes of annotations: give --annotations, or leave it out")
         stem = self.names_file and self.names_file.stem
         if stem and self.label_set is None and not UID_PATTERN.fullmatch(stem):

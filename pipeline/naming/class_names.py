@@ -1,16 +1,13 @@
-"""Class names as people read them: words of glued names, names that are codes, names that cannot be told apart.
-
-Pure functions of text; knows no files, no prompts and no cache.
-"""
+"""Analyzes class names: splits them into words, and finds codes, duplicates, joined words and non-Latin scripts."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-JOINERS = "\u200c\u200d"  # parts of words in Persian, Hindi and others, and of emoji
-_UNPRINTED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of control characters and their kind
-GLUED_LENGTH = 14  # letters without a break; "skateboarding" and "weightlifting" have 13
+JOINERS = "\u200c\u200d"  # parts of words in Persian, Hindi and other languages, and of emoji
+_UNPRINTED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode categories of unprintable characters
+MIN_JOINED_LETTERS = 14  # of names that may be several words; "skateboarding" and "weightlifting" have 13
 MIN_NUMBERED = 2
 _CODES = re.compile(
     r"[a-z]{0,2}[\s_.-]?\d+(?:[_.-][a-z]{0,2}\d+)*"  # c07, S001, 12, 3.1, P01_02
@@ -24,42 +21,41 @@ _NUMBERED = re.compile(r"[a-z]{0,2}(\d+)[\s_.):-]+(?=\D*[^\W\d_]{2})", re.IGNORE
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name holds only what is printed: letters of any script, marks, digits, signs and spaces."""
+    """Whether a name consists of printable characters: letters of any script, marks, digits, symbols, spaces."""
     return all(char in JOINERS or unicodedata.category(char) not in _UNPRINTED for char in name)
 
 
 def words(name: str) -> str:
-    """The name with spaces between its words, in lower case: of snake_case, kebab-case, dotted.case and CamelCase.
+    """The words of a name in lower case, separated by spaces; splits snake_case, kebab-case, dotted.case, CamelCase.
 
-    Acronyms stay whole (`CPRTraining` is "cpr training"), and so do names such as iPhone.
+    Acronyms (`CPRTraining` becomes "cpr training") and names such as iPhone are not split.
     """
     text = re.sub(r"(?<=[^\W\d_]{2})[.+](?=[^\W\d_]{2})", " ", name.replace("_", " ").replace("-", " "))
     return " ".join(part for token in text.split() for part in _uncamel(token)).lower()
 
 
 def is_code(name: str) -> bool:
-    """Whether a name is a number, an identifier or a hash, which says nothing to a reader or to a text tower."""
+    """Whether a name is a number, an identifier or a hash, which means nothing to a reader or a text encoder."""
     return not words(name) or bool(_CODES.fullmatch(unicodedata.normalize("NFKC", name).strip()))
 
 
 def codes(names: Iterable[str]) -> list[str]:
-    """The names that are codes, and all that begin with a number where most names do (`001.Albatross`)."""
+    """The names that are codes, and if most names begin with a number, also those (`001.Albatross`)."""
     names = list(names)
-    numbers = {name: found[1] for name in names if (found := _NUMBERED.match(name))}
-    is_numbered = len(numbers) >= max(MIN_NUMBERED, len(names) / 2) and len(set(map(int, numbers.values()))) == len(
-        numbers
-    )
+    numbers = {name: match[1] for name in names if (match := _NUMBERED.match(name))}
+    num_distinct = len(set(map(int, numbers.values())))
+    is_numbered = len(numbers) >= max(MIN_NUMBERED, len(names) / 2) and num_distinct == len(numbers)
     return [name for name in names if is_code(name) or (is_numbered and name in numbers)]
 
 
 def without_number(name: str) -> str:
-    """What a reader would make of a numbered name: `001.Black_Albatross` is "Black Albatross"; "" of a bare code."""
-    found = _NUMBERED.match(name)
-    return name[found.end() :].replace("_", " ").strip() if found else ""
+    """A numbered name without its number: `001.Black_Albatross` becomes "Black Albatross". "" for other names."""
+    match = _NUMBERED.match(name)
+    return name[match.end() :].replace("_", " ").strip() if match else ""
 
 
-def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Groups of names that read the same: equal but for case, encoding of accents, or how words are joined."""
+def equivalent_names(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of names that differ only in case, encoding of accents, or word separators."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         text = unicodedata.normalize("NFKC", name)
@@ -67,18 +63,18 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def glued(names: Iterable[str]) -> list[str]:
-    """Names of one long lower-case word, which may be several that cannot be taken apart here."""
-    return [n for n in names if len(n) >= GLUED_LENGTH and n.isascii() and n.isalpha() and " " not in words(n)]
+def joined_words(names: Iterable[str]) -> list[str]:
+    """Names of one long lower-case word, which may be several words without separators."""
+    return [n for n in names if len(n) >= MIN_JOINED_LETTERS and n.isascii() and n.isalpha() and " " not in words(n)]
 
 
 def not_latin(names: Iterable[str]) -> list[str]:
-    """Names with letters of another script, of which teachers trained on English captions know little."""
+    """Names with letters of other scripts, which teachers trained on English captions hardly know."""
     return [n for n in names if any(c.isalpha() and not unicodedata.name(c, "").startswith("LATIN") for c in n)]
 
 
 def _uncamel(token: str) -> list[str]:
-    """The words of one token; breaks lie before a capital that follows a small letter or begins a word of three."""
+    """The words of a token; a word begins at a capital after a small letter, or at a capital and two small letters."""
     parts, start = [], 0
     for at in range(1, len(token)):
         if _breaks(token, at) and not (at == 1 and token[0].islower()):

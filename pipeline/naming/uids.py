@@ -1,7 +1,4 @@
-"""File paths as uids: every path has one uid, and no two paths share one. Uids of parts of a recording.
-
-Knows characters only; whether a file exists, or what it holds, is not its business.
-"""
+"""Makes uids from file paths, so that no two paths have the same uid, and uids for parts of a recording."""
 
 import hashlib
 import re
@@ -10,20 +7,20 @@ from embedonce.cache.schema import MAX_UID_LENGTH, check_uid
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 _HEX = frozenset("0123456789ABCDEF")
-PART = "__"  # between the uuids of a recording and of the part of it that a file is
+PART = "__"  # separates the uuid of a recording from the uuid of the part that a file contains
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART_OF_RECORDING = re.compile(f"({_UUID}){PART}{_UUID}")
-_PREFIX = "x__"  # before a uid that would not begin with a letter or digit
-_PREFIX_LOOKALIKE = "x_5F_"  # what a path that really begins like the prefix becomes
-_SHORTENED = "_2D"  # between head and hash of a long path: the escape of "-", which is never escaped
+_PREFIX = "x__"  # added to a uid that would not begin with a letter or digit
+_PREFIX_LOOKALIKE = "x_5F_"  # replaces the prefix in uids of paths that begin with it
+_SHORTENED = "_2D"  # separates head and hash of a long path; "-" is never escaped, so escape() never returns this
 _HASH_DIGITS = 32  # 128 bits of SHA-256
 _HEAD_LENGTH = MAX_UID_LENGTH - len(_SHORTENED) - _HASH_DIGITS
 
 
 def path_uid(path: str) -> str:
-    """The uid of a relative path, whatever its length: `escape`, or readable characters and a hash where that is long.
+    """The uid of a relative path: escape(path), or readable characters and a hash if that is too long.
 
-    The path of a shortened uid is in the plan of a cache (`source`).
+    The path of a shortened uid is stored in the plan of a cache (`source`).
     """
     uid = escape(path)
     if len(uid) <= MAX_UID_LENGTH:
@@ -34,18 +31,18 @@ def path_uid(path: str) -> str:
 
 
 def is_shortened(uid: str) -> bool:
-    """Whether `path_uid` had to shorten the path, so that `unescape` cannot give it back."""
+    """Whether path_uid() shortened the path, so that unescape() cannot restore it."""
     return uid[-_HASH_DIGITS - len(_SHORTENED) : -_HASH_DIGITS] == _SHORTENED
 
 
 def escape(path: str) -> str:
-    """A relative path in the characters of a uid; `unescape` gives it back. Up to three times as long as the path.
+    """A relative path in the characters of a uid, up to three times as long; unescape() is the inverse.
 
-    Letters, digits and `-` stay. `_` stays unless two upper-case hex digits would follow it; it is `_5F` then, and
-    every other byte of the UTF-8 path is `_` and two upper-case hex digits (`a/b.mp4` is `a_2Fb_2Emp4`).
+    Letters, digits and `-` are kept. `_` is kept unless two upper-case hex digits follow it; then it becomes `_5F`.
+    Every other byte of the UTF-8 path becomes `_` and two upper-case hex digits (`a/b.mp4` becomes `a_2Fb_2Emp4`).
     """
     reversed_parts: list[str] = []
-    following = ""  # the two characters of the output that come next
+    following = ""  # the next two characters of the output
     for byte in reversed(path.encode("utf-8", "surrogateescape")):
         part = _escape_byte(byte, following)
         reversed_parts.append(part)
@@ -57,9 +54,9 @@ def escape(path: str) -> str:
 
 
 def unescape(uid: str) -> str:
-    """The path that `escape` made this uid from. ValueError where no path has this uid, or it was shortened."""
+    """The path whose escape() is this uid. ValueError if no path has this uid, or if it was shortened."""
     if is_shortened(uid):
-        raise ValueError(f"{uid!r} is shortened and ends in a hash: the plan of its cache has the path")
+        raise ValueError(f"{uid!r} is shortened and ends in a hash: look up the path in the plan of its cache")
     text = uid.removeprefix(_PREFIX)
     raw = bytearray()
     position = 0
@@ -78,18 +75,21 @@ def unescape(uid: str) -> str:
 
 
 def part_uid(recording_uid: str, part: str) -> str:
-    """The uid of a file that holds a part of a recording; both are uuids."""
+    """The uid of a file that contains a part of a recording. Both arguments are uuids."""
     return f"{recording_uid}{PART}{part}"
 
 
 def recording_of(uid: str) -> str:
-    """What a video is a part of: its own uid, but for part_uid. Parts of one recording look alike."""
-    found = _PART_OF_RECORDING.fullmatch(uid)
-    return found[1] if found else uid
+    """The uid of the recording that a video belongs to: for uids of part_uid() its first part, else the uid itself.
+
+    Parts of a recording look alike, so they must stay in the same split.
+    """
+    match = _PART_OF_RECORDING.fullmatch(uid)
+    return match[1] if match else uid
 
 
 def safe_annotation_uid(uid: str) -> str:
-    """Return a uid that an annotation names, or raise ValueError where it could reach outside its folder."""
+    """The uid. ValueError if it has characters that are not allowed in a uid, such as those of a path."""
     return check_uid(uid)
 
 

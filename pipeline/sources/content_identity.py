@@ -1,26 +1,24 @@
-"""Telling files apart by what they hold: a fingerprint that is quick to take, and a full comparison.
-
-Knows bytes; neither videos nor caches.
-"""
+"""Identifies files by content: a fast fingerprint of sampled bytes, a full hash, and a full comparison."""
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-WHOLE_BYTES = 1 << 20  # files up to this size are hashed whole
-EDGE_BYTES, SAMPLE_BYTES, NUM_SAMPLES = 1 << 16, 1 << 14, 14  # of larger ones: both ends, and evenly spaced samples
-READERS = 8  # threads: they wait for the disk most of the time
+WHOLE_BYTES = 1 << 20  # files up to this size are hashed completely
+EDGE_BYTES, SAMPLE_BYTES, NUM_SAMPLES = 1 << 16, 1 << 14, 14  # larger files: both ends and evenly spaced samples
+READER_THREADS = 8  # they mostly wait for the disk
 COMPARED_BYTES = 1 << 20
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256, as 64 hexadecimal digits, over the size of a file and its bytes, or samples of them where it is large.
+    """SHA-256 (64 hexadecimal digits) of a file's size and its bytes, or samples of them if it is large.
 
-    Equal files have equal fingerprints. Empty where the file cannot be read.
+    Equal files have equal fingerprints. "" if the file cannot be read.
     """
     try:
         with _opened(path) as file:
@@ -35,7 +33,7 @@ def fingerprint(path: Path) -> str:
 
 
 def whole_fingerprint(path: Path) -> str:
-    """As fingerprint(), over all bytes of a file of any size, for files whose samples are alike."""
+    """SHA-256 of all bytes of a file, to distinguish files with equal samples. "" if it cannot be read."""
     try:
         with _opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -44,13 +42,13 @@ def whole_fingerprint(path: Path) -> str:
 
 
 def fingerprints(paths: Iterable[Path]) -> list[str]:
-    """fingerprint() of each path, in order."""
-    with ThreadPoolExecutor(READERS) as pool:
+    """The fingerprint() of each path, in order."""
+    with ThreadPoolExecutor(READER_THREADS) as pool:
         return list(pool.map(fingerprint, paths))
 
 
 def are_equal(a: Path, b: Path) -> bool:
-    """Whether two files hold the same bytes, all of them read. False where one cannot be read."""
+    """Whether two files have the same bytes; reads both completely. False if one cannot be read."""
     try:
         with _opened(a) as ours, _opened(b) as theirs:
             while True:
@@ -64,23 +62,23 @@ def are_equal(a: Path, b: Path) -> bool:
 
 
 def read_whole(path: Path) -> Iterator[None]:
-    """Read a file to its end, COMPARED_BYTES a step. OSError where the machine cannot."""
+    """Read a file to its end, COMPARED_BYTES per step. OSError if it cannot be read."""
     with _opened(path) as file:
         while file.read(COMPARED_BYTES):
             yield
 
 
-def _opened(path: Path):
-    """A regular file open for reading; OSError for anything else, so that nobody waits for a pipe or a device."""
+def _opened(path: Path) -> io.BufferedReader:
+    """A regular file, open for reading. OSError for anything else: reading a pipe or a device may block forever."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return open(handle, "rb")
 
 
 def _parts(size: int) -> list[tuple[int, int]]:
-    """(start, length) of what is hashed of a file of this size."""
+    """(start, length) of the byte ranges that are hashed of a file of this size."""
     if size <= WHOLE_BYTES:
         return [(0, size)]
     step = (size - 2 * EDGE_BYTES - SAMPLE_BYTES) / (NUM_SAMPLES - 1)

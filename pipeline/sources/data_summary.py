@@ -1,5 +1,7 @@
-"""What a data folder was taken to be, in a few lines: files, classes by split, what is odd. Opens no video."""
+"""A summary of a data folder or a cache: number of files, clips by class and split, remarks. Opens no video."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.store import open_reader
@@ -7,21 +9,34 @@ from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.splits.class_table import class_table
 
 
-def data_lines(sources: dict[str, Source]) -> list[str]:
-    """Lines on the sources of one folder, by kind of annotation."""
-    both = union(sources)
-    lines = [f"files: {both.files}"] if both.files else []
+@dataclass(frozen=True)
+class DataSummary:
+    """files: one line that counts the files of the folder, or "". class_tables: lines of text, a table per source."""
+
+    files: str
+    class_tables: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        return [*([f"files: {self.files}"] if self.files else []), *self.class_tables, *self.notes]
+
+
+def summarize(sources: Mapping[str, Source]) -> DataSummary:
+    """The sources of one folder, by kind of annotation."""
+    together = union(sources)
+    tables: list[str] = []
     for kind, source in sources.items():
-        unit = "videos" if source.kind == "folder" else "clips"
+        unit = "videos" if source.has_whole_videos else "clips"
         if source.clips:
-            lines += class_table(source.classes, source.clips, unit, kind)
-    return [*lines, *both.notes]
+            tables += class_table(source.classes, source.clips, unit, kind)
+    return DataSummary(together.files, tuple(tables), together.notes)
 
 
 def cache_tables(cache_dir: Path) -> list[str]:
-    """A table for each label set of a cache."""
+    """Lines of text: a table of clips by class and split for each label set of a cache."""
     reader = open_reader(cache_dir)
-    lines = []
+    lines: list[str] = []
     for name in reader.label_sets():
         labels = reader.label_set(name)
         if labels.clips:

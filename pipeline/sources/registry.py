@@ -1,49 +1,129 @@
-"""The door to all sources: what kind of folder is this?"""
+"""The registered video sources, and how a data folder is opened by the one that recognizes it."""
 
-from dataclasses import replace
+import dataclasses
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.ego4d.layout import download_root, metadata_path, named_by_ego4d
-from embedonce.pipeline.sources.ego4d.source import ego4d_sources
-from embedonce.pipeline.sources.source import (
-    Source,
-    SourceOptions,
-    folder_source,
-    read_classes,
-    renamed,
-    with_class_names,
-)
+from embedonce.pipeline.settings.options import Option, declared_options
+from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
+from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.folder.class_files import read_classes
+from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.source import OpenRequest, Source, VideoSource
+from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 
-USUAL = SourceOptions()
+SOURCES: list[VideoSource] = [
+    SyntheticSource(),
+    Ego4dSource(),
+    FolderSource(),  # last: it reads any folder
+]
 
 
-def _without_ego4d(source: Source) -> Source:
-    """With a note where most files go by names as Ego4D gives them, and nothing is known of what they hold."""
-    named = named_by_ego4d(video.path for video in source.videos)
-    if 2 * len(named) <= len(source.videos):
-        return source
-    note = (
-        f"{len(named)} of {len(source.videos)} files are named as Ego4D names videos, and there is no ego4d.json: "
-        "parts that it says must not be looked at would be; if they are Ego4D's, put it into the folder"
+_BUILT_IN = (SyntheticSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
+
+
+def register(source: VideoSource) -> None:
+    """Add a source; it is tried before those that are registered already. ValueError if its name is taken."""
+    if source.name in {other.name for other in SOURCES}:
+        raise ValueError(f"a video source named {source.name!r} is already registered")
+    SOURCES.insert(0, source)
+
+
+def plugin_options() -> tuple[Option, ...]:
+    """The options of the registered sources that are not fields of the commands' settings."""
+    return tuple(
+        option
+        for source in SOURCES
+        if type(source) not in _BUILT_IN
+        for option in declared_options(source.options_type)
     )
-    return replace(source, notes=(*source.notes, note))
 
 
-def open_sources(root: Path, options: SourceOptions = USUAL) -> dict[str, Source]:
-    """The sources a folder is, by kind of annotation; "" for a folder that has none. InputError as they say."""
-    return {kind: renamed(source, options.class_names) for kind, source in _sources(root, options).items()}
+def options_of(source: VideoSource, settings: object) -> Any:
+    """The options of a source, with the values that the settings have; defaults for those they do not have.
+
+    settings: any object with attributes named like the options, such as ExtractConfig; the options of plug-ins may be
+    in its mapping `source_settings`. InputError if the source refuses a value.
+    """
+    plugin_values: Mapping[str, Any] = getattr(settings, "source_settings", {})
+    values = {}
+    for field in dataclasses.fields(source.options_type):
+        if hasattr(settings, field.name):
+            values[field.name] = getattr(settings, field.name)
+        elif field.name in plugin_values:
+            values[field.name] = plugin_values[field.name]
+    try:
+        return source.options_type(**values)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
-def _sources(root: Path, options: SourceOptions) -> dict[str, Source]:
-    if metadata_path(download_root(root)) is None:
-        if options.annotations:
-            raise InputError(f"--annotations are of Ego4D, and there is no ego4d.json in {root}; leave the option out")
-        return {"": _without_ego4d(folder_source(root, options.classes_file, options.layout))}
-    if options.layout is not None:
-        raise InputError(f"--layout is for folders without annotations, and {root} is Ego4D's; leave the option out")
-    sources = ego4d_sources(root, options)
-    if options.classes_file is None:
+def choose_source(root: Path | None, settings: object = None) -> VideoSource:
+    """The source that reads a data folder.
+
+    InputError if there is none, or if the settings have an option of another source that this one cannot use.
+    """
+    chosen = next((source for source in SOURCES if source.recognizes(root, options_of(source, settings))), None)
+    if chosen is None:
+        raise InputError("no data folder: name one with --data-dir")
+    usable = {field.name for field in dataclasses.fields(chosen.options_type)}
+    for source in SOURCES:
+        for name in _own_options_given(source, settings):
+            if name not in usable:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is for {source.description}, but {root or 'this'} is "
+                    f"{chosen.description}: leave the option out"
+                )
+    return chosen
+
+
+def asks_for_annotations(settings: object) -> bool:
+    """Whether the settings have an option that only one of the sources understands, such as --annotations."""
+    return any(_own_options_given(source, settings) for source in SOURCES)
+
+
+def read_sources(
+    root: Path | None,
+    settings: object = None,
+    *,
+    cached_uids: Collection[str] = (),
+    cache_dir: Path | None = None,
+    needs_files: bool = True,
+) -> dict[str, Source]:
+    """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
+
+    cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the folder cannot be read.
+    """
+    source = choose_source(root, settings)
+    needs_labels = getattr(settings, "classes", None) is None
+    request = OpenRequest(root, options_of(source, settings), cached_uids, needs_labels, needs_files, cache_dir)
+    return dict(source.open(request))
+
+
+def open_sources(
+    root: Path | None,
+    settings: object = None,
+    *,
+    cached_uids: Collection[str] = (),
+    cache_dir: Path | None = None,
+) -> dict[str, Source]:
+    """read_sources(), with the classes that the settings name: `classes`, `class_names` and `num_actions`."""
+    classes_file = getattr(settings, "classes", None)
+    names = None if classes_file is None else read_classes(classes_file)
+    sources = read_sources(root, settings, cached_uids=cached_uids, cache_dir=cache_dir)
+    if names is not None:
+        sources = {kind: with_class_names(source, names) for kind, source in sources.items()}
+    class_names = getattr(settings, "class_names", None)
+    sources = {kind: renamed(source, class_names) for kind, source in sources.items()}
+    if choose_source(root, settings).selects_classes:
         return sources
-    names = read_classes(options.classes_file)
-    return {kind: with_class_names(source, names) for kind, source in sources.items()}
+    return keep_frequent(sources, getattr(settings, "num_actions", None))
+
+
+def _own_options_given(source: VideoSource, settings: object) -> list[str]:
+    """The source's own options that are set to something else than their default."""
+    options = options_of(source, settings)
+    defaults = {field.name: field.default for field in dataclasses.fields(source.options_type)}
+    return [name for name in source.own_options if getattr(options, name) != defaults[name]]

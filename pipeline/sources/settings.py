@@ -1,29 +1,25 @@
-"""Settings that extract-teacher, relabel and plan-ego4d share: how annotations of a data folder are read.
+"""Settings that extract-teacher, relabel and plan-ego4d share: the options of the sources, and the classes.
 
 Imports nothing that computes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embedonce.cache.schema import UID_PATTERN
-from embedonce.pipeline.naming.annotation_kinds import FHO_WINDOWS, MAX_NARRATION_WINDOW
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.options import ANNOTATIONS, LABELS, setting
+from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
-from embedonce.pipeline.sources.source import SourceOptions
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotationSettings(Settings):
-    """How Ego4D's annotations are read. max_narration_window: seconds."""
+class AnnotationSettings(Ego4dOptions, Settings):
+    """How annotations are read, and how many of their classes are kept."""
 
-    annotations: str | None = setting(
-        help=f"Annotations of Ego4D to label from, comma-separated: {', '.join(KINDS)}.",
-        group=ANNOTATIONS,
-        metavar="KINDS",
-    )
     num_actions: int | None = setting(
         help="Number of classes: the most frequent ones are kept.",
         group=LABELS,
@@ -31,41 +27,6 @@ class AnnotationSettings(Settings):
         range=ranges.REPEATS,
         default_text="all",
     )
-    fho_window: str = setting(
-        "action",
-        "Time window of an FHO action: the whole action, or from its pre to its post frame.",
-        group=ANNOTATIONS,
-        choices=FHO_WINDOWS,
-    )
-    max_narration_window: float = setting(
-        MAX_NARRATION_WINDOW,
-        "Longest time window around a narration, in seconds.",
-        group=ANNOTATIONS,
-        metavar="SEC",
-        range=ranges.positive(),
-    )
-    clip_splits: bool = setting(False, "Keep clip-level splits, even if they divide a video.", group=ANNOTATIONS)
-    strict: bool = setting(
-        False, "Fail on invalid annotation entries instead of skipping them with a note.", group=ANNOTATIONS
-    )
-    skip_invalid: bool = setting(
-        False, "No effect, accepted for compatibility: invalid entries are skipped anyway.", group=ANNOTATIONS
-    )
-
-    @property
-    def annotation_kinds(self) -> tuple[str, ...]:
-        return tuple(self.annotations.split(",")) if self.annotations else ()
-
-    @property
-    def source_options(self) -> SourceOptions:
-        return SourceOptions(
-            annotations=self.annotation_kinds,
-            skip_invalid=self.skip_invalid,
-            clip_splits=self.clip_splits,
-            strict=self.strict,
-            fho_window=self.fho_window,
-            max_narration_window=self.max_narration_window,
-        )
 
     def __post_init__(self):
         super().__post_init__()
@@ -77,7 +38,7 @@ class AnnotationSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelingSettings(AnnotationSettings):
-    """Which label set a command makes: its classes and its name."""
+    """Which label set a command makes: its classes and its name. source_settings: options of registered plug-ins."""
 
     classes: Path | None = setting(shared.CLASSES)
     class_names: Path | None = setting(shared.CLASS_NAMES)
@@ -85,9 +46,12 @@ class LabelingSettings(AnnotationSettings):
         help="Name of the label set to create.", group=LABELS, default_text="the kind of annotations, file or head"
     )
 
+    source_settings: dict[str, Any] = plugin_settings(plugin_options)
+
     @property
-    def source_options(self) -> SourceOptions:
-        return replace(super().source_options, classes_file=self.classes, class_names=self.class_names)
+    def asks_for_annotations(self) -> bool:
+        """Whether the clips are to be read from a source's annotations, because an option of that source is given."""
+        return asks_for_annotations(self)
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,6 +1,6 @@
-"""Which videos are held out, and which training videos choose the best student: pure functions of the uid.
+"""Assigns videos to splits, and training videos to model selection, as pure functions of their uids.
 
-Knows uids only, so that adding or removing other videos never moves a video from one split to another.
+Adding or removing videos never moves another video from one split to another.
 """
 
 import hashlib
@@ -11,74 +11,74 @@ from embedonce.pipeline.naming.uids import recording_of
 
 VAL_FRACTION = 0.2
 SELECTION_FRACTION = 0.1  # of the training videos
-MOST_SELECTED = 5  # one recording in so many, at most
-HELD_OUT_ORDER = ("train", "val", "test")
+MAX_SELECTION_SHARE = 5  # at most one in five recordings
+HELD_OUT_ORDER = ("train", "val", "test")  # from used for training to never used before evaluation
 
 
 def split_by_hash(uid: str, val_fraction: float = VAL_FRACTION) -> str:
-    """ "train" or "val". val_fraction of all possible uids are "val"; raising it never turns a "val" into "train"."""
+    """ "train" or "val", by hash: val_fraction of all uids are "val". Raising it never turns a "val" into "train"."""
     return "val" if _position("split", uid) < val_fraction else "train"
 
 
 def selection_uids(train_uids: Iterable[str], labels: Mapping[str, Iterable[int]] | None = None) -> frozenset[str]:
-    """The training videos used for selection: about a tenth, by hash, never more than a fifth where there are five.
+    """The training videos that are held out for model selection: about 10 % by hash, at most 20 % of five or more.
 
-    labels: uid -> classes of its training clips (negative: unlabeled). Every class gives a recording as long as there
-    is room, and keeps at least one for training. Parts of one recording stay together.
+    labels: uid -> classes of its training clips (negative: unlabeled). As far as that limit allows, every class is
+    represented by a recording; every class keeps at least one for training. Parts of one recording stay together.
     """
     uids = frozenset(train_uids)
     classes: dict[str, set[int]] = {recording_of(uid): set() for uid in uids}
-    for uid, found in (labels or {}).items():
+    for uid, labels_of_video in (labels or {}).items():
         if uid in uids:
-            classes[recording_of(uid)] |= {label for label in found if label >= 0}
+            classes[recording_of(uid)] |= {label for label in labels_of_video if label >= 0}
     chosen = _chosen_recordings(classes) if len(classes) >= 2 else set()
     return frozenset(uid for uid in uids if recording_of(uid) in chosen)
 
 
 def _chosen_recordings(classes: dict[str, set[int]]) -> set[str]:
-    """classes: recording -> its classes."""
+    """The recordings for model selection. classes: recording -> its classes."""
     order = sorted(classes, key=lambda uid: (_position("selection", uid), uid))
-    left = Counter(label for found in classes.values() for label in found)
-    at_most = max(1, len(order) // MOST_SELECTED)
-    wanted = min(at_most, max(1, round(len(order) * SELECTION_FRACTION)))
+    remaining = Counter(label for labels in classes.values() for label in labels)
+    maximum = max(1, len(order) // MAX_SELECTION_SHARE)
+    target = min(maximum, max(1, round(len(order) * SELECTION_FRACTION)))
     chosen: set[str] = set()
     covered: set[int] = set()
 
     def take(recording: str) -> None:
         chosen.add(recording)
         covered.update(classes[recording])
-        left.subtract(classes[recording])
+        remaining.subtract(classes[recording])
 
     def can_be_spared(recording: str) -> bool:
-        return recording not in chosen and all(left[label] > 1 for label in classes[recording])
+        return recording not in chosen and all(remaining[label] > 1 for label in classes[recording])
 
     for recording in order:
-        if len(chosen) < at_most and classes[recording] - covered and can_be_spared(recording):
+        if len(chosen) < maximum and classes[recording] - covered and can_be_spared(recording):
             take(recording)
     for recording in order:
-        if len(chosen) < wanted and can_be_spared(recording):
+        if len(chosen) < target and can_be_spared(recording):
             take(recording)
     return chosen
 
 
 def halves(uids: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """These videos in two parts of about as many recordings, by hash; of one recording, the second part is empty."""
+    """The videos in two parts with equal numbers of recordings, by hash; the second is empty for one recording."""
     uids = frozenset(uids)
     recordings = sorted({recording_of(uid) for uid in uids}, key=lambda uid: (_position("halves", uid), uid))
     second = set(recordings[1::2])
-    judging = frozenset(uid for uid in uids if recording_of(uid) in second)
-    return uids - judging, judging
+    second_half = frozenset(uid for uid in uids if recording_of(uid) in second)
+    return uids - second_half, second_half
 
 
 def one_split(seconds: dict[str, float]) -> str:
-    """The split of a video whose clips are in several: where most of its annotated time is; the held-out one if equal.
+    """The split of a video whose clips are in several splits: the one with most annotated time; if equal, held out.
 
-    seconds: of the clips in each split.
+    seconds: split -> duration of the clips in it.
     """
     return max(seconds, key=lambda split: (seconds[split], HELD_OUT_ORDER.index(split)))
 
 
 def _position(salt: str, uid: str) -> float:
-    """A number in [0, 1) from the first eight bytes of SHA-256; another salt gives an independent one."""
+    """A number in [0, 1) from the first eight bytes of SHA-256; numbers of different salts are independent."""
     digest = hashlib.sha256(f"{salt}:{uid}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53

@@ -1,7 +1,4 @@
-"""Which training clips choose the best student, and which classes have no clips to learn, choose or judge by.
-
-Knows clips, label sets and readers; runs nothing.
-"""
+"""Finds the training videos for model selection, and classes without clips for training, selection or evaluation."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,11 +8,11 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.splits.assignment import selection_uids
 
-SHOWN = 5  # classes in a message
+MAX_NAMED = 5  # classes in a message
 
 
 def selection_of(reader: CacheReader, clips: Iterable[ClipLabel]) -> frozenset[str]:
-    """The videos of training clips that are kept for selection: of those clips that have a frame in the cache."""
+    """uids of the training videos held out for model selection; only clips with a frame in the cache count."""
     labels = defaultdict(set)
     for clip in clips:
         if reader.shows(clip):
@@ -24,16 +21,16 @@ def selection_of(reader: CacheReader, clips: Iterable[ClipLabel]) -> frozenset[s
 
 
 def missing_classes(labels: LabelSet, parts: dict[str, Iterable[ClipLabel]]) -> str | None:
-    """One line that names the classes without a clip in each of these parts; None where there is none to name.
+    """One line that names the classes without clips in each part; None if every class has clips, or no clip a label.
 
-    parts: "training", "selection", … -> clips. Where no clip of any part has a label there is nothing to say.
+    parts: "training", "selection", … -> clips.
     """
-    found = {part: {clip.label for clip in clips if clip.label >= 0} for part, clips in parts.items()}
-    if not any(found.values()):
+    present = {part: {clip.label for clip in clips if clip.label >= 0} for part, clips in parts.items()}
+    if not any(present.values()):
         return None
-    told = []
-    for part, there in found.items():
-        lacking = [name for label, name in enumerate(labels.classes) if label not in there]
-        if lacking:
-            told.append(f"no {part} clip: {some(lacking, SHOWN)}")
-    return f"classes of label set {labels.name!r} with {'; with '.join(told)}" if told else None
+    gaps = []
+    for part, labels_of_part in present.items():
+        missing = [name for label, name in enumerate(labels.classes) if label not in labels_of_part]
+        if missing:
+            gaps.append(f"no {part} clip: {some(missing, MAX_NAMED)}")
+    return f"classes of label set {labels.name!r} with {'; with '.join(gaps)}" if gaps else None

@@ -291,7 +291,7 @@ def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
     lose(root, "all")
     rebuild_plan(root)
     clips = tuple(Clip(c.clip_id, c.video_uid, c.start_sec, c.end_sec, c.label, c.split) for c in before)
-    source = Source(tmp_path, "annotations", (), clips, ("cut", "stir"))
+    source = Source(tmp_path, "annotations", (), clips, ("cut", "stir"), uids_from_paths=False, has_fixed_clips=True)
     with writer_of(root) as writer:
         plan_videos(writer, {"b": 3, "c": 6})
         commit_units(writer, [unit.name for unit in writer.units])

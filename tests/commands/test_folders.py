@@ -142,7 +142,9 @@ def test_options_of_plain_folders_are_refused_elsewhere(tmp_path):
     (tmp_path / "ego").mkdir()
     (tmp_path / "ego" / "ego4d.json").write_text("{}")
     arguments = ["extract-teacher", "--cache-dir", tmp_path / "cache", "--layout", "flat"]
-    assert "--layout is for folders without annotations" in error_of(*arguments, "--data-dir", tmp_path / "ego")
+    assert "--layout is for a folder of videos without annotations" in error_of(
+        *arguments, "--data-dir", tmp_path / "ego"
+    )
     assert "--layout" in error_of(*arguments, "--use-synthetic")
 
 

@@ -27,7 +27,9 @@ from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.ego4d.download import download
-from embedonce.pipeline.sources.source import SourceOptions
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.registry import options_of
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.commands.test_cli import call, error_of
@@ -479,14 +481,15 @@ def test_assertions_about_a_cache_are_checked(tiny):
 def test_annotation_options_reach_the_source(kind, tmp_path):
     usual = {"data_dir": tmp_path, "cache_dir": tmp_path, "annotations": "moments"}
     usual |= {"use_synthetic": False} if kind is ExtractConfig else {}
-    assert kind(**usual).source_options == SourceOptions(("moments",))
-    several = kind(**usual | {"annotations": "moments,narrations"}).source_options
-    assert several.annotations == ("moments", "narrations")
-    window = {"fho_window": "critical"}
-    assert kind(**usual, **window).source_options == SourceOptions(("moments",), **window)
-    for field in ("skip_invalid", "strict", "clip_splits"):
-        assert kind(**usual, **{field: True}).source_options == SourceOptions(("moments",), **{field: True})
-    assert kind(**usual, classes=tmp_path / "n").source_options.classes_file == tmp_path / "n"
+
+    def options(**changes) -> Ego4dOptions:
+        return options_of(Ego4dSource(), kind(**usual | changes))
+
+    assert options() == Ego4dOptions(annotations="moments")
+    assert options(annotations="moments,narrations").annotation_kinds == ("moments", "narrations")
+    changes = [{"fho_window": "critical"}, *({field: True} for field in ("skip_invalid", "strict", "clip_splits"))]
+    for change in changes:
+        assert options(**change) == Ego4dOptions(annotations="moments", **change)
 
 
 def test_relabel_loads_the_teacher_with_the_given_options(tiny, tmp_path, monkeypatch):

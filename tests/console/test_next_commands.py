@@ -151,8 +151,8 @@ def test_command_lines_are_quoted_and_options_without_a_value_left_out():
 def test_missing_ego4d_files_are_explained_with_a_download_command(tmp_path):
     from embedonce.pipeline.sources.ego4d.layout import ANNOTATIONS_ONLY, download_hint
 
-    message = download_hint(tmp_path / "a b", ANNOTATIONS_ONLY)
-    words = shlex.split(message.partition(": ")[2])
+    output = download_hint(tmp_path / "a b", ANNOTATIONS_ONLY)
+    words = shlex.split(output.partition(": ")[2])
     assert words == ["python", "cli.py", "download-ego4d", "--data-dir", str(tmp_path / "a b"), "--num-videos", "0"]
 
 

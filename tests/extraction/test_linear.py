@@ -31,7 +31,7 @@ from embedonce.pipeline.extraction.teacher_check import choose_rows
 from embedonce.pipeline.labeling.label_sets import write_labels
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.sources.data_summary import cache_tables
-from embedonce.pipeline.sources.matching import known_to, match_source
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import make_cache_identity, planned_video
 from tests.support.planned_cache import LABELS, commit_units, plan_videos, requests_of
@@ -73,7 +73,7 @@ def source_of(uids: list[str], digit: str = "a") -> Source:
     root = Path("videos")
     videos = tuple(Video(uid, root / f"{uid}.mp4", f"{uid}.mp4", fingerprint=64 * digit) for uid in uids)
     clips = tuple(Clip(f"{uid}-0", uid, -math.inf, math.inf, 0, "train") for uid in uids)
-    return Source(root, "annotations", videos, clips, ("cut", "stir"))
+    return Source(root, "annotations", videos, clips, ("cut", "stir"), uids_from_paths=False, has_fixed_clips=True)
 
 
 def make_cache(root: Path, size: int, label_sets: int = 0) -> None:
@@ -90,8 +90,8 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
     uids = [video.uid for video in source.videos]
     return {
         "finding known videos": partial(known_uids, writer, source),
-        "matching": lambda: match_source(source, known_to(writer)),
-        "matching replaced files": lambda: match_source(source_of(uids, "b"), known_to(writer)),
+        "matching": lambda: match_source(source, CachedVideos.of_writer(writer)),
+        "matching replaced files": lambda: match_source(source_of(uids, "b"), CachedVideos.of_writer(writer)),
         "counting pending rows": partial(pending_of, writer),
         "labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "the same labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),

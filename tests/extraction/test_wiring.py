@@ -27,7 +27,8 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import choose_rows, cosines
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.labeling.clip_index import ClipIndex
-from embedonce.pipeline.sources.source import Clip, Source, Video, folder_source
+from embedonce.pipeline.sources.folder.video_source import folder_source
+from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -187,7 +188,7 @@ def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path
 
 
 def test_windows_start_at_the_first_frame_of_a_video_that_starts_late(folder, tmp_path):
-    source = folder_source(folder, None)
+    source = folder_source(folder)
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, shard_frames=100)
     writer, _, _ = extract(config, source, FakeTeacher)
     writer.close()

@@ -117,7 +117,7 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
         Clip("b", U2, 20.0, 25.0, 1, "val"),
         Clip("c", U2, 30.1, 30.2, -1, "val"),
     )
-    source = Source(tmp_path, "ego4d", (whole, stereo), clips, ("cut", "stir"), missing=(U3,))
+    source = Source(tmp_path, "ego4d", (whole, stereo), clips, ("cut", "stir"), missing=(U3,), uids_from_paths=False)
     document = survey({"moments": source}, 2.0, 3, 8, {}).document()
     assert document["frames"] == 40 + 10 and (document["fps"], document["views"]) == (2.0, 3)
     assert document["bytes"] == [50 * (size + 4 * 2 * 8) for size in (20_000, 44_000)]

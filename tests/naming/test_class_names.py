@@ -1,4 +1,4 @@
-"""Class names as people and text towers read them."""
+"""Analysis of class names, and the checks before a text encoder reads them."""
 
 import numpy as np
 import pytest
@@ -58,25 +58,27 @@ def test_names_are_split_into_words(name, words):
 )  # fmt: skip
 def test_codes(name):
     assert class_names.codes([name, "open door"]) == [name]
-    told = refused("open door", name)
-    assert "1 of 2 class names are codes" in told and "--class-names MAP.csv" in told and f"`{name},NAME`" in told
+    message = refused("open door", name)
+    assert (
+        "1 of 2 class names are codes" in message and "--class-names MAP.csv" in message and f"`{name},NAME`" in message
+    )
 
 
 @pytest.mark.parametrize(
     "name", ["a", "ABC", "feedback", "decade", "2_person_lift", "360 flip", "jump2", "YoYo", "写字", "🏊", "H2O bottle"]
 )
-def test_names_that_are_no_codes(name):
+def test_names_that_are_not_codes(name):
     assert class_names.codes([name, "open door"]) == []
 
 
-def test_names_that_begin_with_a_number_are_asked_about_where_most_do():
+def test_names_with_numbers_are_refused_if_most_begin_with_one():
     birds = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "10.Auklet")
     assert class_names.codes(birds) == list(birds)
     assert "`001.Black_footed_Albatross,Black footed Albatross`" in refused(*birds)
     assert class_names.codes(["2 person lift", "jump", "run", "3 point shot", "walk"]) == []
 
 
-def test_codes_matter_only_where_a_teacher_reads_them():
+def test_codes_are_refused_only_if_a_teacher_reads_them():
     check_classes(source("c01", "c02"), ())
     for named_by in ("map", "annotations"):
         check_classes(source("c01", "c02", named_by=named_by), class_prompts(("c01", "c02")))
@@ -88,23 +90,23 @@ def test_codes_matter_only_where_a_teacher_reads_them():
     "pair", [("Open door", "open door"), ("open_door", "open-door"), ("OpenDoor", "open_door"), ("café", "cafe\u0301"),
              ("Ｒｕｎ", "run"), ("STRASSE", "straße")],
 )  # fmt: skip
-def test_names_that_are_equal_but_for_case_or_encoding_are_refused(pair, zero_shot):
-    told = refused("walk", *pair, zero_shot=zero_shot)
-    assert f"{pair[0]!r} and {pair[1]!r}" in told and "--class-names MAP.csv" in told
+def test_names_that_differ_only_in_case_or_encoding_are_refused(pair, zero_shot):
+    message = refused("walk", *pair, zero_shot=zero_shot)
+    assert f"{pair[0]!r} and {pair[1]!r}" in message and "--class-names MAP.csv" in message
 
 
-def test_coinciding_names_of_annotations_are_told_and_kept(caplog):
+def test_equivalent_names_of_annotations_are_logged_and_kept(caplog):
     check_classes(source("turn on", "turn_on", named_by="annotations"), class_prompts(("turn on", "turn_on")))
     assert "'turn on' and 'turn_on'" in caplog.text and "--class-names" in caplog.text
 
 
-def test_glued_and_foreign_names_are_told(caplog):
+def test_joined_words_and_foreign_scripts_are_logged(caplog):
     check_classes(source("applyeyemakeup", "skateboarding", "写字"), class_prompts(("applyeyemakeup", "b", "写字")))
     assert "several words in one: 'applyeyemakeup' (" in caplog.text
     assert "other scripts" in caplog.text and "'写字'" in caplog.text
 
 
-def test_vectors_that_coincide_are_told(caplog):
+def test_equal_class_vectors_are_logged(caplog):
     vectors = np.eye(5, dtype=np.float32)[[0, 1, 0, 2, 1]]
     assert coinciding(vectors) == [(0, 2), (1, 4)]
     assert coinciding(np.eye(3, dtype=np.float32)) == []
@@ -114,6 +116,6 @@ def test_vectors_that_coincide_are_told(caplog):
     assert "soft logits are equal: 'a' and 'c'; 'b' and 'e'" in caplog.text
 
 
-def test_printable_names_of_all_scripts():
+def test_names_of_all_scripts_are_printable():
     assert all(map(class_names.is_plain, ("écrire", "می\u200cشود", "👨\u200d🍳", "a\u3000b", "写", "a\u00a0b")))
     assert not any(map(class_names.is_plain, ("a\tb", "a\nb", "\x00", "\ud800", "a\u202eb", "a\u2028b", "\ufeffa")))

@@ -10,7 +10,7 @@ from embedonce import cli
 from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.paths import check_local, expand
-from tests.sources.test_sources import touch
+from tests.support.folders import touch
 
 URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/c", "hdfs://n/c", "ssh://h/c",
         "me@host:/data", "host:/data", "abfss://c@a.net/x", "file:///data/c", "file:/data/c"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Files that move, are copied, replaced or removed between two runs over one cache, and what becomes of labels."""
+"""Files that are moved, copied, replaced or deleted between two runs with the same cache, and their labels."""
 
 import os
 import shutil
@@ -78,18 +78,19 @@ def is_sound(videos: Path) -> bool:
 # -- labels follow the files -----------------------------------------------------------------------------------------
 
 
-def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos, caplog):
+def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos, caplog):
     extract(videos)
     before, old = shards(videos), labels(videos)
     shutil.move(videos / "cut/1.mp4", videos / "stir/moved.mp4")
-    told = extract(videos)
-    assert "listed 4 videos = 4 committed" in told and shards(videos) == before
+    output = extract(videos)
+    assert "listed 4 videos = 4 committed" in output and shards(videos) == before
     new = labels(videos)
     assert new.keys() == old.keys()
     assert {uid for uid in new if new[uid] != old[uid]} == {"cut_2F1_2Emp4"}
     assert new["cut_2F1_2Emp4"] == ("stir", old["cut_2F1_2Emp4"][1])  # a split by hash stays with the video
     assert (
-        "files moved since they were planned, which keep their frames: 1 (cut/1.mp4 -> stir/moved.mp4)" in caplog.text
+        "files that were moved since they were planned and keep their frames: 1 (cut/1.mp4 -> stir/moved.mp4)"
+        in caplog.text
     )
     assert "videos whose clips changed: 1 (cut/1.mp4: cut -> stir)" in caplog.text
     assert is_sound(videos)
@@ -98,7 +99,7 @@ def test_a_moved_file_keeps_its_rows_and_takes_the_label_of_its_new_place(videos
     assert sorted((videos.parent / "c").rglob("*.json")) == again  # nothing is left to revise
 
 
-def test_two_files_that_changed_places_change_their_labels(videos):
+def test_two_files_that_swap_folders_swap_their_labels(videos):
     extract(videos)
     before = shards(videos)
     (videos / "cut/1.mp4").rename(videos / "x")
@@ -110,14 +111,14 @@ def test_two_files_that_changed_places_change_their_labels(videos):
     assert shards(videos) == before
 
 
-def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, caplog):
+def test_clips_of_deleted_files_are_removed_and_return_with_the_files(videos, caplog):
     extract(videos)
     before = shards(videos)
     (videos / "stir/2.mp4").rename(videos.parent / "aside.mp4")
-    told = extract(videos)
+    output = extract(videos)
     assert labels(videos).keys() == {"cut_2F1_2Emp4", "cut_2F2_2Emp4", "stir_2F1_2Emp4"}
     assert (
-        "2 classes, 3 clips" in told
+        "2 classes, 3 clips" in output
         and "videos whose clips are removed, because their files are gone or" in caplog.text
         and "stir/2" in caplog.text
     )
@@ -128,7 +129,7 @@ def test_clips_of_files_that_are_gone_leave_and_come_back_with_them(videos, capl
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_listed_loses_no_label(videos):
+def test_an_unreadable_folder_keeps_its_labels(videos):
     extract(videos)
     old = labels(videos)
     (videos / "stir").chmod(0)
@@ -139,7 +140,7 @@ def test_a_folder_that_cannot_be_listed_loses_no_label(videos):
     assert labels(videos) == old
 
 
-def test_a_new_split_of_the_data_is_the_label_sets_and_no_student_is_judged_on_what_it_learnt(videos, caplog):
+def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluated_on_training_videos(videos, caplog):
     for split in ("train", "val"):
         for name in ("cut", "stir"):
             (videos / split / name).mkdir(parents=True)
@@ -154,13 +155,13 @@ def test_a_new_split_of_the_data_is_the_label_sets_and_no_student_is_judged_on_w
     (videos / "train/cut/1.mp4").rename(videos / "val/cut/1.mp4")
     extract(videos)
     assert labels(videos)["train_2Fcut_2F1_2Emp4"] == ("cut", "val")
-    told = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
-    assert "2 val clips" in told  # of three
+    output = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
+    assert "2 val clips" in output  # of three
     assert "1 clips are of recordings that the student was trained on: left out" in caplog.text
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
 
-def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeypatch):
+def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
     for number in range(3, 9):
         write_video(videos / "cut" / f"{number}.mp4", 30)
     extract(videos, "--teacher-head", "fitted")
@@ -171,28 +172,27 @@ def test_labels_that_a_head_was_fitted_to_do_not_change_under_it(videos, monkeyp
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
-    told = refused(videos, "--teacher-head", "fitted", code=4)
-    assert f"was fitted to training labels that have changed (cut/{name}.mp4: cut -> stir)" in told
+    output = refused(videos, "--teacher-head", "fitted", code=4)
+    assert f"was fitted to training labels that have changed (cut/{name}.mp4: cut -> stir)" in output
     assert labels(videos) == old
 
 
 # -- the same video twice --------------------------------------------------------------------------------------------
 
 
-def test_copies_in_two_classes_are_refused_before_any_work(videos, monkeypatch):
+def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch):
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
     )
     shutil.copy(videos / "cut/1.mp4", videos / "stir/copy.mp4")
-    told = refused(videos, code=2)
+    output = refused(videos, code=2)
     assert (
-        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, and stand for two classes (cut and stir)"
-        in told
+        "cut/1.mp4 and stir/copy.mp4 are the same video, byte for byte, but are in two classes (cut and stir)" in output
     )
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
 
-def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
+def test_copies_in_two_splits_are_refused_with_an_existing_cache_too(videos):
     for split in ("train", "test"):
         shutil.copytree(videos, videos.parent / "s" / split, ignore=lambda folder, names: ["2.mp4"])
     for path in (videos.parent / "s/test").rglob("1.mp4"):
@@ -200,25 +200,25 @@ def test_copies_in_two_splits_are_refused_in_a_cache_that_is_there_too(videos):
     split = videos.parent / "s"
     extract(split)
     shutil.copy(split / "train/cut/1.mp4", split / "test/cut/9.mp4")
-    assert "stand for two splits (test and train): remove one" in refused(split, code=2)
+    assert "but are in two splits (test and train): remove one" in refused(split, code=2)
 
 
-def test_a_copy_with_the_same_label_is_one_video(videos, caplog):
+def test_copies_with_the_same_label_count_as_one_video(videos, caplog):
     shutil.copy(videos / "cut/1.mp4", videos / "cut/a copy.mp4")
     assert "listed 4 videos = 4 committed" in extract(videos)
-    assert "copies of other files, byte for byte, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
+    assert "identical copies of other files, which count once: 1 (cut/a copy.mp4 = cut/1.mp4)" in caplog.text or (
         "cut/1.mp4 = cut/a copy.mp4" in caplog.text
     )
     assert len(labels(videos)) == 4
 
 
-def test_useless_files_that_are_alike_are_quarantined_one_by_one(videos):
+def test_identical_unusable_files_are_quarantined_separately(videos):
     for name in ("cut/x.mp4", "stir/x.mp4"):
         (videos / name).write_bytes(b"<html>404</html>")
     for name in ("cut/y.mp4", "stir/y.mp4"):
         (videos / name).touch()
-    told = extract(videos, code=3)
-    assert "quarantined cut/x.mp4" in told and "quarantined stir/y.mp4" in told and "4 quarantined" in told
+    output = extract(videos, code=3)
+    assert "quarantined cut/x.mp4" in output and "quarantined stir/y.mp4" in output and "4 quarantined" in output
 
 
 # -- replaced files --------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def numbers(reader, uid: str) -> list[int]:
     ]
 
 
-def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
+def test_a_replaced_file_is_extracted_as_a_new_video(videos, caplog):
     extract(videos)
     before, times = shards(videos), (videos / "cut/1.mp4").stat()
     write_video(videos / "cut/1.mp4", 60, rate=10)
@@ -243,14 +243,14 @@ def test_a_replaced_file_is_extracted_as_it_is_now(videos, caplog):
     assert len(labels(videos)) == 4 and "cut_2F1_2Emp4" not in labels(videos)
     (uid,) = [uid for uid in labels(videos) if uid.startswith("cut_2F1_2Emp4__")]
     assert numbers(reader, uid) == list(range(0, 60, 5)) and numbers(reader, "cut_2F1_2Emp4") == [0, 15]
-    assert "cut/1.mp4" in caplog.text and "files whose contents changed since they were planned" in caplog.text
+    assert "cut/1.mp4" in caplog.text and "files whose content changed since they were planned" in caplog.text
     assert before.items() <= shards(videos).items() and is_sound(videos)
     assert "listed 4 videos = 4 committed" in extract(videos)
     assert [clip.video_uid for clip in reader.label_set().clips].count(uid) == 1
 
 
 @second_backend_slow
-def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_there(videos, backend):
+def test_frames_of_a_file_replaced_after_an_interrupted_run_are_never_mixed_with_old_ones(videos, backend):
     root, cache = videos / "cut", videos.parent / "cut-short"
     write_video(root / "2.mp4", 120)
     source = make_source(root, ["2", "1"])
@@ -281,7 +281,7 @@ def test_a_file_replaced_after_a_run_was_cut_short_is_never_mixed_with_what_was_
 
 
 @second_backend_slow
-def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
+def test_rows_of_a_file_other_than_the_planned_one_are_damage(videos, backend):
     import dataclasses
 
     from tests.cache.test_verify import damage
@@ -299,7 +299,7 @@ def test_rows_of_another_file_than_was_planned_are_damage(videos, backend):
     assert "the rows of 1 come from another file than the one that was planned" in problem.message
 
 
-def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run(videos):
+def test_a_file_that_changes_before_its_turn_is_reported_and_extracted_by_the_next_run(videos):
     class Changing(FakeTeacher):
         def embed(self, crops):
             if not self.images_seen:
@@ -319,7 +319,7 @@ def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run
     assert any(uid.startswith("2__") and len(reader.timeline(uid).k) == 30 for uid in reader.video_uids)
 
 
-def test_a_decode_process_refuses_another_file_than_was_planned(videos):
+def test_a_decoder_process_refuses_a_file_other_than_the_planned_one(videos):
     path = videos / "cut/1.mp4"
     shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
     views = np.array([[0, 192, 256, 256, 0, 3]], np.int32)
@@ -333,7 +333,7 @@ def test_a_decode_process_refuses_another_file_than_was_planned(videos):
         list(decode_tasks.decode_video(task))
 
 
-def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(videos, monkeypatch):
+def test_rows_of_a_file_that_was_replaced_during_decoding_are_discarded(videos, monkeypatch):
     shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
     views, prints = np.array([[0, 192, 256, 256, 0, 3]], np.int32), iter(["f" * 64, "0" * 64])
     fields = ("u", videos / "cut/1.mp4", "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
@@ -343,7 +343,7 @@ def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(vide
         list(decode_tasks.decode_video(decode_tasks.DecodeTask(*fields, fingerprint="f" * 64)))
 
 
-def test_others_are_finished_where_a_file_is_gone_and_it_is_planned_anew_when_it_is_back(videos):
+def test_other_videos_are_finished_if_a_file_is_deleted_and_it_is_planned_again_when_it_returns(videos):
     root, cache = videos / "cut", videos.parent / "c"
     write_video(root / "3.mp4", 75)
     source = make_source(root, ["1", "2", "3"])
@@ -375,7 +375,7 @@ def test_a_converted_cache_has_the_labels_of_the_last_revision(videos):
 # -- fingerprints ----------------------------------------------------------------------------------------------------
 
 
-def test_fingerprints_tell_small_files_apart_by_every_byte_and_large_ones_by_samples(tmp_path):
+def test_fingerprints_cover_every_byte_of_small_files_and_samples_of_large_ones(tmp_path):
     small, large = np.zeros(5000, np.uint8), np.zeros(3 * WHOLE_BYTES, np.uint8)
     seen = set()
     for position in range(0, 5000, 499):
@@ -397,23 +397,23 @@ def test_fingerprints_tell_small_files_apart_by_every_byte_and_large_ones_by_sam
     assert fingerprint(tmp_path / "nowhere") == "" and are_equal(tmp_path / "a", tmp_path / "a")
 
 
-def test_split_by_hash_is_the_videos_own(videos):
+def test_splits_by_hash_depend_on_the_uid_alone(videos):
     extract(videos)
     assert all(split == split_by_hash(uid) for uid, (_, split) in labels(videos).items())
 
 
-def test_large_files_that_differ_between_the_samples_are_two_videos(tmp_path, monkeypatch):
+def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, monkeypatch):
     import embedonce.pipeline.sources.matching as matching
-    from embedonce.pipeline.sources.source import folder_source
+    from embedonce.pipeline.sources.folder.video_source import folder_source
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "1.mp4", 30)
     monkeypatch.setattr(matching, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
-    matched = matching.match_source(folder_source(tmp_path, None), matching.NOTHING)
+    matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
     assert len(matched.videos) == 2 and len({video.fingerprint for video in matched.videos}) == 2
     matching.refuse_conflicts(matched, {video.uid for video in matched.videos})
     with pytest.raises(InputError, match="same video"):
         shutil.copy(tmp_path / "a/1.mp4", tmp_path / "b/1.mp4")
-        matched = matching.match_source(folder_source(tmp_path, None), matching.NOTHING)
+        matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
         matching.refuse_conflicts(matched, {video.uid for video in matched.videos})

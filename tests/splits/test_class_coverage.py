@@ -1,4 +1,4 @@
-"""Classes that nothing is learnt, chosen or judged by, test sets of fewer classes, and figures that say nothing."""
+"""Classes without training, selection or evaluation clips, evaluation on fewer classes, and undefined metrics."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ NAMES = ("red", "green", "blue", "unheard-of")
 
 
 def relabeled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip: True) -> None:
-    """Another label set over a tiny cache: its clips that are kept, by the names of their classes."""
+    """A label set for a tiny cache with some of its clips, by the names of their classes."""
     reader = open_reader(cache)
     writer, labels = open_writer(cache, reader.identity), reader.label_set("tiny")
     writer.create_label_set(LabelSet(name, "fitted", classes, (), None, {}), None)
@@ -43,14 +43,14 @@ def relabeled(cache: Path, name: str, classes: tuple[str, ...], keep=lambda clip
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder with a tiny cache and a student of its three classes."""
+    """A folder with a tiny cache and a student trained on its three classes."""
     root = tmp_path_factory.mktemp("coverage")
     make_tiny_cache(root / "c", 6)
     call("train-student", "--cache-dir", root / "c", "--output-dir", root / "out", *SMALL, *HERE)
     return root
 
 
-def test_classes_without_clips_are_named_by_training_and_by_evaluation(tmp_path, caplog):
+def test_training_and_evaluation_name_classes_without_clips(tmp_path, caplog):
     cache = make_tiny_cache(tmp_path / "c", 6)
     relabeled(cache, "some", NAMES, lambda clip: clip.split == "train" or NAMES[clip.label] == "red")
     chosen = ["--cache-dir", cache, "--output-dir", tmp_path / "out", "--label-set", "some", *HERE]
@@ -62,11 +62,11 @@ def test_classes_without_clips_are_named_by_training_and_by_evaluation(tmp_path,
     assert line in caplog.messages
     caplog.clear()
     call("evaluate", *chosen, "--student-checkpoint", tmp_path / "out/best_student.pt")
-    told = "with no training clip: unheard-of; with no validation clip: green, blue, unheard-of"
-    assert f"classes of label set 'some' {told}" in caplog.messages
+    output = "with no training clip: unheard-of; with no validation clip: green, blue, unheard-of"
+    assert f"classes of label set 'some' {output}" in caplog.messages
 
 
-def test_nothing_is_said_where_all_is_there_or_nothing_is_labeled():
+def test_no_message_if_all_classes_have_clips_or_no_clip_has_a_label():
     labels = LabelSet("x", "none", ("a", "b"), (), None, {})
     clips = [ClipLabel(str(label), "v", 0.0, 1.0, label, "train") for label in (0, 1)]
     assert missing_classes(labels, {"training": clips, "selection": clips}) is None
@@ -76,7 +76,7 @@ def test_nothing_is_said_where_all_is_there_or_nothing_is_labeled():
     assert missing_classes(many, {"test": clips[:1]}).endswith("no test clip: b, c, d, e, f and 2 more")
 
 
-def test_training_and_the_fitted_head_hold_the_same_videos_back(tmp_path):
+def test_training_and_the_fitted_head_hold_out_the_same_videos(tmp_path):
     reader = open_reader(make_tiny_cache(tmp_path / "c", 12))
     labels = reader.label_set()
     train_set, selection_set = recipe.datasets(TrainConfig(tmp_path / "c", tmp_path), reader, labels)
@@ -85,7 +85,7 @@ def test_training_and_the_fitted_head_hold_the_same_videos_back(tmp_path):
     assert kept.isdisjoint(clip.video_uid for clip in train_set.clips)
 
 
-def test_clips_without_a_frame_choose_nothing(tmp_path):
+def test_clips_without_a_frame_are_ignored_by_selection(tmp_path):
     reader = open_reader(make_tiny_cache(tmp_path / "c", 6))
     clips = [clip for clip in reader.label_set().clips if clip.split == "train"]
     empty = [dataclasses.replace(clip, video_uid=f"absent-{i}") for i, clip in enumerate(clips)]
@@ -95,16 +95,16 @@ def test_clips_without_a_frame_choose_nothing(tmp_path):
 # -- fewer classes than the student knows ----------------------------------------------------------------------------
 
 
-def test_a_student_is_judged_by_name_on_some_of_its_classes(trained, tmp_path, caplog):
+def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tmp_path, caplog):
     if "fewer" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "fewer", ("blue", "red"))
     arguments = ["--cache-dir", trained / "c", "--student-checkpoint", trained / "out/best_student.pt", *HERE]
-    told = call("evaluate", *arguments, "--label-set", "fewer", "--output-dir", tmp_path)
+    output = call("evaluate", *arguments, "--label-set", "fewer", "--output-dir", tmp_path)
     call("evaluate", *arguments, "--label-set", "tiny", "--output-dir", tmp_path / "all")
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     assert results["classes"] == ["blue", "red"] and results["num_clips"] == 4
     remark = "the student knows 3 classes: both sides choose among the 2 of this label set"
-    assert remark in results["note"] and remark in told and remark in caplog.messages
+    assert remark in results["note"] and remark in output and remark in caplog.messages
     fewer, everything = (np.load(folder / "predictions.npz") for folder in (tmp_path, tmp_path / "all"))
     of_all = {
         (uid, start): row
@@ -118,15 +118,15 @@ def test_a_student_is_judged_by_name_on_some_of_its_classes(trained, tmp_path, c
         assert label in (0, 1)
 
 
-def test_classes_that_the_student_does_not_know_are_named(trained):
+def test_classes_unknown_to_the_student_are_named(trained):
     if "more" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "more", NAMES)
-    told = error_of("evaluate", "--cache-dir", trained / "c", "--label-set", "more", "--output-dir", trained / "o",
+    output = error_of("evaluate", "--cache-dir", trained / "c", "--label-set", "more", "--output-dir", trained / "o",
                     "--student-checkpoint", trained / "out/best_student.pt", *HERE, code=4)  # fmt: skip
-    assert "knows 3 classes" in told and "has classes that it does not know (unheard-of)" in told
+    assert "knows 3 classes" in output and "has classes that it does not know (unheard-of)" in output
 
 
-def test_logits_are_taken_by_name():
+def test_logits_are_selected_by_class_name():
     logits = np.arange(6, dtype=np.float32).reshape(2, 3)
     found = Predictions(logits, np.ones((2, 4)), logits, np.ones((2, 4)), np.zeros(2, np.int64))
     assert among_classes(found, CLASSES, ("blue", "red")).logits.tolist() == [[2, 0], [5, 3]]
@@ -134,22 +134,22 @@ def test_logits_are_taken_by_name():
         among_classes(found, CLASSES, ("mauve",))
 
 
-# -- figures that say nothing ----------------------------------------------------------------------------------------
+# -- undefined metrics ----------------------------------------------------------------------------------------
 
 
-def test_top5_is_blank_with_at_most_five_classes(trained, tmp_path):
-    told = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
+def test_top5_is_empty_with_at_most_five_classes(trained, tmp_path):
+    output = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
                 "--student-checkpoint", trained / "out/best_student.pt", *HERE)  # fmt: skip
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     sides = [results[side]["top5"] for side in ("teacher", "student")]
     assert sides == [None, None] and results["comparison"]["agreement_top5"] is None
     assert results["student"]["top1"] is not None and results["comparison"]["agreement"] is not None
-    (line,) = [line for line in told.splitlines() if line.startswith("top-5")]
+    (line,) = [line for line in output.splitlines() if line.startswith("top-5")]
     assert line.split() == ["top-5", "-", "-"]
 
 
 @pytest.mark.parametrize(("classes", "is_blank"), [(5, True), (6, False)])
-def test_top5_says_something_from_six_classes_on(classes, is_blank):
+def test_top5_has_a_value_from_six_classes_on(classes, is_blank):
     from embedonce.pipeline.evaluation.results import _accuracies, _comparison
 
     generator = np.random.default_rng(0)
@@ -160,7 +160,7 @@ def test_top5_says_something_from_six_classes_on(classes, is_blank):
     assert (_comparison(found, {"teacher": side, "student": side}, labels)["agreement_top5"] is None) == is_blank
 
 
-def test_a_student_is_not_judged_on_files_it_was_trained_on_in_another_cache(tmp_path):
+def test_a_student_is_not_evaluated_on_training_files_from_another_cache(tmp_path):
     from tests.extraction.test_runner import make_source, run
     from tests.support.fake_teacher import write_zero_shot
     from tests.support.videos import write_video

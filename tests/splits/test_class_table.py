@@ -1,4 +1,4 @@
-"""The table of classes by split."""
+"""The table of clips by class and split."""
 
 from embedonce.pipeline.sources.source import Clip
 from embedonce.pipeline.splits.assignment import selection_uids
@@ -18,7 +18,7 @@ def rows(lines: list[str]) -> dict[str, list[str]]:
     return {line.split("  ")[1]: line[2:].partition("  ")[2].split(None, 4) for line in lines[2:] if "…" not in line}
 
 
-def test_every_clip_is_counted_once_and_what_lacks_is_marked():
+def test_every_clip_is_counted_once_and_gaps_are_marked():
     made = clips({(0, "train"): 30, (0, "val"): 2, (1, "val"): 3, (2, "train"): 1, (-1, "train"): 4})
     held = selection_uids({clip.video_uid for clip in made if clip.split == "train"})
     of = [sum(c.label == label and c.video_uid in held for c in made) for label in (0, 2, -1)]
@@ -33,14 +33,14 @@ def test_every_clip_is_counted_once_and_what_lacks_is_marked():
     assert lines[-1].startswith("  3 classes")
 
 
-def test_columns_stand_under_each_other_whatever_the_script():
+def test_columns_are_aligned_for_every_script():
     lines = class_table(("cut", "写字", "e\u0301crire"), clips({(0, "train"): 1, (1, "test"): 1, (2, "val"): 1}))
     assert lines[1].split() == ["train", "selection", "val", "test", "total"]
     ends = {len(line.encode("utf-16-le")) // 2 + 2 * line.count("写") - line.count("\u0301") for line in lines[5:6]}
     assert ends == {len(lines[1])}
 
 
-def test_many_classes_are_bounded_odd_ones_first():
+def test_long_tables_are_shortened_and_keep_classes_with_gaps():
     made = [
         Clip(f"{label}{split}{i}", f"video-{i}" if split == "train" else f"v{i}", 0.0, 1.0, label, split)
         for label in range(200)  # video-9 is for selection
@@ -57,7 +57,7 @@ def test_many_classes_are_bounded_odd_ones_first():
     assert lines[-1].startswith("  200 classes")
 
 
-def test_long_names_are_cut_and_no_classes_are_a_total():
+def test_long_names_are_shortened_and_unlabeled_data_have_a_total():
     lines = class_table(("写" * 90,), clips({(0, "train"): 1}))
     assert max(map(len, lines[1:])) < 120 and "…" in lines[2]
     assert class_table((), clips({(-1, "val"): 2}))[-1].split() == ["total", "0", "0", "2", "2"]

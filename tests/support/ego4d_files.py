@@ -4,8 +4,9 @@ import json
 import uuid
 from pathlib import Path
 
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
-from embedonce.pipeline.sources.source import Source, SourceOptions
+from embedonce.pipeline.sources.source import Source
 
 U1, U2, U3 = (str(uuid.UUID(int=i, version=4)) for i in (1, 2, 3))
 C1, C2, C3 = (str(uuid.UUID(int=i, version=4)) for i in (11, 12, 13))
@@ -85,7 +86,7 @@ def write(root: Path, files: dict[str, object], videos=None, on_disk=None, clips
 
 
 def source_of(root: Path, kind: str = "moments", **options) -> Source:
-    return ego4d_sources(root, SourceOptions((kind,), **options))[kind]
+    return ego4d_sources(root, Ego4dOptions(annotations=kind, **options))[kind]
 
 
 def named(source: Source) -> list[tuple]:

@@ -5,7 +5,7 @@ Each kind of annotations is one source with classes of its own. Opens no video.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationReader
 from embedonce.pipeline.sources.ego4d.annotations.registry import DEFAULT_KIND, KINDS
 from embedonce.pipeline.sources.ego4d.layout import FoundFiles, VideoFile
 from embedonce.pipeline.sources.ego4d.metadata import FILE_NAME, Metadata, read_metadata
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.parsing.notes import Note, Reason, format_notes
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems, check
 from embedonce.pipeline.sources.ego4d.window_placement import place_windows
-from embedonce.pipeline.sources.source import Clip, Source, SourceOptions, Video
+from embedonce.pipeline.sources.source import Clip, Source, Video
 from embedonce.pipeline.splits.assignment import HELD_OUT_ORDER, one_split
 
 FindFiles = Callable[[Path, Metadata], FoundFiles]
@@ -43,31 +44,39 @@ class Ego4dAnnotations:
     remarks: tuple[str, ...] = ()
 
 
-def ego4d_sources(root: Path, options: SourceOptions) -> dict[str, Source]:
+def ego4d_sources(root: Path, options: Ego4dOptions, cached_uids: Collection[str] = ()) -> dict[str, Source]:
     """The annotated videos on disk and their clips, by kind of annotations.
 
     Raises InputError, with what to do, if annotations are missing or malformed, or no annotated video is on disk.
     """
-    annotated = read_annotated(root, options)
+    annotated = read_annotated(root, options, cached_uids=cached_uids)
     uids = {uid for reader in annotated.readers.values() for uid in reader.video_uids}
     if not uids & set(annotated.files):
         raise InputError(_none_on_disk(annotated, uids))
     return sources_of(annotated, options)
 
 
+def annotated_sources(root: Path, options: Ego4dOptions, cached_uids: Collection[str]) -> dict[str, Source]:
+    """The clips of cached videos, by kind of annotations, without looking for video files."""
+    return sources_of(read_annotated(root, options, lambda _root, _metadata: FoundFiles(), cached_uids), options)
+
+
 def read_annotated(
-    root: Path, options: SourceOptions, find_files: FindFiles = layout.files_on_disk
+    root: Path,
+    options: Ego4dOptions,
+    find_files: FindFiles = layout.files_on_disk,
+    cached_uids: Collection[str] = (),
 ) -> Ego4dAnnotations:
-    """Read ego4d.json and the annotations. find_files: finds the video files; those of options.known are added."""
+    """Read ego4d.json and the annotations. find_files: finds the video files; those of cached_uids are added."""
     given, root = root, layout.download_root(root)
     problems = Problems(options.strict)
     path = layout.read_path(root)
     metadata = read_metadata(path, Path(os.path.relpath(path, root)).as_posix(), problems)
     problems.check_files(root)  # else everything that ego4d.json does not list would be a problem, too
     on_disk = find_files(root, metadata)
-    files = _with_cached(on_disk.by_video, options.known, metadata)
+    files = _with_cached(on_disk.by_video, cached_uids, metadata)
     readers = {
-        kind: _read_kind(kind, root, metadata, files, options) for kind in options.annotations or (DEFAULT_KIND,)
+        kind: _read_kind(kind, root, metadata, files, options) for kind in options.annotation_kinds or (DEFAULT_KIND,)
     }
     check([problems, *(reader.problems for reader in readers.values())], root)
     notes = problems.notes(FILE_NAME)
@@ -78,18 +87,18 @@ def read_annotated(
 
 
 def _with_cached(
-    files: dict[str, list[VideoFile]], known: tuple[str, ...], metadata: Metadata
+    files: dict[str, list[VideoFile]], cached_uids: Collection[str], metadata: Metadata
 ) -> dict[str, list[VideoFile]]:
-    """The files, and those of a cache that are not among them. known: uids of the cache."""
+    """The files, and those of a cache that are not among them. cached_uids: of the videos in the cache."""
     files = dict(files)
-    for uid, cached in layout.files_in_cache(known, metadata).items():
+    for uid, cached in layout.files_in_cache(cached_uids, metadata).items():
         uids = {file.uid for file in files.get(uid, ())}
         files[uid] = [*files.get(uid, ()), *(file for file in cached if file.uid not in uids)]
     return files
 
 
 def _read_kind(
-    kind: str, root: Path, metadata: Metadata, files: dict[str, list[VideoFile]], options: SourceOptions
+    kind: str, root: Path, metadata: Metadata, files: dict[str, list[VideoFile]], options: Ego4dOptions
 ) -> AnnotationReader:
     windows = WindowOptions(options.fho_window, options.max_narration_window)
     problems = Problems(options.strict)
@@ -111,7 +120,7 @@ def _annotations_folder(root: Path, kind: str) -> Path:
     )
 
 
-def sources_of(annotated: Ego4dAnnotations, options: SourceOptions) -> dict[str, Source]:
+def sources_of(annotated: Ego4dAnnotations, options: Ego4dOptions) -> dict[str, Source]:
     """The source of each kind of annotations. A note that several kinds share is one line in all of them."""
     drafts = {kind: _draft(annotated, kind, options.clip_splits) for kind in annotated.readers}
     all_notes = [note for draft in drafts.values() for note in draft.notes] + list(annotated.notes)
@@ -156,6 +165,8 @@ def _source(annotated: Ego4dAnnotations, kind: str, draft: _Draft, all_notes: li
         notes=tuple(lines),
         missing=tuple(sorted(set(reader.video_uids) - on_disk)),
         split_rules=draft.split_rules,
+        uids_from_paths=False,
+        has_fixed_clips=True,
     )
 
 

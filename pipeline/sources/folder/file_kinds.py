@@ -1,7 +1,4 @@
-"""What a file is, by its name and its first bytes: a video, an image, a text, …, or nothing to do with the data.
-
-Pure functions of names and bytes; opens nothing.
-"""
+"""Recognizes the kind of a file (video, image, text, …) by its name and its first bytes. Opens no file."""
 
 import re
 import unicodedata
@@ -14,7 +11,7 @@ VIDEO_SUFFIXES = (
 )
 VIDEO, IMAGE, AUDIO, TEXT, ARCHIVE, OTHER = "video", "image", "audio file", "text", "archive", "other file"
 HIDDEN, UNFINISHED = "hidden or metadata file", "unfinished download or backup"
-HEAD_BYTES = 4096  # of a file, enough for kind_of_bytes
+HEAD_BYTES = 4096  # length of the beginning of a file that kind_of_bytes() needs
 
 _SUFFIXES = {
     IMAGE: ".jpg .jpeg .jpe .png .gif .bmp .tif .tiff .webp .heic .heif .avif .svg .ico .dng .cr2 .nef .arw .thm",
@@ -27,8 +24,10 @@ _SUFFIXES = {
 }
 _KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 _METADATA = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.jpg:zone.identifier"))
-_METADATA_FOLDERS = ("@eadir", "__macosx", "$recycle.bin", "system volume information", "lost+found", "#recycle")
-_METADATA_FOLDERS += ("@recycle", "@tmp", "#snapshot", "__pycache__")
+_METADATA_FOLDERS = (
+    *("@eadir", "__macosx", "$recycle.bin", "system volume information", "lost+found", "#recycle"),
+    *("@recycle", "@tmp", "#snapshot", "__pycache__"),
+)
 _UNFINISHED = re.compile(
     r".+(?:\.part(?:ial)?|\.crdownload|\.download|\.aria2|\.!ut|\.!qb|\.ytdl|\.filepart|\.tmp|\.temp|\.bak|\.orig"
     r"|\.old|~)",
@@ -69,7 +68,7 @@ _ANNEX_B = re.compile(rb"\0?\0\0\x01(?:[\x27\x47\x67\x09][^\0]|[\x40\x42\x46]\x0
 
 
 def kind_of_name(name: str) -> str | None:
-    """The kind that a file's name alone tells, in any case, or None where its bytes have to be looked at."""
+    """The kind of a file by its name, in any case; None if its bytes must be read to find out."""
     if is_hidden(name) or name.casefold() in _METADATA or name.casefold().endswith(":zone.identifier"):
         return HIDDEN
     if _UNFINISHED.fullmatch(name):
@@ -79,7 +78,7 @@ def kind_of_name(name: str) -> str | None:
 
 
 def is_metadata_folder(name: str) -> bool:
-    """Whether systems and programs put folders of this name beside the data: hidden ones, @eaDir, __MACOSX, …"""
+    """Whether this is a hidden folder or one that operating systems and tools create: @eaDir, __MACOSX, …"""
     return is_hidden(name) or name.casefold() in _METADATA_FOLDERS
 
 
@@ -88,12 +87,12 @@ def is_hidden(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case with its dot, or "" where there is none."""
+    """The suffix in lower case, with its dot; "" if there is none."""
     return unicodedata.normalize("NFKC", PurePosixPath(name).suffix).lower()
 
 
 def kind_of_bytes(head: bytes) -> str:
-    """The kind of a file that begins with these bytes (HEAD_BYTES of it, or all)."""
+    """The kind of a file by its first HEAD_BYTES bytes, or all of it if it is shorter."""
     if head[4:8] in _ISO_BOXES and (head[0] == 0 or head[4:8] == b"mdat"):  # else it may be text, "The free …"
         brand = head[8:12] if head[4:8] == b"ftyp" else b""
         return IMAGE if brand in _ISO_IMAGES else AUDIO if brand in _ISO_AUDIO else VIDEO
@@ -112,9 +111,10 @@ def kind_of_bytes(head: bytes) -> str:
 
 
 def proxy_of(name: str) -> tuple[str, ...]:
-    """Names, in lower case without suffix, of the full recording that a camera's preview file of this name is of.
+    """Possible names, in lower case without suffix, of the recording that this preview file belongs to.
 
-    GoPro writes .LRV, DJI .LRF, Insta360 LRV_… files: the same recording in low resolution. () for other names.
+    Cameras write low-resolution previews next to their recordings: GoPro .LRV, DJI .LRF, Insta360 LRV_…. () for names
+    that are not of previews.
     """
     lower = name.lower()
     stem, suffix = str(PurePosixPath(lower).stem), suffix_of(lower)
@@ -138,5 +138,5 @@ def _is_text(head: bytes) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3 and len(head) >= HEAD_BYTES  # a character cut by the end of what was read
+        return error.start >= len(head) - 3 and len(head) >= HEAD_BYTES  # a character cut off at the end of the head
     return True

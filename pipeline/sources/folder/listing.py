@@ -1,7 +1,6 @@
-"""The video files of a folder, and an account of every other file in it.
+"""Lists the video files of a folder and counts all its other files. Opens no video.
 
-Opens no video and knows nothing of uids or clips. How the tree is walked: pipeline.folder_walk; what folders stand
-for: pipeline.layouts.
+How the tree is walked: folder/walk.py; what its folders mean: folder/layouts.py.
 """
 
 import os
@@ -23,113 +22,115 @@ from embedonce.pipeline.sources.folder.file_kinds import (
     VIDEO_SUFFIXES,
 )
 from embedonce.pipeline.sources.folder.layouts import some
-from embedonce.pipeline.sources.folder.walk import Walk, walk
+from embedonce.pipeline.sources.folder.walk import FolderTree, walk
 
 SHOWN_SUFFIXES = 4
 
 
 @dataclass(frozen=True)
-class Found:
-    """Video files by relative POSIX path, sorted; those that cannot be opened, with the reason; remarks.
+class FolderListing:
+    """The files of a folder, by relative POSIX path.
 
-    account: one line with the number of files of every kind. aliases: (other name, name in usable) of files that have
-    several names in the folder, by links to files or to folders.
+    usable: video files, sorted. unusable: (path, reason) of videos that cannot be opened. notes: remarks for the user.
+    summary: one line with the number of files of every kind. aliases: (other path, path in usable) of videos that can
+    be reached by several paths, through symbolic links.
     """
 
     usable: tuple[str, ...]
     unusable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
-    account: str
+    summary: str
     aliases: tuple[tuple[str, str], ...]
 
 
-def find_videos(root: Path) -> Found:
-    """All video files below root, links followed. InputError where there is no folder or no such file.
+def find_videos(root: Path) -> FolderListing:
+    """All video files below root; symbolic links are followed. InputError if there is no folder or no video file.
 
-    A video is known by its suffix in any case, or by its first bytes where the suffix is unknown. Hidden files,
-    metadata of systems and unfinished downloads are left out by name. A file or folder with several names is taken
-    once, under a name that is no link.
+    A video is recognized by its suffix, in any case, or by its first bytes if the suffix is unknown. Hidden files,
+    system metadata and unfinished downloads are skipped by name. A file or folder with several paths is used once,
+    under the path that is not a link.
     """
     _check_folder(root)
-    found = walk(root)
-    usable, unusable = sorted(found.files[VIDEO]), sorted(found.unusable)
+    tree = walk(root)
+    usable, unusable = sorted(tree.files[VIDEO]), sorted(tree.unusable)
     if not usable and not unusable:
         raise InputError(
-            f"no video file in {root} or below it (found: {_account(found)}); a video is known by its suffix "
-            f"({' '.join(VIDEO_SUFFIXES)}) or its first bytes{_remedy(found)}"
+            f"no video file in {root} or below it (found: {_summary(tree)}); videos are recognized by their suffix "
+            f"({' '.join(VIDEO_SUFFIXES)}) or their first bytes{_remedy(tree)}"
         )
-    aliases = tuple(sorted([*found.same_file, *_in_linked_folders(found, usable)]))
-    return Found(tuple(usable), tuple(unusable), tuple(_notes(found)), _account(found), aliases)
+    aliases = tuple(sorted([*tree.same_file, *_in_linked_folders(tree, usable)]))
+    return FolderListing(tuple(usable), tuple(unusable), tuple(_notes(tree)), _summary(tree), aliases)
 
 
-def _in_linked_folders(found: Walk, usable: list[str]) -> list[tuple[str, str]]:
-    """(name behind the second way into a folder, name in usable); a way back to a folder around it is a cycle."""
-    ways = [(name, first) for name, first in found.same_folder if first != "." and not name.startswith(f"{first}/")]
+def _in_linked_folders(tree: FolderTree, usable: list[str]) -> list[tuple[str, str]]:
+    """(path through a second link to a folder, path in usable). Links to a parent folder are cycles and left out."""
+    links = [(name, first) for name, first in tree.same_folder if first != "." and not name.startswith(f"{first}/")]
     return [
-        (name + video[len(first) :], video) for name, first in ways for video in usable if video.startswith(f"{first}/")
+        (name + video[len(first) :], video)
+        for name, first in links
+        for video in usable
+        if video.startswith(f"{first}/")
     ]
 
 
-def _account(found: Walk) -> str:
-    """Every file in one line."""
-    videos = len(found.files[VIDEO]) + sum(1 for name, _ in found.unusable if file_kinds.kind_of_name(name) == VIDEO)
-    counts = [_count(videos, VIDEO) + _recognised(found)] if videos or found.files[VIDEO] else []
+def _summary(tree: FolderTree) -> str:
+    """One line that counts every file."""
+    videos = len(tree.files[VIDEO]) + sum(1 for name, _ in tree.unusable if file_kinds.kind_of_name(name) == VIDEO)
+    counts = [_count(videos, VIDEO) + _recognized(tree)] if videos or tree.files[VIDEO] else []
     for kind in (IMAGE, AUDIO, TEXT, ARCHIVE, OTHER):
-        names = found.files[kind]
+        names = tree.files[kind]
         counts += [_count(len(names), kind) + f" ({_suffixes(names)})"] if names else []
     skipped = [
-        (len(found.files[HIDDEN]), HIDDEN, ""),
-        (len(found.skipped_folders), "hidden or metadata folder", f" ({some(found.skipped_folders)})"),
-        (len(found.files[UNFINISHED]), UNFINISHED, f" ({some(found.files[UNFINISHED])})"),
-        (len(found.proxies), "low-resolution copy of a recording", f" ({some(found.proxies)})"),
-        (len(found.same_file), "second name of a video", f" ({some([name for name, _ in found.same_file])})"),
+        (len(tree.files[HIDDEN]), HIDDEN, ""),
+        (len(tree.skipped_folders), "hidden or metadata folder", f" ({some(tree.skipped_folders)})"),
+        (len(tree.files[UNFINISHED]), UNFINISHED, f" ({some(tree.files[UNFINISHED])})"),
+        (len(tree.proxies), "low-resolution copy of a recording", f" ({some(tree.proxies)})"),
+        (len(tree.same_file), "second name of a video", f" ({some([name for name, _ in tree.same_file])})"),
     ]
-    told = [_count(number, what) + examples for number, what, examples in skipped if number]
-    return (", ".join(counts) or "no files") + (f"; skipped {', '.join(told)}" if told else "")
+    shown = [_count(number, what) + examples for number, what, examples in skipped if number]
+    return (", ".join(counts) or "no files") + (f"; skipped {', '.join(shown)}" if shown else "")
 
 
-def _recognised(found: Walk) -> str:
-    return f" ({len(found.by_content)} by content: {some(found.by_content)})" if found.by_content else ""
+def _recognized(tree: FolderTree) -> str:
+    return f" ({len(tree.by_content)} by content: {some(tree.by_content)})" if tree.by_content else ""
 
 
-def _notes(found: Walk) -> list[str]:
+def _notes(tree: FolderTree) -> list[str]:
     notes = []
-    if found.linked_folders:
-        notes.append(f"{_count(len(found.linked_folders), 'linked folder')} followed: {some(found.linked_folders)}")
-    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in found.same_folder]
+    if tree.linked_folders:
+        notes.append(f"{_count(len(tree.linked_folders), 'linked folder')} followed: {some(tree.linked_folders)}")
+    again = [f"{name} is {'the data folder' if first == '.' else first}" for name, first in tree.same_folder]
     if again:
-        notes.append(f"{_count(len(again), 'linked folder')} left out, being read under another name: {some(again)}")
-    without = _without_videos(found)
+        notes.append(f"{_count(len(again), 'linked folder')} skipped, already read under another name: {some(again)}")
+    without = _without_videos(tree)
     if without:
         notes.append(f"{_count(len(without), 'folder')} without any video: {some(without)}")
-    if found.unreadable:
-        notes.append(
-            f"{_count(len(found.unreadable), 'file')} of unknown kind cannot be read: {some(found.unreadable)}"
-        )
+    if tree.unreadable:
+        notes.append(f"{_count(len(tree.unreadable), 'file')} of unknown kind cannot be read: {some(tree.unreadable)}")
     return notes
 
 
-def _without_videos(found: Walk) -> list[str]:
-    """The topmost folders that hold no video at any depth: classes that would vanish without a word, for one."""
-    names = [*found.files[VIDEO], *(name for pairs in (found.unusable, found.same_file) for name, _ in pairs)]
+def _without_videos(tree: FolderTree) -> list[str]:
+    """The topmost folders without a video at any depth, such as classes that would otherwise be lost silently."""
+    names = [*tree.files[VIDEO], *(name for pairs in (tree.unusable, tree.same_file) for name, _ in pairs)]
     with_videos = {"."} | {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
-    with_videos |= {name for name, _ in found.unusable}
+    with_videos |= {name for name, _ in tree.unusable}
     return [
         folder
-        for folder in found.folders
+        for folder in tree.folders
         if folder not in with_videos and PurePosixPath(folder).parent.as_posix() in with_videos
     ]
 
 
-def _remedy(found: Walk) -> str:
-    gifs = [name for name in found.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
-    if found.files[ARCHIVE]:
+def _remedy(tree: FolderTree) -> str:
+    gifs = [name for name in tree.files[IMAGE] if file_kinds.suffix_of(name) == ".gif"]
+    if tree.files[ARCHIVE]:
         return "; unpack the archives first"
     return "; write animated GIFs as videos first" if gifs else ""
 
 
 def _suffixes(names: list[str]) -> str:
-    """The commonest suffixes of some files."""
+    """The most frequent suffixes of some files."""
     counts = Counter(file_kinds.suffix_of(name) or "no suffix" for name in names)
     shown = [suffix for suffix, _ in counts.most_common(SHOWN_SUFFIXES)]
     return some(shown, SHOWN_SUFFIXES) + (", …" if len(counts) > SHOWN_SUFFIXES else "")
@@ -143,9 +144,9 @@ def _count(number: int, what: str) -> str:
 
 def _check_folder(root: Path) -> None:
     if root.is_file():
-        raise InputError(f"{root} is a file; give the folder that holds it")
+        raise InputError(f"{root} is a file; give the folder that contains it")
     if not root.is_dir():
-        raise InputError(f"there is no folder {root}; give the folder that holds the videos")
+        raise InputError(f"there is no folder {root}; give the folder that contains the videos")
     try:
         os.scandir(root).close()
     except OSError as error:

@@ -1,7 +1,6 @@
-"""All files of a folder tree, links to folders followed, each file and each folder visited once.
+"""Walks a folder tree, following links to folders; every file and folder is visited once.
 
-Knows the file system; reads no more of a file than its first bytes, and those only where its name does not say what
-it is.
+Reads at most the first bytes of a file, and only if its name does not identify it.
 """
 
 import os
@@ -18,14 +17,14 @@ _Inode = tuple[int, int] | str
 
 
 @dataclass
-class Walk:
-    """What a folder tree holds. Names are relative POSIX paths.
+class FolderTree:
+    """The contents of a folder tree. Names are relative POSIX paths.
 
-    files: by kind; videos are those that can be opened. unusable: videos and folders that cannot, with the reason.
-    by_content: videos whose names do not say so. same_file: (link, the file it leads to), both in the tree.
-    same_folder: likewise for folders that were reached twice, cycles among them. linked_folders: those that were
-    entered. folders: all that were entered, without the root. skipped_folders: by rule.
-    unreadable: files of unknown kind that cannot be read. proxies: previews of recordings that are there.
+    files: by kind; only videos that can be opened. unusable: (name, reason) of videos and folders that cannot be
+    opened. by_content: videos recognized by their first bytes. same_file: (link, its target), both in the tree.
+    same_folder: the same for folders that were reached twice, including cycles. linked_folders: links to folders that
+    were followed. folders: all folders that were read, without the root. skipped_folders: system and hidden folders.
+    unreadable: files of unknown kind that cannot be read. proxies: low-resolution previews of recordings in the tree.
     """
 
     root: Path
@@ -41,126 +40,127 @@ class Walk:
     proxies: list[str] = field(default_factory=list)
 
 
-def walk(root: Path) -> Walk:
-    """Look at every file below root. Its own folders come before linked ones, so that links never name its files."""
-    found = Walk(root)
+def walk(root: Path) -> FolderTree:
+    """Visit every file below root; real folders before linked ones, so that files are not named after links."""
+    tree = FolderTree(root)
     seen_folders: dict[_Inode, str] = {_inode(root, root.stat()): "."}
     entries: list[tuple[str, bool]] = []  # (relative name, is a link)
-    waiting, links = [root], deque()
+    waiting: list[Path] = [root]
+    links: deque[Path] = deque()
     while waiting or links:
         if waiting:
-            waiting += _list(found, waiting.pop(), entries, links, seen_folders)
+            waiting += _list(tree, waiting.pop(), entries, links, seen_folders)
             continue
-        entered = _enter(found, links.popleft(), seen_folders)
-        found.linked_folders += [_relative(found, folder) for folder in entered]
+        entered = _enter(tree, links.popleft(), seen_folders)
+        tree.linked_folders += [_relative(tree, folder) for folder in entered]
         waiting += entered
-    found.folders = sorted(name for name in seen_folders.values() if name != ".")
-    _sort_files(found, entries)
-    return found
+    tree.folders = sorted(name for name in seen_folders.values() if name != ".")
+    _sort_files(tree, entries)
+    return tree
 
 
-def _list(found: Walk, folder: Path, entries, links: deque[Path], seen: dict[_Inode, str]) -> list[Path]:
-    """Note the files of one folder, and give its own sub-folders; those behind links are put off."""
+def _list(tree: FolderTree, folder: Path, entries, links: deque[Path], seen: dict[_Inode, str]) -> list[Path]:
+    """Append the files of a folder to entries and its links to links; returns its real sub-folders."""
     try:
         with os.scandir(folder) as scanned:
             listed = sorted(scanned, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        found.unusable.append((_relative(found, folder), f"cannot be listed: {error.strerror}"))
+        tree.unusable.append((_relative(tree, folder), f"cannot be listed: {error.strerror}"))
         return []
     inside = []
     for entry in listed:
         path = folder / entry.name
         if not _is_folder(entry):
-            entries.append((_relative(found, path), entry.is_symlink()))
+            entries.append((_relative(tree, path), entry.is_symlink()))
         elif file_kinds.is_metadata_folder(entry.name):
-            found.skipped_folders.append(_relative(found, path))
+            tree.skipped_folders.append(_relative(tree, path))
         elif entry.is_symlink():
             links.append(path)
         else:
-            inside += _enter(found, path, seen)
+            inside += _enter(tree, path, seen)
     return inside[::-1]
 
 
-def _enter(found: Walk, folder: Path, seen: dict[_Inode, str]) -> list[Path]:
-    """[folder], or [] where it cannot be entered or was before."""
+def _enter(tree: FolderTree, folder: Path, seen: dict[_Inode, str]) -> list[Path]:
+    """[folder], or [] if it cannot be read or was visited before."""
     try:
         inode = _inode(folder, folder.stat())
     except OSError as error:
-        found.unusable.append((_relative(found, folder), f"cannot be reached: {error.strerror}"))
+        tree.unusable.append((_relative(tree, folder), f"cannot be reached: {error.strerror}"))
         return []
-    name = _relative(found, folder)
+    name = _relative(tree, folder)
     if inode in seen:
-        found.same_folder.append((name, seen[inode]))
+        tree.same_folder.append((name, seen[inode]))
         return []
     seen[inode] = name
     return [folder]
 
 
-def _sort_files(found: Walk, entries: list[tuple[str, bool]]) -> None:
-    """Put every file under its kind; of several names of one video, the first that is no link."""
+def _sort_files(tree: FolderTree, entries: list[tuple[str, bool]]) -> None:
+    """Sort all files by kind; of several names of one video, the first that is not a link is used."""
     recordings = _recordings(name for name, _ in entries)
     seen: dict[_Inode, str] = {}
     for name, _ in sorted(entries, key=lambda entry: (entry[1], os.fsencode(entry[0]))):
-        path = found.root / name
+        path = tree.root / name
         kind = file_kinds.kind_of_name(_last(name))
         if kind not in (None, VIDEO):
-            found.files[kind].append(name)
+            tree.files[kind].append(name)
             continue
         inode, reason = _regular(path)
         if reason:
-            _note_unusable(found, name, kind, reason)
+            _note_unusable(tree, name, kind, reason)
         elif any(f"{name.rpartition('/')[0]}/{stem}" in recordings for stem in file_kinds.proxy_of(_last(name))):
-            found.proxies.append(name)
-        elif kind == VIDEO or _probe(found, path, name):
+            tree.proxies.append(name)
+        elif kind == VIDEO or _probe(tree, path, name):
             if inode in seen:
-                found.same_file.append((name, seen[inode]))
+                tree.same_file.append((name, seen[inode]))
                 continue
             seen[inode] = name
-            found.files[VIDEO].append(name)
-            found.by_content += [name] if kind is None else []
+            tree.files[VIDEO].append(name)
+            tree.by_content += [name] if kind is None else []
 
 
 def _recordings(names: Iterable[str]) -> set[str]:
-    """Folder and stem of the files that may be full recordings, whose previews are left out."""
+    """Folder and stem of the files that may be full recordings, whose previews are skipped."""
     last = ((name, _last(name)) for name in names)
     kinds = (None, VIDEO)
     return {_stem(n) for n, short in last if not file_kinds.proxy_of(short) and file_kinds.kind_of_name(short) in kinds}
 
 
-def _note_unusable(found: Walk, name: str, kind: str | None, reason: str) -> None:
+def _note_unusable(tree: FolderTree, name: str, kind: str | None, reason: str) -> None:
     if kind == VIDEO:
-        found.unusable.append((name, reason))
+        tree.unusable.append((name, reason))
     else:
-        found.files[OTHER].append(name)
-        found.unreadable.append(name)
+        tree.files[OTHER].append(name)
+        tree.unreadable.append(name)
 
 
-def _probe(found: Walk, path: Path, name: str) -> bool:
-    """Whether a file of unknown name is a video by its first bytes; another one is put under its kind."""
+def _probe(tree: FolderTree, path: Path, name: str) -> bool:
+    """Whether a file is a video by its first bytes; other files are added to their kind."""
     try:
         with path.open("rb") as file:
             kind = file_kinds.kind_of_bytes(file.read(HEAD_BYTES))
     except OSError:
         kind = OTHER
-        found.unreadable.append(name)
+        tree.unreadable.append(name)
     if kind != VIDEO:
-        found.files[kind].append(name)
+        tree.files[kind].append(name)
     return kind == VIDEO
 
 
 def _regular(path: Path) -> tuple[_Inode, str]:
-    """(inode, why this name cannot be opened as a file or ""). A pipe or device would hang whoever opens it."""
+    """(inode, why this file cannot be opened or ""). Opening a pipe or a device could block forever."""
     try:
         status = path.stat()
     except FileNotFoundError:
-        return "", "it is a link to nothing"
+        return "", "it is a broken link"
     except OSError as error:
         return "", f"it cannot be reached: {error.strerror}"
     return _inode(path, status), "" if stat.S_ISREG(status.st_mode) else "it is not a regular file"
 
 
 def _inode(path: Path, status: os.stat_result) -> _Inode:
-    """What makes a file or folder the same one under several names."""
+    """A key that is equal for all names of the same file or folder."""
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
@@ -168,11 +168,11 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return False  # a link that leads in circles, for one; its stat() says why
+        return False  # such as a circular link; stat() gives the reason later
 
 
-def _relative(found: Walk, path: Path) -> str:
-    return path.relative_to(found.root).as_posix()
+def _relative(tree: FolderTree, path: Path) -> str:
+    return path.relative_to(tree.root).as_posix()
 
 
 def _last(name: str) -> str:

@@ -1,22 +1,19 @@
-"""The annotations of a synthetic data set in Ego4D's own JSON schema.
-
-Knows the plan and the schema; knows no pixels and writes no file.
-"""
+"""The annotations of a synthetic data set as documents of Ego4D's JSON schema."""
 
 from dataclasses import asdict
 
 from embedonce.pipeline.sources.synthetic.plan import FPS, Parameters, VideoPlan
 from embedonce.pipeline.sources.synthetic.scene.render import FRAME_HEIGHT, FRAME_WIDTH, Station
 
-TIME_BASE = (1, 10240)  # what the mp4 muxer makes of 10 frames per second
-SECOND_OPINIONS = 0.3  # fraction of moments that a second annotator labels too
-DISAGREEMENT_SEC = 0.12  # at most, at either end
-NOT_PRIMARY = "use_phone"  # a label that Ego4D's own readers leave out
-_DATE = "240101 00:00:00"  # a constant, so that equal parameters give equal files
+TIME_BASE = (1, 10240)  # chosen by the mp4 muxer for 10 frames per second
+SECOND_OPINIONS = 0.3  # fraction of moments that a second annotator labels as well
+DISAGREEMENT_SEC = 0.12  # maximum difference between annotators at either end
+NOT_PRIMARY = "use_phone"  # a label that is not primary, which readers of Ego4D skip
+_DATE = "240101 00:00:00"  # constant, so that equal parameters give equal files
 
 
 def metadata_document(parameters: Parameters, videos: tuple[VideoPlan, ...]) -> dict:
-    """The content of ego4d.json, with the parameters beside it."""
+    """The content of ego4d.json, and the parameters under the key `synthetic`."""
     return {
         "date": _DATE,
         "version": "v2",
@@ -89,7 +86,7 @@ def _clip_metadata(video: VideoPlan) -> dict:
 
 
 def _moments_entry(video: VideoPlan) -> dict:
-    """One clip over the whole video, and the labels of two annotators; the second one gives only some."""
+    """One clip that covers the video, labeled by two annotators; the second one labels only some moments."""
     rng = video.parameters.rng(2, video.index)
     first, second = [], []
     for station in video.stations:

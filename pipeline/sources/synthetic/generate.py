@@ -1,7 +1,4 @@
-"""Writes a synthetic data set: real H.264 files and annotations in Ego4D's layout, for those without its licence.
-
-Knows encoding, files and processes; what a video shows and what its annotations say is made elsewhere.
-"""
+"""Writes a synthetic data set: H.264 videos and annotations, in the layout of an Ego4D download."""
 
 import multiprocessing
 import os
@@ -28,11 +25,12 @@ _ENCODER = {"crf": "23", "preset": "ultrafast", "g": "50", "bf": "2"}
 
 
 def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, progress=None) -> Path:
-    """Make the data set under root, or what is missing of it, and return root.
+    """Write the data set to root, or its missing files, and return root.
 
-    num_samples: labeled clips; num_actions: classes, the first of ACTIONS; progress: has `update()`, called for
-    every video. Equal arguments give equal frames. ego4d.json is written last: with it, the data set is whole.
-    InputError: arguments out of range, or a folder with anything else in it. PipelineError: it cannot be written.
+    num_samples: labeled clips. num_actions: classes, the first ones of ACTIONS. progress: an object with `update()`,
+    which is called for every video. Equal arguments give equal frames. ego4d.json is written last: if it exists, the
+    data set is complete. InputError: arguments out of range, or other files in the folder. PipelineError: it cannot be
+    written.
     """
     _check(num_samples, num_actions, seed)
     parameters = Parameters(num_samples, num_actions, seed)
@@ -58,7 +56,8 @@ def make_synthetic(root: Path, num_samples: int, num_actions: int, seed: int, pr
             write_json(root / "ego4d.json", metadata_document(parameters, videos))
     except BrokenProcessPool as error:
         raise PipelineError(
-            "a process that draws synthetic videos was killed (out of memory?); run the same command again to continue"
+            "a worker process that makes synthetic videos was killed (out of memory?); run the same command again to "
+            "continue"
         ) from error
     except (OSError, av.FFmpegError) as error:
         raise PipelineError(f"cannot write synthetic videos to {root}: {error.strerror or error}") from error
@@ -75,7 +74,7 @@ def _check(num_samples: int, num_actions: int, seed: int) -> None:
 
 
 def _is_complete(root: Path, parameters: Parameters) -> bool:
-    """Whether root holds this very data set. InputError where it holds another."""
+    """Whether root contains this data set. InputError if it contains another one."""
     path = root / "ego4d.json"
     if root.is_file():
         raise InputError(f"{root} is a file; name a folder for the synthetic data")
@@ -83,28 +82,28 @@ def _is_complete(root: Path, parameters: Parameters) -> bool:
         return False
     try:
         document = strict_json.loads(read_plain(path, LIST_BYTES))
-        found = document.get("synthetic") if isinstance(document, dict) else None
+        made_with = document.get("synthetic") if isinstance(document, dict) else None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give another folder for the synthetic data") from error
-    if found is None:
-        raise InputError(f"{path} is not of synthetic data; give another folder, or leave out --use-synthetic")
-    if found != asdict(parameters):
+    if made_with is None:
+        raise InputError(f"{path} does not describe synthetic data; give another folder, or omit --use-synthetic")
+    if made_with != asdict(parameters):
         raise InputError(
-            f"{root} holds synthetic data made with {_as_text(found)}, not {_as_text(asdict(parameters))}; "
+            f"{root} contains synthetic data made with {_as_text(made_with)}, not {_as_text(asdict(parameters))}; "
             "give another folder, or delete that one"
         )
     return True
 
 
 def _check_nothing_else(root: Path, folder: Path, parameters: Parameters, videos: tuple[VideoPlan, ...]) -> None:
-    """InputError where the folder holds anything but the beginnings of this data set."""
+    """InputError if the folder contains anything but an incomplete copy of this data set."""
     ours = {_video_path(folder, video) for video in videos}
     ours |= {partial_path(path) for path in ours}
-    found = [*root.glob("*"), *folder.glob("*")]
-    others = [path for path in found if path != root / "v2" and path not in ours and PARTIAL not in path.name]
+    paths = [*root.glob("*"), *folder.glob("*")]
+    others = [path for path in paths if path != root / "v2" and path not in ours and PARTIAL not in path.name]
     if others:
         raise InputError(
-            f"{root} holds other files than synthetic data of {_as_text(asdict(parameters))}, such as "
+            f"{root} contains files that do not belong to synthetic data of {_as_text(asdict(parameters))}, such as "
             f"{sorted(others)[0].relative_to(root)}; give another folder, or delete that one"
         )
 
@@ -114,7 +113,7 @@ def _as_text(parameters: dict) -> str:
 
 
 def _write_videos(folder: Path, videos: list[VideoPlan], progress) -> None:
-    """Draw and encode in as many processes as there are cores; each file appears under its name when it is whole."""
+    """Render and encode in one process per core; a file gets its final name when it is complete."""
     if not videos:
         return
     context = multiprocessing.get_context("spawn")
@@ -126,7 +125,7 @@ def _write_videos(folder: Path, videos: list[VideoPlan], progress) -> None:
                 if progress is not None:
                     progress.update()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else it would draw all the rest first
+            pool.shutdown(wait=False, cancel_futures=True)  # otherwise it would render all remaining videos first
             raise
 
 
@@ -137,7 +136,7 @@ def write_video(folder: Path, video: VideoPlan) -> None:
     with av.open(str(partial_path(path)), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=_ENCODER)
         stream.width, stream.height, stream.pix_fmt = FRAME_WIDTH, FRAME_HEIGHT, "yuv420p"
-        stream.codec_context.thread_count = 1  # the other cores have videos of their own
+        stream.codec_context.thread_count = 1  # videos are encoded in parallel
         for index in range(video.num_frames):
             frame = av.VideoFrame.from_ndarray(render(scene, index / FPS), format="rgb24")
             frame.pts = index

@@ -1,7 +1,4 @@
-"""Which videos a synthetic data set has: their uids, splits, labels and times, as a pure function of the parameters.
-
-Knows no pixels and no files.
-"""
+"""Plans the videos of a synthetic data set (uids, splits, labels, times) as a pure function of its parameters."""
 
 import hashlib
 import logging
@@ -14,7 +11,7 @@ from embedonce.pipeline.sources.synthetic.scene.render import Scene, Station, ma
 
 log = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 1  # goes up with any change of pixels, times or labels
+GENERATOR_VERSION = 1  # incremented with any change of pixels, times or labels
 CLIPS_PER_VIDEO = 6
 VAL_FRACTION = 0.25  # of the videos
 FPS = 10
@@ -22,7 +19,7 @@ FPS = 10
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that decides what a synthetic data set holds."""
+    """Everything that determines the content of a synthetic data set."""
 
     num_samples: int
     num_actions: int
@@ -30,18 +27,18 @@ class Parameters:
     generator_version: int = GENERATOR_VERSION
 
     def rng(self, *index: int) -> np.random.Generator:
-        """A generator of its own for each index, whatever process asks."""
+        """A random generator for each index, equal in every process."""
         return np.random.Generator(np.random.PCG64([self.seed, *index]))
 
     def uid(self, name: str) -> str:
-        """A uid of Ego4D's shape (uuid4) for something of this data set."""
+        """A uid in Ego4D's format (uuid4) for a named item of this data set."""
         text = f"{name}:" + ":".join(f"{key}={value}" for key, value in asdict(self).items())
         return str(uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4))
 
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """One video: labels are indices of ACTIONS, one for each station; it has num_frames frames at FPS."""
+    """One video with num_frames frames at FPS. labels: indices into ACTIONS, one for each station."""
 
     parameters: Parameters
     index: int
@@ -61,7 +58,7 @@ class VideoPlan:
 
 
 def plan_videos(parameters: Parameters) -> tuple[VideoPlan, ...]:
-    """All videos. Within each split every class is equally frequent, give or take one."""
+    """All videos. Within a split, the numbers of clips per class differ by at most one."""
     rng = parameters.rng(0)
     sizes = [
         min(CLIPS_PER_VIDEO, parameters.num_samples - first)
@@ -90,6 +87,6 @@ def _plan_video(parameters: Parameters, index: int, split: str, labels: tuple[in
 
 
 def _shuffled_round_robin(rng: np.random.Generator, count: int, num_actions: int) -> list[int]:
-    """count labels: every class once in a random order, then every class again, and so on."""
+    """count labels: all classes in random order, then all classes again, and so on."""
     rounds = [rng.permutation(num_actions).tolist() for _ in range(-(-count // num_actions))]
     return [label for one in rounds for label in one][:count]

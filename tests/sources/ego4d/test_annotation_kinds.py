@@ -439,5 +439,5 @@ def test_the_documented_example_of_a_new_kind_is_planned_read_and_checked_like_t
     with pytest.raises(InputError, match="2 problems in the annotations"):
         source_of(tmp_path, "gaze", strict=True)
     assert PlanConfig(tmp_path, annotations="gaze").annotations == "gaze"
-    with pytest.raises(ValueError, match=r"--annotations must be one or more of moments, .*, gaze, with commas"):
+    with pytest.raises(ValueError, match=r"--annotations must be one or more of moments, .*, gaze, comma-separated"):
         PlanConfig(tmp_path, annotations="gazes")

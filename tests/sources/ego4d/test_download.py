@@ -128,7 +128,7 @@ def test_a_complete_download_needs_no_credentials(fetched, monkeypatch):
     with refusing("ExpiredToken") as expired:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", expired)
         assert call(*command(fetched[0], "--num-videos", 3)).count("all files exist already") == 2
-        assert "licence" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
+        assert "license" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
 def test_incomplete_files_are_downloaded_again(bucket, fetched, tmp_path):
@@ -221,8 +221,6 @@ def test_too_little_disk_space_is_an_error(root, aws):
             ["--version", "v9"],
             "Ego4D has no version 'v9' with a data set 'annotations'; the latest known version is v2_1",
         ),
-        (["--num-videos", 8], "passed over 1 videos that S3 has no file for, or does not give to these credentials"),
-        (["--version", "v9"], "Ego4D has no version 'v9' with a data set 'annotations': there is v2_1"),
         (["--version", "../v2"], "--version must be a version such as v2_1, not '../v2'"),
         (["--aws-profile", "mine"], "there is no AWS profile 'mine' in ~/.aws/credentials: put the keys"),
         (["--max-gb", 0], "Invalid value for '--max-gb'"),

@@ -11,8 +11,8 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import SourceOptions
 from tests.commands.test_cli import call, error_of
 from tests.labeling.test_relabel import Images
 from tests.support.ego4d_files import U1, U2, label, listed, moments_video, write
@@ -95,7 +95,7 @@ def test_files_named_like_ego4d_videos_without_metadata_have_a_note(made, tmp_pa
         os.link(path, alone / path.name)
     (source,) = open_sources(alone).values()
     (note,) = [note for note in source.notes if "ego4d.json" in note]
-    assert note.startswith("2 of 2 files are named as Ego4D names videos")
+    assert note.startswith("2 of 2 files are named like Ego4D videos")
     for name in ("a", "b", "c"):
         write_video(alone / f"{name}.mp4", 10)
     assert not any("ego4d.json" in note for note in open_sources(alone)[""].notes)
@@ -110,9 +110,9 @@ def test_another_folder_next_to_a_download_is_a_plain_folder(made, tmp_path):
     finally:
         (own / "1.mp4").unlink()
         own.rmdir()
-    with pytest.raises(InputError, match="--annotations are of Ego4D"):
+    with pytest.raises(InputError, match="--annotations is for Ego4D downloads"):
         (tmp_path / "x").mkdir()
-        open_sources(tmp_path / "x", SourceOptions(("moments",)))
+        open_sources(tmp_path / "x", Ego4dOptions(annotations="moments"))
 
 
 def test_a_video_downloaded_again_with_other_content_is_extracted_and_labeled(made, tmp_path):

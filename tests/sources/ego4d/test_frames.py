@@ -19,11 +19,12 @@ from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.label_sets import write_labels
 from embedonce.pipeline.labeling.requests import request_label_set
 from embedonce.pipeline.naming.uids import part_uid, recording_of
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.sources.ego4d_miniature.make import make_miniature
 from embedonce.pipeline.sources.ego4d_miniature.plan import FPS, TICKS, Miniature, VideoPlan, Window
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import SourceOptions, union
+from embedonce.pipeline.sources.source import union
 from tests.support.fake_teacher import FakeTeacher
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -68,7 +69,7 @@ def extracted(request, miniatures, tmp_path_factory) -> tuple[Miniature, CacheRe
 
 
 def extract_all(root: Path, cache_dir: Path, backend: str, kinds: tuple[str, ...]) -> CacheReader:
-    sources = open_sources(root, SourceOptions(kinds, clip_splits=True))
+    sources = open_sources(root, Ego4dOptions(annotations=",".join(kinds), clip_splits=True))
     config = ExtractConfig(root, False, cache_dir, backend=backend, fps=float(SAMPLED), shard_frames=64)
     writer, _, _ = extract(config, union(sources), FakeTeacher)
     for kind, source in sources.items():

@@ -4,15 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.parsing import json_stream
 from embedonce.pipeline.sources.ego4d.parsing.problems import MAX_PROBLEMS_SHOWN, Problems
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources
 from embedonce.pipeline.sources.registry import open_sources
-from embedonce.pipeline.sources.source import UNLABELED, SourceOptions
+from embedonce.pipeline.sources.source import UNLABELED
 from tests.support.ego4d_files import (
     C1,
     C2,
@@ -308,7 +310,7 @@ def test_a_field_that_is_invalid_throughout_ego4d_json_is_an_error(tmp_path):
 def test_a_problem_that_several_kinds_find_in_one_file_is_counted_once(tmp_path):
     write(tmp_path, {"fho_main.json": {"videos": [fho_video(7, action())]}})
     with pytest.raises(InputError, match="1 problem in"):
-        ego4d_sources(tmp_path, SourceOptions(("fho-verbs", "fho-nouns")))
+        ego4d_sources(tmp_path, Ego4dOptions(annotations="fho-verbs,fho-nouns"))
 
 
 def test_annotations_of_only_unknown_videos_have_an_error_of_their_own(tmp_path):
@@ -526,10 +528,10 @@ def test_videos_that_are_not_on_disk_are_counted_and_their_classes_kept(tmp_path
 def test_a_file_of_class_names_makes_clips_unlabeled(tmp_path):
     write(tmp_path / "data", GOOD)
     (tmp_path / "names").write_text("one\ntwo")
-    source = open_sources(tmp_path / "data", SourceOptions(classes_file=tmp_path / "names"))["moments"]
+    source = open_sources(tmp_path / "data", SimpleNamespace(classes=tmp_path / "names"))["moments"]
     assert source.classes == ("one", "two") and [clip.label for clip in source.clips] == [UNLABELED]
 
 
 def test_missing_metadata_is_an_error_with_the_download_command(tmp_path):
     with pytest.raises(InputError, match=r"there is no ego4d.json in .*download-ego4d --data-dir .* --num-videos 0"):
-        ego4d_sources(tmp_path, SourceOptions())
+        ego4d_sources(tmp_path, Ego4dOptions())

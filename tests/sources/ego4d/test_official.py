@@ -13,11 +13,12 @@ import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
+from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.ego4d.parsing.notes import Note
 from embedonce.pipeline.sources.ego4d.source import ego4d_sources, read_annotated
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
-from embedonce.pipeline.sources.source import Source, SourceOptions
+from embedonce.pipeline.sources.source import Source
 from tests.support.ego4d_files import named
 
 PLAN = make_plan(0)
@@ -41,7 +42,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def sources(root) -> dict[str, Source]:
-    return ego4d_sources(root, SourceOptions(KIND_NAMES, clip_splits=True))
+    return ego4d_sources(root, Ego4dOptions(annotations=",".join(KIND_NAMES), clip_splits=True))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,7 @@ def test_fho_actions_agree_with_the_official_notebook_and_eilev(root, read, vide
         times, split = clamped(video_entry, *times), fho_split(read, video_entry, clip_uid)
         if times and split:
             expected[uid, *times, name if name in taxonomy else None, split] += 1
-    source = ego4d_sources(root, SourceOptions((kind,), clip_splits=True, fho_window=window))[kind]
+    source = ego4d_sources(root, Ego4dOptions(annotations=kind, clip_splits=True, fho_window=window))[kind]
     assert clip_counts(source) == expected and sum(expected.values()) > 12
     assert {split for *_, split in expected} == {"train", "val"} and None in {name for *_, name, _ in expected}
 
@@ -290,13 +291,13 @@ def counted(notes: list[Note]) -> dict[tuple[str, str], int]:
 
 @pytest.mark.parametrize("kind", NOTES)
 def test_each_invalid_entry_of_the_miniature_is_counted_in_one_note(root, sources, kind):
-    annotated = read_annotated(root, SourceOptions((kind,)))
+    annotated = read_annotated(root, Ego4dOptions(annotations=kind))
     assert counted(annotated.readers[kind].problems.notes(kind)) == NOTES[kind]
     assert counted(list(annotated.notes)) == METADATA_NOTES
     unclear = PLAN.videos["veiled"].uid
     assert unclear not in {video.uid for video in sources[kind].videos} and unclear not in sources[kind].missing
     with pytest.raises(InputError) as error:
-        ego4d_sources(root, SourceOptions((kind,), strict=True))
+        ego4d_sources(root, Ego4dOptions(annotations=kind, strict=True))
     count = sum(NOTES[kind].values()) + sum(METADATA_NOTES.values())
     assert str(error.value).startswith(f"{count} problems in the annotations under")
 
@@ -323,6 +324,6 @@ def test_a_note_about_several_kinds_is_one_line_in_each_of_them(sources):
 
 def test_strictness_counts_the_problems_of_every_file_once(root):
     with pytest.raises(InputError) as error:
-        ego4d_sources(root, SourceOptions(("moments", "fho-verbs", "fho-nouns"), strict=True))
+        ego4d_sources(root, Ego4dOptions(annotations="moments,fho-verbs,fho-nouns", strict=True))
     count = sum(sum(counts.values()) for counts in (NOTES["moments"], NOTES["fho-verbs"], METADATA_NOTES))
     assert str(error.value).startswith(f"{count} problems in the annotations under")

@@ -1,4 +1,4 @@
-"""Files that name classes: every format that is read, and what is refused with the first entries as understood."""
+"""Files of class names: all supported formats, and error messages that quote the first entries."""
 
 import json
 
@@ -62,43 +62,43 @@ def test_names_keep_their_commas_numbers_and_script(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("c.txt", "pick up, lift\nput down, drop\n", "'pick up, lift', 'put down, drop'.*call the file .csv"),
-        ("c.txt", "a\tb\nc\td\n", "call the file .tsv"),
+        ("c.txt", "pick up, lift\nput down, drop\n", "'pick up, lift', 'put down, drop'.*name the file .csv"),
+        ("c.txt", "a\tb\nc\td\n", "name the file .tsv"),
         ("c.txt", "2 person lift\n4 x 100 m\n", "number 2: 'person lift', number 4: 'x 100 m'"),
         ("c.txt", "open, cut, wave", "one line with commas"),
         ("c.txt", "'open'\n'cut'\n", "quoted or itemized"),
         ("c.txt", "- open\n- cut\n", "quoted or itemized"),
         ("c.txt", "class\nopen\ncut\n", "may be a header"),
-        ("c.txt", "0 open\n1 open\n", "line 2: class 'open' is on line 1 already"),
-        ("c.yaml", "a: b\n", ".yaml files are not read"),
+        ("c.txt", "0 open\n1 open\n", "line 2: class 'open' is already on line 1"),
+        ("c.yaml", "a: b\n", ".yaml files are not supported"),
         ("c.csv", "id,name\n0,open\n0,cut\n", "'cut' has the number 0, which 'open' has"),
-        ("c.csv", "name\n", "holds no class name"),
-        ("c.csv", "1,2\n3,4\n", "no column holds names"),
-        ("c.csv", "a,b\nc\n", "line 2 has 1 columns where others have 2"),
+        ("c.csv", "name\n", "contains no class name"),
+        ("c.csv", "1,2\n3,4\n", "no column has names"),
+        ("c.csv", "a,b\nc\n", "line 2 has 1 columns, but other rows have 2"),
         ("c.csv", "id,name\n0,\n1,cut\n", "line 2: the name is empty"),
-        ("c.json", "[1, 2]", r"something else than names; it begins \[1, 2\]"),
+        ("c.json", "[1, 2]", r"values that are not names; it begins \[1, 2\]"),
         ("c.json", '{"n01": "open", "n02": "cut"}', '"n01": "open".*--class-names'),
-        ("c.json", '{"a": 0, "a": 1}', "'a' stands in it twice"),
+        ("c.json", '{"a": 0, "a": 1}', "the key 'a' twice"),
         ("c.json", '{"a": 0, "b": 0}', "has the number 0"),
         ("c.json", '{"a": ', "not valid JSON"),
         ("c.json", "[" * 100_000, "too deep|not valid JSON"),
         ("c.json", "3", "neither a list nor a map"),
-        ("c.json", "[]", "holds no class name"),
-        ("c.json", '[{"x": "open"}]', "no field of its records"),
+        ("c.json", "[]", "contains no class name"),
+        ("c.json", '[{"x": "open"}]', "its records have no field"),
     ],
 )
-def test_what_is_not_clear_is_refused(tmp_path, name, content, message):
+def test_unclear_class_files_are_refused(tmp_path, name, content, message):
     with pytest.raises(InputError, match=message) as caught:
         read_classes(written(tmp_path, name, content))
     assert str(tmp_path / name) in str(caught.value) and len(str(caught.value)) < 500
 
 
-def test_the_size_of_what_is_read_is_bounded(tmp_path, monkeypatch):
+def test_file_size_and_number_of_classes_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(class_files, "MAX_BYTES", 1 << 20)
     with pytest.raises(InputError, match="larger than 1 MB"):
         read_classes(written(tmp_path, "c.txt", "x" * (1 << 20) + "\n"))
     monkeypatch.setattr(class_files, "MAX_CLASSES", 2)
-    with pytest.raises(InputError, match="3 classes, and 2 is the most"):
+    with pytest.raises(InputError, match="3 classes; the maximum is 2"):
         read_classes(written(tmp_path, "d.txt", "a\nb\nc\n"))
 
 
@@ -120,17 +120,17 @@ def test_maps(tmp_path, name, content):
     path = written(tmp_path, name, content)
     names, notes = read_class_map(path, FOLDERS)
     assert names == ("open door", "cut bread", "write")
-    assert notes == (f"{path}: 1 entries are of no class in the data",)
+    assert notes == (f"{path}: 1 entries match no class of the data",)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.csv", "c07,open\n写,write\n", "no class for 1 of 3 .'n01440764'.; .*'c07' is 'open'; '写' is 'write'"),
-        ("m.csv", "", "no class for 3 of 3 .*understood: nothing"),
+        ("m.csv", "c07,open\n写,write\n", "no class name for 1 of 3 .'n01440764'.; .*'c07' is 'open'; '写' is 'write'"),
+        ("m.csv", "", "no class name for 3 of 3 .*understood: nothing"),
         ("m.csv", "c07,open,x\n", r"line 1 has 3 columns \(c07 | open | x\)"),
-        ("m.csv", "c07,run\nn01440764,run\n写,write\n", "'run' is on the row of 'c07' already"),
-        ("m.csv", "c07,run\nc07,walk\nn01440764,x\n写,write\n", "line 2: 'c07' is called 'walk' here and 'run' before"),
+        ("m.csv", "c07,run\nn01440764,run\n写,write\n", "'run' is already on the row of 'c07'"),
+        ("m.csv", "c07,run\nc07,walk\nn01440764,x\n写,write\n", "line 2: 'c07' is named 'walk' here, but 'run' before"),
         ("m.csv", "c07,\nn01440764,x\n写,write\n", "the row of 'c07': the name is empty"),
         ("m.json", "[1]", "must be a map"),
     ],
@@ -140,6 +140,6 @@ def test_unusable_maps(tmp_path, name, content, message):
         read_class_map(written(tmp_path, name, content), FOLDERS)
 
 
-def test_a_map_of_imagenet_is_read_by_its_first_word(tmp_path):
+def test_the_class_map_of_imagenet_is_read(tmp_path):
     path = written(tmp_path, "m.txt", "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\n")
     assert read_class_map(path, ("n01440764",))[0] == ("tench, Tinca tinca",)

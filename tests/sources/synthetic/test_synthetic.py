@@ -1,4 +1,4 @@
-"""The synthetic data set: what it shows, what it says, and that both agree."""
+"""The synthetic data set: its videos, its annotations, and that both agree."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def files(root: Path) -> dict[str, tuple[int, int]]:
-    """Every file with its inode and time, so that rewriting shows."""
+    """Every file with its inode and modification time, to detect rewriting."""
     found = {path: path.stat() for path in sorted(root.rglob("*")) if path.is_file()}
     return {path.relative_to(root).as_posix(): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
@@ -59,7 +59,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-def test_the_source_reads_what_was_made(made):
+def test_the_source_reads_the_generated_files(made):
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     assert source.kind == "ego4d"
@@ -78,7 +78,7 @@ def test_the_source_reads_what_was_made(made):
 
 
 def test_frames_on_disk_show_the_labeled_action(made):
-    """Each window resembles the scene of its label, and less the same scene with another action there."""
+    """Each window is more similar to the scene of its label than to the same scene with another action."""
     source = open_sources(made)["moments"]
     plans = {plan.uid: plan for plan in plan_videos(PARAMETERS)}
     video = source.videos[0]
@@ -176,7 +176,7 @@ def test_the_default_size_holds_out_enough():
     assert MAX_ACTIONS >= 12
 
 
-def test_times_are_as_promised():
+def test_stations_have_the_documented_times():
     for video in plan_videos(Parameters(120, 12, 4)):
         edges = [0.0]
         for station in video.stations:
@@ -186,7 +186,7 @@ def test_times_are_as_promised():
         assert 0.2 <= video.duration_sec - edges[-1] <= 0.8
 
 
-def test_too_few_clips_for_the_classes_are_told(caplog):
+def test_too_few_clips_for_the_classes_are_logged(caplog):
     plan_videos(Parameters(12, 12, 0))
     assert "too few for 12 classes" in caplog.text
 
@@ -205,11 +205,11 @@ def test_frames_depend_on_seed_time_and_action_alone():
         assert difference(first, other) > 10
     moving = render(scenes[0], 1.5)
     assert difference(moving, render(scenes[0], 1.6)) > 1
-    assert np.array_equal(moving, render(scenes[0], 1.5))  # nothing is carried over from call to call
+    assert np.array_equal(moving, render(scenes[0], 1.5))  # no state is kept between calls
 
 
 def test_every_action_moves_and_differs_from_the_others():
-    """In one and the same scene, the pixels of any two actions differ while they are done."""
+    """In the same scene, the pixels of any two actions differ during the action."""
     shots = []
     for label in range(len(ACTIONS)):
         scene = make_scene(np.random.default_rng(3), [label])
@@ -253,7 +253,7 @@ def test_objects_have_several_verbs():
 # making it again
 
 
-def test_made_again_it_is_left_as_it_is(made):
+def test_a_complete_data_set_is_not_written_again(made):
     before = files(made)
     progress = Counting()
     assert make_synthetic(made, SAMPLES, ACTION_COUNT, SEED, progress) == made
@@ -261,7 +261,7 @@ def test_made_again_it_is_left_as_it_is(made):
     assert progress.count == 3
 
 
-def test_an_interrupted_one_is_continued(made, tmp_path):
+def test_an_interrupted_data_set_is_completed(made, tmp_path):
     root = tmp_path / "part"
     shutil.copytree(made, root)
     (root / "ego4d.json").unlink()
@@ -271,15 +271,15 @@ def test_an_interrupted_one_is_continued(made, tmp_path):
     kept = files(root)
     make_synthetic(root, SAMPLES, ACTION_COUNT, SEED)
     after = files(root)
-    assert set(after) == set(files(made))  # nothing partial is left
-    assert videos[0].read_bytes() == content  # deterministic, down to the bytes
+    assert set(after) == set(files(made))  # no partial file is left
+    assert videos[0].read_bytes() == content  # deterministic
     for path in videos[1:]:
         name = path.relative_to(root).as_posix()
         assert after[name] == kept[name]
     assert (root / "ego4d.json").read_bytes() == (made / "ego4d.json").read_bytes()
 
 
-def test_a_video_that_went_missing_is_made_again(made, tmp_path):
+def test_a_missing_video_is_generated_again(made, tmp_path):
     root = tmp_path / "lost"
     shutil.copytree(made, root)
     video = next((root / "v2" / "full_scale").iterdir())
@@ -288,7 +288,7 @@ def test_a_video_that_went_missing_is_made_again(made, tmp_path):
     assert video.is_file()
 
 
-def test_a_failing_video_leaves_no_file_of_its_name(tmp_path, monkeypatch):
+def test_a_failed_video_leaves_no_file_with_its_final_name(tmp_path, monkeypatch):
     (plan, *_) = plan_videos(PARAMETERS)
     drawn = []
 
@@ -315,15 +315,15 @@ def test_other_parameters_are_refused(made, changes):
     assert files(made) == before
 
 
-def test_the_beginnings_of_another_data_set_are_refused(made, tmp_path):
+def test_an_incomplete_data_set_of_other_parameters_is_refused(made, tmp_path):
     shutil.copytree(made / "v2", tmp_path / "v2")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="contains files that do not belong"):
         make_synthetic(tmp_path, SAMPLES, ACTION_COUNT, SEED + 1)
 
 
-def test_folders_with_other_things_are_refused(tmp_path):
+def test_folders_with_other_files_are_refused(tmp_path):
     (tmp_path / "holiday.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match=r"other files .*holiday\.mp4; give another folder"):
+    with pytest.raises(InputError, match=r"do not belong .*holiday\.mp4; give another folder"):
         make_synthetic(tmp_path, 12, 2, 0)
     with pytest.raises(InputError, match="is a file"):
         make_synthetic(tmp_path / "holiday.mp4", 12, 2, 0)
@@ -332,7 +332,7 @@ def test_folders_with_other_things_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "not of synthetic data"), ("[]", "not of synthetic data"), ("{", "cannot be read")],
+    [("{}", "does not describe synthetic data"), ("[]", "does not describe synthetic data"), ("{", "cannot be read")],
 )
 def test_a_real_download_is_never_written_to(tmp_path, content, message):
     (tmp_path / "ego4d.json").write_text(content)
@@ -350,20 +350,20 @@ def test_a_real_download_is_never_written_to(tmp_path, content, message):
         ((12, 2, -1), "--seed must be 0 or more, got -1"),
     ],
 )
-def test_numbers_out_of_range(tmp_path, arguments, message):
+def test_numbers_out_of_range_are_refused(tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         make_synthetic(tmp_path / "new", *arguments)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_an_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PipelineError, match="cannot write synthetic videos"):
         make_synthetic(tmp_path / "file" / "below", 12, 2, 0)
 
 
 def test_light_and_noise_saturate():
-    """Bytes that wrapped around would make white dark and black bright."""
+    """Integer overflow would make white dark and black bright."""
     scene = make_scene(np.random.default_rng(11), [0])
     white, black = ((lambda t, gain=gain: gain, lambda t: 0.0, lambda t: 0.0) for gain in (50.0, -1.0))
     assert np.median(render(replace(scene, light=white, vignette=scene.vignette * 0 + 140), 1.0)) == 255

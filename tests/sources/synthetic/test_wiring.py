@@ -15,7 +15,7 @@ from embedonce.pipeline.sources.synthetic.plan import Parameters, plan_videos
 from tests.support.fake_teacher import fake_identity
 
 
-def test_videos_to_validate_on_are_drawn_by_the_seed():
+def test_validation_videos_are_drawn_by_the_seed():
     held_out = []
     for seed in range(4):
         videos = plan_videos(Parameters(240, 4, seed))
@@ -46,11 +46,11 @@ def drawn(monkeypatch):
 
 
 def test_half_of_the_crops_are_random_ones_and_captions_are_true(drawn):
-    views, said = drawn(0, 0)
-    assert 15 < sum(views) < 45 and set(said) == {1, 2, 4}
-    assert drawn(0, 0) == (views, said)
+    views, captions = drawn(0, 0)
+    assert 15 < sum(views) < 45 and set(captions) == {1, 2, 4}
+    assert drawn(0, 0) == (views, captions)
     for other in (drawn(0, 1), drawn(1, 0)):
-        assert other[0] != views and other[1] != said
+        assert other[0] != views and other[1] != captions
 
 
 def test_the_demo_teacher_sees_its_frames_in_the_order_of_its_seed(monkeypatch):

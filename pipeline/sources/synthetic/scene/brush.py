@@ -1,10 +1,7 @@
-"""A brush that draws in an object's own coordinates, and the hands that every scene has in common.
-
-Knows shapes and colors; knows nothing of actions, cameras or time.
-"""
+"""Draws shapes in the coordinates of an object, and the wearer's arms and hands."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,27 +15,33 @@ _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)  # (20, 2)
 
 def shade(color: Color, factor: float) -> Color:
     """The color, darker (factor < 1) or lighter."""
-    return tuple(max(0, min(255, round(channel * factor))) for channel in color)
+    return to_color(max(0, min(255, round(channel * factor))) for channel in color)
 
 
 def mix(a: Color, b: Color, weight: float) -> Color:
-    """Between a (weight 0) and b (weight 1)."""
-    return tuple(round(x + (y - x) * weight) for x, y in zip(a, b, strict=True))
+    """Linear interpolation from a (weight 0) to b (weight 1)."""
+    return to_color(round(x + (y - x) * weight) for x, y in zip(a, b, strict=True))
+
+
+def to_color(channels: Iterable[float]) -> Color:
+    """The color of three channel values: red, green, blue, 0 to 255."""
+    red, green, blue = (int(channel) for channel in channels)
+    return red, green, blue
 
 
 class Brush:
-    """Draws on an image through a similarity: x right, y down, angles in radians clockwise."""
+    """Draws on an image under a similarity transform: x right, y down, angles in radians clockwise."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, x: float, y: float, scale: float = 1.0, angle: float = 0.0):
         self._draw, self._x, self._y, self.scale, self._angle = draw, x, y, scale, angle
         self._cos, self._sin = scale * math.cos(angle), scale * math.sin(angle)
 
     def at(self, x: float, y: float, angle: float = 0.0, scale: float = 1.0) -> "Brush":
-        """A brush whose origin is (x, y) here, turned by angle."""
+        """A brush with its origin at (x, y) of this one, rotated by angle and scaled."""
         return Brush(self._draw, *self.point(x, y), self.scale * scale, self._angle + angle)
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """(x, y) here -> image pixels."""
+        """(x, y) in this brush's coordinates -> image pixels."""
         return self._x + self._cos * x - self._sin * y, self._y + self._sin * x + self._cos * y
 
     def polygon(self, points: Sequence[tuple[float, float]], fill: Color, outline: Color | None = None) -> None:
@@ -72,9 +75,9 @@ class Brush:
 
 @dataclass(frozen=True)
 class Hand:
-    """A hand's pose. (x, y): the middle of the palm; angle 0 points away from the wearer (up), clockwise.
+    """Pose of a hand. (x, y): middle of the palm; angle: radians clockwise, 0 points away from the wearer (up).
 
-    curl: 0 open to 1 a fist; spread: 0 fingers together to 1 fanned out, negative where the tips meet.
+    curl: 0 (open) to 1 (fist). spread of the fingers: 0 (closed) to 1 (fanned out); negative if the tips meet.
     """
 
     x: float
@@ -84,19 +87,19 @@ class Hand:
     spread: float = 0.2
 
     def toward(self, other: "Hand", weight: float) -> "Hand":
-        """Between this pose (weight 0) and the other (weight 1)."""
+        """Linear interpolation from this pose (weight 0) to the other (weight 1)."""
         ours, theirs = vars(self), vars(other)
         return Hand(**{name: ours[name] + (theirs[name] - ours[name]) * weight for name in ours})
 
 
 @dataclass(frozen=True)
 class Arms:
-    """How the wearer looks."""
+    """Appearance of the wearer's arms."""
 
     skin: Color
     sleeve: Color
-    sleeve_length: float  # 0 bare to 1 down to the wrist
-    size: float  # 1: a palm of 26 units
+    sleeve_length: float  # 0 (bare arm) to 1 (down to the wrist)
+    size: float  # relative; 1 is a palm of 26 units
 
 
 def draw_arm(brush: Brush, arms: Arms, hand: Hand, elbow: tuple[float, float], side: int) -> None:

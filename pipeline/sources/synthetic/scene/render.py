@@ -1,6 +1,6 @@
-"""A synthetic first-person video as a pure function: scene and time in, RGB frame out.
+"""Renders frames of a synthetic first-person video, as a pure function of scene and time.
 
-Knows stations on a long table, a moving camera and changing light; reads and writes no file.
+The wearer moves along a long table with one action per station; the camera shakes and the light changes.
 """
 
 import math
@@ -11,15 +11,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS, draw_object, hands_at
-from embedonce.pipeline.sources.synthetic.scene.brush import Arms, Brush, Hand, draw_arm
+from embedonce.pipeline.sources.synthetic.scene.brush import Arms, Brush, Hand, draw_arm, to_color
 from embedonce.pipeline.sources.synthetic.scene.looks import Instant, Look, random_look
 from embedonce.pipeline.sources.synthetic.scene.table import CENTER_Y, MARGIN, PITCH, SUPERSAMPLING, make_background
 
 FRAME_WIDTH, FRAME_HEIGHT = 320, 240  # pixels
-REACH_SEC = 0.35  # for a hand to get to where the action begins, and to leave
-_NOISE_ROWS = 211  # how far the noise can be shifted from frame to frame
-_VIGNETTE_BITS = 7  # of its fixed-point factors; 255 times the largest still fits into 16 bits
-_CROP_HALF_WIDTH = 200  # units; what the turned and shaken view can need
+REACH_SEC = 0.35  # time in which a hand reaches the start of the action, and leaves its end
+_NOISE_ROWS = 211  # range of the noise offset, which changes from frame to frame
+_VIGNETTE_BITS = 7  # fractional bits of its factors; 255 times the largest still fits into 16 bits
+_CROP_HALF_WIDTH = 200  # units; enough for a rotated and shaken view
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Wobble:
 
 @dataclass(frozen=True)
 class Station:
-    """One action on one object at its place on the table, during [start_sec, end_sec)."""
+    """One action on one object at one place of the table, during [start_sec, end_sec)."""
 
     action: str
     start_sec: float
     end_sec: float
     center_x: float  # of the view, in table units
-    x: float  # of the object's base
+    x: float  # (x, y): base of the object
     y: float
     scale: float
     look: Look
@@ -50,25 +50,26 @@ class Station:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a video shows.
+    """Everything that a video shows.
 
-    vignette: (240, 320, 3) uint16 factors with _VIGNETTE_BITS binary places; noise: (240 + _NOISE_ROWS, 320, 3) int16.
+    vignette: (240, 320, 3) uint16 factors with _VIGNETTE_BITS fractional bits.
+    noise: (240 + _NOISE_ROWS, 320, 3) int16.
     """
 
     stations: tuple[Station, ...]
     duration_sec: float
     arms: Arms
     background: Image.Image
-    camera: tuple[Wobble, Wobble, Wobble, Wobble]  # x, y in units; roll in radians; zoom as a factor less 1
-    light: tuple[Wobble, Wobble, Wobble]  # gain, red and blue, each as a factor less 1
+    camera: tuple[Wobble, ...]  # x and y in units, roll in radians, zoom as a factor minus 1
+    light: tuple[Wobble, ...]  # gain, red and blue, as factors minus 1
     vignette: np.ndarray
     noise: np.ndarray
 
 
 def make_stations(rng: np.random.Generator, labels: Sequence[int]) -> tuple[tuple[Station, ...], float]:
-    """The actions of these labels (indices of ACTIONS) one after another, and the seconds that takes.
+    """(stations of these actions in order, duration in seconds). labels: indices into ACTIONS.
 
-    All but the actions is drawn from rng alone: other labels give the same times, places and looks.
+    Times, places and looks depend on rng alone: other labels give the same ones.
     """
     stations, clock = [], rng.uniform(0.3, 0.7)
     for i, label in enumerate(labels):
@@ -81,14 +82,14 @@ def make_stations(rng: np.random.Generator, labels: Sequence[int]) -> tuple[tupl
 
 
 def make_scene(rng: np.random.Generator, labels: Sequence[int]) -> Scene:
-    """A scene with the stations that `make_stations` gives for the same fresh rng; the rest is drawn after them."""
+    """A scene with the stations that make_stations() returns for the same fresh rng."""
     stations, duration_sec = make_stations(rng, labels)
     skin = np.array(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.9, 1.08)
-    sleeve = tuple(int(value) for value in rng.integers(30, 225, 3))
+    sleeve = to_color(rng.integers(30, 225, 3))
     return Scene(
         stations=stations,
         duration_sec=duration_sec,
-        arms=Arms(tuple(skin.astype(int).tolist()), sleeve, rng.uniform(0.3, 0.95), rng.uniform(0.98, 1.16)),
+        arms=Arms(to_color(skin.astype(int)), sleeve, rng.uniform(0.3, 0.95), rng.uniform(0.98, 1.16)),
         background=make_background(rng, len(labels)),
         camera=tuple(_wobble(rng, size, 0.3, 2.2) for size in (5.0, 4.0, 0.045, 0.045)),
         light=tuple(_wobble(rng, size, 0.05, 0.5) for size in (0.16, 0.07, 0.07)),
@@ -98,7 +99,7 @@ def make_scene(rng: np.random.Generator, labels: Sequence[int]) -> Scene:
 
 
 def render(scene: Scene, t_sec: float) -> np.ndarray:
-    """(240, 320, 3) uint8 RGB, what the wearer sees at t_sec. Depends on its arguments alone."""
+    """The frame at t_sec: (240, 320, 3) uint8 RGB. A pure function."""
     center_x, pan_speed = _view_center(scene, t_sec)
     shake_x, shake_y, roll, zoom = (wobble(t_sec) for wobble in scene.camera)
     view = (center_x + shake_x, CENTER_Y + shake_y)
@@ -113,13 +114,13 @@ def render(scene: Scene, t_sec: float) -> np.ndarray:
     half_w, half_h = FRAME_WIDTH / 2, FRAME_HEIGHT / 2
     matrix = (cos, -sin, x - cos * half_w + sin * half_h, sin, cos, y - sin * half_w - cos * half_h)
     image = canvas.transform((FRAME_WIDTH, FRAME_HEIGHT), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    if pan_speed > 60:  # units per second: the exposure smears it along the movement
+    if pan_speed > 60:  # units per second: motion blur along the movement
         image = image.resize((FRAME_WIDTH // 4, FRAME_HEIGHT)).resize((FRAME_WIDTH, FRAME_HEIGHT))
     return _expose(scene, t_sec, image)
 
 
 def _draw_stations(scene: Scene, t_sec: float, view: tuple[float, float], table: Brush) -> None:
-    """The stations in view; arms only where the wearer is busy, or will be next."""
+    """Draw the stations in view; arms only at the station that is in use, or will be next."""
     busy = min(scene.stations, key=lambda s: max(s.start_sec - t_sec, t_sec - s.end_sec))
     for station in scene.stations:
         if abs(station.center_x - view[0]) > 2 * _CROP_HALF_WIDTH:
@@ -130,8 +131,8 @@ def _draw_stations(scene: Scene, t_sec: float, view: tuple[float, float], table:
             Hand((view[0] + side * 70 - station.x) / station.scale, (view[1] + 175 - station.y) / station.scale)
             for side in (-1, 1)
         ]
-        wanted = hands_at(instant)
-        hands = [r if w is None else r.toward(w, grip) for r, w in zip(rest, wanted, strict=True)]
+        targets = hands_at(instant)
+        hands = [r if target is None else r.toward(target, grip) for r, target in zip(rest, targets, strict=True)]
         draw_object(place, instant, *hands)
         if station is busy:
             for side, hand, at_rest in zip((-1, 1), hands, rest, strict=True):
@@ -139,7 +140,7 @@ def _draw_stations(scene: Scene, t_sec: float, view: tuple[float, float], table:
 
 
 def action_at(station: Station, t_sec: float) -> tuple[Instant, float]:
-    """How far the action has come at t_sec, and how far the hands are from rest (0) to where it wants them (1)."""
+    """(the action at t_sec, how far the hands are from rest (0) to their target poses (1))."""
     start, end = station.start_sec + REACH_SEC, station.end_sec - REACH_SEC
     doing_sec = min(max(t_sec - start, 0.0), end - start)
     reach = min((t_sec - station.start_sec) / REACH_SEC, (station.end_sec - t_sec) / REACH_SEC)
@@ -147,7 +148,7 @@ def action_at(station: Station, t_sec: float) -> tuple[Instant, float]:
 
 
 def _view_center(scene: Scene, t_sec: float) -> tuple[float, float]:
-    """Where on the table the view is centered, and how fast it moves (units per second)."""
+    """(center of the view on the table, in units; its speed in units per second)."""
     center, speed = scene.stations[0].center_x, 0.0
     for before, after in zip(scene.stations, scene.stations[1:], strict=False):
         pause = after.start_sec - before.end_sec
@@ -159,7 +160,7 @@ def _view_center(scene: Scene, t_sec: float) -> tuple[float, float]:
 
 
 def _expose(scene: Scene, t_sec: float, image: Image.Image) -> np.ndarray:
-    """The light of that moment, the lens's vignette and the sensor's noise. Integers: this is most of the work."""
+    """Apply light, vignette and sensor noise, in integers because this takes most of the time."""
     gain, red, blue = (wobble(t_sec) for wobble in scene.light)
     table = [min(255, round(value * (1 + gain) * color)) for color in (1 + red, 1, 1 + blue) for value in range(256)]
     exposed = np.multiply(np.asarray(image.point(table)), scene.vignette, dtype=np.uint16) >> _VIGNETTE_BITS
@@ -180,13 +181,13 @@ def _vignette(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """The same for the three channels, as brightness noise is."""
+    """Luminance noise: equal in the three channels."""
     noise = rng.normal(0, rng.uniform(1.0, 4.0), (FRAME_HEIGHT + _NOISE_ROWS, FRAME_WIDTH, 1))
     return np.repeat(noise.round().astype(np.int16), 3, axis=2)
 
 
 def _smooth(x: float) -> float:
-    """0 below 0, 1 above 1, smooth between."""
+    """Smooth step: 0 below 0, 1 above 1."""
     x = min(1.0, max(0.0, x))
     return x * x * (3 - 2 * x)
 

@@ -1,18 +1,15 @@
-"""The still part of a synthetic scene: a long textured table before a wall, with clutter on it.
-
-Knows texture and things lying about; knows nothing of time or of what will be done at the table.
-"""
+"""Draws the static background of a synthetic scene: a long textured table in front of a wall, with clutter on it."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from embedonce.pipeline.sources.synthetic.scene.actions import draw_idle
-from embedonce.pipeline.sources.synthetic.scene.brush import Brush, shade
+from embedonce.pipeline.sources.synthetic.scene.brush import Brush, shade, to_color
 from embedonce.pipeline.sources.synthetic.scene.looks import OBJECTS, random_look
 
 SUPERSAMPLING = 1.5  # canvas pixels per unit; a unit is a pixel of the frame before camera movement
-PITCH = 330  # units from station to station
-MARGIN = 210  # units from the table's ends to the first and last station
+PITCH = 330  # units between stations
+MARGIN = 210  # units between the ends of the table and the first and last station
 HEIGHT = 320  # units
 CENTER_Y = 160  # where the view is centered
 _HORIZON = 84  # the table's far edge
@@ -50,7 +47,7 @@ def _table_grain(rng: np.random.Generator, height: int, width: int) -> np.ndarra
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """(H, W) float32 smooth noise of unit strength, with this many bumps down and across."""
+    """(H, W) float32 smooth noise of unit strength. rows, columns: number of bumps in each direction."""
     coarse = rng.normal(0, 1, (max(2, rows), max(2, columns))).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -65,7 +62,7 @@ def _hang_on_wall(rng: np.random.Generator, brush: Brush, num_stations: int) -> 
 
 
 def _scatter(rng: np.random.Generator, brush: Brush, center_x: float) -> None:
-    """Clutter around one station: simple shapes, and small objects that other actions are done with."""
+    """Draw clutter around one station: simple shapes, and small objects of other actions."""
     for _ in range(rng.integers(4, 9)):
         x, y = center_x + rng.uniform(-175, 175), rng.uniform(_HORIZON + 10, HEIGHT)
         piece = brush.at(x, y, rng.uniform(-0.6, 0.6), rng.uniform(0.6, 1.3))
@@ -86,7 +83,7 @@ def _scatter(rng: np.random.Generator, brush: Brush, center_x: float) -> None:
 
 
 def _color(rng: np.random.Generator) -> tuple[int, int, int]:
-    return tuple(int(value) for value in rng.integers(40, 230, 3))
+    return to_color(rng.integers(40, 230, 3))
 
 
 _TABLES = ((150, 105, 65), (105, 70, 45), (200, 190, 175), (95, 100, 105), (215, 205, 185), (120, 60, 50), (70, 95, 85))

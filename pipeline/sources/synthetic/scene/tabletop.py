@@ -1,6 +1,6 @@
-"""Box, bread and cloth: where hands go in each of their actions, and how they are drawn.
+"""Box, bread and cloth: hand poses in their actions, and how they are drawn.
 
-Each in its own coordinates (origin: the base on the table); knows no camera, light or video.
+Coordinates are the object's own; the origin is its base on the table.
 """
 
 import math
@@ -19,7 +19,7 @@ def _lid_angle(instant: Instant) -> float:
 
 
 def _lid_edge(instant: Instant) -> tuple[float, float]:
-    """Middle of the lid's free edge."""
+    """Middle of the free edge of the lid."""
     angle, height = _lid_angle(instant), 62 * instant.look.height
     return 10 - 8 * math.cos(angle), -height - 32 + 32 * math.cos(angle) - 44 * math.sin(angle)
 
@@ -81,7 +81,7 @@ def draw_bread(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None
     blade.polygon([(-5, -16), (6, -16), (5, -78), (-4, -66)], STEEL, (90, 95, 100))
 
 
-# Cloth: bunched under a hand that wipes, or spread out and folded over.
+# Cloth: under a wiping hand, or spread out and folded over.
 
 
 def cloth_hands(instant: Instant) -> tuple[Hand, Hand]:

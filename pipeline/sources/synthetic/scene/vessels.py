@@ -1,6 +1,6 @@
-"""Cup, pot and bottle: where hands go in each of their actions, and how they are drawn.
+"""Cup, pot and bottle: hand poses in their actions, and how they are drawn.
 
-Each in its own coordinates (origin: the base on the table); knows no camera, light or video.
+Coordinates are the object's own; the origin is its base on the table.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 from embedonce.pipeline.sources.synthetic.scene.brush import Brush, Hand, mix, shade
 from embedonce.pipeline.sources.synthetic.scene.looks import Instant, plateau, rise
 
-# Cup: leaves the table with a hand on its side, or comes back to it between both hands.
+# Cup: lifted with a hand at its side, or put down between both hands.
 
 
 def _cup_lift(instant: Instant) -> float:
@@ -29,7 +29,7 @@ def draw_cup(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
     brush.ellipse(0, 0, half * 1.55, 15, (215, 210, 200), (120, 115, 110))
     brush.ellipse(0, -1, half * 0.9, 8, (180, 175, 168))
     x, y = 0.0, 0.0
-    if _cup_lift(instant) > 0:  # it goes where the hand goes, out of view included
+    if _cup_lift(instant) > 0:  # it follows the hand, even out of view
         held = cup_hands(instant)[1]
         x, y = 6 * _cup_lift(instant) + right.x - held.x, -46 * _cup_lift(instant) + right.y - held.y
     cup = brush.at(x, y, 0.08 * _cup_lift(instant))
@@ -42,11 +42,11 @@ def draw_cup(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
     cup.ellipse(0, -height + 1.5, half * 0.84, 7.5, (70, 40, 25))
 
 
-# Pot: a spoon goes round in it, or its lid goes onto it.
+# Pot: stirred with a spoon, or covered with its lid.
 
 
 def _lid_place(instant: Instant) -> tuple[float, float]:
-    """Where the pot's lid is; beside the pot unless it is being covered."""
+    """Position of the lid: next to the pot, unless the pot is being covered."""
     on = rise(instant.progress) if instant.action == "cover pot" else 0.0
     height = 64 * instant.look.height
     return 104 * (1 - on), 14 - (height + 26) * on - 44 * math.sin(math.pi * on)
@@ -81,7 +81,7 @@ def draw_pot(brush: Brush, instant: Instant, _left: Hand, right: Hand) -> None:
     brush.ellipse(x, y - 14, 9, 7, (40, 35, 35))
 
 
-# Bottle: tipped over a glass, or shaken upright.
+# Bottle: poured into a glass, or shaken upright.
 
 
 def _bottle_pose(instant: Instant) -> tuple[float, float, float]:

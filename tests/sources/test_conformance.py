@@ -1,0 +1,66 @@
+"""The conformance tests of video sources, for the sources of this package."""
+
+import shutil
+
+import pytest
+
+from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.registry import SOURCES
+from embedonce.pipeline.sources.synthetic.generate import make_synthetic
+from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
+from tests.support.conformance.source import SourceConformance
+from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+
+
+class TestFolderSource(SourceConformance):
+    reads_annotations = False
+
+    def make_source(self):
+        return FolderSource()
+
+    def make_data(self, root):
+        for name in ("cut bread", "stir pot"):
+            (root / name).mkdir()
+            (root / name / "1.mp4").touch()
+        return {}
+
+
+class TestEgo4dSource(SourceConformance):
+    def make_source(self):
+        return Ego4dSource()
+
+    def make_data(self, root):
+        moments = {
+            "moments_train.json": {"videos": [moments_video(U1, "train", [label("wash hands"), label("cook", 4, 8)])]},
+            "moments_val.json": {"videos": [moments_video(U2, "val", [label("cook")])]},
+        }
+        narrations = {"narration.json": {uid: narrated(narration(1.0), narration(9.0)) for uid in (U1, U2)}}
+        write(root, moments | narrations)
+        return {"annotations": "moments,narrations-all"}
+
+
+@pytest.fixture(scope="module")
+def synthetic_videos(tmp_path_factory):
+    return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
+
+
+class TestSyntheticSource(SourceConformance):
+    creates_videos = True
+    reads_annotations = False
+
+    @pytest.fixture(autouse=True)
+    def folder_of_videos(self, synthetic_videos):
+        self.folder = synthetic_videos
+
+    def make_source(self):
+        return SyntheticSource()
+
+    def make_data(self, root):
+        shutil.copytree(self.folder, root, dirs_exist_ok=True)  # opening it makes no video again
+        return {"use_synthetic": True, "num_samples": 12, "num_actions": 2}
+
+
+def test_every_registered_source_has_conformance_tests():
+    tested = {TestFolderSource, TestEgo4dSource, TestSyntheticSource}
+    assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}

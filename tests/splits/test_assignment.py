@@ -1,0 +1,78 @@
+"""Assignment of videos to splits and to model selection."""
+
+import uuid
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from embedonce.pipeline.naming.uids import (
+    part_uid,
+    recording_of,
+)
+from embedonce.pipeline.splits.assignment import one_split, selection_uids, split_by_hash
+
+
+def test_splits_of_known_uids_are_stable():
+    uids = [f"video-{i}" for i in range(12)]
+    assert "".join(split_by_hash(uid)[0] for uid in uids) == "tttvvvvttttt"
+    assert sorted(selection_uids(f"video-{i}" for i in range(40))) == ["video-14", "video-21", "video-29", "video-9"]
+
+
+def test_split_fractions_are_correct_and_independent():
+    uids = [f"v{i}" for i in range(20_000)]
+    val = {uid for uid in uids if split_by_hash(uid) == "val"}
+    selection = selection_uids(uids)
+    assert 0.19 < len(val) / len(uids) < 0.21
+    assert len(selection) == len(uids) / 10
+    assert 0.08 < len(selection & val) / len(val) < 0.12
+    assert val < {uid for uid in uids if split_by_hash(uid, 0.5) == "val"}
+    assert not any(split_by_hash(uid, 0.0) == "val" for uid in uids)
+    assert all(split_by_hash(uid, 1.0) == "val" for uid in uids)
+
+
+def test_selection_of_small_sets():
+    uids = [f"v{i}" for i in range(100)]
+    assert selection_uids([]) == selection_uids(uids[:1]) == frozenset()
+    for count in range(2, 100):
+        chosen = selection_uids(uids[:count])
+        assert len(chosen) == max(1, round(count / 10)) <= max(1, count / 5)
+        assert selection_uids(reversed(uids[:count])) == chosen < set(uids)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_selection_covers_all_classes_and_never_takes_the_last_recording_of_one(seed):
+    generator = np.random.default_rng(seed)
+    counts = generator.integers(1, 30, generator.integers(1, 9))
+    labels = {f"{seed}-{label}-{i}": {label} for label, count in enumerate(counts) for i in range(count)}
+    chosen = selection_uids(labels, labels)
+    left = Counter(label for uid, found in labels.items() if uid not in chosen for label in found)
+    assert set(left) == set(range(len(counts)))  # every class can still be learnt
+    taken = {label for uid in chosen for label in labels[uid]}
+    assert len(chosen) <= max(1, len(labels) / 5)
+    can_spare = {label for label, count in enumerate(counts) if count > 1}
+    assert taken <= can_spare and (taken == can_spare or len(chosen) == max(1, len(labels) // 5))
+
+
+def test_a_recording_that_is_the_only_one_of_a_class_is_not_selected():
+    labels = {f"v{i}": {0} for i in range(9)} | {"only": {0, 1}, "bare": {-1}}
+    assert "only" not in selection_uids(labels, labels)
+    assert selection_uids({"a": 0, "b": 0}, {"a": {0}, "b": {1}}) == frozenset()
+
+
+def test_parts_of_a_recording_are_selected_together():
+    recordings = [str(uuid.UUID(int=i, version=4)) for i in range(60)]
+    parts = [part_uid(recording, str(uuid.UUID(int=i, version=4))) for recording in recordings for i in (100, 101, 102)]
+    assert {recording_of(part) for part in parts} == set(recordings)
+    assert recording_of("a__b") == "a__b" and recording_of(recordings[0]) == recordings[0]
+    chosen = selection_uids(parts)
+    assert 0 < len(chosen) < len(parts)
+    assert {recording_of(uid) for uid in chosen}.isdisjoint(recording_of(uid) for uid in set(parts) - chosen)
+    few = [uid for uid in parts if uid not in chosen][:6]  # of two recordings, none of which the hash selects
+    assert len(selection_uids(few)) == 3
+
+
+def test_a_video_in_two_splits_is_assigned_to_the_one_with_most_annotated_time():
+    assert one_split({"train": 5.0, "val": 6.0}) == "val"
+    assert one_split({"val": 5.0, "train": 6.0}) == "train"
+    assert one_split({"train": 5.0, "val": 5.0}) == "val"  # held out, rather than trained on
