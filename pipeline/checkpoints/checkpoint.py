@@ -20,12 +20,12 @@ from embedonce.models.plain_files import NotPlainError
 from embedonce.models.student import VideoStudent, build_student, config_from
 from embedonce.pipeline.checkpoints.training_state import check_shape
 from embedonce.pipeline.errors import CheckpointError, InputError
-from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.metrics.json_forms import OrNull, Text, find_mismatch
 
 FORMAT = 2
 STATE = "training_state.pt"
 MAX_BYTES = 16 << 30  # of a checkpoint, or of a run's state: larger students than any that trains here
-_NEEDED = {  # forms as pipeline.results_schema has them
+_NEEDED = {  # forms of metrics.json_forms
     "student": {...: object},
     "classes": [Text(MAX_NAME)],
     "teacher": {"name": Text(MAX_NAME), "weights_sha256": Text(64), "embed_dim": int},
@@ -76,7 +76,7 @@ def load(path: Path) -> dict:
     content = _opened(path)
     further = {name: form for name, form in _FURTHER.items() if name in content}
     for name, form in (_NEEDED | further).items():
-        problem = misfit(content[name], form, name) if name in content else "it is not there"
+        problem = find_mismatch(content[name], form, name) if name in content else "it is not there"
         if problem:
             raise CheckpointError(f"{path} is not a checkpoint of a student: it has no usable {name} ({problem})")
     if not 1 <= content["frames_per_clip"] <= MAX_FRAMES_PER_CLIP:

@@ -1,6 +1,6 @@
 """What training_state.pt must hold before a run goes on from it: the shape of the file, and that of this very run.
 
-Knows states as data; runs nothing. Forms are pipeline.results_schema's.
+Knows states as data; runs nothing. Forms are those of metrics.json_forms.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from embedonce.pipeline.errors import CheckpointError
-from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.metrics.json_forms import OrNull, Text, find_mismatch
 
 _LIMIT = 1 << 31  # of any counter
 _SHAPE = {
@@ -31,7 +31,7 @@ _STUDENT = {
 def check_shape(path: Path, content: dict) -> None:
     """CheckpointError where a state lacks something that every state has, or has it of another type."""
     for name, form in _SHAPE.items():
-        if problem := misfit(content[name], form, name):
+        if problem := find_mismatch(content[name], form, name):
             raise _refused(path, problem)
     for name in _COUNTERS:
         if not 0 <= content[name] < _LIMIT:
@@ -47,7 +47,7 @@ def check_state(path: Path, content: dict, own: dict[str, dict], terms: dict[str
     if set(content["students"]) != set(own) or len(content["sums"]) != processes:
         raise _refused(path, "it is of other students, or of another number of processes")
     for sums in content["sums"]:
-        if problem := misfit(sums, {size: dict.fromkeys(terms, float) for size in own}, "sums"):
+        if problem := find_mismatch(sums, {size: dict.fromkeys(terms, float) for size in own}, "sums"):
             raise _refused(path, problem)
     for size, state in content["students"].items():
         if problem := _misfit(state, own[size]):
@@ -62,7 +62,7 @@ def _misfit(state: dict, own: dict) -> str | None:
     """What is wrong with the state of one student, in words; None where it can be gone on from."""
     if set(state) != set(own):
         return "it has other parts"
-    problem = misfit({name: state[name] for name in _STUDENT}, _STUDENT)
+    problem = find_mismatch({name: state[name] for name in _STUDENT}, _STUDENT)
     if problem or state["epochs_since_best"] < 0:
         return problem or "epochs_since_best is below 0"
     best = state["best"]
@@ -88,7 +88,7 @@ def _unlike(value, own, place: str) -> str | None:
             return f"{place} is no list of {len(own)}"
         return next(filter(None, (_unlike(one, other, place) for one, other in zip(value, own, strict=True))), None)
     if type(own) is float:
-        return misfit(value, float, place)
+        return find_mismatch(value, float, place)
     if type(value) is not type(own) or (type(own) is int and not 0 <= value < _LIMIT):
         return f"{place} is no {type(own).__name__} as it should be"
     return None

@@ -6,8 +6,9 @@ import click
 
 from embedonce.pipeline.commands.common_options import CACHE_DIR, CONFIG, LABEL_SET, PATH, STUDENT_CHECKPOINT
 from embedonce.pipeline.commands.terminal import build_config, echo
+from embedonce.pipeline.export.registry import format_names
 from embedonce.pipeline.export.settings import ExportConfig
-from embedonce.pipeline.settings.choices import EXPORT_FORMATS, SPLITS
+from embedonce.pipeline.settings.choices import SPLITS
 
 
 @click.command()
@@ -21,7 +22,7 @@ from embedonce.pipeline.settings.choices import EXPORT_FORMATS, SPLITS
     "--formats",
     default="fp32,fp16,int8",
     show_default=True,
-    help=f"Of {', '.join(EXPORT_FORMATS)}, with commas between; the first three are ONNX.",
+    help=f"Of {', '.join(format_names())}, with commas between; the first three are ONNX.",
 )
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True, help="Clips to compare on.")
 @click.option("--num-samples", type=int, default=256, show_default=True, help="Clips to compare on, at most.")

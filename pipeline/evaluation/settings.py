@@ -1,4 +1,4 @@
-"""The settings of evaluate and compare: values and their limits. Imports nothing that computes."""
+"""The settings of evaluate and compare, validated. Imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from embedonce.pipeline.settings.choices import DEVICES, RUNTIMES, SPLITS
 
 @dataclass(frozen=True)
 class EvaluateConfig(Settings):
-    """Stage three: which checkpoint on which part of which cache."""
+    """Which checkpoint to evaluate, and on which split of which cache."""
 
     cache_dir: Path
     student_checkpoint: Path
@@ -21,10 +21,10 @@ class EvaluateConfig(Settings):
     num_workers: int = 1
     device: str = "auto"
     seed: int = 0
-    runtime: str = "torch"  # what costs are measured in
-    teacher_latency: bool = False  # whether image towers are measured, too
-    teacher_model: str | None = None  # configuration file of the cached teacher, to measure it
-    overwrite: bool = False  # whether files that evaluate did not make, or of another evaluation, may be replaced
+    runtime: str = "torch"  # that costs are measured in
+    teacher_latency: bool = False  # whether to time the image encoders of teachers, too
+    teacher_model: str | None = None  # configuration file of the teacher, to time it
+    overwrite: bool = False  # whether to replace other files, or the evaluation of another student
 
     def __post_init__(self):
         super().__post_init__()
@@ -38,12 +38,12 @@ class EvaluateConfig(Settings):
         if self.num_samples is not None:
             self._positive("num_samples")
         if self.teacher_model is not None and not self.teacher_latency:
-            raise ValueError("--teacher-model is for --teacher-latency: give both, or leave it out")
+            raise ValueError("--teacher-model is only for --teacher-latency: give both, or leave it out")
 
 
 @dataclass(frozen=True)
 class CompareConfig(Settings):
-    """Which evaluations and checkpoints to set beside each other; the rest is how checkpoints are evaluated."""
+    """Which evaluations and checkpoints to compare; the other settings are for evaluating the checkpoints."""
 
     evaluations: tuple[Path, ...]
     output_dir: Path
@@ -54,7 +54,7 @@ class CompareConfig(Settings):
     num_workers: int = 1
     device: str = "auto"
     seed: int = 0
-    overwrite: bool = False  # whether files that compare did not make may be replaced
+    overwrite: bool = False  # whether to replace other files
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,19 +1,20 @@
-"""The settings of export-student: values and their limits. Imports nothing that computes."""
+"""The settings of export-student, validated. Imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
+from embedonce.pipeline.export.registry import format_names
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.choices import EXPORT_FORMATS, SPLITS
+from embedonce.pipeline.settings.choices import SPLITS
 
 
 @dataclass(frozen=True)
 class ExportConfig(Settings):
-    """Which student leaves in which formats, judged on which clips of which cache.
+    """Which student to export, in which formats, and on which clips of which cache to compare it.
 
-    formats: of EXPORT_FORMATS, with commas between. num_samples: clips that every export is compared on.
-    calibration_frames: frames of training clips that 8-bit ranges are found on.
+    formats: comma-separated names of the registry. num_samples: number of clips that every format is compared on.
+    calibration_frames: number of training frames that 8-bit ranges are calibrated on.
     """
 
     cache_dir: Path
@@ -30,8 +31,8 @@ class ExportConfig(Settings):
     def __post_init__(self):
         super().__post_init__()
         names = self.format_names
-        is_known = set(names) <= set(EXPORT_FORMATS) and len(set(names)) == len(names)
-        self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, with commas between")
+        is_known = set(names) <= set(format_names()) and len(set(names)) == len(names)
+        self._require(is_known, "formats", f"one or more of {', '.join(format_names())}, comma-separated and different")
         self._one_of("split", SPLITS)
         self._positive("num_samples", "calibration_frames")
 
@@ -39,9 +40,15 @@ class ExportConfig(Settings):
     def format_names(self) -> tuple[str, ...]:
         return tuple(self.formats.split(","))
 
-    def judged_on(self, split: str, num_samples: int) -> EvaluateConfig:
-        """The same cache and student, as clips are chosen for evaluation."""
-        places = (self.cache_dir, self.student_checkpoint, self.output_dir)
+    def evaluation_settings(self, split: str, num_samples: int) -> EvaluateConfig:
+        """Settings that choose clips of this cache for this student, as evaluate does."""
         return EvaluateConfig(
-            *places, label_set=self.label_set, split=split, num_samples=num_samples, num_workers=0, seed=self.seed
+            self.cache_dir,
+            self.student_checkpoint,
+            self.output_dir,
+            label_set=self.label_set,
+            split=split,
+            num_samples=num_samples,
+            num_workers=0,
+            seed=self.seed,
         )

@@ -27,7 +27,8 @@ from embedonce.models.student import student_config
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
 from embedonce.pipeline.evaluation.predictions import read_predictions
-from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce.pipeline.metrics.results_file import read_results
+from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME
 from tests.cache.test_hostile import FREE, is_wrong
 from tests.evaluation.test_compare import evaluation
 from tests.support import small_students

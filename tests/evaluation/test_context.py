@@ -11,7 +11,8 @@ from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.evaluation.comparability import PUBLISHED, comparable_with, shared_frames
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.metrics.baselines import has_long_tail, majority_baseline
-from embedonce.pipeline.metrics.results_schema import SCHEMA, misfit
+from embedonce.pipeline.metrics.json_forms import find_mismatch
+from embedonce.pipeline.metrics.results_schema import SCHEMA, EvaluationResults, Majority, VerbNounAccuracy
 from embedonce.pipeline.naming.annotation_kinds import KIND_NAMES
 from embedonce.pipeline.reporting.console import comparison_table
 from embedonce.pipeline.reporting.html import comparison as page
@@ -22,11 +23,11 @@ CLASSES = ("take", "put", "cut")
 
 def test_the_majority_class_is_that_of_training_judged_on_the_held_out_clips():
     found = majority_baseline(np.array([1, 1, 0, -1]), np.array([0, 0, 1, 2, -1]), CLASSES)
-    assert found == {"class": "put", "top1": 0.25, "mean_class_accuracy": pytest.approx(1 / 3), "from": "train"}
+    assert found == Majority("put", 0.25, pytest.approx(1 / 3), "train")
     alone = majority_baseline(np.array([-1]), np.array([0, 0, 1, 2]), CLASSES)
-    assert alone == {"class": "take", "top1": 0.5, "mean_class_accuracy": pytest.approx(1 / 3), "from": "judged"}
+    assert alone == Majority("take", 0.5, pytest.approx(1 / 3), "judged")
     unseen = majority_baseline(np.array([2]), np.array([0, 1]), CLASSES)
-    assert (unseen["class"], unseen["top1"], unseen["mean_class_accuracy"]) == ("cut", 0.0, 0.0)
+    assert (unseen.class_name, unseen.top1, unseen.mean_class_accuracy) == ("cut", 0.0, 0.0)
     assert majority_baseline(np.array([1]), np.array([-1]), CLASSES) is None
 
 
@@ -77,10 +78,10 @@ def test_verbs_nouns_and_both_are_judged_on_the_clips_that_have_both():
     labels = [c.label for c in VERBS.clips]
     found = said([0, 1, 0, 0, 0], [0, 0, 1, 1, 1], labels)
     judged = verb_noun_accuracy(Cache(TEXT, VERBS, NOUNS), VERBS, list(VERBS.clips), found)
-    assert judged["label_sets"] == ["fho-verbs", "mine"] and judged["num_clips"] == 3
+    assert judged.label_sets == ("fho-verbs", "mine") and judged.num_clips == 3
     third = pytest.approx(1 / 3)
-    assert judged["student"] == {"verb": pytest.approx(2 / 3), "noun": pytest.approx(2 / 3), "both": third}
-    assert judged["teacher"] == {"verb": 1.0, "noun": third, "both": third}
+    assert judged.student == VerbNounAccuracy(pytest.approx(2 / 3), pytest.approx(2 / 3), third)
+    assert judged.teacher == VerbNounAccuracy(1.0, third, third)
 
 
 def test_from_the_nouns_side_verbs_are_told_by_their_texts():
@@ -90,10 +91,10 @@ def test_from_the_nouns_side_verbs_are_told_by_their_texts():
         TEXT[[0, 0, 1, 0]], TEXT[[0, 1, 1, 0]], np.zeros((4, 0)), TEXT[[0, 0, 0, 0]], np.array([0, 1, 1, 0])
     )
     judged = verb_noun_accuracy(Cache(TEXT, verbs, nouns), nouns, list(nouns.clips), found)
-    assert judged["label_sets"] == ["fho-verbs", "mine"]
-    assert judged["num_clips"] == 2  # of the third, two verbs are known; the fourth has none
-    assert judged["student"] == {"verb": 0.5, "noun": 0.5, "both": 0.5}
-    assert judged["teacher"] == {"verb": 1.0, "noun": None, "both": None}
+    assert judged.label_sets == ("fho-verbs", "mine")
+    assert judged.num_clips == 2  # of the third, two verbs are known; the fourth has none
+    assert judged.student == VerbNounAccuracy(0.5, 0.5, 0.5)
+    assert judged.teacher == VerbNounAccuracy(1.0, None, None)
 
 
 def test_verbs_alone_have_no_nouns_beside_them():
@@ -110,7 +111,7 @@ def test_every_kind_of_annotations_has_a_sentence_and_other_label_sets_have_none
     told = comparable_with(replace(VERBS, name="x", facts={"annotations": "lta-verbs"}), "val")
     assert "edit distance at 20 future actions" in told and "no recording is in two splits" in told
     shared = replace(VERBS, clips=(*VERBS.clips, replace(clip(9, 0), split="train")))
-    assert "frames of the same rooms were trained on" in comparable_with(shared, "val")
+    assert "training had frames of the same rooms" in comparable_with(shared, "val")
     assert "no recording is in two splits" in comparable_with(shared, "test")
 
 
@@ -134,14 +135,15 @@ def test_the_table_begins_with_the_mean_over_classes_where_they_have_a_long_tail
         "long_tail": True,
         "verb_noun": {"label_sets": ["a", "b"], "num_clips": 5, "teacher": sides, "student": sides},
         "frames_in_several_clips": 0.5,
-        "comparable_with": "to be set against X",
+        "comparable_with": "compares with X",
     }
-    assert misfit(long, SCHEMA) is None
+    assert find_mismatch(long, SCHEMA) is None
+    long, results = EvaluationResults.from_dict(long), EvaluationResults.from_dict(results)
     markup = page.comparison_table(long)
-    places = [markup.index(name) for name in ("mean accuracy of classes", "top-1 accuracy", "verb and noun together")]
+    places = [markup.index(name) for name in ("mean class accuracy", "top-1 accuracy", "verb and noun together")]
     assert places == sorted(places) and "verb, of 5 clips" in markup
     markup = page.comparison_table(results)
-    assert markup.index("top-1 accuracy") < markup.index("mean accuracy of classes") and "verb" not in markup
+    assert markup.index("top-1 accuracy") < markup.index("mean class accuracy") and "verb" not in markup
     lines = comparison_table(long).splitlines()
     assert "chance 33.3 %, majority class 66.7 %" in lines[0]
     assert [line.split("  ")[0] for line in lines[3:9]] == [
@@ -152,8 +154,11 @@ def test_the_table_begins_with_the_mean_over_classes_where_they_have_a_long_tail
         "noun",
         "verb and noun",
     ]
-    assert "of 5 clips that have both" in lines[8]
-    assert "always naming 'take', the most frequent class of training: top-1 66.7 %, mean class 33.3 %" in lines
-    assert "50.0 % of the frames lie in several of these clips, and may have several classes" in lines
-    assert "to be set against X" in lines
+    assert "of 5 clips with both" in lines[8]
+    assert (
+        "always predicting 'take', the most frequent class of the training clips: top-1 66.7 %, mean class 33.3 %"
+        in lines
+    )
+    assert "50.0 % of the frames are in several of these clips, which may differ in class" in lines
+    assert "compares with X" in lines
     assert comparison_table(results).splitlines()[3].startswith("top-1")

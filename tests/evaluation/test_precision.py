@@ -75,7 +75,7 @@ def test_what_is_no_pair_stays_and_is_counted():
 
 
 def test_the_timed_tower_is_treated_and_its_sizes_are_of_what_is_stored(caplog):
-    side = teacher_latency._side("RN50-quickgelu", CPU)
+    side = teacher_latency._timed_model("RN50-quickgelu", CPU)
     assert treatment(side.module) == "batch normalization folded, channels-last"
     assert side.module.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     assert side.stored["parameters"] > size_of(side.module)["parameters"]

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,17 @@ from embedonce.pipeline.evaluation import compare as comparing
 from embedonce.pipeline.evaluation import comparison, teacher_latency
 from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel
-from embedonce.pipeline.evaluation.predictions import KINDS
-from embedonce.pipeline.evaluation.results import assemble, predictions_file
+from embedonce.pipeline.evaluation.predictions import StoredPredictions
+from embedonce.pipeline.evaluation.predictions_file import predictions_file
+from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, assemble
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export import parity
-from embedonce.pipeline.export.facts import clip_seconds, facts_of, timm_config
+from embedonce.pipeline.export.facts import clip_seconds, facts_of
 from embedonce.pipeline.export.settings import ExportConfig
+from embedonce.pipeline.export.weights import timm_config
 from embedonce.pipeline.metrics import bootstrap_intervals
+from embedonce.pipeline.metrics.results_schema import Costs, EvaluationResults, Latency, Sizes
 from embedonce.pipeline.processes import timing
 from embedonce.pipeline.reporting import console, plots
 from embedonce.pipeline.reporting.html import choice
@@ -38,7 +41,7 @@ from tests.support.fake_teacher import fake_identity
 from tests.support.small_students import settings
 from tests.support.tiny_cache import make_tiny_cache
 
-COST = {"latency_ms": {"p50_ms": 2.0, "p95_ms": 3.0}, "throughput_per_s": 11.0, "macs": 13, "peak_memory_bytes": 17}
+COST = Costs(latency_ms=Latency(2.0, 3.0), throughput_per_s=11.0, macs=13, peak_memory_bytes=17)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def judged(place, tmp_path, monkeypatch):
-    """changes of the configuration -> the results; what was asked of the parts is in `calls`."""
+    """changes of the configuration -> the results as JSON values; arguments of the parts are in `calls`."""
     calls = {"measure": [], "predict": [], "report": []}
     real = evaluating.predict
 
@@ -73,7 +76,7 @@ def judged(place, tmp_path, monkeypatch):
         calls["measure"].append((sides, device, runtime))
         times = {"student": 2.0, "teacher": 6.0, "reference": 8.0}
         return {
-            name: COST | {"macs": 100 * (name == "student") + 1, "latency_ms": {"p50_ms": times[name], "p95_ms": 9.0}}
+            name: replace(COST, macs=100 * (name == "student") + 1, latency_ms=Latency(times[name], 9.0))
             for name in sides
         }
 
@@ -83,13 +86,14 @@ def judged(place, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluating, "measure", measured)
     monkeypatch.setattr(evaluating, "predict", predicted)
-    monkeypatch.setattr(evaluating, "comparison_plot", lambda results: b"plot")
+    monkeypatch.setattr(evaluating, "evaluation_plot", lambda results: b"plot")
     monkeypatch.setattr(evaluating, "report", lambda *arguments: calls["report"].append(arguments) or b"page")
 
     def judge(towers=None, **changes) -> dict:
         usual = {"label_set": "tiny", "num_workers": 0, "device": "cpu"}
         checkpoint = place / "out" / "best_student.pt"
-        return evaluating.evaluate(EvaluateConfig(place / "cache", checkpoint, tmp_path, **(usual | changes)), towers)
+        config = EvaluateConfig(place / "cache", checkpoint, tmp_path, **(usual | changes))
+        return evaluating.evaluate(config, towers).as_dict()
 
     judge.calls, judge.folder = calls, tmp_path
     return judge
@@ -143,11 +147,17 @@ def test_frames_are_those_that_the_student_was_trained_for(judged):
 
 
 def test_costs_are_measured_as_asked(judged, monkeypatch):
-    placed, real, exact, costs, inside = [], evaluating._sides, [], evaluating._costs, contextlib.ExitStack()
-    monkeypatch.setattr(evaluating, "_sides", lambda *asked: placed.append(asked[3]) or real(*asked))
+    placed, real, exact, costs, inside = (
+        [],
+        evaluating._models_to_time,
+        [],
+        evaluating._measure_costs,
+        contextlib.ExitStack(),
+    )
+    monkeypatch.setattr(evaluating, "_models_to_time", lambda *asked: placed.append(asked[3]) or real(*asked))
     inside.callback(exact.append, "left")
     monkeypatch.setattr(evaluating, "exact_float32", lambda: exact.append("entered") or inside)
-    monkeypatch.setattr(evaluating, "_costs", lambda *asked: exact.append("timed") or costs(*asked))
+    monkeypatch.setattr(evaluating, "_measure_costs", lambda *asked: exact.append("timed") or costs(*asked))
     towers = {name: TimedModel(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
@@ -185,8 +195,8 @@ def test_what_is_said_of_the_student_is_of_the_student(place, judged):
 
 def test_files_hold_the_predictions_and_the_page_the_runs_own_log(place, judged):
     results = judged()
-    ((told, found, dataset, log),) = judged.calls["report"]
-    assert told == {**results} and len(dataset) == results["num_clips"]
+    ((reported, found, dataset, log),) = judged.calls["report"]
+    assert reported.as_dict() == results and len(dataset) == results["num_clips"]
     assert log == (place / "out" / "train_log.csv").read_text()
     with np.load(judged.folder / "predictions.npz") as file:
         for name in ("logits", "teacher_logits", "embeddings", "teacher_embeddings"):
@@ -210,7 +220,7 @@ def test_the_teachers_towers_are_those_of_the_cache_on_the_device_named(place, m
     assert asked == [("fake", "cpu"), (teacher_latency.REFERENCE, "cpu")]
     teacher_latency.image_encoders(place / "cache", "cpu", "somewhere/fake.json")
     assert asked[2] == ("somewhere/fake.json", "cpu")
-    with pytest.raises(InputError, match="is not fake, which made the cache"):
+    with pytest.raises(InputError, match="is not fake, the teacher of this cache"):
         teacher_latency.image_encoders(place / "cache", "cpu", "other.json")
 
 
@@ -243,13 +253,12 @@ def by_hand() -> tuple[Predictions, list[ClipLabel]]:
 @pytest.fixture
 def results():
     found, clips = by_hand()
-    student = {"size": "xs", "parameters": {"deployed": 250, "training": 300}, "input_size": 96,
-               "bytes_on_disk": {"image": 900, "total": 901}}  # fmt: skip
-    costs = {"student": COST, "teacher": COST | {"latency_ms": {"p50_ms": 10.0, "p95_ms": 12.0}}}
+    student = StudentFacts("xs", {"deployed": 250, "training": 300}, Sizes(900, 901), input_size=96)
+    costs = MeasuredCosts(replace(COST, latency_ms=Latency(10.0, 12.0)), COST)
     text = np.eye(7, 3, dtype=np.float32)
     labels = LabelSet("x", "zero-shot", CLASSES, (), 100.0, {})
     identity = fake_identity(weights="openai", input_size=32)
-    return assemble(found, clips, labels, text, identity, student, costs) | {"split": "val"}
+    return assemble(found, clips, labels, text, identity, student, costs).as_dict()
 
 
 def softmax(logits):
@@ -309,12 +318,13 @@ def test_predictions_are_kept_under_their_own_names():
 
 
 def test_the_table_and_the_plot_give_each_side_its_own_figures(results):
-    lines = {line.split("  ")[0]: line for line in console.comparison_table(results).splitlines()}
+    typed = EvaluationResults.from_dict(results)
+    lines = {line.split("  ")[0]: line for line in console.comparison_table(typed).splitlines()}
     assert lines["top-1"].index("71.4 %") < lines["top-1"].index("42.9 %") < lines["top-1"].index("28.6 points lost")
     assert lines["parameters"].split() == ["parameters", "0.00", "M", "0.00", "M", "4.0x", "fewer"]
     assert lines["latency"].split() == ["latency", "10.0", "ms", "2.0", "ms", "5.0x", "faster"]
     assert lines["on disk"].endswith("4.4x smaller")
-    teacher, student = (plots.point_of("x", results[side]) for side in ("teacher", "student"))
+    teacher, student = (plots.point_of("x", model) for model in (typed.teacher, typed.student))
     assert teacher.costs == {plots.LATENCY: 10.0, plots.SIZE: 0.004, plots.PARAMETERS: 0.001}
     assert student.costs == {plots.LATENCY: 2.0, plots.SIZE: 0.0009, plots.PARAMETERS: 0.00025}
     assert (teacher.top1, student.top1) == (pytest.approx(5 / 7), pytest.approx(3 / 7))
@@ -390,10 +400,9 @@ def test_rows_hold_the_figures_of_their_students(results):
     other = json.loads(json.dumps(results))
     other["student"]["top1"], other["student"]["parameters"]["deployed"] = 0.25, 500
     other["student"]["latency_ms"] = {"p50_ms": 21.0, "p95_ms": 22.0}
-    for entry in (results, other):
-        entry["environment"] = {}
-    entries = [comparison.Entry(name, f"{name}/", entry, None) for name, entry in (("one", results), ("two", other))]
-    teacher, one, two = comparison.compare(entries)["rows"]
+    typed = {"one": EvaluationResults.from_dict(results), "two": EvaluationResults.from_dict(other)}
+    entries = [comparison.Entry(name, f"{name}/", entry, None) for name, entry in typed.items()]
+    teacher, one, two = (row.as_dict() for row in comparison.compare(entries).rows)
     assert (teacher["parameters"], teacher["bytes_on_disk"], teacher["latency_p50_ms"]) == (1000, 4000, 10.0)
     assert (one["top1"], one["parameters"], one["bytes_on_disk"]) == (pytest.approx(3 / 7), 250, 900)
     assert (two["top1"], two["parameters"]) == (0.25, 500)
@@ -414,21 +423,21 @@ def test_a_difference_is_the_later_student_less_the_first():
     kept = []
     for predictions in (found, worse):
         with np.load(io.BytesIO(predictions_file(predictions, clips, CLASSES))) as file:
-            kept.append({name: file[name] for name in KINDS})
-    entries = [comparison.Entry(str(i), "", {}, arrays) for i, arrays in enumerate(kept)]
-    assert comparison._paired(entries[1], entries[0])["difference_points"] == pytest.approx(-100 * 3 / 7)
+            kept.append(StoredPredictions(*(file[field.name] for field in fields(StoredPredictions))))
+    entries = [comparison.Entry(str(i), "", None, arrays) for i, arrays in enumerate(kept)]
+    assert comparison._paired(entries[1], entries[0]).difference_points == pytest.approx(-100 * 3 / 7)
 
 
 # -- export ------------------------------------------------------------------------------------------------------------
 
 
 class Export:
-    """An export without making any format: what was asked of its parts."""
+    """An export that writes no format; records the arguments of its parts in `asked`."""
 
     def __init__(self, place: Path, folder: Path, monkeypatch):
         self._place, self._folder, self.asked, real = place, folder, {}, exporting._predicted
-        monkeypatch.setattr(exporting, "check_runtimes", lambda names: self.asked.update(formats=names))
-        monkeypatch.setattr(exporting, "_made", self._made)
+        monkeypatch.setattr(exporting, "check_runtimes", lambda formats: self.asked.update(formats=tuple(formats)))
+        monkeypatch.setattr(exporting, "_write_formats", self._write_formats)
         monkeypatch.setattr(exporting, "_predicted", lambda student, clips: self._clips(clips) or real(student, clips))
         monkeypatch.setattr(exporting, "publish", lambda *arguments: self.asked.update(published=arguments))
         monkeypatch.setattr(exporting, "check_folder", lambda *arguments: self.asked.update(checked=arguments))
@@ -436,10 +445,10 @@ class Export:
     def _clips(self, clips) -> None:
         self.asked["clips"] = [(clip.clip_id, clip.split) for clip in clips.clips]
 
-    def _made(self, names, source, expected, clips):
-        self.asked.update(made=names, calibration=source.calibration)
-        files = {f"frames.{name}.onnx": b"" for name in names}
-        return files, {name: parity.compared(expected[0], *expected) for name in names}
+    def _write_formats(self, formats, inputs, expected, clips):
+        self.asked.update(written=tuple(formats), calibration=inputs.calibration_frames)
+        files = {f"frames.{name}.onnx": b"" for name in formats}
+        return files, {name: parity.measure_parity(expected[0], *expected) for name in formats}
 
     def __call__(self, **changes) -> dict:
         usual = {"label_set": "tiny", "formats": "fp32"}
@@ -448,16 +457,16 @@ class Export:
         return self.asked
 
 
-def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_path, monkeypatch):
+def test_an_export_uses_the_clips_frames_and_formats_of_its_settings(place, tmp_path, monkeypatch):
     export = Export(place, tmp_path, monkeypatch)
     asked = dict(export(formats="fp16,int8", num_samples=3, calibration_frames=5, overwrite=True))
-    assert asked["formats"] == asked["made"] == ("fp16", "int8")
+    assert asked["formats"] == asked["written"] == ("fp16", "int8")
     assert len(asked["clips"]) == 3 and {split for _, split in asked["clips"]} == {"val"}
     assert asked["calibration"].shape == (5, 3, 128, 128) and asked["calibration"].dtype == np.uint8
     folder, files, overwrite = asked["published"]
     assert folder == (tmp_path / "x").resolve() and overwrite is True and asked["checked"] == (folder, True)
     assert {"model.safetensors", "student_parts.safetensors", "config.json", "README.md"} <= set(files)
-    assert b"were found on frames of the split `train`" in files["README.md"].replace(b"\n", b" ")
+    assert b"were calibrated on frames of the split `train`" in files["README.md"].replace(b"\n", b" ")
     other = dict(export(num_samples=3, seed=1, split="train"))
     assert {split for _, split in other["clips"]} == {"train"} and other["published"][2] is False
     assert other["checked"] == (folder, False)
@@ -466,28 +475,29 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
     assert len(export(label_set="other")["clips"]) == 4 and b"`other`" in export.asked["published"][1]["README.md"]
 
 
-def test_facts_that_travel_are_those_of_the_cache_and_the_student():
+def test_export_facts_are_those_of_the_cache_and_the_student():
     identity = make_cache_identity(interpolation="bilinear", resize_mode="squash")
     identity = replace(identity, canonical_short_side=300, fps=7.5, jpeg_quality=97)
     student = {"size": "xs", "resolution": 192}
     meta = {"student": student, "classes": ["a"], "label_set": "l", "frames_per_clip": 6, "teacher": {"name": "t"}}
-    facts = facts_of(meta, identity, 3.5)
+    export_facts = facts_of(meta, identity, 3.5)
+    facts = export_facts.as_dict()
     made = facts["preprocessing"]
     assert (made["resolution"], made["crop"], made["interpolation"], made["clip_seconds"]) == (
         *(192, "none", "bilinear", 3.5),
     )
     assert made["canonical_short_side"] == 300 and facts["frames_per_clip"] == 6 and facts["classes"] == ["a"]
     assert (made["frames_per_second"], made["jpeg_quality"]) == (7.5, 97)
-    usual = facts_of(meta, make_cache_identity(), 3.5)["preprocessing"]
+    usual = facts_of(meta, make_cache_identity(), 3.5).as_dict()["preprocessing"]
     assert (usual["crop"], usual["interpolation"]) == ("center square", "bicubic")
-    config = timm_config(meta, {"num_features": 9}, [0.1] * 3, [0.2] * 3, facts)
+    config = timm_config(export_facts, {"num_features": 9}, [0.1] * 3, [0.2] * 3)
     assert (config["architecture"], config["num_features"]) == ("mobilevit_xs", 9)
     pretrained = config["pretrained_cfg"]
     assert pretrained["input_size"] == [3, 192, 192] and pretrained["mean"] == [0.1] * 3 != pretrained["std"]
     assert pretrained["crop_mode"] == "squash" and pretrained["interpolation"] == "bilinear"
 
 
-def test_a_usual_clip_is_the_median_of_those_that_train():
+def test_the_typical_clip_has_the_median_duration_of_training_clips():
     clips = [ClipLabel(str(i), "v", 0.0, sec, 0, split) for i, (sec, split) in enumerate(
         [(2.0, "train"), (3.0, "train"), (40.0, "train"), (90.0, "val"), (91.0, "val"), (92.0, "val")])]  # fmt: skip
     labels = LabelSet("x", "none", ("a",), (), None, {}, tuple(clips))
@@ -495,14 +505,14 @@ def test_a_usual_clip_is_the_median_of_those_that_train():
     assert clip_seconds(replace(labels, clips=tuple(clips[3:]))) == 91.0
 
 
-def test_parity_is_of_the_export_with_the_trained_student():
+def test_parity_compares_the_export_with_the_trained_student():
     found, _ = by_hand()
     exported = replace(found, logits=found.logits + 0.5, embeddings=found.teacher_embeddings)
-    figures = parity.compared(exported, found, replace(found, logits=found.logits - 0.25))
+    figures = parity.measure_parity(exported, found, replace(found, logits=found.logits - 0.25))
     assert figures.max_difference == pytest.approx(0.5) and figures.rounding == pytest.approx(0.25)
     assert figures.cosine == pytest.approx((found.embeddings * found.teacher_embeddings).sum(1).mean())
     assert (figures.clips, figures.agreement, figures.top1) == (8, 1.0, pytest.approx(3 / 7))
 
 
 def test_costs_that_were_not_measured_are_none():
-    assert set(NOT_MEASURED.values()) == {None} and set(NOT_MEASURED) == set(COST)
+    assert set(vars(NOT_MEASURED).values()) == {None}

@@ -470,7 +470,7 @@ def test_an_export_that_was_set_aside_stays_where_something_else_took_its_place(
     publish(tmp_path / ".e.old", {MARK: b"old"}, overwrite=False)
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"notes.txt, which is of no export"):
+    with pytest.raises(InputError, match=r"notes.txt, which no export wrote"):
         check_folder(tmp_path / "e", overwrite=True)
     assert files(tmp_path) == {f".e.old/{MARK}": b"old", "e/notes.txt": b"mine"}
 

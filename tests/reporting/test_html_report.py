@@ -1,4 +1,4 @@
-"""The report of an evaluation: all figures, nothing from elsewhere, nothing unescaped; and so in a real browser."""
+"""The report of an evaluation: all figures, nothing loaded, everything escaped; checked in a real browser, too."""
 
 import base64
 import dataclasses
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embedonce.pipeline.metrics.results_schema import EvaluationResults
 from embedonce.pipeline.reporting.html.charts import line_chart
 from embedonce.pipeline.reporting.html.choice import choose, who_is_right
 from embedonce.pipeline.reporting.html.comparison import headline
@@ -26,8 +27,12 @@ from tests.support.tiny_cache import make_tiny_cache
 HOSTILE = ("<script>alert(1)</script>", "a & b \"quoted\" 'name'", "</title><img src=x onerror=alert(2)>")
 
 
+def typed(results: dict) -> EvaluationResults:
+    return EvaluationResults.from_dict(results)
+
+
 def nothing_measured(results: dict) -> dict:
-    """The same results where nothing was timed, no clip has a label and no class a logit."""
+    """The same results with nothing timed, no labels and no logits."""
     costs = ("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes")
     known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "calibration_error")
     nothing = dict.fromkeys((*costs, *known)) | {"reliability": []}
@@ -56,7 +61,7 @@ def data(tmp_path_factory):
 def written(data, tmp_path_factory):
     dataset, found, results = data
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_bytes(report(results, found, dataset, TRAINING_LOG))
+    path.write_bytes(report(typed(results), found, dataset, TRAINING_LOG))
     return path
 
 
@@ -118,10 +123,14 @@ def test_every_class_and_confusion_is_told(page, data):
     for entry in results["per_class"]:
         assert entry["class"] in page.text and f"{100 * entry['top1']:.1f}{NO_BREAK}%" in page.text
     for side in ("teacher", "student"):
-        for true, said, clips in results["confusion"][side]:
-            words = f"{HOSTILE[true]} taken for {HOSTILE[said]}" if true != said else f"{HOSTILE[true]}: right"
+        for true, predicted, clips in results["confusion"][side]:
+            words = (
+                f"{HOSTILE[true]} predicted as {HOSTILE[predicted]}"
+                if true != predicted
+                else f"{HOSTILE[true]}: correct"
+            )
             assert f"{words}, {clips} of 4 clips" in page.text
-    assert f"both are right on {who_is_right(found)['both']}" in page.text
+    assert f"both models are right on {who_is_right(found)['both']}" in page.text
 
 
 def test_clips_are_shown_with_their_frames(page, data):
@@ -141,18 +150,18 @@ def test_what_was_not_measured_is_said_to_be_so(data):
     _, found, results = data
     bare = nothing_measured(results)
     found = dataclasses.replace(found, labels=np.full_like(found.labels, -1))
-    page = Page(report_page(bare, None, "", found))
+    page = Page(report_page(typed(bare), None, "", found))
     assert page.text.count("not measured") == 23 and "None" not in page.text
     assert "random teacher: this exercises the machinery" in page.text and "no labeled clips" in page.text
-    assert "No training log lies beside the checkpoint" in page.text
-    assert headline(bare) == "Cosine of its embeddings with the teacher's 0.876, 2.0× more parameters."
+    assert "There is no training log in the checkpoint's folder" in page.text
+    assert headline(typed(bare)) == "Cosine with the teacher's embeddings 0.876, 2.0× more parameters."
 
 
 def test_a_cache_without_labels_and_classes_has_a_report(data, tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 4, labeled=False, logits=False, classes=False)
     dataset, found = held_out_dataset(cache), predictions_for(np.full(6, -1), 0)
     results = nothing_measured(data[2]) | {"classes": [], "num_classes": 0, "num_clips": len(dataset)}
-    (tmp_path / "report.html").write_bytes(report(results, found, dataset, None))
+    (tmp_path / "report.html").write_bytes(report(typed(results), found, dataset, None))
     page = Page((tmp_path / "report.html").read_text())
     assert page.text.count("label: none") == 6 and "smallest cosine with the teacher" in page.text
     assert "nan" not in page.text.split()
@@ -162,20 +171,22 @@ def test_a_teacher_that_names_no_classes_has_no_confusions(data):
     _, found, results = data
     found = dataclasses.replace(found, teacher_logits=found.teacher_logits[:, :0])
     changed = results | {"confusion": results["confusion"] | {"teacher": []}}
-    page = report_page(changed, None, cards([example(data[0], found, 0)], HOSTILE), found)
-    assert "<b>teacher</b> says no classes" in page and "Confusions of the teacher" not in page
-    assert "<td>–</td><td>" in page[page.index("Most frequent") :] and "both are right" not in page
+    page = report_page(typed(changed), None, cards([example(data[0], found, 0)], HOSTILE), found)
+    assert "<b>teacher</b> has no class logits" in page and "Confusions of the teacher" not in page
+    assert "<td>–</td><td>" in page[page.index("Most frequent") :] and "both models are right" not in page
 
 
 def test_the_headline_has_only_what_exists(data):
     results = data[2]
-    said = "87.5 % against the teacher's 90.4 %: 2.9 points lost (95 % interval: 1.2 to 4.8), 66× fewer parameters, "
-    assert headline(results).replace(NO_BREAK, " ") == said + "13× faster."
+    expected = (
+        "Top-1 87.5 %, and 90.4 % for the teacher: 2.9 points lost (95 % interval: 1.2 to 4.8), 66× fewer parameters, "
+    )
+    assert headline(typed(results)).replace(NO_BREAK, " ") == expected + "13× faster."
     changes = {"accuracy_drop_points": -0.5, "accuracy_drop_interval": [-2.0, 1.0], "latency_ratio": 0.5}
-    changed = headline(results | {"comparison": results["comparison"] | changes}).replace(NO_BREAK, " ")
+    changed = headline(typed(results | {"comparison": results["comparison"] | changes})).replace(NO_BREAK, " ")
     assert "0.5 points gained (95 % interval: 2.0 gained to 1.0 lost)" in changed and changed.endswith("2.0× slower.")
     changes = {"accuracy_drop_interval": None, "latency_ratio": None}
-    changed = headline(results | {"comparison": results["comparison"] | changes}).replace(NO_BREAK, " ")
+    changed = headline(typed(results | {"comparison": results["comparison"] | changes})).replace(NO_BREAK, " ")
     assert changed.endswith("2.9 points lost, 66× fewer parameters.")
 
 
@@ -210,7 +221,7 @@ def test_names_are_text_whatever_they_are(written, data):
         "environment": {HOSTILE[0]: {HOSTILE[2]: [HOSTILE[0]]}},
     }
     log = TRAINING_LOG.replace("selection_cosine", "selection_<script>")
-    assert not re.search("<script|<img", report_page(changed, log, "", found))
+    assert not re.search("<script|<img", report_page(typed(changed), log, "", found))
 
 
 # -- what is chosen --------------------------------------------------------------------------------------------------
@@ -241,8 +252,8 @@ def test_of_many_classes_the_most_confused_are_shown(data):
     assert frequent_confusions(confusion, 2) == [(40, 3, 9), (12, 11, 2)]
     classes = tuple(f"class {number}" for number in range(50))
     found = predictions_for(np.arange(100) % 50, 50)
-    text = Page(report_page(results_for(found, classes), None, "", found)).text
-    assert "Shown are the 30 of 50 classes" in text and "20 more classes" in text and "class 49" in text
+    text = Page(report_page(typed(results_for(found, classes)), None, "", found)).text
+    assert "Only the 30 of 50 classes" in text and "20 more classes" in text and "class 49" in text
 
 
 def test_gaps_and_unreadable_logs():
@@ -251,7 +262,7 @@ def test_gaps_and_unreadable_logs():
     section = training_section(TRAINING_LOG)
     assert section.count("<figure>") == 3 and "selection clips" in section
     for log in ("", "epoch\n", "epoch,total\nx,1\n", "no,log\n1,2\n", "\x00\x01", "epoch," + "x" * 200_000):
-        assert "none that can be read" in training_section(log)
+        assert "cannot be read" in training_section(log)
     assert "cosine ends at 0.7" in training_section("epoch,total,selection_top1,selection_cosine\n1,0.5,,0.7\n")
     gap = line_chart("t", [("a", [1.0, None, 3.0])], [1, 2, 3], "epoch")
     assert re.search(r'd="M[\d. ]+M[\d. ]+"', gap) and "ends at 3" in gap
@@ -301,7 +312,7 @@ def overlong() -> str:
     results["teacher"] |= {"name": "t" * 120, "weights": "w" * 120}
     results["student"] |= {"size": "s" * 120}
     shown = Example("u" * 200, 0.0, 1.0, 0, ((0, 0.7), (1, 0.2)), ((2, 0.6), (3, 0.3)), ())
-    return report_page(results, TRAINING_LOG, cards([shown] * 3, classes), found)
+    return report_page(typed(results), TRAINING_LOG, cards([shown] * 3, classes), found)
 
 
 def test_it_fits_a_phone_and_a_desk(chromium, written, overlong, tmp_path):

@@ -156,7 +156,7 @@ def test_a_new_split_of_the_data_is_the_label_sets_and_no_student_is_judged_on_w
     assert labels(videos)["train_2Fcut_2F1_2Emp4"] == ("cut", "val")
     told = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
     assert "2 val clips" in told  # of three
-    assert "1 clips are of recordings that the student was trained on: left out" in caplog.text
+    assert "1 clips are left out: the student was trained on their recordings" in caplog.text
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
 
