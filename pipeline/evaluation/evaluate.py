@@ -175,9 +175,9 @@ def _measure_costs(models: dict[str, TimedModel], device: torch.device, runtime:
 
 
 def _reference(encoder: TimedModel, costs: dict[str, Costs]) -> Reference:
-    """The costs of CLIP's ViT-B/32, as a reference beside another teacher."""
+    """The costs of CLIP's ViT-B/32, as a reference in addition to the teacher's."""
     measured, student = costs["reference"], costs["student"]
-    assert measured.latency_ms and student.latency_ms  # both have just been timed
+    assert measured.latency_ms and student.latency_ms  # measure() has just timed both
     stored = encoder.stored or size_of(encoder.module)
     return Reference(
         name=TEACHER_SIZES["base"],

@@ -73,7 +73,7 @@ def export(config: ExportConfig) -> Export:
     teacher_top1 = accuracy.top_k_accuracy(trained.teacher_logits, trained.labels, 1)
     clip_facts = HeldOutFacts(labels.name, config.split, calibration_split, trained.top1, teacher_top1)
     files[CARD_NAME] = model_card(facts, clip_facts, sizes, parity, formats).encode()
-    files[PARITY_NAME] = json.dumps({name: found.as_dict() for name, found in parity.items()}, indent=2).encode()
+    files[PARITY_NAME] = json.dumps({name: figures.as_dict() for name, figures in parity.items()}, indent=2).encode()
     files[MARK] = config.as_yaml().encode()
     publish(folder, files, config.overwrite)
     return Export(config.output_dir, sizes, parity)

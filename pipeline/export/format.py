@@ -75,7 +75,7 @@ class RunnableStudent:
 class ExportFormat(ABC):
     """One way to write a student to files. Its module must import where the libraries of `requirement` are missing."""
 
-    file_names: ClassVar[tuple[str, ...]]  # all files it writes; the first one stands in the model card's table
+    file_names: ClassVar[tuple[str, ...]]  # all files it writes; the first one is listed in the model card's table
     limits: ClassVar[Limits]  # how close the files must come to PyTorch
     requirement: ClassVar[Requirement | None] = None  # optional libraries that write and load need
 

@@ -26,7 +26,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> list[ReliabilityBin]:
 
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float | None:
     """Mean over clips of the gap between confidence and accuracy of their bin (Guo et al. 2017); 0 is perfect."""
-    clips = sum(found.clips for found in bins)
+    clips = sum(entry.clips for entry in bins)
     if not clips:
         return None
-    return float(sum(found.clips * abs(found.confidence - found.accuracy) for found in bins) / clips)
+    return float(sum(entry.clips * abs(entry.confidence - entry.accuracy) for entry in bins) / clips)

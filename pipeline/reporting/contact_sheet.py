@@ -54,14 +54,14 @@ def _section(reader: CacheReader, labels: LabelSet | None, uid: str, count: int)
 
 def _figure(reader: CacheReader, labels: LabelSet | None, uid: str, cell: tuple) -> str:
     t_sec, status, unit, row = cell
-    kind = status.name.lower()
+    name = status.name.lower()
     if row is None:
-        return f'<figure class="{kind}"><div class="hole">{kind}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
+        return f'<figure class="{name}"><div class="hole">{name}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
     shard, side = reader.frames(unit), reader.identity.canonical_short_side
     image = thumbnail(canonical_frame.decode_jpeg(shard.jpeg(row), side), THUMBNAIL, f"frame of {uid} at {t_sec:.3f} s")
     lines = [f"{t_sec:.3f} s", *_names(labels, uid, t_sec), *_teacher(reader, labels, unit, row)]
     caption = "<br>".join(escape(line) for line in lines)
-    return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'
+    return f'<figure class="{name}">{image}<figcaption>{caption}</figcaption></figure>'
 
 
 def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:

@@ -90,22 +90,22 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-# -- what comes out --------------------------------------------------------------------------------------------------
+# -- output --------------------------------------------------------------------------------------------------
 
 
 def test_a_comparison_from_the_command_line(tmp_path):
     for seed, name in enumerate(("first", "second", "third")):
         evaluation(tmp_path / name, seed, 0.6 + 0.15 * seed)
     out = tmp_path / "out"
-    told = call(
+    output = call(
         "compare", tmp_path / "first", tmp_path / "second" / RESULTS_NAME, tmp_path / "third", "--output_dir", out
     )
-    lines = told.splitlines()
+    lines = output.splitlines()
     assert lines[0].startswith(
         "60 val clips of 15 recordings, 6 classes, chance 16.7 %, majority class 23.3 % (random teacher"
     )
     assert [line.split()[0] for line in lines[3:7]] == ["teacher", "first", "second", "third"]
-    assert "each timed in its own run" in told and max(map(len, lines[1:-2])) <= 110
+    assert "each timed in its own run" in output and max(map(len, lines[1:-2])) <= 110
     found = json.loads((out / "comparison.json").read_text())
     rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == ["fake", "first", "second", "third"]
@@ -116,13 +116,13 @@ def test_a_comparison_from_the_command_line(tmp_path):
     second = found["rows"][2]
     assert second["difference_points"] == pytest.approx(100 * points)
     assert [second["difference_low"], second["difference_high"]] == pytest.approx([100 * low, 100 * high])
-    assert f"second  {100 * points:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})" in told
+    assert f"second  {100 * points:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})" in output
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     saved = yaml.safe_load((out / "compare_config.yaml").read_text())
     assert saved["evaluations"][0] == str(tmp_path / "first")
 
 
-def test_other_clips_are_not_paired_and_their_order_does_not_matter(tmp_path):
+def test_evaluations_are_paired_by_clip_whatever_the_order(tmp_path):
     evaluation(tmp_path / "a")
     for name in "bcd":
         evaluation(tmp_path / name, 1)
@@ -141,7 +141,7 @@ def test_other_clips_are_not_paired_and_their_order_does_not_matter(tmp_path):
     assert "c  - (evaluated on other clips)" in students_table(table)
 
 
-def test_what_a_reader_must_know_is_said(tmp_path):
+def test_remarks_on_latency_and_on_the_teacher(tmp_path):
     evaluation(tmp_path / "a")
     evaluation(tmp_path / "b", 1, teacher__top1=0.5, environment={"machine": "arm64"})
     latency, teacher = compared(tmp_path / "a", tmp_path / "b").remarks
@@ -149,7 +149,7 @@ def test_what_a_reader_must_know_is_said(tmp_path):
     assert "50.0 %" in teacher and "the row shows that of the first evaluation" in teacher
 
 
-def test_names_are_the_parts_of_paths_that_tell_them_apart(tmp_path):
+def test_display_names_are_the_path_parts_that_differ(tmp_path):
     runs = [tmp_path / run / "tiny" / "best_student.pt" for run in ("k0", "k 8")]
     paths = (*runs, tmp_path / "xs", tmp_path / "other" / "last.pt", tmp_path / "k0" / RESULTS_NAME)
     (tmp_path / "xs").mkdir()
@@ -168,7 +168,7 @@ def test_parts_of_one_recording_count_once():
     assert results.student.zero_shot_top1 == 0.5 and results.confusion.student == [(0, 0, 2), (1, 1, 2)]
 
 
-def test_plots_are_drawn_whatever_is_missing(tmp_path):
+def test_plots_and_tables_work_with_missing_figures(tmp_path):
     results = evaluation(tmp_path / "a")
     results["teacher"]["name"] = "$\\frac"  # must not be parsed as a formula
     for model in ("teacher", "student"):
@@ -181,11 +181,11 @@ def test_plots_are_drawn_whatever_is_missing(tmp_path):
     assert trade_off(Point("t", 1.0, None, costs), students, (LATENCY, SIZE), results).startswith(b"\x89PNG")
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"num_classes": 2, "classes": ["a", "b"]}, r"they differ in the classes \(6: cut, stir, pour, … / 2: a, b\)"),
         ({"classes": [*CLASSES[:-1], "shut"]}, "class 5 is 'close' in one and 'shut' in the other"),
@@ -195,17 +195,17 @@ def test_plots_are_drawn_whatever_is_missing(tmp_path):
         ({"num_clips": 61}, "they differ in the number of clips"),
     ],
 )
-def test_evaluations_of_different_things_are_not_compared(tmp_path, changes, said):
+def test_evaluations_that_are_not_comparable_are_refused(tmp_path, changes, message):
     evaluation(tmp_path / "a")
     evaluation(tmp_path / "b", 1, **changes)
     (tmp_path / "b" / PREDICTIONS_NAME).unlink()
-    with pytest.raises(ResultsError, match=rf"/a and .*/b cannot be compared: {said}"):
+    with pytest.raises(ResultsError, match=rf"/a and .*/b cannot be compared: {message}"):
         run(tmp_path / "a", tmp_path / "b")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "cannot be read as JSON"),
         ("[1]", "it has no schema_version"),
@@ -215,9 +215,9 @@ def test_evaluations_of_different_things_are_not_compared(tmp_path, changes, sai
         ("[" * 100_000, "cannot be read as JSON"),
     ],
 )
-def test_files_that_are_no_evaluation_are_refused(tmp_path, text, said):
+def test_other_files_are_refused_as_evaluations(tmp_path, text, message):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ResultsError, match=said):
+    with pytest.raises(ResultsError, match=message):
         read_results(tmp_path / "x.json")
 
 
@@ -233,7 +233,7 @@ def test_every_key_and_type_is_checked(tmp_path):
     assert find_mismatch(results, SCHEMA) == "it has no student.top1"
 
 
-def test_predictions_of_something_else_are_refused(tmp_path):
+def test_predictions_of_another_evaluation_are_refused(tmp_path):
     evaluation(tmp_path / "a")
     evaluation(tmp_path / "b", 1)
     good = (tmp_path / "b" / PREDICTIONS_NAME).read_bytes()
@@ -246,7 +246,7 @@ def test_predictions_of_something_else_are_refused(tmp_path):
             run(tmp_path / "a", tmp_path / "b")
 
 
-def test_mistakes_of_usage_are_one_sentence(tmp_path):
+def test_usage_errors_are_one_sentence(tmp_path):
     evaluation(tmp_path / "a")
     (tmp_path / "empty").mkdir()
     before = set(tmp_path.rglob("*"))
@@ -258,8 +258,8 @@ def test_mistakes_of_usage_are_one_sentence(tmp_path):
     assert f"there is no {nowhere}; create it with" in error_of("compare", a, nowhere, *out)
     assert "there is no" in error_of("compare", a, tmp_path / "empty", *out)
     assert "there is no checkpoint" in error_of("compare", a, f"{nowhere}.pt", *out, code=4)
-    told = error_of("compare", a, a / PREDICTIONS_NAME, *out, code=4)
-    assert "is not an evaluation: it cannot be read as JSON" in told
+    output = error_of("compare", a, a / PREDICTIONS_NAME, *out, code=4)
+    assert "is not an evaluation: it cannot be read as JSON" in output
     assert "--batch-size must be greater than 0" in error_of("compare", a, a, "--batch-size", "0", *out)
     assert set(tmp_path.rglob("*")) == before
     with pytest.raises(InputError, match="at least two"):
@@ -282,7 +282,7 @@ def test_comparing_loads_no_torch(tmp_path):
     assert (tmp_path / "out" / "comparison.json").exists()
 
 
-# -- the document ----------------------------------------------------------------------------------------------------
+# -- documentation ----------------------------------------------------------------------------------------------------
 
 
 def test_every_key_of_the_results_is_documented():
@@ -298,7 +298,7 @@ def test_every_key_of_the_results_is_documented():
     assert not [name for name in sorted(keys(SCHEMA)) if f"`{name}`" not in text]
 
 
-def test_what_is_lost_and_how_far_from_the_teacher(tmp_path):
+def test_accuracy_drop_and_divergence_of_a_poor_student(tmp_path):
     results = evaluation(tmp_path / "poor", right=0.3)
     found = arrays(tmp_path / "poor")
     right, teacher = ((found[name].argmax(1) == found["labels"]).mean() for name in ("logits", "teacher_logits"))
@@ -311,13 +311,13 @@ def test_what_is_lost_and_how_far_from_the_teacher(tmp_path):
     assert abs(both_ways[0] - both_ways[1]) > 0.01
 
 
-def test_times_of_different_runtimes_are_said_to_be_no_comparison(tmp_path):
+def test_latencies_of_different_runtimes_get_a_remark(tmp_path):
     for name, runtime in (("a", "torch"), ("b", "onnx")):
         evaluation(tmp_path / name, environment={"machine": "x86_64", "runtime": runtime})
     assert any("which these are not" in remark for remark in compared(tmp_path / "a", tmp_path / "b").remarks)
 
 
-def test_a_table_says_what_its_intervals_are_worth(tmp_path):
+def test_tables_explain_their_intervals(tmp_path):
     """15 recordings: rough ones; fewer than six: none, and why; so does the table of several students."""
     results = EvaluationResults.from_dict(evaluation(tmp_path / "a"))
     assert "95 % interval over recordings; rough with only 15: 91" in comparison_table(results)
@@ -334,8 +334,8 @@ def test_a_table_says_what_its_intervals_are_worth(tmp_path):
     assert "rough" not in interval_remark(True, 21) and "in brackets" in interval_remark(True, 21)
 
 
-def test_five_recordings_have_no_interval_anywhere(tmp_path):
-    """Where percentiles said "83.3 % (83.3 to 83.3)"."""
+def test_five_recordings_have_no_intervals(tmp_path):
+    """Percentile bootstraps gave "83.3 % (83.3 to 83.3)"."""
     generator = np.random.default_rng(0)
     labels, vectors = generator.integers(0, 6, 30), generator.standard_normal((30, 8)).astype(np.float32)
     logits = np.eye(6)[np.where(np.arange(30) % 6 == 0, (labels + 1) % 6, labels)] * 3

@@ -50,7 +50,7 @@ def refused_results(tmp_path: Path, data: bytes) -> str:
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_absurd_values_are_told_in_one_sentence(tmp_path, sound, place, value):
+def test_invalid_values_are_reported_in_one_sentence(tmp_path, sound, place, value):
     refused_results(tmp_path, json.dumps(sound[0] | {place: value}).encode())
 
 
@@ -62,7 +62,7 @@ BULKY = {
 
 
 @pytest.mark.parametrize("name", BULKY)
-def test_json_that_would_fill_the_memory_is_refused(tmp_path, name):
+def test_json_that_would_exhaust_memory_is_refused(tmp_path, name):
     assert "more parts" in refused_results(tmp_path, b"[" + BULKY[name] + b"0]")
 
 
@@ -70,11 +70,11 @@ BODIES = [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe[\x00", b"\xed\xa0\x80",
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_text_that_is_no_json_is_refused(tmp_path, body):
+def test_malformed_json_is_refused(tmp_path, body):
     refused_results(tmp_path, body)
 
 
-def test_what_is_no_file_is_no_evaluation_and_nobody_waits(tmp_path, sound):
+def test_devices_pipes_and_huge_files_are_refused_at_once(tmp_path, sound):
     (tmp_path / "zero").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge").write_bytes(b"[")
@@ -141,7 +141,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_predictions_that_are_none_are_refused_before_they_are_unpacked(tmp_path, sound, name):
+def test_invalid_predictions_are_refused_before_decompression(tmp_path, sound, name):
     results, data = EvaluationResults.from_dict(sound[0]), sound[1]
     with np.load(io.BytesIO(data)) as file:
         arrays = dict(file)
@@ -162,14 +162,14 @@ def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
         read_predictions(path, EvaluationResults.from_dict(sound[0]))
 
 
-def test_names_with_bytes_that_are_no_text_are_drawn_and_written_escaped(tmp_path):
+def test_undecodable_names_are_escaped_in_tables_and_plots(tmp_path):
     for number, name in enumerate("ab"):
         evaluation(tmp_path / name, number, teacher__name="v\udc80", classes=["\udcff", *"bcdef"])
     assert "v\\udc80" in call("compare", tmp_path / "a", tmp_path / "b", "--output-dir", tmp_path / "out")
     assert "v\\udc80" in (tmp_path / "out" / "comparison.csv").read_text()
 
 
-def test_reading_an_evaluation_takes_no_more_than_is_said(tmp_path, sound):
+def test_reading_an_evaluation_stays_within_its_memory_limit(tmp_path, sound):
     results = sound[0] | {"environment": {"many": list(range(10**6))}}
     (tmp_path / RESULTS_NAME).write_text(json.dumps(results))
     code, output = limited.run(lambda: read_results(tmp_path), limited.allowance(tmp_path))

@@ -1,4 +1,4 @@
-"""Every setting and every figure of an evaluation, a comparison and an export is what its name says."""
+"""Every setting has its effect, and every figure of an evaluation, comparison and export is the right one."""
 
 import contextlib
 import io
@@ -67,17 +67,17 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def judged(place, tmp_path, monkeypatch):
+def run_evaluation(place, tmp_path, monkeypatch):
     """changes of the configuration -> the results as JSON values; arguments of the parts are in `calls`."""
     calls = {"measure": [], "predict": [], "report": []}
     real = evaluating.predict
 
-    def measured(sides, device, runtime="torch"):
-        calls["measure"].append((sides, device, runtime))
+    def measured(models, device, runtime="torch"):
+        calls["measure"].append((models, device, runtime))
         times = {"student": 2.0, "teacher": 6.0, "reference": 8.0}
         return {
             name: replace(COST, macs=100 * (name == "student") + 1, latency_ms=Latency(times[name], 9.0))
-            for name in sides
+            for name in models
         }
 
     def predicted(student, dataset, *rest):
@@ -89,64 +89,64 @@ def judged(place, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "evaluation_plot", lambda results: b"plot")
     monkeypatch.setattr(evaluating, "report", lambda *arguments: calls["report"].append(arguments) or b"page")
 
-    def judge(towers=None, **changes) -> dict:
+    def run(encoders=None, **changes) -> dict:
         usual = {"label_set": "tiny", "num_workers": 0, "device": "cpu"}
         checkpoint = place / "out" / "best_student.pt"
         config = EvaluateConfig(place / "cache", checkpoint, tmp_path, **(usual | changes))
-        return evaluating.evaluate(config, towers).as_dict()
+        return evaluating.evaluate(config, encoders).as_dict()
 
-    judge.calls, judge.folder = calls, tmp_path
-    return judge
+    run.calls, run.folder = calls, tmp_path
+    return run
 
 
-def clips_of(judged) -> list[str]:
-    return [clip.clip_id for clip in judged.calls["predict"][-1][0].clips]
+def clips_of(run_evaluation) -> list[str]:
+    return [clip.clip_id for clip in run_evaluation.calls["predict"][-1][0].clips]
 
 
 # -- options of evaluate -----------------------------------------------------------------------------------------------
 
 
-def test_the_split_and_the_label_set_are_those_named(place, judged):
+def test_the_split_and_the_label_set_are_those_of_the_settings(place, run_evaluation):
     labels = open_reader(place / "cache").label_set("tiny")
     for split in ("val", "train"):
-        assert judged(split=split)["split"] == split
-        assert clips_of(judged) == [clip.clip_id for clip in labels.clips if clip.split == split]
+        assert run_evaluation(split=split)["split"] == split
+        assert clips_of(run_evaluation) == [clip.clip_id for clip in labels.clips if clip.split == split]
     with pytest.raises(InputError, match="--split test has no clip"):
-        judged(split="test")
-    results = judged(label_set="other")
+        run_evaluation(split="test")
+    results = run_evaluation(label_set="other")
     assert results["num_clips"] == 4 and results["teacher"]["head"] == "none"
     assert [entry["class"] for entry in results["per_class"]] == ["blue"]
 
 
-def test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones(judged):
-    judged()
-    every, drawn = clips_of(judged), []
+def test_num_samples_draws_clips_by_the_seed(run_evaluation):
+    run_evaluation()
+    every, drawn = clips_of(run_evaluation), []
     for seed in range(4):
-        assert judged(num_samples=4, seed=seed)["num_clips"] == 4
-        drawn.append(clips_of(judged))
+        assert run_evaluation(num_samples=4, seed=seed)["num_clips"] == 4
+        drawn.append(clips_of(run_evaluation))
         assert drawn[-1] == [name for name in every if name in drawn[-1]]  # in order
     assert len(set(map(tuple, drawn))) >= 3 and drawn.count(every[:4]) <= 1
-    judged(num_samples=4, seed=2)
-    assert clips_of(judged) == drawn[2]
-    judged(num_samples=99)
-    assert clips_of(judged) == every
+    run_evaluation(num_samples=4, seed=2)
+    assert clips_of(run_evaluation) == drawn[2]
+    run_evaluation(num_samples=99)
+    assert clips_of(run_evaluation) == every
 
 
-def test_batches_workers_and_device_are_those_asked_for(judged, monkeypatch):
+def test_batch_size_workers_and_device_are_those_of_the_settings(run_evaluation, monkeypatch):
     workers, loader = [], loading.DataLoader
     monkeypatch.setattr(loading, "DataLoader", lambda *a, **k: workers.append(k["num_workers"]) or loader(*a, **k))
-    judged(batch_size=5, num_workers=1)
-    _, batch_size, num_workers, device = judged.calls["predict"][-1]
+    run_evaluation(batch_size=5, num_workers=1)
+    _, batch_size, num_workers, device = run_evaluation.calls["predict"][-1]
     assert (batch_size, num_workers, device.type, workers) == (5, 1, "cpu", [1])
 
 
-def test_frames_are_those_that_the_student_was_trained_for(judged):
-    judged()
-    sampling = judged.calls["predict"][-1][0].sampling
+def test_frames_per_clip_and_resolution_are_those_of_the_checkpoint(run_evaluation):
+    run_evaluation()
+    sampling = run_evaluation.calls["predict"][-1][0].sampling
     assert (sampling.frames_per_clip, sampling.resolution, sampling.random) == (2, 128, False)
 
 
-def test_costs_are_measured_as_asked(judged, monkeypatch):
+def test_costs_are_measured_in_the_runtime_of_the_settings(run_evaluation, monkeypatch):
     placed, real, exact, costs, inside = (
         [],
         evaluating._models_to_time,
@@ -154,30 +154,30 @@ def test_costs_are_measured_as_asked(judged, monkeypatch):
         evaluating._measure_costs,
         contextlib.ExitStack(),
     )
-    monkeypatch.setattr(evaluating, "_models_to_time", lambda *asked: placed.append(asked[3]) or real(*asked))
+    monkeypatch.setattr(evaluating, "_models_to_time", lambda *recorded: placed.append(recorded[3]) or real(*recorded))
     inside.callback(exact.append, "left")
     monkeypatch.setattr(evaluating, "exact_float32", lambda: exact.append("entered") or inside)
-    monkeypatch.setattr(evaluating, "_measure_costs", lambda *asked: exact.append("timed") or costs(*asked))
-    towers = {name: TimedModel(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
+    monkeypatch.setattr(evaluating, "_measure_costs", lambda *recorded: exact.append("timed") or costs(*recorded))
+    encoders = {name: TimedModel(torch.nn.Linear(3, side), torch.zeros(1, 3, side, side)) for name, side in
               (("teacher", 4), ("reference", 5))}  # fmt: skip
     pytest.importorskip("onnxruntime")
-    results = judged(towers, runtime="onnx", device="auto")
-    sides, device, runtime = judged.calls["measure"][-1]
-    assert list(sides) == ["student", "teacher", "reference"] and runtime == "onnx" and device.type == "cpu"
-    assert sides["student"].image.shape == (1, 3, 128, 128) and not sides["student"].module.training
+    results = run_evaluation(encoders, runtime="onnx", device="auto")
+    models, device, runtime = run_evaluation.calls["measure"][-1]
+    assert list(models) == ["student", "teacher", "reference"] and runtime == "onnx" and device.type == "cpu"
+    assert models["student"].image.shape == (1, 3, 128, 128) and not models["student"].module.training
     assert results["environment"]["runtime"] == "onnx" and results["environment"]["device"] == "cpu"
     assert results["student"]["macs"] == 101 and results["teacher"]["macs"] == 1
     reference = results["reference"]
     assert reference["parameters"] == 20 and reference["bytes_on_disk"] == 80 and reference["input_size"] == 5
     assert reference["latency_ratio"] == 4.0 and results["comparison"]["latency_ratio"] == 3.0
-    without = judged()
-    assert judged.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
+    without = run_evaluation()
+    assert run_evaluation.calls["measure"][-1][2] == "torch" and without["environment"]["runtime"] == "torch"
     assert without["reference"] is None and without["teacher"]["latency_ms"] is None
     assert placed == ["onnx", "torch"] and exact == ["entered", "timed", "left", "entered", "timed"]
 
 
-def test_what_is_said_of_the_student_is_of_the_student(place, judged):
-    results = judged()
+def test_student_facts_match_the_checkpoint(place, run_evaluation):
+    results = run_evaluation()
     content = torch.load(place / "out" / "best_student.pt", weights_only=True)["model"]
     facts = results["student"]
     assert facts["size"] == "tiny" and facts["input_size"] == 128
@@ -193,38 +193,38 @@ def test_what_is_said_of_the_student_is_of_the_student(place, judged):
     assert environment["device"] == "cpu"
 
 
-def test_files_hold_the_predictions_and_the_page_the_runs_own_log(place, judged):
-    results = judged()
-    ((reported, found, dataset, log),) = judged.calls["report"]
+def test_output_files_hold_predictions_results_and_the_training_log(place, run_evaluation):
+    results = run_evaluation()
+    ((reported, found, dataset, log),) = run_evaluation.calls["report"]
     assert reported.as_dict() == results and len(dataset) == results["num_clips"]
     assert log == (place / "out" / "train_log.csv").read_text()
-    with np.load(judged.folder / "predictions.npz") as file:
+    with np.load(run_evaluation.folder / "predictions.npz") as file:
         for name in ("logits", "teacher_logits", "embeddings", "teacher_embeddings"):
             np.testing.assert_allclose(file[name], getattr(found, name), atol=1e-3)
-    assert json.loads((judged.folder / "evaluation_results.json").read_text()) == results
-    assert "num_workers: 0" in (judged.folder / "evaluate_config.yaml").read_text()
-    assert (judged.folder / "comparison_plot.png").read_bytes().startswith(b"plot")
-    assert (judged.folder / "report.html").read_bytes().startswith(b"page")
+    assert json.loads((run_evaluation.folder / "evaluation_results.json").read_text()) == results
+    assert "num_workers: 0" in (run_evaluation.folder / "evaluate_config.yaml").read_text()
+    assert (run_evaluation.folder / "comparison_plot.png").read_bytes().startswith(b"plot")
+    assert (run_evaluation.folder / "report.html").read_bytes().startswith(b"page")
 
 
-def test_the_teachers_towers_are_those_of_the_cache_on_the_device_named(place, monkeypatch):
-    asked = []
+def test_teacher_encoders_are_those_of_the_cache_on_the_given_device(place, monkeypatch):
+    recorded = []
 
-    def tower(model, device):
-        asked.append((model, device.type))
+    def encoder(model, device):
+        recorded.append((model, device.type))
         return torch.nn.Linear(1, 1), 8
 
-    monkeypatch.setattr(teacher_latency, "image_tower_for_latency", tower)
+    monkeypatch.setattr(teacher_latency, "image_tower_for_latency", encoder)
     found = teacher_latency.image_encoders(place / "cache", "cpu", None)
     assert list(found) == ["teacher", "reference"] and found["teacher"].image.shape == (1, 3, 8, 8)
-    assert asked == [("fake", "cpu"), (teacher_latency.REFERENCE, "cpu")]
+    assert recorded == [("fake", "cpu"), (teacher_latency.REFERENCE, "cpu")]
     teacher_latency.image_encoders(place / "cache", "cpu", "somewhere/fake.json")
-    assert asked[2] == ("somewhere/fake.json", "cpu")
+    assert recorded[2] == ("somewhere/fake.json", "cpu")
     with pytest.raises(InputError, match="is not fake, the teacher of this cache"):
         teacher_latency.image_encoders(place / "cache", "cpu", "other.json")
 
 
-def test_auto_is_the_best_device_there_is_and_a_name_is_that_device():
+def test_auto_is_the_best_available_device():
     assert choose_device("cpu").type == "cpu"
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert choose_device("auto").type == expected
@@ -266,7 +266,7 @@ def softmax(logits):
     return shares / shares.sum(1, keepdims=True)
 
 
-def test_figures_of_both_sides_and_of_their_comparison(results):
+def test_figures_of_both_models_and_of_their_comparison(results):
     found, _ = by_hand()
     teacher, student, compared = results["teacher"], results["student"], results["comparison"]
     assert student["top1"] == pytest.approx(3 / 7) and teacher["top1"] == pytest.approx(5 / 7)
@@ -285,7 +285,7 @@ def test_figures_of_both_sides_and_of_their_comparison(results):
         assert side["calibration_error"] == pytest.approx(abs(confident - right), rel=1e-4)
 
 
-def test_facts_of_the_teacher_are_not_each_others(results):
+def test_teacher_facts_are_in_the_right_fields(results):
     teacher = results["teacher"]
     assert teacher["parameters"] == {"image": 1000, "total": 2000}
     assert teacher["bytes_on_disk"] == {"image": 4000, "total": 8000}
@@ -305,7 +305,7 @@ def test_counts_confusions_and_classes(results):
     assert (last["class"], last["top1"], last["teacher_top1"]) == ("d", 0.0, 0.0)
 
 
-def test_predictions_are_kept_under_their_own_names():
+def test_predictions_are_stored_under_their_own_names():
     found, clips = by_hand()
     with np.load(io.BytesIO(predictions_file(found, clips, CLASSES))) as file:
         kept = dict(file)
@@ -317,7 +317,7 @@ def test_predictions_are_kept_under_their_own_names():
     assert kept["end_sec"].tolist() == [clip.end_sec for clip in clips] and kept["video_uid"][7] == "v3"
 
 
-def test_the_table_and_the_plot_give_each_side_its_own_figures(results):
+def test_the_table_and_the_plot_give_each_model_its_own_figures(results):
     typed = EvaluationResults.from_dict(results)
     lines = {line.split("  ")[0]: line for line in console.comparison_table(typed).splitlines()}
     assert lines["top-1"].index("71.4 %") < lines["top-1"].index("42.9 %") < lines["top-1"].index("28.6 points lost")
@@ -330,12 +330,12 @@ def test_the_table_and_the_plot_give_each_side_its_own_figures(results):
     assert (teacher.top1, student.top1) == (pytest.approx(5 / 7), pytest.approx(3 / 7))
 
 
-def test_who_is_right_alone():
+def test_counts_of_who_is_right():
     found, _ = by_hand()
     assert choice.who_is_right(found) == {"both": 3, "teacher": 2, "student": 0, "neither": 2}
 
 
-def test_recordings_weigh_by_their_clips_in_an_interval():
+def test_recordings_are_weighted_by_their_clips_in_an_interval():
     """20 recordings of one clip, all wrong; 20 of nine clips, all right: 90 % of clips, 50 % of recordings."""
     values = np.concatenate([np.zeros(20), np.ones(180)])
     names = [f"a{i}" for i in range(20)] + [f"b{i // 9}" for i in range(180)]
@@ -345,7 +345,7 @@ def test_recordings_weigh_by_their_clips_in_an_interval():
     assert difference == pytest.approx(0.1) and 0.01 < interval[0] < 0.1 < interval[1] < 0.3
 
 
-def test_warm_up_rounds_are_run_and_not_timed(monkeypatch):
+def test_warm_up_rounds_are_not_timed(monkeypatch):
     """The first rounds take a second, the others a millisecond."""
     clock, turns = [0.0], []
 
@@ -358,7 +358,7 @@ def test_warm_up_rounds_are_run_and_not_timed(monkeypatch):
     assert len(turns) == 8 and times["a"] == pytest.approx({"p50_ms": 1.0, "p95_ms": 1.0})
 
 
-def test_the_median_and_the_95th_percentile_are_not_each_other(monkeypatch):
+def test_the_median_and_the_95th_percentile_are_not_swapped(monkeypatch):
     clock, steps = [0.0], iter([1, 1, 1, 1, 1, 1, 1, 1, 9, 9])
 
     def call():
@@ -372,26 +372,26 @@ def test_the_median_and_the_95th_percentile_are_not_each_other(monkeypatch):
 # -- compare -----------------------------------------------------------------------------------------------------------
 
 
-def test_checkpoints_are_evaluated_with_the_options_of_the_comparison(place, tmp_path, monkeypatch):
-    asked = []
+def test_checkpoints_are_evaluated_with_the_settings_of_the_comparison(place, tmp_path, monkeypatch):
+    recorded = []
 
     class DoneError(Exception):
         pass
 
-    def recorded(config):
-        asked.append(config)
+    def evaluate(config):
+        recorded.append(config)
         raise DoneError
 
-    monkeypatch.setattr(evaluating, "evaluate", recorded)
+    monkeypatch.setattr(evaluating, "evaluate", evaluate)
     checkpoint = place / "out" / "best_student.pt"
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "best_student.pt").write_bytes(checkpoint.read_bytes())
-    told = {"label_set": "tiny", "split": "train", "batch_size": 7, "num_workers": 3, "device": "cpu", "seed": 5}
-    config = CompareConfig((checkpoint, tmp_path / "b" / "best_student.pt"), tmp_path / "o", place / "cache", **told)
+    options = {"label_set": "tiny", "split": "train", "batch_size": 7, "num_workers": 3, "device": "cpu", "seed": 5}
+    config = CompareConfig((checkpoint, tmp_path / "b" / "best_student.pt"), tmp_path / "o", place / "cache", **options)
     with pytest.raises(DoneError):
         comparing.compare(config)
-    (got,) = asked
-    assert {name: getattr(got, name) for name in told} == told
+    (got,) = recorded
+    assert {name: getattr(got, name) for name in options} == options
     assert (got.cache_dir, got.student_checkpoint) == (place / "cache", checkpoint)
     assert got.output_dir.parent == tmp_path / "o"
 
@@ -417,7 +417,7 @@ def test_rows_hold_the_figures_of_their_students(results):
         assert one["top1_low"] < one["top1"] < one["top1_high"]
 
 
-def test_a_difference_is_the_later_student_less_the_first():
+def test_a_difference_is_the_later_student_minus_the_first():
     found, clips = by_hand()
     worse = replace(found, logits=one_hot([6] * 8))
     kept = []
@@ -432,21 +432,21 @@ def test_a_difference_is_the_later_student_less_the_first():
 
 
 class Export:
-    """An export that writes no format; records the arguments of its parts in `asked`."""
+    """An export that writes no format; records the arguments of its parts in `recorded`."""
 
     def __init__(self, place: Path, folder: Path, monkeypatch):
-        self._place, self._folder, self.asked, real = place, folder, {}, exporting._predicted
-        monkeypatch.setattr(exporting, "check_runtimes", lambda formats: self.asked.update(formats=tuple(formats)))
+        self._place, self._folder, self.recorded, real = place, folder, {}, exporting._predicted
+        monkeypatch.setattr(exporting, "check_runtimes", lambda formats: self.recorded.update(formats=tuple(formats)))
         monkeypatch.setattr(exporting, "_write_formats", self._write_formats)
         monkeypatch.setattr(exporting, "_predicted", lambda student, clips: self._clips(clips) or real(student, clips))
-        monkeypatch.setattr(exporting, "publish", lambda *arguments: self.asked.update(published=arguments))
-        monkeypatch.setattr(exporting, "check_folder", lambda *arguments: self.asked.update(checked=arguments))
+        monkeypatch.setattr(exporting, "publish", lambda *arguments: self.recorded.update(published=arguments))
+        monkeypatch.setattr(exporting, "check_folder", lambda *arguments: self.recorded.update(checked=arguments))
 
     def _clips(self, clips) -> None:
-        self.asked["clips"] = [(clip.clip_id, clip.split) for clip in clips.clips]
+        self.recorded["clips"] = [(clip.clip_id, clip.split) for clip in clips.clips]
 
     def _write_formats(self, formats, inputs, expected, clips):
-        self.asked.update(written=tuple(formats), calibration=inputs.calibration_frames)
+        self.recorded.update(written=tuple(formats), calibration=inputs.calibration_frames)
         files = {f"frames.{name}.onnx": b"" for name in formats}
         return files, {name: parity.measure_parity(expected[0], *expected) for name in formats}
 
@@ -454,17 +454,17 @@ class Export:
         usual = {"label_set": "tiny", "formats": "fp32"}
         checkpoint = self._place / "out" / "best_student.pt"
         exporting.export(ExportConfig(self._place / "cache", checkpoint, self._folder / "x", **(usual | changes)))
-        return self.asked
+        return self.recorded
 
 
 def test_an_export_uses_the_clips_frames_and_formats_of_its_settings(place, tmp_path, monkeypatch):
     export = Export(place, tmp_path, monkeypatch)
-    asked = dict(export(formats="fp16,int8", num_samples=3, calibration_frames=5, overwrite=True))
-    assert asked["formats"] == asked["written"] == ("fp16", "int8")
-    assert len(asked["clips"]) == 3 and {split for _, split in asked["clips"]} == {"val"}
-    assert asked["calibration"].shape == (5, 3, 128, 128) and asked["calibration"].dtype == np.uint8
-    folder, files, overwrite = asked["published"]
-    assert folder == (tmp_path / "x").resolve() and overwrite is True and asked["checked"] == (folder, True)
+    recorded = dict(export(formats="fp16,int8", num_samples=3, calibration_frames=5, overwrite=True))
+    assert recorded["formats"] == recorded["written"] == ("fp16", "int8")
+    assert len(recorded["clips"]) == 3 and {split for _, split in recorded["clips"]} == {"val"}
+    assert recorded["calibration"].shape == (5, 3, 128, 128) and recorded["calibration"].dtype == np.uint8
+    folder, files, overwrite = recorded["published"]
+    assert folder == (tmp_path / "x").resolve() and overwrite is True and recorded["checked"] == (folder, True)
     assert {"model.safetensors", "student_parts.safetensors", "config.json", "README.md"} <= set(files)
     assert b"were calibrated on frames of the split `train`" in files["README.md"].replace(b"\n", b" ")
     other = dict(export(num_samples=3, seed=1, split="train"))
@@ -472,7 +472,7 @@ def test_an_export_uses_the_clips_frames_and_formats_of_its_settings(place, tmp_
     assert other["checked"] == (folder, False)
     seeds = [tuple(export(num_samples=3, seed=seed)["clips"]) for seed in range(4)]
     assert len(set(seeds)) >= 2
-    assert len(export(label_set="other")["clips"]) == 4 and b"`other`" in export.asked["published"][1]["README.md"]
+    assert len(export(label_set="other")["clips"]) == 4 and b"`other`" in export.recorded["published"][1]["README.md"]
 
 
 def test_export_facts_are_those_of_the_cache_and_the_student():
@@ -514,5 +514,5 @@ def test_parity_compares_the_export_with_the_trained_student():
     assert (figures.clips, figures.agreement, figures.top1) == (8, 1.0, pytest.approx(3 / 7))
 
 
-def test_costs_that_were_not_measured_are_none():
+def test_unmeasured_costs_are_none():
     assert set(vars(NOT_MEASURED).values()) == {None}

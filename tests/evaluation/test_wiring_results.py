@@ -34,7 +34,7 @@ UUIDS = [f"{i:08x}-0000-0000-0000-000000000000" for i in range(30)]
 TIMED = Costs(latency_ms=Latency(2.0, 3.0), throughput_per_s=5.0, macs=6, peak_memory_bytes=7)
 
 
-def judged() -> tuple[Predictions, list[ClipLabel], np.ndarray]:
+def evaluated_clips() -> tuple[Predictions, list[ClipLabel], np.ndarray]:
     """44 clips of 11 recordings, each of two files, every eleventh without a label; and the recordings."""
     generator = np.random.default_rng(3)
     labels = generator.integers(0, 3, 44)
@@ -58,8 +58,8 @@ def results_of(
     return assemble(found, clips, labels, None, fake_identity(), student, MeasuredCosts(teacher, TIMED))
 
 
-def test_intervals_are_over_recordings_of_labeled_clips_in_the_units_of_their_figures():
-    found, clips, recordings = judged()
+def test_intervals_are_clustered_by_recording_and_in_the_units_of_their_figures():
+    found, clips, recordings = evaluated_clips()
     results, labeled = results_of(found, clips).as_dict(), found.labels >= 0
     assert (results["num_videos"], results["num_clips"], results["num_labelled_clips"]) == (11, 44, 40)
     right = [(logits.argmax(1) == found.labels)[labeled] for logits in (found.teacher_logits, found.logits)]
@@ -74,7 +74,7 @@ def test_intervals_are_over_recordings_of_labeled_clips_in_the_units_of_their_fi
     assert limits[0] < difference < limits[1]
 
 
-def test_top5_is_of_five_and_top1_of_one():
+def test_top5_counts_five_classes_and_top1_one():
     """Of eight classes, by sorting."""
     generator = np.random.default_rng(8)
     logits, teacher = generator.standard_normal((2, 60, 8))
@@ -83,8 +83,8 @@ def test_top5_is_of_five_and_top1_of_one():
     found = Predictions(logits, vectors[0], teacher, vectors[1], labels)
     results = results_of(found, clips, classes=tuple("abcdefgh")).as_dict()
 
-    def among(of: np.ndarray, told: np.ndarray, count: int) -> float:
-        return np.mean([one in row for one, row in zip(told, np.argsort(-of, axis=1)[:, :count], strict=True)])
+    def among(of: np.ndarray, classes: np.ndarray, count: int) -> float:
+        return np.mean([one in row for one, row in zip(classes, np.argsort(-of, axis=1)[:, :count], strict=True)])
 
     for side, of in (("student", logits), ("teacher", teacher)):
         assert results[side]["top5"] == pytest.approx(among(of, labels, 5))
@@ -94,13 +94,13 @@ def test_top5_is_of_five_and_top1_of_one():
     assert compared["agreement"] == pytest.approx(among(logits, teacher.argmax(1), 1))
 
 
-def test_a_paired_interval_lies_around_its_difference():
+def test_a_paired_interval_contains_its_difference():
     values = np.tile([1.0, 1.0, 0.0, 1.0], 10)
     difference, (low, high) = paired_difference(values, np.tile([0.0, 1.0, 0.0, 1.0], 10), np.arange(40) % 13)
     assert difference == pytest.approx(0.25) and 0.1 < low < difference < high < 0.5
 
 
-def test_confidences_fall_into_fifteen_bins_and_errors_are_distances():
+def test_calibration_uses_fifteen_bins_and_absolute_gaps():
     bins = [ReliabilityBin(0.9, 0.5, 3), ReliabilityBin(0.2, 0.6, 1)]
     assert expected_calibration_error(bins) == pytest.approx((3 * 0.4 + 0.4) / 4)
     sure = np.array([[30.0, 0.0], [0.0, 0.0]])  # confidences 1.0 and 0.5
@@ -110,7 +110,7 @@ def test_confidences_fall_into_fifteen_bins_and_errors_are_distances():
     assert counts == pytest.approx([27] + [53] * 7, abs=1)
 
 
-def test_the_environment_names_where_it_was_judged_and_where_timed(tmp_path):
+def test_the_environment_names_the_devices_of_evaluation_and_timing(tmp_path):
     config = EvaluateConfig(tmp_path, tmp_path / "x" / "one.pt", tmp_path)
     elsewhere = evaluating._environment(config, torch.device("meta"))
     assert (elsewhere["judged_on"], elsewhere["device"], elsewhere["checkpoint"]) == ("meta", "meta", "one.pt")
@@ -118,22 +118,22 @@ def test_the_environment_names_where_it_was_judged_and_where_timed(tmp_path):
     assert (with_onnx["judged_on"], with_onnx["device"], with_onnx["runtime"]) == ("meta", "cpu", "onnx")
 
 
-def test_towers_are_timed_on_the_device_that_is_named(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(teacher_latency, "choose_device", lambda name: asked.append(name) or torch.device("cpu"))
+def test_encoders_are_timed_on_the_given_device(tmp_path, monkeypatch):
+    requested = []
+    monkeypatch.setattr(teacher_latency, "choose_device", lambda name: requested.append(name) or torch.device("cpu"))
     monkeypatch.setattr(
         teacher_latency, "image_tower_for_latency", lambda model, device: (torch.nn.Linear(2, 3), len(model))
     )
     found = teacher_latency.image_encoders(make_tiny_cache(tmp_path / "cache", 1), "mps", None)
-    assert asked == ["mps"] and found["teacher"].image.shape == (1, 3, 4, 4)
+    assert requested == ["mps"] and found["teacher"].image.shape == (1, 3, 4, 4)
     assert found["reference"].stored == {"parameters": 9, "bytes_on_disk": 36}
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_teachers_costs_are_of_the_first_evaluation_that_timed_it():
-    found, clips, _ = judged()
+def test_teacher_costs_are_those_of_the_first_evaluation_that_timed_it():
+    found, clips, _ = evaluated_clips()
     untimed, timed, later = (results_of(found, clips, ms) for ms in (None, 40.0, 70.0))
     later = replace(later, teacher=replace(later.teacher, macs=60))
     entries = [comparison.Entry(str(i), "", entry, None) for i, entry in enumerate((untimed, timed, later))]
@@ -141,8 +141,8 @@ def test_the_teachers_costs_are_of_the_first_evaluation_that_timed_it():
     assert (row.latency_p50_ms, row.latency_p95_ms, row.throughput_per_s, row.macs) == (40.0, 99.0, 5.0, 6)
 
 
-def test_a_difference_is_of_clips_matched_by_video_and_time_in_points():
-    found, clips, recordings = judged()
+def test_differences_match_clips_by_video_and_time():
+    found, clips, recordings = evaluated_clips()
     other = np.random.default_rng(5).standard_normal(found.logits.shape)
     order = np.random.default_rng(6).permutation(44)
 
@@ -180,7 +180,7 @@ def config_of(place, **changes) -> ExportConfig:
 
 @pytest.mark.parametrize(("frames_per_clip", "expected"), [(2, 6), (4, 7), (7, 7)])
 def test_calibration_uses_real_frames_without_padding(place, frames_per_clip, expected):
-    """As many as asked for, of no more clips than needed; clips have five frames."""
+    """As many as requested, of no more clips than needed; clips have five frames."""
     config = config_of(place, calibration_frames=7 if frames_per_clip > 2 else 6)
     meta = place.meta | {"frames_per_clip": frames_per_clip}
     frames, split = exporting._calibration(config, meta, place.reader, place.reader.label_set())
@@ -211,14 +211,14 @@ def test_an_export_is_compared_with_the_student_in_single_and_in_double_precisio
 
 
 def test_the_accuracy_of_an_export_is_that_of_the_exported_files():
-    found, _, _ = judged()
+    found, _, _ = evaluated_clips()
     other = replace(found, logits=found.logits[:, ::-1])
     figures = parity.measure_parity(other, found, found)
     assert figures.top1 == other.top1 != found.top1 and figures.rounding == 0.0 < figures.max_difference
     assert figures.agreement == pytest.approx((other.logits.argmax(1) == found.logits.argmax(1)).mean())
 
 
-def test_more_than_twice_pytorchs_own_rounding_is_a_divergence():
+def test_more_than_twice_pytorchs_rounding_is_a_divergence():
     close = parity.Parity(9, max_difference=0.019, rounding=0.01, agreement=1.0, cosine=1.0, top1=None)
     parity.check_parity("fp32", close, parity.EXACT)
     with pytest.raises(parity.DivergedError, match=r"largest difference is 0\.021 and must be at most 0\.02"):
@@ -226,7 +226,7 @@ def test_more_than_twice_pytorchs_own_rounding_is_a_divergence():
 
 
 def test_each_format_is_written_run_and_checked_with_its_own_limits(monkeypatch):
-    found, clips, _ = judged()
+    found, clips, _ = evaluated_clips()
     checked, ran = [], []
 
     def format_of(name: str) -> SimpleNamespace:

@@ -77,7 +77,7 @@ def documented(tmp_path, monkeypatch):
 
 
 def test_the_documented_format_exports_a_student(documented, place, tmp_path):  # noqa: F811
-    result = export(settings(place, tmp_path / "made", formats=documented, num_samples=6))
+    result = export(settings(place, tmp_path / "made", formats=documented, num_samples=6, calibration_frames=4))
     names = {"frames.pt2", "clip.pt2", "config.json", "model.safetensors", "student_parts.safetensors"}
     assert set(result.num_bytes) == names and result.parity["pt2"].max_difference <= 1e-4
     assert json.loads((result.folder / "parity.json").read_text())["pt2"]["agreement"] == 1.0
@@ -89,7 +89,16 @@ def test_the_documented_format_exports_a_student(documented, place, tmp_path):  
 
 def test_the_documented_format_works_on_the_command_line(documented, place, tmp_path):  # noqa: F811
     options = ["--cache-dir", place / "cache", "--student-checkpoint", place / "best_student.pt"]
-    options += ["--output-dir", tmp_path / "made", "--formats", documented, "--num-samples", "3"]
+    options += [
+        "--output-dir",
+        tmp_path / "made",
+        "--formats",
+        documented,
+        "--num-samples",
+        "3",
+        "--calibration-frames",
+        "4",
+    ]
     assert "frames.pt2" in call("export-student", *options)
     check_folder(tmp_path / "made", overwrite=True)  # its files belong to an export, so that it may be replaced
 

@@ -55,7 +55,7 @@ SIDES["teacher"] |= {"weights": "w", "head": "fitted"}
 RESULTS = EvaluationResults.from_dict(MISSING | SIDES)
 
 
-def test_the_page_gives_each_side_its_own_column():
+def test_the_report_gives_each_model_its_own_column():
     markup = page.comparison_table(RESULTS)
     rows = re.findall(r"<tr>(.*?)</tr>", markup, re.S)
     texts = [re.sub(r"<[^>]+>", " ", row) for row in rows]
@@ -86,7 +86,7 @@ def test_the_page_gives_each_side_its_own_column():
     assert "Top-1 11.0 %, and 91.0 % for the teacher: 80.0 points lost" in page.headline(RESULTS).replace("\xa0", " ")
 
 
-def test_the_terminal_gives_each_side_its_own_column():
+def test_the_terminal_table_gives_each_model_its_own_column():
     lines = {line.split("  ")[0]: line for line in console.comparison_table(RESULTS).splitlines()}
     for name, ours, theirs in (
         ("top-1", "91.0", "11.0"),
@@ -120,7 +120,7 @@ def test_a_model_card_has_the_figures_of_the_export():
     assert "JPEG of quality 83" in text
 
 
-def test_students_beside_each_other_have_their_own_lines():
+def test_the_table_of_students_has_one_line_per_student():
     others = dict.fromkeys(field.name for field in fields(ComparisonRow))
     shared = others | {"calibration_error": 0.2, "bytes_on_disk": 4_000_000}
     rows = [
@@ -142,7 +142,7 @@ def test_students_beside_each_other_have_their_own_lines():
     assert "two -20.0 points (-30.0 to -10.0)" in lines and "mark" in lines
 
 
-def test_an_example_shows_who_said_what(monkeypatch):
+def test_an_example_shows_the_predictions_of_both_models(monkeypatch):
     monkeypatch.setattr(examples, "_frames", lambda dataset, index: iter(()))
     clips = [ClipLabel("a", "u", 0.0, 1.0, 0, "val"), ClipLabel("b", "w", 2.0, 3.0, 1, "val")]
     logits, teacher = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
@@ -154,20 +154,20 @@ def test_an_example_shows_who_said_what(monkeypatch):
     assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
 
 
-def test_a_run_is_summed_up_by_its_best_epoch():
+def test_a_run_is_summarized_by_its_best_epoch():
     best = {"epoch": 4, "selection": {"selection_top1": 0.75, "selection_cosine": 0.5}}
-    told = training_log.summary(best, 9, False)
-    assert told == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
-    assert training_log.summary(best, 9, True) == f"already trained: {told}"
+    result = training_log.summary(best, 9, False)
+    assert result == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
+    assert training_log.summary(best, 9, True) == f"already trained: {result}"
 
 
-def test_provenance_names_versions_as_they_are():
-    told = provenance(FakeTeacher())
-    assert told["libraries"]["numpy"] == np.__version__ and torch.__version__.startswith(told["libraries"]["torch"])
-    assert told["python"].count(".") == 2 and told["host"]
+def test_provenance_has_the_installed_versions():
+    result = provenance(FakeTeacher())
+    assert result["libraries"]["numpy"] == np.__version__ and torch.__version__.startswith(result["libraries"]["torch"])
+    assert result["python"].count(".") == 2 and result["host"]
 
 
-def test_processes_to_decode_in_are_as_many_as_asked(tmp_path):
+def test_the_number_of_decode_processes_is_that_of_the_settings(tmp_path):
     config = ExtractConfig(tmp_path, False, tmp_path, decode_workers=7)
     assert config.num_decode_workers == 7
 
@@ -177,12 +177,12 @@ def test_processes_to_decode_in_are_as_many_as_asked(tmp_path):
 
 def fitted(monkeypatch, accuracies: list[float], held: int = 4):
     """(the head, weights at each look, smoothings) of a fit whose held-out accuracies are these, then the last."""
-    looks, smoothing, told, real = [], set(), iter(accuracies), torch.nn.functional.cross_entropy
+    looks, smoothing, result, real = [], set(), iter(accuracies), torch.nn.functional.cross_entropy
 
     def accuracy(head, rows, targets):
         assert not head.training
         looks.append({name: value.clone() for name, value in head.state_dict().items()})
-        return next(told, accuracies[-1])
+        return next(result, accuracies[-1])
 
     def entropy(*arguments, **settings):
         smoothing.add(settings.get("label_smoothing"))
@@ -197,7 +197,7 @@ def fitted(monkeypatch, accuracies: list[float], held: int = 4):
     return head, looks, smoothing
 
 
-def test_a_fit_keeps_its_best_epoch_and_ends_when_it_gets_no_better(monkeypatch):
+def test_fitting_keeps_the_best_epoch_and_stops_early(monkeypatch):
     head, looks, smoothing = fitted(monkeypatch, [0.1, 0.5, 0.9, 0.9, 0.8])
     assert len(looks) == 3 + fit.PATIENCE and smoothing == {0.05} and not head.training
     last = "3.weight"  # the layer that the scaling of inputs is not folded into
@@ -206,6 +206,6 @@ def test_a_fit_keeps_its_best_epoch_and_ends_when_it_gets_no_better(monkeypatch)
     assert [module.p for module in head if isinstance(module, torch.nn.Dropout)] == [0.3]
 
 
-def test_a_fit_goes_on_while_it_gets_better(monkeypatch):
+def test_fitting_continues_while_it_improves(monkeypatch):
     _, looks, _ = fitted(monkeypatch, [n / 100 for n in range(fit.EPOCHS)])
     assert len(looks) == fit.EPOCHS

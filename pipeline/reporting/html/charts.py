@@ -50,10 +50,10 @@ def line_chart(title: str, series: Sequence[Series], xs: Sequence[float], x_labe
     return f"<figure>{drawing}<figcaption>{_legend([name for name, _ in series])}</figcaption></figure>"
 
 
-def reliability_diagram(title: str, bins: Sequence[ReliabilityBin], num_bins: int, kind: str) -> str:
+def reliability_diagram(title: str, bins: Sequence[ReliabilityBin], num_bins: int, model: str) -> str:
     """Accuracy by confidence: a block per bin, a disc at its mean confidence, and the diagonal of perfect calibration.
 
-    bins: those that are not empty; kind: "teacher" (plain blocks) or "student" (hatched).
+    bins: those that are not empty; model: "teacher" (plain blocks) or "student" (hatched).
     """
     side = HEIGHT - TOP - BOTTOM
     across, level = _scale(0, 1, LEFT, LEFT + side), _scale(0, 1, HEIGHT - BOTTOM, TOP)
@@ -72,7 +72,7 @@ def reliability_diagram(title: str, bins: Sequence[ReliabilityBin], num_bins: in
     parts += [f'<line class="diagonal" {corners}/>', _middle_label("confidence in the predicted class", LEFT + side)]
     summary = "; ".join(f"at confidence {b.confidence:.2f} accuracy {b.accuracy:.2f} ({b.clips} clips)" for b in bins)
     width = LEFT + side + RIGHT
-    return f'<div class="{kind}">{svg(width, HEIGHT, f"{title}: {summary}", "".join(parts))}</div>'
+    return f'<div class="{model}">{svg(width, HEIGHT, f"{title}: {summary}", "".join(parts))}</div>'
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

@@ -33,7 +33,7 @@ def section(title: str, body: str, anchor: str) -> str:
     return f'<section id="{anchor}"><h2>{escape(title)}</h2>{body}</section>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, kind: str = "") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, css_class: str = "") -> str:
     """A table that scrolls if it is too wide. Cells are markup or counts, the caption is text.
 
     The first cell of each row is its header.
@@ -43,7 +43,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, kin
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{css_class}">'
         f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         "</div>"
     )
