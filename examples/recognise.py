@@ -15,8 +15,7 @@ if len(sys.argv) not in (3, 5) or not (Path(sys.argv[1]) / "frames.fp32.onnx").e
 models = [onnxruntime.InferenceSession(Path(sys.argv[1]) / name) for name in ("frames.fp32.onnx", "clip.onnx")]
 facts = json.loads(models[0].get_modelmeta().custom_metadata_map["embedonce"])
 preprocessing, span = facts["preprocessing"], [float(second) for second in sys.argv[3:]]
-short, side = preprocessing["canonical_short_side"], preprocessing["resolution"]
-fps = preprocessing["frames_per_second"]  # None: key frames only
+short, side, fps = (preprocessing[name] for name in ("canonical_short_side", "resolution", "frames_per_second"))
 if not facts["classes"]:
     sys.exit(
         f"the student in {sys.argv[1]} was trained without classes: it has embeddings only, and no class names to print"

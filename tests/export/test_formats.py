@@ -5,13 +5,16 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from embedonce.pipeline.export import registry
 from embedonce.pipeline.export.card import model_card
 from embedonce.pipeline.export.export import export
 from embedonce.pipeline.export.facts import HeldOutFacts
 from embedonce.pipeline.export.folder import check_folder, file_names
+from embedonce.pipeline.export.format import ExportInputs
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.export.registry import load_format, register_format
 from embedonce.pipeline.export.settings import ExportConfig
@@ -159,3 +162,10 @@ def test_the_card_describes_only_files_that_were_exported(exported):
 
 COMMON = ("README.md", "config.json", "parity.json", "export_config.yaml", "model.safetensors")
 COMMON += ("student_parts.safetensors",)
+
+
+def test_what_formats_share_is_computed_once():
+    inputs = ExportInputs(torch.nn.Identity(), torch.nn.Identity(), make_facts(), np.zeros((1, 3, 4, 4), np.uint8))
+    calls = []
+    results = [inputs.shared(name, lambda: calls.append(1) or len(calls)) for name in ("a", "a", "b")]
+    assert results == [1, 1, 2]
