@@ -22,8 +22,8 @@ up to {frames} frames of a clip to {output}. It was trained on cached embeddings
 
 ## Accuracy
 
-On {clips} clips of the split {split} (label set {label_set}), the PyTorch model has top-1 {top1}, and the teacher
-{teacher_top1}. Every file below was run on the same clips when it was exported, and compared with the PyTorch model:
+On {clips} clips of the split {split} (label set {label_set}), top-1 accuracy is {top1} for the PyTorch model and
+{teacher_top1} for the teacher. Every file below was run on the same clips during the export, and compared with PyTorch:
 
 | file | size | top-1 | same class as PyTorch | cosine with PyTorch | largest difference |
 |---|---|---|---|---|---|

@@ -113,7 +113,7 @@ def test_a_model_card_has_the_figures_of_the_export():
     text = " ".join(text.split())
     assert "Student of TT: xs at 192 px" in text and "a 77-dimensional embedding" in text
     assert "On 9 clips of the split `test` (label set `labels`)" in text
-    assert "the PyTorch model has top-1 40.0 %, and the teacher 80.0 %" in text
+    assert "top-1 accuracy is 40.0 % for the PyTorch model and 80.0 % for the teacher" in text
     assert "| `frames.int8.onnx` | 3.21 MB | 62.5 % | 75.0 % | 0.98765 | 2.5e-01 |" in text
     assert "on frames of the split `train`" in text and "alpha, beta" in text and "lasts 3.5 s" in text
     assert "4.25 frames per second" in text and "its short side has 281 px" in text
