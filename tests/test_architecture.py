@@ -44,7 +44,7 @@ ONLY_IMPORTERS = {
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files"},
     "onnxruntime": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_runtime"},
-    "executorch": {"pipeline.export.executorch_files"},
+    "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
     "ego4d": set(),  # a program of its own,

@@ -1,4 +1,4 @@
-"""examples/recognise.py beside evaluate: the same frames at the same times, the same pixels, the same answers."""
+"""examples/recognise.py compared with evaluate: the same frames at the same times, the same pixels and predictions."""
 
 import ast
 import json
@@ -53,7 +53,7 @@ VIDEOS = {  # decoded at 5 requests a second
         "ticks": 1000,
         "pts": [90 * i + 13 * (i % 3) for i in range(40)],
     },
-    "v_slow": {"num_frames": 8, "size": (240, 320), "rate": 2},  # each frame answers several times
+    "v_slow": {"num_frames": 8, "size": (240, 320), "rate": 2},  # each frame is used for several requested times
     "v_late": {"num_frames": 60, "size": (240, 426), "pts": [512 * (i + 60) for i in range(60)], "b_frames": 0},
 }
 
@@ -71,7 +71,7 @@ def cache_of(folder: Path, names: list[str], root: Path, **teacher):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> SimpleNamespace:
-    """Videos, a cache of them, a student, and what it exports to."""
+    """Videos, their cache, a student, and its export."""
     folder = tmp_path_factory.mktemp("world")
     for name, settings in VIDEOS.items():
         settings = dict(settings)
@@ -95,7 +95,7 @@ def clips_of(reader) -> ClipDataset:
 
 
 def altered(world, folder: Path, preprocessing: dict, **facts) -> Path:
-    """The export with other facts inside."""
+    """A copy of the export with other facts inside."""
     shutil.copytree(world.export, folder)
     model = onnx.load(folder / "frames.fp32.onnx")
     (held,) = [p for p in model.metadata_props if p.key == "embedonce"]
@@ -107,7 +107,7 @@ def altered(world, folder: Path, preprocessing: dict, **facts) -> Path:
 
 @pytest.fixture
 def recognise(monkeypatch, capsys):
-    """Run the example in this process: (lines as (time, class, share), what its models were given)."""
+    """Run the example in this process: (lines as (time, class, share), inputs of its models)."""
     given, real = [], cache(onnxruntime.InferenceSession)
 
     class Recorder:
@@ -128,14 +128,14 @@ def recognise(monkeypatch, capsys):
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["recognise.py", str(folder), *map(str, arguments)])
         runpy.run_path(str(EXAMPLE))
-        told = re.findall(r"([\d.]+) s  (.+)  (\d+)%", capsys.readouterr().out)
-        return [(float(time), name, int(share) / 100) for time, name, share in told], list(given)
+        lines = re.findall(r"([\d.]+) s  (.+)  (\d+)%", capsys.readouterr().out)
+        return [(float(time), name, int(share) / 100) for time, name, share in lines], list(given)
 
     return recognise
 
 
 def compare(world, reader, folder: Path, recognise) -> None:
-    """Every clip, beside what evaluate says of it."""
+    """Compare the example with evaluate on every clip."""
     clips = clips_of(reader)
     expected = predict(world.student, clips, 4, 0, CPU)
     shares = np.exp(expected.logits) / np.exp(expected.logits).sum(1, keepdims=True)
@@ -155,20 +155,20 @@ def compare(world, reader, folder: Path, recognise) -> None:
     assert same >= 0.9 * len(clips) > 0
 
 
-def test_every_clip_is_answered_as_evaluate_answers_it(world, recognise):
-    """Times are equal; pixels differ by what JPEG of quality 90 does to noisy frames, and answers by little."""
+def test_every_clip_gets_the_prediction_of_evaluate(world, recognise):
+    """Times are equal; pixels differ by the loss of JPEG quality 90 on noisy frames, and predictions slightly."""
     compare(world, world.reader, world.export, recognise)
 
 
-def test_a_teacher_that_squashes_frames_has_its_student_see_them_so(world, tmp_path, recognise):
+def test_frames_are_squashed_if_the_teacher_squashed_them(world, tmp_path, recognise):
     reader = cache_of(world.folder, ["wide", "v_slow"], tmp_path / "c", resize_mode="squash", interpolation="bilinear")
     folder = altered(world, tmp_path / "export", {"crop": "none", "interpolation": "bilinear"})
     compare(world, reader, folder, recognise)
 
 
 @pytest.mark.parametrize(("name", "squash"), [*((name, False) for name in VIDEOS), ("wide", True), ("portrait", True)])
-def test_pixels_are_those_of_extraction_before_jpeg(world, tmp_path, recognise, name, squash):
-    """To one level: canonical frame, whole crop, Pillow's resize. Half a pixel aside would be far more."""
+def test_pixels_equal_those_of_extraction_before_jpeg(world, tmp_path, recognise, name, squash):
+    """Up to one level: canonical frame, crop, Pillow's resize. A shift by half a pixel would change far more."""
     changes = {"crop": "none", "interpolation": "bilinear"} if squash else {}
     folder = altered(world, tmp_path / "export", changes)
     _, given = recognise(folder, world.folder / f"{name}.mp4")
@@ -186,8 +186,8 @@ def test_pixels_are_those_of_extraction_before_jpeg(world, tmp_path, recognise, 
     assert wrong.max() <= 1 and wrong.mean() < 0.05
 
 
-def test_a_stream_is_answered_at_every_time_from_its_last_seconds(world, recognise):
-    """At the end of a clip as long as a usual one, what evaluate says of it; before that, of what there is."""
+def test_a_stream_gets_a_prediction_at_every_time_from_its_last_seconds(world, recognise):
+    """At the end of a typical clip, the prediction of evaluate; before that, one from the frames so far."""
     lines, given = recognise(world.export, world.folder / "wide.mp4")
     assert [time for time, *_ in lines] == pytest.approx(np.arange(15) / 5, abs=0.006)
     clips = [inputs for inputs in given if "mask" in inputs]
@@ -197,14 +197,14 @@ def test_a_stream_is_answered_at_every_time_from_its_last_seconds(world, recogni
     assert one[0] == next(line for line in lines if line[0] > usual - 0.21)
 
 
-def test_key_frames_alone_where_the_cache_has_no_others(world, tmp_path, recognise):
-    """The facts say so, and what is asked is answered at their own times."""
+def test_key_frames_are_used_if_the_cache_has_only_those(world, tmp_path, recognise):
+    """Predictions are made at the key frames' own times."""
     folder = altered(world, tmp_path / "export", {"frames_per_second": None})
     lines, _ = recognise(folder, world.folder / "wide.mp4")
     assert [time for time, *_ in lines] == pytest.approx(np.arange(0, 90, 12) / 30, abs=0.006)
 
 
-def test_files_without_timestamps_use_the_rate_that_they_carry(world, tmp_path, recognise):
+def test_files_without_timestamps_use_the_frame_rate_of_the_stream(world, tmp_path, recognise):
     raw = tmp_path / "raw.h264"
     write_video(raw, 40, rate=10, ticks=10, size=(240, 320), b_frames=0)
     lines, _ = recognise(world.export, raw)
@@ -212,7 +212,7 @@ def test_files_without_timestamps_use_the_rate_that_they_carry(world, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["sound.wav", "text.mp4", "nowhere.mp4"])
-def test_what_is_no_video_is_one_sentence(world, tmp_path, name):
+def test_a_file_without_video_is_reported_in_one_sentence(world, tmp_path, name):
     import wave
 
     with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
@@ -226,7 +226,7 @@ def test_what_is_no_video_is_one_sentence(world, tmp_path, name):
     assert done.returncode == 1 and expected in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_student_without_classes_is_one_sentence(world, tmp_path):
+def test_a_student_without_classes_is_reported_in_one_sentence(world, tmp_path):
     folder, video = altered(world, tmp_path / "export", {}, classes=[]), world.folder / "wide.mp4"
     done = subprocess.run([sys.executable, EXAMPLE, folder, video], capture_output=True, text=True)
     assert done.returncode == 1 and "was trained without classes" in done.stderr and done.stderr.count("\n") == 1

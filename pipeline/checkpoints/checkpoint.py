@@ -15,9 +15,9 @@ from embedonce.models.errors import ModelOptionError
 from embedonce.models.student import StudentConfig, VideoStudent, build_student, config_from
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors
 from embedonce.pipeline.errors import CheckpointError
-from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.metrics.json_forms import OrNull, Text, find_mismatch
 
-_REQUIRED = {  # forms of metrics.results_schema
+_REQUIRED = {  # forms of metrics.json_forms
     "student": {...: object},
     "classes": [Text(MAX_NAME)],
     "teacher": {"name": Text(MAX_NAME), "weights_sha256": Text(64), "embed_dim": int},
@@ -110,7 +110,7 @@ def _check_fields(path: Path, content: dict) -> None:
     """CheckpointError if a field is missing or has a value that no checkpoint has."""
     optional = {name: form for name, form in _OPTIONAL.items() if name in content}
     for name, form in (_REQUIRED | optional).items():
-        problem = misfit(content[name], form, name) if name in content else "it is missing"
+        problem = find_mismatch(content[name], form, name) if name in content else "it is missing"
         if problem:
             raise CheckpointError(f"{path} is not a student checkpoint: it has no usable {name} ({problem})")
     if not 1 <= content["frames_per_clip"] <= MAX_FRAMES_PER_CLIP:

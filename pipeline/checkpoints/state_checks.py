@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from embedonce.pipeline.errors import CheckpointError
-from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
+from embedonce.pipeline.metrics.json_forms import OrNull, Text, find_mismatch
 
 if TYPE_CHECKING:
     from embedonce.pipeline.checkpoints.training_state import TrainingState
 
 _LIMIT = 1 << 31  # of any counter
-_FORMS = {  # forms of metrics.results_schema
+_FORMS = {  # forms of metrics.json_forms
     "run": {...: object},
     "epoch": int,
     "position": int,
@@ -32,7 +32,7 @@ _STUDENT_FORMS = {
 def check_types(path: Path, content: dict) -> None:
     """CheckpointError if a field of a state has another type or range than in any run."""
     for name, form in _FORMS.items():
-        if problem := misfit(content[name], form, name):
+        if problem := find_mismatch(content[name], form, name):
             raise _refused(path, problem)
     for name in _COUNTERS:
         if not 0 <= content[name] < _LIMIT:
@@ -48,7 +48,7 @@ def check_state(path: Path, state: "TrainingState", initial: dict[str, dict], na
     if set(state.students) != set(initial) or len(state.sums) != processes:
         raise _refused(path, "it has other students or another number of processes")
     for sums in state.sums:
-        if problem := misfit(sums, {size: dict.fromkeys(names, float) for size in initial}, "sums"):
+        if problem := find_mismatch(sums, {size: dict.fromkeys(names, float) for size in initial}, "sums"):
             raise _refused(path, problem)
     for size, student in state.students.items():
         if problem := _student_problem(student, initial[size]):
@@ -63,7 +63,7 @@ def _student_problem(state: dict, initial: dict) -> str | None:
     """Why training of one student cannot continue from this state; None if it can."""
     if set(state) != set(initial):
         return "it has other parts"
-    problem = misfit({name: state[name] for name in _STUDENT_FORMS}, _STUDENT_FORMS)
+    problem = find_mismatch({name: state[name] for name in _STUDENT_FORMS}, _STUDENT_FORMS)
     if problem or state["epochs_since_best"] < 0:
         return problem or "epochs_since_best is below 0"
     best = state["best"]
@@ -91,7 +91,7 @@ def _difference(value, expected, place: str) -> str | None:
         pairs = zip(value, expected, strict=True)
         return next(filter(None, (_difference(one, other, place) for one, other in pairs)), None)
     if type(expected) is float:
-        return misfit(value, float, place)
+        return find_mismatch(value, float, place)
     if type(value) is not type(expected) or (type(expected) is int and not 0 <= value < _LIMIT):
         return f"{place} is not a valid {type(expected).__name__}"
     return None

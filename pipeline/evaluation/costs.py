@@ -1,13 +1,11 @@
-"""What running image models costs: operations, memory, and time taken in turns in one run and one runtime.
-
-Knows modules and images; knows no student and no teacher.
-"""
+"""What running image models costs: operations, memory, and time, measured in turns in one run and one runtime."""
 
 import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,47 +14,49 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from embedonce.pipeline.metrics.results_schema import Costs, Latency
 from embedonce.pipeline.processes.timing import measure_interleaved, synchronizer
-from embedonce.pipeline.runtimes.requirements import explained
+from embedonce.pipeline.runtimes.requirements import as_pipeline_error
 
 BATCH = 32
-NOT_MEASURED = dict.fromkeys(("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes"))
+NOT_MEASURED = Costs(latency_ms=None, throughput_per_s=None, macs=None, peak_memory_bytes=None)
 
 
 @dataclass(frozen=True)
 class TimedModel:
     """An image model in eval mode, and one image (1, 3, R, R) of the type it takes, on one device.
 
-    stored: size_of() what is stored, where that is not module itself.
+    stored: size_of() the model as it is stored, if that differs from module.
     """
 
     module: nn.Module
     image: Tensor
-    stored: dict | None = None
+    stored: dict[str, int] | None = None
 
 
-def measure(sides: dict[str, TimedModel], device: torch.device, runtime: str = "torch") -> dict[str, dict]:
-    """Costs by side: macs (of one image), peak_memory_bytes, latency_ms (p50_ms, p95_ms at batch 1) and
-    throughput_per_s (images at batch 32).
+def measure(models: dict[str, TimedModel], device: torch.device, runtime: str = "torch") -> dict[str, Costs]:
+    """The costs of each model; latency is of batches of 1, throughput of batches of 32.
 
-    runtime: "torch", or "onnx" for ONNX Runtime on the CPU, the same for all sides.
+    runtime: "torch", or "onnx" for ONNX Runtime on the CPU, the same for all models.
     """
-    costs = {
-        name: {"macs": multiply_accumulates(side), "peak_memory_bytes": peak_memory(side, device)}
-        for name, side in sides.items()
+    operations = {name: multiply_accumulates(model) for name, model in models.items()}
+    memory = {name: peak_memory(model, device) for name, model in models.items()}
+    runners = {name: _runner(model, runtime) for name, model in models.items()}
+    single = _times(models, runners, 1, device, rounds=40)
+    batched = _times(models, runners, BATCH, device, rounds=3, warmup=1)
+    return {
+        name: Costs(
+            latency_ms=Latency(**single[name]),
+            throughput_per_s=1000 * BATCH / batched[name]["p50_ms"],
+            macs=operations[name],
+            peak_memory_bytes=memory[name],
+        )
+        for name in models
     }
-    runners = {name: _runner(side, runtime) for name, side in sides.items()}
-    for batch in (1, BATCH):
-        calls = {name: partial(run, sides[name].image.repeat(batch, 1, 1, 1)) for name, run in runners.items()}
-        rounds = {"rounds": 40} if batch == 1 else {"rounds": 3, "warmup": 1}
-        times = measure_interleaved(calls, **rounds, synchronize=synchronizer(device))
-        for name, found in times.items():
-            costs[name] |= {"latency_ms": found} if batch == 1 else {"throughput_per_s": 1000 * batch / found["p50_ms"]}
-    return costs
 
 
 def size_of(module: nn.Module) -> dict[str, int]:
-    """Numbers that are trained, and bytes of all that is stored."""
+    """The number of trainable parameters, and the bytes of everything that is stored."""
     state = module.state_dict().values()
     return {
         "parameters": sum(p.numel() for p in module.parameters()),
@@ -64,75 +64,89 @@ def size_of(module: nn.Module) -> dict[str, int]:
     }
 
 
-def multiply_accumulates(side: TimedModel) -> int:
-    """Of one image: half of what PyTorch's counter calls FLOPs (matrix products, convolutions, attention)."""
+def multiply_accumulates(model: TimedModel) -> int:
+    """Per image: half of PyTorch's FLOP count (matrix products, convolutions, attention)."""
     counter, was_fast = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no counter knows, like fused attention
+    torch.backends.mha.set_fastpath_enabled(False)  # fused operations, attention too, are not counted
     try:
         with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
-            side.module(side.image)
+            model.module(model.image)
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
     return counter.get_total_flops() // 2
 
 
-def peak_memory(side: TimedModel, device: torch.device) -> int:
-    """Bytes of weights and of the tensors that are alive at once while one image goes through PyTorch."""
-    weights = size_of(side.module)["bytes_on_disk"]
+def peak_memory(model: TimedModel, device: torch.device) -> int:
+    """Bytes of the weights, and of the tensors that exist at once while PyTorch runs one image."""
+    weights = size_of(model.module)["bytes_on_disk"]
     if device.type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         with torch.inference_mode():
-            side.module(side.image)
+            model.module(model.image)
         return weights + torch.cuda.max_memory_allocated() - before
     live = _LiveBytes()
     with torch.inference_mode(), live:
-        side.module(side.image)
+        model.module(model.image)
     return weights + live.peak
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of storages that operations make and that are still referred to."""
+    """Counts the bytes of storages that operations create and that are still referenced."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._references: Counter = Counter()
         self._now = self.peak = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        entered = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        made = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
+        inputs = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        outputs = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):
-                place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
-                if place in self._references or place not in entered:
-                    self._now += 0 if self._references[place] else size
-                    self._references[place] += 1
-                    weakref.finalize(tensor, self._let_go, place, size)
+                address, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+                if address in self._references or address not in inputs:
+                    self._now += 0 if self._references[address] else size
+                    self._references[address] += 1
+                    weakref.finalize(tensor, self._release, address, size)
         self.peak = max(self.peak, self._now)
-        return made
+        return outputs
 
-    def _let_go(self, place: int, size: int) -> None:
-        self._references[place] -= 1
-        if not self._references[place]:
-            del self._references[place]
+    def _release(self, address: int, size: int) -> None:
+        self._references[address] -= 1
+        if not self._references[address]:
+            del self._references[address]
             self._now -= size
 
 
-def _runner(side: TimedModel, runtime: str) -> Callable[[Tensor], object]:
-    """What runs a batch of images (N, 3, R, R) through a side."""
+def _times(
+    models: dict[str, TimedModel],
+    runners: dict[str, Callable[[Tensor], Any]],
+    batch: int,
+    device: torch.device,
+    **rounds: int,
+) -> dict[str, dict[str, float]]:
+    """Percentiles of milliseconds per batch, for each model; all models run in turns."""
+    calls: dict[str, Callable[[], Any]] = {
+        name: partial(run, models[name].image.repeat(batch, 1, 1, 1)) for name, run in runners.items()
+    }
+    return measure_interleaved(calls, **rounds, synchronize=synchronizer(device))
+
+
+def _runner(model: TimedModel, runtime: str) -> Callable[[Tensor], Any]:
+    """A function that runs the model on a batch of images (N, 3, R, R)."""
     if runtime == "onnx":
         from embedonce.pipeline.runtimes.onnx_files import to_onnx
         from embedonce.pipeline.runtimes.onnx_runtime import Session
 
-        with explained("--runtime onnx cannot run this model", "time it with --runtime torch"):
-            model = to_onnx(side.module, {"images": (side.image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
-            session = Session(model, torch.get_num_threads())
+        with as_pipeline_error("--runtime onnx cannot run this model", "time it with --runtime torch"):
+            onnx = to_onnx(model.module, {"images": (model.image.repeat(2, 1, 1, 1), {0: "batch"})}, None)
+            session = Session(onnx, torch.get_num_threads())
         return lambda images: session(images=images.numpy())
 
-    def forward(images: Tensor) -> object:
+    def forward(images: Tensor) -> Any:
         with torch.inference_mode():
-            return side.module(images)
+            return model.module(images)
 
     return forward

@@ -1,13 +1,12 @@
-"""Stage three: a student beside its teacher on held-out clips. The teacher is only what the cache says of it.
-
-Knows the order of things; figures, timing and drawing live elsewhere.
-"""
+"""Evaluate a student: compare it with its teacher, from the cached outputs of the teacher, on held-out clips."""
 
 import json
 import logging
 import os
 import platform
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,35 +21,52 @@ from embedonce.models.folding import treatment
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.evaluation.output_files import EVALUATE_SETTINGS, PLOT_NAME, REPORT_NAME, check_evaluation
-from embedonce.pipeline.evaluation.results import assemble, predictions_file
+from embedonce.pipeline.evaluation.predictions_file import predictions_file
+from embedonce.pipeline.evaluation.results import MeasuredCosts, StudentFacts, assemble
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.files.recognition import sealed
-from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME
+from embedonce.pipeline.metrics.results_schema import (
+    PREDICTIONS_NAME,
+    RESULTS_NAME,
+    Costs,
+    EvaluationResults,
+    Reference,
+    Sizes,
+)
 from embedonce.pipeline.reporting.html.report import report
-from embedonce.pipeline.reporting.plots import comparison_plot
+from embedonce.pipeline.reporting.plots import evaluation_plot
 from embedonce.pipeline.reporting.training_log import read_log
 from embedonce.pipeline.runtimes.requirements import ONNX, require
 
 log = logging.getLogger(__name__)
 
-PRECISION = "float32"  # as frames.fp32.onnx and frames.pte compute; smaller formats are judged by their export
+PRECISION = "float32"  # as in frames.fp32.onnx and frames.pte; smaller formats are evaluated by their export
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """A student, its checkpoint's other fields, and what it is evaluated on."""
+
+    student: VideoStudent
+    meta: dict
+    reader: CacheReader
+    labels: LabelSet
 
 
 def evaluate(
-    config: EvaluateConfig, towers: dict[str, TimedModel] | None = None, student_size: str | None = None
-) -> dict:
-    """Evaluate a checkpoint; returns what evaluation_results.json holds, written beside predictions, plot and report.
+    config: EvaluateConfig, encoders: dict[str, TimedModel] | None = None, student_size: str | None = None
+) -> EvaluationResults:
+    """Evaluate a checkpoint; write the results, the predictions, a plot and a report.
 
-    towers: image towers to cost in turns with the student: "teacher", and "reference" where that is another one.
-    student_size: what the user asserts the checkpoint to be.
+    encoders: image encoders to time in turns with the student: "teacher", and "reference" if that is another one.
+    student_size: the size that the checkpoint must have.
     """
     if config.runtime == "onnx":
         require(ONNX, "--runtime onnx")
@@ -62,19 +78,19 @@ def evaluate(
     commit.check_writable(config.output_dir)
     with sole_writer(config.output_dir, "evaluate"):
         check_evaluation(config)
-        results, files = _judged(config, reader, labels, (student, meta), towers or {})
-        check_evaluation(config)  # nobody has put anything there meanwhile
+        results, files = _evaluate(config, _Evaluated(student, meta, reader, labels), encoders or {})
+        check_evaluation(config)  # other files may have appeared meanwhile
         commit.remove(config.output_dir / RESULTS_NAME)  # of an earlier evaluation
         for name, data in files.items():
             commit.replace(config.output_dir / name, data)
     return results
 
 
-def _judged(
-    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[VideoStudent, Checkpoint], towers: dict
-) -> tuple[dict, dict[str, bytes]]:
-    """The results, and all files by name. judged: the student and its checkpoint."""
-    (student, meta), teacher = judged, reader.identity.teacher
+def _evaluate(
+    config: EvaluateConfig, subject: _Evaluated, encoders: dict[str, TimedModel]
+) -> tuple[EvaluationResults, dict[str, bytes]]:
+    """The results, and the content of all files by name."""
+    student, meta, reader, labels = subject.student, subject.meta, subject.reader, subject.labels
     device = choose_device(config.device)
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
@@ -82,84 +98,98 @@ def _judged(
     require_finite(predictions, config.student_checkpoint)
     predictions = among_classes(predictions, meta.classes, labels.classes)
     _warn_of_missing_labels(predictions.labels, labels, config.split)
-    text = (reader.head(labels.name) or {}).get("class_text")
+    class_text = (reader.head(labels.name) or {}).get("class_text")
     with exact_float32():
-        sides = _sides(student, device, towers, config.runtime)
-        costs = _costs(sides, device, config.runtime)
-    timed = {name: treatment(side.module) for name, side in sides.items()}
-    results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
-    results["note"] = _note(results["note"], len(meta.classes), len(labels.classes))
-    results["verb_noun"] = verb_noun_accuracy(reader, labels, dataset.clips, predictions)
-    results["frames_in_several_clips"] = shared_frames(reader, dataset.clips)
-    results["comparable_with"] = comparable_with(labels, config.split)
-    results |= {"split": config.split, "environment": _environment(config, device) | {"timed": timed}}
+        models = _models_to_time(student, device, encoders, config.runtime)
+        costs = _measure_costs(models, device, config.runtime)
+    facts, teacher = _student_facts(student), reader.identity.teacher
+    results = assemble(predictions, dataset.clips, labels, class_text, teacher, facts, costs, config.split)
+    results = replace(
+        results,
+        note=_note(results.note, len(meta.classes), len(labels.classes)),
+        verb_noun=verb_noun_accuracy(reader, labels, dataset.clips, predictions),
+        frames_in_several_clips=shared_frames(reader, dataset.clips),
+        comparable_with=comparable_with(labels, config.split),
+        environment=_environment(config, device) | {"timed": {n: treatment(m.module) for n, m in models.items()}},
+    )
     page = report(results, predictions, dataset, read_log(config.student_checkpoint.parent))
     return results, {
         EVALUATE_SETTINGS: config.as_yaml().encode(),
         PREDICTIONS_NAME: predictions_file(predictions, dataset.clips, labels.classes),
-        PLOT_NAME: sealed(comparison_plot(results), "evaluate"),
+        PLOT_NAME: sealed(evaluation_plot(results), "evaluate"),
         REPORT_NAME: sealed(page, "evaluate"),
-        RESULTS_NAME: json.dumps(results, indent=2, allow_nan=False).encode(),  # last: what it speaks of is there
+        # last: when it exists, the other files do
+        RESULTS_NAME: json.dumps(results.as_dict(), indent=2, allow_nan=False).encode(),
     }
 
 
-def _note(note: str | None, known: int, judged: int) -> str | None:
-    """With a remark where the student knows more classes than it is judged on."""
-    if known == judged:
+def _note(note: str | None, known: int, evaluated: int) -> str | None:
+    """The note, with a remark if the student knows more classes than the label set has."""
+    if known == evaluated:
         return note
-    remark = f"the student knows {known} classes: both sides choose among the {judged} of this label set"
+    remark = f"the student knows {known} classes; both models choose among the {evaluated} of this label set"
     log.warning("%s", remark)
     return f"{note}; {remark}" if note else remark
 
 
-def _warn_of_missing_labels(found: np.ndarray, labels: LabelSet, split: str) -> None:
-    if not (found >= 0).any():
+def _warn_of_missing_labels(clip_labels: np.ndarray, labels: LabelSet, split: str) -> None:
+    if not (clip_labels >= 0).any():
         log.warning(
-            "none of the %d %s clips of label set %r has a label: accuracy and calibration have no value here, and "
-            "what compares the student with its teacher is of all clips",
-            len(found),
+            "none of the %d %s clips of label set %r has a label: accuracy and calibration are not available; "
+            "agreement, divergence and cosine are over all clips",
+            len(clip_labels),
             split,
             labels.name,
         )
 
 
-def _facts(student: VideoStudent) -> dict:
-    """What the results say of a student besides its figures."""
-    counted = count_parameters(student)
+def _student_facts(student: VideoStudent) -> StudentFacts:
     num_bytes = sum(t.numel() * t.element_size() for t in student.state_dict().values())
-    return {
-        "size": student.config.size,
-        "parameters": {"deployed": deployed_parameters(student), **counted},
-        "bytes_on_disk": {"image": num_bytes, "total": num_bytes},
-        "input_size": student.config.resolution,
-    }
+    return StudentFacts(
+        size=student.config.size,
+        parameters={"deployed": deployed_parameters(student), **count_parameters(student)},
+        bytes_on_disk=Sizes(image=num_bytes, total=num_bytes),
+        input_size=student.config.resolution,
+    )
 
 
-def _sides(student: VideoStudent, device, towers: dict[str, TimedModel], runtime: str) -> dict[str, TimedModel]:
-    """What is timed: one image to one embedding."""
-    place = torch.device("cpu") if runtime == "onnx" else device
+def _models_to_time(
+    student: VideoStudent, device: torch.device, encoders: dict[str, TimedModel], runtime: str
+) -> dict[str, TimedModel]:
+    """The student's and the other image encoders, each with one image."""
+    timed_on = _timing_device(device, runtime)
     size = student.config.resolution
-    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=place)
-    return {"student": TimedModel(FrameEncoder(student).eval().to(place), image)} | towers
+    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=timed_on)
+    return {"student": TimedModel(FrameEncoder(student).eval().to(timed_on), image)} | encoders
 
 
-def _costs(sides: dict[str, TimedModel], device, runtime: str) -> dict[str, dict]:
-    """What each side costs to run, in turns; None for what is not measured."""
-    place = torch.device("cpu") if runtime == "onnx" else device
-    costs = {"teacher": NOT_MEASURED} | measure(sides, place, runtime)
-    if "reference" in costs:
-        costs["reference"] = _reference(sides["reference"], costs)
-    return costs
+def _timing_device(device: torch.device, runtime: str) -> torch.device:
+    return torch.device("cpu") if runtime == "onnx" else device
 
 
-def _reference(tower: TimedModel, costs: dict[str, dict]) -> dict:
-    """What CLIP's ViT-B/32 would cost, where the teacher is another one: it said nothing of these clips."""
-    ratio = costs["reference"]["latency_ms"]["p50_ms"] / costs["student"]["latency_ms"]["p50_ms"]
-    facts = {"name": TEACHER_SIZES["base"], "input_size": tower.image.shape[-1], "latency_ratio": ratio}
-    return facts | (tower.stored or size_of(tower.module)) | costs["reference"]
+def _measure_costs(models: dict[str, TimedModel], device: torch.device, runtime: str) -> MeasuredCosts:
+    """Time all models in turns."""
+    costs = measure(models, _timing_device(device, runtime), runtime)
+    reference = _reference(models["reference"], costs) if "reference" in models else None
+    return MeasuredCosts(costs.get("teacher", NOT_MEASURED), costs["student"], reference)
 
 
-def _environment(config: EvaluateConfig, device) -> dict:
+def _reference(encoder: TimedModel, costs: dict[str, Costs]) -> Reference:
+    """The costs of CLIP's ViT-B/32, as a reference in addition to the teacher's."""
+    measured, student = costs["reference"], costs["student"]
+    assert measured.latency_ms and student.latency_ms  # measure() has just timed both
+    stored = encoder.stored or size_of(encoder.module)
+    return Reference(
+        name=TEACHER_SIZES["base"],
+        parameters=stored["parameters"],
+        bytes_on_disk=stored["bytes_on_disk"],
+        input_size=encoder.image.shape[-1],
+        latency_ratio=measured.latency_ms.p50_ms / student.latency_ms.p50_ms,
+        **vars(measured),
+    )
+
+
+def _environment(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -170,6 +200,6 @@ def _environment(config: EvaluateConfig, device) -> dict:
         "threads": torch.get_num_threads(),
         "load_average": list(os.getloadavg()),
         "judged_on": str(device),
-        "device": "cpu" if config.runtime == "onnx" else str(device),
+        "device": str(_timing_device(device, config.runtime)),
         "checkpoint": Path(config.student_checkpoint).name,
     }

@@ -1,6 +1,6 @@
-"""What evaluate and compare write, and what of a folder each of them may write over. Knows names, bytes and settings.
+"""The files that evaluate and compare write, and which existing files each of them may overwrite.
 
-An evaluation takes the place of an earlier one of the same student; that of another one is kept unless told.
+An evaluation replaces an earlier one of the same student; that of another student is kept without --overwrite.
 """
 
 import os
@@ -9,6 +9,7 @@ from functools import partial
 import yaml
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.evaluation.predictions import ARRAYS
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.files.output_folder import Recognizer, check_replaceable
 from embedonce.pipeline.files.recognition import is_arrays, is_object, is_sealed, is_settings, is_table
@@ -17,9 +18,11 @@ from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_
 EVALUATE_SETTINGS = "evaluate_config.yaml"
 PLOT_NAME = "comparison_plot.png"
 REPORT_NAME = "report.html"
-ARRAYS = {"video_uid", "start_sec", "end_sec", "labels", "logits", "teacher_logits", "embeddings"}
-ARRAYS |= {"teacher_embeddings", "classes"}
-_ROW = ("role", "name", "source", "size")  # how rows of a comparison begin
+COMPARE_SETTINGS = "compare_config.yaml"
+COMPARISON_CSV = "comparison.csv"
+COMPARISON_PLOT = "comparison.png"
+COMPARISON_JSON = "comparison.json"
+_FIRST_COLUMNS = ("role", "name", "source", "size")  # of comparison.csv
 
 EVALUATION: dict[str, Recognizer] = {
     EVALUATE_SETTINGS: partial(is_settings, kind=EvaluateConfig),
@@ -29,41 +32,41 @@ EVALUATION: dict[str, Recognizer] = {
     RESULTS_NAME: partial(is_object, keys=("schema_version", "student", "teacher")),
 }
 COMPARISON: dict[str, Recognizer] = {
-    "compare_config.yaml": partial(is_settings, kind=CompareConfig),
-    "comparison.csv": partial(is_table, columns=_ROW),
-    "comparison.png": partial(is_sealed, kind="compare"),
-    "comparison.json": partial(is_object, keys=("schema_version", "baseline", "rows")),
+    COMPARE_SETTINGS: partial(is_settings, kind=CompareConfig),
+    COMPARISON_CSV: partial(is_table, columns=_FIRST_COLUMNS),
+    COMPARISON_PLOT: partial(is_sealed, kind="compare"),
+    COMPARISON_JSON: partial(is_object, keys=("schema_version", "baseline", "rows")),
 }
 
 
 def check_evaluation(config: EvaluateConfig) -> None:
-    """InputError where evaluate would write over what it did not make, or over the evaluation of something else."""
+    """InputError if evaluate would overwrite files that it did not write, or the evaluation of another student."""
     folder = config.output_dir
-    files = {folder / name: is_ours for name, is_ours in EVALUATION.items()}
+    files = {folder / name: is_own for name, is_own in EVALUATION.items()}
     check_replaceable(files, config.overwrite, "evaluate", "--output-dir")
     settings = folder / EVALUATE_SETTINGS
     if config.overwrite or not settings.exists() or not (folder / RESULTS_NAME).exists():
         return
-    there, asked = yaml.safe_load(settings.read_text()), config.as_dict()
-    if not _is_same_student(there, asked):
+    existing, requested = yaml.safe_load(settings.read_text()), config.as_dict()
+    if not _is_same_student(existing, requested):
         raise InputError(
-            f"{folder} holds another evaluation (student_checkpoint: {there.get('student_checkpoint')} -> "
-            f"{asked['student_checkpoint']}); choose another --output-dir, or give --overwrite to replace it"
+            f"{folder} holds another evaluation (student_checkpoint: {existing.get('student_checkpoint')} -> "
+            f"{requested['student_checkpoint']}); choose another --output-dir, or give --overwrite to replace it"
         )
 
 
 def check_comparison(config: CompareConfig) -> None:
-    """InputError where compare would write over what it did not make."""
-    files = {config.output_dir / name: is_ours for name, is_ours in COMPARISON.items()}
+    """InputError if compare would overwrite files that it did not write."""
+    files = {config.output_dir / name: is_own for name, is_own in COMPARISON.items()}
     check_replaceable(files, config.overwrite, "compare", "--output-dir")
 
 
-def _is_same_student(there: dict, asked: dict) -> bool:
-    """Whether the checkpoints of two settings lie in one place, or in one place beside their outputs."""
+def _is_same_student(existing: dict, requested: dict) -> bool:
+    """Whether two settings name the same checkpoint, by its path or by its path relative to the output folder."""
     names = "student_checkpoint", "output_dir"
-    if not all(isinstance(there.get(name), str) for name in names):
+    if not all(isinstance(existing.get(name), str) for name in names):
         return False
     (ours, our_folder), (theirs, their_folder) = (
-        [os.path.realpath(settings[name]) for name in names] for settings in (asked, there)
+        [os.path.realpath(settings[name]) for name in names] for settings in (requested, existing)
     )
     return ours == theirs or os.path.relpath(ours, our_folder) == os.path.relpath(theirs, their_folder)

@@ -1,9 +1,6 @@
-"""The figures of an evaluation, from what student and teacher said of the same clips.
+"""Compute the figures of an evaluation from predictions of student and teacher for the same clips. Pure arithmetic."""
 
-Pure arithmetic: knows the keys of evaluation_results.json (docs/evaluation.md); reads, times and writes nothing.
-"""
-
-import io
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,136 +11,175 @@ from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import has_long_tail, majority_baseline
 from embedonce.pipeline.metrics.bootstrap_intervals import mean_interval, paired_difference
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
-from embedonce.pipeline.metrics.results_schema import SCHEMA_VERSION
+from embedonce.pipeline.metrics.results_schema import (
+    SCHEMA_VERSION,
+    Accuracies,
+    ClassResults,
+    Comparison,
+    Confusion,
+    Costs,
+    EvaluationResults,
+    Reference,
+    Sizes,
+    StudentResults,
+    TeacherResults,
+)
 from embedonce.pipeline.naming.uids import recording_of
 
 RANDOM_TEACHER_NOTE = "random teacher: this exercises the machinery"
 
 
+@dataclass(frozen=True)
+class StudentFacts:
+    """What the results hold about a student besides its figures. parameters: counts by part; input_size: pixels."""
+
+    size: str
+    parameters: dict[str, int]
+    bytes_on_disk: Sizes
+    input_size: int
+
+
+@dataclass(frozen=True)
+class MeasuredCosts:
+    """The costs of both models, and those of a common teacher if it was timed, too."""
+
+    teacher: Costs
+    student: Costs
+    reference: Reference | None = None
+
+
 def assemble(
-    found: Predictions,
+    predictions: Predictions,
     clips: list[ClipLabel],
     labels: LabelSet,
     class_text: np.ndarray | None,
     teacher: TeacherIdentity,
-    student: dict,
-    costs: dict[str, dict],
-) -> dict:
-    """The results, but for split, environment and what only a cache says. None stands for what has no value.
+    student: StudentFacts,
+    costs: MeasuredCosts,
+    split: str = "val",
+) -> EvaluationResults:
+    """The results, except for environment, verb_noun, frames_in_several_clips and comparable_with.
 
-    found: of these clips, in this order. class_text (C, D) unit vectors of a zero-shot label set, None for others.
-    student: its size, parameters, bytes_on_disk, input_size. costs: the measured figures of "teacher" and "student",
-    and all that is said of a "reference", where there is one.
+    predictions: for these clips, in this order. class_text: (C, D) unit vectors of a zero-shot label set, else None.
     """
     recordings = np.array([recording_of(clip.video_uid) for clip in clips])
-    zero_shot = None if class_text is None else accuracy.zero_shot_accuracy(found.embeddings, class_text, found.labels)
     train = np.array([clip.label for clip in labels.clips if clip.split == "train"], np.int64)
-    majority = majority_baseline(train, found.labels, labels.classes)
-    accuracies = _accuracies(found.logits, found.labels, recordings)
-    sides = {
-        "teacher": _teacher(found, labels, teacher, recordings) | costs["teacher"],
-        "student": {**student, **accuracies, "zero_shot_top1": zero_shot, **costs["student"]},
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "note": RANDOM_TEACHER_NOTE if teacher.weights == "random" else None,
-        "num_clips": len(found.labels),
-        "num_videos": len(set(recordings.tolist())),
-        "num_labelled_clips": int((found.labels >= 0).sum()),
-        "num_classes": len(labels.classes),
-        "chance": 1 / len(labels.classes) if labels.classes else None,
-        "majority": majority,
-        "long_tail": has_long_tail(majority, len(labels.classes)),
-        "verb_noun": None,
-        "frames_in_several_clips": None,
-        "comparable_with": None,
-        "classes": list(labels.classes),
-        **sides,
-        "reference": costs.get("reference"),
-        "comparison": _comparison(found, sides, recordings),
-        "per_class": _per_class(found, labels.classes),
-        "confusion": {
-            "teacher": accuracy.confusion_counts(found.teacher_logits, found.labels),
-            "student": accuracy.confusion_counts(found.logits, found.labels),
-        },
-    }
-
-
-def predictions_file(found: Predictions, clips: list[ClipLabel], classes: tuple[str, ...]) -> bytes:
-    """The bytes of predictions.npz: which clips, and what was said of each; no pickled objects."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        video_uid=np.array([clip.video_uid for clip in clips], str),
-        start_sec=np.array([clip.start_sec for clip in clips], np.float64),
-        end_sec=np.array([clip.end_sec for clip in clips], np.float64),
-        labels=found.labels.astype(np.int64),
-        logits=found.logits.astype(np.float32),
-        teacher_logits=found.teacher_logits.astype(np.float32),
-        embeddings=found.embeddings.astype(np.float16),
-        teacher_embeddings=found.teacher_embeddings.astype(np.float16),
-        classes=np.array(classes, str),
+    majority = majority_baseline(train, predictions.labels, labels.classes)
+    teacher_results = _teacher(predictions, labels, teacher, recordings, costs.teacher)
+    student_results = _student(predictions, class_text, student, recordings, costs.student)
+    return EvaluationResults(
+        schema_version=SCHEMA_VERSION,
+        note=RANDOM_TEACHER_NOTE if teacher.weights == "random" else None,
+        split=split,
+        num_clips=len(predictions.labels),
+        num_videos=len(set(recordings.tolist())),
+        num_labelled_clips=int((predictions.labels >= 0).sum()),
+        num_classes=len(labels.classes),
+        chance=1 / len(labels.classes) if labels.classes else None,
+        majority=majority,
+        long_tail=has_long_tail(majority, len(labels.classes)),
+        verb_noun=None,
+        frames_in_several_clips=None,
+        comparable_with=None,
+        classes=list(labels.classes),
+        teacher=teacher_results,
+        student=student_results,
+        reference=costs.reference,
+        comparison=_comparison(predictions, teacher_results, student_results, recordings),
+        per_class=_per_class(predictions, labels.classes),
+        confusion=Confusion(
+            teacher=accuracy.confusion_counts(predictions.teacher_logits, predictions.labels),
+            student=accuracy.confusion_counts(predictions.logits, predictions.labels),
+        ),
+        environment={},
     )
-    return buffer.getvalue()
 
 
-def _teacher(found: Predictions, labels: LabelSet, teacher: TeacherIdentity, recordings: np.ndarray) -> dict:
-    return {
-        "name": teacher.name,
-        "weights": teacher.weights,
-        **_accuracies(found.teacher_logits, found.labels, recordings),
-        "head": labels.kind,
-        "parameters": {"image": teacher.parameters_image, "total": teacher.parameters_total},
-        "bytes_on_disk": {"image": teacher.bytes_image, "total": teacher.bytes_total},
-        "input_size": teacher.input_size,
-    }
+def _teacher(
+    predictions: Predictions, labels: LabelSet, teacher: TeacherIdentity, recordings: np.ndarray, costs: Costs
+) -> TeacherResults:
+    return TeacherResults(
+        name=teacher.name,
+        weights=teacher.weights,
+        head=labels.kind,
+        parameters=Sizes(image=teacher.parameters_image, total=teacher.parameters_total),
+        bytes_on_disk=Sizes(image=teacher.bytes_image, total=teacher.bytes_total),
+        input_size=teacher.input_size,
+        **_fields(_accuracies(predictions.teacher_logits, predictions.labels, recordings)),
+        **_fields(costs),
+    )
 
 
-def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> dict:
+def _student(
+    predictions: Predictions,
+    class_text: np.ndarray | None,
+    student: StudentFacts,
+    recordings: np.ndarray,
+    costs: Costs,
+) -> StudentResults:
+    zero_shot = None
+    if class_text is not None:
+        zero_shot = accuracy.zero_shot_accuracy(predictions.embeddings, class_text, predictions.labels)
+    return StudentResults(
+        zero_shot_top1=zero_shot,
+        **_fields(student),
+        **_fields(_accuracies(predictions.logits, predictions.labels, recordings)),
+        **_fields(costs),
+    )
+
+
+def _fields(part: StudentFacts | Accuracies | Costs) -> dict:
+    """The fields of a dataclass by name, as they are."""
+    return {name: getattr(part, name) for name in part.__dataclass_fields__}
+
+
+def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> Accuracies:
     right, bins = _right(logits, labels), reliability(logits, labels)
-    interval = None if right is None else mean_interval(right, recordings[labels >= 0])
-    return {
-        "top1": accuracy.top_k_accuracy(logits, labels, 1),
-        "top5": accuracy.top_k_accuracy(logits, labels, 5) if logits.shape[1] > 5 else None,
-        "mean_class_accuracy": accuracy.mean_class_accuracy(logits, labels),
-        "top1_interval": interval and list(interval),
-        "calibration_error": expected_calibration_error(bins),
-        "reliability": bins,
-    }
+    return Accuracies(
+        top1=accuracy.top_k_accuracy(logits, labels, 1),
+        top5=accuracy.top_k_accuracy(logits, labels, 5) if logits.shape[1] > 5 else None,
+        mean_class_accuracy=accuracy.mean_class_accuracy(logits, labels),
+        top1_interval=None if right is None else mean_interval(right, recordings[labels >= 0]),
+        calibration_error=expected_calibration_error(bins),
+        reliability=bins,
+    )
 
 
 def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Whether each labeled clip was told right; None where no clip has a label or no class a logit."""
+    """Whether each labeled clip was classified correctly; None without labels or without logits."""
     labeled = labels >= 0
     return logits[labeled].argmax(1) == labels[labeled] if labeled.any() and logits.shape[1] else None
 
 
-def _comparison(found: Predictions, sides: dict, recordings: np.ndarray) -> dict:
-    right, teacher_right = (_right(logits, found.labels) for logits in (found.logits, found.teacher_logits))
-    drop = drop_interval = agreement_interval = None
+def _comparison(
+    predictions: Predictions, teacher: TeacherResults, student: StudentResults, recordings: np.ndarray
+) -> Comparison:
+    labeled, both = predictions.labels >= 0, (predictions.logits, predictions.teacher_logits)
+    right, teacher_right = (_right(logits, predictions.labels) for logits in both)
+    drop = drop_interval = agreement_interval = latency_ratio = None
     if right is not None and teacher_right is not None:
-        drop, drop_interval = paired_difference(teacher_right, right, recordings[found.labels >= 0])
-    if found.logits.shape[1] and found.teacher_logits.shape[1]:
-        agreement_interval = mean_interval(found.logits.argmax(1) == found.teacher_logits.argmax(1), recordings)
-    teacher, student = sides["teacher"], sides["student"]
-    timed = teacher["latency_ms"] and student["latency_ms"]
-    both = found.logits, found.teacher_logits
-    return {
-        "accuracy_drop_points": None if drop is None else 100 * drop,
-        "accuracy_drop_interval": drop_interval and [100 * end for end in drop_interval],
-        "compression": teacher["parameters"]["image"] / student["parameters"]["deployed"],
-        "agreement": accuracy.agreement(*both) if found.logits.shape[1] else None,
-        "agreement_top5": accuracy.agreement(*both, 5) if found.logits.shape[1] > 5 else None,
-        "agreement_interval": agreement_interval and list(agreement_interval),
-        "kl_divergence": accuracy.kl_divergence(found.teacher_logits, found.logits),
-        "embedding_cosine": found.cosine,
-        "latency_ratio": teacher["latency_ms"]["p50_ms"] / student["latency_ms"]["p50_ms"] if timed else None,
-    }
+        drop, drop_interval = paired_difference(teacher_right, right, recordings[labeled])
+    if both[0].shape[1] and both[1].shape[1]:
+        agreement_interval = mean_interval(both[0].argmax(1) == both[1].argmax(1), recordings)
+    if teacher.latency_ms and student.latency_ms:
+        latency_ratio = teacher.latency_ms.p50_ms / student.latency_ms.p50_ms
+    return Comparison(
+        accuracy_drop_points=None if drop is None else 100 * drop,
+        accuracy_drop_interval=None if drop_interval is None else (100 * drop_interval[0], 100 * drop_interval[1]),
+        compression=teacher.parameters.image / student.parameters["deployed"],
+        agreement=accuracy.agreement(*both) if both[0].shape[1] else None,
+        agreement_top5=accuracy.agreement(*both, 5) if both[0].shape[1] > 5 else None,
+        agreement_interval=agreement_interval,
+        kl_divergence=accuracy.kl_divergence(predictions.teacher_logits, predictions.logits),
+        embedding_cosine=predictions.cosine,
+        latency_ratio=latency_ratio,
+    )
 
 
-def _per_class(found: Predictions, classes: tuple[str, ...]) -> list[dict]:
-    student = accuracy.class_accuracies(found.logits, found.labels)
-    teacher = accuracy.class_accuracies(found.teacher_logits, found.labels)
+def _per_class(predictions: Predictions, classes: tuple[str, ...]) -> list[ClassResults]:
+    student = accuracy.class_accuracies(predictions.logits, predictions.labels)
+    teacher = accuracy.class_accuracies(predictions.teacher_logits, predictions.labels)
     return [
-        {"class": classes[c], **facts, "teacher_top1": teacher.get(c, {}).get("top1")} for c, facts in student.items()
+        ClassResults(classes[number], clips, top1, teacher[number][1] if number in teacher else None)
+        for number, (clips, top1) in student.items()
     ]

@@ -1,6 +1,6 @@
-"""Image towers to time: the cached identity's architecture with random weights, for speed does not depend on them.
+"""Teachers' image encoders to time, with random weights: speed does not depend on them.
 
-The one module of stage three that may load a teacher; it is imported only where the user asks for these figures.
+The only module of evaluation that loads a teacher; it is imported only for --teacher-latency.
 """
 
 import logging
@@ -22,23 +22,25 @@ REFERENCE = TEACHER_SIZES["base"]
 
 
 def image_encoders(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str, TimedModel]:
-    """The "teacher", and as "reference" ViT-B/32 where that is another one. teacher_model: the configuration file,
-    where the teacher has one."""
+    """The "teacher" of this cache, and ViT-B/32 as "reference" if that is another model.
+
+    teacher_model: the teacher's configuration file, if it has one. InputError if it is of another model.
+    """
     name = open_reader(cache_dir).identity.teacher.name
     if teacher_model is not None and Path(teacher_model).stem != name and teacher_model != name:
-        raise InputError(f"--teacher-model {teacher_model} is not {name}, which made the cache")
+        raise InputError(f"--teacher-model {teacher_model} is not {name}, the teacher of this cache")
     place = choose_device(device)
-    found = {"teacher": _side(teacher_model or name, place)}
-    return found if name == REFERENCE else found | {"reference": _side(REFERENCE, place)}
+    encoders = {"teacher": _timed_model(teacher_model or name, place)}
+    return encoders if name == REFERENCE else encoders | {"reference": _timed_model(REFERENCE, place)}
 
 
-def _side(model: str, place: torch.device) -> TimedModel:
-    tower, size = image_tower_for_latency(model, place)
-    facts = size_of(tower)
-    tower = treated(tower)
-    left = unfolded(tower)
-    if left:
+def _timed_model(model: str, place: torch.device) -> TimedModel:
+    encoder, size = image_tower_for_latency(model, place)
+    stored = size_of(encoder)
+    encoder = treated(encoder)
+    count = unfolded(encoder)
+    if count:
         log.warning(
-            "%s is timed with %d batch normalisations that could not be folded, unlike the student", model, left
+            "%s is timed with %d batch normalizations that could not be folded, unlike the student", model, count
         )
-    return TimedModel(tower, torch.zeros(1, 3, size, size, device=place), facts)
+    return TimedModel(encoder, torch.zeros(1, 3, size, size, device=place), stored)

@@ -1,23 +1,29 @@
-"""The model card of an exported student: README.md of its folder. Words only; computes nothing."""
+"""The model card of an exported student: README.md of its folder. Computes no figures."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from embedonce.pipeline.console.printable import markdown, markdown_code
+from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts
 from embedonce.pipeline.export.parity import Parity
 
-HEAD = """---
+if TYPE_CHECKING:
+    from embedonce.pipeline.export.format import ExportFormat
+
+CARD_NAME = "README.md"
+TEXT = """---
 library_name: timm
 tags: [image-feature-extraction, video-classification, embedonce, distillation]
 ---
-# A student of {teacher}: {size} at {resolution} px
+# Student of {teacher}: {size} at {resolution} px
 
-A small model for first-person video: each frame becomes a {dim}-number embedding in the space of {teacher}, and
-{frames} frames of a clip {what}. Trained from a cache of that teacher's embeddings, without the teacher.
+A small model for first-person video. It maps each frame to a {dim}-dimensional embedding in the space of {teacher}, and
+up to {frames} frames of a clip to {output}. It was trained on cached embeddings of that teacher.
 
-## How good it is
+## Accuracy
 
-On {clips} clips of the split {split} (label set {label_set}): top-1 {top1}, the teacher {teacher_top1}.
-Every file was run when it was made, on the same clips, beside the PyTorch model it comes from:
+On {clips} clips of the split {split} (label set {label_set}), top-1 accuracy is {top1} for the PyTorch model and
+{teacher_top1} for the teacher. Every file below was run on the same clips during the export, and compared with PyTorch:
 
 | file | size | top-1 | same class as PyTorch | cosine with PyTorch | largest difference |
 |---|---|---|---|---|---|
@@ -25,99 +31,96 @@ Every file was run when it was made, on the same clips, beside the PyTorch model
 
 ## How to run it
 
-`frames.*.onnx`: `frames` (N, 3, {resolution}, {resolution}) uint8 RGB to `features` (N, {dim}) and `embeddings`
-(N, {dim}) of unit length. Scaling and normalization are inside. `clip.onnx`: `features` (B, T, {dim}), `t_rel_sec`
-(B, T) float32 seconds since the clip's start and `mask` (B, T) bool to `embedding` (B, {dim}){logits}. A stream runs
-the first once for each frame and the second over the last {frames} features. `frames.pte` and `clip.pte`, where they
-are there, do the same for one image, or one clip of at most 64 frames, at a time.
+{usage}
 
-Frames, as in training: {asked}; each set upright, with square pixels, in full-range RGB,
-resized (bicubic, with antialiasing, accurate rounding) so that its short side has {short} px and its long side differs
-from that by an even number; then {crop}, resized to {resolution} px ({interpolation}, with antialiasing).
-Of a clip, at most {frames} frames, evenly spread, each with the time that it was taken for in `t_rel_sec` (a usual clip
-here lasts {seconds:g} s). `examples/recognise.py` of embedonce does this with numpy, av and onnxruntime. Training saw
-resized frames through JPEG of quality {quality}, which changes a few answers in a hundred.
+Prepare frames as in training: {sampling}. Each one is upright, with square pixels, in full-range RGB,
+resized (bicubic, with antialiasing and accurate rounding) so that its short side has {short} px and its long side
+differs from that by an even number; then {crop} is resized to {resolution} px ({interpolation}, with antialiasing).
+Of a clip, use at most {frames} evenly spread frames; `t_rel_sec` holds the time that each one was sampled for. A
+typical clip lasts {seconds:g} s. Training frames went through JPEG of quality {quality}; leaving this out changes a few
+predictions in a hundred.
 
-The same facts and the class names are JSON under `embedonce` in the metadata of each ONNX file and in `config.json`.
-Ranges of the int8 file were found on frames of the split {calibrated_on}.
+`config.json` holds the same settings and the class names as JSON under `embedonce`.
 
 {timm}
-`student_parts.safetensors` holds what stands on the backbone: projection, attention over frames, head.
+`student_parts.safetensors` holds what follows the backbone: projection, attention over frames, and head.
 
-## What it is not
+## Limitations
 
-It knows what its teacher and its labels knew, on videos like those it was trained on; it was compared on the clips
-named above and nowhere else. Classes: {classes}.
+The student learned from its teacher and its labels, on videos like those of its training set. It was evaluated on the
+clips named above and nowhere else. Classes: {classes}.
 """
-TIMM = """The backbone loads with timm, from here or after an upload to a hub:
+TIMM = """The backbone loads with timm, from this folder or after an upload to a hub:
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)`.
 """
-TINY = """The backbone is embedonce's own. Where embedonce is installed, timm knows it after `import embedonce`, and
+TINY = """The backbone is embedonce's own. With embedonce installed, timm knows it after `import embedonce`, and
 `timm.create_model("local-dir:THIS_FOLDER", pretrained=True)` loads it.
 """
-MOST_CLASSES = 60
+CROPS = {"center square": "the centered square", "none": "the whole frame, made square,"}
+MAX_CLASSES = 60
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What the figures are of: a label set and a split, where int8 ranges come from; top-1, None without labels."""
-
-    label_set: str
-    split: str
-    calibrated_on: str
-    top1: float | None
-    teacher_top1: float | None
-
-
-def model_card(facts: dict, judged: Judged, sizes: dict[str, int], parity: dict[str, Parity]) -> str:
-    """README.md. sizes: bytes by file name; parity: by format."""
-    student, preprocessing, classes = facts["student"], facts["preprocessing"], facts["classes"]
-    shown = ", ".join(map(markdown, classes[:MOST_CLASSES])) + (f" and {len(classes) - MOST_CLASSES} more"
-                                                  if len(classes) > MOST_CLASSES else "")  # fmt: skip
-    first = next(iter(parity.values()))
-    return HEAD.format(
-        teacher=markdown(facts["teacher"]["name"]),
-        size=markdown(student["size"]),
-        resolution=student["resolution"],
-        dim=student["embed_dim"],
-        frames=facts["frames_per_clip"],
-        what=f"become one of {len(classes)} classes" if classes else "become one embedding",
-        clips=first.clips,
-        split=markdown_code(judged.split),
-        calibrated_on=markdown_code(judged.calibrated_on),
-        label_set=markdown_code(judged.label_set),
-        top1=_percent(judged.top1),
-        teacher_top1=_percent(judged.teacher_top1),
-        rows="\n".join(_row(name, sizes, found) for name, found in parity.items()),
-        logits=f" and `logits` (B, {len(classes)})" if classes else "",
-        crop={"center square": "the centered square", "none": "the whole frame, made square"}[preprocessing["crop"]],
-        interpolation=markdown(preprocessing["interpolation"]),
-        asked=_asked(preprocessing["frames_per_second"]),
-        short=preprocessing["canonical_short_side"],
-        quality=preprocessing["jpeg_quality"],
-        seconds=preprocessing["clip_seconds"],
-        timm=TINY if student["size"] == "tiny" else TIMM,
-        classes=shown or "none",
+def model_card(
+    facts: ExportFacts,
+    held_out: HeldOutFacts,
+    sizes: dict[str, int],
+    parity: dict[str, Parity],
+    formats: dict[str, "ExportFormat"],
+) -> str:
+    """The text of README.md. sizes: bytes by file name; parity, formats: of the exported formats, by their names."""
+    preprocessing = facts.preprocessing
+    rows = (_row(formats[name].file_names[0], sizes, figures) for name, figures in parity.items())
+    usage = (text for name in parity for text in formats[name].card_paragraphs(facts, held_out))
+    return TEXT.format(
+        teacher=markdown(facts.teacher["name"]),
+        size=markdown(facts.student["size"]),
+        resolution=facts.student["resolution"],
+        dim=facts.student["embed_dim"],
+        frames=facts.frames_per_clip,
+        output=f"one of {len(facts.classes)} classes" if facts.classes else "one embedding",
+        clips=next(iter(parity.values())).clips,
+        split=markdown_code(held_out.split),
+        label_set=markdown_code(held_out.label_set),
+        top1=_percent(held_out.top1),
+        teacher_top1=_percent(held_out.teacher_top1),
+        rows="\n".join(rows),
+        usage=_paragraphs(usage),
+        crop=CROPS[preprocessing.crop],
+        interpolation=markdown(preprocessing.interpolation),
+        sampling=_sampling(preprocessing.frames_per_second),
+        short=preprocessing.canonical_short_side,
+        quality=preprocessing.jpeg_quality,
+        seconds=preprocessing.clip_seconds,
+        timm=TINY if facts.student["size"] == "tiny" else TIMM,
+        classes=_classes(facts.classes),
     )
 
 
-def _asked(fps: float | None) -> str:
-    """Which frames training took."""
-    return "the key frames" if fps is None else f"those shown at {fps:g} times a second from the first frame on"
+def _paragraphs(texts: Iterable[str]) -> str:
+    """Each text once, in order: formats may share some."""
+    return "\n\n".join(dict.fromkeys(texts)) or "See the documentation of the format."
 
 
-def _row(name: str, sizes: dict[str, int], found: Parity) -> str:
-    file = "frames.pte" if name == "executorch" else f"frames.{name}.onnx"
+def _classes(classes: list[str]) -> str:
+    names = ", ".join(map(markdown, classes[:MAX_CLASSES])) or "none"
+    return names + (f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else "")
+
+
+def _sampling(fps: float | None) -> str:
+    return "the key frames" if fps is None else f"{fps:g} frames per second, from the first frame on"
+
+
+def _row(name: str, sizes: dict[str, int], figures: Parity) -> str:
     cells = (
-        f"`{file}`",
-        f"{sizes[file] / 1e6:.2f} MB",
-        _percent(found.top1),
-        _percent(found.agreement),
-        f"{found.cosine:.5f}",
-        f"{found.max_difference:.1e}",
+        markdown_code(name),
+        f"{sizes[name] / 1e6:.2f} MB",
+        _percent(figures.top1),
+        _percent(figures.agreement),
+        f"{figures.cosine:.5f}",
+        f"{figures.max_difference:.1e}",
     )
     return f"| {' | '.join(cells)} |"
 
 
 def _percent(share: float | None) -> str:
-    return "has no value" if share is None else f"{100 * share:.1f} %"
+    return "not measured" if share is None else f"{100 * share:.1f} %"

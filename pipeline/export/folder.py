@@ -1,4 +1,4 @@
-"""The folder of an export: what may be put in its place, and how a whole new one takes it. Knows names and bytes."""
+"""The folder of an export: which folders may be replaced, and how a complete new one is put in place."""
 
 import contextlib
 import fcntl
@@ -9,17 +9,24 @@ from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.export.card import CARD_NAME
+from embedonce.pipeline.export.registry import format_names, load_format
+from embedonce.pipeline.export.weights import BACKBONE_NAME, CONFIG_NAME, PARTS_NAME
 
-MARK = "export_config.yaml"  # a folder that holds it is an export
-OTHERS = ("README.md", "config.json", "parity.json", "model.safetensors", "student_parts.safetensors")
-MODELS = ("frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "frames.pte", "clip.pte")
-_NAMES = (MARK, *OTHERS, *MODELS)
+MARK = "export_config.yaml"  # its presence marks a folder as an export
+PARITY_NAME = "parity.json"
+
+
+def file_names() -> set[str]:
+    """The names of all files that an export may write, whatever its formats."""
+    models = {name for format_name in format_names() for name in load_format(format_name).file_names}
+    return models | {MARK, PARITY_NAME, CARD_NAME, CONFIG_NAME, BACKBONE_NAME, PARTS_NAME}
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """InputError where an export may not take this folder's place. folder: without links in its path."""
+    """InputError if an export may not replace this folder. folder: without links in its path."""
     if folder.parent.is_dir():
-        with _alone_in(folder.parent):
+        with _locked(folder.parent):
             _recover(folder)
             _check(folder, overwrite)
 
@@ -27,85 +34,86 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 def _check(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output-dir {folder} is a file; name a folder")
-    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    present = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     foreign = _foreign(folder) if folder.exists() else []
-    if foreign or (there and MARK not in there):
+    if foreign or (present and MARK not in present):
         raise InputError(
-            f"--output-dir {folder} holds {(foreign or there)[0]}, which is of no export; name a new or empty folder"
+            f"--output-dir {folder} holds {(foreign or present)[0]}, which no export wrote; name a new or empty folder"
         )
-    if there and not overwrite:
-        raise InputError(f"{folder} holds an export already; give --overwrite to put this one in its place")
-    for beside in _beside(folder):
-        if os.path.lexists(beside):  # what killed exports leave is gone by now
+    if present and not overwrite:
+        raise InputError(f"{folder} already holds an export; give --overwrite to replace it")
+    for path in _work_folders(folder):
+        if os.path.lexists(path):  # leftovers of killed exports have been removed by now
             raise InputError(
-                f"{beside} is in the way: an export needs this name while it is published; rename it, or choose "
+                f"{path} is in the way: an export uses this name while it is published; rename it, or choose "
                 "another --output-dir"
             )
 
 
 def publish(folder: Path, files: dict[str, bytes], overwrite: bool) -> None:
-    """All files under folder at once: what was there stays until the new ones are whole, and comes back if they cannot
-    take its place. InputError where something came there meanwhile that they may not replace."""
+    """Put all files under folder at once. The previous export stays until the new one is complete, and is restored if
+    the new one cannot be put in place. InputError if the folder meanwhile holds something that may not be replaced."""
     commit.make_folder(folder.parent)
-    with _alone_in(folder.parent):
+    with _locked(folder.parent):
         _recover(folder)
         _check(folder, overwrite)
         _replace(folder, files)
 
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
-    made, old = _beside(folder)
+    partial, old = _work_folders(folder)
     try:
-        commit.make_folder(made)
-        for name in sorted(files, key=lambda name: name != MARK):  # the mark first: it says whose the folder is
-            commit.replace(made / name, files[name])
+        commit.make_folder(partial)
+        for name in sorted(files, key=lambda name: name != MARK):  # the mark first: it identifies a killed export
+            commit.replace(partial / name, files[name])
         if folder.exists():
             folder.rename(old)
-        made.rename(folder)
+        partial.rename(folder)
         commit.sync_folder(folder.parent)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         _recover(folder)
 
 
 @contextlib.contextmanager
-def _alone_in(parent: Path) -> Iterator[None]:
-    """No other export publishes into this folder meanwhile: each waits for its turn, which takes less than a second."""
+def _locked(parent: Path) -> Iterator[None]:
+    """Hold a lock on the folder that exports are published into; another export waits for less than a second."""
     handle = os.open(parent, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems lock files alone
+        with contextlib.suppress(OSError):  # some network file systems cannot lock folders
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
+def _work_folders(folder: Path) -> tuple[Path, Path]:
+    """Where the new export is written, and where the previous one is kept meanwhile."""
     return folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
 
 
 def _recover(folder: Path) -> None:
-    """Leave nothing of an attempt that was killed: what it had set aside comes back where nothing took its place.
+    """Clean up after an export that was killed: restore the previous export if nothing replaced it.
 
-    What no export left there is not touched.
+    Folders that no export wrote are left alone.
     """
-    made, old = _beside(folder)
-    if _is_left(old):
+    partial, old = _work_folders(folder)
+    if _is_leftover(old):
         if not os.path.lexists(folder):
             old.rename(folder)
         elif _is_export(folder):
             shutil.rmtree(old)
-    if _is_left(made):
-        shutil.rmtree(made)
+    if _is_leftover(partial):
+        shutil.rmtree(partial)
 
 
 def _is_export(folder: Path) -> bool:
-    """Whether this is an export, whole or begun, with nothing else in it."""
+    """Whether this is an export, complete or partial, that holds nothing else."""
     return _is_folder(folder) and (folder / MARK).is_file() and not _foreign(folder)
 
 
-def _is_left(folder: Path) -> bool:
-    """Whether a killed export left this folder: an export, or one of which nothing was finished yet."""
+def _is_leftover(folder: Path) -> bool:
+    """Whether a killed export left this folder: it holds an export, or only temporary files."""
     return _is_export(folder) or (
         _is_folder(folder)
         and not _foreign(folder)
@@ -118,11 +126,12 @@ def _is_folder(folder: Path) -> bool:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """The names in a folder that no export writes: all that are no plain files under its names, or begun ones."""
+    """The names in a folder that no export writes: neither regular files of an export nor temporary files."""
+    known = file_names()
     return sorted(
         path.name
         for path in folder.iterdir()
         if not path.is_file()
         or path.is_symlink()
-        or not (path.name in _NAMES or path.name.startswith(commit.TEMP_PREFIX))
+        or not (path.name in known or path.name.startswith(commit.TEMP_PREFIX))
     )

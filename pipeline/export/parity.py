@@ -1,4 +1,4 @@
-"""How close an exported student must be to the one that was trained. Arrays in, figures out; runs nothing."""
+"""How close an exported student must be to the trained one. Arrays in, figures out; runs nothing."""
 
 from dataclasses import asdict, dataclass
 
@@ -10,18 +10,19 @@ from embedonce.pipeline.metrics import accuracy
 
 
 class DivergedError(PipelineError):
-    """An exported student says something else than the trained one."""
+    """The outputs of an exported student differ from those of the trained one by more than its format allows."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
 class Parity:
-    """An exported student beside PyTorch, on the same clips of the cache.
+    """An exported student compared with PyTorch, on the same clips of the cache.
 
-    max_difference: the largest of logits (of embeddings, where there are none). rounding: by how much PyTorch itself
-    differs from its double precision there; a few inputs multiply it by a hundred. agreement: share of clips with the
-    same first class; None without classes. cosine: mean over clips. top1: of the exported student, None without labels.
+    max_difference: the largest absolute one between logits (between embeddings if there are no logits). rounding: the
+    largest one between PyTorch in float32 and in float64 there, which a few inputs multiply by a hundred. agreement:
+    share of clips with the same top-1 class; None without classes. cosine: mean over clips. top1: accuracy of the
+    exported student; None without labels.
     """
 
     clips: int
@@ -37,7 +38,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is claimed of a format; more than max_difference is allowed up to twice PyTorch's own rounding."""
+    """What a format must achieve. Beyond max_difference, up to twice PyTorch's own rounding is allowed."""
 
     max_difference: float
     agreement: float
@@ -49,32 +50,33 @@ HALF = Limits(max_difference=np.inf, agreement=0.98, cosine=0.999)
 INT8 = Limits(max_difference=np.inf, agreement=0.9, cosine=0.97)
 
 
-def compared(exported: Predictions, trained: Predictions, in_double: Predictions) -> Parity:
-    """Figures of N clips that all saw. in_double: the trained student's, in double precision."""
+def measure_parity(exported: Predictions, trained: Predictions, in_double: Predictions) -> Parity:
+    """Compare predictions for the same N clips. in_double: the trained student's in float64."""
     has_classes = bool(trained.logits.shape[1])
-    found, pytorch, exact = (p.logits if has_classes else p.embeddings for p in (exported, trained, in_double))
+    outputs, pytorch, exact = (p.logits if has_classes else p.embeddings for p in (exported, trained, in_double))
     return Parity(
         clips=len(trained.labels),
-        max_difference=float(np.abs(found - pytorch).max()),
+        max_difference=float(np.abs(outputs - pytorch).max()),
         rounding=float(np.abs(pytorch - exact).max()),
-        agreement=accuracy.agreement(found, pytorch) if has_classes else None,
+        agreement=accuracy.agreement(outputs, pytorch) if has_classes else None,
         cosine=accuracy.mean_cosine(exported.embeddings, trained.embeddings),
         top1=exported.top1,
     )
 
 
-def check(name: str, parity: Parity, limits: Limits) -> None:
-    """DivergedError, in one sentence, where a figure is beyond its limit or no number."""
-    wanted = [
-        ("its largest difference", parity.max_difference, "at most", max(limits.max_difference, 2 * parity.rounding)),
+def check_parity(name: str, parity: Parity, limits: Limits) -> None:
+    """DivergedError if a figure is outside its limit or NaN. name: of the format."""
+    largest = max(limits.max_difference, 2 * parity.rounding)
+    checks = [
+        ("the largest difference", parity.max_difference, "at most", largest),
         ("the share of clips with PyTorch's class", parity.agreement, "at least", limits.agreement),
         ("the mean cosine of embeddings", parity.cosine, "at least", limits.cosine),
     ]
-    for what, value, direction, limit in wanted:
+    for figure, value, direction, limit in checks:
         if value is None:
             continue
-        if not (value <= limit if direction == "at most" else value >= limit):  # what is no number is beyond it
+        if not (value <= limit if direction == "at most" else value >= limit):  # NaN fails both comparisons
             raise DivergedError(
-                f"the {name} export differs from PyTorch on {parity.clips} clips: {what} is {value:.4g} and must be "
-                f"{direction} {limit:g}; nothing was written: leave it out with --formats, or report this"
+                f"the {name} export differs from PyTorch on {parity.clips} clips: {figure} is {value:.4g} and must be "
+                f"{direction} {limit:g}; nothing was written; leave this format out of --formats, or report this"
             )

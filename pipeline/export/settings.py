@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
+from embedonce.pipeline.export.registry import format_names
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.choices import EXPORT_FORMATS
 from embedonce.pipeline.settings.options import DATA, OUTPUT, setting
 
 
@@ -20,7 +20,7 @@ class ExportConfig(Settings):
     label_set: str | None = setting(shared.LABEL_SET)
     formats: str = setting(
         "fp32,fp16,int8",
-        f"Formats to export, comma-separated: {', '.join(EXPORT_FORMATS)}; the first three are ONNX.",
+        f"Formats to export, comma-separated: {', '.join(format_names())}; the first three are ONNX.",
         group=OUTPUT,
     )
     split: str = setting(replace(shared.SPLIT, help="Split of the clips for the parity check."))
@@ -34,16 +34,22 @@ class ExportConfig(Settings):
     def __post_init__(self):
         super().__post_init__()
         names = self.format_names
-        is_known = set(names) <= set(EXPORT_FORMATS) and len(set(names)) == len(names)
-        self._require(is_known, "formats", f"one or more of {', '.join(EXPORT_FORMATS)}, comma-separated")
+        is_known = set(names) <= set(format_names()) and len(set(names)) == len(names)
+        self._require(is_known, "formats", f"one or more of {', '.join(format_names())}, comma-separated and different")
 
     @property
     def format_names(self) -> tuple[str, ...]:
         return tuple(self.formats.split(","))
 
-    def judged_on(self, split: str, num_samples: int) -> EvaluateConfig:
-        """The settings for choosing clips of the same cache as evaluate does."""
-        places = (self.cache_dir, self.student_checkpoint, self.output_dir)
+    def evaluation_settings(self, split: str, num_samples: int) -> EvaluateConfig:
+        """Settings that choose clips of this cache for this student, as evaluate does."""
         return EvaluateConfig(
-            *places, label_set=self.label_set, split=split, num_samples=num_samples, num_workers=0, seed=self.seed
+            self.cache_dir,
+            self.student_checkpoint,
+            self.output_dir,
+            label_set=self.label_set,
+            split=split,
+            num_samples=num_samples,
+            num_workers=0,
+            seed=self.seed,
         )

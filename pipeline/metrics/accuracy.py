@@ -1,10 +1,12 @@
-"""Numbers that compare predictions with labels and with a teacher. Pure numpy; knows no model and no files."""
+"""Accuracy, agreement, divergence and cosine of predictions, against labels and against a teacher. Pure numpy."""
 
 import numpy as np
 
+from embedonce.pipeline.metrics.results_schema import ConfusionEntry
+
 
 def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float | None:
-    """Share of rows whose label is among the k largest logits. (N, C), (N,) with -1 for unlabeled: left out."""
+    """Share of rows whose label is among the k largest logits: (N, C), (N,). Label -1 is unlabeled and left out."""
     labeled = labels >= 0
     if not labeled.any() or logits.shape[1] == 0:
         return None
@@ -13,22 +15,22 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float | No
 
 
 def mean_class_accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:
-    """Mean over the classes that occur of their top-1 accuracy."""
-    per_class = [value["top1"] for value in class_accuracies(logits, labels).values()]
+    """Mean of the top-1 accuracies of all classes that occur; None if none does."""
+    per_class = [top1 for _, top1 in class_accuracies(logits, labels).values()]
     return float(np.mean(per_class)) if per_class else None
 
 
-def class_accuracies(logits: np.ndarray, labels: np.ndarray) -> dict[int, dict]:
-    """class -> {"clips": how many, "top1": accuracy} for the classes that occur."""
+def class_accuracies(logits: np.ndarray, labels: np.ndarray) -> dict[int, tuple[int, float]]:
+    """class -> (number of clips, top-1 accuracy), for the classes that occur."""
     if logits.shape[1] == 0:
         return {}
     right = logits.argmax(1) == labels
     occurring = [int(c) for c in np.unique(labels) if c >= 0]
-    return {c: {"clips": int((labels == c).sum()), "top1": float(right[labels == c].mean())} for c in occurring}
+    return {c: (int((labels == c).sum()), float(right[labels == c].mean())) for c in occurring}
 
 
 def agreement(logits: np.ndarray, teacher_logits: np.ndarray, k: int = 1) -> float | None:
-    """Share of rows where the teacher's first class is among the student's k largest logits."""
+    """Share of rows whose top-1 class of the teacher is among the student's k largest logits."""
     return top_k_accuracy(logits, teacher_logits.argmax(1), k) if teacher_logits.shape[1] and len(logits) else None
 
 
@@ -46,54 +48,54 @@ def divergences(teacher_logits: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def zero_shot_accuracy(embeddings: np.ndarray, class_text: np.ndarray, labels: np.ndarray) -> float | None:
-    """Top-1 where the nearest class text is the answer (Radford et al. 2021).
+    """Top-1 accuracy of predicting the class with the nearest text embedding (Radford et al. 2021).
 
-    (N, D) embeddings and (C, D) class texts, all of unit length; (N,) labels, -1 for unlabeled: left out.
+    (N, D) embeddings and (C, D) class texts, all of unit length; (N,) labels, -1 is unlabeled and left out.
     """
     return top_k_accuracy(embeddings @ class_text.astype(embeddings.dtype).T, labels, 1)
 
 
-def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """[true class, predicted class, clips] for what occurs, in order; unlabeled rows are left out."""
+def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> list[ConfusionEntry]:
+    """(true class, predicted class, clips) for every pair that occurs, in order; unlabeled rows are left out."""
     labeled = labels >= 0
     if logits.shape[1] == 0 or not labeled.any():
         return []
     pairs = np.stack([labels[labeled], logits[labeled].argmax(1)], axis=1)
-    found, clips = np.unique(pairs, axis=0, return_counts=True)
-    return [[int(true), int(predicted), int(n)] for (true, predicted), n in zip(found, clips, strict=True)]
+    unique, counts = np.unique(pairs, axis=0, return_counts=True)
+    return [(int(true), int(predicted), int(n)) for (true, predicted), n in zip(unique, counts, strict=True)]
 
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean cosine of the rows of two (N, D) arrays; 0 where a row is all zeros."""
+    """Mean cosine of the rows of two (N, D) arrays; a row of zeros counts as 0."""
     return float(cosines(a, b).mean())
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) float64 cosines of the rows of two (N, D) arrays; 0 where a row is all zeros."""
+    """(N,) float64 cosines of the rows of two (N, D) arrays; 0 for a row of zeros."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(1) / np.where(lengths > 0, lengths, 1)
 
 
 def clip_embeddings(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Normalized mean of the frames that are there: (N, T, D), (N, T) bool -> (N, D); 0 where they cancel out."""
+    """Normalized mean over unmasked frames: (N, T, D), (N, T) bool -> (N, D); 0 if they cancel out."""
     means = clip_logits(frames, mask)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     return means / np.where(lengths > 0, lengths, 1)
 
 
 def clip_logits(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean over the frames that are there: (N, T, C), (N, T) bool -> (N, C)."""
+    """Mean over unmasked frames: (N, T, C), (N, T) bool -> (N, C)."""
     weight = mask[..., None].astype(frames.dtype)
     return (frames * weight).sum(1) / weight.sum(1)
 
 
 def top_k(logits: np.ndarray, k: int) -> np.ndarray:
-    """(N, k) classes by falling logit; among equal logits the lower class comes first."""
+    """(N, k) classes by falling logit; ties go to the lower class number."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :k]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, C) logits -> (N, C) float64 logarithms of probabilities."""
+    """(N, C) logits -> (N, C) float64 log-probabilities."""
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

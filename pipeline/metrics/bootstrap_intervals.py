@@ -1,8 +1,7 @@
-"""How sure a mean over clips is: 95 % intervals over recordings, and paired differences.
+"""95 % confidence intervals of means over clips, clustered by recording, and of paired differences.
 
-Clips of one recording look alike, so it is recordings that are left out, one at a time, each with all of its clips (the
-delete-one-cluster jackknife; Student's t). Percentiles of resampled recordings cover too little where there are few.
-Knows numbers and the names of recordings; not what the numbers measure.
+Clips of one recording are correlated, so recordings are left out one at a time, each with all of its clips (the
+delete-one-cluster jackknife, with Student's t). Percentile bootstraps over few recordings cover too little.
 """
 
 from collections.abc import Sequence
@@ -10,19 +9,19 @@ from functools import lru_cache
 
 import numpy as np
 
-MIN_RECORDINGS = 6  # with fewer, no interval means anything
-FEW_RECORDINGS = 20  # up to here the intervals themselves are rough
+MIN_RECORDINGS = 6  # with fewer, an interval is meaningless
+FEW_RECORDINGS = 20  # up to here the intervals are rough estimates
 _STEPS = 100_001
 
 
-def mean_interval(values: np.ndarray, recordings: Sequence[str]) -> tuple[float, float] | None:
-    """95 % interval of the mean of (N,) values from 0 to 1, one a clip, every clip weighing the same.
+def mean_interval(values: np.ndarray, recordings: Sequence[str] | np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of the mean of (N,) values from 0 to 1, one per clip, all clips weighted equally.
 
-    None of fewer than 6 recordings, or where all recordings have the same mean. ValueError for values outside 0 to 1.
+    None for fewer than 6 recordings, or if all recordings have the same mean. ValueError for values outside 0 to 1.
     """
     values = np.asarray(values, float)
     if len(values) and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"values from {values.min():g} to {values.max():g} are no shares: they must lie in 0 to 1")
+        raise ValueError(f"values must lie in 0 to 1, got {values.min():g} to {values.max():g}")
     names, group = np.unique(np.asarray(recordings, str), return_inverse=True)
     if len(names) < MIN_RECORDINGS:
         return None
@@ -31,19 +30,19 @@ def mean_interval(values: np.ndarray, recordings: Sequence[str]) -> tuple[float,
 
 
 def paired_difference(
-    a: np.ndarray, b: np.ndarray, recordings: Sequence[str]
+    a: np.ndarray, b: np.ndarray, recordings: Sequence[str] | np.ndarray
 ) -> tuple[float, tuple[float, float] | None]:
-    """Mean of a - b and its interval; a, b (N,) from 0 to 1 are values of the same clips, in the same order."""
+    """Mean of a - b and its 95 % interval; a, b: (N,) values from 0 to 1 of the same clips, in the same order."""
     differences = np.asarray(a, float) - np.asarray(b, float)
     limits = mean_interval((differences + 1) / 2, recordings)
     return float(differences.mean()), limits and (2 * limits[0] - 1, 2 * limits[1] - 1)
 
 
 def share_limits(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (...) of the 95 % intervals of shares: sums, counts (..., G) over the clips of each of G recordings.
+    """Lower and upper ends (...) of the 95 % intervals of shares; sums, counts: (..., G) per recording.
 
-    On the scale of log-odds, so that they stay in 0 to 1; NaN where leaving out any recording changes nothing. Degrees
-    of freedom: one less than the recordings would be if all weighed the same (Kish), (Σn)² / Σn².
+    Computed on log-odds, so that they stay in 0 to 1; NaN if leaving out any recording changes nothing. Degrees of
+    freedom: Kish's effective number of recordings, (Σn)² / Σn², less one.
     """
     sums, counts = np.asarray(sums, float), np.asarray(counts, float)
     total, clips, groups = sums.sum(-1), counts.sum(-1), counts.shape[-1]
@@ -62,7 +61,7 @@ def share_limits(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 @lru_cache
 def t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t: its distribution function is an integral over cos^(freedom - 1)."""
+    """The 97.5 % quantile of Student's t, whose distribution function is an integral over cos^(freedom - 1)."""
     angle = np.linspace(0, np.pi / 2, _STEPS)
     density = np.cos(angle) ** (freedom - 1)
     mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])

@@ -1,21 +1,18 @@
-"""Whether a model is as often right as it says: reliability bins and the expected calibration error.
-
-Pure numpy; knows no model and no files.
-"""
+"""Calibration: reliability bins and the expected calibration error. Pure numpy."""
 
 import numpy as np
 
 from embedonce.pipeline.metrics.accuracy import log_softmax
+from embedonce.pipeline.metrics.results_schema import ReliabilityBin
 
 NUM_BINS = 15
 
 
-def reliability(logits: np.ndarray, labels: np.ndarray) -> list[dict]:
-    """{"confidence", "accuracy", "clips"} of each bin that is not empty, by rising confidence.
+def reliability(logits: np.ndarray, labels: np.ndarray) -> list[ReliabilityBin]:
+    """The non-empty bins by rising confidence, of (N, C) logits and (N,) labels; -1 is unlabeled and left out.
 
-    Of (N, C) logits and (N,) labels, -1 for unlabeled: left out. Confidence is the largest probability of the
-    softmax at temperature 1; 15 bins of equal width, each with its upper edge (Guo et al., On Calibration of Modern
-    Neural Networks, ICML 2017).
+    Confidence is the largest softmax probability at temperature 1; there are 15 bins of equal width, each including
+    its upper edge (Guo et al., On Calibration of Modern Neural Networks, ICML 2017).
     """
     labeled = labels >= 0
     if logits.shape[1] == 0 or not labeled.any():
@@ -24,15 +21,12 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> list[dict]:
     right = logits[labeled].argmax(1) == labels[labeled]
     place = np.searchsorted(np.linspace(0, 1, NUM_BINS + 1)[1:-1], confidence)
     members = [place == number for number in np.unique(place)]
-    return [
-        {"confidence": float(confidence[m].mean()), "accuracy": float(right[m].mean()), "clips": int(m.sum())}
-        for m in members
-    ]
+    return [ReliabilityBin(float(confidence[m].mean()), float(right[m].mean()), int(m.sum())) for m in members]
 
 
-def expected_calibration_error(bins: list[dict]) -> float | None:
-    """Mean over clips of the distance between confidence and accuracy of their bin (Guo et al. 2017); 0 is perfect."""
-    clips = sum(found["clips"] for found in bins)
+def expected_calibration_error(bins: list[ReliabilityBin]) -> float | None:
+    """Mean over clips of the gap between confidence and accuracy of their bin (Guo et al. 2017); 0 is perfect."""
+    clips = sum(entry.clips for entry in bins)
     if not clips:
         return None
-    return float(sum(found["clips"] * abs(found["confidence"] - found["accuracy"]) for found in bins) / clips)
+    return float(sum(entry.clips * abs(entry.confidence - entry.accuracy) for entry in bins) / clips)

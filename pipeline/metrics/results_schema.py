@@ -1,214 +1,249 @@
-"""What evaluation_results.json holds, as data, and the reader that refuses anything else.
+"""The contents of evaluation_results.json as dataclasses; docs/evaluation.md says what each figure means.
 
-Knows keys and types; how a figure comes about and what it means is in docs/evaluation.md.
+Every field declares the form of its JSON value. Fields are stored under their own names, but for `class` and `from`,
+which Python reserves.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
 
-from embedonce.cache import strict_json
-from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief
-from embedonce.cache.strict_json import is_text
-from embedonce.models.plain_files import NotPlainError, read_plain
-from embedonce.pipeline.errors import InputError, ResultsError
+from embedonce.cache.limits import MAX_CLASSES, MAX_NAME
+from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text
 
 SCHEMA_VERSION = 3
 RESULTS_NAME = "evaluation_results.json"
 PREDICTIONS_NAME = "predictions.npz"
-MAX_BYTES = 64 << 20  # of results: of a hundred thousand classes they take some ten
 
-
-@dataclass(frozen=True)
-class OrNull:
-    """A form, or null where the figure has no value."""
-
-    form: object
-
-
-@dataclass(frozen=True)
-class Text:
-    """Text of at most so many characters, with nothing in it that cannot be encoded."""
-
-    limit: int
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number from low to high; whole where it must be."""
-
-    low: float
-    high: float
-    kind: type = float
-
-
-# Forms: a type; a Text or Number; a dict of exactly these keys (... for any further ones); [form] a list; (form, …) a
-# list of these
 COUNT = Number(0, 2**62, int)
-SHARE = Number(0, 1.001)  # sums of rounded numbers may come out above 1
+SHARE = Number(0, 1.001)  # sums of rounded numbers may exceed 1
 AMOUNT = Number(0, 1e300)
 POINTS = Number(-100.1, 100.1)
 RATE = OrNull(SHARE)
 INTERVAL = OrNull((SHARE, SHARE))
 NAME = Text(MAX_NAME)
 REMARK = Text(10_000)
-_SIZES = {"image": COUNT, "total": COUNT}
-_COSTS = {
-    "latency_ms": OrNull({"p50_ms": AMOUNT, "p95_ms": AMOUNT}),
-    "throughput_per_s": OrNull(AMOUNT),
-    "macs": OrNull(COUNT),
-    "peak_memory_bytes": OrNull(COUNT),
-}
-_SIDE = {
-    "top1": RATE,
-    "top5": RATE,
-    "mean_class_accuracy": RATE,
-    "top1_interval": INTERVAL,
-    "calibration_error": RATE,
-    "reliability": [{"confidence": SHARE, "accuracy": SHARE, "clips": COUNT}],
-    "bytes_on_disk": _SIZES,
-    "input_size": COUNT,
-    **_COSTS,
-}
-_VERB_NOUN = {"verb": RATE, "noun": RATE, "both": RATE}
-SCHEMA = {
-    "schema_version": int,
-    "note": OrNull(REMARK),
-    "split": NAME,
-    "num_clips": COUNT,
-    "num_videos": COUNT,
-    "num_labelled_clips": COUNT,
-    "num_classes": Number(0, MAX_CLASSES, int),
-    "chance": RATE,
-    "majority": OrNull({"class": NAME, "top1": SHARE, "mean_class_accuracy": SHARE, "from": NAME}),
-    "long_tail": bool,
-    "verb_noun": OrNull({"label_sets": (NAME, NAME), "num_clips": COUNT, "teacher": _VERB_NOUN, "student": _VERB_NOUN}),
-    "frames_in_several_clips": RATE,
-    "comparable_with": OrNull(REMARK),
-    "classes": [NAME],
-    "teacher": {"name": NAME, "weights": NAME, **_SIDE, "head": NAME, "parameters": _SIZES},
-    "student": {
-        "size": NAME,
-        **_SIDE,
-        "zero_shot_top1": RATE,
-        "parameters": {"deployed": COUNT, "training": COUNT, ...: COUNT},
-    },
-    "reference": OrNull(
-        {
-            "name": NAME,
-            "parameters": COUNT,
-            "bytes_on_disk": COUNT,
-            "input_size": COUNT,
-            "latency_ratio": AMOUNT,
-            **_COSTS,
-        }
-    ),
-    "comparison": {
-        "accuracy_drop_points": OrNull(POINTS),
-        "accuracy_drop_interval": OrNull((POINTS, POINTS)),
-        "compression": AMOUNT,
-        "agreement": RATE,
-        "agreement_top5": RATE,
-        "agreement_interval": INTERVAL,
-        "kl_divergence": OrNull(Number(-1e-3, 1e300)),
-        "embedding_cosine": Number(-1.001, 1.001),
-        "latency_ratio": OrNull(AMOUNT),
-    },
-    "per_class": [{"class": NAME, "clips": COUNT, "top1": SHARE, "teacher_top1": RATE}],
-    "confusion": {"teacher": [(COUNT, COUNT, COUNT)], "student": [(COUNT, COUNT, COUNT)]},
-    "environment": {...: object},
-}
-_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    dict: "an object",
-    list: "a list",
-}
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+ConfusionEntry = tuple[int, int, int]  # true class, predicted class, clips
 
 
-def read_results(path: Path) -> dict:
-    """The evaluation of a file, or of a folder that has one.
-
-    InputError where there is none; ResultsError, in one sentence, where the file is something else.
-    """
-    path = path / RESULTS_NAME if path.is_dir() else path
-    try:
-        data = read_plain(path, MAX_BYTES)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"there is no {path}; make it with: python cli.py evaluate, or name a checkpoint (.pt)"
-        ) from error
-    except NotPlainError as error:
-        raise ResultsError(f"{path} is not an evaluation: it {error.strerror}") from error
-    try:
-        results = strict_json.loads(data)
-    except ValueError as error:
-        problem = " ".join(str(error).split())[:200]
-        raise ResultsError(f"{path} is not an evaluation: it cannot be read as JSON ({problem})") from error
-    if not isinstance(results, dict) or "schema_version" not in results:
-        raise ResultsError(f"{path} is not an evaluation: it has no schema_version; name what evaluate wrote")
-    version = results["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise ResultsError(
-            f"{path} has results of schema version {brief(version)}, and this program reads {SCHEMA_VERSION}; "
-            "evaluate again"
-        )
-    problem = misfit(results, SCHEMA)
-    if problem:
-        raise ResultsError(f"{path} is not a whole evaluation: {problem}; evaluate again")
-    return results
+def form(value: Any, key: str | None = None) -> dict[str, Any]:
+    """Metadata of a field whose JSON value has this form; dataclasses stand for their own forms. key: its JSON name."""
+    return {"form": value, "key": key}
 
 
-def misfit(value, form, place: str = "") -> str | None:
-    """The first thing in which a value differs from a form, in words; None where it fits."""
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one image at a time."""
+
+    p50_ms: float = field(metadata=form(AMOUNT))
+    p95_ms: float = field(metadata=form(AMOUNT))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What running an image model costs; None if it was not measured. throughput_per_s: images; macs: of one image."""
+
+    latency_ms: Latency | None = field(metadata=form(OrNull(Latency)))
+    throughput_per_s: float | None = field(metadata=form(OrNull(AMOUNT)))
+    macs: int | None = field(metadata=form(OrNull(COUNT)))
+    peak_memory_bytes: int | None = field(metadata=form(OrNull(COUNT)))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Parameters or bytes, of the image encoder and of the whole model."""
+
+    image: int = field(metadata=form(COUNT))
+    total: int = field(metadata=form(COUNT))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Mean confidence and accuracy of the clips in one bin of confidence."""
+
+    confidence: float = field(metadata=form(SHARE))
+    accuracy: float = field(metadata=form(SHARE))
+    clips: int = field(metadata=form(COUNT))
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """A model's accuracies on labeled clips, from 0 to 1; None without labels. top1_interval: 95 %."""
+
+    top1: float | None = field(metadata=form(RATE))
+    top5: float | None = field(metadata=form(RATE))
+    mean_class_accuracy: float | None = field(metadata=form(RATE))
+    top1_interval: Interval | None = field(metadata=form(INTERVAL))
+    calibration_error: float | None = field(metadata=form(RATE))
+    reliability: list[ReliabilityBin] = field(metadata=form([ReliabilityBin]))
+
+
+@dataclass(frozen=True)
+class TeacherResults(Costs, Accuracies):
+    """The teacher's figures. weights: open_clip's tag; head: the kind of label set; input_size: pixels."""
+
+    name: str = field(metadata=form(NAME))
+    weights: str = field(metadata=form(NAME))
+    head: str = field(metadata=form(NAME))
+    parameters: Sizes = field(metadata=form(Sizes))
+    bytes_on_disk: Sizes = field(metadata=form(Sizes))
+    input_size: int = field(metadata=form(COUNT))
+
+
+@dataclass(frozen=True)
+class StudentResults(Costs, Accuracies):
+    """The student's figures. parameters: `deployed`, `training` and one entry per part; input_size: pixels."""
+
+    size: str = field(metadata=form(NAME))
+    zero_shot_top1: float | None = field(metadata=form(RATE))
+    parameters: dict[str, int] = field(metadata=form({"deployed": COUNT, "training": COUNT, ...: COUNT}))
+    bytes_on_disk: Sizes = field(metadata=form(Sizes))
+    input_size: int = field(metadata=form(COUNT))
+
+
+@dataclass(frozen=True)
+class Reference(Costs):
+    """A common teacher that was only timed. latency_ratio: its p50 / the student's."""
+
+    name: str = field(metadata=form(NAME))
+    parameters: int = field(metadata=form(COUNT))
+    bytes_on_disk: int = field(metadata=form(COUNT))
+    input_size: int = field(metadata=form(COUNT))
+    latency_ratio: float = field(metadata=form(AMOUNT))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The student compared with the teacher, over all clips or (accuracy_drop_…, in points) over labeled ones."""
+
+    accuracy_drop_points: float | None = field(metadata=form(OrNull(POINTS)))
+    accuracy_drop_interval: Interval | None = field(metadata=form(OrNull((POINTS, POINTS))))
+    compression: float = field(metadata=form(AMOUNT))
+    agreement: float | None = field(metadata=form(RATE))
+    agreement_top5: float | None = field(metadata=form(RATE))
+    agreement_interval: Interval | None = field(metadata=form(INTERVAL))
+    kl_divergence: float | None = field(metadata=form(OrNull(Number(-1e-3, 1e300))))
+    embedding_cosine: float = field(metadata=form(Number(-1.001, 1.001)))
+    latency_ratio: float | None = field(metadata=form(OrNull(AMOUNT)))
+
+
+@dataclass(frozen=True)
+class Majority:
+    """Always predicting one class. source: `train` or `judged`, the clips whose most frequent class it is."""
+
+    class_name: str = field(metadata=form(NAME, "class"))
+    top1: float = field(metadata=form(SHARE))
+    mean_class_accuracy: float = field(metadata=form(SHARE))
+    source: str = field(metadata=form(NAME, "from"))
+
+
+@dataclass(frozen=True)
+class VerbNounAccuracy:
+    """Shares of clips for which the verb, the noun, or both were predicted; None for a model without logits."""
+
+    verb: float | None = field(metadata=form(RATE))
+    noun: float | None = field(metadata=form(RATE))
+    both: float | None = field(metadata=form(RATE))
+
+
+@dataclass(frozen=True)
+class VerbNoun:
+    """Accuracies on the clips that have a verb and a noun. label_sets: names, verbs first."""
+
+    label_sets: tuple[str, str] = field(metadata=form((NAME, NAME)))
+    num_clips: int = field(metadata=form(COUNT))
+    teacher: VerbNounAccuracy = field(metadata=form(VerbNounAccuracy))
+    student: VerbNounAccuracy = field(metadata=form(VerbNounAccuracy))
+
+
+@dataclass(frozen=True)
+class ClassResults:
+    """One class: its labeled clips, and the accuracy of the student and of the teacher on them."""
+
+    class_name: str = field(metadata=form(NAME, "class"))
+    clips: int = field(metadata=form(COUNT))
+    top1: float = field(metadata=form(SHARE))
+    teacher_top1: float | None = field(metadata=form(RATE))
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of labeled clips by true and predicted class, only those above 0."""
+
+    teacher: list[ConfusionEntry] = field(metadata=form([(COUNT, COUNT, COUNT)]))
+    student: list[ConfusionEntry] = field(metadata=form([(COUNT, COUNT, COUNT)]))
+
+
+@dataclass(frozen=True)
+class EvaluationResults:
+    """All of evaluation_results.json."""
+
+    schema_version: int = field(metadata=form(int))
+    note: str | None = field(metadata=form(OrNull(REMARK)))
+    split: str = field(metadata=form(NAME))
+    num_clips: int = field(metadata=form(COUNT))
+    num_videos: int = field(metadata=form(COUNT))
+    num_labelled_clips: int = field(metadata=form(COUNT))
+    num_classes: int = field(metadata=form(Number(0, MAX_CLASSES, int)))
+    chance: float | None = field(metadata=form(RATE))
+    majority: Majority | None = field(metadata=form(OrNull(Majority)))
+    long_tail: bool = field(metadata=form(bool))
+    verb_noun: VerbNoun | None = field(metadata=form(OrNull(VerbNoun)))
+    frames_in_several_clips: float | None = field(metadata=form(RATE))
+    comparable_with: str | None = field(metadata=form(OrNull(REMARK)))
+    classes: list[str] = field(metadata=form([NAME]))
+    teacher: TeacherResults = field(metadata=form(TeacherResults))
+    student: StudentResults = field(metadata=form(StudentResults))
+    reference: Reference | None = field(metadata=form(OrNull(Reference)))
+    comparison: Comparison = field(metadata=form(Comparison))
+    per_class: list[ClassResults] = field(metadata=form([ClassResults]))
+    confusion: Confusion = field(metadata=form(Confusion))
+    environment: dict[str, Any] = field(metadata=form({...: object}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, by the names of evaluation_results.json."""
+        return as_json(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "EvaluationResults":
+        """The results with these JSON values, whose form was checked before."""
+        return from_json(cls, values)
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses of this module as JSON values."""
+    if is_dataclass(value):
+        return {_key(item): as_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [as_json(entry) for entry in value]
+    return {name: as_json(entry) for name, entry in value.items()} if isinstance(value, dict) else value
+
+
+def from_json(form: type[T] | Any, value: Any) -> T | Any:
+    """The reverse of as_json: a value of this form, a dataclass for every dataclass in it."""
     if isinstance(form, OrNull):
-        return None if value is None else misfit(value, form.form, place)
-    if isinstance(form, dict):
-        return _misfit_of_object(value, form, place)
-    if isinstance(form, (list, tuple)):
-        if not isinstance(value, list):
-            return _wrong(place, value, list)
-        if isinstance(form, tuple) and len(value) != len(form):
-            return f"{place} has {len(value)} entries, not {len(form)}"
-        forms = form * len(value) if isinstance(form, list) else form
-        entries = enumerate(zip(value, forms, strict=True))
-        return next(filter(None, (misfit(entry, kind, f"{place}[{i}]") for i, (entry, kind) in entries)), None)
-    if isinstance(form, Text):
-        is_right = type(value) is str and len(value) <= form.limit and is_text(value)
-        return None if is_right else f"{place} is {brief(value)}, no text of up to {form.limit} characters"
-    if isinstance(form, Number):
-        is_beyond = f"{place} is {brief(value)}, not from {form.low} to {form.high}"
-        return misfit(value, form.kind, place) or (None if form.low <= value <= form.high else is_beyond)
-    if form is float:
-        is_right = type(value) in (int, float) and -1e300 < value < 1e300  # neither infinite nor no number at all
-    elif form is int:
-        is_right = type(value) is int and -(2**63) <= value < 2**63
-    else:
-        is_right = form is object or (type(value) is form if form in (str, bool) else isinstance(value, form))
-    return None if is_right else _wrong(place, value, form)
+        return None if value is None else from_json(form.form, value)
+    if is_dataclass(form) and isinstance(form, type) and fields(form) and "form" in fields(form)[0].metadata:
+        items = {item.name: from_json(item.metadata["form"], value[_key(item)]) for item in fields(form)}
+        return form(**items)
+    if isinstance(form, list):
+        return [from_json(form[0], entry) for entry in value]
+    return tuple(value) if isinstance(form, tuple) else value
 
 
-def _misfit_of_object(value, form: dict, place: str) -> str | None:
-    if not isinstance(value, dict):
-        return _wrong(place, value, dict)
-    dot = f"{place}." if place else ""
-    for name in form:
-        if name is not ... and name not in value:
-            return f"it has no {dot}{name}"
-    for name, entry in value.items():
-        if name not in form and ... not in form:
-            return f"{dot}{str(name)[:60]} is no key of it"
-        problem = misfit(entry, form.get(name, form.get(...)), f"{dot}{name}")
-        if problem:
-            return problem
-    return None
+def schema_of(form: Any) -> Any:
+    """A form with every dataclass in it replaced by a dict of its keys and their forms."""
+    if isinstance(form, OrNull):
+        return OrNull(schema_of(form.form))
+    if isinstance(form, type) and is_dataclass(form):
+        return {_key(item): schema_of(item.metadata["form"]) for item in fields(form)}
+    return [schema_of(form[0])] if isinstance(form, list) else form
 
 
-def _wrong(place: str, value, form) -> str:
-    return f"{place} is {_shown(value)}, not {_WORDS.get(form, 'what it should be')}"
+def _key(item: Any) -> str:
+    return item.metadata["key"] or item.name
 
 
-def _shown(value) -> str:
-    """A value in quotes, or how long it is."""
-    return brief(value) if isinstance(value, (str, list, tuple, dict)) and value else repr(str(value)[:40])
+SCHEMA = schema_of(EvaluationResults)

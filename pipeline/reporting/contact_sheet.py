@@ -1,6 +1,6 @@
-"""A cache to look at: one HTML file with its frames, what they are called and what became of the others.
+"""A contact sheet of a cache: one HTML file with its frames, their labels and predictions, and the frames it lacks.
 
-Reads a cache and writes text; everything that comes from the cache is escaped.
+Everything that comes from the cache is escaped.
 """
 
 from html import escape
@@ -26,7 +26,7 @@ figcaption{font-size:12px}
 
 
 def contact_sheet(reader: CacheReader, lines: list[str], labels: LabelSet | None, max_frames: int) -> str:
-    """The HTML. lines: a summary to stand above; max_frames: of all videos together, taken evenly from each."""
+    """The HTML document. lines: a summary for its top; max_frames: in total, spread evenly over all videos."""
     uids = reader.video_uids
     each = max(1, max_frames // max(len(uids), 1))
     sections = [_section(reader, labels, uid, each) for uid in uids[:max_frames]]
@@ -36,7 +36,7 @@ def contact_sheet(reader: CacheReader, lines: list[str], labels: LabelSet | None
 
 
 def _section(reader: CacheReader, labels: LabelSet | None, uid: str, count: int) -> str:
-    """One video: requests taken evenly, and every one that did not end well among the first `count` of those."""
+    """One video: evenly spread requested times, and the first `count` of those without a frame."""
     cells = []
     for unit, first_row, segment in reader.segments_of(uid):
         t_sec = request_seconds(segment.request_k, segment.first_pts, segment.time_base, reader.identity.fps)
@@ -54,18 +54,18 @@ def _section(reader: CacheReader, labels: LabelSet | None, uid: str, count: int)
 
 def _figure(reader: CacheReader, labels: LabelSet | None, uid: str, cell: tuple) -> str:
     t_sec, status, unit, row = cell
-    kind = status.name.lower()
+    name = status.name.lower()
     if row is None:
-        return f'<figure class="{kind}"><div class="hole">{kind}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
+        return f'<figure class="{name}"><div class="hole">{name}</div><figcaption>{t_sec:.3f} s</figcaption></figure>'
     shard, side = reader.frames(unit), reader.identity.canonical_short_side
     image = thumbnail(canonical_frame.decode_jpeg(shard.jpeg(row), side), THUMBNAIL, f"frame of {uid} at {t_sec:.3f} s")
-    words = [f"{t_sec:.3f} s", *_names(labels, uid, t_sec), *_teacher(reader, labels, unit, row)]
-    caption = "<br>".join(escape(word) for word in words)
-    return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'
+    lines = [f"{t_sec:.3f} s", *_names(labels, uid, t_sec), *_teacher(reader, labels, unit, row)]
+    caption = "<br>".join(escape(line) for line in lines)
+    return f'<figure class="{name}">{image}<figcaption>{caption}</figcaption></figure>'
 
 
 def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
-    """The classes of the clips that lie over this time."""
+    """The classes of the clips that contain this time."""
     if labels is None:
         return []
     t_sec += TIME_TOLERANCE_SEC
@@ -74,7 +74,7 @@ def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
 
 
 def _teacher(reader: CacheReader, labels: LabelSet | None, unit: str, row: int) -> list[str]:
-    """What the teacher takes the frame for, with probabilities at temperature 1."""
+    """The teacher's most likely classes for a frame, with probabilities at temperature 1."""
     if labels is None or not labels.has_logits or unit not in reader.logits_units(labels.name):
         return []
     shares = np.exp(log_softmax(reader.logits(labels.name, unit).logits(row, row + 1, 0))[0])

@@ -1,4 +1,4 @@
-"""The story of a training run as files: train_log.csv for plotting, train_log.json for programs, TensorBoard's."""
+"""Logs of a training run: train_log.csv, train_log.json, and TensorBoard's event files."""
 
 import csv
 import io
@@ -18,13 +18,13 @@ JSON_LOG = "train_log.json"
 def summary(epoch: int | None, selection: Mapping[str, float | None], num_epochs: int, was_finished: bool) -> str:
     """One line about a run of num_epochs: its best epoch, and that epoch's scores from `selection`, its log."""
     scores = [(name, selection.get(name)) for name in ("selection_top1", "selection_cosine")]
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores if value is not None)
-    line = f"best student of {num_epochs} epochs: epoch {epoch}" + (f" ({told})" if told else "")
+    formatted = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores if value is not None)
+    line = f"best student of {num_epochs} epochs: epoch {epoch}" + (f" ({formatted})" if formatted else "")
     return f"already trained: {line}" if was_finished else line
 
 
 def read_log(folder: Path) -> str | None:
-    """The text of a run's train_log.csv; None where there is none, or it cannot be read."""
+    """The text of a run's train_log.csv; None if it does not exist or cannot be read."""
     try:
         return read_plain(folder / CSV_LOG, LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
@@ -32,7 +32,7 @@ def read_log(folder: Path) -> str | None:
 
 
 def write_logs(folder: Path, history: list[dict]) -> None:
-    """Replace both logs; history holds one flat dict per epoch."""
+    """Replace both logs. history: one flat dict per epoch."""
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(name for entry in history for name in entry)))
     writer.writeheader()
@@ -42,14 +42,16 @@ def write_logs(folder: Path, history: list[dict]) -> None:
 
 
 class Board:
-    """Scalars of each epoch for TensorBoard, in a folder `tensorboard` beside the logs."""
+    """Writes the scalars of each epoch for TensorBoard, into the sub-folder `tensorboard`."""
 
     def __init__(self, folder: Path, first_epoch: int):
-        """first_epoch: what an earlier, stopped run wrote from there on is taken back."""
+        """first_epoch: entries of an earlier, stopped run from this epoch on are discarded."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise InputError("--tensorboard needs its package: pip install tensorboard") from error
+            raise InputError(
+                "--tensorboard needs the package tensorboard; install with: pip install tensorboard"
+            ) from error
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch)
 
     def write(self, entry: dict) -> None:

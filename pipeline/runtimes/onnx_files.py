@@ -1,6 +1,6 @@
-"""ONNX graphs as bytes: made from modules, made small in half precision or in 8-bit integers, read for what they say.
+"""ONNX models as bytes: exported from modules, converted to float16 or int8, and given metadata.
 
-The only importer of onnx and of ONNX Runtime's tools; knows no student and no cache.
+The only importer of onnx and of ONNX Runtime's conversion tools.
 """
 
 import contextlib
@@ -24,7 +24,10 @@ METADATA_KEY = "embedonce"
 def to_onnx(
     module: nn.Module, inputs: dict[str, tuple[torch.Tensor, dict[int, str]]], outputs: list[str] | None
 ) -> bytes:
-    """A module in eval mode as an ONNX model. inputs: name -> example and the names of its dimensions that may vary."""
+    """Export a module in eval mode. inputs: name -> (example, {axis: name of a dimension that may vary}).
+
+    RuntimeError if PyTorch's exporter returns no program.
+    """
     dimensions = {name: torch.export.Dim(name) for _, axes in inputs.values() for name in axes.values()}
     shapes = tuple({axis: dimensions[name] for axis, name in axes.items()} for _, axes in inputs.values())
     with _quiet():
@@ -38,14 +41,16 @@ def to_onnx(
             opset_version=OPSET,
             verbose=False,
         )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
     model = program.model_proto
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
-        del part.metadata_props[:]  # where in the source each operation comes from: a sixth of the file
+        del part.metadata_props[:]  # source locations of operations: a sixth of the file
     return model.SerializeToString()
 
 
 def in_half_precision(model: bytes) -> bytes:
-    """The same with its numbers in float16; what goes in and what comes out keeps its type."""
+    """Convert a float32 model to float16; inputs and outputs keep their types."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with _quiet():
@@ -53,28 +58,31 @@ def in_half_precision(model: bytes) -> bytes:
 
 
 def in_8_bit_integers(model: bytes, batches: list[dict[str, np.ndarray]]) -> bytes:
-    """Static quantisation (QDQ) with ranges seen on these inputs: weights by channel, signed; activations unsigned."""
+    """Quantize statically (QDQ), with ranges calibrated on these batches: weights per channel and signed, activations
+    unsigned. batches: arrays by input name."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        source, prepared, made = (Path(folder) / name for name in ("source.onnx", "prepared.onnx", "made.onnx"))
+        source, prepared, quantized = (
+            Path(folder) / name for name in ("source.onnx", "prepared.onnx", "quantized.onnx")
+        )
         source.write_bytes(model)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
-            made,
+            quantized,
             _reader(iter(batches)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        return made.read_bytes()
+        return quantized.read_bytes()
 
 
 def with_metadata(model: bytes, facts: dict) -> bytes:
-    """The model with facts, JSON under METADATA_KEY, inside."""
+    """Add facts to a model's metadata, as JSON under METADATA_KEY."""
     proto = onnx.load_model_from_string(model)
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(facts)})
     onnx.checker.check_model(proto)
@@ -93,7 +101,7 @@ def _reader(batches: Iterator[dict[str, np.ndarray]]):
 
 @contextlib.contextmanager
 def _quiet():
-    """Exporters speak of their own steps, on every channel; errors are raised all the same."""
+    """Silence exporters, which report their own steps on every channel; errors are still raised."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,13 +1,13 @@
-"""Running ONNX models on a CPU. The only importer of ONNX Runtime's sessions; knows names and arrays."""
+"""Running ONNX models on a CPU. The only importer of ONNX Runtime's sessions."""
 
 import numpy as np
 import onnxruntime
 
 
 class Session:
-    """An ONNX model ready to run. threads: of one operator; None for as many as there are cores.
+    """An ONNX model ready to run. threads: per operator; None: one per core.
 
-    Its threads sleep between calls: several sessions that take turns would otherwise steal each other's cores.
+    Its threads sleep between calls, so that several sessions that run in turns do not compete for cores.
     """
 
     def __init__(self, model: bytes, threads: int | None = None):
@@ -20,5 +20,5 @@ class Session:
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays by input name in, arrays by output name out."""
+        """Run the model. Arrays by input name -> arrays by output name."""
         return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))

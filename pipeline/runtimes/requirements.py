@@ -1,37 +1,44 @@
-"""Optional libraries: whether they are there, before any work is done, and what they raise. Imports none of them."""
+"""Optional libraries: checks that they are installed, and turns their failures into one error. Imports none of them."""
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from embedonce.cache.errors import CacheError
 from embedonce.models.errors import ModelError
 from embedonce.pipeline.errors import InputError, PipelineError
 
-ONNX = ("onnx", "onnxscript", "onnxruntime")
-EXECUTORCH = ("executorch",)
-EXTRAS = {ONNX: "export", EXECUTORCH: "mobile"}  # of this package, which installs them
+
+@dataclass(frozen=True)
+class Requirement:
+    """Libraries, by import name, that must be installed together, and the command that installs them."""
+
+    libraries: tuple[str, ...]
+    install: str
 
 
-def require(libraries: tuple[str, ...], what: str) -> None:
-    """InputError where one of the libraries that something needs is not installed."""
-    lacking = [library for library in libraries if find_spec(library) is None]
-    if lacking:
-        raise InputError(
-            f"{what} needs {', '.join(lacking)}; install with: pip install 'embedonce[{EXTRAS[libraries]}]'"
-        )
+ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
+EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
+
+
+def require(requirement: Requirement, purpose: str) -> None:
+    """InputError if a library is missing. purpose: what needs it, such as an option."""
+    missing = [library for library in requirement.libraries if find_spec(library) is None]
+    if missing:
+        raise InputError(f"{purpose} needs {', '.join(missing)}; install with: {requirement.install}")
 
 
 @contextlib.contextmanager
-def explained(failure: str, advice: str) -> Iterator[None]:
-    """What exporters and runtimes raise, as a PipelineError; they stumble over foreign backbones in every way there is.
+def as_pipeline_error(failure: str, advice: str) -> Iterator[None]:
+    """Turn whatever an exporter or runtime raises into a PipelineError: they fail on unusual backbones in many ways.
 
-    Errors of this project, and want of memory or of disk, stay what they are.
+    Errors of this project, MemoryError and OSError pass unchanged.
     """
     try:
         yield
     except (PipelineError, CacheError, ModelError, MemoryError, OSError):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        raise PipelineError(f"{failure} ({type(error).__name__}: {said}); {advice}") from error
+        message = " ".join(str(error).split())[:300]
+        raise PipelineError(f"{failure} ({type(error).__name__}: {message}); {advice}") from error

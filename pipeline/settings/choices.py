@@ -8,4 +8,3 @@ DECODERS = ("software", "nvdec")
 TEACHER_HEADS = KINDS
 SPLITS = ("train", "val", "test")
 RUNTIMES = ("torch", "onnx")
-EXPORT_FORMATS = ("fp32", "fp16", "int8", "executorch")

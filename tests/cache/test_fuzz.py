@@ -29,7 +29,8 @@ from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.tensor_files import FORMAT
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
 from embedonce.pipeline.evaluation.predictions import read_predictions
-from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce.pipeline.metrics.results_file import read_results
+from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, EvaluationResults
 from tests.cache.test_hostile import FREE, is_wrong
 from tests.evaluation.test_compare import evaluation
 from tests.support import small_students
@@ -242,7 +243,7 @@ def test_evaluations(tmp_path, max_examples):
 
 @lengths
 def test_predictions(tmp_path, max_examples):
-    results = evaluation(tmp_path / "a")
+    results = EvaluationResults.from_dict(evaluation(tmp_path / "a"))
     path = tmp_path / "a" / PREDICTIONS_NAME
     with np.load(path) as file:
         sound = dict(file)

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from embedonce import cli
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.metrics.results_schema import SCHEMA, misfit
+from embedonce.pipeline.metrics.json_forms import find_mismatch
+from embedonce.pipeline.metrics.results_schema import SCHEMA
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.tiny_cache import make_tiny_cache
 from tests.support.videos import write_video
@@ -98,7 +99,7 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
     assert results["student"]["top1"] is not None
     assert (results["teacher"]["top1"] is None) == (head == "none")
     assert (results["student"]["zero_shot_top1"] is None) == (head != "zero-shot")
-    assert misfit(results, SCHEMA) is None
+    assert find_mismatch(results, SCHEMA) is None
 
 
 def test_the_same_command_again_has_nothing_left_to_do(videos, tmp_path):
@@ -183,7 +184,7 @@ def test_missing_input_is_explained_with_two_examples():
         (["export-student", "--formats", "fp64"], 2, "one or more of fp32, fp16, int8, executorch"),
         (["export-student", "--cache-dir", "{tiny}", "--student-checkpoint", "{file}"], 4, "not a student checkpoint"),
         (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{file}"], 2, "is a file; name a folder"),
-        (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{bad}"], 2, "which is of no export"),
+        (["export-student", "--cache-dir", "{tiny}", "--output-dir", "{bad}"], 2, "which no export wrote"),
         (["train-student", "--config", "{unknown}"], 2, "lerning_rate, which train-student does not have"),
         (["train-student", "--config", "{file}"], 2, "must hold `option: value` lines"),
         (["train-student", "--config", "{broken}"], 2, "cannot be read as YAML"),

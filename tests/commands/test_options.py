@@ -57,8 +57,8 @@ BY_HAND = TRAINING + "test_a_run_is_the_recipe_worked_by_hand"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
 TOGETHER = "training/test_training.py::test_students_trained_together_are_those_trained_alone"
 THREE = "commands/test_cli.py::test_three_commands_in_a_row"
-EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
-COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
+EXPORT = EVALUATION + "test_an_export_uses_the_clips_frames_and_formats_of_its_settings"
+COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_comparison"
 RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
 RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
@@ -183,23 +183,23 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "cache_dir": ("--cache-dir elsewhere", THREE),
         "student_checkpoint": ("--student-checkpoint other.pt", THREE),
         "output_dir": ("--output-dir elsewhere", THREE),
-        "label_set": ("--label-set mine", EVALUATION + "test_the_split_and_the_label_set_are_those_named"),
-        "split": ("--split train", EVALUATION + "test_the_split_and_the_label_set_are_those_named"),
+        "label_set": ("--label-set mine", EVALUATION + "test_the_split_and_the_label_set_are_those_of_the_settings"),
+        "split": ("--split train", EVALUATION + "test_the_split_and_the_label_set_are_those_of_the_settings"),
         "num_samples": (
             "--num-samples 3",
-            EVALUATION + "test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones",
+            EVALUATION + "test_num_samples_draws_clips_by_the_seed",
         ),
-        "batch_size": ("--batch-size 5", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
-        "num_workers": ("--num-workers 3", EVALUATION + "test_batches_workers_and_device_are_those_asked_for"),
+        "batch_size": ("--batch-size 5", EVALUATION + "test_batch_size_workers_and_device_are_those_of_the_settings"),
+        "num_workers": ("--num-workers 3", EVALUATION + "test_batch_size_workers_and_device_are_those_of_the_settings"),
         "teacher_latency": (None, "test_image_encoders_are_measured_with_teacher_latency"),
-        "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_as_asked"),
+        "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_in_the_runtime_of_the_settings"),
         "teacher_model": (None, "test_image_encoders_are_measured_with_teacher_latency"),
         "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs"),
         "student_size": (None, "training/test_stage_two.py::test_a_checkpoint_of_another_cache_is_refused"),
         "teacher_size": (None, "test_assertions_about_a_cache_are_checked"),
         "num_actions": (None, "test_assertions_about_a_cache_are_checked"),
         "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
-        "seed": ("--seed 4", EVALUATION + "test_some_of_the_clips_are_drawn_by_the_seed_and_not_the_first_ones"),
+        "seed": ("--seed 4", EVALUATION + "test_num_samples_draws_clips_by_the_seed"),
         "config": FILE_OF_DEFAULTS,
     },
     "compare": {

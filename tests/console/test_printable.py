@@ -26,7 +26,11 @@ from embedonce.pipeline.console.next_commands import command
 from embedonce.pipeline.console.printable import block, csv_cell, markdown, markdown_code, one_line, printable
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.compare import _as_csv
-from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.export.card import model_card
+from embedonce.pipeline.export.facts import HeldOutFacts
+from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.export.registry import load_format
+from tests.support.export_facts import make_facts
 
 ROOT = Path(__file__).parents[2]
 EVIL = "x\nsound: everything\r\x1b[2K\x1b]0;t\x07\u202eevil\u2066\x9b31m\u2028\x00\udcff"
@@ -131,35 +135,17 @@ def test_spreadsheets_do_not_evaluate_text_cells(start):
     assert csv_cell(-1.5) == -1.5 and csv_cell(None) is None
 
 
-class _Parity:
-    clips, top1, agreement, cosine, max_difference = 3, 0.5, 1.0, 1.0, 0.0
-
-
 def test_a_model_card_escapes_markup_in_names():
     evil = "x\n---\nlicense: mine\n# Title <script>alert(1)</script> [a](http://b) ![i](u) | *b* `c` www.d.e"
-    facts = {
-        "student": {"size": evil, "resolution": 128, "embed_dim": 8},
-        "teacher": {"name": evil},
-        "classes": [evil, "wash_dishes"],
-        "frames_per_clip": 4,
-        "preprocessing": {
-            "crop": "none",
-            "interpolation": evil,
-            "frames_per_second": 2.0,
-            "canonical_short_side": 256,
-            "jpeg_quality": 90,
-            "clip_seconds": 8.0,
-        },
-    }
-    card = model_card(facts, Judged(evil, evil, evil, 0.5, None), {"frames.fp32.onnx": 1}, {"fp32": _Parity()})
-    plain = model_card(
-        facts
-        | {"student": facts["student"] | {"size": "s"}, "teacher": {"name": "t"}, "classes": ["c", "d"]}
-        | {"preprocessing": facts["preprocessing"] | {"interpolation": "i"}},
-        Judged("l", "s", "v", 0.5, None),
-        {"frames.fp32.onnx": 1},
-        {"fp32": _Parity()},
-    )
+    parity = Parity(clips=3, max_difference=0.0, rounding=0.0, agreement=1.0, cosine=1.0, top1=0.5)
+    exported = {"frames.int8.onnx": 1}, {"int8": parity}, {"int8": load_format("int8")}
+
+    def card_of(text: str, classes: list[str]) -> str:
+        student = {"size": text, "resolution": 128, "embed_dim": 8}
+        facts = make_facts(student, classes, text, crop="none", interpolation=text)
+        return model_card(facts, HeldOutFacts(text, text, text, 0.5, None), *exported)
+
+    card, plain = card_of(evil, [evil, "wash_dishes"]), card_of("s", ["c", "d"])
     assert len(card.splitlines()) == len(plain.splitlines())
     assert card.split("---\n")[1] == plain.split("---\n")[1] and "<script" not in card.replace("`", "")[:400]
     outside_code = "".join(card.split("``")[::2])

@@ -1,4 +1,4 @@
-"""What accuracies are read beside: a majority class, verbs with nouns, overlapping windows, what is comparable."""
+"""Context of accuracies: majority class, verbs with nouns, overlapping windows, comparable figures."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +11,8 @@ from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.evaluation.comparability import PUBLISHED, comparable_with, shared_frames
 from embedonce.pipeline.evaluation.verb_noun import verb_noun_accuracy
 from embedonce.pipeline.metrics.baselines import has_long_tail, majority_baseline
-from embedonce.pipeline.metrics.results_schema import SCHEMA, misfit
+from embedonce.pipeline.metrics.json_forms import find_mismatch
+from embedonce.pipeline.metrics.results_schema import SCHEMA, EvaluationResults, Majority, VerbNounAccuracy
 from embedonce.pipeline.reporting.console import comparison_table
 from embedonce.pipeline.reporting.html import comparison as page
 from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES
@@ -20,24 +21,24 @@ from tests.support.report_data import predictions_for, results_for
 CLASSES = ("take", "put", "cut")
 
 
-def test_the_majority_class_is_that_of_training_judged_on_the_held_out_clips():
+def test_the_majority_class_of_training_is_evaluated_on_held_out_clips():
     found = majority_baseline(np.array([1, 1, 0, -1]), np.array([0, 0, 1, 2, -1]), CLASSES)
-    assert found == {"class": "put", "top1": 0.25, "mean_class_accuracy": pytest.approx(1 / 3), "from": "train"}
+    assert found == Majority("put", 0.25, pytest.approx(1 / 3), "train")
     alone = majority_baseline(np.array([-1]), np.array([0, 0, 1, 2]), CLASSES)
-    assert alone == {"class": "take", "top1": 0.5, "mean_class_accuracy": pytest.approx(1 / 3), "from": "judged"}
+    assert alone == Majority("take", 0.5, pytest.approx(1 / 3), "judged")
     unseen = majority_baseline(np.array([2]), np.array([0, 1]), CLASSES)
-    assert (unseen["class"], unseen["top1"], unseen["mean_class_accuracy"]) == ("cut", 0.0, 0.0)
+    assert (unseen.class_name, unseen.top1, unseen.mean_class_accuracy) == ("cut", 0.0, 0.0)
     assert majority_baseline(np.array([1]), np.array([-1]), CLASSES) is None
 
 
-def test_classes_have_a_long_tail_where_one_of_them_is_twice_as_frequent_as_chance():
+def test_a_majority_class_at_twice_chance_is_a_long_tail():
     even, long = (majority_baseline(np.array([0]), np.array(labels), CLASSES) for labels in ([0, 1, 2], [0, 0, 0, 1]))
     assert not has_long_tail(even, 3) and has_long_tail(long, 3)
     assert not has_long_tail(None, 3)
 
 
 class Cache:
-    """What a reader says of its label sets."""
+    """The parts of a cache reader that concern label sets."""
 
     def __init__(self, text: np.ndarray | None, *sets: LabelSet):
         self._text, self._sets = text, {labels.name: labels for labels in sets}
@@ -66,51 +67,51 @@ NOUNS = label_set("mine", ("cup", "egg"), [clip(0, 0), clip(1, 1), clip(2, 1), c
 TEXT = np.eye(2, dtype=np.float32)
 
 
-def said(verbs: list[int], nouns: list[int], labels) -> Predictions:
-    """A student that says these; the teacher is right on verbs and says the other noun."""
+def predictions(verbs: list[int], nouns: list[int], labels) -> Predictions:
+    """A student with these predictions; the teacher is right on verbs and predicts the other noun."""
     logits, embeddings = np.eye(3, dtype=np.float32)[verbs], TEXT[nouns]
     labels = np.array(labels)
     return Predictions(logits, embeddings, np.eye(3, dtype=np.float32)[labels], TEXT[[1 - n for n in nouns]], labels)
 
 
-def test_verbs_nouns_and_both_are_judged_on_the_clips_that_have_both():
+def test_verb_and_noun_accuracy_on_clips_that_have_both():
     labels = [c.label for c in VERBS.clips]
-    found = said([0, 1, 0, 0, 0], [0, 0, 1, 1, 1], labels)
-    judged = verb_noun_accuracy(Cache(TEXT, VERBS, NOUNS), VERBS, list(VERBS.clips), found)
-    assert judged["label_sets"] == ["fho-verbs", "mine"] and judged["num_clips"] == 3
+    found = predictions([0, 1, 0, 0, 0], [0, 0, 1, 1, 1], labels)
+    result = verb_noun_accuracy(Cache(TEXT, VERBS, NOUNS), VERBS, list(VERBS.clips), found)
+    assert result.label_sets == ("fho-verbs", "mine") and result.num_clips == 3
     third = pytest.approx(1 / 3)
-    assert judged["student"] == {"verb": pytest.approx(2 / 3), "noun": pytest.approx(2 / 3), "both": third}
-    assert judged["teacher"] == {"verb": 1.0, "noun": third, "both": third}
+    assert result.student == VerbNounAccuracy(pytest.approx(2 / 3), pytest.approx(2 / 3), third)
+    assert result.teacher == VerbNounAccuracy(1.0, third, third)
 
 
-def test_from_the_nouns_side_verbs_are_told_by_their_texts():
+def test_verbs_are_predicted_by_nearest_text_for_a_label_set_of_nouns():
     nouns = replace(NOUNS, clips=tuple(c for c in NOUNS.clips if c.label >= 0))
     verbs = replace(VERBS, classes=("take", "put"), clips=(clip(0, 0), clip(1, 0), clip(2, 1), clip(2, 1)))
     found = Predictions(
         TEXT[[0, 0, 1, 0]], TEXT[[0, 1, 1, 0]], np.zeros((4, 0)), TEXT[[0, 0, 0, 0]], np.array([0, 1, 1, 0])
     )
-    judged = verb_noun_accuracy(Cache(TEXT, verbs, nouns), nouns, list(nouns.clips), found)
-    assert judged["label_sets"] == ["fho-verbs", "mine"]
-    assert judged["num_clips"] == 2  # of the third, two verbs are known; the fourth has none
-    assert judged["student"] == {"verb": 0.5, "noun": 0.5, "both": 0.5}
-    assert judged["teacher"] == {"verb": 1.0, "noun": None, "both": None}
+    result = verb_noun_accuracy(Cache(TEXT, verbs, nouns), nouns, list(nouns.clips), found)
+    assert result.label_sets == ("fho-verbs", "mine")
+    assert result.num_clips == 2  # of the third, two verbs are known; the fourth has none
+    assert result.student == VerbNounAccuracy(0.5, 0.5, 0.5)
+    assert result.teacher == VerbNounAccuracy(1.0, None, None)
 
 
-def test_verbs_alone_have_no_nouns_beside_them():
-    found = said([0] * 5, [0] * 5, [c.label for c in VERBS.clips])
+def test_verbs_without_nouns_have_no_verb_noun_accuracy():
+    found = predictions([0] * 5, [0] * 5, [c.label for c in VERBS.clips])
     for cache in (Cache(TEXT, VERBS), Cache(None, VERBS, NOUNS)):
         assert verb_noun_accuracy(cache, VERBS, list(VERBS.clips), found) is None
     moments = label_set("moments", CLASSES, VERBS.clips)
     assert verb_noun_accuracy(Cache(TEXT, moments, NOUNS), moments, list(moments.clips), found) is None
 
 
-def test_every_kind_of_annotations_has_a_sentence_and_other_label_sets_have_none():
+def test_only_ego4d_label_sets_have_a_note_on_comparable_figures():
     assert set(PUBLISHED) == set(KIND_NAMES)
     assert comparable_with(label_set("cooking", CLASSES, [clip(0, 0)]), "val") is None
-    told = comparable_with(replace(VERBS, name="x", facts={"annotations": "lta-verbs"}), "val")
-    assert "edit distance at 20 future actions" in told and "no recording is in two splits" in told
+    note = comparable_with(replace(VERBS, name="x", facts={"annotations": "lta-verbs"}), "val")
+    assert "edit distance at 20 future actions" in note and "no recording is in two splits" in note
     shared = replace(VERBS, clips=(*VERBS.clips, replace(clip(9, 0), split="train")))
-    assert "frames of the same rooms were trained on" in comparable_with(shared, "val")
+    assert "training had frames of the same rooms" in comparable_with(shared, "val")
     assert "no recording is in two splits" in comparable_with(shared, "test")
 
 
@@ -126,22 +127,23 @@ def test_the_share_of_frames_in_several_clips():
     assert shared_frames(reader, [replace(clips[0], start_sec=30.0, end_sec=31.0)]) is None
 
 
-def test_the_table_begins_with_the_mean_over_classes_where_they_have_a_long_tail():
+def test_mean_class_accuracy_comes_first_with_a_long_tail():
     labels = np.array([0, 0, 0, 0, 1, 2])
     results = results_for(predictions_for(labels, 3), CLASSES)
-    sides = {"verb": 0.5, "noun": 0.25, "both": None}
+    accuracies = {"verb": 0.5, "noun": 0.25, "both": None}
     long = results | {
         "long_tail": True,
-        "verb_noun": {"label_sets": ["a", "b"], "num_clips": 5, "teacher": sides, "student": sides},
+        "verb_noun": {"label_sets": ["a", "b"], "num_clips": 5, "teacher": accuracies, "student": accuracies},
         "frames_in_several_clips": 0.5,
-        "comparable_with": "to be set against X",
+        "comparable_with": "compares with X",
     }
-    assert misfit(long, SCHEMA) is None
+    assert find_mismatch(long, SCHEMA) is None
+    long, results = EvaluationResults.from_dict(long), EvaluationResults.from_dict(results)
     markup = page.comparison_table(long)
-    places = [markup.index(name) for name in ("mean accuracy of classes", "top-1 accuracy", "verb and noun together")]
+    places = [markup.index(name) for name in ("mean class accuracy", "top-1 accuracy", "verb and noun together")]
     assert places == sorted(places) and "verb, of 5 clips" in markup
     markup = page.comparison_table(results)
-    assert markup.index("top-1 accuracy") < markup.index("mean accuracy of classes") and "verb" not in markup
+    assert markup.index("top-1 accuracy") < markup.index("mean class accuracy") and "verb" not in markup
     lines = comparison_table(long).splitlines()
     assert "chance 33.3 %, majority class 66.7 %" in lines[0]
     assert [line.split("  ")[0] for line in lines[3:9]] == [
@@ -152,8 +154,11 @@ def test_the_table_begins_with_the_mean_over_classes_where_they_have_a_long_tail
         "noun",
         "verb and noun",
     ]
-    assert "of 5 clips that have both" in lines[8]
-    assert "always naming 'take', the most frequent class of training: top-1 66.7 %, mean class 33.3 %" in lines
-    assert "50.0 % of the frames lie in several of these clips, and may have several classes" in lines
-    assert "to be set against X" in lines
+    assert "of 5 clips with both" in lines[8]
+    assert (
+        "always predicting 'take', the most frequent class of the training clips: top-1 66.7 %, mean class 33.3 %"
+        in lines
+    )
+    assert "50.0 % of the frames are in several of these clips, which may differ in class" in lines
+    assert "compares with X" in lines
     assert comparison_table(results).splitlines()[3].startswith("top-1")

@@ -30,14 +30,14 @@ def test_multiply_accumulates_by_hand():
     assert multiply_accumulates(product) == 48 * 7
 
 
-def test_attention_is_counted_though_pytorch_would_fuse_it():
+def test_fused_attention_is_counted():
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
     projections, mixing, after = 4 * 16 * 16, 2 * 5 * 16, 2 * 16 * 32  # of each of 5 tokens
     assert multiply_accumulates(TimedModel(layer, torch.zeros(1, 5, 16))) == 5 * (projections + mixing + after)
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_memory_is_weights_and_what_is_alive_at_once():
+def test_peak_memory_is_weights_and_live_tensors():
     module = layers(nn.Linear(1000, 500, bias=False), nn.ReLU(), nn.Linear(500, 10, bias=False))
     weights = 4 * (1000 * 500 + 500 * 10)
     assert size_of(module) == {"parameters": weights // 4, "bytes_on_disk": weights}
@@ -45,24 +45,24 @@ def test_memory_is_weights_and_what_is_alive_at_once():
     assert peak_memory(TimedModel(module, torch.zeros(100, 1000)), CPU) == weights + alive
 
 
-def test_what_is_made_in_place_or_as_a_view_counts_once():
+def test_in_place_results_and_views_count_once():
     module = layers(nn.Linear(10, 10, bias=False), nn.ReLU(inplace=True), nn.Flatten())
     assert peak_memory(TimedModel(module, torch.zeros(1, 50, 10)), CPU) == 4 * 100 + 4 * 500
 
 
 @pytest.mark.parametrize("runtime", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
-def test_all_sides_are_measured_in_either_runtime(runtime):
+def test_all_models_are_measured_in_either_runtime(runtime):
     if runtime == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")
     module = layers(nn.Flatten(), nn.Linear(192, 4))
-    sides = {name: TimedModel(module, torch.zeros(1, 3, 8, 8)) for name in ("teacher", "student")}
+    models = {name: TimedModel(module, torch.zeros(1, 3, 8, 8)) for name in ("teacher", "student")}
     seen = []
     module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
-    found = measure(sides, CPU, runtime)
-    assert found.keys() == sides.keys()
+    found = measure(models, CPU, runtime)
+    assert found.keys() == models.keys()
     for costs in found.values():
-        assert costs.keys() == NOT_MEASURED.keys()
-        assert 0 < costs["latency_ms"]["p50_ms"] <= costs["latency_ms"]["p95_ms"] and costs["throughput_per_s"] > 0
+        assert None not in vars(costs).values() and set(vars(NOT_MEASURED).values()) == {None}
+        assert 0 < costs.latency_ms.p50_ms <= costs.latency_ms.p95_ms and costs.throughput_per_s > 0
     assert (BATCH in seen) == (runtime == "torch")  # ONNX Runtime runs a graph, not the module
 
 
@@ -70,15 +70,15 @@ def test_all_sides_are_measured_in_either_runtime(runtime):
 def test_throughput_is_of_images_in_batches(runtime, monkeypatch):
     if runtime == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")
-    answered = []
+    batches = []
 
     def timed(calls, **_):
-        said = [call() for call in calls.values()]
-        answered.extend(len(next(iter(s.values())) if isinstance(s, dict) else s) for s in said)
+        outputs = [call() for call in calls.values()]
+        batches.extend(len(next(iter(o.values())) if isinstance(o, dict) else o) for o in outputs)
         return {name: {"p50_ms": 8.0, "p95_ms": 9.0} for name in calls}
 
     monkeypatch.setattr("embedonce.pipeline.evaluation.costs.measure_interleaved", timed)
     found = measure(
         {"student": TimedModel(layers(nn.Flatten(), nn.Linear(192, 4)), torch.zeros(1, 3, 8, 8))}, CPU, runtime
     )
-    assert answered == [1, BATCH] and found["student"]["throughput_per_s"] == pytest.approx(1000 * BATCH / 8)
+    assert batches == [1, BATCH] and found["student"].throughput_per_s == pytest.approx(1000 * BATCH / 8)

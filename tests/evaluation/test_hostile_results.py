@@ -1,4 +1,4 @@
-"""Hostile evaluations: evaluation_results.json and predictions.npz that are absurd, endless, or bombs."""
+"""Hostile evaluations: invalid, oversized or malicious evaluation_results.json and predictions.npz."""
 
 import io
 import json
@@ -11,7 +11,8 @@ import pytest
 
 from embedonce.pipeline.errors import ResultsError
 from embedonce.pipeline.evaluation.predictions import read_predictions
-from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
+from embedonce.pipeline.metrics.results_file import read_results
+from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, EvaluationResults
 from tests.commands.test_cli import call
 from tests.evaluation.test_compare import evaluation
 from tests.support import limited
@@ -31,9 +32,9 @@ def refused_results(tmp_path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with bounded(seconds=20), pytest.raises(ResultsError) as refusal:
         read_results(path)
-    said = str(refusal.value)
-    assert "\n" not in said and len(said) < 1000
-    return said
+    message = str(refusal.value)
+    assert "\n" not in message and len(message) < 1000
+    return message
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def refused_results(tmp_path: Path, data: bytes) -> str:
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_absurd_values_are_told_in_one_sentence(tmp_path, sound, place, value):
+def test_invalid_values_are_reported_in_one_sentence(tmp_path, sound, place, value):
     refused_results(tmp_path, json.dumps(sound[0] | {place: value}).encode())
 
 
@@ -61,7 +62,7 @@ BULKY = {
 
 
 @pytest.mark.parametrize("name", BULKY)
-def test_json_that_would_fill_the_memory_is_refused(tmp_path, name):
+def test_json_that_would_exhaust_memory_is_refused(tmp_path, name):
     assert "more parts" in refused_results(tmp_path, b"[" + BULKY[name] + b"0]")
 
 
@@ -69,11 +70,11 @@ BODIES = [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe[\x00", b"\xed\xa0\x80",
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_text_that_is_no_json_is_refused(tmp_path, body):
+def test_malformed_json_is_refused(tmp_path, body):
     refused_results(tmp_path, body)
 
 
-def test_what_is_no_file_is_no_evaluation_and_nobody_waits(tmp_path, sound):
+def test_devices_pipes_and_huge_files_are_refused_at_once(tmp_path, sound):
     (tmp_path / "zero").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge").write_bytes(b"[")
@@ -84,14 +85,14 @@ def test_what_is_no_file_is_no_evaluation_and_nobody_waits(tmp_path, sound):
         (tmp_path / PREDICTIONS_NAME).unlink(missing_ok=True)
         (tmp_path / name).rename(tmp_path / PREDICTIONS_NAME)
         with bounded(), pytest.raises(ResultsError, match=PREDICTIONS_NAME):
-            read_predictions(tmp_path / PREDICTIONS_NAME, sound[0])
+            read_predictions(tmp_path / PREDICTIONS_NAME, EvaluationResults.from_dict(sound[0]))
 
 
 # -- predictions -------------------------------------------------------------------------------------------------------
 
 
 def npz(arrays: dict[str, np.ndarray | bytes], compressed: bool = True) -> bytes:
-    """An archive of arrays, or of bytes in the place of some."""
+    """An archive of arrays; bytes stand for the raw content of an entry."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as file:
         for name, values in arrays.items():
@@ -105,13 +106,13 @@ def npz(arrays: dict[str, np.ndarray | bytes], compressed: bool = True) -> bytes
 
 
 def header(shape: tuple, dtype: str) -> bytes:
-    """What a .npy of this shape begins with."""
+    """The header of a .npy file of this shape."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
     return buffer.getvalue()
 
 
-SPOILT = {
+INVALID = {
     "text logits": lambda a: a | {"logits": a["logits"].astype(str)},
     "pickled logits": lambda a: a | {"logits": a["logits"].astype(object)},
     "whole logits": lambda a: a | {"logits": a["logits"].astype(int)},
@@ -139,15 +140,15 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("name", SPOILT)
-def test_predictions_that_are_none_are_refused_before_they_are_unpacked(tmp_path, sound, name):
-    results, data = sound
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_predictions_are_refused_before_decompression(tmp_path, sound, name):
+    results, data = EvaluationResults.from_dict(sound[0]), sound[1]
     with np.load(io.BytesIO(data)) as file:
         arrays = dict(file)
     path = tmp_path / PREDICTIONS_NAME
     path.write_bytes(npz(arrays))
-    assert read_predictions(path, results)["logits"].shape == (60, 6)
-    path.write_bytes(npz(SPOILT[name](arrays)))
+    assert read_predictions(path, results).logits.shape == (60, 6)
+    path.write_bytes(npz(INVALID[name](arrays)))
     with bounded(seconds=20), pytest.raises(ResultsError, match=f"{PREDICTIONS_NAME} is"):
         read_predictions(path, results)
 
@@ -158,18 +159,18 @@ def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
         for number in range(60_000):
             file.writestr(str(number), b"")
     with bounded(seconds=20), pytest.raises(ResultsError):
-        read_predictions(path, sound[0])
+        read_predictions(path, EvaluationResults.from_dict(sound[0]))
 
 
-def test_names_with_bytes_that_are_no_text_are_drawn_and_written_escaped(tmp_path):
+def test_undecodable_names_are_escaped_in_tables_and_plots(tmp_path):
     for number, name in enumerate("ab"):
         evaluation(tmp_path / name, number, teacher__name="v\udc80", classes=["\udcff", *"bcdef"])
     assert "v\\udc80" in call("compare", tmp_path / "a", tmp_path / "b", "--output-dir", tmp_path / "out")
     assert "v\\udc80" in (tmp_path / "out" / "comparison.csv").read_text()
 
 
-def test_reading_an_evaluation_takes_no_more_than_is_said(tmp_path, sound):
+def test_reading_an_evaluation_stays_within_its_memory_limit(tmp_path, sound):
     results = sound[0] | {"environment": {"many": list(range(10**6))}}
     (tmp_path / RESULTS_NAME).write_text(json.dumps(results))
-    code, said = limited.run(lambda: read_results(tmp_path), limited.allowance(tmp_path))
-    assert (code, said) == (0, "")
+    code, output = limited.run(lambda: read_results(tmp_path), limited.allowance(tmp_path))
+    assert (code, output) == (0, "")

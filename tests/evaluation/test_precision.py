@@ -1,4 +1,4 @@
-"""What evaluation computes in, and that both sides of a latency are treated alike. The teacher: test_clip_teacher."""
+"""Evaluation computes in float32, and prepares all timed models alike. The teacher: test_clip_teacher."""
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from tests.support.tiny_cache import make_tiny_cache
 CPU = torch.device("cpu")
 
 
-def test_a_student_is_judged_in_float32_whatever_the_device_likes(tmp_path, monkeypatch):
-    """On CUDA it was judged in bfloat16, which nothing deploys."""
+def test_a_student_is_evaluated_in_float32_on_every_device(tmp_path, monkeypatch):
+    """bfloat16 on CUDA would not match any exported format."""
     reader = open_reader(make_tiny_cache(tmp_path / "c", 3))
     labels = reader.label_set()
     clips = ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, 128, random=False, seed=0))
@@ -45,20 +45,20 @@ def random_statistics(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def test_a_residual_tower_is_folded_and_computes_the_same():
+def test_folding_a_residual_encoder_keeps_its_outputs():
     from open_clip.modified_resnet import ModifiedResNet
 
-    tower = random_statistics(ModifiedResNet([1, 1, 1, 1], 32, 4, image_size=64, width=8))
+    encoder = random_statistics(ModifiedResNet([1, 1, 1, 1], 32, 4, image_size=64, width=8))
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
-        expected = tower(images)
-        assert unfolded(tower) == 3 + 4 * 4
-        assert unfolded(treated(tower)) == 0
-        torch.testing.assert_close(tower(images), expected, rtol=1e-3, atol=1e-5)
-    assert tower.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+        expected = encoder(images)
+        assert unfolded(encoder) == 3 + 4 * 4
+        assert unfolded(treated(encoder)) == 0
+        torch.testing.assert_close(encoder(images), expected, rtol=1e-3, atol=1e-5)
+    assert encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_what_is_no_pair_stays_and_is_counted():
+def test_normalizations_that_cannot_be_folded_are_counted():
     class Apart(nn.Module):
         def __init__(self):
             super().__init__()
@@ -74,9 +74,9 @@ def test_what_is_no_pair_stays_and_is_counted():
         torch.testing.assert_close(module(images), expected)
 
 
-def test_the_timed_tower_is_treated_and_its_sizes_are_of_what_is_stored(caplog):
-    side = teacher_latency._side("RN50-quickgelu", CPU)
-    assert treatment(side.module) == "batch normalization folded, channels-last"
-    assert side.module.conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    assert side.stored["parameters"] > size_of(side.module)["parameters"]
+def test_the_timed_encoder_is_folded_and_its_size_is_that_of_the_stored_one(caplog):
+    model = teacher_latency._timed_model("RN50-quickgelu", CPU)
+    assert treatment(model.module) == "batch normalization folded, channels-last"
+    assert model.module.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.stored["parameters"] > size_of(model.module)["parameters"]
     assert "could not be folded" not in caplog.text

@@ -471,7 +471,7 @@ def test_a_replaced_export_is_kept_if_its_place_was_taken(tmp_path):
     publish(tmp_path / ".e.old", {MARK: b"old"}, overwrite=False)
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"notes.txt, which is of no export"):
+    with pytest.raises(InputError, match=r"notes.txt, which no export wrote"):
         check_folder(tmp_path / "e", overwrite=True)
     assert files(tmp_path) == {f".e.old/{MARK}": b"old", "e/notes.txt": b"mine"}
 

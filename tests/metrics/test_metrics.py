@@ -38,22 +38,22 @@ def test_by_hand():
     assert metrics.top_k_accuracy(logits, labels, 1) == 0.5
     assert metrics.top_k_accuracy(logits, labels, 2) == 1.0
     assert metrics.mean_class_accuracy(logits, labels) == pytest.approx((1 + 1 / 3) / 2)
-    assert metrics.class_accuracies(logits, labels)[1] == {"clips": 3, "top1": pytest.approx(1 / 3)}
+    assert metrics.class_accuracies(logits, labels)[1] == (3, pytest.approx(1 / 3))
     assert metrics.top_k(np.array([[1.0, 1.0, 0.0]]), 1).tolist() == [[0]]
 
 
 def test_classes_that_do_not_occur_have_no_accuracy():
-    assert metrics.class_accuracies(np.eye(3)[[0, 1]], np.array([0, 0])) == {0: {"clips": 2, "top1": 0.5}}
+    assert metrics.class_accuracies(np.eye(3)[[0, 1]], np.array([0, 0])) == {0: (2, 0.5)}
 
 
-def test_agreement_is_with_the_teachers_first_class():
+def test_agreement_is_with_the_teachers_top1_class():
     student = np.array([[3.0, 2, 1], [3, 2, 1], [1, 2, 3]])
     teacher = np.array([[9.0, 0, 0], [0, 9, 0], [9, 0, 0]])
     assert metrics.agreement(student, teacher) == pytest.approx(1 / 3)
     assert metrics.agreement(student, teacher, 2) == pytest.approx(2 / 3)
 
 
-def test_what_cannot_be_measured_is_none():
+def test_undefined_metrics_are_none():
     assert metrics.top_k_accuracy(np.zeros((3, 4)), np.full(3, -1), 1) is None
     assert metrics.top_k_accuracy(np.zeros((3, 0)), np.zeros(3, int), 1) is None
     assert metrics.mean_class_accuracy(np.zeros((3, 0)), np.zeros(3, int)) is None
@@ -94,16 +94,16 @@ def test_reliability_agrees_with_scikit_learn(case):
     bins = reliability(logits, labels)
     confidence = np.exp(metrics.log_softmax(logits)).max(1)
     accuracy, mean_confidence = calibration_curve(logits.argmax(1) == labels, confidence, n_bins=15)
-    np.testing.assert_allclose([found["accuracy"] for found in bins], accuracy)
-    np.testing.assert_allclose([found["confidence"] for found in bins], mean_confidence)
-    assert sum(found["clips"] for found in bins) == 500
+    np.testing.assert_allclose([found.accuracy for found in bins], accuracy)
+    np.testing.assert_allclose([found.confidence for found in bins], mean_confidence)
+    assert sum(found.clips for found in bins) == 500
 
 
 def test_calibration_error_by_hand():
     shares = np.array([[0.9, 0.1]] * 4 + [[0.65, 0.35]] * 2)
     labels = np.array([0, 0, 0, 1, 0, 0])  # 3 of 4 right at 0.9, 2 of 2 right at 0.65
     bins = reliability(np.log(shares), labels)
-    assert [found["clips"] for found in bins] == [2, 4]
+    assert [found.clips for found in bins] == [2, 4]
     assert expected_calibration_error(bins) == pytest.approx((4 * 0.15 + 2 * 0.35) / 6)
 
 
@@ -131,7 +131,7 @@ def test_the_interval_by_hand():
     assert (low, high) == pytest.approx((1 / (1 + np.exp(-np.log(2) + reach)), 1 / (1 + np.exp(-np.log(2) - reach))))
 
 
-def test_clips_of_a_recording_that_say_the_same_make_nothing_surer():
+def test_duplicate_clips_of_a_recording_do_not_narrow_the_interval():
     values = np.random.default_rng(3).random(40) < 0.6
     one = mean_interval(values, [f"v{i}" for i in range(40)])
     repeated = np.repeat(values, 25)
@@ -140,8 +140,8 @@ def test_clips_of_a_recording_that_say_the_same_make_nothing_surer():
     assert high - low < 0.4 * (one[1] - one[0])
 
 
-def test_every_clip_weighs_the_same_as_in_the_mean_that_is_told():
-    """A recording of 5 clips and eleven of one: the interval lies about the mean of clips, not that of recordings."""
+def test_clips_are_weighted_equally_as_in_the_mean():
+    """A recording of 5 clips and eleven of one: the interval is around the mean of clips, not that of recordings."""
     values = np.concatenate([np.ones(5), np.arange(11) % 2 == 0])
     names = ["long"] * 5 + [f"v{i}" for i in range(11)]
     low, high = mean_interval(values, names)
@@ -155,7 +155,7 @@ def test_every_clip_weighs_the_same_as_in_the_mean_that_is_told():
 
 @pytest.mark.parametrize("values", [np.ones(40), np.zeros(40), np.arange(40) % 2 == 0])
 def test_no_interval_has_no_width(values):
-    """All right, all wrong, or the same share in every recording: nothing says how recordings differ."""
+    """All right, all wrong, or the same share in every recording: nothing is known about how recordings differ."""
     names = [f"v{i // 4}" for i in range(40)]
     assert mean_interval(values, names) is None
     assert paired_difference(values, values, names) == (0, None)
@@ -170,8 +170,8 @@ def test_fewer_than_six_recordings_have_no_interval():
         assert (paired_difference(values, values[::-1], names)[1] is None) == (count < 6)
 
 
-def test_what_is_no_share_is_refused():
-    with pytest.raises(ValueError, match=r"0 to 2 are no shares"):
+def test_values_outside_0_to_1_are_refused():
+    with pytest.raises(ValueError, match=r"values must lie in 0 to 1, got 0 to 2"):
         mean_interval(np.array([0, 2.0]), ["a", "b"])
 
 
@@ -191,7 +191,7 @@ def covered(truth: float, limits: tuple[np.ndarray, np.ndarray]) -> float:
 
 @pytest.mark.parametrize("sizes", ["equal", "unequal"])
 @pytest.mark.parametrize("groups", [6, 8, 12, 20, 40])
-def test_intervals_cover_what_they_say(groups, sizes):
+def test_intervals_cover_the_true_value(groups, sizes):
     """Simulated: the share of intervals that hold the truth. The bootstrap's were 67 to 92 % at 6 to 20 recordings."""
     for share, likeness in ((0.5, 0.3), (0.8, 0.3), (0.8, 0.05), (0.93, 0.05)):
         limits = share_limits(*drawn(np.random.default_rng(groups), groups, share, likeness, sizes))
@@ -200,7 +200,7 @@ def test_intervals_cover_what_they_say(groups, sizes):
 
 @pytest.mark.parametrize("sizes", ["equal", "unequal"])
 @pytest.mark.parametrize("groups", [6, 10, 20])
-def test_intervals_of_paired_differences_cover_too(groups, sizes):
+def test_intervals_of_paired_differences_cover_the_true_value(groups, sizes):
     """Two models right on mostly the same clips: of each clip, 1, 0 or -1."""
     for gained, lost in ((0.15, 0.05), (0.2, 0.2)):
         generator = np.random.default_rng(groups)
@@ -212,18 +212,18 @@ def test_intervals_of_paired_differences_cover_too(groups, sizes):
         assert 0.92 < covered((1 + gained - lost) / 2, limits) < 0.995, (gained, lost)
 
 
-def test_a_paired_difference_is_surer_than_its_sides():
+def test_a_paired_difference_has_a_narrower_interval_than_each_model():
     generator = np.random.default_rng(5)
     b = generator.random(120) < 0.5
     a = b | (generator.random(120) < 0.1)  # right where b is, and now and then besides
     names = [f"v{i // 2}" for i in range(120)]
     difference, (low, high) = paired_difference(a, b, names)
     assert difference == pytest.approx(a.mean() - b.mean()) and low <= difference <= high
-    sides = [mean_interval(side, names) for side in (a, b)]
-    assert high - low < 0.7 * min(top - bottom for bottom, top in sides)
+    intervals = [mean_interval(values, names) for values in (a, b)]
+    assert high - low < 0.7 * min(top - bottom for bottom, top in intervals)
 
 
-def test_clip_targets_are_means_over_the_frames_that_are_there():
+def test_clip_targets_are_means_over_unmasked_frames():
     frames = np.array([[[1.0, 0], [0, 1], [50, 50]], [[0, 2], [0, 0], [0, 0]]])
     mask = np.array([[True, True, False], [True, False, False]])
     np.testing.assert_allclose(metrics.clip_logits(frames, mask), [[0.5, 0.5], [0, 2]])
@@ -235,7 +235,7 @@ def test_mean_cosine():
     assert metrics.mean_cosine(a, b) == pytest.approx(0.5)
 
 
-def test_timing_is_interleaved_and_leaves_the_warm_up_out():
+def test_timing_is_interleaved_without_warm_up():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     times = measure_interleaved(calls, rounds=6, warmup=2)

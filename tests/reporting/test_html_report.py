@@ -1,4 +1,4 @@
-"""The report of an evaluation: all figures, nothing from elsewhere, nothing unescaped; and so in a real browser."""
+"""The report of an evaluation: all figures, nothing loaded, everything escaped; checked in a real browser, too."""
 
 import base64
 import dataclasses
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embedonce.pipeline.metrics.results_schema import EvaluationResults
 from embedonce.pipeline.reporting.html.charts import line_chart
 from embedonce.pipeline.reporting.html.choice import choose, who_is_right
 from embedonce.pipeline.reporting.html.comparison import headline
@@ -26,8 +27,12 @@ from tests.support.tiny_cache import make_tiny_cache
 HOSTILE = ("<script>alert(1)</script>", "a & b \"quoted\" 'name'", "</title><img src=x onerror=alert(2)>")
 
 
+def typed(results: dict) -> EvaluationResults:
+    return EvaluationResults.from_dict(results)
+
+
 def nothing_measured(results: dict) -> dict:
-    """The same results where nothing was timed, no clip has a label and no class a logit."""
+    """The same results with nothing timed, no labels and no logits."""
     costs = ("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes")
     known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "calibration_error")
     nothing = dict.fromkeys((*costs, *known)) | {"reliability": []}
@@ -56,7 +61,7 @@ def data(tmp_path_factory):
 def written(data, tmp_path_factory):
     dataset, found, results = data
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_bytes(report(results, found, dataset, TRAINING_LOG))
+    path.write_bytes(report(typed(results), found, dataset, TRAINING_LOG))
     return path
 
 
@@ -90,11 +95,11 @@ def page(written) -> Page:
     return Page(written.read_text())
 
 
-# -- what it says ----------------------------------------------------------------------------------------------------
+# -- its figures ----------------------------------------------------------------------------------------------------
 
 
-def test_every_figure_of_the_results_is_told(page):
-    told = (
+def test_every_figure_of_the_results_is_in_the_report(page):
+    figures = (
         "90.4 %|87.5 %|83.1 to 95.2|79.3 to 93.2|93.5 %|90.6 %|88.2 %|85.2 %|81.3 %|0.046|0.123|2.9 points lost|"
         "1.2 to 4.8|66× fewer|81.2 %|71.2 to 90.5|93.8 %|0.457 nats|0.876|13× faster|87.85 M|151.28 M|1.32 M|1.46 M|"
         "0.95 M|0.37 M|351.4 MB|605.1 MB|5.3 MB|5.8 MB|66× smaller|104× smaller|224|192|88.4 ms|97.6 ms|6.7 ms|7.9 ms|"
@@ -104,24 +109,28 @@ def test_every_figure_of_the_results_is_told(page):
         "3 classes, chance 33.3 %|ViT-B-32|openai|zero-shot|xxs|3.11.9|0.5, 1.25|best.pt"
     )
     text = page.text.replace(NO_BREAK, " ")
-    assert [figure for figure in told.split("|") if figure not in text] == []
+    assert [figure for figure in figures.split("|") if figure not in text] == []
     assert "not measured" not in text and "None" not in text and "nan" not in text.split()
 
 
-def test_the_page_forbids_to_load_and_to_run_anything(page):
+def test_the_content_security_policy_forbids_loading_and_scripts(page):
     (policy,) = (a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def test_every_class_and_confusion_is_told(page, data):
+def test_every_class_and_confusion_is_in_the_report(page, data):
     _, found, results = data
     for entry in results["per_class"]:
         assert entry["class"] in page.text and f"{100 * entry['top1']:.1f}{NO_BREAK}%" in page.text
     for side in ("teacher", "student"):
-        for true, said, clips in results["confusion"][side]:
-            words = f"{HOSTILE[true]} taken for {HOSTILE[said]}" if true != said else f"{HOSTILE[true]}: right"
+        for true, predicted, clips in results["confusion"][side]:
+            words = (
+                f"{HOSTILE[true]} predicted as {HOSTILE[predicted]}"
+                if true != predicted
+                else f"{HOSTILE[true]}: correct"
+            )
             assert f"{words}, {clips} of 4 clips" in page.text
-    assert f"both are right on {who_is_right(found)['both']}" in page.text
+    assert f"both models are right on {who_is_right(found)['both']}" in page.text
 
 
 def test_clips_are_shown_with_their_frames(page, data):
@@ -137,52 +146,54 @@ def test_clips_are_shown_with_their_frames(page, data):
     assert f"{clip.video_uid}, {clip.start_sec:.2f} to {clip.end_sec:.2f} s" in page.text
 
 
-def test_what_was_not_measured_is_said_to_be_so(data):
+def test_missing_figures_are_shown_as_not_measured(data):
     _, found, results = data
     bare = nothing_measured(results)
     found = dataclasses.replace(found, labels=np.full_like(found.labels, -1))
-    page = Page(report_page(bare, None, "", found))
+    page = Page(report_page(typed(bare), None, "", found))
     assert page.text.count("not measured") == 23 and "None" not in page.text
     assert "random teacher: this exercises the machinery" in page.text and "no labeled clips" in page.text
-    assert "No training log lies beside the checkpoint" in page.text
-    assert headline(bare) == "Cosine of its embeddings with the teacher's 0.876, 2.0× more parameters."
+    assert "There is no training log in the checkpoint's folder" in page.text
+    assert headline(typed(bare)) == "Cosine with the teacher's embeddings 0.876, 2.0× more parameters."
 
 
 def test_a_cache_without_labels_and_classes_has_a_report(data, tmp_path):
     cache = make_tiny_cache(tmp_path / "cache", 4, labeled=False, logits=False, classes=False)
     dataset, found = held_out_dataset(cache), predictions_for(np.full(6, -1), 0)
     results = nothing_measured(data[2]) | {"classes": [], "num_classes": 0, "num_clips": len(dataset)}
-    (tmp_path / "report.html").write_bytes(report(results, found, dataset, None))
+    (tmp_path / "report.html").write_bytes(report(typed(results), found, dataset, None))
     page = Page((tmp_path / "report.html").read_text())
     assert page.text.count("label: none") == 6 and "smallest cosine with the teacher" in page.text
     assert "nan" not in page.text.split()
 
 
-def test_a_teacher_that_names_no_classes_has_no_confusions(data):
+def test_a_teacher_without_logits_has_no_confusions(data):
     _, found, results = data
     found = dataclasses.replace(found, teacher_logits=found.teacher_logits[:, :0])
     changed = results | {"confusion": results["confusion"] | {"teacher": []}}
-    page = report_page(changed, None, cards([example(data[0], found, 0)], HOSTILE), found)
-    assert "<b>teacher</b> says no classes" in page and "Confusions of the teacher" not in page
-    assert "<td>–</td><td>" in page[page.index("Most frequent") :] and "both are right" not in page
+    page = report_page(typed(changed), None, cards([example(data[0], found, 0)], HOSTILE), found)
+    assert "<b>teacher</b> has no class logits" in page and "Confusions of the teacher" not in page
+    assert "<td>–</td><td>" in page[page.index("Most frequent") :] and "both models are right" not in page
 
 
-def test_the_headline_has_only_what_exists(data):
+def test_the_headline_has_only_measured_figures(data):
     results = data[2]
-    said = "87.5 % against the teacher's 90.4 %: 2.9 points lost (95 % interval: 1.2 to 4.8), 66× fewer parameters, "
-    assert headline(results).replace(NO_BREAK, " ") == said + "13× faster."
+    expected = (
+        "Top-1 87.5 %, and 90.4 % for the teacher: 2.9 points lost (95 % interval: 1.2 to 4.8), 66× fewer parameters, "
+    )
+    assert headline(typed(results)).replace(NO_BREAK, " ") == expected + "13× faster."
     changes = {"accuracy_drop_points": -0.5, "accuracy_drop_interval": [-2.0, 1.0], "latency_ratio": 0.5}
-    changed = headline(results | {"comparison": results["comparison"] | changes}).replace(NO_BREAK, " ")
+    changed = headline(typed(results | {"comparison": results["comparison"] | changes})).replace(NO_BREAK, " ")
     assert "0.5 points gained (95 % interval: 2.0 gained to 1.0 lost)" in changed and changed.endswith("2.0× slower.")
     changes = {"accuracy_drop_interval": None, "latency_ratio": None}
-    changed = headline(results | {"comparison": results["comparison"] | changes}).replace(NO_BREAK, " ")
+    changed = headline(typed(results | {"comparison": results["comparison"] | changes})).replace(NO_BREAK, " ")
     assert changed.endswith("2.9 points lost, 66× fewer parameters.")
 
 
-# -- what it must not hold -------------------------------------------------------------------------------------------
+# -- safety -------------------------------------------------------------------------------------------
 
 
-def test_nothing_comes_from_elsewhere(written, page):
+def test_the_report_loads_nothing(written, page):
     text = written.read_text()
     assert not re.search(r"https?://|@import|url\((?!#)", text)
     assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "base", "form"} == set()
@@ -194,7 +205,7 @@ def test_nothing_comes_from_elsewhere(written, page):
     assert page.open == [] and len(text) < 3_000_000
 
 
-def test_names_are_text_whatever_they_are(written, data):
+def test_hostile_names_are_escaped(written, data):
     text = written.read_text()
     for name in HOSTILE:
         assert html.escape(name) in text and (name not in text)
@@ -210,13 +221,13 @@ def test_names_are_text_whatever_they_are(written, data):
         "environment": {HOSTILE[0]: {HOSTILE[2]: [HOSTILE[0]]}},
     }
     log = TRAINING_LOG.replace("selection_cosine", "selection_<script>")
-    assert not re.search("<script|<img", report_page(changed, log, "", found))
+    assert not re.search("<script|<img", report_page(typed(changed), log, "", found))
 
 
-# -- what is chosen --------------------------------------------------------------------------------------------------
+# -- choices --------------------------------------------------------------------------------------------------
 
 
-def test_clips_are_chosen_by_what_they_tell():
+def test_example_clips_are_chosen_by_cross_entropy_divergence_or_cosine():
     labels = np.array([0, 0, 1, 1, 2, -1])
     logits = np.array([[9, 0, 0], [8, 0, 0], [0, 3, 0], [5, 0, 0], [7, 0, 0], [0, 0, 9]], np.float32)
     found = dataclasses.replace(predictions_for(labels, 3), logits=logits)
@@ -234,15 +245,15 @@ def test_clips_are_chosen_by_what_they_tell():
     assert choose(bare, 8).worst == (2, 4, 0) and choose(bare, 8).best == (1, 3, 5)
 
 
-def test_of_many_classes_the_most_confused_are_shown(data):
+def test_the_most_confused_of_many_classes_are_shown(data):
     confusion = [[7, 7, 50], [40, 3, 9], [3, 40, 1], [12, 11, 2]]
     assert most_confused([confusion], 50, 4) == [3, 11, 12, 40]
     assert most_confused([confusion], 4, 4) == [0, 1, 2, 3]
     assert frequent_confusions(confusion, 2) == [(40, 3, 9), (12, 11, 2)]
     classes = tuple(f"class {number}" for number in range(50))
     found = predictions_for(np.arange(100) % 50, 50)
-    text = Page(report_page(results_for(found, classes), None, "", found)).text
-    assert "Shown are the 30 of 50 classes" in text and "20 more classes" in text and "class 49" in text
+    text = Page(report_page(typed(results_for(found, classes)), None, "", found)).text
+    assert "Only the 30 of 50 classes" in text and "20 more classes" in text and "class 49" in text
 
 
 def test_gaps_and_unreadable_logs():
@@ -251,7 +262,7 @@ def test_gaps_and_unreadable_logs():
     section = training_section(TRAINING_LOG)
     assert section.count("<figure>") == 3 and "selection clips" in section
     for log in ("", "epoch\n", "epoch,total\nx,1\n", "no,log\n1,2\n", "\x00\x01", "epoch," + "x" * 200_000):
-        assert "none that can be read" in training_section(log)
+        assert "cannot be read" in training_section(log)
     assert "cosine ends at 0.7" in training_section("epoch,total,selection_top1,selection_cosine\n1,0.5,,0.7\n")
     gap = line_chart("t", [("a", [1.0, None, 3.0])], [1, 2, 3], "epoch")
     assert re.search(r'd="M[\d. ]+M[\d. ]+"', gap) and "ends at 3" in gap
@@ -263,15 +274,15 @@ def test_gaps_and_unreadable_logs():
 
 HARNESS = """<!doctype html><title>harness</title><img src="http://control.invalid/x.png"><pre id="out"></pre>
 <script>console.error("control");
-let left = 0, told = [];
+let left = 0, found = [];
 function frame(width, text) {
   const f = document.createElement("iframe"); f.width = width; f.height = 900; f.style.border = 0; left++;
   f.onload = () => { const d = f.contentDocument, r = d.documentElement;
     const own = [...d.querySelectorAll("body *")].filter(e => !e.closest(".wide,svg.hidden"));
     const out = own.filter(e => e.getBoundingClientRect().right > r.clientWidth + 1).map(e => e.tagName);
     const broken = [...d.images].filter(i => !i.complete || !i.naturalWidth).length;
-    told.push([width, r.scrollWidth - r.clientWidth, d.images.length, broken, out.join(" ")].join(","));
-    document.getElementById("out").textContent = told.sort().join(";"); };
+    found.push([width, r.scrollWidth - r.clientWidth, d.images.length, broken, out.join(" ")].join(","));
+    document.getElementById("out").textContent = found.sort().join(";"); };
   f.srcdoc = text; document.body.append(f); }
 for (const text of [%s]) for (const width of [390, 1200]) frame(width, atob(text));
 frame(300, "<body style='margin:0'><p style='width:500px'>control");
@@ -283,7 +294,7 @@ def chromium() -> str:
     return find_chromium()
 
 
-def test_a_browser_loads_it_without_a_word_and_without_a_request(chromium, written, tmp_path):
+def test_a_browser_loads_the_report_without_messages_or_requests(chromium, written, tmp_path):
     seen = visit(chromium, written, tmp_path, f"--screenshot={tmp_path / 'shot.png'}", "--window-size=1200,2000")
     assert seen.console == ()
     assert Page(seen.dom).text.count("alert(1)") > 10 and "<script" not in seen.dom
@@ -301,16 +312,16 @@ def overlong() -> str:
     results["teacher"] |= {"name": "t" * 120, "weights": "w" * 120}
     results["student"] |= {"size": "s" * 120}
     shown = Example("u" * 200, 0.0, 1.0, 0, ((0, 0.7), (1, 0.2)), ((2, 0.6), (3, 0.3)), ())
-    return report_page(results, TRAINING_LOG, cards([shown] * 3, classes), found)
+    return report_page(typed(results), TRAINING_LOG, cards([shown] * 3, classes), found)
 
 
-def test_it_fits_a_phone_and_a_desk(chromium, written, overlong, tmp_path):
+def test_the_report_fits_a_phone_and_a_desktop(chromium, written, overlong, tmp_path):
     """The harness asks for a picture, writes to the console and has a page too wide: all that would be noticed."""
     pages = (text.encode("ascii", "xmlcharrefreplace") for text in (written.read_text(), overlong))
     quoted = ", ".join(f'"{base64.b64encode(text).decode()}"' for text in pages)
     (tmp_path / "harness.html").write_text(HARNESS % quoted)
     seen = visit(chromium, tmp_path / "harness.html", tmp_path)
     assert seen.requests == ("http://control.invalid/x.png",) and len(seen.console) == 1
-    (told,) = re.findall('<pre id="out">(.*?)</pre>', seen.dom)
+    (found,) = re.findall('<pre id="out">(.*?)</pre>', seen.dom)
     # width, overflow in pixels, images, broken ones, what juts out
-    assert told.split(";") == ["1200,0,0,0,", "1200,0,48,0,", "300,200,0,0,P", "390,0,0,0,", "390,0,48,0,"]
+    assert found.split(";") == ["1200,0,0,0,", "1200,0,48,0,", "300,200,0,0,P", "390,0,0,0,", "390,0,48,0,"]

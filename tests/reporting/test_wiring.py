@@ -1,6 +1,7 @@
-"""Each figure stands in its own place in tables, pages and cards; the head's fitting keeps what it was told to keep."""
+"""Each figure is in its own place in tables, reports and model cards; fitting a head keeps its best epoch."""
 
 import re
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +10,18 @@ import torch
 from embedonce.cache.labels import ClipLabel
 from embedonce.models import fit
 from embedonce.pipeline.clips.inference import Predictions
-from embedonce.pipeline.export.card import Judged, model_card
+from embedonce.pipeline.export.card import model_card
+from embedonce.pipeline.export.facts import HeldOutFacts
 from embedonce.pipeline.export.parity import Parity
+from embedonce.pipeline.export.registry import load_format
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.metrics.results_schema import EvaluationResults
 from embedonce.pipeline.reporting import console, training_log
+from embedonce.pipeline.reporting.comparison_rows import ComparisonRow, ComparisonTable
 from embedonce.pipeline.reporting.html import comparison as page
 from embedonce.pipeline.reporting.html import examples
+from tests.support.export_facts import make_facts
 from tests.support.fake_teacher import FakeTeacher
 
 FACTS = {
@@ -40,10 +46,17 @@ SIDES = {
     "reference": None,
     **FACTS,
 }  # fmt: skip
+MISSING = {"schema_version": 3, "majority": None, "long_tail": False, "verb_noun": None, "per_class": [],
+           "frames_in_several_clips": None, "comparable_with": None, "environment": {},
+           "confusion": {"teacher": [], "student": []}}  # fmt: skip
+for side in ("teacher", "student"):
+    SIDES[side]["reliability"] = []
+SIDES["teacher"] |= {"weights": "w", "head": "fitted"}
+RESULTS = EvaluationResults.from_dict(MISSING | SIDES)
 
 
-def test_the_page_gives_each_side_its_own_column():
-    markup = page.comparison_table(SIDES)
+def test_the_report_gives_each_model_its_own_column():
+    markup = page.comparison_table(RESULTS)
     rows = re.findall(r"<tr>(.*?)</tr>", markup, re.S)
     texts = [re.sub(r"<[^>]+>", " ", row) for row in rows]
 
@@ -53,13 +66,13 @@ def test_the_page_gives_each_side_its_own_column():
     for name, ours, theirs in (
         ("top-1 accuracy", "91.0", "11.0"),
         ("top-5 accuracy", "92.0", "12.0"),
-        ("mean accuracy", "93.0", "13.0"),
+        ("mean class accuracy", "93.0", "13.0"),
         ("calibration error", "0.941", "0.141"),
-        ("parameters deployed", "51", "21"),
-        ("parameters in all", "52", "22"),
+        ("parameters, deployed", "51", "21"),
+        ("parameters, total", "52", "22"),
         ("size on disk (", "53", "23"),
-        ("size on disk, all", "54", "24"),
-        ("side of the input", "55", "25"),
+        ("size on disk, total", "54", "24"),
+        ("input side", "55", "25"),
         ("multiply-adds", "56", "26"),
         ("peak memory", "57", "27"),
         ("latency, median", "58.0", "28.0"),
@@ -70,11 +83,11 @@ def test_the_page_gives_each_side_its_own_column():
         assert ours in text and theirs in text and text.index(ours) < text.index(theirs), name
     assert "31.0" in row("agreement (") and "32.0" in row("agreement@5") and "15.0" in row("zero-shot")
     assert "1.500" in row("KL divergence") and "0.660" in row("cosine")
-    assert "11.0 % against the teacher's 91.0 %: 80.0 points lost" in page.headline(SIDES).replace("\xa0", " ")
+    assert "Top-1 11.0 %, and 91.0 % for the teacher: 80.0 points lost" in page.headline(RESULTS).replace("\xa0", " ")
 
 
-def test_the_terminal_gives_each_side_its_own_column():
-    lines = {line.split("  ")[0]: line for line in console.comparison_table(SIDES).splitlines()}
+def test_the_terminal_table_gives_each_model_its_own_column():
+    lines = {line.split("  ")[0]: line for line in console.comparison_table(RESULTS).splitlines()}
     for name, ours, theirs in (
         ("top-1", "91.0", "11.0"),
         ("top-5", "92.0", "12.0"),
@@ -91,42 +104,45 @@ def test_the_terminal_gives_each_side_its_own_column():
     assert "1.500 nats" in lines["KL divergence"] and "0.660" in lines["cosine"]
 
 
-def test_a_card_tells_the_exports_own_figures():
-    preprocessing = {"crop": "center square", "interpolation": "bicubic", "clip_seconds": 3.5,
-                     "frames_per_second": 4.25, "canonical_short_side": 281, "jpeg_quality": 83}  # fmt: skip
-    student = {"size": "xs", "resolution": 192, "embed_dim": 77}
-    facts = {"student": student, "preprocessing": preprocessing, "classes": ["alpha", "beta"],
-             "teacher": {"name": "TT"}, "frames_per_clip": 6}  # fmt: skip
-    parity = {"fp16": Parity(9, 0.25, 0.5, 0.75, 0.98765, 0.625)}
-    text = model_card(facts, Judged("labels", "test", "train", 0.4, 0.8), {"frames.fp16.onnx": 3_210_000}, parity)
+def test_a_model_card_has_the_figures_of_the_export():
+    preprocessing = {"clip_seconds": 3.5, "frames_per_second": 4.25, "canonical_short_side": 281, "jpeg_quality": 83}
+    facts = make_facts(classes=["alpha", "beta"], teacher="TT", **preprocessing)
+    held_out = HeldOutFacts("labels", "test", "train", 0.4, 0.8)
+    parity = {"int8": Parity(9, 0.25, 0.5, 0.75, 0.98765, 0.625)}
+    text = model_card(facts, held_out, {"frames.int8.onnx": 3_210_000}, parity, {"int8": load_format("int8")})
     text = " ".join(text.split())
-    assert "A student of TT: xs at 192 px" in text and "a 77-number embedding" in text
-    assert "On 9 clips of the split `test` (label set `labels`): top-1 40.0 %, the teacher 80.0 %" in text
-    assert "| `frames.fp16.onnx` | 3.21 MB | 62.5 % | 75.0 % | 0.98765 | 2.5e-01 |" in text
+    assert "Student of TT: xs at 192 px" in text and "a 77-dimensional embedding" in text
+    assert "On 9 clips of the split `test` (label set `labels`)" in text
+    assert "top-1 accuracy is 40.0 % for the PyTorch model and 80.0 % for the teacher" in text
+    assert "| `frames.int8.onnx` | 3.21 MB | 62.5 % | 75.0 % | 0.98765 | 2.5e-01 |" in text
     assert "on frames of the split `train`" in text and "alpha, beta" in text and "lasts 3.5 s" in text
-    assert "those shown at 4.25 times a second" in text and "its short side has 281 px" in text
+    assert "4.25 frames per second" in text and "its short side has 281 px" in text
     assert "JPEG of quality 83" in text
 
 
-def test_students_beside_each_other_have_their_own_lines():
-    shared = {"calibration_error": 0.2, "bytes_on_disk": 4_000_000, "not_paired": None}
+def test_the_table_of_students_has_one_line_per_student():
+    others = dict.fromkeys(field.name for field in fields(ComparisonRow))
+    shared = others | {"calibration_error": 0.2, "bytes_on_disk": 4_000_000}
     rows = [
-        shared | {"role": "teacher", "name": "T", "top1": 0.9, "top1_low": 0.8, "top1_high": 0.95, "agreement": None,
-                  "parameters": 9_000_000, "latency_p50_ms": None},
+        shared | {"role": "teacher", "name": "T", "top1": 0.9, "top1_low": 0.8, "top1_high": 0.95,
+                  "parameters": 9_000_000},
         shared | {"role": "student", "name": "one", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "agreement": 0.7,
-                  "parameters": 1_000_000, "latency_p50_ms": 3.0, "difference_points": None},
+                  "parameters": 1_000_000, "latency_p50_ms": 3.0},
         shared | {"role": "student", "name": "two", "top1": 0.3, "top1_low": 0.2, "top1_high": 0.35, "agreement": 0.6,
                   "parameters": 2_000_000, "latency_p50_ms": 5.0, "difference_points": -20.0, "difference_low": -30.0,
                   "difference_high": -10.0},
     ]  # fmt: skip
-    text = console.students_table(FACTS | {"rows": rows, "baseline": "one", "remarks": ["mark"]})
+    facts = {name: value for name, value in FACTS.items() if name != "classes"}
+    table = {"schema_version": 1, "majority": None, "baseline": "one", "remarks": ["mark"]}
+    table["rows"] = [ComparisonRow(**row) for row in rows]
+    text = console.students_table(ComparisonTable(**(facts | table)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "teacher T 90.0 % (80.0 to 95.0) 0.200 9.00 M 4.0 MB not timed" in lines
     assert "one 50.0 % (40.0 to 60.0) 70.0 % 0.200 1.00 M 4.0 MB 3.0 ms" in lines
     assert "two -20.0 points (-30.0 to -10.0)" in lines and "mark" in lines
 
 
-def test_an_example_shows_who_said_what(monkeypatch):
+def test_an_example_shows_the_predictions_of_both_models(monkeypatch):
     monkeypatch.setattr(examples, "_frames", lambda dataset, index: iter(()))
     clips = [ClipLabel("a", "u", 0.0, 1.0, 0, "val"), ClipLabel("b", "w", 2.0, 3.0, 1, "val")]
     logits, teacher = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
@@ -138,20 +154,20 @@ def test_an_example_shows_who_said_what(monkeypatch):
     assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
 
 
-def test_a_run_is_summed_up_by_its_best_epoch():
+def test_a_run_is_summarized_by_its_best_epoch():
     best = (4, {"selection_top1": 0.75, "selection_cosine": 0.5})
-    told = training_log.summary(*best, 9, False)
-    assert told == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
-    assert training_log.summary(*best, 9, True) == f"already trained: {told}"
+    result = training_log.summary(*best, 9, False)
+    assert result == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
+    assert training_log.summary(*best, 9, True) == f"already trained: {result}"
 
 
-def test_provenance_names_versions_as_they_are():
-    told = provenance(FakeTeacher())
-    assert told["libraries"]["numpy"] == np.__version__ and torch.__version__.startswith(told["libraries"]["torch"])
-    assert told["python"].count(".") == 2 and told["host"]
+def test_provenance_has_the_installed_versions():
+    result = provenance(FakeTeacher())
+    assert result["libraries"]["numpy"] == np.__version__ and torch.__version__.startswith(result["libraries"]["torch"])
+    assert result["python"].count(".") == 2 and result["host"]
 
 
-def test_processes_to_decode_in_are_as_many_as_asked(tmp_path):
+def test_the_number_of_decode_processes_is_that_of_the_settings(tmp_path):
     config = ExtractConfig(tmp_path, False, tmp_path, decode_workers=7)
     assert config.num_decode_workers == 7
 
@@ -161,12 +177,12 @@ def test_processes_to_decode_in_are_as_many_as_asked(tmp_path):
 
 def fitted(monkeypatch, accuracies: list[float], held: int = 4):
     """(the head, weights at each look, smoothings) of a fit whose held-out accuracies are these, then the last."""
-    looks, smoothing, told, real = [], set(), iter(accuracies), torch.nn.functional.cross_entropy
+    looks, smoothing, result, real = [], set(), iter(accuracies), torch.nn.functional.cross_entropy
 
     def accuracy(head, rows, targets):
         assert not head.training
         looks.append({name: value.clone() for name, value in head.state_dict().items()})
-        return next(told, accuracies[-1])
+        return next(result, accuracies[-1])
 
     def entropy(*arguments, **settings):
         smoothing.add(settings.get("label_smoothing"))
@@ -181,7 +197,7 @@ def fitted(monkeypatch, accuracies: list[float], held: int = 4):
     return head, looks, smoothing
 
 
-def test_a_fit_keeps_its_best_epoch_and_ends_when_it_gets_no_better(monkeypatch):
+def test_fitting_keeps_the_best_epoch_and_stops_early(monkeypatch):
     head, looks, smoothing = fitted(monkeypatch, [0.1, 0.5, 0.9, 0.9, 0.8])
     assert len(looks) == 3 + fit.PATIENCE and smoothing == {0.05} and not head.training
     last = "3.weight"  # the layer that the scaling of inputs is not folded into
@@ -190,6 +206,6 @@ def test_a_fit_keeps_its_best_epoch_and_ends_when_it_gets_no_better(monkeypatch)
     assert [module.p for module in head if isinstance(module, torch.nn.Dropout)] == [0.3]
 
 
-def test_a_fit_goes_on_while_it_gets_better(monkeypatch):
+def test_fitting_continues_while_it_improves(monkeypatch):
     _, looks, _ = fitted(monkeypatch, [n / 100 for n in range(fit.EPOCHS)])
     assert len(looks) == fit.EPOCHS

@@ -157,7 +157,7 @@ def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluat
     assert labels(videos)["train_2Fcut_2F1_2Emp4"] == ("cut", "val")
     output = call("evaluate", *here, "--student-checkpoint", out / "best_student.pt")
     assert "2 val clips" in output  # of three
-    assert "1 clips are of recordings that the student was trained on: left out" in caplog.text
+    assert "1 clips are left out: the student was trained on their recordings" in caplog.text
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
 

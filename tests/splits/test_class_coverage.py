@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tm
     call("evaluate", *arguments, "--label-set", "tiny", "--output-dir", tmp_path / "all")
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     assert results["classes"] == ["blue", "red"] and results["num_clips"] == 4
-    remark = "the student knows 3 classes: both sides choose among the 2 of this label set"
+    remark = "the student knows 3 classes; both models choose among the 2 of this label set"
     assert remark in results["note"] and remark in output and remark in caplog.messages
     fewer, everything = (np.load(folder / "predictions.npz") for folder in (tmp_path, tmp_path / "all"))
     of_all = {
@@ -155,9 +156,10 @@ def test_top5_has_a_value_from_six_classes_on(classes, is_blank):
     generator = np.random.default_rng(0)
     logits, labels = generator.standard_normal((20, classes)).astype(np.float32), np.arange(20) % classes
     found = Predictions(logits, np.ones((20, 4)), logits, np.ones((20, 4)), labels)
-    assert (_accuracies(logits, labels, labels)["top5"] is None) == is_blank
-    side = {"latency_ms": None, "parameters": {"image": 1, "deployed": 1}}
-    assert (_comparison(found, {"teacher": side, "student": side}, labels)["agreement_top5"] is None) == is_blank
+    assert (_accuracies(logits, labels, labels).top5 is None) == is_blank
+    teacher = SimpleNamespace(latency_ms=None, parameters=SimpleNamespace(image=1))
+    student = SimpleNamespace(latency_ms=None, parameters={"deployed": 1})
+    assert (_comparison(found, teacher, student, labels).agreement_top5 is None) == is_blank
 
 
 def test_a_student_is_not_evaluated_on_training_files_from_another_cache(tmp_path):

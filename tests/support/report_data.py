@@ -1,4 +1,4 @@
-"""Results of an evaluation as evaluation_results.json has them (schema version 3), made up around real predictions."""
+"""Results of an evaluation as the JSON values of evaluation_results.json, made up around real predictions."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import majority_baseline
+from embedonce.pipeline.metrics.results_schema import as_json
 
 TRAINING_LOG = """\
 epoch,lr,total,feature,response,task,gradient_share_feature,gradient_share_response,gradient_share_task,\
@@ -42,7 +43,7 @@ def predictions_for(labels: np.ndarray, num_classes: int, seed: int = 0) -> Pred
 
 
 def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
-    """All figures there are: counts and accuracies of the predictions, everything else made up."""
+    """Counts and accuracies are those of the predictions, all other figures are made up."""
     return {
         "schema_version": 3,
         "note": None,
@@ -52,7 +53,7 @@ def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
         "num_labelled_clips": int((found.labels >= 0).sum()),
         "num_classes": len(classes),
         "chance": 1 / len(classes),
-        "majority": majority_baseline(found.labels, found.labels, classes),
+        "majority": as_json(majority_baseline(found.labels, found.labels, classes)),
         "long_tail": False,
         "verb_noun": None,
         "frames_in_several_clips": 0.0,
@@ -120,7 +121,7 @@ def _student(found: Predictions) -> dict:
 
 
 def _accuracies(logits: np.ndarray, labels: np.ndarray, top1: float, interval: list[float], error: float) -> dict:
-    """reliability: of the predictions, in fifths; the rest as given."""
+    """reliability: of the predictions, in five bins; the rest as given."""
     confidence, right = np.exp(accuracy.log_softmax(logits).max(1)), logits.argmax(1) == labels
     place = np.minimum((confidence * 5).astype(int), 4)
     bins = [
@@ -141,7 +142,10 @@ def _accuracies(logits: np.ndarray, labels: np.ndarray, top1: float, interval: l
 def _per_class(found: Predictions, classes: tuple[str, ...]) -> list[dict]:
     teacher = accuracy.class_accuracies(found.teacher_logits, found.labels)
     student = accuracy.class_accuracies(found.logits, found.labels)
-    return [{"class": classes[c], **facts, "teacher_top1": teacher[c]["top1"]} for c, facts in student.items()]
+    return [
+        {"class": classes[c], "clips": clips, "top1": top1, "teacher_top1": teacher[c][1]}
+        for c, (clips, top1) in student.items()
+    ]
 
 
 def _confusion(logits: np.ndarray, found: Predictions) -> list[list[int]]:

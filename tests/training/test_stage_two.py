@@ -23,7 +23,9 @@ from embedonce.pipeline.evaluation.costs import TimedModel
 from embedonce.pipeline.evaluation.evaluate import evaluate
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
+from embedonce.pipeline.metrics.json_forms import find_mismatch
+from embedonce.pipeline.metrics.results_file import read_results
+from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA
 from embedonce.pipeline.reporting.console import comparison_table
 from embedonce.pipeline.training import run_files
 from embedonce.pipeline.training.recipe import loss_settings_for, lr_factor
@@ -235,9 +237,9 @@ def test_an_unlabeled_cache_trains_the_feature_term(tmp_path):
     (epoch,) = history(tmp_path / "out")
     assert epoch["response"] == epoch["task"] == 0 < epoch["feature"] and epoch["gradient_share_feature"] == 1
     results = evaluate(EvaluateConfig(root, result.best_paths[0], tmp_path / "out", num_workers=0, device="cpu"))
-    assert results["student"]["top1"] is None and results["comparison"]["embedding_cosine"] is not None
+    assert results.student.top1 is None and results.comparison.embedding_cosine is not None
     assert comparison_table(results).splitlines()[3].split() == ["top-1", "-", "-", "-"]
-    assert misfit(results, SCHEMA) is None
+    assert find_mismatch(results.as_dict(), SCHEMA) is None
 
 
 def test_a_cache_without_training_clips_is_refused(tmp_path):
@@ -298,21 +300,22 @@ def evaluated(trained, tiny):
 
 
 def test_results_and_table_name_precision_and_device(evaluated):
-    environment = evaluated[0]["environment"]
+    environment = evaluated[0].environment
     assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")
     told = comparison_table(evaluated[0])
-    assert "student judged in float32 on cpu; smaller formats are judged by export-student" in told
+    assert "student evaluated in float32 on cpu; export-student evaluates float16 and int8 files" in told
 
 
 def test_both_models_are_timed_alike_and_the_results_state_how(evaluated):
-    timed = evaluated[0]["environment"]["timed"]
+    timed = evaluated[0].environment["timed"]
     assert set(timed) == {"teacher", "reference", "student"}
     assert set(timed.values()) == {"batch normalization folded, channels-last"}
 
 
 def test_the_results_have_the_documented_keys_and_agree_with_a_recount(evaluated, tiny):
     results, config = evaluated
-    assert json.loads((config.output_dir / "evaluation_results.json").read_text()) == results
+    assert json.loads((config.output_dir / "evaluation_results.json").read_text()) == results.as_dict()
+    results = results.as_dict()
     assert (config.output_dir / "comparison_plot.png").read_bytes().startswith(b"\x89PNG")
     reader = open_reader(tiny)
     clips = [clip for clip in reader.label_set().clips if clip.split == "val"]
@@ -341,8 +344,8 @@ def test_the_file_has_exactly_the_documented_keys_and_types(evaluated):
     results, config = evaluated
     assert read_results(config.output_dir) == results
     document = json.loads((config.output_dir / RESULTS_NAME).read_text())
-    assert misfit(document, SCHEMA) is None
-    assert misfit(document | {"more": 1}, SCHEMA) == "more is no key of it"
+    assert find_mismatch(document, SCHEMA) is None
+    assert find_mismatch(document | {"more": 1}, SCHEMA) == "more is not one of its keys"
     parameters = document["student"]["parameters"]
     parts = sum(parameters[part] for part in ("backbone", "projection", "attention", "head"))
     assert parameters["training"] == parts
@@ -353,7 +356,7 @@ def test_predictions_hold_the_outputs_of_each_clip(evaluated, tiny):
     clips = [clip for clip in open_reader(tiny).label_set().clips if clip.split == "val"]
     with np.load(config.output_dir / PREDICTIONS_NAME, allow_pickle=False) as file:
         found = dict(file)
-    assert found["classes"].tolist() == list(CLASSES) == results["classes"]
+    assert found["classes"].tolist() == list(CLASSES) == results.classes
     assert found["video_uid"].tolist() == [clip.video_uid for clip in clips]
     assert found["labels"].tolist() == [clip.label for clip in clips]
     assert list(zip(found["start_sec"], found["end_sec"], strict=True)) == [(c.start_sec, c.end_sec) for c in clips]
@@ -362,18 +365,19 @@ def test_predictions_hold_the_outputs_of_each_clip(evaluated, tiny):
         ("embeddings", "teacher_embeddings"), ((12, 16), "float16")
     )
     right = found["logits"].argmax(1) == found["labels"]
-    assert results["student"]["top1"] == pytest.approx(right.mean())
-    assert results["num_videos"] == 4 and results["student"]["top1_interval"] is None  # too few to have one
-    assert "no 95 % intervals: 4 recordings are too few to say (6 are needed)" in comparison_table(results)
-    told = sum(clips for true, said, clips in results["confusion"]["student"] if true == said)
-    assert told == right.sum() and sum(clips for *_, clips in results["confusion"]["student"]) == 12
+    assert results.student.top1 == pytest.approx(right.mean())
+    assert results.num_videos == 4 and results.student.top1_interval is None  # too few to have one
+    assert "no 95 % intervals: 4 recordings are too few (6 are needed)" in comparison_table(results)
+    told = sum(clips for true, predicted, clips in results.confusion.student if true == predicted)
+    assert told == right.sum() and sum(clips for *_, clips in results.confusion.student) == 12
 
 
 def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_path, caplog):
     root = make_tiny_cache(tmp_path / "c", 4, labeled=False)
     results = evaluate(dataclasses.replace(evaluated[1], cache_dir=root, output_dir=tmp_path))
-    assert "none of the 6 val clips of label set 'tiny' has a label: accuracy and calibration have no" in caplog.text
-    assert misfit(results, SCHEMA) is None and results["num_labelled_clips"] == 0
+    assert "none of the 6 val clips of label set 'tiny' has a label: accuracy and calibration are not" in caplog.text
+    results = results.as_dict()
+    assert find_mismatch(results, SCHEMA) is None and results["num_labelled_clips"] == 0
     for side in ("teacher", "student"):
         assert results[side]["top1"] is results[side]["top1_interval"] is results[side]["calibration_error"] is None
     comparison = results["comparison"]
@@ -385,11 +389,11 @@ def test_compare_evaluates_checkpoints(evaluated, tiny, tmp_path):
     results, config = evaluated
     arguments = (config.output_dir, config.student_checkpoint)
     found = compare(CompareConfig(arguments, tmp_path, tiny, num_workers=0, device="cpu"))
-    teacher, first, second = found["rows"]
-    assert (teacher["role"], first["name"]) == ("teacher", "eval")
-    assert first["top1"] == second["top1"] and second["difference_points"] == 0
-    assert read_results(tmp_path / second["name"])["student"]["top1"] == results["student"]["top1"]
-    names = {"comparison.csv", "comparison.json", "comparison.png", "compare_config.yaml", second["name"]}
+    teacher, first, second = found.rows
+    assert (teacher.role, first.name) == ("teacher", "eval")
+    assert first.top1 == second.top1 and second.difference_points == 0
+    assert read_results(tmp_path / second.name).student.top1 == results.student.top1
+    names = {"comparison.csv", "comparison.json", "comparison.png", "compare_config.yaml", second.name}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
@@ -417,7 +421,7 @@ def test_the_table_warns_about_a_random_teacher(evaluated):
 
 def test_fewer_clips_and_an_empty_split(evaluated):
     config = evaluated[1]
-    assert evaluate(dataclasses.replace(config, num_samples=5))["num_clips"] == 5
+    assert evaluate(dataclasses.replace(config, num_samples=5)).num_clips == 5
     with pytest.raises(InputError, match=r"--split test has no clip.*24 train, 12 val, 0 test"):
         evaluate(dataclasses.replace(config, split="test"))
 
@@ -431,7 +435,8 @@ def test_evaluating_another_label_set_leaves_out_training_recordings(evaluated, 
         writer.publish_clips(name, 0, [dataclasses.replace(clip, split="val") for clip in clips])
     writer.close()
     results = evaluate(dataclasses.replace(config, cache_dir=root, label_set="other", output_dir=tmp_path))
-    assert results["num_clips"] == 12 and "24 clips are of videos that label set 'tiny' trains on" in caplog.text
+    message = "24 clips are left out: their videos are in the training split of label set 'tiny'"
+    assert results.num_clips == 12 and message in caplog.text
     with pytest.raises(InputError, match="--split val has no clip"):
         evaluate(dataclasses.replace(config, cache_dir=root, label_set="disjoint", output_dir=tmp_path))
 

@@ -1,17 +1,19 @@
-"""Curves over epochs and reliability diagrams as inline SVG. Pure: numbers in, markup out.
+"""Line charts and reliability diagrams as inline SVG. Pure: numbers in, markup out.
 
-Knows shapes and scales, not what is measured; colors and hatches are names of classes in the page's style.
+Colors and hatches are CSS classes of the page's style.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+
+from embedonce.pipeline.metrics.results_schema import ReliabilityBin
 
 WIDTH, HEIGHT = 360, 240  # of a whole chart, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 36
-MOST_MARKS = 24  # on one curve: more would run together
+MAX_MARKS = 24  # on one curve: more would overlap
 MAX_RATIO = 20  # between the largest and the smallest value: beyond it the scale is logarithmic
-HATCH = (  # what "hatched" blocks of the style refer to, once a page
+HATCH = (  # hatched blocks refer to it; a page has it once
     '<svg class="hidden" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>'
     "</svg>"
@@ -21,9 +23,9 @@ Series = tuple[str, Sequence[float | None]]
 
 
 def line_chart(title: str, series: Sequence[Series], xs: Sequence[float], x_label: str, unit: bool = False) -> str:
-    """At most four curves, each with a color, a dash and a shape of its own; None is a gap. Without any value, "".
+    """At most four curves, each with its own color, dash and marker; None is a gap. Without any value, "".
 
-    series: (name, a value for each of xs); unit: the vertical axis goes from 0 to 1 where all values lie there.
+    series: (name, one value for each of xs); unit: whether the vertical axis is 0 to 1, if all values are in it.
     """
     series = [(name, values) for name, values in series if any(value is not None for value in values)]
     finite = [value for _, values in series for value in values if value is not None]
@@ -41,43 +43,46 @@ def line_chart(title: str, series: Sequence[Series], xs: Sequence[float], x_labe
         points = [None if v is None else (across(x), level(bend(v))) for x, v in zip(xs, values, strict=True)]
         parts.append(f'<g class="c{number}"><title>{escape(name)}</title>{_curve(points, number)}</g>')
     parts.append(_middle_label(x_label + (" (vertical axis logarithmic)" if is_log else "")))
-    told = [f"{name} ends at {next((f'{v:.3g}' for v in reversed(vs) if v is not None), '–')}" for name, vs in series]
-    drawing = svg(WIDTH, HEIGHT, f"{title}: {', '.join(told)}", "".join(parts))
+    summary = [
+        f"{name} ends at {next((f'{v:.3g}' for v in reversed(vs) if v is not None), '–')}" for name, vs in series
+    ]
+    drawing = svg(WIDTH, HEIGHT, f"{title}: {', '.join(summary)}", "".join(parts))
     return f"<figure>{drawing}<figcaption>{_legend([name for name, _ in series])}</figcaption></figure>"
 
 
-def reliability_diagram(title: str, bins: Sequence[tuple[float, float, int]], num_bins: int, kind: str) -> str:
-    """How often clips of each confidence are right: a block per bin, a disc where its clips lie, the ideal's diagonal.
+def reliability_diagram(title: str, bins: Sequence[ReliabilityBin], num_bins: int, model: str) -> str:
+    """Accuracy by confidence: a block per bin, a disc at its mean confidence, and the diagonal of perfect calibration.
 
-    bins: (mean confidence, accuracy, clips) of those that are not empty; kind: "teacher" (plain), "student" (hatched).
+    bins: those that are not empty; model: "teacher" (plain blocks) or "student" (hatched).
     """
     side = HEIGHT - TOP - BOTTOM
     across, level = _scale(0, 1, LEFT, LEFT + side), _scale(0, 1, HEIGHT - BOTTOM, TOP)
-    most = max((clips for _, _, clips in bins), default=1)
+    most = max((entry.clips for entry in bins), default=1)
     parts = [_grid([(level(t), f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)], LEFT + side)]
     parts += [_below(across(t), f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)]
-    for confidence, accuracy, clips in bins:
-        place = max(math.ceil(confidence * num_bins) - 1, 0) / num_bins  # a bin has its upper edge
-        told = f"<title>confidence {confidence:.2f}, right {accuracy:.2f}, {clips} clips</title>"
-        x, y = across(place) + 0.5, level(accuracy)
+    for entry in bins:
+        left = max(math.ceil(entry.confidence * num_bins) - 1, 0) / num_bins  # a bin includes its upper edge
+        figures = f"confidence {entry.confidence:.2f}, accuracy {entry.accuracy:.2f}, {entry.clips} clips"
+        x, y = across(left) + 0.5, level(entry.accuracy)
         block = f'x="{x:.1f}" y="{y:.1f}" width="{side / num_bins - 1:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
-        radius = 2 + 5 * math.sqrt(clips / most)
-        disc = f'cx="{across(confidence):.1f}" cy="{y:.1f}" r="{radius:.1f}"'
-        parts.append(f'<g>{told}<rect class="block" {block}/><circle class="mark" {disc}/></g>')
+        radius = 2 + 5 * math.sqrt(entry.clips / most)
+        disc = f'cx="{across(entry.confidence):.1f}" cy="{y:.1f}" r="{radius:.1f}"'
+        parts.append(f'<g><title>{figures}</title><rect class="block" {block}/><circle class="mark" {disc}/></g>')
     corners = f'x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{LEFT + side}" y2="{TOP}"'
-    parts += [f'<line class="diagonal" {corners}/>', _middle_label("confidence in the first class", LEFT + side)]
-    told = "; ".join(f"at confidence {c:.2f} right {a:.2f} ({n} clips)" for c, a, n in bins)
+    parts += [f'<line class="diagonal" {corners}/>', _middle_label("confidence in the predicted class", LEFT + side)]
+    summary = "; ".join(f"at confidence {b.confidence:.2f} accuracy {b.accuracy:.2f} ({b.clips} clips)" for b in bins)
     width = LEFT + side + RIGHT
-    return f'<div class="{kind}">{svg(width, HEIGHT, f"{title}: {told}", "".join(parts))}</div>'
+    return f'<div class="{model}">{svg(width, HEIGHT, f"{title}: {summary}", "".join(parts))}</div>'
 
 
-def _scale(low: float, high: float, start: float, end: float):
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """The linear map from [low, high] to [start, end]."""
     span = high - low or 1.0
     return lambda value: start + (value - low) / span * (end - start)
 
 
 def _range(values: list[float], is_log: bool) -> tuple[float, float, list[float]]:
-    """Lower and upper end of an axis, and its ticks, all of them round."""
+    """Lower and upper end of an axis, and its ticks, all round numbers."""
     if is_log:
         first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
         return 10.0**first, 10.0**last, [10.0**power for power in _thinned(range(first, last + 1), 8)]
@@ -90,7 +95,7 @@ def _range(values: list[float], is_log: bool) -> tuple[float, float, list[float]
 
 
 def _thinned(values: Sequence, most: int) -> list:
-    """At most `most` of the values, evenly, the first among them."""
+    """At most `most` of the values, evenly spaced, including the first."""
     return list(values[:: max(1, math.ceil(len(values) / most))])
 
 
@@ -99,8 +104,8 @@ def _curve(points: list[tuple[float, float] | None], number: int) -> str:
     for point in points:
         steps.append("" if point is None else f"{pen}{point[0]:.1f} {point[1]:.1f}")
         pen = "M" if point is None else "L"
-    there = [point for point in points if point is not None]
-    marks = "".join(_mark(x, y, number) for x, y in _thinned(there, MOST_MARKS))
+    drawn = [point for point in points if point is not None]
+    marks = "".join(_mark(x, y, number) for x, y in _thinned(drawn, MAX_MARKS))
     return f'<path class="curve" d="{"".join(steps)}"/>{marks}'
 
 
@@ -137,6 +142,6 @@ def _middle_label(text: str, right: float = WIDTH - RIGHT) -> str:
 
 
 def svg(width: float, height: float, alt: str, content: str) -> str:
-    """A drawing that says in words what it shows. width, height: in SVG units; alt: text; content: markup."""
+    """A drawing with a text alternative. width, height: in SVG units; alt: text; content: markup."""
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return f'<svg role="img" aria-label="{escape(alt)}" {size}>{content}</svg>'

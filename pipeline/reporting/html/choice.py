@@ -1,7 +1,4 @@
-"""Which clips to show of an evaluation, and how often student and teacher are right. Pure numpy on predictions.
-
-Knows neither what the clips look like nor where they lie.
-"""
+"""Choose the example clips of a report, and count how often student and teacher are right. Pure numpy."""
 
 from dataclasses import dataclass
 
@@ -15,10 +12,7 @@ TOP_K = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """Clips to show, as positions in the predictions, the most telling first.
-
-    worst_by, best_by: by which measure, in words.
-    """
+    """Clips to show, as positions in the predictions, most extreme first; worst_by, best_by: the criteria, as text."""
 
     worst: tuple[int, ...]
     best: tuple[int, ...]
@@ -26,46 +20,50 @@ class Choice:
     best_by: str
 
 
-def choose(found: Predictions, count: int) -> Choice:
-    """At most count clips of each kind; no clip is both.
+def choose(predictions: Predictions, count: int) -> Choice:
+    """Choose at most count worst and count best clips; none is both.
 
-    Labeled clips by the student's cross-entropy, and by its confidence where it is right. Where none is labeled: by
-    the KL divergence from the teacher, and by confidence where both agree. Where there are no logits: by the cosine.
+    Labeled clips: by the student's cross-entropy, and by its confidence if it is right. Without labels: by the KL
+    divergence from the teacher, and by confidence if both agree. Without logits: by the cosine of embeddings.
     """
-    labeled, every = found.labels >= 0, np.ones(len(found.labels), bool)
-    if found.logits.shape[1] and labeled.any():
-        judged, cost, groups = labeled, _cross_entropy(found.logits, found.labels), found.labels
-        words = "largest cross-entropy of the student", "right with the highest confidence, one of each class first"
-    elif found.logits.shape[1] and found.teacher_logits.shape[1]:
-        judged, groups = every, found.teacher_logits.argmax(1)
-        cost = accuracy.divergences(found.teacher_logits, found.logits)
-        words = "largest divergence from the teacher", "both agree, the surest first, one of each class before others"
+    logits, teacher_logits, labels = predictions.logits, predictions.teacher_logits, predictions.labels
+    labeled = labels >= 0
+    if logits.shape[1] and labeled.any():
+        candidates, cost, groups = labeled, _cross_entropy(logits, labels), labels
+        criteria = "largest cross-entropy of the student", "right with the highest confidence, one per class first"
+    elif logits.shape[1] and teacher_logits.shape[1]:
+        candidates, groups = np.ones(len(labels), bool), teacher_logits.argmax(1)
+        cost = accuracy.divergences(teacher_logits, logits)
+        criteria = "largest divergence from the teacher", "both agree, highest confidence, one per class first"
     else:
-        cost = -accuracy.cosines(found.embeddings, found.teacher_embeddings)
+        cost = -accuracy.cosines(predictions.embeddings, predictions.teacher_embeddings)
         order = [int(i) for i in np.argsort(-cost, kind="stable")]
         best = order[::-1][: min(count, len(order) // 2)]
         worst = [i for i in order if i not in best][:count]
         return Choice(tuple(worst), tuple(best), "smallest cosine with the teacher", "largest cosine with the teacher")
-    is_good = judged & (found.logits.argmax(1) == groups)
-    best = _spread(np.flatnonzero(is_good), accuracy.log_softmax(found.logits).max(1), groups, count)
-    worst = [int(i) for i in np.argsort(-cost, kind="stable") if judged[i] and i not in best][:count]
-    return Choice(tuple(worst), tuple(best), *words)
+    is_good = candidates & (logits.argmax(1) == groups)
+    best = _spread(np.flatnonzero(is_good), accuracy.log_softmax(logits).max(1), groups, count)
+    worst = [int(i) for i in np.argsort(-cost, kind="stable") if candidates[i] and i not in best][:count]
+    return Choice(tuple(worst), tuple(best), *criteria)
 
 
-def who_is_right(found: Predictions) -> dict[str, int] | None:
-    """Clips by whose first class is the label: both, teacher, student (alone), neither; None where it is unknown."""
-    labeled = found.labels >= 0
-    if not (labeled.any() and found.logits.shape[1] and found.teacher_logits.shape[1]):
+def who_is_right(predictions: Predictions) -> dict[str, int] | None:
+    """Numbers of clips that both, only the teacher, only the student, or neither classifies correctly.
+
+    None without labels, or if either model has no logits.
+    """
+    logits, teacher_logits, labeled = predictions.logits, predictions.teacher_logits, predictions.labels >= 0
+    if not (labeled.any() and logits.shape[1] and teacher_logits.shape[1]):
         return None
-    student, teacher = (
-        logits[labeled].argmax(1) == found.labels[labeled] for logits in (found.logits, found.teacher_logits)
-    )
-    sides = {"both": student & teacher, "teacher": teacher & ~student, "student": student & ~teacher}
-    return {name: int(mask.sum()) for name, mask in (sides | {"neither": ~student & ~teacher}).items()}
+    labels = predictions.labels[labeled]
+    student, teacher = (outputs[labeled].argmax(1) == labels for outputs in (logits, teacher_logits))
+    masks = {"both": student & teacher, "teacher": teacher & ~student, "student": student & ~teacher}
+    masks["neither"] = ~student & ~teacher
+    return {name: int(mask.sum()) for name, mask in masks.items()}
 
 
 def guesses(logits: np.ndarray) -> tuple[tuple[int, float], ...]:
-    """(C,) logits -> (class, probability) of the likeliest classes, at temperature 1; empty where C is 0."""
+    """(C,) logits -> (class, probability) of the most likely classes, at temperature 1; empty if C is 0."""
     if not len(logits):
         return ()
     shares = np.exp(accuracy.log_softmax(logits[None])[0])
@@ -73,12 +71,12 @@ def guesses(logits: np.ndarray) -> tuple[tuple[int, float], ...]:
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) of each clip; meaningless where it has no label."""
+    """(N,) of each clip; meaningless for unlabeled ones."""
     return -accuracy.log_softmax(logits)[np.arange(len(labels)), labels]
 
 
 def _spread(candidates: np.ndarray, score: np.ndarray, groups: np.ndarray, count: int) -> list[int]:
-    """The candidates of highest score: the best of every group before the second of any."""
+    """The candidates with the highest scores: the best of every group first."""
     ordered = sorted(candidates.tolist(), key=lambda i: (-score[i], i))
     firsts = list({int(groups[i]): i for i in reversed(ordered)}.values())
     firsts.sort(key=lambda i: (-score[i], i))

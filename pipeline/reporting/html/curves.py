@@ -12,23 +12,24 @@ from embedonce.pipeline.reporting.html.charts import line_chart
 SHARE, SELECTION = "gradient_share_", "selection_"
 MAX_LINES = 4  # in one chart, as many as there are colors
 WORDS = (
-    "By epoch, from the log beside the checkpoint. Terms of the loss are means over the training clips, and "
-    "their total is weighted; selection clips are held out of training."
+    "By epoch, from the training log in the checkpoint's folder. Loss terms are means over the training clips; their "
+    "total is weighted. Selection clips are held out of training."
 )
-ABSENT = "<p>No training log lies beside the checkpoint: there are no curves.</p>"
-UNREADABLE = "<p>The training log beside the checkpoint is none that can be read: there are no curves.</p>"
+ABSENT = "<p>There is no training log in the checkpoint's folder, so there are no curves.</p>"
+UNREADABLE = "<p>The training log in the checkpoint's folder cannot be read, so there are no curves.</p>"
 
 
 def training_section(log: str | None) -> str:
-    """Loss terms, scores on the selection clips and shares of the gradient, by epoch. log: CSV, None: there is none."""
+    """Loss terms, scores on the selection clips and shares of the gradient, by epoch. log: CSV text, or None."""
     if log is None:
         return ABSENT
     try:
         columns = columns_of(log)
     except csv.Error:
         return UNREADABLE
-    epochs = columns.pop("epoch", [])
-    if not epochs or any(epoch is None for epoch in epochs):
+    column = columns.pop("epoch", [])
+    epochs = [epoch for epoch in column if epoch is not None]
+    if not epochs or len(epochs) < len(column):
         return UNREADABLE
     scores = [(_words(name, SELECTION), values) for name, values in columns.items() if name.startswith(SELECTION)]
     shares = [(_words(name, SHARE), values) for name, values in columns.items() if name.startswith(SHARE)]
@@ -49,7 +50,7 @@ def training_section(log: str | None) -> str:
 
 
 def columns_of(log: str) -> dict[str, list[float | None]]:
-    """Name -> a value for each epoch; None where it is empty or no finite number. csv.Error where it is no CSV."""
+    """Name -> one value per epoch; None for a cell that is not a finite number. csv.Error for malformed text."""
     rows = list(csv.DictReader(io.StringIO(log)))
     names = [name for name in (rows[0] if rows else ()) if name]
     return {name: [_finite(row.get(name)) for row in rows] for name in names}

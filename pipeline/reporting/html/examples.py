@@ -1,7 +1,4 @@
-"""Clips to look at: frames of the cache as thumbnails, with what they are and what they were taken for.
-
-Reads frames from an open cache; which clips to show was chosen before.
-"""
+"""Example clips: thumbnails of cached frames, with their labels and the predictions of both models."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +13,16 @@ from embedonce.pipeline.reporting.html.choice import guesses
 from embedonce.pipeline.reporting.html.markup import percent, thumbnail
 
 THUMBNAIL = (150, 112)  # width and height in pixels, at most
-MOST_FRAMES = 4
+MAX_FRAMES = 4
 
 Guesses = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One clip: a window [start_sec, end_sec) of a video, its label (-1: none) and the likeliest classes.
+    """One clip: a window [start_sec, end_sec) of a video, its label (-1: none) and the most likely classes.
 
-    teacher, student: (class, probability), the likeliest first. frames: (seconds since the video's start, <img>
-    markup).
+    teacher, student: (class, probability), most likely first. frames: (seconds since the video's start, <img> markup).
     """
 
     video_uid: str
@@ -38,35 +34,35 @@ class Example:
     frames: tuple[tuple[float, str], ...]
 
 
-def example(dataset: ClipDataset, found: Predictions, index: int) -> Example:
-    """The clip at this position of dataset and predictions. DamagedError where its frames cannot be read."""
+def example(dataset: ClipDataset, predictions: Predictions, index: int) -> Example:
+    """The clip at this position of dataset and predictions. DamagedError if its frames cannot be read."""
     clip = dataset.clips[index]
     return Example(
         video_uid=clip.video_uid,
         start_sec=clip.start_sec,
         end_sec=clip.end_sec,
-        label=int(found.labels[index]),
-        teacher=guesses(found.teacher_logits[index]),
-        student=guesses(found.logits[index]),
+        label=int(predictions.labels[index]),
+        teacher=guesses(predictions.teacher_logits[index]),
+        student=guesses(predictions.logits[index]),
         frames=tuple(_frames(dataset, index)),
     )
 
 
 def cards(examples: Sequence[Example], classes: Sequence[str]) -> str:
-    """The clips side by side as markup."""
+    """The clips as a grid of cards."""
     return f'<div class="cards">{"".join(_card(shown, classes) for shown in examples)}</div>'
 
 
 def _frames(dataset: ClipDataset, index: int) -> Iterator[tuple[float, str]]:
-    """At most MOST_FRAMES of the clip's frames, evenly spread."""
+    """At most MAX_FRAMES evenly spread frames of the clip: (seconds, <img> markup)."""
     clip = dataset.clips[index]
     timeline = dataset.reader.timeline(clip.video_uid)
     window = timeline.window(clip.start_sec, clip.end_sec)
-    spread = replace(dataset.sampling, frames_per_clip=MOST_FRAMES, random=False)
-    for at in choose_frames(np.arange(window.start, window.stop), spread, 0, index):
-        jpeg = dataset.reader.frames(timeline.unit[at]).jpeg(int(timeline.row[at]))
+    spread = replace(dataset.sampling, frames_per_clip=MAX_FRAMES, random=False)
+    for place in choose_frames(np.arange(window.start, window.stop), spread, 0, index):
+        jpeg = dataset.reader.frames(timeline.unit[place]).jpeg(int(timeline.row[place]))
         image = canonical_frame.decode_jpeg(jpeg, dataset.reader.identity.canonical_short_side)
-        t_sec = float(timeline.t_sec[at])
+        t_sec = float(timeline.t_sec[place])
         yield t_sec, thumbnail(image, THUMBNAIL, f"frame of {clip.video_uid} at {t_sec:.2f} s")
 
 
@@ -84,13 +80,13 @@ def _card(shown: Example, classes: Sequence[str]) -> str:
     )
 
 
-def _guess_list(who: str, found: Guesses, shown: Example, classes: Sequence[str]) -> str:
-    if not found:
-        return f"<div><b>{who}</b> says no classes</div>"
-    verdict = "" if shown.label < 0 else " ✓ right" if found[0][0] == shown.label else " ✗ wrong"
+def _guess_list(model: str, predicted: Guesses, shown: Example, classes: Sequence[str]) -> str:
+    if not predicted:
+        return f"<div><b>{model}</b> has no class logits</div>"
+    verdict = "" if shown.label < 0 else " ✓ right" if predicted[0][0] == shown.label else " ✗ wrong"
     right = ' class="true"'
     lines = "".join(
         f"<li{right if c == shown.label else ''}><span>{escape(classes[c])}</span><span>{percent(p)}</span></li>"
-        for c, p in found
+        for c, p in predicted
     )
-    return f"<div><b>{who}{verdict}</b><ol>{lines}</ol></div>"
+    return f"<div><b>{model}{verdict}</b><ol>{lines}</ol></div>"

@@ -1,24 +1,21 @@
-"""Confusion matrices: which classes to show, and a heat map of them as inline SVG. Pure: counts in, markup out.
-
-Knows class numbers and names; whose predictions they are, its caller says.
-"""
+"""Confusion matrices: which classes to show, and a heat map as inline SVG. Pure: counts in, markup out."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from embedonce.pipeline.reporting.html.charts import svg
 
-MOST_CLASSES = 30  # in one heat map
-CELL, TOP, LETTER = 26, 22, 6.7  # side of a cell, height of the columns' numbers, width of a letter, in SVG units
-LONGEST = 24  # characters of a name
+MAX_CLASSES = 30  # in one heat map
+CELL, TOP, LETTER = 26, 22, 6.7  # side of a cell, height of the column numbers, width of a letter, in SVG units
+MAX_NAME = 24  # characters of a class name
 
-Confusion = Iterable[Sequence[int]]  # (true class, predicted class, clips), only what occurs
+Confusion = Iterable[Sequence[int]]  # (true class, predicted class, clips) of pairs that occur
 
 
-def most_confused(confusions: Sequence[Confusion], num_classes: int, most: int = MOST_CLASSES) -> list[int]:
-    """At most `most` class numbers in rising order: those that take part in most confusions, in all matrices together.
+def most_confused(confusions: Sequence[Confusion], num_classes: int, most: int = MAX_CLASSES) -> list[int]:
+    """At most `most` class numbers in rising order: those in most confusions, in all matrices together.
 
-    Among equally confused classes the lower number comes first.
+    Ties go to the lower class number.
     """
     if num_classes <= most:
         return list(range(num_classes))
@@ -31,16 +28,16 @@ def most_confused(confusions: Sequence[Confusion], num_classes: int, most: int =
 
 
 def frequent_confusions(confusion: Confusion, most: int) -> list[tuple[int, int, int]]:
-    """(true class, predicted class, clips) of the most frequent mistakes, the most frequent first."""
+    """(true class, predicted class, clips) of the most frequent mistakes, in falling order."""
     mistakes = [(true, predicted, clips) for true, predicted, clips in confusion if true != predicted]
     return sorted(mistakes, key=lambda entry: (-entry[2], *entry[:2]))[:most]
 
 
 def heat_map(title: str, confusion: Confusion, shown: Sequence[int], classes: Sequence[str]) -> str:
-    """A row for each true class, a column for each predicted one; every cell that is not empty holds its count.
+    """One row per true class, one column per predicted class; every cell that is not empty shows its count.
 
-    Darkness is the share of the true class's clips, those predicted as classes that are not shown among them. Columns
-    bear the numbers that stand before the rows' names.
+    Darkness is the share of all clips of the true class, including those predicted as classes that are not shown.
+    Columns are labeled with the class numbers that the rows have, too.
     """
     place = {number: i for i, number in enumerate(shown)}
     totals: dict[int, int] = {}
@@ -58,20 +55,19 @@ def heat_map(title: str, confusion: Confusion, shown: Sequence[int], classes: Se
         )
     for true, predicted, clips in confusion:
         if true in place and predicted in place:
-            words = (
-                f"{classes[true]} taken for {classes[predicted]}" if true != predicted else f"{classes[true]}: right"
-            )
-            told = f"{words}, {clips} of {totals[true]} clips"
+            is_right = true == predicted
+            pair = f"{classes[true]}: correct" if is_right else f"{classes[true]} predicted as {classes[predicted]}"
+            text = f"{pair}, {clips} of {totals[true]} clips"
             x, y = left + CELL * place[predicted], TOP + CELL * place[true]
-            parts.append(_cell(x, y, clips, clips / totals[true], told, is_right=true == predicted))
+            parts.append(_cell(x, y, clips, clips / totals[true], text, is_right))
     right = sum(clips for true, predicted, clips in confusion if true == predicted)
-    alt = f"{title}: {right} of {sum(totals.values())} clips right"
+    alt = f"{title}: {right} of {sum(totals.values())} clips correct"
     return svg(left + side + 2, TOP + side + 2, alt, "".join(parts))
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside a heat map."""
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    """A name that fits next to a heat map."""
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def _frame(left: int, side: int, count: int) -> str:
@@ -81,11 +77,11 @@ def _frame(left: int, side: int, count: int) -> str:
     return border + f'<path class="grid" d="{lines}"/>'
 
 
-def _cell(x: int, y: int, clips: int, share: float, told: str, is_right: bool) -> str:
+def _cell(x: int, y: int, clips: int, share: float, title: str, is_right: bool) -> str:
     box = f'x="{x + 0.5}" y="{y + 0.5}" width="{CELL - 1}" height="{CELL - 1}"'
-    strong = " over" if share > 0.84 else ""  # where the page's ink can no longer be read
+    strong = " over" if share > 0.84 else ""  # text in the page's color would be unreadable
     weight = ' font-weight="700"' if is_right else ""
     return (
-        f'<g><title>{escape(told)}</title><rect class="cell" fill-opacity="{0.06 + 0.94 * share:.2f}" {box}/>'
+        f'<g><title>{escape(title)}</title><rect class="cell" fill-opacity="{0.06 + 0.94 * share:.2f}" {box}/>'
         f'<text class="count{strong}"{weight} x="{x + CELL / 2}" y="{y + CELL / 2 + 4}">{clips}</text></g>'
     )

@@ -1,6 +1,6 @@
-"""Pieces of a self-contained HTML page: the frame around it, tables, thumbnails as data, numbers as words.
+"""Parts of a self-contained HTML page: the document, sections, tables, embedded thumbnails, formatted numbers.
 
-Knows neither caches nor evaluations; what it is given as text it escapes, what it is given as markup it does not.
+Arguments that are text are escaped, those that are markup are not.
 """
 
 import base64
@@ -12,8 +12,9 @@ from PIL import Image
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "–"
-NO_BREAK = "\u00a0"  # the space between a figure and its unit
-# A browser that heeds it loads nothing and runs nothing, whatever the page says.
+NO_BREAK = "\u00a0"  # space between a figure and its unit
+Cell = str | int
+# With it, a browser loads nothing and runs no script, whatever the page contains.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -28,28 +29,28 @@ def page(title: str, style: str, body: str) -> str:
 
 
 def section(title: str, body: str, anchor: str) -> str:
-    """A part of a page that `#anchor` leads to. title: text; body: markup."""
+    """A part of a page, linked to by `#anchor`. title: text; body: markup."""
     return f'<section id="{anchor}"><h2>{escape(title)}</h2>{body}</section>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence], caption: str, kind: str = "") -> str:
-    """A table that scrolls by itself where it is too wide. All cells are markup or counts, the caption is text.
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, css_class: str = "") -> str:
+    """A table that scrolls if it is too wide. Cells are markup or counts, the caption is text.
 
-    The first cell of each row names it.
+    The first cell of each row is its header.
     """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     lines = (
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{css_class}">'
         f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         "</div>"
     )
 
 
 def thumbnail(image: Image.Image, size: tuple[int, int], alt: str) -> str:
-    """An <img> that carries its own pixels. size: (width, height), at most; the image itself is made smaller."""
+    """An <img> with embedded pixels. size: largest (width, height); the image is shrunk in place."""
     data = io.BytesIO()
     image.thumbnail(size, Image.Resampling.BICUBIC)
     image.save(data, "JPEG", quality=80)
@@ -58,12 +59,12 @@ def thumbnail(image: Image.Image, size: tuple[int, int], alt: str) -> str:
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
-    """A figure with its unit, or that there is none."""
+    """A figure with its unit, or that it was not measured."""
     return NOT_MEASURED if value is None else f"{value:{form}}{unit}".replace("-", "−").replace(" ", NO_BREAK)
 
 
 def percent(share: float | None) -> str:
-    """A rate of 0..1 in per cent."""
+    """A share from 0 to 1, in percent."""
     return number(None if share is None else 100 * share, ".1f", " %")
 
 
@@ -78,7 +79,7 @@ def millions(count: float | None) -> str:
 
 
 def times(ratio: float | None, more: str, less: str) -> str:
-    """A ratio as one above 1 and a word for its direction: 66× fewer, 1.5× more; empty where there is none."""
+    """A ratio above 1 with a word for its direction: 66× fewer, 1.5× more; empty without a ratio."""
     if not ratio:
         return ""
     value, word = (ratio, more) if ratio >= 1 else (1 / ratio, less)

@@ -1,6 +1,6 @@
-"""How the report looks: on a desk, on a phone, in the dark and on paper. Knows class names only.
+"""The style sheet of the report: for desktop, phone, dark mode and print.
 
-Colors are after Okabe and Ito, some darker on white; each has a shape, dash or hatch, so that none carries alone.
+Colors are based on Okabe and Ito's palette; marks differ in shape, dash or hatch, too, not by color alone.
 """
 
 LIGHT = """--ground:#fff;--raised:#f5f6f7;--ink:#1b1e22;--faint:#5a6169;--line:#d4d8dc;
