@@ -67,7 +67,7 @@ bench: $(READY) ## measure decoding, the cache, faults, Ego4D and latency; VIDEO
 lint: $(READY) ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy -p embedonce
+	$(PY) -m mypy -p embedonce.cache -p embedonce.models -p embedonce.pipeline -m embedonce.cli
 
 install: $(READY) ## create .venv with pinned versions
 
