@@ -57,7 +57,7 @@ TOGETHER = "training/test_training.py::test_students_trained_together_are_those_
 THREE = "commands/test_cli.py::test_three_commands_in_a_row"
 EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
-RECOMPUTE = CACHE + "test_rows_are_embedded_again_as_asked"
+RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 RELABEL = "test_a_relabeling_loads_the_teacher_as_asked"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
@@ -283,8 +283,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "yes": (None, DOWNLOAD + "test_it_asks_on_a_terminal_only"),
     },
     "verify-cache": {
-        "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
-        "pixels": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
+        "cache_dir": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
+        "pixels": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
         "recompute": (None, RECOMPUTE),
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
@@ -296,21 +296,21 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "repair-cache": {
         "cache_dir": (None, CACHE + "test_repairing_looks_at_pixels"),
         "yes": (None, "cache/test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
-        "purge": (None, "cache/test_repair.py::test_what_was_moved_stays_until_it_is_purged"),
-        "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_says_what_it_will_do_and_asks"),
+        "purge": (None, "cache/test_repair.py::test_moved_files_stay_until_they_are_purged"),
+        "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_prints_its_changes_and_asks_for_confirmation"),
     },
     "inspect-cache": {
-        "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
-        "html": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
-        "label_set": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
+        "html": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
+        "label_set": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "prompts": (None, "labeling/test_prompts.py::test_a_cache_shows_its_prompts"),
-        "frames": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
+        "frames": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
     "convert-cache": {
-        "cache_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
-        "output_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
-        "backend": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
+        "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
+        "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
+        "backend": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
     },
 }
 
