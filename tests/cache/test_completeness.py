@@ -12,6 +12,7 @@ from embedonce.cache import commit, documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.records import record_document, record_from, record_of
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.schema import MAX_TIME_BASE
@@ -32,7 +33,7 @@ from tests.support.crash_session import run_session
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 NAME = "zero-shot"
-FACTS = {"source": "torn.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
+FACTS = QuarantinedVideo("torn.mp4", "no video stream", 1, 2)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def problems(cache: Path) -> list[str]:
 
 def unplanned(*uids: str) -> list[str]:
     """What verifying says of videos that have clips and were forgotten with a lost plan."""
-    return [f"label set main has clips of {u}, which is not in the plan: extract-teacher plans it anew" for u in uids]
+    return [f"label set main has clips of {u}, which is not in the plan: extract-teacher plans it again" for u in uids]
 
 
 def plan_what_lacks(writer: CacheWriter) -> None:
