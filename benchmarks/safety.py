@@ -45,7 +45,7 @@ SAFETY = (  # what a naive writer would do without; publishing holds its plain w
     (commit, "make_folder"),
     (commit, "sha256"),
     (documents, "serialize_with_checksum"),
-    (documents, "plan_document"),
+    (cache_writer, "plan_document"),
     (cache_writer, "record_document"),
 )
 

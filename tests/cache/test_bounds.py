@@ -72,7 +72,7 @@ def test_a_document_of_too_many_parts_is_refused_before_it_is_parsed(tiny, name)
 @pytest.mark.parametrize(
     "part", [b"0,", b"12345,", b"1.5,", b'"ab",', b"[512,4096],", b"null,", b'{"clip_id":"x-00000001"},']
 )
-def test_parsing_takes_no_more_than_is_said(part):
+def test_parsing_takes_no_more_memory_than_documented(part):
     data = b"[%s0]" % (part * ((32 << 20) // len(part)))
     num_bytes = strict_json.SPARE_BYTES + (2 + strict_json.BYTES_PER_BYTE) * len(data)
     code, said = limited.run(lambda: strict_json.loads(data), num_bytes)
@@ -132,7 +132,7 @@ def test_words_for_a_value_are_short_whatever_it_is():
     ("field", "value"),
     [("input_size", 13_000), ("embed_dim", 10**6), ("mean", [0.5]), ("std", [0.0, 1.0, 1.0]), ("interpolation", "x")],
 )
-def test_a_teacher_that_nobody_is_is_refused(tiny, field, value):
+def test_an_impossible_teacher_identity_is_refused(tiny, field, value):
     reseal(tiny, "cache.json", teacher=documents.read(tiny / "cache.json")["teacher"] | {field: value})
     assert "cache.json is damaged" in inspected(tiny)
 
@@ -141,7 +141,7 @@ def test_a_teacher_that_nobody_is_is_refused(tiny, field, value):
     "change",
     [{"canonical_short_side": 10**6}, {"jpeg_quality": 0}, {"num_views": 2000}, {"fps": 5e-324}, {"fps": 1e9}],
 )
-def test_settings_that_no_cache_has_are_refused(tiny, change):
+def test_impossible_settings_are_refused(tiny, change):
     reseal(tiny, "cache.json", **change)
     assert "cache.json is damaged" in inspected(tiny)
 
@@ -158,7 +158,7 @@ def test_settings_that_no_cache_has_are_refused(tiny, change):
         {"facts": {"deep": [[[[]]] * 2, [1, {"a": [{"b": "\udfff"}]}]]}},
     ],
 )
-def test_label_sets_that_nobody_wrote_are_refused(tiny, change):
+def test_invalid_label_sets_are_refused(tiny, change):
     reseal(tiny, LABELS, **change)
     assert "label_set.json" in inspected(tiny)
 
@@ -207,7 +207,7 @@ def test_clips_times_requests_take_no_more_than_both(tiny):
         {"end_sec": 10**400},
     ],
 )
-def test_clips_that_nobody_wrote_are_refused(tiny, change):
+def test_invalid_clips_are_refused(tiny, change):
     first, *others = documents.read(tiny / CLIPS)["clips"]
     reseal(tiny, CLIPS, clips=[first | change, *others])
     assert "damaged" in inspected(tiny)
@@ -217,12 +217,12 @@ def test_clips_that_nobody_wrote_are_refused(tiny, change):
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e7])
-def test_logits_that_are_no_numbers_are_told_wherever_they_are_read(tmp_path, backend, value):
+def test_logits_that_are_not_finite_are_refused_by_every_reader(tmp_path, backend, value):
     _tell_of_values(tmp_path, backend, "logits", value, "logits")
 
 
 @pytest.mark.parametrize("value", [np.inf, 0.0])
-def test_embeddings_that_are_no_unit_vectors_are_told_wherever_they_are_read(tmp_path, backend, value):
+def test_embeddings_that_are_not_unit_vectors_are_refused_by_every_reader(tmp_path, backend, value):
     _tell_of_values(tmp_path, backend, "frames", value, "embeddings")
 
 
@@ -280,7 +280,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_frame_that_no_cache_stores_is_refused_from_its_header(name):
+def test_an_invalid_stored_frame_is_refused_from_its_header(name):
     make, said = FRAMES[name]
     with bounded(seconds=5), pytest.raises(DamagedError, match=said):
         canonical_frame.decode_jpeg(make(), 256)
@@ -294,7 +294,7 @@ def test_frames_as_they_are_stored_are_read_and_larger_ones_are_never_stored():
         canonical_frame.canonical_size(1000, 4000, limits.MAX_SHORT_SIDE)
 
 
-def test_a_cache_with_such_a_frame_is_damaged_for_everyone_who_looks_at_it(tmp_path, tiny):
+def test_a_stored_frame_of_many_scans_is_refused_by_every_reader(tmp_path, tiny):
     evil = scans(jpeg((64, 64), progressive=True), 3)
     root = tmp_path / "tar"
     make_tiny_cache(root, 3, backend="webdataset")

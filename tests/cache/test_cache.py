@@ -132,7 +132,7 @@ def test_few_shards_are_open_at_a_time_and_all_can_be_read_again(tmp_path, backe
     assert len(digests) == 12  # each is verified once
 
 
-def test_damage_after_a_shard_was_verified_is_said_of_it(tmp_path):
+def test_damage_after_a_shard_was_verified_is_reported(tmp_path):
     """HDF5's own checksums of chunks go on where the file's SHA-256 ends."""
     writer = open_writer(tmp_path / "c", make_cache_identity("hdf5"))
     batch = make_batch(make_segment("v", 200))
@@ -242,7 +242,7 @@ def test_a_label_set_of_that_name_must_mean_the_same(cache):
             writer.create_label_set(label_set(**changes), None)
 
 
-def test_an_absent_or_ambiguous_label_set_is_said(cache):
+def test_an_absent_or_ambiguous_label_set_is_an_error(cache):
     with pytest.raises(LabelSetError, match="no label set yet"):
         open_reader(cache).label_set()
     writer = open_writer(cache, open_reader(cache).identity)
@@ -294,7 +294,7 @@ def test_every_field_of_the_identity_counts():
         assert differences(dataclasses.replace(identity, teacher=teacher), identity), field.name
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_left_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(NotACacheError, match=r"thesis.tex.*choose another"):
         open_writer(tmp_path, make_cache_identity())

@@ -12,6 +12,7 @@ from embedonce.cache import commit, documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.records import record_document, record_from, record_of
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.schema import MAX_TIME_BASE
@@ -32,7 +33,7 @@ from tests.support.crash_session import run_session
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 NAME = "zero-shot"
-FACTS = {"source": "torn.mp4", "reason": "no video stream", "num_bytes": 1, "modified_ns": 2}
+FACTS = QuarantinedVideo("torn.mp4", "no video stream", 1, 2)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def lose(root, names: list[str], suffix: str) -> None:
 
 @second_backend_slow
 @pytest.mark.parametrize("what", LOST)
-def test_what_is_gone_is_named_and_never_called_sound(whole, backend, what):
+def test_missing_files_are_named_and_the_cache_is_not_called_sound(whole, backend, what):
     lose(whole, LOST[what], SUFFIX[backend])
     before = files(whole)
     code, told = invoke("verify-cache", "--cache-dir", whole, "--no-pixels")
@@ -87,7 +88,7 @@ def test_what_is_gone_is_named_and_never_called_sound(whole, backend, what):
 
 
 @pytest.mark.parametrize("what", ["a record of logits", "a clip part", "an earlier revision"])
-def test_what_other_documents_imply_is_missed_without_a_manifest(whole, backend, what):
+def test_files_that_documents_imply_are_missed_without_a_manifest(whole, backend, what):
     (whole / "manifest.json").unlink()
     names = [name.replace("000003", "000001") for name in LOST[what]]
     if what == "a clip part":
@@ -132,7 +133,7 @@ def test_a_quarantine_that_a_unit_was_finished_without_is_missed(tmp_path, backe
     assert problem.path == path and "unit 000000 was committed without b" in problem.message
 
 
-def test_a_repair_leaves_nothing_missing_and_so_does_a_purge(whole, backend):
+def test_nothing_is_reported_missing_after_a_repair_or_a_purge(whole, backend):
     flip(whole / "frames" / f"000001.{SUFFIX[backend]}")
     flip(whole / "labels" / NAME / "logits" / f"000002.{SUFFIX[backend]}")
     flip(next((whole / "quarantine").iterdir()))
@@ -158,7 +159,7 @@ def test_an_interrupted_run_misses_nothing(tmp_path, backend):
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"[1]", "older", "elsewhere"])
-def test_a_manifest_of_another_form_says_nothing(whole, content):
+def test_a_manifest_of_another_form_is_ignored(whole, content):
     path = whole / "manifest.json"
     document = documents.read(path)
     if content == "older":
@@ -175,7 +176,7 @@ def test_a_manifest_of_another_form_says_nothing(whole, content):
 # -- files besides -------------------------------------------------------------------------------------------------
 
 
-def test_files_that_nothing_implies_are_told_and_left_alone(whole, backend):
+def test_files_that_nothing_refers_to_are_listed_and_left_unchanged(whole, backend):
     names = ["notes.txt", "plan/old.txt", f"frames/000009.{SUFFIX[backend]}", "records/.tmp-1-00000000", "labels/x/y"]
     names += [f"labels/{NAME}/head.pt", f"labels/{NAME}/logits/000009.{SUFFIX[backend]}", "quarantine/a.txt"]
     names += [f"labels/{NAME}/clips/a.bak", "attempts/b", "frames/more/shard"]
@@ -262,7 +263,7 @@ def test_frames_of_later_times_are_no_answers(cache):  # noqa: F811
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_no_numbers_are_found(tmp_path, backend, value):
+def test_logits_that_are_not_finite_are_found(tmp_path, backend, value):
     """No writer commits them: the shard is made by the back end itself, and its record vouches for it."""
     root = tmp_path / "c"
     run_session(root, backend)
@@ -287,7 +288,7 @@ def test_logits_that_are_no_numbers_are_found(tmp_path, backend, value):
         lambda document: document.pop("reason"),
     ],
 )
-def test_a_quarantine_document_that_cannot_be_so_is_moved(whole, change):
+def test_an_impossible_quarantine_document_is_moved(whole, change):
     (path,) = (whole / "quarantine").iterdir()
     reseal(path, change)
     assert Remedy.FORGET in {problem.remedy for problem in verify(whole).problems}

@@ -64,7 +64,7 @@ def promises(recorder: Recorder) -> dict:
 # -- the model -----------------------------------------------------------------------------------------------------
 
 
-def test_the_model_promises_what_posix_does_and_no_more(tmp_path):
+def test_the_disk_model_guarantees_what_posix_guarantees(tmp_path):
     def states() -> list[dict]:
         found = {str(sorted(tree.items())): tree for tree in Disk(recorder).after(recorder.operations).trees()}
         return sorted(found.values(), key=lambda tree: (len(tree), str(tree)))
@@ -92,7 +92,7 @@ def test_the_model_promises_what_posix_does_and_no_more(tmp_path):
         assert {"g": b"abcd", "f": b"abcd"} in states() and len(states()) == 4  # a folder's name hides what is in it
 
 
-def test_no_operation_of_a_session_goes_by_unseen(record):
+def test_every_file_operation_of_a_session_is_recorded(record):
     recorder = record()
     on_disk = {
         str(path.relative_to(recorder.folder)): path.read_bytes() if path.is_file() else None
@@ -105,7 +105,7 @@ def test_no_operation_of_a_session_goes_by_unseen(record):
 
 
 @second_backend_slow
-def test_every_state_is_valid_holds_what_was_acknowledged_and_can_be_taken_up_again(record, explorer, backend):
+def test_every_state_after_a_power_cut_is_valid_complete_and_can_be_resumed(record, explorer, backend):
     recorder = record()
     explorer.examine = partial(examine_and_resume, backend, promises(recorder))
     assert list(dict.fromkeys(explorer.violations(recorder))) == []
@@ -124,7 +124,7 @@ def test_a_shard_that_a_killed_run_left_without_a_record_is_replaced_durably(rec
 
 @second_backend_slow
 @pytest.mark.slow
-def test_what_a_killed_run_left_is_on_disk_when_the_next_one_ends(record, explorer, backend):
+def test_files_of_a_killed_run_are_durable_when_the_next_run_ends(record, explorer, backend):
     """kill -9 after any change of names, the session taken up again and done, and then a power cut."""
     steps, lost = [step for step in record().operations if not isinstance(step, Mark)], {}
     for dies_after in (i for i, step in enumerate(steps, 1) if isinstance(step, Naming)):

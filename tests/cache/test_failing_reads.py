@@ -9,7 +9,7 @@ from tests.cache.test_verify import cache, originals  # noqa: F401  (fixtures)
 
 
 @pytest.mark.slow
-def test_a_repair_under_failing_reads_removes_nothing_that_is_whole(cache, tmp_path):  # noqa: F811
+def test_a_repair_under_failing_reads_removes_no_intact_file(cache, tmp_path):  # noqa: F811
     if shutil.which("gcc") is None:
         pytest.skip("the library that lets reads fail is compiled by gcc")
     figures = failing_repairs(cache, tmp_path / "failing", 27, 0)

@@ -76,7 +76,7 @@ def test_without_locks_on_folders_names_are_given_once(tmp_path, monkeypatch, co
     assert published_once(tmp_path)
 
 
-def test_where_nothing_is_exclusive_nothing_is_published(tmp_path, monkeypatch):
+def test_nothing_is_published_on_a_file_system_without_exclusive_names(tmp_path, monkeypatch):
     without_links(monkeypatch)
     without_locks(monkeypatch, of=stat.S_ISDIR)
     without_noreplace(monkeypatch)
@@ -171,7 +171,7 @@ def test_it_is_refused_before_any_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "code", [errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EISDIR]
 )
-def test_no_fsync_of_folders_is_no_error(tmp_path, monkeypatch, code):
+def test_missing_fsync_of_folders_is_accepted(tmp_path, monkeypatch, code):
     fsync = os.fsync
 
     def refused(handle):
@@ -184,7 +184,7 @@ def test_no_fsync_of_folders_is_no_error(tmp_path, monkeypatch, code):
     assert published_once(tmp_path / "a")
 
 
-def test_a_parent_that_cannot_be_opened_is_no_error_whatever_access_says(tmp_path, monkeypatch):
+def test_a_parent_folder_that_cannot_be_opened_is_accepted_whatever_access_returns(tmp_path, monkeypatch):
     """access() asks the local system; a server may refuse what it allows."""
     failing(monkeypatch, "open", tmp_path, errno.EACCES)
     commit.make_folder(tmp_path / "cache")

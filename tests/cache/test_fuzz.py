@@ -101,7 +101,7 @@ def _is_absurd(place: tuple, old, new) -> bool:
 
 
 @lengths
-def test_what_a_tar_says_of_a_row(root, max_examples):
+def test_changed_json_members_of_a_tar_are_refused(root, max_examples):
     with_reader = open_reader(root)
     batch = with_reader.batch("000000")
     encoded = BACKENDS["webdataset"].encode_frames(batch)
@@ -293,7 +293,7 @@ def test_configurations(tmp_path, max_examples):
     fuzz()
 
 
-def test_the_strategies_make_what_they_are_for():
+def test_the_strategies_generate_the_intended_values():
     """A fuzz that changes nothing would find nothing."""
     seen = []
 

@@ -109,7 +109,7 @@ def is_wrong(place: tuple, old, new) -> bool:
 
 @second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
-def test_a_field_of_a_wrong_type_is_refused_wherever_it_is(cache_dir, pattern):
+def test_a_field_of_a_wrong_type_is_refused_in_every_document(cache_dir, pattern):
     path, complaints, num_tried = document_at(cache_dir, pattern), [], 0
     good = documents.read(path)
     for place, old in places(good):
@@ -215,12 +215,12 @@ def with_tensors(request, cache_dir, tmp_path) -> Path:
     return cache_dir
 
 
-def test_tensors_that_are_no_head_are_found(with_tensors):
+def test_tensors_that_are_not_a_head_are_found(with_tensors):
     with bounded():
         assert "tensors.safetensors is damaged" in refusals(with_tensors)["verify"]
 
 
-def test_no_logits_are_made_of_tensors_that_are_no_head(with_tensors):
+def test_no_logits_are_computed_from_tensors_that_are_not_a_head(with_tensors):
     (with_tensors / LABEL_SET / "records" / "000001.json").unlink()
     source = make_source(with_tensors.parent, ["a"])
     with closing(CacheWriter(with_tensors, read_identity(with_tensors))) as writer:

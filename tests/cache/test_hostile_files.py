@@ -30,7 +30,7 @@ def every_file(root: Path) -> list[Path]:
 
 
 @second_backend_slow
-def test_a_file_that_leads_elsewhere_or_is_none_is_refused_and_nobody_waits(cache_dir, tmp_path):
+def test_links_pipes_and_folders_in_place_of_files_are_refused_without_waiting(cache_dir, tmp_path):
     with bounded():
         for path in every_file(cache_dir):
             aside = path.rename(tmp_path / "outside")
@@ -43,14 +43,14 @@ def test_a_file_that_leads_elsewhere_or_is_none_is_refused_and_nobody_waits(cach
 
 
 @pytest.mark.parametrize("name", ["plan", "frames", "records", "labels", "quarantine", "attempts"])
-def test_a_folder_that_leads_elsewhere_is_refused_by_everyone(cache_dir, tmp_path, name):
+def test_a_linked_folder_is_refused_by_every_command(cache_dir, tmp_path, name):
     (cache_dir / name).rename(tmp_path / "outside")
     (cache_dir / name).symlink_to(tmp_path / "outside")
     assert set(refusals(cache_dir)) == {"read", "verify", "inspect", "write"}
 
 
 @pytest.mark.parametrize("name", ["", "logits", "records", "clips"])
-def test_a_folder_of_a_label_set_that_leads_elsewhere_is_refused(cache_dir, tmp_path, name):
+def test_a_linked_folder_of_a_label_set_is_refused(cache_dir, tmp_path, name):
     folder, outside = cache_dir / LABEL_SET / name, tmp_path / "outside"
     folder.rename(outside)
     folder.symlink_to(outside)
@@ -74,7 +74,7 @@ def test_a_label_set_whose_folder_no_writer_would_make_is_refused(cache_dir, nam
     assert {"read", "verify"} <= set(refusals(cache_dir))
 
 
-def test_what_a_writer_replaces_is_replaced_in_the_cache_and_not_where_it_leads(cache_dir, tmp_path):
+def test_a_writer_replaces_a_link_and_not_its_target(cache_dir, tmp_path):
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
     for name in ("manifest.json", "extract_config.yaml"):
@@ -102,7 +102,7 @@ def test_a_lock_that_leads_elsewhere_is_refused_and_nothing_is_made_there(cache_
         ("cache.json", lambda path, sentinel: path.write_bytes(b"[" * 100_000)),
     ],
 )
-def test_every_command_says_one_sentence_and_ends_with_4(cache_dir, tmp_path, name, make):
+def test_every_command_ends_with_one_sentence_and_exit_code_4(cache_dir, tmp_path, name, make):
     (cache_dir / name).unlink()
     make(cache_dir / name, tmp_path / "sentinel")
     for command in ("inspect-cache", "verify-cache", "convert-cache"):

@@ -157,7 +157,7 @@ HDF5 = {
 
 
 @pytest.mark.parametrize("name", HDF5)
-def test_an_hdf5_shard_that_is_not_as_the_format_says_is_refused(hdf5_cache, tmp_path, name):
+def test_an_hdf5_shard_that_violates_the_format_is_refused(hdf5_cache, tmp_path, name):
     image = tmp_path / "image.h5"
     image.write_bytes((hdf5_cache / "frames" / "000000.h5").read_bytes())
     with h5py.File(image, "r+") as file:
@@ -247,7 +247,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_frame_that_is_no_jpeg_is_said_and_no_program_is_run_on_it(cache_dir, tmp_path, monkeypatch, name):
+def test_a_frame_that_is_not_a_jpeg_is_reported_and_no_program_is_run_on_it(cache_dir, tmp_path, monkeypatch, name):
     """Pillow would hand PostScript to Ghostscript, which runs it."""
     (tmp_path / "gs").write_text(f"#!/bin/sh\nmkdir {tmp_path}/sentinel\n")
     (tmp_path / "gs").chmod(0o755)

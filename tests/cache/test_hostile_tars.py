@@ -55,7 +55,7 @@ def npy(values: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_tar_put_together_anew_is_sound(cache_dir):
+def test_a_rewritten_tar_with_the_same_rows_is_accepted(cache_dir):
     """What follows is refused for what it changes."""
     path = cache_dir / "frames" / "000000.tar"
     before = path.read_bytes()
@@ -75,7 +75,7 @@ HEADERS = {  # of row 1's JPEG
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_member_whose_header_says_something_else_is_refused(cache_dir, name):
+def test_a_member_with_an_unexpected_header_is_refused(cache_dir, name):
     entries = entries_of(cache_dir)
     entries[4] |= HEADERS[name]
     plant(cache_dir, entries)
@@ -197,7 +197,7 @@ STOWAWAYS = {
 
 
 @pytest.mark.parametrize("name", STOWAWAYS)
-def test_a_tar_with_a_member_that_no_record_speaks_of_is_refused(cache_dir, name):
+def test_a_tar_with_a_member_beyond_its_record_is_refused(cache_dir, name):
     """Nobody here would read it; what else reads tars would unpack it."""
     plant(cache_dir, entries_of(cache_dir) + STOWAWAYS[name])
     assert_unit_refused(cache_dir)

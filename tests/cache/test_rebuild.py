@@ -82,7 +82,7 @@ def problems(cache: Path) -> list[str]:
 
 def unplanned(*uids: str) -> list[str]:
     """What verifying says of videos that have clips and were forgotten with a lost plan."""
-    return [f"label set main has clips of {u}, which is not in the plan: extract-teacher plans it anew" for u in uids]
+    return [f"label set main has clips of {u}, which is not in the plan: extract-teacher plans it again" for u in uids]
 
 
 def plan_what_lacks(writer: CacheWriter) -> None:
@@ -179,7 +179,7 @@ def test_rows_that_never_came_and_videos_that_were_left_out_are_planned_as_they_
     assert files(root / "plan") == plan and problems(root) == []
 
 
-def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tmp_path):
+def test_uncommitted_requests_are_planned_again_and_units_keep_their_names(tmp_path):
     root = make_planned_cache(tmp_path / "cache", committed=("000000", "000002", "000004"))
     records = {path.name: path.read_bytes() for path in (root / "records").iterdir()}
     lose(root, "all")
@@ -204,7 +204,7 @@ def test_what_was_not_committed_is_asked_for_again_and_units_keep_their_names(tm
     assert len(set(reader.timeline("a").unit.tolist())) >= 3
 
 
-def test_a_unit_whose_part_is_whole_goes_on_in_a_part_of_its_own(cache):
+def test_a_unit_that_its_intact_part_lacks_is_rebuilt_in_a_new_part(cache):
     """A record was put back from a copy after the plan was rebuilt without it."""
     record = (cache / "records" / "000001.json").read_bytes()
     (cache / "records" / "000001.json").unlink()
@@ -244,7 +244,7 @@ def test_a_converted_cache_has_a_plan_that_can_be_rebuilt(cache, tmp_path):
     assert files(tmp_path / "other" / "plan") == plan == files(cache / "plan")
 
 
-def test_damage_beside_a_lost_plan_is_repaired_after_it(cache):
+def test_damage_is_repaired_after_a_lost_plan_was_rebuilt(cache):
     """What the damaged record knew is gone; its video is asked for again."""
     spoil(cache / "records" / "000001.json")
     lose(cache, "all")
@@ -258,7 +258,7 @@ def test_damage_beside_a_lost_plan_is_repaired_after_it(cache):
 
 
 @pytest.mark.numeric
-def test_an_extraction_goes_on_after_a_plan_that_was_lost_with_half_of_its_units_done(tmp_path):
+def test_an_extraction_continues_after_the_plan_was_lost_half_way(tmp_path):
     """Same rows, times and clips as if nothing had happened; what is committed keeps its unit, and nothing is twice."""
     for number, name in enumerate("abc"):
         write_video(tmp_path / f"{name}.mp4", 60 + 30 * number)
@@ -284,7 +284,7 @@ def test_an_extraction_goes_on_after_a_plan_that_was_lost_with_half_of_its_units
     assert again.committed == 3 and teacher.images_seen <= 16  # the probes
 
 
-def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
+def test_clips_of_replanned_videos_move_with_them(tmp_path, caplog):
     """A label set knew videos that a rebuilt plan forgot: their clips are there once, over the part they are in now."""
     root = make_planned_cache(tmp_path / "cache", committed=UNITS[:3])  # nothing of b, c, d and e
     before = open_reader(root).label_set("main").clips
@@ -307,7 +307,7 @@ def test_clips_of_videos_that_are_planned_anew_move_with_them(tmp_path, caplog):
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EIO])
 @pytest.mark.parametrize("name", ["records/000001.json", "plan/000001.json", "cache.json"])
-def test_what_cannot_be_read_ends_it(cache, monkeypatch, name, code):
+def test_a_read_error_ends_the_rebuild(cache, monkeypatch, name, code):
     lose(cache, "000000")
     before = files(cache)
     failing(monkeypatch, "open", cache / name, code)
@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_listed_ends_it(cache, monkeypatch, name):
     assert files(cache) == before
 
 
-def test_a_plan_of_something_else_is_no_older_plan(cache, tmp_path):
+def test_a_plan_of_other_videos_is_not_called_older(cache, tmp_path):
     """A whole plan with other content for a committed unit: which of them is wrong, nobody knows."""
     other = make_planned_cache(tmp_path / "other", parts=({"a": 9, "b": 4}, *PARTS[1:]))
     shutil.copy(other / "plan" / "000000.json", cache / "plan" / "000000.json")
@@ -348,7 +348,7 @@ def test_an_older_part_of_the_same_number_is_recognized(cache, tmp_path):
         open_reader(cache)
 
 
-def test_a_part_under_another_name_is_whole(cache):
+def test_an_intact_part_with_another_name_is_not_called_damaged(cache):
     lose(cache, "000000")
     (cache / "plan" / "000002.json").rename(cache / "plan" / "000009.json")
     before = files(cache)
@@ -377,7 +377,7 @@ def test_units_that_were_never_planned_need_no_plan(tmp_path):
     assert files(root) == before
 
 
-def test_nobody_rebuilds_beside_a_writer(cache):
+def test_rebuilding_is_refused_while_a_writer_is_open(cache):
     lose(cache, "all")
     with writer_of(cache), pytest.raises(BusyError):
         rebuild_plan(cache)
@@ -462,7 +462,7 @@ def test_no_command_opens_a_cache_past_the_door_that_looks_at_its_plan():
     assert found - {"cache/reader.py"} == inside
 
 
-def test_rebuilding_says_what_it_will_do_and_asks(tmp_path, monkeypatch):
+def test_rebuilding_prints_its_changes_and_asks_for_confirmation(tmp_path, monkeypatch):
     root = make_planned_cache(tmp_path / "cache", committed=UNITS[:2])
     spoil(root / "plan" / "000000.json")
     before = files(root)

@@ -79,7 +79,7 @@ def opened_in_vain():
 
 
 @pytest.mark.parametrize(("backend", "name", "code"), [*opened_in_vain()], indirect=["backend"])
-def test_a_file_that_cannot_be_opened_is_no_damage(cache, backend, monkeypatch, name, code):  # noqa: F811
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(cache, backend, monkeypatch, name, code):  # noqa: F811
     before = files(cache)
     failing(monkeypatch, "open", cache / name.format(SUFFIX[backend]), code)
     for command in ("verify-cache", "repair-cache"):
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_opened_is_no_damage(cache, backend, monkeypatch, 
 
 @second_backend_slow
 @pytest.mark.parametrize("name", LISTED)
-def test_a_folder_that_cannot_be_listed_is_no_empty_one(cache, monkeypatch, name):  # noqa: F811
+def test_a_folder_that_cannot_be_listed_is_not_treated_as_empty(cache, monkeypatch, name):  # noqa: F811
     before = files(cache)
     call = "stat" if name.endswith(".json") else "scandir"
     place = cache / name
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(cache, monkeypatch, name
     assert files(cache) == before
 
 
-def test_a_read_that_fails_in_the_middle_of_a_shard_is_no_damage(cache, monkeypatch):  # noqa: F811
+def test_a_read_that_fails_in_the_middle_of_a_shard_is_not_called_damage(cache, monkeypatch):  # noqa: F811
     before, read = files(cache), os.read
     numbers, fails_at = itertools.count(1), [0]
 
@@ -123,7 +123,7 @@ def test_a_read_that_fails_in_the_middle_of_a_shard_is_no_damage(cache, monkeypa
     assert total > 20 and files(cache) == before
 
 
-def test_a_system_error_inside_the_hdf5_library_is_no_damage(cache, monkeypatch):  # noqa: F811
+def test_a_system_error_inside_the_hdf5_library_is_not_called_damage(cache, monkeypatch):  # noqa: F811
     if open_reader(cache).identity.backend != "hdf5":
         pytest.skip("HDF5's own")
     text = "Unable to synchronously open file (unable to lock file, errno = 11, error message = '…')"
@@ -136,7 +136,7 @@ def test_a_system_error_inside_the_hdf5_library_is_no_damage(cache, monkeypatch)
         verify(cache)
 
 
-def test_hdf5_shards_are_read_where_another_process_holds_a_lock_on_them(cache, backend):  # noqa: F811
+def test_shards_are_read_while_another_process_holds_a_lock_on_them(cache, backend):  # noqa: F811
     with contextlib.ExitStack() as stack:
         for path in cache.glob(f"frames/*.{SUFFIX[backend]}"):
             stack.enter_context(contextlib.closing(commit.Lock(path)))
@@ -144,7 +144,7 @@ def test_hdf5_shards_are_read_where_another_process_holds_a_lock_on_them(cache, 
 
 
 @pytest.mark.parametrize("lost", ["plan/000000.json", "plan"])
-def test_what_the_plan_lacks_is_kept(cache, lost):  # noqa: F811
+def test_units_that_the_plan_lacks_are_kept(cache, lost):  # noqa: F811
     path = cache / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = files(cache)
@@ -156,7 +156,7 @@ def test_what_the_plan_lacks_is_kept(cache, lost):  # noqa: F811
     assert files(cache) == before
 
 
-def test_damage_is_repaired_beside_units_that_the_plan_lacks(cache, backend):  # noqa: F811
+def test_damage_is_repaired_although_the_plan_lacks_units(cache, backend):  # noqa: F811
     (cache / "plan" / "000000.json").unlink()
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     before = files(cache)
@@ -194,7 +194,7 @@ def test_a_document_of_another_version_is_kept(cache):  # noqa: F811
     assert files(cache) == before
 
 
-def test_repair_waits_for_no_writer_and_touches_nothing_beside_one(cache, backend):  # noqa: F811
+def test_repair_is_refused_at_once_while_a_writer_is_open(cache, backend):  # noqa: F811
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     before = files(cache)
     writer = open_writer(cache, open_reader(cache).identity)
@@ -252,7 +252,7 @@ def test_nothing_is_moved_that_was_not_agreed_to(cache, backend, monkeypatch):  
     assert code == 0 and str(cache / "removed" / "000001") in text and files(cache) != before
 
 
-def test_what_was_moved_stays_until_it_is_purged(cache, backend):  # noqa: F811
+def test_moved_files_stay_until_they_are_purged(cache, backend):  # noqa: F811
     assert "nothing to delete" in invoke("repair-cache", "--cache-dir", cache, "--purge")[1]
     for number, unit in enumerate(("000001", "000002"), 1):
         flip(cache / "frames" / f"{unit}.{SUFFIX[backend]}")
@@ -274,7 +274,7 @@ def test_purging_follows_no_link(cache, tmp_path):  # noqa: F811
     assert (tmp_path / "mine" / "file").read_text() == "keep"
 
 
-def test_a_folder_that_is_no_cache_gets_no_lock_file(tmp_path):
+def test_a_folder_that_is_not_a_cache_gets_no_lock_file(tmp_path):
     code, text = invoke("repair-cache", "--cache-dir", tmp_path, "--yes")
     assert code == 4 and "is not a cache" in text and list(tmp_path.iterdir()) == []
 
@@ -283,7 +283,7 @@ def test_a_folder_that_is_no_cache_gets_no_lock_file(tmp_path):
 
 
 @second_backend_slow
-def test_a_power_cut_during_a_repair_loses_nothing_that_was_whole(cache, backend, tmp_path):  # noqa: F811
+def test_a_power_cut_during_a_repair_loses_no_intact_file(cache, backend, tmp_path):  # noqa: F811
     """Every state that a cut may leave holds every file, in its place or in removed/"""
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     (tmp_path / "recorded").mkdir()
@@ -359,7 +359,7 @@ def test_the_explorer_notices_a_repair_that_renames_before_the_new_name_is_on_di
 # -- file systems ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_system_without_fsync_of_folders_is_no_error(tmp_path, monkeypatch):
+def test_a_file_system_without_fsync_of_folders_is_accepted(tmp_path, monkeypatch):
     fsync = os.fsync
 
     def refuses_folders(handle):
@@ -382,7 +382,7 @@ def test_a_failing_fsync_of_a_folder_is_an_error(tmp_path, monkeypatch):
         commit.sync_folder(tmp_path)
 
 
-def test_a_parent_that_may_be_entered_and_not_read_is_no_error(tmp_path, monkeypatch):
+def test_a_parent_folder_without_read_permission_is_accepted(tmp_path, monkeypatch):
     failing(monkeypatch, "open", tmp_path, errno.EACCES)
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != str(tmp_path) and access(path, mode))

@@ -74,7 +74,7 @@ def test_links_pipes_and_folders_are_never_opened(tmp_path, make):
         LocalStore(tmp_path).open("a")
 
 
-def test_a_read_that_fails_is_no_damage(tmp_path, monkeypatch):
+def test_a_read_that_fails_is_not_called_damage(tmp_path, monkeypatch):
     store = LocalStore(tmp_path)
     store.publish("a", b"data")
     file = store.open("a")

@@ -93,7 +93,7 @@ def test_a_sound_cache_is_sound(cache):
         ("cache.json", Remedy.NONE),
     ],
 )
-def test_a_flipped_bit_of_any_file_is_found_and_only_what_it_spoilt_is_done_again(cache, backend, name, remedy):
+def test_a_flipped_bit_in_any_file_is_found_and_only_the_affected_files_are_made_again(cache, backend, name, remedy):
     path = cache / name.format(SUFFIX[backend])
     flip(path)
     before = {p: p.read_bytes() for p in cache.rglob("*") if p.is_file()}
@@ -119,7 +119,7 @@ def test_a_flipped_bit_of_any_file_is_found_and_only_what_it_spoilt_is_done_agai
 
 
 @pytest.mark.numeric
-def test_a_repaired_cache_is_made_whole_by_the_next_run(originals, cache, backend):
+def test_the_next_run_completes_a_repaired_cache(originals, cache, backend):
     before = content(cache)
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     with pytest.raises(DamagedError, match="000002"):
@@ -149,7 +149,7 @@ def test_a_repaired_cache_is_made_whole_by_the_next_run(originals, cache, backen
         ),
     ],
 )
-def test_content_that_is_wrong_under_right_checksums_is_found(cache, change, sentence):
+def test_wrong_content_with_right_checksums_is_found(cache, change, sentence):
     damage(cache, "000000", lambda batch: dataclasses.replace(batch, **change(batch)))
     messages = [problem.message for problem in verify(cache, replay).problems]
     assert any(sentence in message for message in messages), messages
@@ -203,7 +203,7 @@ def test_converting_there_and_back_loses_nothing(cache, backend, tmp_path):
         assert (tmp_path / "back" / name).read_bytes() == (cache / name).read_bytes(), name
 
 
-def test_a_stopped_conversion_goes_on(cache, backend, tmp_path, monkeypatch):
+def test_an_interrupted_conversion_continues(cache, backend, tmp_path, monkeypatch):
     def stop(done, total):
         if done == 2:
             raise KeyboardInterrupt
@@ -244,7 +244,7 @@ def invoke(*arguments) -> tuple[int, str]:
 
 
 @second_backend_slow
-def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
+def test_the_commands_print_what_they_did(cache, backend, tmp_path):
     code, told = invoke("verify-cache", "--cache-dir", cache)
     assert code == 0 and "checked 8 shards, 18 frames" in told and "sound: everything" in told
     flip(cache / "frames" / f"000001.{SUFFIX[backend]}")
@@ -263,7 +263,7 @@ def test_the_commands_tell_what_they_did(cache, backend, tmp_path):
     assert code == 0 and "6 shards written" in told
 
 
-def test_inspecting_tells_and_draws_and_escapes(cache, tmp_path):
+def test_inspecting_prints_a_summary_and_draws_an_escaped_contact_sheet(cache, tmp_path):
     writer = open_writer(cache, open_reader(cache).identity)
     writer.quarantine("x", QuarantinedVideo("<b>.mp4", "bad", 1, 2))
     writer.close()
@@ -277,7 +277,7 @@ def test_inspecting_tells_and_draws_and_escapes(cache, tmp_path):
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)  # nothing is fetched
 
 
-def test_what_did_not_end_well_is_on_the_sheet(tmp_path, backend):
+def test_failed_requests_are_on_the_contact_sheet(tmp_path, backend):
     writer = open_writer(tmp_path / "c", make_cache_identity(backend))
     corrupt = dataclasses.replace(make_segment("v", 0), request_status=np.array([1], np.uint8))
     writer.commit_frames("000000", make_batch(corrupt), {})
@@ -286,7 +286,7 @@ def test_what_did_not_end_well_is_on_the_sheet(tmp_path, backend):
     assert '<figure class="corrupt"><div class="hole">corrupt</div>' in (tmp_path / "s.html").read_text()
 
 
-def test_documents_say_what_they_are_checked_by(cache):
+def test_documents_end_in_their_checksum(cache):
     """The seal: the last field of a document is the SHA-256 of the rest of it."""
     data = (cache / "records" / "000000.json").read_bytes()
     body, seal = data[:-79] + b"}", data[-79:]

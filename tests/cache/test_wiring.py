@@ -73,7 +73,7 @@ def test_repairing_looks_at_pixels(cache):
     assert "nothing is damaged" in call("repair-cache", "--cache-dir", cache)
 
 
-def test_verifying_looks_at_pixels_unless_told_not_to(cache):
+def test_verifying_compares_pixels_unless_disabled(cache):
     spoil_pixels(cache, "000001")
     told = call("verify-cache", "--cache-dir", cache, code=4)
     assert "are not the pixels that the teacher saw" in told and "1 problem;" in told
@@ -101,7 +101,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     assert repair(cache, replay).removals == ()  # and the lock was given back
 
 
-def test_rows_are_embedded_again_as_asked(cache, monkeypatch):
+def test_the_requested_rows_are_embedded_again(cache, monkeypatch):
     asked = []
 
     def loaded(config, cached):
@@ -128,7 +128,7 @@ def test_rows_are_embedded_again_as_asked(cache, monkeypatch):
     assert (usual.teacher_model, usual.teacher_weights) == ("fake", "random")  # those that the cache names
 
 
-def test_a_teacher_that_says_something_else_is_no_success(cache, monkeypatch):
+def test_recomputing_with_another_teacher_fails(cache, monkeypatch):
     class Other(FakeTeacher):
         def embed(self, crops):
             return -super().embed(crops)
@@ -150,7 +150,7 @@ def test_a_repaired_unit_is_extracted_again_as_it_was(original, cache):
 # -- converting and inspecting -----------------------------------------------------------------------------------------
 
 
-def test_converting_makes_the_back_end_asked_for_with_all_there_is(cache, tmp_path):
+def test_converting_copies_everything_to_the_requested_back_end(cache, tmp_path):
     for backend, suffix in (("webdataset", ".tar"), ("hdf5", ".h5")):
         target = tmp_path / backend
         call("convert-cache", "--cache-dir", cache, "--output-dir", target, "--backend", backend)
@@ -167,7 +167,7 @@ def test_converting_makes_the_back_end_asked_for_with_all_there_is(cache, tmp_pa
         open_writer(target, ours.identity).close()  # the lock was given back
 
 
-def test_a_summary_tells_the_caches_own_figures(cache):
+def test_a_summary_has_the_figures_of_the_cache(cache):
     reader, text = open_reader(cache), "\n".join(summary(cache))
     num_bytes = sum(record.num_bytes for record in reader.records.values())
     for words in (
@@ -182,13 +182,13 @@ def test_a_summary_tells_the_caches_own_figures(cache):
         assert words in text
 
 
-def test_a_summary_tells_the_size_of_the_image_tower(tmp_path):
+def test_a_summary_has_the_size_of_the_image_tower(tmp_path):
     identity = make_cache_identity(parameters_image=5_000_000, parameters_total=9_000_000)
     open_writer(tmp_path / "c", identity).close()
     assert "input 32 px, 5.00 M parameters" in "\n".join(summary(tmp_path / "c"))
 
 
-def test_a_contact_sheet_has_the_frames_and_names_asked_for(tmp_path):
+def test_a_contact_sheet_has_the_requested_frames_and_names(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 3)
     reader = open_reader(root)
     writer = open_writer(root, reader.identity)
@@ -285,7 +285,7 @@ def test_records_label_sets_clips_and_attempts_come_back(tmp_path, backend):
             np.testing.assert_array_equal(getattr(stored, field.name), getattr(segment, field.name))
 
 
-def test_the_manifest_counts_what_is_there(cache):
+def test_the_manifest_counts_what_is_committed(cache):
     manifest, reader = json.loads((cache / "manifest.json").read_text()), open_reader(cache)
     assert manifest["num_rows"] == reader.num_rows
     assert manifest["num_bytes"] == sum(path.stat().st_size for path in (cache / "frames").iterdir())

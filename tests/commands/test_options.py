@@ -293,8 +293,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "yes": (None, DOWNLOAD + "test_confirmation_needs_a_terminal"),
     },
     "verify-cache": {
-        "cache_dir": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
-        "pixels": (None, CACHE + "test_verifying_looks_at_pixels_unless_told_not_to"),
+        "cache_dir": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
+        "pixels": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
         "recompute": (None, RECOMPUTE),
         "teacher_module": (None, MODULE),
         "teacher_weights": (None, RECOMPUTE),
@@ -307,8 +307,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "repair-cache": {
         "cache_dir": (None, CACHE + "test_repairing_looks_at_pixels"),
         "yes": (None, "cache/test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
-        "purge": (None, "cache/test_repair.py::test_what_was_moved_stays_until_it_is_purged"),
-        "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_says_what_it_will_do_and_asks"),
+        "purge": (None, "cache/test_repair.py::test_moved_files_stay_until_they_are_purged"),
+        "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_prints_its_changes_and_asks_for_confirmation"),
     },
     "inspect-cache": {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_frames_and_names_asked_for"),
@@ -319,9 +319,9 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },
     "convert-cache": {
-        "cache_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
-        "output_dir": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
-        "backend": (None, CACHE + "test_converting_makes_the_back_end_asked_for_with_all_there_is"),
+        "cache_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
+        "output_dir": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
+        "backend": (None, CACHE + "test_converting_copies_everything_to_the_requested_back_end"),
     },
 }
 
