@@ -24,10 +24,36 @@ pytestmark = pytest.mark.usefixtures("forked_workers")
 EXAMPLE = code_blocks(ROOT / "docs" / "extending.md", "Teacher")[0]
 
 
+TEXT_TOWER = """
+
+class WithText(Projection):
+    def class_text(self, prompts):
+        return np.eye(len(prompts), DIM, dtype=np.float32), 7.0
+
+    def drop_text_tower(self):
+        pass
+
+
+class WithTextLoader(TeacherLoader):
+    def load(self, options):
+        return WithText(options.model)
+
+
+register("with-text", WithTextLoader())
+"""
+
+
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+
+
+@pytest.fixture
+def new_process(own_registry, monkeypatch):
+    """Call it to forget all registered teachers, as in a new process."""
+    builtin = dict(registry._LOADERS)
+    return lambda: monkeypatch.setattr(registry, "_LOADERS", dict(builtin))
 
 
 @pytest.fixture
@@ -77,7 +103,7 @@ def recomputed(reader: CacheReader, teacher) -> list[np.ndarray]:
     return vectors
 
 
-def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, tmp_path):
+def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, tmp_path, new_process):
     cache = tmp_path / "cache"
     shown = call(
         "extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-module", module,
@@ -97,10 +123,30 @@ def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, t
     call("relabel", *mine, "--classes", tmp_path / "names.txt", "--teacher-head", "none")
     assert open_reader(cache).label_set("names").classes == ("bread", "pot")
     assert verify(cache, canonical_frame.replayed_crc32).problems == []
+    new_process()
     assert "embedded 4 rows again: cosine 1.0" in call("verify-cache", *mine, "--recompute", 4)
 
     shown = call("extract-teacher", "--data-dir", videos, *mine, "--teacher-head", "fitted")  # takes up the cache
     assert "label set fitted: 2 classes, 6 clips" in shown
+
+
+def test_a_teacher_with_a_text_tower_gives_zero_shot_logits(module, videos, tmp_path, new_process):
+    module.write_text(EXAMPLE + TEXT_TOWER)
+    cache = tmp_path / "cache"
+    arguments = ["--cache-dir", cache, "--teacher-module", module]
+    call("extract-teacher", "--data-dir", videos, *arguments, "--teacher-model", "with-text")
+    (tmp_path / "names.txt").write_text("bread\npot\n")
+    new_process()
+    assert "open_clip has no model 'with-text'" in error_of(
+        "relabel", "--cache-dir", cache, "--classes", tmp_path / "names.txt"
+    )
+    call("relabel", *arguments, "--classes", tmp_path / "names.txt")
+    reader = open_reader(cache)
+    labels = reader.label_set("names")
+    assert labels.kind == "zero-shot" and labels.logit_scale == 7.0
+    unit = next(iter(reader.records))
+    expected = 7.0 * reader.all_embeddings(unit)[:, :, :2].astype(np.float32)  # class vectors are unit vectors
+    np.testing.assert_allclose(reader.all_logits("names", unit), expected, atol=0.02)
 
 
 def test_zero_shot_logits_need_a_text_tower(module, videos, tmp_path):
