@@ -95,7 +95,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **settings)
     Stopped runs continue by themselves when the same command is given again. Under torchrun, all processes train
     together.
     """
-    config = build_config(TrainConfig.from_options, settings)
+    config = build_config(TrainConfig.from_options, {"options": settings})
     from embedonce.pipeline.training import trainer
 
     _check_assertions(config, teacher_size, num_actions)

@@ -63,7 +63,7 @@ class TrainConfig(Settings):
     )  # of other registered loss terms, by option name
 
     @classmethod
-    def from_options(cls, **options) -> "TrainConfig":
+    def from_options(cls, options: Mapping[str, Any]) -> "TrainConfig":
         """Settings from options by name; weights of loss terms that have no field here become plugin_weights."""
         plugins = {term.weight.name for term in loss_terms()} - _fields(cls)
         own = {name: value for name, value in options.items() if name not in plugins}

@@ -48,7 +48,7 @@ class TestTermOfTheDocument(LossTermConformance):
 
 def settings(cache_dir: Path, output_dir: Path, **options) -> TrainConfig:
     values = small_students.settings(cache_dir, output_dir).as_dict()
-    return TrainConfig.from_options(**values | {"cache_dir": cache_dir, "output_dir": output_dir} | options)
+    return TrainConfig.from_options(values | {"cache_dir": cache_dir, "output_dir": output_dir} | options)
 
 
 def test_the_documented_term_is_short():
