@@ -1,6 +1,5 @@
 """One training run of the ablation: the product's losses and students, on clips held in memory."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,7 +35,7 @@ class Condition:
 
     name: str
     views: int = 8
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     temperature: float = 4.0
     projection: str = "mlp"
     labels: float = 1.0
@@ -60,17 +59,17 @@ def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -
 def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> StudentRun:
     """A new student in training. steps: optimizer steps of the whole run."""
     setting = train.setting
-    config = TrainConfig.from_options(
-        cache_dir=setting.cache_dir,
-        output_dir=setting.work_dir,
-        epochs=setting.epochs,
-        batch_size=setting.batch_size,
-        lr=setting.lr,
-        seed=seed,
-        temperature=condition.temperature,
-        projection=condition.projection,
-        **setting.weights | condition.weights,
-    )
+    values = {
+        "cache_dir": setting.cache_dir,
+        "output_dir": setting.work_dir,
+        "epochs": setting.epochs,
+        "batch_size": setting.batch_size,
+        "lr": setting.lr,
+        "seed": seed,
+        "temperature": condition.temperature,
+        "projection": condition.projection,
+    }
+    config = TrainConfig.from_options(values | setting.weights | condition.weights)
     torch.manual_seed(seed)
     shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
     student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)

@@ -1,7 +1,6 @@
 """Clips of a cache in memory: decoded once for dozens of runs, and checked against the loader's batches."""
 
 import multiprocessing
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ class Setting:
     epochs: int = 40
     batch_size: int = 32
     lr: float = 2e-3
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
 
 

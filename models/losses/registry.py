@@ -11,7 +11,7 @@ _terms: dict[str, LossTerm] = {}
 def register(term: LossTerm) -> None:
     """Add a term to every training run of this process. ValueError if its name or its option is taken.
 
-    Terms from outside this package must be registered before embedonce.cli is imported, which makes their options.
+    Terms from outside this package must be registered before the command line is parsed.
     """
     flags = {flag for other in _terms.values() for flag in other.weight.flags}
     if term.name in {"total", *_terms}:

@@ -99,7 +99,7 @@ def check_folders(config: TrainConfig, continues: bool) -> None:
 
     continues: whether the folder holds the state of this very run, so that its checkpoints and logs are the run's own.
     """
-    is_own_config = partial(is_settings, kind=TrainConfig, further=config.loss_weights)
+    is_own_config = partial(is_settings, kind=TrainConfig)
     files: dict[Path, Callable[[bytes], bool]] = {config.output_dir / TRAIN_SETTINGS: is_own_config}
     for folder in student_folders(config).values():
         files |= {folder / name: is_own if continues else _unknown for name, is_own in _STUDENT_FILES.items()}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +33,24 @@ BY_DEVICE = {name: f"{ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}" for n
 RESOLUTIONS = range(128, 257, 32)
 
 
-def weight_option(term: LossTerm) -> Option:
+def _weight_option(term: LossTerm) -> Option:
     """The option that sets the weight of a loss term."""
     weight = term.weight
-    option = Option(
-        default=weight.default, help=weight.help, group=LOSS, aliases=weight.flags[1:], range=ranges.LOSS_WEIGHT
+    return Option(
+        name=weight.name,
+        value_type=float,
+        default=weight.default,
+        help=weight.help,
+        group=LOSS,
+        aliases=weight.flags[1:],
+        range=ranges.LOSS_WEIGHT,
     )
-    return option.named(weight.name, float)
 
 
-def plugin_options() -> tuple[Option, ...]:
-    """The weights of loss terms that are registered besides those with a field of their own."""
-    return tuple(weight_option(term) for term in loss_terms() if term not in (FEATURE, RESPONSE, TASK))
+def _plugin_weight_options() -> tuple[Option, ...]:
+    """The weight options of registered loss terms that are not fields of TrainConfig."""
+    own = (FEATURE.name, RESPONSE.name, TASK.name)
+    return tuple(_weight_option(term) for term in loss_terms() if term.name not in own)
 
 
 @dataclass(frozen=True)
@@ -108,10 +113,10 @@ class TrainConfig(Settings):
         group=TRAINING,
         range=ranges.non_negative(ranges.MAX_REPEATS),
     )
-    alpha: float = setting(weight_option(FEATURE))
-    beta: float = setting(weight_option(RESPONSE))
-    gamma: float = setting(weight_option(TASK))
-    plugin_weights: Mapping[str, float] = plugin_settings(plugin_options)
+    alpha: float = setting(_weight_option(FEATURE))
+    beta: float = setting(_weight_option(RESPONSE))
+    gamma: float = setting(_weight_option(TASK))
+    plugin_weights: dict[str, float] = plugin_settings(_plugin_weight_options)
     temperature: float = setting(
         4.0,
         "Distillation temperature of the response term.",
@@ -133,13 +138,6 @@ class TrainConfig(Settings):
     seed: int = setting(shared.SEED)
 
     @property
-    def loss_weights(self) -> dict[str, float]:
-        """The weight of each registered loss term, by the name of its option."""
-        own = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma}
-        defaults = {term.weight.name: term.weight.default for term in loss_terms()}
-        return defaults | own | {**self.plugin_weights}
-
-    @property
     def student_sizes(self) -> tuple[str, ...]:
         return tuple(self.student_size.split(",")) if self.student_size is not None else ()
 
@@ -159,3 +157,9 @@ class TrainConfig(Settings):
         if not any(self.loss_weights.values()):
             *others, last = (term.weight.flags[0] for term in loss_terms())
             raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each registered loss term, by the name of its option."""
+        values = {term.weight.name: term.weight.default for term in loss_terms()} | self._values()
+        return {term.weight.name: values[term.weight.name] for term in loss_terms()}

@@ -80,7 +80,7 @@ def test_no_message_if_all_classes_have_clips_or_no_clip_has_a_label():
 def test_training_and_the_fitted_head_hold_out_the_same_videos(tmp_path):
     reader = open_reader(make_tiny_cache(tmp_path / "c", 12))
     labels = reader.label_set()
-    train_set, selection_set = recipe.datasets(TrainConfig(tmp_path / "c", tmp_path), reader, labels)
+    train_set, selection_set = recipe.datasets(TrainConfig(tmp_path / "c", tmp_path).for_device("cpu"), reader, labels)
     kept = selection_of(reader, [clip for clip in labels.clips if clip.split == "train"])
     assert {clip.video_uid for clip in selection_set.clips} == kept and len(kept) == 1
     assert kept.isdisjoint(clip.video_uid for clip in train_set.clips)

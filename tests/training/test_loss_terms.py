@@ -48,7 +48,7 @@ class TestTermOfTheDocument(LossTermConformance):
 
 def settings(cache_dir: Path, output_dir: Path, **options) -> TrainConfig:
     values = small_students.settings(cache_dir, output_dir).as_dict()
-    return TrainConfig.from_options(**values | {"cache_dir": cache_dir, "output_dir": output_dir} | options)
+    return TrainConfig.from_options(values | {"cache_dir": cache_dir, "output_dir": output_dir} | options)
 
 
 def test_the_documented_term_is_short():
@@ -91,7 +91,7 @@ def test_the_documented_term_has_an_option_on_the_command_line(tmp_path):
     assert ran.returncode == 0, ran.stderr
     text, error = json.loads(ran.stdout)
     assert "--smooth-l1-weight FLOAT" in text and "Weight of the smooth L1 term." in text
-    assert "--smooth-l1-weight must be from 0 to 1e+06, got -1.0" in error
+    assert "--smooth-l1-weight must be 0 or more, got -1.0" in error
 
 
 def test_names_and_options_of_terms_are_unique(monkeypatch):
@@ -112,5 +112,5 @@ def test_names_and_options_of_terms_are_unique(monkeypatch):
 def test_unknown_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"unknown loss weights delta; there are alpha, beta, gamma"):
         loss_settings(delta=1.0)
-    with pytest.raises(ValueError, match=r"'delta' is not the weight of a registered loss term"):
+    with pytest.raises(ValueError, match="'delta' is not an option of a registered plug-in"):
         TrainConfig(tmp_path, tmp_path, plugin_weights={"delta": 1.0})
