@@ -38,7 +38,7 @@ class EvaluateConfig(Settings):
         if self.num_samples is not None:
             self._positive("num_samples")
         if self.teacher_model is not None and not self.teacher_latency:
-            raise ValueError("--teacher-model is only for --teacher-latency: give both, or leave it out")
+            raise ValueError("--teacher-model requires --teacher-latency: give both, or leave it out")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.console.printable import csv_cell
 from embedonce.pipeline.errors import InputError
 
-CSV_NAME = "train_log.csv"
-JSON_NAME = "train_log.json"
+CSV_LOG = "train_log.csv"
+JSON_LOG = "train_log.json"
 
 
 def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
@@ -25,7 +25,7 @@ def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
 def read_log(folder: Path) -> str | None:
     """The text of a run's train_log.csv; None if it does not exist or cannot be read."""
     try:
-        return read_plain(folder / CSV_NAME, LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
+        return read_plain(folder / CSV_LOG, LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
         return None
 
@@ -36,8 +36,8 @@ def write_logs(folder: Path, history: list[dict]) -> None:
     writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(name for entry in history for name in entry)))
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in entry.items()} for entry in history)
-    commit.replace(folder / CSV_NAME, table.getvalue().encode())
-    commit.replace(folder / JSON_NAME, json.dumps(history, indent=1).encode())
+    commit.replace(folder / CSV_LOG, table.getvalue().encode())
+    commit.replace(folder / JSON_LOG, json.dumps(history, indent=1).encode())
 
 
 class Board:

@@ -233,7 +233,7 @@ def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     call("evaluate", "--config", tmp_path / "o/evaluate_config.yaml")
     assert len(asked) == 2 and asked[0] == asked[1]
     told = error_of("evaluate", *place, "--teacher-model", "x.json")
-    assert "--teacher-model is only for --teacher-latency" in told
+    assert "--teacher-model requires --teacher-latency" in told
 
 
 def test_a_relabeling_saves_its_settings_and_makes_the_same_label_set_elsewhere(quick, videos):
