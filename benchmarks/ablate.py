@@ -1,10 +1,10 @@
-"""What each part of the recipe is worth: students trained from one cache that differ in one thing each.
+"""Ablation of the training recipe: students trained from one cache under conditions that differ in one thing each.
 
     python cli.py extract-teacher --use-synthetic --num-samples 4000 --teacher-size demo --views 8 --cache-dir CACHE
     python -m benchmarks.ablate --cache-dir CACHE
 
-Runs that are done are in the work folder and are not done again. Differences are of the same held-out clips, paired,
-with 95 % intervals over videos, of the mean over seeds.
+Finished runs are kept in the work folder and not repeated. Differences are paired by held-out clip, of
+means over seeds, with 95 % bootstrap intervals over videos.
 """
 
 import json
@@ -18,34 +18,41 @@ import numpy as np
 from benchmarks.ablation import Condition, train_once
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
+from embedonce.models.losses.registry import loss_terms
 from embedonce.models.names import PROJECTIONS
 from embedonce.pipeline.metrics.bootstrap_intervals import paired_difference
 
 SEVERAL, ONE = (0, 1, 2), (0,)
 FULL = Condition("all, K=8")
-LABELS_ALONE = {"alpha": 0.0, "beta": 0.0, "gamma": 1.0}
+
+
+def only(**weights: float) -> dict[str, float]:
+    """Weights of loss terms, by option; 0 for all other registered terms."""
+    return {term.weight.name: 0.0 for term in loss_terms()} | weights
+
+
 CONDITIONS: list[tuple[Condition, tuple[int, ...]]] = [
     (FULL, SEVERAL),
     *((Condition(f"all, K={views}", views=views), SEVERAL) for views in (0, 1, 4)),
-    (Condition("labels only", **LABELS_ALONE), SEVERAL),
-    (Condition("response only", alpha=0.0, gamma=0.0), ONE),
-    (Condition("feature only", beta=0.0, gamma=0.0), ONE),
-    (Condition("feature and response", gamma=0.0), ONE),
-    (Condition("feature and labels", beta=0.0), ONE),
-    *((Condition(f"beta={beta:g}", beta=beta), ONE) for beta in (0.03, 0.3, 1.0)),
-    (Condition("gamma=2", gamma=2.0), ONE),
-    (Condition("10 % of labels, labels only", labels=0.1, **LABELS_ALONE), SEVERAL),
+    (Condition("labels only", weights=only(gamma=1.0)), SEVERAL),
+    (Condition("response only", weights={"alpha": 0.0, "gamma": 0.0}), ONE),
+    (Condition("feature only", weights={"beta": 0.0, "gamma": 0.0}), ONE),
+    (Condition("feature and response", weights={"gamma": 0.0}), ONE),
+    (Condition("feature and labels", weights={"beta": 0.0}), ONE),
+    *((Condition(f"beta={beta:g}", weights={"beta": beta}), ONE) for beta in (0.03, 0.3, 1.0)),
+    (Condition("gamma=2", weights={"gamma": 2.0}), ONE),
+    (Condition("10 % of labels, labels only", labels=0.1, weights=only(gamma=1.0)), SEVERAL),
     (Condition("10 % of labels, all", labels=0.1), SEVERAL),
     (Condition("teacher in the loop, same views", teacher="live"), SEVERAL),
     (Condition("teacher in the loop, fresh views", teacher="fresh"), SEVERAL),
     *(
-        (Condition(f"projection {kind}", projection=kind), ONE)
-        for kind in ("linear", "linear-norm", "linear-norm-gelu")
+        (Condition(f"projection {name}", projection=name), ONE)
+        for name in ("linear", "linear-norm", "linear-norm-gelu")
     ),
     *((Condition(f"T={t:g}", temperature=t), ONE) for t in (1.0, 2.0)),
     (Condition("int8 blocks", blocks=True), ONE),
 ]
-COMPARED = [  # is the first better than the second?
+COMPARED = [  # differences reported: first minus second
     *((FULL.name, f"all, K={views}") for views in (0, 1, 4)),
     ("all, K=4", "all, K=0"),
     (FULL.name, "labels only"),
@@ -54,7 +61,7 @@ COMPARED = [  # is the first better than the second?
     (FULL.name, "teacher in the loop, fresh views"),
     *((FULL.name, name) for name in ("response only", "feature only", "feature and response", "feature and labels")),
     *((name, "labels only") for name in ("feature and labels", "beta=0.03", "beta=0.3", "beta=1", "gamma=2")),
-    *((FULL.name, f"projection {kind}") for kind in PROJECTIONS[1:]),
+    *((FULL.name, f"projection {name}") for name in PROJECTIONS[1:]),
     *((FULL.name, name) for name in ("T=1", "T=2", "int8 blocks")),
 ]
 _loaded: list[Clips] = []
@@ -70,12 +77,12 @@ def _load(setting: Setting) -> None:
 def _work(task: tuple[Condition, int]) -> tuple[str, dict]:
     condition, seed = task
     start = time.perf_counter()
-    found = train_once(*_loaded, condition, seed)
-    return f"{condition.name}|{seed}", found | {"seconds": time.perf_counter() - start}
+    result = train_once(*_loaded, condition, seed)
+    return f"{condition.name}|{seed}", result | {"seconds": time.perf_counter() - start}
 
 
 def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str, dict]:
-    """Every run that lacks, several at a time, until time is up; all that are done, by `condition|seed`."""
+    """Do the missing runs, `jobs` at a time, until time is up; returns all finished runs by `condition|seed`."""
     path = setting.work_dir / "runs.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     done = dict(map(json.loads, lines))
@@ -85,57 +92,63 @@ def run_all(setting: Setting, jobs: int, seconds: float, only: str) -> dict[str,
         waiting = pool.imap_unordered(_work, tasks)
         for _ in tasks:
             try:
-                key, found = waiting.next(max(1.0, seconds - (time.monotonic() - start)))
+                key, result = waiting.next(max(1.0, seconds - (time.monotonic() - start)))
             except multiprocessing.TimeoutError:
-                click.echo("time is up: run again for the rest")
+                click.echo("time is up: run the command again for the remaining conditions")
                 pool.terminate()
                 break
-            done[key] = found
-            file.write(json.dumps([key, found]) + "\n")
+            done[key] = result
+            file.write(json.dumps([key, result]) + "\n")
             file.flush()
-            click.echo(f"{key}: top-1 {np.mean(found['right']):.4f}, {found['seconds']:.0f} s")
+            click.echo(f"{key}: top-1 {np.mean(result['right']):.4f}, {result['seconds']:.0f} s")
     return done
 
 
 def by_condition(done: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
-    """condition -> name of a value -> (clips,) means over its seeds."""
-    keys = {name: [key for key in done if key.rpartition("|")[0] == name] for name in dict.fromkeys(
-        key.rpartition("|")[0] for key in done
-    )}  # fmt: skip
+    """condition -> name of a figure -> (clips,) means over seeds."""
+    runs: dict[str, list[dict]] = {}
+    for key, result in done.items():
+        runs.setdefault(key.rpartition("|")[0], []).append(result)
     names = ("right", "agrees", "cosine")
     return {
-        condition: {name: np.mean([done[key][name] for key in found], axis=0) for name in names}
-        for condition, found in keys.items()
+        condition: {name: np.mean([result[name] for result in results], axis=0) for name in names}
+        for condition, results in runs.items()
     }
 
 
 def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
-    """Tables on the terminal; their figures."""
+    """Print both tables; returns their figures. teacher: its top-1 accuracy."""
     means = by_condition(done)
     click.echo(f"\nteacher: top-1 {100 * teacher:.1f} % of {len(videos)} clips of {len(set(videos))} videos")
-    click.echo("condition | seeds | top-1 | agreement | cosine | share of gradient: feature, response, task")
+    return {"table": _table(done, means), "differences": _differences(means, videos)}
+
+
+def _table(done: dict[str, dict], means: dict) -> dict:
+    terms = [term.name for term in loss_terms()]
+    click.echo(f"condition | seeds | top-1 | agreement | cosine | gradient share: {', '.join(terms)}")
     table = {}
     for condition, values in means.items():
-        runs = [found for key, found in done.items() if key.rpartition("|")[0] == condition]
-        shares = {
-            term: float(np.mean([r["shares"].get(term, 0) for r in runs])) for term in ("feature", "response", "task")
-        }
-        table[condition] = {name: round(float(value.mean()), 4) for name, value in values.items()}
-        table[condition] |= {"seeds": len(runs), "shares": {k: round(v, 3) for k, v in shares.items()}}
-        row = table[condition]
+        runs = [result for key, result in done.items() if key.rpartition("|")[0] == condition]
+        shares = {term: float(np.mean([run["shares"].get(term, 0) for run in runs])) for term in terms}
+        row = {name: round(float(value.mean()), 4) for name, value in values.items()}
+        table[condition] = row | {"seeds": len(runs), "shares": {k: round(v, 3) for k, v in shares.items()}}
         click.echo(
             f"{condition} | {len(runs)} | {100 * row['right']:.1f} % | {100 * row['agrees']:.1f} % | "
             f"{row['cosine']:.3f} | " + ", ".join(f"{share:.2f}" for share in shares.values())
         )
+    return table
+
+
+def _differences(means: dict, videos: list[str]) -> dict:
     click.echo("difference | points | 95 % interval")
     differences = {}
     for first, second in COMPARED:
         if first in means and second in means:
             difference, limits = paired_difference(means[first]["right"], means[second]["right"], videos)
-            found = [round(100 * x, 2) for x in (difference, *(limits or (np.nan, np.nan)))]
-            differences[f"{first} - {second}"] = found
-            click.echo(f"{first} - {second} | {found[0]:+.2f} | {found[1]:+.2f} to {found[2]:+.2f}")
-    return {"table": table, "differences": differences}
+            points = [round(100 * x, 2) for x in (difference, *(limits or (np.nan, np.nan)))]
+            differences[f"{first} - {second}"] = points
+            click.echo(f"{first} - {second} | {points[0]:+.2f} | {points[1]:+.2f} to {points[2]:+.2f}")
+    return differences
 
 
 @click.command()
@@ -144,17 +157,23 @@ def report(done: dict[str, dict], videos: list[str], teacher: float) -> dict:
 @click.option("--size", default="tiny", show_default=True)
 @click.option("--train-clips", type=int, default=1500, show_default=True)
 @click.option("--epochs", type=int, default=40, show_default=True)
-@click.option("--frames", type=int, default=4, show_default=True, help="Of a clip.")
+@click.option("--frames", type=int, default=4, show_default=True, help="Frames per clip.")
 @click.option("--batch-size", type=int, default=32, show_default=True)
 @click.option("--lr", type=float, default=2e-3, show_default=True)
-@click.option("--beta", type=float, default=0.1, show_default=True, help="Where a condition does not set its own.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Runs at a time.")
+@click.option(
+    "--beta",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Weight of the response term, unless a condition sets it.",
+)
+@click.option("--jobs", type=int, default=1, show_default=True, help="Concurrent runs.")
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--seconds", type=float, default=1e9, help="Stop after so many; run again for the rest.")
-@click.option("--only", default="", help="Conditions with this in their name.")
-def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, **settings):
+@click.option("--seconds", type=float, default=1e9, help="Time limit; run again to continue.")
+@click.option("--only", default="", help="Run only conditions whose name contains this.")
+def main(cache_dir: Path, work_dir: Path, jobs: int, seconds: float, only: str, beta: float, **settings):
     work_dir.mkdir(parents=True, exist_ok=True)
-    setting = Setting(cache_dir, work_dir, **settings)
+    setting = Setting(cache_dir, work_dir, **settings, weights={"beta": beta})
     sides = [Clips(setting, "train", None), Clips(setting, "held-out", 1)]
     for side in sides:
         side.prepare(multiprocessing.cpu_count())
@@ -171,7 +190,7 @@ def _teacher_top1(held_out: Clips) -> float:
     right = []
     for start in range(0, len(held_out.dataset), 256):
         batch = held_out.batch(list(range(start, min(start + 256, len(held_out.dataset)))), 0, 0, 0)
-        logits = batch["logits"].sum(1)  # of the frames that are there: its largest is that of their mean
+        logits = batch["logits"].sum(1)  # padding is zeros, so the largest is that of the mean
         right += (logits.argmax(1) == batch["label"]).tolist()
     return float(np.mean(right))
 

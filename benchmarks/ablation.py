@@ -1,6 +1,6 @@
-"""One training run of the ablation: the real losses and students, on clips in memory. Knows what runs may differ in."""
+"""One training run of the ablation: the product's losses and students, on clips held in memory."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -8,13 +8,16 @@ from torch.nn import functional
 
 from benchmarks.ablation_clips import Clips
 from embedonce.cache.labels import logits_from
+from embedonce.models.losses.registry import loss_settings, loss_terms
+from embedonce.models.losses.term import Need
 from embedonce.models.student import build_student, student_config
+from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import choose_frames, epoch_order
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.training.distributed import World, global_batches
-from embedonce.pipeline.training.recipe import active_weights
+from embedonce.pipeline.training.recipe import loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 
@@ -23,16 +26,16 @@ INT8_BLOCK = 32
 
 @dataclass(frozen=True)
 class Condition:
-    """What a run differs in. labels: the share of training videos whose labels are kept. blocks: embeddings as int8.
+    """What runs differ in.
 
-    teacher: "cached"; "live", asked in every step about the stored views; "fresh", about a new crop in every step.
+    weights: of loss terms, by option; others are those of the setting, then the defaults. labels: share of training
+    videos whose labels are kept. blocks: embeddings rounded to int8 blocks. teacher: "cached"; "live", run in every
+    step on the stored views; "fresh", run in every step on a new random crop.
     """
 
     name: str
     views: int = 8
-    alpha: float = 1.0
-    beta: float | None = None  # the setting's
-    gamma: float = 0.5
+    weights: dict[str, float] = field(default_factory=dict)
     temperature: float = 4.0
     projection: str = "mlp"
     labels: float = 1.0
@@ -41,7 +44,7 @@ class Condition:
 
 
 def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -> dict:
-    """Train one student and judge it; per-clip answers as lists."""
+    """Train one student and evaluate it; per-clip results as lists."""
     setting = train.setting
     source = Source(train, condition, seed)
     planned = [source.planned(epoch, setting.batch_size) for epoch in range(setting.epochs)]
@@ -49,45 +52,50 @@ def train_once(train: Clips, held_out: Clips, condition: Condition, seed: int) -
     for epoch, batches in enumerate(planned):
         run.train_mode()
         for number, indexes in enumerate(batches):
-            run.step(source.batch(indexes, epoch), measured=int(number % 16 == 0))
-    return judge(held_out, run.judged) | {"shares": run.shares}
+            run.step(ClipBatch.from_items(source.batch(indexes, epoch)), measured=int(number % 16 == 0))
+    return evaluate(held_out, run.eval_model) | {"shares": run.shares}
 
 
 def student_run(train: Clips, condition: Condition, seed: int, steps: int) -> StudentRun:
-    """A student before its first step."""
+    """A new student in training. steps: optimizer steps of the whole run."""
     setting = train.setting
-    config = TrainConfig(
-        *(setting.cache_dir, setting.work_dir),
-        **{"epochs": setting.epochs, "batch_size": setting.batch_size, "lr": setting.lr, "seed": seed},
-        beta=setting.beta if condition.beta is None else condition.beta,
-        **{name: getattr(condition, name) for name in ("alpha", "gamma", "temperature", "projection")},
-    )
+    values = {
+        "cache_dir": setting.cache_dir,
+        "output_dir": setting.work_dir,
+        "epochs": setting.epochs,
+        "batch_size": setting.batch_size,
+        "lr": setting.lr,
+        "seed": seed,
+        "temperature": condition.temperature,
+        "projection": condition.projection,
+    }
+    config = TrainConfig.from_options(values | setting.weights | condition.weights)
     torch.manual_seed(seed)
     shape = (train.embeddings.shape[-1], len(train.labels.classes), setting.resolution, condition.projection)
     student = build_student(student_config(setting.size, *shape), pretrained=False).to(train.device)
-    return StudentRun(student, config, active_weights(config, train.labels), World(), steps)
+    return StudentRun(student, config, loss_settings_for(config, train.labels), World(), steps)
 
 
 @torch.inference_mode()
-def judge(held_out: Clips, student) -> dict:
-    """Whether each clip is named rightly, as the teacher names it, and the cosine of its embedding."""
+def evaluate(held_out: Clips, student) -> dict[str, list]:
+    """For each clip: whether the student is right, whether it agrees with the teacher, and the cosine similarity."""
     student.eval()
-    gathered = {"right": [], "agrees": [], "cosine": []}
+    gathered: dict[str, list] = {"right": [], "agrees": [], "cosine": []}
     for start in range(0, len(held_out.dataset), 64):
         batch = held_out.batch(list(range(start, min(start + 64, len(held_out.dataset)))), 0, 0, 0)
         output = student(batch["frames"], batch["t_rel_sec"], batch["mask"])
         mask = batch["mask"].cpu().numpy()
         teacher = accuracy.clip_logits(batch["logits"].cpu().numpy(), mask).argmax(1)
         embeddings = accuracy.clip_embeddings(batch["embeddings"].cpu().numpy(), mask)
-        answers = output.clip_logits.argmax(1).cpu().numpy()
-        gathered["right"] += (answers == batch["label"].cpu().numpy()).tolist()
-        gathered["agrees"] += (answers == teacher).tolist()
+        predicted = output.clip_logits.argmax(1).cpu().numpy()
+        gathered["right"] += (predicted == batch["label"].cpu().numpy()).tolist()
+        gathered["agrees"] += (predicted == teacher).tolist()
         gathered["cosine"] += (output.clip_embedding.float().cpu().numpy() * embeddings).sum(1).round(5).tolist()
     return gathered
 
 
 class Source:
-    """Batches of a condition: labels that are kept, embeddings as they are stored, or a teacher that is asked."""
+    """Batches under a condition: with fewer labels, embeddings rounded to int8, or a teacher run in the loop."""
 
     def __init__(self, clips: Clips, condition: Condition, seed: int):
         self.clips, self.condition, self.seed = clips, condition, seed
@@ -98,27 +106,33 @@ class Source:
         self.canonical = _canonical(clips) if condition.teacher == "fresh" else None
 
     def planned(self, epoch: int, batch_size: int) -> list[list[int]]:
-        """An epoch's batches; with labels alone, unlabeled clips are no part of it, and passes make up for them."""
+        """An epoch's batches of indexes. If only labels train, unlabeled clips are skipped and the others repeated."""
         order = epoch_order(self.clips.dataset.shard_of_clip, self.seed, epoch)
-        if not self.condition.alpha and self.condition.beta == 0:
+        if self._trains_on_labels_alone():
             order = [i for i in order if self.is_labeled[i]] * round(1 / self.condition.labels)
         return global_batches(list(map(int, order)), batch_size, 1)
 
+    def _trains_on_labels_alone(self) -> bool:
+        weights = loss_settings(**self.clips.setting.weights | self.condition.weights).weights
+        return all(Need.LABELS in term.needs for term in loss_terms() if weights[term.name])
+
     def batch(self, indexes: list[int], epoch: int) -> dict:
+        """Collated items of a ClipDataset for these clips."""
         batch = self.clips.batch(indexes, self.condition.views, self.seed, epoch)
         hidden = torch.from_numpy(~self.is_labeled[indexes]).to(batch["label"].device)
         batch["label"] = batch["label"].masked_fill(hidden, -1)
         if self.canonical is not None:
             batch["frames"] = self._fresh(batch, indexes, epoch)
         if self.teacher is not None:
-            self._ask(batch)
+            self._embed(batch)
         if self.condition.blocks:
             batch["embeddings"] = _as_blocks(batch["embeddings"])
             text = torch.from_numpy(self.clips.head["class_text"]).to(batch["logits"].device)
             batch["logits"] = float(self.clips.head["logit_scale"][0]) * batch["embeddings"] @ text.T
         return batch
 
-    def _ask(self, batch: dict) -> None:
+    def _embed(self, batch: dict) -> None:
+        """Replace the stored embeddings and logits by those of the teacher for the batch's frames."""
         frames = batch["frames"].flatten(0, 1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         embeddings = self.teacher.embed(frames)
         shape = batch["mask"].shape
@@ -127,26 +141,27 @@ class Source:
             batch[name] = torch.from_numpy(values).to(batch["mask"].device).unflatten(0, shape)
 
     def _fresh(self, batch: dict, indexes: list[int], epoch: int) -> torch.Tensor:
-        """A new random crop for each clip, by the rule of the stored views."""
-        teacher, side, frames = self.clips.reader.identity.teacher, self.clips.setting.resolution, []
-        sampling = replace(self.clips.dataset.sampling, seed=self.seed)
+        """A new random crop for each clip, drawn like the stored views."""
+        sampling, frames = replace(self.clips.dataset.sampling, seed=self.seed), []
         for index in indexes:
             rows = choose_frames(self.clips.rows_of[index], sampling, epoch, index)
-            images = self.canonical[torch.from_numpy(rows).to(self.canonical.device)]
-            size = tuple(images.shape[-2:])
-            top, left, height, width, flags, _ = make_views(f"{index}", size, 1, 1 + epoch + 1000 * self.seed, teacher)[
-                1
-            ]
-            crop = images[..., top : top + height, left : left + width].float()
-            crop = functional.interpolate(crop, (side, side), mode="bicubic", antialias=True)
-            crop = crop.flip(-1) if flags else crop
+            crop = self._random_crop(self.canonical[torch.from_numpy(rows).to(self.canonical.device)], index, epoch)
             padding = crop.new_zeros(batch["mask"].shape[1] - len(crop), *crop.shape[1:])
             frames.append(torch.cat([crop, padding]).round().clamp(0, 255).to(torch.uint8))
         return torch.stack(frames)
 
+    def _random_crop(self, images: torch.Tensor, index: int, epoch: int) -> torch.Tensor:
+        """(T, 3, R, R) float: the same crop of all images (T, 3, H, W)."""
+        teacher, side = self.clips.reader.identity.teacher, self.clips.setting.resolution
+        size, draw = tuple(images.shape[-2:]), 1 + epoch + 1000 * self.seed
+        top, left, height, width, flags, _ = make_views(f"{index}", size, 1, draw, teacher)[1]
+        crop = images[..., top : top + height, left : left + width].float()
+        crop = functional.interpolate(crop, (side, side), mode="bicubic", antialias=True)
+        return crop.flip(-1) if flags else crop
+
 
 def _as_blocks(embeddings: torch.Tensor) -> torch.Tensor:
-    """As they come back from int8 with one scale for each block of INT8_BLOCK numbers."""
+    """Embeddings rounded to int8 with one scale per block of INT8_BLOCK numbers."""
     blocks = embeddings.unflatten(-1, (-1, INT8_BLOCK))
     scale = blocks.abs().amax(-1, keepdim=True).clamp(min=1e-12) / 127
     return ((blocks / scale).round() * scale).flatten(-2)
@@ -159,7 +174,7 @@ def _teacher(clips: Clips):
 
 
 def _canonical(clips: Clips) -> torch.Tensor:
-    """(N, 3, H, W) uint8: the stored frames, decoded; all of one size."""
+    """(N, 3, H, W) uint8: the stored frames, decoded. All must have one size."""
     images = [
         np.asarray(canonical_frame.decode_jpeg(clips.reader.frames(unit).jpeg(row))) for unit, row in clips.places
     ]

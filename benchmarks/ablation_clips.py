@@ -1,10 +1,7 @@
-"""Clips of a cache in memory, for dozens of runs that share them: decoded once, and held against the loader.
-
-Knows caches and the choice of frames and views; trains nothing.
-"""
+"""Clips of a cache in memory: decoded once for dozens of runs, and checked against the loader's batches."""
 
 import multiprocessing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from embedonce.pipeline.frames import canonical_frame
 
 @dataclass(frozen=True)
 class Setting:
-    """What all runs share."""
+    """What all runs share. weights: of loss terms, by option; conditions may override them."""
 
     cache_dir: Path
     work_dir: Path
@@ -30,14 +27,14 @@ class Setting:
     epochs: int = 40
     batch_size: int = 32
     lr: float = 2e-3
-    beta: float = 0.1
+    weights: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
 
 
 class Clips:
-    """Clips of one split: rows in memory, and which of them each clip has.
+    """Clips of one split: their rows in memory, and the rows of each clip.
 
-    crops (N, V, 3, R, R), embeddings (N, V, D), logits (N, V, C), on the device; canonical: decoded frames or None.
+    crops (N, V, 3, R, R) uint8, embeddings (N, V, D), logits (N, V, C), on the device.
     """
 
     def __init__(self, setting: Setting, split: str, num_views: int | None):
@@ -54,7 +51,7 @@ class Clips:
         self.views = num_views or 1 + self.reader.identity.num_views
 
     def prepare(self, workers: int) -> None:
-        """Decode the crops of all rows into a file that runs share."""
+        """Decode the crops of all rows into a file that all runs share."""
         path = self._path()
         if path.exists():
             return
@@ -64,13 +61,13 @@ class Clips:
         )
         tasks = [(self.setting, place, self.views) for place in self.places]
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for i, found in enumerate(pool.imap(_decoded, tasks, chunksize=64)):
-                crops[i] = found
+            for i, decoded in enumerate(pool.imap(_decoded, tasks, chunksize=64)):
+                crops[i] = decoded
         crops.flush()
         path.with_suffix(".part").rename(path)
 
     def load(self) -> "Clips":
-        """Take everything onto the device."""
+        """Load everything onto the device."""
         crops = torch.from_numpy(np.load(self._path(), mmap_mode="r"))
         self.crops = crops.to(self.device).permute(0, 1, 4, 2, 3)
         embeddings = {unit: self.reader.all_embeddings(unit) for unit in dict.fromkeys(u for u, _ in self.places)}
@@ -82,7 +79,7 @@ class Clips:
         return self
 
     def batch(self, indexes: list[int], views: int, seed: int, epoch: int) -> dict:
-        """What the loader would deliver of these clips, from so many of the stored random views."""
+        """What the loader would deliver for these clips, with so many of the stored random views."""
         sampling = replace(self.dataset.sampling, seed=seed)
         length, at, view = sampling.frames_per_clip, [], []
         for index in indexes:
@@ -113,14 +110,14 @@ class Clips:
 
     @cached_property
     def times(self) -> np.ndarray:
-        """(N,) requested seconds of each row."""
+        """(N,) requested time of each row, in seconds."""
         return _seconds(self.dataset, self.reader, self.rows_of, len(self.places))
 
     def _path(self) -> Path:
         return self.setting.work_dir / f"crops_{self.split}_{len(self.places)}x{self.views}.npy"
 
     def check(self) -> None:
-        """AssertionError where a batch is not what the loader delivers."""
+        """AssertionError if a batch differs from what the loader delivers."""
         for epoch in (0, 3):
             self.dataset.epoch = epoch
             views = self.reader.identity.num_views if self.views > 1 else 0
@@ -143,7 +140,7 @@ _READERS: dict = {}
 
 
 def _places(dataset: ClipDataset, reader) -> tuple[list[tuple[str, int]], list[np.ndarray]]:
-    """(unit, row) of every row that a clip has, and the positions in that list of each clip's rows."""
+    """(unit, row) of every row of any clip, and for each clip the positions of its rows in that list."""
     number: dict[tuple[str, int], int] = {}
     rows_of = []
     for clip in dataset.clips:

@@ -1,10 +1,10 @@
-"""What a student learns from the cache against what a teacher in the loop would teach it, step by step.
+"""Compares gradients from cached targets with gradients from a teacher in the loop, step by step.
 
     python -m benchmarks.gradients --cache-dir CACHE
 
-One student is trained from the cache. Every few steps the teacher is asked about the very frames of the batch, and the
-gradient of the same weights is computed three times: from what is cached, from what the teacher says now, and from the
-cache in 8-bit blocks. Two runs drift apart from the smallest difference; gradients of one run do not.
+One student is trained from the cache. Every few steps the teacher also embeds the frames of the batch, and the gradient
+of the same weights is computed three times: from cached targets, from the teacher's, and from the cache rounded to
+8-bit blocks. Two training runs diverge from the smallest difference; gradients of one run do not.
 """
 
 import copy
@@ -17,7 +17,8 @@ import torch
 from benchmarks.ablation import Condition, Source, student_run
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
-from embedonce.models.losses import Targets, distillation_loss
+from embedonce.models.losses.distillation import distillation_loss
+from embedonce.pipeline.clips.batch import ClipBatch
 
 CACHED = Condition("cached")
 OTHERS = {
@@ -27,12 +28,11 @@ OTHERS = {
 
 
 def gradient(run, batch: dict) -> torch.Tensor:
-    """Of the whole loss, in one vector; the student and its statistics stay as they are. Dropout is the same always."""
+    """The gradient of the whole loss as one vector, with fixed dropout. The student itself stays unchanged."""
     student = copy.deepcopy(run.student).train()
     torch.manual_seed(0)
-    output = student(batch["frames"], batch["t_rel_sec"], batch["mask"])
-    targets = Targets(batch["embeddings"], batch["logits"], batch["label"], batch["mask"])
-    distillation_loss(output, targets, run.weights)["total"].backward()
+    clips = ClipBatch.from_items(batch)
+    distillation_loss(student(*clips.inputs), clips.targets, run.settings)["total"].backward()
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
 
 
@@ -55,7 +55,7 @@ def main(steps: int, every: int, **settings):
     source = Source(train, CACHED, 0)
     others = {name: Source(train, condition, 0) for name, condition in OTHERS.items()}
     run = student_run(train, CACHED, 0, steps)
-    found: dict[str, list[float]] = {name: [] for name in (*others, "another batch")}
+    differences: dict[str, list[float]] = {name: [] for name in (*others, "another batch")}
     for step in range(steps):
         epoch, place = divmod(step, len(source.planned(0, setting.batch_size)))
         indexes = source.planned(epoch, setting.batch_size)[place]
@@ -67,16 +67,18 @@ def main(steps: int, every: int, **settings):
                 run, source.batch(source.planned(epoch + 1, setting.batch_size)[0], epoch)
             )
             for name, value in theirs.items():
-                found[name].append(float((value - ours).norm() / ours.norm()))
-            click.echo(f"step {step + 1}: " + ", ".join(f"{name} {values[-1]:.1e}" for name, values in found.items()))
+                differences[name].append(float((value - ours).norm() / ours.norm()))
+            click.echo(
+                f"step {step + 1}: " + ", ".join(f"{name} {values[-1]:.1e}" for name, values in differences.items())
+            )
         run.train_mode()
-        run.step(batch)
-    figures = {name: {"median": float(np.median(v)), "largest": max(v)} for name, v in found.items()}
-    for name, told in figures.items():
-        click.echo(
-            f"{name}: {told['median']:.1e} of the gradient's length from the cache's, at most {told['largest']:.1e}"
-        )
-    finish("gradients", {"differences": figures, "points": len(found["another batch"]), **machine("torch", "timm")})
+        run.step(ClipBatch.from_items(batch))
+    figures = {name: {"median": float(np.median(v)), "largest": max(v)} for name, v in differences.items()}
+    for name, figure in figures.items():
+        click.echo(f"{name}: median relative difference {figure['median']:.1e}, largest {figure['largest']:.1e}")
+    finish(
+        "gradients", {"differences": figures, "points": len(differences["another batch"]), **machine("torch", "timm")}
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The small parts on top of image features: action heads, and attention over the frames of a clip.
-
-Pure torch; knows no backbone, no teacher and no data.
-"""
+"""Small modules on top of image features: classification heads, and attention pooling over the frames of a clip."""
 
 import math
 
@@ -12,7 +9,10 @@ TEACHER_HEAD_HIDDEN = (512, 256)
 
 
 class ActionHead(nn.Sequential):
-    """Linear, ReLU, Dropout for each hidden width, then Linear to the classes. (…, in_dim) -> (…, num_classes)."""
+    """An MLP classifier with dropout after each hidden layer: (…, in_dim) -> (…, num_classes).
+
+    hidden: widths of the hidden layers.
+    """
 
     def __init__(self, in_dim: int, hidden: tuple[int, ...], num_classes: int, dropout: float = 0.1):
         layers: list[nn.Module] = []
@@ -23,10 +23,10 @@ class ActionHead(nn.Sequential):
 
 
 class TemporalAttentionPool(nn.Module):
-    """Self-attention over a CLS token and the frames of a clip; the CLS token's answer is added to the frames' mean.
+    """Pools the frames of a clip: their mean plus the output of a CLS token that attends to them.
 
-    rank: total inner width of the four heads. A frame's time within the clip is added as a sinusoidal code, without
-    which the order of frames could not be told.
+    rank: total width of the attention heads. Frames get a sinusoidal encoding of their time within the clip; without it
+    pooling would ignore their order.
     """
 
     def __init__(self, dim: int, rank: int, num_heads: int = 4):
@@ -43,13 +43,13 @@ class TemporalAttentionPool(nn.Module):
         cls = self.cls.expand(frames.shape[0], 1, -1)
         inner = self.qkv(torch.cat([cls, tokens], 1)).unflatten(-1, (3, self.num_heads, -1))  # (B, 1+T, 3, H, R/H)
         query, key, value = inner.permute(2, 0, 3, 1, 4)  # each (B, H, 1+T, R/H)
-        seen = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)[:, None, None]  # (B, 1, 1, 1+T)
-        answer = nn.functional.scaled_dot_product_attention(query[:, :, :1], key, value, attn_mask=seen)
-        return masked_mean(frames, mask) + self.out(answer.flatten(1))
+        visible = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)[:, None, None]  # (B, 1, 1, 1+T)
+        attended = nn.functional.scaled_dot_product_attention(query[:, :, :1], key, value, attn_mask=visible)
+        return masked_mean(frames, mask) + self.out(attended.flatten(1))
 
 
 def time_code(t_sec: Tensor, dim: int, longest_sec: float = 64.0) -> Tensor:
-    """Sinusoids of a time (Vaswani et al., 2017) with periods from 0.25 s to longest_sec: (…,) -> (…, dim)."""
+    """Sinusoidal encoding of times (Vaswani et al., 2017), periods from 0.25 s to longest_sec: (…,) -> (…, dim)."""
     half = dim // 2
     octaves = torch.linspace(0, 1, half, device=t_sec.device) * math.log(longest_sec / 0.25)
     phase = t_sec.float()[..., None] * (2 * math.pi / 0.25) * torch.exp(-octaves)
@@ -57,6 +57,6 @@ def time_code(t_sec: Tensor, dim: int, longest_sec: float = 64.0) -> Tensor:
 
 
 def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the frames that are there: (B, T, D), (B, T) bool -> (B, D)."""
+    """Mean over frames that are not padding: (B, T, D), mask (B, T) bool -> (B, D)."""
     weight = mask[..., None].to(frames.dtype)
     return (frames * weight).sum(1) / weight.sum(1).clamp(min=1)

@@ -82,8 +82,8 @@ def world(tmp_path_factory) -> SimpleNamespace:
     torch.manual_seed(1)
     student = build_student(student_config("tiny", DIM, 2, RESOLUTION), pretrained=False).eval()
     student.head[-1].weight.data *= 30
-    fields = checkpoint.describe(student, reader.label_set(), reader.identity.teacher, FRAMES)
-    checkpoint.save(folder / "best_student.pt", fields | {"model": student.state_dict()})
+    meta = checkpoint.new_checkpoint(student, reader.label_set(), reader.identity.teacher, FRAMES)
+    checkpoint.save(folder / "best_student.pt", meta)
     few = {"formats": "fp32", "num_samples": 2, "calibration_frames": 4}
     made = export(ExportConfig(folder / "cache", folder / "best_student.pt", folder / "export", **few))
     return SimpleNamespace(folder=folder, reader=reader, student=student, export=made.folder)

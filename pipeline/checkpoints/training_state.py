@@ -1,122 +1,101 @@
-"""What training_state.pt must hold before a run goes on from it: the shape of the file, and that of this very run.
+"""The state of a training run (training_state.pt), from which a stopped run continues: writing and reading it."""
 
-Knows states as data; runs nothing. Forms are pipeline.results_schema's.
-"""
-
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from embedonce.cache.limits import brief
+from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT, TRAINING_STATE
+from embedonce.pipeline.checkpoints.state_checks import check_types
+from embedonce.pipeline.checkpoints.tensor_files import FORMAT, check_format, read_tensors, write_tensors
+from embedonce.pipeline.errors import CheckpointError, InputError
 
-from embedonce.pipeline.errors import CheckpointError
-from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
-
-_LIMIT = 1 << 31  # of any counter
-_SHAPE = {
-    "run": {...: object},
-    "epoch": int,
-    "position": int,
-    "stopped_early": bool,
-    "device": Text(100),
-    "sums": [{...: {...: float}}],
-    "students": {...: {...: object}},
-}
-_COUNTERS = ("epoch", "position")
-_MEASURED = {"lr", "initial_lr"}  # what moves in an optimizer's group while it trains
-_STUDENT = {
-    "epochs_since_best": int,
-    "history": [{...: OrNull(float)}],
-}
+MOST_DIFFERENCES = 20  # that a message lists
 
 
-def check_shape(path: Path, content: dict) -> None:
-    """CheckpointError where a state lacks something that every state has, or has it of another type."""
-    for name, form in _SHAPE.items():
-        if problem := misfit(content[name], form, name):
-            raise _refused(path, problem)
-    for name in _COUNTERS:
-        if not 0 <= content[name] < _LIMIT:
-            raise _refused(path, f"{name} is {content[name]}")
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that a training run continues from.
 
-
-def check_state(path: Path, content: dict, own: dict[str, dict], terms: dict[str, float], processes: int) -> None:
-    """CheckpointError where a state is not one of this run.
-
-    own: the states of its students as they begin, by size. terms: what is summed up in an epoch. processes: how many
-    train together.
+    run: the settings and data that identify the run, flat. device: "cpu", "cuda" or "mps". epoch, position: numbers of
+    epochs done, and of batches done in the next one. sums: for each process, the sums of this epoch by student size
+    and name. students: StudentRun.state_dict() by student size.
     """
-    if set(content["students"]) != set(own) or len(content["sums"]) != processes:
-        raise _refused(path, "it is of other students, or of another number of processes")
-    for sums in content["sums"]:
-        if problem := misfit(sums, {size: dict.fromkeys(terms, float) for size in own}, "sums"):
-            raise _refused(path, problem)
-    for size, state in content["students"].items():
-        if problem := _misfit(state, own[size]):
-            raise _refused(path, f"student {size}: {problem}")
+
+    run: dict[str, object]
+    device: str
+    epoch: int = 0
+    position: int = 0
+    stopped_early: bool = False
+    sums: list[dict[str, dict[str, float]]] = dataclasses.field(default_factory=list)
+    students: dict[str, dict] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the run has done no batch yet: this state only marks its folder as in use."""
+        return not self.epoch and not self.position
 
 
-def _refused(path: Path, problem: str) -> CheckpointError:
-    return CheckpointError(f"{path} is no state of this run ({problem}); give --overwrite to start anew")
+def has_state(folder: Path) -> bool:
+    """Whether a folder holds a training run."""
+    return (folder / TRAINING_STATE).exists()
 
 
-def _misfit(state: dict, own: dict) -> str | None:
-    """What is wrong with the state of one student, in words; None where it can be gone on from."""
-    if set(state) != set(own):
-        return "it has other parts"
-    problem = misfit({name: state[name] for name in _STUDENT}, _STUDENT)
-    if problem or state["epochs_since_best"] < 0:
-        return problem or "epochs_since_best is below 0"
-    best = state["best"]
-    if type(best) is not list or len(best) != 2 or any(type(n) is not float or n != n for n in best):
-        return "best is no score"
-    for name in ("student", "average", "schedule", "scaler"):
-        if problem := _unlike(state[name], own[name], name):
-            return problem
-    return _optimizer_misfit(state["optimizer"], own)
+def save_state(folder: Path, state: TrainingState) -> None:
+    """Write or replace the state of the run in this folder atomically."""
+    _write(folder, state)
 
 
-def _unlike(value, own, place: str) -> str | None:
-    """The first place where a value is of another kind than this run's own: types, keys, shapes of tensors."""
-    if isinstance(own, torch.Tensor):
-        is_alike = isinstance(value, torch.Tensor) and value.shape == own.shape and value.dtype == own.dtype
-        return None if is_alike else f"{place} is no tensor of shape {tuple(own.shape)}"
-    if isinstance(own, dict):
-        if not isinstance(value, dict) or set(value) != set(own):
-            return f"{place} has other parts"
-        return next(filter(None, (_unlike(value[name], part, f"{place}.{name}") for name, part in own.items())), None)
-    if isinstance(own, list):
-        if type(value) is not list or len(value) != len(own):
-            return f"{place} is no list of {len(own)}"
-        return next(filter(None, (_unlike(one, other, place) for one, other in zip(value, own, strict=True))), None)
-    if type(own) is float:
-        return misfit(value, float, place)
-    if type(value) is not type(own) or (type(own) is int and not 0 <= value < _LIMIT):
-        return f"{place} is no {type(own).__name__} as it should be"
-    return None
+def claim_folder(folder: Path, state: TrainingState) -> None:
+    """Write the initial state of a run, which only marks the other files of this folder as the run's."""
+    _write(folder, state)
 
 
-def _optimizer_misfit(state, own: dict) -> str | None:
-    """An optimizer has nothing to say of its parameters before its first step: they are held against the student's."""
-    groups = own["optimizer"]["param_groups"]
-    if not isinstance(state, dict) or set(state) != {"state", "param_groups"}:
-        return "optimizer has other parts"
-    if problem := _unlike(state["param_groups"], groups, "optimizer"):
-        return problem
-    for theirs, ours in zip(state["param_groups"], groups, strict=True):
-        if any(theirs[name] != value for name, value in ours.items() if name not in _MEASURED):
-            return "optimizer has other settings"
-    indexes = {index for group in groups for index in group["params"]}
-    if not isinstance(state["state"], dict) or not set(state["state"]) <= indexes:
-        return "optimizer has other parameters"
-    return next(filter(None, (_moments_misfit(part) for part in state["state"].values())), None)
+def _write(folder: Path, state: TrainingState) -> None:
+    fields = {one.name: getattr(state, one.name) for one in dataclasses.fields(state)}
+    write_tensors(folder / TRAINING_STATE, {"format": FORMAT, **fields})
 
 
-def _moments_misfit(part) -> str | None:
-    if not isinstance(part, dict) or set(part) != {"step", "exp_avg", "exp_avg_sq"}:
-        return "optimizer has other moments"
-    if not all(isinstance(value, torch.Tensor) for value in part.values()):
-        return "optimizer has moments that are no tensors"
-    step, first, second = part["step"], part["exp_avg"], part["exp_avg_sq"]
-    is_right = step.shape == () and step.dtype == torch.float32 and first.shape == second.shape
-    return (
-        None if is_right and first.is_floating_point() and second.is_floating_point() else "optimizer has odd moments"
-    )
+def load_state(folder: Path, run: dict[str, object], student_folders: list[Path]) -> TrainingState | None:
+    """The state of the run in this folder; None if it holds another run that has done no batch yet.
+
+    run: what identifies the run that is to be continued. student_folders: where the best students must be once an
+    epoch is complete. CheckpointError if the state cannot be used, InputError if it belongs to another run.
+    """
+    try:
+        state = _read(folder / TRAINING_STATE)
+        for student_folder in student_folders if state.epoch else ():
+            checkpoint.load(student_folder / BEST_STUDENT)
+    except CheckpointError as error:
+        raise CheckpointError(f"this run cannot be continued: {error}; start anew with --overwrite") from error
+    old = state.run
+    differences = [f"{k}: {_short(old.get(k))} -> {_short(v)}" for k, v in run.items() if old.get(k) != v]
+    if differences and state.is_new:
+        return None
+    if differences:
+        raise InputError(
+            f"{folder} holds another training run ({_list(differences)}); choose another --output-dir, or replace it "
+            "with --overwrite"
+        )
+    return state
+
+
+def _read(path: Path) -> TrainingState:
+    content = read_tensors(path)
+    names = [one.name for one in dataclasses.fields(TrainingState)]
+    if missing := [name for name in names if name not in content]:
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}")
+    check_format(path, content)
+    check_types(path, content)
+    return TrainingState(**{name: content[name] for name in names})
+
+
+def _list(differences: list[str]) -> str:
+    more = len(differences) - MOST_DIFFERENCES
+    return "; ".join([*differences[:MOST_DIFFERENCES], *([f"{more} more"] if more > 0 else [])])
+
+
+def _short(value) -> str:
+    """A setting in a message, cut where it is long."""
+    return str(value)[:100] if value is None or isinstance(value, (str, bool, int, float)) else brief(value)

@@ -1,7 +1,6 @@
-"""How batches come from loader processes: through shared memory where there is room for them, else through a pipe.
+"""How batches reach the main process from loader processes: through shared memory, or through a pipe if that is full.
 
-Shared memory is faster, and scarce in a container (64 MB by default); each tensor in it takes a file descriptor, too.
-Knows tensors and limits; no dataset.
+Shared memory is faster, but small in containers (64 MB by default), and each tensor in it needs a file descriptor.
 """
 
 import os
@@ -15,13 +14,13 @@ from torch.utils.data import default_collate, get_worker_info
 SHARED_MEMORY = "/dev/shm"
 DESCRIPTORS_OF_RUN = 96  # libraries, shards, logs
 DESCRIPTORS_PER_WORKER = 12  # its queues
-DESCRIPTORS_OF_BATCHES = 48  # per worker: the tensors of the batches that it is ahead
+DESCRIPTORS_OF_BATCHES = 48  # per worker: the tensors of its prefetched batches
 
 
 class Collate:
-    """Makes a batch of items: in a loader process, as it can be sent from there.
+    """Collates items into a batch, in a loader process into a form that can be sent from there.
 
-    Items are dicts of tensors, arrays or numbers, of the same shapes in all of them.
+    Items are dicts of tensors, arrays or numbers; all have the same shapes.
     """
 
     def __init__(self, num_workers: int):
@@ -30,11 +29,11 @@ class Collate:
         self._has_descriptors = limit >= DESCRIPTORS_OF_RUN + num_workers * DESCRIPTORS_OF_BATCHES
 
     def __call__(self, items: list[dict]) -> dict:
-        """Name -> tensor, or array where it goes through a pipe; `received` makes tensors of those."""
+        """Name -> tensor, or array if the batch goes through a pipe; see as_tensors()."""
         if get_worker_info() is None:
             return default_collate(items)
         num_bytes = sum(np.asarray(value).nbytes for item in items for value in item.values())
-        if self._has_descriptors and has_room(num_bytes * 2 * self._num_workers):  # all of them may begin one now
+        if self._has_descriptors and has_room(num_bytes * 2 * self._num_workers):  # all workers may start one now
             try:
                 return default_collate(items)
             except RuntimeError as error:
@@ -43,24 +42,24 @@ class Collate:
         return {name: np.stack([np.asarray(item[name]) for item in items]) for name in items[0]}
 
 
-def received(batch: dict) -> dict:
-    """The batch with tensors of its arrays, which are copied nowhere."""
+def as_tensors(batch: dict) -> dict:
+    """The batch with its arrays as tensors, without a copy."""
     return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in batch.items()}
 
 
 def has_room(num_bytes: int) -> bool:
-    """Whether shared memory has room for so many bytes. Where it is no folder, it has the room that memory has."""
+    """Whether shared memory has room for so many bytes. Systems other than Linux do not limit it separately."""
     if sys.platform != "linux":
         return True
     try:
-        found = os.statvfs(SHARED_MEMORY)
+        stats = os.statvfs(SHARED_MEMORY)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize >= num_bytes
+    return stats.f_bavail * stats.f_frsize >= num_bytes
 
 
 def usable_workers(num_workers: int) -> int:
-    """As many of these loader processes as the limit of open files allows; 0: load in this process."""
+    """How many of these loader processes the limit on open files allows; 0: load in this process."""
     allowed = (_descriptor_limit() - DESCRIPTORS_OF_RUN) // DESCRIPTORS_PER_WORKER
     return max(0, min(num_workers, allowed))
 

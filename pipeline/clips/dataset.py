@@ -1,6 +1,6 @@
-"""Clips of a cache as tensors: which rows, in which order, through which view. No teacher, no video.
+"""Clips of a cache as tensors: which frames of a clip, in which view, and in which order clips are visited.
 
-The choice of frames, views and order is a pure function of seeds and counters; reading comes after it.
+Frames, views and order are pure functions of seed, epoch and index, so that a run can be resumed exactly.
 """
 
 import logging
@@ -17,15 +17,16 @@ from embedonce.pipeline.frames import canonical_frame
 
 log = logging.getLogger(__name__)
 
-SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: randomness against files open at once
+SHARDS_PER_WINDOW = 8  # shards whose clips are shuffled together: more are more random, fewer keep fewer files open
 
 
 @dataclass(frozen=True)
 class ClipSampling:
-    """How clips become fixed numbers of frames. random: a new draw every epoch; else the same centers always.
+    """How a fixed number of frames is taken from each clip.
 
-    jitter: how far brightness, contrast and saturation of the student's frames may go from 1, alike for a whole clip.
-    views: how many of the stored random views are used; 0: the evaluation crop alone, None: all.
+    resolution: side of the frames in pixels. random: draw new frames and views every epoch, else always take segment
+    centers in view 0. jitter: largest relative change of brightness, contrast and saturation, the same for all frames
+    of a clip. views: number of stored random views to use; 0: only the evaluation crop, None: all.
     """
 
     frames_per_clip: int
@@ -37,16 +38,17 @@ class ClipSampling:
 
 
 class ClipDataset(Dataset):
-    """The clips of a label set that have at least one good frame; items are dicts of tensors.
+    """The clips of a label set that have at least one frame in the cache; items are dicts of tensors.
 
-    frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 where the label set has them;
-    mask (T,) bool; t_rel_sec (T,) float32 since the clip's start; label, index int64. Padding repeats zeros.
+    frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
+    mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64.
+    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter.
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: ClipSampling):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
-        self._rows: list[range] = []  # positions on the video's timeline, by clip: clips may share them all
+        self._rows: list[range] = []  # of each clip: positions on its video's timeline
         self.epoch = 0
         cached = set(reader.video_uids)
         for clip in clips:
@@ -63,26 +65,27 @@ class ClipDataset(Dataset):
 
     @property
     def shard_of_clip(self) -> np.ndarray:
-        """(N,) the unit in which each clip begins."""
+        """(N,) names of the units in which clips begin."""
         first = (self.reader.timeline(c.video_uid).unit[r[0]] for c, r in zip(self.clips, self._rows, strict=True))
         return np.array(list(first), dtype=object)
 
     @property
     def label_array(self) -> np.ndarray:
+        """(N,) int64 class indexes, -1 for unlabeled clips."""
         return np.array([clip.label for clip in self.clips], np.int64)
 
     @property
     def frame_counts(self) -> np.ndarray:
-        """(N,) int64: how many frames each clip gives."""
+        """(N,) int64 numbers of frames in items, without padding."""
         return np.array([min(self.sampling.frames_per_clip, len(rows)) for rows in self._rows], np.int64)
 
     @property
     def longest(self) -> int:
-        """How many frames the longest clip has."""
+        """Number of cached frames of the longest clip."""
         return max(map(len, self._rows), default=0)
 
     def described_clips(self) -> Iterator[str]:
-        """A line for each clip: which it is, its label, its rows, and the shard in which it begins."""
+        """One line per clip, for fingerprints: its name, times, label, rows and first shard."""
         for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
             times = f"{clip.start_sec!r} {clip.end_sec!r}"
             yield f"{clip.video_uid} {clip.clip_id} {times} {clip.label} {rows[0]} {len(rows)} {shard}"
@@ -91,36 +94,39 @@ class ClipDataset(Dataset):
         clip, sampling = self.clips[index], self.sampling
         timeline = self.reader.timeline(clip.video_uid)
         at = choose_frames(np.array(self._rows[index]), sampling, self.epoch, index)
-        there = len(timeline.views) if sampling.views is None else 1 + sampling.views
-        view = choose_view(there, sampling, self.epoch, index)
-        frames, embeddings, logits = [], [], []
-        for unit, row in zip(timeline.unit[at], timeline.row[at], strict=True):
-            shard, row = self.reader.frames(unit), int(row)
-            side = self.reader.identity.canonical_short_side
-            frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], sampling.resolution, side))
-            embeddings.append(shard.embeddings(row, row + 1, view)[0])
-            if self._labels.has_logits:
-                logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        length, images = sampling.frames_per_clip, np.stack(frames)
+        num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
+        view = choose_view(num_views, sampling, self.epoch, index)
+        images, embeddings, logits = self._read(timeline, at, view)
         if sampling.jitter and sampling.random:
             images = canonical_frame.jittered(images, *choose_jitter(sampling, self.epoch, index))
+        length = sampling.frames_per_clip
         item = {
             "frames": _padded(images.transpose(0, 3, 1, 2), length),
-            "embeddings": _padded(np.stack(embeddings).astype(np.float32), length),
+            "embeddings": _padded(embeddings.astype(np.float32), length),
             "mask": _padded(np.ones(len(at), bool), length),
             "t_rel_sec": _padded((timeline.t_sec[at] - clip.start_sec).astype(np.float32), length),
             "label": torch.tensor(clip.label),
             "index": torch.tensor(index),
         }
-        if self._labels.has_logits:
-            item["logits"] = _padded(np.stack(logits), length)
-        return item
+        return item if logits is None else item | {"logits": _padded(logits, length)}
+
+    def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Crops (T, R, R, 3) uint8, embeddings (T, D) and, if the label set has them, logits (T, C) of one view."""
+        side, short_side = self.sampling.resolution, self.reader.identity.canonical_short_side
+        frames, embeddings, logits = [], [], []
+        for unit, row in zip(timeline.unit[at], timeline.row[at].tolist(), strict=True):
+            shard = self.reader.frames(unit)
+            frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
+            embeddings.append(shard.embeddings(row, row + 1, view)[0])
+            if self._labels.has_logits:
+                logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
+        return np.stack(frames), np.stack(embeddings), np.stack(logits) if logits else None
 
 
 def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:
-    """At most frames_per_clip of the clip's rows, in order: one from each of as many equal segments.
+    """Up to frames_per_clip of the clip's rows, in order: one from each of T equal segments of the clip.
 
-    random: every row is equally likely to be among them, whether or not segments end between two rows.
+    With sampling.random every row is equally likely to be chosen, even if segments end within a row.
     """
     count = min(sampling.frames_per_clip, len(rows))
     if not sampling.random:
@@ -131,15 +137,15 @@ def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: i
 
 
 def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
-    """(T,) different rows in order, one from each of T equal segments; draws (T,) in [0, 1).
+    """(T,) distinct row indexes in order, one from each of T equal segments; draws (T,) uniform in [0, 1).
 
-    A row that lies across the border of two segments belongs to each by its part in it. If the first has taken it, the
-    second draws from its others; if not, the second takes it so much more often that each row's chance is T / N.
+    A row that straddles two segments has a share of each. If the first segment took it, the second draws from its other
+    rows; if not, its probability in the second is raised so that every row is chosen with probability T / N.
     """
     chosen = np.empty(len(draws), int)
     taken, chance_taken = -1, 0.0
     for i, draw in enumerate(draws):
-        start, stop = i * num_rows, (i + 1) * num_rows  # in units in which a row is T long
+        start, stop = i * num_rows, (i + 1) * num_rows  # in units of 1/T of a row
         candidates = np.arange(start // len(draws), -(-stop // len(draws)))
         ends = np.minimum((candidates + 1) * len(draws), stop)
         parts = (ends - np.maximum(candidates * len(draws), start)) / num_rows
@@ -154,7 +160,7 @@ def _one_of_each_segment(num_rows: int, draws: np.ndarray) -> np.ndarray:
 
 
 def choose_view(num_views: int, sampling: ClipSampling, epoch: int, index: int) -> int:
-    """One view for all frames of a clip: in training the stored random ones in turn, each once in K epochs."""
+    """The view for all frames of a clip: 0 in evaluation; in training each of K random views once in K epochs."""
     if not sampling.random or num_views == 1:
         return 0
     order = np.random.default_rng((sampling.seed, index)).permutation(num_views - 1)
@@ -162,12 +168,12 @@ def choose_view(num_views: int, sampling: ClipSampling, epoch: int, index: int) 
 
 
 def choose_jitter(sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:
-    """(3,) factors of brightness, contrast and saturation, from 1 - jitter to 1 + jitter."""
+    """(3,) factors of brightness, contrast and saturation, between 1 - jitter and 1 + jitter."""
     return 1 + sampling.jitter * np.random.default_rng((sampling.seed, epoch, index, 1)).uniform(-1, 1, 3)
 
 
 def epoch_order(shard_of_clip: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """(N,) every clip exactly once: shards in random order, clips shuffled within windows of a few shards."""
+    """(N,) indexes of all clips: shards in random order, clips shuffled within windows of a few shards."""
     generator = np.random.default_rng((seed, epoch))
     shards = generator.permutation(sorted(set(shard_of_clip.tolist())))
     place = {shard: i // SHARDS_PER_WINDOW for i, shard in enumerate(shards)}

@@ -1,7 +1,4 @@
-"""Running a student over the clips of a dataset, and gathering what it and the teacher say.
-
-Knows datasets and students; judges nothing.
-"""
+"""Running a student over the clips of a dataset, and collecting its outputs and the teacher's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from embedonce.models.device import exact_float32
+from embedonce.pipeline.clips.batch import ClipBatch
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import batches, in_order
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.metrics import accuracy
@@ -20,10 +18,10 @@ from embedonce.pipeline.metrics import accuracy
 
 @dataclass(frozen=True)
 class Predictions:
-    """What student and teacher say of N clips, in the dataset's order.
+    """Outputs of student and teacher for N clips, in the dataset's order.
 
-    logits, teacher_logits (N, C) (C = 0 where there are none); embeddings, teacher_embeddings (N, D) float32 unit
-    length; labels (N,) int64.
+    logits, teacher_logits (N, C), C = 0 without classes; embeddings, teacher_embeddings (N, D) float32, unit length;
+    labels (N,) int64, -1 for unlabeled clips.
     """
 
     logits: np.ndarray
@@ -34,53 +32,56 @@ class Predictions:
 
     @property
     def top1(self) -> float | None:
+        """The student's top-1 accuracy; None without labeled clips."""
         return accuracy.top_k_accuracy(self.logits, self.labels, 1)
 
     @property
     def cosine(self) -> float:
+        """Mean cosine similarity of the student's and the teacher's embeddings."""
         return accuracy.mean_cosine(self.embeddings, self.teacher_embeddings)
 
     @property
     def is_finite(self) -> bool:
-        """Whether the student says numbers at all."""
+        """Whether the student's outputs hold no NaN and no infinity."""
         return bool(np.isfinite(self.embeddings).all() and np.isfinite(self.logits).all())
 
 
-def require_finite(found: Predictions, checkpoint: Path) -> None:
-    """CheckpointError where a student's answers are no numbers."""
-    if not found.is_finite:
+def require_finite(predictions: Predictions, checkpoint: Path) -> None:
+    """CheckpointError if the student's outputs are NaN or infinite."""
+    if not predictions.is_finite:
         raise CheckpointError(
-            f"{checkpoint} answers with values that are no numbers: its training went astray; train again with a "
-            "lower --lr"
+            f"{checkpoint}: model outputs are NaN or infinite, because training diverged; train again with a lower --lr"
         )
 
 
-def among_classes(found: Predictions, known: Sequence[str], classes: Sequence[str]) -> Predictions:
-    """With the student's logits of these classes alone, by name and in their order. known: the names it was trained on.
+def among_classes(predictions: Predictions, known: Sequence[str], classes: Sequence[str]) -> Predictions:
+    """The predictions with the student's logits for these classes only, matched by name.
 
-    KeyError where it does not know one.
+    known: the classes the student was trained on. KeyError if one of the classes is not among them.
     """
     column_of = {name: column for column, name in enumerate(known)}
     columns = [column_of[name] for name in classes]
-    return replace(found, logits=found.logits[:, columns])
+    return replace(predictions, logits=predictions.logits[:, columns])
 
 
 @torch.inference_mode()
-def predict(student: nn.Module, dataset: Dataset, batch_size: int, num_workers: int, device) -> Predictions:
-    """Run the student, in eval mode, over the whole dataset, in the precision of its weights: as it is deployed."""
+def predict(
+    student: nn.Module, dataset: ClipDataset, batch_size: int, num_workers: int, device: torch.device
+) -> Predictions:
+    """Run the student in eval mode over the whole dataset, in exact float32 (as deployed)."""
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
-    for batch in batches(dataset, in_order(len(dataset), batch_size), num_workers):
-        inputs = [batch[name].to(device) for name in ("frames", "t_rel_sec", "mask")]
+    for items in batches(dataset, in_order(len(dataset), batch_size), num_workers):
+        batch = ClipBatch.from_items(items)
         with exact_float32():
-            output = student(*inputs)
-        mask = batch["mask"].numpy()
-        teacher_logits = batch["logits"].numpy() if "logits" in batch else np.zeros((*mask.shape, 0), np.float32)
+            output = student(*(tensor.to(device) for tensor in batch.inputs))
+        mask = batch.mask.numpy()
+        teacher_logits = np.zeros((*mask.shape, 0), np.float32) if batch.logits is None else batch.logits.numpy()
         gathered["logits"].append(output.clip_logits.float().cpu().numpy())
         gathered["embeddings"].append(output.clip_embedding.float().cpu().numpy())
         gathered["teacher_logits"].append(accuracy.clip_logits(teacher_logits, mask))
-        gathered["teacher_embeddings"].append(accuracy.clip_embeddings(batch["embeddings"].numpy(), mask))
-        gathered["labels"].append(batch["label"].numpy())
+        gathered["teacher_embeddings"].append(accuracy.clip_embeddings(batch.embeddings.numpy(), mask))
+        gathered["labels"].append(batch.labels.numpy())
     student.train(was_training)
     return Predictions(**{name: np.concatenate(parts) for name, parts in gathered.items()})

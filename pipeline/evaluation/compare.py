@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from embedonce.cache import commit
+from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT
 from embedonce.pipeline.console.printable import csv_cell
 from embedonce.pipeline.errors import CheckpointError, InputError, ResultsError
 from embedonce.pipeline.evaluation import comparison
@@ -26,7 +27,7 @@ from embedonce.pipeline.reporting.plots import LATENCY, PARAMETERS, point_of, tr
 log = logging.getLogger(__name__)
 
 _CHECKPOINT = ".pt"
-_USUAL_STEM = "best_student"  # says nothing about which student it is
+_USUAL_STEM = Path(BEST_STUDENT).stem  # says nothing about which student it is
 
 
 def compare(config: CompareConfig) -> dict:
@@ -109,7 +110,7 @@ def _check_before_evaluating(config: CompareConfig, checkpoints: dict[Path, str]
     for path, name in checkpoints.items():
         check_evaluation(_settings(config, path, name))
         if not path.is_file():
-            raise CheckpointError(f"there is no checkpoint {path}; run train-student first")
+            raise CheckpointError(f"no checkpoint at {path}; run train-student first")
     if checkpoints and entries and entries[0].results["split"] != config.split:
         raise ResultsError(
             f"{entries[0].source} judged the {entries[0].results['split']} split, and {next(iter(checkpoints))} would "

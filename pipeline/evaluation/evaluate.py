@@ -22,6 +22,7 @@ from embedonce.models.folding import treatment
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
@@ -70,16 +71,16 @@ def evaluate(
 
 
 def _judged(
-    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[VideoStudent, dict], towers: dict
+    config: EvaluateConfig, reader: CacheReader, labels: LabelSet, judged: tuple[VideoStudent, Checkpoint], towers: dict
 ) -> tuple[dict, dict[str, bytes]]:
-    """The results, and all files by name. judged: the student and the other fields of its checkpoint."""
+    """The results, and all files by name. judged: the student and its checkpoint."""
     (student, meta), teacher = judged, reader.identity.teacher
     device = choose_device(config.device)
     dataset = held_out(config, meta, reader, labels)
     log.info("evaluating %d %s clips", len(dataset), config.split)
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
     require_finite(predictions, config.student_checkpoint)
-    predictions = among_classes(predictions, meta["classes"], labels.classes)
+    predictions = among_classes(predictions, meta.classes, labels.classes)
     _warn_of_missing_labels(predictions.labels, labels, config.split)
     text = (reader.head(labels.name) or {}).get("class_text")
     with exact_float32():
@@ -87,7 +88,7 @@ def _judged(
         costs = _costs(sides, device, config.runtime)
     timed = {name: treatment(side.module) for name, side in sides.items()}
     results = assemble(predictions, dataset.clips, labels, text, teacher, _facts(student), costs)
-    results["note"] = _note(results["note"], len(meta["classes"]), len(labels.classes))
+    results["note"] = _note(results["note"], len(meta.classes), len(labels.classes))
     results["verb_noun"] = verb_noun_accuracy(reader, labels, dataset.clips, predictions)
     results["frames_in_several_clips"] = shared_frames(reader, dataset.clips)
     results["comparable_with"] = comparable_with(labels, config.split)

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
@@ -21,14 +22,14 @@ log = logging.getLogger(__name__)
 _PART_OF = {"train": "training", "val": "validation", "test": "test"}
 
 
-def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: LabelSet) -> ClipDataset:
+def held_out(config: EvaluateConfig, meta: Checkpoint, reader: CacheReader, labels: LabelSet) -> ClipDataset:
     """The clips to judge by. InputError where there is none."""
     clips = [clip for clip in labels.clips if clip.split == config.split]
-    if config.split != "train" and meta.get("label_set") != labels.name:
-        clips = _not_trained_on(clips, meta.get("label_set"), reader)
+    if config.split != "train" and meta.label_set != labels.name:
+        clips = _not_trained_on(clips, meta.label_set, reader)
     if config.split != "train":
-        clips = _not_seen(clips, set(meta.get("trained_on", ())), reader, labels)
-    sampling = ClipSampling(meta["frames_per_clip"], meta["student"]["resolution"], random=False, seed=config.seed)
+        clips = _not_seen(clips, set(meta.trained_on), reader, labels)
+    sampling = ClipSampling(meta.frames_per_clip, meta.student.resolution, random=False, seed=config.seed)
     dataset = ClipDataset(reader, labels, clips, sampling)
     if dataset.num_empty:
         log.warning("%d of %d clips have no frame in the cache and are left out", dataset.num_empty, len(clips))
@@ -47,7 +48,7 @@ def held_out(config: EvaluateConfig, meta: dict, reader: CacheReader, labels: La
         dataset = ClipDataset(reader, labels, [dataset.clips[i] for i in sorted(kept)], sampling)
     trained = [clip for clip in labels.clips if clip.split == "train" and reader.shows(clip)]
     parts = {_PART_OF[config.split]: dataset.clips}
-    if config.split != "train" and trained and meta.get("label_set") == labels.name:
+    if config.split != "train" and trained and meta.label_set == labels.name:
         parts = {"training": trained} | parts
     if told := missing_classes(labels, parts):
         log.warning("%s", told)

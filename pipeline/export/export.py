@@ -19,6 +19,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions, predict, require_finite
 from embedonce.pipeline.evaluation.held_out import held_out
@@ -98,9 +99,9 @@ def _made(
     return files, parity
 
 
-def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) -> tuple[np.ndarray, str]:
+def _calibration(config: ExportConfig, meta: Checkpoint, reader: CacheReader, labels) -> tuple[np.ndarray, str]:
     """(N, 3, R, R) uint8 frames of training clips, or of the judged ones where none of those is cached; their split."""
-    count = math.ceil(config.calibration_frames / meta["frames_per_clip"])
+    count = math.ceil(config.calibration_frames / meta.frames_per_clip)
     cached = set(reader.video_uids)
     is_there = any(clip.split == "train" and clip.video_uid in cached for clip in labels.clips)
     split = "train" if is_there else config.split
@@ -109,13 +110,13 @@ def _calibration(config: ExportConfig, meta: dict, reader: CacheReader, labels) 
     return torch.cat(frames)[: config.calibration_frames].numpy(), split
 
 
-def weights_of(student: VideoStudent, meta: dict, facts: dict) -> dict[str, bytes]:
+def weights_of(student: VideoStudent, meta: Checkpoint, facts: dict) -> dict[str, bytes]:
     """The backbone as timm loads it, and the parts on top of it."""
     backbone = student.backbone.state_dict()
     rest = {name: t for name, t in student.state_dict().items() if not name.startswith("backbone.")}
     statistics = [value.flatten().tolist() for value in (student.mean, student.std)]
     known = getattr(student.backbone, "pretrained_cfg", None) or {}  # `tiny` has none
-    config = timm_config(meta, known | {"num_features": student.backbone.num_features}, *statistics, facts)
+    config = timm_config(meta.student, known | {"num_features": student.backbone.num_features}, *statistics, facts)
     packed = {name: {k: t.contiguous() for k, t in part.items()} for name, part in
               (("model.safetensors", backbone), ("student_parts.safetensors", rest))}  # fmt: skip
     return {"config.json": json.dumps(config, indent=2).encode()} | {

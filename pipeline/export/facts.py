@@ -1,9 +1,12 @@
 """What an exported student says of itself: its settings, its classes, and how its frames are made. Data only."""
 
+import dataclasses
 from statistics import median
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.schema import CacheIdentity
+from embedonce.models.student import StudentConfig
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 
 FORMAT = 1
 
@@ -14,19 +17,19 @@ def clip_seconds(labels: LabelSet) -> float:
     return round(median(clip.end_sec - clip.start_sec for clip in training or labels.clips), 3)
 
 
-def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
-    """What travels inside every exported file. meta: a checkpoint's fields. seconds: of a usual clip."""
+def facts_of(meta: Checkpoint, identity: CacheIdentity, seconds: float) -> dict:
+    """What travels inside every exported file. meta: the student's checkpoint. seconds: of a usual clip."""
     teacher = identity.teacher
     return {
         "format": FORMAT,
-        "student": meta["student"],
-        "classes": meta["classes"],
-        "label_set": meta.get("label_set"),
-        "frames_per_clip": meta["frames_per_clip"],
-        "teacher": meta["teacher"],
+        "student": dataclasses.asdict(meta.student),
+        "classes": meta.classes,
+        "label_set": meta.label_set,
+        "frames_per_clip": meta.frames_per_clip,
+        "teacher": dataclasses.asdict(meta.teacher),
         "preprocessing": {
             "input": "uint8 RGB, (N, 3, resolution, resolution); scaling and normalization are in the graph",
-            "resolution": meta["student"]["resolution"],
+            "resolution": meta.student.resolution,
             "crop": {"shortest": "center square", "squash": "none"}[teacher.resize_mode],
             "interpolation": teacher.interpolation,
             "canonical_short_side": identity.canonical_short_side,
@@ -38,12 +41,12 @@ def facts_of(meta: dict, identity: CacheIdentity, seconds: float) -> dict:
     }
 
 
-def timm_config(meta: dict, known: dict, mean: list[float], std: list[float], facts: dict) -> dict:
+def timm_config(student: StudentConfig, known: dict, mean: list[float], std: list[float], facts: dict) -> dict:
     """config.json of a folder that timm's create_model("local-dir:…") loads the backbone from; facts come along.
 
     known: what timm says of the backbone: num_features; its pretrained_cfg's first_conv, classifier, fixed_input_size.
     """
-    size, side = meta["student"]["size"], meta["student"]["resolution"]
+    size, side = student.size, student.resolution
     own = {"tiny": None, "xxs": "mobilevit_xxs", "xs": "mobilevit_xs", "s": "mobilevit_s"}
     return {
         "architecture": own.get(size, size) or "embedonce_tiny",

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from embedonce.cache import commit
@@ -10,19 +11,22 @@ from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.console.printable import csv_cell
 from embedonce.pipeline.errors import InputError
 
+CSV_LOG = "train_log.csv"
+JSON_LOG = "train_log.json"
 
-def summary(best: dict, num_epochs: int, was_finished: bool) -> str:
-    """One line on a run of num_epochs: its best epoch and what it scored. best: the checkpoint's content."""
-    scores = [(name, best["selection"].get(name)) for name in ("selection_top1", "selection_cosine")]
+
+def summary(epoch: int | None, selection: Mapping[str, float | None], num_epochs: int, was_finished: bool) -> str:
+    """One line about a run of num_epochs: its best epoch, and that epoch's scores from `selection`, its log."""
+    scores = [(name, selection.get(name)) for name in ("selection_top1", "selection_cosine")]
     told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores if value is not None)
-    line = f"best student of {num_epochs} epochs: epoch {best['epoch']}" + (f" ({told})" if told else "")
+    line = f"best student of {num_epochs} epochs: epoch {epoch}" + (f" ({told})" if told else "")
     return f"already trained: {line}" if was_finished else line
 
 
 def read_log(folder: Path) -> str | None:
     """The text of a run's train_log.csv; None where there is none, or it cannot be read."""
     try:
-        return read_plain(folder / "train_log.csv", LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
+        return read_plain(folder / CSV_LOG, LIST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
         return None
 
@@ -33,8 +37,8 @@ def write_logs(folder: Path, history: list[dict]) -> None:
     writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(name for entry in history for name in entry)))
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in entry.items()} for entry in history)
-    commit.replace(folder / "train_log.csv", table.getvalue().encode())
-    commit.replace(folder / "train_log.json", json.dumps(history, indent=1).encode())
+    commit.replace(folder / CSV_LOG, table.getvalue().encode())
+    commit.replace(folder / JSON_LOG, json.dumps(history, indent=1).encode())
 
 
 class Board:

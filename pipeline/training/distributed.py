@@ -1,18 +1,20 @@
-"""Training in several processes, as torchrun starts them: who this one is, and what it does of each batch.
+"""Training in several processes started by torchrun: their ranks, their shares of each batch, and what they exchange.
 
-Every process goes through the same global batches in the same order and computes its part of each.
+All processes visit the same global batches in the same order, and each computes its shard of every batch.
 """
 
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import distributed, nn
 
 from embedonce.pipeline.errors import InputError
 
-LONGEST_WAIT = timedelta(days=1)  # for the first process, which judges epochs alone; torchrun ends all where one dies
+TIMEOUT = timedelta(days=1)  # others wait while the first process validates; torchrun ends all if one dies
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -25,60 +27,54 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and logs."""
         return self.rank == 0
 
-    def part(self, batch: list[int]) -> list[int]:
-        """What this process computes of a global batch."""
+    def shard(self, batch: list[int]) -> list[int]:
+        """This process's part of a global batch."""
         return batch[self.rank :: self.size]
 
-    def start_alike(self, student: nn.Module) -> None:
-        """Give the student of every process the first one's weights and statistics."""
+    def broadcast_weights(self, student: nn.Module) -> None:
+        """Copy parameters and buffers of the first process's student to all processes."""
         if self.size > 1:
             for tensor in (*student.parameters(), *student.buffers()):
                 distributed.broadcast(tensor.data, src=0)
 
-    def combine(self, student: nn.Module) -> None:
-        """Add up the gradients of all processes, and average what batch normalization has gathered: both, and so the
-        students, are then the same in all of them.
+    def sync_gradients(self, student: nn.Module) -> None:
+        """Sum gradients and average running statistics over all processes, so that all students stay equal.
 
-        Not DistributedDataParallel: it expects every parameter to get a gradient, and averages over processes alike
-        however many clips or labels each of them had. A parameter without a gradient anywhere keeps none.
+        Unlike DistributedDataParallel this allows parameters without gradient (one that has none in any process keeps
+        none), and does not average over processes, which may hold different numbers of clips and labels.
         """
         if self.size == 1:
             return
         parameters, statistics = list(student.parameters()), _running_statistics(student)
         has_gradient = parameters[0].new_tensor([float(p.grad is not None) for p in parameters])
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        parts = [*gradients, has_gradient, *(value / self.size for value in statistics)]
-        flat = torch.cat([part.detach().reshape(-1) for part in parts])
-        distributed.all_reduce(flat)
-        summed = [
-            part.view(like.shape) for part, like in zip(flat.split([p.numel() for p in parts]), parts, strict=True)
-        ]
+        summed = _all_reduce([*gradients, has_gradient, *(value / self.size for value in statistics)])
         count = len(parameters)
-        for parameter, gradient, there in zip(parameters, summed, summed[count].tolist(), strict=False):
-            parameter.grad = gradient.clone() if there else None
+        for parameter, gradient, exists in zip(parameters, summed, summed[count].tolist(), strict=False):
+            parameter.grad = gradient.clone() if exists else None
         for value, mean in zip(statistics, summed[count + 1 :], strict=True):
             value.copy_(mean)
 
-    def gathered(self, value) -> list:
-        """What each process says, by rank, in all of them."""
+    def all_gather(self, value: Value) -> list[Value]:
+        """The values of all processes, by rank."""
         if self.size == 1:
             return [value]
-        holder = [None] * self.size
-        distributed.all_gather_object(holder, value)
-        return holder
+        values: list = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
 
-    def agreed(self, value):
-        """What the first process says, to all."""
+    def broadcast(self, value: Value) -> Value:
+        """The value of the first process."""
         if self.size == 1:
             return value
-        holder = [value]
-        distributed.broadcast_object_list(holder, src=0)
-        return holder[0]
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
-    def summed(self, values: dict[str, float], device: torch.device) -> dict[str, float]:
+    def all_reduce_sum(self, values: dict[str, float], device: torch.device) -> dict[str, float]:
         """The sum of each value over all processes."""
         if self.size == 1:
             return values
@@ -86,18 +82,30 @@ class World:
         distributed.all_reduce(tensor)
         return dict(zip(values, tensor.tolist(), strict=True))
 
-    def leave(self) -> None:
+    def shutdown(self) -> None:
+        """Leave the process group."""
         if self.size > 1:
             distributed.destroy_process_group()
 
 
+def _all_reduce(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The sums of these tensors over all processes, in one exchange."""
+    flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    distributed.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
 def _running_statistics(student: nn.Module) -> list[torch.Tensor]:
-    """Means and variances that normalization layers gather in training."""
+    """Running means and variances of normalization layers."""
     return [value for name, value in student.named_buffers() if name.endswith(("running_mean", "running_var"))]
 
 
 def join(device: torch.device) -> tuple[World, torch.device]:
-    """The world that torchrun's environment describes, joined, and this process's device."""
+    """Join the process group that torchrun's environment variables describe; returns it and this process's device.
+
+    InputError if torchrun started more processes on this machine than it has GPUs.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World(), device
@@ -110,12 +118,12 @@ def join(device: torch.device) -> tuple[World, torch.device]:
             )
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     return world, device
 
 
 def global_batches(order: list[int], batch_size: int, world_size: int) -> list[list[int]]:
-    """The order in batches of batch_size; a last one with too few items for all processes joins the one before."""
+    """The order cut into batches; a last batch with fewer items than processes is merged into the one before."""
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if len(batches) > 1 and len(batches[-1]) < world_size:
         batches[-2:] = [batches[-2] + batches[-1]]

@@ -1,23 +1,24 @@
-"""What one epoch of training does, batch by batch, known before the first of them: pure arithmetic on counts.
+"""The plan of one training epoch: its batches, their counts, and which gradients are measured.
 
-All processes make the same plan, so that none has to ask the others what an optimizer step holds.
+All processes compute the same plan, so that each knows the size of an optimizer step without communication.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.models.losses import Counts
+from embedonce.models.losses.batch import Counts
+from embedonce.models.losses.term import MeanOver
 
-BATCHES_PER_MEASUREMENT = 16  # a measurement costs about two more steps: an eighth of the time
-MOST_MEASUREMENTS = 8  # of batches with labels, and as many of those without
+BATCHES_PER_MEASUREMENT = 16  # measuring one costs about two steps: an eighth of the time
+MAX_MEASUREMENTS = 8  # of batches with labels, and of batches without
 
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """The global batches of an epoch in order, the counts of each, and how many make an optimizer step.
+    """The global batches of an epoch in order, their counts, and the number of batches per optimizer step.
 
-    measured: position of a batch whose gradient is measured term by term -> how many batches it stands for.
+    measured: position of each batch whose gradient is measured term by term -> number of batches it represents.
     """
 
     batches: list[list[int]]
@@ -27,23 +28,23 @@ class EpochPlan:
 
     @property
     def total(self) -> Counts:
-        """Of the whole epoch."""
-        return _added(self.counts)
+        """Counts of the whole epoch."""
+        return _sum(self.counts)
 
     def step_counts(self, position: int) -> Counts:
-        """What the optimizer step holds that the batch at this position is a part of."""
+        """Counts of the optimizer step that includes the batch at this position."""
         first = self._first_of_step(position)
-        return _added(self.counts[first : first + self.accumulate_steps])
+        return _sum(self.counts[first : first + self.accumulate_steps])
 
     def ends_step(self, position: int) -> bool:
-        """Whether the optimizer moves after the batch at this position."""
+        """Whether an optimizer step is taken after the batch at this position."""
         return position + 1 == min(self._first_of_step(position) + self.accumulate_steps, len(self.batches))
 
     def saves_after(self, position: int, every: int) -> bool:
-        """Whether the state is saved after the batch at this position, within the epoch.
+        """Whether the training state is saved after the batch at this position, within the epoch.
 
-        That is at the end of the optimizer step in which another `every` batches are full: gradients that have been
-        added up but not used yet are in no state.
+        It is saved at the end of the optimizer step that completes another `every` batches: accumulated gradients are
+        not part of a state.
         """
         first, done = self._first_of_step(position), position + 1
         return self.ends_step(position) and done < len(self.batches) and done // every > first // every
@@ -55,9 +56,10 @@ class EpochPlan:
 def plan_epoch(
     batches: list[list[int]], frames: np.ndarray, labels: np.ndarray, accumulate_steps: int, draw: tuple[int, int]
 ) -> EpochPlan:
-    """The plan of these batches. frames, labels (N,): how many frames each clip gives, its label or -1.
+    """The plan for these batches of clip indexes.
 
-    draw: (seed, epoch) of the choice of what is measured.
+    frames, labels (N,): number of frames and label (or -1) of each clip. draw: (seed, epoch), which select the batches
+    to measure.
     """
     counts = [Counts(int(frames[b].sum()), len(b), int((labels[b] >= 0).sum())) for b in batches]
     measured = choose_measured([bool(count.labeled) for count in counts], draw)
@@ -65,20 +67,20 @@ def plan_epoch(
 
 
 def choose_measured(has_labels: list[bool], draw: tuple[int, int]) -> dict[int, int]:
-    """Batches to measure, one of each stretch, with the stretch's length: so that a weighted mean is unbiased.
+    """Positions of batches to measure -> number of batches each represents, so that the weighted mean is unbiased.
 
-    Those with labels and those without are drawn apart: where labels are few, a few batches drawn from all would hold
-    none of them.
+    One is drawn from each of several stretches, separately among batches with and without labels: if few clips are
+    labeled, a sample of all batches would often hold none of them.
     """
     generator = np.random.default_rng((*draw, 2))
     measured: dict[int, int] = {}
-    for there in (True, False):
-        places = np.flatnonzero(np.array(has_labels) == there)
-        count = min(MOST_MEASUREMENTS, -(-len(places) // BATCHES_PER_MEASUREMENT))
+    for labeled in (True, False):
+        places = np.flatnonzero(np.array(has_labels) == labeled)
+        count = min(MAX_MEASUREMENTS, -(-len(places) // BATCHES_PER_MEASUREMENT))
         for stretch in np.array_split(places, count) if count else ():
             measured[int(generator.choice(stretch))] = len(stretch)
     return measured
 
 
-def _added(counts: list[Counts]) -> Counts:
-    return Counts(*(sum(getattr(c, name) for c in counts) for name in ("frames", "clips", "labeled")))
+def _sum(counts: list[Counts]) -> Counts:
+    return Counts(*(sum(count[unit] for count in counts) for unit in MeanOver))

@@ -1,19 +1,19 @@
-"""The recipe of a training run: which clips, which terms, which schedule, and what makes an epoch better.
-
-Pure choices; runs no step and saves nothing.
-"""
+"""The recipe of a training run: its clips, loss settings, learning-rate schedule, score and identity."""
 
 import dataclasses
 import hashlib
 import logging
 import math
+from collections.abc import Iterable
 
-from embedonce.cache.labels import LabelSet
+from torch import nn
+
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
-from embedonce.models.losses import LossWeights
-from embedonce.models.student import VideoStudent
+from embedonce.models.losses.registry import loss_settings, loss_terms, uses
+from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError
@@ -23,7 +23,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 log = logging.getLogger(__name__)
 
 WARMUP_SHARE = 0.05  # of all steps
-# Where things are and how fast they go; what a cache is, is said by its identity, not by its path
+# Settings that only say where files are and how fast training is; the cache counts by its identity, not by its path
 FIELDS_THAT_MAY_DIFFER = (
     *("cache_dir", "output_dir", "num_workers", "device", "overwrite", "compile", "checkpoint_steps", "tensorboard"),
 )
@@ -36,22 +36,24 @@ def run_fields(
     data: tuple[ClipDataset, ClipDataset],
     num_processes: int,
 ) -> dict:
-    """Everything that makes a training run the run it is, flat: a run is continued only where all of it is equal.
+    """Everything that identifies a training run, flat: a run is continued only if all of it is equal.
 
-    data: training and selection clips. Which of them stand in which shard is a part of it, as the order of training
-    goes by that; the number of processes, as each has its own part of every batch.
+    data: training and selection clips. The order of training depends on which clip is in which shard, so shards are
+    part of the identity; so is the number of processes, as each computes its own shard of every batch.
     """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
     cache = dataclasses.asdict(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
-    told = {f"cache's {name}": value for name, value in cache.items()}
+    data_fields = {f"cache's {name}": value for name, value in cache.items()}
     train, selection = data
-    told |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
-    return fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | told
+    data_fields |= {"clips": len(train), "SHA-256 of clips, labels and shards": fingerprint(train, selection)}
+    return (
+        fields | {"label_set": labels.name, "classes": list(labels.classes), "processes": num_processes} | data_fields
+    )
 
 
 def fingerprint(*datasets: ClipDataset) -> str:
-    """A digest of what is learnt from and in which order: clips, their labels, their frames, the shard of each."""
+    """SHA-256 (16 digits) of the clips, their labels and frames, and of the shards that determine their order."""
     digest = hashlib.sha256()
     for data in datasets:
         for line in data.described_clips():
@@ -61,40 +63,39 @@ def fingerprint(*datasets: ClipDataset) -> str:
 
 
 def random_seed(*place: int) -> int:
-    """A seed for torch's generators that differs from place to place in a run: no generator has a state to save."""
+    """A seed for torch derived from a place in the run, so that resuming needs no saved generator state."""
     return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:8], "big") >> 1
 
 
-def active_weights(config: TrainConfig, labels: LabelSet) -> LossWeights:
-    """The weights of the loss. InputError where a term has a weight and this label set has no data for it."""
-    labeled = any(clip.label >= 0 for clip in labels.clips if clip.split == "train")
-    needed = [
-        ("response", "--beta", config.beta, "soft logits", labels.has_logits),
-        ("task", "--gamma", config.gamma, "labels of training clips", labeled),
-    ]
-    lacking = [(term, option, data) for term, option, weight, data, there in needed if weight and not there]
+def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
+    """The settings of the loss. InputError if a term has a weight and this label set lacks data that it needs."""
+    available = {
+        Need.TEACHER_LOGITS: labels.has_logits,
+        Need.LABELS: any(clip.label >= 0 for clip in labels.clips if clip.split == "train"),
+    }
+    settings = loss_settings(config.temperature, **config.loss_weights)
+    used = [term for term in loss_terms() if settings.weights[term.name]]
+    lacking = [(term, need) for term in used for need in term.needs if not available[need]]
     if lacking:
-        why = " and ".join(f"no {data} for the {term} term" for term, _, data in lacking)
-        without = " ".join(f"{option} 0" for _, option, _ in lacking)
+        why = " and ".join(f"no {need.value} for the {term.name} term" for term, need in lacking)
+        without = " ".join(dict.fromkeys(f"{term.weight.flags[0]} 0" for term, _ in lacking))
         raise InputError(f"label set {labels.name!r} has {why}; train without it: {without}")
-    return LossWeights(config.alpha, config.beta, config.gamma, config.temperature)
+    return settings
 
 
 def pretrained(config: TrainConfig, size: str) -> bool:
-    """Whether a student starts from ImageNet weights: as asked, else where there are any."""
+    """Whether a student starts from ImageNet weights: by --student-pretrained, else if such weights exist."""
     return has_pretrained(size) if config.student_pretrained is None else config.student_pretrained
 
 
 def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tuple[ClipDataset, ClipDataset]:
-    """(training clips, selection clips): a tenth of the training videos is kept for selection, of all classes."""
+    """(training clips, selection clips): a tenth of the training videos, with clips of all classes, is for selection.
+
+    InputError if no clip, or no label that a term needs, is left for training.
+    """
     clips = [clip for clip in labels.clips if clip.split == "train"]
     kept = selection_of(reader, clips)
-    there = reader.identity.num_views
-    if config.views is not None and config.views > there:
-        raise InputError(f"--views {config.views}: {config.cache_dir} has {there} stored views besides the first")
-    sampling = ClipSampling(
-        config.frames_per_clip, config.student_resolution, True, config.seed, config.jitter, config.views
-    )
+    sampling = _sampling(config, reader)
     still = dataclasses.replace(sampling, random=False)
     train_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid not in kept], sampling)
     selection_set = ClipDataset(reader, labels, [c for c in clips if c.video_uid in kept], still)
@@ -104,34 +105,57 @@ def datasets(config: TrainConfig, reader: CacheReader, labels: LabelSet) -> tupl
         raise InputError(
             f"label set {labels.name!r} of {config.cache_dir} has no training clip with a frame in the cache"
         )
-    judged = [clip for clip in labels.clips if clip.split == "val" and reader.shows(clip)]
-    parts = {"training": train_set.clips, "selection": selection_set.clips, "validation": judged}
-    if told := missing_classes(labels, parts):
-        log.warning("%s", told)
-    if config.gamma and not (train_set.label_array >= 0).any():
-        raise InputError(
-            f"none of the {len(train_set)} clips of label set {labels.name!r} that are left for training has a label "
-            "for the task term; train without it: --gamma 0"
-        )
+    validation = [clip for clip in labels.clips if clip.split == "val" and reader.shows(clip)]
+    parts: dict[str, Iterable[ClipLabel]] = {
+        "training": train_set.clips,
+        "selection": selection_set.clips,
+        "validation": validation,
+    }
+    if warning := missing_classes(labels, parts):
+        log.warning("%s", warning)
+    _check_labels(config, train_set, labels)
     return train_set, selection_set
 
 
+def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
+    """How training frames are drawn. InputError if the cache has too few views."""
+    stored = reader.identity.num_views
+    if config.views is not None and config.views > stored:
+        raise InputError(f"--views {config.views}: {config.cache_dir} has {stored} stored views besides the first")
+    num_frames, side = config.frames_per_clip, config.student_resolution
+    if num_frames is None or side is None:
+        raise ValueError("frames_per_clip and student_resolution must be set; TrainConfig.for_device() fills them in")
+    return ClipSampling(num_frames, side, True, config.seed, config.jitter, config.views)
+
+
+def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:
+    """InputError if a term with a weight needs labels and no training clip has one."""
+    if (train_set.label_array >= 0).any():
+        return
+    for term in loss_terms():
+        if Need.LABELS in term.needs and config.loss_weights[term.weight.name]:
+            raise InputError(
+                f"none of the {len(train_set)} clips of label set {labels.name!r} that are left for training has a "
+                f"label for the {term.name} term; train without it: {term.weight.flags[0]} 0"
+            )
+
+
 def lr_factor(step: int, steps: int) -> float:
-    """Linear warm-up over the first steps, then a cosine to 0."""
+    """Factor of the learning rate: linear warm-up, then a cosine decay to 0. step: from 0; steps: of the run."""
     warmup = max(1, round(steps * WARMUP_SHARE))
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
-def selection_score(found: Predictions, weights: LossWeights) -> tuple[float, float]:
-    """What makes an epoch better: top-1 where the task is trained on labels, then cosine with the teacher."""
-    top1 = found.top1 if weights.gamma and found.top1 is not None else 0.0
-    return top1, found.cosine
+def selection_score(predictions: Predictions, settings: LossSettings) -> tuple[float, float]:
+    """The score of an epoch: top-1 accuracy if a term trains on labels, then cosine similarity with the teacher."""
+    top1 = predictions.top1 if uses(settings, Need.LABELS) and predictions.top1 is not None else 0.0
+    return top1, predictions.cosine
 
 
-def parameter_groups(student: VideoStudent, weight_decay: float) -> list[dict]:
-    """Weight decay on matrices and kernels only, as is usual: not on biases, norms and the CLS token."""
+def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:
+    """Parameter groups of AdamW: weight decay on matrices and kernels, none on biases, norms and the CLS token."""
     parameters = list(student.parameters())
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},

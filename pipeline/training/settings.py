@@ -2,25 +2,63 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedonce.models.losses.feature import FEATURE
+from embedonce.models.losses.registry import loss_terms
+from embedonce.models.losses.response import RESPONSE
+from embedonce.models.losses.task import TASK
+from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
-from embedonce.pipeline.settings.options import CACHE, LOSS, OUTPUT, RUNTIME, STUDENT, TRAINING, setting
+from embedonce.pipeline.settings.options import (
+    CACHE,
+    LOSS,
+    OUTPUT,
+    RUNTIME,
+    STUDENT,
+    TRAINING,
+    Option,
+    plugin_settings,
+    setting,
+)
 
 # Defaults by device: minutes on a CPU for a small data set, and what a GPU has room for
 ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 4}
 ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
 BY_DEVICE = {name: f"{ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}" for name in ON_CPU}
 RESOLUTIONS = range(128, 257, 32)
+OWN_TERMS = (FEATURE, RESPONSE, TASK)  # their weights have fields
+
+
+def _weight_option(term: LossTerm) -> Option:
+    """The option for the weight of a loss term."""
+    return Option(
+        name=term.weight.name,
+        value_type=float,
+        default=term.weight.default,
+        help=term.weight.help,
+        aliases=term.weight.flags[1:],
+        group=LOSS,
+        range=ranges.non_negative(MAX_WEIGHT),
+    )
+
+
+def _plugin_weight_options() -> tuple[Option, ...]:
+    """The options for the weights of the registered loss terms that come from elsewhere."""
+    return tuple(_weight_option(term) for term in loss_terms() if term not in OWN_TERMS)
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """Which students are trained from which cache, and how."""
+    """Which students are trained from which cache, and how.
+
+    plugin_weights: of registered loss terms without a field here, by the names of their options.
+    """
 
     cache_dir: Path = setting(shared.CACHE_DIR)
     output_dir: Path = setting(shared.OUTPUT_DIR)
@@ -78,19 +116,10 @@ class TrainConfig(Settings):
         group=TRAINING,
         range=ranges.non_negative(ranges.MAX_REPEATS),
     )
-    alpha: float = setting(
-        1.0, "Weight of the feature term.", group=LOSS, aliases=("--feature-weight",), range=ranges.LOSS_WEIGHT
-    )
-    beta: float = setting(
-        0.1,
-        "Weight of the response term (soft logits).",
-        group=LOSS,
-        aliases=("--logit-weight",),
-        range=ranges.LOSS_WEIGHT,
-    )
-    gamma: float = setting(
-        0.5, "Weight of the task term (hard labels).", group=LOSS, aliases=("--label-weight",), range=ranges.LOSS_WEIGHT
-    )
+    alpha: float = setting(_weight_option(FEATURE))
+    beta: float = setting(_weight_option(RESPONSE))
+    gamma: float = setting(_weight_option(TASK))
+    plugin_weights: Mapping[str, float] = plugin_settings(_plugin_weight_options)
     temperature: float = setting(
         4.0,
         "Distillation temperature of the response term.",
@@ -115,6 +144,11 @@ class TrainConfig(Settings):
     def student_sizes(self) -> tuple[str, ...]:
         return tuple(self.student_size.split(",")) if self.student_size is not None else ()
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each registered loss term, by the name of its option."""
+        return {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, **self.plugin_weights}
+
     def for_device(self, device_type: str) -> "TrainConfig":
         """The settings with what was not given set to the defaults for this type of device, such as "cpu"."""
         defaults = ON_CPU if device_type == "cpu" else ON_ACCELERATOR
@@ -128,5 +162,6 @@ class TrainConfig(Settings):
         self._require(are_names and len(set(sizes)) == len(sizes), "student_size", "different names, comma-separated")
         is_supported = self.student_resolution is None or self.student_resolution in RESOLUTIONS
         self._require(is_supported, "student_resolution", "a multiple of 32 from 128 to 256")
-        if self.alpha == self.beta == self.gamma == 0:
-            raise ValueError("--alpha, --beta and --gamma are all 0: nothing would be trained")
+        if not any(self.loss_weights.values()):
+            *others, last = (term.weight.flags[0] for term in loss_terms())
+            raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")

@@ -25,6 +25,7 @@ from embedonce.cache.store import BACKENDS, open_reader
 from embedonce.cache.verify import verify
 from embedonce.models.student import student_config
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.tensor_files import FORMAT
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError, ResultsError
 from embedonce.pipeline.evaluation.predictions import read_predictions
 from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, read_results
@@ -164,13 +165,13 @@ def test_checkpoints(tmp_path, max_examples, monkeypatch):
     config = student_config("tiny", embed_dim=16, num_classes=3, resolution=128)
     model = small_students.build_small(config, False).state_dict()
     sound = {
-        **{"format": checkpoint.FORMAT, "student": dataclasses.asdict(config), "classes": ["a", "b", "c"]},
+        **{"format": FORMAT, "student": dataclasses.asdict(config), "classes": ["a", "b", "c"]},
         **{"label_set": "tiny", "teacher": {"name": "x", "weights_sha256": "0", "embed_dim": 16}},
         **{"frames_per_clip": 2, "trained_on": ["0" * 64], "epoch": 1, "selection": {"epoch": 1, "total": 0.5}},
     }
     path = tmp_path / "best_student.pt"
     torch.save(sound | {"model": model}, path)
-    assert checkpoint.load_student(path)[1]["classes"] == sound["classes"]  # and what it needs is imported
+    assert checkpoint.load_student(path)[1].classes == sound["classes"]  # and what it needs is imported
 
     @profile(max_examples)
     @given(mutated(sound))

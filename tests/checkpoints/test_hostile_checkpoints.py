@@ -1,6 +1,6 @@
-"""Hostile checkpoints and states: what a file claims is held against what it holds, before memory or time goes into it.
+"""Hostile checkpoints and states: a file's claims are checked against its content before memory or time is spent.
 
-That pickles are refused and do not run is among the tests of stage two.
+tests/training/test_stage_two.py tests that pickles are refused and do not run.
 """
 
 import dataclasses
@@ -15,8 +15,10 @@ import torch
 from embedonce.models import names
 from embedonce.models.archives import check_archive
 from embedonce.models.student import build_student, student_config
-from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.checkpoints import checkpoint, tensor_files
+from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
+from embedonce.pipeline.checkpoints.tensor_files import FORMAT, write_tensors
+from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.training import trainer as training
 from tests.support import hostile_archives, limited, small_students
 from tests.support.hostile_archives import PICKLES, archive, deflated, doubled_list
@@ -29,7 +31,7 @@ from tests.support.tiny_cache import make_tiny_cache
 def content() -> dict:
     config = student_config("tiny", embed_dim=16, num_classes=3, resolution=128)
     return {
-        "format": checkpoint.FORMAT,
+        "format": FORMAT,
         "student": dataclasses.asdict(config),
         "classes": ["a", "b", "c"],
         "label_set": "tiny",
@@ -46,8 +48,8 @@ def refused(path: Path, match: str = "") -> None:
 
 
 @pytest.mark.parametrize("field", ["embed_dim", "num_classes"])
-def test_a_student_greater_than_its_checkpoint_is_not_built(tmp_path, content, field):
-    checkpoint.save(tmp_path / "good.pt", content)
+def test_a_student_larger_than_its_checkpoint_is_not_built(tmp_path, content, field):
+    write_tensors(tmp_path / "good.pt", content)
     assert dataclasses.asdict(checkpoint.load_student(tmp_path / "good.pt")[0].config) == content["student"]
     torch.save(content | {"student": content["student"] | {field: 10_000}}, tmp_path / "greater.pt")
     refused(tmp_path / "greater.pt")
@@ -62,13 +64,13 @@ def test_a_pickle_that_would_take_memory_is_refused_from_its_opcodes(tmp_path, n
 
 def test_compressed_entries_are_refused(tmp_path, content):
     model = {"x": torch.zeros(1 << 22)}
-    checkpoint.save(tmp_path / "deflated.pt", content | {"model": model})
+    write_tensors(tmp_path / "deflated.pt", content | {"model": model})
     deflated(tmp_path / "deflated.pt")
     assert (tmp_path / "deflated.pt").stat().st_size < 1 << 16
     refused(tmp_path / "deflated.pt", "compressed")
 
 
-def test_an_archive_after_something_else_is_refused(tmp_path, content):
+def test_an_archive_with_leading_data_is_refused(tmp_path, content):
     good = hostile_archives.tensors_of(content)
     for name, before in (("twice.pt", good), ("before.pt", b"PK\x03\x04"), ("pickle.pt", b"\x80\x02.")):
         data = before + good
@@ -76,7 +78,7 @@ def test_an_archive_after_something_else_is_refused(tmp_path, content):
         refused(tmp_path / name)
 
 
-def test_students_that_share_what_is_stored_are_refused(tmp_path, content):
+def test_tensors_that_share_a_small_storage_are_refused(tmp_path, content):
     spread = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in content["model"].items()}
     torch.save(content | {"model": spread}, tmp_path / "spread.pt")
     refused(tmp_path / "spread.pt", "stored")
@@ -102,7 +104,7 @@ def test_students_that_share_what_is_stored_are_refused(tmp_path, content):
         ]
     ),
 )
-def test_values_that_no_checkpoint_has_are_told_in_one_sentence(tmp_path, content, field, value):
+def test_invalid_checkpoint_values_are_refused_in_one_sentence(tmp_path, content, field, value):
     torch.save(content | {field: value}, tmp_path / "odd.pt")
     refused(tmp_path / "odd.pt")
 
@@ -127,12 +129,12 @@ def test_values_that_no_checkpoint_has_are_told_in_one_sentence(tmp_path, conten
         ]
     ),
 )
-def test_settings_that_no_student_has_are_refused(tmp_path, content, field, value):
+def test_invalid_student_configs_are_refused(tmp_path, content, field, value):
     torch.save(content | {"student": content["student"] | {field: value}}, tmp_path / "odd.pt")
     refused(tmp_path / "odd.pt")
 
 
-def test_what_is_no_file_is_no_checkpoint_and_nobody_waits(tmp_path):
+def test_pipes_devices_and_folders_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "zero.pt").symlink_to("/dev/zero")
     (tmp_path / "folder.pt").mkdir()
@@ -140,31 +142,31 @@ def test_what_is_no_file_is_no_checkpoint_and_nobody_waits(tmp_path):
         refused(tmp_path / name)
 
 
-def test_an_unreadable_checkpoint_is_the_machines_fault(tmp_path, content, monkeypatch):
-    checkpoint.save(tmp_path / "good.pt", content)
+def test_a_permission_error_is_raised_unchanged(tmp_path, content, monkeypatch):
+    write_tensors(tmp_path / "good.pt", content)
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "good.pt")
 
-    monkeypatch.setattr(checkpoint, "check_archive", refuse)
+    monkeypatch.setattr(tensor_files, "check_archive", refuse)
     with pytest.raises(PermissionError):
         checkpoint.load(tmp_path / "good.pt")
 
 
-def test_reading_a_checkpoint_takes_no_more_than_is_said(tmp_path, content):
+def test_reading_a_checkpoint_keeps_within_its_memory_limit(tmp_path, content):
     wide = content | {"model": {"x": torch.zeros(1 << 24)}}
-    checkpoint.save(tmp_path / "wide.pt", wide)
-    code, said = limited.run(lambda: checkpoint.load(tmp_path / "wide.pt"), limited.MEGABYTES * (256 + 4 * 64))
-    assert (code, said) == (0, "")
+    write_tensors(tmp_path / "wide.pt", wide)
+    code, message = limited.run(lambda: checkpoint.load(tmp_path / "wide.pt"), limited.MEGABYTES * (256 + 4 * 64))
+    assert (code, message) == (0, "")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [b"}", b"]", b"K\x01\x85", b"}q\x00", b"X\x01\x00\x00\x00a"])
-def test_reading_a_pickle_of_many_values_takes_no_more_than_is_said(tmp_path, part):
+def test_reading_a_pickle_of_many_values_keeps_within_its_memory_limit(tmp_path, part):
     many = part * (1_900_000 // len([*pickletools.genops(part + b".")][:-1]))
     path = archive(tmp_path / "many.pt", hostile_archives.BEGIN + b"}X\x01\x00\x00\x00a](" + many + b"es.")
-    code, said = limited.run(lambda: checkpoint.load(path), limited.MEGABYTES * 256 + 4 * path.stat().st_size)
-    assert code == 99 and "CheckpointError" in said and "MemoryError" not in said, said[-1000:]
+    code, message = limited.run(lambda: checkpoint.load(path), limited.MEGABYTES * 256 + 4 * path.stat().st_size)
+    assert code == 99 and "CheckpointError" in message and "MemoryError" not in message, message[-1000:]
 
 
 def test_the_limits_of_students_and_caches_are_the_same():
@@ -178,7 +180,7 @@ def test_the_limits_of_students_and_caches_are_the_same():
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
-    """A cache, and a run over it with a state to go on from."""
+    """A cache, and a finished run over it with its state."""
     root = tmp_path_factory.mktemp("state")
     make_tiny_cache(root / "cache", 6)
     with pytest.MonkeyPatch.context() as patch:
@@ -221,20 +223,20 @@ STATES = [
 
 
 @pytest.mark.parametrize(("place", "value"), limited.thinned(STATES))
-def test_a_malformed_state_is_told_in_one_sentence(stopped, tmp_path, place, value):
+def test_a_malformed_state_is_refused_in_one_sentence(stopped, tmp_path, place, value):
     cache, run = stopped
     out = tmp_path / "run"
     out.mkdir()
     os.link(run / "best_student.pt", out / "best_student.pt")
-    state = torch.load(run / checkpoint.STATE, weights_only=True)
-    torch.save(changed(state, place, value), out / checkpoint.STATE)
-    with bounded(seconds=30), pytest.raises((CheckpointError, training.InputError)) as refusal:
+    state = torch.load(run / TRAINING_STATE, weights_only=True)
+    torch.save(changed(state, place, value), out / TRAINING_STATE)
+    with bounded(seconds=30), pytest.raises((CheckpointError, InputError)) as refusal:
         training.train(settings(cache, out, ema=0.5))
-    said = str(refusal.value)
-    assert "overwrite" in said and "\n" not in said and len(said) < 1500
+    message = str(refusal.value)
+    assert "overwrite" in message and "\n" not in message and len(message) < 1500
 
 
-def test_a_sound_state_is_gone_on_from(stopped):
+def test_a_valid_state_is_resumed_from(stopped):
     cache, run = stopped
-    assert check_archive(run / checkpoint.STATE, 1 << 30)["epoch"] == 2
+    assert check_archive(run / TRAINING_STATE, 1 << 30)["epoch"] == 2
     assert "already trained" in training.train(settings(cache, run, ema=0.5)).summary

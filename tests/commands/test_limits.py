@@ -144,7 +144,7 @@ def test_batches_are_loaded_without_shared_memory(monkeypatch):
         shared.clear()
         batch = batch_transport.Collate(num_workers=2)(items)
         assert bool(shared) == is_shared and isinstance(batch["frames"], torch.Tensor if is_shared else np.ndarray)
-        assert torch.equal(batch_transport.received(batch)["frames"], torch.stack([item["frames"] for item in items]))
+        assert torch.equal(batch_transport.as_tensors(batch)["frames"], torch.stack([item["frames"] for item in items]))
     monkeypatch.undo()
     monkeypatch.setattr(batch_transport, "SHARED_MEMORY", "/nowhere")
     check_numbers(2)
@@ -156,7 +156,7 @@ def test_arrays_and_numbers_go_through_a_pipe_like_tensors(monkeypatch):
     items = [{"crop": np.full((2, 3), n, np.uint8), "frame": n} for n in range(3)]
     for place in ("/dev/shm", "/nowhere"):
         monkeypatch.setattr(batch_transport, "SHARED_MEMORY", place)
-        batch = batch_transport.received(batch_transport.Collate(num_workers=2)(items))
+        batch = batch_transport.as_tensors(batch_transport.Collate(num_workers=2)(items))
         assert batch["frame"].tolist() == [0, 1, 2] and batch["frame"].dtype == torch.int64
         assert batch["crop"].shape == (3, 2, 3) and batch["crop"].dtype == torch.uint8
 
@@ -171,7 +171,7 @@ def test_few_file_handles_are_enough_for_training(monkeypatch, caplog):
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (32, 32))
     assert batch_transport.usable_workers(4) == 0 and not batch_transport.Collate(2)._has_descriptors
     check_numbers(2)
-    assert "few files may be open at once (ulimit -n)" in caplog.text
+    assert "too few files may be open at once (raise ulimit -n)" in caplog.text
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (1024, 4096))
     assert batch_transport.usable_workers(4) == 4 and batch_transport.Collate(4)._has_descriptors
 

@@ -51,9 +51,10 @@ from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
-BY_HAND = TRAINING + "test_a_run_is_the_recipe_worked_by_hand"
+SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
+BY_HAND = TRAINING + "test_a_run_matches_a_reference_implementation"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
-TOGETHER = "training/test_training.py::test_students_trained_together_are_those_trained_alone"
+TOGETHER = "training/test_training.py::test_students_trained_jointly_equal_those_trained_alone"
 THREE = "commands/test_cli.py::test_three_commands_in_a_row"
 EXPORT = EVALUATION + "test_an_export_is_compared_and_calibrated_on_what_was_asked_for"
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_options_of_the_comparison"
@@ -137,39 +138,45 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         **REFUSED,
         "cache_dir": ("--cache-dir elsewhere", THREE),
         "output_dir": ("--output-dir elsewhere", THREE),
-        "label_set": ("--label-set mine", TRAINING + "test_the_label_set_is_the_one_named"),
+        "label_set": ("--label-set mine", TRAINING + "test_label_set_selects_the_label_set"),
         "student_size": (
             "--student-size tiny,s",
-            "training/test_training.py::test_students_trained_together_are_those_trained_alone",
+            "training/test_training.py::test_students_trained_jointly_equal_those_trained_alone",
         ),
-        "student_resolution": ("--student-resolution 160", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
-        "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_are_asked_for_as_said"),
-        "projection": ("--projection linear", TRAINING + "test_the_projection_is_the_one_named"),
+        "student_resolution": (
+            "--student-resolution 160",
+            SHAPES,
+        ),
+        "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_follow_the_option"),
+        "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
-        "batch_size": ("--batch-size 5", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
+        "batch_size": ("--batch-size 5", SHAPES),
         "lr": ("--lr 0.5", BY_HAND),
         "weight_decay": ("--weight-decay 0.5", BY_HAND),
         "alpha": ("--alpha 0.5", BY_HAND),
         "beta": ("--beta 0.5", BY_HAND),
         "gamma": ("--gamma 0.25", BY_HAND),
         "temperature": ("--temperature 2.0", BY_HAND),
-        "frames_per_clip": ("--frames-per-clip 3", TRAINING + "test_frames_and_resolution_are_those_asked_for"),
-        "views": ("--views 1", "training/test_training.py::test_fewer_of_the_stored_views"),
-        "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_draws_views_and_jitter"),
+        "frames_per_clip": (
+            "--frames-per-clip 3",
+            SHAPES,
+        ),
+        "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
+        "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
         "ema": ("--ema 0.5", BY_HAND),
         "accumulate_steps": ("--accumulate-steps 3", BY_HAND),
-        "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_over_stops"),
-        "amp": ("--no-amp", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
-        "compile": ("--compile", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
-        "checkpoint_steps": ("--checkpoint-steps 3", TRAINING + "test_states_are_saved_after_so_many_batches"),
-        "tensorboard": ("--tensorboard", TRAINING + "test_a_tensorboard_is_written_where_it_is_asked_for"),
-        "num_workers": ("--num-workers 3", TRAINING + "test_loaders_compilation_precision_and_device_are_asked_for"),
-        "overwrite": ("--overwrite", TRAINING + "test_overwriting_begins_anew"),
+        "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_across_resumes"),
+        "amp": ("--no-amp", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
+        "compile": ("--compile", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
+        "checkpoint_steps": ("--checkpoint-steps 3", TRAINING + "test_states_are_saved_every_checkpoint_steps_batches"),
+        "tensorboard": ("--tensorboard", TRAINING + "test_tensorboard_files_are_written_only_with_the_option"),
+        "num_workers": ("--num-workers 3", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
+        "overwrite": ("--overwrite", TRAINING + "test_overwrite_starts_anew"),
         "num_samples": (None, MISTAKES),
         "teacher_size": (None, MISTAKES),
         "num_actions": (None, MISTAKES),
         "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
-        "seed": ("--seed 4", TRAINING + "test_the_seed_draws_weights_order_and_frames"),
+        "seed": ("--seed 4", TRAINING + "test_the_seed_determines_weights_order_and_frames"),
         "config": FILE_OF_DEFAULTS,
     },
     "evaluate": {
@@ -189,7 +196,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "runtime": ("--runtime onnx", EVALUATION + "test_costs_are_measured_as_asked"),
         "teacher_model": (None, "test_image_encoders_are_measured_with_teacher_latency"),
         "overwrite": ("--overwrite", OWN_FILES + "test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs"),
-        "student_size": (None, "training/test_stage_two.py::test_a_checkpoint_of_another_cache_is_refused"),
+        "student_size": (None, "training/test_stage_two.py::test_a_checkpoint_from_another_cache_is_refused"),
         "teacher_size": (None, "test_assertions_about_a_cache_are_checked"),
         "num_actions": (None, "test_assertions_about_a_cache_are_checked"),
         "device": ("--device cpu", "test_an_unavailable_device_is_refused"),

@@ -244,7 +244,7 @@ def test_mistakes_of_usage_are_one_sentence(tmp_path):
     assert "are the same; name each evaluation once" in error_of("compare", a, a / RESULTS_NAME, *out)
     assert f"there is no {nowhere}; make it with" in error_of("compare", a, nowhere, *out)
     assert "there is no" in error_of("compare", a, tmp_path / "empty", *out)
-    assert "there is no checkpoint" in error_of("compare", a, f"{nowhere}.pt", *out, code=4)
+    assert "no checkpoint at" in error_of("compare", a, f"{nowhere}.pt", *out, code=4)
     told = error_of("compare", a, a / PREDICTIONS_NAME, *out, code=4)
     assert "is not an evaluation: it cannot be read as JSON" in told
     assert "--batch-size must be greater than 0" in error_of("compare", a, a, "--batch-size", "0", *out)

@@ -13,6 +13,8 @@ import torch
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models.device import choose_device
+from embedonce.models.student import student_config
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError
@@ -469,8 +471,8 @@ def test_an_export_is_compared_and_calibrated_on_what_was_asked_for(place, tmp_p
 def test_facts_that_travel_are_those_of_the_cache_and_the_student():
     identity = make_cache_identity(interpolation="bilinear", resize_mode="squash")
     identity = replace(identity, canonical_short_side=300, fps=7.5, jpeg_quality=97)
-    student = {"size": "xs", "resolution": 192}
-    meta = {"student": student, "classes": ["a"], "label_set": "l", "frames_per_clip": 6, "teacher": {"name": "t"}}
+    student, teacher = student_config("xs", 16, 1, 192), CheckpointTeacher("t", "0", 16)
+    meta = Checkpoint(student, ["a"], teacher, frames_per_clip=6, model={}, label_set="l")
     facts = facts_of(meta, identity, 3.5)
     made = facts["preprocessing"]
     assert (made["resolution"], made["crop"], made["interpolation"], made["clip_seconds"]) == (
@@ -480,7 +482,7 @@ def test_facts_that_travel_are_those_of_the_cache_and_the_student():
     assert (made["frames_per_second"], made["jpeg_quality"]) == (7.5, 97)
     usual = facts_of(meta, make_cache_identity(), 3.5)["preprocessing"]
     assert (usual["crop"], usual["interpolation"]) == ("center square", "bicubic")
-    config = timm_config(meta, {"num_features": 9}, [0.1] * 3, [0.2] * 3, facts)
+    config = timm_config(student, {"num_features": 9}, [0.1] * 3, [0.2] * 3, facts)
     assert (config["architecture"], config["num_features"]) == ("mobilevit_xs", 9)
     pretrained = config["pretrained_cfg"]
     assert pretrained["input_size"] == [3, 192, 192] and pretrained["mean"] == [0.1] * 3 != pretrained["std"]

@@ -170,8 +170,8 @@ def place(tmp_path, monkeypatch):
     small_students.use(monkeypatch)
     reader = open_reader(make_tiny_cache(tmp_path / "cache", 4))
     student = build_small(student_config("tiny", 16, 3, 128), False)
-    meta = checkpoint.describe(student, reader.label_set(), reader.identity.teacher, 2)
-    checkpoint.save(tmp_path / "student.pt", meta | {"model": student.state_dict()})
+    meta = checkpoint.new_checkpoint(student, reader.label_set(), reader.identity.teacher, 2)
+    checkpoint.save(tmp_path / "student.pt", meta)
     return SimpleNamespace(folder=tmp_path, reader=reader, meta=meta)
 
 
@@ -183,7 +183,7 @@ def config_of(place, **changes) -> ExportConfig:
 def test_ranges_are_found_on_frames_that_are_there(place, frames_per_clip, expected):
     """As many as asked for, of no more clips than needed; clips have five frames."""
     config = config_of(place, calibration_frames=7 if frames_per_clip > 2 else 6)
-    meta = place.meta | {"frames_per_clip": frames_per_clip}
+    meta = replace(place.meta, frames_per_clip=frames_per_clip)
     frames, split = exporting._calibration(config, meta, place.reader, place.reader.label_set())
     assert frames.shape[0] == (expected if frames_per_clip < 5 else 5) and split == "train"
     assert frames.reshape(len(frames), -1).any(1).all()  # no padding

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -65,8 +66,8 @@ def place(tmp_path_factory) -> Path:
     torch.manual_seed(1)
     student = build_student(student_config("tiny", DIM, 3, 128), pretrained=False).eval()
     student.head[-1].weight.data *= 100
-    fields = checkpoint.describe(student, reader.label_set(), reader.identity.teacher, 2)
-    checkpoint.save(folder / "best_student.pt", fields | {"model": student.state_dict()})
+    meta = checkpoint.new_checkpoint(student, reader.label_set(), reader.identity.teacher, 2)
+    checkpoint.save(folder / "best_student.pt", meta)
     return folder
 
 
@@ -136,9 +137,8 @@ def test_timm_loads_the_folder(tmp_path, size):
     import embedonce  # noqa: F401 (as the card of a tiny student says)
 
     student = student_of(size)
-    config = dataclasses.asdict(student.config)
     facts = {"preprocessing": {"interpolation": "bicubic", "crop": "center square"}}
-    for name, data in stage.weights_of(student, {"student": config}, facts).items():
+    for name, data in stage.weights_of(student, SimpleNamespace(student=student.config), facts).items():
         (tmp_path / name).write_bytes(data)
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert loaded.pretrained_cfg["input_size"] == [3, 128, 128]
@@ -339,9 +339,9 @@ def _only(labels, split: str):
 
 def test_a_student_that_went_astray_is_not_exported(place, tmp_path):
     content = checkpoint.load(place / "best_student.pt")
-    content["model"]["head.0.bias"] = torch.full_like(content["model"]["head.0.bias"], torch.nan)
+    content.model["head.0.bias"].fill_(torch.nan)
     checkpoint.save(tmp_path / "nan.pt", content)
-    with pytest.raises(CheckpointError, match="values that are no numbers"):
+    with pytest.raises(CheckpointError, match="outputs are NaN or infinite"):
         export(ExportConfig(place / "cache", tmp_path / "nan.pt", tmp_path / "out"))
 
 

@@ -15,7 +15,7 @@ from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, IdentityMismatchError, NotACacheError
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.demo_teacher import train
 from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.evaluation import compare as comparing
@@ -32,8 +32,9 @@ from embedonce.pipeline.sources.ego4d.download.transfers import RemoteFile, Tran
 from embedonce.pipeline.sources.ego4d_miniature.make import documents_of, make_miniature
 from embedonce.pipeline.sources.ego4d_miniature.plan import make_plan
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
+from embedonce.pipeline.training import run_files
 from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.training.output_files import check_folders
+from embedonce.pipeline.training.run_files import check_folders
 from tests.commands.test_cli import call, error_of
 from tests.conftest import make_cache_identity
 from tests.support.crash_states import Explorer
@@ -175,8 +176,8 @@ def test_a_run_is_continued_after_a_power_cut_in_its_first_epoch(tiny, tmp_path,
     def examine(folder: Path) -> tuple[dict, list[str]]:
         out, found = folder / "out", None
         try:
-            if checkpoint.has_state(out):
-                found = checkpoint.load_state(out, fields, [out])
+            if training_state.has_state(out):
+                found = training_state.load_state(out, fields, [out])
             check_folders(dataclasses.replace(config, output_dir=out), found is not None)
         except PipelineError as error:
             return {}, [str(error)]
@@ -184,7 +185,7 @@ def test_a_run_is_continued_after_a_power_cut_in_its_first_epoch(tiny, tmp_path,
 
     explorer = Explorer(tmp_path / "scratch", examine)
     assert list(dict.fromkeys(explorer.violations(recorder))) == [] and len(explorer.examined) > 10
-    monkeypatch.setattr(training._Run, "_claim", lambda run: None)
+    monkeypatch.setattr(run_files.RunFiles, "claim_folder", lambda run: None)
     shutil.rmtree(config.output_dir)
     unclaimed = Recorder(tmp_path / "recorded")
     with unclaimed.recording():

@@ -1,23 +1,30 @@
-"""Defaults and corner labels of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
+"""Defaults and corner cases of the loss, and the seed of the fitted head. Formulas and masks: test_models."""
 
 import numpy as np
 import pytest
 import torch
 
 from embedonce.models.fit import as_arrays, fit_action_head
-from embedonce.models.losses import LossWeights, task_term
+from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.registry import loss_settings, loss_terms
+from embedonce.models.losses.task import task_loss
+from embedonce.models.student import StudentOutput
 
 pytestmark = pytest.mark.numeric
 
 
 def test_the_default_weights_are_the_documented_ones():
-    assert vars(LossWeights()) == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5, "temperature": 4.0}
+    weights = {term.weight.name: loss_settings().weights[term.name] for term in loss_terms()}
+    assert weights == {"alpha": 1.0, "beta": 0.1, "gamma": 0.5} and loss_settings().temperature == 4.0
 
 
-def test_class_0_is_a_label_and_minus_1_is_none():
+def test_class_0_is_a_label_and_minus_1_is_not():
     logits = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
     expected = float(np.log1p(np.exp(-2.0)))  # the first clip alone
-    assert abs(task_term(logits, torch.tensor([0, -1])).item() - expected) < 1e-6
+    output = StudentOutput(torch.empty(0), torch.empty(0), torch.empty(0), logits)
+    targets = Targets(torch.empty(0), None, torch.tensor([0, -1]), torch.empty(0))
+    (loss,) = task_loss(output, targets, loss_settings())
+    assert abs(loss.item() - expected) < 1e-6
 
 
 def test_a_fitted_head_depends_on_its_seed_and_on_no_other_random_state():

@@ -1,4 +1,4 @@
-"""Students keep their size, losses pull where the mission says, heads see what they should."""
+"""Sizes and outputs of students, formulas of the loss terms, and the heads."""
 
 import dataclasses
 
@@ -11,7 +11,9 @@ from embedonce.models.device import choose_device
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.fit import as_arrays, fit_action_head
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
-from embedonce.models.losses import LossWeights, Targets, distillation_loss
+from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.distillation import distillation_loss
+from embedonce.models.losses.registry import loss_settings
 from embedonce.models.names import PROJECTIONS
 from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
 
@@ -140,7 +142,7 @@ def test_an_absent_device_is_said():
 # -- heads -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_teachers_head_is_the_missions():
+def test_the_fitted_head_has_the_documented_layers():
     layers = [m for m in ActionHead(512, TEACHER_HEAD_HIDDEN, 7) if isinstance(m, torch.nn.Linear)]
     assert [(m.in_features, m.out_features) for m in layers] == [(512, 512), (512, 256), (256, 7)]
 
@@ -152,7 +154,7 @@ def test_pooling_has_four_heads_of_the_rank_in_total():
     assert out.shape == (2, 512)
 
 
-def test_masked_mean_leaves_padding_out():
+def test_masked_mean_ignores_padding():
     frames = torch.tensor([[[1.0], [3.0], [100.0]]])
     assert masked_mean(frames, torch.tensor([[True, True, False]])).item() == 2.0
 
@@ -206,11 +208,11 @@ def case():
 
 
 def numbers(case, **weights):
-    return {k: v.item() for k, v in distillation_loss(*case, LossWeights(**weights)).items()}
+    return {k: v.item() for k, v in distillation_loss(*case, loss_settings(**weights)).items()}
 
 
 @pytest.mark.numeric
-def test_every_term_is_what_the_formula_says(case):
+def test_every_term_matches_its_formula(case):
     output = StudentOutput(*(tensor.numpy() for tensor in case[0]))
     targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items()})
     rows = [(0, 0), (0, 1), (0, 2), (1, 0)]
@@ -229,14 +231,14 @@ def test_every_term_is_what_the_formula_says(case):
     assert got["total"] == pytest.approx(2 * feature + 0.7 * response + 0.3 * task, rel=1e-5)
 
 
-def test_the_temperature_enters_squared(case):
+def test_the_response_term_is_scaled_by_the_squared_temperature(case):
     """At high T, T^2 * KL tends to a constant; without the square it would vanish."""
     assert numbers(case, temperature=200.0)["response"] == pytest.approx(
         numbers(case, temperature=100.0)["response"], rel=0.05
     )
 
 
-def test_every_term_pulls_the_student_towards_the_target():
+def test_the_loss_pulls_the_student_towards_the_teacher():
     generator = torch.Generator().manual_seed(0)
     free = [torch.randn(s, generator=generator, requires_grad=True) for s in ((2, 3, 8), (2, 8), (2, 3, 4), (2, 4))]
     teacher, logits = torch.randn(2, 3, 8, generator=generator), torch.randn(2, 3, 4, generator=generator)
@@ -244,7 +246,7 @@ def test_every_term_pulls_the_student_towards_the_target():
     optimizer = torch.optim.Adam(free, lr=0.05)
     for _ in range(400):
         output = StudentOutput(functional.normalize(free[0], dim=-1), functional.normalize(free[1], dim=-1), *free[2:])
-        loss = distillation_loss(output, targets, LossWeights(gamma=0.0))["total"]
+        loss = distillation_loss(output, targets, loss_settings(gamma=0.0))["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -253,7 +255,7 @@ def test_every_term_pulls_the_student_towards_the_target():
     torch.testing.assert_close(free[2].softmax(-1), logits.softmax(-1), atol=0.03, rtol=0)
 
 
-def test_padding_has_no_part_in_the_loss(case):
+def test_padding_does_not_change_the_loss(case):
     output, targets = case
     base = numbers(case)
     targets.embeddings[1, 1:] = 77.0

@@ -139,10 +139,10 @@ def test_an_example_shows_who_said_what(monkeypatch):
 
 
 def test_a_run_is_summed_up_by_its_best_epoch():
-    best = {"epoch": 4, "selection": {"selection_top1": 0.75, "selection_cosine": 0.5}}
-    told = training_log.summary(best, 9, False)
+    best = (4, {"selection_top1": 0.75, "selection_cosine": 0.5})
+    told = training_log.summary(*best, 9, False)
     assert told == "best student of 9 epochs: epoch 4 (selection top1 0.750, selection cosine 0.500)"
-    assert training_log.summary(best, 9, True) == f"already trained: {told}"
+    assert training_log.summary(*best, 9, True) == f"already trained: {told}"
 
 
 def test_provenance_names_versions_as_they_are():

@@ -9,6 +9,8 @@ import pytest
 
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.models.student import student_config
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, CheckpointTeacher
 from embedonce.pipeline.clips.inference import Predictions, among_classes
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
@@ -170,11 +172,12 @@ def test_a_student_is_not_judged_on_files_it_was_trained_on_in_another_cache(tmp
     writer = open_writer(tmp_path / "c", reader.identity)
     labels = write_zero_shot(writer, source)
     writer.close()
-    meta = {"label_set": "zero-shot", "frames_per_clip": 1, "student": {"resolution": 128}}
+    student, teacher = student_config("tiny", 16, 2, 128), CheckpointTeacher("t", "0", 16)
+    meta = Checkpoint(student, ["a", "b"], teacher, frames_per_clip=1, model={}, label_set="zero-shot")
     from embedonce.pipeline.evaluation.settings import EvaluateConfig
 
     config, labels = EvaluateConfig(tmp_path / "c", tmp_path, tmp_path), reader.label_set(labels.name)
     assert len(held_out(config, meta, reader, labels)) == 2
     (seen,) = {s.fingerprint for r in reader.records.values() for s in r.segments if s.video_uid == "v1"}
-    kept = held_out(config, meta | {"trained_on": [seen]}, reader, labels)
+    kept = held_out(config, dataclasses.replace(meta, trained_on=[seen]), reader, labels)
     assert [clip.video_uid for clip in kept.clips] == ["v2"]

@@ -1,4 +1,4 @@
-"""A student in milliseconds: the real one on a backbone of one convolution. And runs that are stopped."""
+"""Small students for tests: the real one on a backbone of one convolution; and training runs that are stopped."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from embedonce.models.student import StudentConfig, VideoStudent
 
 
 class StopError(Exception):
-    """The run was stopped here."""
+    """Raised to stop a run."""
 
 
 class SmallBackbone(nn.Sequential):
@@ -24,28 +24,29 @@ class SmallBackbone(nn.Sequential):
 
 
 class StillStudent(VideoStudent):
-    """One that stays in eval mode."""
+    """A student that stays in eval mode."""
 
     def train(self, mode: bool = True):
         return super().train(False)
 
 
 def build_small_student(config: StudentConfig, pretrained: bool) -> VideoStudent:
-    """In the place of models.student.build_student."""
+    """Replaces models.student.build_student."""
     return VideoStudent(config, SmallBackbone())
 
 
 def build_still_student(config: StudentConfig, pretrained: bool) -> VideoStudent:
-    """One without dropout and statistics of batches: what it learns from a batch it learns from its parts."""
+    """A student without dropout and batch statistics: its gradient for a batch is the sum of those of its parts."""
     return StillStudent(config, SmallBackbone()).eval()
 
 
 def train_stopped(training, config, saves: int) -> bool:
-    """Train until so many states are saved, then again to the end; whether the run was stopped.
+    """Train until `saves` states are saved, then resume to the end; returns whether the run was stopped.
 
-    training: the module pipeline.train, in every process of the run.
+    training: the module trainer, imported in this process.
     """
-    real, count = training._Run._save_state, []
+    run_type = training.TrainingRun
+    real, count = run_type.save_state, []
 
     def save(run):
         real(run)
@@ -53,27 +54,27 @@ def train_stopped(training, config, saves: int) -> bool:
         if len(count) == saves:
             raise StopError
 
-    training._Run._save_state = save
+    run_type.save_state = save
     try:
         training.train(config)
     except StopError:
         return True
     finally:
-        training._Run._save_state = real
+        run_type.save_state = real
         if len(count) >= saves > 0:
             training.train(config)
     return False
 
 
 def record_first_gradient(training, path: Path) -> None:
-    """Make the next run write the gradient of its first optimizer step, of all processes together."""
-    real = training.World.combine
+    """Make the next run save the gradient of its first optimizer step, summed over all processes."""
+    real = training.World.sync_gradients
 
-    def combine(world, student):
+    def sync_gradients(world, student):
         real(world, student)
-        training.World.combine = real
+        training.World.sync_gradients = real
         if world.is_first:
-            found = [(name, p.grad) for name, p in student.named_parameters() if p.grad is not None]
-            torch.save({name: gradient.clone() for name, gradient in found}, path)
+            gradients = [(name, p.grad) for name, p in student.named_parameters() if p.grad is not None]
+            torch.save({name: gradient.clone() for name, gradient in gradients}, path)
 
-    training.World.combine = combine
+    training.World.sync_gradients = sync_gradients

@@ -5,12 +5,12 @@ from torch import nn
 
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.checkpoints import checkpoint
-from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training import training_run
 from embedonce.pipeline.training.settings import TrainConfig
 
 
 class SmallBackbone(nn.Module):
-    """Mean colors of a coarse grid, one linear layer, and a normalization that knows training from evaluation."""
+    """Mean colors of a coarse grid, one linear layer, and batch normalization."""
 
     num_features = 12
 
@@ -24,7 +24,7 @@ class SmallBackbone(nn.Module):
 
 
 def build_small(config, pretrained: bool) -> VideoStudent:
-    """In the place of build_student."""
+    """Replaces build_student."""
     return VideoStudent(config, SmallBackbone())
 
 
@@ -37,8 +37,8 @@ def build_without_dropout(config, pretrained: bool) -> VideoStudent:
 
 
 def use(monkeypatch, build=build_small) -> None:
-    """Training makes, and checkpoints hold, students that this builds."""
-    monkeypatch.setattr(training, "build_student", build)
+    """Make training and checkpoints build students with this function."""
+    monkeypatch.setattr(training_run, "build_student", build)
     monkeypatch.setattr(checkpoint, "build_student", build)
 
 
@@ -53,7 +53,7 @@ def state_of(folder) -> dict:
 
 
 def weights_of(folder, size: str = "tiny") -> dict:
-    """What training ended with, whatever was judged."""
+    """The trained weights in the state, not the moving average."""
     return state_of(folder)["students"][size]["student"]
 
 

@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere and continued is, to the bit, the run that was not: in every setting."""
+"""A run that is stopped anywhere and resumed equals, to the bit, the run that was not stopped."""
 
 import itertools
 import json
@@ -14,6 +14,7 @@ import torch
 from embedonce.cache.labels import ClipLabel
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.training import epoch_loop, run_files, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.epoch_plan import plan_epoch
 from embedonce.pipeline.training.recipe import datasets, fingerprint
@@ -39,7 +40,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
 
 
 def settings(cache_dir, output_dir, **changes) -> TrainConfig:
@@ -96,7 +97,7 @@ USUAL = {(1, 1, 2), (2, 3, 1), (3, 1, 1), (3, 3, 2)}  # each value of each, twic
         for case in itertools.product([1, 2, 3], [1, 3], [1, 2])
     ],
 )
-def test_stopped_anywhere(tiny, tmp_path, wholes, accumulate, every, stop):
+def test_resume_is_exact_wherever_a_run_stops(tiny, tmp_path, wholes, accumulate, every, stop):
     """12 clips in 6 batches an epoch, with dropout, an average, jitter and patience."""
     options = FULL | {"accumulate_steps": accumulate}
     if not (wholes[accumulate] / "training_state.pt").exists():
@@ -105,16 +106,16 @@ def test_stopped_anywhere(tiny, tmp_path, wholes, accumulate, every, stop):
     assert differing(tmp_path, wholes[accumulate]) == []
 
 
-def test_several_students_stopped_within_an_epoch(tiny, tmp_path):
+def test_resume_of_several_students_within_an_epoch_is_exact(tiny, tmp_path):
     options = FULL | {"student_size": "tiny,xxs"}
     training.train(settings(tiny, tmp_path / "whole", **options))
     assert train_stopped(training, settings(tiny, tmp_path / "cut", **options, checkpoint_steps=4), 1)
     assert differing(tmp_path / "cut", tmp_path / "whole") == []
 
 
-def test_patience_is_not_forgotten(tiny, tmp_path, monkeypatch):
+def test_resume_keeps_the_patience_counter(tiny, tmp_path, monkeypatch):
     """Every epoch but the first is as good as the first: the run ends after two more, stopped or not."""
-    monkeypatch.setattr(training, "selection_score", lambda found, weights: (0.5, 0.5))
+    monkeypatch.setattr(epoch_loop, "selection_score", lambda found, weights: (0.5, 0.5))
     options = {"patience": 2, "epochs": 30}
     training.train(settings(tiny, tmp_path / "whole", **options))
     assert len(json.loads((tmp_path / "whole" / "train_log.json").read_text())) == 3
@@ -124,7 +125,7 @@ def test_patience_is_not_forgotten(tiny, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 7])
-def test_states_are_saved_where_no_gradient_waits(accumulate, every):
+def test_states_are_saved_only_after_optimizer_steps(accumulate, every):
     clips = [[i] for i in range(15)]
     plan = plan_epoch(clips, np.ones(15, int), np.zeros(15, int), accumulate, (0, 0))
     saved = [at + 1 for at in range(15) if plan.saves_after(at, every)]
@@ -132,8 +133,8 @@ def test_states_are_saved_where_no_gradient_waits(accumulate, every):
     assert all(b - a <= every + accumulate - 1 for a, b in itertools.pairwise([0, *saved, 15]))
 
 
-def test_students_start_and_learn_as_alone(tiny, tmp_path):
-    """Whichever students are trained beside it, and with its dropout."""
+def test_jointly_trained_students_equal_students_trained_alone(tiny, tmp_path):
+    """Initial weights and dropout do not depend on the students trained jointly."""
     training.train(settings(tiny, tmp_path / "both", student_size="xxs,tiny"))
     for size in ("tiny", "xxs"):
         training.train(settings(tiny, tmp_path / size, student_size=size))
@@ -144,7 +145,7 @@ def test_students_start_and_learn_as_alone(tiny, tmp_path):
         assert all(torch.equal(value, mine[name]) for name, value in alone.items())
 
 
-def test_seeds_are_other_runs(tiny, tmp_path):
+def test_another_seed_gives_other_weights(tiny, tmp_path):
     for seed in (0, 1):
         training.train(settings(tiny, tmp_path / str(seed), seed=seed, epochs=1))
     found = [torch.load(tmp_path / seed / "best_student.pt", weights_only=True)["model"] for seed in "01"]
@@ -174,26 +175,26 @@ def test_other_clips_labels_or_shards_are_another_run(tiny, tmp_path):
     assert fingerprint(*datasets(config, moved, labels)) != base
 
 
-def test_a_run_over_other_shards_is_not_continued(tiny, tmp_path, monkeypatch):
+def test_a_run_with_another_fingerprint_is_not_resumed(tiny, tmp_path, monkeypatch):
     training.train(settings(tiny, tmp_path, epochs=1))
     monkeypatch.setattr("embedonce.pipeline.training.recipe.fingerprint", lambda *data: "another")
     with pytest.raises(InputError, match=r"another training run \(SHA-256 of clips, labels and shards: .*another\)"):
         training.train(settings(tiny, tmp_path, epochs=1))
 
 
-def test_another_device_is_told(tiny, tmp_path, caplog, monkeypatch):
+def test_resuming_on_another_device_warns(tiny, tmp_path, caplog, monkeypatch):
     def stopped(*arguments):
         raise StopError
 
-    monkeypatch.setattr(training, "write_logs", stopped)
+    monkeypatch.setattr(run_files, "write_logs", stopped)
     with pytest.raises(StopError):
         training.train(settings(tiny, tmp_path, checkpoint_steps=1))
     monkeypatch.undo()
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     state = torch.load(tmp_path / "training_state.pt", weights_only=True)
     torch.save(state | {"device": "cuda"}, tmp_path / "training_state.pt")
     training.train(settings(tiny, tmp_path))
-    assert "trained on cuda so far and goes on on cpu" in caplog.text
+    assert "trained on cuda so far and continues on cpu" in caplog.text
 
 
 # -- two processes ---------------------------------------------------------------------------------------------------
@@ -203,20 +204,20 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.config import TrainConfig
+from embedonce.pipeline.training import trainer as training, training_run
+from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.small_student import build_small_student, build_still_student, record_first_gradient, train_stopped
 cache, out, base, runs = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 # Joined once for all runs, and left once: a process that ends as a member of a group may abort.
 world, device = training.join(torch.device("cpu"))
-leave, training.World.leave = training.World.leave, lambda world: None
+shutdown, training.World.shutdown = training.World.shutdown, lambda world: None
 training.join = lambda device: (world, device)
 for name, changes, stop in runs:
-    training.build_student = build_still_student if name.startswith("still") else build_small_student
+    training_run.build_student = build_still_student if name.startswith("still") else build_small_student
     (out / name).mkdir(exist_ok=True)
     record_first_gradient(training, out / name / "gradient")
     train_stopped(training, TrainConfig(cache, out / name, **(base | changes)), stop)
-leave(world)
+shutdown(world)
 """
 ODD = {"batch_size": 5, "checkpoint_steps": 1, "ema": 0.9, "epochs": 2}
 SETTINGS = {"odd": ODD, "accumulated": ODD | {"accumulate_steps": 2, "checkpoint_steps": 3, "batch_size": 3}}
@@ -240,7 +241,7 @@ def of_two(tiny, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def stopped_in_two(tiny, tmp_path_factory) -> Path:
-    """Runs of two processes that were stopped, beside those that were not."""
+    """Runs of two processes that were stopped and resumed, and the same runs without a stop."""
     runs = [(name, changes, 0) for name, changes in SETTINGS.items()]
     runs += [(f"{name}{stop}", SETTINGS[name], stop) for name, stop in STOPS]
     return run_in_two(tiny, tmp_path_factory.mktemp("stopped"), runs)
@@ -251,7 +252,8 @@ def run_in_two(tiny: Path, out: Path, runs: list[tuple[str, dict, int]]) -> Path
     script.write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
     arguments = [str(script), str(tiny), str(out), json.dumps(BASE), json.dumps(runs)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *torchrun, *arguments]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -260,14 +262,14 @@ def run_in_two(tiny: Path, out: Path, runs: list[tuple[str, dict, int]]) -> Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "stop"), STOPS)
-def test_two_processes_stopped_anywhere(stopped_in_two, name, stop):
+def test_resume_with_two_processes_is_exact(stopped_in_two, name, stop):
     assert differing(stopped_in_two / f"{name}{stop}", stopped_in_two / name) == []
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_two_processes_learn_what_one_learns(tiny, of_two, tmp_path, monkeypatch, name):
+def test_two_processes_give_the_weights_of_one(tiny, of_two, tmp_path, monkeypatch, name):
     """With all terms and with each alone, where parameters get no gradient; logged alike."""
-    monkeypatch.setattr(training, "build_student", build_still_student)
+    monkeypatch.setattr(training_run, "build_student", build_still_student)
     record_first_gradient(training, tmp_path / "gradient")
     training.train(settings(tiny, tmp_path, **(WEIGHTS[name] | {"batch_size": 5, "epochs": 1})))
     one, two = (torch.load(folder / "gradient") for folder in (tmp_path, of_two / f"still-{name}"))

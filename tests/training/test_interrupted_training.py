@@ -1,11 +1,14 @@
-"""A training that a signal ends has saved its state, within an epoch too, and goes on to the very same weights."""
+"""Training ended by a signal saves its state, within an epoch too, and resumes to the very same weights."""
 
 import signal
 
 import pytest
 
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
+from embedonce.pipeline.checkpoints.tensor_files import read_tensors
 from embedonce.pipeline.processes import interrupts
+from embedonce.pipeline.training import epoch_loop, run_files, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.student_run import StudentRun
 from tests.support.small_student import build_small_student
@@ -20,7 +23,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def whole(tiny, tmp_path_factory):
     """The folder of a run that nobody stopped: two epochs of six batches, two batches to a step."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "build_student", build_small_student)
+        patch.setattr(training_run, "build_student", build_small_student)
         training.train(settings(tiny, folder, **FULL, accumulate_steps=2))
     return folder
 
@@ -50,12 +53,12 @@ PLACES = {
     "the first batch of a step": (StudentRun, "step", 3, (0, 4)),
     "the last batch of a step": (StudentRun, "step", 4, (0, 4)),
     "the last batch of an epoch": (StudentRun, "step", 6, (0, 6)),
-    "the judging of an epoch": (training, "predict", 1, (0, 6)),
+    "the validation of an epoch": (epoch_loop, "predict", 1, (0, 6)),
     "the saving of the best student": (checkpoint, "save", 1, (1, 0)),
-    "the logs": (training, "write_logs", 1, (1, 0)),
+    "the logs": (run_files, "write_logs", 1, (1, 0)),
     "the second epoch": (StudentRun, "step", 7, (1, 2)),
 }
-QUICK = ("the last batch of an epoch", "the judging of an epoch", "the second epoch")
+QUICK = ("the last batch of an epoch", "the validation of an epoch", "the second epoch")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ QUICK = ("the last batch of an epoch", "the judging of an epoch", "the second ep
         ("the last batch of a step", signal.SIGINT),
     ],
 )
-def test_an_interrupted_training_has_saved_its_state_and_goes_on(tiny, whole, tmp_path, place, number):
+def test_an_interrupted_training_saves_its_state_and_resumes_exactly(tiny, whole, tmp_path, place, number):
     where, name, call, saved = PLACES[place]
     config = settings(tiny, tmp_path, **FULL, accumulate_steps=2)
     with pytest.MonkeyPatch.context() as patch, interrupts.handled():
@@ -73,7 +76,7 @@ def test_an_interrupted_training_has_saved_its_state_and_goes_on(tiny, whole, tm
         with pytest.raises(KeyboardInterrupt):
             training.train(config)
         assert interrupts.exit_code() == 128 + number
-    state = checkpoint._opened(tmp_path / checkpoint.STATE)
+    state = read_tensors(tmp_path / TRAINING_STATE)
     assert (state["epoch"], state["position"]) == saved
     training.train(config)
     assert differing(tmp_path, whole) == []

@@ -1,10 +1,15 @@
-"""Mistakes that would spoil a distillation without a word: each is made here, and the check against it must fail."""
+"""Mistakes that would silently corrupt a distillation: each is made here, and the check against it must fail."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from embedonce.cache.store import open_reader
-from embedonce.models import losses
+from embedonce.models import heads
+from embedonce.models.losses import registry, response
+from embedonce.models.losses.feature import FEATURE
+from embedonce.models.losses.term import LossTerm
 from embedonce.pipeline.clips import dataset as datasets
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_view
 from embedonce.pipeline.extraction.runner import extract
@@ -66,7 +71,7 @@ def test_the_student_sees_what_the_teacher_saw_in_every_view(clips):
     assert 0 < flags.sum() < VIEWS  # mirrored ones and others
 
 
-def test_stored_boxes_do_not_depend_on_how_boxes_are_drawn_now(clips, monkeypatch):
+def test_stored_crop_boxes_are_read_not_drawn_again(clips, monkeypatch):
     def never(*arguments):
         raise AssertionError("a box was drawn again")
 
@@ -88,13 +93,13 @@ def off_by_one(jpeg, view, size, short_side=None):
 
 
 @pytest.mark.parametrize("mutant", [not_mirrored, off_by_one])
-def test_a_mirrored_view_reused_and_a_box_off_by_one_are_found(clips, monkeypatch, mutant):
+def test_a_missing_flip_and_a_box_off_by_one_are_detected(clips, monkeypatch, mutant):
     monkeypatch.setattr(datasets.canonical_frame, "load_view", mutant)
     with pytest.raises(AssertionError):
         check_pixels(clips)
 
 
-def test_a_view_of_another_epoch_is_found(clips, monkeypatch):
+def test_a_view_of_another_epoch_is_detected(clips, monkeypatch):
     monkeypatch.setattr(datasets, "choose_view", lambda num, sampling, epoch, index: 1 + (epoch + index) % VIEWS)
     with pytest.raises(AssertionError):
         check_pixels(clips)
@@ -104,33 +109,41 @@ def without_square(student, teacher, temperature):
     return _KL(student, teacher, temperature) / temperature**2
 
 
-_KL = losses._kl
+_KL = response.kl_divergence
+
+
+def feature_times(factor: float) -> LossTerm:
+    """The feature term times a factor."""
+    return replace(FEATURE, function=lambda *arguments: tuple(factor * mean for mean in FEATURE.function(*arguments)))
+
+
+def replace_feature(monkeypatch, term: LossTerm) -> None:
+    monkeypatch.setitem(registry._terms, "feature", term)
+
+
 LOSSES = {
-    "sign of the feature term": ("feature_term", lambda output, targets: -_FEATURE(output, targets)),
-    "sign of the response term": ("_kl", lambda *arguments: -_KL(*arguments)),
-    "T squared is missing": ("_kl", without_square),
-    "the mask is ignored": ("masked_mean", lambda frames, mask: frames.mean(1)),
-    "the mean over dimensions": ("feature_term", lambda output, targets: _FEATURE(output, targets) / 8),
+    "sign of the feature term": lambda patch: replace_feature(patch, feature_times(-1)),
+    "sign of the response term": lambda patch: patch.setattr(response, "kl_divergence", lambda *a: -_KL(*a)),
+    "T squared is missing": lambda patch: patch.setattr(response, "kl_divergence", without_square),
+    "the mask is ignored": lambda patch: patch.setattr(heads, "masked_mean", lambda frames, mask: frames.mean(1)),
+    "the mean over dimensions": lambda patch: replace_feature(patch, feature_times(1 / 8)),
 }
-_FEATURE = losses.feature_term
 
 
-@pytest.mark.parametrize(("name", "mutant"), LOSSES.values(), ids=LOSSES.keys())
-def test_a_wrong_loss_is_found(case, monkeypatch, name, mutant):
-    test_models.test_every_term_is_what_the_formula_says(case)
-    monkeypatch.setattr(losses, name, mutant)
+@pytest.mark.parametrize("mistake", LOSSES.values(), ids=LOSSES.keys())
+def test_a_wrong_loss_is_detected(case, monkeypatch, mistake):
+    test_models.test_every_term_matches_its_formula(case)
+    mistake(monkeypatch)
     with pytest.raises(AssertionError):
-        test_models.test_every_term_is_what_the_formula_says(case)
+        test_models.test_every_term_matches_its_formula(case)
 
 
-def test_a_target_that_is_padding_is_found(case, monkeypatch):
-    test_models.test_padding_has_no_part_in_the_loss(case)
-    real = losses.feature_term
+def test_a_loss_over_padding_is_detected(case, monkeypatch):
+    test_models.test_padding_does_not_change_the_loss(case)
 
-    def unmasked(output, targets):
-        everything = torch.ones_like(targets.mask)
-        return real(output, losses.Targets(targets.embeddings, targets.logits, targets.labels, everything))
+    def unmasked(output, targets, settings):
+        return FEATURE.function(output, replace(targets, mask=torch.ones_like(targets.mask)), settings)
 
-    monkeypatch.setattr(losses, "feature_term", unmasked)
+    replace_feature(monkeypatch, replace(FEATURE, function=unmasked))
     with pytest.raises(AssertionError):
-        test_models.test_padding_has_no_part_in_the_loss(case)
+        test_models.test_padding_does_not_change_the_loss(case)

@@ -1,4 +1,4 @@
-"""Datasets deliver what the cache records; training learns, resumes exactly and says what it leaves out."""
+"""Datasets deliver what the cache holds; training learns, resumes exactly and reports what it leaves out."""
 
 import csv
 import dataclasses
@@ -14,7 +14,7 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
-from embedonce.models.losses import LossWeights
+from embedonce.models.losses.registry import loss_settings
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view, epoch_order
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
@@ -25,7 +25,8 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.metrics.results_schema import PREDICTIONS_NAME, RESULTS_NAME, SCHEMA, misfit, read_results
 from embedonce.pipeline.reporting.console import comparison_table
-from embedonce.pipeline.training.recipe import active_weights, lr_factor
+from embedonce.pipeline.training import run_files
+from embedonce.pipeline.training.recipe import loss_settings_for, lr_factor
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.trainer import train
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
@@ -47,7 +48,7 @@ def dataset(root, **changes) -> ClipDataset:
 
 
 @pytest.mark.parametrize("num_views", [0, 3])
-def test_items_are_what_the_cache_holds(tmp_path, backend, num_views):
+def test_items_equal_the_cached_frames_embeddings_and_logits(tmp_path, backend, num_views):
     data = dataset(make_tiny_cache(tmp_path / "c", 4, num_views, backend=backend), resolution=48)
     reader = open_reader(tmp_path / "c")
     for epoch in range(3):
@@ -77,7 +78,7 @@ def test_short_clips_are_padded_and_masked(tiny):
     assert item["embeddings"][:5].any(1).all() and not item["embeddings"][5:].any()
 
 
-def test_clips_without_frames_are_counted_not_delivered(tiny):
+def test_clips_without_frames_are_counted_and_left_out(tiny):
     reader = open_reader(tiny)
     labels = reader.label_set()
     late = dataclasses.replace(labels.clips[0], start_sec=99.0, end_sec=100.0)
@@ -86,7 +87,7 @@ def test_clips_without_frames_are_counted_not_delivered(tiny):
     assert len(data) == 1 and data.num_empty == 2 and data.clips == [labels.clips[1]]
 
 
-def test_frames_are_spread_over_the_clip_and_drawn_anew_each_epoch():
+def test_frames_are_spread_over_the_clip_and_resampled_each_epoch():
     rows = np.arange(100, 123)
     still = ClipSampling(4, 32, random=False, seed=0)
     assert (
@@ -103,7 +104,7 @@ def test_frames_are_spread_over_the_clip_and_drawn_anew_each_epoch():
     assert choose_frames(rows[:3], moving, 0, 0).tolist() == [100, 101, 102]
 
 
-def test_every_stored_view_is_seen_once_in_as_many_epochs():
+def test_every_stored_view_is_used_once_in_k_epochs():
     sampling = ClipSampling(4, 32, random=True, seed=5)
     for index in range(20):
         assert sorted(choose_view(9, sampling, epoch, index) for epoch in range(8)) == list(range(1, 9))
@@ -111,7 +112,7 @@ def test_every_stored_view_is_seen_once_in_as_many_epochs():
     assert choose_view(1, sampling, 3, 0) == 0 == choose_view(9, dataclasses.replace(sampling, random=False), 3, 0)
 
 
-def test_an_epoch_holds_every_clip_once_near_its_shard():
+def test_an_epoch_has_every_clip_once_grouped_by_shard():
     shards = np.array([f"{i // 7:06d}" for i in range(300)], dtype=object)
     orders = [epoch_order(shards, 1, epoch) for epoch in range(3)]
     for order in orders:
@@ -156,7 +157,7 @@ def test_training_learns_the_teacher_and_the_labels(trained):
     assert last["lr"] == pytest.approx(0, abs=1e-9)
 
 
-def test_a_run_leaves_its_files(trained):
+def test_a_run_writes_checkpoint_state_logs_and_settings(trained):
     output, epochs = trained[1], history(trained[1])
     names = {"best_student.pt", "training_state.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
     assert {p.name for p in output.iterdir()} == names
@@ -172,11 +173,9 @@ def test_a_run_leaves_its_files(trained):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkeypatch):
+def test_a_resumed_run_ends_with_the_weights_of_an_unstopped_run(tiny, tmp_path, monkeypatch):
     train(settings(tiny, tmp_path / "whole", epochs=3))
-    from embedonce.pipeline.training import trainer as module
-
-    real, calls = module.write_logs, []
+    real, calls = run_files.write_logs, []
 
     def stop_in_epoch_two(folder, history):
         real(folder, history)
@@ -184,7 +183,7 @@ def test_a_stopped_run_continues_to_the_very_same_weights(tiny, tmp_path, monkey
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "write_logs", stop_in_epoch_two)
+    monkeypatch.setattr(run_files, "write_logs", stop_in_epoch_two)
     with pytest.raises(KeyboardInterrupt):
         train(settings(tiny, tmp_path / "cut", epochs=3))
     train(settings(tiny, tmp_path / "cut", epochs=3))
@@ -215,19 +214,19 @@ def labels(kind="fitted", labeled=True) -> LabelSet:
 
 
 @pytest.mark.parametrize(
-    ("kind", "labeled", "said"),
+    ("kind", "labeled", "message"),
     [
         ("none", True, "no soft logits for the response term; train without it: --beta 0"),
         ("zero-shot", False, "no labels of training clips for the task term; train without it: --gamma 0"),
         ("none", False, "response term and no labels of training clips for the task term; .*: --beta 0 --gamma 0"),
     ],
 )
-def test_terms_without_data_are_an_error(tmp_path, kind, labeled, said):
-    with pytest.raises(InputError, match=said):
-        active_weights(settings(tmp_path, tmp_path), labels(kind, labeled))
-    assert active_weights(settings(tmp_path, tmp_path), labels()) == LossWeights()
+def test_weighted_terms_without_their_data_are_refused(tmp_path, kind, labeled, message):
+    with pytest.raises(InputError, match=message):
+        loss_settings_for(settings(tmp_path, tmp_path), labels(kind, labeled))
+    assert loss_settings_for(settings(tmp_path, tmp_path), labels()) == loss_settings()
     weightless = settings(tmp_path, tmp_path, beta=0.0, gamma=0.0)
-    assert active_weights(weightless, labels(kind, labeled)) == LossWeights(1.0, 0.0, 0.0)
+    assert loss_settings_for(weightless, labels(kind, labeled)) == loss_settings(beta=0.0, gamma=0.0)
 
 
 def test_an_unlabeled_cache_trains_the_feature_term(tmp_path):
@@ -247,8 +246,8 @@ def test_a_cache_without_training_clips_is_refused(tmp_path):
         train(settings(root, tmp_path / "out", gamma=0.0))
 
 
-def test_a_loss_that_explodes_is_one_sentence(tiny, tmp_path):
-    with pytest.raises(PipelineError, match=r"loss of student tiny is not finite \(step \d.*--lr"):
+def test_a_diverging_loss_is_one_sentence(tiny, tmp_path):
+    with pytest.raises(PipelineError, match=r"loss of student tiny is NaN or infinite \(step \d.*--lr"):
         train(settings(tiny, tmp_path / "out", lr=1e18, epochs=3))
 
 
@@ -298,20 +297,20 @@ def evaluated(trained, tiny):
     return evaluate(config, towers), config
 
 
-def test_results_and_table_say_what_was_judged(evaluated):
+def test_results_and_table_name_precision_and_device(evaluated):
     environment = evaluated[0]["environment"]
     assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")
     told = comparison_table(evaluated[0])
     assert "student judged in float32 on cpu; smaller formats are judged by export-student" in told
 
 
-def test_both_sides_of_a_latency_are_treated_alike_and_it_is_said(evaluated):
+def test_both_models_are_timed_alike_and_the_results_state_how(evaluated):
     timed = evaluated[0]["environment"]["timed"]
     assert set(timed) == {"teacher", "reference", "student"}
     assert set(timed.values()) == {"batch normalization folded, channels-last"}
 
 
-def test_the_results_hold_the_promised_keys_and_agree_with_a_recount(evaluated, tiny):
+def test_the_results_have_the_documented_keys_and_agree_with_a_recount(evaluated, tiny):
     results, config = evaluated
     assert json.loads((config.output_dir / "evaluation_results.json").read_text()) == results
     assert (config.output_dir / "comparison_plot.png").read_bytes().startswith(b"\x89PNG")
@@ -349,7 +348,7 @@ def test_the_file_has_exactly_the_documented_keys_and_types(evaluated):
     assert parameters["training"] == parts
 
 
-def test_predictions_say_which_clip_was_judged_how(evaluated, tiny):
+def test_predictions_hold_the_outputs_of_each_clip(evaluated, tiny):
     results, config = evaluated
     clips = [clip for clip in open_reader(tiny).label_set().clips if clip.split == "val"]
     with np.load(config.output_dir / PREDICTIONS_NAME, allow_pickle=False) as file:
@@ -382,7 +381,7 @@ def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_p
     assert None not in (comparison["agreement"], comparison["kl_divergence"])
 
 
-def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_path):
+def test_compare_evaluates_checkpoints(evaluated, tiny, tmp_path):
     results, config = evaluated
     arguments = (config.output_dir, config.student_checkpoint)
     found = compare(CompareConfig(arguments, tmp_path, tiny, num_workers=0, device="cpu"))
@@ -395,7 +394,7 @@ def test_a_checkpoint_is_evaluated_where_it_is_compared(evaluated, tiny, tmp_pat
 
 
 @pytest.mark.slow
-def test_results_never_lie_beside_files_of_another_evaluation(evaluated, tmp_path, monkeypatch):
+def test_results_and_other_files_are_of_the_same_evaluation(evaluated, tmp_path, monkeypatch):
     config = dataclasses.replace(evaluated[1], output_dir=tmp_path, num_samples=2)
     evaluate(config)
     write = commit.replace
@@ -411,7 +410,7 @@ def test_results_never_lie_beside_files_of_another_evaluation(evaluated, tmp_pat
     assert (tmp_path / PREDICTIONS_NAME).exists() and not (tmp_path / RESULTS_NAME).exists()
 
 
-def test_the_table_says_that_a_random_teacher_means_nothing(evaluated):
+def test_the_table_warns_about_a_random_teacher(evaluated):
     table = comparison_table(evaluated[0])
     assert "random teacher: this exercises the machinery" in table.splitlines()[0] and "x faster" in table
 
@@ -423,7 +422,7 @@ def test_fewer_clips_and_an_empty_split(evaluated):
         evaluate(dataclasses.replace(config, split="test"))
 
 
-def test_another_label_set_is_judged_on_recordings_that_training_did_not_see(evaluated, tmp_path, caplog):
+def test_evaluating_another_label_set_leaves_out_training_recordings(evaluated, tmp_path, caplog):
     config, root = evaluated[1], make_tiny_cache(tmp_path / "c")
     writer = open_writer(root, open_reader(root).identity)
     for name in ("other", "disjoint"):  # "other" holds out every video, "disjoint" those that "tiny" trains on
@@ -437,12 +436,12 @@ def test_another_label_set_is_judged_on_recordings_that_training_did_not_see(eva
         evaluate(dataclasses.replace(config, cache_dir=root, label_set="disjoint", output_dir=tmp_path))
 
 
-def test_a_checkpoint_of_another_cache_is_refused(evaluated, tmp_path):
+def test_a_checkpoint_from_another_cache_is_refused(evaluated, tmp_path):
     config = evaluated[1]
     with pytest.raises(CheckpointError, match="of size tiny, not xs"):
         evaluate(config, student_size="xs")
     other = make_tiny_cache(tmp_path / "dim", 3, dim=8)
-    with pytest.raises(CheckpointError, match="16-d embeddings and the cache's teacher 8-d"):
+    with pytest.raises(CheckpointError, match="16-d embeddings, but the cache's teacher has 8-d"):
         evaluate(dataclasses.replace(config, cache_dir=other))
     other = make_tiny_cache(tmp_path / "classes", 3, classes=False, logits=False, labeled=False)
     with pytest.raises(CheckpointError, match="knows 3 classes"):

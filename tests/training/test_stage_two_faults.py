@@ -1,4 +1,4 @@
-"""What goes wrong in stages two and three is one sentence, the same with and without loader processes."""
+"""Errors in training and evaluation are one sentence, the same with and without loader processes."""
 
 import dataclasses
 import json
@@ -22,7 +22,8 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.metrics.accuracy import mean_cosine
 from embedonce.pipeline.processes.timing import synchronizer
 from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.training.recipe import active_weights, datasets
+from embedonce.pipeline.training import training_run
+from embedonce.pipeline.training.recipe import datasets, loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.tiny_cache import make_tiny_cache
 
@@ -60,12 +61,12 @@ def training_clips(root) -> ClipDataset:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda found: found[:-1], "batches were delivered where"),
-        (lambda found: [found[0], *found], "in the place of"),
-        (lambda found: found[::-1], "in the place of"),
+        (lambda found: found[:-1], r"delivered \d+ batches instead of"),
+        (lambda found: [found[0], *found], "instead of"),
+        (lambda found: found[::-1], "instead of"),
     ],
 )
-def test_a_loader_that_skips_repeats_or_shuffles_is_found_out(tiny, monkeypatch, wrong, sentence):
+def test_a_loader_that_skips_repeats_or_shuffles_is_detected(tiny, monkeypatch, wrong, sentence):
     data, real = training_clips(tiny), loader.DataLoader
     monkeypatch.setattr(loader, "DataLoader", lambda *arguments, **options: wrong(list(real(*arguments, **options))))
     with pytest.raises(PipelineError, match=sentence):
@@ -75,7 +76,7 @@ def test_a_loader_that_skips_repeats_or_shuffles_is_found_out(tiny, monkeypatch,
 # -- loader processes ------------------------------------------------------------------------------------------------
 
 
-def test_loader_processes_deliver_the_same_batches_anew_each_epoch(tiny):
+def test_loader_processes_deliver_the_batches_of_the_main_process(tiny):
     data, delivered = training_clips(tiny), {}
     backwards = [batch[::-1] for batch in in_order(len(data), 4)[::-1]]
     for num_workers in (0, 2):
@@ -137,16 +138,16 @@ def test_other_faults_of_a_loader_process_keep_their_meaning():
 
 
 def test_overwriting_starts_from_the_pretrained_weights_again(tiny, run, monkeypatch):
-    asked = []
+    requested = []
     monkeypatch.setattr(
-        training, "build_student", lambda c, pretrained: asked.append(pretrained) or build_student(c, 0)
+        training_run, "build_student", lambda c, pretrained: requested.append(pretrained) or build_student(c, 0)
     )
     training.train(settings(tiny, run, student_pretrained=True, overwrite=True))
     training.train(settings(tiny, run, student_pretrained=True))
-    assert asked == [True, False]
+    assert requested == [True, False]
 
 
-def test_a_run_is_its_cache_wherever_the_cache_lies(tiny, run, monkeypatch):
+def test_a_run_is_identified_by_its_cache_not_by_the_path(tiny, run, monkeypatch):
     monkeypatch.chdir(tiny.parent)
     assert training.train(settings(Path("cache"), run)).summary.startswith("already trained")
     other = make_tiny_cache(run.parent / "cache", 6, num_views=3)
@@ -154,45 +155,45 @@ def test_a_run_is_its_cache_wherever_the_cache_lies(tiny, run, monkeypatch):
         training.train(settings(other, run))
 
 
-def test_logs_that_a_stop_cut_off_are_written_again(tiny, run):
+def test_missing_logs_are_rewritten_on_resume(tiny, run):
     for name in ("train_log.csv", "train_log.json"):
         (run / name).unlink()
     training.train(settings(tiny, run))
     assert len(json.loads((run / "train_log.json").read_text())) == 1 and (run / "train_log.csv").exists()
 
 
-def test_a_run_that_cannot_be_continued_says_how_to_go_on(tiny, run):
+def test_a_run_that_cannot_be_resumed_names_the_remedy(tiny, run):
     last, best = run / "training_state.pt", run / "best_student.pt"
     content = torch.load(last, weights_only=True)
     torch.save({name: value for name, value in content.items() if name != "students"}, last)
-    with pytest.raises(CheckpointError, match=r"--overwrite.* no students to continue from"):
+    with pytest.raises(CheckpointError, match=r"training_state.pt lacks students; start anew with --overwrite"):
         training.train(settings(tiny, run))
     last.write_bytes(b"cut")
-    with pytest.raises(CheckpointError, match=r"--overwrite.*training_state.pt"):
+    with pytest.raises(CheckpointError, match=r"training_state.pt.*--overwrite"):
         training.train(settings(tiny, run))
     torch.save(content, last)
     best.unlink()
-    with pytest.raises(CheckpointError, match=r"--overwrite.*best_student.pt"):
+    with pytest.raises(CheckpointError, match=r"best_student.pt.*--overwrite"):
         training.train(settings(tiny, run))
     assert training.train(settings(tiny, run, overwrite=True)).best_paths == (best,) and best.exists()
 
 
-# -- values that are no numbers, checkpoints that are no students ----------------------------------------------------
+# -- NaN values, files that are not student checkpoints --------------------------------------------------------------
 
 
-def test_weights_ruined_by_the_last_step_are_not_kept(tiny, tmp_path):
+def test_non_finite_weights_after_the_last_step_are_not_saved(tiny, tmp_path):
     with pytest.raises(
-        PipelineError, match=r"answer of student tiny is not finite \(after the last step of epoch 1\).*--lr"
+        PipelineError, match=r"output of student tiny is NaN or infinite \(after the last step of epoch 1\).*--lr"
     ):
         training.train(settings(tiny, tmp_path, lr=1e30))
     assert [path.name for path in tmp_path.iterdir()] == ["train_config.yaml"]
 
 
-def test_a_student_that_answers_with_nan_is_refused(tiny, run):
+def test_a_student_with_nan_outputs_is_refused(tiny, run):
     content = torch.load(run / "best_student.pt", weights_only=True)
     content["model"]["projection.0.bias"].fill_(float("nan"))
     torch.save(content, run / "nan.pt")
-    with pytest.raises(CheckpointError, match=r"nan.pt .*no numbers.*--lr"):
+    with pytest.raises(CheckpointError, match=r"nan.pt: .*NaN or infinite.*--lr"):
         evaluate(EvaluateConfig(tiny, run / "nan.pt", run / "out", num_workers=0, device="cpu"))
     assert not (run / "out").exists()
 
@@ -204,24 +205,24 @@ def test_a_student_that_answers_with_nan_is_refused(tiny, run):
         *[("frames_per_clip", "two"), ("frames_per_clip", 0), ("student", [1]), ("model", 5)],
     ],
 )
-def test_fields_of_a_wrong_kind_are_no_checkpoint(tiny, run, field, value):
+def test_checkpoint_fields_of_wrong_types_are_refused(tiny, run, field, value):
     content = torch.load(run / "best_student.pt", weights_only=True)
     torch.save(content | {field: value}, run / "wrong.pt")
     with pytest.raises(CheckpointError, match=r"wrong\.pt"):
         evaluate(EvaluateConfig(tiny, run / "wrong.pt", run / "out", num_workers=0, device="cpu"))
 
 
-def test_labels_of_held_out_clips_are_none_to_train_on(tmp_path, tiny):
+def test_labels_of_held_out_clips_do_not_count_for_training(tmp_path, tiny):
     labels = open_reader(tiny).label_set()
     held_out = tuple(dataclasses.replace(clip, split="val") for clip in labels.clips)
     with pytest.raises(InputError, match="--gamma 0"):
-        active_weights(settings(tmp_path, tmp_path), dataclasses.replace(labels, clips=held_out))
+        loss_settings_for(settings(tmp_path, tmp_path), dataclasses.replace(labels, clips=held_out))
 
 
-def test_a_zero_vector_points_nowhere():
+def test_the_cosine_of_a_zero_vector_is_zero():
     assert mean_cosine(torch.zeros(1, 4).numpy(), torch.ones(1, 4).numpy()) == 0
 
 
-def test_timing_waits_for_devices_that_answer_before_they_are_done():
+def test_timing_synchronizes_asynchronous_devices():
     waits = {kind: synchronizer(torch.device(kind)) for kind in ("cuda", "mps", "cpu")}
     assert waits == {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize, "cpu": None}

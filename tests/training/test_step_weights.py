@@ -1,4 +1,4 @@
-"""Every term weighs alike however a step's clips are spread over batches and processes; what is logged is true."""
+"""Loss terms do not depend on how the clips of a step are split into batches and processes; logs are correct."""
 
 import dataclasses
 import json
@@ -16,13 +16,16 @@ from embedonce.cache.store import open_reader
 from embedonce.models.backbones import backbone
 from embedonce.models.deploy import deployed_parameters
 from embedonce.models.device import fast_layout
-from embedonce.models.losses import Counts, LossWeights, Targets
+from embedonce.models.losses.batch import Counts, Targets
+from embedonce.models.losses.registry import loss_settings
+from embedonce.models.losses.term import LossSettings
 from embedonce.models.student import VideoStudent, build_student, student_config
+from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_frames
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from embedonce.pipeline.splits.assignment import halves
-from embedonce.pipeline.training import expected_time
+from embedonce.pipeline.training import expected_time, training_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.epoch_plan import choose_measured, plan_epoch
@@ -48,11 +51,11 @@ def settings(cache_dir, output_dir, **changes) -> TrainConfig:
     return TrainConfig(cache_dir, output_dir, **(values | changes))
 
 
-def still_run(weights: LossWeights) -> StudentRun:
+def still_run(weights: LossSettings) -> StudentRun:
     torch.manual_seed(0)
     run = StudentRun(build_still_student(CONFIG, False), settings(Path(), Path()), weights, World(), 10)
     run.train_mode()
-    run._move = lambda: None  # gradients stay where they can be looked at
+    run._optimizer_step = lambda: None  # gradients stay where they can be looked at
     return run
 
 
@@ -90,18 +93,19 @@ SPREADS = [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0, 2, 4, 6], [1, 3, 5, 7]], [[0], [1,
 def test_parts_of_a_step_add_up_to_the_step(spread, num_labeled, weights):
     """Batches that are added up, or what processes that add up their gradients compute of one batch."""
     batch = clips(num_labeled)
-    whole, parts = still_run(LossWeights(*weights)), still_run(LossWeights(*weights))
-    whole.step(batch)
+    chosen = loss_settings(**dict(zip(("alpha", "beta", "gamma"), weights, strict=True)))
+    whole, parts = still_run(chosen), still_run(chosen)
+    whole.step(ClipBatch.from_items(batch))
     counts = Counts.of(Targets(None, None, batch["label"], batch["mask"]))
     for number, indexes in enumerate(spread):
-        parts.step(part(batch, indexes), counts, number + 1 == len(spread))
+        parts.step(ClipBatch.from_items(part(batch, indexes)), counts, number + 1 == len(spread))
     expected = gradient(whole)
     assert (gradient(parts) - expected).norm() <= 5e-6 * expected.norm()  # rounding of float32
     assert parts.sums == pytest.approx(whole.sums, rel=1e-5)
     assert expected.norm() > 0 or (weights == (0.0, 0.0, 1.0) and not num_labeled)
 
 
-def test_a_plan_counts_what_the_batches_hold(tiny, tmp_path):
+def test_an_epoch_plan_counts_frames_clips_and_labels(tiny, tmp_path):
     reader = open_reader(tiny)
     data, _ = datasets(settings(tiny, tmp_path, frames_per_clip=8), reader, reader.label_set())
     batches = [[0, 3, 5], [1, 2], [4, 6]]
@@ -127,10 +131,10 @@ def few_labels(reader, keep: int):
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 2, "accumulate_steps": 2}])
 def test_the_logged_task_loss_is_that_of_labeled_clips(tiny, tmp_path, monkeypatch, changes):
-    """Nothing is learnt (lr is nothing): the mean over labeled clips can be counted by hand."""
-    monkeypatch.setattr(training, "build_student", build_still_student)
+    """With a learning rate of almost 0 the weights stay, and the mean over labeled clips can be computed here."""
+    monkeypatch.setattr(training_run, "build_student", build_still_student)
     labels = few_labels(open_reader(tiny), 4)
-    monkeypatch.setattr(training.CacheReader, "label_set", lambda reader, name=None: labels)
+    monkeypatch.setattr(training_run.CacheReader, "label_set", lambda reader, name=None: labels)
     training.train(settings(tiny, tmp_path, lr=1e-30, weight_decay=0.0, **changes))
     (entry,) = json.loads((tmp_path / "train_log.json").read_text())
     data, _ = datasets(settings(tiny, tmp_path), open_reader(tiny), labels)
@@ -148,7 +152,7 @@ def test_the_logged_task_loss_is_that_of_labeled_clips(tiny, tmp_path, monkeypat
     assert entry["gradient_share_task"] > 0  # though most batches have no label
 
 
-def test_labels_of_clips_without_frames_are_none_to_train_on(tiny, tmp_path):
+def test_labels_of_clips_without_frames_do_not_count_for_training(tiny, tmp_path):
     """Frames of unlabeled clips alone: what is left for training has no label, though the label set has some."""
     reader = open_reader(tiny)
     labels = reader.label_set()
@@ -172,7 +176,7 @@ def test_selection_leaves_the_last_labeled_recording_to_training(tiny, tmp_path)
     assert (train.label_array >= 0).any()
 
 
-def test_measured_batches_stand_for_all():
+def test_measured_batches_represent_all_batches():
     for has_labels in ([False] * 100, [True] * 7, [i % 50 == 3 for i in range(400)]):
         measured = choose_measured(has_labels, (0, 1))
         for there in (True, False):
@@ -195,7 +199,7 @@ def test_measured_batches_stand_for_all():
         *(pytest.param(*c, marks=pytest.mark.slow) for c in [(10, 4), (3, 2), (23, 8), (4, 4)]),
     ],
 )
-def test_every_frame_of_a_clip_is_drawn_as_often(num_rows, count):
+def test_every_frame_of_a_clip_is_drawn_equally_often(num_rows, count):
     sampling, drawn, rounds = ClipSampling(count, 32, random=True, seed=3), Counter(), 4000
     for epoch in range(rounds):
         chosen = choose_frames(np.arange(num_rows), sampling, epoch, 5)
@@ -226,10 +230,14 @@ def test_views_of_long_frames_are_random(size):
         assert aspect.min() > 0.73 and aspect.max() < 1.37 and aspect.std() > 0.1
 
 
-def test_what_judges_a_fitted_head_did_not_choose_it():
+def test_a_fitted_head_is_evaluated_on_rows_that_did_not_select_it():
     uids = [f"v{i}" for i in range(9)]
-    choosing, judging = halves(uids)
-    assert choosing | judging == set(uids) and not choosing & judging and {len(choosing), len(judging)} == {4, 5}
+    selection, evaluation = halves(uids)
+    assert (
+        selection | evaluation == set(uids)
+        and not selection & evaluation
+        and {len(selection), len(evaluation)} == {4, 5}
+    )
     assert halves(["v1"]) == ({"v1"}, frozenset()) and halves([]) == (frozenset(), frozenset())
 
 
@@ -251,7 +259,7 @@ def test_strided_1x1_convolutions_are_not_run_channels_last(name):
     assert seen == [True]
 
 
-def test_others_are_run_channels_last():
+def test_other_backbones_run_channels_last():
     for name in ("tiny", "mobilenetv3_small_050"):
         assert fast_layout(backbone(name, False, 128)) is torch.channels_last
 
@@ -284,7 +292,7 @@ def test_compiled_students_train(tiny, tmp_path, monkeypatch, backend):
         return real(*arguments, **(options | {"backend": backend}))
 
     monkeypatch.setattr(torch, "compile", compile_with)
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     for compiled in (False, True):
         config = settings(tiny, tmp_path / str(compiled), epochs=2, accumulate_steps=2, ema=0.5, compile=compiled)
         training.train(config)
@@ -298,7 +306,7 @@ def test_compiled_students_train(tiny, tmp_path, monkeypatch, backend):
 # -- defaults and time ------------------------------------------------------------------------------------------------
 
 
-def test_defaults_suit_the_device_and_what_is_given_stays():
+def test_defaults_depend_on_the_device_and_given_values_stay():
     left_open = TrainConfig(Path("c"), Path("o"))
     assert left_open.student_size is None and left_open.student_sizes == ()
     for kind, expected in (("cpu", ON_CPU), ("cuda", ON_ACCELERATOR), ("mps", ON_ACCELERATOR)):
@@ -310,41 +318,41 @@ def test_defaults_suit_the_device_and_what_is_given_stays():
 
 
 def test_defaults_are_in_the_saved_configuration(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
     training.train(TrainConfig(tiny, tmp_path, epochs=1, num_workers=0, device="cpu"))
     saved = (tmp_path / "train_config.yaml").read_text()
     assert "student_size: tiny\nstudent_resolution: 128\n" in saved and "frames_per_clip: 4\n" in saved
 
 
-def test_the_expected_time_is_told_before_the_first_epoch(tiny, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(training, "build_student", build_small_student)
-    monkeypatch.setattr(training, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
-    told = []
-    monkeypatch.setattr(training._Run, "one_epoch", lambda run: told.append(caplog.text) or setattr(run, "epoch", 100))
-    monkeypatch.setattr(training._Run, "result", lambda run, was_finished: None)
+def test_the_expected_time_is_logged_before_the_first_epoch(tiny, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(training_run, "build_student", build_small_student)
+    monkeypatch.setattr(training_run, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
+    logged = []
+    monkeypatch.setattr(training, "run_epoch", lambda run: logged.append(caplog.text) or setattr(run, "epoch", 100))
+    monkeypatch.setattr(training, "_result", lambda run, was_finished: None)
     with caplog.at_level("INFO"):
         training.train(settings(tiny, tmp_path, epochs=100))
-    # 9 clips of 30 s to learn from and 3 of 1 + 29/3 s to judge by in each epoch, 100 times
-    assert "expected time: 8.4 hours, 5 minutes an epoch (measured on a few clips); for less: --epochs" in told[0]
+    # 9 clips of 30 s to train on and 3 of 1 + 29/3 s to validate on in each epoch, 100 times
+    assert "expected time: 8.4 hours, 5 minutes per epoch (from a few clips); to shorten it: --epochs" in logged[0]
 
 
-def test_a_forecast_in_words():
-    assert [expected_time.in_words(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
+def test_expected_times_and_their_format():
+    assert [expected_time.format_duration(s) for s in (0.1, 42, 300, 5000, 36_000)] == [
         *("1 s", "42 s", "5 minutes", "83 minutes", "10.0 hours"),
     ]
     assert expected_time.expected_seconds((2.0, 3.0), 0, 10, 6) == pytest.approx(10 * 5 + 6 * 3)
     assert expected_time.expected_seconds((2.0, 3.0), 2, 10, 6) == pytest.approx(10 * 3 + 6 * 1)
-    assert "for less" not in expected_time.forecast(10.0, 3)
+    assert "to shorten" not in expected_time.forecast(10.0, 3)
 
 
-def test_what_is_measured_ahead_changes_nothing(tiny, tmp_path):
+def test_estimating_the_time_changes_nothing(tiny, tmp_path):
     reader = open_reader(tiny)
     config = settings(tiny, tmp_path)
     data, _ = datasets(config, reader, reader.label_set())
     torch.manual_seed(0)
     student = VideoStudent(CONFIG, SmallBackbone())
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    loading, learning = expected_time.seconds_per_clip([student], LossWeights(), data, config, torch.device("cpu"))
+    loading, learning = expected_time.seconds_per_clip([student], loss_settings(), data, config, torch.device("cpu"))
     assert loading > 0 and learning > 0
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     assert all(p.grad is None for p in student.parameters())
@@ -353,11 +361,13 @@ def test_what_is_measured_ahead_changes_nothing(tiny, tmp_path):
 # -- documents --------------------------------------------------------------------------------------------------------
 
 
-def test_the_readme_tells_the_deployed_sizes():
+def test_the_readme_states_the_deployed_sizes():
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `") and " M |" in line]
     assert len(rows) == 4
     for row in rows:
         size, _, ten, many, budget, _ = [cell.strip().strip("`") for cell in row.split("|")[1:]]
-        for told, num_classes in ((ten, 10), (many, 119)):
+        for stated, num_classes in ((ten, 10), (many, 119)):
             student = build_student(student_config(size, 512, num_classes, 128), pretrained=False)
-            assert int(told.replace(",", "")) == deployed_parameters(student) <= 1e6 * float(budget.removesuffix(" M"))
+            assert (
+                int(stated.replace(",", "")) == deployed_parameters(student) <= 1e6 * float(budget.removesuffix(" M"))
+            )

@@ -1,4 +1,4 @@
-"""The training engine: several students at once, averages, stops within an epoch, and several processes."""
+"""Several students at once, moving averages, resuming within an epoch, and several processes."""
 
 import copy
 import csv
@@ -16,15 +16,17 @@ from torch import nn
 
 from embedonce.cache.store import open_reader
 from embedonce.models.ema import ModelEma
-from embedonce.models.losses import LossWeights
+from embedonce.models.losses.registry import loss_settings
+from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips.dataset import ClipSampling, choose_jitter
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.training import trainer as training
+from embedonce.pipeline.training import training_run
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.recipe import datasets
 from embedonce.pipeline.training.settings import TrainConfig
-from embedonce.pipeline.training.student_run import gradient_norms, shares_of
+from embedonce.pipeline.training.student_run import gradient_norms, gradient_shares
 from tests.support.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +59,7 @@ class StopError(Exception):
 
 def stopped_after(monkeypatch, saves: int):
     """The run ends with StopError right after it has saved its state so many times."""
-    real, count = training.checkpoint.save_state, []
+    real, count = training_state.save_state, []
 
     def save(*arguments):
         real(*arguments)
@@ -65,12 +67,12 @@ def stopped_after(monkeypatch, saves: int):
         if len(count) == saves:
             raise StopError
 
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_state, "save_state", save)
 
 
 @pytest.mark.slow  # as test_exact_resume.py does with small students
 @pytest.mark.parametrize("saves", [1, 2, 4])
-def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
+def test_a_run_resumed_within_an_epoch_has_the_curve_of_an_unstopped_run(tiny, tmp_path, monkeypatch, saves):
     """Two students at once, an average, batches of one step added up, colors jittered: everything has a state."""
     options = {"student_size": "tiny,mobilenetv3_small_050", "ema": 0.9, "accumulate_steps": 2, "jitter": 0.2}
     options |= {"checkpoint_steps": 2}
@@ -92,9 +94,9 @@ def test_a_run_stopped_within_an_epoch_has_the_curve_of_one_that_was_not(tiny, t
 
 
 @pytest.mark.slow  # as test_exact_resume.py does with small students
-def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monkeypatch):
+def test_students_trained_jointly_equal_those_trained_alone(tiny, tmp_path, monkeypatch):
     """But for chance, which they share: without dropout they are the same to the bit."""
-    real = training.build_student
+    real = training_run.build_student
 
     def without_dropout(config, pretrained):
         torch.manual_seed(len(config.size))
@@ -104,7 +106,7 @@ def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monke
                 module.p = 0.0
         return student
 
-    monkeypatch.setattr(training, "build_student", without_dropout)
+    monkeypatch.setattr(training_run, "build_student", without_dropout)
     training.train(settings(tiny, tmp_path / "both", student_size="tiny,xxs", epochs=1))
     training.train(settings(tiny, tmp_path / "alone", student_size="xxs", epochs=1))
     assert curve(tmp_path / "both" / "xxs") == curve(tmp_path / "alone")
@@ -112,7 +114,7 @@ def test_students_trained_together_are_those_trained_alone(tiny, tmp_path, monke
     assert all(torch.equal(shared[name], value) for name, value in weights_of(tmp_path / "alone", "xxs").items())
 
 
-def test_fewer_of_the_stored_views(tiny, tmp_path):
+def test_fewer_views_than_stored_can_be_used(tiny, tmp_path):
     reader = open_reader(tiny)
     for views, met in ((None, {1, 2}), (2, {1, 2}), (1, {1}), (0, {0})):
         data, _ = datasets(settings(tiny, tmp_path, views=views), reader, reader.label_set())
@@ -128,7 +130,7 @@ def test_fewer_of_the_stored_views(tiny, tmp_path):
         training.train(settings(tiny, tmp_path, views=3))
 
 
-def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
+def test_gradient_shares_of_terms_are_logged(tiny, tmp_path):
     training.train(settings(tiny, tmp_path, epochs=1))
     (entry,) = curve(tmp_path)
     shares = [entry[f"gradient_share_{term}"] for term in ("feature", "response", "task")]
@@ -137,11 +139,11 @@ def test_terms_share_the_gradient_and_it_is_logged(tiny, tmp_path):
     assert float(rows[0]["gradient_share_feature"]) == pytest.approx(shares[0])
 
 
-def test_shares_are_those_of_the_norms():
+def test_gradient_shares_follow_from_the_norms():
     layer = nn.Linear(1, 1, bias=False)
     losses = {"feature": 3 * layer.weight.sum(), "response": 2 * layer.weight.sum(), "task": 5 * layer.weight.sum()}
-    norms = gradient_norms(losses, LossWeights(1.0, 1.5, 0.0), layer)
-    shares = shares_of({f"norm_{name}": norm for name, norm in norms.items()})
+    norms = gradient_norms(losses, loss_settings(alpha=1.0, beta=1.5, gamma=0.0), layer)
+    shares = gradient_shares({f"norm_{name}": norm for name, norm in norms.items()})
     assert shares == pytest.approx({"feature": 0.5, "response": 0.5, "task": 0.0})
     assert layer.weight.grad is None
 
@@ -170,7 +172,7 @@ def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
 @pytest.mark.numeric
 def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
     """Without batch statistics and dropout, 2 batches of 3 give the gradient of one of 6."""
-    real = training.build_student
+    real = training_run.build_student
 
     def still(config, pretrained):
         torch.manual_seed(0)
@@ -178,7 +180,7 @@ def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
         student.train = lambda mode=True: nn.Module.train(student, False)
         return student
 
-    monkeypatch.setattr(training, "build_student", still)
+    monkeypatch.setattr(training_run, "build_student", still)
     training.train(settings(tiny, tmp_path / "one", epochs=1, batch_size=6))
     training.train(settings(tiny, tmp_path / "two", epochs=1, batch_size=3, accumulate_steps=2))
     one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
@@ -186,7 +188,7 @@ def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
         torch.testing.assert_close(two[name], value, atol=2e-4, rtol=1e-3)
 
 
-def test_an_average_is_the_decayed_sum():
+def test_the_moving_average_is_the_decayed_sum():
     layer = nn.BatchNorm1d(2)
     average = ModelEma(layer, 0.5)
     expected = layer.weight.detach().clone()
@@ -203,7 +205,7 @@ def test_an_average_is_the_decayed_sum():
     assert other.updates == 3 and torch.equal(other.student.weight, average.student.weight)
 
 
-def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
+def test_jitter_differs_between_clips_and_epochs():
     sampling = ClipSampling(4, 32, True, 0, jitter=0.3)
     factors = [choose_jitter(sampling, epoch, index) for epoch in range(2) for index in range(2)]
     assert len({tuple(f) for f in factors}) == 4 and all((np.abs(f - 1) <= 0.3).all() for f in factors)
@@ -218,13 +220,13 @@ def test_jitter_is_one_for_a_clip_and_another_for_the_next_epoch():
 # -- several processes -----------------------------------------------------------------------------------------------
 
 
-def test_processes_divide_each_batch_and_leave_nobody_without():
+def test_every_process_gets_a_shard_of_every_batch():
     order = list(range(21))
     for size in (1, 2, 3, 4):
         planned = global_batches(order, 5, size)
         assert [*itertools.chain(*planned)] == order and min(map(len, planned)) >= size
         for batch in planned:
-            parts = [World(rank, size).part(batch) for rank in range(size)]
+            parts = [World(rank, size).shard(batch) for rank in range(size)]
             assert sorted(itertools.chain(*parts)) == batch and min(map(len, parts)) >= 1
     assert global_batches(order, 5, 1) == [order[i : i + 5] for i in range(0, 21, 5)]
 
@@ -232,20 +234,20 @@ def test_processes_divide_each_batch_and_leave_nobody_without():
 RECORDING = """
 import os, sys, json, torch
 from pathlib import Path
-from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.config import TrainConfig
-seen, real = [], training.batches
+from embedonce.pipeline.training import epoch_loop, trainer as training, training_run
+from embedonce.pipeline.training.settings import TrainConfig
+seen, real = [], epoch_loop.batches
 def recorded(dataset, planned, num_workers):
     seen.append([list(map(int, batch)) for batch in planned])
     return real(dataset, planned, num_workers)
-training.batches = recorded
-build = training.build_student
+epoch_loop.batches = recorded
+build = training_run.build_student
 def still(config, pretrained):  # batch statistics would be those of a part of the batch
     torch.manual_seed(0)
     student = build(config, pretrained)
     student.train = lambda mode=True: torch.nn.Module.train(student, False)
     return student
-training.build_student = still
+training_run.build_student = still
 if __name__ == "__main__":
     cache, out = map(Path, sys.argv[1:3])
     training.train(TrainConfig(cache, out, student_size="tiny", student_resolution=128, student_pretrained=False,
@@ -256,11 +258,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_processes_see_the_order_of_one(tiny, tmp_path):
+def test_two_processes_train_on_the_batches_of_one(tiny, tmp_path):
     """torchrun with gloo: together they see what one process sees, step by step; files are written once."""
     script = tmp_path / "run.py"
     script.write_text(RECORDING)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
     commands = {"one": [sys.executable], "two": [sys.executable, *torchrun]}
     for name, command in commands.items():
@@ -284,7 +287,7 @@ def test_two_processes_see_the_order_of_one(tiny, tmp_path):
 
 def test_more_processes_than_clips(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "join", lambda device: (World(0, 50), device))
-    monkeypatch.setattr(World, "leave", lambda world: None)
+    monkeypatch.setattr(World, "shutdown", lambda world: None)
     with pytest.raises(InputError, match="50 processes for 9 training clips: start fewer of them"):
         training.train(settings(tiny, tmp_path))
 
@@ -301,6 +304,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changes", "message"), MISTAKES)
-def test_mistaken_options(tmp_path, changes, message):
+def test_invalid_options_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         settings(tmp_path, tmp_path, **changes)

@@ -1,4 +1,4 @@
-"""Every setting of a training run reaches what it is for: seen in weights, checkpoints, logs and files."""
+"""Every setting of a training run takes effect: seen in weights, checkpoints, logs and files."""
 
 import copy
 import itertools
@@ -15,11 +15,15 @@ from torch.nn import functional
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.models import backbones
+from embedonce.models.losses import registry
+from embedonce.models.losses.task import TASK
+from embedonce.models.losses.term import WeightOption
 from embedonce.models.student import build_student, student_config
+from embedonce.pipeline.checkpoints import training_state
 from embedonce.pipeline.clips import loader as loading
 from embedonce.pipeline.clips.inference import Predictions, predict
 from embedonce.pipeline.naming.uids import recording_of
-from embedonce.pipeline.training import student_run
+from embedonce.pipeline.training import epoch_loop, student_run
 from embedonce.pipeline.training import trainer as training
 from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields, selection_score
 from embedonce.pipeline.training.settings import TrainConfig
@@ -50,14 +54,14 @@ def small(monkeypatch):
 @pytest.fixture
 def seen(monkeypatch) -> list[dict]:
     """The batches that training is given, in order."""
-    real, batches = training.batches, []
+    real, batches = epoch_loop.batches, []
 
     def recorded(*arguments):
         for batch in real(*arguments):
             batches.append({name: tensor.clone() for name, tensor in batch.items()})
             yield batch
 
-    monkeypatch.setattr(training, "batches", recorded)
+    monkeypatch.setattr(epoch_loop, "batches", recorded)
     return batches
 
 
@@ -65,7 +69,7 @@ def log_of(folder) -> list[dict]:
     return json.loads((folder / "train_log.json").read_text())
 
 
-# -- a whole run, worked by hand -------------------------------------------------------------------------------------
+# -- a whole run, recomputed here ------------------------------------------------------------------------------------
 
 NO_GRADIENT = "attention.qkv.bias"  # of keys: rounding alone, which AdamW makes as large as any other step
 RECIPE = {"lr": 0.05, "weight_decay": 0.4, "alpha": 0.7, "beta": 0.3, "gamma": 1.3, "temperature": 2.5, "seed": 3}
@@ -146,7 +150,7 @@ def learn_by_hand(by_hand: ByHand, batches: list[dict]) -> Counter:
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_run_is_the_recipe_worked_by_hand(tiny, tmp_path, monkeypatch, seen, accumulate):
+def test_a_run_matches_a_reference_implementation(tiny, tmp_path, monkeypatch, seen, accumulate):
     """Every clip has a label and all of its frames, so that all ways to weigh them are the same."""
     made = []
 
@@ -182,7 +186,7 @@ def reader_and_labels(root):
     return reader, reader.label_set()
 
 
-# -- each option changes what it says ----------------------------------------------------------------------------------
+# -- each option has its effect ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +225,15 @@ def test_an_option_changes_the_weights(tiny, usual, tmp_path, option):
     assert not are_equal(weights_of(tmp_path), weights_of(usual))
 
 
-def test_the_decay_of_the_average_changes_the_average_alone(tiny, usual, tmp_path):
+def test_the_ema_decay_changes_only_the_average(tiny, usual, tmp_path):
     training.train(settings(tiny, tmp_path, ema=0.1, lr=0.01))
     assert are_equal(weights_of(tmp_path), weights_of(usual))
     averages = [state_of(folder)["students"]["tiny"]["average"]["weights"] for folder in (tmp_path, usual)]
     assert not are_equal(*averages)
 
 
-def test_what_was_judged_is_what_is_kept(tiny, usual):
-    """The best student's file answers on the selection clips as its log says, and is the average."""
+def test_the_evaluated_weights_are_the_ones_saved(tiny, usual):
+    """The saved student's scores on the selection clips are the logged ones, and it is the moving average."""
     content = best_of(usual)
     _, selection = datasets(settings(tiny, usual), *reader_and_labels(tiny))
     student = build_small(student_config("tiny", 16, 3, 128), False)
@@ -246,13 +250,13 @@ def test_what_was_judged_is_what_is_kept(tiny, usual):
     assert content["selection"]["selection_cosine"] == entry["selection_cosine"]
 
 
-def test_the_last_epoch_of_an_average_is_that_average(tiny, tmp_path):
+def test_the_saved_student_is_the_moving_average(tiny, tmp_path):
     training.train(settings(tiny, tmp_path, ema=0.9, lr=0.01, epochs=1))
     average = state_of(tmp_path)["students"]["tiny"]["average"]["weights"]
     assert are_equal(best_of(tmp_path)["model"], average)
 
 
-def test_the_seed_draws_weights_order_and_frames(tiny, tmp_path, seen):
+def test_the_seed_determines_weights_order_and_frames(tiny, tmp_path, seen):
     """Each by itself: with hardly any learning, only the first weights differ."""
     starts, orders, times = [], [], []
     for seed in (0, 1):
@@ -267,7 +271,7 @@ def test_the_seed_draws_weights_order_and_frames(tiny, tmp_path, seen):
     assert times[0] != times[1]
 
 
-def test_the_seed_draws_views_and_jitter(tiny, tmp_path):
+def test_the_seed_determines_views_and_jitter(tiny, tmp_path):
     def items(**changes):
         data, _ = datasets(settings(tiny, tmp_path, frames_per_clip=5, **changes), *reader_and_labels(tiny))
         return [data[index] for index in range(len(data))]
@@ -287,7 +291,7 @@ def test_the_seed_draws_views_and_jitter(tiny, tmp_path):
     assert 0 < shifts[0] < shifts[1]
 
 
-def test_every_epoch_draws_anew(tiny, tmp_path, seen):
+def test_every_epoch_resamples(tiny, tmp_path, seen):
     training.train(settings(tiny, tmp_path))
     half = len(seen) // 2
     epochs = [
@@ -299,7 +303,7 @@ def test_every_epoch_draws_anew(tiny, tmp_path, seen):
     assert orders[0] != orders[1]
 
 
-def test_frames_and_resolution_are_those_asked_for(tiny, tmp_path, seen):
+def test_frames_resolution_and_batch_size_follow_the_options(tiny, tmp_path, seen):
     training.train(settings(tiny, tmp_path, frames_per_clip=3, student_resolution=160, batch_size=5, epochs=1))
     assert seen[0]["frames"].shape == (5, 3, 3, 160, 160)
     content = best_of(tmp_path)
@@ -319,21 +323,21 @@ def test_training_and_selection_share_no_recording_and_leave_held_out_clips_alon
     assert not recordings[0] & recordings[1]
 
 
-def test_selection_clips_stand_still(tiny, tmp_path, monkeypatch):
+def test_selection_clips_are_the_same_every_epoch(tiny, tmp_path, monkeypatch):
     """The same frames in every epoch, of the evaluation crop, in the colors that are stored."""
-    real, judged = training.predict, []
+    real, evaluated = epoch_loop.predict, []
 
     def watched(student, dataset, *rest):
-        judged.append([dataset[index] for index in range(len(dataset))])
+        evaluated.append([dataset[index] for index in range(len(dataset))])
         return real(student, dataset, *rest)
 
-    monkeypatch.setattr(training, "predict", watched)
+    monkeypatch.setattr(epoch_loop, "predict", watched)
     training.train(settings(tiny, tmp_path, jitter=0.5, epochs=3))
-    assert len(judged) == 3
+    assert len(evaluated) == 3
     _, selection = datasets(settings(tiny, tmp_path), *reader_and_labels(tiny))
     reader = open_reader(tiny)
-    for items in judged:
-        for item, other, clip in zip(items, judged[0], selection.clips, strict=True):
+    for items in evaluated:
+        for item, other, clip in zip(items, evaluated[0], selection.clips, strict=True):
             assert all(torch.equal(value, other[name]) for name, value in item.items())
             timeline = reader.timeline(clip.video_uid)
             i = int(np.flatnonzero(np.isclose(timeline.t_sec, float(item["t_rel_sec"][0]) + clip.start_sec))[0])
@@ -341,7 +345,7 @@ def test_selection_clips_stand_still(tiny, tmp_path, monkeypatch):
             np.testing.assert_array_equal(item["embeddings"][0].numpy(), stored.astype(np.float32))
 
 
-def test_the_label_set_is_the_one_named(tiny, tmp_path):
+def test_label_set_selects_the_label_set(tiny, tmp_path):
     root = make_tiny_cache(tmp_path / "c", 6)
     writer = open_writer(root, open_reader(root).identity)
     clips = [replace(clip, label=min(clip.label, 1)) for clip in open_reader(root).label_set("tiny").clips]
@@ -357,7 +361,7 @@ def test_the_label_set_is_the_one_named(tiny, tmp_path):
 # -- modes, best epoch, patience ---------------------------------------------------------------------------------------
 
 
-def test_students_train_in_training_mode_and_are_judged_in_evaluation_mode(tiny, tmp_path, monkeypatch):
+def test_students_train_in_train_mode_and_are_evaluated_in_eval_mode(tiny, tmp_path, monkeypatch):
     modes = []
 
     def build(config, pretrained):
@@ -371,20 +375,22 @@ def test_students_train_in_training_mode_and_are_judged_in_evaluation_mode(tiny,
 
 
 def scripted(monkeypatch, top1s: list[float], cosines: list[float]) -> None:
-    """Epochs are judged by these figures in turn."""
+    """Epochs get these scores in turn."""
     scores = iter(zip(top1s, cosines, strict=True))
 
-    def judged(student, dataset, *rest):
+    def scripted(student, dataset, *rest):
         top1, cosine = next(scores)
         count, vectors = 100, np.array([[1.0, 0.0]] * 100, np.float32)
-        said = np.array([[cosine, math.sqrt(1 - cosine**2)]] * count, np.float32)
+        embeddings = np.array([[cosine, math.sqrt(1 - cosine**2)]] * count, np.float32)
         labels = np.arange(count) >= round(top1 * count)
-        return Predictions(np.array([[1.0, 0.0]] * count), said, np.zeros((count, 2)), vectors, labels.astype(np.int64))
+        return Predictions(
+            np.array([[1.0, 0.0]] * count), embeddings, np.zeros((count, 2)), vectors, labels.astype(np.int64)
+        )
 
-    monkeypatch.setattr(training, "predict", judged)
+    monkeypatch.setattr(epoch_loop, "predict", scripted)
 
 
-def test_the_best_epoch_is_the_one_of_the_best_score_and_not_the_last(tiny, tmp_path, monkeypatch):
+def test_the_epoch_with_the_best_score_is_kept(tiny, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.5, 0.7, 0.7, 0.6], [0.9, 0.2, 0.3, 0.95])
     training.train(settings(tiny, tmp_path / "task", epochs=4))
     assert best_of(tmp_path / "task")["epoch"] == 3  # top-1 first, cosine where it is equal
@@ -402,18 +408,18 @@ class StopError(Exception):
 
 
 def stopped_after(monkeypatch, saves: int) -> None:
-    real, count = training.checkpoint.save_state, itertools.count(1)
+    real, count = training_state.save_state, itertools.count(1)
 
     def save(*arguments):
         real(*arguments)
         if next(count) == saves:
             raise StopError
 
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_state, "save_state", save)
 
 
 @pytest.mark.parametrize("stop", [None, 2, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 3))])
-def test_patience_counts_epochs_since_the_best_over_stops(tiny, tmp_path, monkeypatch, stop):
+def test_patience_counts_epochs_since_the_best_across_resumes(tiny, tmp_path, monkeypatch, stop):
     """Best in epoch 2, so with patience 3 epoch 5 is the last, wherever the run was stopped before."""
     top1s = [0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
     config = settings(tiny, tmp_path, epochs=8, patience=3)
@@ -430,7 +436,7 @@ def test_patience_counts_epochs_since_the_best_over_stops(tiny, tmp_path, monkey
     assert state_of(tmp_path)["stopped_early"] is True and len(log_of(tmp_path)) == 5
 
 
-def test_without_patience_every_epoch_is_run(tiny, tmp_path, monkeypatch):
+def test_without_patience_every_epoch_runs(tiny, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.7, 0.6, 0.6, 0.6, 0.6], [0.5] * 5)
     training.train(settings(tiny, tmp_path, epochs=5))
     assert len(log_of(tmp_path)) == 5
@@ -438,7 +444,7 @@ def test_without_patience_every_epoch_is_run(tiny, tmp_path, monkeypatch):
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("saves", [3, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (1, 4))])
-def test_a_stopped_run_has_the_weights_average_and_log_of_one_that_was_not(tiny, tmp_path, monkeypatch, saves):
+def test_a_resumed_run_has_the_weights_average_and_log_of_an_unstopped_run(tiny, tmp_path, monkeypatch, saves):
     options = {"ema": 0.8, "lr": 0.02, "checkpoint_steps": 2, "jitter": 0.3, "epochs": 3}
     training.train(settings(tiny, tmp_path / "whole", **options))
     with monkeypatch.context() as patch:
@@ -460,14 +466,14 @@ def test_a_stopped_run_has_the_weights_average_and_log_of_one_that_was_not(tiny,
 # -- the machine -------------------------------------------------------------------------------------------------------
 
 
-def test_states_are_saved_after_so_many_batches(tiny, tmp_path, monkeypatch):
-    real, positions = training.checkpoint.save_state, []
+def test_states_are_saved_every_checkpoint_steps_batches(tiny, tmp_path, monkeypatch):
+    real, positions = training_state.save_state, []
 
-    def save(folder, content):
-        positions.append(content["position"])
-        real(folder, content)
+    def save(folder, state):
+        positions.append(state.position)
+        real(folder, state)
 
-    monkeypatch.setattr(training.checkpoint, "save_state", save)
+    monkeypatch.setattr(training_state, "save_state", save)
     training.train(settings(tiny, tmp_path / "a", epochs=1, batch_size=2, checkpoint_steps=3))
     within, end = [position for position in positions if position], positions[-1]
     assert within and all(position % 3 == 0 for position in within) and within[0] == 3 and end == 0
@@ -476,7 +482,7 @@ def test_states_are_saved_after_so_many_batches(tiny, tmp_path, monkeypatch):
     assert positions == [0]
 
 
-def test_loaders_compilation_precision_and_device_are_asked_for(tiny, tmp_path, monkeypatch):
+def test_workers_compilation_and_precision_follow_the_options(tiny, tmp_path, monkeypatch):
     workers, compiled, fast, real = [], [], [], student_run.autocast
     loader = loading.DataLoader
     monkeypatch.setattr(loading, "DataLoader", lambda *a, **k: workers.append(k["num_workers"]) or loader(*a, **k))
@@ -489,16 +495,18 @@ def test_loaders_compilation_precision_and_device_are_asked_for(tiny, tmp_path, 
     assert set(workers) == {1} and len(compiled) == 1 and {device.type for device in fast} == {"cpu"}
 
 
-def test_pretrained_weights_are_asked_for_as_said(tiny, tmp_path, monkeypatch):
-    asked = []
-    small_students.use(monkeypatch, lambda config, pretrained: asked.append(pretrained) or build_small(config, False))
-    for number, (size, said) in enumerate((("xxs", None), ("tiny", None), ("xxs", False), ("xxs", True))):
-        training.train(settings(tiny, tmp_path / str(number), student_size=size, student_pretrained=said, epochs=1))
-    assert asked == [True, False, False, True]
+def test_pretrained_weights_follow_the_option(tiny, tmp_path, monkeypatch):
+    requested = []
+    small_students.use(
+        monkeypatch, lambda config, pretrained: requested.append(pretrained) or build_small(config, False)
+    )
+    for number, (size, choice) in enumerate((("xxs", None), ("tiny", None), ("xxs", False), ("xxs", True))):
+        training.train(settings(tiny, tmp_path / str(number), student_size=size, student_pretrained=choice, epochs=1))
+    assert requested == [True, False, False, True]
 
 
-def test_the_backbone_is_asked_for_its_pretrained_weights(monkeypatch):
-    asked = []
+def test_pretrained_reaches_timm(monkeypatch):
+    requested = []
 
     class Timm:
         is_model = staticmethod(lambda name: True)
@@ -506,16 +514,16 @@ def test_the_backbone_is_asked_for_its_pretrained_weights(monkeypatch):
 
         @staticmethod
         def create_model(name, **settings):
-            asked.append((name, settings["pretrained"]))
+            requested.append((name, settings["pretrained"]))
             return small_students.SmallBackbone()
 
     monkeypatch.setattr(backbones, "_timm", lambda: Timm)
     for size, is_pretrained in (("xxs", True), ("s", False)):
         build_student(student_config(size, 16, 3, 128), is_pretrained)
-    assert asked == [("mobilevit_xxs", True), ("mobilevit_s", False)]
+    assert requested == [("mobilevit_xxs", True), ("mobilevit_s", False)]
 
 
-def test_the_projection_is_the_one_named(tiny, tmp_path):
+def test_projection_selects_the_projection(tiny, tmp_path):
     for kind, layers in (("mlp", 4), ("linear", 0), ("linear-norm", 2)):
         training.train(settings(tiny, tmp_path / kind, projection=kind, epochs=1))
         names = {name.split(".")[1] for name in best_of(tmp_path / kind)["model"] if name.startswith("projection")}
@@ -523,39 +531,41 @@ def test_the_projection_is_the_one_named(tiny, tmp_path):
         assert len(names) == {4: 3, 0: 2, 2: 2}[layers]  # mlp: layers 0, 1, 3; linear: weight, bias
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_in_training():
     student = build_small(student_config("tiny", 16, 3, 128), False)
     dropouts = [module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)]
     assert dropouts == [student.config.dropout] and student.config.dropout > 0
 
 
-def test_a_tensorboard_is_written_where_it_is_asked_for(tiny, tmp_path):
+def test_tensorboard_files_are_written_only_with_the_option(tiny, tmp_path):
     pytest.importorskip("tensorboard")
-    for asked in (False, True):
-        folder = tmp_path / str(asked)
-        training.train(settings(tiny, folder, epochs=1, tensorboard=asked))
-        assert (folder / "tensorboard").exists() == asked
+    for is_on in (False, True):
+        folder = tmp_path / str(is_on)
+        training.train(settings(tiny, folder, epochs=1, tensorboard=is_on))
+        assert (folder / "tensorboard").exists() == is_on
 
 
-def test_overwriting_begins_anew(tiny, usual, tmp_path):
+def test_overwrite_starts_anew(tiny, usual, tmp_path):
     training.train(settings(tiny, tmp_path, lr=0.01, epochs=1))
     training.train(settings(tiny, tmp_path, lr=0.01, ema=0.5, overwrite=True))
     assert are_equal(weights_of(tmp_path), weights_of(usual)) and len(log_of(tmp_path)) == 2
 
 
-def test_the_saved_configuration_is_the_runs(tiny, usual):
+def test_the_saved_configuration_is_that_of_the_run(tiny, usual):
     config = settings(tiny, usual, ema=0.5, lr=0.01)
     assert (usual / "train_config.yaml").read_text() == config.as_yaml()
 
 
-def test_every_setting_that_changes_a_run_makes_it_another(tiny, tmp_path):
+def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, monkeypatch):
     reader, labels = reader_and_labels(tiny)
     config = settings(tiny, tmp_path)
     data = datasets(config, reader, labels)
     usual = run_fields(config, reader.identity, labels, data, 1)
     assert run_fields(config, reader.identity, labels, datasets(config, reader, labels), 1) == usual
     others = {"student_size": "xs", "projection": "linear", "patience": 4, "label_set": "other", "amp": False}
-    others |= CHANGES | {"ema": 0.9, "student_pretrained": True}
+    others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
+    monkeypatch.setattr(registry, "_terms", dict(registry._terms))
+    registry.register(replace(TASK, name="extra", weight=WeightOption("extra_weight", 0.0, "Weight of a plug-in.")))
     for field in fields(TrainConfig):
         if field.name in FIELDS_THAT_MAY_DIFFER or field.name == "label_set":
             continue
@@ -569,21 +579,21 @@ def test_every_setting_that_changes_a_run_makes_it_another(tiny, tmp_path):
         assert run_fields(config, reader.identity, labels, datasets(config, reader, fewer), 1) != usual
 
 
-def test_the_checkpoint_names_its_teacher(tiny, usual):
-    identity, told = open_reader(tiny).identity.teacher, best_of(usual)["teacher"]
-    assert told == {name: getattr(identity, name) for name in ("name", "weights_sha256", "embed_dim")}
+def test_the_checkpoint_records_its_teacher(tiny, usual):
+    identity, recorded = open_reader(tiny).identity.teacher, best_of(usual)["teacher"]
+    assert recorded == {name: getattr(identity, name) for name in ("name", "weights_sha256", "embed_dim")}
 
 
-def test_scores_put_accuracy_first_where_labels_are_trained_on():
-    from embedonce.models.losses import LossWeights
+def test_scores_rank_accuracy_first_if_labels_are_trained_on():
+    from embedonce.models.losses.registry import loss_settings
 
     def found(right: float, cosine: float) -> Predictions:
         labels = (np.arange(10) >= round(10 * right)).astype(np.int64)
-        said = np.tile(np.array([cosine, math.sqrt(1 - cosine**2)], np.float32), (10, 1))
+        embeddings = np.tile(np.array([cosine, math.sqrt(1 - cosine**2)], np.float32), (10, 1))
         logits, vectors = np.array([[1.0, 0.0]] * 10), np.array([[1.0, 0.0]] * 10, np.float32)
-        return Predictions(logits, said, logits, vectors, labels)
+        return Predictions(logits, embeddings, logits, vectors, labels)
 
     accurate, close = found(0.9, 0.1), found(0.2, 0.9)
-    with_task, without = LossWeights(), LossWeights(gamma=0.0)
+    with_task, without = loss_settings(), loss_settings(gamma=0.0)
     assert selection_score(accurate, with_task) > selection_score(close, with_task)
     assert selection_score(accurate, without) < selection_score(close, without)

@@ -1,6 +1,6 @@
-"""The story of a training run as charts, from the text of its train_log.csv. Pure: text in, markup out.
+"""Charts of a training run, drawn from the text of its train_log.csv.
 
-Knows the log's columns by the beginnings of their names; what it has no chart for is left out.
+Loss terms are the columns that have a `gradient_share_…` column; columns without a chart are left out.
 """
 
 import csv
@@ -9,8 +9,8 @@ import math
 
 from embedonce.pipeline.reporting.html.charts import line_chart
 
-LOSSES = ("total", "feature", "response", "task")
 SHARE, SELECTION = "gradient_share_", "selection_"
+MAX_LINES = 4  # in one chart, as many as there are colors
 WORDS = (
     "By epoch, from the log beside the checkpoint. Terms of the loss are means over the training clips, and "
     "their total is weighted; selection clips are held out of training."
@@ -32,7 +32,8 @@ def training_section(log: str | None) -> str:
         return UNREADABLE
     scores = [(_words(name, SELECTION), values) for name, values in columns.items() if name.startswith(SELECTION)]
     shares = [(_words(name, SHARE), values) for name, values in columns.items() if name.startswith(SHARE)]
-    losses = [(name, columns[name]) for name in LOSSES if any(columns.get(name, ()))]
+    terms = [name.removeprefix(SHARE) for name in columns if name.startswith(SHARE)]
+    losses = [(name, columns[name]) for name in ("total", *terms) if any(columns.get(name, ()))]
     charts = [
         ("Loss terms", losses, False),
         ("Scores on the selection clips", scores, True),
@@ -41,7 +42,8 @@ def training_section(log: str | None) -> str:
     drawn = [
         f"<div><h3>{title}</h3>{chart}</div>"
         for title, series, is_unit in charts
-        if (chart := line_chart(title, series[:4], epochs, "epoch", is_unit))
+        for start in range(0, len(series), MAX_LINES)
+        if (chart := line_chart(title, series[start : start + MAX_LINES], epochs, "epoch", is_unit))
     ]
     return f'<p>{WORDS}</p><div class="row">{"".join(drawn)}</div>' if drawn else UNREADABLE
 

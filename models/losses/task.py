@@ -1,0 +1,30 @@
+"""Task term: cross-entropy with the labels of clips."""
+
+from typing import TYPE_CHECKING
+
+from embedonce.models.losses.term import LossSettings, LossTerm, MeanOver, Need, WeightOption
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from embedonce.models.losses.batch import Targets
+    from embedonce.models.student import StudentOutput
+
+
+def task_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor"]:
+    """Cross-entropy over the labeled clips of the batch; 0 if it has none."""
+    from torch.nn.functional import cross_entropy
+
+    labeled = targets.labels >= 0
+    if not labeled.any():
+        return (output.clip_logits.sum() * 0.0,)
+    return (cross_entropy(output.clip_logits[labeled].float(), targets.labels[labeled]),)
+
+
+TASK = LossTerm(
+    name="task",
+    weight=WeightOption("gamma", 0.5, "Weight of the task term (cross-entropy with labels).", ("label-weight",)),
+    function=task_loss,
+    means=(MeanOver.LABELED_CLIPS,),
+    needs=(Need.LABELS,),
+)

@@ -1,0 +1,97 @@
+"""What a loss term declares: its name, its weight option, the data it needs and its function.
+
+Imports no torch, because `train-student --help` reads the options of all terms.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from embedonce.models.losses.batch import Targets
+    from embedonce.models.student import StudentOutput
+
+MAX_WEIGHT = 1e6
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Need(Enum):
+    """Data that not every label set has. A term that needs any also needs a student with classes."""
+
+    TEACHER_LOGITS = "soft logits"
+    LABELS = "labels of training clips"
+
+
+class MeanOver(Enum):
+    """What a mean of a term is taken over. Values are fields of Counts and StepShare."""
+
+    FRAMES = "frames"
+    CLIPS = "clips"
+    LABELED_CLIPS = "labeled"
+
+
+@dataclass(frozen=True)
+class WeightOption:
+    """The option of train-student that sets the weight of a term.
+
+    name: field of the settings and key of --config files, such as "alpha" for --alpha. aliases: other spellings of the
+    option, without dashes in front.
+    """
+
+    name: str
+    default: float
+    help: str
+    aliases: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"weight option {self.name!r} must be lower-case letters, digits and underscores")
+        if not 0 <= self.default <= MAX_WEIGHT:
+            raise ValueError(f"default of weight option {self.name!r} must be from 0 to {MAX_WEIGHT:g}")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The option as it is written on the command line, then its aliases."""
+        return tuple("--" + name.replace("_", "-") for name in (self.name, *self.aliases))
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """weights: the factor of each registered term, by the term's name. temperature: of softened classes."""
+
+    weights: Mapping[str, float]
+    temperature: float = 4.0
+
+
+LossFunction = Callable[["StudentOutput", "Targets", LossSettings], tuple["Tensor", ...]]
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One term of the training loss.
+
+    name: column in train_log.csv. means: what `function` averages over. function: returns one scalar tensor for each of
+    `means`; the term is their mean. The trainer scales each by its batch's share of the optimizer step, so that
+    accumulated batches and several processes give the gradient of one large batch.
+    """
+
+    name: str
+    weight: WeightOption
+    function: LossFunction
+    means: tuple[MeanOver, ...]
+    needs: tuple[Need, ...] = ()
+
+    def __post_init__(self):
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"loss term {self.name!r} must be named by lower-case letters, digits and underscores")
+        if not self.means:
+            raise ValueError(f"loss term {self.name!r} must state what its means are taken over")
+
+    @property
+    def logged_over(self) -> MeanOver:
+        """What the term's value in the training log is averaged over."""
+        return self.means[-1]

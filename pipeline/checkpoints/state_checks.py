@@ -1,0 +1,125 @@
+"""Checks of a training state before a run continues from it: types of its fields, and fit with this very run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from embedonce.pipeline.errors import CheckpointError
+from embedonce.pipeline.metrics.results_schema import OrNull, Text, misfit
+
+if TYPE_CHECKING:
+    from embedonce.pipeline.checkpoints.training_state import TrainingState
+
+_LIMIT = 1 << 31  # of any counter
+_FORMS = {  # forms of metrics.results_schema
+    "run": {...: object},
+    "epoch": int,
+    "position": int,
+    "stopped_early": bool,
+    "device": Text(100),
+    "sums": [{...: {...: float}}],
+    "students": {...: {...: object}},
+}
+_COUNTERS = ("epoch", "position")
+_SCHEDULED = {"lr", "initial_lr"}  # settings of an optimizer's group that change during training
+_STUDENT_FORMS = {
+    "epochs_since_best": int,
+    "history": [{...: OrNull(float)}],
+}
+
+
+def check_types(path: Path, content: dict) -> None:
+    """CheckpointError if a field of a state has another type or range than in any run."""
+    for name, form in _FORMS.items():
+        if problem := misfit(content[name], form, name):
+            raise _refused(path, problem)
+    for name in _COUNTERS:
+        if not 0 <= content[name] < _LIMIT:
+            raise _refused(path, f"{name} is {content[name]}")
+
+
+def check_state(path: Path, state: "TrainingState", initial: dict[str, dict], names: list[str], processes: int) -> None:
+    """CheckpointError if a state is not one of this run.
+
+    initial: states of the run's students before training, by size. names: what each student sums up in an epoch.
+    processes: how many train together.
+    """
+    if set(state.students) != set(initial) or len(state.sums) != processes:
+        raise _refused(path, "it has other students or another number of processes")
+    for sums in state.sums:
+        if problem := misfit(sums, {size: dict.fromkeys(names, float) for size in initial}, "sums"):
+            raise _refused(path, problem)
+    for size, student in state.students.items():
+        if problem := _student_problem(student, initial[size]):
+            raise _refused(path, f"student {size}: {problem}")
+
+
+def _refused(path: Path, problem: str) -> CheckpointError:
+    return CheckpointError(f"{path} is not a state of this run ({problem}); start anew with --overwrite")
+
+
+def _student_problem(state: dict, initial: dict) -> str | None:
+    """Why training of one student cannot continue from this state; None if it can."""
+    if set(state) != set(initial):
+        return "it has other parts"
+    problem = misfit({name: state[name] for name in _STUDENT_FORMS}, _STUDENT_FORMS)
+    if problem or state["epochs_since_best"] < 0:
+        return problem or "epochs_since_best is below 0"
+    best = state["best"]
+    if type(best) is not list or len(best) != 2 or any(type(n) is not float or n != n for n in best):
+        return "best is not a score"
+    for name in ("student", "average", "schedule", "scaler"):
+        if problem := _difference(state[name], initial[name], name):
+            return problem
+    return _optimizer_problem(state["optimizer"], initial)
+
+
+def _difference(value, expected, place: str) -> str | None:
+    """The first place where the types, keys or tensor shapes of a value are not the expected ones."""
+    if isinstance(expected, torch.Tensor):
+        fits = isinstance(value, torch.Tensor) and value.shape == expected.shape and value.dtype == expected.dtype
+        return None if fits else f"{place} is not a tensor of shape {tuple(expected.shape)}"
+    if isinstance(expected, dict):
+        if not isinstance(value, dict) or set(value) != set(expected):
+            return f"{place} has other parts"
+        parts = (_difference(value[name], part, f"{place}.{name}") for name, part in expected.items())
+        return next(filter(None, parts), None)
+    if isinstance(expected, list):
+        if type(value) is not list or len(value) != len(expected):
+            return f"{place} is not a list of {len(expected)}"
+        pairs = zip(value, expected, strict=True)
+        return next(filter(None, (_difference(one, other, place) for one, other in pairs)), None)
+    if type(expected) is float:
+        return misfit(value, float, place)
+    if type(value) is not type(expected) or (type(expected) is int and not 0 <= value < _LIMIT):
+        return f"{place} is not a valid {type(expected).__name__}"
+    return None
+
+
+def _optimizer_problem(state, initial: dict) -> str | None:
+    """A new optimizer has no moments to compare with: they are checked by themselves and by the parameters' indexes."""
+    groups = initial["optimizer"]["param_groups"]
+    if not isinstance(state, dict) or set(state) != {"state", "param_groups"}:
+        return "optimizer has other parts"
+    if problem := _difference(state["param_groups"], groups, "optimizer"):
+        return problem
+    for group, expected in zip(state["param_groups"], groups, strict=True):
+        if any(group[name] != value for name, value in expected.items() if name not in _SCHEDULED):
+            return "optimizer has other settings"
+    indexes = {index for group in groups for index in group["params"]}
+    if not isinstance(state["state"], dict) or not set(state["state"]) <= indexes:
+        return "optimizer has other parameters"
+    return next(filter(None, (_moments_problem(part) for part in state["state"].values())), None)
+
+
+def _moments_problem(part) -> str | None:
+    if not isinstance(part, dict) or set(part) != {"step", "exp_avg", "exp_avg_sq"}:
+        return "optimizer has other moments"
+    if not all(isinstance(value, torch.Tensor) for value in part.values()):
+        return "optimizer has moments that are not tensors"
+    step, first, second = part["step"], part["exp_avg"], part["exp_avg_sq"]
+    is_right = step.shape == () and step.dtype == torch.float32 and first.shape == second.shape
+    if is_right and first.is_floating_point() and second.is_floating_point():
+        return None
+    return "optimizer has invalid moments"

@@ -1,0 +1,53 @@
+"""A batch of clips, as training and evaluation receive it from the loader."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from embedonce.models.losses.batch import Targets
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """B clips of up to T frames, padded with zeros.
+
+    frames (B, T, 3, R, R) uint8; embeddings (B, T, D) float32, unit length; mask (B, T) bool, False for padding;
+    t_rel_sec (B, T) float32, seconds since the clip's start; labels (B,) int64, -1 for unlabeled clips; indexes (B,)
+    int64 in the dataset; logits (B, T, C) float32, None if the label set has no soft logits.
+    """
+
+    frames: Tensor
+    embeddings: Tensor
+    mask: Tensor
+    t_rel_sec: Tensor
+    labels: Tensor
+    indexes: Tensor
+    logits: Tensor | None = None
+
+    @classmethod
+    def from_items(cls, batch: Mapping[str, Tensor]) -> "ClipBatch":
+        """From collated items of a ClipDataset; KeyError if one of their parts is missing."""
+        shared = {name: batch[name] for name in ("frames", "embeddings", "mask", "t_rel_sec")}
+        return cls(**shared, labels=batch["label"], indexes=batch["index"], logits=batch.get("logits"))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "ClipBatch":
+        """The batch on a device."""
+        tensors = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        moved = {name: t.to(device, non_blocking=non_blocking) for name, t in tensors.items() if t is not None}
+        return dataclasses.replace(self, **moved)
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments of a student: frames, t_rel_sec and mask."""
+        return self.frames, self.t_rel_sec, self.mask
+
+    @property
+    def targets(self) -> Targets:
+        """What the loss reads."""
+        return Targets(self.embeddings, self.logits, self.labels, self.mask)

@@ -1,0 +1,151 @@
+"""One training run: its data, its students, and how far it is."""
+
+import logging
+import math
+from pathlib import Path
+
+import torch
+
+from embedonce.cache.labels import LabelSet
+from embedonce.cache.reader import CacheReader
+from embedonce.models.losses.term import LossSettings
+from embedonce.models.student import build_student, count_parameters, student_config
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint, new_checkpoint
+from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
+from embedonce.pipeline.checkpoints.state_checks import check_state
+from embedonce.pipeline.checkpoints.training_state import TrainingState
+from embedonce.pipeline.clips.dataset import epoch_order
+from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.training.distributed import World, global_batches
+from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
+from embedonce.pipeline.training.expected_time import expected_seconds, forecast, seconds_per_clip
+from embedonce.pipeline.training.recipe import datasets, pretrained, run_fields
+from embedonce.pipeline.training.run_files import RunFiles, student_folders
+from embedonce.pipeline.training.settings import TrainConfig
+from embedonce.pipeline.training.student_run import StudentRun
+
+log = logging.getLogger(__name__)
+
+
+class TrainingRun:
+    """Everything that the training loop works on.
+
+    students: by size. epoch, position: numbers of epochs done, and of batches done in the next one. resumed_from: the
+    state found in the output folder, None at the beginning of a run.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        reader: CacheReader,
+        labels: LabelSet,
+        settings: LossSettings,
+        world: World,
+        device: torch.device,
+    ):
+        self.config, self.labels, self.world, self.device = config, labels, world, device
+        self.teacher = reader.identity.teacher
+        self.train_set, self.selection_set = datasets(config, reader, labels)
+        if len(self.train_set) < world.size:
+            raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
+        fields = run_fields(config, reader.identity, labels, (self.train_set, self.selection_set), world.size)
+        self.files = RunFiles(config, fields, device.type)
+        self.resumed_from = world.broadcast(self.files.find_state() if world.is_first else None)
+        self.students = {size: self._new_student(size, settings) for size in config.student_sizes}
+        self.epoch, self.position = 0, 0
+        self.stopped_early = False
+
+    def _new_student(self, size: str, settings: LossSettings) -> StudentRun:
+        shape = (self.teacher.embed_dim, len(self.labels.classes), self.train_set.sampling.resolution)
+        # weights that a resumed run replaces are not downloaded
+        is_pretrained = pretrained(self.config, size) and self.resumed_from is None
+        torch.manual_seed(self.config.seed)  # for each student: it starts as if it were trained alone
+        student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
+        steps_per_epoch = math.ceil(len(self.plan(0).batches) / self.config.accumulate_steps)
+        steps = steps_per_epoch * self.config.epochs
+        return StudentRun(student.to(self.device), self.config, settings, self.world, steps)
+
+    @property
+    def is_over(self) -> bool:
+        return self.epoch >= self.config.epochs or self.stopped_early
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """The plan of an epoch. It does not depend on the number of processes, except for a last batch too small."""
+        data, seed = self.train_set, self.config.seed
+        order = list(map(int, epoch_order(data.shard_of_clip, seed, epoch)))
+        planned = global_batches(order, self.config.batch_size, self.world.size)
+        return plan_epoch(planned, data.frame_counts, data.label_array, self.config.accumulate_steps, (seed, epoch))
+
+    def prepare(self) -> None:
+        """Create the output files, and log what is trained and how long it will take."""
+        for size, run in self.students.items():
+            counts = count_parameters(run.student)
+            parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if name != "training")
+            log.info("student %s: %s trainable parameters (%s)", size, f"{counts['training']:,}", parts)
+        if self.world.is_first:
+            self.files.create(self.epoch + 1)
+        log.info("%d training clips, %d for selection", len(self.train_set), len(self.selection_set))
+        log.info("%s", self._forecast())
+        if self.world.is_first:
+            self.files.write_settings()
+
+    def _forecast(self) -> str:
+        runs = list(self.students.values())
+        models, settings = [run.student for run in runs], runs[0].settings
+        per_clip = seconds_per_clip(models, settings, self.train_set, self.config, self.device)
+        epochs = self.config.epochs - self.epoch - self.position / len(self.plan(self.epoch).batches)
+        clips = len(self.train_set) / self.world.size, len(self.selection_set)
+        return forecast(expected_seconds(per_clip, self.config.num_workers, *clips), epochs)
+
+    def restore(self, state: TrainingState) -> None:
+        """Continue from a state. CheckpointError if it is not one of this run."""
+        initial = {size: run.state_dict() for size, run in self.students.items()}
+        names = list(next(iter(self.students.values())).sums)
+        path = self.config.output_dir / TRAINING_STATE
+        check_state(path, state, initial, names, self.world.size)
+        if state.epoch > self.config.epochs or state.position > len(self.plan(state.epoch).batches):
+            raise CheckpointError(f"{path} is of an epoch that this run does not have; start anew with --overwrite")
+        for size, run in self.students.items():
+            run.load_state_dict(state.students[size])
+            run.sums = state.sums[self.world.rank][size]
+            if self.world.is_first and run.history:
+                self.files.restore_logs(size, run.history)  # a run may have been stopped between state and logs
+        self.epoch, self.position, self.stopped_early = state.epoch, state.position, state.stopped_early
+        if not self.is_over:
+            self._log_resuming(state)
+
+    def _log_resuming(self, state: TrainingState) -> None:
+        within = f", {self.position} batches into the next" if self.position else ""
+        log.info("resuming after epoch %d of %d%s", self.epoch, self.config.epochs, within)
+        if state.device != self.device.type:
+            log.warning(
+                "this run was trained on %s so far and continues on %s: results will differ slightly from a run on "
+                "one device",
+                state.device,
+                self.device.type,
+            )
+
+    def save_state(self) -> None:
+        """Save everything that the run continues from, at the end of an epoch or within one."""
+        sums = self.world.all_gather({size: run.sums for size, run in self.students.items()})
+        if self.world.is_first:
+            progress = {"epoch": self.epoch, "position": self.position, "stopped_early": self.stopped_early}
+            students = {size: run.state_dict() for size, run in self.students.items()}
+            self.files.save_state(self.files.new_state(sums=sums, students=students, **progress))
+
+    def checkpoint_of(self, size: str, entry: dict) -> Checkpoint:
+        """The checkpoint of a student at the end of an epoch. entry: the epoch's log."""
+        run, frames = self.students[size], self.train_set.sampling.frames_per_clip
+        return new_checkpoint(
+            run.eval_model, self.labels, self.teacher, frames, self._trained_on(), epoch=self.epoch, selection=entry
+        )
+
+    def _trained_on(self) -> list[str]:
+        """SHA-256 of the video files that students are trained on or selected by."""
+        reader = self.train_set.reader
+        uids = {clip.video_uid for clip in (*self.train_set.clips, *self.selection_set.clips)}
+        return sorted({content for content in map(reader.content_of, uids) if content})
+
+    def folders(self) -> dict[str, Path]:
+        """The folder of each student's files, by its size."""
+        return student_folders(self.config)
