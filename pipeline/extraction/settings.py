@@ -82,6 +82,7 @@ class ExtractConfig(LabelingSettings):
         group=CACHE,
         range=ranges.Range(90, 100, text="from 90 to 100"),
     )
+    engine: str = setting(DEFAULT_ENGINE, "Engine that runs the decoding tasks.", group=RUNTIME, choices=ENGINES)
     decode_workers: int | None = setting(
         help="Decoder worker processes.",
         group=RUNTIME,

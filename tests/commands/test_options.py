@@ -53,6 +53,7 @@ from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
+SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
 BY_HAND = TRAINING + "test_a_run_matches_a_reference_implementation"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
 TOGETHER = "training/test_training.py::test_students_trained_jointly_equal_those_trained_alone"
@@ -150,12 +151,12 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "student_resolution": (
             "--student-resolution 160",
-            TRAINING + "test_frames_resolution_and_batch_size_follow_the_options",
+            SHAPES,
         ),
         "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_follow_the_option"),
         "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
-        "batch_size": ("--batch-size 5", TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"),
+        "batch_size": ("--batch-size 5", SHAPES),
         "lr": ("--lr 0.5", BY_HAND),
         "weight_decay": ("--weight-decay 0.5", BY_HAND),
         "alpha": ("--alpha 0.5", BY_HAND),
@@ -164,7 +165,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "temperature": ("--temperature 2.0", BY_HAND),
         "frames_per_clip": (
             "--frames-per-clip 3",
-            TRAINING + "test_frames_resolution_and_batch_size_follow_the_options",
+            SHAPES,
         ),
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
