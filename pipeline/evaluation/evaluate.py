@@ -21,6 +21,7 @@ from embedonce.models.folding import treatment
 from embedonce.models.names import TEACHER_SIZES
 from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
+from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
@@ -52,10 +53,10 @@ PRECISION = "float32"  # as in frames.fp32.onnx and frames.pte; smaller formats 
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """A student, its checkpoint's other fields, and what it is evaluated on."""
+    """A student, its checkpoint, and what it is evaluated on."""
 
     student: VideoStudent
-    meta: dict
+    meta: Checkpoint
     reader: CacheReader
     labels: LabelSet
 

@@ -81,7 +81,7 @@ class FramePipeline:
         return Counter(self._modes.values()).most_common()
 
     def _load_attempts(self) -> None:
-        self._attempts = {uid: document["attempts"] for uid, document in self.writer.attempts().items()}
+        self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
         for uid in set(self._attempts) - set(self.pending):
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 

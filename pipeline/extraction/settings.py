@@ -89,7 +89,6 @@ class ExtractConfig(LabelingSettings):
         range=ranges.positive(ranges.MAX_PROCESSES),
         default_text="one less than the number of cores",
     )
-    engine: str = setting(DEFAULT_ENGINE, "Engine that runs the decoding tasks.", group=RUNTIME, choices=ENGINES)
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
 
