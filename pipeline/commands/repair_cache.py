@@ -80,7 +80,9 @@ def _repaired(cache_dir: Path, yes: bool) -> Repair:
         return confirmed("move these files?", yes)
 
     with Progress(None, "verifying", "shards") as progress:
-        return repair(cache_dir, replayed_crc32, confirm, on_progress=lambda done: progress.update(done - progress.count))
+        return repair(
+            cache_dir, replayed_crc32, confirm, on_progress=lambda done: progress.update(done - progress.count)
+        )
 
 
 def _nothing_to_move(cache_dir: Path, report: Report) -> DetailedError:

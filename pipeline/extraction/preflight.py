@@ -16,7 +16,8 @@ from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate
 from embedonce.pipeline.extraction.identity import check_settings
 from embedonce.pipeline.extraction.planning import ScanResults, known_uids, scan_new
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.sources.matching import CachedVideos, match_source, refuse_conflicts
+from embedonce.pipeline.sources.duplicates import refuse_conflicts
+from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.video.container import check_decoder
 

@@ -5,7 +5,7 @@ Reads files, writes nothing.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,15 +15,13 @@ from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.content_identity import are_equal, fingerprints, whole_fingerprint
+from embedonce.pipeline.sources.content_identity import fingerprints
+from embedonce.pipeline.sources.duplicates import Duplicate, duplicate_notes, without_duplicates
 from embedonce.pipeline.sources.source import Source, Video, union
 from embedonce.pipeline.splits.assignment import split_by_hash
 
 FINGERPRINT_MARK = "__"  # in uids, before the first digits of a fingerprint, which tell videos of the same path apart
 NO_FILE = (0, 0)  # (bytes, modification time) of a quarantined video whose file was missing
-
-Place = frozenset[tuple[float, float, int, str | None]]  # (start_sec, end_sec, label, split) of a video's clips
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,6 @@ class CachedVideos:
         return record is None or (record.num_bytes, record.modified_ns) != NO_FILE
 
 
-@dataclass(frozen=True)
-class Duplicate:
-    """A video file with the same content, labels and split as another one."""
-
-    video: Video
-    original: Video
-
-
 def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[str, Source]:
     """The sources of one folder, in which videos that the cache has already keep their uids.
 
@@ -76,10 +66,10 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
     videos = _with_fingerprints(together.videos)
     duplicates: dict[str, Duplicate] = {}
     if together.uids_from_paths:
-        videos, duplicates = _without_duplicates(videos, together, cached.planned)
+        videos, duplicates = without_duplicates(videos, together, cached.planned)
     matched = _match(videos, cached, together.uids_from_paths)
     newest = {} if together.uids_from_paths else newest_uids(cached.plan)
-    notes = (*_duplicate_notes(duplicates.values()), *_change_notes(matched.values(), cached))
+    notes = (*duplicate_notes(duplicates.values()), *_change_notes(matched.values(), cached))
     return {kind: _apply(source, matched, duplicates, newest, notes) for kind, source in sources.items()}
 
 
@@ -88,86 +78,10 @@ def match_source(source: Source, cached: CachedVideos) -> Source:
     return match_sources({"": source}, cached)[""]
 
 
-def refuse_conflicts(source: Source, usable: Iterable[str]) -> None:
-    """InputError if one of these videos and its copy are in two classes or two splits. usable: uids."""
-    if not source.uids_from_paths:
-        return
-    usable = set(usable)
-    place_of = _places(source)
-    for same in _groups(video for video in source.videos if video.uid in usable):
-        first = same[0]
-        for other in same[1:]:
-            if place_of.get(first.uid) != place_of.get(other.uid):
-                raise InputError(_conflict(source, first, other, _labels(place_of, first) != _labels(place_of, other)))
-
-
-def _conflict(source: Source, first: Video, other: Video, in_two_classes: bool) -> str:
-    describe = _class_names if in_two_classes else _split_names
-    return (
-        f"{first.source} and {other.source} are the same video, byte for byte, but are in two "
-        f"{'classes' if in_two_classes else 'splits'} ({describe(source, first)} and {describe(source, other)}): "
-        "remove one of them"
-    )
-
-
 def _with_fingerprints(videos: tuple[Video, ...]) -> list[Video]:
     missing = [video for video in videos if not video.fingerprint]
     computed = dict(zip((v.uid for v in missing), fingerprints(v.path for v in missing), strict=True))
     return [replace(video, fingerprint=computed.get(video.uid, video.fingerprint)) for video in videos]
-
-
-def _groups(videos: Iterable[Video]) -> list[list[Video]]:
-    """Videos with the same fingerprint, sorted by path; only groups of two or more."""
-    groups: dict[str, list[Video]] = defaultdict(list)
-    for video in videos:
-        if video.fingerprint:
-            groups[video.fingerprint].append(video)
-    return [sorted(same, key=lambda v: v.source) for same in groups.values() if len(same) > 1]
-
-
-def _without_duplicates(
-    videos: list[Video], source: Source, planned: Collection[str]
-) -> tuple[list[Video], dict[str, Duplicate]]:
-    """(the videos without duplicates, uid -> duplicate that is left out)."""
-    place_of = _places(source)
-    duplicates: dict[str, Duplicate] = {}
-    whole_hashes: dict[str, str] = {}
-    for same in _groups(videos):
-        if same[0].path.stat().st_size == 0:
-            continue  # empty files are no videos
-        equal = [video for video in same if video is same[0] or are_equal(same[0].path, video.path)]
-        if len(equal) < len(same):  # only their sampled bytes are equal
-            whole_hashes |= {video.uid: whole_fingerprint(video.path) for video in same}
-        originals: dict[Place | None, Video] = {}
-        for video in sorted(equal, key=lambda v: v.uid not in planned):
-            original = originals.setdefault(place_of.get(video.uid), video)
-            if original is not video:
-                duplicates[video.uid] = Duplicate(video, original)
-    hashed = [replace(v, fingerprint=whole_hashes.get(v.uid, v.fingerprint)) for v in videos]
-    return [video for video in hashed if video.uid not in duplicates], duplicates
-
-
-def _places(source: Source) -> dict[str, Place]:
-    """uid -> windows, labels and splits of its clips; without splits if those only follow from the uid."""
-    places = defaultdict(set)
-    for clip in source.clips:
-        split = None if source.splits_by_hash else clip.split
-        places[clip.video_uid].add((clip.start_sec, clip.end_sec, clip.label, split))
-    return {uid: frozenset(clips) for uid, clips in places.items()}
-
-
-def _labels(place_of: dict[str, Place], video: Video) -> set[int]:
-    return {label for _, _, label, _ in place_of.get(video.uid, ())}
-
-
-def _split_names(source: Source, video: Video) -> str:
-    return "/".join(sorted({clip.split for clip in source.clips if clip.video_uid == video.uid})) or "none"
-
-
-def _class_names(source: Source, video: Video) -> str:
-    labels = {clip.label for clip in source.clips if clip.video_uid == video.uid and clip.label >= 0}
-    known = range(len(source.classes))
-    return "/".join(sorted(source.classes[label] if label in known else f"class {label}" for label in labels)) or "none"
 
 
 def _match(videos: list[Video], cached: CachedVideos, by_content: bool) -> dict[str, Video]:
@@ -229,13 +143,6 @@ def _apply(
         clips.append(replace(clip, clip_id=name, video_uid=uid, split=split))
     all_notes = source.notes + tuple(note for note in notes if note not in source.notes)
     return replace(source, videos=tuple(videos.values()), clips=tuple(clips), notes=all_notes)
-
-
-def _duplicate_notes(duplicates: Collection[Duplicate]) -> list[str]:
-    if not duplicates:
-        return []
-    pairs = [f"{duplicate.video.source} = {duplicate.original.source}" for duplicate in duplicates]
-    return [f"identical copies of other files, which count once: {len(duplicates)} ({some(pairs)})"]
 
 
 def _change_notes(matched: Collection[Video], cached: CachedVideos) -> list[str]:

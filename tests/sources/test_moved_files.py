@@ -403,7 +403,7 @@ def test_splits_by_hash_depend_on_the_uid_alone(videos):
 
 
 def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, monkeypatch):
-    import embedonce.pipeline.sources.matching as matching
+    from embedonce.pipeline.sources import duplicates, matching
     from embedonce.pipeline.sources.folder.video_source import folder_source
 
     for name in ("a", "b"):
@@ -412,8 +412,8 @@ def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, mo
     monkeypatch.setattr(matching, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
     matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
     assert len(matched.videos) == 2 and len({video.fingerprint for video in matched.videos}) == 2
-    matching.refuse_conflicts(matched, {video.uid for video in matched.videos})
+    duplicates.refuse_conflicts(matched, {video.uid for video in matched.videos})
     with pytest.raises(InputError, match="same video"):
         shutil.copy(tmp_path / "a/1.mp4", tmp_path / "b/1.mp4")
         matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
-        matching.refuse_conflicts(matched, {video.uid for video in matched.videos})
+        duplicates.refuse_conflicts(matched, {video.uid for video in matched.videos})

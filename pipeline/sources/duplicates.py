@@ -1,0 +1,103 @@
+"""Finds video files with equal content in one source: copies that count once, and copies with conflicting labels."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from embedonce.cache.errors import some
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.sources.content_identity import are_equal, whole_fingerprint
+from embedonce.pipeline.sources.source import Source, Video
+
+Place = frozenset[tuple[float, float, int, str | None]]  # (start_sec, end_sec, label, split) of a video's clips
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A video file with the same content, labels and split as another one."""
+
+    video: Video
+    original: Video
+
+
+def without_duplicates(
+    videos: list[Video], source: Source, planned: Collection[str]
+) -> tuple[list[Video], dict[str, Duplicate]]:
+    """(the videos without duplicates, uid -> duplicate that is left out)."""
+    place_of = _places(source)
+    duplicates: dict[str, Duplicate] = {}
+    whole_hashes: dict[str, str] = {}
+    for same in _groups(videos):
+        if same[0].path.stat().st_size == 0:
+            continue  # empty files are no videos
+        equal = [video for video in same if video is same[0] or are_equal(same[0].path, video.path)]
+        if len(equal) < len(same):  # only their sampled bytes are equal
+            whole_hashes |= {video.uid: whole_fingerprint(video.path) for video in same}
+        originals: dict[Place | None, Video] = {}
+        for video in sorted(equal, key=lambda v: v.uid not in planned):
+            original = originals.setdefault(place_of.get(video.uid), video)
+            if original is not video:
+                duplicates[video.uid] = Duplicate(video, original)
+    hashed = [replace(v, fingerprint=whole_hashes.get(v.uid, v.fingerprint)) for v in videos]
+    return [video for video in hashed if video.uid not in duplicates], duplicates
+
+
+def refuse_conflicts(source: Source, usable: Iterable[str]) -> None:
+    """InputError if one of these videos and its copy are in two classes or two splits. usable: uids."""
+    if not source.uids_from_paths:
+        return
+    usable = set(usable)
+    place_of = _places(source)
+    for same in _groups(video for video in source.videos if video.uid in usable):
+        first = same[0]
+        for other in same[1:]:
+            if place_of.get(first.uid) != place_of.get(other.uid):
+                raise InputError(_conflict(source, first, other, _labels(place_of, first) != _labels(place_of, other)))
+
+
+def duplicate_notes(duplicates: Collection[Duplicate]) -> list[str]:
+    if not duplicates:
+        return []
+    pairs = [f"{duplicate.video.source} = {duplicate.original.source}" for duplicate in duplicates]
+    return [f"identical copies of other files, which count once: {len(duplicates)} ({some(pairs)})"]
+
+
+def _conflict(source: Source, first: Video, other: Video, in_two_classes: bool) -> str:
+    describe = _class_names if in_two_classes else _split_names
+    return (
+        f"{first.source} and {other.source} are the same video, byte for byte, but are in two "
+        f"{'classes' if in_two_classes else 'splits'} ({describe(source, first)} and {describe(source, other)}): "
+        "remove one of them"
+    )
+
+
+def _groups(videos: Iterable[Video]) -> list[list[Video]]:
+    """Videos with the same fingerprint, sorted by path; only groups of two or more."""
+    groups: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        if video.fingerprint:
+            groups[video.fingerprint].append(video)
+    return [sorted(same, key=lambda v: v.source) for same in groups.values() if len(same) > 1]
+
+
+def _places(source: Source) -> dict[str, Place]:
+    """uid -> windows, labels and splits of its clips; without splits if those only follow from the uid."""
+    places = defaultdict(set)
+    for clip in source.clips:
+        split = None if source.splits_by_hash else clip.split
+        places[clip.video_uid].add((clip.start_sec, clip.end_sec, clip.label, split))
+    return {uid: frozenset(clips) for uid, clips in places.items()}
+
+
+def _labels(place_of: dict[str, Place], video: Video) -> set[int]:
+    return {label for _, _, label, _ in place_of.get(video.uid, ())}
+
+
+def _split_names(source: Source, video: Video) -> str:
+    return "/".join(sorted({clip.split for clip in source.clips if clip.video_uid == video.uid})) or "none"
+
+
+def _class_names(source: Source, video: Video) -> str:
+    labels = {clip.label for clip in source.clips if clip.video_uid == video.uid and clip.label >= 0}
+    known = range(len(source.classes))
+    return "/".join(sorted(source.classes[label] if label in known else f"class {label}" for label in labels)) or "none"
