@@ -139,7 +139,7 @@ def without_shard_checksums(patch) -> None:
 
 
 def without_seals(patch) -> None:
-    patch.setattr(documents, "_seal_of", lambda body: Alike())
+    patch.setattr(documents, "_checksum_field", lambda body: Alike())
 
 
 def without_tensor_checksums(patch) -> None:
