@@ -21,8 +21,9 @@ from benchmarks.decode_peers import full, peers
 from benchmarks.decode_real import SHARED, check_identity, compare_real, files_in, table
 from benchmarks.footage import KINDS, footage, repeated
 from benchmarks.measuring import finish, interleaved, machine
+from embedonce.pipeline.extraction.decode_tasks import DecodeTask, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.video.color import Scaler

@@ -1,8 +1,8 @@
-"""Errors of the pipeline, each with the exit code a command line ends with."""
+"""Errors of the pipeline, each with the exit code of the command that it ends."""
 
 
 class PipelineError(Exception):
-    """The run cannot go on. The message is one sentence for the user; details, if there are any, are lines below it."""
+    """The run cannot continue. The message is one sentence for the user, followed by optional lines of details."""
 
     exit_code = 5
     details: tuple[str, ...] = ()
@@ -32,10 +32,10 @@ class CheckpointError(PipelineError, ValueError):
 
 
 class DecoderError(PipelineError):
-    """The decoder asked for is not to be had on this machine."""
+    """The chosen decoder is not available on this machine."""
 
 
 class ResultsError(PipelineError, ValueError):
-    """An evaluation is damaged, or is not to be set beside another."""
+    """An evaluation is damaged, or cannot be compared with another one."""
 
     exit_code = 4

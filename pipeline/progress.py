@@ -1,7 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere.
-
-Knows counts and time; nothing of what is counted.
-"""
+"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import sys
 import time
@@ -14,9 +11,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts up to total (None: unknown). A context manager; `update` adds, `note` says something in between.
+    """Counts up to total (None: unknown). A context manager; `update` counts, `note` prints a line in between.
 
-    quiet: count, but say nothing.
+    unit: plural noun of what is counted. quiet: count, but print nothing.
     """
 
     def __init__(self, total: int | None = None, label: str = "", unit: str = "it", quiet: bool = False):
@@ -27,10 +24,10 @@ class Progress:
         )
         self._started = self._last_line = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, error_type, error, traceback) -> None:
         if self._bar is not None:
             self._bar.close()
         elif self.count:
@@ -44,7 +41,7 @@ class Progress:
             self._line()
 
     def note(self, text: str) -> None:
-        """A line of its own, without breaking a bar."""
+        """Print a line, without breaking the bar."""
         text = one_line(text)
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Progress off a terminal is plain lines."""
+"""Progress prints plain lines when stderr is not a terminal."""
 
 from embedonce.pipeline import progress
 
@@ -20,7 +20,7 @@ def test_plain_lines_off_a_terminal(capsys, monkeypatch):
     ]
 
 
-def test_nothing_is_said_of_nothing(capsys):
+def test_an_empty_progress_prints_nothing(capsys):
     with progress.Progress(0, "scanning", "videos"):
         pass
     assert capsys.readouterr().err == ""

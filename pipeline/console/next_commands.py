@@ -45,11 +45,11 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
             f"label set {labels.name!r} has no training clip with a frame ({_clip_counts(labels, reader)}): add "
             f"training videos, or evaluate students on it with --label-set {labels.name}"
         )
-    options: dict[str, object] = {"cache_dir": reader.directory, "label_set": _name_if_needed(reader, labels)}
     available = {
         Need.TEACHER_LOGITS: labels.has_logits,
         Need.LABELS: any(clip.label >= 0 for clip in training),
     }
+    options: dict[str, object] = {"cache_dir": reader.directory, "label_set": _name_if_needed(reader, labels)}
     for term in loss_terms():
         options[term.weight.name] = None if all(available[need] for need in term.needs) else 0
     return next_line("train-student", options)

@@ -1,4 +1,4 @@
-"""Commits beside the teacher: one unit at a time, in a thread of its own. Knows the writer; decides nothing."""
+"""Commits units in a thread of its own, one at a time, while the teacher continues with the next one."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -7,19 +7,19 @@ from embedonce.cache.writer import CacheWriter
 
 
 class Committer:
-    """Commits units in the order given, each whole before the next; a context manager that ends when all is on disk.
+    """Commits units in the given order, each completely before the next. Leaving the context waits for the last one.
 
-    Hashing and fsync give the interpreter away, so that they cost a fast teacher next to no time. An error of a commit
-    is raised where the next one is submitted, or at the end.
+    Hashing and fsync release the interpreter lock, so they hardly slow down a fast teacher. An error of a commit is
+    raised when the next unit is submitted, or at the end.
     """
 
     def __init__(self, writer: CacheWriter):
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "commit")
-        self._running: Future | None = None
+        self._running: Future[None] | None = None
 
     def submit(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
-        """Begin to commit a unit, once the one before it is on disk: at most two are held in memory."""
+        """Start committing a unit, once the one before is on disk: at most two units are held in memory."""
         self.join()
         self._running = self._thread.submit(self._writer.commit_frames, unit, batch, provenance)
 
@@ -29,12 +29,12 @@ class Committer:
         if running is not None:
             running.result()
 
-    def __enter__(self):
+    def __enter__(self) -> "Committer":
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, error_type, error, traceback) -> None:
         try:
-            if kind is None:
+            if error_type is None:
                 self.join()
         finally:
-            self._thread.shutdown(wait=True)  # what has begun is finished, whatever ended the run
+            self._thread.shutdown(wait=True)  # a commit that has begun is finished, whatever ended the run

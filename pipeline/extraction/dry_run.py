@@ -1,52 +1,79 @@
-"""What extract-teacher would do, said without doing it: videos, frames, bytes, an estimate of time, what is left out.
+"""The dry run of extract-teacher: videos, frames, bytes and an estimate of the time, without extracting anything.
 
 Loads no weights: the teacher's speed is that of its architecture. Writes nothing into the cache.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.extraction.annotation_survey import in_words, survey
-from embedonce.pipeline.extraction.estimates import USUAL_DIM
+from embedonce.pipeline.extraction.annotation_survey import survey
+from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
 from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
+from embedonce.pipeline.extraction.scan_tasks import ends_early
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.labeling.label_sets import asked_labels, check_label_sets, refuse_lost_classes
 from embedonce.pipeline.sources.data_summary import data_lines
 from embedonce.pipeline.sources.matching import known_in, match_sources
 from embedonce.pipeline.sources.source import Source, union
-from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 
 TEACHER_ROUNDS = 3
-BATCH = 16  # images that the teacher is timed on
+BATCH = 16  # images per batch when the teacher is timed
 
 
-def plan_in_words(config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]):
-    """The plan in a few lines. time_teacher: -> seconds for one image. Errors as extraction would raise them."""
+@dataclass(frozen=True)
+class DryRun:
+    """What a run with these settings would do. image_sec: time of the teacher for one image."""
+
+    config: ExtractConfig
+    preflight: PreflightReport
+    image_sec: float
+
+    @property
+    def decode_sec(self) -> float:
+        """Time of all decode processes together for all frames."""
+        needed = self.preflight.estimate
+        return needed.frames * needed.decode_sec / self.config.num_decode_workers
+
+    @property
+    def teacher_sec(self) -> float:
+        """Time of the teacher for all views of all frames."""
+        return self.preflight.estimate.frames * (1 + self.config.views) * self.image_sec
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """path in the data folder -> reason, of videos that cannot be used."""
+        paths = {video.uid: video.source for video in self.preflight.source.videos}
+        reasons = self.preflight.quarantined | self.preflight.scanned.failures
+        return dict(self.preflight.source.rejected) | {paths[uid]: reason for uid, reason in reasons.items()}
+
+
+def format_dry_run(
+    config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]
+) -> str:
+    """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
     sources = match_sources(sources, known_in(config.cache_dir))
     refuse_lost_classes(config, sources)
-    asked = [
+    labels = [
         asked_labels(one, kind, config.teacher_head, config.label_set, config.wording) for kind, one in sources.items()
     ]
-    check_label_sets(config.cache_dir, asked)
-    source = union(sources)
-    found = run_preflight(config, source, calibrated=True)
-    source = found.source
-    lines = [*_lines(config, source, found, time_teacher(config) if found.estimate.frames else 0.0)]
-    if source.kind == "ego4d" and config.sampling == "fps":
-        listed = {video.uid: video.listed_sec[1] for video in source.videos if video.listed_sec}
-        ends = {uid: (scan.timeline.end_sec, listed[uid]) for uid, scan in found.scanned.scans.items() if uid in listed}
-        short = {uid: pair for uid, pair in ends.items() if pair[0] < pair[1] - PARTIAL_SEC}
-        lines[1:1] = in_words(survey(sources, config.fps, config.views, USUAL_DIM), short)
+    check_label_sets(config.cache_dir, labels)
+    preflight = run_preflight(config, union(sources), calibrated=True)
+    image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
+    lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
+    if preflight.source.kind == "ego4d" and config.sampling == "fps":
+        lines[1:1] = _survey_lines(config, sources, preflight)
     lines[-1:-1] = data_lines(sources)
     return block(lines)
 
 
 def teacher_seconds(config: ExtractConfig) -> float:
-    """Seconds that one image takes in the teacher's architecture with random weights, in batches."""
+    """Seconds per image in the teacher's architecture with random weights, measured in batches."""
     import torch
 
     from embedonce.models.device import autocast, choose_device
@@ -68,38 +95,40 @@ def teacher_seconds(config: ExtractConfig) -> float:
     return float(np.median(seconds[1:])) / BATCH
 
 
-def _lines(config: ExtractConfig, source: Source, survey: PreflightReport, image_sec: float):
-    needed, workers = survey.estimate, config.num_decode_workers
-    sources = {video.uid: video.source for video in source.videos}
-    unusable = survey.bad | survey.scanned.failures
-    left_out = dict(source.rejected) | {sources[uid]: reason for uid, reason in unusable.items()}
-    unasked = sum(not len(scan.requests.k) for scan in survey.scanned.scans.values())
+def dry_run_lines(run: DryRun) -> Iterator[str]:
+    """The dry run as lines of text; the last one names the next command."""
+    config, preflight = run.config, run.preflight
+    scans, needed, free = preflight.scanned.scans.values(), preflight.estimate, free_bytes(config)
     yield f"dry run: nothing was written into {config.cache_dir}"
     yield (
-        f"videos: {len(sources) + len(source.rejected)} listed = {len(survey.scanned.scans)} new + "
-        f"{len(survey.known) - len(survey.bad)} known + {len(left_out)} that cannot be used"
+        f"videos: {len(preflight.source.videos) + len(preflight.source.rejected)} listed = {len(scans)} new + "
+        f"{len(preflight.known) - len(preflight.quarantined)} known + {len(run.unusable)} that cannot be used"
     )
-    yield from (f"  left out {name}: {reason}" for name, reason in left_out.items())
-    if unasked:
-        yield f"  of {unasked} of the new ones no clip asks for anything"
-    hours = sum(_seconds(scan.timeline) for scan in survey.scanned.scans.values()) / 3600
+    yield from (f"  cannot use {name}: {reason}" for name, reason in run.unusable.items())
+    without_requests = sum(not len(scan.requests.k) for scan in scans)
+    if without_requests:
+        yield f"  no clip lies in {without_requests} of the new ones"
+    hours = sum(max(scan.timeline.end_sec, 0.0) for scan in scans) / 3600  # the first timestamp is near zero
     yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
     yield (
-        f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB a frame), "
-        f"{in_bytes(free_bytes(config))} free" + ("" if needed.num_bytes <= free_bytes(config) else ": NOT ENOUGH")
+        f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame), "
+        f"{in_bytes(free)} free" + ("" if needed.num_bytes <= free else ": NOT ENOUGH")
     )
-    decode_sec = needed.frames * needed.decode_sec / workers
-    teacher_sec = needed.frames * (1 + config.views) * image_sec
     yield (
-        f"time: about {_duration(max(decode_sec, teacher_sec))} (decoding {_duration(decode_sec)} by {workers} "
-        f"process{'es' if workers > 1 else ''}, teacher {_duration(teacher_sec)}, side by side)"
+        f"time: about {_duration(max(run.decode_sec, run.teacher_sec))} (decoding {_duration(run.decode_sec)} with "
+        f"{config.num_decode_workers} process{'es' if config.num_decode_workers > 1 else ''}, teacher "
+        f"{_duration(run.teacher_sec)}, in parallel)"
     )
     yield "next: the same command without --dry-run"
 
 
-def _seconds(timeline) -> float:
-    """How long a scanned video is; its first timestamp is near zero."""
-    return max(timeline.end_sec, 0.0)
+def _survey_lines(config: ExtractConfig, sources: dict[str, Source], preflight: PreflightReport) -> Iterator[str]:
+    """The survey of the annotations, with lengths of videos as scanned."""
+    listed = {video.uid: video.listed_sec[1] for video in preflight.source.videos if video.listed_sec}
+    scans = preflight.scanned.scans
+    ends = {uid: (scan.timeline.end_sec, listed[uid]) for uid, scan in scans.items() if uid in listed}
+    short = {uid: pair for uid, pair in ends.items() if ends_early(*pair)}
+    return survey_lines(survey(sources, config.fps, config.views, DEFAULT_EMBED_DIM, short))
 
 
 def _duration(seconds: float) -> str:

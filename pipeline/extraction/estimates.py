@@ -1,6 +1,6 @@
-"""What an extraction will take, from a few of its frames: bytes on disk, seconds of decoding.
+"""Estimates of what an extraction will need, from a few of its frames: bytes on disk and seconds of decoding.
 
-Decodes in processes of its own, like extraction; writes nothing.
+Decodes through the engine, as extraction does; writes nothing.
 """
 
 from dataclasses import dataclass
@@ -8,25 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedonce.models.teachers.shape import shape_of
-from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
-from embedonce.pipeline.extraction.identity import usual_short_side
-from embedonce.pipeline.extraction.planning import Scanned
+from embedonce.pipeline.engines.engine import EngineOptions, TaskResult
+from embedonce.pipeline.engines.registry import make_engine
+from embedonce.pipeline.extraction.decode_tasks import DecodeTask, timed_decode
+from embedonce.pipeline.extraction.identity import default_short_side
+from embedonce.pipeline.extraction.planning import ScanResults
+from embedonce.pipeline.extraction.scan_tasks import Scan
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, Scan, timed_decode
 from embedonce.pipeline.frames.views import evaluation_box
-from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.sources.source import Source, Video
 
-PLACES, FRAMES_AT_A_PLACE = 16, 8  # looked at: spread evenly over all wanted frames of all videos
-FEW_FRAMES, USUAL_BYTES = 1000, 60_000  # of a job too small to look ahead for, and of a frame of it
-USUAL_INPUT, USUAL_DIM = 224, 768  # of a teacher whose configuration is not known
-OVERHEAD_BYTES = {"hdf5": 400, "webdataset": 4000}  # of a row: keys, times and requests; headers of three members
-BYTES_OF_LOGIT = 4
+NUM_SAMPLES = 16  # stretches of frames to decode, spread evenly over all requested frames of all videos
+FRAMES_PER_SAMPLE = 8
+SMALL_JOB_FRAMES = 1000  # with fewer, nothing is decoded for the estimate and DEFAULT_ROW_BYTES is assumed
+DEFAULT_ROW_BYTES = 60_000
+DEFAULT_INPUT_SIZE = 224  # of a teacher whose configuration is not known
+DEFAULT_EMBED_DIM = 768
+OVERHEAD_BYTES = {"hdf5": 400, "webdataset": 4000}  # per row: keys, times and requests; headers of three tar members
+CRC_BYTES = 4  # per view
+LOGIT_BYTES = 4
+EMBEDDING_BYTES = 2  # per dimension
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """frames still to extract; bytes_per_frame on disk; decode_sec: of one process for one frame."""
+    """frames: still to extract. bytes_per_frame: on disk. decode_sec: for one frame, in one process."""
 
     frames: int
     bytes_per_frame: float
@@ -39,74 +46,91 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pending:
-    """Rows that were planned before and are not committed; bytes_per_row: of those that are, None where none is."""
+    """Rows of an existing plan that are not committed. bytes_per_row: of committed rows; None if there are none."""
 
     rows: int = 0
     bytes_per_row: float | None = None
 
 
-def estimate(config: ExtractConfig, source: Source, scanned: Scanned, pending: Pending, always: bool) -> Estimate:
-    """For the frames of the scanned videos and those that were planned before.
+def estimate(
+    config: ExtractConfig, source: Source, scanned: ScanResults, pending: Pending, calibrated: bool
+) -> Estimate:
+    """Estimate the frames of the scanned videos and the pending rows.
 
-    always: look at some frames even where there are so few in all that a guess will do.
+    calibrated: decode some frames even if there are so few in all that defaults will do.
     """
     new = sum(len(scan.requests.frame_index) for scan in scanned.scans.values())
     frames = pending.rows + new
-    if frames < FEW_FRAMES and not always:
-        return Estimate(frames, USUAL_BYTES, 0.0)
-    sizes, seconds = _looked_at(config, source, scanned)
-    beside = bytes_beside(config, len(source.classes) if config.teacher_head != "none" else 0)
-    of_new = (float(np.mean(sizes)) if sizes else USUAL_BYTES) + beside
-    of_pending = of_new if sizes or pending.bytes_per_row is None else pending.bytes_per_row
-    per_frame = (new * of_new + pending.rows * of_pending) / max(frames, 1)
+    if frames < SMALL_JOB_FRAMES and not calibrated:
+        return Estimate(frames, DEFAULT_ROW_BYTES, 0.0)
+    sizes, seconds = _decode_samples(config, source, scanned)
+    overhead = overhead_bytes_per_row(config, len(source.classes) if config.teacher_head != "none" else 0)
+    new_bytes = (float(np.mean(sizes)) if sizes else DEFAULT_ROW_BYTES) + overhead
+    pending_bytes = new_bytes if sizes or pending.bytes_per_row is None else pending.bytes_per_row
+    per_frame = (new * new_bytes + pending.rows * pending_bytes) / max(frames, 1)
     return Estimate(frames, per_frame, seconds / max(len(sizes), 1))
 
 
-def bytes_beside(config: ExtractConfig, num_classes: int) -> int:
-    """What a row takes besides its JPEG: embeddings, checksums, logits, and what says which row it is."""
-    _, dim = shape_of(config.model) or (USUAL_INPUT, USUAL_DIM)
-    return OVERHEAD_BYTES[config.backend] + (1 + config.views) * (2 * dim + 4 + BYTES_OF_LOGIT * num_classes)
+def overhead_bytes_per_row(config: ExtractConfig, num_classes: int) -> int:
+    """Bytes of a row without its JPEG: embeddings, checksums, logits, keys and times."""
+    _, dim = shape_of(config.model) or (DEFAULT_INPUT_SIZE, DEFAULT_EMBED_DIM)
+    per_view = EMBEDDING_BYTES * dim + CRC_BYTES + LOGIT_BYTES * num_classes
+    return OVERHEAD_BYTES[config.backend] + (1 + config.views) * per_view
 
 
-def _looked_at(config: ExtractConfig, source: Source, scanned: Scanned) -> tuple[list[int], float]:
-    """(bytes of the JPEGs of some frames, seconds that decoding them took)."""
-    sizes, seconds = [], 0.0
-    pool = WorkerPool(timed_decode, config.num_decode_workers, config.video_timeout)
-    for event in pool.run(_tasks(config, source, scanned)):
+def sample_positions(counts: dict[str, int]) -> dict[str, np.ndarray]:
+    """uid -> positions of the frames to decode, among the requested frames of the video.
+
+    counts: uid -> number of requested frames. A video is sampled in proportion to it.
+    """
+    total = sum(counts.values())
+    firsts = np.zeros(0, int)
+    if total:
+        firsts = np.unique(((np.arange(NUM_SAMPLES) + 0.5) * total / NUM_SAMPLES).astype(int))
+    bounds = np.cumsum([0, *counts.values()])
+    owners = np.searchsorted(bounds, firsts, side="right") - 1
+    positions: dict[str, set[int]] = {}
+    for first, owner in zip(firsts - bounds[owners], owners, strict=True):
+        uid = list(counts)[owner]
+        stop = min(first + FRAMES_PER_SAMPLE, counts[uid])
+        positions.setdefault(uid, set()).update(range(max(0, stop - FRAMES_PER_SAMPLE), stop))
+    return {uid: np.array(sorted(rows)) for uid, rows in positions.items()}
+
+
+def _decode_samples(config: ExtractConfig, source: Source, scanned: ScanResults) -> tuple[list[int], float]:
+    """(sizes of some frames as JPEG, in bytes; seconds that decoding them took)."""
+    sizes: list[int] = []
+    seconds = 0.0
+    options = EngineOptions(config.num_decode_workers, config.video_timeout)
+    for event in make_engine(config.engine, timed_decode, options).run(_tasks(config, source, scanned)):
         if isinstance(event, TaskResult):
-            jpegs, taken = event.value
-            sizes += jpegs
-            seconds += taken
+            jpeg_sizes, elapsed_sec = event.value
+            sizes += jpeg_sizes
+            seconds += elapsed_sec
     return sizes, seconds
 
 
-def places(counts: dict[str, int]) -> dict[str, np.ndarray]:
-    """uid -> wanted frames (by position) to look at, given how many each video has: a video counts by its frames."""
-    total = sum(counts.values())
-    firsts = np.unique(((np.arange(PLACES) + 0.5) * total / PLACES).astype(int)) if total else np.zeros(0, int)
-    bounds = np.cumsum([0, *counts.values()])
-    owners = np.searchsorted(bounds, firsts, side="right") - 1
-    found: dict[str, set[int]] = {}
-    for first, owner in zip(firsts - bounds[owners], owners, strict=True):
-        uid = list(counts)[owner]
-        stop = min(first + FRAMES_AT_A_PLACE, counts[uid])
-        found.setdefault(uid, set()).update(range(max(0, stop - FRAMES_AT_A_PLACE), stop))
-    return {uid: np.array(sorted(rows)) for uid, rows in found.items()}
-
-
-def _tasks(config: ExtractConfig, source: Source, scanned: Scanned) -> list[DecodeTask]:
+def _tasks(config: ExtractConfig, source: Source, scanned: ScanResults) -> list[DecodeTask]:
     videos = {video.uid: video for video in source.videos}
     counts = {uid: len(scan.requests.frame_index) for uid, scan in scanned.scans.items()}
-    chosen = places({uid: count for uid, count in counts.items() if count})
-    return [_task(config, videos[uid], scanned.scans[uid], rows) for uid, rows in chosen.items()]
+    positions = sample_positions({uid: count for uid, count in counts.items() if count})
+    return [_task(config, videos[uid], scanned.scans[uid], rows) for uid, rows in positions.items()]
 
 
-def _task(config: ExtractConfig, video, scan: Scan, rows: np.ndarray) -> DecodeTask:
-    side, _ = shape_of(config.model) or (USUAL_INPUT, USUAL_DIM)
-    timeline, requests = scan.timeline, scan.requests
-    short_side = config.canonical_short_side or usual_short_side(side)
-    shape = planned_shape(timeline, short_side, video.left_eye)
-    views = np.array([(*evaluation_box(shape.canonical_size), 0, 3)] * (1 + config.views), np.int32)
-    frames = (requests.frame_index[rows], requests.pts[rows], timeline.by_order)
-    looks = (shape, config.jpeg_quality, views, side)
-    return DecodeTask(video.uid, video.path, config.decoder, *frames, *looks, timeline.end_sec)
+def _task(config: ExtractConfig, video: Video, scan: Scan, rows: np.ndarray) -> DecodeTask:
+    input_size, _ = shape_of(config.model) or (DEFAULT_INPUT_SIZE, DEFAULT_EMBED_DIM)
+    short_side = config.canonical_short_side or default_short_side(input_size)
+    shape = planned_shape(scan.timeline, short_side, video.left_eye)
+    return DecodeTask(
+        uid=video.uid,
+        path=video.path,
+        decoder=config.decoder,
+        frame_index=scan.requests.frame_index[rows],
+        pts=scan.requests.pts[rows],
+        by_order=scan.timeline.by_order,
+        shape=shape,
+        jpeg_quality=config.jpeg_quality,
+        views=np.array([(*evaluation_box(shape.canonical_size), 0, 3)] * (1 + config.views), np.int32),
+        crop_size=input_size,
+        duration_sec=scan.timeline.end_sec,
+    )

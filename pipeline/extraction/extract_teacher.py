@@ -1,6 +1,6 @@
-"""The whole of stage one as one call: sources and a teacher by name in, a labeled cache out.
+"""extract-teacher as one call: from the names of sources and a teacher to a labeled cache.
 
-The only place where the pipeline meets the CLIP teacher; stage two and evaluation never come here.
+The only module that loads the CLIP teacher; training and evaluation never import it.
 """
 
 import logging
@@ -18,11 +18,11 @@ from embedonce.models.names import SHIPPED_WEIGHTS
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
-from embedonce.pipeline.extraction.dry_run import plan_in_words, teacher_seconds
+from embedonce.pipeline.extraction.dry_run import format_dry_run, teacher_seconds
 from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.summary import ExtractResult
+from embedonce.pipeline.extraction.summary import ExtractionSummary
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling
 from embedonce.pipeline.labeling.label_sets import (
@@ -45,34 +45,34 @@ from embedonce.pipeline.sources.source import Source, keep_frequent, union
 log = logging.getLogger(__name__)
 
 
-_RESHAPED = "reshaped: {} videos change the shape of their picture; times of another shape than the first are left out"
+_RESHAPED = "reshaped: {} videos change the shape of their frames; times of another shape than the first are skipped"
 
 
 @dataclass(frozen=True)
-class StageOneResult:
-    """The account of the extraction, and the label sets it ends with."""
+class ExtractTeacherResult:
+    """The summary of the extraction, and the label sets that were written."""
 
-    extraction: ExtractResult
+    extraction: ExtractionSummary
     label_sets: tuple[LabelSet, ...]
     with_frames: tuple[int, ...]  # clips of each label set that have a frame
     manifest: dict
     next_line: str
 
     def summary(self, config: ExtractConfig) -> str:
-        """What a user reads at the end: the account, every quarantined video, what is in the cache, what comes next."""
-        account, manifest = self.extraction, self.manifest
+        """The text at the end of a run: counts, quarantined videos, contents of the cache, the next command."""
+        counts, manifest = self.extraction, self.manifest
         lines = [
-            account.line,
-            *(f"quarantined {source}: {reason}" for source, reason in account.quarantined.items()),
-            "requested times: " + ", ".join(f"{count} {status}" for status, count in account.statuses.items()),
-            *([f"partial: {account.partial} videos end before their header says"] if account.partial else []),
-            *([_RESHAPED.format(account.reshaped)] if account.reshaped else []),
+            counts.line,
+            *(f"quarantined {source}: {reason}" for source, reason in counts.quarantined.items()),
+            "requested times: " + ", ".join(f"{count} {status}" for status, count in counts.statuses.items()),
+            *([f"partial: {counts.partial} videos end earlier than their headers indicate"] if counts.partial else []),
+            *([_RESHAPED.format(counts.reshaped)] if counts.reshaped else []),
             f"cache {config.cache_dir} ({config.backend}): {manifest['num_rows']} frames in {len(manifest['shards'])} "
             f"shards, {manifest['num_bytes'] / 1e6:.1f} MB",
             *(in_words(*pair) for pair in zip(self.label_sets, self.with_frames, strict=True)),
         ]
         if config.weights == "random":
-            lines.append("random teacher: this exercises the machinery")
+            lines.append("random teacher: its embeddings carry no meaning; use them to test the software only")
         return block([*lines, self.next_line])
 
 
@@ -99,8 +99,8 @@ class LoadedTeacher:
         return {"device": str(self._clip.device), "precision": self._clip.precision}
 
 
-def run(config: ExtractConfig) -> StageOneResult:
-    """Do all that extract-teacher does."""
+def run(config: ExtractConfig) -> ExtractTeacherResult:
+    """Run extract-teacher."""
     if config.teacher_activation is not None:
         check_options(config.model, config.weights, config.teacher_activation)
     sources = match_sources(find_sources(config), known_in(config.cache_dir))
@@ -134,7 +134,7 @@ def run(config: ExtractConfig) -> StageOneResult:
         raise
     finally:
         writer.close()
-    return StageOneResult(result, label_sets, with_frames, manifest, following)
+    return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
 
 
 def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
@@ -151,7 +151,7 @@ def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
 
 
 def relabel(config: RelabelConfig) -> Relabeled:
-    """Do all that relabel does."""
+    """Run relabel."""
     named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "device", "seed")
     options = {name: getattr(config, name) for name in named}
     return relabeling.relabel(config, lambda reader: teacher_of(reader, **options))
@@ -171,24 +171,25 @@ def teacher_of(reader: CacheReader, **options) -> LoadedTeacher:
 
 
 def dry_run(config: ExtractConfig) -> str:
-    """The plan of extract-teacher in a few lines."""
+    """Run extract-teacher --dry-run; returns its text."""
     check_options(config.model, config.weights, config.teacher_activation)
     check_teacher_name(config)
-    return plan_in_words(config, find_sources(config), teacher_seconds)
+    return format_dry_run(config, find_sources(config), teacher_seconds)
 
 
 def check_options(model: str, weights: str, activation: str | None) -> None:
-    """ModelOptionError where these do not go together; no weights are loaded."""
+    """ModelOptionError if these options contradict each other; no weights are loaded."""
     from embedonce.models.teachers.weights import check_options
 
     check_options(model, weights, activation)
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
-    """The sources that the settings name, by kind of annotation, made first where they are synthetic."""
+    """The configured sources, by kind of annotation. Synthetic videos are generated first."""
     if config.use_synthetic:
         return open_sources(_make_synthetic(config), config.source_options)
     known = open_reader(config.cache_dir).planned_uids() if has_cache(config.cache_dir) else ()
+    assert config.data_dir is not None, "the command requires --data-dir or --use-synthetic"
     sources = open_sources(config.data_dir, replace(config.source_options, known=known))
     return keep_frequent(sources, config.num_actions)
 
@@ -210,7 +211,7 @@ def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) 
     from embedonce.models.teachers.open_clip import load_teacher
 
     device = choose_device(config.device)
-    known = cached and Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
+    known = Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode) if cached else None
     said = config.teacher_activation, device, config.seed, config.teacher_preprocess
     clip = load_teacher(config.model, config.weights, *said, known)
     if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:

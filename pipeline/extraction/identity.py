@@ -1,15 +1,23 @@
-"""The identity of the cache that settings and a teacher make, and whether a cache that is there has it.
+"""The identity and the provenance of a cache.
 
-Knows settings and identities; loads no model.
+The identity is what settings and teacher define; a run with another identity is refused. The provenance (library
+versions, host, device) is recorded with each shard, and never a reason to refuse one.
 """
 
+import importlib.metadata
+import platform
+import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Teacher, TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, read_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.video.container import DECODERS
+
+RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
+MIN_SHORT_SIDE = 256  # pixels
 
 
 def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
@@ -18,8 +26,8 @@ def make_identity(config: ExtractConfig, teacher: Teacher) -> CacheIdentity:
 
 
 def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdentity:
-    """As make_identity, for a teacher that need not be loaded."""
-    short_side = config.canonical_short_side or usual_short_side(teacher.input_size)
+    """Like make_identity, for a teacher that need not be loaded."""
+    short_side = config.canonical_short_side or default_short_side(teacher.input_size)
     return CacheIdentity(
         format_version=FORMAT_VERSION,
         backend=config.backend,
@@ -34,20 +42,20 @@ def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdent
     )
 
 
-def usual_short_side(input_size: int) -> int:
-    """The short side, in pixels, of the canonical frames for a teacher of this input."""
-    return max(256, -(-9 * input_size // 7))
+def default_short_side(input_size: int) -> int:
+    """The short side of canonical frames, in pixels, for a teacher with this input size: 9/7 of it, rounded up."""
+    return max(MIN_SHORT_SIDE, -(-9 * input_size // 7))
 
 
 def check_settings(config: ExtractConfig) -> None:
-    """IdentityMismatchError where the cache that is there was made with other settings, whoever its teacher was."""
+    """IdentityMismatchError if the existing cache was made with other settings, whatever its teacher."""
     if has_cache(config.cache_dir):
         stored = read_identity(config.cache_dir)
         check_identity(identity_with(config, stored.teacher), stored, config.cache_dir)
 
 
 def check_teacher_name(config: ExtractConfig) -> None:
-    """IdentityMismatchError where the teacher that is asked for is, by its name, not the one of the cache."""
+    """IdentityMismatchError if the configured teacher, by its name, is not the one of the existing cache."""
     if not has_cache(config.cache_dir):
         return
     stored = read_identity(config.cache_dir)
@@ -55,5 +63,23 @@ def check_teacher_name(config: ExtractConfig) -> None:
     is_file = Path(config.weights).suffix or Path(config.weights).is_file()
     weights = "file" if is_file else config.weights
     activation = config.teacher_activation or stored.teacher.activation
-    asked = replace(stored.teacher, name=name, weights=weights, activation=activation)
-    check_identity(identity_with(config, asked), stored, config.cache_dir)
+    configured = replace(stored.teacher, name=name, weights=weights, activation=activation)
+    check_identity(identity_with(config, configured), stored, config.cache_dir)
+
+
+def provenance(teacher: Teacher) -> dict[str, Any]:
+    """JSON values: Python version, host, library versions, and what the teacher reports of itself."""
+    versions = {}
+    for name in RECORDED_LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    environment = {"python": platform.python_version(), "host": socket.gethostname(), "libraries": versions}
+    return environment | teacher_provenance(teacher)
+
+
+def teacher_provenance(teacher: Teacher) -> dict[str, Any]:
+    """What the teacher reports of itself, such as device and precision; empty if it reports nothing."""
+    report = getattr(teacher, "provenance", None)
+    return report() if report is not None else {}

@@ -1,6 +1,6 @@
-"""From a source's videos to an extended plan: scan the new ones, quarantine what cannot be used.
+"""From a source's videos to an extended plan: scan the new ones, quarantine those that cannot be used.
 
-Knows sources, scans and the writer's plan; decodes no frame and knows no teacher.
+Decodes no frames and needs no teacher.
 """
 
 import logging
@@ -11,156 +11,125 @@ import numpy as np
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerCrashed, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult
+from embedonce.pipeline.engines.registry import make_engine
+from embedonce.pipeline.extraction.quarantine import file_state, quarantine, quarantine_rejected, quarantined_videos
+from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid, Requests
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.matching import NO_FILE
 from embedonce.pipeline.sources.source import Source, Video, windows_by_video
 
 log = logging.getLogger(__name__)
 
-ABSENT = "its file was not there when the other videos of its shard were finished"
-
 
 @dataclass(frozen=True)
-class Scanned:
-    """What scanning found: usable videos with their requests, and reasons for the others. Order of the source.
+class ScanResults:
+    """Scans of the usable videos, and reasons of the unusable ones, by uid in the order of the source.
 
-    passing: those of the failures that may be of use another time, with the same file.
+    temporary: uids of failures that may be usable later, with the same file.
     """
 
     scans: dict[str, Scan]
     failures: dict[str, str]
-    passing: frozenset[str] = frozenset()
+    temporary: frozenset[str] = frozenset()
 
 
-def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> Scanned:
-    """Scan the source's videos whose uid is not known."""
+def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> ScanResults:
+    """Scan the videos of the source whose uid is not among the known ones."""
     windows = windows_by_video(source)
     new = [video for video in source.videos if video.uid not in known]
     fps = config.fps if config.sampling == "fps" else None
     grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
     tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
-    scans, failures, passing = {}, {}, set()
+    scans, failures, temporary = {}, {}, set()
+    engine = make_engine(config.engine, scan_video, EngineOptions(workers, config.video_timeout))
     with Progress(len(tasks), "scanning videos", "videos") as progress:
-        for event in WorkerPool(scan_video, workers, config.video_timeout).run(tasks):
-            if isinstance(event, WorkerCrashed):
-                continue
-            if isinstance(event, TaskResult):
-                if event.value is not None:
-                    scans[event.task.uid] = event.value
-                continue
+        for event in engine.run(tasks):
+            uid = event.task.uid
+            if isinstance(event, TaskResult) and event.value is not None:
+                scans[uid] = event.value
             if isinstance(event, TaskFailed):
-                failures[event.task.uid] = event.reason
-                passing |= {event.task.uid} if event.is_passing else set()
-            progress.update()
+                failures[uid] = event.reason
+                temporary |= {uid} if event.is_temporary else set()
+            if isinstance(event, TaskDone | TaskFailed):
+                progress.update()
     order = [video.uid for video in new]
-    return Scanned(
+    return ScanResults(
         {uid: scans[uid] for uid in order if uid in scans},
         {uid: failures[uid] for uid in order if uid in failures},
-        frozenset(passing),
+        frozenset(temporary),
     )
 
 
-def plan_new(writer: CacheWriter, source: Source, scanned: Scanned, shard_frames: int) -> None:
-    """Append the scanned videos to the plan and put the others into quarantine, each with its reason."""
+def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_frames: int) -> None:
+    """Append the scanned videos to the plan, and quarantine the others with their reasons."""
     by_uid = {video.uid: video for video in source.videos}
-    videos, requests = [], _lacking_requests(writer, scanned)
+    videos, requests = [], _missing_requests(writer, scanned)
     for uid, scan in scanned.scans.items():
         video = by_uid[uid]
         if uid in writer.planned_videos:
-            continue  # another run planned it while this one scanned, or a rebuilt plan has some of it
+            continue  # another run has planned it meanwhile, or a rebuilt plan contains a part of it
         if not len(scan.requests.k):
-            by_key = writer.identity.fps is None
-            log.info("%s: %s", video.source, "no clip holds a key frame" if by_key else "no clip asks for any of it")
+            is_by_key = writer.identity.fps is None
+            log.info("%s: %s", video.source, "no clip contains a key frame" if is_by_key else "no clip lies in it")
             continue
         videos.append(_planned_video(video, scan, writer.identity))
-        wanted = scan.requests
-        requests.append(PlannedSegment(uid, wanted.frame_index, wanted.pts, wanted.k, wanted.row))
+        new = scan.requests
+        requests.append(PlannedSegment(uid, new.frame_index, new.pts, new.k, new.row))
         for note in scan.timeline.notes:
             log.info("%s: %s", video.source, note)
     writer.extend_plan(videos, requests, shard_frames)
     for uid in set(scanned.scans) & set(writer.quarantined()):
-        log.info("%s can be used now: out of quarantine", by_uid[uid].source)
+        log.info("%s is usable now and was removed from quarantine", by_uid[uid].source)
         writer.release(uid)
     for uid, reason in scanned.failures.items():
-        quarantine(writer, by_uid[uid], reason, uid in scanned.passing)
+        quarantine(writer, by_uid[uid], reason, uid in scanned.temporary)
     for name, reason in source.rejected:
-        writer.quarantine(name, {"source": name, "reason": reason, "num_bytes": 0, "modified_ns": 0})
-
-
-def _lacking_requests(writer: CacheWriter, scanned: Scanned) -> list[PlannedSegment]:
-    """What a rebuilt plan lacks of videos that it has only in part; frames that it has are never asked for twice."""
-    incomplete = writer.incomplete_uids() & set(scanned.scans)
-    found = []
-    planned: dict[str, list[PlannedSegment]] = {uid: [] for uid in sorted(incomplete)}
-    for segment in (segment for unit in writer.units for segment in unit.segments):
-        if segment.video_uid in planned:
-            planned[segment.video_uid].append(segment)
-    for uid, there in planned.items():
-        left = left_of(uid, scanned.scans[uid].requests, there)
-        found += [left] if len(left.request_k) else []
-        writer.settle(uid)
-    if found:
-        log.info("%d videos of the rebuilt plan go on where it ends", len(found))
-    return found
-
-
-def left_of(uid: str, wanted: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
-    """The requests of a video without those that are planned, and without those that planned frames would answer."""
-    k = np.concatenate([np.zeros(0, np.int64), *(segment.request_k for segment in planned)])
-    frame_index = np.concatenate([np.zeros(0, np.int64), *(segment.frame_index for segment in planned)])
-    is_shown = wanted.row >= 0
-    is_there = np.isin(wanted.k, k)
-    is_there[is_shown] |= np.isin(wanted.frame_index[wanted.row[is_shown]], frame_index)
-    row = wanted.row[~is_there]
-    rows = np.unique(row[row >= 0])
-    row = np.where(row >= 0, np.searchsorted(rows, row), row)
-    return PlannedSegment(uid, wanted.frame_index[rows], wanted.pts[rows], wanted.k[~is_there], row)
-
-
-def quarantine(writer: CacheWriter, video: Video, reason: str, is_passing: bool = False) -> None:
-    """Put one video into quarantine, with what tells whether its file has changed since.
-
-    is_passing: it is looked at again in the next run, whether its file has changed or not.
-    """
-    num_bytes, modified_ns = NO_FILE if is_passing else file_state(video)
-    facts = {"source": video.source, "reason": reason, "num_bytes": num_bytes, "modified_ns": modified_ns}
-    writer.quarantine(video.uid, facts)
-
-
-def quarantine_absent(writer: CacheWriter, uid: str, reason: str = ABSENT) -> None:
-    """Put a planned video into quarantine whose file is not there, so that units it shares with others can end.
-
-    Should its file come back, it is planned anew.
-    """
-    num_bytes, modified_ns = NO_FILE
-    facts = {"source": writer.planned_videos[uid].source, "reason": reason}
-    writer.quarantine(uid, facts | {"num_bytes": num_bytes, "modified_ns": modified_ns})
+        quarantine_rejected(writer, name, reason)
 
 
 def known_uids(writer: CacheWriter, source: Source) -> set[str]:
-    """The source's videos, matched, that need no scan: planned whole, or quarantined and the same file still."""
-    planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), writer.quarantined()
+    """The uids of a matched source that need no scan: fully planned, or quarantined and with an unchanged file."""
+    planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), quarantined_videos(writer)
     known = set()
     for video in source.videos:
-        facts = quarantined.get(video.uid)
-        if video.uid in planned or (facts and (facts["num_bytes"], facts["modified_ns"]) == file_state(video)):
+        record = quarantined.get(video.uid)
+        if video.uid in planned or (record and (record.num_bytes, record.modified_ns) == file_state(video)):
             known.add(video.uid)
     return known
 
 
-def file_state(video: Video) -> tuple[int, int]:
-    """(bytes, modification time in ns), by which a changed file is known."""
-    try:
-        stat = video.path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
+def remaining_requests(uid: str, requests: Requests, planned: list[PlannedSegment]) -> PlannedSegment:
+    """The requests of a video that are neither planned nor answered by planned frames."""
+    planned_k = np.concatenate([np.zeros(0, np.int64), *(segment.request_k for segment in planned)])
+    planned_index = np.concatenate([np.zeros(0, np.int64), *(segment.frame_index for segment in planned)])
+    has_frame = requests.row >= 0
+    is_planned = np.isin(requests.k, planned_k)
+    is_planned[has_frame] |= np.isin(requests.frame_index[requests.row[has_frame]], planned_index)
+    row = requests.row[~is_planned]
+    rows = np.unique(row[row >= 0])
+    row = np.where(row >= 0, np.searchsorted(rows, row), row)
+    return PlannedSegment(uid, requests.frame_index[rows], requests.pts[rows], requests.k[~is_planned], row)
+
+
+def _missing_requests(writer: CacheWriter, scanned: ScanResults) -> list[PlannedSegment]:
+    """The requests that a rebuilt plan lacks of partly planned videos. No planned frame is requested again."""
+    incomplete = writer.incomplete_uids() & set(scanned.scans)
+    missing = []
+    planned: dict[str, list[PlannedSegment]] = {uid: [] for uid in sorted(incomplete)}
+    for segment in (segment for unit in writer.units for segment in unit.segments):
+        if segment.video_uid in planned:
+            planned[segment.video_uid].append(segment)
+    for uid, segments in planned.items():
+        remaining = remaining_requests(uid, scanned.scans[uid].requests, segments)
+        missing += [remaining] if len(remaining.request_k) else []
+        writer.settle(uid)
+    if missing:
+        log.info("%d videos of the rebuilt plan are continued where it ends", len(missing))
+    return missing
 
 
 def _planned_video(video: Video, scan: Scan, identity: CacheIdentity) -> PlannedVideo:

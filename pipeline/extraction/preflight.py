@@ -1,6 +1,6 @@
-"""What is to be known before any model is loaded: what is new, what cannot be used, what it will take.
+"""Checks before any model is loaded: which videos are new, which cannot be used, and what extraction will need.
 
-Decodes in processes of its own, like extraction; writes nothing.
+Writes nothing.
 """
 
 import shutil
@@ -14,57 +14,64 @@ from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate
 from embedonce.pipeline.extraction.identity import check_settings
-from embedonce.pipeline.extraction.planning import Scanned, known_uids, scan_new
+from embedonce.pipeline.extraction.planning import ScanResults, known_uids, scan_new
+from embedonce.pipeline.extraction.quarantine import quarantined_videos
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.sources.matching import NOTHING, known_to, match_source, refuse_conflicts
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.video.container import check_decoder
 
+REASONS_SHOWN = 3
+
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """What is known before a model is loaded: the source as the cache knows it, and what it will take.
+    """What is known before a model is loaded.
 
-    known: uids that need no scan; bad: those of them in quarantine, with the reason. scanned: the others.
+    source: with the uids that its videos have in the cache. known: uids that need no scan. quarantined: those of them
+    that cannot be used, with the reason. scanned: all others. estimate: what extraction will need.
     """
 
     source: Source
     known: set[str]
-    bad: dict[str, str]
-    scanned: Scanned
+    quarantined: dict[str, str]
+    scanned: ScanResults
     estimate: Estimate
 
 
 def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = False) -> PreflightReport:
-    """Everything that can be found wrong without a teacher.
+    """Find everything that is wrong without a teacher. calibrated: as in estimate().
 
-    InputError where no video can be used, StorageError where the machine can read none of them.
+    InputError if no video can be used, StorageError if this machine cannot read any of them.
     """
     commit.check_writable(config.cache_dir, is_cache=True)
     check_decoder(config.decoder)
     check_settings(config)
-    known, bad, pending = set(), {}, Pending()
+    known: set[str] = set()
+    quarantined: dict[str, str] = {}
+    pending = Pending()
     if has_cache(config.cache_dir):
         writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
         try:
             writer.check_plan()
             source = match_source(source, known_to(writer))
             known, pending = known_uids(writer, source), pending_of(writer)
-            bad = {uid: facts["reason"] for uid, facts in writer.quarantined().items() if uid in known}
+            quarantined = {uid: record.reason for uid, record in quarantined_videos(writer).items() if uid in known}
         finally:
             writer.close()
     else:
         source = match_source(source, NOTHING)
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
-        error = StorageError if scanned.failures.keys() == scanned.passing else InputError
-        raise error(_nothing_usable(source, scanned.failures))
-    refuse_conflicts(source, {*scanned.scans, *known} - set(bad))
-    return PreflightReport(source, known, bad, scanned, estimate(config, source, scanned, pending, calibrated))
+        error = StorageError if scanned.failures.keys() == scanned.temporary else InputError
+        raise error(_no_usable_video(source, scanned.failures))
+    refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))
+    needed = estimate(config, source, scanned, pending, calibrated)
+    return PreflightReport(source, known, quarantined, scanned, needed)
 
 
 def check_space(config: ExtractConfig, needed: int) -> None:
-    """StorageError where the disk of the cache has less than these bytes free."""
+    """StorageError if the disk of the cache has fewer free bytes than needed."""
     free = free_bytes(config)
     if needed > free:
         raise StorageError(
@@ -74,25 +81,25 @@ def check_space(config: ExtractConfig, needed: int) -> None:
 
 
 def free_bytes(config: ExtractConfig) -> int:
-    """On the disk that the cache is on, or will be."""
+    """Free bytes on the disk where the cache is, or will be created."""
     return shutil.disk_usage(commit.existing_parent(config.cache_dir)).free
 
 
 def pending_rows(writer: CacheWriter) -> int:
-    """Rows that were planned and are in no committed unit."""
-    done = writer.committed_units()
-    return sum(len(s.frame_index) for unit in writer.units if unit.name not in done for s in unit.segments)
+    """The number of planned rows that are not in a committed unit."""
+    committed = writer.committed_units()
+    return sum(len(s.frame_index) for unit in writer.units if unit.name not in committed for s in unit.segments)
 
 
 def pending_of(writer: CacheWriter) -> Pending:
-    """Rows that are still to extract, and what a committed one takes."""
+    """Rows that are planned and not committed, and the size of a committed one."""
     rows = pending_rows(writer)
     records = writer.reader().records.values()
     committed = sum(record.num_rows for record in records)
     return Pending(rows, sum(record.num_bytes for record in records) / committed if committed else None)
 
 
-def _nothing_usable(source: Source, failures: dict[str, str]) -> str:
+def _no_usable_video(source: Source, failures: dict[str, str]) -> str:
     reasons = [f"{video.source}: {failures[video.uid]}" for video in source.videos if video.uid in failures]
-    shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
+    shown = "; ".join(reasons[:REASONS_SHOWN]) + ("; …" if len(reasons) > REASONS_SHOWN else "")
     return f"none of the {len(source.videos)} videos under {source.root} can be decoded ({shown})"

@@ -9,6 +9,7 @@ from embedonce.cache.layout import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.models.names import SHIPPED_WEIGHTS, TEACHER_SIZES, USUAL_WEIGHTS, usual_prompt_style
 from embedonce.models.preprocessing import parse
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
@@ -84,6 +85,7 @@ class ExtractConfig(LabelingSettings):
         group=CACHE,
         range=ranges.Range(90, 100, text="from 90 to 100"),
     )
+    engine: str = setting(DEFAULT_ENGINE, "Engine that runs the decoding tasks.", group=RUNTIME, choices=ENGINES)
     decode_workers: int | None = setting(
         help="Decoder worker processes.",
         group=RUNTIME,

@@ -1,4 +1,4 @@
-"""Putting rows, as they come, into the units they belong to. Pure bookkeeping on arrays; commits nothing itself."""
+"""Collects decoded rows into the units (future shards) that they belong to. Bookkeeping on arrays; commits nothing."""
 
 import bisect
 from collections.abc import Iterable
@@ -11,184 +11,197 @@ from embedonce.cache.schema import NO_FRAME, REDACTED, FrameBatch, Segment, Stat
 
 
 @dataclass
-class _Slot:
-    """What has come in for one planned segment."""
+class _SegmentRows:
+    """The rows received so far of one planned segment; None for those that have not come.
+
+    reshaped: (n,) bool, frames whose shape differs from the one planned. is_ended: no more rows will come. is_dropped:
+    the video is quarantined.
+    """
 
     unit: str
     planned: PlannedSegment
-    jpegs: list
-    embeddings: list
-    crop_crc32: list
-    refused: np.ndarray  # (n,) bool: frames that are there and have another shape than the video's rows
-    ended: bool = False  # nothing more will come
-    dropped: bool = False  # the video is out
+    jpegs: list[bytes | None]
+    embeddings: list[np.ndarray | None]
+    crop_crc32: list[np.ndarray | None]
+    reshaped: np.ndarray
+    is_ended: bool = False
+    is_dropped: bool = False
+
+    @classmethod
+    def empty(cls, unit: str, planned: PlannedSegment) -> "_SegmentRows":
+        rows = len(planned.frame_index)
+        return cls(unit, planned, [None] * rows, [None] * rows, [None] * rows, np.zeros(rows, bool))
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.planned.frame_index)
+
+    def clear(self) -> None:
+        self.jpegs, self.embeddings, self.crop_crc32 = [], [], []
 
 
 @dataclass
-class _Places:
-    """Where the rows of one video go: found among its slots without going through them."""
+class _VideoIndex:
+    """Finds the segment of a row of one video without going through all its segments.
 
-    stops: list[int] = field(default_factory=list)  # of each slot: the first row of the video beyond it
-    passed: int = 0  # slots that rows have gone past
+    stops: for each segment, the number of rows of the video up to its end. num_passed: segments that rows have gone
+    past.
+    """
+
+    stops: list[int] = field(default_factory=list)
+    num_passed: int = 0
 
     def append(self, rows: int) -> None:
         self.stops.append((self.stops[-1] if self.stops else 0) + rows)
 
-    def place_of(self, i: int) -> tuple[int, int]:
-        """(position of the slot that has row i of the video, the row there). IndexError where there is none."""
+    def locate(self, i: int) -> tuple[int, int]:
+        """(position of the segment that contains row i of the video, row in that segment). IndexError if none does."""
         position = bisect.bisect_right(self.stops, i)
         if i < 0 or position == len(self.stops):
-            raise IndexError(f"its video owes no row {i}")
+            raise IndexError(f"row {i} is not pending in its video")
         return position, i - (self.stops[position - 1] if position else 0)
 
     def pass_to(self, position: int) -> slice:
-        """The slots before this position that were not passed before."""
-        passed, self.passed = self.passed, max(self.passed, position)
+        """The segments before this position that were not passed before."""
+        passed, self.num_passed = self.num_passed, max(self.num_passed, position)
         return slice(passed, position)
 
 
 class ShardBuilder:
-    """Collects rows of pending units; says which units are complete.
+    """Collects the rows of pending units, and hands out the units that are complete.
 
-    A row of a video is named by its position in all that was asked of the video, over its pending units in order.
+    A row of a video is identified by its position among all pending rows of the video, over its units in order.
     """
 
     def __init__(self, units: tuple[Unit, ...], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
+        """embedding_shape: (1+K, D) of a row."""
         self._videos, self._embedding_shape = videos, embedding_shape
-        self._units: dict[str, list[_Slot]] = {}
-        self._by_video: dict[str, list[_Slot]] = {}
-        self._places: dict[str, _Places] = {}
-        self._came: dict[str, int] = {}
-        self._open: dict[str, int] = {}  # unit -> how many of its slots wait for more
+        self._units: dict[str, list[_SegmentRows]] = {}
+        self._by_video: dict[str, list[_SegmentRows]] = {}
+        self._indexes: dict[str, _VideoIndex] = {}
+        self._num_received: dict[str, int] = {}
+        self._num_open: dict[str, int] = {}  # unit -> how many of its segments wait for rows
         self._complete: list[str] = []
         for unit in units:
-            slots = [_slot(unit.name, segment) for segment in unit.segments]
-            self._units[unit.name], self._open[unit.name] = slots, len(slots)
-            self._complete += [] if slots else [unit.name]
-            for slot in slots:
-                self._by_video.setdefault(slot.planned.video_uid, []).append(slot)
-                self._places.setdefault(slot.planned.video_uid, _Places()).append(_rows(slot.planned))
+            segments = [_SegmentRows.empty(unit.name, planned) for planned in unit.segments]
+            self._units[unit.name], self._num_open[unit.name] = segments, len(segments)
+            self._complete += [] if segments else [unit.name]
+            for segment in segments:
+                self._by_video.setdefault(segment.planned.video_uid, []).append(segment)
+                self._indexes.setdefault(segment.planned.video_uid, _VideoIndex()).append(segment.num_rows)
 
     @property
     def num_rows(self) -> int:
-        return sum(_rows(slot.planned) for slots in self._by_video.values() for slot in slots)
+        return sum(segment.num_rows for segments in self._by_video.values() for segment in segments)
 
-    def wanted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """video uid -> (frame_index, pts) of every row it still owes."""
+    def pending_frames(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """video uid -> (frame_index, pts), both (n,) int64, of every pending row."""
         return {
             uid: (
-                np.concatenate([slot.planned.frame_index for slot in slots]),
-                np.concatenate([slot.planned.pts for slot in slots]),
+                np.concatenate([segment.planned.frame_index for segment in segments]),
+                np.concatenate([segment.planned.pts for segment in segments]),
             )
-            for uid, slots in self._by_video.items()
+            for uid, segments in self._by_video.items()
         }
 
     def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray, crop_crc32: np.ndarray) -> None:
-        """Row i of a video: its JPEG, (1+K, D) float16 embeddings and the (1+K,) CRC-32 of what the teacher saw.
+        """Add row i of a video: its JPEG, (1+K, D) float16 embeddings and the (1+K,) CRC-32 of the teacher crops.
 
-        Rows come in order, so a row says that what came before it is all there will be: units of a long video are
-        complete, and can be committed and forgotten, long before the video ends.
+        Rows come in order, so no row before this one can still come: units of a long video are complete, and can be
+        committed and forgotten, long before the video ends.
         """
-        self._came[video_uid] = self._came.get(video_uid, 0) + 1
-        slots, places = self._by_video[video_uid], self._places[video_uid]
-        position, row = places.place_of(i)
-        slot = slots[position]
-        slot.jpegs[row], slot.embeddings[row], slot.crop_crc32[row] = jpeg, embeddings, crop_crc32
-        self._end(slots[places.pass_to(position)])
-        if row == _rows(slot.planned) - 1:
-            self._end([slot])
-        elif slot.ended:  # its last row came before this one
-            slot.ended = False
-            self._open[slot.unit] += 1
+        self._num_received[video_uid] = self._num_received.get(video_uid, 0) + 1
+        segments, index = self._by_video[video_uid], self._indexes[video_uid]
+        position, row = index.locate(i)
+        segment = segments[position]
+        segment.jpegs[row], segment.embeddings[row], segment.crop_crc32[row] = jpeg, embeddings, crop_crc32
+        self._end(segments[index.pass_to(position)])
+        if row == segment.num_rows - 1:
+            self._end([segment])
+        elif segment.is_ended:  # its last row came before this one
+            segment.is_ended = False
+            self._num_open[segment.unit] += 1
 
     def refuse(self, video_uid: str, i: int) -> None:
-        """Row i of a video is there, and has another shape than its other rows. Rows before it may still come."""
-        self._came[video_uid] = self._came.get(video_uid, 0) + 1
-        position, row = self._places[video_uid].place_of(i)
-        self._by_video[video_uid][position].refused[row] = True
+        """Row i of a video was decoded with another shape than planned. Rows before it may still come."""
+        self._num_received[video_uid] = self._num_received.get(video_uid, 0) + 1
+        position, row = self._indexes[video_uid].locate(i)
+        self._by_video[video_uid][position].reshaped[row] = True
 
     def count(self, video_uid: str) -> int:
-        """How many rows of a video have come in or were refused."""
-        return self._came.get(video_uid, 0)
+        """How many rows of a video were added or refused."""
+        return self._num_received.get(video_uid, 0)
 
     def end(self, video_uid: str) -> None:
-        """No more rows will come of this video; what is missing is corrupt."""
+        """No more rows of this video will come; the missing ones are corrupt."""
         self._end(self._by_video.pop(video_uid))
 
     def drop(self, video_uid: str) -> None:
-        """The video is out: the units that still wait for it will be committed without it."""
-        slots = self._by_video.pop(video_uid, ())
-        for slot in slots:
-            slot.dropped = slot.dropped or not slot.ended
-        self._end(slots)
+        """Leave a quarantined video out of the units that still wait for it."""
+        segments = self._by_video.pop(video_uid, [])
+        for segment in segments:
+            segment.is_dropped = segment.is_dropped or not segment.is_ended
+        self._end(segments)
 
     def pop_complete(self) -> list[tuple[str, FrameBatch]]:
-        """The units for which nothing more will come. They are forgotten here once taken."""
-        complete = {name for name in self._complete if name in self._units and not self._open[name]}
+        """(unit, batch) of the units that wait for no more rows. They are forgotten here."""
+        complete = {name for name in self._complete if name in self._units and not self._num_open[name]}
         self._complete = []
         names = sorted(complete, key=lambda name: (len(name), name))
-        return [(name, self._take(self._units.pop(name))) for name in names]
+        return [(name, self._pop_batch(name)) for name in names]
 
-    def _end(self, slots: Iterable[_Slot]) -> None:
-        """Nothing more will come for these."""
-        for slot in slots:
-            if slot.ended:
+    def _end(self, segments: Iterable[_SegmentRows]) -> None:
+        """No more rows of these segments will come."""
+        for segment in segments:
+            if segment.is_ended:
                 continue
-            slot.ended = True
-            self._open[slot.unit] -= 1
-            if not self._open[slot.unit]:
-                self._complete.append(slot.unit)
+            segment.is_ended = True
+            self._num_open[segment.unit] -= 1
+            if not self._num_open[segment.unit]:
+                self._complete.append(segment.unit)
 
-    def _take(self, slots: list[_Slot]) -> FrameBatch:
-        batch = self._batch(slots)
-        for slot in slots:
-            slot.jpegs, slot.embeddings, slot.crop_crc32 = [], [], []
+    def _pop_batch(self, unit: str) -> FrameBatch:
+        segments = self._units.pop(unit)
+        batch = self._batch([segment for segment in segments if not segment.is_dropped])
+        for segment in segments:
+            segment.clear()
         return batch
 
-    def _batch(self, slots: list[_Slot]) -> FrameBatch:
-        kept = [slot for slot in slots if not slot.dropped]
-        jpegs, embeddings, crop_crc32 = (
-            [value for slot in kept for value in getattr(slot, name) if value is not None]
-            for name in ("jpegs", "embeddings", "crop_crc32")
-        )
+    def _batch(self, segments: list[_SegmentRows]) -> FrameBatch:
+        jpegs = [jpeg for segment in segments for jpeg in segment.jpegs if jpeg is not None]
+        embeddings = [array for segment in segments for array in segment.embeddings if array is not None]
+        crop_crc32 = [array for segment in segments for array in segment.crop_crc32 if array is not None]
         shape = (len(jpegs), *self._embedding_shape)
         return FrameBatch(
-            segments=tuple(self._segment(slot) for slot in kept),
+            segments=tuple(self._segment(segment) for segment in segments),
             jpegs=tuple(jpegs),
             embeddings=np.array(embeddings, np.float16).reshape(shape),
             crop_crc32=np.array(crop_crc32, np.uint32).reshape(shape[:2]),
         )
 
-    def _segment(self, slot: _Slot) -> Segment:
-        planned, video = slot.planned, self._videos[slot.planned.video_uid]
-        came = np.array([jpeg is not None for jpeg in slot.jpegs], bool)
-        new_row = np.where(came, np.cumsum(came) - 1, -1)
-        asked = planned.request_row
-        row = np.full(len(asked), -1, np.int64)
-        row[asked >= 0] = new_row[asked[asked >= 0]]
+    def _segment(self, segment: _SegmentRows) -> Segment:
+        planned, video = segment.planned, self._videos[segment.planned.video_uid]
+        received = np.array([jpeg is not None for jpeg in segment.jpegs], bool)
+        new_row = np.where(received, np.cumsum(received) - 1, -1)
+        planned_row = planned.request_row
+        has_frame = planned_row >= 0
+        row = np.full(len(planned_row), -1, np.int64)
+        row[has_frame] = new_row[planned_row[has_frame]]
+        reshaped = np.zeros(len(planned_row), bool)
+        reshaped[has_frame] = segment.reshaped[planned_row[has_frame]]
         status = np.where(row < 0, Status.CORRUPT, Status.OK)
-        refused = np.zeros(len(asked), bool)
-        refused[asked >= 0] = slot.refused[asked[asked >= 0]]
-        status[refused & (row < 0)] = Status.RESHAPED
-        status[asked == NO_FRAME], status[asked == REDACTED] = Status.MISSING, Status.REDACTED
+        status[reshaped & (row < 0)] = Status.RESHAPED
+        status[planned_row == NO_FRAME] = Status.MISSING
+        status[planned_row == REDACTED] = Status.REDACTED
         return Segment(
             video_uid=planned.video_uid,
             time_base=video.time_base,
             first_pts=video.first_pts,
             views=video.views,
-            frame_index=planned.frame_index[came],
-            pts=planned.pts[came],
+            frame_index=planned.frame_index[received],
+            pts=planned.pts[received],
             request_k=planned.request_k,
             request_status=status.astype(np.uint8),
             request_row=row,
             fingerprint=video.fingerprint,
         )
-
-
-def _slot(unit: str, segment: PlannedSegment) -> _Slot:
-    rows = _rows(segment)
-    return _Slot(unit, segment, [None] * rows, [None] * rows, [None] * rows, np.zeros(rows, bool))
-
-
-def _rows(segment: PlannedSegment) -> int:
-    return len(segment.frame_index)

@@ -1,35 +1,39 @@
-"""The account of an extraction: what became of every listed video and every requested time.
-
-Reads what is on disk; changes nothing.
-"""
+"""The summary of an extraction: the outcome of every listed video and every requested time, counted from the cache."""
 
 from dataclasses import dataclass
 
 from embedonce.cache.schema import Status
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.extraction.quarantine import quarantined_videos
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.video.timeline import is_partial_note
 
-PARTIAL = "partial: it ends"  # how a note of a video that ends before its header says begins
+EXIT_QUARANTINED = 3  # exit code of a run that completed without some videos
 
 
 @dataclass(frozen=True)
-class ExtractResult:
-    """What became of every listed video: listed = committed + quarantined + pending. Counts of videos and rows."""
+class ExtractionSummary:
+    """Counts of videos, rows and requested times. listed = committed + quarantined + pending.
+
+    quarantined: path in the data folder -> reason. Among the committed videos: without_requests, in which no clip lies;
+    reshaped, of which some times were skipped because the shape of the frames changes. Among the planned videos:
+    partial, which end before their header says. statuses: requested times by status name.
+    """
 
     listed: int
     committed: int
     pending: int
-    quarantined: dict[str, str]  # source path -> reason
-    unasked: int  # among the committed: no clip asks for any of it
-    partial: int  # among the planned: it ends before its header says
+    quarantined: dict[str, str]
+    without_requests: int
+    partial: int
     rows: int
-    statuses: dict[str, int]  # requested times by what became of them
-    reshaped: int = 0  # among the committed: the picture changes its shape, and times were refused for it
+    statuses: dict[str, int]
+    reshaped: int = 0
 
     @property
     def line(self) -> str:
-        """The equation that holds at every end."""
+        """The equation that holds whenever a run ends."""
         return (
             f"listed {self.listed} videos = {self.committed} committed + {len(self.quarantined)} quarantined "
             f"+ {self.pending} pending"
@@ -37,37 +41,46 @@ class ExtractResult:
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.quarantined else 0
+        return EXIT_QUARANTINED if self.quarantined else 0
 
 
-def account(writer: CacheWriter, source: Source) -> ExtractResult:
-    """Count every listed video once, from what is on disk. PipelineError where the counts do not add up."""
-    quarantined, planned, done = writer.quarantined(), writer.planned_videos, writer.committed_units()
-    pending_videos = {s.video_uid for unit in writer.units if unit.name not in done for s in unit.segments}
-    pending_videos |= writer.incomplete_uids()
+def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
+    """Count every listed video once, from what is on disk. PipelineError if the counts do not add up."""
+    quarantined, planned = quarantined_videos(writer), writer.planned_videos
+    pending_uids = _pending_uids(writer)
     names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
     usable = [name for name in names if name not in quarantined]
-    unasked = sum(name not in planned for name in usable)
-    pending = sum(name in pending_videos for name in usable)
+    without_requests = sum(name not in planned for name in usable)
+    pending = sum(name in pending_uids for name in usable)
     reader = writer.reader()
+    committed_uids = set(reader.video_uids)
+    committed = without_requests + sum(
+        name in planned and name in committed_uids for name in usable if name not in pending_uids
+    )
+    unusable = [quarantined[name] for name in names if name in quarantined]
+    if len(names) != committed + len(unusable) + pending:
+        raise PipelineError(
+            f"{len(names)} videos were listed, but {committed} are committed, {len(unusable)} quarantined and "
+            f"{pending} pending: {writer.directory} has lost records; back it up and extract into another --cache-dir"
+        )
     segments = [segment for record in reader.records.values() for segment in record.segments]
     reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}
-    there = set(reader.video_uids)
-    committed = unasked + sum(name in planned and name in there for name in usable if name not in pending_videos)
-    out = [quarantined[name] for name in names if name in quarantined]
-    if len(names) != committed + len(out) + pending:
-        raise PipelineError(
-            f"{len(names)} videos were listed, but {committed} are committed, {len(out)} quarantined and {pending} "
-            f"pending: {writer.directory} has lost records; keep it aside and extract into another --cache-dir"
-        )
-    return ExtractResult(
+    partial = {uid for uid, video in planned.items() if any(is_partial_note(note) for note in video.notes)}
+    return ExtractionSummary(
         listed=len(names),
         committed=committed,
         pending=pending,
-        quarantined={facts["source"]: facts["reason"] for facts in out},
-        unasked=unasked,
-        partial=sum(name in planned and PARTIAL in " ".join(planned[name].notes) for name in usable),
+        quarantined={record.source: record.reason for record in unusable},
+        without_requests=without_requests,
+        partial=sum(name in partial for name in usable),
         rows=reader.num_rows,
         statuses=reader.count_statuses(),
         reshaped=sum(name in reshaped for name in usable),
     )
+
+
+def _pending_uids(writer: CacheWriter) -> set[str]:
+    """Videos with planned frames that are not committed."""
+    committed = writer.committed_units()
+    pending = {s.video_uid for unit in writer.units if unit.name not in committed for s in unit.segments}
+    return pending | writer.incomplete_uids()

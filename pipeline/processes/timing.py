@@ -1,4 +1,4 @@
-"""Timing several things fairly: interleaved in one run, warmed up, synchronised. Knows callables, not models."""
+"""Measures the latency of several calls under equal conditions: interleaved, warmed up and synchronized."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 
 
 def synchronizer(device: torch.device) -> Callable[[], None] | None:
-    """What waits until a device has done its work; None where calls return no sooner."""
+    """A function that waits until the device has finished its work; None if calls return only then."""
     return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device.type)
 
 
@@ -18,7 +18,10 @@ def measure_interleaved(
     warmup: int = 5,
     synchronize: Callable[[], None] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """name -> {"p50_ms", "p95_ms"} of each call, taken in turns."""
+    """name -> {"p50_ms", "p95_ms"}: median and 95th percentile of each call, in milliseconds.
+
+    The calls take turns; the first `warmup` rounds are not measured.
+    """
     wait = synchronize or (lambda: None)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warmup + rounds):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from embedonce.models.losses.feature import FEATURE
 from embedonce.models.losses.registry import loss_terms
 from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
-from embedonce.models.losses.term import LossTerm
+from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
@@ -31,31 +32,33 @@ ON_CPU = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 
 ON_ACCELERATOR = {"student_size": "xxs", "student_resolution": 224, "frames_per_clip": 8}
 BY_DEVICE = {name: f"{ON_CPU[name]} on a CPU, else {ON_ACCELERATOR[name]}" for name in ON_CPU}
 RESOLUTIONS = range(128, 257, 32)
+OWN_TERMS = (FEATURE, RESPONSE, TASK)  # their weights have fields
 
 
 def _weight_option(term: LossTerm) -> Option:
-    """The option that sets the weight of a loss term."""
-    weight = term.weight
+    """The option for the weight of a loss term."""
     return Option(
-        name=weight.name,
+        name=term.weight.name,
         value_type=float,
-        default=weight.default,
-        help=weight.help,
+        default=term.weight.default,
+        help=term.weight.help,
+        aliases=term.weight.flags[1:],
         group=LOSS,
-        aliases=weight.flags[1:],
-        range=ranges.LOSS_WEIGHT,
+        range=ranges.non_negative(MAX_WEIGHT),
     )
 
 
 def _plugin_weight_options() -> tuple[Option, ...]:
-    """The weight options of registered loss terms that are not fields of TrainConfig."""
-    own = (FEATURE.name, RESPONSE.name, TASK.name)
-    return tuple(_weight_option(term) for term in loss_terms() if term.name not in own)
+    """The options for the weights of the registered loss terms that come from elsewhere."""
+    return tuple(_weight_option(term) for term in loss_terms() if term not in OWN_TERMS)
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """Which students are trained from which cache, and how."""
+    """Which students are trained from which cache, and how.
+
+    plugin_weights: of registered loss terms without a field here, by the names of their options.
+    """
 
     cache_dir: Path = setting(shared.CACHE_DIR)
     output_dir: Path = setting(shared.OUTPUT_DIR)
@@ -116,7 +119,7 @@ class TrainConfig(Settings):
     alpha: float = setting(_weight_option(FEATURE))
     beta: float = setting(_weight_option(RESPONSE))
     gamma: float = setting(_weight_option(TASK))
-    plugin_weights: dict[str, float] = plugin_settings(_plugin_weight_options)
+    plugin_weights: Mapping[str, float] = plugin_settings(_plugin_weight_options)
     temperature: float = setting(
         4.0,
         "Distillation temperature of the response term.",
@@ -141,6 +144,11 @@ class TrainConfig(Settings):
     def student_sizes(self) -> tuple[str, ...]:
         return tuple(self.student_size.split(",")) if self.student_size is not None else ()
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each registered loss term, by the name of its option."""
+        return {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, **self.plugin_weights}
+
     def for_device(self, device_type: str) -> "TrainConfig":
         """The settings with what was not given set to the defaults for this type of device, such as "cpu"."""
         defaults = ON_CPU if device_type == "cpu" else ON_ACCELERATOR
@@ -157,9 +165,3 @@ class TrainConfig(Settings):
         if not any(self.loss_weights.values()):
             *others, last = (term.weight.flags[0] for term in loss_terms())
             raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """The weight of each registered loss term, by the name of its option."""
-        values = {term.weight.name: term.weight.default for term in loss_terms()} | self._values()
-        return {term.weight.name: values[term.weight.name] for term in loss_terms()}

@@ -32,13 +32,13 @@ _HEARD: dict[int, list] = {}  # of containers that are open
 class VideoError(Exception):
     """This video cannot be used. The message says why, in a few words."""
 
-    is_passing = False  # whether it may be of use another time, with the same file
+    is_temporary = False  # whether it may be of use another time, with the same file
 
 
 class PassingError(VideoError):
     """This video cannot be used now: the machine could not read its file, or the file is another one by now."""
 
-    is_passing = True
+    is_temporary = True
 
 
 class SignClock:

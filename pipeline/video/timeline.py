@@ -32,6 +32,7 @@ from embedonce.pipeline.video.reasons import ENCRYPTED_FRAMES, no_frames
 from embedonce.pipeline.video.tracks import track_note
 
 MAX_SECONDS = 48 * 3600.0
+PARTIAL_NOTE = "partial: "  # how the note of a video that ends early begins, in plans too
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Timeline:
     def upright_size(self) -> tuple[float, float]:
         """(height, width) with square pixels, after rotation."""
         return upright_size(self.size, self.sample_aspect, self.orientation)
+
+
+def is_partial_note(note: str) -> bool:
+    """Whether a note of a timeline says that the video ends early."""
+    return note.startswith(PARTIAL_NOTE)
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     lacking_sec = _lacking_sec(timeline, header.length)
     if lacking_sec <= PARTIAL_SEC or (header.length.is_of_all and (yield from is_reached(path, header.length))):
         return timeline
-    partial = f"partial: it ends {lacking_sec:.1f} s before its header says"
+    partial = f"{PARTIAL_NOTE}it ends {lacking_sec:.1f} s before its header says"
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
 
 

@@ -22,7 +22,7 @@ from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.planning import left_of
+from embedonce.pipeline.extraction.planning import remaining_requests
 from embedonce.pipeline.frames.sampling_times import Requests
 from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
 from embedonce.pipeline.sources.source import Clip, Source
@@ -92,7 +92,7 @@ def plan_what_lacks(writer: CacheWriter) -> None:
         whole = requests_of(uid, rows[uid])
         wanted = Requests(whole.request_k, whole.request_row, whole.frame_index, whole.pts)
         planned = [s for unit in writer.units for s in unit.segments if s.video_uid == uid]
-        lacking.append(left_of(uid, wanted, planned))
+        lacking.append(remaining_requests(uid, wanted, planned))
     writer.extend_plan([], lacking, 4)
     if new := {uid: count for uid, count in rows.items() if uid not in writer.planned_videos}:
         plan_videos(writer, new)

@@ -19,11 +19,12 @@ from embedonce.cache import commit
 from embedonce.cache.errors import StorageError
 from embedonce.pipeline.clips import batch_transport
 from embedonce.pipeline.clips.loader import batches, in_order
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.ranges import MAX_SEED
 from embedonce.pipeline.training.settings import TrainConfig
-from tests.engines.test_process_pool import outcome, work
+from tests.support.conformance.engine_tasks import run_named_task
 from tests.support.tiny_cache import make_tiny_cache
 
 ROOT = Path(__file__).parents[2]
@@ -90,9 +91,10 @@ def test_a_pool_that_cannot_start_a_process_raises_the_reason(monkeypatch):
     context = multiprocessing.get_context("spawn")
     monkeypatch.setattr(context.Process, "start", refuse)
     with pytest.raises(OSError, match="Too many open files"):
-        list(WorkerPool(work, 2, 30.0).run([("count", 1), ("count", 2)]))
+        list(WorkerPool(run_named_task, EngineOptions(2, 30.0)).run([("count_to", 1), ("count_to", 2)]))
     monkeypatch.undo()
-    assert outcome([("count", 2)]) == {("count", 2): ([0, 1], "done")}
+    *values, end = WorkerPool(run_named_task, EngineOptions(2, 30.0)).run([("count_to", 2)])
+    assert [event.value for event in values] == [0, 1] and end == TaskDone(("count_to", 2))
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
+SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
 BY_HAND = TRAINING + "test_a_run_matches_a_reference_implementation"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
 TOGETHER = "training/test_training.py::test_students_trained_jointly_equal_those_trained_alone"
@@ -64,7 +65,7 @@ OWN_FILES = "files/test_own_files.py::"
 PREPROCESS = (
     "models/teachers/test_preprocessing.py::test_a_cache_remembers_the_preprocessing_and_relabel_needs_no_word_of_it"
 )
-SAVED = "extraction/test_dry_run.py::test_saved_settings_are_the_settings_of_the_run"
+SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_the_prompts_of_the_style_asked_for"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotation_options_reach_the_source"),
@@ -85,22 +86,22 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
-        "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_made_as_asked"),
-        "num_samples": ("--num-samples 36", EXTRACTION + "test_synthetic_videos_are_made_as_asked"),
+        "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_generated_as_configured"),
+        "num_samples": ("--num-samples 36", EXTRACTION + "test_synthetic_videos_are_generated_as_configured"),
         "classes": ("--classes FILE", "commands/test_cli.py::test_class_names_for_zero_shot_logits_alone"),
         "cache_dir": ("--cache-dir elsewhere", THREE),
-        "backend": ("--backend webdataset", "extraction/test_runner.py::test_both_backends_hold_the_same"),
+        "backend": ("--backend webdataset", "extraction/test_runner.py::test_both_backends_store_the_same_rows"),
         "fps": ("--fps 3.5", "commands/test_cli.py::test_a_saved_configuration_makes_the_same_run"),
         "sampling": (
             "--sampling keyframe",
             "extraction/test_decoding.py::test_key_frames_are_sampled_at_their_own_times",
         ),
         "decoder": ("--decoder nvdec", "extraction/test_decoding.py::test_the_decoder_is_part_of_the_identity"),
-        "views": ("--views 3", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
-        "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
-        "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
-        "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
-        "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_asked"),
+        "views": ("--views 3", EXTRACTION + "test_views_depend_on_their_number_the_seed_and_the_video"),
+        "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
+        "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
+        "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
+        "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
         "layout": (
             "--layout flat",
@@ -112,25 +113,26 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "teacher_head": ("--teacher-head none", THREE),
         "prompt_style": ("--prompt-style v1", STYLE),
-        "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_are_named_and_made_as_asked"),
-        "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
-        "shard_frames": ("--shard-frames 9", EXTRACTION + "test_shards_and_batches_have_the_sizes_asked_for"),
+        "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_have_the_configured_name_and_kind"),
+        "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_configured_sizes"),
+        "shard_frames": ("--shard-frames 9", EXTRACTION + "test_shards_and_batches_have_the_configured_sizes"),
         "canonical_short_side": (
             "--canonical-short-side 300",
-            EXTRACTION + "test_frames_are_stored_with_the_short_side_that_the_identity_names",
+            EXTRACTION + "test_frames_are_stored_with_the_short_side_of_the_identity",
         ),
         "jpeg_quality": (
             "--jpeg-quality 97",
-            EXTRACTION + "test_frames_are_stored_in_the_quality_that_the_identity_names",
+            EXTRACTION + "test_frames_are_stored_with_the_jpeg_quality_of_the_identity",
         ),
-        "decode_workers": ("--decode-workers 5", EXTRACTION + "test_pools_are_of_the_size_and_patience_asked_for"),
+        "decode_workers": ("--decode-workers 5", EXTRACTION + "test_engines_get_the_configured_workers_and_timeout"),
+        "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
         "video_timeout": (
             "--video-timeout 7.5",
-            EXTRACTION + "test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for",
+            EXTRACTION + "test_a_video_without_progress_fails_after_the_configured_timeout",
         ),
         "dry_run": (None, "extraction/test_resume.py::test_a_dry_run_from_the_command_line_loads_no_weights"),
         "device": ("--device cpu", "test_an_unavailable_device_is_refused"),
-        "seed": ("--seed 4", EXTRACTION + "test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video"),
+        "seed": ("--seed 4", EXTRACTION + "test_views_depend_on_their_number_the_seed_and_the_video"),
         "config": FILE_OF_DEFAULTS,
     },
     "train-student": {
@@ -144,12 +146,12 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "student_resolution": (
             "--student-resolution 160",
-            TRAINING + "test_frames_resolution_and_batch_size_follow_the_options",
+            SHAPES,
         ),
         "student_pretrained": ("--student-pretrained", TRAINING + "test_pretrained_weights_follow_the_option"),
         "projection": ("--projection linear", TRAINING + "test_projection_selects_the_projection"),
         "epochs": ("--epochs 3", TRAINING + "test_an_option_changes_the_weights"),
-        "batch_size": ("--batch-size 5", TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"),
+        "batch_size": ("--batch-size 5", SHAPES),
         "lr": ("--lr 0.5", BY_HAND),
         "weight_decay": ("--weight-decay 0.5", BY_HAND),
         "alpha": ("--alpha 0.5", BY_HAND),
@@ -158,7 +160,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "temperature": ("--temperature 2.0", BY_HAND),
         "frames_per_clip": (
             "--frames-per-clip 3",
-            TRAINING + "test_frames_resolution_and_batch_size_follow_the_options",
+            SHAPES,
         ),
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),

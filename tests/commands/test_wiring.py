@@ -23,7 +23,7 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
 from embedonce.pipeline.labeling import label_sets
 from embedonce.pipeline.reporting import contact_sheet
 from embedonce.pipeline.sources.source import Clip, Source
@@ -138,10 +138,10 @@ def test_a_conversion_reports_its_progress_and_releases_the_lock(tiny, tmp_path,
 
 def test_a_decoding_task_follows_the_plan_and_the_settings():
     video = planned_video("u", end_sec=3.0, first_pts=7680, fingerprint="f" * 64, by_order=True)
-    run = extraction._Run.__new__(extraction._Run)
+    run = FramePipeline.__new__(FramePipeline)
     run.config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
     run.writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48))
-    run.wanted, run.plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
+    run.pending, run.packet_plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
     run.videos = {"u": SimpleNamespace(path=Path("u.mp4"))}
     task = run._task("u")
     assert (task.uid, task.path, task.decoder, task.jpeg_quality) == ("u", Path("u.mp4"), "nvdec", 91)

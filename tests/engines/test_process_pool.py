@@ -1,162 +1,58 @@
-"""A pool that survives what videos do to decoders."""
+"""The pool of worker processes survives whatever videos do to decoders."""
 
 import os
 import signal
-import threading
-import time
 
-from embedonce.pipeline.engines.process_pool import TaskDone, TaskFailed, TaskResult, WorkerCrashed, WorkerPool
-from embedonce.pipeline.video.container import PassingError
-
-
-def work(task):
-    """What a test task does, by its name."""
-    name, argument = task
-    if name == "count":
-        yield from range(argument)
-    elif name == "fail":
-        yield 1
-        raise ValueError(argument)
-    elif name == "pass":
-        raise PassingError(argument)
-    elif name == "crash":
-        yield 1
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif name == "crash and tell":
-        with open(argument, "ab") as file:
-            file.write(b"x")
-        os._exit(7)
-    elif name == "hang":
-        yield 1
-        time.sleep(60)
-    elif name == "crash once":
-        yield "first"
-        try:
-            os.close(os.open(argument, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            yield "second"
-        else:
-            os._exit(7)
-    elif name == "signs":  # more signs of life in the first attempt than in the second
-        is_first = not os.path.exists(argument)
-        yield from [[]] * (5 if is_first else 0)
-        yield "first"
-        if is_first:
-            os.close(os.open(argument, os.O_CREAT | os.O_EXCL))
-            os._exit(7)
-        yield from ("second", "third")
-    elif name == "pid":
-        yield os.getpid()
-    elif name in ("crash in a message", "hang in a message"):
-        stop = signal.SIGKILL if name == "crash in a message" else signal.SIGSTOP
-        threading.Timer(0.5, os.kill, (os.getpid(), stop)).start()
-        while True:
-            yield bytes(50_000_000)
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, WorkerCrashed
+from embedonce.pipeline.engines.process_pool import WorkerPool
+from tests.support.conformance.engine import IsolatingEngineConformance
+from tests.support.conformance.engine_tasks import run_named_task
 
 
-def outcome(tasks, workers=2, silence_sec=30.0, spent=lambda task: 0, losses=None) -> dict:
-    """task -> (values, how it ended). losses: how many processes each task cost are counted here."""
-    values, ends, losses = {task: [] for task in tasks}, {}, {} if losses is None else losses
-    for event in WorkerPool(work, workers, silence_sec, spent).run(tasks):
-        assert event.task not in ends
-        if isinstance(event, TaskResult):
-            values[event.task].append(event.value)
-        elif isinstance(event, WorkerCrashed):
-            losses[event.task] = losses.get(event.task, 0) + 1
-        else:
-            ends[event.task] = "done" if isinstance(event, TaskDone) else event.reason
-            assert isinstance(event, TaskDone | TaskFailed)
-    return {task: (values[task], ends[task]) for task in tasks}
+class TestWorkerPool(IsolatingEngineConformance):
+    """The pool is an engine."""
+
+    make_engine = WorkerPool
 
 
-def test_every_task_ends_and_values_keep_their_order():
-    tasks = [("count", n) for n in (0, 5, 40, 3)]
-    assert outcome(tasks) == {task: (list(range(task[1])), "done") for task in tasks}
-    assert outcome([]) == {}
+def ends_with(task, reason: str, timeout_sec: float = 30.0) -> bool:
+    """Whether the task fails for this reason, and another one completes."""
+    events = list(WorkerPool(run_named_task, EngineOptions(2, timeout_sec)).run([task, ("count_to", 2)]))
+    ends = [event for event in events if isinstance(event, TaskDone | TaskFailed)]
+    return TaskDone(("count_to", 2)) in ends and TaskFailed(task, reason) in ends and len(ends) == 2
 
 
-def test_a_failure_a_crash_and_a_hang_take_nothing_else_with_them(tmp_path):
-    tasks = [("count", 3), ("fail", "bad header"), ("crash", 0), ("hang", 0), ("count", 4)]
-    tasks.append(("crash once", str(tmp_path / "once")))
-    result = outcome(tasks, silence_sec=1.5)
-    assert result["count", 3] == ([0, 1, 2], "done") and result["count", 4] == ([0, 1, 2, 3], "done")
-    assert result["fail", "bad header"] == ([1], "bad header")
-    assert result["crash", 0] == ([1], "decoding it ended the process with signal SIGSEGV (2 attempts)")
-    assert result["hang", 0] == ([1], "decoding it showed no progress for 1.5 s (2 attempts)")
-    assert result[tasks[-1]] == (["first", "second"], "done")  # "first" was not delivered twice
+def test_the_reason_of_a_failure_names_the_crash_or_the_timeout(tmp_path):
+    crashed = "decoding crashed the worker process (signal SIGSEGV) (2 attempts)"
+    assert ends_with(("crash", str(tmp_path / "log")), crashed)
+    assert ends_with(("hang", 0), "decoding made no progress for 2.5 s (2 attempts)", timeout_sec=2.5)
+    task = ("count_to", 3)
+    events = list(WorkerPool(run_named_task, EngineOptions(1, 30.0, lambda task: 2)).run([task]))
+    assert events == [TaskFailed(task, "decoding crashed 2 worker processes in earlier runs")]
 
 
-def test_a_second_attempt_loses_nothing_where_the_first_gave_more_signs_of_life(tmp_path):
-    task = ("signs", str(tmp_path / "once"))
-    values, end = outcome([task])[task]
-    assert [value for value in values if value] == ["first", "second", "third"] and end == "done"
+def test_a_process_that_ends_or_hangs_in_the_middle_of_a_message_fails_only_its_task():
+    crashed = "decoding crashed the worker process (signal SIGKILL) (2 attempts)"
+    assert ends_with(("stop_in_a_message", signal.SIGKILL), crashed)
+    hung = "decoding made no progress for 3 s (2 attempts)"
+    assert ends_with(("stop_in_a_message", signal.SIGSTOP), hung, timeout_sec=3.0)
 
 
-def test_what_may_pass_is_told_apart_from_what_will_not():
-    tasks = [("pass", "not now"), ("fail", "never")]
-    events = [event for event in WorkerPool(work, 1, 30.0).run(tasks) if isinstance(event, TaskFailed)]
-    assert events == [TaskFailed(tasks[0], "not now", is_passing=True), TaskFailed(tasks[1], "never")]
-
-
-def test_attempts_of_earlier_runs_count(tmp_path):
-    tasks = [("crash", 0), ("crash", 1), ("crash once", str(tmp_path / "once"))]
-    losses = {}
-    result = outcome(tasks, spent=lambda task: {("crash", 1): 1}.get(task, 0), losses=losses)
-    assert all("(2 attempts)" in result[task][1] for task in tasks[:2]) and result[tasks[2]][1] == "done"
-    assert losses == {("crash", 0): 2, ("crash", 1): 1, tasks[2]: 1}
-    spoilt = outcome([("count", 3)], spent=lambda task: 2)
-    assert spoilt == {("count", 3): ([], "decoding it cost 2 processes in earlier runs")}
-
-
-def test_nothing_is_tried_again_before_the_loss_is_counted(tmp_path):
-    """A run that ends while it counts one attempt has not spent another one."""
-    tasks, counter = [("crash and tell", str(tmp_path / "counter"))], tmp_path / "counter"
-    spent = []
-    for event in WorkerPool(work, 1, 30.0).run(tasks):
-        if isinstance(event, WorkerCrashed):
-            time.sleep(1.0)  # more than a process takes to start and to crash
-            spent.append(counter.stat().st_size)
-    assert spent == [1, 2] and isinstance(event, TaskFailed)
-    left_early = WorkerPool(work, 1, 30.0).run(tasks)
-    assert isinstance(next(left_early), WorkerCrashed)
-    left_early.close()
-    assert counter.stat().st_size == 3
-
-
-def test_a_process_that_ends_or_stops_in_the_middle_of_a_message_is_lost_alone():
-    ends = {}
-    tasks = [("crash in a message", 0), ("hang in a message", 0), ("count", 3)]
-    for event in WorkerPool(work, 2, 3.0).run(tasks):
-        if isinstance(event, TaskDone | TaskFailed):
-            ends[event.task] = getattr(event, "reason", "done")
-    assert ends[tasks[0]] == "decoding it ended the process with signal SIGKILL (2 attempts)"
-    assert ends[tasks[1]] == "decoding it showed no progress for 3 s (2 attempts)"
-    assert ends[tasks[2]] == "done"
-
-
-class _Stillborn:
-    """A function that ends the process which is given it, before that takes any task."""
+class _ExitsOnArrival:
+    """A function that ends the process it is sent to, before that process receives any task."""
 
     def __reduce__(self):
         return os._exit, (9,)
 
 
-def test_a_process_that_never_takes_its_task_is_lost_alone():
-    task = "x" * 1_000_000  # more than a pipe holds
-    *losses, event = WorkerPool(_Stillborn(), 1, 5.0).run([task])
-    assert losses == [WorkerCrashed(task, "decoding it ended the process with exit code 9")] * 2
-    assert event == TaskFailed(task, "decoding it ended the process with exit code 9 (2 attempts)")
+def test_a_process_that_never_receives_its_task_fails_only_that_task():
+    task = "x" * 1_000_000  # larger than a pipe holds
+    *crashes, event = WorkerPool(_ExitsOnArrival(), EngineOptions(1, 5.0)).run([task])
+    assert crashes == [WorkerCrashed(task, "decoding crashed the worker process (exit code 9)")] * 2
+    assert event == TaskFailed(task, "decoding crashed the worker process (exit code 9) (2 attempts)")
 
 
-def test_processes_are_gone_when_the_run_is_left_early():
-    pids = []
-    for event in WorkerPool(work, 2, 30.0).run([("pid", n) for n in range(3)] + [("hang", n) for n in range(2)]):
-        if isinstance(event, TaskResult) and event.value != 1:
-            pids.append(event.value)
-        if len(pids) == 3:
-            break
-    deadline = time.monotonic() + 100
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
-    assert not [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+def test_the_task_of_an_event_is_the_callers_own_object():
+    task = ("count_to", 1)
+    events = list(WorkerPool(run_named_task, EngineOptions(1, 30.0)).run([task]))
+    assert len(events) == 2 and all(event.task is task for event in events)

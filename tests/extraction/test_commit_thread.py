@@ -1,4 +1,4 @@
-"""Commits beside the teacher: in order, one at a time, and none of their errors is lost."""
+"""Commits in a thread: in order, one at a time, and without losing errors."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from embedonce.pipeline.extraction.commit_thread import Committer
 
 
 class Writer:
-    """Takes a moment for each commit; the disk is full for the unit of this name."""
+    """Takes a moment for each commit. full_for: the unit whose commit fails."""
 
     def __init__(self, full_for: str | None = None):
         self.full_for, self.done, self.running, self.most = full_for, [], 0, 0
@@ -25,7 +25,7 @@ class Writer:
         self.done.append((unit, batch, provenance, threading.current_thread() is threading.main_thread()))
 
 
-def test_units_are_committed_in_order_one_at_a_time_and_all_of_them_at_the_end():
+def test_units_are_committed_in_order_one_at_a_time_and_completely():
     writer = Writer()
     with Committer(writer) as committer:
         for n in range(5):
@@ -44,7 +44,7 @@ def test_an_error_is_raised_by_the_next_unit_or_at_the_end(full_for, submitted):
     assert len(names) == submitted and [int(unit) for unit, *_ in writer.done] == list(range(int(full_for)))
 
 
-def test_what_has_begun_is_finished_whatever_ends_the_run():
+def test_a_commit_in_progress_is_finished_whatever_ends_the_run():
     writer = Writer()
     with pytest.raises(KeyboardInterrupt), Committer(writer) as committer:
         committer.submit("0", 0, {})

@@ -1,4 +1,4 @@
-"""What extraction makes of the ways of sampling and decoding: statuses, key frames, windows, the record."""
+"""Sampling and decoding in a whole extraction: statuses, key frames, windows, decode modes."""
 
 import dataclasses
 
@@ -72,7 +72,7 @@ def test_the_union_of_overlapping_windows_is_decoded_once(folder):
     assert stored_numbers(reader, "a") == [3 * k for k in (*range(15), *range(20, 23))]
 
 
-def test_the_way_of_decoding_is_recorded_with_each_shard(folder):
+def test_the_decode_mode_is_recorded_with_each_shard(folder):
     write_video(folder / "b.mp4", 60, codec="mpeg4")
     write_video(folder / "d.mp4", 60, gop=30, b_frames=0)
     spoil_packet(folder / "d.mp4", 40)
@@ -93,7 +93,7 @@ def test_partial_videos_are_counted(folder):
     assert result.partial == 1
 
 
-def test_a_decoder_that_is_not_there_is_said_before_anything_is_done(folder):
+def test_an_unavailable_decoder_is_reported_before_any_work(folder):
     try:
         check_decoder("nvdec")
     except DecoderError as error:
@@ -112,24 +112,24 @@ def test_the_decoder_is_part_of_the_identity(folder):
     other = make_identity(ExtractConfig(folder, False, folder / "c", decoder="nvdec", fps=3.0), teacher)
     with pytest.raises(IdentityMismatchError, match="decoder: pyav-software-2 -> pyav-nvdec-1"):
         claim(folder / "c", other)
-    assert tuple(DECODERS) == choices.DECODERS  # the options' list and the decoders' own
+    assert tuple(DECODERS) == choices.DECODERS  # the choices of the option and the decoders
 
 
 def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     caplog.set_level("INFO")
     source = make_source(folder, ["a"], [(0.6, 0.9)])
     result, reader, _ = run(source, folder / "c", sampling="keyframe")
-    assert (result.rows, result.unasked, reader.video_uids) == (0, 1, ())
-    assert "a.mp4: no clip holds a key frame" in caplog.messages
+    assert (result.rows, result.without_requests, reader.video_uids) == (0, 1, ())
+    assert "a.mp4: no clip contains a key frame" in caplog.messages
 
 
-def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder, backend):
+def test_times_of_lost_frames_are_corrupt_and_not_stored(folder, backend):
     path = write_video(folder / "whole.ts", 90, gop=15, options={"x264-params": "scenecut=0"})
     data = path.read_bytes()
     start, stop = (len(data) * share // 100 // 188 * 188 for share in (40, 65))
     (folder / "a.ts").write_bytes(data[:start] + data[stop:])
     (folder / "a.mp4").unlink()
-    (folder / "a.ts").rename(folder / "a.mp4")  # what it holds counts, not what it is called
+    (folder / "a.ts").rename(folder / "a.mp4")  # the content decides, not the suffix
     result, reader, _ = run(make_source(folder, ["a"]), folder / "c", backend=backend, fps=30.0)
     assert result.statuses["ok"] + result.statuses["corrupt"] == 90 and result.statuses["missing"] == 0
     assert 20 < result.statuses["corrupt"] < 60 and not result.quarantined
@@ -138,10 +138,10 @@ def test_times_whose_frames_the_file_has_lost_are_corrupt_and_not_stored(folder,
     assert stored[0] == 0 and stored[-1] == 89 and np.diff(stored).max() > 20
 
 
-def test_the_reason_names_what_the_decoder_said(folder):
+def test_the_reason_contains_the_decoder_message(folder):
     write_video(folder / "b.mp4", 30, gop=30, b_frames=0, options={"x264-params": "scenecut=0"})
     for number in range(1, 30):
         spoil_packet(folder / "b.mp4", number)
     result, _, _ = run(make_source(folder, ["a", "b"], [(0.5, 0.9)]), folder / "c", fps=10.0)
     (reason,) = result.quarantined.values()
-    assert reason.startswith("none of its 4 wanted frames can be decoded (its decoder says: ")
+    assert reason.startswith("none of its 4 requested frames can be decoded (decoder message: ")

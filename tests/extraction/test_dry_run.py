@@ -1,4 +1,4 @@
-"""What is said ahead is what happens: dry runs against real runs, and saved settings that make the same run again."""
+"""Dry runs compared with real runs, and saved settings that repeat a run."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from embedonce.pipeline.commands.registry import COMMANDS
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.extraction.estimates import FRAMES_AT_A_PLACE, PLACES, places
+from embedonce.pipeline.extraction.estimates import FRAMES_PER_SAMPLE, NUM_SAMPLES, sample_positions
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.folder.layouts import LAYOUTS
@@ -34,7 +34,7 @@ DEMO = ["--teacher-size", "demo", "--device", "cpu"]
 
 
 class Teacher(FakeTeacher):
-    """Takes the demo teacher's name, which a dry run compares."""
+    """Has the name of the demo teacher, which a dry run compares."""
 
     def __init__(self):
         super().__init__(name="demo-clip", weights="demo")
@@ -63,7 +63,7 @@ def videos(originals, tmp_path) -> Path:
     return shutil.copytree(originals, tmp_path / "v")
 
 
-# -- dry runs --------------------------------------------------------------------------------------------------------
+# -- dry runs ------------------------------------------------------------------------------------------------------
 
 
 OTHERS = {
@@ -88,19 +88,19 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(quick, videos, options, mes
     assert "next:" in call("extract-teacher", *place, "--dry-run")
 
 
-def test_videos_that_are_known_to_be_useless_are_counted_as_such(quick, videos):
+def test_quarantined_videos_are_counted_as_unusable(quick, videos):
     (videos / "cut/bad.mp4").write_bytes(b"no video")
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     line = "videos: 5 listed = {} new + {} known + 1 that cannot be used"
     assert line.format(4, 0) in call("extract-teacher", *place, "--dry-run")
     call("extract-teacher", *place, code=3)
     told = call("extract-teacher", *place, "--dry-run")
-    assert line.format(0, 4) in told and "  left out cut/bad.mp4: it cannot be read" in told
+    assert line.format(0, 4) in told and "  cannot use cut/bad.mp4: it cannot be read" in told
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_the_space_is_told_within_a_third(videos, count, monkeypatch):
-    """Small sets of unlike videos, with the demo teacher as it is."""
+def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
+    """For small sets of different videos and the real demo teacher."""
     monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
     for path in sorted(videos.rglob("*.mp4"))[count:]:
         path.unlink()
@@ -114,18 +114,18 @@ def test_the_space_is_told_within_a_third(videos, count, monkeypatch):
     assert 1 / 1.3 < said / took < 1.3
 
 
-def test_frames_to_look_at_are_spread_over_all_that_are_wanted():
+def test_samples_are_spread_over_all_requested_frames():
     counts = {f"v{i}": 10 for i in range(3)} | {"long": 3000}
-    found = places(counts)
-    assert len(found["long"]) > 0.9 * PLACES * FRAMES_AT_A_PLACE * 0.9 and max(found["long"]) > 2800
+    found = sample_positions(counts)
+    assert len(found["long"]) > 0.9 * NUM_SAMPLES * FRAMES_PER_SAMPLE * 0.9 and max(found["long"]) > 2800
     assert all(rows.min() >= 0 and rows.max() < counts[uid] for uid, rows in found.items())
-    many = places({f"v{i}": 5 for i in range(400)})
-    assert len(many) == PLACES and all(len(rows) == 5 for rows in many.values())
-    assert places({}) == {} and places({"a": 1})["a"].tolist() == [0]
-    assert np.array_equal(places({"a": 3})["a"], [0, 1, 2])
+    many = sample_positions({f"v{i}": 5 for i in range(400)})
+    assert len(many) == NUM_SAMPLES and all(len(rows) == 5 for rows in many.values())
+    assert sample_positions({}) == {} and sample_positions({"a": 1})["a"].tolist() == [0]
+    assert np.array_equal(sample_positions({"a": 3})["a"], [0, 1, 2])
 
 
-def test_the_shape_of_a_teacher_is_read_without_a_model_library(tmp_path):
+def test_the_input_size_of_a_teacher_is_read_without_a_model_library(tmp_path):
     assert shape_of("demo-clip") == (128, 512) and shape_of("ViT-L-14-quickgelu") == (224, 768)
     assert shape_of("no-such-model") is None and shape_of(str(tmp_path / "none.json")) is None
     (tmp_path / "x.json").write_text(json.dumps({"embed_dim": 8, "vision_cfg": {"image_size": [64, 64]}}))
@@ -142,7 +142,7 @@ def test_an_activation_that_contradicts_the_weights_is_refused_before_any_work(v
     assert not (videos.parent / "c").exists()
 
 
-def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypatch):
+def test_a_stray_video_does_not_create_a_second_label_set(quick, videos, monkeypatch):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     write_video(videos / "stray.mp4", 30)
@@ -158,7 +158,7 @@ def test_a_stray_video_does_not_leave_a_second_label_set(quick, videos, monkeypa
     assert open_reader(videos.parent / "c").label_sets() == ("bare", "zero-shot") and len(labels.clips) == 5
 
 
-# -- saved settings --------------------------------------------------------------------------------------------------
+# -- saved settings ------------------------------------------------------------------------------------------------
 
 
 PREPROCESS = "mean=0.5,0.5,0.5;std=0.25,0.25,0.25;interpolation=bicubic;resize=squash"
@@ -205,8 +205,8 @@ REPLAYS = [pytest.param(name, config, id=f"{name} {i}") for name, c in CONFIGS.i
 
 
 @pytest.mark.parametrize(("name", "config"), REPLAYS)
-def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monkeypatch):
-    """Field by field, through the file and the command line: every field that is saved is an option, and is read."""
+def test_saved_settings_equal_the_settings_of_the_run(name, config, tmp_path, monkeypatch):
+    """Field by field, through the file and the command line: each saved field is an option, and is read."""
 
     class SeenError(Exception):
         pass
@@ -222,7 +222,7 @@ def test_saved_settings_are_the_settings_of_the_run(name, config, tmp_path, monk
     with pytest.raises(SeenError) as caught:
         cli.main.main([name, "--config", str(tmp_path / "saved.yaml")], standalone_mode=False)
     (found,) = caught.value.args
-    # what may be replaced is asked of a person each time, and never saved
+    # --overwrite is never saved
     expected = dataclasses.asdict(config) | ({"overwrite": False} if hasattr(config, "overwrite") else {})
     assert dataclasses.asdict(found) == expected
 
@@ -242,7 +242,7 @@ def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     assert "--teacher-model requires --teacher-latency" in told
 
 
-def test_a_relabeling_saves_its_settings_and_makes_the_same_label_set_elsewhere(quick, videos):
+def test_saved_relabel_settings_create_the_same_label_set_elsewhere(quick, videos):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
     shutil.copytree(videos.parent / "c", videos.parent / "d")

@@ -1,4 +1,4 @@
-"""Runs that are killed by SIGKILL, or lose their decode processes to it, against the promises of the cache."""
+"""Runs and decode processes killed by SIGKILL: the guarantees of the cache hold."""
 
 import functools
 import signal
@@ -16,8 +16,8 @@ from tests.support.kill_doubles import Deadly
 from tests.support.killed_run import run
 from tests.support.killing import BEFORE, Kill, Uninterrupted, content, damage, make_videos
 
-KILLS = 10  # of each back end
-KILLED = "decoding it ended the process with signal SIGKILL"
+KILLS = 10  # per back end
+KILLED = "decoding crashed the worker process (signal SIGKILL)"
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,13 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def extractions(videos):
-    """backend -> an uninterrupted extraction, made when it is first asked for."""
+    """backend -> an uninterrupted extraction, which runs on first use."""
     return functools.cache(lambda backend: Uninterrupted(videos, videos.parent / backend, backend))
 
 
 @pytest.fixture
 def deadly(videos, tmp_path):
-    """times -> a Deadly for the longest video: its rows come in two messages and lie in several units."""
+    """times -> a Deadly for the longest video, whose rows come in two messages and belong to several units."""
     (tmp_path / "counter").touch()
     return lambda times: Deadly(union(open_sources(videos)).videos[-1].uid, times, tmp_path / "counter")
 
@@ -42,7 +42,7 @@ def deadly(videos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_same_end(extractions, tmp_path, backend):
+def test_a_killed_run_leaves_a_valid_cache_and_resumes_to_the_same_result(extractions, tmp_path, backend):
     made = list(extractions(backend).chains(tmp_path, KILLS, seed=0))
     assert [text for chain in made for text in chain.complaints] == []
     assert sum(len(chain.kills) for chain in made) >= KILLS
@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_anywhere_leaves_a_valid_cache_and_comes_to_the_sam
     ],
 )
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extractions, tmp_path, dies, in_writing):
+def test_a_run_killed_at_a_critical_moment_is_resumed(extractions, tmp_path, dies, in_writing):
     whole, root = extractions("hdf5"), tmp_path / "c"
     ended = run(whole.job(root, mutate=dies))
     assert ended.code == -signal.SIGKILL
@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_at_the_worst_of_moments_is_taken_up_again(extracti
 
 
 @pytest.mark.slow
-def test_a_decode_process_that_is_killed_in_the_middle_of_a_video_costs_nothing(extractions, tmp_path, deadly):
+def test_a_decode_process_killed_in_the_middle_of_a_video_loses_nothing(extractions, tmp_path, deadly):
     whole, once = extractions("hdf5"), deadly(times=1)
     ended = run(whole.job(tmp_path / "c", decode=once))
     assert whole.unlike(tmp_path / "c", ended) == [] and once.counter.stat().st_size == 1
@@ -76,7 +76,7 @@ def test_a_decode_process_that_is_killed_in_the_middle_of_a_video_costs_nothing(
     assert told == [f"count_attempt {once.uid}", f"forget_attempts {once.uid}"]
 
 
-def test_a_video_that_kills_every_process_is_quarantined_and_the_rest_is_done(extractions, tmp_path, deadly):
+def test_a_video_that_crashes_every_process_is_quarantined_and_the_others_are_extracted(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     ended = run(whole.job(tmp_path / "c", decode=always))
     assert ended.code == 3 and always.counter.stat().st_size == 2
@@ -85,7 +85,7 @@ def test_a_video_that_kills_every_process_is_quarantined_and_the_rest_is_done(ex
 
 
 @pytest.mark.slow
-def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
+def test_attempts_are_counted_across_runs(extractions, tmp_path, deadly):
     whole, always = extractions("hdf5"), deadly(times=99)
     first = run(whole.job(tmp_path / "c", decode=always, dies_after=f"count_attempt {always.uid}"))
     with closing(open_writer(tmp_path / "c", read_identity(tmp_path / "c"))) as writer:
@@ -98,7 +98,7 @@ def test_attempts_are_counted_over_runs(extractions, tmp_path, deadly):
 
 
 def check_quarantine(whole: Uninterrupted, root: Path, uid: str) -> None:
-    """This video is out, with its reason; nothing lacks but frames of it."""
+    """This video is quarantined with its reason, and no other frames are missing."""
     with closing(open_writer(root, read_identity(root))) as writer:
         reasons = {name: facts["reason"] for name, facts in writer.quarantined().items()}
         assert reasons == {uid: f"{KILLED} (2 attempts)"} and writer.attempts() == {}
@@ -113,7 +113,7 @@ def frames_of(found: dict) -> dict[str, tuple]:
     return {key: (jpeg, tuple(crcs)) for unit in units for key, jpeg, crcs in zip(*unit[1:], strict=True)}
 
 
-# -- what the kills would notice -----------------------------------------------------------------------------------
+# -- faults that the kills must detect -----------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def frames_of(found: dict) -> dict[str, tuple]:
         (kill_doubles.acknowledged_too_early, "lost"),
     ],
 )
-def test_a_mutant_is_noticed(extractions, tmp_path, mutate, symptom):
+def test_a_fault_in_the_writer_is_detected(extractions, tmp_path, mutate, symptom):
     whole, generator = extractions("hdf5"), np.random.default_rng(0)
 
     def is_noticed(root: Path) -> bool:

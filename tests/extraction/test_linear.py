@@ -1,6 +1,6 @@
-"""Work grows with what there is to do and no faster: executed lines are counted at two sizes, not seconds.
+"""Work is linear in the size of the cache: executed lines are counted at two sizes, instead of measuring time.
 
-Loops inside the interpreter's own functions execute no lines: where those matter, what is gone through is counted.
+Loops inside built-in functions execute no lines: where those matter, iterations are counted instead.
 """
 
 import dataclasses
@@ -22,10 +22,11 @@ from embedonce.cache.rebuild import rebuild_plan
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.planning import known_uids, quarantine_absent
+from embedonce.pipeline.extraction.planning import known_uids
 from embedonce.pipeline.extraction.preflight import pending_of
+from embedonce.pipeline.extraction.quarantine import quarantine_absent
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
-from embedonce.pipeline.extraction.summary import account
+from embedonce.pipeline.extraction.summary import summarize
 from embedonce.pipeline.extraction.teacher_check import choose_rows
 from embedonce.pipeline.labeling.label_sets import Labeling, write_labels
 from embedonce.pipeline.sources.data_summary import cache_tables
@@ -35,11 +36,11 @@ from tests.conftest import make_cache_identity, planned_video
 from tests.support.planned_cache import LABELS, commit_units, plan_videos, requests_of
 
 SIZES = (6, 24)
-MOST = 1.25  # times what linear growth would give: a quadratic part shows as up to 4
+MOST = 1.25  # times linear growth; a quadratic part gives up to 4
 
 
 def executed_lines(call: Callable) -> int:
-    """How many lines of Python run, every round of a comprehension counted."""
+    """The number of executed lines of Python, including each iteration of a comprehension."""
     count = 0
 
     def trace(frame, event, argument):
@@ -57,7 +58,7 @@ def executed_lines(call: Callable) -> int:
 
 
 def check_linear(counts: dict[str, list[int]]) -> None:
-    """counts: what -> work at each of SIZES, beyond which nothing may grow faster than the size."""
+    """counts: name -> work at each of SIZES, which must not grow faster than the size."""
     growth = SIZES[1] / SIZES[0]
     assert {what: pair for what, pair in counts.items() if pair[1] > MOST * growth * pair[0]} == {}
 
@@ -67,7 +68,7 @@ def uids_of(size: int) -> list[str]:
 
 
 def source_of(uids: list[str], digit: str = "a") -> Source:
-    """A video and a clip for each uid; digit: what the files' fingerprints are made of, as planned_cache's are of a."""
+    """A video and a clip for each uid. digit: repeated in the fingerprints of the files; planned_cache uses "a"."""
     root = Path("videos")
     videos = tuple(Video(uid, root / f"{uid}.mp4", f"{uid}.mp4", fingerprint=64 * digit) for uid in uids)
     clips = tuple(Clip(f"{uid}-0", uid, -math.inf, math.inf, 0, "train") for uid in uids)
@@ -84,20 +85,20 @@ def make_cache(root: Path, size: int, label_sets: int = 0) -> None:
 
 
 def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
-    """What an extraction does with an open writer, besides decoding."""
+    """The operations of an extraction on an open writer, except decoding."""
     uids = [video.uid for video in source.videos]
     return {
-        "known videos": partial(known_uids, writer, source),
+        "finding known videos": partial(known_uids, writer, source),
         "matching": lambda: match_source(source, known_to(writer)),
         "matching replaced files": lambda: match_source(source_of(uids, "b"), known_to(writer)),
-        "rows to come": partial(pending_of, writer),
+        "counting pending rows": partial(pending_of, writer),
         "labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
         "the same labels": lambda: write_labels(writer, Labeling(source, LABELS), 0),
         "manifest": writer.rebuild_manifest_if_stale,
-        "lost processes": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
-        "account": partial(account, writer, source),
-        "absent videos": lambda: [quarantine_absent(writer, uid) for uid in uids],
-        "account of quarantined videos": partial(account, writer, source),
+        "counting attempts": lambda: [writer.count_attempt(uid, "lost") for uid in uids],
+        "summary": partial(summarize, writer, source),
+        "quarantining absent videos": lambda: [quarantine_absent(writer, uid) for uid in uids],
+        "summary of quarantined videos": partial(summarize, writer, source),
     }
 
 
@@ -147,33 +148,33 @@ def test_reading_is_linear_in_label_sets(tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["many videos", "one long video"])
-def test_putting_rows_into_units_is_linear(shape):
+def test_building_shards_is_linear_in_rows(shape):
     counts = []
     for size in SIZES:
         rows = dict.fromkeys(uids_of(size), 6) if shape == "many videos" else {"v0": 6 * size}
         requests = [requests_of(uid, count) for uid, count in rows.items()]
         videos = {uid: planned_video(uid) for uid in rows}
-        assembly = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
-        counts.append(executed_lines(partial(assemble, assembly, rows)))
+        builder = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
+        counts.append(executed_lines(partial(assemble, builder, rows)))
     check_linear({shape: counts})
 
 
-def assemble(assembly: ShardBuilder, rows: dict[str, int]) -> None:
-    """Every row of every video, and after each a look at what is complete."""
+def assemble(builder: ShardBuilder, rows: dict[str, int]) -> None:
+    """Add every row of every video, and pop complete units after each."""
     embeddings, crc32, taken = np.zeros((2, 8), np.float16), np.zeros(2, np.uint32), 0
     for uid, count in rows.items():
         for i in range(count):
             if i % 5 == 4:
-                assembly.refuse(uid, i)
+                builder.refuse(uid, i)
             else:
-                assembly.add(uid, i, b"jpeg", embeddings, crc32)
-            taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
-        assembly.end(uid)
-    taken += sum(len(batch.jpegs) for _, batch in assembly.pop_complete())
+                builder.add(uid, i, b"jpeg", embeddings, crc32)
+            taken += sum(len(batch.jpegs) for _, batch in builder.pop_complete())
+        builder.end(uid)
+    taken += sum(len(batch.jpegs) for _, batch in builder.pop_complete())
     assert taken == sum(count - count // 5 for count in rows.values())
 
 
-def test_a_growing_plan_costs_what_is_added():
+def test_extending_a_plan_is_linear_in_what_is_added():
     def grow(size: int) -> None:
         index = PlanIndex()
         for number in range(size):
@@ -185,7 +186,7 @@ def test_a_growing_plan_costs_what_is_added():
     check_linear({"plan": [executed_lines(partial(grow, size)) for size in SIZES]})
 
 
-def test_a_file_that_was_replaced_many_times_is_followed_once():
+def test_a_chain_of_replaced_files_is_followed_in_linear_time():
     counts = []
     for size in SIZES:
         videos = [planned_video("v0"), *(planned_video(f"v{n}", replaces=f"v{n - 1}") for n in range(1, size))]
@@ -195,17 +196,17 @@ def test_a_file_that_was_replaced_many_times_is_followed_once():
     check_linear({"replaced": counts})
 
 
-def test_a_circle_of_replacements_ends():
+def test_a_cycle_of_replacements_terminates():
     plan = [PlanPart(0, (planned_video("a", replaces="b"), planned_video("b", replaces="a")), ())]
     assert set(newest_uids(plan)) == {"a", "b"}
 
 
-def test_an_account_goes_through_the_videos_of_a_cache_a_few_times_at_most(tmp_path, monkeypatch):
-    """Membership in a tuple is a loop of the interpreter: what is gone through is counted instead of lines."""
+def test_a_summary_iterates_over_the_videos_a_few_times_at_most(tmp_path, monkeypatch):
+    """Membership in a tuple is a loop in a built-in function: accesses are counted instead of lines."""
     make_cache(tmp_path / "c", 20)
     gone_through = []
     listed = CacheReader.video_uids.fget
     monkeypatch.setattr(CacheReader, "video_uids", property(lambda self: gone_through.append(1) or listed(self)))
     with closing(open_writer(tmp_path / "c", make_cache_identity())) as writer:
-        assert account(writer, source_of(uids_of(20))).committed == 20
+        assert summarize(writer, source_of(uids_of(20))).committed == 20
     assert len(gone_through) <= 3

@@ -1,6 +1,6 @@
-"""No room, no permission, no turn: what the user is told, what stays, and that the same command then goes on.
+"""Full disks, missing permissions and concurrent runs: the error message, what is kept, and that a rerun continues.
 
-A full disk is met at every single operation of a writer, and at the names that matter of a whole stage one.
+The disk fills at every single operation of a writer, and at important files of a whole extraction.
 """
 
 import errno
@@ -26,7 +26,7 @@ from tests.support.videos import write_video
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 FULL = re.compile(r"is full \([\d.]+ MB free, [\d.]+ MB needed .*everything committed is safe: make space and run")
-NAMES = {  # for which there is no room -> how many of the two videos are pending then
+NAMES = {  # file that does not fit -> how many of the two videos are pending then
     "plan/000000.json": 2,
     "extract_config.yaml": 2,
     "records/000003.json": 1,
@@ -37,7 +37,7 @@ ACCOUNT = re.compile(r"listed 2 videos = (\d) committed \+ 0 quarantined \+ (\d)
 
 
 class Teacher(FakeTeacher):
-    loaded = 0  # how often
+    loaded = 0  # number of times
 
     def drop_text_tower(self):
         self.class_text = None
@@ -65,17 +65,17 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def arguments(videos, tmp_path, backend) -> list:
-    """A command that makes a cache of four units."""
+    """A command that creates a cache of four units."""
     options = {"data-dir": videos, "cache-dir": tmp_path / "c", "backend": backend, "fps": 4, "shard-frames": 2}
     options |= {"batch-size": 2, "decode-workers": 1}
     return ["extract-teacher", *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-# -- a full disk -----------------------------------------------------------------------------------------------------
+# -- a full disk ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_taken_up_again(tmp_path, backend):
+def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_resumes(tmp_path, backend):
     disk = FullDisk(tmp_path / "whole")
     with disk.filling():
         run_session(tmp_path / "whole" / "cache", backend)
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_tak
             complaints.append(f"no room for operation {room}, on {name}: {caught.value!r}")
         complaints += [f"after {room} operations: {path} was left" for path in root.rglob(f"{commit.TEMP_PREFIX}*")]
         if (left := (tree(root), promised)) in seen:
-            continue  # several operations in a row leave the same
+            continue  # several operations in a row leave the same state
         seen.append(left)
         found = contents(root, backend)
         kept = {key: value for key, value in promised.items() if value is not IN_FLUX}
@@ -101,9 +101,7 @@ def test_a_disk_that_fills_at_any_operation_loses_nothing_and_the_session_is_tak
 
 @second_backend_slow
 @pytest.mark.slow
-def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_command_goes_on(
-    arguments, tmp_path, backend, caplog
-):
+def test_a_disk_that_fills_during_extraction_ends_with_exit_code_5_and_a_summary(arguments, tmp_path, backend, caplog):
     disk, cache_dir = FullDisk(tmp_path), tmp_path / "c"
     with disk.filling():
         call(*arguments)
@@ -115,9 +113,9 @@ def test_a_disk_that_fills_in_stage_one_ends_with_5_an_account_and_the_same_comm
             told = error_of(*arguments, code=5)
         assert FULL.search(told) and tree(cache_dir).items() <= whole.items()
         accounts = {tuple(map(int, found)) for found in ACCOUNT.findall(caplog.text)}
-        is_planned = name != "plan/000000.json"  # until then there is nothing to account for
+        is_planned = name != "plan/000000.json"  # without a plan there is no summary
         assert accounts == {(2 - pending, pending)} or not (accounts or is_planned), name
-        commit.Lock(cache_dir / ".writer.lock").close()  # nobody holds it any more
+        commit.Lock(cache_dir / ".writer.lock").close()  # the lock is free again
         call(*arguments)
         assert tree(cache_dir) == whole, name
 
@@ -152,7 +150,7 @@ def test_a_real_disk_that_fills_while_frames_are_extracted(
 
 
 @second_backend_slow
-def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
+def test_too_little_space_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400_000))  # 8 frames at 60 kB
     told = error_of(*arguments, code=5)
@@ -162,19 +160,19 @@ def test_what_will_not_fit_is_refused_before_the_teacher_is_loaded(arguments, tm
     call(*arguments)
     before = tree(tmp_path / "c")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
-    call(*arguments)  # nothing is left to do
+    call(*arguments)  # no work is left
     (tmp_path / "c" / "records" / "000001.json").unlink()
     before.pop("records/000001.json")
     assert "make space" in error_of(*arguments, code=5)
     assert teacher.loaded == 2 and tree(tmp_path / "c") == before
 
 
-# -- a disk that is not to be written --------------------------------------------------------------------------------
+# -- a disk that is not writable --------------------------------------------------------------------------------
 
 
 @second_backend_slow
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_target_that_refuses_writing_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
+def test_a_target_that_is_not_writable_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
     if not is_new:
         call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
@@ -185,7 +183,7 @@ def test_a_target_that_refuses_writing_is_told_before_the_teacher_is_loaded(argu
     assert teacher.loaded == loaded and tree(tmp_path) == before
 
 
-def test_a_disk_mounted_read_only_is_told_before_the_teacher_is_loaded(arguments, tmp_path, small_disk, teacher):
+def test_a_disk_mounted_read_only_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, small_disk, teacher):
     arguments[arguments.index(tmp_path / "c")] = small_disk / "new" / "c"
     mount("-o", "remount,ro", small_disk)
     told = error_of(*arguments, code=5)
@@ -193,7 +191,7 @@ def test_a_disk_mounted_read_only_is_told_before_the_teacher_is_loaded(arguments
     assert teacher.loaded == 0 and list(small_disk.iterdir()) == []
 
 
-def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(arguments, tmp_path, teacher):
+def test_a_folder_without_permission_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher):
     tmp_path.chmod(0o500)
     try:
         if os.access(tmp_path, os.W_OK):
@@ -204,11 +202,11 @@ def test_a_folder_without_permission_is_told_before_the_teacher_is_loaded(argume
     assert "cannot be written (Permission denied)" in told and teacher.loaded == 0
 
 
-# -- two writers -----------------------------------------------------------------------------------------------------
+# -- two writers ---------------------------------------------------------------------------------------------------
 
 
 @second_backend_slow
-def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments, tmp_path, backend, teacher):
+def test_a_second_concurrent_run_is_refused_and_changes_nothing(arguments, tmp_path, backend, teacher):
     call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
     first = open_writer(tmp_path / "c", open_reader(tmp_path / "c").identity)
@@ -220,7 +218,7 @@ def test_the_second_of_two_runs_is_refused_by_name_and_nothing_changes(arguments
 
 
 @second_backend_slow
-def test_a_run_that_is_overtaken_while_it_loads_its_teacher_is_refused(arguments, tmp_path, backend, monkeypatch):
+def test_a_run_is_refused_if_another_one_starts_while_it_loads_its_teacher(arguments, tmp_path, backend, monkeypatch):
     call(*arguments)
     shutil.move(tmp_path / "c", tmp_path / "other")
     first = []
@@ -239,7 +237,7 @@ def test_a_run_that_is_overtaken_while_it_loads_its_teacher_is_refused(arguments
 
 @pytest.mark.parametrize("folder", ["frames", "records"])
 def test_a_writer_that_lost_the_race_for_a_unit_leaves_the_shard_as_it_was(tmp_path, backend, monkeypatch, folder):
-    """As if no lock had kept them apart: the first commits the unit just when the second is about to publish there."""
+    """Without a lock: the first writer commits the unit just before the second publishes it."""
     root, publish, before = tmp_path / "c", commit.publish, {}
     first = open_writer(root, make_cache_identity(backend))
     first.close()

@@ -1,4 +1,4 @@
-"""The pure parts of stage one: which frames, which units, which boxes, which pixels."""
+"""Arithmetic of extraction: sampled frames, units, view boxes, canonical pixels."""
 
 import bisect
 import io
@@ -16,11 +16,11 @@ from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, count_tim
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from tests.support.fake_teacher import fake_identity
 
-# -- sampling --------------------------------------------------------------------------------------------------------
+# -- sampling ------------------------------------------------------------------------------------------------------
 
 
 def ask(pts, time_base, end_sec, fps, windows=EVERYTHING, **grid):
-    """request_frames, where every tenth frame is a key frame."""
+    """request_frames with every tenth frame a key frame."""
     return request_frames(Grid(fps, windows, **grid), pts, pts[::10], time_base, end_sec)
 
 
@@ -51,8 +51,8 @@ def test_the_last_frame_not_after_t_is_shown(time_base, fps):
     assert len(set(got.frame_index.tolist())) == len(got.frame_index)
 
 
-def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
-    """k/30 in float64 against integer pts: an early neighbor would show at many of these in float32."""
+def test_sampling_at_the_frame_rate_returns_every_frame():
+    """k/30 in float64 against integer pts: in float32, many of these times would return the frame before."""
     pts = np.arange(30 * 3600 * 2, dtype=np.int64) * 512
     got = ask(pts, (1, 15360), 7200.0, 30.0)
     np.testing.assert_array_equal(got.frame_index[got.row], np.arange(len(pts)))
@@ -60,7 +60,7 @@ def test_every_frame_of_a_constant_rate_video_is_hit_at_its_own_rate():
 
 @pytest.mark.parametrize(
     ("time_base", "early_sec", "expected"),
-    [  # frame 1 is at 1.0 s and asked for so much earlier
+    [  # frame 1 is at 1.0 s and requested this much earlier
         ((1, 1000), 0.0004, 1),
         ((1, 1000), 0.0006, 0),
         ((1, 500), 0.0009, 1),
@@ -77,7 +77,7 @@ def test_a_frame_is_shown_half_a_tick_early_and_never_more_than_a_millisecond(ti
     assert got.frame_index[got.row][:2].tolist() == [0, expected]
 
 
-def test_coarse_ticks_never_show_the_future():
+def test_coarse_ticks_never_return_a_later_frame():
     """25 frames per second in ticks of 1/25 s at 2 per second, and a time lapse in ticks of 10 s."""
     got = ask(np.arange(100), (1, 25), 4.0, 2.0)
     assert got.frame_index[got.row].tolist() == [0, 12, 25, 37, 50, 62, 75, 87]
@@ -86,8 +86,8 @@ def test_coarse_ticks_never_show_the_future():
 
 
 @pytest.mark.parametrize("end_sec", [3.0, np.nextafter(3.0, 4.0), 3.0 + 0.9e-6, 3.0 - 0.9e-6])
-def test_the_end_of_a_video_is_an_end(end_sec):
-    """To a microsecond, as that of a window: three seconds at 2 per second are six times, whatever was rounded."""
+def test_no_frame_is_shown_at_or_after_the_end_of_a_video(end_sec):
+    """To a microsecond, like the end of a window: three seconds at 2 fps are six times, however they are rounded."""
     for windows in (EVERYTHING, [(0.0, 3.0)], [(-math.inf, 3.0)], [(0.0, math.inf)]):
         assert ask(np.arange(90), (1, 30), end_sec, 2.0, windows).row.tolist() == [0, 1, 2, 3, 4, 5]
     assert ask(np.arange(90), (1, 30), end_sec, 2.0, [(2.5, 4.0)]).row.tolist() == [0, NO_FRAME, NO_FRAME]
@@ -116,20 +116,20 @@ def test_several_times_may_show_one_frame():
     assert got.row.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def test_redacted_parts_are_asked_for_and_answered_by_nothing():
-    pts = np.arange(20, dtype=np.int64) * 1000  # one a second
+def test_requests_in_redacted_parts_have_no_frame():
+    pts = np.arange(20, dtype=np.int64) * 1000  # one per second
     got = ask(pts, (1, 1000), 20.0, 2.0, [(0.0, 5.0)], redacted=((1.5, 3.0), (100.0, 101.0)))
     # the frame of second 1 is shown at 1.0 and 1.5; the time 1.5 is redacted. At 3.0 the next frame is shown
     assert got.k.tolist() == list(range(10))
     assert got.row.tolist() == [0, 0, 1, *[REDACTED] * 3, 2, 2, 3, 3]
     assert got.frame_index.tolist() == [0, 1, 3, 4]
     late = ask(np.array([0, 1000, 5000]), (1, 1000), 6.0, 1.0, redacted=((0.9, 1.1),))
-    assert late.row.tolist() == [0, *[REDACTED] * 4, 1]  # what is still shown later was filmed in the redacted part
+    assert late.row.tolist() == [0, *[REDACTED] * 4, 1]  # the frame shown later was filmed in the redacted part
     none = ask(pts, (1, 1000), 20.0, 1.0, [(25.0, 27.0)], redacted=((25.0, 27.0),))
     assert none.row.tolist() == [NO_FRAME, NO_FRAME]
 
 
-def test_key_frames_are_asked_for_by_their_own_times():
+def test_key_frames_are_requested_at_their_own_times():
     pts = np.arange(60, dtype=np.int64) * 33 + 500
     got = ask(pts, (1, 1000), 3.0, None, [(0.6, 2.0)], redacted=((1.4, 1.5),))
     assert got.k.tolist() == [330, 660, 990, 1320]  # ticks since the first frame
@@ -139,12 +139,12 @@ def test_key_frames_are_asked_for_by_their_own_times():
     np.testing.assert_array_equal(request_seconds(np.array([3]), 500, (1, 1000), 2.0), [2.0])
 
 
-def test_an_absurd_window_is_refused():
+def test_an_excessive_window_is_refused():
     with pytest.raises(ValueError, match="times are asked"):
         ask(np.array([0]), (1, 1000), 1.0, 1.0, [(0.0, 1e12)])
 
 
-# -- units -----------------------------------------------------------------------------------------------------------
+# -- units ---------------------------------------------------------------------------------------------------------
 
 
 def wanted(uid: str, rows: int, row_of_request=None) -> PlannedSegment:
@@ -178,7 +178,7 @@ def test_a_frame_shown_at_several_times_is_never_in_two_units():
 
 TEACHER = fake_identity()
 
-# -- views -----------------------------------------------------------------------------------------------------------
+# -- views ---------------------------------------------------------------------------------------------------------
 
 
 def test_view_0_is_the_center_square():
@@ -201,7 +201,7 @@ def test_random_views_lie_inside_differ_and_depend_only_on_seed_and_video():
     assert (views != make_views("v", (256, 455), 200, 6, TEACHER)).any()
 
 
-# -- pixels ----------------------------------------------------------------------------------------------------------
+# -- pixels --------------------------------------------------------------------------------------------------------
 
 
 def numbered_image(height: int = 40, width: int = 64) -> np.ndarray:
@@ -223,7 +223,7 @@ def quarters(image: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize(("rotation", "expected"), [(0, "RGBW"), (90, "BRWG"), (180, "WBGR"), (270, "GWRB")])
-def test_the_canonical_frame_is_turned_clockwise(rotation, expected):
+def test_the_canonical_frame_is_rotated_clockwise(rotation, expected):
     size = (64, 102) if rotation in (0, 180) else (102, 64)
     jpeg = canonical_frame.encode_canonical(
         numbered_image(*canonical_frame.before_rotation(size, rotation)), rotation, 90
@@ -241,7 +241,7 @@ def test_canonical_size_sets_the_short_side_and_centers_on_whole_pixels(height, 
     assert found == expected and (max(found) - min(found)) % 2 == 0
 
 
-def test_an_endless_strip_is_refused():
+def test_an_extreme_aspect_ratio_is_refused():
     with pytest.raises(ValueError, match="16 times"):
         canonical_frame.canonical_size(1, 10_000, 256)
 
@@ -267,8 +267,8 @@ def test_student_and_teacher_crops_come_from_the_same_box():
         assert crop[size // 2, size // 2, 0] > 200 and crop[size // 2, size // 2, 1:].max() < 60  # the red quarter
 
 
-def test_counting_times_is_what_asking_for_them_answers():
-    """Of whole frames at 30 per second: windows that overlap, redacted parts, parts outside the video."""
+def test_counted_times_equal_requested_times():
+    """At 30 fps: overlapping windows, redacted parts, parts outside the video."""
     generator = np.random.default_rng(0)
     for case in range(200):
         pts = np.arange(300, dtype=np.int64) * 512 + int(generator.integers(-2000, 2000))
@@ -282,7 +282,7 @@ def test_counting_times_is_what_asking_for_them_answers():
 
 
 def test_windows_are_equal_to_the_microsecond():
-    """A time rounded to 7 decimals, as annotations have them, is the time of its frame still."""
+    """A time rounded to 7 decimals, as in annotations, is still the time of its frame."""
     pts = np.arange(300, dtype=np.int64) * 512 + 323
     for frame in range(300):
         exact = (frame * 512 + 323) / 15360

@@ -1,4 +1,4 @@
-"""What a run looks at before it begins, and what it remembers of runs before it."""
+"""Checks before a run starts, and what it keeps of earlier runs."""
 
 import re
 from collections import namedtuple
@@ -11,10 +11,10 @@ from embedonce import cli
 from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.extraction import extract_teacher, preflight
-from embedonce.pipeline.extraction.dry_run import plan_in_words
+from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.teacher_check import NUM_PROBES, choose_rows, cosines
+from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS, choose_rows, cosines
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 class OtherTeacher(FakeTeacher):
-    """Says that it is the same teacher, and computes something slightly else."""
+    """Has the same identity, and computes slightly different embeddings."""
 
     def embed(self, crops):
         vectors = super().embed(crops) + np.float32(0.02) * np.linspace(
@@ -54,17 +54,17 @@ def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(f
 
 @pytest.mark.numeric
 @second_backend_slow
-def test_probes_are_spread_over_the_whole_cache(folder, backend):
+def test_checked_rows_are_spread_over_the_whole_cache(folder, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), folder / "c", backend=backend, views=1, shard_frames=4)
-    rows = choose_rows(reader, NUM_PROBES, seed=0)
-    assert len(set(rows)) == NUM_PROBES and len({unit for unit, _ in rows}) >= 3
+    rows = choose_rows(reader, NUM_CHECKED_ROWS, seed=0)
+    assert len(set(rows)) == NUM_CHECKED_ROWS and len({unit for unit, _ in rows}) >= 3
     everything = choose_rows(reader, 10**6, seed=0)
     assert everything == [(u, r) for u, record in sorted(reader.records.items()) for r in range(record.num_rows)]
     np.testing.assert_allclose(cosines(reader, teacher, everything), 1, atol=1e-3)
-    assert choose_rows(reader, NUM_PROBES, seed=1) != rows
+    assert choose_rows(reader, NUM_CHECKED_ROWS, seed=1) != rows
 
 
-def test_the_manifest_is_mended_and_that_is_said(folder, caplog):
+def test_a_stale_manifest_is_rebuilt_with_a_notice(folder, caplog):
     caplog.set_level("INFO")
     source = make_source(folder, ["a"])
     run(source, folder / "c")
@@ -75,7 +75,7 @@ def test_the_manifest_is_mended_and_that_is_said(folder, caplog):
             (folder / "c" / "manifest.json").write_bytes(spoilt)
         caplog.clear()
         run(source, folder / "c")
-        assert "manifest.json did not say what the records say: it was rebuilt from them" in caplog.messages
+        assert "manifest.json did not match the records: it was rebuilt from them" in caplog.messages
         assert (folder / "c" / "manifest.json").read_bytes() == good
     caplog.clear()
     run(source, folder / "c")
@@ -83,7 +83,7 @@ def test_the_manifest_is_mended_and_that_is_said(folder, caplog):
 
 
 class Poisoned(FakeTeacher):
-    """Cannot make anything of frames of one brightness: those of video b from its third frame on."""
+    """Returns NaN for frames of uniform brightness: those of video b from its third frame on."""
 
     def __init__(self, bad_rows):
         super().__init__()
@@ -98,7 +98,7 @@ class Poisoned(FakeTeacher):
 
 
 @second_backend_slow
-def test_one_embedding_that_is_not_finite_costs_its_video_and_no_other(folder, backend):
+def test_an_embedding_that_is_not_finite_quarantines_only_its_video(folder, backend):
     source = make_source(folder, ["a", "b"])
     result, reader, _ = run(source, folder / "c", teacher=Poisoned([2]), backend=backend, decode_workers=1)
     assert result.exit_code == 3 and (result.committed, result.pending) == (1, 0)
@@ -106,7 +106,7 @@ def test_one_embedding_that_is_not_finite_costs_its_video_and_no_other(folder, b
     assert set(reader.video_uids) == {"b"}
 
 
-def test_the_account_is_told_when_a_run_is_cut_short(folder, caplog):
+def test_the_summary_is_logged_when_a_run_is_interrupted(folder, caplog):
     class Stopping(FakeTeacher):
         def embed(self, crops):
             if self.images_seen:
@@ -118,8 +118,8 @@ def test_the_account_is_told_when_a_run_is_cut_short(folder, caplog):
     assert re.fullmatch(r"listed 2 videos = [01] committed \+ 0 quarantined \+ [12] pending", caplog.messages[-1])
 
 
-def test_attempts_at_what_is_finished_are_forgotten(folder):
-    """The run was killed after a process was lost over the video's last row, and before that could be forgotten."""
+def test_attempts_of_completed_videos_are_forgotten(folder):
+    """The run was killed after the video's last row crashed a process, and before the attempt was removed."""
     source = make_source(folder, ["a"])
     run(source, folder / "c")
     writer = open_writer(folder / "c", open_reader(folder / "c").identity)
@@ -133,10 +133,10 @@ def test_attempts_at_what_is_finished_are_forgotten(folder):
     assert not list((folder / "c" / "attempts").iterdir())
 
 
-# -- before a model is loaded ----------------------------------------------------------------------------------------
+# -- before a model is loaded --------------------------------------------------------------------------------------
 
 
-def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_loaded(folder, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folder, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
     config = ExtractConfig(folder, False, folder / "c")
@@ -146,7 +146,7 @@ def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_loaded(folder, m
 
 
 @second_backend_slow
-def test_the_estimate_is_near_what_it_takes(folder, backend):
+def test_the_estimate_is_close_to_the_actual_size(folder, backend):
     source = make_source(folder, ["a", "b"])
     config = ExtractConfig(folder, False, folder / "c", backend=backend, fps=10.0, canonical_short_side=256, views=1)
     survey = preflight.run_preflight(config, source, calibrated=True)
@@ -156,22 +156,22 @@ def test_the_estimate_is_near_what_it_takes(folder, backend):
     assert 0.7 < survey.estimate.num_bytes / on_disk < 1.5 and reader.num_rows == 50
 
 
-def test_a_dry_run_tells_the_plan_and_writes_nothing(folder):
+def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     source = make_source(folder, ["a", "b", "bad"], windows=[(0.0, 1.0)])
     config = ExtractConfig(folder, False, folder / "c", fps=10.0, decode_workers=2, views=3)
-    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1] == "videos: 3 listed = 2 new + 0 known + 1 that cannot be used"
-    assert told[2].startswith("  left out bad.mp4: it cannot be read")
+    assert told[2].startswith("  cannot use bad.mp4: it cannot be read")
     assert told[3] == "frames: 20 to extract, from 0.00 hours of new video"
-    assert told[4].startswith("space: about ") and "kB a frame" in told[4] and "GB free" in told[4]
+    assert told[4].startswith("space: about ") and "kB per frame" in told[4] and "GB free" in told[4]
     assert (
         told[5].startswith("time: about 40 s (decoding") and "2 processes, teacher 40 s" in told[5]
     )  # 20 × (1 + 3) × ½
     assert not (folder / "c").exists()
     run(make_source(folder, ["a"], windows=[(0.0, 1.0)]), folder / "c", fps=10.0, views=3)
     before = {p: p.read_bytes() for p in (folder / "c").rglob("*") if p.is_file()}
-    told = plan_in_words(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
     assert told[1:4:2] == [
         "videos: 3 listed = 1 new + 1 known + 1 that cannot be used",
         "frames: 10 to extract, from 0.00 hours of new video",
@@ -200,4 +200,4 @@ def test_verifying_with_the_teacher_embeds_rows_again(folder):
     ran = CliRunner().invoke(cli.main, ["verify-cache", *cache, "--recompute", "5", "--device", "cpu"])
     assert (ran.exit_code == 0 and "embedded 5 rows again: cosine 0.99" in ran.output) or "cosine 1.0" in ran.output
     ran = CliRunner().invoke(cli.main, ["verify-cache", *cache, "--recompute", "5", "--seed", "1", "--device", "cpu"])
-    assert ran.exit_code == 4 and "teacher.weights_sha256" in ran.output  # other random weights: another teacher
+    assert ran.exit_code == 4 and "teacher.weights_sha256" in ran.output  # other random weights are another teacher

@@ -1,7 +1,8 @@
-"""Stage one with a fake teacher: every video accounted for, resumed runs equal to uninterrupted ones."""
+"""Extraction with a fake teacher: every video is counted, and resumed runs equal uninterrupted ones."""
 
 import dataclasses
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
-from embedonce.pipeline.extraction.teacher_check import NUM_PROBES
+from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.label_sets import ClipIndex
 from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
@@ -36,7 +37,7 @@ EMBEDDING_TOLERANCE = 2**-10  # of a unit vector's components: two steps of floa
 
 
 def make_source(folder: Path, names, windows=None) -> Source:
-    """Videos of this folder by stem; a clip over each window, or over all of the video."""
+    """Videos of this folder by stem, with a clip for each window, or one for the whole video."""
     videos = tuple(Video(name, folder / f"{name}.mp4", f"{name}.mp4") for name in names)
     spans = [(-math.inf, math.inf)] if windows is None else windows
     clips = tuple(
@@ -66,7 +67,7 @@ def run(source: Source, cache_dir: Path, teacher=None, **changes):
 
 
 def content(cache_dir: Path) -> dict:
-    """key -> (pts, JPEG, bytes of the embeddings) of every row: equal only where rows were copied.
+    """key -> (pts, JPEG, bytes of the embeddings) of every row; equal only if rows were copied.
 
     Rows that were embedded twice may differ in the last bits: check_same_rows() compares those.
     """
@@ -85,10 +86,10 @@ def content(cache_dir: Path) -> dict:
 
 
 def check_same_rows(found: dict, expected: dict) -> None:
-    """Of two content(): the same keys, times and JPEG bytes, and embeddings that differ by rounding alone.
+    """Check that two content() have the same keys, times and JPEG bytes, and embeddings equal up to rounding.
 
-    In which batch a row reaches the teacher depends on when processes deliver it, and the size of a batch changes the
-    last bits of a matrix product.
+    The batch of a row depends on when processes deliver it, and the size of a batch changes the last bits of a matrix
+    product.
     """
     assert {key: row[:2] for key, row in found.items()} == {key: row[:2] for key, row in expected.items()}
     for key, (*_, embeddings) in found.items():
@@ -112,7 +113,7 @@ def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
 
 @pytest.mark.numeric
 @second_backend_slow
-def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_path, backend):
+def test_embeddings_are_computed_from_the_stored_views(folder, tmp_path, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), tmp_path / "c", backend=backend, views=2)
     for uid in ("a", "b"):
         timeline = reader.timeline(uid)
@@ -125,20 +126,20 @@ def test_embeddings_are_the_teachers_of_the_replayed_stored_views(folder, tmp_pa
 
 
 @pytest.mark.numeric
-def test_both_backends_hold_the_same(folder, tmp_path):
+def test_both_backends_store_the_same_rows(folder, tmp_path):
     source = make_source(folder, ["a", "b", "c"])
     for backend in ("hdf5", "webdataset"):
         run(source, tmp_path / backend, backend=backend, views=1)
     check_same_rows(content(tmp_path / "hdf5"), content(tmp_path / "webdataset"))
 
 
-def test_a_bad_video_is_named_and_the_rest_is_done(folder, tmp_path):
+def test_a_bad_video_is_named_and_the_others_are_extracted(folder, tmp_path):
     result, reader, _ = run(make_source(folder, ["a", "bad", "b"]), tmp_path / "c")
     assert (result.listed, result.committed, result.pending) == (3, 2, 0) and result.exit_code == 3
     assert list(result.quarantined) == ["bad.mp4"] and "cannot be read" in result.quarantined["bad.mp4"]
     assert set(reader.video_uids) == {"a", "b"}
     again, _, teacher = run(make_source(folder, ["a", "bad", "b"]), tmp_path / "c")
-    assert again == result and teacher.images_seen == NUM_PROBES
+    assert again == result and teacher.images_seen == NUM_CHECKED_ROWS
 
 
 def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_path):
@@ -149,18 +150,18 @@ def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_pa
     assert result.quarantined == {} and result.committed == 2 and len(reader.timeline("bad").k)
 
 
-def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places():
-    """Rows 2 and 3 of 6 never come: the rows after them move up, and every time finds its own frame or none."""
+def test_a_missing_frame_is_corrupt_and_the_others_keep_their_times():
+    """Rows 2 and 3 of 6 are missing: the rows after them move up, and each time has its own frame or none."""
     index = np.array([0, 10, 20, 30, 40, 50], np.int64)
     k, row = np.arange(8, dtype=np.int64), np.array([0, 1, 2, 2, 3, 4, 5, -1], np.int64)
     segment = PlannedSegment("a", index, index * 512, k, row)
     video = planned_video("a")
-    assembly = ShardBuilder((Unit("000000", (segment,)),), {"a": video}, (2, 16))
+    builder = ShardBuilder((Unit("000000", (segment,)),), {"a": video}, (2, 16))
     for i in (5, 0, 4, 1):
-        assembly.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16), CRC)
-    assert assembly.pop_complete() == [] and assembly.count("a") == 4
-    assembly.end("a")
-    ((name, batch),) = assembly.pop_complete()
+        builder.add("a", i, b"%d" % i, np.full((2, 16), i / 10, np.float16), CRC)
+    assert builder.pop_complete() == [] and builder.count("a") == 4
+    builder.end("a")
+    ((name, batch),) = builder.pop_complete()
     assert name == "000000" and batch.jpegs == (b"0", b"1", b"4", b"5")
     np.testing.assert_allclose(batch.embeddings[:, 0, 0], [0, 0.1, 0.4, 0.5], atol=1e-3)
     (got,) = batch.segments
@@ -170,7 +171,7 @@ def test_a_frame_that_did_not_come_is_corrupt_and_the_others_keep_their_places()
     assert got.request_status.tolist() == [ok, ok, corrupt, corrupt, corrupt, ok, ok, missing]
 
 
-def test_a_damaged_frame_is_said_and_the_video_kept(tmp_path):
+def test_a_damaged_frame_is_counted_and_the_video_is_kept(tmp_path):
     path = write_video(tmp_path / "d.mp4", 60, gop=10, b_frames=0)
     with av.open(str(path)) as container:
         position, size = next((p.pos, p.size) for p in container.demux(video=0) if p.pts == 30 * 512)
@@ -187,7 +188,7 @@ def test_a_damaged_frame_is_said_and_the_video_kept(tmp_path):
 
 
 class StoppingTeacher(FakeTeacher):
-    """Works for a while and then stops the run, as a kill would."""
+    """Works for a while and then interrupts the run."""
 
     def embed(self, crops):
         if self.images_seen >= 12:
@@ -207,7 +208,7 @@ def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tm
     assert 0 < len(first) < len(open_reader(tmp_path / "whole").records)
     result, _, teacher = run(source, tmp_path / "cut", backend=backend)
     assert result.pending == 0 and teacher.images_seen < len(content(tmp_path / "whole"))
-    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # finished shards are not touched
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())  # committed shards are not rewritten
     check_same_rows(content(tmp_path / "cut"), content(tmp_path / "whole"))
 
 
@@ -218,24 +219,24 @@ def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder
     assert len(reader.records) == 3 and reader.num_rows == 15  # 16 of 120 rows came, for units of 5
     segment = planned_segment("a", 100)
     units = cut_units([segment], 10, 0)
-    assembly = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
+    builder = ShardBuilder(units, {"a": planned_video("a")}, (1, 4))
     held = []
     for i in range(100):
-        if i % 10 != 9:  # the last row of each unit never comes: the next unit's first says so
-            assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
-        assembly.pop_complete()
-        held.append(sum(jpeg is not None for slot in assembly._by_video["a"] for jpeg in slot.jpegs))
-    assert max(held) <= 10 and assembly.count("a") == 90
+        if i % 10 != 9:  # the last row of each unit is missing, which the first row of the next unit shows
+            builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
+        builder.pop_complete()
+        held.append(sum(jpeg is not None for segment in builder._by_video["a"] for jpeg in segment.jpegs))
+    assert max(held) <= 10 and builder.count("a") == 90
 
 
-def test_a_video_that_fails_late_keeps_what_was_complete():
+def test_a_video_that_fails_late_keeps_its_complete_units():
     units = cut_units([planned_segment("a", 4), planned_segment("b", 2)], 2, 0)
-    assembly = ShardBuilder(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
+    builder = ShardBuilder(units, {uid: planned_video(uid) for uid in "ab"}, (1, 4))
     for i in range(3):
-        assembly.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
-    assembly.drop("a")
-    taken = {name: [s.video_uid for s in batch.segments] for name, batch in assembly.pop_complete()}
-    assert taken == {"000000": ["a"], "000001": []}  # b's unit still waits
+        builder.add("a", i, b"x", np.ones((1, 4), np.float16), CRC[:1])
+    builder.drop("a")
+    taken = {name: [s.video_uid for s in batch.segments] for name, batch in builder.pop_complete()}
+    assert taken == {"000000": ["a"], "000001": []}  # the unit of b still waits
 
 
 def test_added_videos_extend_the_cache_and_change_nothing_in_it(folder, tmp_path):
@@ -270,7 +271,7 @@ def test_another_teacher_is_refused_and_nothing_changes(folder, tmp_path):
 
 
 def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
-    """The account is counted from what is on disk, not by subtraction."""
+    """The summary is counted from what is on disk, not by subtraction."""
     source = make_source(folder, ["a", "b"])
     run(source, tmp_path / "c")
     for path in (tmp_path / "c" / "records").iterdir():
@@ -280,7 +281,7 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="committed with rows or times of a, and has none of them now"):
         run(source, tmp_path / "c")
-    for path in (tmp_path / "c" / "records").iterdir():  # as records were that held no plan: nothing contradicts them
+    for path in (tmp_path / "c" / "records").iterdir():  # records without a plan contradict nothing
         document = documents.read(path)
         del document["planned"]
         commit.replace(path, documents.serialize_with_checksum(document))
@@ -288,13 +289,13 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
         run(source, tmp_path / "c")
 
 
-def test_nothing_usable_is_one_sentence_and_leaves_no_cache(folder, tmp_path):
+def test_a_folder_without_a_usable_video_is_refused_and_no_cache_is_created(folder, tmp_path):
     with pytest.raises(InputError, match=r"none of the 1 videos .*bad.mp4: it cannot be read"):
         run(make_source(folder, ["bad"]), tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
-def test_the_target_is_tried_before_the_teacher_is_loaded(folder, tmp_path):
+def test_the_target_is_checked_before_the_teacher_is_loaded(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
 
     def load():
@@ -317,7 +318,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
 
 @pytest.mark.numeric
 @second_backend_slow
-def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_path, backend):
+def test_zero_shot_logits_are_scaled_cosines_of_the_stored_embeddings(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)
     writer, teacher, _ = extract(config, source, FakeTeacher)
@@ -338,7 +339,7 @@ def test_zero_shot_logits_are_the_scaled_cosines_of_what_is_cached(folder, tmp_p
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "labels").rglob("*")} == written
 
 
-def test_a_video_without_annotations_is_cut_into_even_windows(folder, tmp_path):
+def test_a_video_without_annotations_is_divided_into_equal_windows(folder, tmp_path):
     source = make_source(folder, ["a"])
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c"), source, FakeTeacher)
     (video,) = writer.planned_videos.values()
@@ -349,7 +350,7 @@ def test_a_video_without_annotations_is_cut_into_even_windows(folder, tmp_path):
     assert len({clip.clip_id for clip in clips}) == 3
 
 
-def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
+def test_extraction_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "if __name__ == '__main__':\n"
@@ -358,7 +359,8 @@ def test_stage_one_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
         "    sys.exit('torch' in sys.modules)"
     )
     (tmp_path / "script.py").write_text(code)
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""}
+    python_path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {"PYTHONPATH": python_path, "PATH": ""}
     subprocess.run([sys.executable, tmp_path / "script.py", folder, tmp_path / "c"], check=True, env=environment)
 
 

@@ -1,4 +1,4 @@
-"""Every setting of an extraction reaches the videos, the teacher and the cache; what the cache says of itself is so."""
+"""Each setting of an extraction takes effect on videos, teacher and cache, and the metadata of the cache is right."""
 
 import dataclasses
 import io
@@ -18,9 +18,9 @@ from embedonce.cache.store import open_reader
 from embedonce.models.teachers import open_clip
 from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.pipeline.engines.process_pool import WorkerPool
-from embedonce.pipeline.extraction import estimates, extract_teacher, planning
-from embedonce.pipeline.extraction import runner as extraction
-from embedonce.pipeline.extraction.dry_run import plan_in_words
+from embedonce.pipeline.engines.registry import ENGINES
+from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract, make_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("forked_workers")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Three videos of other shapes and lengths; the last begins at 5 s."""
+    """Three videos of different shapes and lengths; the last starts at 5 s."""
     root = tmp_path_factory.mktemp("wiring")
     write_video(root / "a.mp4", 40)
     write_video(root / "b.mp4", 60, size=(128, 192))
@@ -47,7 +47,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 class Batches(FakeTeacher):
-    """Remembers how many crops came at a time."""
+    """Records the batch sizes."""
 
     def __init__(self, **changes):
         super().__init__(**changes)
@@ -63,11 +63,11 @@ def jpegs_of(reader) -> list[Image.Image]:
     return [Image.open(io.BytesIO(reader.frames(unit).jpeg(row))) for unit, row in units]
 
 
-# -- what is stored ----------------------------------------------------------------------------------------------------
+# -- what is stored ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("quality", [90, 97])
-def test_frames_are_stored_in_the_quality_that_the_identity_names(folder, tmp_path, quality):
+def test_frames_are_stored_with_the_jpeg_quality_of_the_identity(folder, tmp_path, quality):
     _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", jpeg_quality=quality)
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", quality=quality)
@@ -76,7 +76,7 @@ def test_frames_are_stored_in_the_quality_that_the_identity_names(folder, tmp_pa
     assert all(image.quantization == expected for image in jpegs_of(reader))
 
 
-def test_frames_are_stored_with_the_short_side_that_the_identity_names(folder, tmp_path):
+def test_frames_are_stored_with_the_short_side_of_the_identity(folder, tmp_path):
     _, reader, _ = run(make_source(folder, ["a", "b"]), tmp_path / "c", canonical_short_side=96)
     assert reader.identity.canonical_short_side == 96
     assert {min(image.size) for image in jpegs_of(reader)} == {96}
@@ -85,13 +85,13 @@ def test_frames_are_stored_with_the_short_side_that_the_identity_names(folder, t
     assert (views[:, 2] <= 96).all() and views[0, 2] == 96
 
 
-def test_the_usual_short_side_leaves_room_around_the_teachers_input(tmp_path):
+def test_the_default_short_side_exceeds_the_teacher_input_size(tmp_path):
     config = ExtractConfig(tmp_path, False, tmp_path)
     for size, expected in ((32, 256), (224, 288), (336, 432)):
         assert make_identity(config, FakeTeacher(input_size=size)).canonical_short_side == expected
 
 
-def test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video(folder, tmp_path):
+def test_views_depend_on_their_number_the_seed_and_the_video(folder, tmp_path):
     teacher = FakeTeacher().identity
     for seed in (0, 7):
         _, reader, _ = run(make_source(folder, ["a", "b"]), tmp_path / str(seed), views=2, seed=seed)
@@ -105,7 +105,7 @@ def test_views_are_as_many_as_asked_and_drawn_by_the_seed_and_the_video(folder, 
 
 
 def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
-    """The first row of a later video, too."""
+    """Including the first row of each video."""
     names = ["a", "b", "late"]
     source = dataclasses.replace(make_source(folder, names), videos=tuple(
         Video(name, next(folder.glob(f"{name}.*")), name) for name in names))  # fmt: skip
@@ -122,7 +122,7 @@ def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
     np.testing.assert_allclose(cosines(reader, teacher, choose_rows(reader, 10**6, seed=0)), 1, atol=1e-3)
 
 
-def test_shards_and_batches_have_the_sizes_asked_for(folder, tmp_path):
+def test_shards_and_batches_have_the_configured_sizes(folder, tmp_path):
     source = make_source(folder, ["a", "b"])
     for frames in (3, 7):
         _, reader, _ = run(source, tmp_path / str(frames), shard_frames=frames)
@@ -144,7 +144,7 @@ def test_the_sampling_the_backend_and_the_rate_are_in_the_identity(tmp_path):
     assert identity.teacher == FakeTeacher().identity and identity.decoder
 
 
-def test_the_plan_knows_the_file_it_was_made_of(folder, tmp_path):
+def test_the_plan_records_the_file_of_a_video(folder, tmp_path):
     source = make_source(folder, ["b"])
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c", decode_workers=1), source, FakeTeacher)
     writer.close()
@@ -155,7 +155,7 @@ def test_the_plan_knows_the_file_it_was_made_of(folder, tmp_path):
     assert video.num_frames == 60 and video.end_sec == pytest.approx(2.0) and not video.by_order
 
 
-def test_records_say_who_computed(folder, tmp_path):
+def test_records_contain_the_provenance(folder, tmp_path):
     class Told(FakeTeacher):
         def provenance(self):
             return {"device": "abacus", "precision": "whole numbers"}
@@ -166,10 +166,27 @@ def test_records_say_who_computed(folder, tmp_path):
     assert set(record.provenance["decoding"]) == {"a"} and record.provenance["libraries"]["numpy"] == np.__version__
 
 
-# -- clips -------------------------------------------------------------------------------------------------------------
+def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path):
+    """A teacher may embed rows that overflow in another precision."""
+
+    class Overflowing(FakeTeacher):
+        precision = "float16"
+
+        def embed(self, crops):
+            self.precision = "float32"
+            return super().embed(crops)
+
+        def provenance(self):
+            return {"precision": self.precision}
+
+    _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", teacher=Overflowing())
+    assert {record.provenance["precision"] for record in reader.records.values()} == {"float32"}
 
 
-def test_windows_of_a_video_that_begins_late_begin_with_it(folder, tmp_path):
+# -- clips ---------------------------------------------------------------------------------------------------------
+
+
+def test_windows_start_at_the_first_frame_of_a_video_that_starts_late(folder, tmp_path):
     source = folder_source(folder, None)
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, shard_frames=100)
     writer, _, _ = extract(config, source, FakeTeacher)
@@ -181,7 +198,7 @@ def test_windows_of_a_video_that_begins_late_begin_with_it(folder, tmp_path):
     assert timeline.window(clip.start_sec, clip.end_sec) == slice(0, len(timeline.k)) and timeline.t_sec[0] == 5.0
 
 
-def test_windows_of_a_long_video_that_begins_late_are_even(tmp_path):
+def test_windows_of_a_long_video_that_starts_late_are_equal(tmp_path):
     video = planned_video("v", time_base=(1, 1000), first_pts=5000, end_sec=30.0)
     whole = Clip("c", "v", -math.inf, math.inf, 2, "val")
     clips = ClipIndex(Source(tmp_path, "folder", (), (whole,), ())).over([video])
@@ -193,19 +210,18 @@ def test_windows_of_a_long_video_that_begins_late_are_even(tmp_path):
     assert clip == ClipLabel("c", "v", 7.0, 9.0, 1, "train")
 
 
-# -- processes ---------------------------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------------------------
 
 
-def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypatch):
+def test_engines_get_the_configured_workers_and_timeout(folder, tmp_path, monkeypatch):
     pools = []
 
     class Recorded(WorkerPool):
-        def __init__(self, function, workers, silence_sec, *rest, **more):
-            pools.append((function.__name__, workers, silence_sec))
-            super().__init__(function, workers, silence_sec, *rest, **more)
+        def __init__(self, function, options):
+            pools.append((function.__name__, options.workers, options.timeout_sec))
+            super().__init__(function, options)
 
-    for module in (planning, extraction, estimates):
-        monkeypatch.setattr(module, "WorkerPool", Recorded)
+    monkeypatch.setitem(ENGINES, "local", Recorded)
     source = make_source(folder, ["a"])
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=3, video_timeout=44.0)
     writer, _, _ = extract(config, source, FakeTeacher)
@@ -216,8 +232,8 @@ def test_pools_are_of_the_size_and_patience_asked_for(folder, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(folder, tmp_path):
-    """A pipe that nobody writes to: once while it is scanned, once while it is decoded."""
+def test_a_video_without_progress_fails_after_the_configured_timeout(folder, tmp_path):
+    """A pipe without a writer, once while it is scanned and once while it is decoded."""
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (tmp_path / "b.mp4").write_bytes((folder / "b.mp4").read_bytes())
@@ -234,7 +250,7 @@ def test_a_video_that_shows_no_progress_is_given_up_after_the_time_asked_for(fol
     assert set(reasons) == {"b.mp4", "pipe.mp4"} and result.exit_code == 3
 
 
-# -- the teacher -------------------------------------------------------------------------------------------------------
+# -- the teacher ---------------------------------------------------------------------------------------------------
 
 SMALL = {
     "embed_dim": 24,
@@ -250,8 +266,8 @@ def small_clip(tmp_path_factory) -> Path:
     return path
 
 
-def test_the_teachers_sizes_are_counted_by_hand(small_clip):
-    """The image tower in numbers of its layers; all of the model in those of its tensors; four bytes each."""
+def test_the_teacher_sizes_equal_those_computed_by_hand(small_clip):
+    """The image tower by its layers, the whole model by its tensors, four bytes per parameter."""
     teacher = load_teacher(str(small_clip), "random", None, torch.device("cpu"), seed=0)
     facts = teacher.describe()
     width, tokens = 32, 17
@@ -264,7 +280,7 @@ def test_the_teachers_sizes_are_counted_by_hand(small_clip):
     assert facts["mean"] != facts["std"] and facts["mean"] == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
 
 
-def test_the_teacher_normalises_by_its_own_mean_and_deviation(small_clip):
+def test_the_teacher_normalizes_by_its_own_mean_and_deviation(small_clip):
     teacher = load_teacher(str(small_clip), "random", None, torch.device("cpu"), seed=0)
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
@@ -275,7 +291,7 @@ def test_the_teacher_normalises_by_its_own_mean_and_deviation(small_clip):
     np.testing.assert_allclose(teacher.embed(crops), expected, atol=1e-5)
 
 
-def test_the_teacher_is_loaded_as_asked(tmp_path, monkeypatch):
+def test_the_teacher_is_loaded_as_configured(tmp_path, monkeypatch):
     asked = []
 
     class Clip:
@@ -298,12 +314,12 @@ def test_the_teacher_is_loaded_as_asked(tmp_path, monkeypatch):
     assert demo[:2] == ("demo-clip", "demo")
 
 
-def test_random_weights_are_drawn_by_the_seed(small_clip):
+def test_random_weights_depend_on_the_seed(small_clip):
     hashes = [load_teacher(str(small_clip), "random", None, torch.device("cpu"), seed=s).describe() for s in (0, 0, 1)]
     assert hashes[0] == hashes[1] and hashes[0]["weights_sha256"] != hashes[2]["weights_sha256"]
 
 
-# -- all of stage one --------------------------------------------------------------------------------------------------
+# -- a whole extraction --------------------------------------------------------------------------------------------
 
 
 class WithTower(FakeTeacher):
@@ -313,7 +329,7 @@ class WithTower(FakeTeacher):
 
 @pytest.fixture
 def labeled(tmp_path_factory, monkeypatch) -> Path:
-    """A folder of two classes, and the fake teacher in its place."""
+    """A folder of two classes; the fake teacher replaces the real one."""
     root = tmp_path_factory.mktemp("labeled")
     for action in ("cut bread", "stir pot"):
         (root / action).mkdir()
@@ -323,7 +339,7 @@ def labeled(tmp_path_factory, monkeypatch) -> Path:
     return root
 
 
-def test_a_fitted_head_is_fitted_by_the_seed(labeled, tmp_path):
+def test_a_fitted_head_depends_on_the_seed(labeled, tmp_path):
     heads = []
     for number, seed in enumerate((0, 0, 4)):
         config = ExtractConfig(labeled, False, tmp_path / str(number), teacher_head="fitted", seed=seed)
@@ -333,19 +349,19 @@ def test_a_fitted_head_is_fitted_by_the_seed(labeled, tmp_path):
     assert heads[0] == heads[1] != heads[2]
 
 
-def test_label_sets_are_named_and_made_as_asked(labeled, tmp_path):
+def test_label_sets_have_the_configured_name_and_kind(labeled, tmp_path):
     settings = {"teacher_head": "none", "label_set": "mine", "fps": 30.0}
     result = extract_teacher.run(ExtractConfig(labeled, False, tmp_path / "c", **settings))
     assert [(labels.name, labels.kind) for labels in result.label_sets] == [("mine", "none")]
     assert "label_set: mine" in (tmp_path / "c" / "extract_config.yaml").read_text()
     (labels,) = result.label_sets
     reader = open_reader(tmp_path / "c")
-    for clip in labels.clips:  # the label is the folder's
+    for clip in labels.clips:  # the label is the folder name
         assert labels.classes[clip.label].split()[0] in clip.video_uid
     assert reader.num_rows == 8 * 12 == result.extraction.rows and result.with_frames == (len(labels.clips),)
 
 
-def test_synthetic_videos_are_made_as_asked(tmp_path, monkeypatch):
+def test_synthetic_videos_are_generated_as_configured(tmp_path, monkeypatch):
     from embedonce.pipeline.sources.synthetic import generate
 
     asked = []
@@ -368,22 +384,22 @@ def test_synthetic_videos_are_made_as_asked(tmp_path, monkeypatch):
     ]
 
 
-# -- ahead of an extraction ----------------------------------------------------------------------------------------
+# -- dry runs ----------------------------------------------------------------------------------------
 
 
-def test_what_is_said_ahead_is_of_the_settings(folder, tmp_path):
+def test_a_dry_run_depends_on_the_settings(folder, tmp_path):
     source = make_source(folder, ["a"])
     usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)
 
     def told(**changes) -> str:
-        return plan_in_words(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
+        return format_dry_run(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
 
     def num_bytes(**changes) -> int:
         return run_preflight(dataclasses.replace(usual, **changes), source, calibrated=True).estimate.num_bytes
 
     plain, more = told(), told(views=2, decode_workers=2, fps=5.0)
-    assert "frames: 14 to extract" in plain and "teacher 84 s" in plain and "by 1 process)" not in plain
-    assert "frames: 7 to extract" in more and "teacher 2 min" in more and "by 2 processes" in more
+    assert "frames: 14 to extract" in plain and "teacher 84 s" in plain and "with 1 process," in plain
+    assert "frames: 7 to extract" in more and "teacher 2 min" in more and "with 2 processes" in more
     least = num_bytes()
     assert all(
         num_bytes(**more) > least for more in ({"views": 9}, {"canonical_short_side": 600}, {"jpeg_quality": 100})

@@ -1,4 +1,4 @@
-"""What is told ahead of an extraction is worked out from what was looked at: bytes, seconds, processes, counts."""
+"""Estimates and surveys: bytes, seconds, processes and counts are computed from the right inputs."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -9,12 +9,14 @@ import pytest
 
 from embedonce.models.teachers import open_clip
 from embedonce.pipeline.console.units import in_bytes
-from embedonce.pipeline.engines.process_pool import TaskResult, WorkerPool
+from embedonce.pipeline.engines.engine import TaskResult
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import dry_run, estimates, plan_ego4d, planning
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
-from embedonce.pipeline.extraction.estimates import Estimate, Pending, bytes_beside, estimate
-from embedonce.pipeline.extraction.planning import Scanned
+from embedonce.pipeline.extraction.dry_run import DryRun, dry_run_lines
+from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate, overhead_bytes_per_row
+from embedonce.pipeline.extraction.planning import ScanResults
 from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
@@ -28,44 +30,44 @@ def config_of(folder: Path, **changes) -> ExtractConfig:
     return ExtractConfig(folder, False, folder / "c", teacher_size="demo", decode_workers=3, **changes)
 
 
-def scanned(num_frames: int) -> Scanned:
+def scanned(num_frames: int) -> ScanResults:
     requests = SimpleNamespace(frame_index=np.arange(num_frames), k=np.arange(num_frames))
-    return Scanned({"a": SimpleNamespace(requests=requests, timeline=SimpleNamespace(end_sec=720.0))}, {})
+    return ScanResults({"a": SimpleNamespace(requests=requests, timeline=SimpleNamespace(end_sec=720.0))}, {})
 
 
 @pytest.mark.parametrize(("head", "logit_bytes"), [("zero-shot", 4 * 5), ("none", 0)])
-def test_bytes_and_seconds_of_a_frame_are_means_over_those_looked_at(tmp_path, monkeypatch, head, logit_bytes):
-    monkeypatch.setattr(estimates, "_looked_at", lambda *arguments: ([1000, 3000], 0.5))
+def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path, monkeypatch, head, logit_bytes):
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5))
     config = config_of(tmp_path, views=2, teacher_head=head)
     source = SimpleNamespace(classes=tuple("abcde"))
     beside = 400 + 3 * (2 * 512 + 4 + logit_bytes)
-    found = estimate(config, source, scanned(30), Pending(10, 500.0), always=True)
+    found = estimate(config, source, scanned(30), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(40, 2000 + beside, 0.25) and found.num_bytes == 40 * (2000 + beside)
-    assert bytes_beside(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
+    assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
 
 
-def test_frames_that_were_planned_before_take_what_committed_ones_take(tmp_path, monkeypatch):
-    """Where none of the new ones could be looked at."""
-    monkeypatch.setattr(estimates, "_looked_at", lambda *arguments: ([], 0.0))
+def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch):
+    """If none of the new ones could be decoded."""
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0))
     source = SimpleNamespace(classes=())
-    found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), always=True)
+    found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(10, 500.0, 0.0)
-    assert estimate(config_of(tmp_path), source, scanned(7), Pending(5), always=False) == Estimate(12, 60_000, 0.0)
+    assert estimate(config_of(tmp_path), source, scanned(7), Pending(5), calibrated=False) == Estimate(12, 60_000, 0.0)
 
 
 def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     videos = tuple(SimpleNamespace(uid=uid, source=f"{uid}.mp4") for uid in "abcd")
     source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),))
-    survey = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
-    told = "\n".join(dry_run._lines(config_of(tmp_path, views=1), source, survey, 0.05))
+    report = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
+    told = "\n".join(dry_run_lines(DryRun(config_of(tmp_path, views=1), report, 0.05)))
     assert "videos: 5 listed = 1 new + 2 known + 2 that cannot be used" in told
-    assert "  left out c.mp4: bad" in told and "  left out gone: unreadable" in told
+    assert "  cannot use c.mp4: bad" in told and "  cannot use gone: unreadable" in told
     assert "frames: 100 to extract, from 0.20 hours of new video" in told
-    assert "space: about 2.5 MB (25.0 kB a frame)" in told
-    assert "time: about 20 s (decoding 20 s by 3 processes, teacher 10 s, side by side)" in told
+    assert "space: about 2.5 MB (25.0 kB per frame)" in told
+    assert "time: about 20 s (decoding 20 s with 3 processes, teacher 10 s, in parallel)" in told
 
 
-def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatch):
+def test_the_teacher_is_timed_per_image_after_warm_up(tmp_path, monkeypatch):
     clock, rounds, seen = [0.0], iter([90.0, 3.2, 3.2, 4.8]), []
 
     def tower(images):
@@ -78,7 +80,7 @@ def test_the_teachers_speed_is_of_one_image_once_it_is_warm(tmp_path, monkeypatc
     assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
 
 
-def test_the_plan_of_a_video_says_how_it_is_turned_and_what_its_pixels_are(tmp_path, monkeypatch):
+def test_the_plan_of_a_video_records_its_rotation_and_pixel_aspect(tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_bytes(b"12345")
     video = Video("v", tmp_path / "v.mp4", "v.mp4", left_eye=True, fingerprint="f" * 64, replaces="old")
     told = {"codec": "hevc", "size": (100, 200), "rotation": 270, "time_base": (1, 90), "end_sec": 7.5}
@@ -94,8 +96,8 @@ def test_the_plan_of_a_video_says_how_it_is_turned_and_what_its_pixels_are(tmp_p
     assert (found.fingerprint, found.replaces, found.num_bytes, len(found.views)) == ("f" * 64, "old", 5, 3)
 
 
-def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
-    """The second one has more annotations, and so it is the first to be taken."""
+def test_a_plan_of_some_videos_contains_those_that_would_be_downloaded(tmp_path):
+    """The second one has more annotations, so it is chosen first."""
     documents = {
         "moments_train.json": {"videos": [moments_video(U2, "train", [label()])]},
         "narration.json": {uid: narrated(narration(1.0)) for uid in (U1, U2)},
@@ -103,7 +105,7 @@ def test_a_plan_of_some_videos_is_of_those_that_would_be_downloaded(tmp_path):
     root = write(tmp_path / "data", documents, videos=[listed(U1), listed(U2)], on_disk=())
     metadata = read_metadata(root / "ego4d.json", "ego4d.json", Problems())
     for count, expected in ((1, {U2}), (2, {U1, U2}), (None, {U1, U2})):
-        pieces, _ = plan_ego4d._listed(count)(root, metadata)
+        pieces, _ = plan_ego4d._find_listed(count)(root, metadata)
         assert set(pieces) == expected
 
 
@@ -116,7 +118,7 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
         Clip("c", U2, 30.1, 30.2, -1, "val"),
     )
     source = Source(tmp_path, "ego4d", (whole, stereo), clips, ("cut", "stir"), missing=(U3,))
-    document = survey({"moments": source}, 2.0, 3, 8)
+    document = survey({"moments": source}, 2.0, 3, 8, {}).document()
     assert document["frames"] == 40 + 10 and (document["fps"], document["views"]) == (2.0, 3)
     assert document["bytes"] == [50 * (size + 4 * 2 * 8) for size in (20_000, 44_000)]
     assert document["videos"] == {
@@ -126,13 +128,13 @@ def test_a_survey_counts_frames_bytes_minutes_and_hours(tmp_path, monkeypatch):
     assert (told["videos"], told["missing"], told["clips"]) == (2, 1, {"train": 1, "val": 2, "test": 0})
     assert (told["unlabelled"], told["without_frame"], told["frames"]) == (1, 1, 50)
     assert told["classes"] == {"cut": [1, 0, 0], "stir": [0, 1, 0]}
-    ends = {U1: 89.6, U2: 99.4}  # half a second less than listed is no less
+    ends = {U1: 89.6, U2: 99.4}  # half a second is within the tolerance
     monkeypatch.setattr(WorkerPool, "run", lambda pool, tasks: (TaskResult(task, ends[task.uid]) for task in tasks))
     assert short_videos(source, 1) == {U2: (99.4, 100.0)}
 
 
-def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
-    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are left out
+def test_a_plan_skips_odd_annotations_unless_strict(tmp_path):
+    broken = [moments_video(U1, "train", [label()]), {"video_uid": 3}]  # odd entries are skipped
     documents = {"moments_train.json": {"videos": broken}}
     root = write(tmp_path / "data", documents, videos=[listed(U1)], on_disk=())
     found = plan_ego4d.plan(PlanConfig(root, assume_downloaded=True))
@@ -141,5 +143,5 @@ def test_a_plan_of_all_kinds_leaves_out_what_is_asked_to_be_left_out(tmp_path):
         plan_ego4d.plan(PlanConfig(root, assume_downloaded=True, strict=True))
 
 
-def test_bytes_are_told_in_units_of_a_thousand():
+def test_bytes_are_formatted_in_units_of_a_thousand():
     assert [in_bytes(n) for n in (999, 12_345, 1_500_000, 7_250_000_000)] == ["1.0 kB", "12.3 kB", "1.5 MB", "7.2 GB"]

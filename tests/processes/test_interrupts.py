@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: the first ends a run in order, the second at once; nothing is lost, charged or left running.
+"""Ctrl-C and SIGTERM: the first ends a run in order, the second immediately; nothing is lost or left running.
 
-Programs and tests wait for each other by files; no test measures time.
+Programs and tests synchronize through files; no test measures time.
 """
 
 import os
@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.pipeline.engines.process_pool import TaskDone, TaskResult, WorkerCrashed, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.processes import interrupts, running_time
 from tests.support.waiting_task import task_of_a_worker
 
 ROOT = Path(__file__).parents[2]
-AT_MOST_SEC = 120.0  # for anything that a test waits for, on a machine however busy
+AT_MOST_SEC = 120.0  # longest wait of a test, on a busy machine
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
@@ -54,7 +55,7 @@ def end_of(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, told
 
 
-# -- never swallowed -------------------------------------------------------------------------------------------------
+# -- interrupts are never lost -------------------------------------------------------------------------------------
 
 SWALLOWING = {
     "a hook at a fork": """
@@ -81,7 +82,7 @@ logging._lock = Lock(logging._lock)
 
 
 @pytest.mark.parametrize("where", SWALLOWING)
-def test_an_interrupt_that_python_swallows_is_raised_again(tmp_path, where):
+def test_an_interrupt_that_python_discards_is_raised_again(tmp_path, where):
     code = SWALLOWING[where] + (
         "try:\n"
         "    if os.fork() == 0:\n"
@@ -103,7 +104,7 @@ STUCK = {
 
 
 @pytest.mark.parametrize("where", STUCK)
-def test_a_second_signal_always_ends(tmp_path, where):
+def test_a_second_signal_always_ends_the_process(tmp_path, where):
     code = f"""
 while True:
     try:
@@ -117,19 +118,19 @@ while True:
     process.send_signal(signal.SIGINT)
     if where != "a step that must not be cut":
         wait_for(tmp_path / "swallowed", process)
-    time.sleep(2 * interrupts.DOUBLE_SEC)  # what comes sooner is the same Ctrl-C, delivered twice
+    time.sleep(2 * interrupts.DOUBLE_SEC)  # an earlier one counts as the same Ctrl-C
     process.send_signal(signal.SIGTERM)
     code, told = end_of(process)
     assert (code, told.split()) == (130, ["ended", "at", "once"])
 
 
-def test_a_second_signal_takes_the_workers_with_it(tmp_path):
+def test_a_second_signal_ends_the_workers_too(tmp_path):
     code = """
 import multiprocessing, subprocess
 process = multiprocessing.get_context("fork").Process(target=wait_for, args=("never",))
 process.start()
 program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-interrupts.end_with_us(program)
+interrupts.kill_on_second_signal(program)
 (folder / "pids.part").write_text(f"{process.pid} {program.pid}")
 (folder / "pids.part").rename(folder / "pids")
 while True:
@@ -148,7 +149,7 @@ while True:
     wait_until_gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
 
 
-def test_the_end_of_an_uncut_step_is_an_interrupt(tmp_path):
+def test_a_deferred_interrupt_is_raised_at_the_end_of_the_step(tmp_path):
     code = """
 try:
     with interrupts.deferred():
@@ -167,7 +168,7 @@ except KeyboardInterrupt:
     assert (tmp_path / "step").exists() and not (tmp_path / "beyond").exists()
 
 
-# -- every command ---------------------------------------------------------------------------------------------------
+# -- every command -------------------------------------------------------------------------------------------------
 
 NEEDED = {
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
@@ -178,7 +179,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("name", cli.main.commands)
-def test_every_command_ends_with_the_signals_code_and_a_word(name, number, monkeypatch):
+def test_every_command_ends_with_the_exit_code_of_the_signal_and_a_message(name, number, monkeypatch):
     before = {n: signal.getsignal(n) for n in interrupts.SIGNALS}
     if before[number] == signal.SIG_IGN:
         pytest.skip("ignored by the process that started the tests, and so by us")
@@ -194,7 +195,7 @@ def test_every_command_ends_with_the_signals_code_and_a_word(name, number, monke
     assert {n: signal.getsignal(n) for n in interrupts.SIGNALS} == before
 
 
-def test_what_goes_wrong_while_a_run_is_stopped_is_told_and_the_code_stays(monkeypatch):
+def test_an_error_while_a_run_stops_is_reported_and_the_exit_code_stays(monkeypatch):
     def work(**_):
         try:
             signal.raise_signal(signal.SIGTERM)
@@ -207,7 +208,7 @@ def test_what_goes_wrong_while_a_run_is_stopped_is_told_and_the_code_stays(monke
 
 
 def test_ignored_signals_stay_ignored(tmp_path):
-    """nohup, and jobs in the background of a shell that has no job control."""
+    """As with nohup, and in background jobs of a shell without job control."""
     code = "(folder / 'ready').touch(); wait_for('go'); sys.exit(7)"
     ignore = (
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
@@ -221,17 +222,17 @@ def test_ignored_signals_stay_ignored(tmp_path):
 
 
 def test_under_torchrun_sigterm_keeps_its_default(tmp_path):
-    """Its processes wait for each other in calls that no handler gets into."""
+    """Its processes wait for each other in calls that handlers cannot interrupt."""
     code = "sys.exit(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and callable(signal.getsignal(signal.SIGINT)))"
     for size, is_default in (("2", 1), ("1", 0)):
         assert end_of(start(code, tmp_path, env={**os.environ, "WORLD_SIZE": size})) == (is_default, "")
 
 
-# -- workers ---------------------------------------------------------------------------------------------------------
+# -- workers -------------------------------------------------------------------------------------------------------
 
 
 def wait_until_gone(pids) -> None:
-    """Zombies count as gone: whoever inherits them may be slow to collect them."""
+    """Zombies count as gone: the process that inherits them may be slow to reap them."""
     deadline = time.monotonic() + AT_MOST_SEC
     while left := [pid for pid in pids if is_running(pid)]:
         assert time.monotonic() < deadline, f"{left} are left"
@@ -246,11 +247,13 @@ def is_running(pid: int) -> bool:
 
 
 POOL = """
+from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.waiting_task import task_of_a_worker
 if __name__ == "__main__":
     try:
-        for event in WorkerPool(task_of_a_worker, 2, 600.0).run([(str(folder), "a"), (str(folder), "b")]):
+        pool = WorkerPool(task_of_a_worker, EngineOptions(2, 600.0))
+        for event in pool.run([(str(folder), "a"), (str(folder), "b")]):
             print(type(event).__name__, file=sys.stderr)
     except KeyboardInterrupt:
         sys.exit(interrupts.exit_code())
@@ -258,7 +261,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("strike", ["SIGTERM to all", "SIGKILL to the parent"])
-def test_workers_neither_outlive_a_run_nor_look_as_if_they_had_crashed(tmp_path, strike):
+def test_workers_neither_outlive_a_run_nor_count_as_crashed(tmp_path, strike):
     process = start(POOL, tmp_path, start_new_session=True)
     wait_for(tmp_path / "a", process)
     wait_for(tmp_path / "b", process)
@@ -273,22 +276,22 @@ def test_workers_neither_outlive_a_run_nor_look_as_if_they_had_crashed(tmp_path,
     assert "WorkerCrashed" not in told and "TaskFailed" not in told and "Traceback" not in told
 
 
-def test_a_run_that_was_stopped_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
-    """As after SIGSTOP and SIGCONT, or in a laptop that was shut: the clock went on, and the process did not."""
+def test_a_run_suspended_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
+    """As after SIGSTOP and SIGCONT, or a closed laptop: the clock advanced while the process did not run."""
     jump, real = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + jump[0])
     events = []
-    for event in WorkerPool(task_of_a_worker, 1, 60.0).run([(str(tmp_path), "a")]):
+    for event in WorkerPool(task_of_a_worker, EngineOptions(1, 60.0)).run([(str(tmp_path), "a")]):
         events.append(event)
         if isinstance(event, TaskResult) and event.value == 1:
-            time.sleep(2 * running_time.LOOK_SEC)  # the supervisor waits for the next message by now
+            time.sleep(2 * running_time.LOOK_SEC)  # by now the supervisor waits for the next message
             jump[0] += 3600
             time.sleep(2 * running_time.LOOK_SEC)
             (tmp_path / "go").touch()
     assert not [event for event in events if isinstance(event, WorkerCrashed)] and isinstance(events[-1], TaskDone)
 
 
-def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
+def test_running_time_excludes_time_in_which_the_process_is_suspended(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     passed = running_time.RunningTime()
@@ -298,7 +301,7 @@ def test_running_time_counts_what_runs_and_a_watchdog_waits_for_it(monkeypatch):
     assert total == 0.25 + 0.5 + 2 * running_time.LOOK_SEC + 0.25
 
 
-def test_no_limit_is_too_long_for_a_clock(tmp_path):
+def test_a_very_long_timeout_works(tmp_path):
     (tmp_path / "go").touch()
-    *_, last = WorkerPool(task_of_a_worker, 1, 1e10).run([(str(tmp_path), "a")])
+    *_, last = WorkerPool(task_of_a_worker, EngineOptions(1, 1e10)).run([(str(tmp_path), "a")])
     assert isinstance(last, TaskDone)

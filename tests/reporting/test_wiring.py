@@ -11,7 +11,7 @@ from embedonce.models import fit
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.export.card import Judged, model_card
 from embedonce.pipeline.export.parity import Parity
-from embedonce.pipeline.extraction.provenance import provenance
+from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.reporting import console, training_log
 from embedonce.pipeline.reporting.html import comparison as page

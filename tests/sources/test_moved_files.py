@@ -11,7 +11,7 @@ from embedonce.cache.convert import convert
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction import extract_teacher, video_tasks
+from embedonce.pipeline.extraction import decode_tasks, extract_teacher
 from embedonce.pipeline.extraction.upright import PlannedShape
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.sources.content_identity import WHOLE_BYTES, are_equal, fingerprint, whole_fingerprint
@@ -313,7 +313,7 @@ def test_a_file_that_changes_while_it_waits_is_told_and_taken_up_by_the_next_run
     write_video(videos / "stir/1.mp4", 90)
     result, reader, _ = run(source, cache, teacher=Changing(), fps=10.0, **settings)
     if result.quarantined:
-        assert result.quarantined == {"2.mp4": video_tasks.CHANGED}
+        assert result.quarantined == {"2.mp4": decode_tasks.CHANGED}
     result, reader, _ = run(source, cache, teacher=while_scanned, fps=10.0, **settings)
     assert result.quarantined == {} and result.committed == 2
     assert any(uid.startswith("2__") and len(reader.timeline(uid).k) == 30 for uid in reader.video_uids)
@@ -325,22 +325,22 @@ def test_a_decode_process_refuses_another_file_than_was_planned(videos):
     views = np.array([[0, 192, 256, 256, 0, 3]], np.int32)
     fields = ("u", path, "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
     (rows,) = (
-        message for message in video_tasks.decode_video(video_tasks.DecodeTask(*fields)) if isinstance(message, list)
+        message for message in decode_tasks.decode_video(decode_tasks.DecodeTask(*fields)) if isinstance(message, list)
     )
     assert len(rows) == 1
-    task = video_tasks.DecodeTask(*fields, fingerprint="f" * 64)
-    with pytest.raises(video_tasks.VideoError, match="changed after it was planned"):
-        list(video_tasks.decode_video(task))
+    task = decode_tasks.DecodeTask(*fields, fingerprint="f" * 64)
+    with pytest.raises(decode_tasks.VideoError, match="changed after it was planned"):
+        list(decode_tasks.decode_video(task))
 
 
 def test_rows_of_a_file_that_was_replaced_while_it_was_decoded_do_not_count(videos, monkeypatch):
     shape = PlannedShape((256, 640), Geometry((64, 160), SQUARE, UPRIGHT), SQUARE)
     views, prints = np.array([[0, 192, 256, 256, 0, 3]], np.int32), iter(["f" * 64, "0" * 64])
     fields = ("u", videos / "cut/1.mp4", "software", np.array([0]), np.array([0]), False, shape, 90, views, 32, 1.0)
-    monkeypatch.setattr(video_tasks, "fingerprint", lambda path: next(prints))  # before and after
-    monkeypatch.setattr(video_tasks, "whole_fingerprint", lambda path: "1" * 64)
-    with pytest.raises(video_tasks.VideoError, match="changed after it was planned"):
-        list(video_tasks.decode_video(video_tasks.DecodeTask(*fields, fingerprint="f" * 64)))
+    monkeypatch.setattr(decode_tasks, "fingerprint", lambda path: next(prints))  # before and after
+    monkeypatch.setattr(decode_tasks, "whole_fingerprint", lambda path: "1" * 64)
+    with pytest.raises(decode_tasks.VideoError, match="changed after it was planned"):
+        list(decode_tasks.decode_video(decode_tasks.DecodeTask(*fields, fingerprint="f" * 64)))
 
 
 def test_others_are_finished_where_a_file_is_gone_and_it_is_planned_anew_when_it_is_back(videos):

@@ -1,4 +1,4 @@
-"""What takes the place of parts of an extraction in the processes of killed_run: what dies, what is wrong."""
+"""Replacements for parts of an extraction in the processes of killed_run: some die, some are wrong."""
 
 import os
 import signal
@@ -9,16 +9,16 @@ from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.video_tasks import decode_video
+from embedonce.pipeline.extraction.decode_tasks import decode_video
 
 SLOW_SEC = 0.1
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """decode_video, but one video kills its process in the midst of it, the first few times.
+    """decode_video, except that one video kills its process in the middle, the first few times.
 
-    counter: a file that is there, and grows by a byte each time.
+    counter: an existing file that grows by a byte each time.
     """
 
     uid: str
@@ -35,12 +35,12 @@ class Deadly:
 
 
 def dies_before_it_has_folders() -> None:
-    """All is killed when the cache has an identity and nothing else."""
+    """Kill all processes when the cache has an identity and nothing else."""
     commit.make_folder = _dying(commit.make_folder, lambda folder: folder.name == "records")
 
 
 def dies_before_its_first_record() -> None:
-    """All is killed when the first shard is there, and its record is written and has no name yet."""
+    """Kill all processes when the first shard is published, and its record is written but has no name yet."""
     os.link = _dying(os.link, lambda temp, path: path.parent.name == "records")
 
 
@@ -57,7 +57,7 @@ def _dying(call: Callable, where: Callable[..., bool]) -> Callable:
 
 
 def written_in_place() -> None:
-    """Documents are written under their names at once, and not quickly."""
+    """Write documents under their final names, and slowly."""
     publish = commit.publish
 
     def slowly(path: Path, data: bytes) -> None:
@@ -87,7 +87,7 @@ def record_before_shard() -> None:
 
 
 def acknowledged_too_early() -> None:
-    """A unit is said to be committed when the next one comes."""
+    """Acknowledge a unit before it is committed, which happens when the next one comes."""
     commit_frames, waiting = CacheWriter.commit_frames, []
 
     def late(writer, *arguments) -> None:

@@ -1,6 +1,6 @@
-"""A whole extraction with a fake teacher in a session of its own, struck by SIGKILL while it works.
+"""A whole extraction with a fake teacher in a session of its own, killed by SIGKILL while it runs.
 
-Knows how to start, strike and outwait it, and nothing of what must be true afterwards. Never loads torch.
+Starts, kills and awaits it; what must be true afterwards is checked elsewhere. Never loads torch.
 """
 
 import base64
@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction import runner as extraction
+from embedonce.pipeline.extraction import frame_pipeline, runner
+from embedonce.pipeline.extraction.decode_tasks import decode_video
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.extraction.video_tasks import decode_video
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import union
 from tests.support.fake_teacher import FakeTeacher, write_zero_shot
 
 ROOT = Path(__file__).parents[2]
-COMMITS = {"commit_frames": 0, "commit_logits": 1, "publish_clips": 1}  # method -> which argument says of what
+COMMITS = {"commit_frames": 0, "commit_logits": 1, "publish_clips": 1}  # method -> position of the argument to print
 ATTEMPTS = {"count_attempt": 0, "forget_attempts": 0}
-SECONDS_TO_END = 300.0  # for the processes of a run that nobody is to stop any more
+SECONDS_TO_END = 300.0  # for the processes to end by themselves
 
 
 @dataclass(frozen=True)
 class Job:
-    """One extraction. dies_after: the line that it tells and is killed, all of it; mutate: called before it begins."""
+    """One extraction. dies_after: line of output after which it is killed; mutate: called before it starts."""
 
     config: ExtractConfig
     decode: Callable = decode_video
@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. code: negative where a signal ended it; lines: what it told; hit: it was struck in time."""
+    """How a run ended. code: negative after a signal; lines: its output; hit: it was still running when killed."""
 
     code: int
     lines: list[str]
@@ -51,14 +51,14 @@ class Ended:
 
     @property
     def acknowledged(self) -> list[str]:
-        """What it said is committed."""
+        """The output lines that acknowledge commits."""
         return [line for line in self.lines if line.partition(" ")[0] in COMMITS]
 
 
 def run(job: Job, strike: str | None = None, delay_sec: float = 0.0, num_lines: int = 0) -> Ended:
-    """Do the job; strike what STRIKES names when it has told so many lines and so much time has passed since.
+    """Run the job; kill what STRIKES names after num_lines of output and another delay_sec.
 
-    Returns when all its processes are gone. Time begins after the imports.
+    Returns when all its processes are gone. Time starts after the imports.
     """
     packed = base64.b64encode(pickle.dumps(job)).decode()
     command = [sys.executable, "-c", "from tests.support.killed_run import work; work()", packed]
@@ -67,7 +67,7 @@ def run(job: Job, strike: str | None = None, delay_sec: float = 0.0, num_lines: 
         try:
             process.stdout.readline()
             start, hit = time.monotonic(), False
-            told = b"".join(process.stdout.readline() for _ in range(num_lines))
+            output = b"".join(process.stdout.readline() for _ in range(num_lines))
             if strike is not None:
                 try:
                     process.wait(delay_sec)
@@ -78,7 +78,7 @@ def run(job: Job, strike: str | None = None, delay_sec: float = 0.0, num_lines: 
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
-    lines = (told + rest).decode().splitlines()
+    lines = (output + rest).decode().splitlines()
     return Ended(process.returncode, lines, errors.decode(), time.monotonic() - start, hit)
 
 
@@ -93,9 +93,9 @@ def _kill_the_parent(process: subprocess.Popen) -> bool:
 
 
 def _kill_a_worker(process: subprocess.Popen) -> bool:
-    """Whether there was one."""
+    """Whether there was a worker."""
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it may have ended just now
+        with contextlib.suppress(OSError):  # the process may have just ended
             if os.getpgid(int(folder.name)) == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
                 os.kill(int(folder.name), signal.SIGKILL)
                 return True
@@ -109,16 +109,16 @@ STRIKES = {"everything": _kill_everything, "the parent": _kill_the_parent, "a wo
 
 
 def work() -> None:
-    """Do the job that the command line holds; tell on standard output, at once, what is committed and how it ended."""
+    """Run the job given on the command line; print immediately what is committed, and finally the summary."""
     job: Job = pickle.loads(base64.b64decode(sys.argv[1]))
-    extraction.decode_video = job.decode
+    frame_pipeline.decode_video = job.decode
     if job.mutate is not None:
         job.mutate()
     for name, position in (COMMITS | ATTEMPTS).items():
         setattr(CacheWriter, name, _telling(getattr(CacheWriter, name), position, job.dies_after))
     os.write(1, b"started\n")
     source = union(open_sources(job.config.data_dir))
-    writer, teacher, result = extraction.extract(job.config, source, FakeTeacher)
+    writer, teacher, result = runner.extract(job.config, source, FakeTeacher)
     write_zero_shot(writer, source, teacher)
     writer.write_manifest()
     writer.close()

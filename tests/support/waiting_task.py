@@ -1,4 +1,4 @@
-"""A task of a worker process that tells who it is and goes on when it may. Light to import."""
+"""A task of a worker process that writes its process id and waits for a file. Fast to import."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def task_of_a_worker(task: tuple[str, str]):
-    """task: a folder and a name. Writes the process's number into folder/name, and goes on when folder/go is there."""
+    """task: a folder and a name. Writes the process id into folder/name, and continues when folder/go exists."""
     folder, name = Path(task[0]), task[1]
     (folder / f"{name}.part").write_text(str(os.getpid()))
     (folder / f"{name}.part").rename(folder / name)

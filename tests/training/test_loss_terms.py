@@ -112,5 +112,5 @@ def test_names_and_options_of_terms_are_unique(monkeypatch):
 def test_unknown_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"unknown loss weights delta; there are alpha, beta, gamma"):
         loss_settings(delta=1.0)
-    with pytest.raises(ValueError, match="'delta' is not an option of a registered plug-in"):
+    with pytest.raises(ValueError, match=r"'delta' is not an option of a registered plug-in"):
         TrainConfig(tmp_path, tmp_path, plugin_weights={"delta": 1.0})

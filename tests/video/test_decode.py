@@ -7,8 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from embedonce.pipeline.extraction.decode_tasks import DecodeMode, DecodeTask, Row, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeMode, DecodeTask, Row, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number
@@ -162,7 +163,7 @@ def test_raw_streams_without_timestamps_are_known_by_order(tmp_path):
     sampled = sample(raw, 5.0)
     assert sampled.timeline.by_order and len(sampled.timeline.pts) == 60
     assert [read_number(rgb) for rgb in sampled.rgb.values()] == sampled.requests.frame_index.tolist()
-    with pytest.raises(VideoError, match="key frames cannot be told; use --sampling fps"):
+    with pytest.raises(VideoError, match="key frames cannot be located; use --sampling fps"):
         list(scan_video(ScanTask("v", raw, Grid(None), "software")))
 
 

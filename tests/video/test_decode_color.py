@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 
+from embedonce.pipeline.extraction.decode_tasks import DecodeTask, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number

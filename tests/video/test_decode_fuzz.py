@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 import pytest
 
-from embedonce.pipeline.engines.process_pool import TaskFailed, TaskResult, WorkerPool
+from embedonce.pipeline.engines.engine import EngineOptions, TaskFailed, TaskResult
+from embedonce.pipeline.engines.process_pool import WorkerPool
 from embedonce.pipeline.video import decode
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.skipping import whole_plan
@@ -107,7 +108,7 @@ def fuzz(folder: Path, sources: list[Path], seeds) -> tuple[list, list]:
     """(outcomes, failures) of damaged copies of the sources, one per seed in turn."""
     tasks = [Case(sources[seed % len(sources)], folder, seed) for seed in seeds]
     outcomes, failures = [], []
-    for event in WorkerPool(examine, 2, silence_sec=60.0).run(tasks):
+    for event in WorkerPool(examine, EngineOptions(2, 60.0)).run(tasks):
         if isinstance(event, TaskResult):
             outcomes.append((event.task, *event.value))
         elif isinstance(event, TaskFailed):

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from embedonce.pipeline.extraction import video_tasks
-from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
+from embedonce.pipeline.extraction import scan_tasks
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video import container, indexing, timeline
@@ -106,8 +106,8 @@ def test_too_many_frames_and_too_long_a_time_are_refused(tmp_path, monkeypatch):
 def test_a_video_that_takes_too_much_computing_is_given_up(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 20)
     monkeypatch.setattr(container, "SECONDS_PER_SIGN", 0.0)
-    monkeypatch.setattr(video_tasks, "SCAN_LIMIT_SEC", 0.0)
-    with pytest.raises(VideoError, match="decoding it took more than 0 s of computing"):
+    monkeypatch.setattr(scan_tasks, "SCAN_LIMIT_SEC", 0.0)
+    with pytest.raises(VideoError, match="decoding took more than 0 s of CPU time"):
         list(scan_video(ScanTask("v", path, Grid(1.0, EVERYTHING), "software")))
 
 

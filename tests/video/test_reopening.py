@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from embedonce.pipeline.extraction.video_tasks import ScanTask, scan_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.video import timeline
 from embedonce.pipeline.video.container import VideoError, opened, packets_of

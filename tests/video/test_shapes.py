@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from embedonce.cache.schema import Status
+from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Remark, Reshaped, decode_video
+from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.extraction.video_tasks import DecodeTask, Remark, Reshaped, ScanTask, decode_video, scan_video
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.sources.source import Source, Video
@@ -161,8 +162,8 @@ def test_a_picture_that_changes_is_followed_or_refused_and_never_squashed(tmp_pa
     found = shown(splice(tmp_path / f"v.{suffix}", *files))
     assert found.letters == 10 * "o" + 10 * letter
     (remark,) = found.remarks
-    assert remark.startswith("its picture changes at 1.") and words in remark
-    assert ("refused as reshaped" in remark) == (letter == "R")
+    assert remark.startswith("its frames change at 1.") and words in remark
+    assert ("skipped as `reshaped`" in remark) == (letter == "R")
     first = TURNED[(0, -ONE, ONE, 0)][1] if name == "a quarter turn ends" else (RED, GREEN, BLUE, WHITE)
     second = (WHITE, BLUE, GREEN, RED) if name == "half a turn" else first
     assert all(close(corners(image), second if i >= 10 else first, 20) for i, image in found.images.items())

@@ -52,7 +52,7 @@ def run(
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, pass_fds=(lock,)
                 )
-                interrupts.end_with_us(process)
+                interrupts.kill_on_second_signal(process)
             _wait(process, tick)
         finally:
             if process is not None:

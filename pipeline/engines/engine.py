@@ -1,0 +1,92 @@
+"""The engine protocol: an engine runs a function over tasks and reports what happens to each task as events.
+
+Defines the events and the protocol. Engines know tasks and messages, not what they contain.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+MAX_ATTEMPTS = 2  # worker processes that one task may crash or hang, over all runs, before it fails
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class TaskResult(Generic[Task, Value]):
+    """A value that a task yielded."""
+
+    task: Task
+    value: Value
+
+
+@dataclass(frozen=True)
+class TaskDone(Generic[Task]):
+    """A task finished."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class TaskFailed(Generic[Task]):
+    """A task cannot be completed; reason: a short text for the user. is_temporary: a later run may succeed."""
+
+    task: Task
+    reason: str
+    is_temporary: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerCrashed(Generic[Task]):
+    """A task crashed or hung its worker, and may be retried; reason: a short text for the user."""
+
+    task: Task
+    reason: str
+
+
+Event = TaskResult[Task, Value] | TaskDone[Task] | TaskFailed[Task] | WorkerCrashed[Task]
+
+
+class Engine(Protocol[Task, Value]):
+    """Runs one function over tasks."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event[Task, Value]]:
+        """Yield the events of all tasks as they occur.
+
+        The values of one task come in the order in which its function yields them. Each task ends with exactly one
+        TaskDone or TaskFailed. An error in one task does not affect other tasks. An engine with worker processes yields
+        WorkerCrashed for each attempt that crashed or hung one, and does not retry before the next event is requested,
+        so that the caller can first record the attempt. Closing the iterator stops all work; KeyboardInterrupt passes
+        through to the caller.
+        """
+        ...
+
+
+def no_attempts(task: Any) -> int:
+    """The `attempts_used` of tasks that are new."""
+    return 0
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What every engine is configured with.
+
+    workers: tasks that run at once. timeout_sec: how long a task may go without yielding a value. attempts_used: how
+    many of a task's MAX_ATTEMPTS earlier runs have used up.
+    """
+
+    workers: int
+    timeout_sec: float
+    attempts_used: Callable[[Any], int] = no_attempts
+
+
+def run_task(function: Callable[[Task], Iterable[Value]], task: Task) -> Iterator[Event[Task, Value]]:
+    """Run one task in this process and yield its events."""
+    try:
+        for value in function(task):
+            yield TaskResult(task, value)
+    except Exception as error:  # any error that a video causes in a decoder is the fault of that video, and reported
+        yield TaskFailed(task, str(error) or type(error).__name__, getattr(error, "is_temporary", False))
+    else:
+        yield TaskDone(task)

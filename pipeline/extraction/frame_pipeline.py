@@ -1,0 +1,179 @@
+"""One pass over the pending shards: decode workers feed the teacher, and complete shards are committed."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from embedonce.cache.schema import Teacher, seconds
+from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskDone, TaskFailed, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.registry import make_engine
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.extraction.commit_thread import Committer
+from embedonce.pipeline.extraction.decode_tasks import (
+    DecodeMessage,
+    DecodeMode,
+    DecodeTask,
+    Remark,
+    Reshaped,
+    Row,
+    decode_video,
+    none_decoded,
+)
+from embedonce.pipeline.extraction.identity import provenance, teacher_provenance
+from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
+from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
+from embedonce.pipeline.extraction.upright import shape_of
+from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.sources.source import Video
+from embedonce.pipeline.video.skipping import PackedPlan
+
+
+class FramePipeline:
+    """Decodes the frames that a ShardBuilder lacks, embeds them, and commits the shards as they become complete.
+
+    videos: by uid, those whose files exist. packet_plans: uid -> which packets must be decoded, for videos that this
+    run has scanned.
+    """
+
+    def __init__(
+        self,
+        config: ExtractConfig,
+        writer: CacheWriter,
+        teacher: Teacher,
+        builder: ShardBuilder,
+        videos: Mapping[str, Video],
+        packet_plans: Mapping[str, PackedPlan | None],
+    ):
+        self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
+        self.videos, self.packet_plans = videos, packet_plans
+        self.provenance = provenance(teacher)
+        self.pending = builder.pending_frames()
+        self._rows: list[tuple[str, Row]] = []  # (uid, row) waiting for the teacher
+        self._ended: list[TaskDone[DecodeTask] | TaskFailed[DecodeTask]] = []  # their last rows may wait too
+        self._modes: dict[str, str] = {}  # uid -> how it was decoded
+        self._remarks: dict[str, list[str]] = {}
+        self._not_embeddable: dict[str, str] = {}  # uid -> reason
+        self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
+
+    def run(self, workers: int, progress: Progress) -> None:
+        """Extract all pending shards whose videos exist."""
+        with Committer(self.writer) as committer:
+            self._commit_complete(committer)
+            self._load_attempts()
+            options = EngineOptions(workers, self.config.video_timeout, lambda task: self._attempts.get(task.uid, 0))
+            engine = make_engine(self.config.engine, decode_video, options)
+            for event in engine.run([self._task(uid) for uid in self.pending if uid in self.videos]):
+                self._receive(event, progress)
+                if len(self._rows) * self.views_per_row >= self.config.batch_size:
+                    self._flush(committer, progress)
+            self._flush(committer, progress)
+
+    @property
+    def views_per_row(self) -> int:
+        return 1 + self.writer.identity.num_views
+
+    def decode_modes(self) -> list[tuple[str, int]]:
+        """(how videos were decoded, number of videos), most frequent first."""
+        return Counter(self._modes.values()).most_common()
+
+    def _load_attempts(self) -> None:
+        self._attempts = {uid: document["attempts"] for uid, document in self.writer.attempts().items()}
+        for uid in set(self._attempts) - set(self.pending):
+            self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
+
+    def _task(self, uid: str) -> DecodeTask:
+        video, (frame_index, pts) = self.writer.planned_videos[uid], self.pending[uid]
+        return DecodeTask(
+            uid=uid,
+            path=self.videos[uid].path,
+            decoder=self.config.decoder,
+            frame_index=frame_index,
+            pts=pts,
+            by_order=video.by_order,
+            shape=shape_of(video),
+            jpeg_quality=self.config.jpeg_quality,
+            views=video.views,
+            crop_size=self.writer.identity.teacher.input_size,
+            duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
+            fingerprint=video.fingerprint,
+            plan=self.packet_plans.get(uid),
+        )
+
+    def _receive(self, event: Event[DecodeTask, DecodeMessage], progress: Progress) -> None:
+        uid = event.task.uid
+        if isinstance(event, TaskResult):
+            self._receive_message(uid, event.value, progress)
+        elif isinstance(event, WorkerCrashed):
+            self._attempts[uid] = self._attempts.get(uid, 0) + 1
+            self.writer.count_attempt(uid, event.reason)
+        else:
+            self._ended.append(event)
+
+    def _receive_message(self, uid: str, message: DecodeMessage, progress: Progress) -> None:
+        if isinstance(message, DecodeMode):
+            self._modes[uid] = message.text
+        elif isinstance(message, Remark):
+            self._remarks.setdefault(uid, []).append(message.text)
+            progress.note(f"{self.videos[uid].source}: {message.text}")
+        elif isinstance(message, Reshaped):
+            self.builder.refuse(uid, message.i)
+            progress.update()
+        else:
+            self._rows += [(uid, row) for row in message]
+            progress.update(len(message))
+
+    def _flush(self, committer: Committer, progress: Progress) -> None:
+        """Embed the waiting rows, close the videos that ended, and commit the shards that are complete."""
+        self._embed()
+        for event in self._ended:
+            self._end_video(event, progress)
+        self._ended = []
+        self._commit_complete(committer)
+
+    def _embed(self) -> None:
+        if not self._rows:
+            return
+        crops = np.concatenate([row.crops for _, row in self._rows])
+        embeddings = self.teacher.embed(crops).reshape(len(self._rows), self.views_per_row, -1)
+        finite = np.isfinite(embeddings).all((1, 2))
+        for (uid, row), row_embeddings, is_finite in zip(self._rows, embeddings, finite, strict=True):
+            if not is_finite:
+                frame = int(self.pending[uid][0][row.i])
+                reason = f"the teacher's embedding of frame {frame} of {uid} is not finite"
+                if not finite.any():
+                    raise PipelineError(f"{reason}, nor is any other of its batch; nothing of that batch was kept")
+                self._not_embeddable.setdefault(uid, reason)
+            if uid in self._not_embeddable:
+                continue
+            self.builder.add(uid, row.i, row.jpeg, row_embeddings.astype(np.float16), row.crop_crc32)
+        self._rows = []
+
+    def _end_video(self, event: TaskDone[DecodeTask] | TaskFailed[DecodeTask], progress: Progress) -> None:
+        uid = event.task.uid
+        reason = event.reason if isinstance(event, TaskFailed) else self._not_embeddable.get(uid)
+        if reason is None and len(event.task.pts) and not self.builder.count(uid):
+            reason = none_decoded(len(event.task.pts))
+        if reason is None:
+            self.builder.end(uid)
+            if uid in self._attempts:
+                self.writer.forget_attempts(uid)
+            return
+        self.builder.drop(uid)
+        if isinstance(event, TaskFailed) and event.is_temporary:
+            quarantine_absent(self.writer, uid, reason)
+        else:
+            quarantine(self.writer, self.videos[uid], reason)
+        progress.note(f"quarantined {self.videos[uid].source}: {reason}")
+
+    def _commit_complete(self, committer: Committer) -> None:
+        for name, batch in self.builder.pop_complete():
+            uids = [segment.video_uid for segment in batch.segments]
+            decoding = {
+                "decoding": {uid: self._modes[uid] for uid in uids if uid in self._modes},
+                "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
+            }
+            # the teacher's part anew: rows that overflowed were embedded in another precision
+            committer.submit(name, batch, self.provenance | teacher_provenance(self.teacher) | decoding)

@@ -1,0 +1,101 @@
+"""Scanning one video in a worker process: its timeline, and which frames answer the requested times.
+
+Must never load torch, since each worker process imports it.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
+from embedonce.pipeline.frames.canonical_frame import canonical_size
+from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
+from embedonce.pipeline.video.announced_length import PARTIAL_SEC
+from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
+from embedonce.pipeline.video.timeline import Timeline, left_half, promised_end, read_timeline
+
+SCAN_LIMIT_SEC = 1800.0  # CPU time per video
+ANY_SHORT_SIDE = 256  # pixels; canonical_size refuses extreme aspect ratios whatever the short side is
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """Find the frames of one video that answer a grid of requested times."""
+
+    uid: str
+    path: Path
+    grid: Grid
+    decoder: str
+    left_eye: bool = False
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The result of a ScanTask.
+
+    timeline: without its arrays of frames. first_pts: in ticks of the timeline's time base. plan: which packets must be
+    decoded; None if all of them.
+    """
+
+    timeline: Timeline
+    num_frames: int
+    first_pts: int
+    requests: Requests
+    plan: PackedPlan | None = None
+
+
+@dataclass(frozen=True)
+class LengthTask:
+    """Find out when a video ends according to its header."""
+
+    uid: str
+    path: Path
+
+
+def ends_early(end_sec: float, expected_end_sec: float) -> bool:
+    """Whether a video ends before its expected end, by more than the tolerance."""
+    return end_sec < expected_end_sec - PARTIAL_SEC
+
+
+def read_length(task: LengthTask) -> Iterator[float | None]:
+    """Yields the end of the video in seconds according to its header; None if the header does not contain it."""
+    yield promised_end(task.path)
+
+
+def scan_video(task: ScanTask) -> Iterator[Scan | None]:
+    """Yields None now and then as a heartbeat, and finally one Scan.
+
+    VideoError if the video cannot be used; PassingError if this machine cannot read its file now.
+    """
+    try:
+        yield from _scan(task)
+    except VideoError:
+        yield from check_readable(task.path, None)
+        raise
+
+
+def _scan(task: ScanTask) -> Iterator[Scan | None]:
+    timeline = yield from limit_cpu_time(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
+    if task.grid.fps is None and timeline.by_order:
+        raise VideoError(
+            "its packet timestamps do not identify its frames, so its key frames cannot be located; use --sampling fps"
+        )
+    if timeline.is_partial:
+        yield from check_readable(task.path, None)
+    if task.left_eye:
+        timeline = left_half(timeline)
+    times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
+    requests = request_frames(task.grid, *times)
+    canonical_size(*timeline.upright_size, ANY_SHORT_SIDE)  # refuses extreme aspect ratios before they are planned
+    bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None, index=None)
+    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, _packed_plan(timeline, requests))
+
+
+def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
+    """Which packets must be decoded; None unless the packets' own timestamps identify the frames."""
+    index = timeline.index
+    if not len(requests.pts) or timeline.by_order or index is None or not index.has_own_times:
+        return None
+    return PackedPlan.of(plan_feed(index, requests.pts))
