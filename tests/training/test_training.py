@@ -293,7 +293,7 @@ def test_more_processes_than_clips(tiny, tmp_path, monkeypatch):
 
 
 MISTAKES = [
-    ({"student_size": "tiny,tiny"}, "--student-size must be different sizes"),
+    ({"student_size": "tiny,tiny"}, "--student-size must be different names"),
     ({"student_size": "a b"}, "--student-size"),
     ({"projection": "cubic"}, "--projection must be one of mlp, linear"),
     ({"ema": 1.0}, "--ema must be at least 0 and below 1"),
