@@ -17,7 +17,7 @@ import torch
 from benchmarks.ablation import Condition, Source, student_run
 from benchmarks.ablation_clips import Clips, Setting
 from benchmarks.measuring import finish, machine
-from embedonce.models.losses.distillation import distillation_loss
+from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.pipeline.clips.batch import ClipBatch
 
 CACHED = Condition("cached")

@@ -15,7 +15,7 @@ from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_age import last_clip_part, older_than_clips
 from embedonce.cache.plan_documents import read_plan
-from embedonce.cache.plausible import plan_problems, record_problems
+from embedonce.cache.plausibility import plan_problems, record_problems
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, check_entry
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import read_planned, record_paths

@@ -32,9 +32,9 @@ from embedonce.pipeline.labeling.requests import (
     check_requests,
     refuse_lost_classes,
     request_label_set,
-    with_class_text,
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.labeling.zero_shot import with_class_text
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources

@@ -44,7 +44,7 @@ def fitted_head(writer: CacheWriter, source: Source, labels: LabelSet, seed: int
     reader = writer.reader()
     if labels.name in reader.label_sets():
         return dataclasses.replace(labels, facts=reader.label_set(labels.name).facts), None
-    from embedonce.models.fit import fit_action_head  # imports torch, which other label sets do not need
+    from embedonce.models.fit_head import fit_action_head  # imports torch, which other label sets do not need
 
     train, selection, held_out = labeled_rows(writer, reader, source)
     if not len(train.labels):

@@ -1,23 +1,18 @@
-"""Requests for label sets: what options ask for, checked before any work, with the tensors of zero-shot logits."""
+"""Requests for label sets: what options ask for, checked before any work."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import safetensors.numpy
-
 from embedonce.cache.labels import FITTED, NO_LOGITS, ZERO_SHOT, LabelSet, check_same
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.models.names import ENGLISH_STYLE
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.labeling.class_checks import check_classes, check_vectors
+from embedonce.pipeline.labeling.class_checks import check_classes
 from embedonce.pipeline.labeling.clip_index import revision_of
 from embedonce.pipeline.labeling.prompts.templates import class_prompts
 from embedonce.pipeline.sources.source import UNLABELED, Source
-from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -82,31 +77,12 @@ def refuse_lost_classes(
     reader = open_reader(cache_dir)
     labeled = [name for name in reader.label_sets() if reader.label_set(name).classes]
     if labeled:
-        notes = [note for source in sources.values() for note in source.notes if "no classes" in note]
+        reasons = [source.no_classes_reason for source in sources.values() if source.no_classes_reason]
         raise InputError(
             f"{cache_dir} has label set {labeled[0]!r} with classes, but the data has no classes now "
-            f"({notes[0] if notes else 'no classes'}); put the videos into folders of their classes, or name another "
-            "label set with --label-set"
+            f"({reasons[0] if reasons else 'no classes'}); put the videos into folders of their classes, or name "
+            "another label set with --label-set"
         )
-
-
-def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetRequest:
-    """The request with the embeddings of its class prompts, if its logits are zero-shot.
-
-    Raises InputError if the teacher has no text tower.
-    """
-    if request.labels.kind != ZERO_SHOT:
-        return request
-    if not isinstance(teacher, TextTeacher):
-        raise InputError(
-            f"the teacher {teacher.identity.name} has no text tower, which zero-shot logits need: use --teacher-head "
-            "fitted or --teacher-head none"
-        )
-    class_text, scale = teacher.class_text([list(texts) for texts in request.labels.prompts])
-    check_vectors(request.source, class_text)
-    tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
-    labels = dataclasses.replace(request.labels, logit_scale=float(scale))
-    return LabelSetRequest(request.source, labels, safetensors.numpy.save(tensors))
 
 
 def _effective_head(head: str, source: Source) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from embedonce.models.device import autocast
-from embedonce.models.losses.distillation import distillation_loss
 from embedonce.models.losses.term import LossSettings
+from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipDataset

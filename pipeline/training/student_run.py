@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from embedonce.models.device import autocast, precision, uncompiled
 from embedonce.models.ema import ModelEma
 from embedonce.models.losses.batch import Counts
-from embedonce.models.losses.distillation import distillation_loss
 from embedonce.models.losses.registry import loss_terms
 from embedonce.models.losses.term import LossSettings
+from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.student import VideoStudent
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.errors import PipelineError

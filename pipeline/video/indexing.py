@@ -13,7 +13,7 @@ from embedonce.pipeline.video.headers.bits import BitsError
 from embedonce.pipeline.video.headers.h264_slices import is_intra
 from embedonce.pipeline.video.headers.inspectors import INSPECTORS, KEEPS_ORDER
 from embedonce.pipeline.video.known_stream import KnownStream
-from embedonce.pipeline.video.losses import (
+from embedonce.pipeline.video.missing_data import (
     Losses,
     LossFinder,
     Pauses,

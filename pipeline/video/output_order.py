@@ -11,7 +11,7 @@ import numpy as np
 
 from embedonce.pipeline.video.container import HeartbeatClock, VideoError, check_size, open_video, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log, is_damage
-from embedonce.pipeline.video.losses import Losses
+from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.times import RawTimes, are_in_decoding_order, resolve_times
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embedonce.pipeline.video.known_stream import KnownStream
-from embedonce.pipeline.video.losses import Losses
+from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.times import RawTimes
 
 SUPERSEDED = -(2**63) + 1  # replaces the pts of a frame that is never displayed, since another has the same time

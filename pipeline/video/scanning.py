@@ -25,7 +25,7 @@ from embedonce.pipeline.video.ffmpeg_log import is_data_loss
 from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Orientations
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.known_stream import MAX_DEPTH, reorder_depth_of
-from embedonce.pipeline.video.losses import loss_notes
+from embedonce.pipeline.video.missing_data import loss_notes
 from embedonce.pipeline.video.output_order import FoundTimes, find_times
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.timeline import PARTIAL_NOTE, Timeline

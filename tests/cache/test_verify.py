@@ -253,7 +253,7 @@ def test_the_commands_print_what_they_did(cache, backend, tmp_path):
     assert f"1 problem; next: python cli.py repair-cache --cache-dir {cache}" in told
     student = ("--student-size", "tiny", "--student-resolution", 128, "--epochs", 1, "--device", "cpu")
     code, told = invoke("train-student", "--cache-dir", cache, "--output-dir", tmp_path / "o", *student)
-    assert code == 4 and "repair-cache removes the damaged parts" in told
+    assert code == 4 and "repair-cache moves damaged files away" in told
     code, told = invoke("repair-cache", "--cache-dir", cache, "--yes")
     assert code == 0 and "unit 000001 (a): extract it again" in told and "extract-teacher --config" in told
     code, told = invoke("verify-cache", "--cache-dir", cache)

@@ -14,7 +14,7 @@ from embedonce.cache.convert import convert
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
-from embedonce.models import fit
+from embedonce.models import fit_head
 from embedonce.pipeline.commands import evaluate as evaluate_command
 from embedonce.pipeline.commands import verify_cache
 from embedonce.pipeline.evaluation import evaluate as evaluating
@@ -176,7 +176,7 @@ def test_a_fitted_head_is_selected_and_evaluated_on_different_parts(tiny, monkey
     ]
     monkeypatch.setattr(head_fitting, "labeled_rows", lambda *arguments: parts)
     monkeypatch.setattr(
-        fit, "fit_action_head", lambda *rows, **more: calls.append((rows, more)) or head.requires_grad_(False)
+        fit_head, "fit_action_head", lambda *rows, **more: calls.append((rows, more)) or head.requires_grad_(False)
     )
     labels = LabelSet("new", "fitted", ("a", "b", "c"), (), None, {})
     writer = SimpleNamespace(reader=lambda: open_reader(tiny))

@@ -158,7 +158,7 @@ def test_the_plan_records_the_file_of_a_video(folder, tmp_path):
 
 def test_records_contain_the_provenance(folder, tmp_path):
     class Told(FakeTeacher):
-        def provenance(self):
+        def device_facts(self):
             return {"device": "abacus", "precision": "whole numbers"}
 
     _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", teacher=Told(), shard_frames=100)
@@ -177,7 +177,7 @@ def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path
             self.precision = "float32"
             return super().embed(crops)
 
-        def provenance(self):
+        def device_facts(self):
             return {"precision": self.precision}
 
     _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", teacher=Overflowing())

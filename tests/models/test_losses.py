@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from embedonce.models.fit import as_arrays, fit_action_head
+from embedonce.models.fit_head import as_arrays, fit_action_head
 from embedonce.models.losses.batch import Targets
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.task import task_loss

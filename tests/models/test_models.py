@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from embedonce.models.device import choose_device
 from embedonce.models.errors import ModelError, ModelOptionError
-from embedonce.models.fit import as_arrays, fit_action_head
+from embedonce.models.fit_head import as_arrays, fit_action_head
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
 from embedonce.models.losses.batch import Targets
-from embedonce.models.losses.distillation import distillation_loss
 from embedonce.models.losses.registry import loss_settings
+from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.names import PROJECTIONS
 from embedonce.models.student import StudentOutput, build_student, count_parameters, student_config
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from embedonce.cache.labels import ClipLabel
-from embedonce.models import fit
+from embedonce.models import fit_head
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.export.card import model_card
 from embedonce.pipeline.export.facts import HeldOutFacts
@@ -188,18 +188,18 @@ def fitted(monkeypatch, accuracies: list[float], held: int = 4):
         smoothing.add(settings.get("label_smoothing"))
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(fit, "_accuracy", accuracy)
-    monkeypatch.setattr(fit.nn.functional, "cross_entropy", entropy)
-    monkeypatch.setattr(fit, "TEACHER_HEAD_HIDDEN", (8,))
+    monkeypatch.setattr(fit_head, "_accuracy", accuracy)
+    monkeypatch.setattr(fit_head.nn.functional, "cross_entropy", entropy)
+    monkeypatch.setattr(fit_head, "TEACHER_HEAD_HIDDEN", (8,))
     rows = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)
     labels = np.arange(12) % 3
-    head = fit.fit_action_head(rows, labels, rows[:held], labels[:held], 3, seed=0)
+    head = fit_head.fit_action_head(rows, labels, rows[:held], labels[:held], 3, seed=0)
     return head, looks, smoothing
 
 
 def test_fitting_keeps_the_best_epoch_and_stops_early(monkeypatch):
     head, looks, smoothing = fitted(monkeypatch, [0.1, 0.5, 0.9, 0.9, 0.8])
-    assert len(looks) == 3 + fit.PATIENCE and smoothing == {0.05} and not head.training
+    assert len(looks) == 3 + fit_head.PATIENCE and smoothing == {0.05} and not head.training
     last = "3.weight"  # the layer that the scaling of inputs is not folded into
     torch.testing.assert_close(head.state_dict()[last], looks[2][last], rtol=0, atol=0)
     assert not torch.equal(looks[2][last], looks[-1][last])
@@ -207,5 +207,5 @@ def test_fitting_keeps_the_best_epoch_and_stops_early(monkeypatch):
 
 
 def test_fitting_continues_while_it_improves(monkeypatch):
-    _, looks, _ = fitted(monkeypatch, [n / 100 for n in range(fit.EPOCHS)])
-    assert len(looks) == fit.EPOCHS
+    _, looks, _ = fitted(monkeypatch, [n / 100 for n in range(fit_head.EPOCHS)])
+    assert len(looks) == fit_head.EPOCHS

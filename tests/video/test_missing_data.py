@@ -12,7 +12,7 @@ from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, request_f
 from embedonce.pipeline.video.headers.fragments import missing_before
 from embedonce.pipeline.video.headers.matroska import cut_out, read_layout
 from embedonce.pipeline.video.headers.transport_stream import read_counters
-from embedonce.pipeline.video.losses import LossFinder, Pauses, read_container_evidence
+from embedonce.pipeline.video.missing_data import LossFinder, Pauses, read_container_evidence
 from tests.support.videos import full_decode, sample, timeline_of, write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
