@@ -44,7 +44,7 @@ TEXTS = {
     "seed: !!int x": "cannot be read as YAML",
     "seed: !!float x": "cannot be read as YAML",
     "seed: !!binary 7": "cannot be read as YAML",
-    "x" * 70_000: "more than the 65536",
+    "x" * 70_000: "more than the limit of 65536",
     "\x00": "cannot be read as YAML",
     "lerning: 1": "lerning, which train-student does not have",
     "? {a: 1}\n: 2": "cannot be read as YAML",
