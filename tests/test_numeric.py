@@ -123,6 +123,7 @@ def test_a_clip_teacher_says_of_an_image_alone_what_it_says_of_it_among_others(t
     np.testing.assert_allclose(alone, together, rtol=0, atol=2e-5)
 
 
+@pytest.mark.integration
 def test_a_student_is_judged_alike_in_batches_of_any_size(tmp_path):
     reader = open_reader(make_tiny_cache(tmp_path / "c", 4))
     labels = reader.label_set()

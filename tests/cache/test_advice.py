@@ -22,6 +22,7 @@ def inspect(root) -> str:
 
 
 @pytest.mark.parametrize("folder", ["cache", "repair"])
+@pytest.mark.integration
 def test_general_advice_follows_an_error_without_advice_whatever_the_folder_is_called(tmp_path, folder):
     root = make_tiny_cache(tmp_path / folder, 1)
     path = root / "records" / "000000.json"

@@ -59,6 +59,7 @@ BULKY = {
 
 
 @pytest.mark.parametrize("name", BULKY)
+@pytest.mark.integration
 def test_a_document_of_too_many_parts_is_refused_before_it_is_parsed(tiny, name):
     many = BULKY[name] * ((6 << 20) // len(BULKY[name]))
     body = b'{"format_version":1,"a":[%s0]}' % many
@@ -132,6 +133,7 @@ def test_words_for_a_value_are_short_whatever_it_is():
     ("field", "value"),
     [("input_size", 13_000), ("embed_dim", 10**6), ("mean", [0.5]), ("std", [0.0, 1.0, 1.0]), ("interpolation", "x")],
 )
+@pytest.mark.integration
 def test_an_impossible_teacher_identity_is_refused(tiny, field, value):
     reseal(tiny, "cache.json", teacher=documents.read(tiny / "cache.json")["teacher"] | {field: value})
     assert "cache.json is damaged" in inspected(tiny)
@@ -141,6 +143,7 @@ def test_an_impossible_teacher_identity_is_refused(tiny, field, value):
     "change",
     [{"canonical_short_side": 10**6}, {"jpeg_quality": 0}, {"num_views": 2000}, {"fps": 5e-324}, {"fps": 1e9}],
 )
+@pytest.mark.integration
 def test_impossible_settings_are_refused(tiny, change):
     reseal(tiny, "cache.json", **change)
     assert "cache.json is damaged" in inspected(tiny)
@@ -158,6 +161,7 @@ def test_impossible_settings_are_refused(tiny, change):
         {"facts": {"deep": [[[[]]] * 2, [1, {"a": [{"b": "\udfff"}]}]]}},
     ],
 )
+@pytest.mark.integration
 def test_invalid_label_sets_are_refused(tiny, change):
     reseal(tiny, LABELS, **change)
     assert "label_set.json" in inspected(tiny)
@@ -182,6 +186,7 @@ def crowd(root: Path, clips: int, requests: int) -> None:
     reseal(root, CLIPS, clips=many)
 
 
+@pytest.mark.integration
 def test_clips_times_requests_take_no_more_than_both(tiny):
     crowd(tiny, 20_000, 20_000)
     config = TrainConfig(tiny, tiny.parent, frames_per_clip=4, student_resolution=128, num_workers=0)
@@ -207,6 +212,7 @@ def test_clips_times_requests_take_no_more_than_both(tiny):
         {"end_sec": 10**400},
     ],
 )
+@pytest.mark.integration
 def test_invalid_clips_are_refused(tiny, change):
     first, *others = documents.read(tiny / CLIPS)["clips"]
     reseal(tiny, CLIPS, clips=[first | change, *others])

@@ -478,6 +478,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.integration
 def test_a_second_writer_is_refused_while_the_first_lives(cache):
     first = open_writer(cache, open_reader(cache).identity)
     script = (
@@ -505,6 +506,7 @@ def test_quarantine_is_remembered_and_released(tmp_path):
     assert set(writer.quarantined()) == {"../x.mp4"}
 
 
+@pytest.mark.integration
 def test_the_cache_never_loads_torch():
     code = "import sys, cache.store, cache.plan; sys.exit('torch' in sys.modules or 'av' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -75,6 +75,7 @@ def lose(root, names: list[str], suffix: str) -> None:
 
 @second_backend_slow
 @pytest.mark.parametrize("what", LOST)
+@pytest.mark.integration
 def test_missing_files_are_named_and_the_cache_is_not_called_sound(whole, backend, what):
     lose(whole, LOST[what], SUFFIX[backend])
     before = files(whole)
@@ -88,6 +89,7 @@ def test_missing_files_are_named_and_the_cache_is_not_called_sound(whole, backen
 
 
 @pytest.mark.parametrize("what", ["a record of logits", "a clip part", "an earlier revision"])
+@pytest.mark.integration
 def test_files_that_documents_imply_are_missed_without_a_manifest(whole, backend, what):
     (whole / "manifest.json").unlink()
     names = [name.replace("000003", "000001") for name in LOST[what]]
@@ -133,6 +135,7 @@ def test_a_quarantine_that_a_unit_was_finished_without_is_missed(tmp_path, backe
     assert problem.path == path and "unit 000000 was committed without b" in problem.message
 
 
+@pytest.mark.integration
 def test_nothing_is_reported_missing_after_a_repair_or_a_purge(whole, backend):
     flip(whole / "frames" / f"000001.{SUFFIX[backend]}")
     flip(whole / "labels" / NAME / "logits" / f"000002.{SUFFIX[backend]}")
@@ -144,7 +147,10 @@ def test_nothing_is_reported_missing_after_a_repair_or_a_purge(whole, backend):
     assert report.problems == [] and report.extra == [] and report.num_pending == 1
     assert report.unfinished == {NAME: (1, 0)}
     told = invoke("verify-cache", "--cache-dir", whole, "--no-pixels")[1]
-    assert f"label set {NAME} is not finished: 1 units without logits" in told and "sound: what is there is" in told
+    assert (
+        f"label set {NAME} is not finished: 1 units without logits" in told
+        and "sound: everything written so far is" in told
+    )
     (whole / "records" / "000000.json").unlink()
     assert Remedy.MISSING in {problem.remedy for problem in verify(whole).problems}  # the manifest still knows the rest
 
@@ -159,6 +165,7 @@ def test_an_interrupted_run_misses_nothing(tmp_path, backend):
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"[1]", "older", "elsewhere"])
+@pytest.mark.integration
 def test_a_manifest_of_another_form_is_ignored(whole, content):
     path = whole / "manifest.json"
     document = documents.read(path)
@@ -176,6 +183,7 @@ def test_a_manifest_of_another_form_is_ignored(whole, content):
 # -- files besides -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_files_that_nothing_refers_to_are_listed_and_left_unchanged(whole, backend):
     names = ["notes.txt", "plan/old.txt", f"frames/000009.{SUFFIX[backend]}", "records/.tmp-1-00000000", "labels/x/y"]
     names += [f"labels/{NAME}/head.pt", f"labels/{NAME}/logits/000009.{SUFFIX[backend]}", "quarantine/a.txt"]
@@ -239,6 +247,7 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("what", ABSURD)
+@pytest.mark.integration
 def test_absurd_values_under_right_checksums_are_found(cache, what):  # noqa: F811
     name, change = ABSURD[what]
     reseal(cache / name, change)
@@ -263,6 +272,7 @@ def test_frames_of_later_times_are_no_answers(cache):  # noqa: F811
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.integration
 def test_logits_that_are_not_finite_are_found(tmp_path, backend, value):
     """No writer commits them: the shard is made by the back end itself, and its record vouches for it."""
     root = tmp_path / "c"
@@ -288,6 +298,7 @@ def test_logits_that_are_not_finite_are_found(tmp_path, backend, value):
         lambda document: document.pop("reason"),
     ],
 )
+@pytest.mark.integration
 def test_an_impossible_quarantine_document_is_moved(whole, change):
     (path,) = (whole / "quarantine").iterdir()
     reseal(path, change)

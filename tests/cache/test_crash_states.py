@@ -1,6 +1,6 @@
-"""Power cuts: each state that one may leave of a cache is opened, held to what was promised, and taken up again.
+"""Power cuts: every state that one may leave of a cache is opened, checked against the promises, and resumed.
 
-Knows that the promises are those of tests.crash_session; which states there are is for tests.crash_states to say.
+The promises are checked by tests.support.crash_session; tests.support.crash_states enumerates the states.
 """
 
 import os
@@ -15,10 +15,12 @@ from tests.support.crash_session import UNITS, examine, examine_and_resume, race
 from tests.support.crash_states import Disk, Explorer
 from tests.support.recorded_operations import Killed, Mark, Naming, Recorder, Sync
 
+pytestmark = pytest.mark.crash
+
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    """What is on disk is the model's to say: nobody waits for a real one."""
+def no_real_fsync(monkeypatch):
+    """The simulated disk decides what is durable: no test waits for the real one."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 

@@ -94,11 +94,13 @@ def boundaries(path: Path) -> list[int]:
 
 
 @usual_and_many
+@pytest.mark.integration
 def test_a_cut_anywhere_is_found_before_a_sample_is_given(cache_dir, whole, spoilt, count):
     for path, data in cuts(shards(cache_dir), count):
         assert spoilt(path, data) == set(whole) - behind(path, cache_dir), f"{path} cut to {len(data)} bytes"
 
 
+@pytest.mark.integration
 def test_a_cut_between_members_or_chunks_is_found(cache_dir, whole, spoilt):
     """Between members, a cut is what tar readers take for the end of the archive, without a word."""
     places = [(path, at) for path in shards(cache_dir) for at in boundaries(path) if at < path.stat().st_size]
@@ -108,6 +110,7 @@ def test_a_cut_between_members_or_chunks_is_found(cache_dir, whole, spoilt):
 
 
 @usual_and_many
+@pytest.mark.integration
 def test_a_flipped_bit_anywhere_is_found_before_anything_of_its_file_is_given(cache_dir, whole, spoilt, count):
     everything = files(cache_dir, "**/*")
     assert len(everything) == 17
@@ -116,6 +119,7 @@ def test_a_flipped_bit_anywhere_is_found_before_anything_of_its_file_is_given(ca
 
 
 @usual_and_many
+@pytest.mark.integration
 def test_documents_and_tensors_cut_anywhere_are_found(cache_dir, whole, spoilt, count):
     others = [path for path in files(cache_dir, "**/*") if path not in shards(cache_dir)]
     for path, data in cuts(others, count // 3):
@@ -160,6 +164,7 @@ def without_tensor_checksums(patch) -> None:
         (without_tensor_checksums, ("labels/*/tensors.safetensors",)),
     ],
 )
+@pytest.mark.integration
 def test_without_a_comparison_of_checksums_flipped_bits_go_unnoticed(
     cache_dir, whole, spoilt, monkeypatch, mutate, patterns
 ):

@@ -48,6 +48,7 @@ def replay(jpeg, views, side):
     return canonical_frame.crc32(canonical_frame.replay(jpeg, views, side))
 
 
+@pytest.mark.integration
 def test_the_example_stores_a_whole_extraction_and_converts_to_another_back_end(example, tmp_path):
     write_video(tmp_path / "a.mp4", 60)
     source, root = make_source(tmp_path, ["a"]), tmp_path / "cache"
@@ -66,6 +67,7 @@ def test_the_example_stores_a_whole_extraction_and_converts_to_another_back_end(
             np.testing.assert_array_equal(ours.all_logits("zero-shot", unit), theirs.all_logits("zero-shot", unit))
 
 
+@pytest.mark.integration
 def test_a_changed_byte_in_a_shard_of_the_example_is_found(example, tmp_path):
     write_video(tmp_path / "a.mp4", 60)
     run(make_source(tmp_path, ["a"]), tmp_path / "cache", backend="npz")

@@ -127,6 +127,7 @@ def test_a_name_is_never_empty_whenever_the_process_is_killed(tmp_path, monkeypa
     assert moments > 4
 
 
+@pytest.mark.integration
 def test_a_session_without_hard_links_survives_every_power_cut(tmp_path):
     (tmp_path / "scratch").mkdir()
     (tmp_path / "session").mkdir()

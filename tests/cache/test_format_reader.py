@@ -77,6 +77,7 @@ def write_revised(root) -> None:
     writer.close()
 
 
+@pytest.mark.integration
 def test_the_identity_has_the_described_fields(cache):
     expected = dataclasses.asdict(open_reader(cache).identity)
     got = FormatReader(cache).identity

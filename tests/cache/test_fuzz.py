@@ -70,6 +70,7 @@ def root(tmp_path):
 
 @lengths
 @pytest.mark.parametrize("pattern", DOCUMENTS)
+@pytest.mark.integration
 def test_documents_of_a_cache(root, pattern, max_examples):
     (path,) = root.glob(pattern)
     good = path.read_bytes()
@@ -101,6 +102,7 @@ def _is_absurd(place: tuple, old, new) -> bool:
 
 
 @lengths
+@pytest.mark.integration
 def test_changed_json_members_of_a_tar_are_refused(root, max_examples):
     with_reader = open_reader(root)
     batch = with_reader.batch("000000")
@@ -132,6 +134,7 @@ def test_changed_json_members_of_a_tar_are_refused(root, max_examples):
 
 @lengths
 @pytest.mark.parametrize("column", ["frames", "logits"])
+@pytest.mark.integration
 def test_numbers_of_a_shard(tmp_path, backend, column, max_examples):
     with spoilable(tmp_path, backend) as root:
         reader = open_reader(root)
@@ -293,6 +296,7 @@ def test_configurations(tmp_path, max_examples):
     fuzz()
 
 
+@pytest.mark.integration
 def test_the_strategies_generate_the_intended_values():
     """A fuzz that changes nothing would find nothing."""
     seen = []

@@ -109,6 +109,7 @@ def is_wrong(place: tuple, old, new) -> bool:
 
 @second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
+@pytest.mark.integration
 def test_a_field_of_a_wrong_type_is_refused_in_every_document(cache_dir, pattern):
     path, complaints, num_tried = document_at(cache_dir, pattern), [], 0
     good = documents.read(path)
@@ -132,6 +133,7 @@ def test_a_field_of_a_wrong_type_is_refused_in_every_document(cache_dir, pattern
 
 
 @pytest.mark.parametrize(("pattern", "place"), NAMES)
+@pytest.mark.integration
 def test_a_name_that_could_lead_elsewhere_is_refused(cache_dir, pattern, place):
     path = document_at(cache_dir, pattern)
     good = documents.read(path)
@@ -144,6 +146,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(cache_dir, pattern, place):
 
 @second_backend_slow
 @pytest.mark.parametrize("pattern", READERS)
+@pytest.mark.integration
 def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, pattern):
     path = document_at(cache_dir, pattern)
     good = path.read_bytes()
@@ -215,6 +218,7 @@ def with_tensors(request, cache_dir, tmp_path) -> Path:
     return cache_dir
 
 
+@pytest.mark.integration
 def test_tensors_that_are_not_a_head_are_found(with_tensors):
     with bounded():
         assert "tensors.safetensors is damaged" in refusals(with_tensors)["verify"]

@@ -30,6 +30,7 @@ def every_file(root: Path) -> list[Path]:
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_links_pipes_and_folders_in_place_of_files_are_refused_without_waiting(cache_dir, tmp_path):
     with bounded():
         for path in every_file(cache_dir):
@@ -50,6 +51,7 @@ def test_a_linked_folder_is_refused_by_every_command(cache_dir, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["", "logits", "records", "clips"])
+@pytest.mark.integration
 def test_a_linked_folder_of_a_label_set_is_refused(cache_dir, tmp_path, name):
     folder, outside = cache_dir / LABEL_SET / name, tmp_path / "outside"
     folder.rename(outside)
@@ -67,6 +69,7 @@ def test_a_linked_folder_of_a_label_set_is_refused(cache_dir, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["-x", "a b", "a.b", "x\ny", "é"])
+@pytest.mark.integration
 def test_a_label_set_whose_folder_no_writer_would_make_is_refused(cache_dir, name):
     (cache_dir / LABEL_SET).rename(cache_dir / "labels" / name)
     path = cache_dir / "labels" / name / "label_set.json"

@@ -157,6 +157,7 @@ HDF5 = {
 
 
 @pytest.mark.parametrize("name", HDF5)
+@pytest.mark.integration
 def test_an_hdf5_shard_that_violates_the_format_is_refused(hdf5_cache, tmp_path, name):
     image = tmp_path / "image.h5"
     image.write_bytes((hdf5_cache / "frames" / "000000.h5").read_bytes())
@@ -180,6 +181,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.integration
 def test_a_record_that_its_shard_contradicts_is_refused(cache_dir, name, column):
     path = cache_dir / COLUMNS[column][1] / "000000.json"
     write_sealed(path, documents.read(path) | RECORDS[name])
@@ -199,6 +201,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.integration
 def test_views_that_no_frame_has_are_refused(cache_dir, name):
     path = cache_dir / "records" / "000000.json"
     document = documents.read(path)
@@ -221,6 +224,7 @@ def test_a_record_of_rows_of_no_video_is_refused(cache_dir):
     assert_unit_refused(cache_dir)
 
 
+@pytest.mark.integration
 def test_a_shard_of_another_column_or_of_other_classes_is_refused(cache_dir):
     shard, folder = next((cache_dir / "frames").glob("000000.*")), cache_dir / LABEL_SET
     good = next((folder / "logits").glob("000000.*")).read_bytes()
@@ -247,6 +251,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.integration
 def test_a_frame_that_is_not_a_jpeg_is_reported_and_no_program_is_run_on_it(cache_dir, tmp_path, monkeypatch, name):
     """Pillow would hand PostScript to Ghostscript, which runs it."""
     (tmp_path / "gs").write_text(f"#!/bin/sh\nmkdir {tmp_path}/sentinel\n")

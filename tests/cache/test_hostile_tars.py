@@ -55,6 +55,7 @@ def npy(values: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.integration
 def test_a_rewritten_tar_with_the_same_rows_is_accepted(cache_dir):
     """What follows is refused for what it changes."""
     path = cache_dir / "frames" / "000000.tar"
@@ -75,6 +76,7 @@ HEADERS = {  # of row 1's JPEG
 
 
 @pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.integration
 def test_a_member_with_an_unexpected_header_is_refused(cache_dir, name):
     entries = entries_of(cache_dir)
     entries[4] |= HEADERS[name]
@@ -117,6 +119,7 @@ INDICES = {
 
 
 @pytest.mark.parametrize("name", INDICES)
+@pytest.mark.integration
 def test_an_index_that_leads_elsewhere_is_refused(cache_dir, name):
     plant(cache_dir, entries_of(cache_dir), INDICES[name])
     assert_unit_refused(cache_dir)
@@ -140,6 +143,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.integration
 def test_an_array_that_is_none_of_the_records_shape_is_refused_and_not_unpickled(cache_dir, tmp_path, name):
     entries, objects = entries_of(cache_dir), npy(half).replace(b"'<f2'", b"'|O' ")[:-64]
     entries[3]["data"] = ARRAYS[name] if name != "pickle" else objects + pickle_of(tmp_path / "sentinel")
@@ -165,6 +169,7 @@ FACTS |= {
 
 
 @pytest.mark.parametrize("name", FACTS)
+@pytest.mark.integration
 def test_facts_that_are_none_are_refused(cache_dir, tmp_path, name):
     entries = entries_of(cache_dir)
     entries[5]["data"] = FACTS[name] or pickle_of(tmp_path / "sentinel")
@@ -197,6 +202,7 @@ STOWAWAYS = {
 
 
 @pytest.mark.parametrize("name", STOWAWAYS)
+@pytest.mark.integration
 def test_a_tar_with_a_member_beyond_its_record_is_refused(cache_dir, name):
     """Nobody here would read it; what else reads tars would unpack it."""
     plant(cache_dir, entries_of(cache_dir) + STOWAWAYS[name])

@@ -115,6 +115,7 @@ def test_a_cache_that_was_committed_as_planned_is_sound(cache):
 
 
 @pytest.mark.parametrize("lost", LOSSES)
+@pytest.mark.integration
 def test_the_plan_of_committed_units_comes_back_byte_for_byte(cache, lost):
     before = files(cache)
     lose(cache, lost)
@@ -125,6 +126,7 @@ def test_the_plan_of_committed_units_comes_back_byte_for_byte(cache, lost):
 
 @pytest.mark.parametrize("how", ["flipped", "empty", "cut", "no file"])
 @pytest.mark.parametrize("name", ["000000", "000001", "000002"])
+@pytest.mark.integration
 def test_a_damaged_part_is_kept_aside_and_comes_back(cache, name, how):
     before, path = files(cache), cache / "plan" / f"{name}.json"
     data = {"flipped": None, "empty": b"", "cut": path.read_bytes()[:-40]}.get(how)
@@ -219,6 +221,7 @@ def test_a_unit_that_its_intact_part_lacks_is_rebuilt_in_a_new_part(cache):
         assert writer.incomplete_uids() == frozenset() and writer.plan[3].continued == ("a",)
 
 
+@pytest.mark.integration
 def test_a_plan_that_is_older_than_the_clips_gets_parts_that_keep_their_numbers(tmp_path):
     root = make_planned_cache(tmp_path / "cache", committed=UNITS[:6])
     lose(root, "000002")  # of which nothing was committed
@@ -258,6 +261,7 @@ def test_damage_is_repaired_after_a_lost_plan_was_rebuilt(cache):
 
 
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_an_extraction_continues_after_the_plan_was_lost_half_way(tmp_path):
     """Same rows, times and clips as if nothing had happened; what is committed keeps its unit, and nothing is twice."""
     for number, name in enumerate("abc"):
@@ -307,6 +311,7 @@ def test_clips_of_replanned_videos_move_with_them(tmp_path, caplog):
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EIO])
 @pytest.mark.parametrize("name", ["records/000001.json", "plan/000001.json", "cache.json"])
+@pytest.mark.integration
 def test_a_read_error_ends_the_rebuild(cache, monkeypatch, name, code):
     lose(cache, "000000")
     before = files(cache)
@@ -318,6 +323,7 @@ def test_a_read_error_ends_the_rebuild(cache, monkeypatch, name, code):
 
 
 @pytest.mark.parametrize("name", ["records", "plan", "labels", "labels/main/clips"])
+@pytest.mark.integration
 def test_a_folder_that_cannot_be_listed_ends_it(cache, monkeypatch, name):
     lose(cache, "000000")
     before = files(cache)
@@ -328,6 +334,7 @@ def test_a_folder_that_cannot_be_listed_ends_it(cache, monkeypatch, name):
     assert files(cache) == before
 
 
+@pytest.mark.integration
 def test_a_plan_of_other_videos_is_not_called_older(cache, tmp_path):
     """A whole plan with other content for a committed unit: which of them is wrong, nobody knows."""
     other = make_planned_cache(tmp_path / "other", parts=({"a": 9, "b": 4}, *PARTS[1:]))
@@ -394,6 +401,7 @@ def test_rebuilding_is_refused_while_a_writer_is_open(cache):
         {"videos": None},
     ],
 )
+@pytest.mark.integration
 def test_a_record_with_a_plan_that_makes_no_sense_is_damaged(cache, change):
     path = cache / "records" / "000001.json"
     document = documents.read(path)
@@ -418,6 +426,7 @@ def test_a_record_cannot_ask_for_a_million_parts(cache):
 
 
 @pytest.mark.parametrize("lost", LOSSES)
+@pytest.mark.integration
 def test_opening_a_cache_with_an_older_plan_names_the_command(cache, lost):
     lose(cache, lost)
     for call in (lambda: open_reader(cache), lambda: writer_and_plan(cache)):
@@ -441,6 +450,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.integration
 def test_every_command_that_opens_a_cache_names_the_command_that_helps(tmp_path, name):
     root = make_planned_cache(tmp_path / "cache")
     lose(root, "000001 000002")
@@ -497,6 +507,7 @@ def test_rebuilding_and_purging_are_two_commands(cache):
 
 
 @pytest.mark.parametrize("lost", ["all", "folder", "damaged", "000001 000002"])
+@pytest.mark.integration
 def test_a_power_cut_while_a_plan_is_rebuilt_loses_nothing_and_is_recognized(tmp_path, monkeypatch, lost):
     """In every state all that was whole is there, and the plan is either told to be incomplete or it is whole.
 

@@ -79,6 +79,7 @@ def opened_in_vain():
 
 
 @pytest.mark.parametrize(("backend", "name", "code"), [*opened_in_vain()], indirect=["backend"])
+@pytest.mark.integration
 def test_a_file_that_cannot_be_opened_is_not_called_damaged(cache, backend, monkeypatch, name, code):  # noqa: F811
     before = files(cache)
     failing(monkeypatch, "open", cache / name.format(SUFFIX[backend]), code)
@@ -91,6 +92,7 @@ def test_a_file_that_cannot_be_opened_is_not_called_damaged(cache, backend, monk
 
 @second_backend_slow
 @pytest.mark.parametrize("name", LISTED)
+@pytest.mark.integration
 def test_a_folder_that_cannot_be_listed_is_not_treated_as_empty(cache, monkeypatch, name):  # noqa: F811
     before = files(cache)
     call = "stat" if name.endswith(".json") else "scandir"
@@ -103,6 +105,7 @@ def test_a_folder_that_cannot_be_listed_is_not_treated_as_empty(cache, monkeypat
     assert files(cache) == before
 
 
+@pytest.mark.integration
 def test_a_read_that_fails_in_the_middle_of_a_shard_is_not_called_damage(cache, monkeypatch):  # noqa: F811
     before, read = files(cache), os.read
     numbers, fails_at = itertools.count(1), [0]
@@ -136,6 +139,7 @@ def test_a_system_error_inside_the_hdf5_library_is_not_called_damage(cache, monk
         verify(cache)
 
 
+@pytest.mark.integration
 def test_shards_are_read_while_another_process_holds_a_lock_on_them(cache, backend):  # noqa: F811
     with contextlib.ExitStack() as stack:
         for path in cache.glob(f"frames/*.{SUFFIX[backend]}"):
@@ -144,6 +148,7 @@ def test_shards_are_read_while_another_process_holds_a_lock_on_them(cache, backe
 
 
 @pytest.mark.parametrize("lost", ["plan/000000.json", "plan"])
+@pytest.mark.integration
 def test_units_that_the_plan_lacks_are_kept(cache, lost):  # noqa: F811
     path = cache / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -239,6 +244,7 @@ def test_logits_committed_while_the_cache_is_verified_are_no_damage(cache):  # n
 # -- what a user is asked and shown ------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_nothing_is_moved_that_was_not_agreed_to(cache, backend, monkeypatch):  # noqa: F811
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     before = files(cache)
@@ -252,6 +258,7 @@ def test_nothing_is_moved_that_was_not_agreed_to(cache, backend, monkeypatch):  
     assert code == 0 and str(cache / "removed" / "000001") in text and files(cache) != before
 
 
+@pytest.mark.integration
 def test_moved_files_stay_until_they_are_purged(cache, backend):  # noqa: F811
     assert "nothing to delete" in invoke("repair-cache", "--cache-dir", cache, "--purge")[1]
     for number, unit in enumerate(("000001", "000002"), 1):
@@ -283,6 +290,7 @@ def test_a_folder_that_is_not_a_cache_gets_no_lock_file(tmp_path):
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_a_power_cut_during_a_repair_loses_no_intact_file(cache, backend, tmp_path):  # noqa: F811
     """Every state that a cut may leave holds every file, in its place or in removed/"""
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
@@ -306,6 +314,7 @@ def test_a_power_cut_during_a_repair_loses_no_intact_file(cache, backend, tmp_pa
     assert len(recorder.operations) > 20 and len(explorer.examined) > 10
 
 
+@pytest.mark.integration
 def test_a_power_cut_while_repaired_files_are_deleted_loses_nothing_else(tmp_path, monkeypatch):
     """Whatever a cut leaves, the cache itself is untouched but for what its manifest no longer lists, it is sound, and
     deleting can be taken up again."""
@@ -340,6 +349,7 @@ def test_a_power_cut_while_repaired_files_are_deleted_loses_nothing_else(tmp_pat
     assert len(recorder.operations) > 10 and len(explorer.examined) > 4
 
 
+@pytest.mark.integration
 def test_the_explorer_notices_a_repair_that_renames_before_the_new_name_is_on_disk(cache, backend, tmp_path):  # noqa: F811
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
     (tmp_path / "recorded").mkdir()

@@ -77,6 +77,7 @@ assert len(errors) > 3 and reads[0] < fails_at, (len(errors), reads[0])
 """
 
 
+@pytest.mark.integration
 def test_a_read_that_fails_anywhere_is_a_storage_error_and_the_process_still_ends_well(backend):
     """Errors, with all that their tracebacks hold, and open shards are alive when the interpreter ends."""
     ran = subprocess.run([sys.executable, "-c", FAILING_READS, backend], cwd=ROOT, capture_output=True, text=True)

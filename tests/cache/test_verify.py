@@ -73,6 +73,7 @@ def damage(cache, unit: str, change) -> None:
     writer.close()
 
 
+@pytest.mark.integration
 def test_a_sound_cache_is_sound(cache):
     report = verify(cache, replay)
     assert (report.problems, report.num_rows) == ([], 18)
@@ -93,6 +94,7 @@ def test_a_sound_cache_is_sound(cache):
         ("cache.json", Remedy.NONE),
     ],
 )
+@pytest.mark.integration
 def test_a_flipped_bit_in_any_file_is_found_and_only_the_affected_files_are_made_again(cache, backend, name, remedy):
     path = cache / name.format(SUFFIX[backend])
     flip(path)
@@ -119,6 +121,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_only_the_affected_files_are_made
 
 
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_the_next_run_completes_a_repaired_cache(originals, cache, backend):
     before = content(cache)
     flip(cache / "frames" / f"000002.{SUFFIX[backend]}")
@@ -149,6 +152,7 @@ def test_the_next_run_completes_a_repaired_cache(originals, cache, backend):
         ),
     ],
 )
+@pytest.mark.integration
 def test_wrong_content_with_right_checksums_is_found(cache, change, sentence):
     damage(cache, "000000", lambda batch: dataclasses.replace(batch, **change(batch)))
     messages = [problem.message for problem in verify(cache, replay).problems]
@@ -168,6 +172,7 @@ def test_logits_of_another_head_are_found(cache, backend):
     assert "own head" in problem.message and problem.remedy == Remedy.REDO_LOGITS
 
 
+@pytest.mark.integration
 def test_the_least_damage_of_pixels_needs_no_teacher_and_no_pixels_no_library(cache):
     damage(cache, "000000", lambda b: dataclasses.replace(b, crop_crc32=b.crop_crc32 + np.uint32(1)))
     assert verify(cache).problems == [] and verify(cache, replay).problems
@@ -181,6 +186,7 @@ def test_a_record_of_another_unit_is_refused(cache):
     assert reader.num_rows == 18
 
 
+@pytest.mark.integration
 def test_quarantine_and_attempts_that_cannot_be_read_are_removed(cache):
     for folder in ("quarantine", "attempts"):
         (cache / folder / "0.json").write_text("{")
@@ -193,6 +199,7 @@ def test_quarantine_and_attempts_that_cannot_be_read_are_removed(cache):
 # -- converting ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_converting_there_and_back_loses_nothing(cache, backend, tmp_path):
     other = next(name for name in SUFFIX if name != backend)
     convert(cache, tmp_path / "there", other)
@@ -203,6 +210,7 @@ def test_converting_there_and_back_loses_nothing(cache, backend, tmp_path):
         assert (tmp_path / "back" / name).read_bytes() == (cache / name).read_bytes(), name
 
 
+@pytest.mark.integration
 def test_an_interrupted_conversion_continues(cache, backend, tmp_path, monkeypatch):
     def stop(done, total):
         if done == 2:
@@ -244,6 +252,7 @@ def invoke(*arguments) -> tuple[int, str]:
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_the_commands_print_what_they_did(cache, backend, tmp_path):
     code, told = invoke("verify-cache", "--cache-dir", cache)
     assert code == 0 and "checked 8 shards, 18 frames" in told and "sound: everything" in told

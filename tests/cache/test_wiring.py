@@ -59,6 +59,7 @@ def spoil_pixels(cache: Path, unit: str) -> None:
 # -- verifying and repairing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_repairing_looks_at_pixels(cache):
     spoil_pixels(cache, "000001")
     assert repair(cache, None).removals == ()  # nothing but pixels is wrong
@@ -80,6 +81,7 @@ def test_verifying_compares_pixels_unless_disabled(cache):
     assert "sound: everything" in call("verify-cache", "--cache-dir", cache, "--no-pixels")
 
 
+@pytest.mark.integration
 def test_nothing_is_repaired_or_written_while_another_process_writes(original, cache):
     spoil_pixels(cache, "000001")
     code = (
@@ -101,6 +103,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     assert repair(cache, replay).removals == ()  # and the lock was given back
 
 
+@pytest.mark.integration
 def test_the_requested_rows_are_embedded_again(cache, monkeypatch):
     asked = []
 
@@ -138,6 +141,7 @@ def test_recomputing_with_another_teacher_fails(cache, monkeypatch):
     assert "a stored row has the cosine -" in told
 
 
+@pytest.mark.integration
 def test_a_repaired_unit_is_extracted_again_as_it_was(original, cache):
     before = content(cache)
     spoil_pixels(cache, "000001")

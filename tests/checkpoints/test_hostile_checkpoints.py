@@ -48,6 +48,7 @@ def refused(path: Path, match: str = "") -> None:
 
 
 @pytest.mark.parametrize("field", ["embed_dim", "num_classes"])
+@pytest.mark.integration
 def test_a_student_larger_than_its_checkpoint_is_not_built(tmp_path, content, field):
     write_tensors(tmp_path / "good.pt", content)
     assert dataclasses.asdict(checkpoint.load_student(tmp_path / "good.pt")[0].config) == content["student"]
@@ -56,6 +57,7 @@ def test_a_student_larger_than_its_checkpoint_is_not_built(tmp_path, content, fi
 
 
 @pytest.mark.parametrize("name", PICKLES)
+@pytest.mark.integration
 def test_a_pickle_that_would_take_memory_is_refused_from_its_opcodes(tmp_path, name):
     refused(archive(tmp_path / "evil.pt", PICKLES[name], {"0": bytes(4)}))
     (tmp_path / "bare.pt").write_bytes(PICKLES[name])  # as torch wrote checkpoints long ago
@@ -104,6 +106,7 @@ def test_tensors_that_share_a_small_storage_are_refused(tmp_path, content):
         ]
     ),
 )
+@pytest.mark.integration
 def test_invalid_checkpoint_values_are_refused_in_one_sentence(tmp_path, content, field, value):
     torch.save(content | {field: value}, tmp_path / "odd.pt")
     refused(tmp_path / "odd.pt")
@@ -129,6 +132,7 @@ def test_invalid_checkpoint_values_are_refused_in_one_sentence(tmp_path, content
         ]
     ),
 )
+@pytest.mark.integration
 def test_invalid_student_configs_are_refused(tmp_path, content, field, value):
     torch.save(content | {"student": content["student"] | {field: value}}, tmp_path / "odd.pt")
     refused(tmp_path / "odd.pt")
@@ -153,6 +157,7 @@ def test_a_permission_error_is_raised_unchanged(tmp_path, content, monkeypatch):
         checkpoint.load(tmp_path / "good.pt")
 
 
+@pytest.mark.integration
 def test_reading_a_checkpoint_keeps_within_its_memory_limit(tmp_path, content):
     wide = content | {"model": {"x": torch.zeros(1 << 24)}}
     write_tensors(tmp_path / "wide.pt", wide)
@@ -223,6 +228,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("place", "value"), limited.thinned(STATES))
+@pytest.mark.integration
 def test_a_malformed_state_is_refused_in_one_sentence(stopped, tmp_path, place, value):
     cache, run = stopped
     out = tmp_path / "run"

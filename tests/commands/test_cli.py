@@ -77,6 +77,7 @@ HERE = ["--num-workers", "0", "--device", "cpu"]
 @pytest.mark.parametrize(
     "head", ["zero-shot", *(pytest.param(head, marks=pytest.mark.slow) for head in ("fitted", "none"))]
 )
+@pytest.mark.integration
 def test_three_commands_in_a_row(videos, tmp_path, head):
     cache, out = tmp_path / "cache", tmp_path / "out"
     output = call("extract-teacher", "--data-dir", videos, "--cache-dir", cache, "--teacher-head", head)
@@ -102,6 +103,7 @@ def test_three_commands_in_a_row(videos, tmp_path, head):
     assert find_mismatch(results, SCHEMA) is None
 
 
+@pytest.mark.integration
 def test_the_same_command_again_has_nothing_left_to_do(videos, tmp_path):
     first = call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "cache")
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").glob("*/**/0*")}
@@ -110,6 +112,7 @@ def test_the_same_command_again_has_nothing_left_to_do(videos, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in files} == files
 
 
+@pytest.mark.integration
 def test_an_unreadable_video_is_named_and_gives_exit_code_3(videos, tmp_path):
     shutil.copytree(videos, tmp_path / "v")
     (tmp_path / "v" / "stir pot" / "torn.mp4").write_bytes(b"not a video")
@@ -118,11 +121,13 @@ def test_an_unreadable_video_is_named_and_gives_exit_code_3(videos, tmp_path):
     assert "quarantined stir pot/torn.mp4: it cannot be read" in output
 
 
+@pytest.mark.integration
 def test_underscored_spellings_work(videos, tmp_path):
     call("extract_teacher", "--data_dir", videos, "--cache_dir", tmp_path / "c", "--teacher_head", "none", "--fps", "1")
     assert open_reader(tmp_path / "c").identity.fps == 1.0
 
 
+@pytest.mark.integration
 def test_a_saved_configuration_makes_the_same_run(videos, tmp_path):
     call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "a", "--fps", "1", "--teacher-head", "none")
     saved = tmp_path / "a" / "extract_config.yaml"
@@ -133,6 +138,7 @@ def test_a_saved_configuration_makes_the_same_run(videos, tmp_path):
     assert open_reader(tmp_path / "c").identity.fps == 2.0  # the command line wins
 
 
+@pytest.mark.integration
 def test_class_names_for_zero_shot_logits_alone(videos, tmp_path):
     (tmp_path / "names.txt").write_text("peel apple\n\nwash dishes\nclimb stairs\n")
     call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "c", "--classes", tmp_path / "names.txt")
@@ -190,6 +196,7 @@ def test_missing_input_is_explained_with_two_examples():
         (["train-student", "--config", "{broken}"], 2, "cannot be read as YAML"),
     ],
 )  # fmt: skip
+@pytest.mark.integration
 def test_every_mistake_is_one_sentence(tmp_path, tiny, arguments, code, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
@@ -204,6 +211,7 @@ def test_every_mistake_is_one_sentence(tmp_path, tiny, arguments, code, message)
     assert set(tmp_path.rglob("*")) == before  # nothing half-written
 
 
+@pytest.mark.integration
 def test_another_teacher_is_refused_with_its_differences(videos, tmp_path):
     call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "c", "--teacher-head", "none")
     output = error_of(
@@ -221,6 +229,7 @@ def test_another_teacher_is_refused_with_its_differences(videos, tmp_path):
     assert "fps: 2.0 -> 1.0" in output and "another --cache-dir" in output
 
 
+@pytest.mark.integration
 def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, tmp_path, monkeypatch):
     shutil.copytree(videos, tmp_path / "v")
     call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c")
@@ -231,6 +240,7 @@ def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, t
     assert "'zero-shot'" in output and "--label-set" in output and loaded == []
 
 
+@pytest.mark.integration
 def test_out_of_memory_names_the_options_to_lower(videos, tmp_path, monkeypatch):
     class Greedy(FakeTeacher):
         def embed(self, crops):
@@ -269,6 +279,7 @@ def test_an_interrupt_ends_with_exit_code_130_and_a_hint(tiny, tmp_path, monkeyp
         ["export-student", "--formats", "fp64"],
     ],
 )
+@pytest.mark.integration
 def test_help_and_mistakes_load_no_torch(arguments):
     code = "import sys, cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, check=True, capture_output=True)

@@ -39,6 +39,7 @@ def fill(root, *names: str):
     return root
 
 
+@pytest.mark.integration
 def test_an_ambiguous_folder_is_refused_before_any_work_unless_layout_is_given(tmp_path, loaded):
     data = fill(tmp_path / "data", "README.mp4", "CutBread/1.mp4", "StirPot/1.mp4")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
@@ -53,6 +54,7 @@ def test_an_ambiguous_folder_is_refused_before_any_work_unless_layout_is_given(t
     assert labels.prompts[0][0] == "a first-person video frame: cut bread"
 
 
+@pytest.mark.integration
 def test_the_class_table_is_shown_before_extraction_in_a_dry_run_and_for_a_cache(tmp_path, caplog):
     data = fill(tmp_path / "data", "train/写字/1.mp4", "validation/写字/2.mp4", "train/cut/3.mp4", "train/cut/.x.mp4")
     arguments = ["--data-dir", data, "--cache-dir", tmp_path / "cache"]
@@ -72,6 +74,7 @@ def test_the_class_table_is_shown_before_extraction_in_a_dry_run_and_for_a_cache
     assert "写字" in shown and "写字" in (tmp_path / "sheet.html").read_text("utf-8")
 
 
+@pytest.mark.integration
 def test_class_names_that_are_codes_are_refused_before_the_teacher_is_loaded(tmp_path, loaded):
     data = fill(tmp_path / "data", "n01440764/1.mp4", "n01443537/1.mp4")
     arguments = ["extract-teacher", "--data-dir", data, "--cache-dir", tmp_path / "cache"]
@@ -86,6 +89,7 @@ def test_class_names_that_are_codes_are_refused_before_the_teacher_is_loaded(tmp
     assert open_reader(tmp_path / "cache").label_set("none").classes == ("n01440764", "n01443537")
 
 
+@pytest.mark.integration
 def test_class_codes_of_a_cache_are_renamed_from_a_file_and_labels_are_kept(tmp_path):
     data = fill(tmp_path / "data", "c01/1.mp4", "c02/1.mp4", "c02/2.mp4")
     cache = tmp_path / "cache"
@@ -103,6 +107,7 @@ def test_class_codes_of_a_cache_are_renamed_from_a_file_and_labels_are_kept(tmp_
     assert "exclude each other: give one of them" in output
 
 
+@pytest.mark.integration
 def test_classes_with_equal_text_vectors_are_reported_before_any_frame_is_embedded(tmp_path, caplog, monkeypatch):
     class OneWord(Teacher):
         def class_text(self, prompts):
@@ -121,6 +126,7 @@ def test_classes_with_equal_text_vectors_are_reported_before_any_frame_is_embedd
     assert named < output.index("embedding")
 
 
+@pytest.mark.integration
 def test_class_names_of_any_script_and_length_are_supported(tmp_path):
     long = "視" * 80 + ".mp4"
     data = fill(tmp_path / "data", f"写字/{long}", "мыть посуду/видео.MP4", "🏊/noext")
@@ -148,6 +154,7 @@ def test_options_of_plain_folders_are_refused_elsewhere(tmp_path):
     assert "--layout" in error_of(*arguments, "--use-synthetic")
 
 
+@pytest.mark.integration
 def test_names_are_escaped_if_the_encoding_of_the_terminal_lacks_characters(tmp_path):
     data = fill(tmp_path / "data", "写字/1.mp4", "cut/1.mp4")
     call("extract-teacher", "--data-dir", data, "--cache-dir", tmp_path / "cache")

@@ -48,6 +48,7 @@ def shell(script: str, *arguments) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- 2>&- >&-", "2>/dev/full"])
+@pytest.mark.integration
 def test_a_closed_stream_does_not_stop_a_command(tiny, closed):
     found = shell(f"RUN {closed}", tiny)
     assert found.returncode == 0 and found.stderr == ""
@@ -67,11 +68,13 @@ def test_the_next_opened_file_does_not_take_the_place_of_a_closed_stderr(tmp_pat
     assert path.read_bytes() == b""
 
 
+@pytest.mark.integration
 def test_a_pipe_closed_by_its_reader_does_not_change_the_exit_code(tiny, tmp_path):
     assert shell('RUN | true; echo "${PIPESTATUS[0]}"', tiny).stdout == "0\n"
     assert shell('RUN 2>&1 | true; echo "${PIPESTATUS[0]}"', tmp_path / "nowhere").stdout == "4\n"
 
 
+@pytest.mark.integration
 def test_output_that_cannot_be_written_is_an_error(tiny):
     found = shell("RUN > /dev/full", tiny)
     assert found.returncode == 5

@@ -397,6 +397,7 @@ def test_the_tests_that_rows_name_exist():
 
 
 @pytest.mark.parametrize(("command", "name", "given"), GIVEN, ids=[f"{c} {n}" for c, n, _ in GIVEN])
+@pytest.mark.integration
 def test_an_option_reaches_the_settings(settings_of, command, name, given):
     base, words = CALLED[command][2], shlex.split(given)
     field = {"aws_profile": "profile"}.get(name, name)

@@ -62,6 +62,7 @@ LONG = {"labels and logits": pytest.mark.slow}  # also covered by a named label 
     ("options", "to_train", "to_judge"),
     [pytest.param(*chain, id=name, marks=LONG.get(name, ())) for name, chain in CHAINS.items()],
 )
+@pytest.mark.integration
 def test_suggested_commands_lead_from_videos_to_an_evaluation(videos, tmp_path, options, to_train, to_judge):
     cache = tmp_path / ODD
     cache.mkdir()  # an existing folder is not expanded
@@ -97,6 +98,7 @@ def test_suggested_commands_name_the_newest_of_several_label_sets(videos, tmp_pa
     assert "--label-set zero-shot" in output.splitlines()[-1]
 
 
+@pytest.mark.integration
 def test_no_command_is_suggested_without_clips_for_it(videos, tmp_path):
     shutil.copytree(videos / "test", tmp_path / "v" / "test")
     output = call("extract-teacher", "--data-dir", tmp_path / "v", "--cache-dir", tmp_path / "c")
@@ -107,6 +109,7 @@ def test_no_command_is_suggested_without_clips_for_it(videos, tmp_path):
     assert "has no clip to evaluate the student on (2 train, 0 val, 0 test)" in output and "next:" not in output
 
 
+@pytest.mark.integration
 def test_suggested_commands_repair_a_damaged_cache(videos, tmp_path):
     cache = tmp_path / ODD
     cache.mkdir()
@@ -122,6 +125,7 @@ def test_suggested_commands_repair_a_damaged_cache(videos, tmp_path):
     assert "sound: everything is as it was committed" in follow(output)
 
 
+@pytest.mark.integration
 def test_no_extraction_command_is_suggested_for_a_cache_without_saved_settings(videos, tmp_path):
     cache = tmp_path / "c"
     call("extract-teacher", "--data-dir", videos, "--cache-dir", cache)

@@ -155,6 +155,7 @@ def test_a_model_card_escapes_markup_in_names():
     assert markdown("a|b") == "a\\|b" and markdown_code("a`b") == "`` a`b ``"
 
 
+@pytest.mark.integration
 def test_output_is_printed_only_by_the_modules_that_escape_it():
     """click.echo, print and the standard streams are used only where text is escaped."""
     doors = {

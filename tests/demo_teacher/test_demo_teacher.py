@@ -83,6 +83,7 @@ def test_the_shipped_file_matches_its_readme_and_is_small():
         assert {file.get_tensor(name).dtype for name in file.keys()} <= {torch.float16, torch.int64}  # noqa: SIM118
 
 
+@pytest.mark.integration
 def test_identity_of_the_demo_teacher(teacher):
     description = teacher.describe()
     assert (description["name"], description["weights"], description["input_size"], description["embed_dim"]) == (
@@ -107,6 +108,7 @@ def test_zero_shot_accuracy_on_new_videos(teacher, fresh):
     assert frame_top1(harmed, fresh) < 0.7
 
 
+@pytest.mark.integration
 def test_words_outside_the_captions_do_not_change_embeddings(teacher):
     tokens = teacher._tokenizer(list(captions().texts)).unique()
     table = teacher._clip.token_embedding.weight
@@ -124,6 +126,7 @@ def test_words_outside_the_captions_do_not_change_embeddings(teacher):
         (lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"), "it is not text"),
     ],
 )
+@pytest.mark.integration
 def test_damaged_or_missing_weights_are_refused(harm, message, tmp_path, monkeypatch):
     for path in SHIPPED.glob("demo-clip.*"):
         shutil.copy(path, tmp_path)
@@ -135,6 +138,7 @@ def test_damaged_or_missing_weights_are_refused(harm, message, tmp_path, monkeyp
     assert "\n" not in str(caught.value) and WEIGHTS.name in str(caught.value)
 
 
+@pytest.mark.integration
 def test_another_configuration_of_the_same_name_has_no_shipped_weights(tmp_path):
     shutil.copy(SHIPPED / "demo-clip.json", tmp_path)
     load_teacher(str(SHIPPED / "demo-clip.json"), "demo", None, CPU, 0)
@@ -187,6 +191,7 @@ def test_extraction_with_teacher_size_demo(tmp_path, teacher, caplog):
 # -- the recipe ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_frames_depend_on_seed_stream_and_index_only():
     one, same = (draw_video(0, TRAIN, 3) for _ in range(2))
     assert one.jpegs == same.jpegs
@@ -208,6 +213,7 @@ def test_training_seeds_are_disjoint_from_those_of_generated_data():
     assert len(ours) == 600 and not ours & users
 
 
+@pytest.mark.integration
 def test_frame_attributes_match_the_scene():
     frames = joined([draw_video(0, TRAIN, index) for index in range(6)])
     assert set(frames.labels.tolist()) == set(range(len(ACTIONS)))
@@ -238,6 +244,7 @@ def test_a_caption_matches_if_all_its_attributes_do():
     np.testing.assert_array_equal(matches(captions, frames), expected)
 
 
+@pytest.mark.integration
 def test_every_crop_has_a_matching_caption_and_changes_by_epoch(teacher):
     from embedonce.cache.schema import TeacherIdentity
 

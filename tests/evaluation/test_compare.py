@@ -93,6 +93,7 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
 # -- output --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_comparison_from_the_command_line(tmp_path):
     for seed, name in enumerate(("first", "second", "third")):
         evaluation(tmp_path / name, seed, 0.6 + 0.15 * seed)
@@ -168,6 +169,7 @@ def test_parts_of_one_recording_count_once():
     assert results.student.zero_shot_top1 == 0.5 and results.confusion.student == [(0, 0, 2), (1, 1, 2)]
 
 
+@pytest.mark.integration
 def test_plots_and_tables_work_with_missing_figures(tmp_path):
     results = evaluation(tmp_path / "a")
     results["teacher"]["name"] = "$\\frac"  # must not be parsed as a formula
@@ -273,6 +275,7 @@ def test_a_checkpoint_is_not_evaluated_on_another_split(tmp_path):
         compare(CompareConfig((tmp_path / "a", tmp_path / "x.pt"), tmp_path / "out", tmp_path, split="test"))
 
 
+@pytest.mark.integration
 def test_comparing_loads_no_torch(tmp_path):
     for seed, name in enumerate("ab"):
         evaluation(tmp_path / name, seed)
@@ -317,6 +320,7 @@ def test_latencies_of_different_runtimes_get_a_remark(tmp_path):
     assert any("which these are not" in remark for remark in compared(tmp_path / "a", tmp_path / "b").remarks)
 
 
+@pytest.mark.integration
 def test_tables_explain_their_intervals(tmp_path):
     """15 recordings: rough ones; fewer than six: none, and why; so does the table of several students."""
     results = EvaluationResults.from_dict(evaluation(tmp_path / "a"))

@@ -67,6 +67,7 @@ def test_all_models_are_measured_in_either_runtime(runtime):
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
+@pytest.mark.integration
 def test_throughput_is_of_images_in_batches(runtime, monkeypatch):
     if runtime == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'embedonce[export]'")

@@ -62,6 +62,7 @@ BULKY = {
 
 
 @pytest.mark.parametrize("name", BULKY)
+@pytest.mark.integration
 def test_json_that_would_exhaust_memory_is_refused(tmp_path, name):
     assert "more parts" in refused_results(tmp_path, b"[" + BULKY[name] + b"0]")
 
@@ -141,6 +142,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("name", INVALID)
+@pytest.mark.integration
 def test_invalid_predictions_are_refused_before_decompression(tmp_path, sound, name):
     results, data = EvaluationResults.from_dict(sound[0]), sound[1]
     with np.load(io.BytesIO(data)) as file:
@@ -153,6 +155,7 @@ def test_invalid_predictions_are_refused_before_decompression(tmp_path, sound, n
         read_predictions(path, results)
 
 
+@pytest.mark.integration
 def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
     path = tmp_path / PREDICTIONS_NAME
     with zipfile.ZipFile(path, "w") as file:
@@ -162,6 +165,7 @@ def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
         read_predictions(path, EvaluationResults.from_dict(sound[0]))
 
 
+@pytest.mark.integration
 def test_undecodable_names_are_escaped_in_tables_and_plots(tmp_path):
     for number, name in enumerate("ab"):
         evaluation(tmp_path / name, number, teacher__name="v\udc80", classes=["\udcff", *"bcdef"])
@@ -169,6 +173,7 @@ def test_undecodable_names_are_escaped_in_tables_and_plots(tmp_path):
     assert "v\\udc80" in (tmp_path / "out" / "comparison.csv").read_text()
 
 
+@pytest.mark.integration
 def test_reading_an_evaluation_stays_within_its_memory_limit(tmp_path, sound):
     results = sound[0] | {"environment": {"many": list(range(10**6))}}
     (tmp_path / RESULTS_NAME).write_text(json.dumps(results))

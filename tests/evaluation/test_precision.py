@@ -1,6 +1,7 @@
 """Evaluation computes in float32, and prepares all timed models alike. The teacher: test_clip_teacher."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -17,6 +18,7 @@ from tests.support.tiny_cache import make_tiny_cache
 CPU = torch.device("cpu")
 
 
+@pytest.mark.integration
 def test_a_student_is_evaluated_in_float32_on_every_device(tmp_path, monkeypatch):
     """bfloat16 on CUDA would not match any exported format."""
     reader = open_reader(make_tiny_cache(tmp_path / "c", 3))
@@ -74,6 +76,7 @@ def test_normalizations_that_cannot_be_folded_are_counted():
         torch.testing.assert_close(module(images), expected)
 
 
+@pytest.mark.integration
 def test_the_timed_encoder_is_folded_and_its_size_is_that_of_the_stored_one(caplog):
     model = teacher_latency._timed_model("RN50-quickgelu", CPU)
     assert treatment(model.module) == "batch normalization folded, channels-last"

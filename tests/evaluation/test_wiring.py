@@ -108,6 +108,7 @@ def clips_of(run_evaluation) -> list[str]:
 # -- options of evaluate -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_the_split_and_the_label_set_are_those_of_the_settings(place, run_evaluation):
     labels = open_reader(place / "cache").label_set("tiny")
     for split in ("val", "train"):
@@ -120,6 +121,7 @@ def test_the_split_and_the_label_set_are_those_of_the_settings(place, run_evalua
     assert [entry["class"] for entry in results["per_class"]] == ["blue"]
 
 
+@pytest.mark.integration
 def test_num_samples_draws_clips_by_the_seed(run_evaluation):
     run_evaluation()
     every, drawn = clips_of(run_evaluation), []
@@ -148,6 +150,7 @@ def test_frames_per_clip_and_resolution_are_those_of_the_checkpoint(run_evaluati
     assert (sampling.frames_per_clip, sampling.resolution, sampling.random) == (2, 128, False)
 
 
+@pytest.mark.integration
 def test_costs_are_measured_in_the_runtime_of_the_settings(run_evaluation, monkeypatch):
     placed, real, exact, costs, inside = (
         [],
@@ -459,6 +462,7 @@ class Export:
         return self.recorded
 
 
+@pytest.mark.integration
 def test_an_export_uses_the_clips_frames_and_formats_of_its_settings(place, tmp_path, monkeypatch):
     export = Export(place, tmp_path, monkeypatch)
     recorded = dict(export(formats="fp16,int8", num_samples=3, calibration_frames=5, overwrite=True))

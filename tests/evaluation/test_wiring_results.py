@@ -179,6 +179,7 @@ def config_of(place, **changes) -> ExportConfig:
 
 
 @pytest.mark.parametrize(("frames_per_clip", "expected"), [(2, 6), (4, 7), (7, 7)])
+@pytest.mark.integration
 def test_calibration_uses_real_frames_without_padding(place, frames_per_clip, expected):
     """As many as requested, of no more clips than needed; clips have five frames."""
     config = config_of(place, calibration_frames=7 if frames_per_clip > 2 else 6)

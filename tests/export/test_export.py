@@ -85,6 +85,7 @@ def exported(place):
     return export(settings(place, place / "out" / "made"))
 
 
+@pytest.mark.integration
 def test_an_export_has_all_its_files_and_reports_parity(exported, place):
     names = {"frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "config.json", "README.md"}
     names |= {"model.safetensors", "student_parts.safetensors", "parity.json", "export_config.yaml"}
@@ -103,6 +104,7 @@ def test_an_export_has_all_its_files_and_reports_parity(exported, place):
     assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
 
 
+@pytest.mark.integration
 def test_exported_files_match_pytorch_for_any_batch_size_and_clip_length(exported, place):
     student, _ = checkpoint.load_student(place / "best_student.pt")
     files = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
@@ -138,6 +140,7 @@ def test_safetensors_hold_all_weights_of_the_student(exported, place):
 
 
 @pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t"])
+@pytest.mark.integration
 def test_timm_loads_the_folder(tmp_path, size):
     import timm
 
@@ -181,6 +184,7 @@ def test_the_registered_formats_are_those_of_the_command_line():
     ]
 
 
+@pytest.mark.integration
 def test_an_export_that_diverges_is_refused_and_the_previous_one_stays(place, exported, monkeypatch):
     files = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
 
@@ -229,6 +233,7 @@ def test_parity_of_a_hand_worked_case():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), DamagedError("a frame"), OSError(28, "No space left on device")])
+@pytest.mark.integration
 def test_errors_that_are_not_the_exporters_pass_unchanged(place, tmp_path, monkeypatch, error):
     def failing(self, inputs):
         raise error
@@ -239,6 +244,7 @@ def test_errors_that_are_not_the_exporters_pass_unchanged(place, tmp_path, monke
     assert raised.value is error and not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_a_failing_exporter_is_reported_in_one_sentence(place, tmp_path, monkeypatch):
     def failing(self, inputs):
         raise RuntimeError("no such\noperator")
@@ -304,6 +310,7 @@ def test_an_export_published_meanwhile_is_not_replaced_without_overwrite(tmp_pat
     assert (tmp_path / "export" / MARK).read_bytes() == b"another's"
 
 
+@pytest.mark.integration
 def test_exports_into_one_folder_run_one_after_the_other(tmp_path, monkeypatch):
     folder, write, started = tmp_path / "export", commit.replace, threading.Event()
 
@@ -323,6 +330,7 @@ def test_exports_into_one_folder_run_one_after_the_other(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
+@pytest.mark.integration
 def test_an_output_folder_may_be_a_symbolic_link(tmp_path, place, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -348,6 +356,7 @@ def _only(labels, split: str):
     return dataclasses.replace(labels, clips=tuple(clip for clip in labels.clips if clip.split == split))
 
 
+@pytest.mark.integration
 def test_a_student_with_nan_outputs_is_not_exported(place, tmp_path):
     content = checkpoint.load(place / "best_student.pt")
     content.model["head.0.bias"].fill_(torch.nan)

@@ -42,6 +42,7 @@ def ways(reader) -> dict[str, str]:
     return found
 
 
+@pytest.mark.integration
 def test_key_frames_are_sampled_at_their_own_times(folder, backend):
     source = make_source(folder, ["a"], [(0.2, 1.2), (1.4, 1.5)])
     result, reader, _ = run(source, folder / "c", backend=backend, sampling="keyframe")
@@ -55,6 +56,7 @@ def test_key_frames_are_sampled_at_their_own_times(folder, backend):
         run(source, folder / "c", backend=backend)
 
 
+@pytest.mark.integration
 def test_redacted_parts_are_accounted_for_and_never_embedded(folder, backend):
     source = make_source(folder, ["a"])
     hidden = dataclasses.replace(source.videos[0], redacted=((1.0, 2.0),))
@@ -65,6 +67,7 @@ def test_redacted_parts_are_accounted_for_and_never_embedded(folder, backend):
     assert stored_numbers(reader, "a") == [0, 15, 60, 75] and teacher.images_seen == 4
 
 
+@pytest.mark.integration
 def test_the_union_of_overlapping_windows_is_decoded_once(folder):
     source = make_source(folder, ["a"], [(0.0, 1.0), (0.5, 1.5), (0.6, 0.9), (2.0, 2.3)])
     result, reader, teacher = run(source, folder / "c", fps=10.0)
@@ -72,6 +75,7 @@ def test_the_union_of_overlapping_windows_is_decoded_once(folder):
     assert stored_numbers(reader, "a") == [3 * k for k in (*range(15), *range(20, 23))]
 
 
+@pytest.mark.integration
 def test_the_decode_mode_is_recorded_with_each_shard(folder):
     write_video(folder / "b.mp4", 60, codec="mpeg4")
     write_video(folder / "d.mp4", 60, gop=30, b_frames=0)
@@ -85,6 +89,7 @@ def test_the_decode_mode_is_recorded_with_each_shard(folder):
     assert result.statuses["corrupt"] == 3  # 42, 48 and 54, up to the end of that group
 
 
+@pytest.mark.integration
 def test_partial_videos_are_counted(folder):
     write_video(folder / "whole.mp4", 120, gop=12, mux={"movflags": "faststart"})
     data = (folder / "whole.mp4").read_bytes()
@@ -107,6 +112,7 @@ def test_an_unavailable_decoder_is_reported_before_any_work(folder):
     assert not (folder / "c").exists()
 
 
+@pytest.mark.integration
 def test_the_decoder_is_part_of_the_identity(folder):
     _, _, teacher = run(make_source(folder, ["a"]), folder / "c")
     other = make_identity(ExtractConfig(folder, False, folder / "c", decoder="nvdec", fps=3.0), teacher)
@@ -123,6 +129,7 @@ def test_clips_without_a_key_frame_have_no_frames(folder, caplog):
     assert "a.mp4: no clip contains a key frame" in caplog.messages
 
 
+@pytest.mark.integration
 def test_times_of_lost_frames_are_corrupt_and_not_stored(folder, backend):
     path = write_video(folder / "whole.ts", 90, gop=15, options={"x264-params": "scenecut=0"})
     data = path.read_bytes()
@@ -138,6 +145,7 @@ def test_times_of_lost_frames_are_corrupt_and_not_stored(folder, backend):
     assert stored[0] == 0 and stored[-1] == 89 and np.diff(stored).max() > 20
 
 
+@pytest.mark.integration
 def test_the_reason_contains_the_decoder_message(folder):
     write_video(folder / "b.mp4", 30, gop=30, b_frames=0, options={"x264-params": "scenecut=0"})
     for number in range(1, 30):

@@ -79,6 +79,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("options", "message"), OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.integration
 def test_a_dry_run_refuses_what_the_run_would_refuse(quick, videos, options, message):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     if not (videos.parent / "c").exists():
@@ -88,6 +89,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(quick, videos, options, mes
     assert "next:" in call("extract-teacher", *place, "--dry-run")
 
 
+@pytest.mark.integration
 def test_quarantined_videos_are_counted_as_unusable(quick, videos):
     (videos / "cut/bad.mp4").write_bytes(b"no video")
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
@@ -99,6 +101,7 @@ def test_quarantined_videos_are_counted_as_unusable(quick, videos):
 
 
 @pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.integration
 def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
     """For small sets of different videos and the real demo teacher."""
     monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
@@ -142,6 +145,7 @@ def test_an_activation_that_contradicts_the_weights_is_refused_before_any_work(v
     assert not (videos.parent / "c").exists()
 
 
+@pytest.mark.integration
 def test_a_stray_video_does_not_create_a_second_label_set(quick, videos, monkeypatch):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)
@@ -242,6 +246,7 @@ def test_an_evaluation_that_was_timed_is_timed_again(tmp_path, monkeypatch):
     assert "--teacher-model requires --teacher-latency" in told
 
 
+@pytest.mark.integration
 def test_saved_relabel_settings_create_the_same_label_set_elsewhere(quick, videos):
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
     call("extract-teacher", *place)

@@ -16,6 +16,8 @@ from tests.support.kill_doubles import Deadly
 from tests.support.killed_run import run
 from tests.support.killing import BEFORE, Kill, Uninterrupted, content, damage, make_videos
 
+pytestmark = pytest.mark.crash
+
 KILLS = 10  # per back end
 KILLED = "decoding crashed the worker process (signal SIGKILL)"
 

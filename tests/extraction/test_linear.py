@@ -103,6 +103,7 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
     }
 
 
+@pytest.mark.integration
 def test_writing_is_linear_in_videos_and_shards(tmp_path):
     counts: dict[str, list[int]] = {}
     for size in SIZES:
@@ -114,6 +115,7 @@ def test_writing_is_linear_in_videos_and_shards(tmp_path):
     check_linear(counts)
 
 
+@pytest.mark.integration
 def test_reading_is_linear_in_videos_and_shards(tmp_path):
     counts: dict[str, list[int]] = {}
     for size in SIZES:
@@ -136,6 +138,7 @@ def test_reading_is_linear_in_videos_and_shards(tmp_path):
     check_linear(counts)
 
 
+@pytest.mark.integration
 def test_reading_is_linear_in_label_sets(tmp_path):
     counts: dict[str, list[int]] = {}
     for size in SIZES:
@@ -202,6 +205,7 @@ def test_a_cycle_of_replacements_terminates():
     assert set(newest_uids(plan)) == {"a", "b"}
 
 
+@pytest.mark.integration
 def test_a_summary_iterates_over_the_videos_a_few_times_at_most(tmp_path, monkeypatch):
     """Membership in a tuple is a loop in a built-in function: accesses are counted instead of lines."""
     make_cache(tmp_path / "c", 20)

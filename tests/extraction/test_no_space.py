@@ -127,6 +127,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_a_real_disk_that_fills_while_frames_are_extracted(
     arguments, tmp_path, small_disk, teacher, monkeypatch, caplog
 ):
@@ -150,6 +151,7 @@ def test_a_real_disk_that_fills_while_frames_are_extracted(
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_too_little_space_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400_000))  # 8 frames at 60 kB
@@ -172,6 +174,7 @@ def test_too_little_space_is_reported_before_the_teacher_is_loaded(arguments, tm
 
 @second_backend_slow
 @pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.integration
 def test_a_target_that_is_not_writable_is_reported_before_the_teacher_is_loaded(arguments, tmp_path, teacher, is_new):
     if not is_new:
         call(*arguments)
@@ -206,6 +209,7 @@ def test_a_folder_without_permission_is_reported_before_the_teacher_is_loaded(ar
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_a_second_concurrent_run_is_refused_and_changes_nothing(arguments, tmp_path, backend, teacher):
     call(*arguments)
     before, loaded = tree(tmp_path), teacher.loaded
@@ -218,6 +222,7 @@ def test_a_second_concurrent_run_is_refused_and_changes_nothing(arguments, tmp_p
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_a_run_is_refused_if_another_one_starts_while_it_loads_its_teacher(arguments, tmp_path, backend, monkeypatch):
     call(*arguments)
     shutil.move(tmp_path / "c", tmp_path / "other")

@@ -34,6 +34,7 @@ def shown_by_fractions(pts, time_base, t: float) -> set[int]:
 
 @pytest.mark.parametrize("time_base", [(1, 15360), (1, 90000), (1, 1000), (1001, 30000), (1, 25)])
 @pytest.mark.parametrize("fps", [0.25, 1.0, 2.0, 3.0, 29.97, 60.0])
+@pytest.mark.integration
 def test_the_last_frame_not_after_t_is_shown(time_base, fps):
     generator = np.random.default_rng(3)
     step = max(1, round(time_base[1] / time_base[0] / 30))
@@ -281,6 +282,7 @@ def test_counted_times_equal_requested_times():
         assert abs(count_times(grid, first, end) - int((asked.row >= 0).sum())) <= 2 * len(hidden), case
 
 
+@pytest.mark.integration
 def test_windows_are_equal_to_the_microsecond():
     """A time rounded to 7 decimals, as in annotations, is still the time of its frame."""
     pts = np.arange(300, dtype=np.int64) * 512 + 323

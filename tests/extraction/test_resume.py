@@ -43,6 +43,7 @@ class OtherTeacher(FakeTeacher):
 
 @pytest.mark.numeric
 @second_backend_slow
+@pytest.mark.integration
 def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(folder, backend):
     source = make_source(folder, ["a", "b"])
     run(make_source(folder, ["a"]), folder / "c", backend=backend, views=1)
@@ -55,6 +56,7 @@ def test_a_teacher_that_computes_something_else_is_refused_and_nothing_changes(f
 
 @pytest.mark.numeric
 @second_backend_slow
+@pytest.mark.integration
 def test_checked_rows_are_spread_over_the_whole_cache(folder, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), folder / "c", backend=backend, views=1, shard_frames=4)
     rows = choose_rows(reader, NUM_CHECKED_ROWS, seed=0)
@@ -65,6 +67,7 @@ def test_checked_rows_are_spread_over_the_whole_cache(folder, backend):
     assert choose_rows(reader, NUM_CHECKED_ROWS, seed=1) != rows
 
 
+@pytest.mark.integration
 def test_a_stale_manifest_is_rebuilt_with_a_notice(folder, caplog):
     caplog.set_level("INFO")
     source = make_source(folder, ["a"])
@@ -99,6 +102,7 @@ class Poisoned(FakeTeacher):
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_an_embedding_that_is_not_finite_quarantines_only_its_video(folder, backend):
     source = make_source(folder, ["a", "b"])
     result, reader, _ = run(source, folder / "c", teacher=Poisoned([2]), backend=backend, decode_workers=1)
@@ -107,6 +111,7 @@ def test_an_embedding_that_is_not_finite_quarantines_only_its_video(folder, back
     assert set(reader.video_uids) == {"b"}
 
 
+@pytest.mark.integration
 def test_the_summary_is_logged_when_a_run_is_interrupted(folder, caplog):
     class Stopping(FakeTeacher):
         def embed(self, crops):
@@ -119,6 +124,7 @@ def test_the_summary_is_logged_when_a_run_is_interrupted(folder, caplog):
     assert re.fullmatch(r"listed 2 videos = [01] committed \+ 0 quarantined \+ [12] pending", caplog.messages[-1])
 
 
+@pytest.mark.integration
 def test_attempts_of_completed_videos_are_forgotten(folder):
     """The run was killed after the video's last row crashed a process, and before the attempt was removed."""
     source = make_source(folder, ["a"])
@@ -147,6 +153,7 @@ def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folde
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_the_estimate_is_close_to_the_actual_size(folder, backend):
     source = make_source(folder, ["a", "b"])
     config = ExtractConfig(folder, False, folder / "c", backend=backend, fps=10.0, canonical_short_side=256, views=1)
@@ -157,6 +164,7 @@ def test_the_estimate_is_close_to_the_actual_size(folder, backend):
     assert 0.7 < survey.estimate.num_bytes / on_disk < 1.5 and reader.num_rows == 50
 
 
+@pytest.mark.integration
 def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     source = make_source(folder, ["a", "b", "bad"], windows=[(0.0, 1.0)])
@@ -180,6 +188,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
     assert {p: p.read_bytes() for p in (folder / "c").rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.integration
 def test_a_dry_run_from_the_command_line_loads_no_weights(folder, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: pytest.fail("weights were loaded"))
     arguments = ["extract-teacher", "--data-dir", str(folder), "--cache-dir", str(folder / "c"), "--dry-run"]
@@ -193,6 +202,7 @@ def test_a_dry_run_from_the_command_line_loads_no_weights(folder, monkeypatch):
     assert ran.exit_code == 2 and "--dry-run cannot be used with --use-synthetic" in ran.output
 
 
+@pytest.mark.integration
 def test_verifying_with_the_teacher_embeds_rows_again(folder):
     teacher = ["--teacher-model", "demo-clip", "--teacher-weights", "random", "--device", "cpu"]
     cache = ["--cache-dir", str(folder / "c")]

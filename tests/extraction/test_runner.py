@@ -98,6 +98,7 @@ def check_same_rows(found: dict, expected: dict) -> None:
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
     result, reader, _ = run(make_source(folder, ["a", "b", "c"]), tmp_path / "c", backend=backend, views=2)
     assert (result.listed, result.committed, result.pending, result.quarantined) == (3, 3, 0, {})
@@ -113,6 +114,7 @@ def test_every_row_is_the_frame_shown_at_its_time(folder, tmp_path, backend):
 
 @pytest.mark.numeric
 @second_backend_slow
+@pytest.mark.integration
 def test_embeddings_are_computed_from_the_stored_views(folder, tmp_path, backend):
     _, reader, teacher = run(make_source(folder, ["a", "b"]), tmp_path / "c", backend=backend, views=2)
     for uid in ("a", "b"):
@@ -126,6 +128,7 @@ def test_embeddings_are_computed_from_the_stored_views(folder, tmp_path, backend
 
 
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_both_backends_store_the_same_rows(folder, tmp_path):
     source = make_source(folder, ["a", "b", "c"])
     for backend in ("hdf5", "webdataset"):
@@ -133,6 +136,7 @@ def test_both_backends_store_the_same_rows(folder, tmp_path):
     check_same_rows(content(tmp_path / "hdf5"), content(tmp_path / "webdataset"))
 
 
+@pytest.mark.integration
 def test_a_bad_video_is_named_and_the_others_are_extracted(folder, tmp_path):
     result, reader, _ = run(make_source(folder, ["a", "bad", "b"]), tmp_path / "c")
     assert (result.listed, result.committed, result.pending) == (3, 2, 0) and result.exit_code == 3
@@ -142,6 +146,7 @@ def test_a_bad_video_is_named_and_the_others_are_extracted(folder, tmp_path):
     assert again == result and teacher.images_seen == NUM_CHECKED_ROWS
 
 
+@pytest.mark.integration
 def test_a_quarantined_video_is_tried_again_when_its_file_changes(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "v")
     run(make_source(tmp_path / "v", ["a", "bad"]), tmp_path / "c")
@@ -171,6 +176,7 @@ def test_a_missing_frame_is_corrupt_and_the_others_keep_their_times():
     assert got.request_status.tolist() == [ok, ok, corrupt, corrupt, corrupt, ok, ok, missing]
 
 
+@pytest.mark.integration
 def test_a_damaged_frame_is_counted_and_the_video_is_kept(tmp_path):
     path = write_video(tmp_path / "d.mp4", 60, gop=10, b_frames=0)
     with av.open(str(path)) as container:
@@ -198,6 +204,7 @@ class StoppingTeacher(FakeTeacher):
 
 @pytest.mark.numeric
 @second_backend_slow
+@pytest.mark.integration
 def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tmp_path, backend):
     source = make_source(folder, ["a", "b", "c", "v1"])
     run(source, tmp_path / "whole", backend=backend)
@@ -212,6 +219,7 @@ def test_an_interrupted_run_continues_and_equals_an_uninterrupted_one(folder, tm
     check_same_rows(content(tmp_path / "cut"), content(tmp_path / "whole"))
 
 
+@pytest.mark.integration
 def test_units_of_a_long_video_are_committed_and_forgotten_before_it_ends(folder, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(make_source(folder, ["c"]), tmp_path / "c", teacher=StoppingTeacher(), fps=30.0)
@@ -239,6 +247,7 @@ def test_a_video_that_fails_late_keeps_its_complete_units():
     assert taken == {"000000": ["a"], "000001": []}  # the unit of b still waits
 
 
+@pytest.mark.integration
 def test_added_videos_extend_the_cache_and_change_nothing_in_it(folder, tmp_path):
     run(make_source(folder, ["a", "c"]), tmp_path / "c")
     before = content(tmp_path / "c")
@@ -250,6 +259,7 @@ def test_added_videos_extend_the_cache_and_change_nothing_in_it(folder, tmp_path
     assert {key: after[key] for key in before} == before and len(after) > len(before)
 
 
+@pytest.mark.integration
 def test_only_annotated_windows_are_extracted_and_shared(folder, tmp_path):
     source = make_source(folder, ["c"], windows=[(0.5, 1.6), (1.0, 2.1), (3.5, 6.0)])
     result, reader, _ = run(source, tmp_path / "c")
@@ -259,6 +269,7 @@ def test_only_annotated_windows_are_extracted_and_shared(folder, tmp_path):
     assert (record_statuses == Status.MISSING).sum() == 6 == result.statuses["missing"]
 
 
+@pytest.mark.integration
 def test_another_teacher_is_refused_and_nothing_changes(folder, tmp_path):
     source = make_source(folder, ["a"])
     run(source, tmp_path / "c")
@@ -270,6 +281,7 @@ def test_another_teacher_is_refused_and_nothing_changes(folder, tmp_path):
     assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.integration
 def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
     """The summary is counted from what is on disk, not by subtraction."""
     source = make_source(folder, ["a", "b"])
@@ -318,6 +330,7 @@ def test_an_embedding_that_is_not_finite_is_never_committed(folder, tmp_path):
 
 @pytest.mark.numeric
 @second_backend_slow
+@pytest.mark.integration
 def test_zero_shot_logits_are_scaled_cosines_of_the_stored_embeddings(folder, tmp_path, backend):
     source = make_source(folder, ["a", "v1"], windows=[(0.0, 1.0), (1.0, 2.0)])
     config = ExtractConfig(folder, False, tmp_path / "c", backend=backend, views=1, shard_frames=5)
@@ -339,6 +352,7 @@ def test_zero_shot_logits_are_scaled_cosines_of_the_stored_embeddings(folder, tm
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "labels").rglob("*")} == written
 
 
+@pytest.mark.integration
 def test_a_video_without_annotations_is_divided_into_equal_windows(folder, tmp_path):
     source = make_source(folder, ["a"])
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c"), source, FakeTeacher)
@@ -350,6 +364,7 @@ def test_a_video_without_annotations_is_divided_into_equal_windows(folder, tmp_p
     assert len({clip.clip_id for clip in clips}) == 3
 
 
+@pytest.mark.integration
 def test_extraction_with_a_fake_teacher_never_loads_torch(folder, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"

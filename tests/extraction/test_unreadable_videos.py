@@ -56,6 +56,7 @@ def test_a_readable_damaged_video_is_reported_as_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.integration
 def test_a_truncated_video_is_a_temporary_failure_if_reads_fail(tmp_path, failing_reads, number):
     whole = write_video(tmp_path / "whole.mp4", 60, mux={"movflags": "faststart"}).read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 2 // 3])
@@ -104,6 +105,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.integration
 def test_the_next_run_tries_the_same_file_again(folder, tmp_path, monkeypatch):
     source = make_source(folder, ["a", "b"])
     with monkeypatch.context() as patch:
@@ -114,6 +116,7 @@ def test_the_next_run_tries_the_same_file_again(folder, tmp_path, monkeypatch):
     assert result.quarantined == {} and reader.video_uids == ("a", "b")
 
 
+@pytest.mark.integration
 def test_a_planned_video_that_could_not_be_read_is_planned_again(folder, tmp_path, monkeypatch):
     """Shared units are finished without it; the next run extracts it completely."""
     source = make_source(folder, ["a", "b"])

@@ -68,6 +68,7 @@ def jpegs_of(reader) -> list[Image.Image]:
 
 
 @pytest.mark.parametrize("quality", [90, 97])
+@pytest.mark.integration
 def test_frames_are_stored_with_the_jpeg_quality_of_the_identity(folder, tmp_path, quality):
     _, reader, _ = run(make_source(folder, ["a"]), tmp_path / "c", jpeg_quality=quality)
     buffer = io.BytesIO()
@@ -77,6 +78,7 @@ def test_frames_are_stored_with_the_jpeg_quality_of_the_identity(folder, tmp_pat
     assert all(image.quantization == expected for image in jpegs_of(reader))
 
 
+@pytest.mark.integration
 def test_frames_are_stored_with_the_short_side_of_the_identity(folder, tmp_path):
     _, reader, _ = run(make_source(folder, ["a", "b"]), tmp_path / "c", canonical_short_side=96)
     assert reader.identity.canonical_short_side == 96
@@ -92,6 +94,7 @@ def test_the_default_short_side_exceeds_the_teacher_input_size(tmp_path):
         assert make_identity(config, FakeTeacher(input_size=size)).canonical_short_side == expected
 
 
+@pytest.mark.integration
 def test_views_depend_on_their_number_the_seed_and_the_video(folder, tmp_path):
     teacher = FakeTeacher().identity
     for seed in (0, 7):
@@ -105,6 +108,7 @@ def test_views_depend_on_their_number_the_seed_and_the_video(folder, tmp_path):
     assert reader.identity.view_seed == 0 and len(reader.timeline("a").views) == 1  # nothing was drawn
 
 
+@pytest.mark.integration
 def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
     """Including the first row of each video."""
     names = ["a", "b", "late"]
@@ -123,6 +127,7 @@ def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
     np.testing.assert_allclose(cosines(reader, teacher, choose_rows(reader, 10**6, seed=0)), 1, atol=1e-3)
 
 
+@pytest.mark.integration
 def test_shards_and_batches_have_the_configured_sizes(folder, tmp_path):
     source = make_source(folder, ["a", "b"])
     for frames in (3, 7):
@@ -145,6 +150,7 @@ def test_the_sampling_the_backend_and_the_rate_are_in_the_identity(tmp_path):
     assert identity.teacher == FakeTeacher().identity and identity.decoder
 
 
+@pytest.mark.integration
 def test_the_plan_records_the_file_of_a_video(folder, tmp_path):
     source = make_source(folder, ["b"])
     writer, _, _ = extract(ExtractConfig(folder, False, tmp_path / "c", decode_workers=1), source, FakeTeacher)
@@ -156,6 +162,7 @@ def test_the_plan_records_the_file_of_a_video(folder, tmp_path):
     assert video.num_frames == 60 and video.end_sec == pytest.approx(2.0) and not video.by_order
 
 
+@pytest.mark.integration
 def test_records_contain_the_provenance(folder, tmp_path):
     class Told(FakeTeacher):
         def device_facts(self):
@@ -167,6 +174,7 @@ def test_records_contain_the_provenance(folder, tmp_path):
     assert set(record.provenance["decoding"]) == {"a"} and record.provenance["libraries"]["numpy"] == np.__version__
 
 
+@pytest.mark.integration
 def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path):
     """A teacher may embed rows that overflow in another precision."""
 
@@ -187,6 +195,7 @@ def test_records_contain_the_precision_that_was_used_in_the_end(folder, tmp_path
 # -- clips ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_windows_start_at_the_first_frame_of_a_video_that_starts_late(folder, tmp_path):
     source = folder_source(folder)
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, shard_frames=100)
@@ -214,6 +223,7 @@ def test_windows_of_a_long_video_that_starts_late_are_equal(tmp_path):
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_engines_get_the_configured_workers_and_timeout(folder, tmp_path, monkeypatch):
     pools = []
 
@@ -315,6 +325,7 @@ def test_the_teacher_is_loaded_as_configured(tmp_path, monkeypatch):
     assert demo[:2] == ("demo-clip", "demo")
 
 
+@pytest.mark.integration
 def test_random_weights_depend_on_the_seed(small_clip):
     hashes = [load_teacher(str(small_clip), "random", None, torch.device("cpu"), seed=s).describe() for s in (0, 0, 1)]
     assert hashes[0] == hashes[1] and hashes[0]["weights_sha256"] != hashes[2]["weights_sha256"]
@@ -340,6 +351,7 @@ def labeled(tmp_path_factory, monkeypatch) -> Path:
     return root
 
 
+@pytest.mark.integration
 def test_a_fitted_head_depends_on_the_seed(labeled, tmp_path):
     heads = []
     for number, seed in enumerate((0, 0, 4)):
@@ -350,6 +362,7 @@ def test_a_fitted_head_depends_on_the_seed(labeled, tmp_path):
     assert heads[0] == heads[1] != heads[2]
 
 
+@pytest.mark.integration
 def test_label_sets_have_the_configured_name_and_kind(labeled, tmp_path):
     settings = {"teacher_head": "none", "label_set": "mine", "fps": 30.0}
     result = extract_teacher.run(ExtractConfig(labeled, False, tmp_path / "c", **settings))
@@ -388,6 +401,7 @@ def test_synthetic_videos_are_generated_as_configured(tmp_path, monkeypatch):
 # -- dry runs ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_dry_run_depends_on_the_settings(folder, tmp_path):
     source = make_source(folder, ["a"])
     usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)

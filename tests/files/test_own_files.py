@@ -86,6 +86,7 @@ def files(folder: Path) -> dict[str, bytes]:
 # -- training --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_finished_student_without_a_state_is_not_trained_over(tiny, out):
     (out / "training_state.pt").unlink()
     before = files(out)
@@ -130,6 +131,7 @@ def test_a_continued_run_does_not_replace_settings_edited_by_hand(tiny, out):
 
 
 @pytest.mark.parametrize("published", [1, 2, 3, 4, 5, 6])
+@pytest.mark.integration
 def test_a_run_killed_at_any_file_of_its_first_epoch_is_continued_by_the_same_command(
     tiny, made, tmp_path, monkeypatch, published
 ):
@@ -193,6 +195,7 @@ def test_a_run_is_continued_after_a_power_cut_in_its_first_epoch(tiny, tmp_path,
     assert any("best_student.pt was not written" in text for text in explorer.violations(unclaimed))
 
 
+@pytest.mark.integration
 def test_a_run_without_a_checkpoint_can_be_replaced(tiny, tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
@@ -233,6 +236,7 @@ def held(tmp_path):
         holder.communicate()
 
 
+@pytest.mark.integration
 def test_two_trainings_do_not_write_into_one_folder(tiny, tmp_path, held):
     holder = held(tmp_path / "o", "train-student")
     for changes in ({}, {"overwrite": True}):
@@ -285,6 +289,7 @@ def test_a_created_folder_that_stays_empty_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("name", EVALUATION)
+@pytest.mark.integration
 def test_evaluation_does_not_replace_foreign_files(tiny, made, tmp_path, name):
     (tmp_path / name).write_text('{"mine": true}')
     config = judged(tiny, made, output_dir=tmp_path)
@@ -306,6 +311,7 @@ def test_evaluation_does_not_replace_foreign_files(tiny, made, tmp_path, name):
         ("predictions.npz", lambda data: data[:-30]),
     ],
 )
+@pytest.mark.integration
 def test_edited_files_are_not_replaced(tiny, out, name, change):
     changed = change((out / name).read_bytes())
     assert changed != (out / name).read_bytes()
@@ -316,6 +322,7 @@ def test_edited_files_are_not_replaced(tiny, out, name, change):
     assert files(out) == before
 
 
+@pytest.mark.integration
 def test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs(tiny, out):
     evaluating.evaluate(judged(tiny, out, num_samples=3, batch_size=2))
     assert json.loads((out / "evaluation_results.json").read_text())["num_clips"] == 3
@@ -329,6 +336,7 @@ def test_an_evaluation_replaces_only_an_evaluation_of_the_same_inputs(tiny, out)
     assert "report:" in output and "split: train" in (out / "evaluate_config.yaml").read_text()
 
 
+@pytest.mark.integration
 def test_a_file_that_appears_during_an_evaluation_is_kept(tiny, made, tmp_path, monkeypatch):
     real = evaluating.predict
 
@@ -342,6 +350,7 @@ def test_a_file_that_appears_during_an_evaluation_is_kept(tiny, made, tmp_path, 
     assert files(tmp_path) == {"report.html": b"mine"}
 
 
+@pytest.mark.integration
 def test_a_comparison_replaces_only_a_comparison(tiny, made, tmp_path):
     (tmp_path / "one").mkdir()
     shutil.copy(made / "best_student.pt", tmp_path / "one")
@@ -379,6 +388,7 @@ def test_a_contact_sheet_replaces_only_a_contact_sheet(tiny, made, tmp_path):
     assert (tmp_path / "page.html").read_bytes() == sheet.read_bytes()
 
 
+@pytest.mark.integration
 def test_plan_ego4d_replaces_only_its_own_counts(tmp_path):
     for name, document in documents_of(make_plan(0), "full_scale").items():
         write_json(tmp_path / "ego4d" / name, document)

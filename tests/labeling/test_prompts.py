@@ -40,6 +40,7 @@ def test_prompts_have_no_punctuation_of_labels():
     assert [texts[0] for texts in PROMPTS.values() if ":" in texts[0]] == []  # none is neutral
 
 
+@pytest.mark.integration
 def test_articles_agree_with_the_inflect_library():
     engine = inflect.engine()
     for texts in PROMPTS.values():
@@ -161,6 +162,7 @@ def tiny(tmp_path):
     return make_tiny_cache(tmp_path / "cache", 6)
 
 
+@pytest.mark.integration
 def test_a_label_set_has_prompts_of_the_chosen_style(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: FakeTeacher())
     (tmp_path / "names.txt").write_text("cutting bread\ncup\n")

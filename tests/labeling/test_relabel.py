@@ -86,6 +86,7 @@ def rows(cache: Path) -> dict:
     return {p: p.read_bytes() for folder in ("frames", "records", "plan") for p in (cache / folder).iterdir()}
 
 
+@pytest.mark.integration
 def test_a_label_set_is_named_after_its_annotations(made):
     reader = open_reader(made / "cache")
     assert reader.label_sets() == ("moments",)
@@ -196,6 +197,7 @@ def test_a_different_label_set_of_the_same_name_is_not_overwritten(cache, tmp_pa
 # several at once
 
 
+@pytest.mark.integration
 def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
@@ -218,6 +220,7 @@ def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, mo
     assert "has several label sets; choose one" in error_of("train-student", "--cache-dir", tmp_path / "c", code=4)
 
 
+@pytest.mark.integration
 def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")

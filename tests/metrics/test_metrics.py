@@ -191,6 +191,7 @@ def covered(truth: float, limits: tuple[np.ndarray, np.ndarray]) -> float:
 
 @pytest.mark.parametrize("sizes", ["equal", "unequal"])
 @pytest.mark.parametrize("groups", [6, 8, 12, 20, 40])
+@pytest.mark.integration
 def test_intervals_cover_the_true_value(groups, sizes):
     """Simulated: the share of intervals that hold the truth. The bootstrap's were 67 to 92 % at 6 to 20 recordings."""
     for share, likeness in ((0.5, 0.3), (0.8, 0.3), (0.8, 0.05), (0.93, 0.05)):

@@ -35,6 +35,7 @@ def clips(resolution: int = 128, lengths: tuple[int, ...] = (3, 1)):
 )
 @torch.inference_mode()
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_a_deployed_student_has_the_same_outputs(size, resolution):
     student, (frames, times, mask) = student_of(size, resolution), clips(resolution)
     expected = student(frames, times, mask)

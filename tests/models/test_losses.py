@@ -27,6 +27,7 @@ def test_class_0_is_a_label_and_minus_1_is_not():
     assert abs(loss.item() - expected) < 1e-6
 
 
+@pytest.mark.integration
 def test_a_fitted_head_depends_on_its_seed_only():
     rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
     labels = (rows[:, 0] > 0).astype(np.int64)

@@ -160,6 +160,7 @@ def test_masked_mean_ignores_padding():
 
 
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_a_fitted_head_takes_raw_embeddings_and_is_deterministic():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 600)
@@ -238,6 +239,7 @@ def test_the_response_term_is_scaled_by_the_squared_temperature(case):
     )
 
 
+@pytest.mark.integration
 def test_the_loss_pulls_the_student_towards_the_teacher():
     generator = torch.Generator().manual_seed(0)
     free = [torch.randn(s, generator=generator, requires_grad=True) for s in ((2, 3, 8), (2, 8), (2, 3, 4), (2, 4))]

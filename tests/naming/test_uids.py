@@ -39,6 +39,7 @@ def test_escape_examples(path, uid):
     assert unescape(uid) == path
 
 
+@pytest.mark.integration
 def test_escape_is_reversible_and_injective():
     rng = random.Random(0)
     alphabets = ["_ 5FAa./-é\0x", "_5F", "x_", "x_2Fé", "_-\udcff🙂\n"]
@@ -81,6 +82,7 @@ def test_long_paths_have_a_readable_head_and_a_hash(path, head):
         unescape(found)
 
 
+@pytest.mark.integration
 def test_no_short_path_has_the_uid_of_a_long_one():
     rng = random.Random(3)
     shortened = [path_uid("".join(rng.choices("ab视_-", k=130))) for _ in range(200)]

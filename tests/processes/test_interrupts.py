@@ -82,6 +82,7 @@ logging._lock = Lock(logging._lock)
 
 
 @pytest.mark.parametrize("where", SWALLOWING)
+@pytest.mark.integration
 def test_an_interrupt_that_python_discards_is_raised_again(tmp_path, where):
     code = SWALLOWING[where] + (
         "try:\n"
@@ -104,6 +105,7 @@ STUCK = {
 
 
 @pytest.mark.parametrize("where", STUCK)
+@pytest.mark.integration
 def test_a_second_signal_always_ends_the_process(tmp_path, where):
     code = f"""
 while True:
@@ -124,6 +126,7 @@ while True:
     assert (code, told.split()) == (130, ["ended", "at", "once"])
 
 
+@pytest.mark.integration
 def test_a_second_signal_ends_the_workers_too(tmp_path):
     code = """
 import multiprocessing, subprocess
@@ -261,6 +264,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("strike", ["SIGTERM to all", "SIGKILL to the parent"])
+@pytest.mark.integration
 def test_workers_neither_outlive_a_run_nor_count_as_crashed(tmp_path, strike):
     process = start(POOL, tmp_path, start_new_session=True)
     wait_for(tmp_path / "a", process)
@@ -276,6 +280,7 @@ def test_workers_neither_outlive_a_run_nor_count_as_crashed(tmp_path, strike):
     assert "WorkerCrashed" not in told and "TaskFailed" not in told and "Traceback" not in told
 
 
+@pytest.mark.integration
 def test_a_run_suspended_for_an_hour_charges_no_attempt(tmp_path, monkeypatch):
     """As after SIGSTOP and SIGCONT, or a closed laptop: the clock advanced while the process did not run."""
     jump, real = [0.0], time.monotonic

@@ -98,6 +98,7 @@ def page(written) -> Page:
 # -- its figures ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_every_figure_of_the_results_is_in_the_report(page):
     figures = (
         "90.4 %|87.5 %|83.1 to 95.2|79.3 to 93.2|93.5 %|90.6 %|88.2 %|85.2 %|81.3 %|0.046|0.123|2.9 points lost|"
@@ -294,6 +295,7 @@ def chromium() -> str:
     return find_chromium()
 
 
+@pytest.mark.browser
 def test_a_browser_loads_the_report_without_messages_or_requests(chromium, written, tmp_path):
     seen = visit(chromium, written, tmp_path, f"--screenshot={tmp_path / 'shot.png'}", "--window-size=1200,2000")
     assert seen.console == ()
@@ -315,6 +317,7 @@ def overlong() -> str:
     return report_page(typed(results), TRAINING_LOG, cards([shown] * 3, classes), found)
 
 
+@pytest.mark.browser
 def test_the_report_fits_a_phone_and_a_desktop(chromium, written, overlong, tmp_path):
     """The harness asks for a picture, writes to the console and has a page too wide: all that would be noticed."""
     pages = (text.encode("ascii", "xmlcharrefreplace") for text in (written.read_text(), overlong))

@@ -53,6 +53,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text)[:24])
+@pytest.mark.integration
 def test_values_of_the_wrong_type_are_refused_in_one_sentence(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with bounded(seconds=20):

@@ -55,6 +55,7 @@ def test_the_example_is_short():
 
 
 @pytest.mark.usefixtures("forked_workers", "registered")
+@pytest.mark.integration
 def test_the_example_is_extracted_and_relabeled_through_the_command_line(data, tmp_path):
     cache, table = tmp_path / "cache", tmp_path / "clips.csv"
     shared = ["--data-dir", data, "--clips-csv", table, "--cache-dir", cache]

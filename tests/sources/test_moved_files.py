@@ -78,6 +78,7 @@ def is_sound(videos: Path) -> bool:
 # -- labels follow the files -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos, caplog):
     extract(videos)
     before, old = shards(videos), labels(videos)
@@ -99,6 +100,7 @@ def test_a_moved_file_keeps_its_rows_and_gets_the_label_of_its_new_folder(videos
     assert sorted((videos.parent / "c").rglob("*.json")) == again  # nothing is left to revise
 
 
+@pytest.mark.integration
 def test_two_files_that_swap_folders_swap_their_labels(videos):
     extract(videos)
     before = shards(videos)
@@ -111,6 +113,7 @@ def test_two_files_that_swap_folders_swap_their_labels(videos):
     assert shards(videos) == before
 
 
+@pytest.mark.integration
 def test_clips_of_deleted_files_are_removed_and_return_with_the_files(videos, caplog):
     extract(videos)
     before = shards(videos)
@@ -140,6 +143,7 @@ def test_an_unreadable_folder_keeps_its_labels(videos):
     assert labels(videos) == old
 
 
+@pytest.mark.integration
 def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluated_on_training_videos(videos, caplog):
     for split in ("train", "val"):
         for name in ("cut", "stir"):
@@ -161,6 +165,7 @@ def test_a_new_split_of_the_data_reaches_the_label_set_and_no_student_is_evaluat
     assert "holds another training run" in error_of("train-student", *here, *small, "--frames-per-clip", "1")
 
 
+@pytest.mark.integration
 def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
     for number in range(3, 9):
         write_video(videos / "cut" / f"{number}.mp4", 30)
@@ -180,6 +185,7 @@ def test_training_labels_of_a_fitted_head_cannot_change(videos, monkeypatch):
 # -- the same video twice --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch):
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: pytest.fail("the teacher was loaded")
@@ -192,6 +198,7 @@ def test_copies_in_two_classes_are_refused_before_extraction(videos, monkeypatch
     assert "same video" in refused(videos, "--dry-run", code=2) and not (videos.parent / "c").exists()
 
 
+@pytest.mark.integration
 def test_copies_in_two_splits_are_refused_with_an_existing_cache_too(videos):
     for split in ("train", "test"):
         shutil.copytree(videos, videos.parent / "s" / split, ignore=lambda folder, names: ["2.mp4"])
@@ -203,6 +210,7 @@ def test_copies_in_two_splits_are_refused_with_an_existing_cache_too(videos):
     assert "but are in two splits (test and train): remove one" in refused(split, code=2)
 
 
+@pytest.mark.integration
 def test_copies_with_the_same_label_count_as_one_video(videos, caplog):
     shutil.copy(videos / "cut/1.mp4", videos / "cut/a copy.mp4")
     assert "listed 4 videos = 4 committed" in extract(videos)
@@ -212,6 +220,7 @@ def test_copies_with_the_same_label_count_as_one_video(videos, caplog):
     assert len(labels(videos)) == 4
 
 
+@pytest.mark.integration
 def test_identical_unusable_files_are_quarantined_separately(videos):
     for name in ("cut/x.mp4", "stir/x.mp4"):
         (videos / name).write_bytes(b"<html>404</html>")
@@ -233,6 +242,7 @@ def numbers(reader, uid: str) -> list[int]:
     ]
 
 
+@pytest.mark.integration
 def test_a_replaced_file_is_extracted_as_a_new_video(videos, caplog):
     extract(videos)
     before, times = shards(videos), (videos / "cut/1.mp4").stat()
@@ -250,6 +260,7 @@ def test_a_replaced_file_is_extracted_as_a_new_video(videos, caplog):
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_frames_of_a_file_replaced_after_an_interrupted_run_are_never_mixed_with_old_ones(videos, backend):
     root, cache = videos / "cut", videos.parent / "cut-short"
     write_video(root / "2.mp4", 120)
@@ -281,6 +292,7 @@ def test_frames_of_a_file_replaced_after_an_interrupted_run_are_never_mixed_with
 
 
 @second_backend_slow
+@pytest.mark.integration
 def test_rows_of_a_file_other_than_the_planned_one_are_damage(videos, backend):
     import dataclasses
 
@@ -299,6 +311,7 @@ def test_rows_of_a_file_other_than_the_planned_one_are_damage(videos, backend):
     assert "the rows of 1 come from another file than the one that was planned" in problem.message
 
 
+@pytest.mark.integration
 def test_a_file_that_changes_before_its_turn_is_reported_and_extracted_by_the_next_run(videos):
     class Changing(FakeTeacher):
         def embed(self, crops):
@@ -343,6 +356,7 @@ def test_rows_of_a_file_that_was_replaced_during_decoding_are_discarded(videos, 
         list(decode_tasks.decode_video(decode_tasks.DecodeTask(*fields, fingerprint="f" * 64)))
 
 
+@pytest.mark.integration
 def test_other_videos_are_finished_if_a_file_is_deleted_and_it_is_planned_again_when_it_returns(videos):
     root, cache = videos / "cut", videos.parent / "c"
     write_video(root / "3.mp4", 75)
@@ -360,6 +374,7 @@ def test_other_videos_are_finished_if_a_file_is_deleted_and_it_is_planned_again_
     assert len(whole) == 1 and not verify(cache).problems
 
 
+@pytest.mark.integration
 def test_a_converted_cache_has_the_labels_of_the_last_revision(videos):
     extract(videos)
     convert(videos.parent / "c", videos.parent / "before", "webdataset")
@@ -397,6 +412,7 @@ def test_fingerprints_cover_every_byte_of_small_files_and_samples_of_large_ones(
     assert fingerprint(tmp_path / "nowhere") == "" and are_equal(tmp_path / "a", tmp_path / "a")
 
 
+@pytest.mark.integration
 def test_splits_by_hash_depend_on_the_uid_alone(videos):
     extract(videos)
     assert all(split == split_by_hash(uid) for uid, (_, split) in labels(videos).items())

@@ -19,6 +19,7 @@ def test_splits_of_known_uids_are_stable():
     assert sorted(selection_uids(f"video-{i}" for i in range(40))) == ["video-14", "video-21", "video-29", "video-9"]
 
 
+@pytest.mark.integration
 def test_split_fractions_are_correct_and_independent():
     uids = [f"v{i}" for i in range(20_000)]
     val = {uid for uid in uids if split_by_hash(uid) == "val"}

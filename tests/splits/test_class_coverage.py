@@ -51,6 +51,7 @@ def trained(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.integration
 def test_training_and_evaluation_name_classes_without_clips(tmp_path, caplog):
     cache = make_tiny_cache(tmp_path / "c", 6)
     relabeled(cache, "some", NAMES, lambda clip: clip.split == "train" or NAMES[clip.label] == "red")
@@ -96,6 +97,7 @@ def test_clips_without_a_frame_are_ignored_by_selection(tmp_path):
 # -- fewer classes than the student knows ----------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tmp_path, caplog):
     if "fewer" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "fewer", ("blue", "red"))
@@ -138,6 +140,7 @@ def test_logits_are_selected_by_class_name():
 # -- undefined metrics ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_top5_is_empty_with_at_most_five_classes(trained, tmp_path):
     output = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
                 "--student-checkpoint", trained / "out/best_student.pt", *HERE)  # fmt: skip
@@ -162,6 +165,7 @@ def test_top5_has_a_value_from_six_classes_on(classes, is_blank):
     assert (_comparison(found, teacher, student, labels).agreement_top5 is None) == is_blank
 
 
+@pytest.mark.integration
 def test_a_student_is_not_evaluated_on_training_files_from_another_cache(tmp_path):
     from tests.extraction.test_runner import make_source, run
     from tests.support.fake_teacher import write_zero_shot

@@ -37,5 +37,6 @@ class TestSmallOpenClipModel(TeacherConformance):
         cls.options = TeacherOptions(str(path), "random", device="cpu", seed=3)
 
 
+@pytest.mark.integration
 def test_the_demo_teacher_has_a_text_tower():
     assert isinstance(loader_of("demo-clip").load(TeacherOptions("demo-clip", device="cpu")), TextTeacher)

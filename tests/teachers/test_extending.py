@@ -103,6 +103,7 @@ def recomputed(reader: CacheReader, teacher) -> list[np.ndarray]:
     return vectors
 
 
+@pytest.mark.integration
 def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, tmp_path, new_process):
     cache = tmp_path / "cache"
     shown = call(
@@ -130,6 +131,7 @@ def test_the_documented_teacher_extracts_relabels_and_verifies(module, videos, t
     assert "label set fitted: 2 classes, 6 clips" in shown
 
 
+@pytest.mark.integration
 def test_a_teacher_with_a_text_tower_gives_zero_shot_logits(module, videos, tmp_path, new_process):
     module.write_text(EXAMPLE + TEXT_TOWER)
     cache = tmp_path / "cache"
@@ -149,6 +151,7 @@ def test_a_teacher_with_a_text_tower_gives_zero_shot_logits(module, videos, tmp_
     np.testing.assert_allclose(reader.all_logits("names", unit), expected, atol=0.02)
 
 
+@pytest.mark.integration
 def test_zero_shot_logits_need_a_text_tower(module, videos, tmp_path):
     """Refused before anything is written, and with the way out."""
     cache = tmp_path / "cache"
@@ -165,6 +168,7 @@ def test_zero_shot_logits_need_a_text_tower(module, videos, tmp_path):
     assert open_reader(cache).label_sets() == ("none",)
 
 
+@pytest.mark.integration
 def test_a_dry_run_times_the_teacher_itself(module, videos, tmp_path):
     arguments = ["--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module", module]
     shown = call("extract-teacher", *arguments, "--teacher-head", "none", "--dry-run")
@@ -190,12 +194,14 @@ def test_mistakes_with_a_teacher_module_are_one_sentence(module, videos, tmp_pat
     )
 
 
+@pytest.mark.integration
 def test_a_part_after_a_colon_belongs_to_the_loader(module, videos, tmp_path):
     arguments = ["--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module", module]
     call("extract-teacher", *arguments, "--teacher-head", "none", "--teacher-model", "projection:small")
     assert open_reader(tmp_path / "cache").identity.teacher.name == "projection:small"
 
 
+@pytest.mark.integration
 def test_a_loader_must_find_its_teacher_again_by_name(module, videos, tmp_path):
     module.write_text(EXAMPLE.replace("Projection(options.model)", 'Projection("something-else")'))
     arguments = ["--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module", module]

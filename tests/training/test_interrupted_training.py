@@ -68,6 +68,7 @@ QUICK = ("the last batch of an epoch", "the validation of an epoch", "the second
         ("the last batch of a step", signal.SIGINT),
     ],
 )
+@pytest.mark.integration
 def test_an_interrupted_training_saves_its_state_and_resumes_exactly(tiny, whole, tmp_path, place, number):
     where, name, call, saved = PLACES[place]
     config = settings(tiny, tmp_path, **FULL, accumulate_steps=2)

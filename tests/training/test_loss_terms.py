@@ -55,6 +55,7 @@ def test_the_documented_term_is_short():
     assert len(EXAMPLE.splitlines()) <= 40
 
 
+@pytest.mark.integration
 def test_a_run_trains_with_the_documented_term_and_logs_it(smooth_l1, tmp_path, monkeypatch):
     small_students.use(monkeypatch)
     cache = make_tiny_cache(tmp_path / "cache", 6)
@@ -76,6 +77,7 @@ def test_a_run_trains_with_the_documented_term_and_logs_it(smooth_l1, tmp_path, 
         training.train(settings(cache, tmp_path / "with", smooth_l1_weight=0.5))
 
 
+@pytest.mark.integration
 def test_the_documented_term_has_an_option_on_the_command_line(tmp_path):
     (tmp_path / "smooth_l1.py").write_text(EXAMPLE)
     (tmp_path / "run.py").write_text(

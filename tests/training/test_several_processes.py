@@ -21,6 +21,7 @@ def loud():
 
 
 @pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.integration
 def test_only_the_first_process_prints_the_summary(tmp_path, monkeypatch, loud, rank):
     monkeypatch.setattr(training, "join", lambda device: (World(rank, 1), device))
     cache, out = make_tiny_cache(tmp_path / "c", 4), tmp_path / "out"

@@ -66,6 +66,7 @@ def check_pixels(clips: ClipDataset) -> set[int]:
     return met
 
 
+@pytest.mark.integration
 def test_the_student_sees_what_the_teacher_saw_in_every_view(clips):
     assert check_pixels(clips) == set(range(1, 1 + VIEWS))
     flags = clips.reader.timeline("a").views[1:, 4]

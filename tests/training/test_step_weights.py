@@ -90,6 +90,7 @@ SPREADS = [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0, 2, 4, 6], [1, 3, 5, 7]], [[0], [1,
 @pytest.mark.parametrize("spread", SPREADS)
 @pytest.mark.parametrize("num_labeled", [0, 1, 3, 8])
 @pytest.mark.parametrize("weights", [(1.0, 0.1, 0.5), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)])
+@pytest.mark.integration
 def test_parts_of_a_step_add_up_to_the_step(spread, num_labeled, weights):
     """Batches that are added up, or what processes that add up their gradients compute of one batch."""
     batch = clips(num_labeled)
@@ -130,6 +131,7 @@ def few_labels(reader, keep: int):
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 2, "accumulate_steps": 2}])
+@pytest.mark.integration
 def test_the_logged_task_loss_is_that_of_labeled_clips(tiny, tmp_path, monkeypatch, changes):
     """With a learning rate of almost 0 the weights stay, and the mean over labeled clips can be computed here."""
     monkeypatch.setattr(training_run, "build_student", build_still_student)
@@ -199,6 +201,7 @@ def test_measured_batches_represent_all_batches():
         *(pytest.param(*c, marks=pytest.mark.slow) for c in [(10, 4), (3, 2), (23, 8), (4, 4)]),
     ],
 )
+@pytest.mark.integration
 def test_every_frame_of_a_clip_is_drawn_equally_often(num_rows, count):
     sampling, drawn, rounds = ClipSampling(count, 32, random=True, seed=3), Counter(), 4000
     for epoch in range(rounds):
@@ -245,6 +248,7 @@ def test_a_fitted_head_is_evaluated_on_rows_that_did_not_select_it():
 
 
 @pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "fastvit_t8"])
+@pytest.mark.integration
 def test_strided_1x1_convolutions_are_not_run_channels_last(name):
     made = backbone(name, False, 128)
     assert fast_layout(made) is torch.contiguous_format
@@ -277,12 +281,14 @@ for _ in range(20):
 """
 
 
+@pytest.mark.integration
 def test_a_strided_stem_trains(tmp_path):
     ran = subprocess.run([sys.executable, "-c", STEM], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.integration
 def test_compiled_students_train(tiny, tmp_path, monkeypatch, backend):
     """With batches that are measured term by term, others that are not, and one of another size."""
     real, calls = torch.compile, []
@@ -361,6 +367,7 @@ def test_estimating_the_time_changes_nothing(tiny, tmp_path):
 # -- documents --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_the_readme_states_the_deployed_sizes():
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `") and " M |" in line]
     assert len(rows) == 4

@@ -130,6 +130,7 @@ def test_fewer_views_than_stored_can_be_used(tiny, tmp_path):
         training.train(settings(tiny, tmp_path, views=3))
 
 
+@pytest.mark.integration
 def test_gradient_shares_of_terms_are_logged(tiny, tmp_path):
     training.train(settings(tiny, tmp_path, epochs=1))
     (entry,) = curve(tmp_path)
@@ -170,6 +171,7 @@ def test_tensorboard_has_every_epoch_once(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.numeric
+@pytest.mark.integration
 def test_accumulated_batches_are_one_step(tiny, tmp_path, monkeypatch):
     """Without batch statistics and dropout, 2 batches of 3 give the gradient of one of 6."""
     real = training_run.build_student

@@ -150,6 +150,7 @@ def learn_by_hand(by_hand: ByHand, batches: list[dict]) -> Counter:
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.integration
 def test_a_run_matches_a_reference_implementation(tiny, tmp_path, monkeypatch, seen, accumulate):
     """Every clip has a label and all of its frames, so that all ways to weigh them are the same."""
     made = []
@@ -220,11 +221,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("option", CHANGES)
+@pytest.mark.integration
 def test_an_option_changes_the_weights(tiny, usual, tmp_path, option):
     training.train(settings(tiny, tmp_path, **{"ema": 0.5, "lr": 0.01, option: CHANGES[option]}))
     assert not are_equal(weights_of(tmp_path), weights_of(usual))
 
 
+@pytest.mark.integration
 def test_the_ema_decay_changes_only_the_average(tiny, usual, tmp_path):
     training.train(settings(tiny, tmp_path, ema=0.1, lr=0.01))
     assert are_equal(weights_of(tmp_path), weights_of(usual))
@@ -256,6 +259,7 @@ def test_the_saved_student_is_the_moving_average(tiny, tmp_path):
     assert are_equal(best_of(tmp_path)["model"], average)
 
 
+@pytest.mark.integration
 def test_the_seed_determines_weights_order_and_frames(tiny, tmp_path, seen):
     """Each by itself: with hardly any learning, only the first weights differ."""
     starts, orders, times = [], [], []
@@ -271,6 +275,7 @@ def test_the_seed_determines_weights_order_and_frames(tiny, tmp_path, seen):
     assert times[0] != times[1]
 
 
+@pytest.mark.integration
 def test_the_seed_determines_views_and_jitter(tiny, tmp_path):
     def items(**changes):
         data, _ = datasets(settings(tiny, tmp_path, frames_per_clip=5, **changes), *reader_and_labels(tiny))
@@ -291,6 +296,7 @@ def test_the_seed_determines_views_and_jitter(tiny, tmp_path):
     assert 0 < shifts[0] < shifts[1]
 
 
+@pytest.mark.integration
 def test_every_epoch_resamples(tiny, tmp_path, seen):
     training.train(settings(tiny, tmp_path))
     half = len(seen) // 2
@@ -323,6 +329,7 @@ def test_training_and_selection_share_no_recording_and_leave_held_out_clips_alon
     assert not recordings[0] & recordings[1]
 
 
+@pytest.mark.integration
 def test_selection_clips_are_the_same_every_epoch(tiny, tmp_path, monkeypatch):
     """The same frames in every epoch, of the evaluation crop, in the colors that are stored."""
     real, evaluated = epoch_loop.predict, []
@@ -361,6 +368,7 @@ def test_label_set_selects_the_label_set(tiny, tmp_path):
 # -- modes, best epoch, patience ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_students_train_in_train_mode_and_are_evaluated_in_eval_mode(tiny, tmp_path, monkeypatch):
     modes = []
 
@@ -390,6 +398,7 @@ def scripted(monkeypatch, top1s: list[float], cosines: list[float]) -> None:
     monkeypatch.setattr(epoch_loop, "predict", scripted)
 
 
+@pytest.mark.integration
 def test_the_epoch_with_the_best_score_is_kept(tiny, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.5, 0.7, 0.7, 0.6], [0.9, 0.2, 0.3, 0.95])
     training.train(settings(tiny, tmp_path / "task", epochs=4))
@@ -419,6 +428,7 @@ def stopped_after(monkeypatch, saves: int) -> None:
 
 
 @pytest.mark.parametrize("stop", [None, 2, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 3))])
+@pytest.mark.integration
 def test_patience_counts_epochs_since_the_best_across_resumes(tiny, tmp_path, monkeypatch, stop):
     """Best in epoch 2, so with patience 3 epoch 5 is the last, wherever the run was stopped before."""
     top1s = [0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
@@ -436,6 +446,7 @@ def test_patience_counts_epochs_since_the_best_across_resumes(tiny, tmp_path, mo
     assert state_of(tmp_path)["stopped_early"] is True and len(log_of(tmp_path)) == 5
 
 
+@pytest.mark.integration
 def test_without_patience_every_epoch_runs(tiny, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.7, 0.6, 0.6, 0.6, 0.6], [0.5] * 5)
     training.train(settings(tiny, tmp_path, epochs=5))
@@ -444,6 +455,7 @@ def test_without_patience_every_epoch_runs(tiny, tmp_path, monkeypatch):
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("saves", [3, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (1, 4))])
+@pytest.mark.integration
 def test_a_resumed_run_has_the_weights_average_and_log_of_an_unstopped_run(tiny, tmp_path, monkeypatch, saves):
     options = {"ema": 0.8, "lr": 0.02, "checkpoint_steps": 2, "jitter": 0.3, "epochs": 3}
     training.train(settings(tiny, tmp_path / "whole", **options))
@@ -466,6 +478,7 @@ def test_a_resumed_run_has_the_weights_average_and_log_of_an_unstopped_run(tiny,
 # -- the machine -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_states_are_saved_every_checkpoint_steps_batches(tiny, tmp_path, monkeypatch):
     real, positions = training_state.save_state, []
 
@@ -482,6 +495,7 @@ def test_states_are_saved_every_checkpoint_steps_batches(tiny, tmp_path, monkeyp
     assert positions == [0]
 
 
+@pytest.mark.integration
 def test_workers_compilation_and_precision_follow_the_options(tiny, tmp_path, monkeypatch):
     workers, compiled, fast, real = [], [], [], student_run.autocast
     loader = loading.DataLoader
@@ -495,6 +509,7 @@ def test_workers_compilation_and_precision_follow_the_options(tiny, tmp_path, mo
     assert set(workers) == {1} and len(compiled) == 1 and {device.type for device in fast} == {"cpu"}
 
 
+@pytest.mark.integration
 def test_pretrained_weights_follow_the_option(tiny, tmp_path, monkeypatch):
     requested = []
     small_students.use(
@@ -523,6 +538,7 @@ def test_pretrained_reaches_timm(monkeypatch):
     assert requested == [("mobilevit_xxs", True), ("mobilevit_s", False)]
 
 
+@pytest.mark.integration
 def test_projection_selects_the_projection(tiny, tmp_path):
     for kind, layers in (("mlp", 4), ("linear", 0), ("linear-norm", 2)):
         training.train(settings(tiny, tmp_path / kind, projection=kind, epochs=1))
@@ -537,6 +553,7 @@ def test_dropout_acts_only_in_training():
     assert dropouts == [student.config.dropout] and student.config.dropout > 0
 
 
+@pytest.mark.integration
 def test_tensorboard_files_are_written_only_with_the_option(tiny, tmp_path):
     pytest.importorskip("tensorboard")
     for is_on in (False, True):
@@ -545,6 +562,7 @@ def test_tensorboard_files_are_written_only_with_the_option(tiny, tmp_path):
         assert (folder / "tensorboard").exists() == is_on
 
 
+@pytest.mark.integration
 def test_overwrite_starts_anew(tiny, usual, tmp_path):
     training.train(settings(tiny, tmp_path, lr=0.01, epochs=1))
     training.train(settings(tiny, tmp_path, lr=0.01, ema=0.5, overwrite=True))

@@ -172,6 +172,7 @@ def test_defaults_are_those_of_the_chosen_device(without_selection, tmp_path, mo
     assert requested == ["mps", "cpu"]
 
 
+@pytest.mark.integration
 def test_patience_waits_for_the_last_student_to_improve(tmp_path, monkeypatch):
     """The first is best in epoch 1, the second in epoch 3: with patience 2, epoch 5 is the last."""
     root = make_tiny_cache(tmp_path / "cache", 6)
@@ -188,6 +189,7 @@ def test_only_paths_and_speed_settings_may_differ_on_resume():
     assert set(FIELDS_THAT_MAY_DIFFER) == expected | {"checkpoint_steps", "tensorboard"}
 
 
+@pytest.mark.integration
 def test_the_expected_time_of_a_resumed_run_covers_what_remains(without_selection, tmp_path, monkeypatch):
     """Three batches an epoch, stopped after the first of nine; then after the first epoch."""
     logged, real, saves = [], training_state.save_state, itertools.count(1)

@@ -65,6 +65,7 @@ DEFAULT = {"disposition": Disposition.default}
         ("no cover even if default", ("v.mp4", COVER | DEFAULT, SMALL), 1),
     ],
 )
+@pytest.mark.integration
 def test_the_track_that_is_the_video_is_used_and_reported(tmp_path, name, tracks, used):
     path = write_tracks(tmp_path / tracks[0], *tracks[1:])
     sampled = sample(path, 2.0)
@@ -128,6 +129,7 @@ NTSC = Fraction(30000, 1001)
 @pytest.mark.parametrize(
     ("name", "rate"), [*((name, Fraction(60)) for name in RAW), ("H.264", NTSC), ("HEVC", NTSC), ("MPEG-4", NTSC)]
 )
+@pytest.mark.integration
 def test_raw_streams_have_the_rate_in_their_headers(tmp_path, name, rate):
     codec, form, file, options = RAW[name]
     timeline = timeline_of(write_raw(tmp_path / file, codec, form, rate, options))
@@ -209,6 +211,7 @@ CONTAINERS = {
 
 @pytest.mark.parametrize("sound_sec", [4.0, 6.0])
 @pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.integration
 def test_a_truncated_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tmp_path, name, sound_sec):
     file, codec, sound, mux = CONTAINERS[name]
     path = write_with_sound(tmp_path / file, codec, sound, sound_sec, mux)
@@ -221,6 +224,7 @@ def test_a_truncated_file_is_partial_and_a_whole_one_with_longer_sound_is_not(tm
     assert [note for note in timeline.notes if note.startswith(PARTIAL)]
 
 
+@pytest.mark.integration
 def test_matroska_without_a_duration_announces_none(tmp_path):
     path = write_with_sound(tmp_path / "v.mkv", "libx264", "aac", 4.0, {"live": "1"})
     data = path.read_bytes()
@@ -242,6 +246,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize(("name", "rate"), [*((name, 25) for name in WHOLE), ("MP4", 24), ("AVI", 30)])
+@pytest.mark.integration
 def test_three_seconds_are_six_times_and_none_shows_the_future(tmp_path, name, rate):
     settings = dict(WHOLE[name])
     path = write_video(tmp_path / settings.pop("file"), 3 * rate, rate=rate, ticks=rate, **settings)

@@ -75,6 +75,7 @@ def check_exact(path, fps, windows=EVERYTHING, numbered=True):
 
 
 @pytest.mark.parametrize("name", MADE)
+@pytest.mark.integration
 def test_each_time_shows_the_last_frame_not_after_it_exactly(tmp_path, name):
     path = make(tmp_path, **MADE[name])
     timeline = timeline_of(path)
@@ -94,6 +95,7 @@ def seconds_of(timeline):
 
 
 @pytest.mark.parametrize("name", ["B-pyramid", "open GOP", "HEVC, open GOP", "VP9"])
+@pytest.mark.integration
 def test_windows_at_the_end_and_in_the_middle_are_as_exact(tmp_path, name):
     path = make(tmp_path, **MADE[name])
     whole = sample(path, 10.0)
@@ -257,6 +259,7 @@ OTHER_RATES = [pytest.param(fps, marks=pytest.mark.slow) for fps in (5.0, None)]
 
 
 @pytest.mark.parametrize("fps", [1.0, *OTHER_RATES])
+@pytest.mark.integration
 def test_every_real_video_is_decoded_exactly_or_refused(real_videos, fps):
     refused, checked = [], 0
     for name, note in manifest(real_videos).items():

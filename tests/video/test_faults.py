@@ -77,6 +77,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.integration
 def test_a_faulty_file_matches_its_manifest_row(faults, name):
     CHECKS[name](faults / name)
 

@@ -84,6 +84,7 @@ def answers(path, truth: list[tuple[int, str]]) -> list[tuple[int, bool | None]]
 
 
 @pytest.mark.parametrize("name", CUTS)
+@pytest.mark.integration
 def test_lost_frames_and_their_dependents_are_not_ok(tmp_path, name):
     file, settings, span = CUTS[name]
     path = write_video(tmp_path / file, 150, **settings)
@@ -106,6 +107,7 @@ def test_lost_frames_and_their_dependents_are_not_ok(tmp_path, name):
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.integration
 def test_holes_at_random_places_of_a_transport_stream(tmp_path, seed):
     generator = random.Random(seed)
     path = write_video(tmp_path / "v.ts", 150, **CLOSED)
@@ -132,6 +134,7 @@ HELD = {
 
 
 @pytest.mark.parametrize("name", HELD)
+@pytest.mark.integration
 def test_frames_that_are_held_are_ok(tmp_path, name):
     file, settings = HELD[name]
     ticks = settings.get("ticks", 15360)
@@ -197,6 +200,7 @@ def test_fragments_are_missing_only_where_their_numbers_say(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ts", "mkv", "mp4"])
+@pytest.mark.integration
 def test_readers_take_any_bytes(tmp_path, kind):
     generator, settings = random.Random(5), CLOSED | (FRAGMENTS if kind == "mp4" else {})
     data = bytearray(write_video(tmp_path / f"v.{kind}", 30, **settings).read_bytes())

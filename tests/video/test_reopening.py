@@ -177,6 +177,7 @@ def test_frames_that_an_edit_list_hides_are_not_decoded_to_see_the_first_one(tmp
     assert sample(tmp_path / "cut.mp4", 30.0).way == "skipping"
 
 
+@pytest.mark.integration
 def test_real_videos_are_read_the_same_without_probing(real_videos, monkeypatch):
     num_unprobed = 0
     for path in sorted(real_videos.iterdir()):

@@ -154,6 +154,7 @@ CHANGES = {  # container, parts, and what becomes of the second
 
 
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.integration
 def test_a_picture_that_changes_is_followed_or_refused_and_never_squashed(tmp_path, name):
     suffix, parts, letter, words = CHANGES[name]
     has_headers = parts[0].get("codec", "libx264") in ("libx264", "libx265")  # in a transport stream, in its packets
@@ -192,6 +193,7 @@ def test_an_orientation_in_the_stream_holds_until_the_next_key_frame(tmp_path):
     assert all(close(corners(image), (GREEN, WHITE, RED, BLUE), 20) for image in found.images.values())
 
 
+@pytest.mark.integration
 def test_the_containers_pixel_aspect_holds_until_frames_state_another(tmp_path):
     """A container that contradicts its frames is believed; what a change of theirs then means, nobody knows."""
     files = [write_part(tmp_path / f"{n}.ts", **WIDE, aspect=a) for n, a in enumerate([Fraction(1), Fraction(4, 3)])]
@@ -218,6 +220,7 @@ def test_the_left_eye_of_another_shape_or_orientation_is_refused(tmp_path):
     assert close(corners(found.images[0]), (RED, RED, BLUE, BLUE), 20)
 
 
+@pytest.mark.integration
 def test_refused_times_have_their_status_in_cache_account_and_record(tmp_path, backend):
     files = [write_part(tmp_path / f"{number}.ts", **part) for number, part in enumerate([WIDE, TALL])]
     splice(tmp_path / "a.mp4", *files)
@@ -232,6 +235,7 @@ def test_refused_times_have_their_status_in_cache_account_and_record(tmp_path, b
     assert again.statuses == result.statuses
 
 
+@pytest.mark.integration
 def test_a_run_that_resumes_in_a_refused_part_does_not_call_the_video_undecodable(tmp_path):
     files = [write_part(tmp_path / f"{number}.ts", **part) for number, part in enumerate([WIDE, TALL])]
     splice(tmp_path / "a.mp4", *files)
@@ -246,6 +250,7 @@ def test_a_run_that_resumes_in_a_refused_part_does_not_call_the_video_undecodabl
 
 
 @pytest.mark.parametrize("name", MANIFEST_ROWS)
+@pytest.mark.integration
 def test_awkward_files_match_their_manifest_rows(faults, tmp_path, name):
     path = faults / name
     source = Source(faults, "folder", (Video("v", path, name),), make_source(faults, ["v"]).clips, ("cut", "stir"))

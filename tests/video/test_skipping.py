@@ -100,6 +100,7 @@ def read(path) -> PacketIndex:
                 return end.value
 
 
+@pytest.mark.integration
 def test_most_of_a_video_is_skipped(tmp_path):
     sampled = sample(write_video(tmp_path / "v.mp4", 300, **(FLAT | {"gop": 150})), 1.0)
     assert (sampled.way, len(sampled.digests)) == ("skipping", 10)
@@ -116,11 +117,13 @@ def test_most_of_a_video_is_skipped(tmp_path):
         ({"gop": 15, "codec": "libx265", "options": {"x265-params": "log-level=none:scenecut=0"}}, 6),
     ],
 )
+@pytest.mark.integration
 def test_a_key_frame_is_an_entry_point_only_if_nothing_refers_across_it(tmp_path, settings, num_starts):
     index = read(write_video(tmp_path / settings.pop("file", "v.mp4"), 90, **settings))
     assert index.fallback_reason is None and index.is_start.sum() == num_starts
 
 
+@pytest.mark.integration
 def test_references_are_never_droppable(tmp_path):
     """Against the decoder: leaving out what is droppable changes no other frame; each kind of video has some."""
     for name, settings in {
@@ -155,6 +158,7 @@ def test_a_decoder_error_leads_to_a_full_decode(tmp_path):
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 10**9])
+@pytest.mark.integration
 def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch, kept_bytes):
     monkeypatch.setattr(feeder, "KEPT_BYTES", kept_bytes)
     reads = []

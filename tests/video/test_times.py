@@ -161,6 +161,7 @@ def test_a_zero_delta_in_mp4(tmp_path, b_frames):
 
 @pytest.mark.parametrize("b_frames", [0, 2])
 @pytest.mark.parametrize("lacking", [{20}, {21}, {22, 40}, {30, 31}])
+@pytest.mark.integration
 def test_pes_packets_without_timestamps(tmp_path, b_frames, lacking):
     path = write_video(tmp_path / "v.ts", 60, b_frames=b_frames, **CLOSED)
     damaged = without_time(path, tmp_path / "w.ts", lacking)
@@ -190,6 +191,7 @@ def moved_time(path, target, number: int, ticks: int, pid: int = 256):
     ("codec", "ticks", "b_frames"), [("libx264", 15360, 0), ("libx264", 15360, 2), ("mpeg2video", 30, 2)]
 )
 @pytest.mark.parametrize("error_sec", [-1.5, 5.0])
+@pytest.mark.integration
 def test_one_timestamp_that_is_far_off(tmp_path, codec, ticks, b_frames, error_sec):
     path = write_video(tmp_path / "v.ts", 60, **(CLOSED | {"codec": codec, "ticks": ticks, "b_frames": b_frames}))
     sampled = sample(moved_time(path, tmp_path / "w.ts", 25, round(error_sec * 90000)), 30.0)

@@ -56,6 +56,7 @@ def fast(monkeypatch):
     monkeypatch.setattr(precision, "fast_precision", lambda device: "float16")
 
 
+@pytest.mark.integration
 def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypatch, fast):
     exact = load_teacher("demo-clip", "demo", None, CPU, seed=0)
     monkeypatch.setattr(exact, "_fast", "float32")
@@ -80,6 +81,7 @@ def test_rows_that_overflow_in_half_precision_are_recomputed_in_float32(monkeypa
     assert OpenClipTeacher(teacher).device_facts()["precision"] == "float16, float32 where that overflows"
 
 
+@pytest.mark.integration
 def test_half_precision_hardly_changes_embeddings(fast):
     """Not much more than storing them in float16; bfloat16 changes them 30 times as much."""
     teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)

@@ -78,6 +78,7 @@ def activation_of(model: str) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.integration
 def test_every_open_clip_model_has_the_preprocessing_of_its_tags_or_requires_the_option(
     model, chosen_preprocessing, tmp_path
 ):
@@ -121,6 +122,7 @@ def with_config(tmp_path, **added) -> str:
     return str(path)
 
 
+@pytest.mark.integration
 def test_preprocessing_is_read_from_a_configuration_file(tmp_path):
     own = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear", "resize_mode": "squash"}
     teacher = load_teacher(with_config(tmp_path, preprocess_cfg=own), "random", None, CPU, 0)
@@ -146,6 +148,7 @@ def test_a_published_open_clip_configuration_is_read(tmp_path):
     )
 
 
+@pytest.mark.integration
 def test_a_configuration_without_preprocessing_requires_the_option(tmp_path):
     config, weights = with_config(tmp_path), tmp_path / "w.safetensors"
     safetensors.torch.save_file(load_teacher(config, "random", None, CPU, 0)._clip.state_dict(), weights)
@@ -225,6 +228,7 @@ def photo(size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("size", [(720, 1280), (480, 640), (640, 360), (336, 518)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
+@pytest.mark.integration
 def test_crops_equal_open_clips_preprocessing(size, interpolation, resize_mode, tmp_path):
     """From a decoded frame through the stored JPEG to the tensor, compared with open_clip's transform of the frame."""
     own = {
@@ -272,6 +276,7 @@ def test_stored_frames_are_resized_as_by_open_clip():
             np.testing.assert_array_equal(got, np.rint(255 * expected.permute(1, 2, 0).numpy()).astype(np.uint8))
 
 
+@pytest.mark.integration
 def test_relabel_takes_the_preprocessing_from_the_cache(tmp_path):
     """From the command line: the option is stored in the cache's identity, and later commands read it there."""
     data, cache = tmp_path / "data", tmp_path / "cache"

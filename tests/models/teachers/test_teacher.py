@@ -131,6 +131,7 @@ def test_images_are_embedded_without_the_text_tower(config):
     assert sum(p.numel() for p in teacher._clip.parameters()) == facts["parameters_image"]
 
 
+@pytest.mark.integration
 def test_weights_of_a_local_file_are_loaded(config, teacher, tmp_path):
     safetensors.torch.save_file(state(teacher), tmp_path / "w.safetensors")
     torch.save(state(teacher), tmp_path / "w.pt")

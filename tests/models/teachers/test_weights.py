@@ -42,6 +42,7 @@ def test_configurations_that_cannot_be_built_are_refused(tmp_path, changes):
 
 
 @pytest.mark.parametrize("changes", [{"vision_cfg": {"image_size": 96}}, {"text_cfg": {"context_length": 24}}])
+@pytest.mark.integration
 def test_weights_of_another_input_size_are_refused(tmp_path, changes):
     small = load_teacher(write(tmp_path, "small-clip.json", {}), "random", None, CPU, 0)
     safetensors.torch.save_file(small._clip.state_dict(), tmp_path / "w.safetensors")

@@ -41,6 +41,7 @@ def fake_teacher(monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
 
 
+@pytest.mark.integration
 def test_the_version_folder_stands_for_the_download(made, tmp_path, caplog):
     call("extract-teacher", "--data-dir", made / "v2", "--cache-dir", tmp_path / "c")
     reader = open_reader(tmp_path / "c")
@@ -80,6 +81,7 @@ def test_the_folder_above_a_download_is_refused_with_the_path_to_pass(made, tmp_
     ]
 
 
+@pytest.mark.integration
 def test_plan_and_relabel_find_the_download_as_extraction_does(made, tmp_path):
     assert plan(PlanConfig(made / "v2")).document == plan(PlanConfig(made)).document
     call("extract-teacher", "--data-dir", made, "--cache-dir", tmp_path / "c")
@@ -115,6 +117,7 @@ def test_another_folder_next_to_a_download_is_a_plain_folder(made, tmp_path):
         open_sources(tmp_path / "x", Ego4dOptions(annotations="moments"))
 
 
+@pytest.mark.integration
 def test_a_video_downloaded_again_with_other_content_is_extracted_and_labeled(made, tmp_path):
     """The same uid with other bytes: existing and later label sets refer to the new rows."""
     import shutil

@@ -116,6 +116,7 @@ def on_disk(miniature: Miniature, window: Window) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.integration
 def test_every_label_lands_on_its_frames(extracted, kind):
     miniature, reader = extracted
     videos = {video.uid: video for video in miniature.videos.values()}
@@ -191,6 +192,7 @@ def test_stereo_frames_show_the_left_eye(extracted):
         assert max(numbers(reader, uid, -math.inf, math.inf)) < video.num_frames
 
 
+@pytest.mark.integration
 def test_the_cache_is_valid_and_has_each_frame_once(extracted):
     _, reader = extracted
     assert not verify(reader.directory, canonical_frame.replayed_crc32).problems

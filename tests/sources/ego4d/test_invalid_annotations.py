@@ -220,6 +220,7 @@ SINGLE = {  # kind, files, beginning of the note, its example, clips of U1 (name
 
 
 @pytest.mark.parametrize(("kind", "files", "reason", "example", "clips"), SINGLE.values(), ids=SINGLE.keys())
+@pytest.mark.integration
 def test_a_single_invalid_entry_is_one_note_and_an_error_if_strict(tmp_path, kind, files, reason, example, clips):
     write(tmp_path, GOOD | files, LISTED)
     source = source_of(tmp_path, kind)

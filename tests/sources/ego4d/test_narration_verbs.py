@@ -288,6 +288,7 @@ def test_long_windows_are_shortened_with_a_note(tmp_path):
         PlanConfig(tmp_path, max_narration_window=0)
 
 
+@pytest.mark.integration
 def test_notes_give_the_share_of_narrations_with_a_class_and_frequent_verbs_without_one(tmp_path):
     texts = ["#C C takes it"] * 3 + ["#C C dances"] * 2 + ["#O A man X takes it", "#unsure", "#C C"]
     texts += [f"#C C {a}{b}ooms" for a in "bcdfg" for b in "lrtzk"]  # 25 more verbs, once each

@@ -290,6 +290,7 @@ def counted(notes: list[Note]) -> dict[tuple[str, str], int]:
 
 
 @pytest.mark.parametrize("kind", NOTES)
+@pytest.mark.integration
 def test_each_invalid_entry_of_the_miniature_is_counted_in_one_note(root, sources, kind):
     annotated = read_annotated(root, Ego4dOptions(annotations=kind))
     assert counted(annotated.readers[kind].problems.notes(kind)) == NOTES[kind]

@@ -94,6 +94,7 @@ def test_unavailable_videos_are_skipped():
         select_videos(ordered, SelectionCriteria(16, max_gb=5, max_hours=99), lambda uid: None if uid in absent else 1)
 
 
+@pytest.mark.integration
 def test_help_loads_neither_boto3_nor_torch():
     command = [sys.executable, "-X", "importtime", "cli.py", "download-ego4d", "--help"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

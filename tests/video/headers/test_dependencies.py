@@ -65,6 +65,7 @@ def requested_frames(path, times, chosen, is_planned):
 
 
 @pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.integration
 def test_random_frames_are_those_of_a_full_decode_and_no_scan_decodes_the_video(tmp_path, monkeypatch, name):
     file, settings, most = STREAMS[name]
     path = write_video(tmp_path / file, 90, **settings)
@@ -116,6 +117,7 @@ def unit(*content):
         (CLOSED, [unit(36 << 1, 1), unit(37 << 1, 1)]),
     ],
 )
+@pytest.mark.integration
 def test_the_end_of_a_sequence_before_a_entry_point_or_the_end_leaves_the_fast_path(tmp_path, settings, ends):
     source = write_video(tmp_path / "v.mp4", 90, **settings | {"rate": 30})
     starts = np.flatnonzero(timeline_of(source).index.is_start).tolist()
@@ -131,6 +133,7 @@ def test_the_end_of_a_sequence_before_a_entry_point_or_the_end_leaves_the_fast_p
 @pytest.mark.parametrize(
     ("settings", "end", "packet"), [(H264, unit(10), 12), (CLOSED, unit(36 << 1, 1), 12), (HEVC, unit(36 << 1, 1), 25)]
 )
+@pytest.mark.integration
 def test_a_sequence_that_goes_on_behind_its_end_is_decoded_completely(tmp_path, settings, end, packet):
     """Before a CRA picture, the last case, a decoder throws away what it has not given out."""
     source = write_video(tmp_path / "v.mp4", 40, **settings)
@@ -138,6 +141,7 @@ def test_a_sequence_that_goes_on_behind_its_end_is_decoded_completely(tmp_path, 
     assert sample(path, 10.0).way == "whole (it continues after an end of sequence)"
 
 
+@pytest.mark.integration
 def test_hevc_pictures_that_no_requested_one_depends_on_are_skipped_whatever_their_type(tmp_path):
     """An encoder that calls every picture a reference: only the reference picture sets tell which are."""
 
@@ -270,6 +274,7 @@ def test_the_scans_plan_can_fall_back_to_a_full_decode(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "codec"), [("v.avi", "libx264"), ("v.h264", "libx264"), ("v.hevc", "libx265")])
+@pytest.mark.integration
 def test_a_full_decode_happens_once(tmp_path, monkeypatch, file, codec):
     """Timestamps in the order of decoding, or none at all: headers tell how many frames come out in which order."""
     path = write_video(tmp_path / file, 60, codec=codec, gop=30)

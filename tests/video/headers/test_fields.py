@@ -26,6 +26,7 @@ def never_decoded_by_the_scan(monkeypatch):
 
 @pytest.mark.usefixtures("never_decoded_by_the_scan")
 @pytest.mark.parametrize(("file", "settings"), TOGETHER)
+@pytest.mark.integration
 def test_frames_of_two_fields_in_one_packet_are_skipped_if_no_frame_depends_on_them(tmp_path, file, settings):
     path = write_fields(tmp_path / file, 40, **settings)
     decoded = full_decode(path)
@@ -40,6 +41,7 @@ def test_frames_of_two_fields_in_one_packet_are_skipped_if_no_frame_depends_on_t
 
 @pytest.mark.usefixtures("never_decoded_by_the_scan")
 @pytest.mark.parametrize(("file", "settings"), APART)
+@pytest.mark.integration
 def test_frames_of_two_packets_are_decoded_once_and_to_the_second_field(tmp_path, file, settings):
     path = write_fields(tmp_path / file, 40, apart=True, **settings)
     decoded = full_decode(path)

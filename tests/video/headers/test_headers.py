@@ -29,6 +29,7 @@ def facts(inspector, packets) -> list:
 
 
 @pytest.mark.parametrize(("kind", "settings"), [(H264Inspector, FLAT), (HevcInspector, HEVC)])
+@pytest.mark.integration
 def test_a_lost_reference_is_detected_and_a_lost_unreferenced_frame_changes_nothing(tmp_path, kind, settings):
     packets, extradata = packets_and_extradata(write_video(tmp_path / "v.mp4", 60, **settings))
     found = facts(kind(extradata), packets)
@@ -71,6 +72,7 @@ def test_parameter_sets_that_are_not_the_streams_own_lead_to_a_full_decode(tmp_p
         (Av1Inspector, "libsvtav1", {"preset": "12"}),
     ],
 )
+@pytest.mark.integration
 def test_key_frames_and_they_alone_are_entry_points(tmp_path, kind, codec, options):
     size = (128, 320) if codec == "libsvtav1" else (64, 160)
     path = write_video(tmp_path / "v.mkv", 60, codec=codec, gop=20, b_frames=None, options=options, size=size)
@@ -208,6 +210,7 @@ def test_absurdly_long_parameter_sets_lead_to_a_full_decode_at_once():
         ("v.mkv", {"codec": "libx265", "gop": 20}),
     ],
 )
+@pytest.mark.integration
 def test_the_order_of_output_is_read_from_the_headers(tmp_path, name, settings):
     path = write_video(tmp_path / name, 200, **settings)
     packets, extradata = packets_and_extradata(path)
