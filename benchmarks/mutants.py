@@ -6,6 +6,7 @@ nothing outside that copy is changed.
 """
 
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -30,6 +31,7 @@ HEAVY = (
     *("PIL.Image", "h5py", "safetensors.torch", "matplotlib.figure", "av"),
 )
 VERDICTS = {0: "survived", 1: "found", 2: "found"}  # by pytest's exit code: 2 where a mutant cannot even be imported
+PACKAGE = "embedonce"
 QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 LOOK_SEC = 0.02  # between looks at a process
 
@@ -61,6 +63,17 @@ def copy_repository(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
+def use_package(copy: Path) -> None:
+    """Let this process and its children import `tests` and `embedonce` from the copy, wherever else they are."""
+    sys.path[:1] = [str(copy), str(copy.parent)]
+    os.environ["PYTHONPATH"] = str(copy.parent)
+    importlib.invalidate_caches()
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None or not copy.samefile(Path(found.origin).parent):
+        print(f"ERROR {PACKAGE} is not imported from {copy}", flush=True)  # noqa: T201
+        raise ImportError(PACKAGE)
+
+
 def run_tests(copy: Path, tests: str, log: Path) -> None:
     """In a new process: run these tests of the copy, and end with pytest's exit code."""
     os.setsid()
@@ -70,9 +83,9 @@ def run_tests(copy: Path, tests: str, log: Path) -> None:
     code = 3
     try:
         os.chdir(copy)
-        sys.path[0] = str(copy)
+        use_package(copy)
         pytest = importlib.import_module("pytest")
-        code = int(pytest.main([*QUIET, f"--basetemp={copy.parent / 'tests'}", *shlex.split(tests)]))
+        code = int(pytest.main([*QUIET, f"--basetemp={copy.parent / 'temporary'}", *shlex.split(tests)]))
         sys.stdout.flush()
     finally:
         os._exit(code)
@@ -118,7 +131,7 @@ def judge_all(mutants: list[dict], seconds: float, stop_after: float):
         importlib.import_module(module)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
+        copy = Path(folder) / PACKAGE  # the checkout's root is the package
         copy_repository(copy)
         for mutant in mutants:
             if time.monotonic() - started > stop_after:

@@ -44,7 +44,7 @@ SAFETY = (  # what a naive writer would do without; publishing holds its plain w
     (commit, "remove"),
     (commit, "make_folder"),
     (commit, "sha256"),
-    (documents, "serialize_with_checksum"),
+    (documents, "serialize_verified"),
     (cache_writer, "plan_document"),
     (cache_writer, "record_document"),
 )
@@ -78,11 +78,12 @@ def safety_when_fast(folder: Path, backend: str, num_views: int, repeats: int) -
                 (plain / str(n)).write_bytes(encoded.data)
 
         def commit_safely():
-            writer.extend_plan([planned_video(f"v{next(numbers)}")], [planned_segment("v", BLOCK * ROWS)], ROWS)
+            uid = f"v{next(numbers)}"
+            writer.extend_plan([planned_video(uid)], [planned_segment(uid, BLOCK * ROWS)], ROWS)
             with Committer(writer) as committer:
-                for _ in range(BLOCK):
+                for unit in writer.plan[-1].units:
                     work()
-                    committer.submit(f"{next(numbers):06d}", batch, {})
+                    committer.submit(unit.name, batch, {})
 
         calls = {
             "plain": write_plainly,
