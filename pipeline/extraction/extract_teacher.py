@@ -34,7 +34,7 @@ from embedonce.pipeline.labeling.requests import (
     request_label_set,
 )
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.labeling.zero_shot import with_class_text
+from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources

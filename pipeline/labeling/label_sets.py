@@ -6,7 +6,7 @@ from embedonce.cache.labels import FITTED, ClipLabel, LabelSet, logits_from
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.labeling.clip_index import revision_of
-from embedonce.pipeline.labeling.head_fitting import fitted_head
+from embedonce.pipeline.labeling.fitted_logits import fitted_head
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.matching import CachedVideos, match_source

@@ -22,7 +22,7 @@ from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set
 from embedonce.pipeline.labeling.settings import RelabelConfig
-from embedonce.pipeline.labeling.zero_shot import with_class_text
+from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.matching import CachedVideos, match_source

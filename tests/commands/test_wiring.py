@@ -24,7 +24,7 @@ from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
-from embedonce.pipeline.labeling import head_fitting, label_sets
+from embedonce.pipeline.labeling import fitted_logits, label_sets
 from embedonce.pipeline.reporting import contact_sheet
 from embedonce.pipeline.sources.source import Clip, Source
 from embedonce.pipeline.training import trainer as training
@@ -157,7 +157,7 @@ def test_a_head_is_fitted_to_evaluation_crops_of_labeled_training_clips(tiny):
     clips[3] = Clip("unlabeled", "v1", 0.0, 2.5, -1, "train")  # the first clip of the first training video
     planned = SimpleNamespace(planned_videos={uid: planned_video(uid) for uid in reader.video_uids})
     source = Source(tiny, "folder", (), tuple(clips), ("red", "green", "blue"))
-    parts = head_fitting.labeled_rows(planned, reader, source)
+    parts = fitted_logits.labeled_rows(planned, reader, source)
     stored = np.concatenate([reader.frames(f"{unit:06d}").embeddings(0, 15, 0) for unit in (1, 2)])[5:]
     rows = np.concatenate([rows for rows, _ in parts])
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, stored.astype(np.float32).tolist()))
@@ -171,16 +171,16 @@ def test_a_fitted_head_is_selected_and_evaluated_on_different_parts(tiny, monkey
         head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))  # class 1, whatever it sees
     sizes = {"train": [0, 1, 2, 2], "selection": [0, 2, 2, 0, 0], "held out": [1, 1, 0]}
     parts = [
-        head_fitting.LabeledRows(np.full((len(labels), 16), len(labels), np.float32), np.array(labels))
+        fitted_logits.LabeledRows(np.full((len(labels), 16), len(labels), np.float32), np.array(labels))
         for labels in sizes.values()
     ]
-    monkeypatch.setattr(head_fitting, "labeled_rows", lambda *arguments: parts)
+    monkeypatch.setattr(fitted_logits, "labeled_rows", lambda *arguments: parts)
     monkeypatch.setattr(
         fit_head, "fit_action_head", lambda *rows, **more: calls.append((rows, more)) or head.requires_grad_(False)
     )
     labels = LabelSet("new", "fitted", ("a", "b", "c"), (), None, {})
     writer = SimpleNamespace(reader=lambda: open_reader(tiny))
-    found, _ = head_fitting.fitted_head(writer, None, labels, 5)
+    found, _ = fitted_logits.fitted_head(writer, None, labels, 5)
     assert found.facts == {"train_rows": 4, "selection_rows": 5, "held_out_rows": 3, "held_out_frame_top1": 2 / 3}
     ((rows, more),) = calls
     assert [len(array) for array in rows] == [4, 4, 5, 5] and more == {"num_classes": 3, "seed": 5}

@@ -5,7 +5,7 @@ import numpy as np
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.labeling.label_sets import write_labels
 from embedonce.pipeline.labeling.requests import request_label_set
-from embedonce.pipeline.labeling.zero_shot import with_class_text
+from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 
 DIM = 16
 SIZE = 32

@@ -17,7 +17,7 @@ from embedonce.pipeline.video.headers.bits import (
     sequence_ends,
     split_nals,
 )
-from embedonce.pipeline.video.headers.hevc_headers import Sps, read_ref_set, read_sps
+from embedonce.pipeline.video.headers.hevc_parameter_sets import Sps, read_ref_set, read_sps
 from embedonce.pipeline.video.headers.hevc_references import NONE, HeldPictures, References, read_long_terms
 from embedonce.pipeline.video.packets import PacketFacts
 

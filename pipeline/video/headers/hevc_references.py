@@ -6,7 +6,7 @@ Pure arithmetic on numbers. Section numbers: ITU-T H.265, 7.3.6.1, 7.4.7.1 and 8
 from typing import NamedTuple
 
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
-from embedonce.pipeline.video.headers.hevc_headers import RefSet, Sps
+from embedonce.pipeline.video.headers.hevc_parameter_sets import RefSet, Sps
 
 MAX_LONG_TERM = 32
 

@@ -2,10 +2,10 @@
 
 from embedonce.pipeline.video.headers.h264 import H264Inspector
 from embedonce.pipeline.video.headers.hevc import HevcInspector
+from embedonce.pipeline.video.headers.i_and_p_codecs import BEGINS, predictive_inspector
 from embedonce.pipeline.video.headers.intra import Ffv1Inspector, IntraInspector, MjpegInspector
 from embedonce.pipeline.video.headers.mpeg4 import Mpeg4Inspector
 from embedonce.pipeline.video.headers.mpeg12 import Mpeg12Inspector
-from embedonce.pipeline.video.headers.old_predictive import BEGINS, predictive_inspector
 from embedonce.pipeline.video.headers.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 
 INTRA = ("prores", "dnxhd", "dvvideo", "jpeg2000", "png", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210")

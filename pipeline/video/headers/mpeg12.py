@@ -5,7 +5,7 @@ Pure arithmetic on bytes. Section and table numbers: ITU-T H.262. No picture dep
 
 import re
 
-from embedonce.pipeline.video.headers.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
+from embedonce.pipeline.video.headers.b_picture_order import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
 from embedonce.pipeline.video.headers.bits import BitsError
 from embedonce.pipeline.video.packets import PacketFacts
 

@@ -6,7 +6,7 @@ Pure arithmetic on bytes. Section and table numbers: ISO/IEC 14496-2. No picture
 import re
 from typing import NamedTuple
 
-from embedonce.pipeline.video.headers.anchors import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
+from embedonce.pipeline.video.headers.b_picture_order import B_PICTURE, I_PICTURE, P_PICTURE, AnchorOrder
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
 from embedonce.pipeline.video.packets import PacketFacts
 

@@ -227,7 +227,7 @@ def test_downloads_fail_fast_without_a_network():
         "print(time.monotonic() - started)"
     )
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
-    environment |= {"HF_ENDPOINT": "https://hub.invalid", "HF_HOME": "/nonexistent", "PYTHONPATH": "."}
+    environment |= {"HF_ENDPOINT": "https://hub.invalid", "HF_HOME": "/nonexistent"}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     teacher, student, seconds = ran.stdout.splitlines()
     assert teacher.startswith("ModelError the weights 'openai'") and "--teacher-weights FILE" in teacher

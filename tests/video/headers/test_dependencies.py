@@ -10,9 +10,9 @@ from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
 from embedonce.pipeline.video import decode, output_order, scanning
 from embedonce.pipeline.video.decode import RequestedFrames
-from embedonce.pipeline.video.headers.anchors import AnchorOrder
+from embedonce.pipeline.video.headers.b_picture_order import AnchorOrder
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError
-from embedonce.pipeline.video.headers.hevc_headers import Sps
+from embedonce.pipeline.video.headers.hevc_parameter_sets import Sps
 from embedonce.pipeline.video.headers.hevc_references import HeldPictures, LongTerm, References, read_long_terms
 from embedonce.pipeline.video.headers.intra import Ffv1Inspector, MjpegInspector
 from embedonce.pipeline.video.headers.mpeg4 import Mpeg4Inspector

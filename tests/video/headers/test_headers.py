@@ -9,7 +9,7 @@ from embedonce.pipeline.video.container import open_video
 from embedonce.pipeline.video.headers.bits import BitReader, BitsError, check_sei, payload, split_nals
 from embedonce.pipeline.video.headers.h264 import H264Inspector
 from embedonce.pipeline.video.headers.hevc import HevcInspector
-from embedonce.pipeline.video.headers.hevc_headers import read_ref_set
+from embedonce.pipeline.video.headers.hevc_parameter_sets import read_ref_set
 from embedonce.pipeline.video.headers.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
 from embedonce.pipeline.video.indexing import _IndexBuilder
 from tests.support.videos import write_video

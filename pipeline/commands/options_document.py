@@ -1,4 +1,4 @@
-"""docs/options.md, the reference of all options: python -m embedonce.pipeline.commands.document > docs/options.md"""
+"""docs/options.md, the reference of all options: python -m embedonce.pipeline.commands.options_document > docs/options.md"""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ HEAD = """\
 
 All commands with their options, as `python cli.py COMMAND --help` lists them. An option can be given on the command
 line, or, under its name with `_` for `-`, in the YAML file of `--config`; the command line takes precedence. This page
-is generated: `python -m embedonce.pipeline.commands.document > docs/options.md`.
+is generated: `python -m embedonce.pipeline.commands.options_document > docs/options.md`.
 """
 _DEFAULT = re.compile(r" \[default: (.*)\]$")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from embedonce.pipeline.commands.document import document
+from embedonce.pipeline.commands.options_document import document
 from embedonce.pipeline.commands.registry import COMMANDS
 from tests.support.documentation import section
 
@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 
 
 def test_the_page_is_up_to_date():
-    command = "python -m embedonce.pipeline.commands.document > docs/options.md"
+    command = "python -m embedonce.pipeline.commands.options_document > docs/options.md"
     assert PAGE.read_text() == f"{document()}\n", f"run `{command}`"
 
 

@@ -51,13 +51,19 @@ def fitted_head(writer: CacheWriter, source: Source, labels: LabelSet, seed: int
         raise InputError("the videos have no labeled training frame: there is nothing to fit a head to")
     head = fit_action_head(*train, *selection, num_classes=len(labels.classes), seed=seed)
     tensors = head_tensors([tensor.numpy() for tensor in head.state_dict().values()])
-    facts = labels.facts | {
+    top1 = _top1(tensors, held_out)
+    counts = {
         "train_rows": len(train.labels),
         "selection_rows": len(selection.labels),
         "held_out_rows": len(held_out.labels),
-        "held_out_frame_top1": _top1(tensors, held_out),
     }
-    log.info("fitted the action head: %s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+    log.info(
+        "fitted the action head to %d frames, with %d others to choose the epoch; top-1 accuracy %s",
+        counts["train_rows"],
+        counts["selection_rows"],
+        "not measured: no frames are left" if top1 is None else f"{top1:.1%} on {counts['held_out_rows']} more frames",
+    )
+    facts = labels.facts | counts | {"held_out_frame_top1": top1}
     return dataclasses.replace(labels, facts=facts), safetensors.numpy.save(tensors)
 
 
