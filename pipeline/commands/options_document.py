@@ -1,4 +1,4 @@
-"""docs/options.md, the reference of all options: python -m embedonce.pipeline.commands.options_document > docs/options.md"""
+"""Write docs/options.md, the reference of all options: python -m embedonce.pipeline.commands.options_document"""
 
 import re
 from collections.abc import Iterator
