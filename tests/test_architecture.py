@@ -31,7 +31,7 @@ TEACHER = {
 VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
-    *("compare", "document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
+    *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in (*VIDEO, "reopening", "tracks")}

@@ -11,6 +11,7 @@ from tests.support.conformance.engine import IsolatingEngineConformance
 from tests.support.conformance.engine_tasks import run_named_task
 
 
+@pytest.mark.integration
 class TestWorkerPool(IsolatingEngineConformance):
     """The pool is an engine."""
 

@@ -39,6 +39,8 @@ from tests.models.test_deploy import clips, student_of
 from tests.support.export_facts import make_facts
 from tests.support.tiny_cache import DIM, make_tiny_cache
 
+pytestmark = pytest.mark.integration
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "recognise.py"
 FACTS = make_facts(classes=list("abcdefg"))
 
@@ -85,7 +87,6 @@ def exported(place):
     return export(settings(place, place / "out" / "made"))
 
 
-@pytest.mark.integration
 def test_an_export_has_all_its_files_and_reports_parity(exported, place):
     names = {"frames.fp32.onnx", "frames.fp16.onnx", "frames.int8.onnx", "clip.onnx", "config.json", "README.md"}
     names |= {"model.safetensors", "student_parts.safetensors", "parity.json", "export_config.yaml"}
@@ -104,7 +105,6 @@ def test_an_export_has_all_its_files_and_reports_parity(exported, place):
     assert "12 clips" in card and "red, green, blue" in card and f"{100 * stored['int8']['agreement']:.1f} %" in card
 
 
-@pytest.mark.integration
 def test_exported_files_match_pytorch_for_any_batch_size_and_clip_length(exported, place):
     student, _ = checkpoint.load_student(place / "best_student.pt")
     files = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
@@ -140,7 +140,6 @@ def test_safetensors_hold_all_weights_of_the_student(exported, place):
 
 
 @pytest.mark.parametrize("size", ["tiny", "xxs", "resnet10t"])
-@pytest.mark.integration
 def test_timm_loads_the_folder(tmp_path, size):
     import timm
 
@@ -184,7 +183,6 @@ def test_the_registered_formats_are_those_of_the_command_line():
     ]
 
 
-@pytest.mark.integration
 def test_an_export_that_diverges_is_refused_and_the_previous_one_stays(place, exported, monkeypatch):
     files = {name: (exported.folder / name).read_bytes() for name in ("frames.fp32.onnx", "clip.onnx")}
 
@@ -233,7 +231,6 @@ def test_parity_of_a_hand_worked_case():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), DamagedError("a frame"), OSError(28, "No space left on device")])
-@pytest.mark.integration
 def test_errors_that_are_not_the_exporters_pass_unchanged(place, tmp_path, monkeypatch, error):
     def failing(self, inputs):
         raise error
@@ -244,7 +241,6 @@ def test_errors_that_are_not_the_exporters_pass_unchanged(place, tmp_path, monke
     assert raised.value is error and not list(tmp_path.iterdir())
 
 
-@pytest.mark.integration
 def test_a_failing_exporter_is_reported_in_one_sentence(place, tmp_path, monkeypatch):
     def failing(self, inputs):
         raise RuntimeError("no such\noperator")
@@ -310,7 +306,6 @@ def test_an_export_published_meanwhile_is_not_replaced_without_overwrite(tmp_pat
     assert (tmp_path / "export" / MARK).read_bytes() == b"another's"
 
 
-@pytest.mark.integration
 def test_exports_into_one_folder_run_one_after_the_other(tmp_path, monkeypatch):
     folder, write, started = tmp_path / "export", commit.replace, threading.Event()
 
@@ -330,7 +325,6 @@ def test_exports_into_one_folder_run_one_after_the_other(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
-@pytest.mark.integration
 def test_an_output_folder_may_be_a_symbolic_link(tmp_path, place, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -356,7 +350,6 @@ def _only(labels, split: str):
     return dataclasses.replace(labels, clips=tuple(clip for clip in labels.clips if clip.split == split))
 
 
-@pytest.mark.integration
 def test_a_student_with_nan_outputs_is_not_exported(place, tmp_path):
     content = checkpoint.load(place / "best_student.pt")
     content.model["head.0.bias"].fill_(torch.nan)

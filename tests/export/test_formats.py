@@ -24,6 +24,8 @@ from tests.support.conformance.export_format import ExportFormatConformance
 from tests.support.documentation import ROOT, code_blocks
 from tests.support.export_facts import make_facts
 
+pytestmark = pytest.mark.integration
+
 EXTENDING = ROOT / "docs" / "extending.md"
 
 
@@ -79,7 +81,6 @@ def documented(tmp_path, monkeypatch):
     sys.modules.pop("torch_export", None)
 
 
-@pytest.mark.integration
 def test_the_documented_format_exports_a_student(documented, place, tmp_path):  # noqa: F811
     result = export(settings(place, tmp_path / "made", formats=documented, num_samples=6, calibration_frames=4))
     names = {"frames.pt2", "clip.pt2", "config.json", "model.safetensors", "student_parts.safetensors"}
@@ -91,7 +92,6 @@ def test_the_documented_format_exports_a_student(documented, place, tmp_path):  
         ExportConfig(place, place, place, formats="pt3")
 
 
-@pytest.mark.integration
 def test_the_documented_format_works_on_the_command_line(documented, place, tmp_path):  # noqa: F811
     options = ["--cache-dir", place / "cache", "--student-checkpoint", place / "best_student.pt"]
     options += [
@@ -137,7 +137,6 @@ def test_invalid_registrations_are_refused(monkeypatch, name, location, message)
     assert "new" not in registry.FORMATS
 
 
-@pytest.mark.integration
 def test_names_of_formats_are_known_without_importing_torch():
     from tests.support.imports import modules_after
 

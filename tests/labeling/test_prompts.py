@@ -2,7 +2,6 @@
 
 import re
 
-import inflect
 import pytest
 
 from embedonce.cache.store import open_reader
@@ -40,9 +39,16 @@ def test_prompts_have_no_punctuation_of_labels():
     assert [texts[0] for texts in PROMPTS.values() if ":" in texts[0]] == []  # none is neutral
 
 
+@pytest.fixture(scope="module")
+def engine():
+    """inflect's engine. Its import takes seconds, which other tests need not wait for."""
+    import inflect
+
+    return inflect.engine()
+
+
 @pytest.mark.integration
-def test_articles_agree_with_the_inflect_library():
-    engine = inflect.engine()
+def test_articles_agree_with_the_inflect_library(engine):
     for texts in PROMPTS.values():
         for article, word in re.findall(r"\b(an?) ([\w-]+)", " ".join(texts)):
             assert engine.a(word) == f"{article} {word}"
@@ -51,8 +57,8 @@ def test_articles_agree_with_the_inflect_library():
     assert [with_article(word) for word in words] == [engine.a(word) for word in words]
 
 
-def test_plurals_have_no_article():
-    engine = inflect.engine()
+@pytest.mark.integration
+def test_plurals_have_no_article(engine):
     singular = [noun.split()[-1] for noun in NOUNS if re.match(r"an? ", noun) and " of a " not in noun]
     assert [word for word in singular if engine.singular_noun(word)] == ["canvas", "fish"]
     bare = [noun for noun in NOUNS if not re.match(r"(an?|the) ", noun)]

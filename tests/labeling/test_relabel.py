@@ -31,7 +31,7 @@ from tests.support.ego4d_files import (
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.videos import write_video
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("forked_workers")]
 
 LASTS = 8.0
 CUP = [frame("pnr_frame", ("object_of_change", "cup"))]
@@ -86,7 +86,6 @@ def rows(cache: Path) -> dict:
     return {p: p.read_bytes() for folder in ("frames", "records", "plan") for p in (cache / folder).iterdir()}
 
 
-@pytest.mark.integration
 def test_a_label_set_is_named_after_its_annotations(made):
     reader = open_reader(made / "cache")
     assert reader.label_sets() == ("moments",)
@@ -197,7 +196,6 @@ def test_a_different_label_set_of_the_same_name_is_not_overwritten(cache, tmp_pa
 # several at once
 
 
-@pytest.mark.integration
 def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Images())
     kinds = "moments,fho-verbs,lta-nouns,narrations"
@@ -220,7 +218,6 @@ def test_several_kinds_of_annotations_extract_each_frame_once(made, tmp_path, mo
     assert "has several label sets; choose one" in error_of("train-student", "--cache-dir", tmp_path / "c", code=4)
 
 
-@pytest.mark.integration
 def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")

@@ -45,6 +45,7 @@ def synthetic_videos(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
 
 
+@pytest.mark.integration
 class TestSyntheticSource(SourceConformance):
     creates_videos = True
     reads_annotations = False

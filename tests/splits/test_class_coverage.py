@@ -20,7 +20,7 @@ from embedonce.pipeline.training.settings import TrainConfig
 from tests.commands.test_cli import HERE, SMALL, call, error_of
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("forked_workers")]
 
 NAMES = ("red", "green", "blue", "unheard-of")
 
@@ -51,7 +51,6 @@ def trained(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.integration
 def test_training_and_evaluation_name_classes_without_clips(tmp_path, caplog):
     cache = make_tiny_cache(tmp_path / "c", 6)
     relabeled(cache, "some", NAMES, lambda clip: clip.split == "train" or NAMES[clip.label] == "red")
@@ -97,7 +96,6 @@ def test_clips_without_a_frame_are_ignored_by_selection(tmp_path):
 # -- fewer classes than the student knows ----------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tmp_path, caplog):
     if "fewer" not in open_reader(trained / "c").label_sets():
         relabeled(trained / "c", "fewer", ("blue", "red"))
@@ -140,7 +138,6 @@ def test_logits_are_selected_by_class_name():
 # -- undefined metrics ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_top5_is_empty_with_at_most_five_classes(trained, tmp_path):
     output = call("evaluate", "--cache-dir", trained / "c", "--label-set", "tiny", "--output-dir", tmp_path,
                 "--student-checkpoint", trained / "out/best_student.pt", *HERE)  # fmt: skip
@@ -165,7 +162,6 @@ def test_top5_has_a_value_from_six_classes_on(classes, is_blank):
     assert (_comparison(found, teacher, student, labels).agreement_top5 is None) == is_blank
 
 
-@pytest.mark.integration
 def test_a_student_is_not_evaluated_on_training_files_from_another_cache(tmp_path):
     from tests.extraction.test_runner import make_source, run
     from tests.support.fake_teacher import write_zero_shot

@@ -20,6 +20,7 @@ class TestFakeTeacher(TeacherConformance):
     loader, options = FakeLoader(), TeacherOptions("fake")
 
 
+@pytest.mark.integration
 class TestDemoTeacher(TeacherConformance):
     loader, options = loader_of("demo-clip"), TeacherOptions("demo-clip", device="cpu")
 

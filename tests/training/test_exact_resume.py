@@ -28,6 +28,8 @@ from tests.support.small_student import (
 )
 from tests.support.tiny_cache import make_tiny_cache
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 BASE = {"student_size": "tiny", "student_resolution": 128, "frames_per_clip": 3, "num_workers": 0, "device": "cpu"}
 BASE |= {"epochs": 3, "batch_size": 4, "lr": 0.01, "student_pretrained": False}
@@ -97,7 +99,6 @@ USUAL = {(1, 1, 2), (2, 3, 1), (3, 1, 1), (3, 3, 2)}  # each value of each, twic
         for case in itertools.product([1, 2, 3], [1, 3], [1, 2])
     ],
 )
-@pytest.mark.integration
 def test_resume_is_exact_wherever_a_run_stops(tiny, tmp_path, wholes, accumulate, every, stop):
     """12 clips in 6 batches an epoch, with dropout, an average, jitter and patience."""
     options = FULL | {"accumulate_steps": accumulate}
@@ -107,7 +108,6 @@ def test_resume_is_exact_wherever_a_run_stops(tiny, tmp_path, wholes, accumulate
     assert differing(tmp_path, wholes[accumulate]) == []
 
 
-@pytest.mark.integration
 def test_resume_of_several_students_within_an_epoch_is_exact(tiny, tmp_path):
     options = FULL | {"student_size": "tiny,xxs"}
     training.train(settings(tiny, tmp_path / "whole", **options))
@@ -115,7 +115,6 @@ def test_resume_of_several_students_within_an_epoch_is_exact(tiny, tmp_path):
     assert differing(tmp_path / "cut", tmp_path / "whole") == []
 
 
-@pytest.mark.integration
 def test_resume_keeps_the_patience_counter(tiny, tmp_path, monkeypatch):
     """Every epoch but the first is as good as the first: the run ends after two more, stopped or not."""
     monkeypatch.setattr(epoch_loop, "selection_score", lambda found, weights: (0.5, 0.5))
@@ -136,7 +135,6 @@ def test_states_are_saved_only_after_optimizer_steps(accumulate, every):
     assert all(b - a <= every + accumulate - 1 for a, b in itertools.pairwise([0, *saved, 15]))
 
 
-@pytest.mark.integration
 def test_jointly_trained_students_equal_students_trained_alone(tiny, tmp_path):
     """Initial weights and dropout do not depend on the students trained jointly."""
     training.train(settings(tiny, tmp_path / "both", student_size="xxs,tiny"))
@@ -149,7 +147,6 @@ def test_jointly_trained_students_equal_students_trained_alone(tiny, tmp_path):
         assert all(torch.equal(value, mine[name]) for name, value in alone.items())
 
 
-@pytest.mark.integration
 def test_another_seed_gives_other_weights(tiny, tmp_path):
     for seed in (0, 1):
         training.train(settings(tiny, tmp_path / str(seed), seed=seed, epochs=1))
@@ -187,7 +184,6 @@ def test_a_run_with_another_fingerprint_is_not_resumed(tiny, tmp_path, monkeypat
         training.train(settings(tiny, tmp_path, epochs=1))
 
 
-@pytest.mark.integration
 def test_resuming_on_another_device_warns(tiny, tmp_path, caplog, monkeypatch):
     def stopped(*arguments):
         raise StopError
@@ -273,7 +269,6 @@ def test_resume_with_two_processes_is_exact(stopped_in_two, name, stop):
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-@pytest.mark.integration
 def test_two_processes_give_the_weights_of_one(tiny, of_two, tmp_path, monkeypatch, name):
     """With all terms and with each alone, where parameters get no gradient; logged alike."""
     monkeypatch.setattr(training_run, "build_student", build_still_student)

@@ -33,6 +33,8 @@ from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.trainer import train
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -50,7 +52,6 @@ def dataset(root, **changes) -> ClipDataset:
 
 
 @pytest.mark.parametrize("num_views", [0, 3])
-@pytest.mark.integration
 def test_items_equal_the_cached_frames_embeddings_and_logits(tmp_path, backend, num_views):
     data = dataset(make_tiny_cache(tmp_path / "c", 4, num_views, backend=backend), resolution=48)
     reader = open_reader(tmp_path / "c")
@@ -153,7 +154,6 @@ def history(folder) -> list[dict]:
     return json.loads((folder / "train_log.json").read_text())
 
 
-@pytest.mark.integration
 def test_training_learns_the_teacher_and_the_labels(trained):
     first, *_, last = epochs = history(trained[1])
     assert last["feature"] < 0.6 * first["feature"] and last["task"] < 0.6 * first["task"]
@@ -161,7 +161,6 @@ def test_training_learns_the_teacher_and_the_labels(trained):
     assert last["lr"] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.integration
 def test_a_run_writes_checkpoint_state_logs_and_settings(trained):
     output, epochs = trained[1], history(trained[1])
     names = {"best_student.pt", "training_state.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
@@ -199,7 +198,6 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unstopped_run(tiny, tmp_path,
     assert losses[0] == losses[1] and len(losses[0]) == 3
 
 
-@pytest.mark.integration
 def test_a_finished_run_is_not_trained_again_and_another_is_not_overwritten(trained, tiny):
     _, output = trained
     before = (output / "training_state.pt").read_bytes()
@@ -235,7 +233,6 @@ def test_weighted_terms_without_their_data_are_refused(tmp_path, kind, labeled, 
     assert loss_settings_for(weightless, labels(kind, labeled)) == loss_settings(beta=0.0, gamma=0.0)
 
 
-@pytest.mark.integration
 def test_an_unlabeled_cache_trains_the_feature_term(tmp_path):
     root = make_tiny_cache(tmp_path / "c", 6, labeled=False, logits=False, classes=False)
     result = train(settings(root, tmp_path / "out", epochs=1, beta=0.0, gamma=0.0))
@@ -253,7 +250,6 @@ def test_a_cache_without_training_clips_is_refused(tmp_path):
         train(settings(root, tmp_path / "out", gamma=0.0))
 
 
-@pytest.mark.integration
 def test_a_diverging_loss_is_one_sentence(tiny, tmp_path):
     with pytest.raises(PipelineError, match=r"loss of student tiny is NaN or infinite \(step \d.*--lr"):
         train(settings(tiny, tmp_path / "out", lr=1e18, epochs=3))
@@ -276,7 +272,6 @@ class Hostile:
         return (os.mkdir, (str(self.path),))
 
 
-@pytest.mark.integration
 def test_damaged_hostile_and_foreign_checkpoints_are_refused(trained, tmp_path):
     good = (trained[1] / "best_student.pt").read_bytes()
     (tmp_path / "cut.pt").write_bytes(good[: len(good) // 2])
@@ -306,7 +301,6 @@ def evaluated(trained, tiny):
     return evaluate(config, towers), config
 
 
-@pytest.mark.integration
 def test_results_and_table_name_precision_and_device(evaluated):
     environment = evaluated[0].environment
     assert (environment["precision"], environment["judged_on"]) == ("float32", "cpu")
@@ -380,7 +374,6 @@ def test_predictions_hold_the_outputs_of_each_clip(evaluated, tiny):
     assert told == right.sum() and sum(clips for *_, clips in results.confusion.student) == 12
 
 
-@pytest.mark.integration
 def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_path, caplog):
     root = make_tiny_cache(tmp_path / "c", 4, labeled=False)
     results = evaluate(dataclasses.replace(evaluated[1], cache_dir=root, output_dir=tmp_path))
@@ -394,7 +387,6 @@ def test_a_split_without_labels_still_compares_with_the_teacher(evaluated, tmp_p
     assert None not in (comparison["agreement"], comparison["kl_divergence"])
 
 
-@pytest.mark.integration
 def test_compare_evaluates_checkpoints(evaluated, tiny, tmp_path):
     results, config = evaluated
     arguments = (config.output_dir, config.student_checkpoint)
@@ -429,7 +421,6 @@ def test_the_table_warns_about_a_random_teacher(evaluated):
     assert "random teacher: this exercises the machinery" in table.splitlines()[0] and "x faster" in table
 
 
-@pytest.mark.integration
 def test_fewer_clips_and_an_empty_split(evaluated):
     config = evaluated[1]
     assert evaluate(dataclasses.replace(config, num_samples=5)).num_clips == 5
@@ -437,7 +428,6 @@ def test_fewer_clips_and_an_empty_split(evaluated):
         evaluate(dataclasses.replace(config, split="test"))
 
 
-@pytest.mark.integration
 def test_evaluating_another_label_set_leaves_out_training_recordings(evaluated, tmp_path, caplog):
     config, root = evaluated[1], make_tiny_cache(tmp_path / "c")
     writer = open_writer(root, open_reader(root).identity)
@@ -453,7 +443,6 @@ def test_evaluating_another_label_set_leaves_out_training_recordings(evaluated, 
         evaluate(dataclasses.replace(config, cache_dir=root, label_set="disjoint", output_dir=tmp_path))
 
 
-@pytest.mark.integration
 def test_a_checkpoint_from_another_cache_is_refused(evaluated, tmp_path):
     config = evaluated[1]
     with pytest.raises(CheckpointError, match="of size tiny, not xs"):

@@ -27,6 +27,8 @@ from embedonce.pipeline.training.recipe import datasets, loss_settings_for
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support.tiny_cache import make_tiny_cache
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -76,7 +78,6 @@ def test_a_loader_that_skips_repeats_or_shuffles_is_detected(tiny, monkeypatch, 
 # -- loader processes ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_loader_processes_deliver_the_batches_of_the_main_process(tiny):
     data, delivered = training_clips(tiny), {}
     backwards = [batch[::-1] for batch in in_order(len(data), 4)[::-1]]
@@ -91,7 +92,6 @@ def test_loader_processes_deliver_the_batches_of_the_main_process(tiny):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-@pytest.mark.integration
 def test_a_damaged_shard_is_named_in_one_sentence(tmp_path, num_workers):
     root = make_tiny_cache(tmp_path / "c", 3)
     shard = root / "frames" / "000001.h5"
@@ -126,7 +126,6 @@ def has_a_bug():
     raise RuntimeError("a bug")
 
 
-@pytest.mark.integration
 def test_other_faults_of_a_loader_process_keep_their_meaning():
     with pytest.raises(OSError, match="Input/output") as caught:
         list(batches(Broken(disk_fails), [[0, 1]], 1))
@@ -140,7 +139,6 @@ def test_other_faults_of_a_loader_process_keep_their_meaning():
 # -- continuing and starting anew ------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_overwriting_starts_from_the_pretrained_weights_again(tiny, run, monkeypatch):
     requested = []
     monkeypatch.setattr(
@@ -151,7 +149,6 @@ def test_overwriting_starts_from_the_pretrained_weights_again(tiny, run, monkeyp
     assert requested == [True, False]
 
 
-@pytest.mark.integration
 def test_a_run_is_identified_by_its_cache_not_by_the_path(tiny, run, monkeypatch):
     monkeypatch.chdir(tiny.parent)
     assert training.train(settings(Path("cache"), run)).summary.startswith("already trained")
@@ -160,7 +157,6 @@ def test_a_run_is_identified_by_its_cache_not_by_the_path(tiny, run, monkeypatch
         training.train(settings(other, run))
 
 
-@pytest.mark.integration
 def test_missing_logs_are_rewritten_on_resume(tiny, run):
     for name in ("train_log.csv", "train_log.json"):
         (run / name).unlink()
@@ -168,7 +164,6 @@ def test_missing_logs_are_rewritten_on_resume(tiny, run):
     assert len(json.loads((run / "train_log.json").read_text())) == 1 and (run / "train_log.csv").exists()
 
 
-@pytest.mark.integration
 def test_a_run_that_cannot_be_resumed_names_the_remedy(tiny, run):
     last, best = run / "training_state.pt", run / "best_student.pt"
     content = torch.load(last, weights_only=True)
@@ -188,7 +183,6 @@ def test_a_run_that_cannot_be_resumed_names_the_remedy(tiny, run):
 # -- NaN values, files that are not student checkpoints --------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_non_finite_weights_after_the_last_step_are_not_saved(tiny, tmp_path):
     with pytest.raises(
         PipelineError, match=r"output of student tiny is NaN or infinite \(after the last step of epoch 1\).*--lr"
@@ -213,7 +207,6 @@ def test_a_student_with_nan_outputs_is_refused(tiny, run):
         *[("frames_per_clip", "two"), ("frames_per_clip", 0), ("student", [1]), ("model", 5)],
     ],
 )
-@pytest.mark.integration
 def test_checkpoint_fields_of_wrong_types_are_refused(tiny, run, field, value):
     content = torch.load(run / "best_student.pt", weights_only=True)
     torch.save(content | {field: value}, run / "wrong.pt")

@@ -32,6 +32,8 @@ from tests.support import ego4d_bucket as mini
 from tests.support.full_disk import mounted
 from tests.support.slow_s3 import holding_back, refusing
 
+pytestmark = pytest.mark.integration
+
 FULL = Path("v2/full_scale")
 
 
@@ -108,7 +110,6 @@ def videos(root: Path, kind: str = "full_scale") -> dict[str, int]:
 # -- whole runs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_a_first_download(fetched):
     root, output = fetched
     assert "annotations of Ego4D v2_1: 6 files, " in output and "full_scale of Ego4D v2_1: 3 videos, " in output
@@ -132,7 +133,6 @@ def test_a_complete_download_needs_no_credentials(fetched, monkeypatch):
         assert "license" in error_of(*command(fetched[0], "--num-videos", 7), code=5)
 
 
-@pytest.mark.integration
 def test_incomplete_files_are_downloaded_again(bucket, fetched, tmp_path):
     root = Path(shutil.copytree(fetched[0], tmp_path / "copy"))
     before = videos(root)
@@ -155,7 +155,6 @@ def test_more_videos_include_the_earlier_ones(bucket, fetched, tmp_path):
     assert "to download: 4 files" in output and "3 exist already" in output
 
 
-@pytest.mark.integration
 def test_clips_belong_to_the_selected_videos(bucket, root):
     output = call(*command(root, "--num-videos", 1, "--kind", "clips", "--aws-profile", "ego4d"))
     assert (
@@ -172,7 +171,6 @@ def test_smaller_videos(bucket, root):
 # -- before downloading --------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
 def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
     output = call("download-ego4d", "--data-dir", root, "--dry-run", "--num-videos", 2)
     assert "to download: 2 files" in output and "dry run: nothing was downloaded" in output
@@ -182,7 +180,6 @@ def test_a_dry_run_fetches_nothing(bucket, root, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.integration
 def test_confirmation_needs_a_terminal(bucket, root):
     arguments = ["download-ego4d", "--data-dir", root, "--num-videos", "1"]
     assert "there is no terminal to confirm the download on" in error_of(*arguments)
@@ -231,7 +228,6 @@ def test_too_little_disk_space_is_an_error(root, aws):
         (["--max-gb", 0], "Invalid value for '--max-gb'"),
     ],
 )
-@pytest.mark.integration
 def test_invalid_requests(bucket, root, options, message):
     assert message in error_of(*command(root, *options))
     assert not videos(root)
@@ -251,14 +247,12 @@ def test_invalid_requests(bucket, root, options, message):
         ("SomethingNew", "S3 refused the request: An error occurred (SomethingNew)"),
     ],
 )
-@pytest.mark.integration
 def test_errors_of_s3(root, monkeypatch, code, message):
     with refusing(code) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         assert message in error_of(*command(root), code=5)
 
 
-@pytest.mark.integration
 def test_missing_keys_and_no_network(root, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert "S3 cannot be reached (Could not connect to the endpoint URL)" in error_of(*command(root), code=5)
@@ -287,7 +281,6 @@ def test_failed_downloads_are_found_although_the_client_reports_success(bucket, 
     store.put_object(**where, Body=body)
 
 
-@pytest.mark.integration
 def test_a_client_outside_this_environment_without_boto3(bucket, root, tmp_path, monkeypatch):
     script = tmp_path / "bin" / "ego4d"
     script.parent.mkdir()
@@ -342,7 +335,6 @@ def wait_for_lock(root: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
-@pytest.mark.integration
 def test_an_interrupted_download_is_resumed(bucket, s3, root, how):
     arguments = [str(part) for part in command(root, "--num-videos", 2)]
     with holding_back(s3) as (endpoint, requested, release):

@@ -27,7 +27,7 @@ from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import union
 from tests.support.fake_teacher import FakeTeacher
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("forked_workers")]
 
 SAMPLED = 10  # times per second
 KINDS = {
@@ -116,7 +116,6 @@ def on_disk(miniature: Miniature, window: Window) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.integration
 def test_every_label_lands_on_its_frames(extracted, kind):
     miniature, reader = extracted
     videos = {video.uid: video for video in miniature.videos.values()}
@@ -192,7 +191,6 @@ def test_stereo_frames_show_the_left_eye(extracted):
         assert max(numbers(reader, uid, -math.inf, math.inf)) < video.num_frames
 
 
-@pytest.mark.integration
 def test_the_cache_is_valid_and_has_each_frame_once(extracted):
     _, reader = extracted
     assert not verify(reader.directory, canonical_frame.replayed_crc32).problems

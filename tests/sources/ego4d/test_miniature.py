@@ -25,6 +25,8 @@ from embedonce.pipeline.sources.ego4d_miniature.moments import NEVER_PRIMARY
 from embedonce.pipeline.sources.ego4d_miniature.plan import FPS, LATE_START, TICKS, make_plan
 from embedonce.pipeline.video.color import Scaler
 
+pytestmark = pytest.mark.integration
+
 PLAN = make_plan(0)
 DOCUMENTS = plain_documents(
     PLAN, "full_scale"
@@ -65,7 +67,6 @@ def entries(name: str, key: str = "videos") -> dict[str, list[dict]]:
 # files
 
 
-@pytest.mark.integration
 def test_the_folder_has_the_layout_of_the_client(made):
     files = contents(made.root)
     videos = {name for name in files if name.endswith(".mp4")}
@@ -79,7 +80,6 @@ def test_the_folder_has_the_layout_of_the_client(made):
     assert made.uids == {role: video.uid for role, video in PLAN.videos.items()}
 
 
-@pytest.mark.integration
 def test_equal_arguments_give_equal_bytes_and_other_seeds_other_uids(made, tmp_path):
     again = make_miniature(tmp_path, "video_540ss")
     assert contents(made.root) == contents(tmp_path)
@@ -89,7 +89,6 @@ def test_equal_arguments_give_equal_bytes_and_other_seeds_other_uids(made, tmp_p
     assert [w.start_sec for w in plain_windows(other)["moments"]] == [w.start_sec for w in WINDOWS["moments"]]
 
 
-@pytest.mark.integration
 def test_the_frames_of_every_video_show_their_numbers(made):
     for role, video in made.videos.items():
         if role in ("absent", "stereo"):
@@ -102,7 +101,6 @@ def test_the_frames_of_every_video_show_their_numbers(made):
         assert all(images[n].max() < 8 for n in redacted)
 
 
-@pytest.mark.integration
 def test_each_eye_shows_its_own_number_and_a_late_start_is_in_the_file(tmp_path):
     for role in ("stereo", "offset"):
         write_file(tmp_path / role, replace(PLAN.videos[role], file_frames=70), "full_scale")
@@ -118,7 +116,6 @@ def test_each_eye_shows_its_own_number_and_a_late_start_is_in_the_file(tmp_path)
     assert entry["video_metadata"]["video_start_sec"] == pts[0] / TICKS == 0.021028645833333335
 
 
-@pytest.mark.integration
 def test_the_frames_of_a_clip_file_show_their_canonical_numbers(tmp_path):
     files, clip = files_of(PLAN, "clips"), PLAN.clips["EM:multi:1"]
     assert files[f"{clip.uid}.mp4"] == clip
@@ -138,7 +135,6 @@ def test_the_frames_of_a_clip_file_show_their_canonical_numbers(tmp_path):
 # writing it again
 
 
-@pytest.mark.integration
 def test_a_complete_miniature_is_kept_and_an_interrupted_one_completed(made, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(made.root, root)

@@ -21,6 +21,8 @@ from embedonce.pipeline.sources.synthetic.plan import CLIPS_PER_VIDEO, FPS, Para
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS, hands_at, object_of
 from embedonce.pipeline.sources.synthetic.scene.render import FRAME_HEIGHT, FRAME_WIDTH, action_at, make_scene, render
 
+pytestmark = pytest.mark.integration
+
 SAMPLES, ACTION_COUNT, SEED = 15, 3, 7
 PARAMETERS = Parameters(SAMPLES, ACTION_COUNT, SEED)
 
@@ -77,7 +79,6 @@ def test_the_source_reads_the_generated_files(made):
     assert {clip.split for clip in source.clips} == {"train", "val"}
 
 
-@pytest.mark.integration
 def test_frames_on_disk_show_the_labeled_action(made):
     """Each window is more similar to the scene of its label than to the same scene with another action."""
     source = open_sources(made)["moments"]
@@ -209,7 +210,6 @@ def test_frames_depend_on_seed_time_and_action_alone():
     assert np.array_equal(moving, render(scenes[0], 1.5))  # no state is kept between calls
 
 
-@pytest.mark.integration
 def test_every_action_moves_and_differs_from_the_others():
     """In the same scene, the pixels of any two actions differ during the action."""
     shots = []
@@ -263,7 +263,6 @@ def test_a_complete_data_set_is_not_written_again(made):
     assert progress.count == 3
 
 
-@pytest.mark.integration
 def test_an_interrupted_data_set_is_completed(made, tmp_path):
     root = tmp_path / "part"
     shutil.copytree(made, root)
@@ -282,7 +281,6 @@ def test_an_interrupted_data_set_is_completed(made, tmp_path):
     assert (root / "ego4d.json").read_bytes() == (made / "ego4d.json").read_bytes()
 
 
-@pytest.mark.integration
 def test_a_missing_video_is_generated_again(made, tmp_path):
     root = tmp_path / "lost"
     shutil.copytree(made, root)
