@@ -64,10 +64,12 @@ bench: $(READY) ## measure decoding, the cache, faults, Ego4D and latency; VIDEO
 	$(PY) -m benchmarks.ego4d
 	$(PY) -m benchmarks.latency
 
+# mypy does not follow the import hook of an editable install: a link shows it the checkout as `embedonce`.
 lint: $(READY) ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy -p embedonce.cache -p embedonce.models -p embedonce.pipeline -m embedonce.cli
+	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/embedonce
+	MYPYPATH=$(VENV)/types $(PY) -m mypy -p embedonce.cache -p embedonce.models -p embedonce.pipeline -m embedonce.cli
 
 install: $(READY) ## create .venv with pinned versions
 
