@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME
 from embedonce.pipeline.metrics.json_forms import Number, OrNull, Text
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 1
 RESULTS_NAME = "evaluation_results.json"
 PREDICTIONS_NAME = "predictions.npz"
 

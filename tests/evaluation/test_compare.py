@@ -211,8 +211,8 @@ def test_evaluations_that_are_not_comparable_are_refused(tmp_path, changes, mess
     [
         ("{", "cannot be read as JSON"),
         ("[1]", "it has no schema_version"),
-        ('{"schema_version": 1}', "of schema version 1, and this program reads 3; evaluate again"),
-        ('{"schema_version": 3}', "is not a complete evaluation: it has no note"),
+        ('{"schema_version": 2}', "of schema version 2, and this program reads 1; evaluate again"),
+        ('{"schema_version": 1}', "is not a complete evaluation: it has no note"),
         ('{"schema_version": NaN}', "NaN is not a number"),
         ("[" * 100_000, "cannot be read as JSON"),
     ],

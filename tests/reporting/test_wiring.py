@@ -46,7 +46,7 @@ SIDES = {
     "reference": None,
     **FACTS,
 }  # fmt: skip
-MISSING = {"schema_version": 3, "majority": None, "long_tail": False, "verb_noun": None, "per_class": [],
+MISSING = {"schema_version": 1, "majority": None, "long_tail": False, "verb_noun": None, "per_class": [],
            "frames_in_several_clips": None, "comparable_with": None, "environment": {},
            "confusion": {"teacher": [], "student": []}}  # fmt: skip
 for side in ("teacher", "student"):
