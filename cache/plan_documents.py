@@ -35,7 +35,7 @@ def check_parts(parts: Iterable[PlanPart], name: str) -> None:
     with as_damaged_error(name):
         videos = PlanIndex(parts).videos
         if unknown := [uid for part in parts for uid in part.continued if uid not in videos]:
-            raise ValueError(f"it continues {some(unknown)}, which no part has")
+            raise ValueError(f"it continues videos that are in no part of the plan: {some(unknown)}")
 
 
 def plan_document(part: PlanPart) -> dict:

@@ -57,7 +57,7 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
     explicit = iter(plan_documents.unit_from(written, set(uids)).segments)
     pairs = list(zip(uids, listed, strict=True))
     if lost := [uid for uid, segment in pairs if segment is None and uid not in implied]:
-        raise ValueError(f"it was committed with rows or times of {some(lost)}, and has none of them now")
+        raise ValueError(f"its segments of {some(lost)} are missing")
     segments = tuple(implied[uid] if segment is None else next(explicit) for uid, segment in pairs)
     if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
         raise ValueError("the videos of `planned` do not match its segments")

@@ -152,14 +152,14 @@ class _Draft:
             self.missing.setdefault(planned.part, []).append(planned)
             return
         if not are_equal_units(existing, planned.unit):
-            raise DamagedError(f"{path} and the plan contradict each other on what unit {path.stem} is; {_UNCHANGED}")
+            raise DamagedError(f"{path} and the plan disagree about the contents of unit {path.stem}; {_UNCHANGED}")
 
     def refuse_unplanned(self) -> None:
         """DamagedError if the plan lacks a unit whose record does not hold its plan."""
         if self.unplanned:
             raise DamagedError(
-                f"the records of {len(self.unplanned)} units ({some(self.unplanned)}) do not hold the plan of their "
-                f"unit, so it cannot be rebuilt; {_UNCHANGED}"
+                f"the plan cannot be rebuilt: the records of {len(self.unplanned)} units ({some(self.unplanned)}) do "
+                f"not include their part of the plan; {_UNCHANGED}"
             )
 
     def parts(self, least: int) -> list[PlanPart]:
@@ -180,7 +180,7 @@ _UNCHANGED = "nothing was changed; back up the cache and extract into another --
 
 def _refuse_other(video: PlannedVideo, known: PlannedVideo, path: Path) -> None:
     if video_document(video) != video_document(known):
-        raise DamagedError(f"{path} was planned for another video {video.uid} than the rest of the cache; {_UNCHANGED}")
+        raise DamagedError(f"{path} describes video {video.uid} differently from the rest of the cache; {_UNCHANGED}")
 
 
 def _part(number: int, units: list[PlannedUnit], listed: set[str]) -> PlanPart:

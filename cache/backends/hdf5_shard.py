@@ -49,7 +49,7 @@ class Hdf5Shard(Shard):
 
     def check(self, keys: list[str]) -> None:
         if self.keys() != keys:
-            raise DamagedError(f"{self._location} holds other rows than its record")
+            raise DamagedError(f"the rows of {self._location} do not match its commit record")
 
     def jpeg(self, row: int) -> bytes:
         if self._offsets is None:

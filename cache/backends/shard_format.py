@@ -67,7 +67,7 @@ class Shard(ABC):
     def check(self, keys: list[str]) -> None:
         """DamagedError unless the shard has exactly the rows with these keys, in this order."""
         if self.keys() != keys:
-            raise DamagedError("the shard has other rows than its record")
+            raise DamagedError("the rows of the shard do not match its commit record")
 
     def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
         """The name of the first column that differs from these segments of the record; None if all agree."""

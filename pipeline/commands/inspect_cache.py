@@ -23,7 +23,7 @@ LABEL_SET = Option(
     name="label_set",
     help="Label set of the contact sheet and the prompts.",
     group=CACHE,
-    default_text="the only one; prompts of all label sets",
+    default_text="the cache's only label set; with --prompts, all",
 )
 FRAMES = Option(
     name="frames",

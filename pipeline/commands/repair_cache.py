@@ -95,7 +95,7 @@ def _nothing_to_move(cache_dir: Path, report: Report) -> DetailedError:
         return DetailedError(message, DamagedError.exit_code)
     rebuild = next_line("repair-cache", {"cache_dir": cache_dir, "rebuild_plan": True})
     remedy = rebuild if report.needs_plan else "restore plan/ from a backup"
-    message = f"repair-cache changed nothing: nothing is proven to be damaged; {remedy}"
+    message = f"repair-cache changed nothing: no file is proven to be damaged; {remedy}"
     return DetailedError(message, DamagedError.exit_code)
 
 
@@ -122,7 +122,7 @@ def _rebuild(cache_dir: Path, yes: bool) -> None:
 
     rebuild = rebuild_plan(cache_dir, confirm)
     if not rebuild.is_needed:
-        echo(f"the plan has every committed unit with a readable record: {NOTHING_CHANGED}")
+        echo(f"the plan is complete: it includes all committed units whose records can be read; {NOTHING_CHANGED}")
     elif not rebuild.is_done:
         echo(NOTHING_CHANGED)
     else:

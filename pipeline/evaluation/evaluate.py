@@ -128,7 +128,10 @@ def _note(note: str | None, known: int, evaluated: int) -> str | None:
     """The note, with a remark if the student knows more classes than the label set has."""
     if known == evaluated:
         return note
-    remark = f"the student knows {known} classes; both models choose among the {evaluated} of this label set"
+    remark = (
+        f"the student has {known} classes and this label set {evaluated}: student and teacher choose among those "
+        f"{evaluated}"
+    )
     log.warning("%s", remark)
     return f"{note}; {remark}" if note else remark
 

@@ -26,7 +26,8 @@ class EvaluateConfig(Settings):
     )
     teacher_latency: bool = setting(
         False,
-        "Also measure image towers of the cached architecture and of ViT-B/32, with random weights (needs open_clip).",
+        "Also measure the latency of the image towers of the teacher and of ViT-B/32, with random weights (needs "
+        "open_clip).",
         group=TEACHER,
     )
     teacher_model: str | None = setting(

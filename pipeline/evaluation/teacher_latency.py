@@ -41,6 +41,8 @@ def _timed_model(model: str, place: torch.device) -> TimedModel:
     count = unfolded(encoder)
     if count:
         log.warning(
-            "%s is timed with %d batch normalizations that could not be folded, unlike the student", model, count
+            "%s is timed with %d batch normalizations that could not be folded; those of the student are folded",
+            model,
+            count,
         )
     return TimedModel(encoder, torch.zeros(1, 3, size, size, device=place), stored)

@@ -143,9 +143,12 @@ class FramePipeline:
         for (uid, row), row_embeddings, is_finite in zip(self._rows, embeddings, finite, strict=True):
             if not is_finite:
                 frame = int(self.pending[uid][0][row.i])
-                reason = f"the teacher's embedding of frame {frame} of {uid} is not finite"
+                reason = f"the teacher's embedding of frame {frame} of {uid} is NaN or infinite"
                 if not finite.any():
-                    raise PipelineError(f"{reason}, nor is any other of its batch; nothing of that batch was kept")
+                    raise PipelineError(
+                        f"{reason}, as are all others in its batch; nothing of the batch was kept: check the teacher's "
+                        "weights and --device"
+                    )
                 self._not_embeddable.setdefault(uid, reason)
             if uid in self._not_embeddable:
                 continue

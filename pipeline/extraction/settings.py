@@ -59,7 +59,7 @@ class ExtractConfig(LabelingSettings):
     teacher_preprocess: str | None = setting(
         dataclasses.replace(
             shared.TEACHER_PREPROCESS,
-            default_text="what all tags of the model agree on, or its configuration file states",
+            default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
         )
     )
     batch_size: int = setting(64, "Teacher batch size, in images.", group=TEACHER, range=ranges.BATCH_SIZE)

@@ -46,5 +46,6 @@ def check_teacher(reader: CacheReader, teacher: Teacher) -> None:
         raise IdentityMismatchError(
             f"{reader.directory} contains embeddings that this teacher does not reproduce on this machine (cosine "
             f"{worst:.4f} for one of {len(rows)} stored frames, at least {MIN_COSINE} expected). Nothing was changed; "
-            "use another --cache-dir, or the device and library versions that the records name"
+            "use another --cache-dir, or the device and library versions that the cache was made with (its records/ "
+            "name them)"
         )

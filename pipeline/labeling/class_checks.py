@@ -27,9 +27,14 @@ def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
     if prompts:
         glued, foreign = class_names.joined_words(source.classes), class_names.not_latin(source.classes)
         if glued:
-            log.warning("class names that may be several words in one: %s%s", _some(glued), _map_hint(source))
+            log.warning("these class names may be several words run together: %s%s", _some(glued), _map_hint(source))
         if foreign:
-            log.warning("class names in other scripts, and %s: %s%s", ENGLISH_ONLY, _some(foreign), _map_hint(source))
+            log.warning(
+                "these class names are not in Latin script, and %s: %s%s",
+                ENGLISH_ONLY,
+                _some(foreign),
+                _map_hint(source),
+            )
 
 
 def check_vectors(source: Source, class_text: np.ndarray) -> None:

@@ -26,7 +26,7 @@ class RelabelConfig(LabelingSettings):
         help="Label set to take the clips from, when --annotations is not given.",
         group=LABELS,
         aliases=("--clips-from-label-set",),
-        default_text="the only one",
+        default_text="the cache's only label set",
     )
     teacher_head: str = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)

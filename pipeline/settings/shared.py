@@ -29,7 +29,7 @@ SPLIT = Option(default="val", help="Split to evaluate.", group=DATA, choices=SPL
 
 # Cache
 CACHE_DIR = Option(default=RESULTS / "teacher_cache", help="Folder of the cache.", group=CACHE)
-LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_text="the only one")
+LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_text="the cache's only label set")
 
 # Labels
 CLASSES = Option(

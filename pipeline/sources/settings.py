@@ -43,7 +43,9 @@ class LabelingSettings(AnnotationSettings):
     classes: Path | None = setting(shared.CLASSES)
     class_names: Path | None = setting(shared.CLASS_NAMES)
     label_set: str | None = setting(
-        help="Name of the label set to create.", group=LABELS, default_text="the kind of annotations, file or head"
+        help="Name of the label set to create.",
+        group=LABELS,
+        default_text="named after the annotation kind, the class file or the head",
     )
 
     source_settings: dict[str, Any] = plugin_settings(plugin_options)

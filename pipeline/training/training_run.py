@@ -104,7 +104,9 @@ class TrainingRun:
         path = self.config.output_dir / TRAINING_STATE
         check_state(path, state, initial, names, self.world.size)
         if state.epoch > self.config.epochs or state.position > len(self.plan(state.epoch).batches):
-            raise CheckpointError(f"{path} is of an epoch that this run does not have; start anew with --overwrite")
+            raise CheckpointError(
+                f"{path} was saved beyond the last epoch or batch of this run; start a new run with --overwrite"
+            )
         for size, run in self.students.items():
             run.load_state_dict(state.students[size])
             run.sums = state.sums[self.world.rank][size]

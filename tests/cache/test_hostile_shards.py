@@ -218,7 +218,7 @@ def test_a_record_of_rows_of_no_video_is_refused(cache_dir):
     with bounded():
         said = refusals(cache_dir)
     assert {"read", "verify"} <= said.keys()
-    assert "000000.json is damaged" in said["read"] and "rows or times of a, and has none of them now" in said["read"]
+    assert "000000.json is damaged" in said["read"] and "its segments of a are missing" in said["read"]
     del document["planned"]  # then nothing in the record itself is wrong
     write_sealed(path, document)
     assert_unit_refused(cache_dir)

@@ -104,7 +104,7 @@ def test_a_student_is_evaluated_by_class_name_on_some_of_its_classes(trained, tm
     call("evaluate", *arguments, "--label-set", "tiny", "--output-dir", tmp_path / "all")
     results = json.loads((tmp_path / "evaluation_results.json").read_text())
     assert results["classes"] == ["blue", "red"] and results["num_clips"] == 4
-    remark = "the student knows 3 classes; both models choose among the 2 of this label set"
+    remark = "the student has 3 classes and this label set 2: student and teacher choose among those 2"
     assert remark in results["note"] and remark in output and remark in caplog.messages
     fewer, everything = (np.load(folder / "predictions.npz") for folder in (tmp_path, tmp_path / "all"))
     of_all = {

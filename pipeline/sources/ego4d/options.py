@@ -30,7 +30,11 @@ class Ego4dOptions:
         metavar="SEC",
         range=ranges.positive(),
     )
-    clip_splits: bool = setting(False, "Keep clip-level splits, even if they divide a video.", group=ANNOTATIONS)
+    clip_splits: bool = setting(
+        False,
+        "Use the official split of every clip, even if clips of one video are then in different splits.",
+        group=ANNOTATIONS,
+    )
     strict: bool = setting(
         False, "Fail on invalid annotation entries instead of skipping them with a note.", group=ANNOTATIONS
     )
