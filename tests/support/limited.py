@@ -37,9 +37,9 @@ def allowance(*paths: Path) -> int:
 def run(call: Callable, num_bytes: int, seconds: int = 60) -> tuple[int, str]:
     """(exit code, all that it printed) of a call in a child with so much more memory than this process has now.
 
-    The code is 99 where it raised anything but SystemExit, and below 0 where a signal ended it. A child that reached its
-    time limit without computing is forked once more: pytest's workers have threads, and a fork of such a process may
-    wait for ever for a lock that another thread held. A call that hangs by itself does so both times.
+    The code is 99 if it raised anything but SystemExit, and below 0 if a signal ended it. A child that reached its time
+    limit without computing is forked once more: pytest's workers have threads, and a fork of such a process may wait
+    forever for a lock that another thread held. A call that hangs by itself does so both times.
     """
     code, said, cpu_seconds = _run_once(call, num_bytes, seconds)
     if code == -signal.SIGALRM and cpu_seconds < seconds / 4:
