@@ -43,7 +43,7 @@ def test_it_has_a_version_and_nothing_else():
 
 
 @pytest.mark.parametrize("imports", ["import embedonce, timm", "import timm, embedonce"])
-@pytest.mark.integration
+@pytest.mark.slow
 def test_timm_knows_tiny_in_either_order(imports):
     ran = python(f"{imports}; assert timm.is_model('embedonce_tiny')", cwd=ROOT)
     assert ran.returncode == 0, ran.stderr

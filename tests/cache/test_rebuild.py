@@ -507,7 +507,7 @@ def test_rebuilding_and_purging_are_two_commands(cache):
 
 
 @pytest.mark.parametrize("lost", ["all", "folder", "damaged", "000001 000002"])
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_power_cut_while_a_plan_is_rebuilt_loses_nothing_and_is_recognized(tmp_path, monkeypatch, lost):
     """In every state all that was whole is there, and the plan is either told to be incomplete or it is whole.
 

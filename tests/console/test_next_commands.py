@@ -62,7 +62,7 @@ LONG = {"labels and logits": pytest.mark.slow}  # also covered by a named label 
     ("options", "to_train", "to_judge"),
     [pytest.param(*chain, id=name, marks=LONG.get(name, ())) for name, chain in CHAINS.items()],
 )
-@pytest.mark.integration
+@pytest.mark.slow
 def test_suggested_commands_lead_from_videos_to_an_evaluation(videos, tmp_path, options, to_train, to_judge):
     cache = tmp_path / ODD
     cache.mkdir()  # an existing folder is not expanded

@@ -25,7 +25,7 @@ def ends_with(task, reason: str, timeout_sec: float = 30.0) -> bool:
     return TaskDone(("count_to", 2)) in ends and TaskFailed(task, reason) in ends and len(ends) == 2
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_reason_of_a_failure_names_the_crash_or_the_timeout(tmp_path):
     crashed = "decoding crashed the worker process (signal SIGSEGV) (2 attempts)"
     assert ends_with(("crash", str(tmp_path / "log")), crashed)
@@ -35,7 +35,7 @@ def test_the_reason_of_a_failure_names_the_crash_or_the_timeout(tmp_path):
     assert events == [TaskFailed(task, "decoding crashed 2 worker processes in earlier runs")]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_process_that_ends_or_hangs_in_the_middle_of_a_message_fails_only_its_task():
     crashed = "decoding crashed the worker process (signal SIGKILL) (2 attempts)"
     assert ends_with(("stop_in_a_message", signal.SIGKILL), crashed)

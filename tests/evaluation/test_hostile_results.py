@@ -155,7 +155,7 @@ def test_invalid_predictions_are_refused_before_decompression(tmp_path, sound, n
         read_predictions(path, results)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_an_archive_with_too_many_entries_is_refused(tmp_path, sound):
     path = tmp_path / PREDICTIONS_NAME
     with zipfile.ZipFile(path, "w") as file:

@@ -127,7 +127,7 @@ def test_each_row_of_a_shard_has_the_boxes_of_its_own_video(folder, tmp_path):
     np.testing.assert_allclose(cosines(reader, teacher, choose_rows(reader, 10**6, seed=0)), 1, atol=1e-3)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_shards_and_batches_have_the_configured_sizes(folder, tmp_path):
     source = make_source(folder, ["a", "b"])
     for frames in (3, 7):
@@ -401,7 +401,7 @@ def test_synthetic_videos_are_generated_as_configured(tmp_path, monkeypatch):
 # -- dry runs ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_dry_run_depends_on_the_settings(folder, tmp_path):
     source = make_source(folder, ["a"])
     usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)

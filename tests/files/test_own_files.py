@@ -350,7 +350,7 @@ def test_a_file_that_appears_during_an_evaluation_is_kept(tiny, made, tmp_path, 
     assert files(tmp_path) == {"report.html": b"mine"}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_comparison_replaces_only_a_comparison(tiny, made, tmp_path):
     (tmp_path / "one").mkdir()
     shutil.copy(made / "best_student.pt", tmp_path / "one")

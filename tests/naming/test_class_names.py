@@ -103,7 +103,7 @@ def test_equivalent_names_of_annotations_are_logged_and_kept(caplog):
 def test_joined_words_and_foreign_scripts_are_logged(caplog):
     check_classes(source("applyeyemakeup", "skateboarding", "写字"), class_prompts(("applyeyemakeup", "b", "写字")))
     assert "several words run together: 'applyeyemakeup' (" in caplog.text
-    assert "other scripts" in caplog.text and "'写字'" in caplog.text
+    assert "not in Latin script" in caplog.text and "'写字'" in caplog.text
 
 
 def test_equal_class_vectors_are_logged(caplog):

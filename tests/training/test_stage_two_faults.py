@@ -139,6 +139,7 @@ def test_other_faults_of_a_loader_process_keep_their_meaning():
 # -- continuing and starting anew ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overwriting_starts_from_the_pretrained_weights_again(tiny, run, monkeypatch):
     requested = []
     monkeypatch.setattr(

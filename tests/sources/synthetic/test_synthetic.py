@@ -79,6 +79,7 @@ def test_the_source_reads_the_generated_files(made):
     assert {clip.split for clip in source.clips} == {"train", "val"}
 
 
+@pytest.mark.slow
 def test_frames_on_disk_show_the_labeled_action(made):
     """Each window is more similar to the scene of its label than to the same scene with another action."""
     source = open_sources(made)["moments"]
