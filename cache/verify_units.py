@@ -34,7 +34,7 @@ def frame_problems(
             return
         shard = reader.frames(record.unit)
         if shard.keys() != record.keys:
-            yield "the shard holds other rows than its record"
+            yield "the shard has other rows than its record"
         contradiction = shard.first_contradiction(record.segments)
     except DamagedError as error:
         yield str(error)

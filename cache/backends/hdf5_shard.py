@@ -32,7 +32,7 @@ class Hdf5Shard(Shard):
 
     def __init__(self, store: Store, name: str, shape: ShardShape):
         self._store, self._name, self._shape = store, name, shape
-        self._location = store.location(name)
+        self.location = store.location(name)
         self._forget()
 
     def _forget(self) -> None:
@@ -47,14 +47,10 @@ class Hdf5Shard(Shard):
     def keys(self) -> list[str]:
         return [key.decode("ascii", "replace") for key in self._read("key", slice(None))]
 
-    def check(self, keys: list[str]) -> None:
-        if self.keys() != keys:
-            raise DamagedError(f"the rows of {self._location} do not match its commit record")
-
     def jpeg(self, row: int) -> bytes:
         if self._offsets is None:
             end = len(self._dataset("jpeg"))
-            self._offsets = _checked_offsets(self._read("jpeg_offset", slice(None)), end, self._location)
+            self._offsets = _checked_offsets(self._read("jpeg_offset", slice(None)), end, self.location)
         return self._read("jpeg", slice(self._offsets[row], self._offsets[row + 1])).tobytes()
 
     def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
@@ -93,7 +89,7 @@ class Hdf5Shard(Shard):
         return self._chunk[start - first : stop - first].copy()
 
     def _values(self, name: str, rows: slice, view: int) -> np.ndarray:
-        return _CHECKS[name](self._read(name, (rows, view)), self._location)
+        return _CHECKS[name](self._read(name, (rows, view)), self.location)
 
     def _read(self, name: str, selection) -> np.ndarray:
         dataset = self._dataset(name)
@@ -110,7 +106,7 @@ class Hdf5Shard(Shard):
             self._process = os.getpid()
         if name not in self._datasets:
             try:
-                self._datasets[name] = _checked_dataset(self._opened(), name, self._shape, self._location)
+                self._datasets[name] = _checked_dataset(self._opened(), name, self._shape, self.location)
             except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
                 raise self._explained(error, "is not a readable HDF5 shard") from error
             self._raise_read_error()
@@ -142,8 +138,8 @@ class Hdf5Shard(Shard):
         match = re.search(r"errno = (\d+)", str(error))
         code = int(match[1]) if match else getattr(error, "errno", None)
         if code:
-            return StorageError(f"{self._location} cannot be read: {os.strerror(code)}")
-        return DamagedError(f"{self._location} {problem}: {error}")
+            return StorageError(f"{self.location} cannot be read: {os.strerror(code)}")
+        return DamagedError(f"{self.location} {problem}: {error}")
 
 
 # What of the library still refers to a Python file object after the interpreter has ended crashes the process. So files

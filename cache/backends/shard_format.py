@@ -40,9 +40,12 @@ class ShardShape:
 class Shard(ABC):
     """An open shard of frames or of logits, read at random.
 
-    Must be picklable, and usable again after close(). All methods raise DamagedError if the content is not as it was
-    written, and StorageError if it cannot be read now.
+    location: what the store calls the shard, for messages. Must be picklable, and usable again after close(). All
+    methods raise DamagedError, which begins with the location, if the content is not as it was written, and
+    StorageError if it cannot be read now.
     """
+
+    location: str
 
     @abstractmethod
     def keys(self) -> list[str]:
@@ -67,7 +70,7 @@ class Shard(ABC):
     def check(self, keys: list[str]) -> None:
         """DamagedError unless the shard has exactly the rows with these keys, in this order."""
         if self.keys() != keys:
-            raise DamagedError("the rows of the shard do not match its commit record")
+            raise DamagedError(f"{self.location} has other rows than its commit record")
 
     def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
         """The name of the first column that differs from these segments of the record; None if all agree."""

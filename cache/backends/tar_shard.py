@@ -39,8 +39,8 @@ class TarShard(Shard):
 
     def __init__(self, store: Store, name: str, index: dict, shape: ShardShape):
         self._store, self._name, self._shape = store, name, shape
-        self._location = store.location(name)
-        self._members = _checked_members(index, shape, self._location)
+        self.location = store.location(name)
+        self._members = _checked_members(index, shape, self.location)
         self._file: StoredFile | None = None
 
     def keys(self) -> list[str]:
@@ -50,7 +50,7 @@ class TarShard(Shard):
     def check(self, keys: list[str]) -> None:
         """DamagedError unless the tar has, header by header, exactly the members of these rows."""
         if len(keys) != self._shape.num_rows:
-            raise DamagedError(f"{self._location} has {self._shape.num_rows} rows, not {len(keys)}")
+            raise DamagedError(f"{self.location} has {self._shape.num_rows} rows, not {len(keys)}")
         position = 0
         for row, key in enumerate(keys):
             for member_type, places in self._members.items():
@@ -58,24 +58,24 @@ class TarShard(Shard):
                 name = f"{key}.{EXTENSIONS[member_type]}"
                 header = member_header(name, size)
                 if offset != position + len(header) or self._read(position, len(header)) != header:
-                    raise DamagedError(f"{self._location} does not have {name} at its recorded offset")
+                    raise DamagedError(f"{self.location} does not have {name} at its recorded offset")
                 position = offset + size + -size % BLOCK
         if self._read(position, self._shape.num_bytes - position) != end_of_archive(position):
-            raise DamagedError(f"{self._location} goes on after the last row of its record")
+            raise DamagedError(f"{self.location} goes on after the last row of its record")
 
     def jpeg(self, row: int) -> bytes:
         return self._member("jpg", row)
 
     def embeddings(self, start: int, stop: int, view: int) -> np.ndarray:
-        return checked_embeddings(self._arrays("emb", np.float16, range(start, stop), view), self._location)
+        return checked_embeddings(self._arrays("emb", np.float16, range(start, stop), view), self.location)
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
-        return checked_logits(self._arrays("logits", np.float32, range(start, stop), view), self._location)
+        return checked_logits(self._arrays("logits", np.float32, range(start, stop), view), self.location)
 
     def columns(self) -> dict[str, np.ndarray]:
         shapes = {"frame_index": (-1,), "pts": (-1,), "crop_crc32": (-1, self._shape.num_views)}
         types = {"frame_index": np.int64, "pts": np.int64, "crop_crc32": np.uint32}
-        with documents.as_damaged_error(self._location):
+        with documents.as_damaged_error(self.location):
             columns: dict[str, list] = {name: [] for name in shapes}
             for fields in map(self._fields, range(self._shape.num_rows)):
                 for name, values in columns.items():
@@ -86,7 +86,7 @@ class TarShard(Shard):
 
     def first_contradiction(self, segments: tuple[Segment, ...]) -> str | None:
         row = 0
-        with documents.as_damaged_error(self._location):
+        with documents.as_damaged_error(self.location):
             for segment in segments:
                 shared = segment_fields(segment)
                 for frame_index, pts, t_sec in zip(segment.frame_index, segment.pts, segment.t_sec, strict=True):
@@ -113,7 +113,7 @@ class TarShard(Shard):
 
     def _member(self, member_type: str, row: int) -> bytes:
         if member_type not in self._members:
-            raise DamagedError(f"{self._location} has no {member_type} members: it belongs to another column")
+            raise DamagedError(f"{self.location} has no {member_type} members: it belongs to another column")
         return self._read(*self._members[member_type][row])
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -130,7 +130,7 @@ class TarShard(Shard):
         for i, row in enumerate(rows):
             data = self._member(member_type, row)
             if len(data) != num_bytes or not data.startswith(header):
-                raise DamagedError(f"{self._location}, row {row}: not an array of {shape} {np.dtype(dtype)}")
+                raise DamagedError(f"{self.location}, row {row}: not an array of {shape} {np.dtype(dtype)}")
             values[i] = np.frombuffer(data, dtype, width, len(header) + view * view_bytes)
         return values
 
@@ -146,14 +146,14 @@ def _checked_members(index: dict, shape: ShardShape, location: str) -> dict[str,
     """member type -> (offset, size) by row; DamagedError if these are not whole members inside the file."""
     members = index.get("members")
     if not isinstance(members, dict) or set(members) not in (FRAME_MEMBERS, LOGITS_MEMBERS):
-        raise DamagedError(f"the record of {location} has no valid member offsets")
+        raise DamagedError(f"{location} has no valid member offsets in its record")
     checked = {}
     for member_type in (name for name in EXTENSIONS if name in members):  # in the order of a row's members
         table = np.array(members[member_type], dtype=object)
         if table.shape != (shape.num_rows, 2) or not all(type(number) is int for number in table.flat):
-            raise DamagedError(f"the record of {location} has no valid offsets of {member_type} members")
+            raise DamagedError(f"{location} has no valid offsets of {member_type} members in its record")
         places = [(offset, size) for offset, size in members[member_type]]
         if any(offset < BLOCK or size < 0 or offset + size > shape.num_bytes for offset, size in places):
-            raise DamagedError(f"the record of {location} has a {member_type} member outside of the file")
+            raise DamagedError(f"{location} has a {member_type} member outside of the file, by its record")
         checked[member_type] = places
     return checked

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import traceback
 from pathlib import Path
 
 from embedonce.models.errors import ModelOptionError
@@ -31,18 +32,20 @@ def loader_of(model: str) -> TeacherLoader:
 
 
 def load_module(path: Path) -> list[str]:
-    """Run a Python file that registers teachers; returns their names. ModelOptionError if it cannot be run or does not.
-
-    Other exceptions of its code pass through.
-    """
+    """Run a file that registers teachers; returns their names. ModelOptionError if it fails or registers none."""
     before = dict(_LOADERS)
     spec = importlib.util.spec_from_file_location(f"teacher_module_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not path.is_file():
+        raise ModelOptionError(f"--teacher-module {path}: there is no such file")
+    if spec is None or spec.loader is None:
         raise ModelOptionError(f"--teacher-module {path} is not a Python file (.py)")
     try:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    except (SyntaxError, ImportError) as error:
-        raise ModelOptionError(f"--teacher-module {path} cannot be imported: {error}") from error
+    except MemoryError:
+        raise  # a problem of the machine, not of the file
+    except Exception as error:  # whatever the user's code raises
+        problem = f"{type(error).__name__}: {error}{_line_in(spec.origin, error)}"
+        raise ModelOptionError(f"--teacher-module {path} cannot be imported: {problem}") from error
     names = [name for name, loader in _LOADERS.items() if before.get(name) is not loader]
     if not names:
         raise ModelOptionError(
@@ -50,6 +53,12 @@ def load_module(path: Path) -> list[str]:
             "embedonce.pipeline.teachers.registry.register(NAME, LOADER) in it"
         )
     return names
+
+
+def _line_in(path: str | None, error: Exception) -> str:
+    """Where in the file the error arose, as ` (line N)`; "" if it did not, or if the message says so itself."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f" (line {frames[-1].lineno})" if frames else ""
 
 
 def model_of_module(path: Path, model: str | None) -> str:

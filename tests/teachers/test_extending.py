@@ -177,12 +177,17 @@ def test_a_dry_run_times_the_teacher_itself(module, videos, tmp_path):
 
 def test_mistakes_with_a_teacher_module_are_one_sentence(module, videos, tmp_path):
     arguments = ["extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "cache", "--teacher-module"]
-    assert "absent.py is not a Python file (.py)" in error_of(*arguments, tmp_path / "absent.py")
+    assert "absent.py: there is no such file" in error_of(*arguments, tmp_path / "absent.py")
+    (tmp_path / "teacher.txt").write_text(EXAMPLE)
+    assert "teacher.txt is not a Python file (.py)" in error_of(*arguments, tmp_path / "teacher.txt")
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_package_at_all\n")
-    assert "broken.py cannot be imported: No module named" in error_of(*arguments, broken)
+    assert "broken.py cannot be imported: ModuleNotFoundError: No module named" in error_of(*arguments, broken)
     broken.write_text("x = (\n")
-    assert "broken.py cannot be imported: '(' was never closed" in error_of(*arguments, broken)
+    assert "broken.py cannot be imported: SyntaxError: '(' was never closed" in error_of(*arguments, broken)
+    broken.write_text("def make():\n    return 1 / 0\n\nmake()\n")
+    told = error_of(*arguments, broken)
+    assert "broken.py cannot be imported: ZeroDivisionError: division by zero (line 2)" in told
     broken.write_text("x = 1\n")
     assert "broken.py registers no teacher: call embedonce.pipeline.teachers.registry.register(" in error_of(
         *arguments, broken

@@ -100,7 +100,7 @@ class ShardFormatConformance:
     def test_other_keys_than_the_recorded_ones_are_refused(self, store):
         shard = self.write(store)
         for keys in (BATCH.keys[:-1], [*BATCH.keys, "c_00000000"], BATCH.keys[::-1]):
-            with pytest.raises(DamagedError):
+            with pytest.raises(DamagedError, match=f"^{re.escape(shard.location)} "):
                 shard.check(keys)
 
     def test_rows_of_other_frames_contradict_the_record(self, store):
