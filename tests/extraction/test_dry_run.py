@@ -155,6 +155,11 @@ def test_a_stray_video_does_not_create_a_second_label_set(quick, videos, monkeyp
         assert "stray.mp4" in error_of("extract-teacher", *place, *dry, code=2)
         told = error_of("extract-teacher", *flat, *dry, code=2)
         assert "has label set 'zero-shot' with classes, but the data has no classes now" in told
+    shutil.copytree(videos, flattened := videos.parent / "flattened")
+    for number, path in enumerate(sorted(flattened.rglob("*.mp4"))):
+        path.rename(flattened / f"{number}.mp4")
+    told = error_of("extract-teacher", "--data-dir", flattened, *place[2:], code=2)
+    assert "(no classes: the videos are not in two or more sub-folders)" in told
     assert open_reader(videos.parent / "c").label_sets() == ("zero-shot",)
     call("extract-teacher", *flat, "--teacher-head", "none", "--label-set", "bare")
     call("extract-teacher", *place, "--layout", "classes")

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from embedonce.models.fit_head import as_arrays, fit_action_head
-from embedonce.models.losses.batch import Targets
+from embedonce.models.losses.batch import Counts, Targets
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.task import task_loss
+from embedonce.models.losses.total_loss import distillation_loss
 from embedonce.models.student import StudentOutput
 
 pytestmark = pytest.mark.numeric
@@ -25,6 +26,45 @@ def test_class_0_is_a_label_and_minus_1_is_not():
     targets = Targets(torch.empty(0), None, torch.tensor([0, -1]), torch.empty(0))
     (loss,) = task_loss(output, targets, loss_settings())
     assert abs(loss.item() - expected) < 1e-6
+
+
+def clips_of(sizes: list[int]) -> tuple[StudentOutput, Targets]:
+    """Random outputs and targets of clips with so many frames each; every third clip is unlabeled."""
+    mask = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+    num_clips, num_frames = mask.shape
+    output = StudentOutput(
+        frame_embeddings=torch.randn(num_clips, num_frames, 8),
+        clip_embedding=torch.randn(num_clips, 8),
+        frame_logits=torch.randn(num_clips, num_frames, 3),
+        clip_logits=torch.randn(num_clips, 3),
+    )
+    targets = Targets(
+        embeddings=torch.randn(num_clips, num_frames, 8),
+        logits=torch.randn(num_clips, num_frames, 3),
+        labels=torch.tensor([n % 3 - 1 for n in range(num_clips)]),
+        mask=mask,
+    )
+    return output, targets
+
+
+@pytest.mark.parametrize("term", ["feature", "response", "task", "total"])
+def test_the_losses_of_the_batches_of_a_step_add_up_to_that_of_one_batch(term):
+    """Batches of different sizes. The optimizer hides a wrong factor: AdamW does not depend on a gradient's scale."""
+    torch.manual_seed(0)
+    output, targets = clips_of([4, 1, 3, 4, 2])
+    whole = distillation_loss(output, targets, loss_settings())[term]
+    total = torch.zeros(())
+    for rows in (slice(0, 3), slice(3, 5)):
+        batch = Targets(targets.embeddings[rows], targets.logits[rows], targets.labels[rows], targets.mask[rows])
+        share = Counts.of(batch).share_of(Counts.of(targets))
+        total = (
+            total
+            + distillation_loss(StudentOutput(*(values[rows] for values in output)), batch, loss_settings(), share)[
+                term
+            ]
+        )
+    assert whole > 0
+    torch.testing.assert_close(total, whole)
 
 
 @pytest.mark.integration
