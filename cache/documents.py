@@ -70,7 +70,8 @@ def parse(data: bytes, name: str) -> dict:
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
         raise OtherVersionError(
-            f"{name} has format version {brief(version)}; this program reads version {FORMAT_VERSION}"
+            f"{name} has format version {brief(version)}; this program reads version {FORMAT_VERSION}: use the version "
+            "of embedonce that wrote it, or extract into another --cache-dir"
         )
     if not has_valid_checksum(data):
         raise DamagedError(f"{name} is damaged: its checksum does not match its content")
