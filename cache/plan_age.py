@@ -3,7 +3,6 @@
 Reads names and numbers only, so that commands which do not need the plan can afford the check.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from embedonce.cache.files import list_folder, read_file
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.records import Record
 
-_UNIT_NAME = re.compile(rb'"name":"([0-9]{6,12})"')  # no text in JSON contains these bytes: its quotes are escaped
+_NAME = b'"name":"'  # of a unit; no text in JSON contains these bytes: its quotes are escaped
 
 
 def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
@@ -28,13 +27,8 @@ def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
         return
     layout = Layout(root)
     paths = list_folder(layout.plan, ".json")
-    planned: set[str] = set()
-    is_damaged = False
-    for path in paths:
-        names = _unit_names(path)
-        is_damaged |= names is None
-        planned |= names or set()
-    if not is_damaged and (lacking := expected - planned):
+    planned = set().union(*map(_unit_names, paths))
+    if (lacking := expected - planned) and not any(map(_is_damaged, paths)):
         raise DamagedError(older_plan(root, lacking), has_advice=True)
     if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
         raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}", has_advice=True)
@@ -65,10 +59,17 @@ def older_than_clips(root: Path, number: int) -> str:
     )
 
 
-def _unit_names(path: Path) -> set[str] | None:
-    """The units of a plan part; None if it is damaged, so that they are unknown."""
+def _unit_names(path: Path) -> set[str]:
+    """The units of a plan part, found without parsing it; not all of them if it is damaged."""
     try:
-        data = read_file(path)
+        pieces = read_file(path).split(_NAME)
     except DamagedError:
-        return None
-    return {name.decode() for name in _UNIT_NAME.findall(data)} if documents.has_valid_checksum(data) else None
+        return set()
+    return {piece[: piece.find(b'"')].decode("ascii", "replace") for piece in pieces[1:]}
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        return not documents.has_valid_checksum(read_file(path))
+    except DamagedError:
+        return True

@@ -13,7 +13,8 @@ from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import list_folder
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
-from embedonce.cache.planned_units import PlannedUnit, planned_document, planned_from
+from embedonce.cache.packed_index import packed
+from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
     INTERPOLATIONS,
     MAX_TIME_BASE,
@@ -33,7 +34,7 @@ class Record:
     """What was committed for one unit. A unit without rows has no shard, and num_bytes 0.
 
     segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
-    back end needs to find rows. provenance: who computed the rows, with what. part: the plan part that the unit belongs
+    back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed the rows, with what. part: the plan part that the unit belongs
     to; None in records of logits and for units that were never planned.
     """
 
@@ -107,15 +108,17 @@ def read_record(path: Path) -> Record:
 
 
 def record_from(document: dict, name: str) -> Record:
-    """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself."""
+    """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself.
+
+    Of `planned`, which only a rebuilt plan and verification need, nothing but the part is looked at.
+    """
     with documents.as_damaged_error(name):
-        names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
-        segments = tuple(segment_from(segment) for segment in parse_list(document["segments"]))
-        planned = _planned(document, segments)
+        names = ("unit", "num_bytes", "sha256", "num_rows", "provenance")
         record = Record(
             **{field: document[field] for field in names},
-            segments=segments,
-            part=None if planned is None else planned.part,
+            segments=tuple(segment_from(segment) for segment in parse_list(document["segments"])),
+            index=packed(document["index"]),
+            part=check_part(document["planned"]["part"]) if "planned" in document else None,
         )
         _check(validate_types(record))
     return record
@@ -123,13 +126,14 @@ def record_from(document: dict, name: str) -> Record:
 
 def read_planned(path: Path) -> PlannedUnit | None:
     """The unit as it was planned, from its record; None if it was not planned. DamagedError as in read_record()."""
-    record, document = read_record(path), documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        return _planned(document, record.segments)
+    return check_record(documents.read(path), str(path))
 
 
-def _planned(document: dict, segments: tuple[Segment, ...]) -> PlannedUnit | None:
-    return planned_from(document["planned"], document["unit"], segments) if "planned" in document else None
+def check_record(document: dict, name: str) -> PlannedUnit | None:
+    """The unit as it was planned, from the document of a record of which everything is checked. Errors as there."""
+    record = record_from(document, name)
+    with documents.as_damaged_error(name):
+        return planned_from(document["planned"], record.unit, record.segments) if "planned" in document else None
 
 
 def _check(record: Record) -> None:

@@ -5,14 +5,14 @@ All JSON of this program is read by this module.
 
 import json
 import math
-import re
 
 MAX_DEPTH = 32  # of nested lists and objects
 SPARE_BYTES = 64 << 20  # memory that parsing any document may take
 BYTES_PER_BYTE = 16  # and more per byte of text; ten are usual for lists of numbers
 # Bytes of memory that CPython takes per object, list, value and half of a string, counted by these characters
 _COSTS = {b"{": 140, b"[": 72, b",": 36, b'"': 26}
-_LONG_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")  # possibly not a 64-bit integer, or not finite
+_DIGITS_AS_ZERO = bytes.maketrans(b"0123456789", 10 * b"0")
+_LONG_INTEGER = 19 * b"0"  # possibly beyond 64 bits
 
 
 def loads(data: bytes, object_pairs_hook=None):
@@ -27,13 +27,13 @@ def loads(data: bytes, object_pairs_hook=None):
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
-    parse_int, parse_float = (_integer, _float) if _LONG_NUMBER.search(data) else (None, None)
+    has_long_integers = _LONG_INTEGER in data.translate(_DIGITS_AS_ZERO)  # regular expressions take ten times as long
     try:
         value = json.loads(
             text,
             parse_constant=_refuse,
-            parse_int=parse_int,
-            parse_float=parse_float,
+            parse_int=_integer if has_long_integers else None,
+            parse_float=_float,
             object_pairs_hook=object_pairs_hook,
         )
     except RecursionError:

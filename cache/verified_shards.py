@@ -6,6 +6,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Shard, ShardShape
 from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.layout import Layout
+from embedonce.cache.packed_index import unpacked
 from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.stores.base import Store
@@ -64,6 +65,6 @@ class VerifiedShards:
         if any(len(segment.views) != views for segment in frames.segments) or len(keys) * views * width > num_bytes:
             raise DamagedError(f"{location} cannot hold {views} views of {len(keys)} rows with {width} values each")
         shape = ShardShape(record.num_rows, views, width, num_bytes)
-        shard = self._format.open(self._store, name, record.index, shape)
+        shard = self._format.open(self._store, name, unpacked(record.index), shape)
         shard.check(keys)
         return shard

@@ -31,7 +31,7 @@ from embedonce.cache.quarantine import (
     serialize_entry,
 )
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import record_document, record_from, record_of, record_paths
+from embedonce.cache.records import check_record, record_document, record_of, record_paths
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
 from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.vectors import logits_problem
@@ -150,7 +150,7 @@ class CacheWriter:
             raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
         record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
         planned = planned_in(self._index, unit) if label_set is None else None
-        document = documents.serialize_verified(record_document(record, planned), record_from, str(record_path))
+        document = documents.serialize_verified(record_document(record, planned), check_record, str(record_path))
         if num_rows:
             name = self._layout.shard_name(label_set, unit, self._format.suffix)
             self._publish_shard(name, encoded.data, record_path)
@@ -158,7 +158,7 @@ class CacheWriter:
 
     def _publish_shard(self, name: str, data: bytes, record_path: Path) -> None:
         try:
-            self._store.publish(name, data)
+            self._store.put_if_absent(name, data)
         except AlreadyCommittedError:
             if record_path.exists():
                 raise
