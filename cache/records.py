@@ -13,7 +13,7 @@ from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import list_folder
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
-from embedonce.cache.packed_index import packed
+from embedonce.cache.packed_index import packed, unpacked
 from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
     INTERPOLATIONS,
@@ -72,7 +72,7 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "sha256": record.sha256,
         "num_rows": record.num_rows,
         "segments": [segment_document(segment) for segment in record.segments],
-        "index": record.index,
+        "index": unpacked(record.index),
         "provenance": record.provenance,
     }
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}

@@ -125,6 +125,36 @@ def test_an_index_that_leads_elsewhere_is_refused(cache_dir, name):
     assert_unit_refused(cache_dir)
 
 
+SIZES = {  # changes of an index from whose sizes the offsets follow
+    "a size less": lambda index: index["sizes"]["jpg"].__setitem__(1, index["sizes"]["jpg"][1] - 1),
+    "a block more": lambda index: index["sizes"]["jpg"].__setitem__(1, index["sizes"]["jpg"][1] + BLOCK),
+    "two sizes swapped": lambda index: index["sizes"]["jpg"].reverse(),
+    "a row less": lambda index: index["sizes"]["jpg"].pop(),
+    "a row more": lambda index: index["sizes"]["jpg"].append(10),
+    "below zero": lambda index: index["sizes"]["jpg"].__setitem__(1, -10),
+    "beyond the file": lambda index: index["sizes"]["jpg"].__setitem__(1, 2**62),
+    "beyond 64 bits in sum": lambda index: index["sizes"].update(jpg=2**62),
+    "not an integer": lambda index: index["sizes"]["jpg"].__setitem__(1, 10.0),
+    "a bool": lambda index: index["sizes"].update(emb=True),
+    "no header": lambda index: index["headers"].update(jpg=0),
+    "a longer header": lambda index: index["headers"].update(jpg=3 * BLOCK),
+    "headers of fewer members": lambda index: index["headers"].pop("jpg"),
+    "sizes of fewer members": lambda index: index["sizes"].pop("jpg"),
+    "without headers": lambda index: index.pop("headers"),
+    "without sizes": lambda index: index.pop("sizes"),
+    "sizes as a text": lambda index: index.update(sizes="jpg"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.integration
+def test_sizes_that_lead_elsewhere_are_refused(cache_dir, name):
+    index = documents.read(cache_dir / "records" / "000000.json")["index"]
+    SIZES[name](index)
+    plant_shard(cache_dir, "frames", (cache_dir / "frames" / "000000.tar").read_bytes(), index=index)
+    assert_unit_refused(cache_dir)
+
+
 half = np.ones(SHAPE, np.float16) / 4
 ARRAYS = {
     "transposed": npy(half.T),

@@ -60,7 +60,7 @@ class FormatReader:
         if not record["num_rows"]:
             return Shard()
         data = checked(self.root / "frames" / f"{unit}.{self.suffix}", record)
-        rows = hdf5_rows(data) if self.suffix == "h5" else tar_rows(data, record["index"]["members"])
+        rows = hdf5_rows(data) if self.suffix == "h5" else tar_rows(data, members_of(record))
         dim = self.identity["teacher"]["embed_dim"]
         keys = [f"{s['video_uid']}_{i:08d}" for s in record["segments"] for i in s["frame_index"]]
         assert list(rows) == keys and len(keys) == record["num_rows"]
@@ -184,6 +184,28 @@ def tar_rows(data: bytes, members: dict) -> dict[str, tuple]:
     return rows
 
 
+def members_of(record: dict) -> dict[str, list[list[int]]]:
+    """Type of member -> [offset, size] of each row, which older records spell out."""
+    index, rows = record["index"], record["num_rows"]
+    if "members" in index:
+        return index["members"]
+    types = [name for name in ("emb", "jpg", "json", "logits") if name in index["sizes"]]
+    columns = {
+        (field, name): [value] * rows if isinstance(value, int) else value
+        for field in ("headers", "sizes")
+        for name, value in index[field].items()
+    }
+    members: dict[str, list[list[int]]] = {name: [] for name in types}
+    position = 0
+    for row in range(rows):
+        for name in types:
+            size = columns["sizes", name][row]
+            position += columns["headers", name][row]
+            members[name].append([position, size])
+            position += size + -size % 512
+    return members
+
+
 def piece(data: bytes, place: list[int]) -> bytes:
     offset, size = place
     return data[offset : offset + size]
@@ -205,7 +227,7 @@ def hdf5_logits(data: bytes) -> dict[str, np.ndarray]:
 
 
 def tar_logits(data: bytes, record: dict, frames: Shard) -> dict[str, np.ndarray]:
-    places = record["index"]["members"]["logits"]
+    places = members_of(record)["logits"]
     arrays = [np.load(io.BytesIO(piece(data, place)), allow_pickle=False) for place in places]
     for key, place in zip(frames.rows, places, strict=True):
         assert is_member(data, place, f"{key}.logits.npy")
