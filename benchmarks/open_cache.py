@@ -37,8 +37,6 @@ SIZES = (10**6, 10**7)
 FINGERPRINT = 64 * "a"
 
 
-
-
 def planned(uid: str) -> PlannedSegment:
     """Two frames a second of a video of 30 frames a second."""
     row = np.arange(ROWS * UNITS_PER_VIDEO)

@@ -133,4 +133,3 @@ def _first_difference(fields: dict, expected: dict) -> str | None:
     if fields.keys() != expected.keys() | {"crop_crc32"}:
         return "fields"
     return next((name for name, value in expected.items() if fields[name] != value), None)
-

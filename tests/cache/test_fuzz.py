@@ -22,6 +22,8 @@ from embedonce import cli
 from embedonce.cache import documents
 from embedonce.cache.backends import tar as wds
 from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.backends.shard_format import ShardShape
+from embedonce.cache.backends.tar_index import places_from
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.models.student import student_config

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedonce.cache import documents
 from tests.support.hostile_cache import assert_unit_refused, pickle_of, plant_shard, refusals, spoilable
 
 BLOCK = tarfile.BLOCKSIZE
@@ -133,7 +134,7 @@ SIZES = {  # changes of an index from whose sizes the offsets follow
     "a row more": lambda index: index["sizes"]["jpg"].append(10),
     "below zero": lambda index: index["sizes"]["jpg"].__setitem__(1, -10),
     "beyond the file": lambda index: index["sizes"]["jpg"].__setitem__(1, 2**62),
-    "beyond 64 bits in sum": lambda index: index["sizes"].update(jpg=2**62),
+    "of all rows beyond the file": lambda index: index["sizes"].update(jpg=2**62),
     "not an integer": lambda index: index["sizes"]["jpg"].__setitem__(1, 10.0),
     "a bool": lambda index: index["sizes"].update(emb=True),
     "no header": lambda index: index["headers"].update(jpg=0),
