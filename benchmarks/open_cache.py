@@ -121,7 +121,6 @@ def main(work_dir: Path, rows: tuple[int, ...], what: str | None):
     for backend, num_rows in itertools.product(BACKENDS, rows):
         name, root = f"{backend}, {num_rows} rows", work_dir / "open-cache"
         make_cache(root, backend, num_rows)
-        unit = next(iter(open_reader(root).records)) if num_rows == min(rows) else None
         figures[name] = size_of(root)
         for opened in ("reader", "writer"):
             figures[name] |= in_own_process(root, opened)

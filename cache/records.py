@@ -34,8 +34,9 @@ class Record:
     """What was committed for one unit. A unit without rows has no shard, and num_bytes 0.
 
     segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
-    back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed the rows, with what. part: the plan part that the unit belongs
-    to; None in records of logits and for units that were never planned.
+    back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed
+    the rows, with what. part: the plan part that the unit belongs to; None in records of logits and for units that were
+    never planned.
     """
 
     unit: str

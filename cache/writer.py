@@ -20,6 +20,7 @@ from embedonce.cache.manifest import build_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
 from embedonce.cache.plan_documents import plan_document, plan_from, read_plan
+from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
@@ -84,17 +85,17 @@ class CacheWriter:
     def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
         """Append videos, and units for their requests, to the plan. What was planned before never changes.
 
-        requests: of these videos, or further ones of videos that are planned already.
+        requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
+        in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
         """
         if not videos and not requests:
             return
         self.check_plan()
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
-        listed = tuple(replace(video, num_requests=counts.get(video.uid, 0)) for video in videos)
-        new = {video.uid for video in videos}
-        continued = tuple(uid for uid in counts if uid not in new and uid in self.planned_videos)
+        listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
         units = cut_units(requests, shard_frames, first_number=self._index.next_number)
-        self._append_part(PlanPart(len(self.plan), listed, units, continued))
+        for part in cut_parts(len(self.plan), listed, units):
+            self._append_part(part)
 
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""
