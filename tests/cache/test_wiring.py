@@ -88,7 +88,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     code = (
         "import sys, time; from pathlib import Path\n"
         "from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
-        "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
+        "lock = commit.Lock(Path(str(Layout.at(Path(sys.argv[1])).lock))); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
