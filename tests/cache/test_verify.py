@@ -4,6 +4,7 @@ import dataclasses
 import html
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
