@@ -1,8 +1,9 @@
-"""The store that a location names: a local folder, or a URL such as s3://bucket/prefix."""
+"""The store that a location names: a local folder."""
 
 import re
 from pathlib import Path
 
+from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.base import Store
 from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.stores.stored_path import StoredPath
@@ -31,7 +32,5 @@ def open_store(where: Location) -> Store:
     if isinstance(where, Store):
         return where
     if is_url(where):
-        from embedonce.cache.stores.object_store import ObjectStore  # fsspec is imported only for URLs
-
-        return ObjectStore.from_url(str(where))
+        raise StorageError(f"{where} is a URL, but caches are stored in local folders only; give the path of a folder")
     return LocalStore(Path(where))
