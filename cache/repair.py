@@ -66,6 +66,14 @@ def removed_files(where: Location) -> tuple[StoredPath, ...]:
     return tuple(_files_below(layout.removed))
 
 
+def num_bytes_of(path: StoredPath) -> int:
+    """Bytes of a file; 0 of a link or device, which holds none."""
+    try:
+        return path.version().num_bytes
+    except DamagedError:
+        return 0
+
+
 def purge(where: Location) -> None:
     """Delete the files that earlier repairs moved away. BusyError while another process writes the cache."""
     layout = require_cache(where)

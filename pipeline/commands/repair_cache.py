@@ -157,14 +157,14 @@ def _rebuild_lines(rebuild: Rebuild) -> Iterator[str]:
 
 
 def _purge(cache_dir: Path | str, yes: bool) -> None:
-    from embedonce.cache.repair import purge, removed_files
+    from embedonce.cache.repair import num_bytes_of, purge, removed_files
 
     files = removed_files(cache_dir)
     if not files:
         echo("no repair has moved anything: nothing to delete")
         return
-    num_bytes = sum(path.version().num_bytes for path in files)
-    echo(f"{stored_path(cache_dir) / 'removed'}: {len(files)} files, {num_bytes / 1e6:.1f} MB")
+    megabytes = sum(map(num_bytes_of, files)) / 1e6
+    echo(f"{stored_path(cache_dir) / 'removed'}: {len(files)} files, {megabytes:.1f} MB")
     if confirmed("delete them permanently?", yes):
         purge(cache_dir)
         echo("deleted")

@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import h5py
 import pytest
@@ -271,6 +272,19 @@ def test_moved_files_stay_until_they_are_purged(cache, backend):  # noqa: F811
     code, text = invoke("repair-cache", "--cache-dir", cache, "--purge", "--yes")
     assert code == 0 and "8 files" in text and not (cache / "removed").exists()
     assert not verify(cache, replay).problems
+
+
+@pytest.mark.integration
+def test_a_link_that_a_repair_moved_is_purged_and_its_target_stays(cache, tmp_path):  # noqa: F811
+    (tmp_path / "mine").write_text("keep")
+    record = cache / "records" / "000001.json"
+    record.unlink()
+    record.symlink_to(tmp_path / "mine")
+    assert repair(cache, replay).folder is not None
+    assert any(Path(str(path)).is_symlink() for path in removed_files(cache))
+    code, text = invoke("repair-cache", "--cache-dir", cache, "--purge", "--yes")
+    assert code == 0 and not (cache / "removed").exists(), text
+    assert (tmp_path / "mine").read_text() == "keep"
 
 
 def test_purging_follows_no_link(cache, tmp_path):  # noqa: F811
