@@ -12,6 +12,7 @@ from embedonce.cache.files import refuse_links
 from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.plan_documents import read_plan
 from embedonce.cache.quarantine import QuarantinedVideo, read_quarantine
@@ -23,7 +24,10 @@ from embedonce.cache.verified_shards import VerifiedShards
 
 
 class CacheReader:
-    """Read access to one cache. May be pickled; opens shards on first use and verifies each once per process."""
+    """Read access to one cache. May be pickled; opens shards on first use, and verifies each the first time.
+
+    Which shards were verified is remembered in memory, unless a ledger is shared.
+    """
 
     def __init__(self, directory: Path, identity: CacheIdentity, records: dict[str, Record] | None = None):
         """records: used instead of those on disk."""
@@ -38,8 +42,18 @@ class CacheReader:
         self._timelines: dict[str, VideoTimeline] = {}
 
     def close(self) -> None:
-        """Close all shards. They open again, and are verified again, when they are used."""
+        """Close all shards. They open again when they are used; unless a shared ledger says so, they are verified again."""
         self._shards.close()
+
+    def share_ledger(self, ledger: Ledger) -> None:
+        """Trust what this ledger says of shards, and tell it which ones this reader has verified."""
+        self._shards.ledger = ledger
+
+    def prepare_labels(self, labels: LabelSet) -> None:
+        """Read what else is needed to read this label set's logits, so that copies in other processes have it."""
+        self._num_classes[labels.name] = len(labels.classes)
+        if labels.has_logits:
+            self.label_records(labels.name)
 
     # -- videos and the plan -------------------------------------------------------------------------------------------
 
