@@ -1,25 +1,23 @@
 """Reading the label sets of a cache: classes, clips, heads, and the records of their logits."""
 
-from pathlib import Path
-
 import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
-from embedonce.cache.files import list_folder, read_file, refuse_links
 from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.limits import brief
 from embedonce.cache.records import Record, read_records
 from embedonce.cache.schema import UID_PATTERN
+from embedonce.cache.stores.stored_path import StoredPath
 
 
 class LabelSetReader:
     """Read access to the label sets of one cache. Records are read once and kept."""
 
-    def __init__(self, directory: Path):
-        self._directory, self._layout = directory, Layout(directory)
+    def __init__(self, layout: Layout):
+        self._layout = layout
         self._records: dict[str, dict[str, Record]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -42,8 +40,8 @@ class LabelSetReader:
         """plan part -> clips over its videos, as of the last revision."""
         folder = self._layout.labels / name / "clips"
         parts: dict[int, tuple[ClipLabel, ...]] = {}
-        refuse_links((folder.parent, folder))
-        for path in list_folder(folder, ".json"):
+        self._layout.refuse_links((folder.parent, folder))
+        for path in folder.list(".json"):
             document = documents.read(path)
             with documents.as_damaged_error(str(path)):
                 parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
@@ -53,8 +51,8 @@ class LabelSetReader:
     def _revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
         """The parts of a label set's last revision; empty if it was never revised."""
         folder = self._layout.labels / name / "revisions"
-        refuse_links((folder,))
-        paths = list_folder(folder, ".json")
+        self._layout.refuse_links((folder,))
+        paths = folder.list(".json")
         if not paths:
             return {}
         document = documents.read(paths[-1])
@@ -69,11 +67,11 @@ class LabelSetReader:
         DamagedError if they are not those that the label set was made with.
         """
         folder = self._layout.labels / self._existing_name(name)
-        refuse_links((folder,))
+        self._layout.refuse_links((folder,))
         expected = documents.read(folder / "label_set.json").get("tensors_sha256")
         if expected is None:
             return None
-        data = read_file(folder / "tensors.safetensors")
+        data = (folder / "tensors.safetensors").get()
         if sha256(data) != expected:
             raise DamagedError(f"{folder / 'tensors.safetensors'} is damaged: its SHA-256 is not that of the label set")
         return data
@@ -93,7 +91,7 @@ class LabelSetReader:
         """unit -> record of a label set's logits."""
         if name not in self._records:
             folders = self._layout.logit_paths(name)
-            refuse_links((folders.shards.parent, *folders))
+            self._layout.refuse_links((folders.shards.parent, *folders))
             self._records[name] = read_records(folders.records)
         return self._records[name]
 
@@ -114,10 +112,10 @@ class LabelSetReader:
             problem = "no label set yet; finish extract-teacher first"
         elif name is None:
             problem = "several label sets; choose one"
-        raise LabelSetError(f"{self._directory} has {problem} (--label-set: {', '.join(names) or 'none'})")
+        raise LabelSetError(f"{self._layout.root} has {problem} (--label-set: {', '.join(names) or 'none'})")
 
 
-def _check_number(number, path: Path, kind: str) -> None:
+def _check_number(number, path: StoredPath, kind: str) -> None:
     """ValueError unless a document has the number that its file is named by."""
     if type(number) is not int or f"{number:06d}" != path.stem:
         raise ValueError(f"it is the document of {kind} {brief(number)}")

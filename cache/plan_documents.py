@@ -1,23 +1,22 @@
 """Plan parts as documents: videos and units to JSON and back, and checks that they fit together."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from embedonce.cache import documents
 from embedonce.cache.documents import as_damaged_error, parse_arrays, parse_list, to_fields, validate_types
 from embedonce.cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
-from embedonce.cache.files import list_folder
 from embedonce.cache.limits import check_text
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
 from embedonce.cache.schema import LOST, MAX_TIME_BASE, VIEW_FIELDS, check_fingerprint, check_uid, check_unit
+from embedonce.cache.stores.stored_path import StoredPath
 
 MAX_PIXELS = 1 << 28  # of a canonical frame
 _PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded_aspect")  # of positive numbers
 
 
-def read_plan(folder: Path) -> list[PlanPart]:
+def read_plan(folder: StoredPath) -> list[PlanPart]:
     """Every part of the plan, in order. DamagedError if one cannot be read, or one before the last is missing."""
-    paths = list_folder(folder, ".json")
+    paths = folder.list(".json")
     try:
         parts = [plan_from(documents.read(path), str(path)) for path in paths]
         if [part.part for part in parts] != list(range(len(parts))):

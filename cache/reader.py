@@ -8,7 +8,6 @@ import numpy as np
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import refuse_links
 from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
@@ -18,7 +17,7 @@ from embedonce.cache.plan_documents import read_plan
 from embedonce.cache.quarantine import QuarantinedVideo, read_quarantine
 from embedonce.cache.records import Record, read_records
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment, Status
-from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.timelines import VideoTimeline, build_timeline
 from embedonce.cache.verified_shards import VerifiedShards
 
@@ -29,17 +28,22 @@ class CacheReader:
     Which shards were verified is remembered in memory, unless a ledger is shared.
     """
 
-    def __init__(self, directory: Path, identity: CacheIdentity, records: dict[str, Record] | None = None):
-        """records: used instead of those on disk."""
-        self.directory = Path(directory)
+    def __init__(self, where: Location, identity: CacheIdentity, records: dict[str, Record] | None = None):
+        """records: used instead of the stored ones."""
+        self.store = open_store(where)
         self.identity = identity
-        self._layout = Layout(self.directory)
-        refuse_links(self._layout.folders)
+        self._layout = Layout(self.store)
+        self._layout.refuse_links()
         self.records = read_records(self._layout.frame_paths().records) if records is None else records
-        self._labels = LabelSetReader(self.directory)
-        self._shards = VerifiedShards(LocalStore(self.directory), self._layout, identity)
+        self._labels = LabelSetReader(self._layout)
+        self._shards = VerifiedShards(self._layout, identity)
         self._num_classes: dict[str, int] = {}
         self._timelines: dict[str, VideoTimeline] = {}
+
+    @property
+    def cache_dir(self) -> Path | str:
+        """The folder or URL of the cache."""
+        return address_of(self.store)
 
     def close(self) -> None:
         """Close all shards. They open again when they are used; unless a shared ledger says so, they are verified again."""
@@ -162,7 +166,7 @@ class CacheReader:
     def _shard(self, label_set: str | None, unit: str, records: dict[str, Record]) -> Shard:
         if unit not in records or unit not in self.records:
             column = "frames" if label_set is None else f"label set {label_set!r}"
-            raise DamagedError(f"{self.directory}: {column} has no record of unit {unit}; run extract-teacher again")
+            raise DamagedError(f"{self.cache_dir}: {column} has no record of unit {unit}; run extract-teacher again")
         return self._shards.get(label_set, records[unit], self.records[unit], lambda: self._width(label_set))
 
     def _width(self, label_set: str | None) -> int:

@@ -10,7 +10,6 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.ledger import Ledger, VerifiedFile
 from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity
-from embedonce.cache.stores.base import Store
 
 MAX_OPEN = 64  # shards that have files open
 ATTEMPTS = 3  # to verify a file that changes meanwhile
@@ -23,8 +22,8 @@ class VerifiedShards:
     version, which is looked up whenever it is opened.
     """
 
-    def __init__(self, store: Store, layout: Layout, identity: CacheIdentity):
-        self._store, self._layout, self._identity = store, layout, identity
+    def __init__(self, layout: Layout, identity: CacheIdentity):
+        self._store, self._layout, self._identity = layout.store, layout, identity
         self._format = BACKENDS[identity.backend]
         self._shards: dict[tuple[str | None, str], Shard] = {}  # all that were verified
         self._recent: dict[tuple[str | None, str], None] = {}  # keys of those that may be open, last used last

@@ -136,6 +136,14 @@ class Store(ABC):
         """DamagedError if one of these folders is a symbolic link, which could lead out of the cache."""
         return
 
+    def parents(self) -> Iterable["Store"]:
+        """The stores that this one is inside of, the nearest first: those of its parent folders."""
+        return ()
+
+    def is_within(self, other: "Store") -> bool:
+        """Whether this store is the other one, or anywhere inside it."""
+        return f"{self.location('')}/".startswith(f"{other.location('').rstrip('/')}/")
+
     def free_bytes(self) -> int | None:
         """Bytes that can still be written; None if there is no limit that the store knows."""
         return None

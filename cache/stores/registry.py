@@ -15,6 +15,11 @@ def is_url(where: Path | str) -> bool:
     return isinstance(where, str) and _URL.match(where) is not None
 
 
+def address_of(store: Store) -> Path | str:
+    """What --cache-dir must be for this store: the path of a local folder, or a URL."""
+    return store.root if isinstance(store, LocalStore) else store.location("")
+
+
 def open_store(where: Location) -> Store:
     """The store at a location; nothing is read or created. StorageError if its kind is unknown or not installed."""
     if isinstance(where, Store):

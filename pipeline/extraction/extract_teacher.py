@@ -146,9 +146,9 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
     chosen = {name: value for name, value in options.items() if value is not None}
     cached = reader.identity.teacher
     defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
-    config = with_registered_teacher(ExtractConfig(None, False, reader.directory, **(defaults | chosen)))
+    config = with_registered_teacher(ExtractConfig(None, False, reader.cache_dir, **(defaults | chosen)))
     loaded = _load_teacher(config, cached)
-    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.directory)
+    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.cache_dir)
     return loaded
 
 
