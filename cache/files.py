@@ -70,7 +70,10 @@ def is_folder(path: Path) -> bool:
 
 
 def version(path: Path) -> FileVersion:
-    """The size of a regular file, and its times of modification and change and its inode as tag. Errors as in read_file."""
+    """The size of a regular file; its tag is of its times of modification and change and its inode.
+
+    Errors as in read_file.
+    """
     try:
         status = path.lstat()
     except OSError as error:

@@ -60,10 +60,10 @@ class Ledger:
             self.__init__(self._path)  # type: ignore[misc]
 
     def problem(self) -> str | None:
-        """Why the file cannot be used, in a sentence; None if it can, or if there is none."""
-        if self._path is None or self._opened():
+        """Why the file cannot be used, in a sentence; None if it can, or if there is none yet."""
+        if self._path is None or not os.path.lexists(self._path) or self._opened():
             return None
-        return f"{self._path} cannot be used: shards are verified again in every loader process and by a resumed run"
+        return f"{self._path} cannot be used, so shards are verified again in each process and when a run is resumed"
 
     @contextlib.contextmanager
     def turn(self, file: VerifiedFile) -> Iterator[bool]:
@@ -171,7 +171,7 @@ def is_ledger(beginning: bytes) -> bool:
 
 
 def _open_ledger(path: Path) -> int:
-    """A descriptor of the ledger, which is created if there is none; -1 if it cannot be used. Links are not followed."""
+    """A descriptor of the ledger, which is created if there is none; -1 if it cannot be used, for example a link."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(path, flags, 0o644)

@@ -46,7 +46,7 @@ class CacheReader:
         return address_of(self.store)
 
     def close(self) -> None:
-        """Close all shards. They open again when they are used; unless a shared ledger says so, they are verified again."""
+        """Close all shards. Used again they are opened again, and verified again unless a shared ledger has them."""
         self._shards.close()
 
     def share_ledger(self, ledger: Ledger) -> None:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class TrainingRun:
     """Everything that the training loop works on.
 
-    students: by size. workers: the loader processes of all epochs. epoch, position: numbers of epochs done, and of batches done in the next one. resumed_from: the
-    state found in the output folder, None at the beginning of a run.
+    students: by size. workers: load the batches of all epochs. epoch, position: numbers of epochs done, and of batches
+    done in the next one. resumed_from: the state found in the output folder, None at the beginning of a run.
     """
 
     def __init__(
