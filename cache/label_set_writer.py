@@ -13,14 +13,15 @@ from embedonce.cache.schema import check_uid
 class LabelSetWriter:
     """Write access to the label sets of one cache, whose lock the caller holds."""
 
-    def __init__(self, layout: Layout):
-        self._layout = layout
+    def __init__(self, layout: Layout, reader: LabelSetReader):
+        """reader: to which everything written is added."""
+        self._layout, self._reader = layout, reader
 
     def create(self, labels: LabelSet, tensors: bytes | None) -> LabelSet:
         """Publish a label set without clips, or return the existing one. LabelSetError if that differs."""
         folder = self._layout.labels / check_uid(labels.name)
         if self._layout.label_set_document(labels.name).exists():
-            stored = LabelSetReader(self._layout).read(labels.name)
+            stored = self._reader.read(labels.name)
             check_same(labels, stored)
             return stored
         inner = (folder / "clips", folder / "revisions", *self._layout.logit_paths(labels.name))
@@ -37,6 +38,7 @@ class LabelSetWriter:
         if tensors is not None:
             (folder / "tensors.safetensors").replace(tensors)
         self._layout.label_set_document(labels.name).put_if_absent(document)
+        self._reader.add_set(labels.name)
         return labels
 
     def publish_clips(self, label_set: str, part: int, clips: list[ClipLabel]) -> None:
@@ -44,6 +46,7 @@ class LabelSetWriter:
         path = self._layout.labels / label_set / "clips" / numbered_file(part)
         if not path.exists():
             path.put_if_absent(documents.serialize_with_checksum({"part": part, "clips": _checked(clips)}))
+            self._reader.add_clips(label_set, path, clips)
 
     def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
         """Replace the clips of the first plan parts in one step. parts: clips by plan part.
@@ -55,6 +58,7 @@ class LabelSetWriter:
         number = 1 + max((int(path.stem) for path in folder.list(".json")), default=0)
         document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
         (folder / numbered_file(number)).put_if_absent(documents.serialize_with_checksum(document))
+        self._reader.add_revision(label_set)
 
 
 def _label_set(document: dict, name: str) -> LabelSet:

@@ -7,11 +7,12 @@ and what it took is in removed/ until the manifest no longer lists it.
 from dataclasses import dataclass
 
 from embedonce.cache import documents
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
-from embedonce.cache.quarantine import file_name, read_quarantine
-from embedonce.cache.records import Record, read_records
+from embedonce.cache.quarantine import file_name
+from embedonce.cache.records import Record
 from embedonce.cache.schema import check_uid, check_unit
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -27,17 +28,18 @@ class LostFile:
     label_set: str | None = None
 
 
-def build_manifest(layout: Layout, num_plan_parts: int) -> dict:
+def build_manifest(catalog: Catalog) -> dict:
     """The fields of manifest.json, from the records and folders of a cache."""
-    records, names = read_records(layout.frame_paths().records), list(layout.label_sets())
+    layout, records = catalog.layout, catalog.frames.values()
+    names = list(layout.label_sets())
     return {
         "shards": [_shard_entry(record) for record in records.values()],
         "num_rows": sum(record.num_rows for record in records.values()),
         "num_bytes": sum(record.num_bytes for record in records.values()),
         "label_sets": names,
         "labels": {name: _label_set_entry(layout, name) for name in names},
-        "plan_parts": num_plan_parts,
-        "quarantined": sorted(read_quarantine(layout.quarantine)),
+        "plan_parts": len(catalog.plan()),
+        "quarantined": sorted(catalog.quarantined()),
     }
 
 

@@ -7,19 +7,17 @@ import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Shard
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
-from embedonce.cache.plan_documents import read_plan
-from embedonce.cache.quarantine import QuarantinedVideo, read_quarantine
-from embedonce.cache.records import Record, read_records
+from embedonce.cache.quarantine import QuarantinedVideo
+from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment, Status
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.timelines import VideoTimeline, build_timeline
-from embedonce.cache.verified_shards import VerifiedShards
 
 
 class CacheReader:
@@ -28,15 +26,20 @@ class CacheReader:
     Which shards were verified is remembered in memory, unless a ledger is shared.
     """
 
-    def __init__(self, where: Location, identity: CacheIdentity, records: dict[str, Record] | None = None):
-        """records: used instead of the stored ones."""
+    def __init__(
+        self,
+        where: Location,
+        identity: CacheIdentity,
+        records: dict[str, Record] | None = None,
+        catalog: Catalog | None = None,
+    ):
+        """records: used instead of the stored ones. catalog: of this cache, to share with others in this process."""
         self.store = open_store(where)
         self.identity = identity
-        self._layout = Layout(self.store)
-        self._layout.refuse_links()
-        self.records = read_records(self._layout.frame_paths().records) if records is None else records
-        self._labels = LabelSetReader(self._layout)
-        self._shards = VerifiedShards(self._layout, identity)
+        self.catalog = Catalog(Layout(self.store), identity) if catalog is None else catalog
+        self.catalog.layout.refuse_links()
+        self.records = self.catalog.frames.values() if records is None else records
+        self._labels, self._shards = self.catalog.labels, self.catalog.shards
         self._num_classes: dict[str, int] = {}
         self._timelines: dict[str, VideoTimeline] = {}
 
@@ -79,7 +82,7 @@ class CacheReader:
 
     def plan(self) -> list[PlanPart]:
         """All parts of the plan, in order, whether or not any of their units are committed."""
-        return read_plan(self._layout.plan)
+        return self.catalog.plan()
 
     def planned_uids(self) -> tuple[str, ...]:
         """Planned videos that did not replace another one: their uids follow from their paths."""
@@ -87,7 +90,7 @@ class CacheReader:
 
     def quarantined(self) -> dict[str, QuarantinedVideo]:
         """name -> quarantined video."""
-        return read_quarantine(self._layout.quarantine)
+        return self.catalog.quarantined()
 
     def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
         """(unit, first row in its shard, segment) of one video. KeyError if the cache has none."""

@@ -1,6 +1,7 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
 from embedonce.cache import commit, documents
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import IdentityMismatchError, NotACacheError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
@@ -67,11 +68,14 @@ def refuse_nesting(where: Location) -> None:
             )
 
 
-def open_writer(where: Location, identity: CacheIdentity) -> CacheWriter:
-    """A writer of the cache at a location, which is created or must have this identity already."""
+def open_writer(where: Location, identity: CacheIdentity, catalog: Catalog | None = None) -> CacheWriter:
+    """A writer of the cache at a location, which is created or must have this identity already.
+
+    catalog: of a reader of this cache in this process, so that nothing is parsed twice.
+    """
     store = open_store(where)
     claim(store, identity)
-    return CacheWriter(store, identity)
+    return CacheWriter(store, identity, catalog)
 
 
 def open_reader(where: Location) -> CacheReader:

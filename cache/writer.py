@@ -11,6 +11,7 @@ import numpy as np
 from embedonce.cache import documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Encoded
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
@@ -19,15 +20,13 @@ from embedonce.cache.layout import LOCK, Layout
 from embedonce.cache.manifest import build_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
-from embedonce.cache.plan_documents import plan_document, plan_from, read_plan
+from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
     QuarantinedVideo,
     file_name,
-    read_attempts,
     read_entry,
-    read_quarantine,
     serialize_entry,
 )
 from embedonce.cache.reader import CacheReader
@@ -43,17 +42,21 @@ NO_SHARD = Encoded(b"", {})  # of a unit that ends without rows
 class CacheWriter:
     """Write access to one cache whose identity has been claimed."""
 
-    def __init__(self, where: Location, identity: CacheIdentity):
+    def __init__(self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None):
+        """catalog: of this cache, if a reader in this process has one."""
         self.store = open_store(where)
         self.identity = identity
         self._layout = Layout(self.store)
+        self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
         self._format = BACKENDS[identity.backend]
-        self._labels = LabelSetWriter(self._layout)
+        self._labels = LabelSetWriter(self._layout, self._catalog.labels)
         self._lock = self.store.lock(LOCK)
         self._layout.refuse_links()
         folders = (self._layout.root, *self._layout.folders, *self._layout.label_folders())
         self.store.recover(folder.relative for folder in folders)
-        self.plan: list[PlanPart] = read_plan(self._layout.plan)
+        if catalog is not None:
+            catalog.refresh()  # now that nobody else writes
+        self.plan: list[PlanPart] = self._catalog.plan()
         self._index = PlanIndex(self.plan)
         self._settled: set[str] = set()
 
@@ -118,6 +121,7 @@ class CacheWriter:
     def _append_part(self, part: PlanPart) -> None:
         path = self._layout.plan_part(part.part)
         path.put_if_absent(documents.serialize_verified(plan_document(part), plan_from, str(path)))
+        self._catalog.add_part(part)
         self.plan.append(part)
         self._index.add(part)
 
@@ -160,6 +164,11 @@ class CacheWriter:
             self._publish_shard(name, encoded.data, record_path)
         self._lock.check()
         record_path.put_if_absent(document)
+        committed = replace(record, part=None if planned is None else planned.part)
+        if label_set is None:
+            self._catalog.frames.add(record_path, committed)
+        else:
+            self._catalog.labels.add_record(label_set, record_path, committed)
 
     def _publish_shard(self, name: str, data: bytes, record_path: StoredPath) -> None:
         try:
@@ -204,7 +213,7 @@ class CacheWriter:
 
     def quarantined(self) -> dict[str, QuarantinedVideo]:
         """name -> quarantined video."""
-        return read_quarantine(self._layout.quarantine)
+        return self._catalog.quarantined()
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that a process crashed or hung while decoding a video; the count survives the run."""
@@ -218,11 +227,11 @@ class CacheWriter:
 
     def attempts(self) -> dict[str, DecodeAttempts]:
         """name -> attempts, of every video that crashed or hung a process and was not decoded since."""
-        return read_attempts(self._layout.attempts)
+        return self._catalog.attempts()
 
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""
-        manifest = build_manifest(self._layout, len(self.plan))
+        manifest = build_manifest(self._catalog)
         self._layout.manifest.replace(documents.serialize_with_checksum(manifest))
         return manifest
 
@@ -232,7 +241,7 @@ class CacheWriter:
             stored = documents.read(self._layout.manifest)
         except DamagedError:
             stored = {}
-        is_stale = stored != build_manifest(self._layout, len(self.plan)) | {"format_version": FORMAT_VERSION}
+        is_stale = stored != build_manifest(self._catalog) | {"format_version": FORMAT_VERSION}
         if is_stale:
             self.write_manifest()
         return is_stale
@@ -245,4 +254,4 @@ class CacheWriter:
 
     def reader(self) -> CacheReader:
         """A reader of what is committed now."""
-        return CacheReader(self.store, self.identity)
+        return CacheReader(self.store, self.identity, catalog=self._catalog)

@@ -128,6 +128,10 @@ class Store(ABC):
     def version(self, name: str) -> FileVersion:
         """The version of a file, without reading its content. Errors as in open()."""
 
+    def versions(self, folder: str, suffix: str = "") -> dict[str, FileVersion]:
+        """name -> version of the files directly in a folder whose names end in suffix, sorted by name."""
+        return {name: self.version(name) for name in self.list(folder, suffix)}
+
     @abstractmethod
     def location(self, name: str) -> str:
         """Where a file is, for messages: its path or URL."""

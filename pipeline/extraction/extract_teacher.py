@@ -117,7 +117,7 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
 
 
-def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
+def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:
     """(n, 1+K) cosines of random stored embeddings with new ones. Raises IdentityMismatchError for another teacher.
 
     teacher: the options of teacher_of().
