@@ -115,6 +115,14 @@ def test_a_ledger_emptied_meanwhile_is_read_from_its_beginning(tmp_path):
             assert is_verified
 
 
+def test_a_process_learns_that_another_one_verified_a_new_version_of_a_file(tmp_path):
+    with closing(Ledger(tmp_path / "ledger")) as found:
+        found.add(FILE)
+        add(tmp_path / "ledger", OTHERS[1])
+        with found.turn(OTHERS[1]) as is_verified:
+            assert is_verified
+
+
 def test_what_is_not_a_ledger_is_left_alone_and_named(tmp_path, monkeypatch):
     places = {name: tmp_path / name for name in ("text", "folder", "link", "pipe", "nowhere/ledger")}
     places["text"].write_text("notes\n")
