@@ -1,4 +1,4 @@
-"""The cache: what its safety costs, its bytes per frame, and reading it against bare h5py and webdataset, in one run.
+"""The cache: what its safety costs, its bytes per frame, reading it against bare h5py and webdataset, and epochs of it.
 
     python -m benchmarks.cache --work-dir results/benchmarks
 
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import webdataset
 
+from benchmarks.epochs import epoch_costs
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.safety import DIM, ROWS, fresh, rows_of, safety_of_extraction, safety_when_fast
 from embedonce.cache.backends.registry import BACKENDS
@@ -135,6 +136,8 @@ def main(work_dir: Path, repeats: int):
         reader = write(folder / "read", backend, num_views)
         figures[name] |= bytes_per_frame(reader) | compare_reads(reader, repeats)
         reader.close()
+        if not num_views:
+            figures[name]["epochs"] = epoch_costs(folder / "read")
         click.echo(f"{name}: {figures[name]}", err=True)
     figures["extraction on the CPU"] = safety_of_extraction(folder, repeats)
     fresh(folder)

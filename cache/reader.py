@@ -11,6 +11,7 @@ from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.records import Record
@@ -20,7 +21,10 @@ from embedonce.cache.timelines import VideoTimeline, build_timeline
 
 
 class CacheReader:
-    """Read access to one cache. May be pickled; opens shards on first use and verifies each once per process."""
+    """Read access to one cache. May be pickled; opens shards on first use, and verifies each the first time.
+
+    Which shards were verified is remembered in memory, unless a ledger is shared.
+    """
 
     def __init__(
         self,
@@ -45,8 +49,18 @@ class CacheReader:
         return address_of(self.store)
 
     def close(self) -> None:
-        """Close all shards. They open again, and are verified again, when they are used."""
+        """Close all shards. Used again they are opened again, and verified again unless a shared ledger has them."""
         self._shards.close()
+
+    def share_ledger(self, ledger: Ledger) -> None:
+        """Trust what this ledger says of shards, and tell it which ones this reader has verified."""
+        self._shards.ledger = ledger
+
+    def prepare_labels(self, labels: LabelSet) -> None:
+        """Read what else is needed to read this label set's logits, so that copies in other processes have it."""
+        self._num_classes[labels.name] = len(labels.classes)
+        if labels.has_logits:
+            self.label_records(labels.name)
 
     # -- videos and the plan -------------------------------------------------------------------------------------------
 
