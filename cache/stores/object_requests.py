@@ -1,0 +1,108 @@
+"""Requests to the objects below one URL: repeated while they fail for a moment, and explained when they fail for good."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from embedonce.cache.errors import CacheError, DamagedError, StorageError
+from embedonce.cache.stores.base import FileVersion
+from embedonce.cache.stores.object_urls import checked, open_file_system, parsed
+from embedonce.cache.stores.request_errors import Failure, Kind
+from embedonce.cache.stores.retries import RetryPolicy, repeated
+
+T = TypeVar("T")
+_TAGS = ("ETag", "etag", "generation")  # of different client libraries: what changes with the content
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
+
+
+class ObjectRequests:
+    """The objects below one URL. Picklable, and usable after a fork: each process opens its own connections."""
+
+    def __init__(self, url: str, retries: RetryPolicy | None = None):
+        self.url, self.retries = url.rstrip("/"), retries or RetryPolicy()
+        self.scheme = parsed(self.url)[1]
+        self._opened: dict[int, tuple[Any, str]] = {}  # by process; those of a parent are kept: closing them would hang
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_opened": {}}
+
+    def location(self, name: str) -> str:
+        """The URL of an object."""
+        return f"{self.url}/{name}" if name else self.url
+
+    def open(self) -> tuple[Any, str]:
+        """(fsspec file system, path of the URL in it) of this process."""
+        process = os.getpid()
+        if process not in self._opened:
+            self._opened.setdefault(process, open_file_system(self.url))
+        return self._opened[process]
+
+    def attempt(self, name: str, call: Callable[[Any, str, int], T]) -> T | Failure:
+        """The result of call(file system, path, attempt) for an object or folder, or why it failed."""
+        path = checked(name) if name else ""
+        file_system, root = self.open()
+        return repeated(lambda attempt: call(file_system, f"{root}/{path}".rstrip("/"), attempt), self.retries)
+
+    def run(self, name: str, action: str, call: Callable[[Any, str], T]) -> T:
+        """The result of call(file system, path). DamagedError if the object is missing, else StorageError.
+
+        action: for the message, such as "read".
+        """
+        result = self.attempt(name, lambda file_system, path, _: call(file_system, path))
+        if isinstance(result, Failure):
+            raise self.error(name, action, result) from result.error
+        return result
+
+    def info(self, name: str) -> dict[str, Any] | None:
+        """What fsspec knows about an object or folder; None if there is none. StorageError if that is not known."""
+        info = self.attempt(name, lambda file_system, path, _: file_system.info(path))
+        if not isinstance(info, Failure):
+            return info
+        if info.kind is Kind.MISSING:
+            return None
+        raise self.error(name, "reached", info) from info.error
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Last parts of the names of the files and folders in a folder, whatever they are."""
+        entries = self._entries(
+            folder, lambda file_system, path: [e["name"] for e in file_system.ls(path, detail=True)]
+        )
+        return [entry.rstrip("/") for entry in entries]  # some client libraries end folders with a slash
+
+    def find(self, folder: str) -> list[str]:
+        """Paths below a folder of all its files, whatever their names."""
+        return self._entries(folder, lambda file_system, path: file_system.find(path))
+
+    def _entries(self, folder: str, call: Callable[[Any, str], list[str]]) -> list[str]:
+        """The parts after the folder's path of all paths that call(file system, path) returns and that are below it."""
+        result = self.attempt(folder, lambda file_system, path, _: (path, call(file_system, path)))
+        if not isinstance(result, Failure):
+            path, found = result
+            return [name[len(path) + 1 :] for name in found if name.startswith(f"{path}/") and name != f"{path}/"]
+        if result.kind is Kind.MISSING:
+            return []
+        raise self.error(folder, "listed", result) from result.error
+
+    def error(self, name: str, action: str, failure: Failure) -> CacheError:
+        """The error to raise for a request that failed for good."""
+        where = self.location(name)
+        if failure.kind is Kind.MISSING:
+            return DamagedError(f"{where} is missing")
+        if failure.kind is Kind.NO_BUCKET:
+            bucket = self.open()[1].strip("/").partition("/")[0]
+            return StorageError(f"{where} cannot be {action}: the bucket {bucket} does not exist; create it first")
+        if failure.kind is Kind.TEMPORARY:
+            hint = "try again when the store can be reached"
+            return StorageError(f"{where} cannot be {action}, also after several attempts: {failure.reason}; {hint}")
+        return StorageError(f"{where} cannot be {action}: {failure.reason}")
+
+
+def version_of(info: dict) -> FileVersion:
+    """The version of an object, from what fsspec knows about it."""
+    tag = next((str(info[key]) for key in _TAGS if info.get(key)), None)
+    return FileVersion(info["size"], tag or str(modified_at(info)))
+
+
+def modified_at(info: dict) -> Any:
+    """When an object was last written, by the store's clock, from what fsspec knows about it."""
+    return next((info[key] for key in _TIMES if info.get(key)), None)

@@ -1,0 +1,184 @@
+"""The store in a bucket: objects below a URL such as s3://bucket/prefix, reached through fsspec.
+
+A file is published by one conditional request that fails if the name is taken. The store needs no other guarantee.
+"""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
+from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store
+from embedonce.cache.stores.lease import Lease, LeaseTimes
+from embedonce.cache.stores.object_file import ObjectFile
+from embedonce.cache.stores.object_requests import ObjectRequests, version_of
+from embedonce.cache.stores.object_urls import checked, is_valid
+from embedonce.cache.stores.request_errors import Failure, Kind
+from embedonce.cache.stores.retries import RetryPolicy
+from embedonce.cache.stores.uploads import is_stored, upload, verify_upload
+
+_FIRST_READ = 1 << 20  # bytes of the first request for a document
+_MEMORY = threading.Lock()  # fsspec's memory:// checks and creates in two steps
+
+
+class ObjectStore(Store):
+    """Objects below one URL. Two stores of the same URL are equal."""
+
+    def __init__(self, requests: ObjectRequests, lease_times: LeaseTimes | None = None):
+        self._requests, self._lease_times = requests, lease_times or LeaseTimes()
+
+    @classmethod
+    def from_url(cls, url: str, retries: RetryPolicy | None = None) -> "ObjectStore":
+        """The store at a URL. StorageError if its scheme is unknown, or its library is not installed."""
+        store = cls(ObjectRequests(url, retries))
+        store._requests.open()
+        return store
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, ObjectStore) and other._requests.url == self._requests.url
+
+    def __hash__(self) -> int:
+        return hash(self._requests.url)
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self._requests.url!r})"
+
+    def location(self, name: str) -> str:
+        return self._requests.location(name)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def put_if_absent(self, name: str, data: bytes) -> None:
+        """Create an object. If an answer was lost and the object has these bytes afterwards, it counts as created."""
+        with _MEMORY if self._requests.url.startswith("memory:") else contextlib.nullcontext():
+            result = self._requests.attempt(name, lambda fs, path, n: self._create(fs, path, data, n))
+        if not isinstance(result, Failure):
+            return
+        if result.kind is Kind.TAKEN:
+            raise AlreadyCommittedError(
+                f"{self.location(name)} exists already: another writer published it first"
+            ) from result.error
+        raise self._write_error(name, result) from result.error
+
+    def replace(self, name: str, data: bytes) -> None:
+        result = self._requests.attempt(name, lambda fs, path, _: self._overwrite(fs, path, data))
+        if isinstance(result, Failure):
+            raise self._write_error(name, result) from result.error
+
+    def move(self, name: str, target: str) -> None:
+        """Copy, then delete: objects have no other names."""
+        file = self.open(name)
+        try:
+            self.put_if_absent(target, file.read_at(0, file.size))
+        except AlreadyCommittedError as error:
+            raise StorageError(f"{self.location(name)} cannot be moved: {self.location(target)} exists") from error
+        finally:
+            file.close()
+        self.delete(name)
+
+    def delete(self, name: str) -> None:
+        result = self._requests.attempt(name, lambda fs, path, _: fs.rm_file(path))
+        if isinstance(result, Failure) and result.kind is not Kind.MISSING:
+            raise self._requests.error(name, "deleted", result) from result.error
+
+    def delete_folder(self, name: str) -> None:
+        for rest in self._requests.find(name):
+            self._requests.run(name, "deleted", lambda fs, path, rest=rest: _remove(fs, f"{path}/{rest}"))
+
+    def make_folder(self, name: str) -> None:
+        checked(name) if name else None
+
+    def recover(self, folders: Iterable[str]) -> None:
+        """Nothing is left by an interrupted upload that has a name."""
+
+    def lock(self, name: str) -> Lock:
+        return Lease(self, name, self._lease_times)
+
+    def check_writable(self) -> None:
+        name = f".probe-{secrets.token_hex(8)}"
+        self.put_if_absent(name, b"first")
+        try:
+            self.put_if_absent(name, b"second")
+        except AlreadyCommittedError:
+            return
+        finally:
+            self.delete(name)
+        raise StorageError(
+            f"{self._requests.url} lets two writers publish one name: it has no conditional puts (If-None-Match), so "
+            "two runs could destroy each other's files; use a store that has them"
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def open(self, name: str) -> ObjectFile:
+        return ObjectFile(self._requests, checked(name))
+
+    def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+        """All bytes of a file, in one request if it is small."""
+        first = min(_FIRST_READ, limit + 1)
+        data = self._requests.attempt(checked(name), lambda fs, path, _: fs.cat_file(path, start=0, end=first))
+        if not isinstance(data, Failure) and len(data) < first:
+            return data
+        if isinstance(data, Failure) and data.kind is not Kind.NO_SUCH_RANGE:  # that of an empty object
+            raise self._requests.error(name, "read", data) from data.error
+        return super().get(name, limit)
+
+    def exists(self, name: str) -> bool:
+        return self._requests.info(name) is not None
+
+    def is_folder(self, name: str) -> bool:
+        info = self._requests.info(name)
+        return info is not None and info["type"] == "directory"
+
+    def list(self, folder: str, suffix: str = "") -> list[str]:
+        """Keys that no file of a cache can have are left out: nothing can ask for them by name.
+
+        DamagedError if a key is a file and a folder at once, because readers may disagree about it.
+        """
+        prefix = f"{folder}/" if folder else ""
+        names = [
+            prefix + base
+            for base in self._requests.list_folder(folder)
+            if base.endswith(suffix) and is_valid(prefix + base)
+        ]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DamagedError(f"{self.location(twice)} is a file and a folder at once")
+        return sorted(names)
+
+    def version(self, name: str) -> FileVersion:
+        info = self.info(name)
+        if info["type"] != "file":
+            raise DamagedError(f"{self.location(name)} is not a file")
+        return version_of(info)
+
+    def info(self, name: str) -> dict[str, Any]:
+        """What fsspec knows about an object, such as when it was written. Errors as in open()."""
+        return self._requests.run(checked(name), "read", lambda fs, path: fs.info(path))
+
+    # -- uploads -------------------------------------------------------------------------------------------------------
+
+    def _create(self, file_system: Any, path: str, data: bytes, attempt: int) -> None:
+        try:
+            upload(file_system, path, data, self._requests.scheme, mode="create")
+        except OSError:
+            is_ambiguous = attempt > 0 or not self._requests.scheme.is_exact
+            if not (is_ambiguous and is_stored(file_system, path, data)):
+                raise
+        verify_upload(file_system, path, data, self._requests.scheme)
+
+    def _overwrite(self, file_system: Any, path: str, data: bytes) -> None:
+        upload(file_system, path, data, self._requests.scheme, mode="overwrite")
+        verify_upload(file_system, path, data, self._requests.scheme)
+
+    def _write_error(self, name: str, failure: Failure) -> Exception:
+        if failure.kind is Kind.MISSING:  # a put of an object finds nothing missing but its bucket
+            failure = Failure(Kind.NO_BUCKET, failure.reason, failure.error)
+        return self._requests.error(name, "written", failure)
+
+
+def _remove(file_system: Any, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        file_system.rm_file(path)

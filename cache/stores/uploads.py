@@ -1,0 +1,72 @@
+"""Uploads of objects, and the check that what arrived is what was sent."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from embedonce.cache.errors import StorageError
+from embedonce.cache.stores.object_urls import Scheme
+
+_MAX_PARTS = 10_000
+_TAIL_BYTES = 64 << 10  # that are read again where the store has no checksum of the content
+_COMPARED_BYTES = 8 << 20  # of one request
+
+
+def upload(file_system: Any, path: str, data: bytes, scheme: Scheme, mode: str) -> None:
+    """Write an object. FileExistsError or another error of the client library if mode is "create" and it exists."""
+    options = {"chunksize": part_bytes(len(data), scheme)} if scheme.part_bytes else {}
+    file_system.pipe_file(path, data, mode=mode, **options)
+
+
+def part_bytes(num_bytes: int, scheme: Scheme) -> int:
+    """Bytes of each part of an upload: at most 10,000 parts, in whole MiB."""
+    assert scheme.part_bytes
+    needed = -(-num_bytes // _MAX_PARTS)
+    return max(scheme.part_bytes, -(-needed >> 20) << 20)
+
+
+def verify_upload(file_system: Any, path: str, data: bytes, scheme: Scheme) -> None:
+    """StorageError if the object differs from data.
+
+    It is compared by the checksum that the store has computed; if that is of no known kind, for example of encrypted
+    bytes, by its size and its last bytes.
+    """
+    info = file_system.info(path)
+    if info["size"] != len(data):
+        raise StorageError(f"{path} has {info['size']} bytes after {len(data)} were uploaded; run the command again")
+    if _checksum(info) in set(_expected(data, scheme)):
+        return
+    start = max(0, len(data) - _TAIL_BYTES)
+    if data and file_system.cat_file(path, start=start, end=len(data)) != data[start:]:
+        raise StorageError(f"{path} holds other bytes than were uploaded; run the same command again")
+
+
+def is_stored(file_system: Any, path: str, data: bytes) -> bool:
+    """Whether an object has exactly these bytes."""
+    if file_system.info(path)["size"] != len(data):
+        return False
+    starts = range(0, len(data), _COMPARED_BYTES)
+    ranges = [(start, min(start + _COMPARED_BYTES, len(data))) for start in starts]
+    return all(file_system.cat_file(path, start=start, end=stop) == data[start:stop] for start, stop in ranges)
+
+
+def _checksum(info: dict) -> str:
+    """The MD5 that a store knows of an object, in hexadecimal, or S3's of the parts; empty if it knows none."""
+    if encoded := info.get("md5Hash"):
+        return base64.b64decode(encoded).hex()
+    return str(info.get("ETag") or "").strip('"').lower()
+
+
+def _expected(data: bytes, scheme: Scheme) -> Iterator[str]:
+    """The checksums that an object of these bytes may have: of one upload, and of one in parts."""
+    size = part_bytes(len(data), scheme) if scheme.part_bytes else 0
+    if not size or len(data) < 2 * size:
+        yield _md5(data).hexdigest()
+        return
+    digests = [_md5(data[start : start + size]).digest() for start in range(0, len(data), size)]
+    yield f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+
+
+def _md5(data: bytes):
+    return hashlib.md5(data, usedforsecurity=False)
