@@ -1,4 +1,4 @@
-"""Requests to the objects below one URL: repeated while they fail for a moment, and explained when they fail for good."""
+"""Requests to the objects below one URL: repeated if they fail for a moment, explained if they fail for good."""
 
 import os
 from collections.abc import Callable

@@ -4,6 +4,8 @@ A file is published by one conditional request that fails if the name is taken. 
 """
 
 import contextlib
+import functools
+import itertools
 import secrets
 import threading
 from collections.abc import Iterable
@@ -85,7 +87,7 @@ class ObjectStore(Store):
 
     def delete_folder(self, name: str) -> None:
         for rest in self._requests.find(name):
-            self._requests.run(name, "deleted", lambda fs, path, rest=rest: _remove(fs, f"{path}/{rest}"))
+            self._requests.run(name, "deleted", functools.partial(_remove, rest=rest))
 
     def make_folder(self, name: str) -> None:
         checked(name) if name else None
@@ -138,15 +140,11 @@ class ObjectStore(Store):
         DamagedError if a key is a file and a folder at once, because readers may disagree about it.
         """
         prefix = f"{folder}/" if folder else ""
-        names = [
-            prefix + base
-            for base in self._requests.list_folder(folder)
-            if base.endswith(suffix) and is_valid(prefix + base)
-        ]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DamagedError(f"{self.location(twice)} is a file and a folder at once")
-        return sorted(names)
+        names = sorted(prefix + base for base in self._requests.list_folder(folder) if base.endswith(suffix))
+        for name, following in itertools.pairwise(names):
+            if name == following:
+                raise DamagedError(f"{self.location(name)} is a file and a folder at once")
+        return [name for name in names if is_valid(name)]
 
     def version(self, name: str) -> FileVersion:
         info = self.info(name)
@@ -179,6 +177,6 @@ class ObjectStore(Store):
         return self._requests.error(name, "written", failure)
 
 
-def _remove(file_system: Any, path: str) -> None:
+def _remove(file_system: Any, path: str, rest: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        file_system.rm_file(path)
+        file_system.rm_file(f"{path}/{rest}")
