@@ -1,11 +1,14 @@
 """Random access to an object: nearby ranges are read at once, and never two versions of the object are mixed."""
 
+import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.stores.base import FileVersion, StoredFile
+from embedonce.cache.stores.local_copies import Copy, LocalCopies
 from embedonce.cache.stores.object_requests import ObjectRequests, version_of
 from embedonce.cache.stores.request_errors import Failure, Kind, ShortBodyError
 
@@ -25,17 +28,25 @@ class _Span(NamedTuple):
 
 
 class ObjectFile(StoredFile):
-    """An open object. Reads fail with a StorageError if the object was replaced after it was opened."""
+    """An open object. Reads fail with a StorageError if the object was replaced after it was opened.
 
-    def __init__(self, requests: ObjectRequests, name: str):
-        self._requests, self._name = requests, name
+    copies: where whole objects are kept once more than a third of one was read; None keeps none.
+    """
+
+    def __init__(self, requests: ObjectRequests, name: str, copies: LocalCopies | None = None):
+        self._requests, self._name, self._copies = requests, name, copies
         self._lock = threading.Lock()
         self._handle: Any = None
         self._process = -1
         self._spans: list[_Span] = []
         self._ahead = _SMALLEST_READ
         self.version = self._open()
-        self.bytes_read = 0  # from the store
+        self._bytes_read = 0  # from the store
+        self._copy = copies.open(self.location, self.version) if copies else None
+
+    @property
+    def location(self) -> str:
+        return self._requests.location(self._name)
 
     @property
     def size(self) -> int:
@@ -44,33 +55,63 @@ class ObjectFile(StoredFile):
     def read_at(self, offset: int, size: int) -> bytes:
         if offset + size > self.size:
             rest = max(0, self.size - offset)
-            where = self._requests.location(self._name)
-            raise DamagedError(f"{where} ends after {rest} of {size} bytes at offset {offset}")
+            raise DamagedError(f"{self.location} ends after {rest} of {size} bytes at offset {offset}")
         if size == 0:
             return b""
         with self._lock:
+            copy = self.copy() if self._bytes_read > self.size // 3 else self._copy
+            if copy is not None:
+                return copy.read_at(offset, size)
             span = self._kept(offset, size) or self._read_span(offset, size)
         return span.data[offset - span.start : offset - span.start + size]
 
-    def read_range(self, start: int, stop: int) -> bytes:
+    def copy(self) -> Copy | None:
+        """The local copy of the whole object, which is made if there is none. None if none are kept, or no room is."""
+        if self._copies and self._copy is None:
+            self._copy = self._copies.make(self.location, self.version, self._blocks())
+            self._copies = self._copies if self._copy else None
+        return self._copy
+
+    def digest(self) -> str:
+        """The hexadecimal SHA-256 of the object, which is read once, through a local copy if they are kept."""
+        for _ in range(2):
+            copy = self.copy()
+            if copy is None or self._copies is None:
+                return _sha256(self._blocks())
+            if digest := copy.digest():
+                return digest
+            copy.close()
+            self._copy = None
+            self._copies.drop(self.location, self.version)
+        raise StorageError(f"a local copy of {self.location} was damaged twice; use another --local-cache-dir")
+
+    def _blocks(self) -> Iterator[bytes]:
+        for start in range(0, self.size, _LARGEST_READ):
+            yield self._read_range(start, min(start + _LARGEST_READ, self.size))
+
+    def _read_range(self, start: int, stop: int) -> bytes:
         """The bytes from start to stop, in one request and without keeping them."""
+        if self._process != os.getpid() or (self._handle is None and self._requests.scheme.checks_reads):
+            self._reopen()
         data = self._requests.attempt(self._name, lambda fs, path, _: self._fetch(fs, path, start, stop))
         if isinstance(data, Failure):
             if data.kind in (Kind.TAKEN, Kind.MISSING, Kind.NO_SUCH_RANGE):
                 raise self._changed() from data.error
             raise self._requests.error(self._name, "read", data) from data.error
-        self.bytes_read += len(data)
+        self._bytes_read += len(data)
         return data
 
     def close(self) -> None:
-        self._spans, self._handle = [], None
+        if self._copy:
+            self._copy.close()
+        self._spans, self._handle, self._copy = [], None, None
 
     def _open(self) -> FileVersion:
         """Learn the object's version. Where the client library can, all later reads demand this version."""
         info = self._requests.run(self._name, "read", self._opened)
         self._process = os.getpid()
         if info["type"] != "file":
-            raise DamagedError(f"{self._requests.location(self._name)} is not a file")
+            raise DamagedError(f"{self.location} is not a file")
         return version_of(info)
 
     def _opened(self, file_system: Any, path: str) -> dict:
@@ -96,12 +137,10 @@ class ObjectFile(StoredFile):
 
     def _read_span(self, offset: int, size: int) -> _Span:
         """Read at least these bytes, and more the longer the object has been read from front to back."""
-        if self._process != os.getpid() or (self._handle is None and self._requests.scheme.checks_reads):
-            self._reopen()
         is_next = bool(self._spans) and 0 <= offset - self._spans[-1].stop <= _NEARBY
         self._ahead = min(2 * self._ahead, _LARGEST_READ) if is_next else _SMALLEST_READ
         stop = min(self.size, offset + max(size, self._ahead))
-        span = _Span(offset, self.read_range(offset, stop))
+        span = _Span(offset, self._read_range(offset, stop))
         self._spans = [*self._spans[1 - _KEPT_SPANS :], span]
         return span
 
@@ -111,5 +150,13 @@ class ObjectFile(StoredFile):
             raise self._changed()
 
     def _changed(self) -> StorageError:
-        where = self._requests.location(self._name)
-        return StorageError(f"{where} changed while it was read; nothing of a cache does, so another program did it")
+        return StorageError(
+            f"{self.location} changed while it was read; nothing of a cache does, so another program did it"
+        )
+
+
+def _sha256(blocks: Iterator[bytes]) -> str:
+    sha256 = hashlib.sha256()
+    for block in blocks:
+        sha256.update(block)
+    return sha256.hexdigest()

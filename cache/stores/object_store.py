@@ -6,37 +6,53 @@ A file is published by one conditional request that fails if the name is taken. 
 import contextlib
 import functools
 import itertools
+import logging
 import secrets
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store
 from embedonce.cache.stores.lease import Lease, LeaseTimes
+from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_file import ObjectFile
 from embedonce.cache.stores.object_requests import ObjectRequests, version_of
 from embedonce.cache.stores.object_urls import checked, is_valid
+from embedonce.cache.stores.prefetcher import Prefetcher
 from embedonce.cache.stores.request_errors import Failure, Kind
 from embedonce.cache.stores.retries import RetryPolicy
-from embedonce.cache.stores.uploads import is_stored, upload, verify_upload
+from embedonce.cache.stores.uploads import abort_uploads, is_stored, upload, verify_upload
 
 _FIRST_READ = 1 << 20  # bytes of the first request for a document
+_AT_ONCE = 16  # requests for documents
+_LOG = logging.getLogger(__name__)
 _MEMORY = threading.Lock()  # fsspec's memory:// checks and creates in two steps
 
 
 class ObjectStore(Store):
-    """Objects below one URL. Two stores of the same URL are equal."""
+    """Objects below one URL. Two stores of the same URL are equal.
 
-    def __init__(self, requests: ObjectRequests, lease_times: LeaseTimes | None = None):
-        self._requests, self._lease_times = requests, lease_times or LeaseTimes()
+    copies: keeps whole files on this machine that were read for a good part; None keeps none.
+    """
+
+    def __init__(
+        self, requests: ObjectRequests, copies: LocalCopies | None = None, lease_times: LeaseTimes | None = None
+    ):
+        self._requests, self._copies, self._lease_times = requests, copies, lease_times or LeaseTimes()
+        self._prefetcher = Prefetcher(self._fetch)
 
     @classmethod
-    def from_url(cls, url: str, retries: RetryPolicy | None = None) -> "ObjectStore":
+    def from_url(cls, url: str, copies: LocalCopies | None = None, retries: RetryPolicy | None = None) -> "ObjectStore":
         """The store at a URL. StorageError if its scheme is unknown, or its library is not installed."""
-        store = cls(ObjectRequests(url, retries))
+        store = cls(ObjectRequests(url, retries), copies)
         store._requests.open()
         return store
+
+    def __reduce__(self) -> tuple:
+        return ObjectStore, (self._requests, self._copies, self._lease_times)
 
     def __eq__(self, other) -> bool:
         return isinstance(other, ObjectStore) and other._requests.url == self._requests.url
@@ -93,7 +109,11 @@ class ObjectStore(Store):
         checked(name) if name else None
 
     def recover(self, folders: Iterable[str]) -> None:
-        """Nothing is left by an interrupted upload that has a name."""
+        """An interrupted upload leaves nothing that has a name, but parts that take space."""
+        for folder in folders:
+            result = self._requests.attempt(folder, lambda fs, path, _: abort_uploads(fs, path))
+            if isinstance(result, Failure):  # an optional permission
+                _LOG.info("unfinished uploads below %s are not deleted: %s", self.location(folder), result.reason)
 
     def lock(self, name: str) -> Lock:
         return Lease(self, name, self._lease_times)
@@ -115,7 +135,7 @@ class ObjectStore(Store):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def open(self, name: str) -> ObjectFile:
-        return ObjectFile(self._requests, checked(name))
+        return ObjectFile(self._requests, checked(name), self._copies)
 
     def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
         """All bytes of a file, in one request if it is small."""
@@ -126,6 +146,36 @@ class ObjectStore(Store):
         if isinstance(data, Failure) and data.kind is not Kind.NO_SUCH_RANGE:  # that of an empty object
             raise self._requests.error(name, "read", data) from data.error
         return super().get(name, limit)
+
+    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
+        """Files in order, a few of which are read at once: a request takes long, however small the file is."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            pending: deque[Future[bytes]] = deque()
+            try:
+                for name in names:
+                    pending.append(pool.submit(self.get, name, limit))
+                    if len(pending) >= 2 * _AT_ONCE:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def digest(self, name: str) -> tuple[int, str]:
+        with contextlib.closing(self.open(name)) as file:
+            return file.size, file.digest()
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        if self._copies is not None:
+            self._prefetcher.ask(names)
+
+    def forget(self, name: str) -> bool:
+        return self._copies is not None and self._copies.drop(self.location(name), self.version(name))
+
+    def _fetch(self, name: str) -> None:
+        with contextlib.closing(self.open(name)) as file:
+            file.copy()
 
     def exists(self, name: str) -> bool:
         return self._requests.info(name) is not None

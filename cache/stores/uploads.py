@@ -51,6 +51,16 @@ def is_stored(file_system: Any, path: str, data: bytes) -> bool:
     return all(file_system.cat_file(path, start=start, end=stop) == data[start:stop] for start, stop in ranges)
 
 
+def abort_uploads(file_system: Any, folder: str) -> None:
+    """Delete the parts of unfinished uploads to a folder, where the client library can list them."""
+    if not hasattr(file_system, "list_multipart_uploads"):
+        return
+    bucket, _, prefix = folder.partition("/")
+    for left in file_system.list_multipart_uploads(bucket):
+        if left["Key"].startswith(f"{prefix}/"):
+            file_system.abort_mpu(bucket, left["Key"], left["UploadId"])
+
+
 def _checksum(info: dict) -> str:
     """The MD5 that a store knows of an object, in hexadecimal, or S3's of the parts; empty if it knows none."""
     if encoded := info.get("md5Hash"):
