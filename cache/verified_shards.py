@@ -8,7 +8,6 @@ from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.layout import Layout
 from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity
-from embedonce.cache.stores.base import Store
 
 MAX_OPEN = 64  # shards that have files open
 
@@ -16,8 +15,8 @@ MAX_OPEN = 64  # shards that have files open
 class VerifiedShards:
     """Opens shards of frames and of logits. May be pickled; then each shard is verified again in the new process."""
 
-    def __init__(self, store: Store, layout: Layout, identity: CacheIdentity):
-        self._store, self._layout, self._identity = store, layout, identity
+    def __init__(self, layout: Layout, identity: CacheIdentity):
+        self._store, self._layout, self._identity = layout.store, layout, identity
         self._format = BACKENDS[identity.backend]
         self._shards: dict[tuple[str | None, str], Shard] = {}  # all that were verified
         self._recent: dict[tuple[str | None, str], None] = {}  # keys of those that may be open, last used last

@@ -128,6 +128,10 @@ class Store(ABC):
     def version(self, name: str) -> FileVersion:
         """The version of a file, without reading its content. Errors as in open()."""
 
+    def versions(self, folder: str, suffix: str = "") -> dict[str, FileVersion]:
+        """name -> version of the files directly in a folder whose names end in suffix, sorted by name."""
+        return {name: self.version(name) for name in self.list(folder, suffix)}
+
     @abstractmethod
     def location(self, name: str) -> str:
         """Where a file is, for messages: its path or URL."""
@@ -135,6 +139,14 @@ class Store(ABC):
     def refuse_links(self, folders: Iterable[str]) -> None:
         """DamagedError if one of these folders is a symbolic link, which could lead out of the cache."""
         return
+
+    def parents(self) -> Iterable["Store"]:
+        """The stores that this one is inside of, the nearest first: those of its parent folders."""
+        return ()
+
+    def is_within(self, other: "Store") -> bool:
+        """Whether this store is the other one, or anywhere inside it."""
+        return f"{self.location('')}/".startswith(f"{other.location('').rstrip('/')}/")
 
     def free_bytes(self) -> int | None:
         """Bytes that can still be written; None if there is no limit that the store knows."""

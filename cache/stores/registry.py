@@ -5,6 +5,7 @@ from pathlib import Path
 
 from embedonce.cache.stores.base import Store
 from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.stores.stored_path import StoredPath
 
 Location = Path | str | Store  # where a cache is
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -13,6 +14,16 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 def is_url(where: Path | str) -> bool:
     """Whether this names an object store and not a local folder."""
     return isinstance(where, str) and _URL.match(where) is not None
+
+
+def stored_path(where: Location) -> StoredPath:
+    """The folder at a location, as a path in its store."""
+    return StoredPath(open_store(where))
+
+
+def address_of(store: Store) -> Path | str:
+    """What --cache-dir must be for this store: the path of a local folder, or a URL."""
+    return store.root if isinstance(store, LocalStore) else store.location("")
 
 
 def open_store(where: Location) -> Store:

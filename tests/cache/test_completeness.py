@@ -29,6 +29,7 @@ from tests.conftest import (
     second_backend_slow,
 )
 from tests.support.crash_session import run_session
+from tests.support.stored import stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -168,7 +169,7 @@ def test_an_interrupted_run_misses_nothing(tmp_path, backend):
 @pytest.mark.integration
 def test_a_manifest_of_another_form_is_ignored(whole, content):
     path = whole / "manifest.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     if content == "older":
         content = documents.serialize_with_checksum(
             {key: value for key, value in document.items() if key not in ("labels", "plan_parts")}
@@ -279,7 +280,7 @@ def test_logits_that_are_not_finite_are_found(tmp_path, backend, value):
     run_session(root, backend)
     with contextlib.closing(open_reader(root)) as reader:
         keys = reader.records["000000"].keys
-    back_end, (shards, records) = BACKENDS[backend], Layout(root).logit_paths("main")
+    back_end, (shards, records) = BACKENDS[backend], Layout.at(root).logit_paths("main")
     made = back_end.encode_logits(keys, np.full((len(keys), 2, 2), value, np.float32))
     (shards / f"000000{back_end.suffix}").write_bytes(made.data)
     facts = {"num_bytes": len(made.data), "sha256": commit.sha256(made.data), "index": made.index}
@@ -327,7 +328,7 @@ def test_the_time_base_is_bounded_where_it_is_written():
 
 
 def test_places_of_the_manifest_are_those_of_the_layout(whole):
-    manifest = documents.read(Layout(whole).manifest)
+    manifest = documents.read(Layout.at(whole).manifest)
     assert manifest["plan_parts"] == 1 and set(manifest["labels"]) == {NAME}
     assert manifest["labels"][NAME] == {
         "clips": ["000000"],

@@ -27,6 +27,7 @@ from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.crash_states import Explorer
 from tests.support.planned_cache import UNITS, make_planned_cache
 from tests.support.recorded_operations import Recorder
+from tests.support.stored import stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -214,13 +215,13 @@ def test_the_verification_that_repair_acts_on_is_made_under_the_lock(cache, back
 
     def look(report, removals) -> bool:
         with pytest.raises(BusyError):
-            commit.Lock(Layout(cache).lock)
+            commit.Lock(Layout.at(cache).lock)
         held.append(len(removals))
         return False
 
     def watched(jpeg, views, side):
         with pytest.raises(BusyError):
-            commit.Lock(Layout(cache).lock)
+            commit.Lock(Layout.at(cache).lock)
         return replay(jpeg, views, side)
 
     assert repair(cache, watched, look).folder is None and held == [1]
@@ -331,7 +332,7 @@ def test_a_power_cut_while_repaired_files_are_deleted_loses_nothing_else(tmp_pat
         purge(root)
     end = files(root)
     manifests.add(end["manifest.json"])
-    listed = {entry["unit"] for entry in documents.read(root / "manifest.json")["shards"]}
+    listed = {entry["unit"] for entry in documents.read(stored(root / "manifest.json"))["shards"]}
     assert stays.items() <= end.items() and listed == set(UNITS) - {"000001", "000004"}
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
