@@ -1,7 +1,8 @@
 """Requests to the objects below one URL: repeated if they fail for a moment, explained if they fail for good."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 from embedonce.cache.errors import CacheError, DamagedError, StorageError
@@ -62,23 +63,35 @@ class ObjectRequests:
             return None
         raise self.error(name, "reached", info) from info.error
 
-    def list_folder(self, folder: str) -> list[str]:
-        """Last parts of the names of the files and folders in a folder, whatever they are."""
-        entries = self._entries(
-            folder, lambda file_system, path: [e["name"] for e in file_system.ls(path, detail=True)]
+    def list_folder(self, folder: str) -> list[tuple[str, dict]]:
+        """(last part of the name, what fsspec knows about it) of the files and folders in a folder, of any name."""
+        found = self._entries(
+            folder, lambda file_system, path: {e["name"]: e for e in file_system.ls(path, detail=True)}
         )
-        return [entry.rstrip("/") for entry in entries]  # some client libraries end folders with a slash
+        return [(name.rstrip("/"), info) for name, info in found]  # some client libraries end folders with a slash
 
     def find(self, folder: str) -> list[str]:
         """Paths below a folder of all its files, whatever their names."""
-        return self._entries(folder, lambda file_system, path: file_system.find(path))
+        return [name for name, _ in self._entries(folder, lambda fs, path: [(name, name) for name in fs.find(path)])]
 
-    def _entries(self, folder: str, call: Callable[[Any, str], list[str]]) -> list[str]:
-        """The parts after the folder's path of all paths that call(file system, path) returns and that are below it."""
+    def parents(self) -> Iterator["ObjectRequests"]:
+        """The requests to all URLs that this one is below of, up to the bucket, where access is not refused."""
+        (file_system, path), parent = self.open(), self
+        for _ in range(path.strip("/").count("/")):
+            parent = ObjectRequests(parent.url.rpartition("/")[0], self.retries)
+            path = path.rpartition("/")[0]
+            parent._opened[os.getpid()] = (file_system, path)
+            found = parent.attempt("", lambda fs, path, _: fs.info(path))
+            if not (isinstance(found, Failure) and found.kind is Kind.REFUSED):
+                yield parent
+
+    def _entries(self, folder: str, call: Callable[[Any, str], list[tuple[str, T]]]) -> list[tuple[str, T]]:
+        """(rest of the path, value) of all paths below the folder that call(file system, path) returns with values."""
         result = self.attempt(folder, lambda file_system, path, _: (path, call(file_system, path)))
         if not isinstance(result, Failure):
             path, found = result
-            return [name[len(path) + 1 :] for name in found if name.startswith(f"{path}/") and name != f"{path}/"]
+            start = len(path) + 1
+            return [(name[start:], value) for name, value in found if name.startswith(f"{path}/") and name[start:]]
         if result.kind is Kind.MISSING:
             return []
         raise self.error(folder, "listed", result) from result.error
@@ -100,7 +113,8 @@ class ObjectRequests:
 def version_of(info: dict) -> FileVersion:
     """The version of an object, from what fsspec knows about it."""
     tag = next((str(info[key]) for key in _TAGS if info.get(key)), None)
-    return FileVersion(info["size"], tag or str(modified_at(info)))
+    time_of = modified_at(info)
+    return FileVersion(info["size"], tag or str(time_of.timestamp() if isinstance(time_of, datetime) else time_of))
 
 
 def modified_at(info: dict) -> Any:

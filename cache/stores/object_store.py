@@ -189,12 +189,22 @@ class ObjectStore(Store):
 
         DamagedError if a key is a file and a folder at once, because readers may disagree about it.
         """
+        return [name for name, _ in self._listed(folder, suffix)]
+
+    def versions(self, folder: str, suffix: str = "") -> dict[str, FileVersion]:
+        return {name: version_of(info) for name, info in self._listed(folder, suffix) if info["type"] == "file"}
+
+    def _listed(self, folder: str, suffix: str) -> Iterable[tuple[str, dict[str, Any]]]:
         prefix = f"{folder}/" if folder else ""
-        names = sorted(prefix + base for base in self._requests.list_folder(folder) if base.endswith(suffix))
-        for name, following in itertools.pairwise(names):
+        found = [(prefix + base, info) for base, info in self._requests.list_folder(folder) if base.endswith(suffix)]
+        found.sort(key=lambda entry: entry[0])
+        for (name, _), (following, _) in itertools.pairwise(found):
             if name == following:
                 raise DamagedError(f"{self.location(name)} is a file and a folder at once")
-        return [name for name in names if is_valid(name)]
+        return [(name, info) for name, info in found if is_valid(name)]
+
+    def parents(self) -> Iterable[Store]:
+        return (ObjectStore(requests) for requests in self._requests.parents())
 
     def version(self, name: str) -> FileVersion:
         info = self.info(name)
