@@ -65,9 +65,7 @@ class ObjectRequests:
 
     def list_folder(self, folder: str) -> list[tuple[str, dict]]:
         """(last part of the name, what fsspec knows about it) of the files and folders in a folder, of any name."""
-        found = self._entries(
-            folder, lambda file_system, path: {e["name"]: e for e in file_system.ls(path, detail=True)}
-        )
+        found = self._entries(folder, lambda fs, path: [(entry["name"], entry) for entry in fs.ls(path, detail=True)])
         return [(name.rstrip("/"), info) for name, info in found]  # some client libraries end folders with a slash
 
     def find(self, folder: str) -> list[str]:
