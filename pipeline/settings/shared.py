@@ -28,12 +28,7 @@ VIEWS = Option(
 SPLIT = Option(default="val", help="Split to evaluate.", group=DATA, choices=SPLITS)
 
 # Cache
-CACHE_DIR = Option(
-    default=RESULTS / "teacher_cache",
-    help="Folder of the cache, or its URL, such as s3://bucket/prefix.",
-    group=CACHE,
-    may_be_url=True,
-)
+CACHE_DIR = Option(default=RESULTS / "teacher_cache", help="Folder of the cache.", group=CACHE)
 LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_text="the cache's only label set")
 
 # Labels

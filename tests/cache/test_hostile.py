@@ -37,13 +37,13 @@ NO_NAMES = ("", "../x", "/x", "x\0y", "a/b", "a.b", "-a", "a\n", "é", "x" * 200
 NULLABLE = {"logit_scale", "tensors_sha256"}
 READERS = {  # of each document, by itself
     "cache.json": read_identity,
-    "plan/000000.json": lambda root: plan_documents.read_plan(root / "plan"),
+    "plan/000000.json": lambda root: plan_documents.read_plan(stored(root / "plan")),
     "records/000000.json": lambda root: read_records(stored(root / "records")),
     f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).label_tensors("zero-shot")),
     f"{LABEL_SET}/clips/000000.json": lambda root: _labels(root),
     f"{LABEL_SET}/records/000000.json": lambda root: read_records(stored(root / LABEL_SET / "records")),
-    "quarantine/*": lambda root: quarantine.read_quarantine(root / "quarantine"),
-    "attempts/*": lambda root: quarantine.read_attempts(root / "attempts"),
+    "quarantine/*": lambda root: quarantine.read_quarantine(stored(root / "quarantine")),
+    "attempts/*": lambda root: quarantine.read_attempts(stored(root / "attempts")),
 }
 NAMES = [  # fields that name files or members of archives
     ("plan/000000.json", ("videos", 0, "uid")),

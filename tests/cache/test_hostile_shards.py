@@ -16,7 +16,6 @@ import pytest
 from embedonce.cache import documents
 from tests.cache.test_verify import damage
 from tests.support.hostile_cache import (
-from tests.support.stored import stored
     COLUMNS,
     LABEL_SET,
     assert_unit_refused,
@@ -27,6 +26,7 @@ from tests.support.stored import stored
     spoilable,
     write_sealed,
 )
+from tests.support.stored import stored
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.crash_states import Explorer
 from tests.support.planned_cache import UNITS, make_planned_cache
 from tests.support.recorded_operations import Recorder
-from tests.support.stored import stored
+from tests.support.stored import on_disk, stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -215,13 +215,13 @@ def test_the_verification_that_repair_acts_on_is_made_under_the_lock(cache, back
 
     def look(report, removals) -> bool:
         with pytest.raises(BusyError):
-            commit.Lock(Layout.at(cache).lock)
+            commit.Lock(on_disk(Layout.at(cache).lock))
         held.append(len(removals))
         return False
 
     def watched(jpeg, views, side):
         with pytest.raises(BusyError):
-            commit.Lock(Layout.at(cache).lock)
+            commit.Lock(on_disk(Layout.at(cache).lock))
         return replay(jpeg, views, side)
 
     assert repair(cache, watched, look).folder is None and held == [1]

@@ -88,7 +88,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     code = (
         "import sys, time; from pathlib import Path\n"
         "from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
-        "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
+        "lock = commit.Lock(Path(str(Layout.at(Path(sys.argv[1])).lock))); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -285,9 +285,9 @@ def test_records_label_sets_clips_and_attempts_come_back(tmp_path, backend):
     (path,) = (tmp_path / "c" / "frames").iterdir()
     assert (record.num_bytes, record.sha256) == (path.stat().st_size, commit.sha256(path.read_bytes()))
     assert read_record(stored(tmp_path / "c" / "records" / "000000.json")).num_rows == 5
-    for stored, segment in zip(record.segments, batch.segments, strict=True):
+    for written, segment in zip(record.segments, batch.segments, strict=True):
         for field in dataclasses.fields(segment):
-            np.testing.assert_array_equal(getattr(stored, field.name), getattr(segment, field.name))
+            np.testing.assert_array_equal(getattr(written, field.name), getattr(segment, field.name))
 
 
 def test_the_manifest_counts_what_is_committed(cache):

@@ -123,7 +123,7 @@ class Uninterrupted:
         """What is not as if nobody had been killed."""
         if ended.code:
             return [f"exit code {ended.code}: {ended.errors}"]
-        found, attempts = content(root), Layout.at(root).attempts.iterdir()
+        found, attempts = content(root), Layout.at(root).attempts.list()
         missing = [f"{name} is missing" for name in self.content if name not in found]
         left = [f"{path} is left" for path in (*leftovers(root), *attempts)]
         account = [line for line in ended.lines[-1:] if line != self.account]

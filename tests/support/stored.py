@@ -9,3 +9,8 @@ from embedonce.cache.stores.stored_path import StoredPath
 def stored(path: Path) -> StoredPath:
     """A file or folder of the local disk."""
     return StoredPath(LocalStore(path.parent), path.name)
+
+
+def on_disk(path: StoredPath) -> Path:
+    """The path on the local disk of a file or folder of a cache."""
+    return Path(str(path))
