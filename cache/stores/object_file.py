@@ -93,7 +93,7 @@ class ObjectFile(StoredFile):
         """The bytes from start to stop, in one request and without keeping them."""
         if self._process != os.getpid() or (self._handle is None and self._requests.scheme.checks_reads):
             self._reopen()
-        data = self._requests.attempt(self._name, lambda fs, path, _: self._fetch(fs, path, start, stop))
+        data = self._requests.attempt(self._name, lambda fs, path: self._fetch(fs, path, start, stop))
         if isinstance(data, Failure):
             if data.kind in (Kind.TAKEN, Kind.MISSING, Kind.NO_SUCH_RANGE):
                 raise self._changed() from data.error
@@ -137,7 +137,7 @@ class ObjectFile(StoredFile):
 
     def _read_span(self, offset: int, size: int) -> _Span:
         """Read at least these bytes, and more the longer the object has been read from front to back."""
-        is_next = bool(self._spans) and 0 <= offset - self._spans[-1].stop <= _NEARBY
+        is_next = bool(self._spans) and self._spans[-1].start < offset <= self._spans[-1].stop + _NEARBY
         self._ahead = min(2 * self._ahead, _LARGEST_READ) if is_next else _SMALLEST_READ
         stop = min(self.size, offset + max(size, self._ahead))
         span = _Span(offset, self._read_range(offset, stop))

@@ -38,25 +38,25 @@ class ObjectRequests:
             self._opened.setdefault(process, open_file_system(self.url))
         return self._opened[process]
 
-    def attempt(self, name: str, call: Callable[[Any, str, int], T]) -> T | Failure:
-        """The result of call(file system, path, attempt) for an object or folder, or why it failed."""
+    def attempt(self, name: str, call: Callable[[Any, str], T]) -> T | Failure:
+        """The result of call(file system, path) for an object or folder, or why it failed."""
         path = checked(name) if name else ""
         file_system, root = self.open()
-        return repeated(lambda attempt: call(file_system, f"{root}/{path}".rstrip("/"), attempt), self.retries)
+        return repeated(lambda: call(file_system, f"{root}/{path}".rstrip("/")), self.retries)
 
     def run(self, name: str, action: str, call: Callable[[Any, str], T]) -> T:
         """The result of call(file system, path). DamagedError if the object is missing, else StorageError.
 
         action: for the message, such as "read".
         """
-        result = self.attempt(name, lambda file_system, path, _: call(file_system, path))
+        result = self.attempt(name, call)
         if isinstance(result, Failure):
             raise self.error(name, action, result) from result.error
         return result
 
     def info(self, name: str) -> dict[str, Any] | None:
         """What fsspec knows about an object or folder; None if there is none. StorageError if that is not known."""
-        info = self.attempt(name, lambda file_system, path, _: file_system.info(path))
+        info = self.attempt(name, lambda file_system, path: file_system.info(path))
         if not isinstance(info, Failure):
             return info
         if info.kind is Kind.MISSING:
@@ -79,13 +79,13 @@ class ObjectRequests:
             parent = ObjectRequests(parent.url.rpartition("/")[0], self.retries)
             path = path.rpartition("/")[0]
             parent._opened[os.getpid()] = (file_system, path)
-            found = parent.attempt("", lambda fs, path, _: fs.info(path))
+            found = parent.attempt("", lambda fs, path: fs.info(path))
             if not (isinstance(found, Failure) and found.kind is Kind.REFUSED):
                 yield parent
 
     def _entries(self, folder: str, call: Callable[[Any, str], list[tuple[str, T]]]) -> list[tuple[str, T]]:
         """(rest of the path, value) of all paths below the folder that call(file system, path) returns with values."""
-        result = self.attempt(folder, lambda file_system, path, _: (path, call(file_system, path)))
+        result = self.attempt(folder, lambda file_system, path: (path, call(file_system, path)))
         if not isinstance(result, Failure):
             path, found = result
             start = len(path) + 1

@@ -24,7 +24,7 @@ from embedonce.cache.stores.object_urls import checked, is_valid
 from embedonce.cache.stores.prefetcher import Prefetcher
 from embedonce.cache.stores.request_errors import Failure, Kind
 from embedonce.cache.stores.retries import RetryPolicy
-from embedonce.cache.stores.uploads import abort_uploads, is_stored, upload, verify_upload
+from embedonce.cache.stores.uploads import Upload, abort_uploads
 
 _FIRST_READ = 1 << 20  # bytes of the first request for a document
 _AT_ONCE = 16  # requests for documents
@@ -69,9 +69,10 @@ class ObjectStore(Store):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def put_if_absent(self, name: str, data: bytes) -> None:
-        """Create an object. If an answer was lost and the object has these bytes afterwards, it counts as created."""
-        with _MEMORY if self._requests.url.startswith("memory:") else contextlib.nullcontext():
-            result = self._requests.attempt(name, lambda fs, path, n: self._create(fs, path, data, n))
+        """Create an object. If the answer was lost, it is recognized by its mark, on S3, or by its bytes."""
+        upload = Upload(data, self._requests.scheme)
+        with contextlib.nullcontext() if self._requests.scheme.loses_answers else _MEMORY:
+            result = self._requests.attempt(name, upload.create)
         if not isinstance(result, Failure):
             return
         if result.kind is Kind.TAKEN:
@@ -81,7 +82,7 @@ class ObjectStore(Store):
         raise self._write_error(name, result) from result.error
 
     def replace(self, name: str, data: bytes) -> None:
-        result = self._requests.attempt(name, lambda fs, path, _: self._overwrite(fs, path, data))
+        result = self._requests.attempt(name, Upload(data, self._requests.scheme).overwrite)
         if isinstance(result, Failure):
             raise self._write_error(name, result) from result.error
 
@@ -97,7 +98,7 @@ class ObjectStore(Store):
         self.delete(name)
 
     def delete(self, name: str) -> None:
-        result = self._requests.attempt(name, lambda fs, path, _: fs.rm_file(path))
+        result = self._requests.attempt(name, lambda fs, path: fs.rm_file(path))
         if isinstance(result, Failure) and result.kind is not Kind.MISSING:
             raise self._requests.error(name, "deleted", result) from result.error
 
@@ -111,7 +112,7 @@ class ObjectStore(Store):
     def recover(self, folders: Iterable[str]) -> None:
         """An interrupted upload leaves nothing that has a name, but parts that take space."""
         for folder in folders:
-            result = self._requests.attempt(folder, lambda fs, path, _: abort_uploads(fs, path))
+            result = self._requests.attempt(folder, lambda fs, path: abort_uploads(fs, path))
             if isinstance(result, Failure):  # an optional permission
                 _LOG.info("unfinished uploads below %s are not deleted: %s", self.location(folder), result.reason)
 
@@ -140,7 +141,7 @@ class ObjectStore(Store):
     def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
         """All bytes of a file, in one request if it is small."""
         first = min(_FIRST_READ, limit + 1)
-        data = self._requests.attempt(checked(name), lambda fs, path, _: fs.cat_file(path, start=0, end=first))
+        data = self._requests.attempt(checked(name), lambda fs, path: fs.cat_file(path, start=0, end=first))
         if not isinstance(data, Failure) and len(data) < first:
             return data
         if isinstance(data, Failure) and data.kind is not Kind.NO_SUCH_RANGE:  # that of an empty object
@@ -215,21 +216,6 @@ class ObjectStore(Store):
     def info(self, name: str) -> dict[str, Any]:
         """What fsspec knows about an object, such as when it was written. Errors as in open()."""
         return self._requests.run(checked(name), "read", lambda fs, path: fs.info(path))
-
-    # -- uploads -------------------------------------------------------------------------------------------------------
-
-    def _create(self, file_system: Any, path: str, data: bytes, attempt: int) -> None:
-        try:
-            upload(file_system, path, data, self._requests.scheme, mode="create")
-        except OSError:
-            is_ambiguous = attempt > 0 or not self._requests.scheme.is_exact
-            if not (is_ambiguous and is_stored(file_system, path, data)):
-                raise
-        verify_upload(file_system, path, data, self._requests.scheme)
-
-    def _overwrite(self, file_system: Any, path: str, data: bytes) -> None:
-        upload(file_system, path, data, self._requests.scheme, mode="overwrite")
-        verify_upload(file_system, path, data, self._requests.scheme)
 
     def _write_error(self, name: str, failure: Failure) -> Exception:
         if failure.kind is Kind.MISSING:  # a put of an object finds nothing missing but its bucket

@@ -18,24 +18,26 @@ class Scheme:
     """What is known about the stores of one URL scheme.
 
     extra: the extra of this package that installs the client library; empty if it needs none. options: for fsspec.
-    is_exact: requests are made once by the client library, so that a refused condition on the first attempt was not
-    caused by a lost answer. checks_reads: an open file demands the version that was opened with every range.
-    part_bytes: larger uploads are cut into parts, each with its own checksum; None leaves that to the client library.
+    loses_answers: a request may be carried out without its client knowing. has_marks: objects carry a mark of their
+    upload, by which it is recognized after a lost answer. checks_reads: an open file demands the version that was
+    opened with every range. part_bytes: larger uploads are cut into parts, each with its own checksum; None leaves that
+    to the client library.
     """
 
     extra: str = ""
     options: tuple[tuple[str, Any], ...] = ()
-    is_exact: bool = False
+    loses_answers: bool = True
+    has_marks: bool = False
     checks_reads: bool = False
     part_bytes: int | None = None
 
 
-_S3 = Scheme("s3", (("config_kwargs", _PATIENT),), is_exact=True, checks_reads=True, part_bytes=32 << 20)
+_S3 = Scheme("s3", (("config_kwargs", _PATIENT),), has_marks=True, checks_reads=True, part_bytes=32 << 20)
 _GOOGLE = Scheme("gs", part_bytes=32 << 20)
 _AZURE = Scheme("azure")
 SCHEMES = {
     **{"s3": _S3, "s3a": _S3, "gs": _GOOGLE, "gcs": _GOOGLE, "az": _AZURE, "abfs": _AZURE, "abfss": _AZURE},
-    "memory": Scheme(is_exact=True),
+    "memory": Scheme(loses_answers=False),
 }
 
 
@@ -51,7 +53,8 @@ def parsed(url: str) -> tuple[str, Scheme]:
         )
     if not parts.netloc and name != "memory":
         raise StorageError(f"{brief(url)} has no bucket; write {name}://BUCKET/PREFIX")
-    if any(part in ("", ".", "..") for part in parts.path.strip("/").split("/")) and parts.path.strip("/"):
+    prefix = parts.path.rstrip("/").removeprefix("/")
+    if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
         raise StorageError(f"{brief(url)} has empty, '.' or '..' parts, which object stores take literally")
     if _UNSAFE.search(url.partition("://")[2]):
         raise StorageError(f"{brief(url)} has characters that cannot be used in the URL of a cache")
@@ -73,7 +76,7 @@ def open_file_system(url: str) -> tuple[Any, str]:
         raise StorageError(f'{name}:// needs a library: pip install "embedonce[{scheme.extra}]" ({error})') from error
     except ValueError as error:
         raise StorageError(f"{url} cannot be opened: {str(error).splitlines()[0]}") from error
-    if scheme.is_exact and hasattr(file_system, "retries"):
+    if hasattr(file_system, "retries"):
         file_system.retries = 1  # we repeat requests ourselves
     return file_system, path.rstrip("/")
 

@@ -118,10 +118,12 @@ def _refusal(codes: set[str], names: set[str], status: int, shown: str) -> str:
 def _is_temporary(chain: list[BaseException], codes: set[str], names: set[str], status: int) -> bool:
     if codes & _TEMPORARY or status in _TEMPORARY_STATUS or 500 <= status < 600:
         return True
+    if names & _TEMPORARY_CLASSES:  # also those of truncated bodies, which have a status without meaning
+        return True
     if status:
         return False
     kinds = (TimeoutError, ConnectionError, ShortBodyError, http.client.HTTPException)
-    return bool(names & _TEMPORARY_CLASSES) or any(isinstance(link, kinds) for link in chain) or "gaierror" in names
+    return any(isinstance(link, kinds) for link in chain) or "gaierror" in names
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -29,15 +29,15 @@ class RetryPolicy:
         return [min(self.first_wait_sec * 2**i, self.longest_wait_sec) for i in range(self.attempts - 1)]
 
 
-def repeated(call: Callable[[int], T], policy: RetryPolicy) -> T | Failure:
-    """The result of call(attempt), or the failure after which it was not repeated; attempts count from 0.
+def repeated(call: Callable[[], T], policy: RetryPolicy) -> T | Failure:
+    """The result of call(), or the failure after which it was not repeated.
 
     Only temporary failures are repeated. Errors that are not those of a store or its network are raised.
     """
     started, waits = time.monotonic(), policy.waits()
     for attempt in range(policy.attempts):
         with _Caught() as caught:
-            return call(attempt)
+            return call()
         if caught.failure.kind is not Kind.TEMPORARY or attempt == len(waits):
             break
         wait = waits[attempt] * random.uniform(0.5, 1)

@@ -2,21 +2,53 @@
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.object_urls import Scheme
+from embedonce.cache.stores.request_errors import Kind, failure_of
 
 _MAX_PARTS = 10_000
+_MARK = "embedonce-upload"  # name of the metadata of an object that tells whose upload it is
 _TAIL_BYTES = 64 << 10  # that are read again where the store has no checksum of the content
 _COMPARED_BYTES = 8 << 20  # of one request
 
 
-def upload(file_system: Any, path: str, data: bytes, scheme: Scheme, mode: str) -> None:
-    """Write an object. FileExistsError or another error of the client library if mode is "create" and it exists."""
-    options = {"chunksize": part_bytes(len(data), scheme)} if scheme.part_bytes else {}
-    file_system.pipe_file(path, data, mode=mode, **options)
+class Upload:
+    """Bytes on their way to one object, which may take several attempts."""
+
+    def __init__(self, data: bytes, scheme: Scheme):
+        self._data, self._scheme, self._mark = data, scheme, secrets.token_hex(16)
+
+    def create(self, file_system: Any, path: str) -> None:
+        """Create the object. An error that means Kind.TAKEN if it exists, unless an earlier attempt has created it."""
+        try:
+            self._send(file_system, path, "create")
+        except OSError as error:
+            failure = failure_of(error)
+            if failure is None or failure.kind is not Kind.TAKEN or not self._is_own(file_system, path):
+                raise
+        verify_upload(file_system, path, self._data, self._scheme)
+
+    def overwrite(self, file_system: Any, path: str) -> None:
+        """Create or replace the object."""
+        self._send(file_system, path, "overwrite")
+        verify_upload(file_system, path, self._data, self._scheme)
+
+    def _send(self, file_system: Any, path: str, mode: str) -> None:
+        options: dict[str, Any] = {}
+        if self._scheme.part_bytes:
+            options["chunksize"] = part_bytes(len(self._data), self._scheme)
+        if self._scheme.has_marks:
+            options["Metadata"] = {_MARK: self._mark}
+        file_system.pipe_file(path, self._data, mode=mode, **options)
+
+    def _is_own(self, file_system: Any, path: str) -> bool:
+        if self._scheme.has_marks:
+            return file_system.metadata(path).get(_MARK) == self._mark
+        return self._scheme.loses_answers and is_stored(file_system, path, self._data)
 
 
 def part_bytes(num_bytes: int, scheme: Scheme) -> int:
