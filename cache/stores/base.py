@@ -60,7 +60,10 @@ class Store(ABC):
     """Files by name: published as a whole or not at all, and durable when a call returns.
 
     Must be picklable: a reader is sent to the worker processes of a data loader.
+    has_folders: a folder exists without files in it, once it was made.
     """
+
+    has_folders = True
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

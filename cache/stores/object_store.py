@@ -38,6 +38,8 @@ class ObjectStore(Store):
     copies: keeps whole files on this machine that were read for a good part; None keeps none.
     """
 
+    has_folders = False
+
     def __init__(
         self, requests: ObjectRequests, copies: LocalCopies | None = None, lease_times: LeaseTimes | None = None
     ):

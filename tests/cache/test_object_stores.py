@@ -1,15 +1,21 @@
 """Object stores pass the conformance tests: in memory, and on a local S3."""
 
 import uuid
+from contextlib import closing
 
+import numpy as np
 import pytest
 
+from embedonce.cache.convert import convert
 from embedonce.cache.errors import DamagedError, StorageError
+from embedonce.cache.store import open_reader
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.stores.registry import open_store, register_store
+from embedonce.cache.verify import verify
 from tests.support.conformance.store import StoreConformance
 from tests.support.s3_server import client, new_bucket, s3_server
+from tests.support.tiny_cache import make_tiny_cache
 
 
 @pytest.fixture(scope="module")
@@ -161,5 +167,20 @@ def test_a_missing_bucket_is_named(s3):
 
 def test_schemes_are_registered_once():
     for scheme in ("s3", "memory", "X", "a b", ""):
-        with pytest.raises(ValueError, match="scheme|registered already"):
+        with pytest.raises(ValueError, match=r"scheme|registered already"):
             register_store(scheme, ObjectStore.from_url)
+
+
+def test_a_cache_in_a_bucket_is_written_read_verified_and_converted(store, tmp_path):
+    url, local = store.location(""), tmp_path / "local"
+    for root in (url, local):
+        make_tiny_cache(root, 3)
+    with closing(open_reader(url)) as ours, closing(open_reader(local)) as theirs:
+        assert list(ours.records) == list(theirs.records)
+        for unit in ours.records:
+            np.testing.assert_array_equal(ours.all_embeddings(unit), theirs.all_embeddings(unit))
+            np.testing.assert_array_equal(ours.all_logits("tiny", unit), theirs.all_logits("tiny", unit))
+    found, expected = verify(url), verify(local)
+    assert [problem.unit for problem in found.problems] == [problem.unit for problem in expected.problems]
+    assert (found.num_rows, found.num_shards, found.extra) == (expected.num_rows, expected.num_shards, [])
+    assert convert(url, tmp_path / "tars", "webdataset") == convert(local, f"{url}-tars", "webdataset")

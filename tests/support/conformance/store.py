@@ -116,10 +116,12 @@ class StoreConformance:
         assert not store.exists("frames/b.x") and store.get("frames/c.y") == b"frames/c.y"
 
     def test_a_folder_is_deleted_with_everything_below_it_and_nothing_beside_it(self, store):
+        store.make_folder("empty")
         for name in ("frames/a", "frames/in/b", "frames2/c"):
             store.make_folder(name.rpartition("/")[0])
             store.put_if_absent(name, b"x")
         assert store.is_folder("frames/in") and store.exists("frames/in") and not store.is_folder("fra")
+        assert store.is_folder("empty") == store.has_folders
         store.delete_folder("frames")
         store.delete_folder("frames")
         assert not store.exists("frames/a") and not store.exists("frames/in/b") and not store.is_folder("frames")
