@@ -193,6 +193,27 @@ def test_a_lease_that_is_not_listed_yet_counts(store, monkeypatch):
             store.lock(LOCK)
 
 
+def test_an_expired_lease_that_is_not_listed_is_taken(store, monkeypatch):
+    store.lock(LOCK)
+    aged(store, LONG.valid_sec + 10)
+    monkeypatch.setattr(ObjectStore, "list", lambda *arguments: [])
+    with closing(store.lock(LOCK)) as taken:
+        assert taken._number == 1
+
+
+def test_a_number_that_others_took_and_deleted_is_not_a_lease(store, clock, monkeypatch):
+    """The holder is suspended between its last look and its request."""
+    held = store.lock(LOCK)
+    aged(store, LONG.valid_sec + 10)
+    for _ in range(2):
+        store.lock(LOCK).close()
+    assert store.list(LOCK) == [f"{LOCK}/000002.json"]
+    monkeypatch.setattr(held, "_next_after_own", lambda: 1)
+    clock[0] += LONG.valid_sec
+    with pytest.raises(BusyError):
+        held.check()
+
+
 def test_an_ended_process_does_not_wait_for_its_lease():
     code = (
         "from embedonce.cache.stores.object_store import ObjectStore\n"

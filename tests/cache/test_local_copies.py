@@ -190,6 +190,18 @@ def test_a_replaced_file_is_not_read_from_the_old_copy(store):
     assert store.open("a").read_at(0, 10) == LARGE[::-1][:10]
 
 
+def test_a_copy_is_of_one_version(store):
+    store.put_if_absent("a", LARGE)
+    file = store.open("a")
+    file.read_at(0, 10)
+    store.replace("a", LARGE[::-1])
+    with pytest.raises(StorageError, match="changed while it was read"):
+        file.copy()
+    with pytest.raises(StorageError, match="changed while it was read"):
+        file.read_at(4_000_000, 10)
+    assert kept(store) == []
+
+
 def test_a_damaged_copy_is_read_again_once(store):
     store.put_if_absent("a", LARGE)
     store.digest("a")
