@@ -40,11 +40,11 @@ class LocalCopies:
         commit.check_writable(folder)
         return cls(folder, max_bytes)
 
-    def open(self, location: str, version: FileVersion) -> "Copy | None":
-        """The copy of a file, if there is one; it is then the one that was used last."""
+    def open(self, location: str, version: FileVersion, digest: str | None = None) -> "Copy | None":
+        """The copy of a file, if there is one; it is then the one that was used last. digest: if it is known."""
         path = self._path(location, version)
         with contextlib.suppress(DamagedError, StorageError, FileNotFoundError):
-            copy = Copy(path)
+            copy = Copy(path, digest)
             if copy.size == version.num_bytes:
                 os.utime(path)
                 return copy
@@ -72,7 +72,7 @@ class LocalCopies:
                 if copy := self.open(location, version):
                     return copy
                 self._make_room(part, version.num_bytes + _DIGEST_BYTES)
-                _write(part, blocks, version.num_bytes)
+                digest = _write(part, blocks, version.num_bytes)
                 path = self._path(location, version)
                 os.rename(path.with_suffix(_PART), path)
         except OSError as error:
@@ -82,7 +82,7 @@ class LocalCopies:
                 raise StorageError(f"local copies cannot be written to {self.folder}: {error.strerror}") from error
             _LOG.warning("the disk of %s is full: %s is read without a local copy", self.folder, location)
             return None
-        return self.open(location, version)
+        return self.open(location, version, digest)
 
     def _path(self, location: str, version: FileVersion) -> Path:
         key = hashlib.sha256(f"{location}\n{version.num_bytes}\n{version.tag}".encode()).hexdigest()[:40]
@@ -119,10 +119,10 @@ class LocalCopies:
 
 
 class Copy(StoredFile):
-    """An open copy."""
+    """An open copy. digest: its hexadecimal SHA-256 if it was just computed."""
 
-    def __init__(self, path: Path):
-        self._file = LocalFile(path)
+    def __init__(self, path: Path, digest: str | None = None):
+        self._file, self._digest = LocalFile(path), digest
 
     @property
     def size(self) -> int:
@@ -133,6 +133,8 @@ class Copy(StoredFile):
 
     def digest(self) -> str | None:
         """The hexadecimal SHA-256 of the file; None if the copy is damaged."""
+        if self._digest is not None:
+            return self._digest
         sha256 = hashlib.sha256()
         for start in range(0, self.size, _BLOCK):
             sha256.update(self.read_at(start, min(_BLOCK, self.size - start)))
@@ -143,7 +145,8 @@ class Copy(StoredFile):
         self._file.close()
 
 
-def _write(handle: int, blocks: Iterable[bytes], num_bytes: int) -> None:
+def _write(handle: int, blocks: Iterable[bytes], num_bytes: int) -> str:
+    """Write a copy; returns the hexadecimal SHA-256 of its file."""
     sha256, written = hashlib.sha256(), 0
     for block in blocks:
         sha256.update(block)
@@ -153,6 +156,7 @@ def _write(handle: int, blocks: Iterable[bytes], num_bytes: int) -> None:
         raise StorageError(f"{written} bytes arrived instead of {num_bytes}")
     _write_all(handle, sha256.digest())
     os.fsync(handle)  # a power cut leaves no copy of the right size with other bytes
+    return sha256.hexdigest()
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from embedonce.cache.errors import DamagedError, StorageError
@@ -58,6 +60,8 @@ class ObjectFile(StoredFile):
             raise DamagedError(f"{self.location} ends after {rest} of {size} bytes at offset {offset}")
         if size == 0:
             return b""
+        if (kept := self._copy) is not None:
+            return kept.read_at(offset, size)
         with self._lock:
             copy = self.copy() if self._bytes_read > self.size // 3 else self._copy
             if copy is not None:
@@ -86,8 +90,15 @@ class ObjectFile(StoredFile):
         raise StorageError(f"a local copy of {self.location} was damaged twice; use another --local-cache-dir")
 
     def _blocks(self) -> Iterator[bytes]:
-        for start in range(0, self.size, _LARGEST_READ):
-            yield self._read_range(start, min(start + _LARGEST_READ, self.size))
+        """The bytes of the object, block by block; the next one is read while the last one is used."""
+        pending: deque[Future[bytes]] = deque()
+        with ThreadPoolExecutor(1) as pool:
+            for start in range(0, self.size, _LARGEST_READ):
+                pending.append(pool.submit(self._read_range, start, min(start + _LARGEST_READ, self.size)))
+                if len(pending) == 2:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def _read_range(self, start: int, stop: int) -> bytes:
         """The bytes from start to stop, in one request and without keeping them."""
