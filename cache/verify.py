@@ -148,5 +148,5 @@ def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPa
 
 def _refuse_missing(folders: Iterable[StoredPath]) -> None:
     for folder in folders:
-        if not folder.exists():
+        if folder.store.has_folders and not folder.exists():
             raise DamagedError(f"{folder} is missing; restore it from a copy")

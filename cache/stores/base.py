@@ -10,7 +10,7 @@ A cache is correct on every store that publishes files as a whole and never lets
 import hashlib
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,7 +60,10 @@ class Store(ABC):
     """Files by name: published as a whole or not at all, and durable when a call returns.
 
     Must be picklable: a reader is sent to the worker processes of a data loader.
+    has_folders: a folder exists without files in it, once it was made.
     """
+
+    has_folders = True
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -169,6 +172,22 @@ class Store(ABC):
             return file.read_at(offset, size)
         finally:
             file.close()
+
+    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
+        """All bytes of each file, in order; several are read at once where that is faster. Errors as in get()."""
+        for name in names:
+            yield self.get(name, limit)
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Begin to read files that will be needed soon, where that is faster. A later call replaces an earlier one."""
+        return
+
+    def forget(self, name: str) -> bool:
+        """Forget what is kept on this machine of a file that is stored elsewhere. Returns whether there was anything.
+
+        For files with unexpected content: they may be read once more then.
+        """
+        return False
 
     def digest(self, name: str) -> tuple[int, str]:
         """(bytes, hexadecimal SHA-256) of a file, without holding all of it in memory."""

@@ -10,6 +10,8 @@ from embedonce.cache.stores.base import FileVersion, Store, StoredFile
 class MemoryStore(Store):
     """reads: (name, offset, size) of every ranged read."""
 
+    has_folders = False
+
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.reads: list[tuple[str, int, int]] = []
