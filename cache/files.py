@@ -70,14 +70,17 @@ def is_folder(path: Path) -> bool:
 
 
 def version(path: Path) -> FileVersion:
-    """The size of a regular file, and its modification time and inode as tag. Errors as in read_file."""
+    """The size of a regular file; its tag is of its times of modification and change and its inode.
+
+    Errors as in read_file.
+    """
     try:
         status = path.lstat()
     except OSError as error:
         raise read_error(path, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise DamagedError(f"{path} is not a regular file")
-    return FileVersion(status.st_size, f"{status.st_mtime_ns}-{status.st_dev}-{status.st_ino}")
+    return FileVersion(status.st_size, f"{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_dev}-{status.st_ino}")
 
 
 def refuse_links(folders: Iterable[Path]) -> None:

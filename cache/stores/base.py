@@ -10,7 +10,7 @@ A cache is correct on every store that publishes files as a whole and never lets
 import hashlib
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,7 +60,10 @@ class Store(ABC):
     """Files by name: published as a whole or not at all, and durable when a call returns.
 
     Must be picklable: a reader is sent to the worker processes of a data loader.
+    has_folders: a folder exists without files in it, once it was made.
     """
+
+    has_folders = True
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -128,6 +131,10 @@ class Store(ABC):
     def version(self, name: str) -> FileVersion:
         """The version of a file, without reading its content. Errors as in open()."""
 
+    def versions(self, folder: str, suffix: str = "") -> dict[str, FileVersion]:
+        """name -> version of the files directly in a folder whose names end in suffix, sorted by name."""
+        return {name: self.version(name) for name in self.list(folder, suffix)}
+
     @abstractmethod
     def location(self, name: str) -> str:
         """Where a file is, for messages: its path or URL."""
@@ -135,6 +142,14 @@ class Store(ABC):
     def refuse_links(self, folders: Iterable[str]) -> None:
         """DamagedError if one of these folders is a symbolic link, which could lead out of the cache."""
         return
+
+    def parents(self) -> Iterable["Store"]:
+        """The stores that this one is inside of, the nearest first: those of its parent folders."""
+        return ()
+
+    def is_within(self, other: "Store") -> bool:
+        """Whether this store is the other one, or anywhere inside it."""
+        return f"{self.location('')}/".startswith(f"{other.location('').rstrip('/')}/")
 
     def free_bytes(self) -> int | None:
         """Bytes that can still be written; None if there is no limit that the store knows."""
@@ -157,6 +172,22 @@ class Store(ABC):
             return file.read_at(offset, size)
         finally:
             file.close()
+
+    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
+        """All bytes of each file, in order; several are read at once where that is faster. Errors as in get()."""
+        for name in names:
+            yield self.get(name, limit)
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Begin to read files that will be needed soon, where that is faster. A later call replaces an earlier one."""
+        return
+
+    def forget(self, name: str) -> bool:
+        """Forget what is kept on this machine of a file that is stored elsewhere. Returns whether there was anything.
+
+        For files with unexpected content: they may be read once more then.
+        """
+        return False
 
     def digest(self, name: str) -> tuple[int, str]:
         """(bytes, hexadecimal SHA-256) of a file, without holding all of it in memory."""

@@ -91,8 +91,24 @@ class LocalStore(Store):
     def refuse_links(self, folders: Iterable[str]) -> None:
         files.refuse_links(map(self.path, folders))
 
+    def parents(self) -> Iterable[Store]:
+        return [LocalStore(parent) for parent in self.root.resolve().parents]
+
+    def is_within(self, other: Store) -> bool:
+        if not isinstance(other, LocalStore):
+            return False
+        place = self.root.resolve()
+        return any(_is_same(folder, other.root) for folder in (place, *place.parents))
+
     def free_bytes(self) -> int:
         return shutil.disk_usage(commit.existing_parent(self.root)).free
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return folder.samefile(other)
+    except OSError:  # one of them does not exist
+        return folder == other.resolve()
 
 
 def _delete_folder(folder: Path) -> None:

@@ -54,6 +54,10 @@ class StoredPath:
     def version(self) -> FileVersion:
         return self.store.version(self.relative)
 
+    def versions(self, suffix: str = "") -> dict["StoredPath", FileVersion]:
+        """The versions of the files in this folder whose names end in suffix, sorted by name."""
+        return {StoredPath(self.store, name): of for name, of in self.store.versions(self.relative, suffix).items()}
+
     def put_if_absent(self, data: bytes) -> None:
         self.store.put_if_absent(self.relative, data)
 
