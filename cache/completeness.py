@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
-from embedonce.cache.layout import Layout, numbered_file
+from embedonce.cache.layout import Layout, continued_folder, numbered_file
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
@@ -57,7 +57,7 @@ def extra_files(
 
     reader, label_sets: as in missing_files().
     """
-    yield from _others(layout.root, _FILES | _FOLDERS)
+    yield from _others(layout.root, _FILES | _FOLDERS | _names(layout.manifest))
     yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
     yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
@@ -65,9 +65,10 @@ def extra_files(
     yield from _others(layout.labels, set(reader.label_sets()))
     for name in label_sets:
         folder = layout.labels / name
-        yield from _others(folder, {"label_set.json", "tensors.safetensors", *LABEL_SET_FOLDERS})
+        document = layout.label_set_document(name)
+        yield from _others(folder, {*_names(document), "tensors.safetensors", *LABEL_SET_FOLDERS})
         for inner in ("clips", "revisions"):
-            yield from _others(folder / inner, {path.name for path in (folder / inner).list(".json")})
+            yield from _others(folder / inner, set().union(*map(_names, (folder / inner).list(".json"))))
         yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
@@ -80,6 +81,11 @@ def _extra_of_column(
     units = {path.stem for path in paths} - {unit for unit, record in records.items() if not record.num_rows}
     yield from _others(folder, {path.name for path in paths})
     yield from _others(shards, {f"{unit}{suffix}" for unit in units})
+
+
+def _names(document: StoredPath) -> set[str]:
+    """The names of a document and of the folder that it may be continued in."""
+    return {document.name, continued_folder(document).name}
 
 
 def _others(folder: StoredPath, known: set[str]) -> list[StoredPath]:

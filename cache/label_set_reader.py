@@ -1,14 +1,15 @@
 """Reading the label sets of a cache: classes, clips, heads, and the records of their logits."""
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from embedonce.cache import documents
+from embedonce.cache import documents, long_documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
 from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.limits import brief
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.records import Record, read_record
@@ -53,7 +54,7 @@ class LabelSetReader:
     def _parsed(self, name: str) -> LabelSet:
         clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
         path = self._layout.label_set_document(name)
-        document = documents.read(path)
+        document = long_documents.read(path)
         with documents.as_damaged_error(str(path)):
             labels = label_set_from(document, clips)
         if labels.name != name:
@@ -162,22 +163,30 @@ class LabelSetReader:
 
 def _read_clips(path: StoredPath) -> tuple[ClipLabel, ...]:
     """The clips in a clip list. DamagedError if it cannot be read."""
-    document = documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        _check_number(document["part"], path, "plan part")
+    return clips_from(long_documents.read(path), str(path))
+
+
+def clips_from(document: dict, name: str) -> tuple[ClipLabel, ...]:
+    """The clips in the document of a clip list. DamagedError, with its name, if it is invalid."""
+    with documents.as_damaged_error(name):
+        _check_number(document["part"], name, "plan part")
         return tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
 
 
 def _read_revision(path: StoredPath) -> dict[int, tuple[ClipLabel, ...]]:
     """plan part -> clips, in a revision. DamagedError if it cannot be read."""
-    document = documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        _check_number(document["revision"], path, "revision")
+    return revision_from(long_documents.read(path), str(path))
+
+
+def revision_from(document: dict, name: str) -> dict[int, tuple[ClipLabel, ...]]:
+    """plan part -> clips, in the document of a revision. DamagedError, with its name, if it is invalid."""
+    with documents.as_damaged_error(name):
+        _check_number(document["revision"], name, "revision")
         listed = [documents.parse_list(part) for part in documents.parse_list(document["parts"])]
         return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
 
-def _check_number(number, path: StoredPath, kind: str) -> None:
+def _check_number(number, name: str, kind: str) -> None:
     """ValueError unless a document has the number that its file is named by."""
-    if type(number) is not int or f"{number:06d}" != path.stem:
+    if type(number) is not int or numbered_file(number) != PurePosixPath(name).name:
         raise ValueError(f"it is the document of {kind} {brief(number)}")

@@ -1,6 +1,5 @@
 """Commit records: which shards exist, and what each holds."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,18 +13,18 @@ from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.packed_index import packed, unpacked
 from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
+    FORMAT_VERSION_2,
     INTERPOLATIONS,
     MAX_TIME_BASE,
     VIEW_FIELDS,
     Segment,
     Status,
     check_fingerprint,
+    check_sha256,
     check_uid,
     check_unit,
 )
 from embedonce.cache.stores.stored_path import StoredPath
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "index": unpacked(record.index),
         "provenance": record.provenance,
     }
+    if "sizes" in record.index:  # of members of a tar, in place of their offsets
+        document["format_version"] = FORMAT_VERSION_2
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
 
 
@@ -139,8 +140,7 @@ def check_record(document: dict, name: str) -> PlannedUnit | None:
 def _check(record: Record) -> None:
     """ValueError if a record contradicts itself."""
     check_unit(record.unit)
-    if not _SHA256.fullmatch(record.sha256):
-        raise ValueError(f"{record.sha256!r} is not a SHA-256")
+    check_sha256(record.sha256)
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):

@@ -6,7 +6,7 @@ the verification, because that proves nothing about what is stored.
 
 from collections.abc import Callable, Iterable
 
-from embedonce.cache import documents
+from embedonce.cache import long_documents
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
 from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError
 from embedonce.cache.layout import Layout, read_identity
@@ -120,7 +120,7 @@ def _verify_label_set(
         message = f"label set {name} has clips of {uid}, which is not in the plan: extract-teacher plans it again"
         report.problems.append(Problem(folder, message, Remedy.MISSING, label_set=name))
     for path in (folder / "revisions").list(".json")[:-1]:  # the last one was read with the label set
-        report.attempt(path, Remedy.FORGET, documents.read, path, label_set=name)
+        report.attempt(path, Remedy.FORGET, long_documents.read, path, label_set=name)
     records = report.read_records(paths.records, Remedy.REDO_LOGITS, name)
     reader.override_records(name, records)
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}

@@ -17,7 +17,7 @@ from embedonce.cache.errors import AlreadyCommittedError, DamagedError, Identity
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import LOCK, Layout
-from embedonce.cache.manifest import build_manifest
+from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
 from embedonce.cache.plan_documents import plan_document, plan_from
@@ -32,7 +32,7 @@ from embedonce.cache.quarantine import (
 )
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import check_record, record_document, record_of, record_paths
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
+from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.vectors import logits_problem
@@ -53,7 +53,8 @@ class CacheWriter:
         self._labels = LabelSetWriter(self._layout, self._catalog.labels)
         self._lock = self.store.lock(LOCK)
         self._layout.refuse_links()
-        folders = (self._layout.root, *self._layout.folders, *self._layout.label_folders())
+        layout = self._layout
+        folders = (layout.root, *layout.folders, *layout.label_folders(), *layout.continued_folders())
         self.store.recover(folder.relative for folder in folders)
         if catalog is not None:
             catalog.refresh()  # now that nobody else writes
@@ -233,16 +234,12 @@ class CacheWriter:
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""
         manifest = build_manifest(self._catalog)
-        self._layout.manifest.replace(documents.serialize_with_checksum(manifest))
+        write_manifest(self._layout, manifest)
         return manifest
 
     def rebuild_manifest_if_stale(self) -> bool:
         """Rebuild manifest.json if it differs from the records; returns whether it did."""
-        try:
-            stored = documents.read(self._layout.manifest)
-        except DamagedError:
-            stored = {}
-        is_stale = stored != build_manifest(self._catalog) | {"format_version": FORMAT_VERSION}
+        is_stale = read_manifest(self._layout) != build_manifest(self._catalog)
         if is_stale:
             self.write_manifest()
         return is_stale

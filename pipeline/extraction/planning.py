@@ -128,7 +128,7 @@ def _missing_requests(writer: CacheWriter, scanned: ScanResults) -> list[Planned
         missing += [remaining] if len(remaining.request_k) else []
         writer.settle(uid)
     if missing:
-        log.info("%d videos were only partly in the rebuilt plan; their other frames were added to it", len(missing))
+        log.info("%d videos were only partly in the plan; their other frames were added to it", len(missing))
     return missing
 
 

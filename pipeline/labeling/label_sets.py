@@ -65,7 +65,8 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     reader = writer.reader()
     head = reader.head(labels.name)
     assert head is not None  # a label set with logits has a head
-    missing = [unit for unit in reader.records if unit not in reader.logits_units(labels.name)]
+    done = reader.logits_units(labels.name)
+    missing = [unit for unit in reader.records if unit not in done]
     with Progress(len(missing), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in missing:
             record = reader.records[unit]

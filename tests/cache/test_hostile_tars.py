@@ -14,6 +14,7 @@ import pytest
 
 from embedonce.cache import documents
 from tests.support.hostile_cache import assert_unit_refused, pickle_of, plant_shard, refusals, spoilable
+from tests.support.stored import stored
 
 BLOCK = tarfile.BLOCKSIZE
 SHAPE = (2, 16)  # of a row's embeddings
@@ -150,7 +151,7 @@ SIZES = {  # changes of an index from whose sizes the offsets follow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.integration
 def test_sizes_that_lead_elsewhere_are_refused(cache_dir, name):
-    index = documents.read(cache_dir / "records" / "000000.json")["index"]
+    index = documents.read(stored(cache_dir / "records" / "000000.json"))["index"]
     SIZES[name](index)
     plant_shard(cache_dir, "frames", (cache_dir / "frames" / "000000.tar").read_bytes(), index=index)
     assert_unit_refused(cache_dir)

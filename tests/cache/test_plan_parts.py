@@ -1,7 +1,5 @@
 """Extensions of the plan are cut into parts of bounded size."""
 
-
-
 from embedonce.cache.plan import cut_units
 from tests.conftest import planned_segment, planned_video
 
