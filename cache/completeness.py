@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
-from embedonce.cache.layout import Layout, continued_folder, numbered_file
+from embedonce.cache.layout import CONTINUED, Layout, continued_folder, numbered_file
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
@@ -89,7 +89,12 @@ def _names(document: StoredPath) -> set[str]:
 
 
 def _others(folder: StoredPath, known: set[str]) -> list[StoredPath]:
-    return [path for path in folder.list() if path.name not in known]
+    return [path for path in folder.list() if path.name not in known and not _is_emptied(path)]
+
+
+def _is_emptied(path: StoredPath) -> bool:
+    """Whether it is the folder of continuations that a repair moved away."""
+    return path.name.endswith(CONTINUED) and path.is_folder() and not path.list()
 
 
 def _missing_quarantine(

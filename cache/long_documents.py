@@ -12,11 +12,13 @@ from embedonce.cache.commit import sha256, to_json
 from embedonce.cache.documents import parse_list
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import continued_folder
+from embedonce.cache.limits import brief
 from embedonce.cache.schema import FORMAT_VERSION_2, check_sha256
 from embedonce.cache.stores.stored_path import StoredPath
 
 MAX_BYTES = 48 << 20  # of a document, or of the values in each of its files
 CONTINUED_IN = "continued_in"  # field of a document: names of its continuations, in order
+NUMBER = "number"  # field of a continuation: its position in that list, from 1 on; so no two are equal
 VALUES = "values"  # field of a continuation: a list of [place, values]
 
 Place = tuple[str | int, ...]  # the keys and positions that lead to an array of a document
@@ -62,7 +64,8 @@ def _cut(document: dict, places: Sequence[Place]) -> tuple[dict, list[dict]]:
     first, *others = _groups(document, places)
     for place in places:
         document = _with_array(document, place, first.get(place, []))
-    return document, [{VALUES: list(group.items()), "format_version": FORMAT_VERSION_2} for group in others]
+    about = {"format_version": FORMAT_VERSION_2}
+    return document, [{NUMBER: i, VALUES: list(group.items()), **about} for i, group in enumerate(others, 1)]
 
 
 def _groups(document: dict, places: Iterable[Place]) -> list[dict[Place, list]]:
@@ -93,14 +96,14 @@ def _joined(document: dict, content_of: Callable[[str], bytes], name: str) -> di
     """The document with the values of its continuations. DamagedError, with its name, if they are not part of it."""
     with documents.as_damaged_error(name):
         digests = list(map(check_sha256, parse_list(document.pop(CONTINUED_IN, []))))
-        if len(set(digests)) < len(digests):
-            raise ValueError("it has the same continuation twice")
-    for digest in digests:
+    for number, digest in enumerate(digests, 1):
         data, about = content_of(digest), f"{name}, continued in {digest}.json,"
         if sha256(data) != digest:
             raise DamagedError(f"{about} is damaged: the file's SHA-256 is not its name")
         continuation = documents.parse(data, about)
         with documents.as_damaged_error(about):
+            if continuation[NUMBER] != number:
+                raise ValueError(f"it is continuation {brief(continuation[NUMBER])}, not {number}")
             for place, values in parse_list(continuation[VALUES]):
                 _array(document, place).extend(parse_list(values))
     return document

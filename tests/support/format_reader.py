@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-VERSION = 1
+VERSIONS = (1, 2)
+SHARD_VERSION = 1
 CHECKSUM_BYTES = 79  # ,"checksum":"<64 digits>"}
 TIME_TOLERANCE_SEC = 1e-6
 OK, MISSING = 0, 3
@@ -28,11 +29,28 @@ class Shard:
 
 
 def read_document(path: Path) -> dict:
+    """A document with all its continuations."""
+    document = checked_document(path)
+    names = document.pop("continued_in", [])
+    for number, name in enumerate(names, 1):
+        continuation = path.with_name(f"{path.stem}.continued") / f"{name}.json"
+        assert hashlib.sha256(continuation.read_bytes()).hexdigest() == name
+        more = checked_document(continuation)
+        assert more["number"] == number
+        for place, values in more["values"]:
+            array = document
+            for key in place:
+                array = array[key]
+            array.extend(values)
+    return document
+
+
+def checked_document(path: Path) -> dict:
     data = path.read_bytes()
     body = data[:-CHECKSUM_BYTES] + b"}"
     document = json.loads(data)
     assert document.pop("checksum") == hashlib.sha256(body).hexdigest(), path
-    assert document.pop("format_version") == VERSION
+    assert document.pop("format_version") in VERSIONS
     return document
 
 
@@ -152,7 +170,7 @@ def checked(path: Path, record: dict) -> bytes:
 
 def hdf5_rows(data: bytes) -> dict[str, tuple]:
     with h5py.File(io.BytesIO(data)) as file:
-        assert file.attrs["format_version"] == VERSION and file.attrs["kind"] in (b"frames", "frames")
+        assert file.attrs["format_version"] == SHARD_VERSION and file.attrs["kind"] in (b"frames", "frames")
         columns = {name: file[name][()] for name in file}
     rows, offsets = {}, columns["jpeg_offset"]
     for i, key in enumerate(columns["key"]):
