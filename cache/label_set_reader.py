@@ -62,9 +62,10 @@ class LabelSetReader:
         return labels
 
     def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
-        """plan part -> clips over its videos, as of the last revision."""
+        """plan part -> clips over its videos, as of the last revision, in order of parts."""
         listed = self._clip_folder(name).values()
-        return {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+        parts = {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+        return dict(sorted(parts.items()))
 
     def _clip_folder(self, name: str) -> ParsedFolder[tuple[ClipLabel, ...]]:
         if name not in self._clips:
