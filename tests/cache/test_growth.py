@@ -27,7 +27,7 @@ from tests.support.stored import stored
 
 SIZES = (16, 32, 48)  # units: equal steps, so that work in proportion grows by equal amounts
 TOLERANCE = 1.012  # of the second step in the first one: 1.006 was seen, and 1.024 of the smallest quadratic walk
-SLOW = ("verify", "inspect", "convert", "rebuild")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("verify", "inspect", "convert", "rebuild")]
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 1.0, {})
 
 
@@ -91,9 +91,7 @@ def test_filling_a_cache(tmp_path, backend):
 
 
 @second_backend_slow
-@pytest.mark.parametrize(
-    "name", ["open to write", "read", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-)
+@pytest.mark.parametrize("name", ["open to write", "read", *SLOW])
 def test_using_a_cache(tmp_path, backend, name):
     for size in SIZES:
         fill(tmp_path / str(size), backend, size)
