@@ -34,9 +34,10 @@ class ParsedFolder(Generic[T]):
     def refresh(self) -> dict[str, T]:
         """List the folder again and parse the documents that are new or were replaced."""
         versions = self._folder.versions(".json")  # before the content: a document replaced now is parsed next time
-        values = {path.stem: self._value(path, version) for path, version in versions.items()}
+        values = self._folder.store.map(lambda found: self._value(*found), versions.items())
+        self._values = dict(zip((path.stem for path in versions), values, strict=True))
         self._versions = {path.stem: version for path, version in versions.items()}
-        self._values, self._is_read = values, True
+        self._is_read = True
         return self.values()
 
     def add(self, path: StoredPath, value: T) -> None:

@@ -26,7 +26,7 @@ def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> Non
         return
     root = layout.root
     paths = layout.plan.list(".json")
-    planned: set[str] = set().union(*map(_unit_names, paths))
+    planned: set[str] = set().union(*layout.store.map(_unit_names, paths))
     if (lacking := expected - planned) and not any(map(_is_damaged, paths)):
         raise DamagedError(older_plan(root, lacking), has_advice=True)
     if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
