@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.documents import parse_arrays, parse_list, validate_types
@@ -171,7 +169,8 @@ def _check_segment(segment: Segment) -> None:
 
 def _check_times(segment: Segment) -> None:
     columns = (segment.frame_index, segment.pts, segment.request_k)
-    if any((np.abs(column) >= MAX_TICKS).any() for column in (*columns, np.array([segment.first_pts]))):
-        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
     if any((column[1:] <= column[:-1]).any() for column in columns):
         raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")
+    ends = [int(column[end]) for column in columns if len(column) for end in (0, -1)]
+    if any(abs(ticks) >= MAX_TICKS for ticks in (segment.first_pts, *ends)):
+        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
