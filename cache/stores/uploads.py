@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +25,11 @@ class Upload:
 
     def create(self, file_system: Any, path: str) -> None:
         """Create the object. An error that means Kind.TAKEN if it exists, unless an earlier attempt has created it."""
+        handled = sys.exception()
         try:
             self._send(file_system, path, "create")
         except OSError as error:
-            failure = failure_of(error)
+            failure = failure_of(error, handled)
             if failure is None or failure.kind is not Kind.TAKEN or not self._is_own(file_system, path):
                 raise
         verify_upload(file_system, path, self._data, self._scheme)

@@ -107,6 +107,24 @@ def test_anothers_upload_is_not_taken_for_the_own_one(store, direct, faults):
     assert direct.get("a") == DATA[:-1] + b"!"
 
 
+@pytest.mark.parametrize("handled", [FileNotFoundError("f"), PermissionError("p"), ConnectionError("c")])
+def test_an_error_that_is_being_handled_does_not_explain_a_request(store, direct, handled):
+    direct.put_if_absent("a", DATA)
+    try:
+        raise handled
+    except OSError:
+        assert not store.exists("b")
+        with pytest.raises(DamagedError, match="b is missing"):
+            store.get("b")
+        with pytest.raises(AlreadyCommittedError):
+            store.put_if_absent("a", DATA)
+    try:
+        store.put_if_absent("a", DATA)
+    except AlreadyCommittedError:
+        assert not store.exists("b")
+        store.put_if_absent("b", DATA)
+
+
 # -- faults that stay --------------------------------------------------------------------------------------------------
 
 
