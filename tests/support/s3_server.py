@@ -51,3 +51,20 @@ def new_bucket(endpoint: str) -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     client(endpoint).create_bucket(Bucket=name)
     return name
+
+
+def objects(endpoint: str, url: str) -> dict[str, bytes]:
+    """All objects below a URL, without this program's own stores: the rest of the key -> bytes."""
+    bucket, prefix = parted(url)
+    s3, found = client(endpoint), {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for listed in page.get("Contents", ()):
+            body = s3.get_object(Bucket=bucket, Key=listed["Key"])["Body"]
+            found[listed["Key"].removeprefix(prefix)] = body.read()
+    return found
+
+
+def parted(url: str) -> tuple[str, str]:
+    """(bucket, prefix of the keys, with a slash at its end) of a URL."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return bucket, f"{prefix}/"
