@@ -5,6 +5,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -62,6 +63,17 @@ def objects(endpoint: str, url: str) -> dict[str, bytes]:
             body = s3.get_object(Bucket=bucket, Key=listed["Key"])["Body"]
             found[listed["Key"].removeprefix(prefix)] = body.read()
     return found
+
+
+def age(url: str, seconds: float) -> None:
+    """As if all objects below a URL had been written so much earlier, by the clock of a server in this process."""
+    from moto.s3.models import s3_backends
+
+    bucket, prefix = parted(url)
+    (backend,) = (account["aws"] for account in s3_backends.values() if bucket in account["aws"].buckets)
+    for key, found in backend.buckets[bucket].keys.items():
+        if key.startswith(prefix):
+            found.last_modified -= timedelta(seconds=seconds)
 
 
 def parted(url: str) -> tuple[str, str]:
