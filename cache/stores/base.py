@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
 
 MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or label set head: far more than is ever written
 BLOCK_BYTES = 1 << 20  # that digest() holds in memory
@@ -74,6 +74,15 @@ class Store(ABC):
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
         """Create or replace a file, durably and atomically: readers see the old bytes or the new ones."""
+
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        """Replace a file that has this version. AlreadyCommittedError if it is gone or has another one by now.
+
+        Stores that can compare and replace in one step; in others, the writer's lock must keep everyone else out.
+        """
+        if not self.exists(name) or self.version(name) != version:
+            raise AlreadyCommittedError(f"{self.location(name)} was changed by another writer")
+        self.replace(name, data)
 
     @abstractmethod
     def move(self, name: str, target: str) -> None:
