@@ -142,7 +142,7 @@ def test_every_state_after_the_writers_death_is_valid_complete_and_can_be_resume
     assert complaints == {}
 
 
-@pytest.mark.parametrize("step", [20, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [40, pytest.param(1, marks=pytest.mark.slow)])
 def test_states_of_a_bucket_are_valid_complete_and_can_be_resumed(session, s3_endpoint, step):
     recorded, prefix = session
     known = problems_of(f"s3://{prefix}")
