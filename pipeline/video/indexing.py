@@ -21,7 +21,7 @@ from embedonce.pipeline.video.missing_data import (
     plausible_durations,
     read_container_evidence,
 )
-from embedonce.pipeline.video.packets import CHANGES, Needs, PacketFacts, PacketIndex
+from embedonce.pipeline.video.packets import CHANGES, MAX_FRAMES, Needs, PacketFacts, PacketIndex
 from embedonce.pipeline.video.times import (
     MAX_STRAY_BY_HEADERS,
     RawTimes,
@@ -36,7 +36,6 @@ FLAGS = (
 )
 NUM_INDEX_FLAGS = 6
 NUMBERS = ("pts", "dts", "order", "position", "duration")
-MAX_FRAMES = 24 * 3600 * 120
 
 
 def read_index(

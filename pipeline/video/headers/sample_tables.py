@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from embedonce.pipeline.video.headers.mp4_boxes import Mp4Error, children, number, only, read_header, rows
+from embedonce.pipeline.video.packets import MAX_FRAMES
 
-MAX_SAMPLES = 24 * 3600 * 120
 ENCRYPTED = (b"encv", b"enca", b"encs", b"enct", b"drmi")  # sample entries, section 8.12
 UNREAD = (b"stps", b"senc", b"saiz")  # partial key frames (QuickTime), encryption
 ROWS_OF_TIMES = [("count", ">u4"), ("ticks", ">i4")]  # stts, ctts; FFmpeg reads both as signed
@@ -53,7 +53,7 @@ def read_sample_table(file: BinaryIO, num_bytes: int, track_id: int) -> SampleTa
     _check_description(only(boxes, b"stsd"))
     sizes = _sizes(boxes, num_bytes)
     count = len(sizes)
-    if not 0 < count <= MAX_SAMPLES or sizes.min() <= 0:
+    if not 0 < count <= MAX_FRAMES or sizes.min() <= 0:
         raise Mp4Error("it has no frames, too many, or empty ones")
     dts = np.cumsum(_expanded(only(boxes, b"stts"), count))
     has_offsets = b"ctts" in boxes
@@ -91,7 +91,7 @@ def _sizes(boxes: dict[bytes, list[memoryview]], num_bytes: int) -> np.ndarray:
     size, count = number(box, 4), number(box, 8)
     if not size:
         return rows(box, ">u4", 12).astype(np.int64)
-    if size * count > num_bytes or count > MAX_SAMPLES:
+    if size * count > num_bytes or count > MAX_FRAMES:
         raise Mp4Error("its frames would be larger than the file")
     return np.full(count, size, np.int64)
 
@@ -139,7 +139,7 @@ def _samples_per_chunk(runs: np.ndarray, num_chunks: int) -> np.ndarray:
     """(num_chunks,) int64, each at least 1."""
     firsts, counts = runs["first"].astype(np.int64), runs["count"].astype(np.int64)
     lengths = np.diff(np.append(firsts, num_chunks + 1))
-    if not len(firsts) or firsts[0] != 1 or lengths.min() < 1 or counts.min() < 1 or counts.max() > MAX_SAMPLES:
+    if not len(firsts) or firsts[0] != 1 or lengths.min() < 1 or counts.min() < 1 or counts.max() > MAX_FRAMES:
         raise Mp4Error("its table of chunks is damaged")
     if (runs["description"] != 1).any():
         raise Mp4Error("its parameters change")
