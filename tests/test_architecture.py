@@ -28,10 +28,7 @@ TEACHER = {
     "pipeline.teachers.registry",
     "pipeline.teachers.open_clip",
 }
-VIDEO = (
-    *("color", "ffmpeg_log", "container", "decode", "feeder", "first_frame", "geometry", "indexing", "output_order"),
-    *("sampled_packets", "scanning"),
-)
+VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),

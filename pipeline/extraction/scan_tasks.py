@@ -13,7 +13,6 @@ from embedonce.pipeline.frames.canonical_frame import canonical_size
 from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 from embedonce.pipeline.video.container import VideoError
-from embedonce.pipeline.video.header_index import MIN_SAVING
 from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half
@@ -79,8 +78,7 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
 
 
 def _scan(task: ScanTask) -> Iterator[Scan | None]:
-    min_saving = None if task.grid.fps is None else MIN_SAVING  # only packets show which frames are key frames
-    timeline = yield from limit_cpu_time(read_timeline(task.path, task.decoder, min_saving), SCAN_LIMIT_SEC)
+    timeline = yield from limit_cpu_time(read_timeline(task.path, task.decoder), SCAN_LIMIT_SEC)
     if task.grid.fps is None and timeline.by_order:
         raise VideoError(
             "its packet timestamps do not identify its frames, so its key frames cannot be located; use --sampling fps"

@@ -1,9 +1,9 @@
-"""Index a video's packets by the header of its MP4 or QuickTime file, and by few of its packets.
+"""Index a video's packets by the header of its MP4 or QuickTime file, without reading them.
 
-FFmpeg's own list of a track's packets has positions, sizes, decoding times and key frame flags, but no display times;
-the tables of the header have those. Both must agree on every packet, and packets read at several places with both.
-What else the other packets could tell (data damaged or lost between those places, dependencies between frames) remains
-unknown: this index shows when frames are displayed, not how to decode them.
+Only for codecs of which the scan looks into no packet, since each frame stands for itself (headers/intra.py): then
+FFmpeg's own list of packets has everything that reading them would find. Of other codecs, packets show what no header
+does: frames that are missing or hidden, their order, their dependencies. FFmpeg's list has decoding times; these are
+the display times too where a header states no others, which packets read at several places confirm.
 """
 
 from collections.abc import Generator
@@ -13,70 +13,55 @@ import numpy as np
 
 from embedonce.pipeline.video.container import messages_while_opening
 from embedonce.pipeline.video.ffmpeg_log import is_data_loss
-from embedonce.pipeline.video.headers.mp4_boxes import Mp4Error
-from embedonce.pipeline.video.headers.sample_tables import SampleTable, read_sample_table
-from embedonce.pipeline.video.known_stream import MAX_DEPTH, MOV, reorder_depth_of
+from embedonce.pipeline.video.headers.inspectors import INTRA
+from embedonce.pipeline.video.headers.mp4_boxes import Mp4Error, find_data
+from embedonce.pipeline.video.indexing import MAX_FRAMES
+from embedonce.pipeline.video.known_stream import MOV, KnownStream
 from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.packets import PacketIndex
-from embedonce.pipeline.video.sampled_packets import (
-    Checked,
-    ListedPackets,
-    MismatchError,
-    check_packets,
-    plan_windows,
-)
+from embedonce.pipeline.video.sampled_packets import ListedPackets, check_packets, places_to_check
+from embedonce.pipeline.video.times import RawTimes
 
-CODECS = {"h264", "hevc", "vp9"}  # opened without probing; one packet holds one frame
 MIN_SAVING = 4.0  # the file must be this many times as large as what is read of it, otherwise all of it is read
+PROBED_BYTES = 5_000_000  # what FFmpeg may read to open a file
 
 
-def index_by_header(
-    container, stream, visit=lambda packet: None, min_saving: float = MIN_SAVING
-) -> Generator[None, None, PacketIndex | None]:
-    """Yield None as a heartbeat; return the PacketIndex, or None if all packets must be read.
+def index_by_header(container, stream, visit) -> Generator[None, None, PacketIndex | None]:
+    """Yield None as a heartbeat; return the index that read_index() would, or None if that must be called instead.
 
-    container: newly opened. visit: called with the packets at the beginning. min_saving: as MIN_SAVING; 0 for any.
-    OSError if the file cannot be read; FFmpeg's errors are not converted. The index lacks raw times, and no frame may
-    be left out of decoding by it.
+    container: newly opened. visit: called with the first packets. MismatchError if packets differ from the header, or
+    once any was read and something is uncertain: the container must then be opened again. OSError if the file cannot
+    be read; FFmpeg's errors are not converted.
     """
-    if container.format.name != MOV or stream.codec_context.name not in CODECS:
+    known = KnownStream.of(stream)
+    if container.format.name != MOV or stream.codec_context.name not in INTRA or _has_complaints(container):
         return None
     path = Path(container.name)
     num_bytes = path.stat().st_size
     try:
         with path.open("rb") as file:
-            table = read_sample_table(file, num_bytes, stream.id)
-        listed = _listed_packets(container, stream, table, num_bytes)
-        windows = plan_windows(listed, int(num_bytes / min_saving) if min_saving else None)
-        checked = yield from check_packets(container, stream, listed, windows, visit)
-        return _index(listed, checked)
-    except (Mp4Error, MismatchError):
+            start, end = find_data(file, num_bytes)
+    except Mp4Error:
         return None
-
-
-def _listed_packets(container, stream, table: SampleTable, num_bytes: int) -> ListedPackets:
-    """The packets by the demuxer's list, with display times. MismatchError if the header's tables differ from it."""
-    messages = messages_while_opening(container)
-    if any(name == container.format.name and is_data_loss(level, text) for level, name, text in messages):
-        raise MismatchError("the demuxer skipped data")
     for other in container.streams:
-        if other.index != stream.index and (_entries(other)[:, 1:3].sum(axis=1) > num_bytes).any():
-            raise MismatchError("packets of another stream lie beyond the end of the file")
-    dts, positions, sizes, is_key, is_hidden = _entries(stream).T
-    if not len(dts):
-        raise MismatchError("FFmpeg lists none of its packets")
-    first = np.flatnonzero(table.positions == positions[0])
-    if len(first) != 1:
-        raise MismatchError("its packets are not at the positions that its header states")
-    part = slice(int(first[0]), int(first[0]) + len(dts))  # an edit list may leave out packets at both ends
-    shift = dts[0] - table.dts[part.start]
-    listed = (dts - shift, positions, sizes, is_key.astype(bool))
-    stated = (table.dts[part], table.positions[part], table.sizes[part], table.is_key[part])
-    if not all(np.array_equal(a, b) for a, b in zip(listed, stated, strict=True)):
-        raise MismatchError("FFmpeg lists other packets than its header")
-    # FFmpeg subtracts the largest negative offset from decoding times, so that none is later than its display time.
-    pts = dts + table.offsets[part] + max(0, -int(table.offsets.min()))
-    return ListedPackets(pts, dts, listed[3], is_hidden.astype(bool), positions, sizes)
+        if other.index != stream.index and not _lie_within(_entries(other), start, end):
+            return None
+        yield None
+    entries = _entries(stream)
+    if not _lie_within(entries, start, end) or not _identify_frames(entries):
+        return None
+    dts, positions, sizes, _, is_hidden = entries.T
+    listed = ListedPackets(dts, is_hidden.astype(bool), positions, sizes)
+    places = places_to_check(len(dts))
+    if (PROBED_BYTES + sum(int(sizes[place].sum()) for place in places)) * MIN_SAVING > num_bytes:
+        return None
+    last_duration = yield from check_packets(container, stream, listed, places, visit)
+    return _index(listed, last_duration, known)
+
+
+def _has_complaints(container) -> bool:
+    messages = messages_while_opening(container)
+    return any(name == container.format.name and is_data_loss(level, text) for level, name, text in messages)
 
 
 def _entries(stream) -> np.ndarray:
@@ -86,27 +71,41 @@ def _entries(stream) -> np.ndarray:
     return np.fromiter(values, np.int64).reshape(-1, 5)
 
 
-def _index(listed: ListedPackets, checked: Checked) -> PacketIndex:
-    """MismatchError if the times are not distinct, or the last frame's duration is unknown."""
-    n, shown = len(listed.pts), np.flatnonzero(~listed.is_hidden)
-    if not len(shown) or len(np.unique(listed.pts)) != n or reorder_depth_of(listed.pts) > MAX_DEPTH:
-        raise MismatchError("its times do not identify its frames")
-    last_duration = checked.durations.get(int(shown[listed.pts[shown].argmax()]), 0)
-    if last_duration <= 0:
-        raise MismatchError("the duration of its last frame is unknown")
-    nothing = np.zeros(n, bool)
+def _lie_within(entries: np.ndarray, start: int, end: int) -> bool:
+    """Whether these packets have contents, wholly between these positions: then the demuxer can read all of them."""
+    positions, sizes = entries[:, 1], entries[:, 2]
+    return bool((sizes > 0).all() and (positions >= start).all() and (positions + sizes <= end).all())
+
+
+def _identify_frames(entries: np.ndarray) -> bool:
+    """Whether there are packets, all of them key frames, with increasing times, the last of them displayed."""
+    if not 0 < len(entries) <= MAX_FRAMES:
+        return False
+    return bool((np.diff(entries[:, 0]) > 0).all() and entries[:, 3].all() and not entries[-1, 4])
+
+
+def _index(listed: ListedPackets, last_duration: int, known: KnownStream | None) -> PacketIndex:
+    """What read_index() makes of such packets."""
+    pts = listed.dts
+    nothing, everything = np.zeros(len(pts), bool), np.ones(len(pts), bool)
     return PacketIndex(
-        pts=listed.pts,
-        is_key=listed.is_key,
+        pts=pts.copy(),
+        is_key=everything,
         is_hidden=listed.is_hidden,
-        is_start=listed.is_key,
+        is_start=everything,
         droppable=nothing,
-        in_order=nothing,
+        in_order=everything,
         fallback_reason=None,
         is_ordered=True,
         last_duration=last_duration,
         error=None,
+        is_superseded=nothing,
+        is_restart=everything,
         losses=Losses(nothing, nothing),
         holes=np.zeros((0, 2), np.int64),
-        has_orientations=checked.has_orientations,
+        raw=RawTimes(pts, everything, pts, everything),
+        header_order=np.flatnonzero(~listed.is_hidden),
+        is_half=nothing,
+        has_orientations=False,
+        stream=known,
     )

@@ -21,7 +21,7 @@ from embedonce.pipeline.video.missing_data import (
     plausible_durations,
     read_container_evidence,
 )
-from embedonce.pipeline.video.packets import CHANGES, MAX_FRAMES, Needs, PacketFacts, PacketIndex
+from embedonce.pipeline.video.packets import Needs, PacketFacts, PacketIndex
 from embedonce.pipeline.video.times import (
     MAX_STRAY_BY_HEADERS,
     RawTimes,
@@ -36,6 +36,8 @@ FLAGS = (
 )
 NUM_INDEX_FLAGS = 6
 NUMBERS = ("pts", "dts", "order", "position", "duration")
+CHANGES = {"new_extradata", "param_change"}  # packet side data that changes parameters
+MAX_FRAMES = 24 * 3600 * 120
 
 
 def read_index(

@@ -11,8 +11,6 @@ from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.times import RawTimes
 
-MAX_FRAMES = 24 * 3600 * 120
-CHANGES = {"new_extradata", "param_change"}  # packet side data that changes parameters
 SUPERSEDED = -(2**63) + 1  # replaces the pts of a frame that is never displayed, since another has the same time
 
 

@@ -1,4 +1,4 @@
-"""Scanning a video: its header or all packets are read, the first frame is decoded, and a Timeline comes out."""
+"""Scanning a video: its packets or its header are read, the first frame is decoded, and a Timeline comes out."""
 
 import contextlib
 import dataclasses
@@ -22,14 +22,14 @@ from embedonce.pipeline.video.color import hdr_note
 from embedonce.pipeline.video.container import VideoError, messages_while_opening, open_video
 from embedonce.pipeline.video.failure_reasons import ENCRYPTED_FRAMES, why_no_frames
 from embedonce.pipeline.video.ffmpeg_log import is_data_loss
-from embedonce.pipeline.video.first_frame import FirstFrame
 from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Orientations
-from embedonce.pipeline.video.header_index import MIN_SAVING, index_by_header
+from embedonce.pipeline.video.header_index import index_by_header
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.known_stream import MAX_DEPTH, reorder_depth_of
 from embedonce.pipeline.video.missing_data import loss_notes
 from embedonce.pipeline.video.output_order import FoundTimes, find_times
 from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.timeline import PARTIAL_NOTE, Timeline
 from embedonce.pipeline.video.tracks import track_note
 
@@ -51,8 +51,7 @@ class _Header:
 class _Read:
     """What was read from an open container.
 
-    pid: packet identifier in a transport stream. is_redescribed: as in FirstFrame. has_all_packets: the index comes from
-        the packets, not from the header.
+    pid: packet identifier in a transport stream. is_redescribed: as in _FirstFrame.
     """
 
     header: _Header
@@ -61,25 +60,21 @@ class _Read:
     first: av.VideoFrame | None
     is_redescribed: bool
     pid: int | None
-    has_all_packets: bool = True
 
 
-def read_timeline(
-    path: Path, decoder: str = "software", min_saving: float | None = MIN_SAVING
-) -> Generator[None, None, Timeline]:
+def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
     """Yield None as a heartbeat; return the Timeline.
 
-    min_saving: read the header and few packets if the file is this many times as large as those, and if they agree; all
-    packets otherwise, or if it is None. VideoError if the video has no frame that can be decoded.
+    VideoError if the video has no frame that can be decoded.
     """
     read = None
-    if decoder == "software" and min_saving is not None:
-        read = yield from _read_by_header(path, min_saving)
-    if decoder == "software" and read is None:
+    if decoder == "software":
         read = yield from _read_unprobed(path)
-    if read is None:
-        with open_video(path, decoder) as (container, stream):
-            read = yield from _read(container, stream)
+    for by_header in (decoder == "software", False):
+        if read is None:
+            with open_video(path, decoder) as (container, stream), contextlib.suppress(MismatchError):
+                read = yield from _read(container, stream, by_header=by_header)
+    assert read is not None  # all packets were read
     header, notes, index, first, pid = read.header, [*read.notes], read.index, read.first, read.pid
     if not len(index.is_key):
         raise VideoError(why_no_frames(path, index.error, pid))
@@ -97,7 +92,6 @@ def read_timeline(
     else:
         found = yield from find_times(path, decoder, index, 1 / (header.rate * header.time_base))
     timeline = _timeline(index, header, first, found, [*notes, *found.notes])
-    timeline = timeline if read.has_all_packets else dataclasses.replace(timeline, index=None)
     length, lacking_sec = header.length, _lacking_sec(timeline, header.length)
     if length is None or lacking_sec <= PARTIAL_SEC:
         return timeline
@@ -107,28 +101,23 @@ def read_timeline(
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
 
 
-def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
-    """Yield None as a heartbeat. If is_probed is false, stop at the first uncertainty."""
+def _read(container, stream, is_probed: bool = True, by_header: bool = False) -> Generator[None, None, _Read]:
+    """Yield None as a heartbeat. If is_probed is false, stop at the first uncertainty.
+
+    by_header: do not read all packets if the header tells what they would. MismatchError if it told otherwise.
+    """
     header, notes = _read_header(container, stream), [*track_note(container, stream)]
     if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
         notes.append(f"it has no frame rate: {header.rate} frames per second are assumed")
     pid = stream.id if container.format.name == "mpegts" else None
-    peek = FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
-    index = yield from read_index(container, stream, peek, stops_at_fallback=not is_probed)
+    peek = _FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
+    index = (yield from index_by_header(container, stream, peek)) if by_header else None
+    if index is not None and peek.frame is None:
+        raise MismatchError("none of its first frames can be decoded")
+    if index is None:
+        index = yield from read_index(container, stream, peek, stops_at_fallback=not is_probed)
     first = peek.frame or peek(None)
     return _Read(header, notes, index, first, peek.is_redescribed, pid)
-
-
-def _read_by_header(path: Path, min_saving: float) -> Generator[None, None, _Read | None]:
-    """The result of _read() from the file's header and few of its packets; None if all packets must be read."""
-    with contextlib.suppress(VideoError), open_video(path, "software", is_probed=False) as (container, stream):
-        peek = FirstFrame(stream.codec_context)
-        index = yield from index_by_header(container, stream, peek, min_saving)
-        if index is None or peek.frame is None or (index.is_hidden[0] and index.has_orientations):
-            return None
-        notes = track_note(container, stream)
-        return _Read(_read_header(container, stream), notes, index, peek.frame, False, None, has_all_packets=False)
-    return None
 
 
 def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
@@ -201,6 +190,45 @@ def _read_header(container, stream) -> _Header:
     context, (rate, _) = stream.codec_context, frame_rate(container, stream)
     aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or SQUARE
     return _Header(context.name, announced_length(container, stream), aspect, stream.time_base, rate)
+
+
+class _FirstFrame:
+    """Decodes the packets that it is called with until a frame comes out.
+
+    The decoder is drained right after the first key frame, so that its frame comes out at once.
+    may_be_hidden: also decode a first frame that an edit list hides, as it looks like the first one displayed.
+    """
+
+    def __init__(self, codec_context, may_be_hidden: bool = False):
+        self._codec_context, self._may_be_hidden = codec_context, may_be_hidden
+        self.frame: av.VideoFrame | None = None
+        self.is_redescribed = False  # packets contain parameters: there are several sample descriptions
+        self._is_drained = False
+
+    def __call__(self, packet: av.Packet | None) -> av.VideoFrame | None:
+        if packet is not None and self.frame is not None:
+            for side in packet.iter_sidedata():
+                self.is_redescribed |= side.data_type == "new_extradata"
+            return self.frame
+        if self._may_be_hidden and packet is not None and packet.is_keyframe and packet.is_discard:
+            packet = _shown(packet)
+        if self.frame is None:
+            with contextlib.suppress(av.error.FFmpegError):
+                self.frame = next(iter(self._codec_context.decode(packet)), None)
+        may_drain = packet is not None and packet.is_keyframe and not packet.is_discard
+        if self.frame is None and not self._is_drained and may_drain:
+            self._is_drained = True
+            with contextlib.suppress(av.error.FFmpegError):
+                self.frame = next(iter(self._codec_context.decode(None)), None)
+            self._codec_context.flush_buffers()
+        return self.frame
+
+
+def _shown(packet: av.Packet) -> av.Packet:
+    """A copy of the packet that is not marked as hidden, without side data."""
+    shown = av.Packet(bytes(packet))
+    shown.time_base, shown.pts, shown.is_keyframe = packet.time_base, packet.pts, True
+    return shown
 
 
 def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:

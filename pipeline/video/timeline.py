@@ -26,7 +26,7 @@ class Timeline:
         headers. All of these are of the first frame.
     end_sec: when the last frame stops being displayed.
     holes: (h, 2) int64 ticks [start, end), increasing: times whose frames are missing from the file.
-    index: the packets, unless not all of them were read or the timeline was sent to another process.
+    index: the packets, unless the timeline was sent to another process.
     is_partial: the video ends before its header says.
     """
 

@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.sampling_times import Grid
-from embedonce.pipeline.video import first_frame, scanning
+from embedonce.pipeline.video import scanning
 from embedonce.pipeline.video.container import VideoError, open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.known_stream import KnownStream, reorder_depth_of
@@ -170,8 +170,8 @@ def test_frames_that_an_edit_list_hides_are_not_decoded_to_see_the_first_one(tmp
         for packet in [packet for packet in source.demux(video=0) if packet.size]:
             packet.pts, packet.dts, packet.stream = packet.pts - 20 * 512, packet.dts - 20 * 512, stream
             out.mux(packet)
-    shown, decoded = first_frame._shown, []
-    monkeypatch.setattr(first_frame, "_shown", lambda packet: decoded.append(packet.pts) or shown(packet))
+    shown, decoded = scanning._shown, []
+    monkeypatch.setattr(scanning, "_shown", lambda packet: decoded.append(packet.pts) or shown(packet))
     found, probed, is_unprobed = read_both_ways(tmp_path / "cut.mp4", monkeypatch)
     assert found == probed and is_unprobed and len(found["pts"]) == 40 and decoded == [-20 * 512]
     assert sample(tmp_path / "cut.mp4", 30.0).way == "skipping"

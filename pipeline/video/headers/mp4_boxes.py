@@ -1,90 +1,78 @@
-"""The boxes of an MP4 or QuickTime file: where its header (moov) is, and what that contains. Reads a few bytes.
+"""Whether the header of an MP4 or QuickTime file tells all about its packets. Reads box headers and moov only.
 
-Section numbers: ISO/IEC 14496-12. Every size and count is compared with what is there before anything is allocated.
+Section numbers: ISO/IEC 14496-12. Files with anything unusual are refused rather than understood: names of boxes that
+would change packets are searched for in all bytes of moov, wherever they are, so that no nesting can hide them.
 """
 
+import re
 from typing import BinaryIO
 
-import numpy as np
-
-MAX_HEADER = 256_000_000  # bytes of moov: about 12 million frames
-MAX_BOXES = 256  # beside each other: files whose header lists all frames have few
-FRAGMENTS = {b"moof", b"mvex"}  # frames that the header does not list
+MAX_HEADER = 64_000_000  # bytes of moov: more than ten hours at 60 frames per second
+MAX_BOXES = 64  # beside each other at the top level
+PLAIN_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"}  # at the top level
+# Inside moov: what makes packets, or their times, differ from what the tables of samples list
+UNUSUAL = (
+    *(b"mvex", b"moof", b"traf", b"trun", b"sidx", b"mfra"),  # fragments
+    *(b"ctts", b"cslg", b"stps"),  # display times apart from decoding times; partial key frames
+    *(b"encv", b"enca", b"encs", b"enct", b"drmi", b"drms", b"sinf", b"senc", b"saiz", b"saio", b"pssh"),  # encryption
+    *(b"adrm", b"aavd"),  # encryption of audio books
+    *(b"c608", b"c708", b"dvca", b"vdva"),  # captions and DV audio, whose packets FFmpeg converts and may refuse
+    *(b"iloc", b"cmov", b"cmvd", b"dcom"),  # pictures; compressed headers
+)
+_DESCRIPTIONS = re.compile(rb"stsd.{4}(.{4})", re.DOTALL)  # section 8.5.2
 
 
 class Mp4Error(Exception):
     """The header is damaged, or of a kind that is not read here. The message gives the reason in a few words."""
 
 
-def read_header(file: BinaryIO, num_bytes: int) -> bytes:
-    """The content of moov. file: seekable, of num_bytes. Mp4Error if there is not exactly one whole moov."""
-    found: list[tuple[int, int]] = []
-    position = 0
-    for _ in range(MAX_BOXES):
-        if position == num_bytes:
-            break
-        file.seek(position)
-        kind, start, end = _box(file.read(16), num_bytes - position)
-        if kind in FRAGMENTS:
-            raise Mp4Error("it is fragmented")
-        if kind == b"moov":
-            found.append((position + start, position + end))
-        position += end
-    if position != num_bytes or len(found) != 1:
-        raise Mp4Error("it does not have exactly one header among its boxes")
-    start, end = found[0]
+def find_data(file: BinaryIO, num_bytes: int) -> tuple[int, int]:
+    """[start, end) in bytes of the only box of data (mdat). file: seekable, of num_bytes.
+
+    Mp4Error unless the file consists of whole boxes of which one is a plain header, and one has the data.
+    """
+    boxes = _top_level(file, num_bytes)
+    kinds = [kind for kind, _, _ in boxes]
+    if kinds.count(b"moov") != 1 or kinds.count(b"mdat") != 1 or not PLAIN_BOXES.issuperset(kinds):
+        raise Mp4Error("it does not have one header and one box of data")
+    _, start, end = boxes[kinds.index(b"moov")]
+    _check_header(file, start, end)
+    _, start, end = boxes[kinds.index(b"mdat")]
+    return start, end
+
+
+def _check_header(file: BinaryIO, start: int, end: int) -> None:
+    """Mp4Error if moov is too long, or if it has more to say about packets than tables of samples do."""
     if end - start > MAX_HEADER:
         raise Mp4Error(f"its header is longer than {MAX_HEADER} bytes")
     file.seek(start)
-    data = file.read(end - start)
-    if len(data) != end - start:
+    header = file.read(end - start)
+    if len(header) != end - start:
         raise Mp4Error("its header is truncated")
-    return data
+    for kind in UNUSUAL:
+        if kind in header:
+            raise Mp4Error(f"its header may contain a box of type {kind.decode()}")
+    counts = _DESCRIPTIONS.findall(header)
+    if not counts or any(int.from_bytes(count, "big") != 1 for count in counts):
+        raise Mp4Error("the parameters of a track may change")
 
 
-def children(data: memoryview) -> dict[bytes, list[memoryview]]:
-    """The contents of the boxes in a box, by their kind, in order. Mp4Error if their sizes do not add up."""
-    found: dict[bytes, list[memoryview]] = {}
-    at = 0
-    for _ in range(MAX_BOXES):
-        if at == len(data):
-            return found
-        kind, start, end = _box(data[at : at + 16].tobytes(), len(data) - at)
-        found.setdefault(kind, []).append(data[at + start : at + end])
-        at += end
-    raise Mp4Error("it has too many boxes")
-
-
-def only(boxes: dict[bytes, list[memoryview]], kind: bytes) -> memoryview:
-    """The content of the only box of this kind. Mp4Error if there are none or several."""
-    found = boxes.get(kind, [])
-    if len(found) != 1:
-        raise Mp4Error(f"it has {len(found)} boxes of type {kind.decode('latin-1')} where one is due")
-    return found[0]
-
-
-def number(box: memoryview, at: int, size: int = 4) -> int:
-    """The unsigned number of `size` bytes at this position. Mp4Error if the box ends before."""
-    if at + size > len(box):
-        raise Mp4Error("a box of its header ends too early")
-    return int.from_bytes(box[at : at + size], "big")
-
-
-def rows(box: memoryview, dtype, start: int = 8) -> np.ndarray:
-    """The table of a full box, whose number of rows stands before it. Mp4Error if the box is shorter than that."""
-    count, kind = number(box, start - 4), np.dtype(dtype)
-    if count * kind.itemsize > len(box) - start:
-        raise Mp4Error("a table of its header is longer than its box")
-    return np.frombuffer(box, kind, count, start)
-
-
-def _box(head: bytes, available: int) -> tuple[bytes, int, int]:
-    """(kind, start and end of the content from the beginning of the box), section 4.2. head: its first 16 bytes."""
-    size, start = int.from_bytes(head[:4], "big"), 8
-    if size == 1:
-        size, start = int.from_bytes(head[8:16], "big"), 16
-    if size == 0:
-        size = available
-    if not start <= size <= available or len(head) < start:
-        raise Mp4Error("the sizes of its boxes do not add up")
-    return head[4:8], start, size
+def _top_level(file: BinaryIO, num_bytes: int) -> list[tuple[bytes, int, int]]:
+    """(kind, start and end of the content in the file) of each box, section 4.2. Mp4Error unless they fill the file."""
+    boxes: list[tuple[bytes, int, int]] = []
+    position = 0
+    while position < num_bytes and len(boxes) < MAX_BOXES:
+        file.seek(position)
+        head = file.read(16)
+        size, start = int.from_bytes(head[:4], "big"), 8
+        if size == 1:
+            size, start = int.from_bytes(head[8:16], "big"), 16
+        if size == 0:
+            size = num_bytes - position
+        if len(head) < start or size < start:
+            raise Mp4Error("the sizes of its boxes do not add up")
+        boxes.append((head[4:8], position + start, position + size))
+        position += size
+    if position != num_bytes:
+        raise Mp4Error("its boxes do not end where the file ends")
+    return boxes
