@@ -13,7 +13,6 @@ from embedonce.pipeline.video.indexing import CHANGES
 
 NUM_PLACES = 8  # the beginning, the end, and evenly between them
 PLACE_PACKETS = 2
-MAX_PASSED = 8  # packets from where FFmpeg lands to where it was sent
 REFUSED_SIDES = {*CHANGES, "encryption_info", "display_matrix"}  # packet side data with consequences for the index
 
 
@@ -85,12 +84,8 @@ def _packets(container, stream, listed: ListedPackets, place: slice) -> list[av.
         except av.error.FFmpegError as error:
             raise MismatchError(f"packet {place.start} cannot be reached") from error
     errors: list[str] = []
-    packets = packets_of(container, stream, errors)
-    first = next((p for p in islice(packets, MAX_PASSED) if p.pos == listed.positions[place.start]), None)
-    if first is None:
-        raise MismatchError(f"packet {place.start} is not where its header says")
     is_last = place.stop == len(listed.dts)
-    found = [first, *islice(packets, count if is_last else count - 1)]  # one more than there may be
+    found = list(islice(packets_of(container, stream, errors), count + is_last))  # one more than there may be
     if len(found) != count or errors:
         raise MismatchError(f"there are {len(found)} packets where its header lists {count}")
     return found
