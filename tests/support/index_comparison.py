@@ -74,7 +74,7 @@ def _outcomes(path: Path) -> list:
     for scan in (timeline_of, partial(_scan, fps=5.0), partial(_scan, fps=None)):
         try:
             outcomes.append(scan(path))
-        except VideoError as error:
+        except (VideoError, ValueError) as error:
             outcomes.append(str(error))
     return outcomes
 
