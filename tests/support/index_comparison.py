@@ -13,8 +13,10 @@ from embedonce.pipeline.video import header_index, scanning
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.header_index import index_by_header
 from embedonce.pipeline.video.timeline import Timeline
-from tests.support.videos import timeline_of
+from tests.support.videos import timeline_of, write_video
 
+FRAMES = 40
+PNG = {"codec": "png", "pix_fmt": "rgb24", "b_frames": None}
 INTRA_FILES = {
     "prores": ("v.mov", {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}),
     "dnxhd": (
@@ -26,6 +28,11 @@ INTRA_FILES = {
     "rawvideo": ("v.mov", {"codec": "rawvideo", "pix_fmt": "uyvy422"}),
     "v210": ("v.mov", {"codec": "v210", "pix_fmt": "yuv422p10le"}),
 }
+
+
+def write_intra(path: Path, **settings) -> Path:
+    """A video of FRAMES frames that each stand for themselves."""
+    return write_video(path, FRAMES, **(PNG | settings))
 
 
 def is_same(a, b) -> bool:

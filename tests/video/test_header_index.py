@@ -7,26 +7,20 @@ import av
 import numpy as np
 import pytest
 
-from embedonce.pipeline.video import header_index, sampled_packets
+from embedonce.pipeline.video import header_index
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
-from tests.support.index_comparison import INTRA_FILES, differences, scanned_both_ways
+from tests.support.index_comparison import FRAMES, INTRA_FILES, PNG, differences, scanned_both_ways, write_intra
 from tests.support.mp4_files import TABLES, box, boxes, content_of, edited, table
 from tests.support.videos import digest, full_decode, timeline_of, write_video
 
-FRAMES = 40
-PNG = {"codec": "png", "pix_fmt": "rgb24", "b_frames": None}
 STRETCHED = [512 * (n + n // 7) for n in range(FRAMES)]
-
-
-def write(path: Path, **settings) -> Path:
-    return write_video(path, FRAMES, **(PNG | settings))
 
 
 @pytest.fixture
 def video(tmp_path) -> Path:
     """Its data comes first, so that its header can be changed without moving any packet."""
-    path = write(tmp_path / "v.mov")
+    path = write_intra(tmp_path / "v.mov")
     assert [kind for kind, _ in boxes(path.read_bytes())] == [b"ftyp", b"wide", b"mdat", b"moov"]
     return path
 
@@ -49,12 +43,12 @@ def add(path: Path, *kinds: bytes, new: bytes) -> Path:
 @pytest.mark.parametrize("codec", INTRA_FILES)
 def test_a_header_tells_what_the_packets_would(tmp_path, codec):
     file, settings = INTRA_FILES[codec]
-    timeline, is_by_header = scanned_both_ways(write(tmp_path / file, **settings))
+    timeline, is_by_header = scanned_both_ways(write_intra(tmp_path / file, **settings))
     assert is_by_header and len(timeline.pts) == len(timeline.key_pts) == FRAMES
 
 
 def test_decoding_by_such_a_plan_gives_the_frames_of_a_full_decode(tmp_path, monkeypatch):
-    path = write(tmp_path / "v.mov", pts=STRETCHED)
+    path = write_intra(tmp_path / "v.mov", pts=STRETCHED)
     monkeypatch.setattr(header_index, "MIN_SAVING", 0.0)
     timeline, decoded = timeline_of(path), full_decode(path)
     chosen = np.array([3, 17, 39])
@@ -91,17 +85,17 @@ def with_edits(path: Path, *entries: tuple[int, int]) -> Path:
 
 
 WELL_FORMED = {
-    "varying frame rate": lambda path: write(path, pts=STRETCHED),
-    "late start": lambda path: write(path, pts=[9000 + 512 * n for n in range(FRAMES)]),
-    "header first": lambda path: write(path, mux={"movflags": "faststart"}),
+    "varying frame rate": lambda path: write_intra(path, pts=STRETCHED),
+    "late start": lambda path: write_intra(path, pts=[9000 + 512 * n for n in range(FRAMES)]),
+    "header first": lambda path: write_intra(path, mux={"movflags": "faststart"}),
     "positions of 64 bits": lambda path: rewrite(path, long_positions(path.read_bytes())),
     "data up to the end": lambda path: rewrite(path, data_last(path.read_bytes())),
     "pause before the start": lambda path: with_edits(path, (500, -1), (1333, 0)),
     "start cut off": lambda path: with_edits(path, (1000, 512 * 7)),
     "end cut off": lambda path: with_edits(path, (700, 0)),
     "parts repeated": lambda path: with_edits(path, (700, 0), (700, 0)),
-    "rotated": lambda path: write(path, rotation=90),
-    "aspect": lambda path: write(path, aspect=2),
+    "rotated": lambda path: write_intra(path, rotation=90),
+    "aspect": lambda path: write_intra(path, aspect=2),
     "one frame": lambda path: write_video(path, 1, **PNG),
     "two frames": lambda path: write_video(path, 2, **PNG),
 }
@@ -181,7 +175,7 @@ def shorter_data(data: bytes) -> bytes:
 
 def fragments(path: Path) -> Path:
     """A file that goes on with fragments after its header."""
-    write(path.with_name("f.mov"), mux={"movflags": "frag_keyframe+empty_moov"})
+    write_intra(path.with_name("f.mov"), mux={"movflags": "frag_keyframe+empty_moov"})
     pieces = b"".join(box(*piece) for piece in boxes(path.with_name("f.mov").read_bytes()) if piece[0] != b"ftyp")
     return rewrite(path, path.read_bytes() + pieces)
 
@@ -200,15 +194,16 @@ UNUSUAL = {
     "a frame beyond the end": lambda path: change(path, *TABLES, b"stsz", edit=sizes((FRAMES - 1, 1 << 30))),
     "the last frame cut short": lambda path: rewrite(path, shortened(path.read_bytes(), 5)),
     "most frames gone": lambda path: rewrite(path, shortened(path.read_bytes(), 1.0)),
-    "end of the file gone": lambda path: cut(write(path, mux={"movflags": "faststart"}), 0.6),
-    "last byte gone": lambda path: cut(write(path, mux={"movflags": "faststart"}), 0.99999),
+    "end of the file gone": lambda path: cut(write_intra(path, mux={"movflags": "faststart"}), 0.6),
+    "last byte gone": lambda path: cut(write_intra(path, mux={"movflags": "faststart"}), 0.99999),
     "header gone": lambda path: cut(path, 0.9),
     "something after the end": lambda path: rewrite(path, path.read_bytes() + b"\0\0\0\5junk"),
     "zeros after the end": lambda path: rewrite(path, path.read_bytes() + bytes(64)),
+    "frames before the data": lambda path: change(path, *TABLES, b"stco", edit=lambda old: old[:-4] + bytes(4)),
     "frames outside the data": lambda path: rewrite(path, shorter_data(path.read_bytes())),
     "two boxes of data": lambda path: rewrite(path, path.read_bytes() + box(b"mdat", b"more")),
     "two headers": lambda path: rewrite(path, path.read_bytes() + box(*boxes(path.read_bytes())[-1])),
-    "fragments": lambda path: write(path, mux={"movflags": "frag_keyframe+empty_moov"}),
+    "fragments": lambda path: write_intra(path, mux={"movflags": "frag_keyframe+empty_moov"}),
     "fragments after the header": fragments,
     "hidden fragments": lambda path: add(path, b"moov", new=box(b"udta", box(b"moof", b""))),
     "two descriptions": lambda path: change(path, *TABLES, b"stsd", edit=another_description),
@@ -256,7 +251,7 @@ def test_the_sound_must_be_whole_too(video):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
 def test_codecs_whose_packets_tell_more_are_read_whole(tmp_path, codec):
     settings = {"codec": codec, "pix_fmt": "yuvj420p" if codec == "mjpeg" else "yuv420p", "b_frames": None}
-    _, is_by_header = scanned_both_ways(write(tmp_path / "v.mov", **settings))
+    _, is_by_header = scanned_both_ways(write_intra(tmp_path / "v.mov", **settings))
     assert not is_by_header
 
 
@@ -270,59 +265,6 @@ def test_frames_left_out_of_h264_are_noticed_whatever_the_header_says(tmp_path, 
                 out.mux(packet)
     timeline, is_by_header = scanned_both_ways(tmp_path / "cut.mp4")
     assert not is_by_header and any("gaps in its frame numbers" in note for note in timeline.notes)
-
-
-WRONG_LISTS = {
-    "time of the last": (-1, 0, 1),
-    "position of the first": (0, 1, 1),
-    "position of the last": (-1, 1, -1),
-    "size of the last": (-1, 2, -1),
-    "is hidden": (1, 4, 1),
-}
-
-
-@pytest.mark.parametrize("kind", WRONG_LISTS)
-def test_packets_that_differ_from_the_list_are_noticed(video, kind, monkeypatch):
-    """Only another version of FFmpeg may do so: its list is then not believed."""
-    n, column, by = WRONG_LISTS[kind]
-    listed = header_index._entries
-
-    def wrong(stream) -> np.ndarray:
-        entries = listed(stream)
-        entries[n, column] += by
-        return entries
-
-    monkeypatch.setattr(header_index, "_entries", wrong)
-    timeline, is_by_header = scanned_both_ways(video)
-    assert not is_by_header and len(timeline.pts) == FRAMES
-
-
-def test_packets_that_are_not_listed_are_noticed(video, monkeypatch):
-    listed = header_index._entries
-    for part in (slice(0, -1), slice(1, None), slice(0, 0)):
-        monkeypatch.setattr(header_index, "_entries", lambda stream, part=part: listed(stream)[part])
-        timeline, is_by_header = scanned_both_ways(video)
-        assert not is_by_header and len(timeline.pts) == FRAMES
-
-
-def test_every_place_is_compared(video, monkeypatch):
-    places = sampled_packets.places_to_check(FRAMES)
-    assert places[0].start == 0 and places[-1].stop == FRAMES and len(places) == sampled_packets.NUM_PLACES
-    seen = []
-    compare = sampled_packets._compare
-    monkeypatch.setattr(
-        sampled_packets, "_compare", lambda listed, n, packet: seen.append(n) or compare(listed, n, packet)
-    )
-    monkeypatch.setattr(header_index, "MIN_SAVING", 0.0)
-    timeline_of(video)
-    assert seen == [n for place in places for n in range(place.start, place.stop)]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 9, 16, 17, 1000])
-def test_places_lie_apart_and_include_both_ends(count):
-    places = sampled_packets.places_to_check(count)
-    numbers = [n for place in places for n in range(place.start, place.stop)]
-    assert numbers == sorted(set(numbers)) and {0, count - 1} <= set(numbers) <= set(range(count))
 
 
 def test_little_is_read_of_large_files_and_all_of_small_ones(tmp_path):
@@ -343,7 +285,7 @@ def num_read() -> int:
 
 
 def test_damaged_frames_are_found_by_decoding(tmp_path, monkeypatch):
-    path = write(tmp_path / "v.mov", codec="prores_ks", pix_fmt="yuv422p10le")
+    path = write_intra(tmp_path / "v.mov", codec="prores_ks", pix_fmt="yuv422p10le")
     monkeypatch.setattr(header_index, "MIN_SAVING", 0.0)
     timeline = timeline_of(path)
     with path.open("r+b") as file:
@@ -365,10 +307,10 @@ def test_changed_bytes_of_the_header_change_nothing_between_both_ways(video):
     """The header is hostile: every outcome is that of reading all packets."""
     data, rng, num_by_header = video.read_bytes(), np.random.default_rng(5), 0
     start = data.rindex(b"moov") - 4
-    for _ in range(60):
+    for _ in range(40):
         changed = bytearray(data)
         for at in rng.integers(start, len(data), rng.integers(1, 4)):
             changed[at] = rng.integers(0, 256)
         _, is_by_header = scanned_both_ways(rewrite(video, bytes(changed)))
         num_by_header += is_by_header
-    assert 5 < num_by_header < 55
+    assert 4 < num_by_header < 36
