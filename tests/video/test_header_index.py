@@ -190,6 +190,9 @@ UNUSUAL = {
     "no difference of display times": lambda path: display_times(path, 0, 0),
     "few key frames": lambda path: add(path, *TABLES, new=box(b"stss", table(2, 1, 20))),
     "equal times": lambda path: change(path, *TABLES, b"stts", edit=lambda _: table(2, 9, 512, FRAMES - 9, 0)),
+    "two equal times": lambda path: change(
+        path, *TABLES, b"stts", edit=lambda _: table(3, 3, 512, 1, 0, FRAMES - 4, 512)
+    ),
     "a frame without content": lambda path: change(path, *TABLES, b"stsz", edit=sizes((20, 0))),
     "a frame beyond the end": lambda path: change(path, *TABLES, b"stsz", edit=sizes((FRAMES - 1, 1 << 30))),
     "the last frame cut short": lambda path: rewrite(path, shortened(path.read_bytes(), 5)),

@@ -66,3 +66,15 @@ def test_places_lie_apart_and_include_both_ends(count):
     places = sampled_packets.places_to_check(count)
     numbers = [n for place in places for n in range(place.start, place.stop)]
     assert numbers == sorted(set(numbers)) and {0, count - 1} <= set(numbers) <= set(range(count))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [(0, (0, 512, 512, 1024)), (0, (0, 1024, 512, 2048)), (3, (1, 1, 0, 1)), (4, (0, 0, 0, 1)), (None, ())],
+)
+def test_lists_that_do_not_identify_frames_are_noticed(column, values):
+    entries = np.array([[512 * n, 100 * n, 100, 1, 0] for n in range(4)], np.int64)
+    assert header_index._identify_frames(entries)
+    if column is not None:
+        entries[:, column] = values
+    assert not header_index._identify_frames(entries if column is not None else entries[:0])
