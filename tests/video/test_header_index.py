@@ -301,6 +301,14 @@ def test_damaged_frames_are_found_by_decoding(tmp_path, monkeypatch):
     assert [i for i, _ in filter(None, frames)] == [n for n in range(FRAMES) if n != 20]
 
 
+def test_a_beginning_that_cannot_be_decoded_is_passed_over(video):
+    positions = positions_in(video)
+    data = bytearray(video.read_bytes())
+    data[positions[0] : positions[4]] = bytes(positions[4] - positions[0])
+    timeline, _ = scanned_both_ways(rewrite(video, bytes(data)))
+    assert len(timeline.pts) == FRAMES
+
+
 def positions_in(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         return header_index._entries(container.streams.video[0])[:, 1]
