@@ -28,7 +28,10 @@ TEACHER = {
     "pipeline.teachers.registry",
     "pipeline.teachers.open_clip",
 }
-VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
+VIDEO = (
+    *("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order"),
+    *("sampled_packets", "scanning"),
+)
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
