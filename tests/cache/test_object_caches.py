@@ -5,6 +5,7 @@ Whatever happens: what is given is right, what is refused is refused in a senten
 
 import itertools
 import re
+import urllib.parse
 from contextlib import closing, suppress
 
 import numpy as np
@@ -64,6 +65,11 @@ def through(s3_endpoint, bucket_place):
         yield faults, ObjectStore.from_url(bucket_place.url, retries=QUICK)
 
 
+def some(values, *usual: str) -> list:
+    """All values; those that are not usual are left to the slow tests."""
+    return [value if value in usual else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def always(fault, *methods: str):
     return lambda request: fault if request.method in methods else None
 
@@ -104,7 +110,7 @@ STRANGE = ("frames/../../outside", "../outside", "frames//000000.h5", "records/.
 SHADOWS = ("frames", "records", "plan", "labels/main", "records/000000.json/a", "cache.json/a", "labels/main/clips")
 
 
-@pytest.mark.parametrize("key", STRANGE)
+@pytest.mark.parametrize("key", some(STRANGE, "frames/../../outside", "records/.."))
 def test_keys_that_lead_elsewhere_are_never_followed(cache, session, whole, key):
     before = cache.files()
     cache.write(key, b"hostile")
@@ -113,7 +119,7 @@ def test_keys_that_lead_elsewhere_are_never_followed(cache, session, whole, key)
     assert cache.files() == before | {key: b"hostile"}
 
 
-@pytest.mark.parametrize("key", SHADOWS)
+@pytest.mark.parametrize("key", some(SHADOWS, "frames", "labels/main", "cache.json/a"))
 def test_keys_that_shadow_folders_and_files_hide_nothing(cache, whole, key):
     """A reader refuses them or sees what was committed; a writer refuses them or ends with it."""
     before = cache.files()
@@ -133,17 +139,26 @@ def test_keys_that_shadow_folders_and_files_hide_nothing(cache, whole, key):
 
 def test_an_object_that_goes_between_a_list_and_a_read_is_missed(cache, through):
     faults, store = through
-    faults.answer = lambda request, body: cache.delete("records/000001.json") or body if is_listing(request) else body
+
+    def deleting(request: Request, body: bytes) -> bytes:
+        if is_listing(request) and f"prefix={cache.prefix}records/&" in urllib.parse.unquote(request.path):
+            cache.delete("records/000001.json")
+        return body
+
+    faults.answer = deleting
     with pytest.raises(DamagedError, match=r"records/000001\.json is missing"):
         open_reader(store)
 
 
-def test_a_shard_that_is_replaced_after_it_was_verified_gives_nothing(cache):
+def test_nothing_is_given_of_a_shard_that_was_replaced_after_it_was_verified(cache):
     with closing(open_reader(cache.location)) as reader:
-        shard = reader.frames("000000")
+        jpeg = reader.frames("000000").jpeg(1)
         cache.write("frames/000000.h5", cache.read("frames/000000.h5")[::-1])
-        with pytest.raises(CacheError, match=r"changed while it was read|is damaged"):
-            [shard.jpeg(row) for row in range(4)], shard.embeddings(0, 4, 0), reader.batch("000000")
+        with suppress(CacheError):
+            assert reader.frames("000000").jpeg(1) == jpeg  # read before it was replaced
+        reader.close()
+        with pytest.raises(DamagedError, match=r"000000\.h5"):
+            reader.frames("000000")
 
 
 def test_a_shard_that_changes_while_it_is_verified_is_refused(cache, through):
@@ -191,7 +206,7 @@ def without(keys: set[str]):
     return lagging
 
 
-@pytest.mark.parametrize("what", NEWEST)
+@pytest.mark.parametrize("what", some(NEWEST, "the last record and part", "the clips"))
 def test_a_listing_that_lacks_the_newest_keys_makes_nothing_wrong(cache, session, whole, through, what):
     """Readers see what was committed before or refuse; writers refuse or end as they should; nothing is replaced."""
     faults, store = through
@@ -285,7 +300,7 @@ def test_a_cache_that_cannot_be_reached_is_neither_damaged_nor_absent(cache, thr
         assert not isinstance(caught.value, (DamagedError, NotACacheError)) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("served", [25, 60, 90])
+@pytest.mark.parametrize("served", [60, *(pytest.param(served, marks=pytest.mark.slow) for served in (25, 90))])
 def test_credentials_that_expire_in_the_middle_lose_nothing(through, bucket_place, served):
     faults, store = through
     numbers, promised = itertools.count(), {}
