@@ -3,6 +3,7 @@
 Files are published by the store, a shard always before its record.
 """
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,16 +52,23 @@ class CacheWriter:
         self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
         self._format = BACKENDS[identity.backend]
         self._labels = LabelSetWriter(self._layout, self._catalog.labels)
+        self._settled: set[str] = set()
         self._lock = self.store.lock(LOCK)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.close)
+            self.plan: list[PlanPart] = self._read_locked(is_parsed=catalog is not None)
+            self._index = PlanIndex(self.plan)
+            undo.pop_all()
+
+    def _read_locked(self, is_parsed: bool) -> list[PlanPart]:
+        """The plan, read when what an interrupted writer left is put in order, and nobody else writes."""
         self._layout.refuse_links()
         layout = self._layout
         folders = (layout.root, *layout.folders, *layout.label_folders(), *layout.continued_folders())
         self.store.recover(folder.relative for folder in folders)
-        if catalog is not None:
-            catalog.refresh()  # now that nobody else writes
-        self.plan: list[PlanPart] = self._catalog.plan()
-        self._index = PlanIndex(self.plan)
-        self._settled: set[str] = set()
+        if is_parsed:
+            self._catalog.refresh()
+        return self._catalog.plan()
 
     @property
     def cache_dir(self) -> Path | str:
