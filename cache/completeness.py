@@ -67,7 +67,11 @@ def extra_files(reader: CacheReader, layout: Layout, plan: list[PlanPart], label
         yield from _others(folder, {"label_set.json", "tensors.safetensors", *LABEL_SET_FOLDERS})
         for inner in ("clips", "revisions"):
             yield from _others(folder / inner, {path.name for path in list_folder(folder / inner, ".json")})
-        yield from _extra_of_column(layout, name, reader, reader.label_records(name))
+        if reader.label_set(name).computes_logits:
+            for shards in layout.logit_paths(name):
+                yield from _others(shards, set())
+        else:
+            yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
 def _extra_of_column(
@@ -112,7 +116,7 @@ def _missing_of_label_set(
 ) -> Iterator[tuple[LostFile, str]]:
     """has_manifest: a manifest shows which logits were committed, and which of them a repair took away."""
     folder = layout.labels / name
-    parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
+    parts, logits = set(reader.clip_parts(name)), set(reader.label_records(name))
     labeled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
     needed = range(max(parts | labeled, default=-1) + 1)  # parts are published in order, and logits after them
     for part in sorted(set(needed) - parts):

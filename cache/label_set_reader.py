@@ -21,6 +21,7 @@ class LabelSetReader:
     def __init__(self, directory: Path):
         self._directory, self._layout = directory, Layout(directory)
         self._records: dict[str, dict[str, Record]] = {}
+        self._computing: dict[str, dict[str, np.ndarray] | None] = {}  # label set -> computing_head()
 
     def names(self) -> tuple[str, ...]:
         """Names of the label sets, sorted."""
@@ -88,6 +89,15 @@ class LabelSetReader:
             return None
         with documents.as_damaged_error(str(self._layout.labels / labels.name / "tensors.safetensors")):
             return tensors_from(data, width, len(labels.classes))
+
+    def computing_head(self, name: str, width: int) -> dict[str, np.ndarray] | None:
+        """The head that a label set's logits are computed with when they are read; None if they are stored.
+
+        Read once and kept.
+        """
+        if name not in self._computing:
+            self._computing[name] = self.head(name, width) if self.read(name).computes_logits else None
+        return self._computing[name]
 
     def records(self, name: str) -> dict[str, Record]:
         """unit -> record of a label set's logits."""

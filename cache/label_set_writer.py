@@ -33,6 +33,8 @@ class LabelSetWriter:
             )
         for path in inner:
             commit.make_folder(path)
+        if labels.computes_logits and tensors is None:
+            raise ValueError(f"label set {labels.name!r} must have a head, from which its logits are computed")
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
         document = documents.serialize_verified(fields, _label_set, labels.name)

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
-from embedonce.cache.backends.shard_format import Shard
+from embedonce.cache.backends.shard_format import Shard, checked_logits
+from embedonce.cache.computed_logits import ComputedLogits
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import refuse_links
 from embedonce.cache.label_set_reader import LabelSetReader
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.plan_documents import read_plan
@@ -114,8 +115,14 @@ class CacheReader:
         """The frame shard of a unit. DamagedError if its bytes differ from its record."""
         return self._shard(None, unit, self.records)
 
-    def logits(self, label_set: str, unit: str) -> Shard:
-        """The logits shard of a unit. DamagedError if it is absent or its bytes differ from its record."""
+    def logits(self, label_set: str, unit: str) -> Shard | ComputedLogits:
+        """The logits of a unit: a shard, or computed from embeddings if the label set does not store them.
+
+        DamagedError if the shard is absent or its bytes differ from its record.
+        """
+        head = self._computing_head(label_set)
+        if head is not None:
+            return ComputedLogits(self.frames(unit), head)
         return self._shard(label_set, unit, self.label_records(label_set))
 
     def batch(self, unit: str) -> FrameBatch:
@@ -142,6 +149,9 @@ class CacheReader:
         rows, views = self.records[unit].num_rows, 1 + self.identity.num_views
         if not rows:
             return np.zeros((0, views, self._width(label_set)), np.float32)
+        head = self._computing_head(label_set)
+        if head is not None:
+            return checked_logits(logits_from(head, self.all_embeddings(unit)), f"unit {unit}")
         shard = self.logits(label_set, unit)
         return np.stack([shard.logits(0, rows, view) for view in range(views)], axis=1)
 
@@ -181,6 +191,9 @@ class CacheReader:
         """The tensors that logits_from() computes a label set's logits from; None if it has none."""
         return self._labels.head(name, self.identity.teacher.embed_dim)
 
+    def _computing_head(self, name: str) -> dict[str, np.ndarray] | None:
+        return self._labels.computing_head(name, self.identity.teacher.embed_dim)
+
     def label_records(self, label_set: str) -> dict[str, Record]:
         """unit -> record of a label set's logits."""
         return self._labels.records(label_set)
@@ -190,5 +203,7 @@ class CacheReader:
         self._labels.override_records(label_set, records)
 
     def logits_units(self, label_set: str) -> frozenset[str]:
-        """Units whose logits are committed in this label set."""
-        return frozenset(self.label_records(label_set))
+        """Committed units whose logits can be read: those of all units if this label set does not store them."""
+        if self._computing_head(label_set) is not None:
+            return frozenset(self.records)
+        return frozenset(self.label_records(label_set)) & frozenset(self.records)

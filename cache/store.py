@@ -1,5 +1,6 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
+import contextlib
 from pathlib import Path
 
 from embedonce.cache import commit, documents
@@ -11,7 +12,16 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.writer import CacheWriter
 
-__all__ = ["check_identity", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
+__all__ = [
+    "check_identity",
+    "claim",
+    "has_cache",
+    "open_reader",
+    "open_writer",
+    "read_identity",
+    "refuse_busy",
+    "refuse_nesting",
+]
 
 
 def has_cache(root: Path) -> bool:
@@ -71,6 +81,12 @@ def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:
     """A writer of the cache in root, which is created or must have this identity already."""
     claim(root, identity)
     return CacheWriter(root, identity)
+
+
+def refuse_busy(root: Path) -> None:
+    """BusyError while another process writes the cache in root."""
+    with contextlib.closing(commit.Lock(Layout(root).lock)):
+        return
 
 
 def open_reader(root: Path | str) -> CacheReader:

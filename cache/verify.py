@@ -121,6 +121,8 @@ def _verify_label_set(
         report.problems.append(Problem(folder, message, Remedy.MISSING, label_set=name))
     for path in list_folder(folder / "revisions", ".json")[:-1]:  # the last one was read with the label set
         report.attempt(path, Remedy.FORGET, documents.read, path, label_set=name)
+    if reader.label_set(name).computes_logits:
+        return
     records = report.read_records(paths.records, Remedy.REDO_LOGITS, name)
     reader.override_records(name, records)
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}

@@ -16,6 +16,7 @@ from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS, choose_rows, cosines
+from embedonce.pipeline.files import disk_space
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -145,7 +146,7 @@ def test_attempts_of_completed_videos_are_forgotten(folder):
 
 def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folder, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
     config = ExtractConfig(folder, False, folder / "c")
     with pytest.raises(StorageError, match=r"needs about 240.0 kB more and its disk has 5.0 kB free; make space"):
         extract(config, make_source(folder, ["a"]), lambda: pytest.fail("the teacher was loaded"))
