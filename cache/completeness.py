@@ -68,8 +68,7 @@ def extra_files(reader: CacheReader, layout: Layout, plan: list[PlanPart], label
         for inner in ("clips", "revisions"):
             yield from _others(folder / inner, {path.name for path in list_folder(folder / inner, ".json")})
         if reader.label_set(name).computes_logits:
-            for shards in layout.logit_paths(name):
-                yield from _others(shards, set())
+            yield from (path for folder in layout.logit_paths(name) for path in list_folder(folder))
         else:
             yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 

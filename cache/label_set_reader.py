@@ -30,7 +30,9 @@ class LabelSetReader:
     def read(self, name: str | None) -> LabelSet:
         """The label set of this name, or the only one. LabelSetError if there is none, or several and no name."""
         name = self._existing_name(name)
-        clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+        return self._document(name, tuple(clip for part in self.clip_parts(name).values() for clip in part))
+
+    def _document(self, name: str, clips: tuple[ClipLabel, ...]) -> LabelSet:
         path = self._layout.label_set_document(name)
         document = documents.read(path)
         with documents.as_damaged_error(str(path)):
@@ -96,11 +98,13 @@ class LabelSetReader:
         Read once and kept.
         """
         if name not in self._computing:
-            self._computing[name] = self.head(name, width) if self.read(name).computes_logits else None
+            self._computing[name] = self.head(name, width) if self._document(name, ()).computes_logits else None
         return self._computing[name]
 
     def records(self, name: str) -> dict[str, Record]:
-        """unit -> record of a label set's logits."""
+        """unit -> record of a label set's logits; none if it stores no logits."""
+        if name not in self._records and self._layout.has_label_set(name) and self._document(name, ()).computes_logits:
+            self._records[name] = {}
         if name not in self._records:
             folders = self._layout.logit_paths(name)
             refuse_links((folders.shards.parent, *folders))
