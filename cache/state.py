@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
@@ -11,6 +10,7 @@ from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clip
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
+from embedonce.cache.stores.registry import Location
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ class CacheState:
         return self._index.incomplete_uids()
 
 
-def read_state(root: Path) -> CacheState:
-    """The state of the cache in root. DamagedError if its plan is older than what was committed."""
-    last_part = last_clip_part(Layout(root))
-    reader = open_reader(root)  # the plan is read after the records and clips, because a writer plans before it commits
+def read_state(where: Location) -> CacheState:
+    """The state of the cache at a location. DamagedError if its plan is older than what was committed."""
+    layout = Layout.at(where)
+    last_part = last_clip_part(layout)
+    reader = open_reader(layout.store)  # the plan is read after the records and clips, because a writer plans before it commits
     state = CacheState(reader, reader.plan(), reader.quarantined())
     if lacking := set(reader.records) - set(state.units):
-        raise DamagedError(older_plan(root, lacking), has_advice=True)
+        raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
     if state.plan and last_part >= len(state.plan):
-        raise DamagedError(older_than_clips(root, last_part), has_advice=True)
+        raise DamagedError(older_than_clips(layout.root, last_part), has_advice=True)
     return state

@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 import click
 
 from embedonce.pipeline.commands.config_option import read_config_file
-from embedonce.pipeline.commands.parameter_types import EXISTING_FILE, PATH, PATH_OR_NAME, FiniteRange, RegistryChoice
+from embedonce.pipeline.commands.parameter_types import (
+    EXISTING_FILE,
+    PATH,
+    PATH_OR_NAME,
+    FiniteRange,
+    RegistryChoice,
+)
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import GROUPS, RUNTIME, Option
 from embedonce.pipeline.settings.ranges import Range

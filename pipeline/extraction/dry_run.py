@@ -6,6 +6,7 @@ Loads no weights: the teacher's speed is that of its architecture. Writes nothin
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.pipeline.console.printable import block
@@ -86,18 +87,21 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         f"{config.num_decode_workers} process{'es' if config.num_decode_workers > 1 else ''}, teacher "
         f"{_duration(run.teacher_sec)}, in parallel)"
     )
-    if not os.access(commit.existing_parent(config.cache_dir), os.W_OK):
+    if isinstance(config.cache_dir, Path) and not os.access(commit.existing_parent(config.cache_dir), os.W_OK):
         yield f"note: {config.cache_dir} cannot be written now"
     yield "next: the same command without --dry-run"
 
 
 def _space(config: ExtractConfig, needed: Estimate) -> str:
     labels = f" and {in_bytes(needed.label_bytes)} for label sets" if needed.label_bytes else ""
-    free = free_bytes(config.cache_dir)
     line = f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame{labels})"
+    return f"{line}, {_free_text(free_bytes(config.cache_dir), needed.num_bytes)}"
+
+
+def _free_text(free: int | None, needed: int) -> str:
     if free is None:
-        return line
-    return f"{line}, {in_bytes(free)} free" + ("" if needed.num_bytes <= free else ": NOT ENOUGH")
+        return "into an object store"
+    return f"{in_bytes(free)} free" + ("" if needed <= free else ": NOT ENOUGH")
 
 
 def _survey_lines(config: ExtractConfig, sources: dict[str, Source], preflight: PreflightReport) -> Iterator[str]:

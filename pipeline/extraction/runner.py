@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from embedonce.cache import commit
 from embedonce.cache.errors import CacheError
 from embedonce.cache.plan import Unit
 from embedonce.cache.store import has_cache, open_writer, refuse_busy
+from embedonce.cache.stores.registry import open_store, stored_path
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
@@ -47,8 +47,8 @@ def extract(
     sets that the caller will write, for which there must be space. Returns the open writer, the teacher, and the
     summary of the run.
     """
-    check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=ExtractConfig))
-    commit.check_writable(config.cache_dir, is_cache=True)
+    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
+    open_store(config.cache_dir).check_writable()
     if has_cache(config.cache_dir):
         refuse_busy(config.cache_dir)
     preflight = run_preflight(config, source, requests)

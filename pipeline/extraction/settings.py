@@ -24,7 +24,7 @@ class ExtractConfig(LabelingSettings):
 
     data_dir: Path | None = setting(help="Folder of videos, in any layout, or an Ego4D download.", group=DATA)
     use_synthetic: bool = setting(USE_SYNTHETIC)
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     num_samples: int = setting(NUM_SAMPLES)
     layout: str | None = setting(LAYOUT)
     fps: float = setting(shared.FPS)

@@ -89,7 +89,7 @@ def read_sources(
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
-    cache_dir: Path | None = None,
+    cache_dir: Path | str | None = None,
     needs_files: bool = True,
 ) -> dict[str, Source]:
     """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
@@ -107,7 +107,7 @@ def open_sources(
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
-    cache_dir: Path | None = None,
+    cache_dir: Path | str | None = None,
 ) -> dict[str, Source]:
     """read_sources(), with the classes that the settings name: `classes`, `class_names` and `num_actions`."""
     classes_file = getattr(settings, "classes", None)

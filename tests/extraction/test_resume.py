@@ -1,7 +1,6 @@
 """Checks before a run starts, and what it keeps of earlier runs."""
 
 import re
-from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -11,12 +10,12 @@ from embedonce import cli
 from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.local import LocalStore
 from embedonce.pipeline.extraction import extract_teacher, preflight
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS, choose_rows, cosines
-from embedonce.pipeline.files import disk_space
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -145,8 +144,7 @@ def test_attempts_of_completed_videos_are_forgotten(folder):
 
 
 def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folder, monkeypatch):
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
+    monkeypatch.setattr(LocalStore, "free_bytes", lambda store: 5000)
     config = ExtractConfig(folder, False, folder / "c")
     with pytest.raises(StorageError, match=r"needs about 240.0 kB more and its disk has 5.0 kB free; make space"):
         extract(config, make_source(folder, ["a"]), lambda: pytest.fail("the teacher was loaded"))
