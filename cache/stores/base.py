@@ -10,11 +10,14 @@ A cache is correct on every store that publishes files as a whole and never lets
 import hashlib
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from embedonce.cache.errors import DamagedError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or label set head: far more than is ever written
 BLOCK_BYTES = 1 << 20  # that digest() holds in memory
@@ -173,10 +176,12 @@ class Store(ABC):
         finally:
             file.close()
 
-    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
-        """All bytes of each file, in order; several are read at once where that is faster. Errors as in get()."""
-        for name in names:
-            yield self.get(name, limit)
+    def map(self, read: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """read(item) for each item, in order: several at once, in threads, where files are far away.
+
+        read: reads something from this store. The first of its errors, in order of items, is raised.
+        """
+        return map(read, items)
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Begin to read files that will be needed soon, where that is faster. A later call replaces an earlier one."""

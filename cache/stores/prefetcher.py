@@ -8,7 +8,7 @@ from itertools import islice
 
 from embedonce.cache.errors import CacheError
 
-MAX_PENDING = 4  # files
+MAX_PENDING = 8  # files
 
 
 class Prefetcher:

@@ -180,9 +180,10 @@ class StoreConformance:
         names = [f"frames/{i}" for i in range(40)]
         for name in names:
             store.put_if_absent(name, name.encode())
-        assert list(store.get_many(names)) == [name.encode() for name in names] and list(store.get_many([])) == []
+        assert list(store.map(store.get, names)) == [name.encode() for name in names]
+        assert list(store.map(store.get, [])) == []
         with pytest.raises(DamagedError, match="missing"):
-            list(store.get_many([*names, "frames/none"]))
+            list(store.map(store.get, [*names, "frames/none"]))
 
     def test_locations_are_for_messages(self, store):
         assert store.location("frames/a").startswith(store.location("")) and store.location("frames/a").endswith("a")
