@@ -44,7 +44,9 @@ def read_state(where: Location) -> CacheState:
     """The state of the cache at a location. DamagedError if its plan is older than what was committed."""
     layout = Layout.at(where)
     last_part = last_clip_part(layout)
-    reader = open_reader(layout.store)  # the plan is read after the records and clips, because a writer plans before it commits
+    reader = open_reader(
+        layout.store
+    )  # the plan is read after the records and clips, because a writer plans before it commits
     state = CacheState(reader, reader.plan(), reader.quarantined())
     if lacking := set(reader.records) - set(state.units):
         raise DamagedError(older_plan(layout.root, lacking), has_advice=True)

@@ -66,7 +66,7 @@ def run_preflight(
     refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))
     needed = estimate(config, source, scanned, pending, calibrated)
     size = RowSize(config.backend, 1 + config.views, embed_dim(config))
-    labels = label_bytes(requests, needed.frames, size, state and state.reader)
+    labels = label_bytes(requests, needed.frames, size, state.reader if state else None)
     return PreflightReport(source, known, quarantined, scanned, replace(needed, label_bytes=labels))
 
 
