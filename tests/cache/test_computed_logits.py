@@ -60,7 +60,7 @@ def edit(path, **changes) -> None:
 def test_computed_logits_equal_stored_ones(tmp_path, computed, backend):
     stored = open_reader(make_tiny_cache(tmp_path / "stored", 3, 2, backend=backend))
     reader = open_reader(computed)
-    assert logits_files(stored.directory) and not logits_files(computed)
+    assert logits_files(tmp_path / "stored") and not logits_files(computed)
     assert reader.logits_units("tiny") == set(reader.records) == stored.logits_units("tiny")
     for unit in reader.records:
         expected, found = stored.all_logits("tiny", unit), reader.all_logits("tiny", unit)
