@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -34,43 +34,46 @@ _INTEGER_ARRAYS = {
 # -- documents as bytes ------------------------------------------------------------------------------------------------
 
 
-def serialize_with_checksum(document: dict) -> bytes:
-    """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
-    body = to_json({**document, "format_version": FORMAT_VERSION})
+def serialize_with_checksum(document: dict, version: int = FORMAT_VERSION) -> bytes:
+    """A document, with its format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
+    body = to_json({**document, "format_version": version})
     return body[:-1] + _checksum_field(body)
 
 
-def serialize_verified(document: dict, from_document: Callable[[dict, str], object], name: str) -> bytes:
-    """serialize_with_checksum(document), after a check that the reader's own function accepts it.
+def serialize_verified(
+    document: dict, from_document: Callable[[dict, str], object], name: str, version: int = FORMAT_VERSION
+) -> bytes:
+    """serialize_with_checksum(document, version), after a check that the reader's own function accepts it.
 
     from_document: (document, name) -> anything; raises DamagedError if a reader would. ValueError if it does, because
     the document then has values that the format does not allow. name: of the file, for messages.
     """
-    data = serialize_with_checksum(document)
+    data = serialize_with_checksum(document, version)
     if len(data) > MAX_DOCUMENT_BYTES:
         raise ValueError(f"{name} would have {len(data)} bytes; at most {MAX_DOCUMENT_BYTES} can be read back")
     try:
-        from_document(parse(data, name), name)
+        from_document(parse(data, name, (version,)), name)
     except DamagedError as error:
         raise ValueError(f"{name} would not be readable, and was not written: {error}") from error
     return data
 
 
-def read(path: StoredPath) -> dict:
-    """The document in a file. DamagedError if it is missing or not as it was written."""
-    return parse(path.get(), str(path))
+def read(path: StoredPath, versions: Collection[int] = (FORMAT_VERSION,)) -> dict:
+    """The document in a file. DamagedError if it is missing or not as it was written, or has another version."""
+    return parse(path.get(), str(path), versions)
 
 
-def parse(data: bytes, name: str) -> dict:
+def parse(data: bytes, name: str, versions: Collection[int] = (FORMAT_VERSION,)) -> dict:
     """The document in bytes of serialize_with_checksum(). DamagedError, with this name, if they are anything else."""
     try:
         document = strict_json.loads(data)
     except ValueError as error:
         raise DamagedError(f"{name} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version not in versions:
+        known = " and ".join(map(str, versions))
         raise OtherVersionError(
-            f"{name} has format version {brief(version)}; this program reads version {FORMAT_VERSION}: use the version "
+            f"{name} has format version {brief(version)}; this program reads version {known}: use the version "
             "of embedonce that wrote it, or extract into another --cache-dir"
         )
     if not has_valid_checksum(data):

@@ -12,7 +12,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.limits import brief
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.records import Record, read_record
-from embedonce.cache.schema import UID_PATTERN
+from embedonce.cache.schema import LABEL_SET_VERSIONS, UID_PATTERN
 from embedonce.cache.stores.stored_path import StoredPath
 
 
@@ -57,7 +57,7 @@ class LabelSetReader:
 
     def _document(self, name: str, clips: tuple[ClipLabel, ...]) -> LabelSet:
         path = self._layout.label_set_document(name)
-        document = documents.read(path)
+        document = documents.read(path, LABEL_SET_VERSIONS)
         with documents.as_damaged_error(str(path)):
             labels = label_set_from(document, clips)
         if labels.name != name:
@@ -94,7 +94,7 @@ class LabelSetReader:
         """
         folder = self._layout.labels / self._existing_name(name)
         self._layout.refuse_links((folder,))
-        expected = documents.read(folder / "label_set.json").get("tensors_sha256")
+        expected = documents.read(folder / "label_set.json", LABEL_SET_VERSIONS).get("tensors_sha256")
         if expected is None:
             return None
         data = (folder / "tensors.safetensors").get()

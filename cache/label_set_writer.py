@@ -7,7 +7,7 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
-from embedonce.cache.schema import check_uid
+from embedonce.cache.schema import COMPUTED_LOGITS_VERSION, FORMAT_VERSION, check_uid
 
 
 class LabelSetWriter:
@@ -36,7 +36,8 @@ class LabelSetWriter:
             raise ValueError(f"label set {labels.name!r} must have a head, from which its logits are computed")
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
-        document = documents.serialize_verified(fields, _label_set, labels.name)
+        version = COMPUTED_LOGITS_VERSION if labels.computes_logits else FORMAT_VERSION
+        document = documents.serialize_verified(fields, _label_set, labels.name, version)
         if tensors is not None:
             (folder / "tensors.safetensors").replace(tensors)
         self._layout.label_set_document(labels.name).put_if_absent(document)

@@ -10,7 +10,7 @@ import safetensors.numpy
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import LabelSetError
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
-from embedonce.cache.schema import check_uid
+from embedonce.cache.schema import COMPUTED_LOGITS_VERSION, check_uid
 
 ZERO_SHOT, FITTED, NO_LOGITS = "zero-shot", "fitted", "none"
 KINDS = (ZERO_SHOT, FITTED, NO_LOGITS)
@@ -155,6 +155,8 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         check_text(text)
     if len(labels.prompts) not in (0, len(labels.classes)):
         raise ValueError(f"it has prompts of {len(labels.prompts)} classes, and {len(labels.classes)} classes")
+    if labels.computes_logits != (document.get("format_version") == COMPUTED_LOGITS_VERSION):
+        raise ValueError(f"format version {COMPUTED_LOGITS_VERSION} is that of label sets without stored logits")
     if labels.computes_logits and document.get("tensors_sha256") is None:
         raise ValueError("it has neither logits nor a head to compute them with")
     if any(clip.label >= len(labels.classes) for clip in clips):

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 
 FORMAT_VERSION = 1
+COMPUTED_LOGITS_VERSION = 2  # of a label_set.json without stored logits: what reads only version 1 refuses it
+LABEL_SET_VERSIONS = (FORMAT_VERSION, COMPUTED_LOGITS_VERSION)
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
 FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")

@@ -9,11 +9,12 @@ import safetensors.numpy
 
 from embedonce.cache import commit, documents
 from embedonce.cache.convert import convert
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import DamagedError, OtherVersionError
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.registry import stored_path
 from embedonce.cache.verify import verify
 from tests.support.planned_cache import make_planned_cache
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
@@ -50,11 +51,11 @@ def logits_files(root) -> list[str]:
     return [path.name for place in places for path in place.iterdir()]
 
 
-def edit(path, **changes) -> None:
-    """Change fields of a document; None removes one."""
+def edit(path, version: int = 1, **changes) -> None:
+    """Change fields of a document, and its version; None removes one."""
     document = json.loads(path.read_bytes()) | changes
     kept = {name: value for name, value in document.items() if value is not None or name == "logit_scale"}
-    commit.replace(path, documents.serialize_with_checksum({n: v for n, v in kept.items() if n not in IN_ALL}))
+    commit.replace(path, documents.serialize_with_checksum({n: v for n, v in kept.items() if n not in IN_ALL}, version))
 
 
 def test_computed_logits_equal_stored_ones(tmp_path, computed, backend):
@@ -126,13 +127,35 @@ def test_a_label_set_has_logits_or_a_head(tmp_path):
     with pytest.raises(ValueError, match="must have a head"):
         writer.create_label_set(labels, None)
     writer.close()
-    edit(root / "labels/tiny/label_set.json", stores_logits=False)  # it has no tensors
+    edit(root / "labels/tiny/label_set.json", 2, stores_logits=False)  # it has no tensors
     with pytest.raises(DamagedError, match="neither logits nor a head"):
         open_reader(root).label_set("tiny")
     assert "neither logits nor a head" in label_problems(verify(root))[0]
-    edit(root / "labels/tiny/label_set.json", stores_logits="no")
+    edit(root / "labels/tiny/label_set.json", 2, stores_logits="no")
     with pytest.raises(DamagedError):
         open_reader(root).label_set("tiny")
+
+
+def test_programs_that_know_only_version_1_refuse_label_sets_without_stored_logits(tmp_path, computed):
+    """They would take its logits for missing. They still read other label sets of the same cache."""
+    document = stored_path(computed) / "labels" / "tiny" / "label_set.json"
+    with pytest.raises(OtherVersionError, match=r"label_set.json has format version 2; this program reads version 1:"):
+        documents.read(document)
+    assert documents.read(stored_path(make_tiny_cache(tmp_path / "s", 1)) / "labels" / "tiny" / "label_set.json")
+
+
+@pytest.mark.parametrize(("version", "stores"), [(1, False), (2, True), (2, None)])
+def test_the_version_of_a_label_set_says_whether_its_logits_are_stored(computed, version, stores):
+    edit(computed / "labels/tiny/label_set.json", version, stores_logits=stores)
+    with pytest.raises(DamagedError, match="format version 2 is that of label sets without stored logits"):
+        open_reader(computed).label_set("tiny")
+
+
+@pytest.mark.parametrize("version", [0, 3, "1", True, None])
+def test_label_sets_of_unknown_versions_are_refused(computed, version):
+    edit(computed / "labels/tiny/label_set.json", version)
+    with pytest.raises(OtherVersionError, match="this program reads version 1 and 2"):
+        open_reader(computed).label_set("tiny")
 
 
 def test_a_head_that_is_not_finite_is_damaged(tmp_path, computed):
@@ -141,7 +164,7 @@ def test_a_head_that_is_not_finite_is_damaged(tmp_path, computed):
     tensors["weight_0"][1, 2] = np.inf
     data = safetensors.numpy.save(tensors)
     path.write_bytes(data)
-    edit(computed / "labels/tiny/label_set.json", tensors_sha256=commit.sha256(data))
+    edit(computed / "labels/tiny/label_set.json", 2, tensors_sha256=commit.sha256(data))
     with pytest.raises(DamagedError, match="not finite"):
         open_reader(computed).all_logits("tiny", "000000")
     assert "not finite" in label_problems(verify(computed))[0]

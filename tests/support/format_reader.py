@@ -27,12 +27,12 @@ class Shard:
     rows: dict[str, tuple] = field(default_factory=dict)
 
 
-def read_document(path: Path) -> dict:
+def read_document(path: Path, version: int = VERSION) -> dict:
     data = path.read_bytes()
     body = data[:-CHECKSUM_BYTES] + b"}"
     document = json.loads(data)
     assert document.pop("checksum") == hashlib.sha256(body).hexdigest(), path
-    assert document.pop("format_version") == VERSION
+    assert document.pop("format_version") == version
     return document
 
 
@@ -96,7 +96,11 @@ class FormatReader:
         return sorted(path.parent.name for path in (self.root / "labels").glob("*/label_set.json"))
 
     def label_set(self, name: str) -> dict:
-        return read_document(self.root / "labels" / name / "label_set.json")
+        path = self.root / "labels" / name / "label_set.json"
+        version = json.loads(path.read_bytes())["format_version"]
+        document = read_document(path, version)
+        assert version == (1 if document.get("stores_logits", True) else 2)
+        return document
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of tensors.safetensors: an 8-byte length, a JSON header, then the bytes."""
