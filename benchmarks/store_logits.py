@@ -83,7 +83,7 @@ def main(work_dir: Path, repeats: int):
         for num_classes in CLASSES:
             figures[f"{backend}, {num_classes} classes"] = compare(reader, num_classes, repeats)
         reader.close()
-    finish(figures)
+    finish("store_logits", figures)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "att
 
 
 def missing_files(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str], manifest: dict | None
 ) -> Iterator[tuple[LostFile, str]]:
     """(file, message) for every file that other documents imply and that does not exist.
 
-    reader: with the records that can be read. label_sets: those whose documents can be read.
+    reader: with the records that can be read. label_sets: those whose documents can be read. manifest: None if it
+    cannot be.
     """
     documents = {path.name for path in layout.quarantine.list(".json")}
     planned = {video.uid for part in plan for video in part.videos}
-    manifest = manifests.read_manifest(layout)
     reported = set()
     if manifest is not None:
         quarantined = {name for name in manifest["quarantined"] if file_name(name) in documents}
@@ -58,7 +58,7 @@ def extra_files(
     reader, label_sets: as in missing_files().
     """
     yield from _others(layout.root, _FILES | _FOLDERS)
-    yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
+    yield from _others(layout.plan, {path.name for path in layout.plan.list(".json")})
     yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
         yield from _others(folder, {path.name for path in folder.list(".json")})

@@ -87,7 +87,7 @@ def test_readers_see_a_sound_state_whenever_a_writer_commits(tmp_path, monkeypat
         counted = Interruption(patch, None, 0)
         ACTIONS[action](original)
     assert counted.count > 20
-    for at in range(0, counted.count, 1 + counted.count // 40):
+    for at in range(0, counted.count, 1 + counted.count // 20):
         root = shutil.copytree(original, tmp_path / str(at))
         with closing(open_writer(root, open_reader(root).identity)) as writer, monkeypatch.context() as patch:
             Interruption(patch, writer, at)
