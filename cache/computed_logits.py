@@ -6,6 +6,11 @@ from embedonce.cache.backends.shard_format import Shard, checked_logits
 from embedonce.cache.labels import logits_from
 
 
+def compute_logits(head: dict[str, np.ndarray], embeddings: np.ndarray, location: str) -> np.ndarray:
+    """(…, D) embeddings -> (…, C) float32 logits. DamagedError if they are not finite. location: of the embeddings."""
+    return checked_logits(logits_from(head, embeddings), f"logits over {location}")
+
+
 class ComputedLogits:
     """The logits of one unit, in the form in which a shard would have them."""
 
@@ -15,5 +20,4 @@ class ComputedLogits:
 
     def logits(self, start: int, stop: int, view: int) -> np.ndarray:
         """(stop - start, C) float32 of rows [start, stop), before softmax. DamagedError if they are not finite."""
-        logits = logits_from(self._head, self._frames.embeddings(start, stop, view))
-        return checked_logits(logits, f"logits over {self._frames.location}")
+        return compute_logits(self._head, self._frames.embeddings(start, stop, view), self._frames.location)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
-from embedonce.cache.backends.shard_format import Shard, checked_logits
+from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.computed_logits import ComputedLogits
+from embedonce.cache.computed_logits import ComputedLogits, compute_logits
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
@@ -177,7 +177,7 @@ class CacheReader:
             return np.zeros((0, views, self._width(label_set)), np.float32)
         head = self._computing_head(label_set)
         if head is not None:
-            return checked_logits(logits_from(head, self.all_embeddings(unit)), f"unit {unit}")
+            return compute_logits(head, self.all_embeddings(unit), f"unit {unit} of {self.cache_dir}")
         shard = self.logits(label_set, unit)
         return np.stack([shard.logits(0, rows, view) for view in range(views)], axis=1)
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.computed_logits import compute_logits
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.frames import canonical_frame
 
@@ -137,7 +138,7 @@ class ClipDataset(Dataset):
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
         images, vectors = np.stack(frames), np.stack(embeddings)
         if self._head is not None:
-            return images, vectors, logits_from(self._head, vectors)
+            return images, vectors, compute_logits(self._head, vectors, f"frames of {self.reader.cache_dir}")
         return images, vectors, np.stack(logits) if logits else None
 
 

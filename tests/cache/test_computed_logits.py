@@ -1,6 +1,7 @@
 """Label sets that store no logits: what a reader computes is what would be stored, and every command knows it."""
 
 import json
+import pickle
 from contextlib import closing
 
 import numpy as np
@@ -16,6 +17,7 @@ from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.registry import stored_path
 from embedonce.cache.verify import verify
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from tests.support.planned_cache import make_planned_cache
 from tests.support.tiny_cache import CLASSES, make_tiny_cache
 
@@ -168,3 +170,37 @@ def test_a_head_that_is_not_finite_is_damaged(tmp_path, computed):
     with pytest.raises(DamagedError, match="not finite"):
         open_reader(computed).all_logits("tiny", "000000")
     assert "not finite" in label_problems(verify(computed))[0]
+
+
+def test_clips_for_training_have_computed_logits_like_stored_ones(tmp_path, computed, backend):
+    pairs = zip(clips_of(computed), clips_of(make_tiny_cache(tmp_path / "stored", 3, 2, backend=backend)), strict=True)
+    for found, expected in pairs:
+        assert found.keys() == expected.keys() and found["logits"].dtype == expected["logits"].dtype
+        np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(found["frames"], expected["frames"])
+
+
+def clips_of(root) -> list[dict]:
+    """All clips of the label set `tiny`, as a loader process with a copy of the reader delivers them."""
+    labels = open_reader(root).label_set("tiny")
+    clips = ClipDataset(open_reader(root), labels, list(labels.clips), ClipSampling(4, 64, random=True, seed=0))
+    copied = pickle.loads(pickle.dumps(clips))
+    return [copied[index] for index in range(len(copied))]
+
+
+def test_logits_that_are_not_finite_are_damage_wherever_they_are_computed(computed):
+    path = computed / "labels/tiny/tensors.safetensors"
+    tensors = safetensors.numpy.load(path.read_bytes())
+    tensors["weight_0"] = np.full_like(tensors["weight_0"], 3e38)
+    tensors["weight_0"][:, ::2] *= -1
+    data = safetensors.numpy.save(tensors)
+    path.write_bytes(data)
+    edit(computed / "labels/tiny/label_set.json", 2, tensors_sha256=commit.sha256(data))
+    reader = open_reader(computed)
+    for read in (
+        lambda: reader.all_logits("tiny", "000000"),
+        lambda: reader.logits("tiny", "000000").logits(0, 4, 1),
+        lambda: clips_of(computed),
+    ):
+        with pytest.raises(DamagedError, match="logits over"), np.errstate(all="ignore"):
+            read()
