@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +77,15 @@ class Store(ABC):
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
         """Create or replace a file, durably and atomically: readers see the old bytes or the new ones."""
+
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        """Replace a file that has this version. AlreadyCommittedError if it is gone or has another one by now.
+
+        Stores that can compare and replace in one step; in others, the writer's lock must keep everyone else out.
+        """
+        if not self.exists(name) or self.version(name) != version:
+            raise AlreadyCommittedError(f"{self.location(name)} was changed by another writer")
+        self.replace(name, data)
 
     @abstractmethod
     def move(self, name: str, target: str) -> None:

@@ -91,6 +91,19 @@ class ObjectStore(Store):
         if isinstance(result, Failure):
             raise self._write_error(name, result) from result.error
 
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        upload = Upload(data, self._requests.scheme)
+        if not self._requests.scheme.compares_versions:
+            return super().replace_version(name, version, data)
+        result = self._requests.attempt(name, lambda fs, path: upload.exchange(fs, path, version.tag))
+        if not isinstance(result, Failure):
+            return None
+        if result.kind is Kind.UNSUPPORTED:
+            return super().replace_version(name, version, data)
+        if result.kind in (Kind.TAKEN, Kind.MISSING):
+            raise AlreadyCommittedError(f"{self.location(name)} was changed by another writer") from result.error
+        raise self._write_error(name, result) from result.error
+
     def move(self, name: str, target: str) -> None:
         """Copy, then delete: objects have no other names."""
         file = self.open(name)

@@ -79,6 +79,19 @@ class StoreConformance:
         assert store.get("frames/a") == b"other" and store.get("frames/b") == b"new"
         assert store.version("frames/a") != before
 
+    def test_a_version_is_replaced_once(self, store):
+        store.put_if_absent("frames/a", b"first")
+        version = store.version("frames/a")
+        store.replace_version("frames/a", version, b"second")
+        assert store.get("frames/a") == b"second"
+        with pytest.raises(AlreadyCommittedError, match="changed by another writer"):
+            store.replace_version("frames/a", version, b"third")
+        assert store.get("frames/a") == b"second"
+        store.delete("frames/a")
+        with pytest.raises(AlreadyCommittedError, match="changed by another writer"):
+            store.replace_version("frames/a", version, b"third")
+        assert not store.exists("frames/a")
+
     def test_one_of_many_threads_publishes_a_name(self, store):
         start = threading.Barrier(WRITERS)
 
