@@ -90,10 +90,10 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
     """The operations of an extraction on an open writer, except decoding."""
     uids = [video.uid for video in source.videos]
     return {
-        "finding known videos": partial(known_uids, read_state(writer.directory), source),
+        "finding known videos": partial(known_uids, read_state(writer.cache_dir), source),
         "matching": lambda: match_source(source, CachedVideos.of_writer(writer)),
         "matching replaced files": lambda: match_source(source_of(uids, "b"), CachedVideos.of_writer(writer)),
-        "counting pending rows": partial(pending_of, read_state(writer.directory)),
+        "counting pending rows": partial(pending_of, read_state(writer.cache_dir)),
         "labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "the same labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "manifest": writer.rebuild_manifest_if_stale,
