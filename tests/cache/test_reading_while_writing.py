@@ -80,6 +80,7 @@ ACTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ACTIONS)
 def test_readers_see_a_sound_state_whenever_a_writer_commits(tmp_path, monkeypatch, action):
     original = make_planned_cache(tmp_path / "original", committed=FIRST)
