@@ -17,8 +17,6 @@ class EvaluateConfig(Settings):
     student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to evaluate."))
     output_dir: Path = setting(shared.OUTPUT_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
-    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
-    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     split: str = setting(shared.SPLIT)
     num_samples: int | None = setting(
         help="Number of clips to evaluate, drawn at random with --seed.",
@@ -41,6 +39,8 @@ class EvaluateConfig(Settings):
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
     overwrite: bool = setting(shared.OVERWRITE)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,11 +58,11 @@ class CompareConfig(Settings):
     output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "comparison"))
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
-    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
-    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     split: str = setting(shared.SPLIT)
     batch_size: int = setting(shared.EVALUATION_BATCH_SIZE)
     num_workers: int = setting(shared.NUM_WORKERS)
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
     overwrite: bool = setting(shared.OVERWRITE)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
