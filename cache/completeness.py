@@ -19,15 +19,15 @@ _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "att
 
 
 def missing_files(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str], manifest: dict | None
 ) -> Iterator[tuple[LostFile, str]]:
     """(file, message) for every file that other documents imply and that does not exist.
 
-    reader: with the records that can be read. label_sets: those whose documents can be read.
+    reader: with the records that can be read. label_sets: those whose documents can be read. manifest: None if it
+    cannot be.
     """
     documents = {path.name for path in layout.quarantine.list(".json")}
     planned = {video.uid for part in plan for video in part.videos}
-    manifest = manifests.read_manifest(layout)
     reported = set()
     if manifest is not None:
         quarantined = {name for name in manifest["quarantined"] if file_name(name) in documents}
@@ -58,7 +58,7 @@ def extra_files(
     reader, label_sets: as in missing_files().
     """
     yield from _others(layout.root, _FILES | _FOLDERS | _names(layout.manifest))
-    yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
+    yield from _others(layout.plan, {path.name for path in layout.plan.list(".json")})
     yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
         yield from _others(folder, {path.name for path in folder.list(".json")})
@@ -69,7 +69,10 @@ def extra_files(
         yield from _others(folder, {*_names(document), "tensors.safetensors", *LABEL_SET_FOLDERS})
         for inner in ("clips", "revisions"):
             yield from _others(folder / inner, set().union(*map(_names, (folder / inner).list(".json"))))
-        yield from _extra_of_column(layout, name, reader, reader.label_records(name))
+        if reader.label_set(name).computes_logits:
+            yield from (path for folder in layout.logit_paths(name) for path in folder.list())
+        else:
+            yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
 def _extra_of_column(
@@ -124,7 +127,7 @@ def _missing_of_label_set(
 ) -> Iterator[tuple[LostFile, str]]:
     """has_manifest: a manifest shows which logits were committed, and which of them a repair took away."""
     folder = layout.labels / name
-    parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
+    parts, logits = set(reader.clip_parts(name)), set(reader.label_records(name))
     labeled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
     needed = range(max(parts | labeled, default=-1) + 1)  # parts are published in order, and logits after them
     for part in sorted(set(needed) - parts):

@@ -61,7 +61,7 @@ def serialize_verified(document: dict, from_document: Callable[[dict, str], obje
 
 
 def read(path: StoredPath) -> dict:
-    """The document in a file. DamagedError if it is missing or not as it was written."""
+    """The document in a file. DamagedError if it is missing or not as it was written, or has another version."""
     return parse(path.get(), str(path))
 
 

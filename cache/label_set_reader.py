@@ -30,11 +30,15 @@ class LabelSetReader:
         self._revisions: dict[str, tuple[StoredPath, dict[int, tuple[ClipLabel, ...]]]] = {}
         self._records: dict[str, ParsedFolder[Record]] = {}
         self._overrides: dict[str, dict[str, Record]] = {}
+        self._computes: dict[str, bool] = {}  # label set -> computes_logits()
+        self._heads: dict[str, dict[str, np.ndarray] | None] = {}  # label set -> computing_head()
 
     def refresh(self) -> None:
         """Find what other processes have written since; unchanged documents are not parsed again."""
         self._sets.clear()
         self._revisions.clear()
+        self._computes.clear()
+        self._heads.clear()
         for clips in self._clips.values():
             clips.refresh()
         for records in self._records.values():
@@ -48,11 +52,11 @@ class LabelSetReader:
         """The label set of this name, or the only one. LabelSetError if there is none, or several and no name."""
         name = self._existing_name(name)
         if name not in self._sets:
-            self._sets[name] = self._parsed(name)
+            clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+            self._sets[name] = self._document(name, clips)
         return self._sets[name]
 
-    def _parsed(self, name: str) -> LabelSet:
-        clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+    def _document(self, name: str, clips: tuple[ClipLabel, ...]) -> LabelSet:
         path = self._layout.label_set_document(name)
         document = long_documents.read(path)
         with documents.as_damaged_error(str(path)):
@@ -111,9 +115,30 @@ class LabelSetReader:
         with documents.as_damaged_error(str(self._layout.labels / labels.name / "tensors.safetensors")):
             return tensors_from(data, width, len(labels.classes))
 
+    def computing_head(self, name: str, width: int) -> dict[str, np.ndarray] | None:
+        """The head that a label set's logits are computed with when they are read; None if they are stored.
+
+        Read once and kept.
+        """
+        if not self.computes_logits(name):
+            return None
+        if name not in self._heads:
+            self._heads[name] = self.head(name, width)
+        return self._heads[name]
+
+    def computes_logits(self, name: str) -> bool:
+        """Whether a label set has logits that are not stored; not if there is no such label set."""
+        if name not in self._computes:
+            if not self._layout.has_label_set(name):
+                return False
+            self._computes[name] = self._document(name, ()).computes_logits
+        return self._computes[name]
+
     def records(self, name: str) -> dict[str, Record]:
-        """unit -> record of a label set's logits."""
-        return self._overrides[name] if name in self._overrides else self._record_folder(name).values()
+        """unit -> record of a label set's logits; none if it stores no logits."""
+        if name in self._overrides:
+            return self._overrides[name]
+        return {} if self.computes_logits(name) else self._record_folder(name).values()
 
     def _record_folder(self, name: str) -> ParsedFolder[Record]:
         if name not in self._records:

@@ -8,7 +8,7 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.label_set_reader import LabelSetReader, clips_from, revision_from
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, label_set_document, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
-from embedonce.cache.schema import check_uid
+from embedonce.cache.schema import FORMAT_VERSION_2, check_uid
 
 
 class LabelSetWriter:
@@ -33,8 +33,12 @@ class LabelSetWriter:
             )
         for path in inner:
             path.make_folder()
+        if labels.computes_logits and tensors is None:
+            raise ValueError(f"label set {labels.name!r} must have a head, from which its logits are computed")
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
+        if labels.computes_logits:
+            fields["format_version"] = FORMAT_VERSION_2
         path = self._layout.label_set_document(labels.name)
 
         def put(data: bytes) -> None:

@@ -62,7 +62,7 @@ ARROWS = {
     "progress": "console",
     "settings": "",
     "naming": "",
-    "files": "settings",
+    "files": "console settings",
     "splits": "console naming",
     "frames": "",
     "video": "",

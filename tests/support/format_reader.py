@@ -114,7 +114,10 @@ class FormatReader:
         return sorted(path.parent.name for path in (self.root / "labels").glob("*/label_set.json"))
 
     def label_set(self, name: str) -> dict:
-        return read_document(self.root / "labels" / name / "label_set.json")
+        path = self.root / "labels" / name / "label_set.json"
+        document = read_document(path)
+        assert document.get("stores_logits", True) or json.loads(path.read_bytes())["format_version"] == 2
+        return document
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of tensors.safetensors: an 8-byte length, a JSON header, then the bytes."""
@@ -153,6 +156,11 @@ class FormatReader:
     def logits(self, name: str) -> dict[str, np.ndarray]:
         """key -> (V, C) float32 of every row that has logits."""
         folder, found = self.root / "labels" / name, {}
+        labels = self.label_set(name)
+        if labels["kind"] != "none" and not labels.get("stores_logits", True):
+            assert not documents(folder / "records") and not any((folder / "logits").glob("*"))
+            rows = {key: row[1] for unit in self.records for key, row in self.frames(unit).rows.items()}
+            return {key: head_logits(self.tensors(name), embeddings) for key, embeddings in rows.items()}
         for unit, record in documents(folder / "records").items():
             assert record["segments"] == [] and record["provenance"] == {} and "planned" not in record
             assert record["num_rows"] == self.records[unit]["num_rows"]
@@ -160,6 +168,17 @@ class FormatReader:
                 data = checked(folder / "logits" / f"{unit}.{self.suffix}", record)
                 found |= hdf5_logits(data) if self.suffix == "h5" else tar_logits(data, record, self.frames(unit))
         return found
+
+
+def head_logits(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
+    values = embeddings.astype(np.float32)
+    if "class_text" in tensors:
+        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+    layers = len(tensors) // 2
+    for layer in range(layers):
+        values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
+        values = values if layer == layers - 1 else np.maximum(values, 0)
+    return values
 
 
 def checked(path: Path, record: dict) -> bytes:
