@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import click
 
 from embedonce.pipeline.commands.config_option import read_config_file
-from embedonce.pipeline.commands.parameter_types import EXISTING_FILE, PATH, PATH_OR_NAME, FiniteRange, RegistryChoice
+from embedonce.pipeline.commands.parameter_types import (
+    EXISTING_FILE,
+    PATH,
+    PATH_OR_NAME,
+    PATH_OR_URL,
+    FiniteRange,
+    RegistryChoice,
+)
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import GROUPS, RUNTIME, Option
 from embedonce.pipeline.settings.ranges import Range
@@ -113,6 +120,8 @@ def _click_type(option: Option, check_range: bool) -> click.ParamType | type:
     if option.choices:
         return RegistryChoice(option.choices)
     if option.value_type is Path:
+        if option.may_be_url:
+            return PATH_OR_URL
         return EXISTING_FILE if option.must_exist else PATH
     if option.may_be_path:
         return PATH_OR_NAME

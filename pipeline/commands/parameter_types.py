@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from embedonce.pipeline.settings.paths import expand
+from embedonce.pipeline.settings.paths import expand, is_url
 
 
 class LocalPath(click.Path):
@@ -22,6 +22,13 @@ class LocalPath(click.Path):
         path = _expanded(self, value, param, ctx)
         _refuse_special_file(self, path, param, ctx)
         return super().convert(path, param, ctx)
+
+
+class LocalPathOrUrl(LocalPath):
+    """A local path, as a Path, or a URL, which stays text."""
+
+    def convert(self, value, param, ctx):
+        return value if is_url(value) else super().convert(value, param, ctx)
 
 
 class LocalPathOrName(click.ParamType):
@@ -62,6 +69,7 @@ class FiniteRange(click.FloatRange):
 
 
 PATH = LocalPath(path_type=Path)
+PATH_OR_URL = LocalPathOrUrl(path_type=Path)
 EXISTING_FILE = LocalPath(path_type=Path, exists=True, dir_okay=False)
 PATH_OR_NAME = LocalPathOrName()
 

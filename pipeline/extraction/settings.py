@@ -22,7 +22,11 @@ from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHE
 class ExtractConfig(LabelingSettings):
     """Which videos are embedded by which teacher into which cache."""
 
-    data_dir: Path | None = setting(help="Folder of videos, in any layout, or an Ego4D download.", group=DATA)
+    data_dir: Path | str | None = setting(
+        help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or an Ego4D download.",
+        group=DATA,
+        may_be_url=True,
+    )
     use_synthetic: bool = setting(USE_SYNTHETIC)
     cache_dir: Path = setting(shared.CACHE_DIR)
     num_samples: int = setting(NUM_SAMPLES)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
-from embedonce.pipeline.sources.source import OpenRequest, Source, VideoSource
+from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 
 SOURCES: list[VideoSource] = [
@@ -60,12 +61,18 @@ def options_of(source: VideoSource, settings: object) -> Any:
         raise InputError(str(error)) from error
 
 
-def choose_source(root: Path | None, settings: object = None) -> VideoSource:
+def data_folder(where: DataFolder | str | None) -> DataFolder | None:
+    """The folder that --data-dir names: a local path, or a URL as text. InputError for an impossible URL."""
+    return RemoteFolder(where) if isinstance(where, str) else where
+
+
+def choose_source(root: DataFolder | None, settings: object = None) -> VideoSource:
     """The source that reads a data folder.
 
     InputError if there is none, or if the settings have an option of another source that this one cannot use.
     """
-    chosen = next((source for source in SOURCES if source.recognizes(root, options_of(source, settings))), None)
+    candidates = [s for s in SOURCES if not isinstance(root, RemoteFolder) or getattr(s, "reads_urls", False)]
+    chosen = next((source for source in candidates if source.recognizes(root, options_of(source, settings))), None)
     if chosen is None:
         raise InputError("no data folder: name one with --data-dir")
     usable = {field.name for field in dataclasses.fields(chosen.options_type)}
@@ -85,17 +92,18 @@ def asks_for_annotations(settings: object) -> bool:
 
 
 def read_sources(
-    root: Path | None,
+    where: DataFolder | str | None,
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
     cache_dir: Path | None = None,
     needs_files: bool = True,
 ) -> dict[str, Source]:
-    """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
+    """The sources in a data folder (a path, or a URL as text), by kind of annotation ("" for the only one), with the classes of the data.
 
     cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the folder cannot be read.
     """
+    root = data_folder(where)
     source = choose_source(root, settings)
     needs_labels = getattr(settings, "classes", None) is None
     request = OpenRequest(root, options_of(source, settings), cached_uids, needs_labels, needs_files, cache_dir)
@@ -103,13 +111,14 @@ def read_sources(
 
 
 def open_sources(
-    root: Path | None,
+    where: DataFolder | str | None,
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
     cache_dir: Path | None = None,
 ) -> dict[str, Source]:
     """read_sources(), with the classes that the settings name: `classes`, `class_names` and `num_actions`."""
+    root = data_folder(where)
     classes_file = getattr(settings, "classes", None)
     names = None if classes_file is None else read_classes(classes_file)
     sources = read_sources(root, settings, cached_uids=cached_uids, cache_dir=cache_dir)

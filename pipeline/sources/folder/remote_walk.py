@@ -1,0 +1,42 @@
+"""Sorts the files below a URL by kind, as walk.py does for a local folder. Object stores have no folders and no links:
+folders are what the names of files contain.
+"""
+
+from pathlib import PurePosixPath
+
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
+from embedonce.pipeline.sources.folder import file_kinds
+from embedonce.pipeline.sources.folder.file_kinds import VIDEO
+from embedonce.pipeline.sources.folder.walk import FolderTree, sort_files
+
+
+def walk_remote(root: RemoteFolder) -> FolderTree:
+    """Visit every file below root. InputError and StorageError as in RemoteFolder.names()."""
+    tree = FolderTree(root)
+    folders: set[str] = set()
+    skipped: set[str] = set()
+    names = []
+    for name in root.names():
+        if not _is_usable(name):
+            tree.unusable.append((name, "its name cannot be that of a file in a folder"))
+            continue
+        parents = [parent.as_posix() for parent in PurePosixPath(name).parents][-2::-1]  # the topmost first
+        hidden = next((parent for parent in parents if file_kinds.is_metadata_folder(_last(parent))), None)
+        skipped |= set() if hidden is None else {hidden}
+        folders |= set(parents) if hidden is None else set()
+        names += [name] if hidden is None else []
+    tree.folders, tree.skipped_folders = sorted(folders), sorted(skipped)
+    needed = [name for name in names if file_kinds.kind_of_name(_last(name)) in (None, VIDEO)]
+    failures = root.describe(needed)
+    tree.unusable += failures.items()
+    sort_files(tree, [(name, False) for name in names if name not in failures])
+    return tree
+
+
+def _is_usable(name: str) -> bool:
+    """Whether a name, which whoever may write to a bucket chooses, stays below the folder and in one line."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and name.isprintable() and "\\" not in name
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
