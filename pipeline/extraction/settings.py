@@ -13,6 +13,7 @@ from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
+from embedonce.pipeline.settings.paths import is_url
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
@@ -100,6 +101,8 @@ class ExtractConfig(LabelingSettings):
         super().__post_init__()
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
+        if self.use_synthetic and is_url(self.data_dir):
+            raise ValueError(f"--use-synthetic writes videos into a local folder, not to {self.data_dir}")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
 

@@ -71,8 +71,9 @@ def choose_source(root: DataFolder | None, settings: object = None) -> VideoSour
 
     InputError if there is none, or if the settings have an option of another source that this one cannot use.
     """
-    candidates = [s for s in SOURCES if not isinstance(root, RemoteFolder) or getattr(s, "reads_urls", False)]
-    chosen = next((source for source in candidates if source.recognizes(root, options_of(source, settings))), None)
+    chosen = next(
+        (source for source in _candidates(root) if source.recognizes(root, options_of(source, settings))), None
+    )
     if chosen is None:
         raise InputError("no data folder: name one with --data-dir")
     usable = {field.name for field in dataclasses.fields(chosen.options_type)}
@@ -84,6 +85,11 @@ def choose_source(root: DataFolder | None, settings: object = None) -> VideoSour
                     f"{chosen.description}: leave the option out"
                 )
     return chosen
+
+
+def _candidates(root: DataFolder | None) -> list[VideoSource]:
+    """The sources that may be asked whether they read this folder."""
+    return [source for source in SOURCES if not isinstance(root, RemoteFolder) or getattr(source, "reads_urls", False)]
 
 
 def asks_for_annotations(settings: object) -> bool:
@@ -99,9 +105,10 @@ def read_sources(
     cache_dir: Path | None = None,
     needs_files: bool = True,
 ) -> dict[str, Source]:
-    """The sources in a data folder (a path, or a URL as text), by kind of annotation ("" for the only one), with the classes of the data.
+    """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
 
-    cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the folder cannot be read.
+    where: the folder, or its URL as text. cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the
+    folder cannot be read.
     """
     root = data_folder(where)
     source = choose_source(root, settings)

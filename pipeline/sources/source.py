@@ -94,11 +94,11 @@ class Source:
 class OpenRequest:
     """What a source is asked to read.
 
-    root: the data folder, a RemoteFolder only for sources that read URLs; None only for those that create their data. options: an instance of the source's
-    `options_type`. cached_uids: uids of the videos in the cache; a source lists their clips even if their files are
-    gone. needs_labels: False if class names are given with --classes, so that labels are dropped. needs_files: False
-    if only the annotations of cached videos are needed (relabel). cache_dir: folder of the cache, next to which a
-    source may create data.
+    root: the data folder, a RemoteFolder only for sources that read URLs; None only for those that create their data.
+    options: an instance of the source's `options_type`. cached_uids: uids of the videos in the cache; a source lists
+    their clips even if their files are gone. needs_labels: False if class names are given with --classes, so that
+    labels are dropped. needs_files: False if only the annotations of cached videos are needed (relabel). cache_dir:
+    folder of the cache, next to which a source may create data.
     """
 
     root: DataFolder | None

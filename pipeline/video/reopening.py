@@ -23,7 +23,7 @@ def reopen(source: DemuxerInput, known: KnownStream, options: dict[str, str]) ->
     for other in container.streams:
         if other.index != known.index:
             other.discard = Discard.all
-    stream.codec_context.reorder_depth = known.reorder_depth  # type: ignore[attr-defined]  # lacks in PyAV's stubs
+    stream.codec_context.reorder_depth = known.reorder_depth
     return container, stream
 
 

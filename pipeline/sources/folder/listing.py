@@ -46,7 +46,7 @@ class FolderListing:
 
 
 def find_videos(root: DataFolder) -> FolderListing:
-    """All video files below root, here or behind a URL; symbolic links are followed. InputError if there is no folder or no video file.
+    """All video files below root; symbolic links are followed. InputError if there is no folder or no video file.
 
     A video is recognized by its suffix, in any case, or by its first bytes if the suffix is unknown. Hidden files,
     system metadata and unfinished downloads are skipped by name. A file or folder with several paths is used once,

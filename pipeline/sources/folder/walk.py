@@ -173,6 +173,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _relative(tree: FolderTree, path: Path) -> str:
+    assert isinstance(tree.root, Path)
     return path.relative_to(tree.root).as_posix()
 
 

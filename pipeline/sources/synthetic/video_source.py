@@ -27,8 +27,9 @@ class SyntheticSource:
 
         options: SyntheticOptions = request.options
         num_actions = options.num_actions or generate.MAX_ACTIONS
-        root = request.root
-        if root is None:
+        if request.root is not None:
+            root = request.folder
+        else:
             if request.cache_dir is None:
                 raise InputError("synthetic data need a folder: give one with --data-dir")
             root = request.cache_dir.parent / f"synthetic_ego4d_{options.num_samples}x{num_actions}_seed{options.seed}"
