@@ -98,7 +98,7 @@ def _codes(error: BaseException) -> Iterator[str]:
     if isinstance(response, dict):
         yield str(response.get("Error", {}).get("Code", ""))
     for name in ("status", "status_code", "code"):
-        value = getattr(error, name, None)
+        value = vars(error).get(name)
         if isinstance(value, int | str) and str(value).isdigit():
             yield str(value)
 

@@ -1,0 +1,135 @@
+"""A local web server of files: with ranges or without, counting what it sends, failing when told to."""
+
+import contextlib
+import http.client
+import http.server
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass
+class Traffic:
+    """What a server was asked, and how its next answers to GET are spoilt.
+
+    sent: path -> bytes of bodies of GET requests. faults: taken one by one: a status code to answer with, or
+    "truncated" for a connection that ends in the middle of the body.
+    """
+
+    sent: dict[str, int] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    faults: list[int | str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def total(self) -> int:
+        return sum(self.sent.values())
+
+    def clear(self) -> None:
+        self.sent.clear()
+        self.requests.clear()
+
+    def next_fault(self) -> int | str | None:
+        with self.lock:
+            return self.faults.pop(0) if self.faults else None
+
+
+def file_answers(root: Path, has_ranges: bool = True, has_length: bool = True) -> Callable[[str, dict], Answer]:
+    """Answers from the files of a folder, and index pages of its folders."""
+
+    def answer(path: str, headers: dict[str, str]) -> Answer:
+        file = root / urllib.parse.unquote(path).strip("/")
+        if file.is_dir():
+            names = sorted(entry.name + "/" * entry.is_dir() for entry in file.iterdir())
+            links = [f'<a href="{urllib.parse.quote(name)}">{name}</a>' for name in names]
+            page = "\n".join(["<html>", '<a href="../">up</a>', '<a href="?C=N;O=D">Name</a>', *links, "</html>"])
+            return 200, {"Content-Type": "text/html"}, page.encode()
+        if not file.is_file():
+            return 404, {}, b"not here"
+        data, stat = file.read_bytes(), file.stat()
+        shared = {"ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', "Content-Type": "video/mp4"}
+        wanted = headers.get("range") if has_ranges else None
+        if wanted is None:
+            return 200, shared, data
+        start, end = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+        part = data[start : end + 1]
+        return 206, shared | {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(data)}"}, part
+
+    return answer
+
+
+def proxy_answers(endpoint: str) -> Callable[[str, dict], Answer]:
+    """Answers of another server, which is asked the same."""
+
+    def answer(path: str, headers: dict[str, str]) -> Answer:
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"))
+        method = headers.pop("x-method", "GET")
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        dropped = {"connection", "transfer-encoding", "date", "server"} | ({"content-length"} if method == "GET" else set())
+        return response.status, {k: v for k, v in response.getheaders() if k.lower() not in dropped}, body
+
+    return answer
+
+
+@contextlib.contextmanager
+def serving(answers: Callable[[str, dict], Answer]) -> Iterator[tuple[str, Traffic]]:
+    """(address, its traffic) of a server with these answers."""
+    traffic = Traffic()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            fault = None if "list-type" in self.path else traffic.next_fault()
+            status, headers, body = (fault, {}, b"") if isinstance(fault, int) else self._answer()
+            traffic.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')} {status}")
+            self._send(status, headers | {"Content-Length": str(len(body))})
+            with contextlib.suppress(ConnectionError):
+                if fault == "truncated":
+                    self.wfile.write(body[: len(body) // 2])
+                    self.close_connection = True
+                    return
+                self.wfile.write(body)
+                path = self.path.partition("?")[0]
+                with traffic.lock:
+                    traffic.sent[path] = traffic.sent.get(path, 0) + len(body)
+
+        def do_HEAD(self):
+            status, headers, body = self._answer()
+            self._send(status, {"Content-Length": str(len(body))} | headers)
+
+        def _answer(self) -> Answer:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            return answers(self.path, headers | ({"x-method": "HEAD"} if self.command == "HEAD" else {}))
+
+        def _send(self, status: int, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            """A client that hangs up in the middle is no error."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", traffic
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
