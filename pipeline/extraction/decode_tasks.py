@@ -91,6 +91,8 @@ def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     """
     try:
         yield from _decode(task)
+    except TemporaryError:
+        raise
     except VideoError:
         yield from check_readable(task.path, [])
         raise

@@ -12,7 +12,7 @@ from embedonce.pipeline.frames.canonical_frame import canonical_size
 from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
 from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
-from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.container import TemporaryError, VideoError
 from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half
@@ -72,6 +72,8 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     """
     try:
         yield from _scan(task)
+    except TemporaryError:
+        raise
     except VideoError:
         yield from check_readable(task.path, None)
         raise

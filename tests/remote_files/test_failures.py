@@ -1,6 +1,7 @@
 """What is said of URLs that cannot be read: one sentence, with the class that decides the exit code."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.support.web_server import file_answers, serving
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
+    monkeypatch.setattr(retries, "_failed_at", {})
     monkeypatch.setattr(retries, "FIRST_PAUSE_SEC", 0.001)
 
 
@@ -139,14 +141,34 @@ def test_only_what_may_pass_is_tried_again_with_longer_and_longer_pauses():
         return len(calls)
 
     assert tried(ConnectionError("reset")) == ATTEMPTS == len(pauses) + 1
-    assert all(later > sooner / 2 for sooner, later in zip(pauses, pauses[1:], strict=False)) and pauses[-1] > pauses[0]
+    assert all(later > sooner / 2 for sooner, later in itertools.pairwise(pauses)) and pauses[-1] > pauses[0]
     assert [tried(error) for error in (FileNotFoundError("x"), PermissionError("x"), NoRangesError())] == [1, 1, 1]
+
+
+def test_a_host_that_failed_for_good_is_asked_once_until_it_answers():
+    calls = []
+
+    def answer(error: Exception | None, url: str = "memory://host/file") -> int:
+        calls.clear()
+
+        def call():
+            calls.append(1)
+            if error is not None:
+                raise error
+
+        with contextlib.suppress(RemoteError):
+            with_retries(call, url, lambda seconds: None)
+        return len(calls)
+
+    down = ConnectionError("reset")
+    assert [answer(down), answer(down), answer(down, "memory://other/file")] == [ATTEMPTS, 1, ATTEMPTS]
+    assert [answer(None), answer(down)] == [1, ATTEMPTS]
 
 
 def test_a_failure_of_the_server_is_not_taken_for_a_missing_file():
     """fsspec raises FileNotFoundError for whatever goes wrong while it asks a web server for a file's length."""
     error = FileNotFoundError("http://host/a.mp4")
-    error.__cause__ = ConnectionResetError("reset by peer")
+    error.__cause__ = ValueError("half an answer")
     assert explain(error, "http://host/a.mp4").kind is Kind.PASSING
 
 

@@ -37,6 +37,7 @@ def root(tmp_path) -> Path:
 @pytest.fixture(params=["https", "s3"])
 def served(request, root, s3, monkeypatch):
     """(folder, its traffic, a function that puts other bytes behind its file)."""
+    monkeypatch.setattr(retries, "_failed_at", {})
     monkeypatch.setattr(retries, "FIRST_PAUSE_SEC", 0.001)
     if request.param == "https":
         with serving(file_answers(root)) as (address, traffic):
@@ -111,7 +112,7 @@ def test_two_places_that_are_read_in_turns_are_both_read_ahead(served, data):
     assert len([request for request in traffic.requests if request.endswith("206")]) <= 8
 
 
-@pytest.mark.parametrize("faults", [[500], ["truncated"], [503, "truncated", 500]])
+@pytest.mark.parametrize("faults", [[500], ["truncated"], ["short"], [503, "truncated", "short", 500]])
 def test_a_failed_or_cut_off_answer_is_asked_for_again(served, data, faults):
     folder, traffic, _ = served
     file = only_file(folder)
@@ -121,7 +122,7 @@ def test_a_failed_or_cut_off_answer_is_asked_for_again(served, data, faults):
     assert traffic.faults == []
 
 
-@pytest.mark.parametrize("fault", [500, "truncated"])
+@pytest.mark.parametrize("fault", [500, "truncated", "short"])
 def test_retries_end_and_the_file_never_seems_shorter(served, fault):
     folder, traffic, _ = served
     file = only_file(folder)
@@ -142,7 +143,7 @@ def test_a_file_that_was_replaced_after_it_was_listed_is_not_read(served, replac
 
 
 def test_a_file_that_is_replaced_while_it_is_read_fails_and_leaves_no_copy(served, data):
-    folder, traffic, replace = served
+    folder, _, replace = served
     file = only_file(folder)
     before = set(file.spool.folder.iterdir())
     with pytest.raises(RemoteError, match="was changed after it was listed"), file.open() as opened:
@@ -187,7 +188,7 @@ def test_a_whole_file_that_is_cut_off_is_asked_for_again(without_ranges, data):
     folder, traffic = without_ranges
     with only_file(folder).open() as opened:
         opened.seek(SIZE - 10)
-        traffic.faults += ["truncated"] * 3
+        traffic.faults += ["truncated", "short", 500]
         assert opened.read() == data[-10:]
 
 
@@ -219,6 +220,19 @@ def test_memory_files_are_read_too(data):
         assert opened.read() == data
 
 
+def test_a_key_may_be_the_beginning_of_another(s3):
+    bucket = "shadowing"
+    client(s3).create_bucket(Bucket=bucket)
+    for key in ("f/a.mp4", "f/a.mp4/b.mp4", "f/folder/", "fa.mp4"):
+        client(s3).put_object(Bucket=bucket, Key=key, Body=key.encode())
+    with aws_environment(s3):
+        folder = RemoteFolder(f"s3://{bucket}/f/")
+        assert folder.names() == ["a.mp4", "a.mp4/b.mp4"]
+        for name in folder.names():
+            with (folder / name).open() as opened:
+                assert opened.read() == f"f/{name}".encode()
+
+
 # -- the spool ---------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +262,23 @@ def test_older_copies_make_room_and_can_be_read_on_where_they_are_open(tmp_path)
     assert old.first(False, 0, 3) == 3 and old.read_into(memoryview(buffer), 5) == 10 and buffer == b"o" * 10
     for file in (old, new):
         file.close()
+
+
+def test_blocks_that_were_not_written_whole_are_missing(tmp_path, monkeypatch):
+    file = spool.SpooledFile(Spool(tmp_path, 1 << 30), "f", 3 * BLOCK_BYTES)
+    write, written = os.pwrite, []
+
+    def full_disk(handle, data, position):
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(write(handle, bytes(data)[:100], position))
+        return written[0]
+
+    monkeypatch.setattr(spool.os, "pwrite", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        file.write(0, b"x" * 2 * BLOCK_BYTES)
+    assert file.first(True, 0, 3) == 3
+    file.close()
 
 
 def test_folders_of_killed_runs_are_removed_and_those_in_use_are_not(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ class Traffic:
     """What a server was asked, and how its next answers to GET are spoilt.
 
     sent: path -> bytes of bodies of GET requests. faults: taken one by one: a status code to answer with, or
-    "truncated" for a connection that ends in the middle of the body.
+    "truncated" for a connection that ends in the middle of the body, "short" for half of the body as if it were all.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
@@ -72,7 +72,9 @@ def proxy_answers(endpoint: str) -> Callable[[str, dict], Answer]:
         response = connection.getresponse()
         body = response.read()
         connection.close()
-        dropped = {"connection", "transfer-encoding", "date", "server"} | ({"content-length"} if method == "GET" else set())
+        dropped = {"connection", "transfer-encoding", "date", "server"} | (
+            {"content-length"} if method == "GET" else set()
+        )
         return response.status, {k: v for k, v in response.getheaders() if k.lower() not in dropped}, body
 
     return answer
@@ -92,6 +94,7 @@ def serving(answers: Callable[[str, dict], Answer]) -> Iterator[tuple[str, Traff
         def do_GET(self):
             fault = None if "list-type" in self.path else traffic.next_fault()
             status, headers, body = (fault, {}, b"") if isinstance(fault, int) else self._answer()
+            body = body[: len(body) // 2] if fault == "short" else body
             traffic.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')} {status}")
             self._send(status, headers | {"Content-Length": str(len(body))})
             with contextlib.suppress(ConnectionError):
@@ -99,10 +102,10 @@ def serving(answers: Callable[[str, dict], Answer]) -> Iterator[tuple[str, Traff
                     self.wfile.write(body[: len(body) // 2])
                     self.close_connection = True
                     return
-                self.wfile.write(body)
                 path = self.path.partition("?")[0]
                 with traffic.lock:
                     traffic.sent[path] = traffic.sent.get(path, 0) + len(body)
+                self.wfile.write(body)
 
         def do_HEAD(self):
             status, headers, body = self._answer()

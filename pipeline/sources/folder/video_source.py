@@ -7,7 +7,9 @@ from typing import Any
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming import uids
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.sources.ego4d.layout import named_by_ego4d
+from embedonce.pipeline.sources.ego4d.metadata import FILE_NAME
 from embedonce.pipeline.sources.folder.layout_inference import structure_of
 from embedonce.pipeline.sources.folder.layouts import Structure, some
 from embedonce.pipeline.sources.folder.listing import FolderListing, find_videos
@@ -31,6 +33,8 @@ class FolderSource:
 
     def open(self, request: OpenRequest) -> Mapping[str, Source]:
         assert request.root is not None
+        if isinstance(request.root, RemoteFolder):
+            _refuse_ego4d(request.root)
         source = folder_source(request.root, request.options.layout, request.needs_labels)
         return {"": _with_ego4d_warning(source)}
 
@@ -105,6 +109,16 @@ def _check_aliases(root: DataFolder, listing: FolderListing, videos: tuple[Video
         raise InputError(
             f"{root}: {len(conflicts)} links put a video into a second class or split ({some(conflicts)}); remove one "
             "of the names, or pass --layout flat for videos without labels"
+        )
+
+
+def _refuse_ego4d(root: RemoteFolder) -> None:
+    """InputError for an Ego4D download: its parts that must not be decoded are only read from local folders."""
+    metadata = [name for name in root.names() if name.rpartition("/")[2] == FILE_NAME]
+    if metadata:
+        raise InputError(
+            f"{root} contains {metadata[0]}, which lists the redacted parts of the videos; copy the download to this "
+            "machine and give that folder"
         )
 
 
