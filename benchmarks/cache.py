@@ -1,4 +1,4 @@
-"""The cache: what its safety costs, its bytes per frame, and reading it against bare h5py and webdataset, in one run.
+"""The cache: what its safety costs, its bytes per frame, reading it against bare h5py and webdataset, and epochs of it.
 
     python -m benchmarks.cache --work-dir results/benchmarks
 
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import webdataset
 
+from benchmarks.epochs import epoch_costs
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.safety import DIM, ROWS, fresh, rows_of, safety_of_extraction, safety_when_fast
 from embedonce.cache.backends.registry import BACKENDS
@@ -36,7 +37,7 @@ def write(root: Path, backend: str, num_views: int) -> CacheReader:
 
 def bytes_per_frame(reader: CacheReader) -> dict:
     """Of shards and of records, and how much of both is more than JPEG and embeddings."""
-    folders = [reader.directory / name for name in ("frames", "records")]
+    folders = [reader.cache_dir / name for name in ("frames", "records")]
     shards, records = (sum(path.stat().st_size for path in folder.iterdir()) / reader.num_rows for folder in folders)
     jpegs = sum(len(jpeg) for unit in reader.records for jpeg in reader.batch(unit).jpegs) / reader.num_rows
     bare = jpegs + 2 * DIM * (1 + reader.identity.num_views)
@@ -92,10 +93,10 @@ BARE = {"hdf5": ("h5py", h5py_rows), "webdataset": ("webdataset", webdataset_row
 def compare_reads(reader: CacheReader, repeats: int) -> dict:
     """Rows per second of our reader and of a bare loop, shard by shard; windows at random places; verification."""
     units, generator = sorted(reader.records), np.random.default_rng(0)
-    paths, firsts = sorted((reader.directory / "frames").iterdir()), range(0, ROWS, WINDOW)
+    paths, firsts = sorted((reader.cache_dir / "frames").iterdir()), range(0, ROWS, WINDOW)
     peer, bare = BARE[reader.identity.backend]
     in_order, by_window, unverified = (itertools.cycle(units) for _ in range(3))
-    other = open_reader(reader.directory)
+    other = open_reader(reader.cache_dir)
 
     def of_next_shard():
         unit = next(by_window)
@@ -135,6 +136,8 @@ def main(work_dir: Path, repeats: int):
         reader = write(folder / "read", backend, num_views)
         figures[name] |= bytes_per_frame(reader) | compare_reads(reader, repeats)
         reader.close()
+        if not num_views:
+            figures[name]["epochs"] = epoch_costs(folder / "read")
         click.echo(f"{name}: {figures[name]}", err=True)
     figures["extraction on the CPU"] = safety_of_extraction(folder, repeats)
     fresh(folder)

@@ -147,6 +147,9 @@ class Lock:
                     raise StorageError(lacks(path.parent, "file locks (flock)", error)) from error
                 raise
 
+    def check(self) -> None:
+        """Nothing to check: the operating system takes the lock from no living process."""
+
     def fileno(self) -> int:
         """The descriptor. A child process that keeps it open also holds the lock."""
         return self._handle

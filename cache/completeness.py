@@ -1,18 +1,17 @@
 """Comparing a cache's documents with its folders: files that are missing, and files that nothing refers to."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
-from embedonce.cache.files import exists, list_folder
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record
+from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
 _FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock"}
@@ -26,7 +25,7 @@ def missing_files(
 
     reader: with the records that can be read. label_sets: those whose documents can be read.
     """
-    documents = {path.name for path in list_folder(layout.quarantine, ".json")}
+    documents = {path.name for path in layout.quarantine.list(".json")}
     planned = {video.uid for part in plan for video in part.videos}
     manifest = manifests.read_manifest(layout)
     reported = set()
@@ -40,7 +39,7 @@ def missing_files(
     for name in label_sets:
         implied += _missing_of_label_set(reader, layout, plan, name, has_manifest=manifest is not None)
     for lost, message in implied:
-        if lost.path not in reported and not exists(lost.path):
+        if lost.path not in reported and not lost.path.exists():
             yield lost, message
 
 
@@ -51,7 +50,9 @@ def unfinished(reader: CacheReader, plan: list[PlanPart], name: str) -> tuple[in
     return len(units), len({part.part for part in plan} - set(reader.clip_parts(name)))
 
 
-def extra_files(reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]) -> Iterator[Path]:
+def extra_files(
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]
+) -> Iterator[StoredPath]:
     """Files and folders that no document of the cache refers to. Such folders are not searched.
 
     reader, label_sets: as in missing_files().
@@ -60,29 +61,29 @@ def extra_files(reader: CacheReader, layout: Layout, plan: list[PlanPart], label
     yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
     yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
-        yield from _others(folder, {path.name for path in list_folder(folder, ".json")})
+        yield from _others(folder, {path.name for path in folder.list(".json")})
     yield from _others(layout.labels, set(reader.label_sets()))
     for name in label_sets:
         folder = layout.labels / name
         yield from _others(folder, {"label_set.json", "tensors.safetensors", *LABEL_SET_FOLDERS})
         for inner in ("clips", "revisions"):
-            yield from _others(folder / inner, {path.name for path in list_folder(folder / inner, ".json")})
+            yield from _others(folder / inner, {path.name for path in (folder / inner).list(".json")})
         yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
 def _extra_of_column(
     layout: Layout, label_set: str | None, reader: CacheReader, records: dict[str, Record]
-) -> Iterator[Path]:
+) -> Iterator[StoredPath]:
     """Shards without a record, and other files in the two folders of a column. records: those that can be read."""
     shards, folder = layout.column_paths(label_set)
-    paths, suffix = list_folder(folder, ".json"), BACKENDS[reader.identity.backend].suffix
+    paths, suffix = folder.list(".json"), BACKENDS[reader.identity.backend].suffix
     units = {path.stem for path in paths} - {unit for unit, record in records.items() if not record.num_rows}
     yield from _others(folder, {path.name for path in paths})
     yield from _others(shards, {f"{unit}{suffix}" for unit in units})
 
 
-def _others(folder: Path, known: set[str]) -> list[Path]:
-    return [path for path in list_folder(folder) if path.name not in known]
+def _others(folder: StoredPath, known: set[str]) -> list[StoredPath]:
+    return [path for path in folder.list() if path.name not in known]
 
 
 def _missing_quarantine(
@@ -97,11 +98,11 @@ def _missing_quarantine(
 
 
 def _missing_label_sets(layout: Layout) -> Iterator[tuple[LostFile, str]]:
-    for folder in list_folder(layout.labels):
+    for folder in layout.labels.list():
         path = folder / "label_set.json"
-        if folder.is_symlink() or not folder.is_dir() or path.exists():
+        if not folder.is_folder() or path.exists():
             continue
-        left = [str(file) for inner in LABEL_SET_FOLDERS for file in list_folder(folder / inner)]
+        left = [str(file) for inner in LABEL_SET_FOLDERS for file in (folder / inner).list()]
         if left:
             message = f"{path} is missing: the folder holds {some(left, 1)} of that label set"
             yield LostFile(path, None, folder.name), message
@@ -121,7 +122,7 @@ def _missing_of_label_set(
     for part in sorted(part for part in parts if plan and part >= len(plan)):
         path = layout.plan_part(part)
         yield LostFile(path), f"{path} is missing: label set {name} has clips over its videos"
-    revisions = [int(path.stem) for path in list_folder(folder / "revisions", ".json") if path.stem.isdecimal()]
+    revisions = [int(path.stem) for path in (folder / "revisions").list(".json") if path.stem.isdecimal()]
     for number in sorted(set(range(1, max(revisions, default=0) + 1)) - set(revisions)):
         path = folder / "revisions" / numbered_file(number)
         yield LostFile(path, None, name), f"{path} is missing: a later revision exists"

@@ -5,13 +5,14 @@ Uses the writer's commits, so it can be interrupted at any time and run again.
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from embedonce.cache.errors import CacheError, IdentityMismatchError
-from embedonce.cache.files import read_file
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record, segment_document
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.base import Store
+from embedonce.cache.stores.registry import Location, open_store
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.writer import CacheWriter
 
 CONFIG = "extract_config.yaml"
@@ -19,12 +20,15 @@ CONFIG = "extract_config.yaml"
 OnProgress = Callable[[int, int], None]  # shards done, of how many
 
 
-def convert(source: Path, target: Path, backend: str, on_progress: OnProgress = lambda done, total: None) -> int:
-    """Copy the cache in source to target; returns the number of shards written. on_progress: called after each.
+def convert(
+    source: Location, target: Location, backend: str, on_progress: OnProgress = lambda done, total: None
+) -> int:
+    """Copy the cache at source to target; returns the number of shards written. on_progress: called after each.
 
     CacheError if target is another cache, contains source or is inside it, or source is damaged; what was written so
     far stays and is sound.
     """
+    source, target = open_store(source), open_store(target)
     _refuse_overlap(source, target)
     reader = open_reader(source)
     identity = replace(reader.identity, backend=backend)
@@ -38,8 +42,9 @@ def convert(source: Path, target: Path, backend: str, on_progress: OnProgress = 
             done += _copy_label_set(reader, writer, name)
         for name, video in reader.quarantined().items():
             writer.quarantine(name, video)
-        if (source / CONFIG).is_file():
-            writer.write_sidecar(CONFIG, read_file(source / CONFIG).decode())
+        settings = StoredPath(source, CONFIG)
+        if settings.exists():
+            writer.write_sidecar(CONFIG, settings.get().decode())
         writer.write_manifest()
         return done
     finally:
@@ -47,26 +52,14 @@ def convert(source: Path, target: Path, backend: str, on_progress: OnProgress = 
         reader.close()
 
 
-def _refuse_overlap(source: Path, target: Path) -> None:
-    """CacheError if the two folders are the same, or one is inside the other, also through symbolic links."""
-    if _is_within(target, source):
-        where = "itself" if _is_within(source, target) else "a folder inside it"
-        raise CacheError(f"{source} cannot be converted into {where} ({target}); choose another folder")
-    if _is_within(source, target):
-        raise CacheError(f"{source} is inside {target} and cannot be converted into it; choose another folder")
-
-
-def _is_within(inner: Path, outer: Path) -> bool:
-    """Whether inner is outer, or anywhere below it."""
-    place = inner.resolve()
-    return any(_is_same(folder, outer) for folder in (place, *place.parents))
-
-
-def _is_same(folder: Path, other: Path) -> bool:
-    try:
-        return folder.samefile(other)
-    except OSError:  # one of them does not exist
-        return folder == other.resolve()
+def _refuse_overlap(source: Store, target: Store) -> None:
+    """CacheError if the two are the same, or one is inside the other, also through symbolic links."""
+    origin, place = source.location(""), target.location("")
+    if target.is_within(source):
+        where = "itself" if source.is_within(target) else "a folder inside it"
+        raise CacheError(f"{origin} cannot be converted into {where} ({place}); choose another folder")
+    if source.is_within(target):
+        raise CacheError(f"{origin} is inside {place} and cannot be converted into it; choose another folder")
 
 
 def _check_target(reader: CacheReader, writer: CacheWriter) -> None:
@@ -77,7 +70,7 @@ def _check_target(reader: CacheReader, writer: CacheWriter) -> None:
             problem = problem or f"other rows or provenance of unit {unit}"
     if problem:
         raise IdentityMismatchError(
-            f"{writer.directory} is another cache: it has {problem}. Nothing was changed; choose another folder"
+            f"{writer.cache_dir} is another cache: it has {problem}. Nothing was changed; choose another folder"
         )
 
 

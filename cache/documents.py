@@ -9,16 +9,16 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from embedonce.cache import strict_json
 from embedonce.cache.commit import sha256, to_json
 from embedonce.cache.errors import DamagedError, OtherVersionError
-from embedonce.cache.files import MAX_DOCUMENT_BYTES, read_file
 from embedonce.cache.limits import brief
 from embedonce.cache.schema import FORMAT_VERSION
+from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES
+from embedonce.cache.stores.stored_path import StoredPath
 
 T = typing.TypeVar("T")
 _INTEGER_ARRAYS = {
@@ -56,9 +56,9 @@ def serialize_verified(document: dict, from_document: Callable[[dict, str], obje
     return data
 
 
-def read(path: Path) -> dict:
+def read(path: StoredPath) -> dict:
     """The document in a file. DamagedError if it is missing or not as it was written."""
-    return parse(read_file(path), str(path))
+    return parse(path.get(), str(path))
 
 
 def parse(data: bytes, name: str) -> dict:

@@ -5,7 +5,6 @@ States of a cache are CacheErrors that also subclass the closest builtin; wrong 
 
 import shlex
 from collections.abc import Iterable
-from pathlib import Path
 
 
 class CacheError(Exception):
@@ -58,8 +57,8 @@ class StorageError(CacheError, OSError):
     exit_code = 5
 
 
-def rebuild_hint(root: Path) -> str:
-    """How to rebuild the plan of the cache in root, for a message."""
+def rebuild_hint(root: object) -> str:
+    """How to rebuild the plan of a cache, for a message. root: its location, as str() shows it."""
     command = f"python cli.py repair-cache --cache-dir {shlex.quote(str(root))} --rebuild-plan"
     return f"rebuild it from the records with: {command}"
 

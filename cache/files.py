@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from embedonce.cache.errors import DamagedError, StorageError
+from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion
 
-MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or label set head: far more than is ever written
 _BLOCK = 1 << 20
 
 
@@ -67,6 +67,20 @@ def is_folder(path: Path) -> bool:
         return False
     except OSError as error:
         raise StorageError(f"{path} cannot be reached: {error.strerror}") from error
+
+
+def version(path: Path) -> FileVersion:
+    """The size of a regular file; its tag is of its times of modification and change and its inode.
+
+    Errors as in read_file.
+    """
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise read_error(path, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DamagedError(f"{path} is not a regular file")
+    return FileVersion(status.st_size, f"{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_dev}-{status.st_ino}")
 
 
 def refuse_links(folders: Iterable[Path]) -> None:

@@ -1,17 +1,17 @@
 """A summary of a cache in a few lines: its teacher, its content, what is missing. Reads documents, and no shards."""
 
 from collections import Counter
-from pathlib import Path
 
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
+from embedonce.cache.stores.registry import Location
 
 
-def summary(root: Path) -> list[str]:
+def summary(root: Location) -> list[str]:
     """The summary of a cache, line by line. CacheError if it cannot be read."""
-    reader, layout = open_reader(root), Layout(root)
+    reader, layout = open_reader(root), Layout.at(root)
     identity, teacher = reader.identity, reader.identity.teacher
     plan = reader.plan()
     videos = [video for part in plan for video in part.videos]
@@ -19,7 +19,7 @@ def summary(root: Path) -> list[str]:
     num_bytes = sum(record.num_bytes for record in reader.records.values())
     sampled = f"{identity.fps:g} fps" if identity.fps else "key frames"
     return [
-        f"cache {root}, format {identity.format_version}, {identity.backend}",
+        f"cache {layout.root}, format {identity.format_version}, {identity.backend}",
         f"teacher {teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
         f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters",
         f"frames: {sampled}, short side {identity.canonical_short_side} px, JPEG quality {identity.jpeg_quality}, "
@@ -33,7 +33,7 @@ def summary(root: Path) -> list[str]:
     ]
 
 
-def prompt_lines(root: Path, label_set: str | None = None) -> list[str]:
+def prompt_lines(root: Location, label_set: str | None = None) -> list[str]:
     """The prompts of each class of a label set, or of all label sets: one line per class and one per prompt.
 
     CacheError if the cache cannot be read, or has no label set of that name.

@@ -1,26 +1,43 @@
 """Reading the label sets of a cache: classes, clips, heads, and the records of their logits."""
 
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
-from embedonce.cache.files import list_folder, read_file, refuse_links
 from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.limits import brief
-from embedonce.cache.records import Record, read_records
+from embedonce.cache.parsed_folder import ParsedFolder
+from embedonce.cache.records import Record, read_record
 from embedonce.cache.schema import UID_PATTERN
+from embedonce.cache.stores.stored_path import StoredPath
 
 
 class LabelSetReader:
-    """Read access to the label sets of one cache. Records are read once and kept."""
+    """Read access to the label sets of one cache. Each document is parsed once.
 
-    def __init__(self, directory: Path):
-        self._directory, self._layout = directory, Layout(directory)
-        self._records: dict[str, dict[str, Record]] = {}
+    Whoever writes a label set adds what it has written, with the methods that begin with `add_`.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self._sets: dict[str, LabelSet] = {}
+        self._clips: dict[str, ParsedFolder[tuple[ClipLabel, ...]]] = {}
+        self._revisions: dict[str, tuple[StoredPath, dict[int, tuple[ClipLabel, ...]]]] = {}
+        self._records: dict[str, ParsedFolder[Record]] = {}
+        self._overrides: dict[str, dict[str, Record]] = {}
+
+    def refresh(self) -> None:
+        """Find what other processes have written since; unchanged documents are not parsed again."""
+        self._sets.clear()
+        self._revisions.clear()
+        for clips in self._clips.values():
+            clips.refresh()
+        for records in self._records.values():
+            records.refresh()
 
     def names(self) -> tuple[str, ...]:
         """Names of the label sets, sorted."""
@@ -29,6 +46,11 @@ class LabelSetReader:
     def read(self, name: str | None) -> LabelSet:
         """The label set of this name, or the only one. LabelSetError if there is none, or several and no name."""
         name = self._existing_name(name)
+        if name not in self._sets:
+            self._sets[name] = self._parsed(name)
+        return self._sets[name]
+
+    def _parsed(self, name: str) -> LabelSet:
         clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
         path = self._layout.label_set_document(name)
         document = documents.read(path)
@@ -40,28 +62,26 @@ class LabelSetReader:
 
     def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
         """plan part -> clips over its videos, as of the last revision."""
-        folder = self._layout.labels / name / "clips"
-        parts: dict[int, tuple[ClipLabel, ...]] = {}
-        refuse_links((folder.parent, folder))
-        for path in list_folder(folder, ".json"):
-            document = documents.read(path)
-            with documents.as_damaged_error(str(path)):
-                parts[int(path.stem)] = tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
-                _check_number(document["part"], path, "plan part")
-        return parts | self._revised_parts(name)
+        listed = self._clip_folder(name).values()
+        return {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+
+    def _clip_folder(self, name: str) -> ParsedFolder[tuple[ClipLabel, ...]]:
+        if name not in self._clips:
+            folder = self._layout.labels / name / "clips"
+            self._layout.refuse_links((folder.parent, folder))
+            self._clips[name] = ParsedFolder(folder, _read_clips)
+        return self._clips[name]
 
     def _revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
         """The parts of a label set's last revision; empty if it was never revised."""
         folder = self._layout.labels / name / "revisions"
-        refuse_links((folder,))
-        paths = list_folder(folder, ".json")
+        self._layout.refuse_links((folder,))
+        paths = folder.list(".json")
         if not paths:
             return {}
-        document = documents.read(paths[-1])
-        with documents.as_damaged_error(str(paths[-1])):
-            _check_number(document["revision"], paths[-1], "revision")
-            listed = [documents.parse_list(part) for part in documents.parse_list(document["parts"])]
-            return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
+        if name not in self._revisions or self._revisions[name][0] != paths[-1]:
+            self._revisions[name] = (paths[-1], _read_revision(paths[-1]))
+        return self._revisions[name][1]
 
     def tensors(self, name: str | None) -> bytes | None:
         """The bytes of tensors.safetensors of a label set; None if it has none.
@@ -69,11 +89,11 @@ class LabelSetReader:
         DamagedError if they are not those that the label set was made with.
         """
         folder = self._layout.labels / self._existing_name(name)
-        refuse_links((folder,))
+        self._layout.refuse_links((folder,))
         expected = documents.read(folder / "label_set.json").get("tensors_sha256")
         if expected is None:
             return None
-        data = read_file(folder / "tensors.safetensors")
+        data = (folder / "tensors.safetensors").get()
         if sha256(data) != expected:
             raise DamagedError(f"{folder / 'tensors.safetensors'} is damaged: its SHA-256 is not that of the label set")
         return data
@@ -91,15 +111,38 @@ class LabelSetReader:
 
     def records(self, name: str) -> dict[str, Record]:
         """unit -> record of a label set's logits."""
+        return self._overrides[name] if name in self._overrides else self._record_folder(name).values()
+
+    def _record_folder(self, name: str) -> ParsedFolder[Record]:
         if name not in self._records:
             folders = self._layout.logit_paths(name)
-            refuse_links((folders.shards.parent, *folders))
-            self._records[name] = read_records(folders.records)
+            self._layout.refuse_links((folders.shards.parent, *folders))
+            self._records[name] = ParsedFolder(folders.records, read_record)
         return self._records[name]
 
     def override_records(self, name: str, records: dict[str, Record]) -> None:
-        """Use these records of a label set's logits instead of those on disk."""
-        self._records[name] = records
+        """Use these records of a label set's logits instead of the stored ones."""
+        self._overrides[name] = records
+
+    # -- what was written just now -------------------------------------------------------------------------------------
+
+    def add_set(self, name: str) -> None:
+        """A label set was created."""
+        self._sets.pop(name, None)
+
+    def add_clips(self, name: str, path: StoredPath, clips: Iterable[ClipLabel]) -> None:
+        """A clip list was published."""
+        self._sets.pop(name, None)
+        self._clip_folder(name).add(path, tuple(clips))
+
+    def add_revision(self, name: str) -> None:
+        """The clips were revised."""
+        self._sets.pop(name, None)
+        self._revisions.pop(name, None)
+
+    def add_record(self, name: str, path: StoredPath, record: Record) -> None:
+        """The logits of a unit were committed."""
+        self._record_folder(name).add(path, record)
 
     def _existing_name(self, name: str | None) -> str:
         if name is not None and UID_PATTERN.fullmatch(name) and self._layout.has_label_set(name):
@@ -114,10 +157,27 @@ class LabelSetReader:
             problem = "no label set yet; finish extract-teacher first"
         elif name is None:
             problem = "several label sets; choose one"
-        raise LabelSetError(f"{self._directory} has {problem} (--label-set: {', '.join(names) or 'none'})")
+        raise LabelSetError(f"{self._layout.root} has {problem} (--label-set: {', '.join(names) or 'none'})")
 
 
-def _check_number(number, path: Path, kind: str) -> None:
+def _read_clips(path: StoredPath) -> tuple[ClipLabel, ...]:
+    """The clips in a clip list. DamagedError if it cannot be read."""
+    document = documents.read(path)
+    with documents.as_damaged_error(str(path)):
+        _check_number(document["part"], path, "plan part")
+        return tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
+
+
+def _read_revision(path: StoredPath) -> dict[int, tuple[ClipLabel, ...]]:
+    """plan part -> clips, in a revision. DamagedError if it cannot be read."""
+    document = documents.read(path)
+    with documents.as_damaged_error(str(path)):
+        _check_number(document["revision"], path, "revision")
+        listed = [documents.parse_list(part) for part in documents.parse_list(document["parts"])]
+        return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
+
+
+def _check_number(number, path: StoredPath, kind: str) -> None:
     """ValueError unless a document has the number that its file is named by."""
     if type(number) is not int or f"{number:06d}" != path.stem:
         raise ValueError(f"it is the document of {kind} {brief(number)}")

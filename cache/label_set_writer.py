@@ -1,11 +1,9 @@
 """Writing the label sets of a cache: classes and tensors, clips by plan part, and revisions of clips."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 from embedonce.cache import commit, documents
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import list_folder
 from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
@@ -15,37 +13,40 @@ from embedonce.cache.schema import check_uid
 class LabelSetWriter:
     """Write access to the label sets of one cache, whose lock the caller holds."""
 
-    def __init__(self, directory: Path):
-        self._directory, self._layout = directory, Layout(directory)
+    def __init__(self, layout: Layout, reader: LabelSetReader):
+        """reader: to which everything written is added."""
+        self._layout, self._reader = layout, reader
 
     def create(self, labels: LabelSet, tensors: bytes | None) -> LabelSet:
         """Publish a label set without clips, or return the existing one. LabelSetError if that differs."""
         folder = self._layout.labels / check_uid(labels.name)
         if self._layout.label_set_document(labels.name).exists():
-            stored = LabelSetReader(self._directory).read(labels.name)
+            stored = self._reader.read(labels.name)
             check_same(labels, stored)
             return stored
         inner = (folder / "clips", folder / "revisions", *self._layout.logit_paths(labels.name))
-        if left := [path for place in inner for path in list_folder(place)]:
+        if left := [path for place in inner for path in place.list()]:
             raise DamagedError(
                 f"{folder} has lost its label_set.json: {left[0]} and {len(left) - 1} more files belong to another "
                 "label set. Nothing was changed; restore it from a copy, or choose another name with --label-set"
             )
         for path in inner:
-            commit.make_folder(path)
+            path.make_folder()
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
         document = documents.serialize_verified(fields, _label_set, labels.name)
         if tensors is not None:
-            commit.replace(folder / "tensors.safetensors", tensors)
-        commit.publish(self._layout.label_set_document(labels.name), document)
+            (folder / "tensors.safetensors").replace(tensors)
+        self._layout.label_set_document(labels.name).put_if_absent(document)
+        self._reader.add_set(labels.name)
         return labels
 
     def publish_clips(self, label_set: str, part: int, clips: list[ClipLabel]) -> None:
         """Publish the clips over the videos of one plan part, unless that was done before."""
         path = self._layout.labels / label_set / "clips" / numbered_file(part)
         if not path.exists():
-            commit.publish(path, documents.serialize_with_checksum({"part": part, "clips": _checked(clips)}))
+            path.put_if_absent(documents.serialize_with_checksum({"part": part, "clips": _checked(clips)}))
+            self._reader.add_clips(label_set, path, clips)
 
     def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
         """Replace the clips of the first plan parts in one step. parts: clips by plan part.
@@ -53,10 +54,11 @@ class LabelSetWriter:
         Earlier clips stay on disk as history; clips of later plan parts are published as usual.
         """
         folder = self._layout.labels / label_set / "revisions"
-        commit.make_folder(folder)
-        number = 1 + max((int(path.stem) for path in list_folder(folder, ".json")), default=0)
+        folder.make_folder()
+        number = 1 + max((int(path.stem) for path in folder.list(".json")), default=0)
         document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
-        commit.publish(folder / numbered_file(number), documents.serialize_with_checksum(document))
+        (folder / numbered_file(number)).put_if_absent(documents.serialize_with_checksum(document))
+        self._reader.add_revision(label_set)
 
 
 def _label_set(document: dict, name: str) -> LabelSet:

@@ -1,85 +1,103 @@
-"""Paths of the files and folders of a cache."""
+"""Names of the files and folders of a cache in its store."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from embedonce.cache import documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, NotACacheError
-from embedonce.cache.files import exists, list_folder
 from embedonce.cache.identity_document import identity_from
 from embedonce.cache.limits import brief
 from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.stores.base import Store
+from embedonce.cache.stores.registry import Location, open_store
+from embedonce.cache.stores.stored_path import StoredPath
+
+LOCK = ".writer.lock"
 
 
 class ColumnPaths(NamedTuple):
     """The folders of one column of shards: frames, or the logits of a label set."""
 
-    shards: Path
-    records: Path
+    shards: StoredPath
+    records: StoredPath
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths inside a cache folder."""
+    """Files and folders of the cache in a store."""
 
-    root: Path
+    store: Store
+
+    @classmethod
+    def at(cls, where: Location) -> "Layout":
+        """The layout of a cache at a location."""
+        return cls(open_store(where))
 
     @property
-    def identity(self) -> Path:
+    def root(self) -> StoredPath:
+        """The cache itself."""
+        return StoredPath(self.store)
+
+    @property
+    def identity(self) -> StoredPath:
         return self.root / "cache.json"
 
     @property
-    def lock(self) -> Path:
-        return self.root / ".writer.lock"
+    def lock(self) -> StoredPath:
+        return self.root / LOCK
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> StoredPath:
         return self.root / "manifest.json"
 
     @property
-    def plan(self) -> Path:
+    def plan(self) -> StoredPath:
         return self.root / "plan"
 
     @property
-    def quarantine(self) -> Path:
+    def quarantine(self) -> StoredPath:
         return self.root / "quarantine"
 
     @property
-    def labels(self) -> Path:
+    def labels(self) -> StoredPath:
         return self.root / "labels"
 
     @property
-    def attempts(self) -> Path:
+    def attempts(self) -> StoredPath:
         return self.root / "attempts"
 
     @property
-    def removed(self) -> Path:
+    def removed(self) -> StoredPath:
         """Files that repairs moved away, in one folder per repair."""
         return self.root / "removed"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
+    def folders(self) -> tuple[StoredPath, ...]:
         """The folders that every cache has."""
         return (self.plan, *self.frame_paths(), self.labels, self.quarantine, self.attempts)
 
-    def label_folders(self) -> list[Path]:
+    def label_folders(self) -> list[StoredPath]:
         """The existing folders of all label sets, without symbolic links and whatever is behind them."""
-        sets = [path for path in list_folder(self.labels) if path.is_dir() and not path.is_symlink()]
+        sets = [path for path in self.labels.list() if path.is_folder()]
         inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.logit_paths(name.name))]
-        return [*sets, *(path for path in inner if path.is_dir() and not path.is_symlink())]
+        return [*sets, *(path for path in inner if path.is_folder())]
+
+    def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
+        """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""
+        self.store.refuse_links(path.relative for path in (self.folders if folders is None else folders))
 
     def label_sets(self) -> tuple[str, ...]:
         """Names of the published label sets, sorted. StorageError if that cannot be determined."""
-        return tuple(path.name for path in list_folder(self.labels) if self.has_label_set(path.name))
+        return tuple(path.name for path in self.labels.list() if self.has_label_set(path.name))
 
     def has_label_set(self, name: str) -> bool:
         """Whether a label set of this name was published. StorageError if that cannot be determined."""
-        return exists(self.label_set_document(name))
+        return self.label_set_document(name).exists()
 
-    def label_set_document(self, name: str) -> Path:
+    def label_set_document(self, name: str) -> StoredPath:
         return self.labels / name / "label_set.json"
 
     def frame_paths(self) -> ColumnPaths:
@@ -94,10 +112,9 @@ class Layout:
 
     def shard_name(self, label_set: str | None, unit: str, suffix: str) -> str:
         """The name of a shard in the cache's store: of a label set's logits, or of the frames for None."""
-        folder = self.column_paths(label_set).shards.relative_to(self.root)
-        return f"{folder.as_posix()}/{unit}{suffix}"
+        return (self.column_paths(label_set).shards / f"{unit}{suffix}").relative
 
-    def plan_part(self, number: int) -> Path:
+    def plan_part(self, number: int) -> StoredPath:
         return self.plan / numbered_file(number)
 
 
@@ -106,20 +123,22 @@ def numbered_file(number: int) -> str:
     return f"{number:06d}.json"
 
 
-def require_cache(root: Path) -> None:
-    """NotACacheError if root is not a cache."""
-    if not Layout(root).identity.is_file():
-        problem = "does not exist" if not root.exists() else "holds no cache.json, so it is not a cache"
+def require_cache(where: Location) -> Layout:
+    """The layout of the cache at a location. NotACacheError if there is none."""
+    layout = Layout.at(where)
+    if not layout.identity.exists():
+        root = layout.root
+        problem = "holds no cache.json, so it is not a cache" if root.exists() else "does not exist"
         raise NotACacheError(
             f"{root} {problem}; make a cache with: python cli.py extract-teacher --data-dir VIDEOS --cache-dir "
             f"{shlex.quote(str(root))}"
         )
+    return layout
 
 
-def read_identity(root: Path) -> CacheIdentity:
-    """The identity of the cache in root. NotACacheError if root is not a cache, DamagedError if it cannot be read."""
-    require_cache(root)
-    path = Layout(root).identity
+def read_identity(where: Location) -> CacheIdentity:
+    """The identity of the cache at a location. NotACacheError if there is none, DamagedError if it cannot be read."""
+    path = require_cache(where).identity
     identity = identity_from(documents.read(path), str(path))
     if identity.backend not in BACKENDS:
         raise DamagedError(f"{path}: unknown back end {brief(identity.backend)}; known are {', '.join(BACKENDS)}")

@@ -5,16 +5,16 @@ and what it took is in removed/ until the manifest no longer lists it.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from embedonce.cache import commit, documents
+from embedonce.cache import documents
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import exists, list_folder
 from embedonce.cache.layout import Layout
-from embedonce.cache.quarantine import file_name, read_quarantine
-from embedonce.cache.records import Record, read_records
+from embedonce.cache.quarantine import file_name
+from embedonce.cache.records import Record
 from embedonce.cache.schema import check_uid, check_unit
+from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_FOLDERS = ("clips", "revisions", "records")  # of a label set, whose documents the manifest lists
 
@@ -23,22 +23,23 @@ LABEL_FOLDERS = ("clips", "revisions", "records")  # of a label set, whose docum
 class LostFile:
     """A file that was committed and does not exist any more. unit, label_set: what it belongs to."""
 
-    path: Path
+    path: StoredPath
     unit: str | None = None
     label_set: str | None = None
 
 
-def build_manifest(layout: Layout, num_plan_parts: int) -> dict:
+def build_manifest(catalog: Catalog) -> dict:
     """The fields of manifest.json, from the records and folders of a cache."""
-    records, names = read_records(layout.frame_paths().records), list(layout.label_sets())
+    layout, records = catalog.layout, catalog.frames.values()
+    names = list(layout.label_sets())
     return {
         "shards": [_shard_entry(record) for record in records.values()],
         "num_rows": sum(record.num_rows for record in records.values()),
         "num_bytes": sum(record.num_bytes for record in records.values()),
         "label_sets": names,
         "labels": {name: _label_set_entry(layout, name) for name in names},
-        "plan_parts": num_plan_parts,
-        "quarantined": sorted(read_quarantine(layout.quarantine)),
+        "plan_parts": len(catalog.plan()),
+        "quarantined": sorted(catalog.quarantined()),
     }
 
 
@@ -55,7 +56,7 @@ def _shard_entry(record: Record) -> dict:
 def _label_set_entry(layout: Layout, name: str) -> dict[str, list[str]]:
     """folder -> names of the documents in it, without suffix."""
     place = layout.labels / name
-    return {folder: [path.stem for path in list_folder(place / folder, ".json")] for folder in LABEL_FOLDERS}
+    return {folder: [path.stem for path in (place / folder).list(".json")] for folder in LABEL_FOLDERS}
 
 
 def read_manifest(layout: Layout) -> dict | None:
@@ -85,11 +86,11 @@ def lost_files(layout: Layout, manifest: dict, quarantined: set[str], planned: s
                 path = layout.labels / name / folder / f"{stem}.json"
                 listed.append(LostFile(path, stem if folder == "records" else None, name))
     removed = removed_documents(layout)
-    lost = [file for file in listed if file.path.relative_to(layout.root) not in removed and not exists(file.path)]
+    lost = [file for file in listed if file.path not in removed and not file.path.exists()]
     # a video that is planned now was taken out of quarantine because it can be used
     names = [name for name in manifest["quarantined"] if name not in quarantined and name not in planned]
     paths = [layout.quarantine / file_name(name) for name in names]
-    return lost + [LostFile(path) for path in paths if path.relative_to(layout.root) not in removed]
+    return lost + [LostFile(path) for path in paths if path not in removed]
 
 
 def forget_removed(layout: Layout) -> None:
@@ -97,12 +98,12 @@ def forget_removed(layout: Layout) -> None:
     manifest = read_manifest(layout)
     if manifest is None:
         return
-    gone = {place for place in removed_documents(layout) if not exists(layout.root / place)}
-    records, quarantine = Path("records"), Path("quarantine")
+    gone = {path for path in removed_documents(layout) if not path.exists()}
+    records, quarantine = layout.frame_paths().records, layout.quarantine
     shards = [entry for entry in manifest["shards"] if records / f"{entry['unit']}.json" not in gone]
     labels = {
         name: {
-            folder: [stem for stem in stems if Path("labels", name, folder, f"{stem}.json") not in gone]
+            folder: [stem for stem in stems if layout.labels / name / folder / f"{stem}.json" not in gone]
             for folder, stems in contents.items()
         }
         for name, contents in manifest["labels"].items()
@@ -112,19 +113,20 @@ def forget_removed(layout: Layout) -> None:
     changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
     if changed != manifest:
         del changed["format_version"]
-        commit.replace(layout.manifest, documents.serialize_with_checksum(changed))
+        layout.manifest.replace(documents.serialize_with_checksum(changed))
 
 
-def removed_documents(layout: Layout) -> set[Path]:
-    """Paths, relative to the cache, of the documents that repairs moved to removed/."""
-    places: set[Path] = set()
-    if layout.removed.is_symlink():
+def removed_documents(layout: Layout) -> set[StoredPath]:
+    """The places in the cache that the documents in removed/ had before repairs moved them."""
+    places: set[StoredPath] = set()
+    if not layout.removed.is_folder():
         return places
-    for repair in list_folder(layout.removed):
+    for repair in layout.removed.list():
         folders = [repair / "records", repair / "quarantine"]
-        for label_set in list_folder(repair / "labels"):
+        for label_set in (repair / "labels").list():
             folders += [label_set / folder for folder in LABEL_FOLDERS]
-        places |= {path.relative_to(repair) for folder in folders for path in list_folder(folder, ".json")}
+        start = len(repair.relative) + 1
+        places |= {layout.root / path.relative[start:] for folder in folders for path in folder.list(".json")}
     return places
 
 

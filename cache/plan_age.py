@@ -5,18 +5,17 @@ Reads names and numbers only, so that commands which do not need the plan can af
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from embedonce.cache import documents
 from embedonce.cache.errors import DamagedError, rebuild_hint, some
-from embedonce.cache.files import list_folder, read_file
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.records import Record
+from embedonce.cache.stores.stored_path import StoredPath
 
 _UNIT_NAME = re.compile(rb'"name":"([0-9]{6,12})"')  # no text in JSON contains these bytes: its quotes are escaped
 
 
-def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
+def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> None:
     """DamagedError if the plan lacks units that these records were committed by, or parts that clips belong to.
 
     records, last_part (from last_clip_part): read before this call, because a writer plans before it commits. Units
@@ -26,8 +25,8 @@ def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
     expected = {unit for unit, record in records.items() if record.part is not None}
     if not expected:
         return
-    layout = Layout(root)
-    paths = list_folder(layout.plan, ".json")
+    root = layout.root
+    paths = layout.plan.list(".json")
     planned: set[str] = set()
     is_damaged = False
     for path in paths:
@@ -44,11 +43,11 @@ def check_age(root: Path, records: dict[str, Record], last_part: int) -> None:
 
 def last_clip_part(layout: Layout) -> int:
     """The highest plan part that a label set has clips for; -1 if there are no clips."""
-    stems = [path.stem for name in layout.label_sets() for path in list_folder(layout.labels / name / "clips", ".json")]
+    stems = [path.stem for name in layout.label_sets() for path in (layout.labels / name / "clips").list(".json")]
     return max((int(stem) for stem in stems if stem.isdecimal()), default=-1)
 
 
-def older_plan(root: Path, lacking: Iterable[str]) -> str:
+def older_plan(root: StoredPath, lacking: Iterable[str]) -> str:
     """The message for a plan that lacks these committed units."""
     units = sorted(lacking)
     return (
@@ -57,7 +56,7 @@ def older_plan(root: Path, lacking: Iterable[str]) -> str:
     )
 
 
-def older_than_clips(root: Path, number: int) -> str:
+def older_than_clips(root: StoredPath, number: int) -> str:
     """The message for a plan that lacks a part which a label set has clips for."""
     return (
         f"the plan of {root} is older than its label sets: it lacks part {number:06d}, which has clips. "
@@ -65,10 +64,10 @@ def older_than_clips(root: Path, number: int) -> str:
     )
 
 
-def _unit_names(path: Path) -> set[str] | None:
+def _unit_names(path: StoredPath) -> set[str] | None:
     """The units of a plan part; None if it is damaged, so that they are unknown."""
     try:
-        data = read_file(path)
+        data = path.get()
     except DamagedError:
         return None
     return {name.decode() for name in _UNIT_NAME.findall(data)} if documents.has_valid_checksum(data) else None

@@ -1,33 +1,45 @@
 """Plan parts as documents: videos and units to JSON and back, and checks that they fit together."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from embedonce.cache import documents
 from embedonce.cache.documents import as_damaged_error, parse_arrays, parse_list, to_fields, validate_types
 from embedonce.cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
-from embedonce.cache.files import list_folder
 from embedonce.cache.limits import check_text
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
 from embedonce.cache.schema import LOST, MAX_TIME_BASE, VIEW_FIELDS, check_fingerprint, check_uid, check_unit
+from embedonce.cache.stores.stored_path import StoredPath
 
 MAX_PIXELS = 1 << 28  # of a canonical frame
 _PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded_aspect")  # of positive numbers
 
 
-def read_plan(folder: Path) -> list[PlanPart]:
-    """Every part of the plan, in order. DamagedError if one cannot be read, or one before the last is missing."""
-    paths = list_folder(folder, ".json")
+def read_part(path: StoredPath) -> PlanPart:
+    """The part of the plan in a file. DamagedError if it cannot be read or contradicts itself."""
+    return plan_from(documents.read(path), str(path))
+
+
+def read_plan(folder: StoredPath) -> list[PlanPart]:
+    """Every part of the plan, in order. DamagedError as in checked_plan()."""
+    return checked_plan(lambda: {path.stem: read_part(path) for path in folder.list(".json")}, folder)
+
+
+def checked_plan(read: Callable[[], dict[str, PlanPart]], folder: StoredPath) -> list[PlanPart]:
+    """The parts that read() returns by name, in order.
+
+    DamagedError, which names the command that helps, if one cannot be read, one before the last is missing, or they
+    contradict each other. folder: of the plan.
+    """
     try:
-        parts = [plan_from(documents.read(path), str(path)) for path in paths]
-        if [part.part for part in parts] != list(range(len(parts))):
-            raise DamagedError(f"{folder} lacks a part of the plan: it has {some(path.name for path in paths)}")
-        check_parts(parts, str(folder))
+        parts = read()
+        if [part.part for part in parts.values()] != list(range(len(parts))):
+            raise DamagedError(f"{folder} lacks a part of the plan: it has {some(f'{stem}.json' for stem in parts)}")
+        check_parts(parts.values(), str(folder))
     except OtherVersionError:
         raise
     except DamagedError as error:
         raise DamagedError(f"{error}; {rebuild_hint(folder.parent)}", has_advice=True) from error
-    return parts
+    return list(parts.values())
 
 
 def check_parts(parts: Iterable[PlanPart], name: str) -> None:

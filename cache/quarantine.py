@@ -2,14 +2,13 @@
 
 import functools
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TypeVar
 
 from embedonce.cache import documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import list_folder
 from embedonce.cache.limits import brief, check_text
+from embedonce.cache.stores.stored_path import StoredPath
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,21 @@ class DecodeAttempts:
 Entry = TypeVar("Entry", QuarantinedVideo, DecodeAttempts)
 
 
-def read_quarantine(folder: Path) -> dict[str, QuarantinedVideo]:
+def read_quarantine(folder: StoredPath) -> dict[str, QuarantinedVideo]:
     """name -> quarantined video, of all documents in a folder."""
     return _read_folder(folder, QuarantinedVideo)
 
 
-def read_attempts(folder: Path) -> dict[str, DecodeAttempts]:
+def read_attempts(folder: StoredPath) -> dict[str, DecodeAttempts]:
     """name -> attempts, of all documents in a folder."""
     return _read_folder(folder, DecodeAttempts)
 
 
-def _read_folder(folder: Path, entry_type: type[Entry]) -> dict[str, Entry]:
-    return dict(read_entry(path, entry_type) for path in list_folder(folder, ".json"))
+def _read_folder(folder: StoredPath, entry_type: type[Entry]) -> dict[str, Entry]:
+    return dict(read_entry(path, entry_type) for path in folder.list(".json"))
 
 
-def read_entry(path: Path, entry_type: type[Entry]) -> tuple[str, Entry]:
+def read_entry(path: StoredPath, entry_type: type[Entry]) -> tuple[str, Entry]:
     """(name, entry) in a file. DamagedError if it is missing or invalid."""
     return _entry_from(documents.read(path), str(path), entry_type)
 
@@ -80,7 +79,7 @@ def file_name(name: str) -> str:
     return f"{sha256(name.encode('utf-8', 'surrogateescape'))[:32]}.json"
 
 
-def check_entry(path: Path, entry_type: type[Entry]) -> None:
+def check_entry(path: StoredPath, entry_type: type[Entry]) -> None:
     """DamagedError if a file cannot be read, has a negative count, or has another name than its own."""
     name, entry = read_entry(path, entry_type)
     if path.name != file_name(name):

@@ -7,39 +7,60 @@ import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Shard
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import refuse_links
-from embedonce.cache.label_set_reader import LabelSetReader
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
-from embedonce.cache.plan_documents import read_plan
-from embedonce.cache.quarantine import QuarantinedVideo, read_quarantine
-from embedonce.cache.records import Record, read_records
+from embedonce.cache.quarantine import QuarantinedVideo
+from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment, Status
-from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.timelines import VideoTimeline, build_timeline
-from embedonce.cache.verified_shards import VerifiedShards
 
 
 class CacheReader:
-    """Read access to one cache. May be pickled; opens shards on first use and verifies each once per process."""
+    """Read access to one cache. May be pickled; opens shards on first use, and verifies each the first time.
 
-    def __init__(self, directory: Path, identity: CacheIdentity, records: dict[str, Record] | None = None):
-        """records: used instead of those on disk."""
-        self.directory = Path(directory)
+    Which shards were verified is remembered in memory, unless a ledger is shared.
+    """
+
+    def __init__(
+        self,
+        where: Location,
+        identity: CacheIdentity,
+        records: dict[str, Record] | None = None,
+        catalog: Catalog | None = None,
+    ):
+        """records: used instead of the stored ones. catalog: of this cache, to share with others in this process."""
+        self.store = open_store(where)
         self.identity = identity
-        self._layout = Layout(self.directory)
-        refuse_links(self._layout.folders)
-        self.records = read_records(self._layout.frame_paths().records) if records is None else records
-        self._labels = LabelSetReader(self.directory)
-        self._shards = VerifiedShards(LocalStore(self.directory), self._layout, identity)
+        self.catalog = Catalog(Layout(self.store), identity) if catalog is None else catalog
+        self.catalog.layout.refuse_links()
+        self.records = self.catalog.frames.values() if records is None else records
+        self._labels, self._shards = self.catalog.labels, self.catalog.shards
         self._num_classes: dict[str, int] = {}
         self._timelines: dict[str, VideoTimeline] = {}
 
+    @property
+    def cache_dir(self) -> Path | str:
+        """The folder or URL of the cache."""
+        return address_of(self.store)
+
     def close(self) -> None:
-        """Close all shards. They open again, and are verified again, when they are used."""
+        """Close all shards. Used again they are opened again, and verified again unless a shared ledger has them."""
         self._shards.close()
+
+    def share_ledger(self, ledger: Ledger) -> None:
+        """Trust what this ledger says of shards, and tell it which ones this reader has verified."""
+        self._shards.ledger = ledger
+
+    def prepare_labels(self, labels: LabelSet) -> None:
+        """Read what else is needed to read this label set's logits, so that copies in other processes have it."""
+        self._num_classes[labels.name] = len(labels.classes)
+        if labels.has_logits:
+            self.label_records(labels.name)
 
     # -- videos and the plan -------------------------------------------------------------------------------------------
 
@@ -61,7 +82,7 @@ class CacheReader:
 
     def plan(self) -> list[PlanPart]:
         """All parts of the plan, in order, whether or not any of their units are committed."""
-        return read_plan(self._layout.plan)
+        return self.catalog.plan()
 
     def planned_uids(self) -> tuple[str, ...]:
         """Planned videos that did not replace another one: their uids follow from their paths."""
@@ -69,7 +90,7 @@ class CacheReader:
 
     def quarantined(self) -> dict[str, QuarantinedVideo]:
         """name -> quarantined video."""
-        return read_quarantine(self._layout.quarantine)
+        return self.catalog.quarantined()
 
     def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
         """(unit, first row in its shard, segment) of one video. KeyError if the cache has none."""
@@ -148,7 +169,7 @@ class CacheReader:
     def _shard(self, label_set: str | None, unit: str, records: dict[str, Record]) -> Shard:
         if unit not in records or unit not in self.records:
             column = "frames" if label_set is None else f"label set {label_set!r}"
-            raise DamagedError(f"{self.directory}: {column} has no record of unit {unit}; run extract-teacher again")
+            raise DamagedError(f"{self.cache_dir}: {column} has no record of unit {unit}; run extract-teacher again")
         return self._shards.get(label_set, records[unit], self.records[unit], lambda: self._width(label_set))
 
     def _width(self, label_set: str | None) -> int:

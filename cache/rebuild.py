@@ -7,12 +7,10 @@ then the missing ones are written.
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from embedonce.cache import commit, documents
+from embedonce.cache import documents
 from embedonce.cache.errors import DamagedError, OtherVersionError, some
-from embedonce.cache.files import list_folder, refuse_links
-from embedonce.cache.layout import Layout, read_identity, require_cache
+from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart
 from embedonce.cache.plan_age import last_clip_part
 from embedonce.cache.plan_documents import check_parts, plan_document, plan_from, video_document
@@ -20,6 +18,8 @@ from embedonce.cache.planned_units import PlannedUnit, are_equal_units
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import read_planned, record_paths
 from embedonce.cache.repair import Removal, take_out
+from embedonce.cache.stores.registry import Location
+from embedonce.cache.stores.stored_path import StoredPath
 
 MAX_EMPTY_PARTS = 1000  # more than any real cache has: parts with clips and without any committed unit
 
@@ -33,11 +33,11 @@ class Rebuild:
     requests; the next extraction scans them again. folder: where damaged parts were moved to, or None.
     """
 
-    damaged: tuple[Path, ...] = ()
+    damaged: tuple[StoredPath, ...] = ()
     parts: tuple[PlanPart, ...] = ()
     unreadable: tuple[str, ...] = ()
     incomplete: tuple[str, ...] = ()
-    folder: Path | None = None
+    folder: StoredPath | None = None
     is_done: bool = False
 
     @property
@@ -45,33 +45,32 @@ class Rebuild:
         return bool(self.damaged or self.parts)
 
 
-def rebuild_plan(root: Path, confirm: Callable[[Rebuild], bool] = lambda rebuild: True) -> Rebuild:
-    """Restore the plan parts of all committed units of the cache in root, under the writer's lock.
+def rebuild_plan(where: Location, confirm: Callable[[Rebuild], bool] = lambda rebuild: True) -> Rebuild:
+    """Restore the plan parts of all committed units of the cache at a location, under the writer's lock.
 
     confirm: called with the changes, if there are any; if it returns False, nothing is changed. DamagedError, and
     nothing is changed, if records and plan contradict each other, or a unit was committed without a plan; BusyError
     while another process writes the cache; StorageError if something cannot be read.
     """
-    layout = Layout(root)
-    require_cache(root)
-    with contextlib.closing(commit.Lock(layout.lock)):
-        identity = read_identity(root)
-        refuse_links(layout.folders)
-        rebuild = _prepare(layout, _num_clip_parts(CacheReader(root, identity, {}), layout))
+    layout = require_cache(where)
+    with contextlib.closing(layout.store.lock(LOCK)):
+        identity = read_identity(layout.store)
+        layout.refuse_links()
+        rebuild = _prepare(layout, _num_clip_parts(CacheReader(layout.store, identity, {}), layout))
         if not rebuild.is_needed or not confirm(rebuild):
             return rebuild
         return replace(rebuild, folder=_write(layout, rebuild), is_done=True)
 
 
-def _write(layout: Layout, rebuild: Rebuild) -> Path | None:
+def _write(layout: Layout, rebuild: Rebuild) -> StoredPath | None:
     """Write the parts, the last one first: the gap that an interrupted rebuild leaves shows that it is incomplete."""
     folder = None
     if rebuild.damaged:
         folder = take_out(layout, (Removal("the plan cannot be read", rebuild.damaged),))
-    commit.make_folder(layout.plan)
+    layout.plan.make_folder()
     for part in rebuild.parts:
         path = layout.plan_part(part.part)
-        commit.publish(path, documents.serialize_verified(plan_document(part), plan_from, str(path)))
+        path.put_if_absent(documents.serialize_verified(plan_document(part), plan_from, str(path)))
     return folder
 
 
@@ -97,10 +96,10 @@ def _prepare(layout: Layout, num_clip_parts: int) -> Rebuild:
     return Rebuild(tuple(damaged), tuple(reversed(parts)), tuple(unreadable), tuple(sorted(incomplete)))
 
 
-def _existing_parts(layout: Layout) -> tuple[dict[int, PlanPart], list[Path]]:
+def _existing_parts(layout: Layout) -> tuple[dict[int, PlanPart], list[StoredPath]]:
     """(number -> intact part, files of damaged parts)"""
     intact, damaged = {}, []
-    for path in list_folder(layout.plan, ".json"):
+    for path in layout.plan.list(".json"):
         try:
             part = plan_from(documents.read(path), str(path))
         except OtherVersionError:
@@ -140,7 +139,7 @@ class _Draft:
         with documents.as_damaged_error("the plan"):
             self.index = PlanIndex(self.intact[number] for number in sorted(self.intact))
 
-    def add(self, planned: PlannedUnit | None, path: Path) -> None:
+    def add(self, planned: PlannedUnit | None, path: StoredPath) -> None:
         """Add the unit of one record. path: of the record. DamagedError if the plan has it with other content."""
         existing = self.index.units.get(path.stem)
         if planned is None:
@@ -178,7 +177,7 @@ class _Draft:
 _UNCHANGED = "nothing was changed; back up the cache and extract into another --cache-dir"
 
 
-def _refuse_other(video: PlannedVideo, known: PlannedVideo, path: Path) -> None:
+def _refuse_other(video: PlannedVideo, known: PlannedVideo, path: StoredPath) -> None:
     if video_document(video) != video_document(known):
         raise DamagedError(f"{path} describes video {video.uid} differently from the rest of the cache; {_UNCHANGED}")
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import list_folder
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.planned_units import PlannedUnit, planned_document, planned_from
 from embedonce.cache.schema import (
@@ -24,6 +22,7 @@ from embedonce.cache.schema import (
     check_uid,
     check_unit,
 )
+from embedonce.cache.stores.stored_path import StoredPath
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -88,17 +87,17 @@ def segment_from(fields: dict) -> Segment:
     return validate_types(Segment(**{**parse_arrays(fields), "time_base": parse_list(fields["time_base"])}))
 
 
-def record_paths(folder: Path) -> list[Path]:
+def record_paths(folder: StoredPath) -> list[StoredPath]:
     """The files of a folder of records, in order of units."""
-    return list_folder(folder, ".json")
+    return folder.list(".json")
 
 
-def read_records(folder: Path) -> dict[str, Record]:
+def read_records(folder: StoredPath) -> dict[str, Record]:
     """unit name -> record, of all records in a folder. DamagedError as in read_record()."""
     return {path.stem: read_record(path) for path in record_paths(folder)}
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: StoredPath) -> Record:
     """The record in a file. DamagedError if it cannot be read, contradicts itself, or has another unit's name."""
     record = record_from(documents.read(path), str(path))
     if record.unit != path.stem:
@@ -121,7 +120,7 @@ def record_from(document: dict, name: str) -> Record:
     return record
 
 
-def read_planned(path: Path) -> PlannedUnit | None:
+def read_planned(path: StoredPath) -> PlannedUnit | None:
     """The unit as it was planned, from its record; None if it was not planned. DamagedError as in read_record()."""
     record, document = read_record(path), documents.read(path)
     with documents.as_damaged_error(str(path)):

@@ -7,14 +7,13 @@ Verifies under the writer's lock. Files that are not proven to be damaged stay w
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from embedonce.cache import commit, manifest
+from embedonce.cache import manifest
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
-from embedonce.cache.files import exists, is_folder, list_folder, refuse_links
-from embedonce.cache.layout import Layout, read_identity, require_cache
-from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
+from embedonce.cache.stores.registry import Location
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify import OnProgress, Replay, verify
 from embedonce.cache.verify_report import Problem, Remedy, Report
 
@@ -26,7 +25,7 @@ class Removal:
     """Files to move away, in this order, and why."""
 
     reason: str
-    files: tuple[Path, ...]
+    files: tuple[StoredPath, ...]
 
 
 @dataclass(frozen=True)
@@ -35,59 +34,55 @@ class Repair:
 
     report: Report
     removals: tuple[Removal, ...]
-    folder: Path | None
+    folder: StoredPath | None
 
 
 def repair(
-    root: Path,
+    where: Location,
     replay: Replay | None,
     confirm: Callable[[Report, tuple[Removal, ...]], bool] = lambda report, removals: True,
     on_progress: OnProgress = lambda num_shards: None,
 ) -> Repair:
-    """Verify the cache in root and move damaged files away, all under the writer's lock.
+    """Verify the cache at a location and move damaged files away, all under the writer's lock.
 
     replay, on_progress: as in verify(). confirm: called with the report and the removals; if it returns False, nothing
     is changed. DamagedError, and nothing is changed, if the identity, the plan or a label set itself is damaged;
     BusyError while another process writes the cache; StorageError if something cannot be read.
     """
-    layout = Layout(root)
-    require_cache(root)
-    with contextlib.closing(commit.Lock(layout.lock)):
-        report = verify(root, replay, on_progress)
+    layout = require_cache(where)
+    with contextlib.closing(layout.store.lock(LOCK)):
+        report = verify(layout.store, replay, on_progress)
         _refuse_irreparable(report)
-        removals = _removals(layout, BACKENDS[read_identity(root).backend].suffix, report)
+        removals = _removals(layout, BACKENDS[read_identity(layout.store).backend].suffix, report)
         if not removals or not confirm(report, removals):
             return Repair(report, removals, None)
         return Repair(report, removals, take_out(layout, removals))
 
 
-def removed_files(root: Path) -> tuple[Path, ...]:
+def removed_files(where: Location) -> tuple[StoredPath, ...]:
     """The files that earlier repairs moved away. StorageError if they cannot be listed, DamagedError behind a link."""
-    folder = Layout(root).removed
-    refuse_links((folder,))
-    return tuple(_files_below(folder))
+    layout = Layout.at(where)
+    layout.refuse_links((layout.removed,))
+    return tuple(_files_below(layout.removed))
 
 
-def purge(root: Path) -> None:
+def num_bytes_of(path: StoredPath) -> int:
+    """Bytes of a file; 0 of a link or device, which holds none."""
+    try:
+        return path.version().num_bytes
+    except DamagedError:
+        return 0
+
+
+def purge(where: Location) -> None:
     """Delete the files that earlier repairs moved away. BusyError while another process writes the cache."""
-    layout = Layout(root)
-    require_cache(root)
-    with contextlib.closing(commit.Lock(layout.lock)):
-        refuse_links((layout.removed,))
-        if exists(layout.removed):
-            commit.remove_leftovers(root)  # of a manifest, if an earlier purge was interrupted
+    layout = require_cache(where)
+    with contextlib.closing(layout.store.lock(LOCK)):
+        layout.refuse_links((layout.removed,))
+        if layout.removed.exists():
+            layout.store.recover([""])  # a manifest, if an earlier purge was interrupted
             manifest.forget_removed(layout)
-            _delete_folder(layout.removed)
-
-
-def _delete_folder(folder: Path) -> None:
-    """Delete a folder with its content. Links are deleted, and not followed."""
-    for path in list_folder(folder):
-        if is_folder(path):
-            _delete_folder(path)
-        else:
-            commit.remove(path)
-    commit.remove_folder(folder)
+            layout.removed.delete_folder()
 
 
 def _refuse_irreparable(report: Report) -> None:
@@ -114,33 +109,32 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
         return Removal(
             f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
         )
-    return Removal(f"{problem.path.relative_to(layout.root)}: it cannot be read", (problem.path,))
+    return Removal(f"{problem.path.relative}: it cannot be read", (problem.path,))
 
 
-def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[Path]:
+def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[StoredPath]:
     """The existing files of a unit, record first: a shard without a record does not exist."""
     shards, records = layout.column_paths(label_set)
-    return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if exists(path)]
+    return [path for path in (records / f"{unit}.json", shards / f"{unit}{suffix}") if path.exists()]
 
 
-def take_out(layout: Layout, removals: tuple[Removal, ...]) -> Path:
+def take_out(layout: Layout, removals: tuple[Removal, ...]) -> StoredPath:
     """Move all files to a new folder in removed/, where each keeps its path in the cache."""
-    refuse_links((layout.removed,))
-    commit.make_folder(layout.removed)
-    store, folder = LocalStore(layout.root), layout.removed / f"{1 + _last_number(layout.removed):06d}"
+    layout.refuse_links((layout.removed,))
+    layout.removed.make_folder()
+    folder = layout.removed / f"{1 + _last_number(layout.removed):06d}"
     for path in dict.fromkeys(path for removal in removals for path in removal.files):
-        place = path.relative_to(layout.root).as_posix()
-        store.move(place, f"removed/{folder.name}/{place}")
+        path.move(folder / path.relative)
     return folder
 
 
-def _last_number(folder: Path) -> int:
-    return max((int(path.name) for path in list_folder(folder) if path.name.isdecimal()), default=0)
+def _last_number(folder: StoredPath) -> int:
+    return max((int(path.name) for path in folder.list() if path.name.isdecimal()), default=0)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for path in list_folder(folder):
-        if is_folder(path):
+def _files_below(folder: StoredPath) -> Iterator[StoredPath]:
+    for path in folder.list():
+        if path.is_folder():
             yield from _files_below(path)
         else:
             yield path

@@ -1,48 +1,48 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
-from pathlib import Path
-
 from embedonce.cache import commit, documents
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import IdentityMismatchError, NotACacheError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan_age import check_age, last_clip_part
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.writer import CacheWriter
 
 __all__ = ["check_identity", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
 
 
-def has_cache(root: Path) -> bool:
-    """Whether root is a cache: whether it has a cache.json."""
-    return Layout(root).identity.is_file()
+def has_cache(where: Location) -> bool:
+    """Whether there is a cache at a location: whether it has a cache.json."""
+    return Layout.at(where).identity.exists()
 
 
-def claim(root: Path, identity: CacheIdentity) -> bool:
-    """Give root this identity, or check that it has it already. Returns True if the cache is new.
+def claim(where: Location, identity: CacheIdentity) -> bool:
+    """Give a location this identity, or check that it has it already. Returns True if the cache is new.
 
     IdentityMismatchError, which lists the fields that differ, if it has another identity; nothing is changed then.
     """
-    layout = Layout(root)
-    is_new = not layout.identity.is_file()
+    layout = Layout.at(where)
+    is_new = not layout.identity.exists()
     if is_new:
-        _refuse_other_files(root)
-        refuse_nesting(root)
+        _refuse_other_files(layout)
+        refuse_nesting(layout.store)
         document = identity_document(identity)
         data = documents.serialize_verified(document, identity_from, str(layout.identity))
-        commit.make_folder(root)
+        layout.root.make_folder()
         # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
-        commit.publish(layout.identity, data)
+        layout.identity.put_if_absent(data)
     else:
-        check_identity(identity, read_identity(root), root)
+        check_identity(identity, read_identity(layout.store), layout.root)
     for folder in layout.folders:
-        commit.make_folder(folder)
+        folder.make_folder()
     return is_new
 
 
-def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: Path) -> None:
-    """IdentityMismatchError, which lists the fields that differ, if there are any."""
+def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: object) -> None:
+    """IdentityMismatchError, which lists the fields that differ, if there are any. root: shown as the cache's place."""
     if differing := differences(requested, stored):
         raise IdentityMismatchError(
             f"{root} was made with other settings (in the cache -> requested): {'; '.join(differing)}. "
@@ -50,37 +50,41 @@ def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: Path) 
         )
 
 
-def _refuse_other_files(root: Path) -> None:
-    if not root.exists():
-        return
-    names = sorted(p.name for p in root.iterdir() if not p.name.startswith(commit.TEMP_PREFIX))
+def _refuse_other_files(layout: Layout) -> None:
+    names = [path.name for path in layout.root.list() if not path.name.startswith(commit.TEMP_PREFIX)]
     if names:
         raise NotACacheError(
-            f"{root} is not empty and not a cache (it holds {', '.join(names[:3])}); choose another --cache-dir"
+            f"{layout.root} is not empty and not a cache (it holds {', '.join(names[:3])}); choose another --cache-dir"
         )
 
 
-def refuse_nesting(root: Path) -> None:
-    """NotACacheError if root is inside the folder of a cache, also through symbolic links."""
-    for parent in root.resolve().parents:
+def refuse_nesting(where: Location) -> None:
+    """NotACacheError if a location is inside a cache, also through symbolic links."""
+    store = open_store(where)
+    for parent in store.parents():
         if has_cache(parent):
-            raise NotACacheError(f"{root} is inside the cache {parent}; choose a folder outside of it")
+            raise NotACacheError(
+                f"{store.location('')} is inside the cache {parent.location('')}; choose a folder outside of it"
+            )
 
 
-def open_writer(root: Path, identity: CacheIdentity) -> CacheWriter:
-    """A writer of the cache in root, which is created or must have this identity already."""
-    claim(root, identity)
-    return CacheWriter(root, identity)
+def open_writer(where: Location, identity: CacheIdentity, catalog: Catalog | None = None) -> CacheWriter:
+    """A writer of the cache at a location, which is created or must have this identity already.
+
+    catalog: of a reader of this cache in this process, so that nothing is parsed twice.
+    """
+    store = open_store(where)
+    claim(store, identity)
+    return CacheWriter(store, identity, catalog)
 
 
-def open_reader(root: Path | str) -> CacheReader:
-    """A reader of the cache in root. NotACacheError if root is not a cache.
+def open_reader(where: Location) -> CacheReader:
+    """A reader of the cache at a location: a folder or a URL. NotACacheError if it is not a cache.
 
     DamagedError, which names the command that helps, if its plan is missing or older than what was committed.
     """
-    root = Path(root)
-    layout = Layout(root)
+    layout = Layout.at(where)
     last_part = last_clip_part(layout)
-    reader = CacheReader(root, read_identity(root))
-    check_age(root, reader.records, last_part)
+    reader = CacheReader(layout.store, read_identity(layout.store))
+    check_age(layout, reader.records, last_part)
     return reader

@@ -5,12 +5,10 @@ the verification, because that proves nothing about what is stored.
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from embedonce.cache import documents
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
 from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError
-from embedonce.cache.files import exists, list_folder, refuse_links
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_age import last_clip_part, older_than_clips
@@ -19,6 +17,8 @@ from embedonce.cache.plausibility import plan_problems, record_problems
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, check_entry
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import read_planned, record_paths
+from embedonce.cache.stores.registry import Location
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify_report import Problem, Remedy, Report
 from embedonce.cache.verify_units import LOGITS_TOLERANCE, Replay, frame_problems, logits_problems, plan_contradictions
 
@@ -27,17 +27,17 @@ __all__ = ["LOGITS_TOLERANCE", "Problem", "Remedy", "Replay", "Report", "verify"
 OnProgress = Callable[[int], None]  # called with the number of shards that were checked
 
 
-def verify(root: Path, replay: Replay | None = None, on_progress: OnProgress = lambda num_shards: None) -> Report:
-    """Check every document and shard of the cache in root. on_progress: called after each shard.
+def verify(where: Location, replay: Replay | None = None, on_progress: OnProgress = lambda num_shards: None) -> Report:
+    """Check every document and shard of the cache at a location. on_progress: called after each shard.
 
     replay: computes crops of stored frames, to compare them with what the teacher saw; None to decode no pixels.
-    NotACacheError if root is not a cache, StorageError if something cannot be read; everything else that is wrong is in
+    NotACacheError if it is not a cache, StorageError if something cannot be read; everything else that is wrong is in
     the report.
     """
-    layout, report = Layout(root), Report()
+    layout, report = Layout.at(where), Report()
     try:
-        identity = read_identity(root)
-        refuse_links(layout.folders)
+        identity = read_identity(layout.store)
+        layout.refuse_links()
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
@@ -47,16 +47,16 @@ def verify(root: Path, replay: Replay | None = None, on_progress: OnProgress = l
     for part, message in plan_problems(plan, identity):
         report.problems.append(Problem(layout.plan_part(part), message, Remedy.KEEP))
     records = report.read_records(layout.frame_paths().records, Remedy.REDO_UNIT, None)
-    reader = CacheReader(root, identity, records)
+    reader = CacheReader(layout.store, identity, records)
     _verify_frames(reader, layout, PlanIndex(plan), replay, report, on_progress)
     if plan and not report.needs_plan and (number := last_clip_part(layout)) >= len(plan):
-        report.problems.append(Problem(layout.plan, older_than_clips(root, number), Remedy.KEEP))
+        report.problems.append(Problem(layout.plan, older_than_clips(layout.root, number), Remedy.KEEP))
         report.needs_plan = True
     known = set() if report.needs_plan else {video.uid for part in plan for video in part.videos}
     for name in reader.label_sets():
         _verify_label_set(reader, layout, name, known, report, on_progress)
     for folder, entry_type in ((layout.quarantine, QuarantinedVideo), (layout.attempts, DecodeAttempts)):
-        for path in list_folder(folder, ".json"):
+        for path in folder.list(".json"):
             report.attempt(path, Remedy.FORGET, check_entry, path, entry_type)
     _compare_with_folders(reader, layout, plan, report)
     return report
@@ -110,7 +110,7 @@ def _verify_label_set(
     """planned: uids of all planned videos; empty to skip the comparison of clips with the plan."""
     folder, paths = layout.labels / name, layout.logit_paths(name)
     try:
-        refuse_links((folder, *paths))
+        layout.refuse_links((folder, *paths))
         _refuse_missing((folder / "clips", folder / "revisions", *paths))
         head = reader.head(name)
     except (DamagedError, LabelSetError) as error:
@@ -119,7 +119,7 @@ def _verify_label_set(
     for uid in sorted({clip.video_uid for clip in reader.label_set(name).clips} - planned) if planned else ():
         message = f"label set {name} has clips of {uid}, which is not in the plan: extract-teacher plans it again"
         report.problems.append(Problem(folder, message, Remedy.MISSING, label_set=name))
-    for path in list_folder(folder / "revisions", ".json")[:-1]:  # the last one was read with the label set
+    for path in (folder / "revisions").list(".json")[:-1]:  # the last one was read with the label set
         report.attempt(path, Remedy.FORGET, documents.read, path, label_set=name)
     records = report.read_records(paths.records, Remedy.REDO_LOGITS, name)
     reader.override_records(name, records)
@@ -146,7 +146,7 @@ def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPa
     report.unfinished = {name: left for name, left in counts.items() if any(left)}
 
 
-def _refuse_missing(folders: Iterable[Path]) -> None:
+def _refuse_missing(folders: Iterable[StoredPath]) -> None:
     for folder in folders:
-        if not exists(folder):
+        if folder.store.has_folders and not folder.exists():
             raise DamagedError(f"{folder} is missing; restore it from a copy")

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TypeVar
 
 from embedonce.cache.errors import DamagedError, OtherVersionError
 from embedonce.cache.records import Record, read_record, record_paths
+from embedonce.cache.stores.stored_path import StoredPath
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Remedy(StrEnum):
 class Problem:
     """One thing that is wrong. unit, label_set: what it belongs to. videos: uids of those whose rows it affects."""
 
-    path: Path
+    path: StoredPath
     message: str
     remedy: Remedy
     unit: str | None = None
@@ -51,10 +51,10 @@ class Report:
     num_pending: int = 0
     needs_plan: bool = False
     problems: list[Problem] = field(default_factory=list)
-    extra: list[Path] = field(default_factory=list)
+    extra: list[StoredPath] = field(default_factory=list)
     unfinished: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def attempt(self, path: Path, remedy: Remedy, call: Callable[..., T], *arguments, **about) -> T | None:
+    def attempt(self, path: StoredPath, remedy: Remedy, call: Callable[..., T], *arguments, **about) -> T | None:
         """What call returns; None, after adding a problem, if it raises DamagedError. about: fields of the problem."""
         try:
             return call(*arguments)
@@ -64,7 +64,7 @@ class Report:
             self.problems.append(Problem(path, str(error), remedy, **about))
         return None
 
-    def read_records(self, folder: Path, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
+    def read_records(self, folder: StoredPath, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
         """unit -> record, of the records in a folder that can be read; the others become problems."""
         records = {}
         for path in record_paths(folder):
@@ -74,7 +74,7 @@ class Report:
         return records
 
     def add(
-        self, record: Record, path: Path, messages: Iterable[str], remedy: Remedy, label_set: str | None = None
+        self, record: Record, path: StoredPath, messages: Iterable[str], remedy: Remedy, label_set: str | None = None
     ) -> None:
         """Add a problem of a record and its shard for each message. path: of the record."""
         videos = tuple(record.video_uids)

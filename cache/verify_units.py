@@ -1,12 +1,10 @@
 """Checks of one committed unit: its frame shard against its record, its record against the plan, its logits."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.files import exists
 from embedonce.cache.jpeg_header import check_header
 from embedonce.cache.labels import logits_from
 from embedonce.cache.plan import PlannedSegment, Unit
@@ -14,6 +12,7 @@ from embedonce.cache.planned_units import PlannedUnit, are_equal_units
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity, FrameBatch
+from embedonce.cache.stores.stored_path import StoredPath
 
 NORM_TOLERANCE = 2e-3  # of a unit vector in float16
 LOGITS_TOLERANCE = 1e-3  # of the largest logit: matrix products differ between machines
@@ -66,14 +65,14 @@ def plan_contradictions(record: Record, planned: Unit | None, recorded: PlannedU
 
 
 def logits_problems(
-    reader: CacheReader, name: str, record: Record, head: dict[str, np.ndarray] | None, frame_records: Path
+    reader: CacheReader, name: str, record: Record, head: dict[str, np.ndarray] | None, frame_records: StoredPath
 ) -> Iterator[str]:
     """What is wrong with a logits shard. head: what the logits were computed with; None to skip the comparison.
 
     frame_records: the folder of the frame shards' records.
     """
     if record.unit not in reader.records:
-        if not exists(frame_records / f"{record.unit}.json"):  # else it was committed after the verification began
+        if not (frame_records / f"{record.unit}.json").exists():  # else it was committed after the verification began
             yield "there are logits of a unit that has no frames"
         return
     if not record.num_rows:

@@ -1,6 +1,6 @@
 """Writing a cache: the plan, shards with their records, label sets, quarantine and the manifest.
 
-Files are published by cache.commit, a shard always before its record.
+Files are published by the store, a shard always before its record.
 """
 
 from dataclasses import replace
@@ -8,32 +8,32 @@ from pathlib import Path
 
 import numpy as np
 
-from embedonce.cache import commit, documents
+from embedonce.cache import documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Encoded
+from embedonce.cache.catalog import Catalog
+from embedonce.cache.commit import sha256
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
-from embedonce.cache.files import exists, refuse_links
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import LOCK, Layout
 from embedonce.cache.manifest import build_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
-from embedonce.cache.plan_documents import plan_document, plan_from, read_plan
+from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
     QuarantinedVideo,
     file_name,
-    read_attempts,
     read_entry,
-    read_quarantine,
     serialize_entry,
 )
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import record_document, record_from, record_of, record_paths
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch, Segment
-from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.stores.registry import Location, address_of, open_store
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.vectors import logits_problem
 
 NO_SHARD = Encoded(b"", {})  # of a unit that ends without rows
@@ -42,21 +42,28 @@ NO_SHARD = Encoded(b"", {})  # of a unit that ends without rows
 class CacheWriter:
     """Write access to one cache whose identity has been claimed."""
 
-    def __init__(self, directory: Path, identity: CacheIdentity):
-        self.directory = Path(directory)
+    def __init__(self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None):
+        """catalog: of this cache, if a reader in this process has one."""
+        self.store = open_store(where)
         self.identity = identity
-        self._layout = Layout(self.directory)
+        self._layout = Layout(self.store)
+        self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
         self._format = BACKENDS[identity.backend]
-        self._store = LocalStore(self.directory)
-        self._labels = LabelSetWriter(self.directory)
-        self._lock = commit.Lock(self._layout.lock)
-        refuse_links(self._layout.folders)
-        for folder in (self.directory, *self._layout.folders, *self._layout.label_folders()):
-            commit.remove_leftovers(folder)
-            commit.sync_folder(folder)  # names that a killed run left may not be on disk yet
-        self.plan: list[PlanPart] = read_plan(self._layout.plan)
+        self._labels = LabelSetWriter(self._layout, self._catalog.labels)
+        self._lock = self.store.lock(LOCK)
+        self._layout.refuse_links()
+        folders = (self._layout.root, *self._layout.folders, *self._layout.label_folders())
+        self.store.recover(folder.relative for folder in folders)
+        if catalog is not None:
+            catalog.refresh()  # now that nobody else writes
+        self.plan: list[PlanPart] = self._catalog.plan()
         self._index = PlanIndex(self.plan)
         self._settled: set[str] = set()
+
+    @property
+    def cache_dir(self) -> Path | str:
+        """The folder or URL of the cache."""
+        return address_of(self.store)
 
     def close(self) -> None:
         """Release the lock, so that another writer can open the cache."""
@@ -99,21 +106,22 @@ class CacheWriter:
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""
         if lacking := self.committed_units() - set(self._index.units):
-            raise DamagedError(older_plan(self.directory, lacking), has_advice=True)
+            raise DamagedError(older_plan(self._layout.root, lacking), has_advice=True)
         if self.plan and (number := last_clip_part(self._layout)) >= len(self.plan):
-            raise DamagedError(older_than_clips(self.directory, number), has_advice=True)
+            raise DamagedError(older_than_clips(self._layout.root, number), has_advice=True)
 
     def copy_plan(self, plan: list[PlanPart]) -> None:
         """Append the missing parts of a plan. IdentityMismatchError if the existing parts differ from it."""
         for ours, theirs in zip(self.plan, plan, strict=False):
             if plan_document(ours) != plan_document(theirs):
-                raise IdentityMismatchError(f"{self.directory} has another plan; choose another folder")
+                raise IdentityMismatchError(f"{self.cache_dir} has another plan; choose another folder")
         for part in plan[len(self.plan) :]:
             self._append_part(part)
 
     def _append_part(self, part: PlanPart) -> None:
         path = self._layout.plan_part(part.part)
-        commit.publish(path, documents.serialize_verified(plan_document(part), plan_from, str(path)))
+        path.put_if_absent(documents.serialize_verified(plan_document(part), plan_from, str(path)))
+        self._catalog.add_part(part)
         self.plan.append(part)
         self._index.add(part)
 
@@ -147,24 +155,31 @@ class CacheWriter:
     ) -> None:
         record_path = self._layout.column_paths(label_set).records / f"{unit}.json"
         if record_path.exists():
-            raise AlreadyCommittedError(f"unit {unit} of {self.directory} was committed by another writer")
-        record = record_of(unit, encoded, commit.sha256(encoded.data), segments, num_rows, provenance)
+            raise AlreadyCommittedError(f"unit {unit} of {self.cache_dir} was committed by another writer")
+        record = record_of(unit, encoded, sha256(encoded.data), segments, num_rows, provenance)
         planned = planned_in(self._index, unit) if label_set is None else None
         document = documents.serialize_verified(record_document(record, planned), record_from, str(record_path))
         if num_rows:
             name = self._layout.shard_name(label_set, unit, self._format.suffix)
             self._publish_shard(name, encoded.data, record_path)
-        commit.publish(record_path, document)
+        self._lock.check()
+        record_path.put_if_absent(document)
+        committed = replace(record, part=None if planned is None else planned.part)
+        if label_set is None:
+            self._catalog.frames.add(record_path, committed)
+        else:
+            self._catalog.labels.add_record(label_set, record_path, committed)
 
-    def _publish_shard(self, name: str, data: bytes, record_path: Path) -> None:
+    def _publish_shard(self, name: str, data: bytes, record_path: StoredPath) -> None:
         try:
-            self._store.publish(name, data)
+            self.store.put_if_absent(name, data)
         except AlreadyCommittedError:
             if record_path.exists():
                 raise
             # A shard without a record: an earlier run stopped between the two. No record refers to its bytes, and
             # this process holds the lock, so no other is about to publish one.
-            self._store.replace(name, data)
+            self._lock.check()
+            self.store.replace(name, data)
 
     # -- label sets ------------------------------------------------------------------------------------------
 
@@ -188,36 +203,36 @@ class CacheWriter:
     def quarantine(self, name: str, video: QuarantinedVideo) -> None:
         """Record that a video cannot be used. name: its uid, or the path of a file that has none."""
         path = self._layout.quarantine / file_name(name)
-        commit.replace(path, serialize_entry(name, video, str(path)))
-        commit.remove(self._layout.attempts / file_name(name))
+        path.replace(serialize_entry(name, video, str(path)))
+        (self._layout.attempts / file_name(name)).delete()
 
     def release(self, name: str) -> None:
         """Take a video out of quarantine, and forget its attempts."""
         self.forget_attempts(name)
-        commit.remove(self._layout.quarantine / file_name(name))
+        (self._layout.quarantine / file_name(name)).delete()
 
     def quarantined(self) -> dict[str, QuarantinedVideo]:
         """name -> quarantined video."""
-        return read_quarantine(self._layout.quarantine)
+        return self._catalog.quarantined()
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that a process crashed or hung while decoding a video; the count survives the run."""
         path = self._layout.attempts / file_name(name)
-        earlier = read_entry(path, DecodeAttempts)[1].attempts if exists(path) else 0
-        commit.replace(path, serialize_entry(name, DecodeAttempts(earlier + 1, reason), str(path)))
+        earlier = read_entry(path, DecodeAttempts)[1].attempts if path.exists() else 0
+        path.replace(serialize_entry(name, DecodeAttempts(earlier + 1, reason), str(path)))
 
     def forget_attempts(self, name: str) -> None:
         """Remove the count of a video that was decoded without a crash."""
-        commit.remove(self._layout.attempts / file_name(name))
+        (self._layout.attempts / file_name(name)).delete()
 
     def attempts(self) -> dict[str, DecodeAttempts]:
         """name -> attempts, of every video that crashed or hung a process and was not decoded since."""
-        return read_attempts(self._layout.attempts)
+        return self._catalog.attempts()
 
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""
-        manifest = build_manifest(self._layout, len(self.plan))
-        commit.replace(self._layout.manifest, documents.serialize_with_checksum(manifest))
+        manifest = build_manifest(self._catalog)
+        self._layout.manifest.replace(documents.serialize_with_checksum(manifest))
         return manifest
 
     def rebuild_manifest_if_stale(self) -> bool:
@@ -226,7 +241,7 @@ class CacheWriter:
             stored = documents.read(self._layout.manifest)
         except DamagedError:
             stored = {}
-        is_stale = stored != build_manifest(self._layout, len(self.plan)) | {"format_version": FORMAT_VERSION}
+        is_stale = stored != build_manifest(self._catalog) | {"format_version": FORMAT_VERSION}
         if is_stale:
             self.write_manifest()
         return is_stale
@@ -235,8 +250,8 @@ class CacheWriter:
         """Write a small text file, such as the resolved configuration, into the folder of the cache."""
         if "/" in name or name.startswith("."):
             raise StorageError(f"{name!r} is not a plain file name")
-        commit.replace(self.directory / name, text.encode())
+        (self._layout.root / name).replace(text.encode())
 
     def reader(self) -> CacheReader:
         """A reader of what is committed now."""
-        return CacheReader(self.directory, self.identity)
+        return CacheReader(self.store, self.identity, catalog=self._catalog)

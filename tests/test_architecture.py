@@ -42,6 +42,8 @@ ONLY_IMPORTERS = {
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
+    "fsspec": {"cache.stores.object_urls"},
+    "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},

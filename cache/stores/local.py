@@ -4,19 +4,30 @@ Durability is that of cache.commit: temporary file, fsync, link to the final nam
 """
 
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from embedonce.cache import commit, files
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import read_error
-from embedonce.cache.stores.base import Store, StoredFile
+from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Store, StoredFile
 
 
 class LocalStore(Store):
-    """Files below one folder."""
+    """Files below one folder. Two stores of the same folder are equal."""
 
     def __init__(self, root: Path):
         self.root = Path(root)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, LocalStore) and other.root == self.root
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.root)!r})"
 
     def path(self, name: str) -> Path:
         """The file's path on disk."""
@@ -25,14 +36,42 @@ class LocalStore(Store):
     def location(self, name: str) -> str:
         return str(self.path(name))
 
-    def publish(self, name: str, data: bytes) -> None:
+    def put_if_absent(self, name: str, data: bytes) -> None:
         commit.publish(self.path(name), data)
 
     def replace(self, name: str, data: bytes) -> None:
         commit.replace(self.path(name), data)
 
+    def move(self, name: str, target: str) -> None:
+        commit.make_folder(self.path(target).parent)
+        commit.move(self.path(name), self.path(target))
+
+    def delete(self, name: str) -> None:
+        commit.remove(self.path(name))
+
+    def delete_folder(self, name: str) -> None:
+        if self.exists(name):
+            _delete_folder(self.path(name))
+
+    def make_folder(self, name: str) -> None:
+        commit.make_folder(self.path(name))
+
+    def recover(self, folders: Iterable[str]) -> None:
+        for folder in map(self.path, folders):
+            commit.remove_leftovers(folder)
+            commit.sync_folder(folder)  # names that a killed run left may not be on disk yet
+
+    def lock(self, name: str) -> commit.Lock:
+        return commit.Lock(self.path(name))
+
+    def check_writable(self) -> None:
+        commit.check_writable(self.root, is_cache=True)
+
     def open(self, name: str) -> "LocalFile":
         return LocalFile(self.path(name))
+
+    def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+        return files.read_file(self.path(name), limit)
 
     def digest(self, name: str) -> tuple[int, str]:
         return files.digest(self.path(name))
@@ -40,18 +79,45 @@ class LocalStore(Store):
     def exists(self, name: str) -> bool:
         return files.exists(self.path(name))
 
+    def is_folder(self, name: str) -> bool:
+        return files.is_folder(self.path(name))
+
     def list(self, folder: str, suffix: str = "") -> list[str]:
         return [path.relative_to(self.root).as_posix() for path in files.list_folder(self.path(folder), suffix)]
 
-    def move(self, name: str, target: str) -> None:
-        commit.make_folder(self.path(target).parent)
-        commit.move(self.path(name), self.path(target))
+    def version(self, name: str) -> FileVersion:
+        return files.version(self.path(name))
 
-    def remove(self, name: str) -> None:
-        commit.remove(self.path(name))
+    def refuse_links(self, folders: Iterable[str]) -> None:
+        files.refuse_links(map(self.path, folders))
 
-    def __repr__(self) -> str:
-        return f"LocalStore({str(self.root)!r})"
+    def parents(self) -> Iterable[Store]:
+        return [LocalStore(parent) for parent in self.root.resolve().parents]
+
+    def is_within(self, other: Store) -> bool:
+        if not isinstance(other, LocalStore):
+            return False
+        place = self.root.resolve()
+        return any(_is_same(folder, other.root) for folder in (place, *place.parents))
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(commit.existing_parent(self.root)).free
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return folder.samefile(other)
+    except OSError:  # one of them does not exist
+        return folder == other.resolve()
+
+
+def _delete_folder(folder: Path) -> None:
+    for path in files.list_folder(folder):
+        if files.is_folder(path):
+            _delete_folder(path)
+        else:
+            commit.remove(path)
+    commit.remove_folder(folder)
 
 
 class LocalFile(StoredFile):

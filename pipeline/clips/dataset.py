@@ -59,6 +59,7 @@ class ClipDataset(Dataset):
                 self.clips.append(clip)
                 self._rows.append(range(window.start, window.stop))
         self.num_empty = len(clips) - len(self.clips)
+        reader.prepare_labels(labels)  # once, and not in every loader process
 
     def __len__(self) -> int:
         return len(self.clips)

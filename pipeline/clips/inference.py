@@ -11,7 +11,7 @@ from torch import nn
 from embedonce.models.device import exact_float32
 from embedonce.pipeline.clips.batch import ClipBatch
 from embedonce.pipeline.clips.dataset import ClipDataset
-from embedonce.pipeline.clips.loader import batches, in_order
+from embedonce.pipeline.clips.loader import Workers, batches, in_order
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.metrics import accuracy
 
@@ -66,13 +66,13 @@ def among_classes(predictions: Predictions, known: Sequence[str], classes: Seque
 
 @torch.inference_mode()
 def predict(
-    student: nn.Module, dataset: ClipDataset, batch_size: int, num_workers: int, device: torch.device
+    student: nn.Module, dataset: ClipDataset, batch_size: int, workers: Workers | int, device: torch.device
 ) -> Predictions:
-    """Run the student in eval mode over the whole dataset, in exact float32 (as deployed)."""
+    """Run the student in eval mode over the whole dataset, in exact float32 (as deployed). workers: see batches()."""
     was_training = student.training
     student.eval()
     gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
-    for items in batches(dataset, in_order(len(dataset), batch_size), num_workers):
+    for items in batches(dataset, in_order(len(dataset), batch_size), workers):
         batch = ClipBatch.from_items(items)
         with exact_float32():
             output = student(*(tensor.to(device) for tensor in batch.inputs))

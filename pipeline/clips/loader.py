@@ -1,4 +1,8 @@
-"""Batches of a dataset, loaded in this process or in loader processes, whose errors are raised here unchanged."""
+"""Batches of datasets, loaded in this process or in loader processes, whose errors are raised here unchanged.
+
+A request names a dataset, its epoch and an index, so that loader processes serve several datasets over many epochs:
+what they have parsed and opened is kept.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,23 +17,82 @@ from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 log = logging.getLogger(__name__)
 
+Request = tuple[int, int | None, int]  # number of a dataset, its epoch (None: it has none), index in it
 
-def batches(dataset: Dataset, planned: Sequence[Sequence[int]], num_workers: int) -> Iterator[dict[str, torch.Tensor]]:
+
+class Workers:
+    """Loader processes for some datasets, or this process if num_workers is 0 or none can be started.
+
+    They start with the first batch, with a copy of the datasets of which only `epoch` may change later, and end with
+    close(). One iteration at a time: a new one drops what is left of the one before.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], num_workers: int):
+        self._datasets, self._num_workers = list(datasets), num_workers
+        self._requests: list[list[Request]] = []  # what the loader iterates over
+        self._loader: DataLoader | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._loader = None
+
+    def load(self, dataset: Dataset, planned: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], object]]:
+        """(indexes, batch) or (indexes, error) for each planned batch of one of the datasets."""
+        number = next(i for i, one in enumerate(self._datasets) if one is dataset)
+        epoch = getattr(dataset, "epoch", None)
+        self._requests[:] = [[(number, epoch, int(index)) for index in batch] for batch in planned]
+        if self._loader is None:
+            return self._start()
+        return iter(self._loader)
+
+    def _start(self) -> Iterator:
+        usable = usable_workers(self._num_workers)
+        if usable < self._num_workers:
+            log.warning(
+                "using %d loader processes instead of %d: too few files may be open at once (raise ulimit -n)",
+                usable,
+                self._num_workers,
+            )
+        try:
+            self._loader = _loader(self._datasets, self._requests, usable)
+            return iter(self._loader)
+        except OSError as error:
+            if not usable:
+                raise
+            log.warning("no loader processes can be started (%s): loading in this process", error.strerror or error)
+            self._loader = _loader(self._datasets, self._requests, 0)
+            return iter(self._loader)
+
+
+def batches(
+    dataset: Dataset, planned: Sequence[Sequence[int]], workers: Workers | int
+) -> Iterator[dict[str, torch.Tensor]]:
     """The items of the dataset in exactly the planned batches of indexes.
 
-    PipelineError if a loader process dies, or if an item is missing, repeated or out of order.
+    workers: those that load them; a number: so many new ones, for these batches only. PipelineError if a loader process
+    dies, or if an item is missing, repeated or out of order.
     """
+    if isinstance(workers, int):
+        with Workers((dataset,), min(workers, len(planned))) as own:
+            yield from batches(dataset, planned, own)
+        return
     plan = [list(map(int, batch)) for batch in planned]
     delivered = 0
     try:
-        for indexes, batch in _loaded(dataset, plan, num_workers):
+        for indexes, batch in workers.load(dataset, plan):
             if isinstance(batch, Exception):
                 raise batch
             expected = plan[delivered] if delivered < len(plan) else []
             if indexes != expected:
                 raise PipelineError(f"the loader delivered clips {indexes[:4]}… instead of {expected[:4]}…")
             delivered += 1
-            yield as_tensors(batch)
+            yield as_tensors(batch)  # type: ignore[arg-type]  # it is a dict of tensors or arrays
         if delivered != len(plan):
             raise PipelineError(f"the loader delivered {delivered} batches instead of {len(plan)}")
     except RuntimeError as error:
@@ -46,48 +109,32 @@ def in_order(count: int, batch_size: int) -> list[range]:
     return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
 
 
-def _loaded(dataset: Dataset, planned: list[list[int]], num_workers: int) -> Iterator:
-    """Batches from loader processes, or from this process if no such processes can be started."""
-    usable = usable_workers(min(num_workers, len(planned)))
-    if usable < min(num_workers, len(planned)):
-        log.warning(
-            "using %d loader processes instead of %d: too few files may be open at once (raise ulimit -n)",
-            usable,
-            num_workers,
-        )
-    try:
-        return iter(_loader(dataset, planned, usable))
-    except OSError as error:
-        if not usable:
-            raise
-        log.warning("no loader processes can be started (%s): loading in this process", error.strerror or error)
-        return iter(_loader(dataset, planned, 0))
-
-
-def _loader(dataset: Dataset, planned: list[list[int]], num_workers: int) -> DataLoader:
+def _loader(datasets: list[Dataset], requests: list[list[Request]], num_workers: int) -> DataLoader:
     """A loader with a random generator of its own: a resumed run starts one loader more than one without a stop."""
     return DataLoader(
-        IndexedDataset(dataset),
-        batch_sampler=planned,
+        RequestedItems(datasets),
+        batch_sampler=requests,
         num_workers=num_workers,
+        persistent_workers=num_workers > 0,
         collate_fn=CollateWithErrors(num_workers),
         worker_init_fn=leave_to_parent,
         generator=torch.Generator().manual_seed(0),
     )
 
 
-class IndexedDataset(Dataset):
+class RequestedItems(Dataset):
     """Pairs (index, item). Errors become items, because torch would replace their message by a traceback."""
 
-    def __init__(self, dataset: Dataset):
-        self._dataset = dataset
+    def __init__(self, datasets: list[Dataset]):
+        self._datasets = datasets
 
-    def __len__(self) -> int:
-        return len(self._dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare __len__
-
-    def __getitem__(self, index: int):
+    def __getitem__(self, request: Request):
+        number, epoch, index = request
+        dataset = self._datasets[number]
+        if epoch is not None:
+            dataset.epoch = epoch  # type: ignore[attr-defined]  # the requesting process saw that it has one
         try:
-            return index, self._dataset[index]
+            return index, dataset[index]
         except (CacheError, OSError, MemoryError) as error:
             return index, error
 

@@ -24,7 +24,9 @@ NUM_ACTIONS = Option(
 )
 
 
-def check_cache(cache_dir: Path, label_set: str | None, teacher_size: str | None, num_actions: int | None) -> None:
+def check_cache(
+    cache_dir: Path | str, label_set: str | None, teacher_size: str | None, num_actions: int | None
+) -> None:
     """CheckpointError if the cache was made by another teacher, or its label set has another number of classes."""
     from embedonce.cache.store import open_reader
 

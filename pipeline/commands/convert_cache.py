@@ -14,7 +14,7 @@ BACKEND = Option(name="backend", help="Shard format of the new cache.", group=CA
 
 
 @command("convert-cache", shared.CACHE_DIR.named("cache_dir", Path), BACKEND, OUTPUT_DIR)
-def convert_cache(cache_dir: Path, output_dir: Path, backend: str) -> None:
+def convert_cache(cache_dir: Path | str, output_dir: Path, backend: str) -> None:
     """Copy a cache to another shard format: same frames, embeddings and labels.
 
     A run that was stopped continues when the same command is given again.

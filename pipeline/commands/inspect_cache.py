@@ -44,7 +44,7 @@ OVERWRITE = Option(
 
 @command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, PROMPTS, OVERWRITE)
 def inspect_cache(
-    cache_dir: Path, html: Path | None, prompts: bool, label_set: str | None, frames: int, overwrite: bool
+    cache_dir: Path | str, html: Path | None, prompts: bool, label_set: str | None, frames: int, overwrite: bool
 ) -> None:
     """Print a summary of a cache."""
     if html is not None:

@@ -8,6 +8,7 @@ import click
 from embedonce.cache.errors import DamagedError, some
 from embedonce.cache.rebuild import Rebuild
 from embedonce.cache.repair import Repair
+from embedonce.cache.stores.registry import stored_path
 from embedonce.cache.verify import Remedy, Report
 from embedonce.pipeline.commands.click_options import command
 from embedonce.pipeline.commands.error_reporting import DetailedError
@@ -43,7 +44,7 @@ REBUILD_PLAN = Option(
 
 
 @command("repair-cache", shared.CACHE_DIR.named("cache_dir", Path), PURGE, REBUILD_PLAN, YES)
-def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool) -> None:
+def repair_cache(cache_dir: Path | str, yes: bool, purge: bool, rebuild_plan: bool) -> None:
     """Move damaged parts to removed/ inside the cache, so that extract-teacher makes them again.
 
     Only files that were read and found damaged are moved. Exit code 5, with nothing changed, if a file cannot be read
@@ -67,14 +68,14 @@ def repair_cache(cache_dir: Path, yes: bool, purge: bool, rebuild_plan: bool) ->
         _print_next_steps(cache_dir, repaired)
 
 
-def _repaired(cache_dir: Path, yes: bool) -> Repair:
+def _repaired(cache_dir: Path | str, yes: bool) -> Repair:
     from embedonce.cache.repair import repair
     from embedonce.pipeline.frames.canonical_frame import replayed_crc32
     from embedonce.pipeline.progress import Progress
 
     def confirm(report, removals) -> bool:
         print_report(report)
-        echo(f"to be moved to {cache_dir / 'removed'}:")
+        echo(f"to be moved to {stored_path(cache_dir) / 'removed'}:")
         for removal in removals:
             echo(f"  {removal.reason} ({len(removal.files)} files)")
         return confirmed("move these files?", yes)
@@ -85,7 +86,7 @@ def _repaired(cache_dir: Path, yes: bool) -> Repair:
         )
 
 
-def _nothing_to_move(cache_dir: Path, report: Report) -> DetailedError:
+def _nothing_to_move(cache_dir: Path | str, report: Report) -> DetailedError:
     """The error for a cache that has problems, but no file that was proven to be damaged."""
     if all(problem.remedy == Remedy.MISSING for problem in report.problems):
         message = (
@@ -99,20 +100,22 @@ def _nothing_to_move(cache_dir: Path, report: Report) -> DetailedError:
     return DetailedError(message, DamagedError.exit_code)
 
 
-def _print_next_steps(cache_dir: Path, repaired: Repair) -> None:
+def _print_next_steps(cache_dir: Path | str, repaired: Repair) -> None:
     purge = command_line("repair-cache", {"cache_dir": cache_dir, "purge": True})
     echo(f"moved to {repaired.folder}; delete it with: {purge}")
     if repaired.report.needs_plan:
         echo(f"the plan is incomplete: {next_line('repair-cache', {'cache_dir': cache_dir, 'rebuild_plan': True})}")
         return
-    config = cache_dir / "extract_config.yaml"
-    if config.is_file():
+    config = stored_path(cache_dir) / "extract_config.yaml"
+    if isinstance(cache_dir, Path) and config.exists():
         echo(next_line("extract-teacher", {"config": config, "cache_dir": cache_dir}))
+    elif config.exists():
+        echo(f"run extract-teacher again with its original options, which are in {config}")
     else:
         echo("run extract-teacher again with its original options, which this cache has not recorded")
 
 
-def _rebuild(cache_dir: Path, yes: bool) -> None:
+def _rebuild(cache_dir: Path | str, yes: bool) -> None:
     from embedonce.cache.rebuild import rebuild_plan
 
     def confirm(rebuild) -> bool:
@@ -153,15 +156,15 @@ def _rebuild_lines(rebuild: Rebuild) -> Iterator[str]:
     yield "videos without any committed unit are not in the records: extract-teacher plans them again"
 
 
-def _purge(cache_dir: Path, yes: bool) -> None:
-    from embedonce.cache.repair import purge, removed_files
+def _purge(cache_dir: Path | str, yes: bool) -> None:
+    from embedonce.cache.repair import num_bytes_of, purge, removed_files
 
     files = removed_files(cache_dir)
     if not files:
         echo("no repair has moved anything: nothing to delete")
         return
-    num_bytes = sum(path.lstat().st_size for path in files)
-    echo(f"{cache_dir / 'removed'}: {len(files)} files, {num_bytes / 1e6:.1f} MB")
+    megabytes = sum(map(num_bytes_of, files)) / 1e6
+    echo(f"{stored_path(cache_dir) / 'removed'}: {len(files)} files, {megabytes:.1f} MB")
     if confirmed("delete them permanently?", yes):
         purge(cache_dir)
         echo("deleted")

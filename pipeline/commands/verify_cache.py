@@ -40,7 +40,7 @@ WITH_RECOMPUTE = (
 
 
 @command("verify-cache", shared.CACHE_DIR.named("cache_dir", Path), PIXELS, RECOMPUTE, *WITH_RECOMPUTE)
-def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher: Any) -> None:
+def verify_cache(cache_dir: Path | str, pixels: bool, recompute: int | None, **teacher: Any) -> None:
     """Verify a cache: checksums, counts, order, norms, pixels, logits.
 
     Exit code 4 if anything is damaged. The options of the teacher are for --recompute.
@@ -64,7 +64,7 @@ def verify_cache(cache_dir: Path, pixels: bool, recompute: int | None, **teacher
         echo(f"{report.num_pending} of {report.num_units} units are not extracted yet")
 
 
-def _verified(cache_dir: Path, with_pixels: bool) -> Report:
+def _verified(cache_dir: Path | str, with_pixels: bool) -> Report:
     """The report of a verification, printed already."""
     from embedonce.cache.verify import verify
     from embedonce.pipeline.frames.canonical_frame import replayed_crc32

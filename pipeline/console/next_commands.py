@@ -49,7 +49,7 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
         Need.TEACHER_LOGITS: labels.has_logits,
         Need.LABELS: any(clip.label >= 0 for clip in training),
     }
-    options: dict[str, object] = {"cache_dir": reader.directory, "label_set": _name_if_needed(reader, labels)}
+    options: dict[str, object] = {"cache_dir": reader.cache_dir, "label_set": _name_if_needed(reader, labels)}
     for term in loss_terms():
         options[term.weight.name] = None if all(available[need] for need in term.needs) else 0
     return next_line("train-student", options)
@@ -63,7 +63,7 @@ def evaluate_line(reader: CacheReader, labels: LabelSet, checkpoint: Path) -> st
         return f"label set {labels.name!r} has no clip to evaluate the student on ({counts}): add held-out videos"
     folder = checkpoint.parent
     options = {
-        "cache_dir": reader.directory,
+        "cache_dir": reader.cache_dir,
         "student_checkpoint": checkpoint,
         "label_set": _name_if_needed(reader, labels),
         "output_dir": None if folder == DEFAULT_OUTPUT else folder,

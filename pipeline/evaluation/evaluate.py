@@ -13,6 +13,7 @@ import torch
 
 from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
+from embedonce.cache.ledger import temporary_ledger
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.deploy import FrameEncoder, deployed_parameters
@@ -77,7 +78,8 @@ def evaluate(
     teacher = reader.identity.teacher
     checkpoint.check_fit(config.student_checkpoint, meta, teacher, labels, student_size, some_classes=True)
     commit.check_writable(config.output_dir)
-    with sole_writer(config.output_dir, "evaluate"):
+    with sole_writer(config.output_dir, "evaluate"), temporary_ledger(config.output_dir) as ledger:
+        reader.share_ledger(ledger)  # of the loader processes and this one
         check_evaluation(config)
         results, files = _evaluate(config, _Evaluated(student, meta, reader, labels), encoders or {})
         check_evaluation(config)  # other files may have appeared meanwhile

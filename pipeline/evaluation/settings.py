@@ -13,7 +13,7 @@ from embedonce.pipeline.settings.options import DATA, RUNTIME, TEACHER, setting
 class EvaluateConfig(Settings):
     """Which student is evaluated on which clips of which cache. runtime: what costs are measured with."""
 
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to evaluate."))
     output_dir: Path = setting(shared.OUTPUT_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
@@ -54,7 +54,7 @@ class CompareConfig(Settings):
 
     evaluations: tuple[Path, ...]
     output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "comparison"))
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
     split: str = setting(shared.SPLIT)
     batch_size: int = setting(shared.EVALUATION_BATCH_SIZE)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 REFERENCE = TEACHER_SIZES["base"]
 
 
-def image_encoders(cache_dir: Path, device: str, teacher_model: str | None) -> dict[str, TimedModel]:
+def image_encoders(cache_dir: Path | str, device: str, teacher_model: str | None) -> dict[str, TimedModel]:
     """The "teacher" of this cache, and ViT-B/32 as "reference" if that is another model.
 
     teacher_model: the teacher's configuration file, if it has one. InputError if it is of another model.

@@ -14,7 +14,7 @@ from embedonce.pipeline.settings.options import DATA, OUTPUT, setting
 class ExportConfig(Settings):
     """Which student is exported to which formats, and the clips that the exported files are compared on."""
 
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to export."))
     output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "export"))
     label_set: str | None = setting(shared.LABEL_SET)

@@ -84,7 +84,7 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
     yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
     yield (
         f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame), "
-        f"{in_bytes(free)} free" + ("" if needed.num_bytes <= free else ": NOT ENOUGH")
+        f"{_free_text(free, needed.num_bytes)}"
     )
     yield (
         f"time: about {_duration(max(run.decode_sec, run.teacher_sec))} (decoding {_duration(run.decode_sec)} with "
@@ -92,6 +92,12 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         f"{_duration(run.teacher_sec)}, in parallel)"
     )
     yield "next: the same command without --dry-run"
+
+
+def _free_text(free: int | None, needed: int) -> str:
+    if free is None:
+        return "into an object store"
+    return f"{in_bytes(free)} free" + ("" if needed <= free else ": NOT ENOUGH")
 
 
 def _survey_lines(config: ExtractConfig, sources: dict[str, Source], preflight: PreflightReport) -> Iterator[str]:

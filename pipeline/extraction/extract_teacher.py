@@ -117,7 +117,7 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
 
 
-def recomputed(cache_dir: Path, count: int, **teacher) -> np.ndarray:
+def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:
     """(n, 1+K) cosines of random stored embeddings with new ones. Raises IdentityMismatchError for another teacher.
 
     teacher: the options of teacher_of().
@@ -146,9 +146,9 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
     chosen = {name: value for name, value in options.items() if value is not None}
     cached = reader.identity.teacher
     defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
-    config = with_registered_teacher(ExtractConfig(None, False, reader.directory, **(defaults | chosen)))
+    config = with_registered_teacher(ExtractConfig(None, False, reader.cache_dir, **(defaults | chosen)))
     loaded = _load_teacher(config, cached)
-    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.directory)
+    check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.cache_dir)
     return loaded
 
 

@@ -3,12 +3,11 @@
 Writes nothing.
 """
 
-import shutil
 from dataclasses import dataclass
 
-from embedonce.cache import commit
 from embedonce.cache.errors import StorageError
 from embedonce.cache.store import has_cache, open_writer, read_identity
+from embedonce.cache.stores.registry import open_store
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.errors import InputError
@@ -44,7 +43,7 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
 
     InputError if no video can be used, StorageError if this machine cannot read any of them.
     """
-    commit.check_writable(config.cache_dir, is_cache=True)
+    open_store(config.cache_dir).check_writable()
     check_decoder(config.decoder)
     check_settings(config)
     known: set[str] = set()
@@ -73,16 +72,16 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
 def check_space(config: ExtractConfig, needed: int) -> None:
     """StorageError if the disk of the cache has fewer free bytes than needed."""
     free = free_bytes(config)
-    if needed > free:
+    if free is not None and needed > free:
         raise StorageError(
             f"{config.cache_dir} needs about {in_bytes(needed)} more and its disk has {in_bytes(free)} free; "
             "make space, or choose another --cache-dir, a lower --fps or fewer --views"
         )
 
 
-def free_bytes(config: ExtractConfig) -> int:
-    """Free bytes on the disk where the cache is, or will be created."""
-    return shutil.disk_usage(commit.existing_parent(config.cache_dir)).free
+def free_bytes(config: ExtractConfig) -> int | None:
+    """Free bytes where the cache is, or will be created; None if there is no known limit."""
+    return open_store(config.cache_dir).free_bytes()
 
 
 def pending_rows(writer: CacheWriter) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 from embedonce.cache.errors import CacheError
 from embedonce.cache.plan import Unit
 from embedonce.cache.store import open_writer
+from embedonce.cache.stores.registry import stored_path
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
@@ -39,7 +40,7 @@ def extract(
     load_teacher is called once the cache folder is known to be writable and the new videos are scanned. Returns the
     open writer, the teacher, and the summary of the run.
     """
-    check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=ExtractConfig))
+    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
     preflight = run_preflight(config, source)
     source = preflight.source
     check_space(config, preflight.estimate.num_bytes)

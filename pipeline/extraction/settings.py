@@ -29,7 +29,7 @@ class ExtractConfig(LabelingSettings):
         may_be_url=True,
     )
     use_synthetic: bool = setting(USE_SYNTHETIC)
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     num_samples: int = setting(NUM_SAMPLES)
     layout: str | None = setting(LAYOUT)
     fps: float = setting(shared.FPS)

@@ -60,7 +60,7 @@ def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
     if len(names) != committed + len(unusable) + pending:
         raise PipelineError(
             f"{len(names)} videos were listed, but {committed} are committed, {len(unusable)} quarantined and "
-            f"{pending} pending: {writer.directory} has lost records; back it up and extract into another --cache-dir"
+            f"{pending} pending: {writer.cache_dir} has lost records; back it up and extract into another --cache-dir"
         )
     segments = [segment for record in reader.records.values() for segment in record.segments]
     reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}

@@ -44,7 +44,7 @@ def check_teacher(reader: CacheReader, teacher: Teacher) -> None:
     worst = cosines(reader, teacher, rows).min()
     if not worst >= MIN_COSINE:
         raise IdentityMismatchError(
-            f"{reader.directory} contains embeddings that this teacher does not reproduce on this machine (cosine "
+            f"{reader.cache_dir} contains embeddings that this teacher does not reproduce on this machine (cosine "
             f"{worst:.4f} for one of {len(rows)} stored frames, at least {MIN_COSINE} expected). Nothing was changed; "
             "use another --cache-dir, or the device and library versions that the cache was made with (its records/ "
             "name them)"

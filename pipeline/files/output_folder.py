@@ -10,11 +10,13 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.files import exists, list_folder, read_file
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -36,25 +38,25 @@ def check_replaceable(files: Mapping[Path, Recognizer], overwrite: bool, made_by
             continue
         if path.is_dir() and not path.is_symlink():
             raise InputError(f"{path} is a folder, and {made_by} writes a file of that name; choose another {instead}")
-        if not overwrite and not _is_recognized(path, recognizer):
+        if not overwrite and not _is_recognized(partial(read_file, path), recognizer):
             raise InputError(
                 f"{path} was not written by {made_by}, or was changed since then; move it away, choose another "
                 f"{instead}, or give --overwrite to replace it"
             )
 
 
-def check_saved_settings(path: Path, recognizer: Recognizer) -> None:
+def check_saved_settings(path: StoredPath, recognizer: Recognizer) -> None:
     """InputError if the file exists and is not one that a command saved its settings to: it may be edited by hand."""
-    if exists(path) and not _is_recognized(path, recognizer):
+    if path.exists() and not _is_recognized(path.get, recognizer):
         raise InputError(
             f"{path} was not saved by this program, or was changed since then, and the settings of this run would "
             "replace it; move it out of this folder (--config reads it from anywhere)"
         )
 
 
-def _is_recognized(path: Path, recognizer: Recognizer) -> bool:
+def _is_recognized(read: Callable[[], bytes], recognizer: Recognizer) -> bool:
     try:
-        return recognizer(read_file(path))
+        return recognizer(read())
     except DamagedError:  # a link, a device or a file that is too long: no command writes those
         return False
 

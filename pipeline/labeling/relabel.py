@@ -13,6 +13,7 @@ from typing import NamedTuple
 from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.registry import stored_path
 from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
@@ -64,7 +65,7 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
     load_teacher: returns the teacher that made the cache; called only if class prompts need its text tower.
     """
     reader = open_reader(config.cache_dir)
-    check_saved_settings(config.cache_dir / SETTINGS, partial(is_settings, kind=RelabelConfig))
+    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=RelabelConfig))
     requests = _requests(config, reader)
     check_requests(config.cache_dir, requests)
     if any(request.labels.kind == ZERO_SHOT for request in requests):
@@ -132,7 +133,7 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
         Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split)
         for clip in labels.clips
     )
-    source = Source(config.cache_dir, "folder", (), clips, labels.classes)
+    source = Source(Path(config.cache_dir), "folder", (), clips, labels.classes)
     if config.class_names is not None:
         return renamed(source, config.class_names)
     assert config.classes is not None  # the settings require one of the two

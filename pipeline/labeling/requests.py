@@ -51,7 +51,7 @@ def request_label_set(
     return LabelSetRequest(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
 
 
-def check_requests(cache_dir: Path, requests: list[LabelSetRequest]) -> None:
+def check_requests(cache_dir: Path | str, requests: list[LabelSetRequest]) -> None:
     """Raise LabelSetError if the cache has a different label set of the same name. Sources are matched to the cache."""
     if not has_cache(cache_dir):
         return
@@ -64,7 +64,7 @@ def check_requests(cache_dir: Path, requests: list[LabelSetRequest]) -> None:
 
 
 def refuse_lost_classes(
-    cache_dir: Path, sources: Mapping[str, Source], label_set: str | None, teacher_head: str
+    cache_dir: Path | str, sources: Mapping[str, Source], label_set: str | None, teacher_head: str
 ) -> None:
     """Raise InputError if the cache has classes and the data has none any more, most likely because of a stray file.
 

@@ -18,7 +18,7 @@ class RelabelConfig(LabelingSettings):
     the classes that they are labeled with.
     """
 
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     data_dir: Path | None = setting(
         help="Folder of the annotations, with ego4d.json; the videos are not needed.", group=DATA
     )

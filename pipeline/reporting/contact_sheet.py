@@ -30,7 +30,7 @@ def contact_sheet(reader: CacheReader, lines: list[str], labels: LabelSet | None
     uids = reader.video_uids
     each = max(1, max_frames // max(len(uids), 1))
     sections = [_section(reader, labels, uid, each) for uid in uids[:max_frames]]
-    name = str(reader.directory)
+    name = str(reader.cache_dir)
     summary = f"<h1>{escape(name)}</h1><pre>{escape(chr(10).join(lines))}</pre>"
     return page(name, STYLE, summary + "".join(sections))
 

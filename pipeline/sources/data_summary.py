@@ -33,7 +33,7 @@ def summarize(sources: Mapping[str, Source]) -> DataSummary:
     return DataSummary(together.files, tuple(tables), together.notes)
 
 
-def cache_tables(cache_dir: Path) -> list[str]:
+def cache_tables(cache_dir: Path | str) -> list[str]:
     """Lines of text: a table of clips by class and split for each label set of a cache."""
     reader = open_reader(cache_dir)
     lines: list[str] = []

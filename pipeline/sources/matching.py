@@ -37,7 +37,7 @@ class CachedVideos:
         return cls(writer.plan, writer.quarantined())
 
     @classmethod
-    def of_folder(cls, cache_dir: Path) -> "CachedVideos":
+    def of_folder(cls, cache_dir: Path | str) -> "CachedVideos":
         """Those of the cache in a folder; none if there is no cache."""
         if not has_cache(cache_dir):
             return cls()

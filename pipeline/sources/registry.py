@@ -102,7 +102,7 @@ def read_sources(
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
-    cache_dir: Path | None = None,
+    cache_dir: Path | str | None = None,
     needs_files: bool = True,
 ) -> dict[str, Source]:
     """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
@@ -122,7 +122,7 @@ def open_sources(
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
-    cache_dir: Path | None = None,
+    cache_dir: Path | str | None = None,
 ) -> dict[str, Source]:
     """read_sources(), with the classes that the settings name: `classes`, `class_names` and `num_actions`."""
     root = data_folder(where)

@@ -106,7 +106,7 @@ class OpenRequest:
     cached_uids: Collection[str] = ()
     needs_labels: bool = True
     needs_files: bool = True
-    cache_dir: Path | None = None
+    cache_dir: Path | str | None = None
 
     @property
     def folder(self) -> Path:

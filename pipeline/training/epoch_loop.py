@@ -71,7 +71,7 @@ def _train(run: TrainingRun, plan: EpochPlan) -> float:
 def _load(run: TrainingRun, planned: list[list[int]]) -> Iterator[ClipBatch]:
     """This process's shard of each batch, on its device."""
     shards = [run.world.shard(batch) for batch in planned]
-    for items in batches(run.train_set, shards, run.config.num_workers):
+    for items in batches(run.train_set, shards, run.workers):
         yield ClipBatch.from_items(items).to(run.device, non_blocking=True)
 
 
@@ -92,7 +92,7 @@ def _predict_selection(run: TrainingRun) -> dict[str, Predictions]:
     try:
         with uncompiled():  # compiling for other batch sizes costs more than these few forward passes
             return {
-                size: predict(student.eval_model, run.selection_set, config.batch_size, config.num_workers, run.device)
+                size: predict(student.eval_model, run.selection_set, config.batch_size, run.workers, run.device)
                 for size, student in run.students.items()
             }
     except KeyboardInterrupt:

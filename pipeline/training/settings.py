@@ -60,7 +60,7 @@ class TrainConfig(Settings):
     plugin_weights: of registered loss terms without a field here, by the names of their options.
     """
 
-    cache_dir: Path = setting(shared.CACHE_DIR)
+    cache_dir: Path | str = setting(shared.CACHE_DIR)
     output_dir: Path = setting(shared.OUTPUT_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
     views: int | None = setting(

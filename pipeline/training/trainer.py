@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache import commit
+from embedonce.cache.ledger import LEDGER, Ledger
+from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device
 from embedonce.pipeline.checkpoints import checkpoint
@@ -20,6 +22,8 @@ from embedonce.pipeline.training.recipe import loss_settings_for
 from embedonce.pipeline.training.run_files import student_folders
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.training_run import TrainingRun
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def train(config: TrainConfig) -> TrainResult:
     try:
         config = config.for_device(device.type)
         with _locked_folders(config, world):
+            _keep_ledger(config, reader, world)
             return _run_to_end(TrainingRun(config, reader, labels, settings, world, device))
     finally:
         world.shutdown()
@@ -60,6 +65,14 @@ def _locked_folders(config: TrainConfig, world: World) -> Iterator[None]:
         yield
 
 
+def _keep_ledger(config: TrainConfig, reader: CacheReader, world: World) -> None:
+    """Remember beside the run which shards were verified: for its other processes, and for when it is continued."""
+    ledger = Ledger(config.output_dir / LEDGER)
+    if world.is_first and (problem := ledger.problem()):
+        log.warning("%s", problem)
+    reader.share_ledger(ledger)
+
+
 def _run_to_end(run: TrainingRun) -> TrainResult:
     if run.resumed_from is not None:
         run.restore(run.resumed_from)
@@ -67,8 +80,9 @@ def _run_to_end(run: TrainingRun) -> TrainResult:
     was_finished = run.is_over
     if not was_finished:
         run.prepare()
-    while not run.is_over:
-        run_epoch(run)
+    with run.workers:
+        while not run.is_over:
+            run_epoch(run)
     run.files.close()
     return _result(run, was_finished)
 

@@ -15,6 +15,7 @@ from embedonce.pipeline.checkpoints.file_names import TRAINING_STATE
 from embedonce.pipeline.checkpoints.state_checks import check_state
 from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.clips.dataset import epoch_order
+from embedonce.pipeline.clips.loader import Workers
 from embedonce.pipeline.errors import CheckpointError, InputError
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 class TrainingRun:
     """Everything that the training loop works on.
 
-    students: by size. epoch, position: numbers of epochs done, and of batches done in the next one. resumed_from: the
-    state found in the output folder, None at the beginning of a run.
+    students: by size. workers: load the batches of all epochs. epoch, position: numbers of epochs done, and of batches
+    done in the next one. resumed_from: the state found in the output folder, None at the beginning of a run.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class TrainingRun:
         self.students = {size: self._new_student(size, settings) for size in config.student_sizes}
         self.epoch, self.position = 0, 0
         self.stopped_early = False
+        num_batches = max(len(self.plan(0).batches), math.ceil(len(self.selection_set) / config.batch_size))
+        self.workers = Workers((self.train_set, self.selection_set), min(config.num_workers, num_batches))
 
     def _new_student(self, size: str, settings: LossSettings) -> StudentRun:
         shape = (self.teacher.embed_dim, len(self.labels.classes), self.train_set.sampling.resolution)

@@ -10,6 +10,7 @@ from embedonce.cache import documents
 from embedonce.cache.commit import to_json
 from embedonce.cache.errors import DamagedError, OtherVersionError
 from embedonce.cache.store import open_reader
+from tests.support.stored import stored
 from tests.support.tiny_cache import make_tiny_cache
 
 GENERAL = "repair-cache moves damaged files away"
@@ -33,7 +34,7 @@ def test_general_advice_follows_an_error_without_advice_whatever_the_folder_is_c
 def test_no_general_advice_follows_another_format_version(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 1)
     path = root / "records" / "000000.json"
-    path.write_bytes(to_json(documents.read(path) | {"format_version": 2}))
+    path.write_bytes(to_json(documents.read(stored(path)) | {"format_version": 2}))
     assert "format version 2; this program reads version 1: use the version of embedonce" in inspect(root)
     assert GENERAL not in inspect(root)
 
@@ -47,7 +48,7 @@ def test_advice_survives_pickling():
 
 def test_an_unknown_back_end_is_named_with_the_known_ones(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 1)
-    document = {**documents.read(root / "cache.json"), "backend": "parquet"}
+    document = {**documents.read(stored(root / "cache.json")), "backend": "parquet"}
     (root / "cache.json").write_bytes(documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="unknown back end 'parquet'; known are hdf5, webdataset"):
         open_reader(root)

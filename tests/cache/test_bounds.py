@@ -27,6 +27,7 @@ from embedonce.pipeline.training.recipe import datasets, fingerprint
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support import limited
 from tests.support.hostile_cache import bounded, plant_shard, spoilable, write_sealed
+from tests.support.stored import stored
 from tests.support.tiny_cache import make_tiny_cache
 
 CLIPS = "labels/tiny/clips/000000.json"
@@ -39,7 +40,7 @@ def tiny(tmp_path) -> Path:
 
 
 def reseal(root: Path, file: str, **changes) -> None:
-    write_sealed(root / file, documents.read(root / file) | changes)
+    write_sealed(root / file, documents.read(stored(root / file)) | changes)
 
 
 def inspected(root: Path) -> str:
@@ -135,7 +136,7 @@ def test_words_for_a_value_are_short_whatever_it_is():
 )
 @pytest.mark.integration
 def test_an_impossible_teacher_identity_is_refused(tiny, field, value):
-    reseal(tiny, "cache.json", teacher=documents.read(tiny / "cache.json")["teacher"] | {field: value})
+    reseal(tiny, "cache.json", teacher=documents.read(stored(tiny / "cache.json"))["teacher"] | {field: value})
     assert "cache.json is damaged" in inspected(tiny)
 
 
@@ -177,11 +178,11 @@ def test_a_million_classes_without_logits_are_refused_before_a_student_is_made(t
 
 def crowd(root: Path, clips: int, requests: int) -> None:
     """Let the first video have so many requests of one frame, and so many clips over all of them."""
-    record = documents.read(root / "records/000000.json")
+    record = documents.read(stored(root / "records/000000.json"))
     segment = record["segments"][0]
     shown = {"request_k": list(range(requests)), "request_status": [0] * requests, "request_row": [0] * requests}
     write_sealed(root / "records/000000.json", record | {"segments": [segment | shown]})
-    first = documents.read(root / CLIPS)["clips"][0]
+    first = documents.read(stored(root / CLIPS))["clips"][0]
     many = [first | {"clip_id": f"c{n}", "start_sec": 0.0, "end_sec": 1e6, "split": "train"} for n in range(clips)]
     reseal(root, CLIPS, clips=many)
 
@@ -214,7 +215,7 @@ def test_clips_times_requests_take_no_more_than_both(tiny):
 )
 @pytest.mark.integration
 def test_invalid_clips_are_refused(tiny, change):
-    first, *others = documents.read(tiny / CLIPS)["clips"]
+    first, *others = documents.read(stored(tiny / CLIPS))["clips"]
     reseal(tiny, CLIPS, clips=[first | change, *others])
     assert "damaged" in inspected(tiny)
 

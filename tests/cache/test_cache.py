@@ -30,6 +30,7 @@ from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.local import LocalStore
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
+from tests.support.stored import stored
 
 
 @pytest.fixture
@@ -354,7 +355,7 @@ def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
     writer.extend_plan([planned_video("a")], [planned_segment("a", 1)], 4)
     writer.close()
     (path,) = (tmp_path / "c" / "plan").iterdir()
-    document = documents.read(path)
+    document = documents.read(stored(path))
     document["videos"][0][name] = [4, 0]
     commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="invalid sizes, pixel aspects or time base"):
@@ -413,7 +414,7 @@ def test_the_manifest_is_only_a_summary(cache):
     (cache / "manifest.json").write_text("nonsense")
     assert open_reader(cache).num_rows == 43
     assert writer.write_manifest() == manifest
-    assert documents.read(cache / "manifest.json") == manifest | {"format_version": FORMAT_VERSION}
+    assert documents.read(stored(cache / "manifest.json")) == manifest | {"format_version": FORMAT_VERSION}
 
 
 # -- commits ---------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from tests.conftest import (
     second_backend_slow,
 )
 from tests.support.crash_session import run_session
+from tests.support.stored import on_disk, stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -118,7 +119,7 @@ def test_parts_of_the_plan_are_missed(tmp_path, backend):
         writer.close()
         last = max((root / "plan").iterdir())
         last.unlink()  # nothing of it is committed
-        assert [p.path for p in verify(root).problems if p.remedy == Remedy.MISSING] == [last]
+        assert [on_disk(p.path) for p in verify(root).problems if p.remedy == Remedy.MISSING] == [last]
 
 
 def test_a_quarantine_that_a_unit_was_finished_without_is_missed(tmp_path, backend):
@@ -132,7 +133,7 @@ def test_a_quarantine_that_a_unit_was_finished_without_is_missed(tmp_path, backe
     (path,) = (tmp_path / "c" / "quarantine").iterdir()
     path.unlink()
     (problem,) = [p for p in verify(tmp_path / "c").problems if p.remedy == Remedy.MISSING]
-    assert problem.path == path and "unit 000000 was committed without b" in problem.message
+    assert on_disk(problem.path) == path and "unit 000000 was committed without b" in problem.message
 
 
 @pytest.mark.integration
@@ -168,7 +169,7 @@ def test_an_interrupted_run_misses_nothing(tmp_path, backend):
 @pytest.mark.integration
 def test_a_manifest_of_another_form_is_ignored(whole, content):
     path = whole / "manifest.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     if content == "older":
         content = documents.serialize_with_checksum(
             {key: value for key, value in document.items() if key not in ("labels", "plan_parts")}
@@ -193,7 +194,8 @@ def test_files_that_nothing_refers_to_are_listed_and_left_unchanged(whole, backe
         (whole / name).write_text("mine")
     expected = {whole / name for name in names} - {whole / "labels/x/y", whole / "frames/more/shard"}
     before, report = files(whole), verify(whole)
-    assert set(report.extra) == expected | {whole / "labels/x", whole / "frames/more"} and report.problems == []
+    assert set(map(on_disk, report.extra)) == expected | {whole / "labels/x", whole / "frames/more"}
+    assert report.problems == []
     code, told = invoke("verify-cache", "--cache-dir", whole, "--no-pixels")
     assert code == 0 and told.count("extra: ") == len(names) and "sound: everything" in told
     assert invoke("repair-cache", "--cache-dir", whole, "--yes")[0] == 0 and files(whole) == before
@@ -279,11 +281,11 @@ def test_logits_that_are_not_finite_are_found(tmp_path, backend, value):
     run_session(root, backend)
     with contextlib.closing(open_reader(root)) as reader:
         keys = reader.records["000000"].keys
-    back_end, (shards, records) = BACKENDS[backend], Layout(root).logit_paths("main")
+    back_end, (shards, records) = BACKENDS[backend], Layout.at(root).logit_paths("main")
     made = back_end.encode_logits(keys, np.full((len(keys), 2, 2), value, np.float32))
-    (shards / f"000000{back_end.suffix}").write_bytes(made.data)
+    on_disk(shards / f"000000{back_end.suffix}").write_bytes(made.data)
     facts = {"num_bytes": len(made.data), "sha256": commit.sha256(made.data), "index": made.index}
-    reseal(records / "000000.json", lambda document: document.update(facts))
+    reseal(on_disk(records / "000000.json"), lambda document: document.update(facts))
     (root / "labels" / "main" / "tensors.safetensors").unlink()
     reseal(root / "labels" / "main" / "label_set.json", lambda document: document.update(tensors_sha256=None))
     told = [problem for problem in verify(root).problems if "not finite" in problem.message]
@@ -327,7 +329,7 @@ def test_the_time_base_is_bounded_where_it_is_written():
 
 
 def test_places_of_the_manifest_are_those_of_the_layout(whole):
-    manifest = documents.read(Layout(whole).manifest)
+    manifest = documents.read(Layout.at(whole).manifest)
     assert manifest["plan_parts"] == 1 and set(manifest["labels"]) == {NAME}
     assert manifest["labels"][NAME] == {
         "clips": ["000000"],

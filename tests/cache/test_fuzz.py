@@ -36,6 +36,7 @@ from tests.evaluation.test_compare import evaluation
 from tests.support import small_students
 from tests.support.hostile_cache import LABEL_SET, bounded, plant_shard, refusals, spoilable, write_sealed
 from tests.support.mutations import ABSURD, mutated
+from tests.support.stored import stored
 
 DOCUMENTS = (
     *("cache.json", "plan/000000.json", "records/000000.json", "quarantine/*", "attempts/*"),
@@ -74,7 +75,7 @@ def root(tmp_path):
 def test_documents_of_a_cache(root, pattern, max_examples):
     (path,) = root.glob(pattern)
     good = path.read_bytes()
-    sound = documents.read(path)
+    sound = documents.read(stored(path))
 
     @profile(max_examples)
     @given(mutated(sound))

@@ -29,6 +29,7 @@ from embedonce.pipeline.labeling.requests import LabelSetRequest
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source
 from tests.support.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
+from tests.support.stored import stored
 
 FREE = {"provenance", "facts", "index", "format_version"}  # of any content; what index must be, shards say
 WRONG = (None, True, 7, 1.5, float("nan"), float("-inf"), 2**70, "x", [], [[]], {"a": 1})
@@ -36,13 +37,13 @@ NO_NAMES = ("", "../x", "/x", "x\0y", "a/b", "a.b", "-a", "a\n", "é", "x" * 200
 NULLABLE = {"logit_scale", "tensors_sha256"}
 READERS = {  # of each document, by itself
     "cache.json": read_identity,
-    "plan/000000.json": lambda root: plan_documents.read_plan(root / "plan"),
-    "records/000000.json": lambda root: read_records(root / "records"),
+    "plan/000000.json": lambda root: plan_documents.read_plan(stored(root / "plan")),
+    "records/000000.json": lambda root: read_records(stored(root / "records")),
     f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).label_tensors("zero-shot")),
     f"{LABEL_SET}/clips/000000.json": lambda root: _labels(root),
-    f"{LABEL_SET}/records/000000.json": lambda root: read_records(root / LABEL_SET / "records"),
-    "quarantine/*": lambda root: quarantine.read_quarantine(root / "quarantine"),
-    "attempts/*": lambda root: quarantine.read_attempts(root / "attempts"),
+    f"{LABEL_SET}/records/000000.json": lambda root: read_records(stored(root / LABEL_SET / "records")),
+    "quarantine/*": lambda root: quarantine.read_quarantine(stored(root / "quarantine")),
+    "attempts/*": lambda root: quarantine.read_attempts(stored(root / "attempts")),
 }
 NAMES = [  # fields that name files or members of archives
     ("plan/000000.json", ("videos", 0, "uid")),
@@ -112,7 +113,7 @@ def is_wrong(place: tuple, old, new) -> bool:
 @pytest.mark.integration
 def test_a_field_of_a_wrong_type_is_refused_in_every_document(cache_dir, pattern):
     path, complaints, num_tried = document_at(cache_dir, pattern), [], 0
-    good = documents.read(path)
+    good = documents.read(stored(path))
     for place, old in places(good):
         same = (float(old),) if type(old) is int else ()
         wrong = [new for new in WRONG + same if is_wrong(place, old, new)]
@@ -136,7 +137,7 @@ def test_a_field_of_a_wrong_type_is_refused_in_every_document(cache_dir, pattern
 @pytest.mark.integration
 def test_a_name_that_could_lead_elsewhere_is_refused(cache_dir, pattern, place):
     path = document_at(cache_dir, pattern)
-    good = documents.read(path)
+    good = documents.read(stored(path))
     for name in NO_NAMES:
         write_sealed(path, changed(good, place, name))
         with pytest.raises(DamagedError, match=path.name):
@@ -161,7 +162,7 @@ def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, p
                     READERS[pattern](cache_dir)
         assert refusals(cache_dir)
     path.write_bytes(good)
-    write_sealed(path, documents.read(path) | {"not_a_number": float("nan")})
+    write_sealed(path, documents.read(stored(path)) | {"not_a_number": float("nan")})
     with pytest.raises(DamagedError):
         READERS[pattern](cache_dir)
     os.truncate(path, MAX_DOCUMENT_BYTES + 1)  # a file that is nearly all hole
@@ -182,7 +183,7 @@ def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, p
 )
 def test_an_identity_that_nothing_can_have_is_refused(cache_dir, change):
     path = cache_dir / "cache.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     if "teacher" in change:
         change = {"teacher": document["teacher"] | change["teacher"]}
     write_sealed(path, document | change)
@@ -214,7 +215,7 @@ def with_tensors(request, cache_dir, tmp_path) -> Path:
     data, folder = TENSORS[request.param] or pickle_of(tmp_path / "sentinel"), cache_dir / LABEL_SET
     (folder / "tensors.safetensors").write_bytes(data)
     path = folder / "label_set.json"
-    write_sealed(path, documents.read(path) | {"tensors_sha256": sha256(data)})
+    write_sealed(path, documents.read(stored(path)) | {"tensors_sha256": sha256(data)})
     return cache_dir
 
 

@@ -14,6 +14,7 @@ from embedonce.cache.writer import CacheWriter
 from tests.commands.test_cli import error_of
 from tests.conftest import second_backend_slow
 from tests.support.hostile_cache import LABEL_SET, bounded, pickle_of, refusals, spoilable, write_sealed
+from tests.support.stored import stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -73,7 +74,7 @@ def test_a_linked_folder_of_a_label_set_is_refused(cache_dir, tmp_path, name):
 def test_a_label_set_whose_folder_no_writer_would_make_is_refused(cache_dir, name):
     (cache_dir / LABEL_SET).rename(cache_dir / "labels" / name)
     path = cache_dir / "labels" / name / "label_set.json"
-    write_sealed(path, documents.read(path) | {"name": name})
+    write_sealed(path, documents.read(stored(path)) | {"name": name})
     assert {"read", "verify"} <= set(refusals(cache_dir))
 
 

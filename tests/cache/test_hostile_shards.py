@@ -26,6 +26,7 @@ from tests.support.hostile_cache import (
     spoilable,
     write_sealed,
 )
+from tests.support.stored import stored
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ RECORDS = {
 @pytest.mark.integration
 def test_a_record_that_its_shard_contradicts_is_refused(cache_dir, name, column):
     path = cache_dir / COLUMNS[column][1] / "000000.json"
-    write_sealed(path, documents.read(path) | RECORDS[name])
+    write_sealed(path, documents.read(stored(path)) | RECORDS[name])
     with bounded():
         assert {"read", "verify"} <= refusals(cache_dir).keys()
 
@@ -204,7 +205,7 @@ VIEWS = {
 @pytest.mark.integration
 def test_views_that_no_frame_has_are_refused(cache_dir, name):
     path = cache_dir / "records" / "000000.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     document["segments"][0]["views"] = VIEWS[name](document["segments"][0]["views"])
     write_sealed(path, document)
     with bounded():
@@ -213,7 +214,7 @@ def test_views_that_no_frame_has_are_refused(cache_dir, name):
 
 def test_a_record_of_rows_of_no_video_is_refused(cache_dir):
     path = cache_dir / "records" / "000000.json"
-    document = documents.read(path) | {"segments": []}
+    document = documents.read(stored(path)) | {"segments": []}
     write_sealed(path, document)
     with bounded():
         said = refusals(cache_dir)
@@ -228,13 +229,13 @@ def test_a_record_of_rows_of_no_video_is_refused(cache_dir):
 def test_a_shard_of_another_column_or_of_other_classes_is_refused(cache_dir):
     shard, folder = next((cache_dir / "frames").glob("000000.*")), cache_dir / LABEL_SET
     good = next((folder / "logits").glob("000000.*")).read_bytes()
-    index = documents.read(folder / "records" / "000000.json")["index"]
-    of_frames = documents.read(cache_dir / "records" / "000000.json")["index"]
+    index = documents.read(stored(folder / "records" / "000000.json"))["index"]
+    of_frames = documents.read(stored(cache_dir / "records" / "000000.json"))["index"]
     plant_shard(cache_dir, "logits", shard.read_bytes(), index=of_frames)
     assert_unit_refused(cache_dir)
     plant_shard(cache_dir, "logits", good, index=index)
     assert refusals(cache_dir) == {}
-    document = documents.read(folder / "label_set.json")
+    document = documents.read(stored(folder / "label_set.json"))
     write_sealed(
         folder / "label_set.json",
         document | {"classes": ["one", "two", "three"], "prompts": [], "tensors_sha256": None},

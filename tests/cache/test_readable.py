@@ -53,11 +53,11 @@ def writer(tmp_path, backend):
     ],
 )
 def test_a_plan_that_no_reader_takes_is_not_written(writer, change):
-    before = names(writer.directory)
+    before = names(writer.cache_dir)
     video = dataclasses.replace(planned_video("a"), **change)
     with pytest.raises(ValueError, match="was not written"):
         writer.extend_plan([video], [planned_segment("a", 5)], 4)
-    assert names(writer.directory) == before and writer.plan == []
+    assert names(writer.cache_dir) == before and writer.plan == []
 
 
 def test_a_document_longer_than_readers_take_is_not_written(writer, monkeypatch):
@@ -71,23 +71,23 @@ def test_a_document_longer_than_readers_take_is_not_written(writer, monkeypatch)
     "change", [{"time_base": (0, 1)}, {"request_status": np.array([9, 0], np.uint8)}, {"pts": np.array([5, 5])}]
 )
 def test_neither_shard_nor_record_is_written_that_no_reader_takes(writer, change):
-    before = names(writer.directory)
+    before = names(writer.cache_dir)
     batch = make_batch(dataclasses.replace(make_segment("v", 2), **change))
     with pytest.raises(ValueError, match="was not written"):
         writer.commit_frames("000000", batch, {})
-    assert names(writer.directory) == before
+    assert names(writer.cache_dir) == before
 
 
 def test_quarantine_attempts_and_label_sets_that_no_reader_takes_are_not_written(writer):
-    before = names(writer.directory)
+    before = names(writer.cache_dir)
     with pytest.raises(ValueError, match="was not written"):
         writer.quarantine("v", QuarantinedVideo("v.mp4", None, 1, 2))
     with pytest.raises(ValueError, match="was not written"):
         writer.count_attempt("v", 7)
     with pytest.raises(ValueError, match="was not written"):
         writer.create_label_set(LabelSet("main", "other", ("a",), (), None, {}), None)
-    assert names(writer.directory) == before
-    assert open_reader(writer.directory).label_sets() == ()
+    assert names(writer.cache_dir) == before
+    assert open_reader(writer.cache_dir).label_sets() == ()
 
 
 @pytest.mark.parametrize(

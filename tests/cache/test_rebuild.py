@@ -42,6 +42,7 @@ from tests.support.planned_cache import (
     requests_of,
 )
 from tests.support.recorded_operations import Recorder
+from tests.support.stored import on_disk, stored
 from tests.support.tiny_cache import make_tiny_cache
 from tests.support.videos import write_video
 
@@ -138,8 +139,9 @@ def test_a_damaged_part_is_kept_aside_and_comes_back(cache, name, how):
     else:
         path.write_bytes(data)
     rebuilt = rebuild_plan(cache)
-    assert rebuilt.damaged == (path,) and rebuilt.folder == cache / "removed" / "000001"
-    assert os.path.lexists(rebuilt.folder / "plan" / path.name)
+    assert tuple(map(on_disk, rebuilt.damaged)) == (path,)
+    assert on_disk(rebuilt.folder) == cache / "removed" / "000001"
+    assert os.path.lexists(cache / "removed" / "000001" / "plan" / path.name)
     shutil.rmtree(cache / "removed")
     assert files(cache) == before and problems(cache) == []
 
@@ -404,7 +406,7 @@ def test_rebuilding_is_refused_while_a_writer_is_open(cache):
 @pytest.mark.integration
 def test_a_record_with_a_plan_that_makes_no_sense_is_damaged(cache, change):
     path = cache / "records" / "000001.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     document["planned"] |= change
     path.write_bytes(documents.serialize_with_checksum(document))
     assert any("000001.json is damaged" in text for text in problems(cache))
@@ -414,7 +416,7 @@ def test_a_record_with_a_plan_that_makes_no_sense_is_damaged(cache, change):
 
 def test_a_record_cannot_ask_for_a_million_parts(cache):
     path = cache / "records" / "000006.json"
-    document = documents.read(path)
+    document = documents.read(stored(path))
     document["planned"] |= {"part": 999_999}
     path.write_bytes(documents.serialize_with_checksum(document))
     lose(cache, "all")

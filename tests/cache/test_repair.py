@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import h5py
 import pytest
@@ -27,6 +28,7 @@ from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.crash_states import Explorer
 from tests.support.planned_cache import UNITS, make_planned_cache
 from tests.support.recorded_operations import Recorder
+from tests.support.stored import on_disk, stored
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -214,13 +216,13 @@ def test_the_verification_that_repair_acts_on_is_made_under_the_lock(cache, back
 
     def look(report, removals) -> bool:
         with pytest.raises(BusyError):
-            commit.Lock(Layout(cache).lock)
+            commit.Lock(on_disk(Layout.at(cache).lock))
         held.append(len(removals))
         return False
 
     def watched(jpeg, views, side):
         with pytest.raises(BusyError):
-            commit.Lock(Layout(cache).lock)
+            commit.Lock(on_disk(Layout.at(cache).lock))
         return replay(jpeg, views, side)
 
     assert repair(cache, watched, look).folder is None and held == [1]
@@ -270,6 +272,19 @@ def test_moved_files_stay_until_they_are_purged(cache, backend):  # noqa: F811
     code, text = invoke("repair-cache", "--cache-dir", cache, "--purge", "--yes")
     assert code == 0 and "8 files" in text and not (cache / "removed").exists()
     assert not verify(cache, replay).problems
+
+
+@pytest.mark.integration
+def test_a_link_that_a_repair_moved_is_purged_and_its_target_stays(cache, tmp_path):  # noqa: F811
+    (tmp_path / "mine").write_text("keep")
+    record = cache / "records" / "000001.json"
+    record.unlink()
+    record.symlink_to(tmp_path / "mine")
+    assert repair(cache, replay).folder is not None
+    assert any(Path(str(path)).is_symlink() for path in removed_files(cache))
+    code, text = invoke("repair-cache", "--cache-dir", cache, "--purge", "--yes")
+    assert code == 0 and not (cache / "removed").exists(), text
+    assert (tmp_path / "mine").read_text() == "keep"
 
 
 def test_purging_follows_no_link(cache, tmp_path):  # noqa: F811
@@ -331,7 +346,7 @@ def test_a_power_cut_while_repaired_files_are_deleted_loses_nothing_else(tmp_pat
         purge(root)
     end = files(root)
     manifests.add(end["manifest.json"])
-    listed = {entry["unit"] for entry in documents.read(root / "manifest.json")["shards"]}
+    listed = {entry["unit"] for entry in documents.read(stored(root / "manifest.json"))["shards"]}
     assert stays.items() <= end.items() and listed == set(UNITS) - {"000001", "000004"}
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 

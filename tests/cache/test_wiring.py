@@ -30,6 +30,7 @@ from tests.commands.test_cli import call
 from tests.conftest import ROOT, make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.stored import stored
 from tests.support.tiny_cache import make_tiny_cache
 from tests.support.videos import write_video
 
@@ -87,7 +88,7 @@ def test_nothing_is_repaired_or_written_while_another_process_writes(original, c
     code = (
         "import sys, time; from pathlib import Path\n"
         "from embedonce.cache import commit; from embedonce.cache.layout import Layout\n"
-        "lock = commit.Lock(Layout(Path(sys.argv[1])).lock); print('held', flush=True); sys.stdin.read()"
+        "lock = commit.Lock(Path(str(Layout.at(Path(sys.argv[1])).lock))); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -164,7 +165,7 @@ def test_converting_copies_everything_to_the_requested_back_end(cache, tmp_path)
         assert content(target) == content(cache)
         for unit, record in theirs.records.items():
             assert ours.records[unit].provenance == record.provenance
-        quarantined = [read_quarantine(Layout(root).quarantine) for root in (target, cache)]
+        quarantined = [read_quarantine(Layout.at(root).quarantine) for root in (target, cache)]
         assert quarantined[0] == quarantined[1] and len(quarantined[0]) == 1
         assert (target / "extract_config.yaml").read_bytes() == (cache / "extract_config.yaml").read_bytes()
         assert json.loads((target / "manifest.json").read_text())["num_rows"] == theirs.num_rows
@@ -235,7 +236,7 @@ def test_a_planned_video_comes_back_field_by_field(tmp_path):
     writer.extend_plan([video], [planned_segment("u", 4)], 512)
     writer.close()
     video = dataclasses.replace(video, num_requests=4)  # counted by the plan
-    (part,) = plan_documents.read_plan(Layout(tmp_path / "c").plan)
+    (part,) = plan_documents.read_plan(Layout.at(tmp_path / "c").plan)
     (found,) = part.videos
     for field in dataclasses.fields(PlannedVideo):
         if field.name == "views":
@@ -283,10 +284,10 @@ def test_records_label_sets_clips_and_attempts_come_back(tmp_path, backend):
     assert record.provenance == {"device": "x", "more": [1, 2]} and logits.provenance == {"who": "me"}
     (path,) = (tmp_path / "c" / "frames").iterdir()
     assert (record.num_bytes, record.sha256) == (path.stat().st_size, commit.sha256(path.read_bytes()))
-    assert read_record(tmp_path / "c" / "records" / "000000.json").num_rows == 5
-    for stored, segment in zip(record.segments, batch.segments, strict=True):
+    assert read_record(stored(tmp_path / "c" / "records" / "000000.json")).num_rows == 5
+    for written, segment in zip(record.segments, batch.segments, strict=True):
         for field in dataclasses.fields(segment):
-            np.testing.assert_array_equal(getattr(stored, field.name), getattr(segment, field.name))
+            np.testing.assert_array_equal(getattr(written, field.name), getattr(segment, field.name))
 
 
 def test_the_manifest_counts_what_is_committed(cache):

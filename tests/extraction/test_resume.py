@@ -1,7 +1,6 @@
 """Checks before a run starts, and what it keeps of earlier runs."""
 
 import re
-from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from embedonce import cli
 from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.local import LocalStore
 from embedonce.pipeline.extraction import extract_teacher, preflight
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
@@ -144,8 +144,7 @@ def test_attempts_of_completed_videos_are_forgotten(folder):
 
 
 def test_a_disk_that_is_too_small_is_reported_before_the_teacher_is_loaded(folder, monkeypatch):
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(10**6, 0, 5000))
+    monkeypatch.setattr(LocalStore, "free_bytes", lambda store: 5000)
     config = ExtractConfig(folder, False, folder / "c")
     with pytest.raises(StorageError, match=r"needs about 240.0 kB more and its disk has 5.0 kB free; make space"):
         extract(config, make_source(folder, ["a"]), lambda: pytest.fail("the teacher was loaded"))

@@ -28,6 +28,7 @@ from embedonce.pipeline.sources.ego4d_miniature.frames import read_number
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.fake_teacher import SIZE, FakeTeacher, write_zero_shot
+from tests.support.stored import stored
 from tests.support.videos import write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -287,14 +288,14 @@ def test_a_lost_record_segment_is_not_counted_as_committed(folder, tmp_path):
     source = make_source(folder, ["a", "b"])
     run(source, tmp_path / "c")
     for path in (tmp_path / "c" / "records").iterdir():
-        document = documents.read(path)
+        document = documents.read(stored(path))
         document["segments"] = [s for s in document["segments"] if s["video_uid"] != "a"]
         document["num_rows"] = sum(len(s["pts"]) for s in document["segments"])
         commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(DamagedError, match="its segments of a are missing"):
         run(source, tmp_path / "c")
     for path in (tmp_path / "c" / "records").iterdir():  # records without a plan contradict nothing
-        document = documents.read(path)
+        document = documents.read(stored(path))
         del document["planned"]
         commit.replace(path, documents.serialize_with_checksum(document))
     with pytest.raises(PipelineError, match="2 videos were listed, but 1 are committed"):

@@ -25,8 +25,8 @@ def given_and_refused(root: Path) -> tuple[dict[str, object], set[str]]:
     """(door -> what it gave, doors that refused). Behind a door that opened nothing may be refused any more."""
     given, refused = {}, set()
     doors: dict[str, Callable] = {
-        "plan": lambda: partial(plain, plan_documents.read_plan(Layout(root).plan)),
-        "quarantine": lambda: read_quarantine(Layout(root).quarantine).copy,
+        "plan": lambda: partial(plain, plan_documents.read_plan(Layout.at(root).plan)),
+        "quarantine": lambda: read_quarantine(Layout.at(root).quarantine).copy,
     }
     try:
         reader = open_reader(root)

@@ -26,6 +26,7 @@ from embedonce.pipeline.frames import canonical_frame
 from tests.extraction.test_runner import make_source, run
 from tests.support.crash_session import FACTS
 from tests.support.fake_teacher import write_zero_shot
+from tests.support.stored import stored
 from tests.support.videos import write_video
 
 LABEL_SET = "labels/zero-shot"
@@ -67,7 +68,7 @@ def plant_shard(root: Path, column: str, data: bytes, **changes) -> None:
     shards, records = (root / folder for folder in COLUMNS[column])
     next(shards.glob("000000.*")).write_bytes(data)
     path = records / "000000.json"
-    write_sealed(path, documents.read(path) | {"num_bytes": len(data), "sha256": sha256(data)} | changes)
+    write_sealed(path, documents.read(stored(path)) | {"num_bytes": len(data), "sha256": sha256(data)} | changes)
 
 
 def pickle_of(sentinel: Path) -> bytes:

@@ -123,7 +123,7 @@ class Uninterrupted:
         """What is not as if nobody had been killed."""
         if ended.code:
             return [f"exit code {ended.code}: {ended.errors}"]
-        found, attempts = content(root), Layout(root).attempts.iterdir()
+        found, attempts = content(root), Layout.at(root).attempts.list()
         missing = [f"{name} is missing" for name in self.content if name not in found]
         left = [f"{path} is left" for path in (*leftovers(root), *attempts)]
         account = [line for line in ended.lines[-1:] if line != self.account]
@@ -142,7 +142,7 @@ def make_videos(folder: Path) -> Path:
 def content(root: Path) -> dict:
     """What must not depend on how a cache came about; what a run acknowledges is under the name it tells."""
     reader, found = open_reader(root), {}
-    for part in plan_documents.read_plan(Layout(root).plan):
+    for part in plan_documents.read_plan(Layout.at(root).plan):
         found[f"plan {part.part}"] = plan_documents.plan_document(part)
     for unit, record in reader.records.items():
         batch, segments = reader.batch(unit), [segment_document(segment) for segment in record.segments]

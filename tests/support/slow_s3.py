@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 
-class _Quiet(http.server.BaseHTTPRequestHandler):
+class QuietHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments):
@@ -22,13 +22,35 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class AnyMethodHandler(QuietHandler):
+    """Handles all methods in one place."""
+
+    def respond(self) -> None:
+        raise NotImplementedError
+
+    def do_GET(self):
+        self.respond()
+
+    def do_HEAD(self):
+        self.respond()
+
+    def do_PUT(self):
+        self.respond()
+
+    def do_POST(self):
+        self.respond()
+
+    def do_DELETE(self):
+        self.respond()
+
+
 @contextlib.contextmanager
 def holding_back(endpoint: str) -> Iterator[tuple[str, threading.Event, threading.Event]]:
     """(endpoint, asked, release): a video is sent by half; the rest when `release` is set."""
     asked, release = threading.Event(), threading.Event()
     host = endpoint.removeprefix("http://")
 
-    class Handler(_Quiet):
+    class Handler(QuietHandler):
         def do_GET(self):
             connection = http.client.HTTPConnection(host)
             connection.request(self.command, self.path, headers=dict(self.headers))
@@ -47,7 +69,7 @@ def holding_back(endpoint: str) -> Iterator[tuple[str, threading.Event, threadin
         def do_HEAD(self):
             self.do_GET()
 
-    with _serving(Handler) as where:
+    with serving(Handler) as where:
         try:
             yield where, asked, release
         finally:
@@ -58,7 +80,7 @@ def holding_back(endpoint: str) -> Iterator[tuple[str, threading.Event, threadin
 def refusing(code: str, status: int = 403) -> Iterator[str]:
     """The endpoint of an S3 that answers everything with an error of this code."""
 
-    class Handler(_Quiet):
+    class Handler(QuietHandler):
         def do_GET(self):
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Refused.</Message></Error>".encode()
             is_head = self.command == "HEAD"
@@ -68,12 +90,12 @@ def refusing(code: str, status: int = 403) -> Iterator[str]:
         def do_HEAD(self):
             self.do_GET()
 
-    with _serving(Handler) as where:
+    with serving(Handler) as where:
         yield where
 
 
 @contextlib.contextmanager
-def _serving(handler) -> Iterator[str]:
+def serving(handler) -> Iterator[str]:
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
 

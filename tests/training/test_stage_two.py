@@ -164,7 +164,7 @@ def test_training_learns_the_teacher_and_the_labels(trained):
 def test_a_run_writes_checkpoint_state_logs_and_settings(trained):
     output, epochs = trained[1], history(trained[1])
     names = {"best_student.pt", "training_state.pt", "train_log.csv", "train_log.json", "train_config.yaml"}
-    assert {p.name for p in output.iterdir()} == names
+    assert {p.name for p in output.iterdir()} == names | {"verified_shards.jsonl"}
     rows = list(csv.DictReader((output / "train_log.csv").read_text().splitlines()))
     assert len(rows) == 12 == len(epochs)
     assert float(rows[3]["feature"]) == pytest.approx(epochs[3]["feature"])

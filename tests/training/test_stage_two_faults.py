@@ -15,7 +15,7 @@ from embedonce.cache.store import open_reader
 from embedonce.models.student import build_student
 from embedonce.pipeline.clips import loader
 from embedonce.pipeline.clips.dataset import ClipDataset
-from embedonce.pipeline.clips.loader import batches, in_order
+from embedonce.pipeline.clips.loader import Workers, batches, in_order
 from embedonce.pipeline.errors import CheckpointError, InputError, PipelineError
 from embedonce.pipeline.evaluation.evaluate import evaluate
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
@@ -89,6 +89,18 @@ def test_loader_processes_deliver_the_batches_of_the_main_process(tiny):
     for epoch in (0, 1):
         assert torch.equal(delivered[0, epoch], delivered[2, epoch])
     assert not torch.equal(delivered[2, 0], delivered[2, 1])
+
+
+def test_processes_that_persist_deliver_each_epoch_of_each_dataset(tiny):
+    """Also after an iteration that was left in the middle."""
+    data, other = training_clips(tiny), training_clips(tiny)
+    planned = in_order(len(data), 4)
+    with Workers((data, other), 2) as workers:
+        for one, one.epoch in ((data, 3), (data, 4), (other, 1), (data, 3)):
+            next(batches(one, planned[::-1], workers))
+            found, expected = (list(batches(one, planned, loaded_by)) for loaded_by in (workers, 0))
+            for name in ("index", "frames", "embeddings", "t_rel_sec"):
+                assert torch.equal(torch.cat([b[name] for b in found]), torch.cat([b[name] for b in expected]))
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -189,7 +201,7 @@ def test_non_finite_weights_after_the_last_step_are_not_saved(tiny, tmp_path):
         PipelineError, match=r"output of student tiny is NaN or infinite \(after the last step of epoch 1\).*--lr"
     ):
         training.train(settings(tiny, tmp_path, lr=1e30))
-    assert [path.name for path in tmp_path.iterdir()] == ["train_config.yaml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"train_config.yaml", "verified_shards.jsonl"}
 
 
 def test_a_student_with_nan_outputs_is_refused(tiny, run):

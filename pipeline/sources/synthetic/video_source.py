@@ -5,6 +5,7 @@ from pathlib import Path
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.progress import Progress
+from embedonce.pipeline.settings import shared
 from embedonce.pipeline.sources.source import OpenRequest, Source
 from embedonce.pipeline.sources.synthetic.options import SyntheticOptions
 
@@ -32,7 +33,8 @@ class SyntheticSource:
         else:
             if request.cache_dir is None:
                 raise InputError("synthetic data need a folder: give one with --data-dir")
-            root = request.cache_dir.parent / f"synthetic_ego4d_{options.num_samples}x{num_actions}_seed{options.seed}"
+            folder = request.cache_dir.parent if isinstance(request.cache_dir, Path) else shared.RESULTS
+            root = folder / f"synthetic_ego4d_{options.num_samples}x{num_actions}_seed{options.seed}"
         with Progress(None, "making synthetic videos", "videos") as progress:
             generate.make_synthetic(root, options.num_samples, num_actions, options.seed, progress)
         return ego4d_sources(root, options, request.cached_uids)

@@ -193,7 +193,7 @@ def test_stereo_frames_show_the_left_eye(extracted):
 
 def test_the_cache_is_valid_and_has_each_frame_once(extracted):
     _, reader = extracted
-    assert not verify(reader.directory, canonical_frame.replayed_crc32).problems
+    assert not verify(reader.cache_dir, canonical_frame.replayed_crc32).problems
     keys = [key for record in reader.records.values() for key in record.keys]
     assert len(keys) == len(set(keys)) == reader.num_rows
 
