@@ -42,7 +42,7 @@ ONLY_IMPORTERS = {
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
-    "fsspec": {"cache.stores.object_urls"},
+    "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
@@ -52,7 +52,6 @@ ONLY_IMPORTERS = {
     "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
-    "fsspec": {"pipeline.remote_files.addresses"},
     "aiohttp": {"pipeline.remote_files.addresses"},
     "ego4d": set(),  # a program of its own,
 }
@@ -64,7 +63,7 @@ ARROWS = {
     "progress": "console",
     "settings": "",
     "naming": "",
-    "remote_files": "",
+    "remote_files": "settings",
     "files": "settings",
     "splits": "console naming",
     "frames": "",

@@ -24,7 +24,7 @@ class ExtractConfig(LabelingSettings):
     """Which videos are embedded by which teacher into which cache."""
 
     data_dir: Path | str | None = setting(
-        help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or an Ego4D download.",
+        help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local Ego4D download.",
         group=DATA,
         may_be_url=True,
     )
@@ -102,7 +102,7 @@ class ExtractConfig(LabelingSettings):
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.use_synthetic and is_url(self.data_dir):
-            raise ValueError(f"--use-synthetic writes videos into a local folder, not to {self.data_dir}")
+            raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
 

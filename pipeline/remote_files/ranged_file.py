@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from embedonce.pipeline.remote_files.addresses import file_system, scheme_of, shown
+from embedonce.cache.stores.request_errors import ShortBodyError
+from embedonce.pipeline.remote_files.addresses import encoded, file_system, is_web, shown
 from embedonce.pipeline.remote_files.failures import NoRangesError, RemoteError
 from embedonce.pipeline.remote_files.retries import with_retries
 from embedonce.pipeline.remote_files.spool import BLOCK_BYTES, SpooledFile
@@ -109,7 +110,7 @@ class RangedFile(io.RawIOBase):
                 raise
             raise NoRangesError(str(error)) from error
         if len(data) != stop - start:
-            raise ConnectionError(f"{len(data)} bytes came in place of {stop - start}")
+            raise ShortBodyError(f"{len(data)} of {stop - start} bytes arrived")
         return data
 
     def _download_whole(self) -> None:
@@ -128,7 +129,7 @@ class RangedFile(io.RawIOBase):
             block += len(data) // BLOCK_BYTES
 
     def _pieces(self) -> Iterator[bytes]:
-        """The whole file in pieces of whole blocks, the last one excepted. ConnectionError if its length is wrong."""
+        """The whole file in pieces of whole blocks, the last one excepted. ShortBodyError if its length is wrong."""
         received, waiting = 0, bytearray()
         with self._open_remote(block_size=0) as remote:
             while data := remote.read(STREAM_BYTES):
@@ -139,12 +140,14 @@ class RangedFile(io.RawIOBase):
                     yield bytes(waiting[:whole])
                     del waiting[:whole]
         if received != self._file.num_bytes:
-            raise ConnectionError(f"{received} bytes came in place of {self._file.num_bytes}")
+            raise ShortBodyError(f"{received} of {self._file.num_bytes} bytes arrived")
         yield bytes(waiting)
 
     def _open_remote(self, **options: Any) -> Any:
-        known = {"size": self._file.num_bytes} if scheme_of(self._file.url) in ("http", "https") else {}
-        return file_system(self._file.url).open(self._file.url, "rb", **known, **options)
+        url = self._file.url
+        if is_web(url):
+            return file_system(url).open(encoded(url), "rb", size=self._file.num_bytes, **options)
+        return file_system(url).open(url, "rb", **options)
 
     def _store(self, block: int, data: bytes) -> None:
         try:

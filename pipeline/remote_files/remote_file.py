@@ -1,26 +1,26 @@
 """One file behind a URL, as a listing described it: used like a path by what reads videos."""
 
-import email.utils
 import hashlib
 import io
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from embedonce.pipeline.remote_files.addresses import file_system, scheme_of, shown
+from embedonce.cache.stores.base import FileVersion
+from embedonce.cache.stores.object_requests import modified_at, version_of
+from embedonce.pipeline.remote_files.addresses import MEMORY, encoded, file_system, is_web, scheme_of, shown
 from embedonce.pipeline.remote_files.failures import RemoteError, changed
 from embedonce.pipeline.remote_files.ranged_file import RangedFile
 from embedonce.pipeline.remote_files.retries import with_retries
 from embedonce.pipeline.remote_files.spool import Spool, SpooledFile
+from embedonce.pipeline.remote_files.web_pages import as_of_objects
 
 BUFFER_BYTES = 1 << 16
-_VERSIONS = ("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest")  # in fsspec's descriptions of files
-_TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "modified", "created")
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ class RemoteFile:
     since 1970, or 0 if unknown. spool: of the run.
     """
 
-    url: str
-    num_bytes: int
-    version: str
+    url: str = field(repr=False)  # may contain a token
+    version: FileVersion
     modified_ns: int
     spool: Spool
 
@@ -42,10 +41,21 @@ class RemoteFile:
         """The file that fsspec describes so. RemoteError if its length is unknown."""
         if info.get("size") is None:
             raise RemoteError(f"the server does not state the length of {shown(url)}")
-        return cls(url, int(info["size"]), version_of(info), _modified_ns(info), spool)
+        return cls(url, version_of(dict(info)), _nanoseconds(modified_at(dict(info))), spool)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.version.num_bytes
 
     def __str__(self) -> str:
         return shown(self.url)
+
+    def __reduce__(self) -> tuple:
+        """Files of memory:// exist in this process alone: to others, they are a temporary file of the run."""
+        if scheme_of(self.url) != MEMORY:
+            return RemoteFile, (self.url, self.version, self.modified_ns, self.spool)
+        with self.open() as file:
+            return Path, (self.spool.store(self._key() + PurePosixPath(self.name).suffix, file.read()),)
 
     @property
     def name(self) -> str:
@@ -61,42 +71,46 @@ class RemoteFile:
         """
         assert mode == "rb"
         self.check_version()
-        name = hashlib.sha256(f"{self.url}\n{self.version}".encode()).hexdigest()[:32]
-        return io.BufferedReader(RangedFile(self, SpooledFile(self.spool, name, self.num_bytes)), BUFFER_BYTES)
+        return io.BufferedReader(RangedFile(self, SpooledFile(self.spool, self._key(), self.num_bytes)), BUFFER_BYTES)
 
     def stat(self) -> os.stat_result:
         """What the listing stated, as for a local file."""
-        digest = hashlib.sha256(self.url.encode()).digest()
+        digest = hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).digest()
         values = (stat.S_IFREG | 0o444, int.from_bytes(digest[:7]) + 1, 0, 1, 0, 0, self.num_bytes)
         seconds = self.modified_ns // 10**9
         return os.stat_result((*values, seconds, seconds, seconds), {"st_mtime_ns": self.modified_ns})
 
     def check_version(self) -> None:
         """RemoteError if the file is gone, or is not the one that was listed."""
-        info = with_retries(lambda: file_system(self.url).info(self.url), self.url)
-        if info.get("size") != self.num_bytes or version_of(info) != self.version:
+        info = described(self.url)
+        if info.get("size") is None or version_of(info) != self.version:
             raise changed(self.url)
+
+    def _key(self) -> str:
+        """The name of its temporary copy."""
+        return hashlib.sha256(f"{self.url}\n{self.version}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def described(url: str) -> dict[str, Any]:
+    """What fsspec knows about a file, of a web server with the names that object stores use. RemoteError as open()."""
+    if is_web(url):
+        return as_of_objects(with_retries(lambda: file_system(url).info(encoded(url)), url))
+    return with_retries(lambda: file_system(url).info(url), url)
 
 
 def name_of(url: str) -> str:
     """The last part of a URL, as the name of a file."""
-    path = unquote(urlsplit(url).path) if scheme_of(url) in ("http", "https") else url
+    path = unquote(urlsplit(url).path, errors="surrogateescape") if is_web(url) else url
     return path.rstrip("/").rpartition("/")[2]
 
 
-def version_of(info: Mapping[str, Any]) -> str:
-    """The ETag or a checksum, and otherwise the time of the last change; as fsspec describes a file."""
-    known = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
-    return known.strip('"') or str(_modified_ns(info))
-
-
-def _modified_ns(info: Mapping[str, Any]) -> int:
-    value = next((info[name] for name in _TIMES if info.get(name)), None)
-    try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value) if value[:4].isdigit() else email.utils.parsedate_to_datetime(value)
-        if isinstance(value, datetime):
-            value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return round(float(value) * 10**9) if value is not None else 0
-    except (ValueError, TypeError, OverflowError):
-        return 0  # a date that servers may write as they like
+def _nanoseconds(time: Any) -> int:
+    """A time as a client library gives it, in ns since 1970; 0 if it is unknown."""
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            return 0
+    if isinstance(time, datetime):
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return round(time * 10**9) if isinstance(time, int | float) else 0

@@ -1,46 +1,44 @@
-"""Trying a call of a remote file system again after failures that may pass, with pauses that grow, until a limit."""
+"""Requests to a remote file system: repeated if they fail for a moment, given up after a bounded number and time."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from embedonce.pipeline.remote_files.addresses import errors_of, scheme_of
-from embedonce.pipeline.remote_files.failures import Kind, NoRangesError, RemoteError, explain
+from embedonce.cache.stores.request_errors import Failure, Kind, failure_of
+from embedonce.cache.stores.retries import RetryPolicy, repeated
+from embedonce.pipeline.remote_files.failures import error_of
 
-ATTEMPTS = 6
-FIRST_PAUSE_SEC = 0.25  # doubled after each failure, and shortened at random so that workers do not retry in step
-LIMIT_SEC = 30.0  # no attempt begins later than this: a worker without progress for --video-timeout is ended
-OUTAGE_SEC = 60.0  # after a host failed for good, calls to it are tried once
+PATIENT = RetryPolicy(total_sec=30.0)  # a worker without progress for --video-timeout is ended
+ONCE = RetryPolicy(attempts=1)
+OUTAGE_SEC = 60.0  # after a host failed for good, requests to it are made once
 Value = TypeVar("Value")
-_failed_at: dict[str, float] = {}  # host or bucket -> when a call to it failed for good, in this process
+_failed_at: dict[str, float] = {}  # host or bucket -> when a request to it failed for good, in this process
 
 
-def with_retries(call: Callable[[], Value], url: str, pause: Callable[[float], None] = time.sleep) -> Value:
-    """What the call returns. RemoteError once it has failed for good; NoRangesError passes."""
-    host, started = urlsplit(url).netloc, time.monotonic()
-    is_down = started - _failed_at.get(host, -OUTAGE_SEC) < OUTAGE_SEC
-    attempts = 1 if is_down else ATTEMPTS
-    for attempt in range(1, attempts + 1):
-        try:
-            result = call()
-        except NoRangesError:
+def with_retries(request: Callable[[], Value], url: str) -> Value:
+    """What the request for a URL returns. RemoteError once it has failed for good."""
+    host = urlsplit(url).netloc
+    is_down = time.monotonic() - _failed_at.get(host, -OUTAGE_SEC) < OUTAGE_SEC
+    result = repeated(lambda: _with_cause(request), ONCE if is_down else PATIENT)
+    if not isinstance(result, Failure):
+        _failed_at.pop(host, None)
+        return result
+    if result.kind is Kind.TEMPORARY:
+        _failed_at[host] = time.monotonic()
+    raise error_of(result, url) from result.error
+
+
+def _with_cause(request: Callable[[], Value]) -> Value:
+    """What the request returns. fsspec takes whatever goes wrong on the way to a web server for a missing file; the
+    cause of its error is what went wrong.
+    """
+    try:
+        return request()
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        if cause is None:
             raise
-        except errors_of(scheme_of(url)) as error:
-            failure = explain(error, url)
-            if failure.kind is not Kind.PASSING:
-                raise failure from error
-            if attempt == attempts or time.monotonic() - started > LIMIT_SEC:
-                raise _noted(failure, host) from error
-        else:
-            _failed_at.pop(host, None)
-            return result
-        pause(FIRST_PAUSE_SEC * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _noted(failure: RemoteError, host: str) -> RemoteError:
-    """The failure; from now on its host counts as down."""
-    _failed_at[host] = time.monotonic()
-    return failure
+        if failure_of(cause) is None:
+            raise ConnectionError(f"its server's answer has no meaning ({cause})") from error
+        raise cause from None

@@ -28,6 +28,14 @@ class Spool:
     folder: Path
     max_bytes: int
 
+    def store(self, name: str, data: bytes) -> Path:
+        """A whole file among the copies."""
+        handle, temporary = tempfile.mkstemp(dir=self.folder)
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, self.folder / name)
+        return self.folder / name
+
     def make_room(self, kept: str, num_bytes: int = 0) -> bool:
         """Remove the oldest copies but `kept` until the others leave room for num_bytes; whether there is room now.
 
@@ -105,11 +113,20 @@ class SpooledFile:
 def spool_of_run() -> Spool:
     """The folder of this process, in the system's temporary folder. Those of processes that were killed are removed."""
     _remove_abandoned()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # held, inherited by no one, until this process ends
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    folder = _new_folder()
     atexit.register(_remove, folder, os.getpid())
     return Spool(folder, min(MAX_BYTES, shutil.disk_usage(folder).free // 2))
+
+
+def _new_folder() -> Path:
+    """A new folder with a file in it that this process keeps locked until it ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # stays open, and is inherited by no one
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return folder
+        os.close(handle)  # another process took it for abandoned just before it was locked
 
 
 def _remove(folder: Path, owner: int) -> None:

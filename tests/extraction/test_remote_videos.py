@@ -12,14 +12,15 @@ pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.remote_files import remote_folder, retries, spool
+from embedonce.pipeline.remote_files import spool
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import data_folder
 from embedonce.pipeline.video.container import TemporaryError
 from embedonce.pipeline.video.scanning import read_timeline
 from tests.commands.test_cli import call, error_of
 from tests.support.fake_teacher import FakeTeacher
-from tests.support.object_store import aws_environment, client, s3_server, upload
+from tests.support.remote_runs import new_run
+from tests.support.s3_server import KEYS, client, directed_to, s3_server, upload
 from tests.support.videos import write_video
 from tests.support.web_server import file_answers, proxy_answers, serving
 
@@ -28,10 +29,10 @@ BUCKET = "videos"
 
 
 @pytest.fixture(autouse=True)
-def new_spool(tmp_path, monkeypatch):
+def run(tmp_path):
     """Each test is a run of its own: nothing is downloaded yet."""
-    (tmp_path / "spool").mkdir()
-    monkeypatch.setattr(remote_folder, "spool_of_run", lambda: spool.Spool(tmp_path / "spool", 1 << 30))
+    with new_run(tmp_path / "spool"):
+        yield
 
 
 class Teacher(FakeTeacher):
@@ -70,7 +71,7 @@ def s3(videos):
 @pytest.fixture
 def bucket(s3):
     """(URL of the bucket, its traffic)."""
-    with serving(proxy_answers(s3)) as (address, traffic), aws_environment(address):
+    with serving(proxy_answers(s3)) as (address, traffic), directed_to(address):
         yield f"s3://{BUCKET}", traffic
 
 
@@ -146,9 +147,8 @@ def test_an_object_that_is_replaced_after_the_listing_fails_for_now_and_is_not_c
         client(s3).put_object(Bucket=BUCKET, Key="cut/large.mp4", Body=body)
 
 
-def test_a_server_that_breaks_for_good_is_no_damage(bucket, tmp_path, monkeypatch):
+def test_a_server_that_breaks_for_good_is_no_damage(bucket):
     """Half of the file arrives, then nothing more: FFmpeg takes that for its end, and this must not."""
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SEC", 0.001)
     url, traffic = bucket
     video = next(v for v in folder_source(data_folder(url)).videos if v.source == "stir/stream.ts")
     traffic.faults += [None] + [500] * 10_000
@@ -184,8 +184,8 @@ def test_the_temporary_copies_are_removed_when_the_command_ends(bucket, tmp_path
 @pytest.mark.parametrize(
     ("url", "code", "message"),
     [
-        ("hdfs://host/folder", 2, "hdfs://host/folder is a URL of an unknown kind"),
-        ("s3://no-such-bucket/f", 2, "the bucket of s3://no-such-bucket/f does not exist"),
+        ("hdfs://host/folder", 5, "hdfs://host/folder: videos cannot be read from hdfs://"),
+        ("s3://no-such-bucket/f", 5, "the bucket of s3://no-such-bucket/f does not exist"),
         ("s3://videos/no-such-folder", 2, "no video file in s3://videos/no-such-folder or below it"),
     ],
 )
@@ -194,10 +194,12 @@ def test_errors_of_the_command(bucket, tmp_path, url, code, message):
     assert not (tmp_path / "c").exists()
 
 
-def test_missing_credentials_end_the_command_with_an_environment_error(s3, tmp_path):
-    with aws_environment(s3, has_keys=False):
+def test_missing_credentials_end_the_command_with_an_environment_error(s3, tmp_path, monkeypatch):
+    with directed_to(s3):
+        for name in KEYS:
+            monkeypatch.delenv(name)
         message = error_of("extract-teacher", "--data-dir", "s3://videos", "--cache-dir", tmp_path / "c", code=5)
-    assert message.startswith("there are no valid credentials for s3://videos")
+    assert message.startswith("s3://videos cannot be read: there are no credentials for the store")
 
 
 def test_synthetic_videos_are_not_written_to_a_url(tmp_path):

@@ -1,5 +1,6 @@
 """Reading files behind URLs: the same bytes as from a disk, each downloaded once, whatever the connection does."""
 
+import dataclasses
 import os
 import random
 import time
@@ -9,16 +10,23 @@ import pytest
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
 
-from embedonce.pipeline.remote_files import ranged_file, retries, spool
-from embedonce.pipeline.remote_files.failures import Kind, RemoteError
+from embedonce.pipeline.remote_files import ranged_file, spool
+from embedonce.pipeline.remote_files.failures import RemoteError
 from embedonce.pipeline.remote_files.remote_file import RemoteFile
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.remote_files.spool import BLOCK_BYTES, Spool
-from tests.support.object_store import aws_environment, client, s3_server, upload
+from tests.support.remote_runs import QUICK, new_run
+from tests.support.s3_server import client, directed_to, s3_server, upload
 from tests.support.web_server import file_answers, proxy_answers, serving
 
 SIZE = 21 * BLOCK_BYTES + 1234
 BUCKET = "videos"
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path):
+    with new_run(tmp_path / "copies"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +43,8 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture(params=["https", "s3"])
-def served(request, root, s3, monkeypatch):
+def served(request, root, s3):
     """(folder, its traffic, a function that puts other bytes behind its file)."""
-    monkeypatch.setattr(retries, "_failed_at", {})
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SEC", 0.001)
     if request.param == "https":
         with serving(file_answers(root)) as (address, traffic):
             yield RemoteFolder(f"{address}/"), traffic, (root / "in one" / "big #1.bin").write_bytes
@@ -49,7 +55,7 @@ def served(request, root, s3, monkeypatch):
     def replace(data: bytes) -> None:
         client(s3).put_object(Bucket=bucket, Key="in one/big #1.bin", Body=data)
 
-    with serving(proxy_answers(s3)) as (address, traffic), aws_environment(address):
+    with serving(proxy_answers(s3)) as (address, traffic), directed_to(address):
         yield RemoteFolder(f"s3://{bucket}"), traffic, replace
 
 
@@ -130,7 +136,7 @@ def test_retries_end_and_the_file_never_seems_shorter(served, fault):
     with pytest.raises(RemoteError, match="cannot be re") as caught, file.open() as opened:
         opened.read()
     assert caught.value.is_temporary and "\n" not in str(caught.value)
-    assert len(traffic.faults) >= 200 - 6 * retries.ATTEMPTS
+    assert len(traffic.faults) >= 200 - 6 * QUICK.attempts
 
 
 @pytest.mark.parametrize("replacement", [b"short", b"x" * SIZE])
@@ -157,18 +163,17 @@ def test_a_file_that_is_replaced_while_it_is_read_fails_and_leaves_no_copy(serve
 def test_a_file_that_is_gone_is_named(served):
     folder, _, _ = served
     file = only_file(folder)
-    gone = RemoteFile(file.url.replace("big", "small"), file.num_bytes, file.version, file.modified_ns, file.spool)
+    gone = dataclasses.replace(file, url=file.url.replace("big", "small"))
     with pytest.raises(RemoteError, match="does not exist") as caught, gone.open():
         pass
-    assert caught.value.kind is Kind.MISSING
+    assert caught.value.is_missing
 
 
 # -- servers that send whole files only --------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def without_ranges(root, monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SEC", 0.001)
+def without_ranges(root):
     with serving(file_answers(root, has_ranges=False)) as (address, traffic):
         yield RemoteFolder(f"{address}/"), traffic
 
@@ -197,7 +202,7 @@ def test_a_whole_file_must_fit_into_the_temporary_folder(without_ranges, tmp_pat
     listed = only_file(folder)
     (tmp_path / "spool").mkdir()
     small = Spool(tmp_path / "spool", SIZE // 2)
-    file = RemoteFile(listed.url, listed.num_bytes, listed.version, listed.modified_ns, small)
+    file = dataclasses.replace(listed, spool=small)
     with pytest.raises(RemoteError, match=f"has {SIZE} bytes.*set TMPDIR"), file.open() as opened:
         opened.seek(SIZE - 10)
         opened.read()
@@ -225,7 +230,7 @@ def test_a_key_may_be_the_beginning_of_another(s3):
     client(s3).create_bucket(Bucket=bucket)
     for key in ("f/a.mp4", "f/a.mp4/b.mp4", "f/folder/", "fa.mp4"):
         client(s3).put_object(Bucket=bucket, Key=key, Body=key.encode())
-    with aws_environment(s3):
+    with directed_to(s3):
         folder = RemoteFolder(f"s3://{bucket}/f/")
         assert folder.names() == ["a.mp4", "a.mp4/b.mp4"]
         for name in folder.names():
@@ -242,7 +247,7 @@ def test_a_copy_beyond_the_limit_is_begun_anew_and_reading_goes_on(served, data,
     listed = only_file(served[0])
     (tmp_path / "spool").mkdir()
     small = Spool(tmp_path / "spool", 6 * BLOCK_BYTES)
-    file = RemoteFile(listed.url, listed.num_bytes, listed.version, listed.modified_ns, small)
+    file = dataclasses.replace(listed, spool=small)
     most = 0
     with file.open() as opened:
         for start in range(0, SIZE, BLOCK_BYTES):
@@ -252,12 +257,13 @@ def test_a_copy_beyond_the_limit_is_begun_anew_and_reading_goes_on(served, data,
 
 
 def test_older_copies_make_room_and_can_be_read_on_where_they_are_open(tmp_path):
-    place = Spool(tmp_path, 5 * BLOCK_BYTES)
+    (folder := tmp_path / "small").mkdir()
+    place = Spool(folder, 5 * BLOCK_BYTES)
     old, new = (spool.SpooledFile(place, name, 3 * BLOCK_BYTES) for name in ("old", "new"))
     old.write(0, b"o" * 3 * BLOCK_BYTES)
-    os.utime(tmp_path / "old", (1, 1))
+    os.utime(folder / "old", (1, 1))
     new.write(0, b"n" * 3 * BLOCK_BYTES)
-    assert place.make_room("new") and {path.name for path in tmp_path.iterdir()} == {"new"}
+    assert place.make_room("new") and {path.name for path in folder.iterdir()} == {"new"}
     buffer = bytearray(10)
     assert old.first(False, 0, 3) == 3 and old.read_into(memoryview(buffer), 5) == 10 and buffer == b"o" * 10
     for file in (old, new):

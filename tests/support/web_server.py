@@ -2,12 +2,14 @@
 
 import contextlib
 import http.client
-import http.server
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support import slow_s3
+from tests.support.slow_s3 import QuietHandler
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -42,7 +44,7 @@ def file_answers(root: Path, has_ranges: bool = True, has_length: bool = True) -
     """Answers from the files of a folder, and index pages of its folders."""
 
     def answer(path: str, headers: dict[str, str]) -> Answer:
-        file = root / urllib.parse.unquote(path).strip("/")
+        file = root / urllib.parse.unquote(path.partition("?")[0]).strip("/")
         if file.is_dir():
             names = sorted(entry.name + "/" * entry.is_dir() for entry in file.iterdir())
             links = [f'<a href="{urllib.parse.quote(name)}">{name}</a>' for name in names]
@@ -85,54 +87,27 @@ def serving(answers: Callable[[str, dict], Answer]) -> Iterator[tuple[str, Traff
     """(address, its traffic) of a server with these answers."""
     traffic = Traffic()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *arguments):
-            pass
-
+    class Handler(QuietHandler):
         def do_GET(self):
             fault = None if "list-type" in self.path else traffic.next_fault()
             status, headers, body = (fault, {}, b"") if isinstance(fault, int) else self._answer()
             body = body[: len(body) // 2] if fault == "short" else body
             traffic.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')} {status}")
-            self._send(status, headers | {"Content-Length": str(len(body))})
-            with contextlib.suppress(ConnectionError):
-                if fault == "truncated":
-                    self.wfile.write(body[: len(body) // 2])
-                    self.close_connection = True
-                    return
+            if fault == "truncated":
+                self.close_connection = True
+            sent = body[: len(body) // 2] if fault == "truncated" else body
+            with traffic.lock:
                 path = self.path.partition("?")[0]
-                with traffic.lock:
-                    traffic.sent[path] = traffic.sent.get(path, 0) + len(body)
-                self.wfile.write(body)
+                traffic.sent[path] = traffic.sent.get(path, 0) + (0 if fault == "truncated" else len(body))
+            self.answer(status, headers | {"Content-Length": str(len(body))}, sent)
 
         def do_HEAD(self):
             status, headers, body = self._answer()
-            self._send(status, {"Content-Length": str(len(body))} | headers)
+            self.answer(status, {"Content-Length": str(len(body))} | headers, b"")
 
         def _answer(self) -> Answer:
             headers = {name.lower(): value for name, value in self.headers.items()}
             return answers(self.path, headers | ({"x-method": "HEAD"} if self.command == "HEAD" else {}))
 
-        def _send(self, status: int, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request, client_address):
-            """A client that hangs up in the middle is no error."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", traffic
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with slow_s3.serving(Handler) as address:
+        yield address, traffic

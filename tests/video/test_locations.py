@@ -79,14 +79,17 @@ def test_it_is_opened_by_its_headers_and_by_an_earlier_opening(tmp_path, suffix)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
 def test_a_file_that_cannot_be_read_to_its_end_may_be_usable_later(path, share):
     size = path.stat().st_size
-    with pytest.raises(TemporaryError, match="cannot be read now .*the line is dead"):
+    with pytest.raises(TemporaryError, match=r"cannot be read now .*the line is dead"):
         timeline_of(Elsewhere(path, int(size * share)))
 
 
 def test_a_failed_read_counts_even_if_it_is_taken_for_the_end(path):
-    with pytest.raises(ConnectionError, match="dead"), demuxer_input(Elsewhere(path, 0)) as source:
-        with contextlib.suppress(ConnectionError):
-            source.read(10)
+    with (
+        pytest.raises(ConnectionError, match="dead"),
+        demuxer_input(Elsewhere(path, 0)) as source,
+        contextlib.suppress(ConnectionError),
+    ):
+        source.read(10)
 
 
 def test_a_file_that_is_no_video_is_no_passing_failure(tmp_path):
