@@ -18,7 +18,7 @@ def is_url(text: object) -> bool:
 
 
 def without_secrets(url: str) -> str:
-    """A URL without what may be secret: user name, password, and the query, which may contain a token or a signature."""
+    """A URL without what may be secret: user name, password, and the query, which may be a token or a signature."""
     scheme, separator, rest = url.partition("://")
     place = re.split(r"[?#]", rest, maxsplit=1)[0]
     host, slash, path = place.partition("/")

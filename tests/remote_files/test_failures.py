@@ -35,9 +35,9 @@ def run(tmp_path):
         ("https://[host/folder?key=secret", "https://[host/folder is not a URL"),
         (
             "https://me:secret@host/folder",
-            "https://host/folder: URLs must not contain user names or passwords; put them",
+            "https://host/folder: URLs must not contain user names or passwords; put",
         ),
-        ("https://secret@host/folder", "https://host/folder: URLs must not contain user names or passwords; put them"),
+        ("https://secret@host/folder", "https://host/folder: URLs must not contain user names or passwords; put"),
         ("s3://me:secret@bucket/folder", "s3://bucket/folder: URLs must not contain user names or passwords; use"),
         ("abfs://c:secret@account/folder", "abfs://account/folder: URLs must not contain user names or passwords"),
         ("az://bucket/folder?sig=secret", "az://bucket/folder: only the URLs of web servers may have a query"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import slow_s3
-from tests.support.slow_s3 import QuietHandler
+from tests.support.slow_s3 import AnyMethodHandler
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -35,19 +36,25 @@ class Traffic:
         self.sent.clear()
         self.requests.clear()
 
+    def note(self, path: str, request: str, num_bytes: int) -> None:
+        with self.lock:
+            self.requests.append(request)
+            path = path.partition("?")[0]
+            self.sent[path] = self.sent.get(path, 0) + num_bytes
+
     def next_fault(self) -> int | str | None:
         with self.lock:
             return self.faults.pop(0) if self.faults else None
 
 
-def file_answers(root: Path, has_ranges: bool = True, has_length: bool = True) -> Callable[[str, dict], Answer]:
+def file_answers(root: Path, has_ranges: bool = True) -> Callable[[str, dict], Answer]:
     """Answers from the files of a folder, and index pages of its folders."""
 
     def answer(path: str, headers: dict[str, str]) -> Answer:
-        file = root / urllib.parse.unquote(path.partition("?")[0]).strip("/")
+        file = root / urllib.parse.unquote(path.partition("?")[0], errors="surrogateescape").strip("/")
         if file.is_dir():
             names = sorted(entry.name + "/" * entry.is_dir() for entry in file.iterdir())
-            links = [f'<a href="{urllib.parse.quote(name)}">{name}</a>' for name in names]
+            links = [f'<a href="{urllib.parse.quote(os.fsencode(name))}">…</a>' for name in names]
             page = "\n".join(["<html>", '<a href="../">up</a>', '<a href="?C=N;O=D">Name</a>', *links, "</html>"])
             return 200, {"Content-Type": "text/html"}, page.encode()
         if not file.is_file():
@@ -69,7 +76,7 @@ def proxy_answers(endpoint: str) -> Callable[[str, dict], Answer]:
 
     def answer(path: str, headers: dict[str, str]) -> Answer:
         connection = http.client.HTTPConnection(endpoint.removeprefix("http://"))
-        method = headers.pop("x-method", "GET")
+        method = headers.pop("x-method")
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
         body = response.read()
@@ -87,27 +94,20 @@ def serving(answers: Callable[[str, dict], Answer]) -> Iterator[tuple[str, Traff
     """(address, its traffic) of a server with these answers."""
     traffic = Traffic()
 
-    class Handler(QuietHandler):
-        def do_GET(self):
-            fault = None if "list-type" in self.path else traffic.next_fault()
-            status, headers, body = (fault, {}, b"") if isinstance(fault, int) else self._answer()
+    class Handler(AnyMethodHandler):
+        def respond(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()} | {"x-method": self.command}
+            is_head = self.command == "HEAD"
+            fault = None if is_head or "list-type" in self.path else traffic.next_fault()
+            status, sent, body = (fault, {}, b"") if isinstance(fault, int) else answers(self.path, headers)
             body = body[: len(body) // 2] if fault == "short" else body
-            traffic.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')} {status}")
+            length = {"Content-Length": str(len(body))}
             if fault == "truncated":
                 self.close_connection = True
-            sent = body[: len(body) // 2] if fault == "truncated" else body
-            with traffic.lock:
-                path = self.path.partition("?")[0]
-                traffic.sent[path] = traffic.sent.get(path, 0) + (0 if fault == "truncated" else len(body))
-            self.answer(status, headers | {"Content-Length": str(len(body))}, sent)
-
-        def do_HEAD(self):
-            status, headers, body = self._answer()
-            self.answer(status, {"Content-Length": str(len(body))} | headers, b"")
-
-        def _answer(self) -> Answer:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            return answers(self.path, headers | ({"x-method": "HEAD"} if self.command == "HEAD" else {}))
+                body = body[: len(body) // 2]
+            if not is_head:
+                traffic.note(self.path, f"{self.command} {self.path} {headers.get('range', '')} {status}", len(body))
+            self.answer(status, length | sent if is_head else sent | length, b"" if is_head else body)
 
     with slow_s3.serving(Handler) as address:
         yield address, traffic

@@ -2,6 +2,7 @@
 folders are what the names of files contain.
 """
 
+import itertools
 from pathlib import PurePosixPath
 
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
@@ -21,10 +22,10 @@ def walk_remote(root: RemoteFolder) -> FolderTree:
             tree.unusable.append((name, "its name cannot be that of a file in a folder"))
             continue
         parents = [parent.as_posix() for parent in PurePosixPath(name).parents][-2::-1]  # the topmost first
-        hidden = next((parent for parent in parents if file_kinds.is_metadata_folder(_last(parent))), None)
-        skipped |= set() if hidden is None else {hidden}
-        folders |= set(parents) if hidden is None else set()
-        names += [name] if hidden is None else []
+        entered = list(itertools.takewhile(lambda parent: not file_kinds.is_metadata_folder(_last(parent)), parents))
+        folders.update(entered)
+        skipped.update(parents[len(entered) :][:1])
+        names += [name] if entered == parents else []
     tree.folders, tree.skipped_folders = sorted(folders), sorted(skipped)
     needed = [name for name in names if file_kinds.kind_of_name(_last(name)) in (None, VIDEO)]
     failures = root.describe(needed)
@@ -34,8 +35,8 @@ def walk_remote(root: RemoteFolder) -> FolderTree:
 
 
 def _is_usable(name: str) -> bool:
-    """Whether a name, which whoever may write to a bucket chooses, stays below the folder and in one line."""
-    return all(part not in ("", ".", "..") for part in name.split("/")) and name.isprintable() and "\\" not in name
+    """Whether a file of a local folder could have this name; whoever may write to a bucket chooses it."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and "\0" not in name
 
 
 def _last(name: str) -> str:

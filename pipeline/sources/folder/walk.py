@@ -102,11 +102,11 @@ def sort_files(tree: FolderTree, entries: list[tuple[str, bool]]) -> None:
     recordings = _recordings(name for name, _ in entries)
     seen: dict[_Inode, str] = {}
     for name, _ in sorted(entries, key=lambda entry: (entry[1], os.fsencode(entry[0]))):
-        path = tree.root / name
         kind = file_kinds.kind_of_name(_last(name))
         if kind not in (None, VIDEO):
             tree.files[kind].append(name)
             continue
+        path = tree.root / name
         inode, reason = _regular(path)
         if reason:
             _note_unusable(tree, name, kind, reason)
