@@ -56,6 +56,7 @@ def walk(root: Path) -> FolderTree:
         tree.linked_folders += [_relative(tree, folder) for folder in entered]
         waiting += entered
     tree.folders = sorted(name for name in seen_folders.values() if name != ".")
+    tree.skipped_folders.sort()
     sort_files(tree, entries)
     return tree
 

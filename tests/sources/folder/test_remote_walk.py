@@ -22,6 +22,12 @@ from tests.support.s3_server import directed_to, s3_server, upload
 from tests.support.videos import write_video
 from tests.support.web_server import file_answers, serving
 
+PARTS = (
+    *("train", "val", "cut", "Cut", "100%", "a+b&c=d", "x#y", "q?s=1", "[1]", "*", "ä", "a\u0308", "日本", "a\\b"),
+    *("a%20b", "%2F", "x;y", "a:b", "'q'", "~", "e.", "__MACOSX", ".git", "a b", "a'b\"c", "\x1b[31m"),
+)
+ENDS = (".mp4", ".MKV", ".txt", "", ".part", ".jpg", ".LRV", "~", ".ts")
+
 
 @pytest.fixture(autouse=True)
 def run(tmp_path):
@@ -109,35 +115,10 @@ def test_a_folder_is_read_as_its_local_copy(files, tmp_path, url_of):
 def test_folders_of_any_names_are_read_as_their_local_copies(files, tmp_path, url_of):
     """Names of all kinds in all depths: what is a video, a class, a split, hidden or unfinished is that of the walk."""
     video, generator = files["train/cut/0.mp4"], random.Random(7)
-    parts = [
-        "train",
-        "val",
-        "cut",
-        "Cut",
-        "100%",
-        "a+b&c=d",
-        "x#y",
-        "q?s=1",
-        "[1]",
-        "*",
-        "ä",
-        "ä",
-        "日本",
-        "a\\b",
-        "a%20b",
-        "%2F",
-        "x;y",
-        "a:b",
-        "'q'",
-        "~",
-        "e.",
-    ]
-    parts += ["__MACOSX", ".git", "a b", "a'b\"c", "\x1b[31m"]
-    ends = (".mp4", ".MKV", ".txt", "", ".part", ".jpg", ".LRV", "~", ".ts")
     tree = {}
     for number in range(60):
-        folders = generator.choices(parts, k=generator.randrange(4))
-        name = f"{generator.choice(parts)}{generator.choice(ends)}"
+        folders = generator.choices(PARTS, k=generator.randrange(4))
+        name = f"{generator.choice(PARTS)}{generator.choice(ENDS)}"
         tree["/".join([*folders, f"{name}" if number % 2 else f"{number}{name}"])] = video + bytes([number])
     tree = {path: data for path, data in tree.items() if not any(p.startswith(f"{path}/") for p in tree)}
     root = write_tree(tmp_path / "v", tree)
