@@ -10,16 +10,14 @@ import pytest
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
 
-from embedonce.cache.store import open_reader
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.remote_files import spool
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.registry import data_folder
 from embedonce.pipeline.video.container import TemporaryError
 from embedonce.pipeline.video.scanning import read_timeline
-from tests.commands.test_cli import call, error_of
-from tests.support.fake_teacher import FakeTeacher
-from tests.support.remote_runs import new_run
+from tests.commands.test_cli import error_of
+from tests.support.remote_runs import Teacher, extract, new_run, rows
 from tests.support.s3_server import KEYS, client, directed_to, s3_server, upload
 from tests.support.videos import write_video
 from tests.support.web_server import file_answers, proxy_answers, serving
@@ -35,13 +33,8 @@ def run(tmp_path):
         yield
 
 
-class Teacher(FakeTeacher):
-    def drop_text_tower(self):
-        self.class_text = None
-
-
 @pytest.fixture(autouse=True)
-def fake_teacher(monkeypatch):
+def teacher(monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
 
 
@@ -73,20 +66,6 @@ def bucket(s3):
     """(URL of the bucket, its traffic)."""
     with serving(proxy_answers(s3)) as (address, traffic), directed_to(address):
         yield f"s3://{BUCKET}", traffic
-
-
-def extract(data_dir, cache_dir: Path, *options, code: int = 0) -> str:
-    words = ["--data-dir", data_dir, "--cache-dir", cache_dir, "--decode-workers", "2", "--fps", "10", "--views", "1"]
-    return call("extract-teacher", *words, *options, code=code)
-
-
-def rows(cache_dir: Path) -> dict[str, list]:
-    reader, found = open_reader(cache_dir), {}
-    for unit, record in reader.records.items():
-        frames = reader.frames(unit)
-        found[unit] = [frames.jpeg(row) for row in range(record.num_rows)]
-        found[f"{unit} embeddings"] = [frames.embeddings(0, record.num_rows, view).tobytes() for view in (0, 1)]
-    return found | {"uids": [reader.planned_uids()]}
 
 
 @pytest.fixture(scope="module")

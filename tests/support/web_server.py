@@ -1,6 +1,7 @@
 """A local web server of files: with ranges or without, counting what it sends, failing when told to."""
 
 import contextlib
+import email.utils
 import http.client
 import os
 import threading
@@ -60,7 +61,8 @@ def file_answers(root: Path, has_ranges: bool = True) -> Callable[[str, dict], A
         if not file.is_file():
             return 404, {}, b"not here"
         data, stat = file.read_bytes(), file.stat()
-        shared = {"ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', "Content-Type": "video/mp4"}
+        tag, changed = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', email.utils.formatdate(stat.st_mtime, usegmt=True)
+        shared = {"ETag": tag, "Last-Modified": changed, "Content-Type": "video/mp4"}
         wanted = headers.get("range") if has_ranges else None
         if wanted is None:
             return 200, shared, data
