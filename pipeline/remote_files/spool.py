@@ -12,18 +12,23 @@ import functools
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK_BYTES = 1 << 16
 MAX_BYTES = 16 << 30  # of all copies; never more than half of what is free when the run begins
-CHECK_BYTES = 64 << 20  # written by one process to one file, after which the size of all is looked at
+CHECK_BYTES = 64 << 20  # written by one process, after which the size of all copies is looked at
 PREFIX, LOCK = "embedonce-spool-", "lock"
+_written: Counter[Path] = Counter()  # folder -> bytes that this process wrote since it looked
 
 
 @dataclass(frozen=True)
 class Spool:
-    """A folder of temporary copies. max_bytes: limit for all of them together, exceeded by CHECK_BYTES per process."""
+    """A folder of temporary copies.
+
+    max_bytes: limit for all of them together, exceeded by at most CHECK_BYTES and one request per process.
+    """
 
     folder: Path
     max_bytes: int
@@ -60,7 +65,6 @@ class SpooledFile:
         self._spool, self._name = spool, name
         self.num_blocks = -(-size // BLOCK_BYTES)
         self._size = size
-        self._unchecked_bytes = 0
         self._open()
 
     def _open(self) -> None:
@@ -85,12 +89,12 @@ class SpooledFile:
             written = os.pwrite(self._handle, rest, position)
             rest, position = rest[written:], position + written
         os.pwrite(self._handle, b"\1" * -(-len(data) // BLOCK_BYTES), self._size + block)
-        self._unchecked_bytes += len(data)
+        _written[self._spool.folder] += len(data)
 
     def keep_within_limit(self) -> None:
-        """Make room if much was written. A copy that alone exceeds the limit is begun anew."""
-        if self._unchecked_bytes >= CHECK_BYTES:
-            self._unchecked_bytes = 0
+        """Make room if this process wrote much. A copy that alone exceeds the limit is begun anew."""
+        if _written[self._spool.folder] >= CHECK_BYTES:
+            _written[self._spool.folder] = 0
             if not self._spool.make_room(self._name):
                 self.discard()
                 os.close(self._handle)

@@ -8,6 +8,7 @@ from typing import Any
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
+from embedonce.pipeline.settings.paths import is_url
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
@@ -62,8 +63,10 @@ def options_of(source: VideoSource, settings: object) -> Any:
 
 
 def data_folder(where: DataFolder | str | None) -> DataFolder | None:
-    """The folder that --data-dir names: a local path, or a URL as text. InputError for an impossible URL."""
-    return RemoteFolder(where) if isinstance(where, str) else where
+    """The folder that --data-dir names: a local path, or a URL as text. StorageError for an impossible URL."""
+    if isinstance(where, str):
+        return RemoteFolder(where) if is_url(where) else Path(where)
+    return where
 
 
 def choose_source(root: DataFolder | None, settings: object = None) -> VideoSource:

@@ -4,8 +4,10 @@ import dataclasses
 import os
 import random
 import time
+import tracemalloc
 from pathlib import Path
 
+import fsspec
 import pytest
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
@@ -215,8 +217,6 @@ def test_a_single_url_is_a_folder_of_one_file(root):
 
 
 def test_memory_files_are_read_too(data):
-    import fsspec
-
     fsspec.filesystem("memory").pipe_file("/some/folder/a/b.bin", data)
     folder = RemoteFolder("memory://some/folder")
     assert folder.names() == ["a/b.bin"] and folder.describe(folder.names()) == {}
@@ -253,6 +253,43 @@ def test_a_copy_beyond_the_limit_is_begun_anew_and_reading_goes_on(served, data,
             assert opened.read(BLOCK_BYTES) == data[start : start + BLOCK_BYTES]
             most = max(most, sum(path.stat().st_blocks * 512 for path in small.folder.iterdir()))
     assert most <= 13 * BLOCK_BYTES
+
+
+def test_many_small_files_stay_within_the_limit_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "CHECK_BYTES", 4 * BLOCK_BYTES)
+    (tmp_path / "small").mkdir()
+    place, memory, most = Spool(tmp_path / "small", 6 * BLOCK_BYTES), fsspec.filesystem("memory"), 0
+    for number in range(20):
+        memory.pipe_file(f"/many/{number}.bin", bytes([number]) * 2 * BLOCK_BYTES)
+    folder = RemoteFolder("memory://many")
+    for name in folder.names():
+        with dataclasses.replace(folder / name, spool=place).open() as opened:
+            assert len(opened.read()) == 2 * BLOCK_BYTES
+        most = max(most, sum(path.stat().st_blocks * 512 for path in place.folder.iterdir()))
+    assert most <= (6 + 4 + 2) * (BLOCK_BYTES + 4096)
+
+
+def test_a_file_of_any_length_is_read_in_bounded_memory(tmp_path):
+    size, block = 96 << 20, bytes(range(256)) * 256
+
+    def answer(path: str, headers: dict[str, str]):
+        known = {"ETag": '"1"', "Content-Length": str(size), "Content-Type": "video/mp4"}
+        if "range" not in headers:
+            return 200, known, b""
+        start, end = (int(number) for number in headers["range"].removeprefix("bytes=").split("-"))
+        part = (block * ((end - start) // len(block) + 2))[start % 256 :][: end - start + 1]
+        return 206, {"ETag": '"1"', "Content-Range": f"bytes {start}-{end}/{size}"}, part
+
+    with serving(answer) as (address, _):
+        folder = RemoteFolder(f"{address}/long.mp4")
+        tracemalloc.start()
+        with (folder / folder.names()[0]).open() as opened:
+            while data := opened.read(len(block)):
+                assert data == block
+            assert opened.tell() == size
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most < 64 << 20  # those of the server included
 
 
 def test_older_copies_make_room_and_can_be_read_on_where_they_are_open(tmp_path):
