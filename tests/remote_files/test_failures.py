@@ -114,6 +114,13 @@ def test_pages_that_are_not_there_and_pages_that_fail(tmp_path):
         assert "access is refused (403)" in listing_error(f"{address}/?token=secret")[1]
 
 
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_server_that_does_not_understand_is_not_taken_for_a_missing_folder(status):
+    with serving(lambda path, headers: (status, {}, b"")) as (address, _):
+        kind, message = listing_error(f"{address}/folder/?token=secret")
+    assert kind is StorageError and f"{address}/folder/ cannot be read: " in message and str(status) in message
+
+
 def test_a_page_of_another_kind_is_named(tmp_path):
     answer = (200, {"Content-Type": "application/xml", "Content-Length": "9"}, b"<bucket/>")
     with serving(lambda path, headers: answer) as (address, _):

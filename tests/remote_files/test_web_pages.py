@@ -66,9 +66,9 @@ def test_links_below_the_folder_are_its_files_and_all_others_are_left_out():
         "/",
         "/v/",
         "?C=N;O=D",
-        "/v2/a.mp4",
-        "../w/a.mp4",
-        "//other/v/a.mp4",
+        "/v2/x.mp4",
+        "../w/x.mp4",
+        "//other/v/x.mp4",
         "ftp://x/v/a.mp4",
         "mailto:a@b",
     )
