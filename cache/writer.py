@@ -177,9 +177,11 @@ class CacheWriter:
             if record_path.exists():
                 raise
             # A shard without a record: an earlier run stopped between the two. No record refers to its bytes, and
-            # this process holds the lock, so no other is about to publish one.
+            # this process holds the lock, so no other is about to publish one. Were it suspended now until it has lost
+            # the lock, the shard would have another version when it goes on.
+            version = self.store.version(name)
             self._lock.check()
-            self.store.replace(name, data)
+            self.store.replace_version(name, version, data)
 
     # -- label sets ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from embedonce.pipeline.settings.paths import expand, is_url
+from embedonce.cache.stores.registry import is_url
+from embedonce.pipeline.settings.paths import expand
 
 
 class LocalPath(click.Path):
@@ -24,13 +25,6 @@ class LocalPath(click.Path):
         return super().convert(path, param, ctx)
 
 
-class LocalPathOrUrl(LocalPath):
-    """A local path, as a Path, or a URL, which stays text."""
-
-    def convert(self, value, param, ctx):
-        return value if is_url(value) else super().convert(value, param, ctx)
-
-
 class LocalPathOrName(click.ParamType):
     """Text that may be a local path. Paths are expanded and checked as LocalPath does; names stay as they are."""
 
@@ -40,6 +34,15 @@ class LocalPathOrName(click.ParamType):
         text = _expanded(self, value, param, ctx)
         _refuse_special_file(self, text, param, ctx)
         return text
+
+
+class LocalPathOrUrl(LocalPath):
+    """A local path as LocalPath takes it, or a URL such as s3://bucket/prefix, which stays text."""
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, str) and is_url(value) and not value.lower().startswith("file:"):
+            return value.rstrip("/")
+        return super().convert(value, param, ctx)
 
 
 class RegistryChoice(click.Choice):

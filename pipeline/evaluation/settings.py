@@ -17,6 +17,8 @@ class EvaluateConfig(Settings):
     student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to evaluate."))
     output_dir: Path = setting(shared.OUTPUT_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     split: str = setting(shared.SPLIT)
     num_samples: int | None = setting(
         help="Number of clips to evaluate, drawn at random with --seed.",
@@ -56,6 +58,8 @@ class CompareConfig(Settings):
     output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "comparison"))
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     split: str = setting(shared.SPLIT)
     batch_size: int = setting(shared.EVALUATION_BATCH_SIZE)
     num_workers: int = setting(shared.NUM_WORKERS)

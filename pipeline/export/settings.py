@@ -18,6 +18,8 @@ class ExportConfig(Settings):
     student_checkpoint: Path = setting(replace(shared.STUDENT_CHECKPOINT, help="Student checkpoint to export."))
     output_dir: Path = setting(replace(shared.OUTPUT_DIR, default=shared.RESULTS / "export"))
     label_set: str | None = setting(shared.LABEL_SET)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     formats: str = setting(
         "fp32,fp16,int8",
         f"Formats to export, comma-separated: {', '.join(format_names())}; the first three are ONNX.",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
+from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
-from embedonce.pipeline.settings.paths import is_url
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import yaml
 
+from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.settings.options import Option, declared_options, plugin_fields
-from embedonce.pipeline.settings.paths import check_local_paths, is_url, without_secrets
+from embedonce.pipeline.settings.paths import check_local_paths, without_secrets
 
 
 @dataclasses.dataclass(frozen=True)

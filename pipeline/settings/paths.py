@@ -7,14 +7,8 @@ from pathlib import Path
 VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _REMOTE = re.compile(r"(?:[A-Za-z][\w+.-]+:/|[\w.-]+@[\w.-]+:)", re.ASCII)
 _FILE = re.compile(r"file:/+", re.IGNORECASE)
-_URL = re.compile(r"[A-Za-z][\w+.-]*://", re.ASCII)
 _WITH_CONTAINERS = ("az", "abfs", "abfss")  # such as abfs://container@account/folder
 _URL_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+", re.ASCII)
-
-
-def is_url(text: object) -> bool:
-    """Whether this is a URL such as s3://bucket/folder, of whatever kind; `file:///folder` is a local path."""
-    return isinstance(text, str) and _URL.match(text) is not None and not _FILE.match(text)
 
 
 def without_secrets(url: str) -> str:

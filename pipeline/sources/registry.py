@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
-from embedonce.pipeline.settings.paths import is_url
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes

@@ -63,6 +63,8 @@ class TrainConfig(Settings):
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     output_dir: Path = setting(shared.OUTPUT_DIR)
     label_set: str | None = setting(shared.LABEL_SET)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     views: int | None = setting(
         help="Stored random crops to train from; 0: the evaluation crop.",
         group=CACHE,
