@@ -39,6 +39,6 @@ def _with_cause(request: Callable[[], Value]) -> Value:
         cause = error.__cause__
         if cause is None:
             raise
-        if failure_of(cause) is None:
-            raise ConnectionError(f"its server's answer has no meaning ({cause})") from error
-        raise cause from None
+    if failure_of(cause, None) is None:
+        raise ConnectionError(f"its server's answer has no meaning ({cause})")
+    raise cause  # here, where the missing file is not its context
