@@ -7,11 +7,10 @@ the display times too where a header states no others, which packets read at sev
 """
 
 from collections.abc import Generator
-from pathlib import Path
 
 import numpy as np
 
-from embedonce.pipeline.video.container import messages_while_opening
+from embedonce.pipeline.video.container import location_of, messages_while_opening
 from embedonce.pipeline.video.ffmpeg_log import is_data_loss
 from embedonce.pipeline.video.headers.inspectors import INTRA
 from embedonce.pipeline.video.headers.mp4_boxes import Mp4Error, find_data
@@ -36,10 +35,10 @@ def index_by_header(container, stream, visit) -> Generator[None, None, PacketInd
     known = KnownStream.of(stream)
     if container.format.name != MOV or stream.codec_context.name not in INTRA or _has_complaints(container):
         return None
-    path = Path(container.name)
-    num_bytes = path.stat().st_size
+    source = location_of(container)
+    num_bytes = source.stat().st_size
     try:
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             start, end = find_data(file, num_bytes)
     except Mp4Error:
         return None

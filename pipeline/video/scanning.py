@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -26,6 +25,7 @@ from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Orientations
 from embedonce.pipeline.video.header_index import index_by_header
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.known_stream import MAX_DEPTH, reorder_depth_of
+from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.missing_data import loss_notes
 from embedonce.pipeline.video.output_order import FoundTimes, find_times
 from embedonce.pipeline.video.packets import PacketIndex
@@ -62,7 +62,7 @@ class _Read:
     pid: int | None
 
 
-def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
+def read_timeline(path: VideoLocation, decoder: str = "software") -> Generator[None, None, Timeline]:
     """Yield None as a heartbeat; return the Timeline.
 
     VideoError if the video has no frame that can be decoded.
@@ -120,7 +120,7 @@ def _read(container, stream, is_probed: bool = True, by_header: bool = False) ->
     return _Read(header, notes, index, first, peek.is_redescribed, pid)
 
 
-def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
+def _read_unprobed(path: VideoLocation) -> Generator[None, None, _Read | None]:
     """The result of _read() for a file opened without probing; None if probing might have found more.
 
     It would not if headers determine everything, in order and complete, so that frames need not be counted.
@@ -235,7 +235,7 @@ def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
     return float(np.median(np.diff(pts))) * tick_sec if len(pts) > 1 else float(1 / rate)
 
 
-def announced_end_sec(path: Path) -> float | None:
+def announced_end_sec(path: VideoLocation) -> float | None:
     """The time in seconds at which the video ends according to its header, or None.
 
     VideoError if the file cannot be opened.
