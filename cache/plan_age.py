@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from embedonce.cache import documents
-from embedonce.cache.errors import DamagedError, rebuild_hint, some
+from embedonce.cache.errors import BusyError, DamagedError, rebuild_hint, some
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
@@ -34,6 +34,8 @@ def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> Non
         is_damaged |= names is None
         planned |= names or set()
     if not is_damaged and (lacking := expected - planned):
+        if not any((layout.frame_paths().records / f"{unit}.json").exists() for unit in lacking):
+            raise BusyError(f"another process removes videos from {root}; run the command again when it is done")
         raise DamagedError(older_plan(root, lacking), has_advice=True)
     if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
         raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}", has_advice=True)

@@ -33,7 +33,8 @@ class Record:
 
     segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
     back end needs to find rows. provenance: who computed the rows, with what. part: the plan part that the unit belongs
-    to; None in records of logits and for units that were never planned.
+    to; None in records of logits and for units that were never planned. replaces: the unit whose other rows these are,
+    which does not exist any more for readers; empty for most.
     """
 
     unit: str
@@ -44,6 +45,7 @@ class Record:
     index: dict
     provenance: dict = field(default_factory=dict)
     part: int | None = None
+    replaces: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -73,6 +75,8 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "index": record.index,
         "provenance": record.provenance,
     }
+    if record.replaces:
+        document["replaces"] = record.replaces
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
 
 
@@ -90,6 +94,12 @@ def segment_from(fields: dict) -> Segment:
 def record_paths(folder: StoredPath) -> list[StoredPath]:
     """The files of a folder of records, in order of units."""
     return folder.list(".json")
+
+
+def current(records: dict[str, Record]) -> dict[str, Record]:
+    """The records without those of units that others replace: an interrupted removal has not deleted them yet."""
+    replaced = {record.replaces for record in records.values()} - {""}
+    return {unit: record for unit, record in records.items() if unit not in replaced} if replaced else records
 
 
 def read_records(folder: StoredPath) -> dict[str, Record]:
@@ -115,6 +125,7 @@ def record_from(document: dict, name: str) -> Record:
             **{field: document[field] for field in names},
             segments=segments,
             part=None if planned is None else planned.part,
+            replaces=document.get("replaces", ""),
         )
         _check(validate_types(record))
     return record
@@ -134,6 +145,8 @@ def _planned(document: dict, segments: tuple[Segment, ...]) -> PlannedUnit | Non
 def _check(record: Record) -> None:
     """ValueError if a record contradicts itself."""
     check_unit(record.unit)
+    if record.replaces and check_unit(record.replaces) == record.unit:
+        raise ValueError("it replaces itself")
     if not _SHA256.fullmatch(record.sha256):
         raise ValueError(f"{record.sha256!r} is not a SHA-256")
     if not 0 <= record.num_rows <= record.num_bytes:
