@@ -40,10 +40,8 @@ class WithdrawnVideos:
         """Whether the video of this name was withdrawn."""
         return bool(self.names) and hash_of_name(name) in self.names
 
-    def has(self, name: str, fingerprint: str) -> bool:
-        """Whether the video of this name was withdrawn, or one with this content."""
-        if self.has_name(name):
-            return True
+    def has_content(self, fingerprint: str) -> bool:
+        """Whether a video of this fingerprint was withdrawn; False if it is empty."""
         return bool(fingerprint and self.fingerprints) and hash_of_name(fingerprint) in self.fingerprints
 
 
@@ -58,6 +56,15 @@ def withdraw(layout: Layout, name: str, fingerprint: str) -> None:
     layout.withdrawn.make_folder()
     path = layout.withdrawn / file_name(name)
     path.replace(documents.serialize_verified(documents.to_fields(video), _video_from, str(path)))
+
+
+def copy_withdrawn(source: Layout, target: Layout) -> None:
+    """Record all withdrawn videos of a cache in another one, too."""
+    source.refuse_links((source.withdrawn,))
+    for path in source.withdrawn.list(".json"):
+        fields = documents.to_fields(read_withdrawn(path))
+        target.withdrawn.make_folder()
+        (target.withdrawn / path.name).replace(documents.serialize_with_checksum(fields))
 
 
 def is_withdrawn(layout: Layout, name: str) -> bool:

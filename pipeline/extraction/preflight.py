@@ -62,6 +62,8 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
         source = match_source(source, CachedVideos())
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
+        if source.withdrawn and not source.videos:
+            raise InputError(f"all videos under {source.root} were removed from this cache for good: nothing is left")
         error = StorageError if scanned.failures.keys() == scanned.temporary else InputError
         raise error(_no_usable_video(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))

@@ -1,0 +1,299 @@
+"""Removing videos and label sets: nothing of them is left, everything else is unchanged, and no kill leaves a ruin."""
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from embedonce import cli
+from embedonce.cache.convert import convert
+from embedonce.cache.errors import BusyError, CacheError, DamagedError, LabelSetError
+from embedonce.cache.layout import Layout
+from embedonce.cache.removal import UnknownVideoError, label_set_removal, planned, remove, videos_removal
+from embedonce.cache.repair import repair
+from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.verify import Remedy, verify
+from embedonce.cache.withdrawn import withdrawn_videos
+from tests.conftest import second_backend_slow
+from tests.support.crash_states import Explorer
+from tests.support.recorded_operations import Killed, Naming, Recorder
+from tests.support.shared_units import SECRET, content, everything_below, make_shared_cache, secrets
+
+withdrawal = partial(videos_removal, is_withdrawal=True)
+
+
+@pytest.fixture
+def cache(tmp_path, backend) -> Path:
+    return make_shared_cache(tmp_path / "cache", backend)
+
+
+def complaints(root: Path) -> list[str]:
+    report = verify(root)
+    return [problem.message for problem in report.problems] + [f"extra: {path}" for path in report.extra]
+
+
+def left_of_secret(root: Path) -> list[bytes]:
+    below = everything_below(root)
+    return [secret for secret in secrets() if secret in below]
+
+
+def invoke(*arguments, **keywords) -> tuple[int, str]:
+    ran = CliRunner().invoke(cli.main, list(map(str, arguments)), **keywords)
+    assert ran.exception is None or isinstance(ran.exception, SystemExit)
+    return ran.exit_code, ran.output
+
+
+# -- what is left ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_removed_video_is_left_and_the_rest_is_as_if_it_had_never_been_there(cache, tmp_path, backend):
+    assert len(left_of_secret(cache)) == len(secrets())
+    summary = remove(cache, withdrawal([SECRET]))
+    assert [(v.uid, v.num_rows, v.num_units, v.num_clips) for v in summary.videos] == [(SECRET, 8, 3, 2)]
+    assert left_of_secret(cache) == [] and complaints(cache) == []
+    never = make_shared_cache(tmp_path / "never", backend, without=SECRET)
+    assert content(cache) == content(never) and len(content(cache)) > 50
+    assert not Layout.at(cache).removal.exists()
+
+
+def test_leftovers_of_repairs_and_of_killed_runs_are_removed_too(cache, backend):
+    suffix = {"hdf5": "h5", "webdataset": "tar"}[backend]
+    bytes_of_secret = (cache / "frames" / f"000001.{suffix}").read_bytes()
+    (cache / "frames" / f"000099.{suffix}").write_bytes(bytes_of_secret)
+    (cache / "records" / ".tmp-abc").write_bytes(SECRET.encode())
+    (cache / "removed" / "000001" / "frames").mkdir(parents=True)
+    (cache / "removed" / "000001" / "frames" / f"000001.{suffix}").write_bytes(bytes_of_secret)
+    assert remove(cache, withdrawal([SECRET])).num_moved == 1
+    assert left_of_secret(cache) == [] and not (cache / "removed").exists()
+
+
+@pytest.mark.parametrize("pending", [2, 7])
+def test_units_that_are_not_committed_lose_the_video_too(tmp_path, pending):
+    root = make_shared_cache(tmp_path / "cache", "hdf5", pending=pending)
+    before = content(root, leave_out=SECRET)
+    remove(root, withdrawal([SECRET]))
+    assert left_of_secret(root) == [] and content(root) == before and complaints(root) == []
+    planned_rows = {s.video_uid: len(s.pts) for p in open_reader(root).plan() for u in p.units for s in u.segments}
+    assert planned_rows == {"a": 3, "b": 2, "c": 1, "d": 3, "e": 2}
+
+
+def test_a_video_in_quarantine_is_removed(cache):
+    assert b"broken" in everything_below(cache)
+    remove(cache, withdrawal(["broken"]))
+    assert b"broken" not in everything_below(cache) and complaints(cache) == []
+
+
+def test_all_versions_of_a_file_are_removed_together(tmp_path):
+    from tests.conftest import planned_segment, planned_video
+
+    root = make_shared_cache(tmp_path / "cache", "hdf5")
+    with_writer = open_writer(root, open_reader(root).identity)
+    newer = planned_video(f"{SECRET}__12345678", replaces=SECRET)
+    with_writer.extend_plan([newer], [planned_segment(newer.uid, 2)], 4)
+    with_writer.close()
+    summary = planned(root, withdrawal([newer.uid]))
+    assert {video.uid for video in summary.videos} == {SECRET, newer.uid}
+    remove(root, withdrawal([newer.uid]))
+    assert left_of_secret(root) == []
+
+
+def test_two_removals_one_after_the_other_and_all_videos(cache):
+    remove(cache, withdrawal(["a"]))
+    remove(cache, withdrawal([SECRET, "c"]))
+    assert open_reader(cache).video_uids == ("b", "d", "e") and complaints(cache) == []
+    remove(cache, withdrawal(["b", "d", "e"]))
+    assert open_reader(cache).records == {} and complaints(cache) == [] and left_of_secret(cache) == []
+
+
+def test_a_label_set_is_removed_and_the_other_one_stays(cache, tmp_path):
+    before = content(cache)
+    summary = remove(cache, label_set_removal("main"))
+    assert summary.label_sets == (("main", 7),)
+    assert content(cache) == {key: value for key, value in before.items() if not key.startswith("main ")}
+    assert complaints(cache) == [] and not (cache / "labels" / "main").exists()
+    with pytest.raises(LabelSetError, match="no label set 'main'"):
+        remove(cache, label_set_removal("main"))
+
+
+# -- what is remembered ------------------------------------------------------------------------------------------------
+
+
+def test_withdrawn_videos_are_known_by_name_and_content_and_converted_with_the_cache(cache, tmp_path, backend):
+    fingerprint = next(v.fingerprint for p in open_reader(cache).plan() for v in p.videos if v.uid == SECRET)
+    remove(cache, withdrawal([SECRET]))
+    convert(cache, tmp_path / "other", {"hdf5": "webdataset", "webdataset": "hdf5"}[backend])
+    for root in (cache, tmp_path / "other"):
+        found = withdrawn_videos(Layout.at(root))
+        assert found.has_name(SECRET) and found.has_content(fingerprint) and not found.has_name("a")
+        assert complaints(root) == []
+    assert planned(cache, withdrawal([SECRET])).gone == (SECRET,)
+
+
+def test_a_refreshed_video_is_not_withdrawn_any_more(cache):
+    remove(cache, withdrawal([SECRET]))
+    remove(cache, videos_removal([SECRET, "a"], is_withdrawal=False))
+    assert not withdrawn_videos(Layout.at(cache)).names
+    assert open_reader(cache).video_uids == ("b", "c", "d", "e")
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_video_is_named_and_nothing_is_changed(cache):
+    before = everything_below(cache)
+    with pytest.raises(UnknownVideoError, match="no video 'nobody'"):
+        remove(cache, withdrawal([SECRET, "nobody"]))
+    assert everything_below(cache) == before
+
+
+def test_a_damaged_shard_is_found_before_anything_is_changed(cache, backend):
+    shard = cache / "frames" / f"000001.{ {'hdf5': 'h5', 'webdataset': 'tar'}[backend] }"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    before = everything_below(cache)
+    with pytest.raises(DamagedError, match="000001"):
+        remove(cache, withdrawal([SECRET]))
+    assert everything_below(cache) == before
+    repair(cache, None)
+    remove(cache, withdrawal([SECRET]))
+    assert left_of_secret(cache) == [] and complaints(cache) == []
+
+
+def test_removal_waits_for_no_other_writer(cache):
+    writer = open_writer(cache, open_reader(cache).identity)
+    with pytest.raises(BusyError):
+        remove(cache, withdrawal([SECRET]))
+    writer.close()
+
+
+# -- the commands ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_shows_asks_and_removes(tmp_path, monkeypatch):
+    root = make_shared_cache(tmp_path / "cache", "hdf5")
+    before = everything_below(root)
+    arguments = ("remove", "--cache-dir", root, "--video", SECRET)
+    for extra, code, text in (
+        ((), 2, "no terminal to ask on"),
+        (("--dry-run",), 0, "dry run: nothing was changed"),
+        (("--video", "nobody", "--yes"), 2, "no video 'nobody'"),
+        (("--label-set", "main"), 2, "give --video or --videos, or else --label-set"),
+    ):
+        found = invoke(*arguments, *extra)
+        assert found[0] == code and text in found[1], found
+        assert everything_below(root) == before
+    monkeypatch.setattr("embedonce.pipeline.commands.verification._is_terminal", lambda: True)
+    assert "nothing was changed" in invoke(*arguments, input="n\n")[1] and everything_below(root) == before
+    listed = tmp_path / "uids.txt"
+    listed.write_text(f"# withdrawn\n\n a \n{SECRET}\n")
+    code, text = invoke("remove", "--cache-dir", root, "--videos", listed, "--yes")
+    assert code == 0 and "2 videos with 11 frames were removed" in text
+    assert f"video {SECRET} ({SECRET}.mp4): 8 frames in 3 shards, 2 clips" in text
+    assert left_of_secret(root) == []
+    code, text = invoke("remove", "--cache-dir", root, "--label-set", "plain", "--yes")
+    assert code == 0 and "label set plain was removed" in text
+    code, text = invoke(*arguments, "--yes")
+    assert code == 0 and "was removed from this cache before" in text
+    code, text = invoke("refresh", "--cache-dir", root, "--video", "b", "--yes")
+    assert code == 0 and "1 videos were taken out" in text and complaints(root) == []
+
+
+# -- kills and power cuts ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_real_fsync(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def shown(expected: list[dict], folder: Path) -> tuple[dict, list[str]]:
+    """What is wrong with a state: its content must be that of before or after, unit by unit, and be finished later."""
+    root, wrong = folder / "cache", []
+    before, after = expected
+    try:
+        found = content(root)
+        wrong += [f"{key} is another one" for key, value in found.items() if before.get(key) != value]
+        wrong += [f"{key} is missing" for key in after if key not in found]
+        pending = [p for p in verify(root).problems if p.path != Layout.at(root).removal]
+        wrong += [problem.message for problem in pending]
+        open_writer(root, open_reader(root).identity).close()
+        is_begun = content(root) != before
+        if is_begun:
+            wrong += [] if content(root) == after else ["it is not finished by the next writer"]
+            wrong += [f"{secret!r} is left" for secret in left_of_secret(root)] if SECRET not in str(after) else []
+            wrong += complaints(root)
+    except CacheError as error:
+        wrong.append(f"{type(error).__name__}: {error}")
+    return {}, wrong
+
+
+def recorded(folder: Path, backend: str, prepare, dies_after=float("inf")) -> Recorder:
+    folder.mkdir()
+    make_shared_cache(folder / "cache", backend)
+    recorder = Recorder(folder, dies_after)
+    try:
+        with recorder.recording():
+            remove(folder / "cache", prepare)
+    except Killed:
+        pass
+    return recorder
+
+
+@second_backend_slow
+@pytest.mark.crash
+@pytest.mark.parametrize("what", ["video", pytest.param("label set", marks=pytest.mark.slow)])
+def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writer(
+    tmp_path, backend, what, no_real_fsync
+):
+    prepare = withdrawal([SECRET]) if what == "video" else label_set_removal("main")
+    before = content(make_shared_cache(tmp_path / "before", backend))
+    done = make_shared_cache(tmp_path / "after", backend)
+    remove(done, prepare)
+    (tmp_path / "scratch").mkdir()
+    explorer = Explorer(tmp_path / "scratch", partial(shown, [before, content(done)]))
+    recorder = recorded(tmp_path / "recorded", backend, prepare)
+    assert list(dict.fromkeys(explorer.violations(recorder)))[:5] == []
+    assert len(explorer.examined) > 20
+
+
+@second_backend_slow
+@pytest.mark.crash
+def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_path, backend, no_real_fsync):
+    done = make_shared_cache(tmp_path / "after", backend)
+    remove(done, withdrawal([SECRET]))
+    whole = recorded(tmp_path / "whole", backend, withdrawal([SECRET]))
+    after = content(done)
+    moments = [i for i, step in enumerate(whole.operations, 1) if isinstance(step, Naming)]
+    assert len(moments) > 50
+    for moment in moments[:: max(1, len(moments) // 25)]:
+        folder = tmp_path / f"killed-{moment}"
+        recorded(folder, backend, withdrawal([SECRET]), dies_after=moment)
+        root = folder / "cache"
+        remove(root, withdrawal([SECRET]))
+        assert content(root) == after and left_of_secret(root) == [] and complaints(root) == [], moment
+        shutil.rmtree(folder)
+
+
+def test_an_interrupted_removal_is_told_by_verification_and_refused_by_conversion(tmp_path, no_real_fsync):
+    recorder = recorded(tmp_path / "killed", "hdf5", withdrawal([SECRET]), dies_after=60)
+    root = recorder.folder / "cache"
+    report = verify(root)
+    assert [problem.remedy for problem in report.problems] == [Remedy.KEEP]
+    assert "was interrupted: finish it" in report.problems[0].message
+    assert planned(root, withdrawal([SECRET])).interrupted is not None
+    with pytest.raises(CacheError, match="interrupted"):
+        convert(root, tmp_path / "other", "webdataset")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_reader_from_before_sees_the_past_or_fails_clearly(cache):
+    reader = open_reader(cache)
+    reader.batch("000000")
+    remove(cache, withdrawal([SECRET]))
+    with pytest.raises(DamagedError, match="000001"):
+        reader.batch("000001")
+    assert reader.batch("000004").keys  # of other videos only: unchanged
