@@ -55,7 +55,7 @@ def test_nothing_of_a_removed_video_is_left_and_the_rest_is_as_if_it_had_never_b
     assert [(v.uid, v.num_rows, v.num_units, v.num_clips) for v in summary.videos] == [(SECRET, 8, 3, 2)]
     assert left_of_secret(cache) == [] and complaints(cache) == []
     never = make_shared_cache(tmp_path / "never", backend, without=SECRET)
-    assert content(cache) == content(never) and len(content(cache)) > 50
+    assert content(cache) == content(never) and len(content(cache)) > 30
     assert not Layout.at(cache).removal.exists()
 
 
@@ -70,7 +70,7 @@ def test_leftovers_of_repairs_and_of_killed_runs_are_removed_too(cache, backend)
     assert left_of_secret(cache) == [] and not (cache / "removed").exists()
 
 
-@pytest.mark.parametrize("pending", [2, 7])
+@pytest.mark.parametrize("pending", [2, 5])
 def test_units_that_are_not_committed_lose_the_video_too(tmp_path, pending):
     root = make_shared_cache(tmp_path / "cache", "hdf5", pending=pending)
     before = content(root, leave_out=SECRET)
@@ -111,7 +111,7 @@ def test_two_removals_one_after_the_other_and_all_videos(cache):
 def test_a_label_set_is_removed_and_the_other_one_stays(cache, tmp_path):
     before = content(cache)
     summary = remove(cache, label_set_removal("main"))
-    assert summary.label_sets == (("main", 7),)
+    assert summary.label_sets == (("main", 5),)
     assert content(cache) == {key: value for key, value in before.items() if not key.startswith("main ")}
     assert complaints(cache) == [] and not (cache / "labels" / "main").exists()
     with pytest.raises(LabelSetError, match="no label set 'main'"):
@@ -136,7 +136,7 @@ def test_a_refreshed_video_is_not_withdrawn_any_more(cache):
     remove(cache, withdrawal([SECRET]))
     remove(cache, videos_removal([SECRET, "a"], is_withdrawal=False))
     assert not withdrawn_videos(Layout.at(cache)).names
-    assert open_reader(cache).video_uids == ("b", "c", "d", "e")
+    assert open_reader(cache).video_uids == ("c", "d", "b", "e")  # in order of units
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_
     whole = recorded(tmp_path / "whole", backend, withdrawal([SECRET]))
     after = content(done)
     moments = [i for i, step in enumerate(whole.operations, 1) if isinstance(step, Naming)]
-    assert len(moments) > 50
+    assert len(moments) > 30
     for moment in moments[:: max(1, len(moments) // 25)]:
         folder = tmp_path / f"killed-{moment}"
         recorded(folder, backend, withdrawal([SECRET]), dies_after=moment)
@@ -296,4 +296,4 @@ def test_a_reader_from_before_sees_the_past_or_fails_clearly(cache):
     remove(cache, withdrawal([SECRET]))
     with pytest.raises(DamagedError, match="000001"):
         reader.batch("000001")
-    assert reader.batch("000004").keys  # of other videos only: unchanged
+    assert reader.batch("000003").keys  # of other videos only: unchanged
