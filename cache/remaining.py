@@ -31,14 +31,15 @@ def part_with_both(part: PlanPart, units: dict[str, str], videos: Videos) -> Pla
     return replace(part, units=part.units + tuple(unit for unit in new if unit.name and unit.name not in names))
 
 
-def part_without(part: PlanPart, old_units: Collection[str], videos: Videos) -> PlanPart:
-    """The part without these units and videos."""
-    return replace(
-        part,
-        videos=tuple(video for video in part.videos if video.uid not in videos),
-        units=tuple(unit for unit in part.units if unit.name not in old_units),
-        continued=tuple(uid for uid in part.continued if uid not in videos),
-    )
+def part_without_units(part: PlanPart, old_units: Collection[str], videos: Videos) -> PlanPart:
+    """The part without these units, and without continuing these videos."""
+    units = tuple(unit for unit in part.units if unit.name not in old_units)
+    return replace(part, units=units, continued=tuple(uid for uid in part.continued if uid not in videos))
+
+
+def part_without_videos(part: PlanPart, videos: Videos) -> PlanPart:
+    """The part without these videos, which have no units any more."""
+    return replace(part, videos=tuple(video for video in part.videos if video.uid not in videos))
 
 
 def rows_without(segments: tuple[Segment, ...], videos: Videos) -> np.ndarray:

@@ -17,7 +17,14 @@ from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import file_name
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.remaining import batch_without, part_with_both, part_without, provenance_without, rows_without
+from embedonce.cache.remaining import (
+    batch_without,
+    part_with_both,
+    part_without_units,
+    part_without_videos,
+    provenance_without,
+    rows_without,
+)
 from embedonce.cache.removal_document import Removal, read_removal
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.shard_writer import ShardWriter
@@ -71,7 +78,8 @@ class _Steps:
                 self._write_again(old, new, plan)
             self._delete_unit(old)
             on_progress()
-        self._change_plan(lambda part: part_without(part, self.removal.old_units, self.videos))
+        self._change_plan(lambda part: part_without_units(part, self.removal.old_units, self.videos))
+        self._change_plan(lambda part: part_without_videos(part, self.videos))  # which no part continues any more
         for folder in (self.layout.quarantine, self.layout.attempts):
             for name in sorted(self.videos):
                 self._delete(folder / file_name(name))

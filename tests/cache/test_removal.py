@@ -198,8 +198,22 @@ def test_the_command_shows_asks_and_removes(tmp_path, monkeypatch):
     assert code == 0 and "label set plain was removed" in text
     code, text = invoke(*arguments, "--yes")
     assert code == 0 and "was removed from this cache before" in text
-    code, text = invoke("refresh", "--cache-dir", root, "--video", "b", "--yes")
+    assert complaints(root) == []
+
+
+def test_refreshing_shows_asks_and_takes_out(tmp_path):
+    root = make_shared_cache(tmp_path / "cache", "hdf5")
+    before = everything_below(root)
+    assert invoke("refresh", "--cache-dir", root)[0] == 2
+    code, text = invoke("refresh", "--cache-dir", root, "--video", "b")
+    assert code == 2 and "no terminal to ask on" in text and everything_below(root) == before
+    code, text = invoke("refresh", "--cache-dir", root, "--video", "b", "--dry-run")
+    assert code == 0 and "nothing was changed" in text and everything_below(root) == before
+    listed = tmp_path / "uids.txt"
+    listed.write_text("b\n")
+    code, text = invoke("refresh", "--cache-dir", root, "--videos", listed, "--yes")
     assert code == 0 and "1 videos were taken out" in text and complaints(root) == []
+    assert "b" not in open_reader(root).video_uids and not (root / "withdrawn").exists()
 
 
 # -- kills and power cuts ----------------------------------------------------------------------------------------------
@@ -243,9 +257,9 @@ def recorded(folder: Path, backend: str, prepare, dies_after=float("inf")) -> Re
     return recorder
 
 
-@second_backend_slow
+@pytest.mark.slow
 @pytest.mark.crash
-@pytest.mark.parametrize("what", ["video", pytest.param("label set", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what", ["video", "label set"])
 def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writer(
     tmp_path, backend, what, no_real_fsync
 ):
@@ -262,14 +276,15 @@ def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writ
 
 @second_backend_slow
 @pytest.mark.crash
-def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_path, backend, no_real_fsync):
+@pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_path, backend, kills, no_real_fsync):
     done = make_shared_cache(tmp_path / "after", backend)
     remove(done, withdrawal([SECRET]))
     whole = recorded(tmp_path / "whole", backend, withdrawal([SECRET]))
     after = content(done)
     moments = [i for i, step in enumerate(whole.operations, 1) if isinstance(step, Naming)]
     assert len(moments) > 30
-    for moment in moments[:: max(1, len(moments) // 25)]:
+    for moment in moments[:: max(1, len(moments) // kills)]:
         folder = tmp_path / f"killed-{moment}"
         recorded(folder, backend, withdrawal([SECRET]), dies_after=moment)
         root = folder / "cache"
