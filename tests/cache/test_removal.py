@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.removal import UnknownVideoError, label_set_removal, planned, remove, videos_removal
 from embedonce.cache.repair import repair
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.withdrawn import withdrawn_videos
-from tests.conftest import second_backend_slow
+from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.crash_states import Explorer
 from tests.support.recorded_operations import Killed, Naming, Recorder
 from tests.support.shared_units import SECRET, content, everything_below, make_shared_cache, secrets
@@ -87,7 +89,6 @@ def test_a_video_in_quarantine_is_removed(cache):
 
 
 def test_all_versions_of_a_file_are_removed_together(tmp_path):
-    from tests.conftest import planned_segment, planned_video
 
     root = make_shared_cache(tmp_path / "cache", "hdf5")
     with_writer = open_writer(root, open_reader(root).identity)
@@ -116,6 +117,24 @@ def test_a_label_set_is_removed_and_the_other_one_stays(cache, tmp_path):
     assert complaints(cache) == [] and not (cache / "labels" / "main").exists()
     with pytest.raises(LabelSetError, match="no label set 'main'"):
         remove(cache, label_set_removal("main"))
+
+
+def test_a_cache_in_an_object_store_loses_the_video_in_the_same_way(tmp_path):
+    store = ObjectStore.from_url(f"memory://{uuid.uuid4().hex}/cache")
+    make_shared_cache(store, "hdf5")
+    assert SECRET.encode() in bytes_of_objects(store)
+    remove(store, withdrawal([SECRET]))
+    never = make_shared_cache(tmp_path / "never", "hdf5", without=SECRET)
+    left = bytes_of_objects(store)
+    assert not [secret for secret in secrets() if secret in left]
+    assert content(store) == content(never) and complaints(store) == []
+
+
+def bytes_of_objects(store: ObjectStore, folder: str = "") -> bytes:
+    """The names and bytes of all objects in a folder."""
+    names = store.list(folder)
+    inner = [bytes_of_objects(store, name) if store.is_folder(name) else store.get(name) for name in names]
+    return b"\n".join([*map(str.encode, names), *inner])
 
 
 # -- what is remembered ------------------------------------------------------------------------------------------------
