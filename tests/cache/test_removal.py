@@ -295,7 +295,7 @@ def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writ
 
 @second_backend_slow
 @pytest.mark.crash
-@pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_path, backend, kills, no_real_fsync):
     done = make_shared_cache(tmp_path / "after", backend)
     remove(done, withdrawal([SECRET]))
