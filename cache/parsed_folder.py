@@ -29,7 +29,8 @@ class ParsedFolder(Generic[T]):
     def refresh(self) -> dict[str, T]:
         """List the folder again and parse the documents that are new or were replaced."""
         versions = self._folder.versions(".json")  # before the content: a document replaced now is parsed next time
-        self._entries = {path.stem: self._entry(path, version) for path, version in versions.items()}
+        entries = self._folder.store.map(lambda found: self._entry(*found), versions.items())
+        self._entries = dict(zip((path.stem for path in versions), entries, strict=True))
         self._is_read = True
         return self.values()
 

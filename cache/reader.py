@@ -1,5 +1,6 @@
 """Reading a cache: timelines of videos, random access to verified shards, and label sets."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -143,6 +144,10 @@ class CacheReader:
     def logits(self, label_set: str, unit: str) -> Shard:
         """The logits shard of a unit. DamagedError if it is absent or its bytes differ from its record."""
         return self._shard(label_set, unit, self.label_records(label_set))
+
+    def prefetch(self, units: Iterable[str]) -> None:
+        """Begin to read frame shards that will be needed soon, in this order, where they are far away."""
+        self._shards.prefetch(None, units)
 
     def batch(self, unit: str) -> FrameBatch:
         """All rows of a unit, in memory. DamagedError as in frames()."""

@@ -65,6 +65,8 @@ class ShardWriter:
             if record_path.exists():
                 raise
             # A shard without a record: an earlier run stopped between the two. No record refers to its bytes, and
-            # this process holds the lock, so no other is about to publish one.
+            # this process holds the lock, so no other is about to publish one. Were it suspended now until it has lost
+            # the lock, the shard would have another version when it goes on.
+            version = store.version(name)
             self._lock.check()
-            store.replace(name, data)
+            store.replace_version(name, version, data)

@@ -1,7 +1,7 @@
 """The shards of one cache, each compared with its record once, and few of them open at a time."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Shard, ShardShape
@@ -57,6 +57,11 @@ class VerifiedShards:
             del self._recent[next(iter(self._recent))]
         return self._shards[key]
 
+    def prefetch(self, label_set: str | None, units: Iterable[str]) -> None:
+        """Begin to read those of these shards that were not opened yet, where files are far away."""
+        cold = (unit for unit in units if (label_set, unit) not in self._shards)
+        self._store.prefetch(self._layout.shard_name(label_set, unit, self._format.suffix) for unit in cold)
+
     def close(self) -> None:
         """Close all shards, and forget what is known of them: unless a file says so, each is verified again."""
         for shard in self._shards.values():
@@ -82,6 +87,8 @@ class VerifiedShards:
     def _compare(self, name: str, record: Record) -> None:
         location = self._store.location(name)
         num_bytes, sha256 = self._store.digest(name)
+        if sha256 != record.sha256 and self._store.forget(name):  # the copy on this machine may be what is damaged
+            num_bytes, sha256 = self._store.digest(name)
         if num_bytes != record.num_bytes:
             raise DamagedError(f"{location} has {num_bytes} bytes, not the {record.num_bytes} that were committed")
         if sha256 != record.sha256:

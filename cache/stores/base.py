@@ -10,11 +10,14 @@ A cache is correct on every store that publishes files as a whole and never lets
 import hashlib
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_DOCUMENT_BYTES = 1 << 30  # of one JSON document or label set head: far more than is ever written
 BLOCK_BYTES = 1 << 20  # that digest() holds in memory
@@ -74,6 +77,15 @@ class Store(ABC):
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
         """Create or replace a file, durably and atomically: readers see the old bytes or the new ones."""
+
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        """Replace a file that has this version. AlreadyCommittedError if it is gone or has another one by now.
+
+        Stores that can compare and replace in one step; in others, the writer's lock must keep everyone else out.
+        """
+        if not self.exists(name) or self.version(name) != version:
+            raise AlreadyCommittedError(f"{self.location(name)} was changed by another writer")
+        self.replace(name, data)
 
     @abstractmethod
     def move(self, name: str, target: str) -> None:
@@ -173,10 +185,12 @@ class Store(ABC):
         finally:
             file.close()
 
-    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
-        """All bytes of each file, in order; several are read at once where that is faster. Errors as in get()."""
-        for name in names:
-            yield self.get(name, limit)
+    def map(self, read: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """read(item) for each item, in order: several at once, in threads, where files are far away.
+
+        read: reads something from this store. The first of its errors, in order of items, is raised.
+        """
+        return map(read, items)
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Begin to read files that will be needed soon, where that is faster. A later call replaces an earlier one."""

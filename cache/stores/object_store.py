@@ -10,9 +10,9 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store
@@ -25,6 +25,9 @@ from embedonce.cache.stores.prefetcher import Prefetcher
 from embedonce.cache.stores.request_errors import Failure, Kind
 from embedonce.cache.stores.retries import RetryPolicy
 from embedonce.cache.stores.uploads import Upload, abort_uploads
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _FIRST_READ = 1 << 20  # bytes of the first request for a document
 _AT_ONCE = 16  # requests for documents
@@ -88,6 +91,19 @@ class ObjectStore(Store):
         if isinstance(result, Failure):
             raise self._write_error(name, result) from result.error
 
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        upload = Upload(data, self._requests.scheme)
+        if not self._requests.scheme.compares_versions:
+            return super().replace_version(name, version, data)
+        result = self._requests.attempt(name, lambda fs, path: upload.exchange(fs, path, version.tag))
+        if not isinstance(result, Failure):
+            return None
+        if result.kind is Kind.UNSUPPORTED:
+            return super().replace_version(name, version, data)
+        if result.kind in (Kind.TAKEN, Kind.MISSING):
+            raise AlreadyCommittedError(f"{self.location(name)} was changed by another writer") from result.error
+        raise self._write_error(name, result) from result.error
+
     def move(self, name: str, target: str) -> None:
         """Copy, then delete: objects have no other names."""
         file = self.open(name)
@@ -150,13 +166,13 @@ class ObjectStore(Store):
             raise self._requests.error(name, "read", data) from data.error
         return super().get(name, limit)
 
-    def get_many(self, names: Iterable[str], limit: int = MAX_DOCUMENT_BYTES) -> Iterator[bytes]:
-        """Files in order, a few of which are read at once: a request takes long, however small the file is."""
+    def map(self, read: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """A few items are read at once: a request takes long, however small the file is."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            pending: deque[Future[bytes]] = deque()
+            pending: deque[Future[R]] = deque()
             try:
-                for name in names:
-                    pending.append(pool.submit(self.get, name, limit))
+                for item in items:
+                    pending.append(pool.submit(read, item))
                     if len(pending) >= 2 * _AT_ONCE:
                         yield pending.popleft().result()
                 while pending:

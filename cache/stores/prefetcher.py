@@ -8,7 +8,7 @@ from itertools import islice
 
 from embedonce.cache.errors import CacheError
 
-MAX_PENDING = 4  # files
+MAX_PENDING = 8  # files
 
 
 class Prefetcher:
@@ -26,7 +26,7 @@ class Prefetcher:
             self.__init__(self._fetch)  # type: ignore[misc]
         with self._state:
             self._pending = list(islice(names, MAX_PENDING))
-            if self._thread is None:
+            if self._pending and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
                 self._thread.start()
 

@@ -67,18 +67,21 @@ class ShortBodyError(OSError):
     """The body of an answer has another length than was requested."""
 
 
-def failure_of(error: BaseException) -> Failure | None:
-    """What an error means, or None if it is not one of a store, its client library, or the network."""
+def failure_of(error: BaseException, handled: BaseException | None) -> Failure | None:
+    """What an error of a request means, or None if it is not one of a store, its client library, or the network.
+
+    handled: sys.exception() when the request began. It explains nothing, although Python makes it the error's context.
+    """
     root = type(error).__module__.partition(".")[0]
     is_ours = isinstance(error, CacheError) or not isinstance(error, Exception)
     if is_ours or (root in ("builtins", "embedonce") and not isinstance(error, OSError)):
         return None
-    kind, reason = _meaning(error)
+    kind, reason = _meaning(error, handled)
     return Failure(kind, reason, error)
 
 
-def _meaning(error: BaseException) -> tuple[Kind, str]:
-    chain = list(_chain(error))
+def _meaning(error: BaseException, handled: BaseException | None) -> tuple[Kind, str]:
+    chain = list(_chain(error, handled))
     codes = {code for link in chain if (code := _code(link))}
     status = next((status for link in chain if (status := _status(link))), 0)
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
@@ -126,10 +129,10 @@ def _is_temporary(chain: list[BaseException], codes: set[str], names: set[str], 
     return any(isinstance(link, kinds) for link in chain) or "gaierror" in names
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from."""
+def _chain(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, up to the error that was being handled before."""
     for _ in range(10):
-        if error is None:
+        if error is None or error is handled:
             return
         yield error
         error = error.__cause__ or error.__context__

@@ -1,6 +1,7 @@
 """Repeats requests that failed for a while, with waits that grow, and gives up after a bounded number and time."""
 
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,10 +54,11 @@ class _Caught:
     failure: Failure
 
     def __enter__(self) -> "_Caught":
+        self._handled = sys.exception()
         return self
 
     def __exit__(self, kind, error, traceback) -> bool:
-        failure = None if error is None else failure_of(error)
+        failure = None if error is None else failure_of(error, self._handled)
         if failure is None:
             return False
         self.failure = failure

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +25,21 @@ class Upload:
 
     def create(self, file_system: Any, path: str) -> None:
         """Create the object. An error that means Kind.TAKEN if it exists, unless an earlier attempt has created it."""
+        self._send_once(file_system, path, "create")
+
+    def exchange(self, file_system: Any, path: str, tag: str) -> None:
+        """Replace the object with this ETag. An error that means Kind.TAKEN or Kind.MISSING if it has another one.
+
+        In one request, however large: client libraries cannot demand a version of an upload in parts.
+        """
+        self._send_once(file_system, path, "overwrite", IfMatch=tag, chunksize=max(1, len(self._data)))
+
+    def _send_once(self, file_system: Any, path: str, mode: str, **options: Any) -> None:
+        handled = sys.exception()
         try:
-            self._send(file_system, path, "create")
+            self._send(file_system, path, mode, **options)
         except OSError as error:
-            failure = failure_of(error)
+            failure = failure_of(error, handled)
             if failure is None or failure.kind is not Kind.TAKEN or not self._is_own(file_system, path):
                 raise
         verify_upload(file_system, path, self._data, self._scheme)
@@ -37,10 +49,9 @@ class Upload:
         self._send(file_system, path, "overwrite")
         verify_upload(file_system, path, self._data, self._scheme)
 
-    def _send(self, file_system: Any, path: str, mode: str) -> None:
-        options: dict[str, Any] = {}
+    def _send(self, file_system: Any, path: str, mode: str, **options: Any) -> None:
         if self._scheme.part_bytes:
-            options["chunksize"] = part_bytes(len(self._data), self._scheme)
+            options.setdefault("chunksize", part_bytes(len(self._data), self._scheme))
         if self._scheme.has_marks:
             options["Metadata"] = {_MARK: self._mark}
         file_system.pipe_file(path, self._data, mode=mode, **options)
@@ -67,7 +78,8 @@ def verify_upload(file_system: Any, path: str, data: bytes, scheme: Scheme) -> N
     info = file_system.info(path)
     if info["size"] != len(data):
         raise StorageError(f"{path} has {info['size']} bytes after {len(data)} were uploaded; run the command again")
-    if _checksum(info) in set(_expected(data, scheme)):
+    stored = _checksum(info)
+    if any(stored == expected for expected in _expected(data, scheme)):
         return
     start = max(0, len(data) - _TAIL_BYTES)
     if data and file_system.cat_file(path, start=start, end=len(data)) != data[start:]:
@@ -101,13 +113,12 @@ def _checksum(info: dict) -> str:
 
 
 def _expected(data: bytes, scheme: Scheme) -> Iterator[str]:
-    """The checksums that an object of these bytes may have: of one upload, and of one in parts."""
+    """The checksums that an object of these bytes may have: of an upload in parts if it is large, and of one piece."""
     size = part_bytes(len(data), scheme) if scheme.part_bytes else 0
-    if not size or len(data) < 2 * size:
-        yield _md5(data).hexdigest()
-        return
-    digests = [_md5(data[start : start + size]).digest() for start in range(0, len(data), size)]
-    yield f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+    if size and len(data) >= 2 * size:
+        digests = [_md5(data[start : start + size]).digest() for start in range(0, len(data), size)]
+        yield f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+    yield _md5(data).hexdigest()
 
 
 def _md5(data: bytes):

@@ -4,7 +4,7 @@ Frames, views and order are pure functions of seed, epoch and index, so that a r
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,19 @@ class ClipDataset(Dataset):
         for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
             times = f"{clip.start_sec!r} {clip.end_sec!r}"
             yield f"{clip.video_uid} {clip.clip_id} {times} {clip.label} {rows[0]} {len(rows)} {shard}"
+
+    def prefetch(self, indexes: Iterable[int]) -> None:
+        """Begin to read the shards of these clips, where the cache is far away."""
+        self.reader.prefetch(self._units_of(indexes))  # which asks for units only if there is any use in it
+
+    def _units_of(self, indexes: Iterable[int]) -> Iterator[str]:
+        """The units that these clips have rows in, each once, in the order in which they are read."""
+        seen: set[str] = set()
+        for index in indexes:
+            rows = self._rows[index]
+            units = dict.fromkeys(self.reader.timeline(self.clips[index].video_uid).unit[rows.start : rows.stop])
+            yield from (unit for unit in units if unit not in seen)
+            seen |= units.keys()
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         clip, sampling = self.clips[index], self.sampling

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from embedonce.cache.errors import CacheError
 from embedonce.pipeline.clips.batch_transport import Collate, as_tensors, usable_workers
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
@@ -127,6 +128,13 @@ class RequestedItems(Dataset):
 
     def __init__(self, datasets: list[Dataset]):
         self._datasets = datasets
+
+    def __getitems__(self, requests: list[Request]) -> list:
+        """All items of one batch; datasets that can begin to read them are told which ones first."""
+        dataset = self._datasets[requests[0][0]]
+        if isinstance(dataset, ClipDataset):
+            dataset.prefetch(index for _, _, index in requests)
+        return [self[request] for request in requests]
 
     def __getitem__(self, request: Request):
         number, epoch, index = request

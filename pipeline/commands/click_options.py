@@ -11,6 +11,7 @@ from embedonce.pipeline.commands.parameter_types import (
     EXISTING_FILE,
     PATH,
     PATH_OR_NAME,
+    PATH_OR_URL,
     FiniteRange,
     RegistryChoice,
 )
@@ -119,6 +120,8 @@ def build_config(settings: type[AnySettings], values: dict[str, Any]) -> AnySett
 def _click_type(option: Option, check_range: bool) -> click.ParamType | type:
     if option.choices:
         return RegistryChoice(option.choices)
+    if option.may_be_url:
+        return PATH_OR_URL
     if option.value_type is Path:
         return EXISTING_FILE if option.must_exist else PATH
     if option.may_be_path:

@@ -9,13 +9,20 @@ from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.settings import shared
 from embedonce.pipeline.settings.options import CACHE, OUTPUT, Option
 
-OUTPUT_DIR = Option(name="output_dir", value_type=Path, help="Folder of the new cache.", group=OUTPUT, is_required=True)
+OUTPUT_DIR = Option(
+    name="output_dir",
+    value_type=Path,
+    help="Folder of the new cache, or its URL, such as s3://bucket/prefix.",
+    group=OUTPUT,
+    may_be_url=True,
+    is_required=True,
+)
 BACKEND = Option(name="backend", help="Shard format of the new cache.", group=CACHE, choices=BACKENDS, is_required=True)
 
 
 @command("convert-cache", shared.CACHE_DIR.named("cache_dir", Path), BACKEND, OUTPUT_DIR)
-def convert_cache(cache_dir: Path | str, output_dir: Path, backend: str) -> None:
-    """Copy a cache to another shard format: same frames, embeddings and labels.
+def convert_cache(cache_dir: Path | str, output_dir: Path | str, backend: str) -> None:
+    """Copy a cache to another place or shard format: same frames, embeddings and labels.
 
     A run that was stopped continues when the same command is given again.
     """

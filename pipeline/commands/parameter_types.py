@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.settings.paths import expand
 
 
@@ -33,6 +34,15 @@ class LocalPathOrName(click.ParamType):
         text = _expanded(self, value, param, ctx)
         _refuse_special_file(self, text, param, ctx)
         return text
+
+
+class LocalPathOrUrl(LocalPath):
+    """A local path as LocalPath takes it, or a URL such as s3://bucket/prefix, which stays text."""
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, str) and is_url(value) and not value.lower().startswith("file:"):
+            return value.rstrip("/")
+        return super().convert(value, param, ctx)
 
 
 class RegistryChoice(click.Choice):
@@ -62,6 +72,7 @@ class FiniteRange(click.FloatRange):
 
 
 PATH = LocalPath(path_type=Path)
+PATH_OR_URL = LocalPathOrUrl(path_type=Path)
 EXISTING_FILE = LocalPath(path_type=Path, exists=True, dir_okay=False)
 PATH_OR_NAME = LocalPathOrName()
 

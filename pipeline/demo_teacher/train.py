@@ -73,7 +73,7 @@ def train(frames: Frames, epochs: int, seed: int) -> nn.Module:
     with Progress(steps, "training the demo teacher", "steps") as progress:
         for data.epoch in range(epochs):
             order, losses = np.random.default_rng((seed, data.epoch)).permutation(len(data)), []
-            for batch in batches(data, global_batches(order.tolist(), BATCH_SIZE, 1), num_workers=1):
+            for batch in batches(data, global_batches(order.tolist(), BATCH_SIZE, 1), workers=1):
                 images = _normalized(augmented(batch["crop"]), teacher).contiguous(memory_format=layout)
                 losses.append(_step(clip, optimizer, images, tokens[batch["caption"]], data.matches(batch)))
                 schedule.step()

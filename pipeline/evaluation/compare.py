@@ -144,6 +144,8 @@ def _evaluation_settings(config: CompareConfig, checkpoint: Path, name: str) -> 
         checkpoint,
         config.output_dir / name,
         label_set=config.label_set,
+        local_cache_dir=config.local_cache_dir,
+        local_cache_gb=config.local_cache_gb,
         split=config.split,
         batch_size=config.batch_size,
         num_workers=config.num_workers,

@@ -15,7 +15,6 @@ from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.ledger import temporary_ledger
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.store import open_reader
 from embedonce.models.deploy import FrameEncoder, deployed_parameters
 from embedonce.models.device import choose_device, exact_float32
 from embedonce.models.folding import treatment
@@ -24,6 +23,7 @@ from embedonce.models.student import VideoStudent, count_parameters
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.inference import among_classes, predict, require_finite
+from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.evaluation.comparability import comparable_with, shared_frames
 from embedonce.pipeline.evaluation.costs import NOT_MEASURED, TimedModel, measure, size_of
 from embedonce.pipeline.evaluation.held_out import held_out
@@ -72,7 +72,7 @@ def evaluate(
     """
     if config.runtime == "onnx":
         require(ONNX, "--runtime onnx")
-    reader = open_reader(config.cache_dir)
+    reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
     teacher = reader.identity.teacher

@@ -39,6 +39,8 @@ class EvaluateConfig(Settings):
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
     overwrite: bool = setting(shared.OVERWRITE)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
 
     def __post_init__(self):
         super().__post_init__()
@@ -62,3 +64,5 @@ class CompareConfig(Settings):
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
     overwrite: bool = setting(shared.OVERWRITE)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)

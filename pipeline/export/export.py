@@ -13,11 +13,11 @@ import torch
 from embedonce.cache import commit
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.store import open_reader
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.checkpoint import Checkpoint
 from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions, predict, require_finite
+from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.evaluation.held_out import held_out
 from embedonce.pipeline.export.card import CARD_NAME, model_card
 from embedonce.pipeline.export.exported_student import ExportedStudent
@@ -55,7 +55,7 @@ def export(config: ExportConfig) -> Export:
     check_runtimes(formats)
     folder = config.output_dir.resolve()
     check_folder(folder, config.overwrite)
-    reader = open_reader(config.cache_dir)
+    reader = open_cache(config)
     student, meta = checkpoint.load_student(config.student_checkpoint)
     labels = reader.label_set(config.label_set)
     checkpoint.check_fit(config.student_checkpoint, meta, reader.identity.teacher, labels)

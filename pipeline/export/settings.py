@@ -30,6 +30,8 @@ class ExportConfig(Settings):
     )
     seed: int = setting(replace(shared.SEED, help="Seed for choosing the clips and frames."))
     overwrite: bool = setting(False, "Replace the export that --output-dir already holds.", group=OUTPUT)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
 
     def __post_init__(self):
         super().__post_init__()

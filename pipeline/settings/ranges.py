@@ -12,6 +12,7 @@ MAX_BATCH_SIZE = 1 << 16
 MAX_COUNT = 10**9
 MAX_REPEATS = 10**6  # epochs, steps and the like
 MAX_LOSS_WEIGHT = 1e6
+MAX_GIGABYTES = 1e6
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ REPEATS = positive(MAX_REPEATS)
 BATCH_SIZE = positive(MAX_BATCH_SIZE)
 WORKERS = non_negative(MAX_PROCESSES)
 LOSS_WEIGHT = non_negative(MAX_LOSS_WEIGHT)
+GIGABYTES = non_negative(MAX_GIGABYTES)
 FRACTION = Range(0, 1, includes_maximum=False, text="at least 0 and below 1")
 
 

@@ -28,7 +28,23 @@ VIEWS = Option(
 SPLIT = Option(default="val", help="Split to evaluate.", group=DATA, choices=SPLITS)
 
 # Cache
-CACHE_DIR = Option(default=RESULTS / "teacher_cache", help="Folder of the cache.", group=CACHE)
+CACHE_DIR = Option(
+    default=RESULTS / "teacher_cache",
+    help="Folder of the cache, or its URL, such as s3://bucket/prefix.",
+    group=CACHE,
+    may_be_url=True,
+)
+LOCAL_CACHE_DIR = Option(
+    help="Folder for local copies of the shards of a cache in an object store, shared by the runs of this machine.",
+    group=CACHE,
+    default_text="embedonce in the user's cache folder",
+)
+LOCAL_CACHE_GB = Option(
+    default=50.0,
+    help="Most gigabytes of local copies, of which those used longest ago are deleted; 0: keep none.",
+    group=CACHE,
+    range=ranges.GIGABYTES,
+)
 LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_text="the cache's only label set")
 
 # Labels

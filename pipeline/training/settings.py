@@ -128,6 +128,8 @@ class TrainConfig(Settings):
     )
     tensorboard: bool = setting(False, "Write TensorBoard event files, too.", group=OUTPUT)
     overwrite: bool = setting(False, "Start a new run even if --output-dir holds another training run.", group=OUTPUT)
+    local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
+    local_cache_gb: float = setting(shared.LOCAL_CACHE_GB)
     checkpoint_steps: int = setting(
         500,
         "Batches between checkpoints within an epoch; each is saved at the end of an optimizer step.",

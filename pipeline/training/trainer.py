@@ -9,10 +9,10 @@ from pathlib import Path
 from embedonce.cache import commit
 from embedonce.cache.ledger import LEDGER, Ledger
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device
 from embedonce.pipeline.checkpoints import checkpoint
 from embedonce.pipeline.checkpoints.file_names import BEST_STUDENT
+from embedonce.pipeline.clips.open_cache import open_cache
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.files.output_folder import sole_writer
 from embedonce.pipeline.reporting.training_log import summary
@@ -39,7 +39,7 @@ def train(config: TrainConfig) -> TrainResult:
 
     Several students are trained jointly on the same batches; each has a subfolder of the output folder.
     """
-    reader = open_reader(config.cache_dir)
+    reader = open_cache(config)
     labels = reader.label_set(config.label_set)
     settings = loss_settings_for(config, labels)
     commit.check_writable(config.output_dir)

@@ -1,4 +1,4 @@
-"""The contract of a cache, over both back ends, and what a reader does with damage."""
+"""The contract of a cache, over both back ends and kinds of stores, and what a reader does with damage."""
 
 import dataclasses
 import io
@@ -8,12 +8,14 @@ import pickle
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 
 import h5py
 import numpy as np
 import pytest
 
 from embedonce.cache import commit, documents, verified_shards
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.tar_layout import member_header
 from embedonce.cache.errors import (
     AlreadyCommittedError,
@@ -28,8 +30,11 @@ from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors, logits_fro
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.base import FileVersion
 from embedonce.cache.stores.local import LocalStore
+from embedonce.cache.stores.registry import open_store, stored_path
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
+from tests.support.places import LocalPlace
 from tests.support.stored import stored
 
 
@@ -39,11 +44,19 @@ def batch():
 
 
 @pytest.fixture
-def cache(tmp_path, backend, batch):
-    """A cache of one unit, and its batch."""
-    writer = open_writer(tmp_path / "cache", make_cache_identity(backend))
+def cache(place, backend, batch):
+    """The place of a cache of one unit, that of the batch."""
+    writer = open_writer(place.location, make_cache_identity(backend))
     writer.commit_frames("000000", batch, {"host": "here"})
     writer.close()
+    return place
+
+
+@pytest.fixture
+def local_cache(tmp_path, backend, batch):
+    """The same in a local folder; returns the folder."""
+    with closing(open_writer(tmp_path / "cache", make_cache_identity(backend))) as writer:
+        writer.commit_frames("000000", batch, {"host": "here"})
     return tmp_path / "cache"
 
 
@@ -51,7 +64,7 @@ def cache(tmp_path, backend, batch):
 
 
 def test_rows_come_back_as_they_were_written(cache, batch):
-    reader = open_reader(cache)
+    reader = open_reader(cache.location)
     shard = reader.frames("000000")
     assert (
         shard.keys()
@@ -65,7 +78,7 @@ def test_rows_come_back_as_they_were_written(cache, batch):
 
 
 def test_records_hold_requests_pts_and_views(cache, batch):
-    record = open_reader(cache).records["000000"]
+    record = open_reader(cache.location).records["000000"]
     assert record.num_rows == 43 and record.provenance == {"host": "here"}
     for read, written in zip(record.segments, batch.segments, strict=True):
         for field in dataclasses.fields(written):
@@ -107,11 +120,11 @@ def test_only_ok_requests_are_on_the_timeline(tmp_path, backend):
     assert timeline.k.tolist() == [0, 2, 3] and timeline.row.tolist() == [0, 1, 2]
 
 
-def test_a_unit_without_rows_is_committed_without_a_shard(tmp_path, backend):
-    writer = open_writer(tmp_path / "cache", make_cache_identity(backend))
+def test_a_unit_without_rows_is_committed_without_a_shard(place, backend):
+    writer = open_writer(place.location, make_cache_identity(backend))
     writer.commit_frames("000000", make_batch(make_segment("v", 0)), {})
     assert writer.committed_units() == {"000000"}
-    assert list((tmp_path / "cache" / "frames").iterdir()) == []
+    assert place.names("frames") == [] and place.names("records") == ["000000.json"]
     assert writer.reader().num_rows == 0 and len(writer.reader().timeline("v").k) == 0
 
 
@@ -159,14 +172,14 @@ def test_headers_of_tar_members_are_the_standard_librarys(length, size):
 
 
 def test_a_pickled_reader_reads(cache, batch):
-    reader = open_reader(cache)
+    reader = open_reader(cache.location)
     assert reader.frames("000000").jpeg(1) == batch.jpegs[1]
     assert pickle.loads(pickle.dumps(reader)).frames("000000").jpeg(2) == batch.jpegs[2]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its file open
-def test_plain_libraries_read_a_shard(cache, batch, backend):
-    reader = open_reader(cache)
+def test_plain_libraries_read_a_shard(local_cache, batch, backend):
+    cache, reader = local_cache, open_reader(local_cache)
     if backend == "hdf5":
         with h5py.File(cache / "frames" / "000000.h5") as file:
             start, stop = file["jpeg_offset"][5:7]
@@ -218,24 +231,23 @@ def label_set(**changes) -> LabelSet:
 
 
 def test_label_set_and_logits_come_back(cache, batch):
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache.location, open_reader(cache.location).identity)
     clips = [ClipLabel("c0", "video-a", 0.25, 2.5, 1, "train"), ClipLabel("c1", "b_1", 0.0, 1.0, -1, "val")]
     writer.create_label_set(label_set(), b"tensors")
     writer.publish_clips("main", 0, clips)
     logits = np.random.default_rng(0).standard_normal((43, 2, 2)).astype(np.float32)
     writer.commit_logits("main", "000000", batch.keys, logits, {})
-    reader = open_reader(cache)
+    reader = open_reader(cache.location)
     assert reader.label_set() == reader.label_set("main") == label_set(clips=tuple(clips))
     assert reader.label_tensors("main") == b"tensors" and reader.logits_units("main") == {"000000"}
     shard = reader.logits("main", "000000")
     assert shard.keys() == reader.frames("000000").keys()  # same basename, keys and order: a column of the shard
     np.testing.assert_array_equal(shard.logits(3, 43, 1), logits[3:, 1])
-    frames, columns = (sorted(p.name for p in (cache / f).iterdir()) for f in ("frames", "labels/main/logits"))
-    assert frames == columns
+    assert cache.names("frames") == cache.names("labels/main/logits") != []
 
 
 def test_a_label_set_of_that_name_must_mean_the_same(cache):
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache.location, open_reader(cache.location).identity)
     writer.create_label_set(label_set(), None)
     assert writer.create_label_set(label_set(), None) == label_set()
     for changes in ({"classes": ("cut", "pour")}, {"kind": "fitted"}, {"prompts": (("x",), ("b",))}):
@@ -245,14 +257,14 @@ def test_a_label_set_of_that_name_must_mean_the_same(cache):
 
 def test_an_absent_or_ambiguous_label_set_is_an_error(cache):
     with pytest.raises(LabelSetError, match="no label set yet"):
-        open_reader(cache).label_set()
-    writer = open_writer(cache, open_reader(cache).identity)
+        open_reader(cache.location).label_set()
+    writer = open_writer(cache.location, open_reader(cache.location).identity)
     writer.create_label_set(label_set(), None)
     writer.create_label_set(label_set(name="other"), None)
     with pytest.raises(LabelSetError, match=r"several .*main, other"):
-        open_reader(cache).label_set()
+        open_reader(cache.location).label_set()
     with pytest.raises(LabelSetError, match=r"no label set 'x'"):
-        open_reader(cache).label_set("x")
+        open_reader(cache.location).label_set("x")
 
 
 @pytest.mark.numeric
@@ -272,15 +284,19 @@ def test_zero_shot_logits_are_scaled_cosines():
 # -- identity --------------------------------------------------------------------------------------------------------
 
 
+def identity_version(cache) -> FileVersion:
+    return open_store(cache.location).version("cache.json")
+
+
 def test_another_identity_is_refused_field_by_field_and_changes_nothing(cache):
-    identity = open_reader(cache).identity
-    before = {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
+    identity = open_reader(cache.location).identity
+    before = cache.files(), identity_version(cache)
     other = dataclasses.replace(
         identity, fps=4.0, teacher=dataclasses.replace(identity.teacher, weights_sha256="1" * 64)
     )
     with pytest.raises(IdentityMismatchError, match=r"teacher.weights_sha256: 0+ -> 1+; fps: 2.0 -> 4.0.*--cache-dir"):
-        open_writer(cache, other)
-    assert {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()} == before
+        open_writer(cache.location, other)
+    assert (cache.files(), identity_version(cache)) == before
 
 
 def test_every_field_of_the_identity_counts():
@@ -295,15 +311,15 @@ def test_every_field_of_the_identity_counts():
         assert differences(dataclasses.replace(identity, teacher=teacher), identity), field.name
 
 
-def test_a_folder_with_other_files_is_refused_and_left_unchanged(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(NotACacheError, match=r"thesis.tex.*choose another"):
-        open_writer(tmp_path, make_cache_identity())
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(NotACacheError, match="extract-teacher"):
-        open_reader(tmp_path)
+def test_a_folder_with_other_files_is_refused_and_left_unchanged(place):
     with pytest.raises(NotACacheError, match="does not exist"):
-        open_reader(tmp_path / "nowhere")
+        open_reader(place.location)
+    place.write("thesis.tex", b"years of work")
+    with pytest.raises(NotACacheError, match=r"thesis.tex.*choose another"):
+        open_writer(place.location, make_cache_identity())
+    assert place.files() == {"thesis.tex": b"years of work"}
+    with pytest.raises(NotACacheError, match="extract-teacher"):
+        open_reader(place.location)
 
 
 @pytest.mark.parametrize("operations", range(7))
@@ -333,13 +349,13 @@ def test_a_cache_killed_at_birth_is_taken_up_again(tmp_path, monkeypatch, operat
 # -- plan ------------------------------------------------------------------------------------------------------------
 
 
-def test_plan_survives_on_disk_and_only_grows(tmp_path):
-    writer = open_writer(tmp_path / "c", make_cache_identity())
+def test_plan_survives_on_disk_and_only_grows(place):
+    writer = open_writer(place.location, make_cache_identity())
     writer.extend_plan([planned_video("a"), planned_video("b")], [planned_segment("a", 5), planned_segment("b", 2)], 4)
     looks = {"rotation": 90, "mirrored": True, "sample_aspect": (4, 3), "coded_aspect": (16, 11)}
     writer.extend_plan([planned_video("c", **looks)], [planned_segment("c", 1)], 4)
     writer.close()
-    again = open_writer(tmp_path / "c", make_cache_identity())
+    again = open_writer(place.location, make_cache_identity())
     assert [unit.name for unit in again.units] == ["000000", "000001", "000002"]
     shape = [[(s.video_uid, s.frame_index.tolist()) for s in unit.segments] for unit in again.units]
     assert shape == [[("a", [0, 1, 2, 3])], [("a", [4]), ("b", [0, 1])], [("c", [0])]]
@@ -366,8 +382,8 @@ def test_a_plan_with_impossible_shapes_is_damaged(tmp_path, name):
 
 
 def test_any_damage_to_a_shard_is_found_before_a_sample_is_given(cache):
-    (path,) = (cache / "frames").iterdir()
-    good = path.read_bytes()
+    (name,) = cache.names("frames")
+    good = cache.read(f"frames/{name}")
     damaged = {
         "cut": good[:-1],
         "longer": good + b"x",
@@ -376,74 +392,80 @@ def test_any_damage_to_a_shard_is_found_before_a_sample_is_given(cache):
         "last bit": good[:-1] + bytes([good[-1] ^ 128]),
         "middle bit": good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 4]) + good[len(good) // 2 + 1 :],
     }
-    for name, data in damaged.items():
-        path.unlink()
-        path.write_bytes(data)
+    for what, data in damaged.items():
+        cache.write(f"frames/{name}", data)
         with pytest.raises(DamagedError, match=r"00000.*video-a, b_1"):
-            open_reader(cache).frames("000000")
-        assert name
-    path.unlink()
+            open_reader(cache.location).frames("000000")
+        assert what
+    cache.delete(f"frames/{name}")
     with pytest.raises(DamagedError, match="missing"):
-        open_reader(cache).frames("000000")
-    (cache / "elsewhere").write_bytes(good)
-    path.symlink_to(cache / "elsewhere")
+        open_reader(cache.location).frames("000000")
+
+
+def test_a_link_in_place_of_a_shard_is_refused(local_cache):
+    (path,) = (local_cache / "frames").iterdir()
+    path.rename(local_cache / "elsewhere")
+    path.symlink_to(local_cache / "elsewhere")
     with pytest.raises(DamagedError):
-        open_reader(cache).frames("000000")
+        open_reader(local_cache).frames("000000")
 
 
 @pytest.mark.parametrize("name", ["cache.json", "records/000000.json"])
 def test_a_damaged_document_is_named(cache, name):
-    path = cache / name
-    document = json.loads(path.read_bytes())
-    for data in (b"", b"{", b"[]", json.dumps({**document, "format_version": 99}).encode()):
-        path.unlink()
-        path.write_bytes(data)
-        with pytest.raises(DamagedError, match=path.name):
-            open_reader(cache)
-    for field in document:
-        path.unlink()
-        path.write_text(json.dumps({k: v for k, v in document.items() if k != field}))
-        with pytest.raises(DamagedError, match=path.name):
-            open_reader(cache)
+    document = json.loads(cache.read(name))
+    wrong = [{key: value for key, value in document.items() if key != field} for field in document]
+    others = [json.dumps(fields).encode() for fields in ({**document, "format_version": 99}, *wrong)]
+    for data in (b"", b"{", b"[]", *others):
+        cache.write(name, data)
+        with pytest.raises(DamagedError, match=name.rpartition("/")[2]):
+            open_reader(cache.location)
 
 
 def test_the_manifest_is_only_a_summary(cache):
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache.location, open_reader(cache.location).identity)
     manifest = writer.write_manifest()
     assert manifest["num_rows"] == 43 and manifest["shards"][0]["videos"] == ["video-a", "b_1"]
-    (cache / "manifest.json").write_text("nonsense")
-    assert open_reader(cache).num_rows == 43
+    cache.write("manifest.json", b"nonsense")
+    assert open_reader(cache.location).num_rows == 43
     assert writer.write_manifest() == manifest
-    assert documents.read(stored(cache / "manifest.json")) == manifest | {"format_version": FORMAT_VERSION}
+    assert documents.read(stored_path(cache.location) / "manifest.json") == manifest | {
+        "format_version": FORMAT_VERSION
+    }
 
 
 # -- commits ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_unit_is_committed_once(cache, batch):
-    writer = open_writer(cache, open_reader(cache).identity)
+    writer = open_writer(cache.location, open_reader(cache.location).identity)
     with pytest.raises(AlreadyCommittedError, match="000000"):
         writer.commit_frames("000000", make_batch(make_segment("z", 1)), {})
-    assert open_reader(cache).frames("000000").keys() == batch.keys
+    assert open_reader(cache.location).frames("000000").keys() == batch.keys
 
 
-def test_a_shard_without_a_record_does_not_count_and_is_replaced(tmp_path, backend, batch):
-    writer = open_writer(tmp_path / "c", make_cache_identity(backend))
-    suffix = {"hdf5": "h5", "webdataset": "tar"}[backend]
-    (tmp_path / "c" / "frames" / f"000000.{suffix}").write_bytes(b"what a killed run left")
+def test_a_shard_without_a_record_does_not_count_and_is_replaced(place, backend, batch):
+    open_writer(place.location, make_cache_identity(backend)).close()
+    name = f"000000{BACKENDS[backend].suffix}"
+    place.write(f"frames/{name}", b"what a killed run left")
+    with closing(open_writer(place.location, make_cache_identity(backend))) as writer:
+        assert writer.committed_units() == frozenset()
+        writer.commit_frames("000000", batch, {})
+        assert writer.reader().frames("000000").keys() == batch.keys
+    assert place.names("frames") == [name]
+
+
+def test_temporary_files_of_a_killed_run_are_deleted(tmp_path, backend):
+    open_writer(tmp_path / "c", make_cache_identity(backend)).close()
     (tmp_path / "c" / "frames" / ".tmp-1-ab").write_bytes(b"half")
-    assert writer.committed_units() == frozenset()
-    writer.close()
-    writer = open_writer(tmp_path / "c", make_cache_identity(backend))
-    writer.commit_frames("000000", batch, {})
-    assert writer.reader().frames("000000").keys() == batch.keys
-    assert [p.name for p in (tmp_path / "c" / "frames").iterdir()] == [f"000000.{suffix}"]
+    open_writer(tmp_path / "c", make_cache_identity(backend)).close()
+    assert list((tmp_path / "c" / "frames").iterdir()) == []
 
 
-def test_the_record_is_published_after_the_shard(tmp_path, monkeypatch, batch):
-    writer = open_writer(tmp_path / "c", make_cache_identity())
-    published = []
-    monkeypatch.setattr(commit, "publish", lambda path, data: published.append(path.parent.name))
+def test_the_record_is_published_after_the_shard(place, monkeypatch, batch):
+    writer = open_writer(place.location, make_cache_identity())
+    published, kind = [], type(writer.store)
+    monkeypatch.setattr(kind, "put_if_absent", lambda store, name, data: published.append(name.partition("/")[0]))
+    monkeypatch.setattr(kind, "version", lambda store, name: FileVersion(0, ""))
     writer.commit_frames("000000", batch, {})
     assert published == ["frames", "records"]
 
@@ -481,24 +503,25 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.integration
 def test_a_second_writer_is_refused_while_the_first_lives(cache):
-    first = open_writer(cache, open_reader(cache).identity)
+    first = open_writer(cache.location, open_reader(cache.location).identity)
     script = (
-        "import sys; from pathlib import Path\n"
+        "import sys\n"
         "from embedonce.cache.store import *; from embedonce.cache.errors import BusyError\n"
-        "p = Path(sys.argv[1])\n"
+        "p = sys.argv[1]\n"
         "try: open_writer(p, read_identity(p))\n"
         "except BusyError as error: print(error)"
     )
-    told = subprocess.run([sys.executable, "-c", script, cache], capture_output=True, text=True, check=True)
-    assert "another process" in told.stdout
+    told = subprocess.run([sys.executable, "-c", script, str(cache)], capture_output=True, text=True, check=True)
+    who = "another process" if isinstance(cache, LocalPlace) else f"process {os.getpid()} on host"
+    assert f"is being written by {who}" in told.stdout
     with pytest.raises(BusyError):
-        open_writer(cache, first.identity)
+        open_writer(cache.location, first.identity)
     first.close()
-    open_writer(cache, first.identity).close()
+    open_writer(cache.location, first.identity).close()
 
 
-def test_quarantine_is_remembered_and_released(tmp_path):
-    writer = open_writer(tmp_path / "c", make_cache_identity())
+def test_quarantine_is_remembered_and_released(place):
+    writer = open_writer(place.location, make_cache_identity())
     video = QuarantinedVideo("../x.mp4", "bad", 1, 2)
     writer.quarantine("../x.mp4", video)
     writer.quarantine("b", video)

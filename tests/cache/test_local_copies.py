@@ -12,6 +12,7 @@ from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.base import FileVersion
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
+from embedonce.cache.stores.prefetcher import MAX_PENDING
 
 SIZE = 10_000
 DATA = {name: hashlib.shake_128(name.encode()).digest(SIZE) for name in "abcdef"}
@@ -80,7 +81,7 @@ def test_what_a_killed_process_left_is_deleted_and_does_not_disturb(copies):
 
 
 def test_processes_that_want_the_same_file_read_it_once(copies, tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     children = [context.Process(target=_make_slowly, args=(copies, tmp_path)) for _ in range(4)]
     for child in children:
         child.start()
@@ -211,14 +212,15 @@ def test_a_damaged_copy_is_read_again_once(store):
 
 
 def test_files_are_fetched_before_they_are_needed(store):
-    for name in "abcdefg":
+    names = [f"{number:02d}" for number in range(MAX_PENDING + 2)]
+    for name in names:
         store.put_if_absent(name, LARGE[:1000] + name.encode())
-    store.prefetch(["nothing", "a", "b", "c", "d", "e"])
+    store.prefetch(["nothing", *names])
     store._prefetcher.wait()
-    assert len(kept(store)) == 3  # the first four, one of which is missing
-    store.prefetch(["f"])
+    assert len(kept(store)) == MAX_PENDING - 1  # the first ones, one of which is missing
+    store.prefetch(names[-1:])
     store._prefetcher.wait()
-    assert len(kept(store)) == 4
+    assert len(kept(store)) == MAX_PENDING
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):

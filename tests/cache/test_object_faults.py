@@ -107,6 +107,38 @@ def test_anothers_upload_is_not_taken_for_the_own_one(store, direct, faults):
     assert direct.get("a") == DATA[:-1] + b"!"
 
 
+def test_a_replacement_whose_answer_is_lost_is_recognized(store, direct, faults):
+    direct.put_if_absent("a", DATA)
+    faults.spoil = some_times(1, faulty_s3.LOST_ANSWER, "PUT")
+    store.replace_version("a", direct.version("a"), DATA[:10])
+    assert direct.get("a") == DATA[:10] and sum(request.method == "PUT" for request in faults.requests) == 2
+
+
+def test_a_store_that_cannot_compare_versions_replaces_under_the_lock(store, direct, faults):
+    direct.put_if_absent("a", DATA)
+    faults.spoil = lambda request: (501, "NotImplemented") if "if-match" in request.headers else None
+    store.replace_version("a", direct.version("a"), DATA[:10])
+    assert direct.get("a") == DATA[:10]
+
+
+@pytest.mark.parametrize("handled", [FileNotFoundError("f"), PermissionError("p"), ConnectionError("c")])
+def test_an_error_that_is_being_handled_does_not_explain_a_request(store, direct, handled):
+    direct.put_if_absent("a", DATA)
+    try:
+        raise handled
+    except OSError:
+        assert not store.exists("b")
+        with pytest.raises(DamagedError, match="b is missing"):
+            store.get("b")
+        with pytest.raises(AlreadyCommittedError):
+            store.put_if_absent("a", DATA)
+    try:
+        store.put_if_absent("a", DATA)
+    except AlreadyCommittedError:
+        assert not store.exists("b")
+        store.put_if_absent("b", DATA)
+
+
 # -- faults that stay --------------------------------------------------------------------------------------------------
 
 

@@ -84,6 +84,12 @@ ANNOTATIONS = {
         "labeling/test_relabel.py::test_several_kinds_of_annotations_extract_each_frame_once",
     ),
 }
+KEPT = "clips/test_open_cache.py::test_shards_are_kept_where_the_settings_say"
+NOT_KEPT = "clips/test_open_cache.py::test_no_copies_of_local_folders_and_none_if_they_may_take_nothing"
+LOCAL_COPIES = {
+    "local_cache_dir": ("--local-cache-dir elsewhere", KEPT),
+    "local_cache_gb": ("--local-cache-gb 5.5", NOT_KEPT),
+}
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
@@ -142,6 +148,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "train-student": {
+        **LOCAL_COPIES,
         **REFUSED,
         "cache_dir": ("--cache-dir elsewhere", THREE),
         "output_dir": ("--output-dir elsewhere", THREE),
@@ -187,6 +194,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "evaluate": {
+        **LOCAL_COPIES,
         **REFUSED,
         "cache_dir": ("--cache-dir elsewhere", THREE),
         "student_checkpoint": ("--student-checkpoint other.pt", THREE),
@@ -211,6 +219,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "compare": {
+        **LOCAL_COPIES,
         "evaluations": (None, "evaluation/test_compare.py::test_a_comparison_from_the_command_line"),
         "output_dir": ("--output-dir elsewhere", COMPARE),
         "cache_dir": ("--cache-dir elsewhere", COMPARE),
@@ -224,6 +233,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "export-student": {
+        **LOCAL_COPIES,
         "cache_dir": ("--cache-dir elsewhere", EXPORT),
         "student_checkpoint": ("--student-checkpoint other.pt", EXPORT),
         "output_dir": ("--output-dir elsewhere", EXPORT),

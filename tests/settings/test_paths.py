@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName
+from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName, LocalPathOrUrl
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.settings.paths import check_local, expand
 from tests.support.folders import touch
@@ -16,6 +16,7 @@ URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/
         "me@host:/data", "host:/data", "abfss://c@a.net/x", "file:///data/c", "file:/data/c"]  # fmt: skip
 OPTIONS = [(name, param) for name, command in cli.main.commands.items() for param in command.params]
 OF_PATHS = [(name, param) for name, param in OPTIONS if isinstance(param.type, (LocalPath, LocalPathOrName))]
+LOCAL_ONLY = [(name, param) for name, param in OF_PATHS if not isinstance(param.type, LocalPathOrUrl)]
 NOT_PATHS = {"label_set", "clips_from", "aws_profile", "scenarios", "student_size", "annotations", "formats", "version",
              "teacher_preprocess"}  # fmt: skip
 
@@ -43,12 +44,23 @@ def test_every_option_that_takes_a_path_expands_and_refuses(command, param):
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/c", "gs:/bucket/c"])
-@pytest.mark.parametrize(("command", "param"), OF_PATHS, ids=ids(OF_PATHS))
-def test_every_path_option_refuses_urls_before_any_work(tmp_path, monkeypatch, command, param, url):
+@pytest.mark.parametrize(("command", "param"), LOCAL_ONLY, ids=ids(LOCAL_ONLY))
+def test_every_other_path_option_refuses_urls_before_any_work(tmp_path, monkeypatch, command, param, url):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli.main, given(command, param, url))
     assert result.exit_code == 2 and f"{url!r} is a URL" in " ".join(result.output.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_take_urls_leave_them_as_they_are_and_refuse_other_places():
+    accepting = [(name, param) for name, param in OF_PATHS if isinstance(param.type, LocalPathOrUrl)]
+    of_caches = {(name, param.name) for name, param in OF_PATHS if param.name == "cache_dir"}
+    assert {(name, param.name) for name, param in accepting} == of_caches | {("convert-cache", "output_dir")}
+    for _, param in accepting:
+        assert param.type.convert("s3://b/$HOME ~/c", param, None) == "s3://b/$HOME ~/c"
+        for text in ("s3:/bucket/c", "me@host:/data", "file:///data/c"):
+            with pytest.raises(click.BadParameter):
+                param.type.convert(text, param, None)
 
 
 @pytest.mark.parametrize(("command", "param"), OF_PATHS, ids=ids(OF_PATHS))
@@ -68,9 +80,9 @@ def test_paths_in_a_configuration_file_are_expanded_and_checked(tmp_path, monkey
     (tmp_path / "c.yaml").write_text("data-dir: ~/empty\ncache-dir: $HOME/cache\n")
     output = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "~/c.yaml"]).output
     assert f"no video file in {tmp_path}/empty" in output
-    (tmp_path / "c.yaml").write_text("data-dir: empty\ncache-dir: s3://bucket/cache\n")
+    (tmp_path / "c.yaml").write_text("data-dir: empty\ncache-dir: s3:/bucket/cache\n")
     result = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "c.yaml"])
-    assert result.exit_code == 2 and "'s3://bucket/cache' is a URL" in " ".join(result.output.split())
+    assert result.exit_code == 2 and "'s3:/bucket/cache' is a URL" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("url", URLS)

@@ -16,6 +16,7 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.registry import Location
 from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_batch, make_cache_identity, make_segment, planned_segment, planned_video
 from tests.support.recorded_operations import IN_FLUX
@@ -36,7 +37,7 @@ FACTS = QuarantinedVideo("x.mp4", "no video stream", 1, 2)
 # -- the script ----------------------------------------------------------------------------------------------------
 
 
-def run_session(root: Path, backend: str, mark=lambda key, value: None, units=UNITS) -> None:
+def run_session(root: Location, backend: str, mark=lambda key, value: None, units=UNITS) -> None:
     """Fill a cache, or do what is missing in one that an earlier session left; mark what is acknowledged."""
     with closing(open_writer(root, make_cache_identity(backend))) as writer:
         mark("identity", plain(writer.identity))
@@ -124,7 +125,7 @@ def plain(value):
 # -- what is in a cache, under the keys of the marks -----------------------------------------------------------------
 
 
-def contents(root: Path, backend: str) -> dict:
+def contents(root: Location, backend: str) -> dict:
     """Everything that is committed in root, read and verified; empty where there is no cache."""
     try:
         reader = open_reader(root)
@@ -159,19 +160,29 @@ def rows_of(reader, unit: str, record) -> tuple:
 
 def examine(backend: str, folder: Path) -> tuple[dict, list[str]]:
     """What is in the cache of a state, and what is wrong with it."""
-    try:
-        return contents(folder / "cache", backend), []
-    except Exception as error:  # whatever it is: no state may lead to it
-        return {}, [f"{type(error).__name__}: {error}"]
+    return examine_cache(backend, folder / "cache")
 
 
 def examine_and_resume(backend: str, expected: dict, folder: Path) -> tuple[dict, list[str]]:
     """examine, and then the session taken up again, which must end in the expected content."""
     found, complaints = examine(backend, folder)
+    return found, complaints + resume(backend, expected, folder / "cache")
+
+
+def examine_cache(backend: str, root: Location) -> tuple[dict, list[str]]:
+    """What is in a cache, and what is wrong with it."""
     try:
-        run_session(folder / "cache", backend)
-        resumed = contents(folder / "cache", backend)
+        return contents(root, backend), []
+    except Exception as error:  # whatever it is: no state may lead to it
+        return {}, [f"{type(error).__name__}: {error}"]
+
+
+def resume(backend: str, expected: dict, root: Location) -> list[str]:
+    """Take the session up again; what is then not as expected."""
+    try:
+        run_session(root, backend)
+        resumed = contents(root, backend)
     except Exception as error:
-        return found, [*complaints, f"resuming ends in {type(error).__name__}: {error}"]
+        return [f"resuming ends in {type(error).__name__}: {error}"]
     differing = [key for key in expected | resumed if expected.get(key) != resumed.get(key)]
-    return found, complaints + [f"{key} is another one after resuming" for key in differing]
+    return [f"{key} is another one after resuming" for key in differing]

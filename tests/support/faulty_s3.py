@@ -14,11 +14,12 @@ ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>Spoiled.</Message><
 
 @dataclass(frozen=True)
 class Request:
-    """A request that arrived: its method, its path with the query, and its headers in small letters."""
+    """A request that arrived: its method, its path with the query, its headers in small letters, and its body."""
 
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass
@@ -26,10 +27,12 @@ class Faults:
     """What happens to the next requests. requests: all that arrived.
 
     spoil: returns for a request what is done with it: None to pass it on, a code such as "InternalError" with its
-    status to answer with an error, or one of the words below.
+    status to answer with an error, or one of the words below. carried_out: called when a request was passed on and
+    carried out, before its answer is sent.
     """
 
     spoil: Callable[[Request], tuple[int, str] | str | None] = lambda request: None
+    carried_out: Callable[[Request], None] = lambda request: None
     requests: list[Request] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,14 +57,15 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
     class Handler(AnyMethodHandler):
         def respond(self) -> None:
             body = self._body()
-            request = Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, self.path, headers, body)
             fault = faults.next(request)
             if isinstance(fault, tuple):
                 self._refuse(*fault)
             elif fault == LOST_REQUEST:
                 self._hang_up()
             else:
-                self._pass_on(body, fault)
+                self._pass_on(request, body, fault)
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -73,7 +77,7 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
             self.rfile.readline()
             return b"".join(chunks)
 
-        def _pass_on(self, body: bytes, fault: str | None) -> None:
+        def _pass_on(self, request: Request, body: bytes, fault: str | None) -> None:
             left_out = {"transfer-encoding", "connection", "expect"}
             left_out |= {"if-none-match"} if fault == UNCONDITIONAL else set()
             headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
@@ -84,6 +88,7 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
             response = connection.getresponse()
             answer, sent = response.read(), {n: v for n, v in response.getheaders() if n.lower() != "connection"}
             connection.close()
+            faults.carried_out(request)
             if fault == LOST_ANSWER:
                 self._hang_up()
                 return

@@ -5,6 +5,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -51,3 +52,31 @@ def new_bucket(endpoint: str) -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     client(endpoint).create_bucket(Bucket=name)
     return name
+
+
+def objects(endpoint: str, url: str) -> dict[str, bytes]:
+    """All objects below a URL, without this program's own stores: the rest of the key -> bytes."""
+    bucket, prefix = parted(url)
+    s3, found = client(endpoint), {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for listed in page.get("Contents", ()):
+            body = s3.get_object(Bucket=bucket, Key=listed["Key"])["Body"]
+            found[listed["Key"].removeprefix(prefix)] = body.read()
+    return found
+
+
+def age(url: str, seconds: float) -> None:
+    """As if all objects below a URL had been written so much earlier, by the clock of a server in this process."""
+    from moto.s3.models import s3_backends
+
+    bucket, prefix = parted(url)
+    (backend,) = (account["aws"] for account in s3_backends.values() if bucket in account["aws"].buckets)
+    for key, found in backend.buckets[bucket].keys.items():
+        if key.startswith(prefix):
+            found.last_modified -= timedelta(seconds=seconds)
+
+
+def parted(url: str) -> tuple[str, str]:
+    """(bucket, prefix of the keys, with a slash at its end) of a URL."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return bucket, f"{prefix}/"

@@ -58,7 +58,7 @@ def test_the_demo_teacher_sees_its_frames_in_the_order_of_its_seed(monkeypatch):
     clip.visual = nn.Linear(2, 2)
     teacher = SimpleNamespace(describe=lambda: dataclasses.asdict(fake_identity()))
 
-    def batches(data, planned, num_workers):
+    def batches(data, planned, workers):
         orders.append([index for batch in planned for index in batch])
         raise InterruptedError
 

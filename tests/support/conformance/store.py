@@ -79,6 +79,19 @@ class StoreConformance:
         assert store.get("frames/a") == b"other" and store.get("frames/b") == b"new"
         assert store.version("frames/a") != before
 
+    def test_a_version_is_replaced_once(self, store):
+        store.put_if_absent("frames/a", b"first")
+        version = store.version("frames/a")
+        store.replace_version("frames/a", version, b"second")
+        assert store.get("frames/a") == b"second"
+        with pytest.raises(AlreadyCommittedError, match="changed by another writer"):
+            store.replace_version("frames/a", version, b"third")
+        assert store.get("frames/a") == b"second"
+        store.delete("frames/a")
+        with pytest.raises(AlreadyCommittedError, match="changed by another writer"):
+            store.replace_version("frames/a", version, b"third")
+        assert not store.exists("frames/a")
+
     def test_one_of_many_threads_publishes_a_name(self, store):
         start = threading.Barrier(WRITERS)
 
@@ -180,9 +193,10 @@ class StoreConformance:
         names = [f"frames/{i}" for i in range(40)]
         for name in names:
             store.put_if_absent(name, name.encode())
-        assert list(store.get_many(names)) == [name.encode() for name in names] and list(store.get_many([])) == []
+        assert list(store.map(store.get, names)) == [name.encode() for name in names]
+        assert list(store.map(store.get, [])) == []
         with pytest.raises(DamagedError, match="missing"):
-            list(store.get_many([*names, "frames/none"]))
+            list(store.map(store.get, [*names, "frames/none"]))
 
     def test_locations_are_for_messages(self, store):
         assert store.location("frames/a").startswith(store.location("")) and store.location("frames/a").endswith("a")
