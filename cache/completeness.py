@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from embedonce.cache import manifest as manifests
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import some
-from embedonce.cache.layout import Layout, numbered_file
+from embedonce.cache.layout import CONTINUED, Layout, continued_folder, numbered_file
 from embedonce.cache.manifest import LostFile
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import file_name
@@ -19,15 +19,15 @@ _FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "att
 
 
 def missing_files(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str]
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], label_sets: list[str], manifest: dict | None
 ) -> Iterator[tuple[LostFile, str]]:
     """(file, message) for every file that other documents imply and that does not exist.
 
-    reader: with the records that can be read. label_sets: those whose documents can be read.
+    reader: with the records that can be read. label_sets: those whose documents can be read. manifest: None if it
+    cannot be.
     """
     documents = {path.name for path in layout.quarantine.list(".json")}
     planned = {video.uid for part in plan for video in part.videos}
-    manifest = manifests.read_manifest(layout)
     reported = set()
     if manifest is not None:
         quarantined = {name for name in manifest["quarantined"] if file_name(name) in documents}
@@ -57,18 +57,22 @@ def extra_files(
 
     reader, label_sets: as in missing_files().
     """
-    yield from _others(layout.root, _FILES | _FOLDERS)
-    yield from _others(layout.plan, {numbered_file(part.part) for part in plan})
+    yield from _others(layout.root, _FILES | _FOLDERS | _names(layout.manifest))
+    yield from _others(layout.plan, {path.name for path in layout.plan.list(".json")})
     yield from _extra_of_column(layout, None, reader, reader.records)
     for folder in (layout.quarantine, layout.attempts):
         yield from _others(folder, {path.name for path in folder.list(".json")})
     yield from _others(layout.labels, set(reader.label_sets()))
     for name in label_sets:
         folder = layout.labels / name
-        yield from _others(folder, {"label_set.json", "tensors.safetensors", *LABEL_SET_FOLDERS})
+        document = layout.label_set_document(name)
+        yield from _others(folder, {*_names(document), "tensors.safetensors", *LABEL_SET_FOLDERS})
         for inner in ("clips", "revisions"):
-            yield from _others(folder / inner, {path.name for path in (folder / inner).list(".json")})
-        yield from _extra_of_column(layout, name, reader, reader.label_records(name))
+            yield from _others(folder / inner, set().union(*map(_names, (folder / inner).list(".json"))))
+        if reader.label_set(name).computes_logits:
+            yield from (path for folder in layout.logit_paths(name) for path in folder.list())
+        else:
+            yield from _extra_of_column(layout, name, reader, reader.label_records(name))
 
 
 def _extra_of_column(
@@ -82,8 +86,18 @@ def _extra_of_column(
     yield from _others(shards, {f"{unit}{suffix}" for unit in units})
 
 
+def _names(document: StoredPath) -> set[str]:
+    """The names of a document and of the folder that it may be continued in."""
+    return {document.name, continued_folder(document).name}
+
+
 def _others(folder: StoredPath, known: set[str]) -> list[StoredPath]:
-    return [path for path in folder.list() if path.name not in known]
+    return [path for path in folder.list() if path.name not in known and not _is_emptied(path)]
+
+
+def _is_emptied(path: StoredPath) -> bool:
+    """Whether it is the folder of continuations that a repair moved away."""
+    return path.name.endswith(CONTINUED) and path.is_folder() and not path.list()
 
 
 def _missing_quarantine(
@@ -113,7 +127,7 @@ def _missing_of_label_set(
 ) -> Iterator[tuple[LostFile, str]]:
     """has_manifest: a manifest shows which logits were committed, and which of them a repair took away."""
     folder = layout.labels / name
-    parts, logits = set(reader.clip_parts(name)), reader.logits_units(name)
+    parts, logits = set(reader.clip_parts(name)), set(reader.label_records(name))
     labeled = {part.part for part in plan if any(unit.name in logits for unit in part.units)}
     needed = range(max(parts | labeled, default=-1) + 1)  # parts are published in order, and logits after them
     for part in sorted(set(needed) - parts):

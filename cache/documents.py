@@ -16,11 +16,12 @@ from embedonce.cache import strict_json
 from embedonce.cache.commit import sha256, to_json
 from embedonce.cache.errors import DamagedError, OtherVersionError
 from embedonce.cache.limits import brief
-from embedonce.cache.schema import FORMAT_VERSION
+from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES
 from embedonce.cache.stores.stored_path import StoredPath
 
 T = typing.TypeVar("T")
+READABLE_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_2)
 _INTEGER_ARRAYS = {
     "frame_index": np.int64,
     "pts": np.int64,
@@ -35,8 +36,11 @@ _INTEGER_ARRAYS = {
 
 
 def serialize_with_checksum(document: dict) -> bytes:
-    """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field."""
-    body = to_json({**document, "format_version": FORMAT_VERSION})
+    """A document, with the format version, as JSON whose last field is the SHA-256 of the JSON without that field.
+
+    The version is FORMAT_VERSION unless the document has another one.
+    """
+    body = to_json({"format_version": FORMAT_VERSION, **document})
     return body[:-1] + _checksum_field(body)
 
 
@@ -57,7 +61,7 @@ def serialize_verified(document: dict, from_document: Callable[[dict, str], obje
 
 
 def read(path: StoredPath) -> dict:
-    """The document in a file. DamagedError if it is missing or not as it was written."""
+    """The document in a file. DamagedError if it is missing or not as it was written, or has another version."""
     return parse(path.get(), str(path))
 
 
@@ -68,10 +72,11 @@ def parse(data: bytes, name: str) -> dict:
     except ValueError as error:
         raise DamagedError(f"{name} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise OtherVersionError(
-            f"{name} has format version {brief(version)}; this program reads version {FORMAT_VERSION}: use the version "
-            "of embedonce that wrote it, or extract into another --cache-dir"
+            f"{name} has format version {brief(version)}; this program reads versions {known}: use the version of "
+            "embedonce that wrote it, or extract into another --cache-dir"
         )
     if not has_valid_checksum(data):
         raise DamagedError(f"{name} is damaged: its checksum does not match its content")

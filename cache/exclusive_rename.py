@@ -20,7 +20,7 @@ UNSUPPORTED = {
     errno.ENOTTY,
 }  # errno of a missing feature
 NO_LOCKS = UNSUPPORTED | {errno.ENOLCK, errno.EBADF}
-_RENAME_NOREPLACE, _AT_FDCWD = 1, -100
+_RENAME_NOREPLACE, _AT_FDCWD, _RENAME_EXCL = 1, -100, 4
 
 
 def rename_exclusively(temp: Path, path: Path) -> None:
@@ -59,12 +59,14 @@ def _is_locked(handle: int) -> bool:
 
 
 def _rename_noreplace(temp: Path, path: Path) -> None:
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    library, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(temp), os.fsencode(path))
     code = errno.ENOSYS
-    if call is not None:
-        if call(_AT_FDCWD, os.fsencode(temp), _AT_FDCWD, os.fsencode(path), _RENAME_NOREPLACE) == 0:
-            return
-        code = ctypes.get_errno()
+    if call := getattr(library, "renameat2", None):  # Linux
+        code = 0 if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0 else ctypes.get_errno()
+    elif call := getattr(library, "renamex_np", None):  # macOS
+        code = 0 if call(*names, _RENAME_EXCL) == 0 else ctypes.get_errno()
+    if code == 0:
+        return
     error = OSError(code, os.strerror(code), str(path))  # OSError picks the subclass, such as FileExistsError
     if code in UNSUPPORTED:
         missing = "hard links, locks on folders, or renames that replace nothing"

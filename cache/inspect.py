@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
@@ -56,12 +57,18 @@ def _label_sets(reader: CacheReader) -> list[str]:
     for name in reader.label_sets():
         labels = reader.label_set(name)
         splits = ", ".join(f"{n} {split}" for split, n in sorted(Counter(clip.split for clip in labels.clips).items()))
-        done = len(reader.logits_units(name))
-        logits = f", logits of {done} of {len(reader.records)} shards" if labels.has_logits else ""
         lines.append(
-            f"label set {name} ({labels.kind}): {len(labels.classes)} classes, clips: {splits or 'none'}{logits}"
+            f"label set {name} ({labels.kind}): {len(labels.classes)} classes, clips: {splits or 'none'}"
+            f"{_logits(reader, labels)}"
         )
     return lines
+
+
+def _logits(reader: CacheReader, labels: LabelSet) -> str:
+    if labels.computes_logits:
+        return ", logits computed when read"
+    done = len(reader.logits_units(labels.name))
+    return f", logits of {done} of {len(reader.records)} shards" if labels.has_logits else ""
 
 
 def _unusable_videos(layout: Layout) -> list[str]:

@@ -1,14 +1,15 @@
 """Reading the label sets of a cache: classes, clips, heads, and the records of their logits."""
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from embedonce.cache import documents
+from embedonce.cache import documents, long_documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
 from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
-from embedonce.cache.layout import Layout
+from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.limits import brief
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.records import Record, read_record
@@ -29,11 +30,15 @@ class LabelSetReader:
         self._revisions: dict[str, tuple[StoredPath, dict[int, tuple[ClipLabel, ...]]]] = {}
         self._records: dict[str, ParsedFolder[Record]] = {}
         self._overrides: dict[str, dict[str, Record]] = {}
+        self._computes: dict[str, bool] = {}  # label set -> computes_logits()
+        self._heads: dict[str, dict[str, np.ndarray] | None] = {}  # label set -> computing_head()
 
     def refresh(self) -> None:
         """Find what other processes have written since; unchanged documents are not parsed again."""
         self._sets.clear()
         self._revisions.clear()
+        self._computes.clear()
+        self._heads.clear()
         for clips in self._clips.values():
             clips.refresh()
         for records in self._records.values():
@@ -47,13 +52,13 @@ class LabelSetReader:
         """The label set of this name, or the only one. LabelSetError if there is none, or several and no name."""
         name = self._existing_name(name)
         if name not in self._sets:
-            self._sets[name] = self._parsed(name)
+            clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+            self._sets[name] = self._document(name, clips)
         return self._sets[name]
 
-    def _parsed(self, name: str) -> LabelSet:
-        clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
+    def _document(self, name: str, clips: tuple[ClipLabel, ...]) -> LabelSet:
         path = self._layout.label_set_document(name)
-        document = documents.read(path)
+        document = long_documents.read(path)
         with documents.as_damaged_error(str(path)):
             labels = label_set_from(document, clips)
         if labels.name != name:
@@ -61,9 +66,10 @@ class LabelSetReader:
         return labels
 
     def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
-        """plan part -> clips over its videos, as of the last revision."""
+        """plan part -> clips over its videos, as of the last revision, in order of parts."""
         listed = self._clip_folder(name).values()
-        return {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+        parts = {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+        return dict(sorted(parts.items()))
 
     def _clip_folder(self, name: str) -> ParsedFolder[tuple[ClipLabel, ...]]:
         if name not in self._clips:
@@ -109,9 +115,30 @@ class LabelSetReader:
         with documents.as_damaged_error(str(self._layout.labels / labels.name / "tensors.safetensors")):
             return tensors_from(data, width, len(labels.classes))
 
+    def computing_head(self, name: str, width: int) -> dict[str, np.ndarray] | None:
+        """The head that a label set's logits are computed with when they are read; None if they are stored.
+
+        Read once and kept.
+        """
+        if not self.computes_logits(name):
+            return None
+        if name not in self._heads:
+            self._heads[name] = self.head(name, width)
+        return self._heads[name]
+
+    def computes_logits(self, name: str) -> bool:
+        """Whether a label set has logits that are not stored; not if there is no such label set."""
+        if name not in self._computes:
+            if not self._layout.has_label_set(name):
+                return False
+            self._computes[name] = self._document(name, ()).computes_logits
+        return self._computes[name]
+
     def records(self, name: str) -> dict[str, Record]:
-        """unit -> record of a label set's logits."""
-        return self._overrides[name] if name in self._overrides else self._record_folder(name).values()
+        """unit -> record of a label set's logits; none if it stores no logits."""
+        if name in self._overrides:
+            return self._overrides[name]
+        return {} if self.computes_logits(name) else self._record_folder(name).values()
 
     def _record_folder(self, name: str) -> ParsedFolder[Record]:
         if name not in self._records:
@@ -162,22 +189,30 @@ class LabelSetReader:
 
 def _read_clips(path: StoredPath) -> tuple[ClipLabel, ...]:
     """The clips in a clip list. DamagedError if it cannot be read."""
-    document = documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        _check_number(document["part"], path, "plan part")
+    return clips_from(long_documents.read(path), str(path))
+
+
+def clips_from(document: dict, name: str) -> tuple[ClipLabel, ...]:
+    """The clips in the document of a clip list. DamagedError, with its name, if it is invalid."""
+    with documents.as_damaged_error(name):
+        _check_number(document["part"], name, "plan part")
         return tuple(clip_from(clip) for clip in documents.parse_list(document["clips"]))
 
 
 def _read_revision(path: StoredPath) -> dict[int, tuple[ClipLabel, ...]]:
     """plan part -> clips, in a revision. DamagedError if it cannot be read."""
-    document = documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        _check_number(document["revision"], path, "revision")
+    return revision_from(long_documents.read(path), str(path))
+
+
+def revision_from(document: dict, name: str) -> dict[int, tuple[ClipLabel, ...]]:
+    """plan part -> clips, in the document of a revision. DamagedError, with its name, if it is invalid."""
+    with documents.as_damaged_error(name):
+        _check_number(document["revision"], name, "revision")
         listed = [documents.parse_list(part) for part in documents.parse_list(document["parts"])]
         return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
 
-def _check_number(number, path: StoredPath, kind: str) -> None:
+def _check_number(number, name: str, kind: str) -> None:
     """ValueError unless a document has the number that its file is named by."""
-    if type(number) is not int or f"{number:06d}" != path.stem:
+    if type(number) is not int or numbered_file(number) != PurePosixPath(name).name:
         raise ValueError(f"it is the document of {kind} {brief(number)}")

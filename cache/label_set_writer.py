@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 
-from embedonce.cache import commit, documents
+from embedonce.cache import commit, long_documents
+from embedonce.cache.documents import as_damaged_error
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.label_set_reader import LabelSetReader
-from embedonce.cache.labels import ClipLabel, LabelSet, check_same, clip_from, label_set_document, label_set_from
+from embedonce.cache.label_set_reader import LabelSetReader, clips_from, revision_from
+from embedonce.cache.labels import ClipLabel, LabelSet, check_same, label_set_document, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
-from embedonce.cache.schema import check_uid
+from embedonce.cache.schema import FORMAT_VERSION_2, check_uid
 
 
 class LabelSetWriter:
@@ -32,12 +33,20 @@ class LabelSetWriter:
             )
         for path in inner:
             path.make_folder()
+        if labels.computes_logits and tensors is None:
+            raise ValueError(f"label set {labels.name!r} must have a head, from which its logits are computed")
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
-        document = documents.serialize_verified(fields, _label_set, labels.name)
-        if tensors is not None:
-            (folder / "tensors.safetensors").replace(tensors)
-        self._layout.label_set_document(labels.name).put_if_absent(document)
+        if labels.computes_logits:
+            fields["format_version"] = FORMAT_VERSION_2
+        path = self._layout.label_set_document(labels.name)
+
+        def put(data: bytes) -> None:
+            if tensors is not None:
+                (folder / "tensors.safetensors").replace(tensors)
+            path.put_if_absent(data)
+
+        long_documents.publish(path, fields, [("classes",), ("prompts",)], _label_set, put)
         self._reader.add_set(labels.name)
         return labels
 
@@ -45,7 +54,8 @@ class LabelSetWriter:
         """Publish the clips over the videos of one plan part, unless that was done before."""
         path = self._layout.labels / label_set / "clips" / numbered_file(part)
         if not path.exists():
-            path.put_if_absent(documents.serialize_with_checksum({"part": part, "clips": _checked(clips)}))
+            document = {"part": part, "clips": list(map(asdict, clips))}
+            long_documents.publish(path, document, [("clips",)], clips_from, path.put_if_absent)
             self._reader.add_clips(label_set, path, clips)
 
     def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
@@ -56,19 +66,13 @@ class LabelSetWriter:
         folder = self._layout.labels / label_set / "revisions"
         folder.make_folder()
         number = 1 + max((int(path.stem) for path in folder.list(".json")), default=0)
-        document = {"revision": number, "parts": [_checked(clips) for clips in parts]}
-        (folder / numbered_file(number)).put_if_absent(documents.serialize_with_checksum(document))
+        path = folder / numbered_file(number)
+        document = {"revision": number, "parts": [list(map(asdict, clips)) for clips in parts]}
+        places: list[long_documents.Place] = [("parts", part) for part in range(len(parts))]
+        long_documents.publish(path, document, places, revision_from, path.put_if_absent)
         self._reader.add_revision(label_set)
 
 
 def _label_set(document: dict, name: str) -> LabelSet:
-    with documents.as_damaged_error(name):
+    with as_damaged_error(name):
         return label_set_from(document, ())
-
-
-def _checked(clips: list[ClipLabel]) -> list[dict]:
-    """Clips as documents. ValueError if a reader would refuse one."""
-    listed = [asdict(clip) for clip in clips]
-    for clip in listed:
-        clip_from(clip)
-    return listed

@@ -10,7 +10,7 @@ import safetensors.numpy
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import LabelSetError
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME, brief, check_range, check_text
-from embedonce.cache.schema import check_uid
+from embedonce.cache.schema import FORMAT_VERSION, check_uid
 
 ZERO_SHOT, FITTED, NO_LOGITS = "zero-shot", "fitted", "none"
 KINDS = (ZERO_SHOT, FITTED, NO_LOGITS)
@@ -33,7 +33,8 @@ class LabelSet:
     """One set of classes over a cache.
 
     kind: one of KINDS. prompts: for each class, the texts that its zero-shot vector was made from. logit_scale: what
-    cosines were multiplied by; None unless zero-shot. facts: how it was made, as JSON values.
+    cosines were multiplied by; None unless zero-shot. facts: how it was made, as JSON values. stores_logits: False if
+    logits are computed from embeddings whenever they are read.
     """
 
     name: str
@@ -43,10 +44,16 @@ class LabelSet:
     logit_scale: float | None
     facts: dict
     clips: tuple[ClipLabel, ...] = ()
+    stores_logits: bool = True
 
     @property
     def has_logits(self) -> bool:
-        return self.kind != "none"
+        return self.kind != NO_LOGITS
+
+    @property
+    def computes_logits(self) -> bool:
+        """Whether it has logits that are not stored: they are computed from embeddings and the head when read."""
+        return self.has_logits and not self.stores_logits
 
 
 def head_tensors(parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -67,6 +74,8 @@ def tensors_from(data: bytes, width: int, num_classes: int) -> dict[str, np.ndar
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != _head_shapes(tensors, width, num_classes):
         raise ValueError(f"its tensors {', '.join(tensors)} do not have the shapes of a head of {num_classes} classes")
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ValueError("its tensors hold values that are not finite")
     return tensors
 
 
@@ -81,7 +90,7 @@ def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -
 
 
 def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
-    """(N, V, D) embeddings -> (N, V, C) float32 logits, before softmax and temperature.
+    """(…, D) embeddings -> (…, C) float32 logits, before softmax and temperature.
 
     tensors: class_text (C, D) unit vectors and logit_scale (1,), or a head's weight_i (out, in) and bias_i (out,)
     with ReLU between its layers.
@@ -105,6 +114,7 @@ def label_set_document(labels: LabelSet) -> dict:
         "prompts": [list(texts) for texts in labels.prompts],
         "logit_scale": labels.logit_scale,
         "facts": labels.facts,
+        "stores_logits": labels.stores_logits,
     }
 
 
@@ -133,6 +143,7 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         prompts=tuple(map(parse_list, parse_list(document["prompts"]))),
         logit_scale=document["logit_scale"],
         facts=document["facts"],
+        stores_logits=document.get("stores_logits", True),
     )
     check_uid(validate_types(labels).name)
     if labels.kind not in KINDS:
@@ -144,6 +155,10 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         check_text(text)
     if len(labels.prompts) not in (0, len(labels.classes)):
         raise ValueError(f"it has prompts of {len(labels.prompts)} classes, and {len(labels.classes)} classes")
+    if labels.computes_logits and document.get("format_version") == FORMAT_VERSION:
+        raise ValueError(f"a label set without stored logits has another format version than {FORMAT_VERSION}")
+    if labels.computes_logits and document.get("tensors_sha256") is None:
+        raise ValueError("it has neither logits nor a head to compute them with")
     if any(clip.label >= len(labels.classes) for clip in clips):
         raise ValueError(f"a clip has a label beyond the {len(labels.classes)} classes")
     return replace(labels, clips=clips)

@@ -16,6 +16,7 @@ from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.stores.stored_path import StoredPath
 
 LOCK = ".writer.lock"
+CONTINUED = ".continued"  # suffix of a folder with what a document of the same stem does not hold itself
 
 
 class ColumnPaths(NamedTuple):
@@ -95,10 +96,16 @@ class Layout:
         inner = [path for name in sets for path in (name / "clips", name / "revisions", *self.logit_paths(name.name))]
         return [*sets, *(path for path in inner if path.is_folder())]
 
+    def continued_folders(self) -> list[StoredPath]:
+        """The existing folders with continuations of documents."""
+        sets = [path for path in self.labels.list() if path.is_folder()]
+        places = [self.root, *sets, *(path / inner for path in sets for inner in ("clips", "revisions"))]
+        return [path for place in places for path in place.list(CONTINUED) if path.is_folder()]
+
     def recover(self) -> None:
         """Make what an interrupted writer left durable, and delete its temporary files. The caller holds the lock."""
         made_late = [folder for folder in (self.withdrawn,) if folder.exists()]
-        folders = (self.root, *self.folders, *made_late, *self.label_folders())
+        folders = (self.root, *self.folders, *made_late, *self.label_folders(), *self.continued_folders())
         self.store.recover(folder.relative for folder in folders)
 
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
@@ -137,6 +144,11 @@ class Layout:
 def numbered_file(number: int) -> str:
     """The name of the document of a plan part, clip list or revision."""
     return f"{number:06d}.json"
+
+
+def continued_folder(document: StoredPath) -> StoredPath:
+    """The folder of a document's continuations, if it has any."""
+    return document.parent / f"{document.stem}{CONTINUED}"
 
 
 def require_cache(where: Location) -> Layout:

@@ -6,7 +6,7 @@ and what it took is in removed/ until the manifest no longer lists it.
 
 from dataclasses import dataclass
 
-from embedonce.cache import documents
+from embedonce.cache import documents, long_documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import DamagedError
@@ -62,13 +62,19 @@ def _label_set_entry(layout: Layout, name: str) -> dict[str, list[str]]:
 def read_manifest(layout: Layout) -> dict | None:
     """The manifest; None if it is missing, damaged or of another form."""
     try:
-        manifest = documents.read(layout.manifest)
-        with documents.as_damaged_error(str(layout.manifest)):
-            _units(manifest), _label_sets(manifest)
-            validate_types(_Counts(manifest["plan_parts"], parse_list(manifest["quarantined"])))
+        manifest = long_documents.read(layout.manifest)
+        _check(manifest, str(layout.manifest))
     except DamagedError:
         return None
+    del manifest["format_version"]
     return manifest
+
+
+def write_manifest(layout: Layout, manifest: dict) -> None:
+    """Replace manifest.json."""
+    places: list[long_documents.Place] = [("shards",), ("label_sets",), ("quarantined",)]
+    places += [("labels", name, folder) for name in manifest["labels"] for folder in LABEL_FOLDERS]
+    long_documents.publish(layout.manifest, manifest, places, _check, layout.manifest.replace)
 
 
 def lost_files(layout: Layout, manifest: dict, quarantined: set[str], planned: set[str]) -> list[LostFile]:
@@ -112,8 +118,7 @@ def forget_removed(layout: Layout) -> None:
     totals = {total: sum(entry[total] for entry in shards) for total in ("num_rows", "num_bytes")}
     changed = manifest | totals | {"shards": shards, "labels": labels, "quarantined": quarantined}
     if changed != manifest:
-        del changed["format_version"]
-        layout.manifest.replace(documents.serialize_with_checksum(changed))
+        write_manifest(layout, changed)
 
 
 def removed_documents(layout: Layout) -> set[StoredPath]:
@@ -134,6 +139,13 @@ def removed_documents(layout: Layout) -> set[StoredPath]:
 class _Counts:
     plan_parts: int
     quarantined: tuple[str, ...]
+
+
+def _check(manifest: dict, name: str) -> None:
+    """DamagedError, with this name, if these are not the fields of a manifest."""
+    with documents.as_damaged_error(name):
+        _units(manifest), _label_sets(manifest)
+        validate_types(_Counts(manifest["plan_parts"], parse_list(manifest["quarantined"])))
 
 
 def _units(manifest: dict) -> list[str]:

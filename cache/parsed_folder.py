@@ -17,28 +17,36 @@ class ParsedFolder(Generic[T]):
 
     def __init__(self, folder: StoredPath, parse: Callable[[StoredPath], T]):
         self._folder, self._parse = folder, parse
-        self._entries: dict[str, tuple[FileVersion, T]] = {}
-        self._is_read = False
+        self._versions: dict[str, FileVersion] = {}
+        self._values: dict[str, T] = {}
+        self._is_read, self._is_shared = False, False  # shared: values() has returned this dictionary
 
     def values(self) -> dict[str, T]:
-        """What is known: the folder is read at the first call, and after that only by refresh()."""
+        """What is known: the folder is read at the first call, and after that only by refresh().
+
+        The same dictionary as long as nothing changes; it is never changed, so that it may be kept.
+        """
         if not self._is_read:
             return self.refresh()
-        return {stem: value for stem, (_, value) in self._entries.items()}
+        self._is_shared = True
+        return self._values
 
     def refresh(self) -> dict[str, T]:
         """List the folder again and parse the documents that are new or were replaced."""
         versions = self._folder.versions(".json")  # before the content: a document replaced now is parsed next time
-        entries = self._folder.store.map(lambda found: self._entry(*found), versions.items())
-        self._entries = dict(zip((path.stem for path in versions), entries, strict=True))
+        values = self._folder.store.map(lambda found: self._value(*found), versions.items())
+        self._values = dict(zip((path.stem for path in versions), values, strict=True))
+        self._versions = {path.stem: version for path, version in versions.items()}
         self._is_read = True
         return self.values()
 
     def add(self, path: StoredPath, value: T) -> None:
         """Add a document of this folder that this process has just written, and that has this value."""
-        if self._is_read:
-            self._entries[path.stem] = (path.version(), value)
+        if not self._is_read:
+            return
+        if self._is_shared:
+            self._values, self._is_shared = dict(self._values), False
+        self._versions[path.stem], self._values[path.stem] = path.version(), value
 
-    def _entry(self, path: StoredPath, version: FileVersion) -> tuple[FileVersion, T]:
-        known = self._entries.get(path.stem)
-        return known if known is not None and known[0] == version else (version, self._parse(path))
+    def _value(self, path: StoredPath, version: FileVersion) -> T:
+        return self._values[path.stem] if self._versions.get(path.stem) == version else self._parse(path)

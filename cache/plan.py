@@ -136,13 +136,14 @@ def cut_units(segments: list[PlannedSegment], shard_frames: int, first_number: i
     """Cut the requests of videos into units of at most shard_frames rows, in order.
 
     A long video fills units of its own; its remainder and short videos share units. Requests that show the same frame
-    stay together, so that each frame is a row of exactly one unit.
+    stay together, so that each frame is a row of exactly one unit. Videos that show nothing share units as if each had
+    one row.
     """
     units: list[list[PlannedSegment]] = []
     room = 0
     for segment in segments:
         for piece in _pieces(segment, shard_frames):
-            rows = len(piece.frame_index)
+            rows = max(len(piece.frame_index), 1)
             if not units or rows > room:
                 units.append([])
                 room = shard_frames

@@ -3,8 +3,7 @@
 Reads names and numbers only, so that commands which do not need the plan can afford the check.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from embedonce.cache import documents
 from embedonce.cache.errors import BusyError, DamagedError, rebuild_hint, some
@@ -12,7 +11,7 @@ from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
 
-_UNIT_NAME = re.compile(rb'"name":"([0-9]{6,12})"')  # no text in JSON contains these bytes: its quotes are escaped
+_NAME = b'"name":"'  # of a unit; no text in JSON contains these bytes: its quotes are escaped
 
 
 def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> None:
@@ -27,16 +26,9 @@ def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> Non
         return
     root = layout.root
     paths = layout.plan.list(".json")
-    planned: set[str] = set()
-    is_damaged = False
-    for path in paths:
-        names = _unit_names(path)
-        is_damaged |= names is None
-        planned |= names or set()
-    if not is_damaged and (lacking := expected - planned):
-        if not any((layout.frame_paths().records / f"{unit}.json").exists() for unit in lacking):
-            raise BusyError(f"another process removes videos from {root}; run the command again when it is done")
-        raise DamagedError(older_plan(root, lacking), has_advice=True)
+    planned: set[str] = set().union(*layout.store.map(_unit_names, paths))
+    if (lacking := expected - planned) and not any(map(_is_damaged, paths)):
+        refuse_lacking(layout, lacking)
     if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
         raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}", has_advice=True)
     if last_part >= len(paths):
@@ -47,6 +39,13 @@ def last_clip_part(layout: Layout) -> int:
     """The highest plan part that a label set has clips for; -1 if there are no clips."""
     stems = [path.stem for name in layout.label_sets() for path in (layout.labels / name / "clips").list(".json")]
     return max((int(stem) for stem in stems if stem.isdecimal()), default=-1)
+
+
+def refuse_lacking(layout: Layout, lacking: Collection[str]) -> None:
+    """DamagedError because the plan lacks these committed units; BusyError if all of them were removed meanwhile."""
+    if not any((layout.frame_paths().records / f"{unit}.json").exists() for unit in lacking):
+        raise BusyError(f"another process removes videos from {layout.root}; run the command again when it is done")
+    raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
 
 
 def older_plan(root: StoredPath, lacking: Iterable[str]) -> str:
@@ -66,10 +65,17 @@ def older_than_clips(root: StoredPath, number: int) -> str:
     )
 
 
-def _unit_names(path: StoredPath) -> set[str] | None:
-    """The units of a plan part; None if it is damaged, so that they are unknown."""
+def _unit_names(path: StoredPath) -> set[str]:
+    """The units of a plan part, found without parsing it; not all of them if it is damaged."""
     try:
-        data = path.get()
+        pieces = path.get().split(_NAME)
     except DamagedError:
-        return None
-    return {name.decode() for name in _UNIT_NAME.findall(data)} if documents.has_valid_checksum(data) else None
+        return set()
+    return {piece[: piece.find(b'"')].decode("ascii", "replace") for piece in pieces[1:]}
+
+
+def _is_damaged(path: StoredPath) -> bool:
+    try:
+        return not documents.has_valid_checksum(path.get())
+    except DamagedError:
+        return True

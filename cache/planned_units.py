@@ -10,6 +10,7 @@ import numpy as np
 from embedonce.cache import plan_documents
 from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import some
+from embedonce.cache.limits import brief
 from embedonce.cache.plan import MAX_PARTS, PlanIndex, PlannedSegment, PlannedVideo, Unit
 from embedonce.cache.schema import LOST, NO_FRAME, REDACTED, Segment, Status
 
@@ -61,10 +62,14 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
     segments = tuple(implied[uid] if segment is None else next(explicit) for uid, segment in pairs)
     if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
         raise ValueError("the videos of `planned` do not match its segments")
-    planned = validate_types(PlannedUnit(field["part"], videos, Unit(unit, segments)))
-    if not 0 <= planned.part < MAX_PARTS:
-        raise ValueError(f"invalid plan part {planned.part}")
-    return planned
+    return validate_types(PlannedUnit(check_part(field["part"]), videos, Unit(unit, segments)))
+
+
+def check_part(part) -> int:
+    """Return part. ValueError if it is not the number of a plan part."""
+    if type(part) is not int or not 0 <= part < MAX_PARTS:
+        raise ValueError(f"invalid plan part {brief(part)}")
+    return part
 
 
 def as_planned(segment: Segment) -> PlannedSegment:

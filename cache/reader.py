@@ -9,6 +9,7 @@ import numpy as np
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Shard
 from embedonce.cache.catalog import Catalog
+from embedonce.cache.computed_logits import ComputedLogits, compute_logits
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
@@ -61,7 +62,7 @@ class CacheReader:
     def prepare_labels(self, labels: LabelSet) -> None:
         """Read what else is needed to read this label set's logits, so that copies in other processes have it."""
         self._num_classes[labels.name] = len(labels.classes)
-        if labels.has_logits:
+        if labels.has_logits and self._computing_head(labels.name) is None:
             self.label_records(labels.name)
 
     # -- videos and the plan -------------------------------------------------------------------------------------------
@@ -141,8 +142,14 @@ class CacheReader:
         """The frame shard of a unit. DamagedError if its bytes differ from its record."""
         return self._shard(None, unit, self.records)
 
-    def logits(self, label_set: str, unit: str) -> Shard:
-        """The logits shard of a unit. DamagedError if it is absent or its bytes differ from its record."""
+    def logits(self, label_set: str, unit: str) -> Shard | ComputedLogits:
+        """The logits of a unit: a shard, or computed from embeddings if the label set does not store them.
+
+        DamagedError if the shard is absent or its bytes differ from its record.
+        """
+        head = self._computing_head(label_set)
+        if head is not None:
+            return ComputedLogits(self.frames(unit), head)
         return self._shard(label_set, unit, self.label_records(label_set))
 
     def prefetch(self, units: Iterable[str]) -> None:
@@ -173,6 +180,9 @@ class CacheReader:
         rows, views = self.records[unit].num_rows, 1 + self.identity.num_views
         if not rows:
             return np.zeros((0, views, self._width(label_set)), np.float32)
+        head = self._computing_head(label_set)
+        if head is not None:
+            return compute_logits(head, self.all_embeddings(unit), f"unit {unit} of {self.cache_dir}")
         shard = self.logits(label_set, unit)
         return np.stack([shard.logits(0, rows, view) for view in range(views)], axis=1)
 
@@ -212,6 +222,9 @@ class CacheReader:
         """The tensors that logits_from() computes a label set's logits from; None if it has none."""
         return self._labels.head(name, self.identity.teacher.embed_dim)
 
+    def _computing_head(self, name: str) -> dict[str, np.ndarray] | None:
+        return self._labels.computing_head(name, self.identity.teacher.embed_dim)
+
     def label_records(self, label_set: str) -> dict[str, Record]:
         """unit -> record of a label set's logits."""
         return self._labels.records(label_set)
@@ -221,5 +234,7 @@ class CacheReader:
         self._labels.override_records(label_set, records)
 
     def logits_units(self, label_set: str) -> frozenset[str]:
-        """Units whose logits are committed in this label set."""
-        return frozenset(self.label_records(label_set))
+        """Committed units whose logits can be read: those of all units if this label set does not store them."""
+        if self._computing_head(label_set) is not None:
+            return frozenset(self.records)
+        return frozenset(self.label_records(label_set)) & frozenset(self.records)

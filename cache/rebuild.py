@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from embedonce.cache import documents
+from embedonce.cache import documents, plan_parts
 from embedonce.cache.errors import DamagedError, OtherVersionError, some
 from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart
@@ -21,6 +21,7 @@ from embedonce.cache.repair import Removal, take_out
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 
+PART_BYTES = 3 * plan_parts.PART_BYTES  # of a rebuilt part, which also has videos that were listed in lost parts
 MAX_EMPTY_PARTS = 1000  # more than any real cache has: parts with clips and without any committed unit
 
 
@@ -168,10 +169,14 @@ class _Draft:
         count = max(least, 1 + max(numbers, default=-1))
         if count - len(numbers) > MAX_EMPTY_PARTS:
             raise DamagedError(f"the plan would have {count - len(numbers)} empty parts; {_UNCHANGED}")
-        new = [number for number in range(count) if number not in self.intact]
-        made = [_part(number, self.missing.get(number, []), listed) for number in new]
-        late = [unit for number in sorted(self.intact) for unit in self.missing.get(number, [])]
-        return [*made, _part(count, late, listed)] if late else made
+        made, late = [], []
+        for number in (number for number in range(count) if number not in self.intact):
+            first, *others = _cut(number, self.missing.get(number, []), listed) or [PlanPart(number, (), ())]
+            made.append(first)
+            late += others
+        units = [unit for number in sorted(self.intact) for unit in self.missing.get(number, [])]
+        late += _cut(count, units, listed)
+        return [*made, *(replace(part, part=count + i) for i, part in enumerate(late))]
 
 
 _UNCHANGED = "nothing was changed; back up the cache and extract into another --cache-dir"
@@ -182,10 +187,12 @@ def _refuse_other(video: PlannedVideo, known: PlannedVideo, path: StoredPath) ->
         raise DamagedError(f"{path} describes video {video.uid} differently from the rest of the cache; {_UNCHANGED}")
 
 
-def _part(number: int, units: list[PlannedUnit], listed: set[str]) -> PlanPart:
-    """A part of these units. listed: uids of the videos of other parts, to which those of this part are added."""
+def _cut(number: int, units: list[PlannedUnit], listed: set[str]) -> list[PlanPart]:
+    """Parts of these units, from this number on; more than one if a document would be too long.
+
+    listed: uids of the videos of other parts, to which those of these parts are added.
+    """
     needed = {video.uid: video for planned in units for video in planned.videos}
-    videos = tuple(video for uid, video in needed.items() if uid not in listed)
-    continued = tuple(uid for uid in needed if uid in listed)
+    videos = [video for uid, video in needed.items() if uid not in listed]
     listed.update(needed)
-    return PlanPart(number, videos, tuple(planned.unit for planned in units), continued)
+    return list(plan_parts.cut_parts(number, videos, tuple(planned.unit for planned in units), PART_BYTES))

@@ -1,30 +1,28 @@
 """Commit records: which shards exist, and what each holds."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
-from embedonce.cache.planned_units import PlannedUnit, planned_document, planned_from
+from embedonce.cache.packed_index import packed, unpacked
+from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
+    FORMAT_VERSION_2,
     INTERPOLATIONS,
     MAX_TIME_BASE,
     VIEW_FIELDS,
     Segment,
     Status,
     check_fingerprint,
+    check_sha256,
     check_uid,
     check_unit,
 )
 from embedonce.cache.stores.stored_path import StoredPath
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,10 @@ class Record:
     """What was committed for one unit. A unit without rows has no shard, and num_bytes 0.
 
     segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
-    back end needs to find rows. provenance: who computed the rows, with what. part: the plan part that the unit belongs
-    to; None in records of logits and for units that were never planned. replaces: the unit whose other rows these are,
-    which does not exist any more for readers; empty for most.
+    back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed
+    the rows, with what. part: the plan part that the unit belongs to; None in records of logits and for units that were
+    never planned. replaces: the unit whose other rows these are, which does not exist any more for readers; empty for
+    most.
     """
 
     unit: str
@@ -72,11 +71,13 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "sha256": record.sha256,
         "num_rows": record.num_rows,
         "segments": [segment_document(segment) for segment in record.segments],
-        "index": record.index,
+        "index": unpacked(record.index),
         "provenance": record.provenance,
     }
     if record.replaces:
         document["replaces"] = record.replaces
+    if record.replaces or "sizes" in record.index:  # "sizes": of members of a tar, in place of their offsets
+        document["format_version"] = FORMAT_VERSION_2
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
 
 
@@ -116,15 +117,17 @@ def read_record(path: StoredPath) -> Record:
 
 
 def record_from(document: dict, name: str) -> Record:
-    """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself."""
+    """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself.
+
+    Of `planned`, which only a rebuilt plan and verification need, nothing but the part is looked at.
+    """
     with documents.as_damaged_error(name):
-        names = ("unit", "num_bytes", "sha256", "num_rows", "index", "provenance")
-        segments = tuple(segment_from(segment) for segment in parse_list(document["segments"]))
-        planned = _planned(document, segments)
+        names = ("unit", "num_bytes", "sha256", "num_rows", "provenance")
         record = Record(
             **{field: document[field] for field in names},
-            segments=segments,
-            part=None if planned is None else planned.part,
+            segments=tuple(segment_from(segment) for segment in parse_list(document["segments"])),
+            index=packed(document["index"]),
+            part=check_part(document["planned"]["part"]) if "planned" in document else None,
             replaces=document.get("replaces", ""),
         )
         _check(validate_types(record))
@@ -133,13 +136,14 @@ def record_from(document: dict, name: str) -> Record:
 
 def read_planned(path: StoredPath) -> PlannedUnit | None:
     """The unit as it was planned, from its record; None if it was not planned. DamagedError as in read_record()."""
-    record, document = read_record(path), documents.read(path)
-    with documents.as_damaged_error(str(path)):
-        return _planned(document, record.segments)
+    return check_record(documents.read(path), str(path))
 
 
-def _planned(document: dict, segments: tuple[Segment, ...]) -> PlannedUnit | None:
-    return planned_from(document["planned"], document["unit"], segments) if "planned" in document else None
+def check_record(document: dict, name: str) -> PlannedUnit | None:
+    """The unit as it was planned, from the document of a record of which everything is checked. Errors as there."""
+    record = record_from(document, name)
+    with documents.as_damaged_error(name):
+        return planned_from(document["planned"], record.unit, record.segments) if "planned" in document else None
 
 
 def _check(record: Record) -> None:
@@ -147,8 +151,7 @@ def _check(record: Record) -> None:
     check_unit(record.unit)
     if record.replaces and check_unit(record.replaces) == record.unit:
         raise ValueError("it replaces itself")
-    if not _SHA256.fullmatch(record.sha256):
-        raise ValueError(f"{record.sha256!r} is not a SHA-256")
+    check_sha256(record.sha256)
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")
     if record.segments and record.num_rows != sum(segment.num_rows for segment in record.segments):
@@ -179,7 +182,8 @@ def _check_segment(segment: Segment) -> None:
 
 def _check_times(segment: Segment) -> None:
     columns = (segment.frame_index, segment.pts, segment.request_k)
-    if any((np.abs(column) >= MAX_TICKS).any() for column in (*columns, np.array([segment.first_pts]))):
-        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")
     if any((column[1:] <= column[:-1]).any() for column in columns):
         raise ValueError(f"rows or requests of {segment.video_uid} are not in order of time")
+    ends = [int(column[end]) for column in columns if len(column) for end in (0, -1)]
+    if any(abs(ticks) >= MAX_TICKS for ticks in (segment.first_pts, *ends)):
+        raise ValueError(f"times of {segment.video_uid} are beyond {MAX_TICKS} ticks")

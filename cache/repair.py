@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from embedonce.cache import manifest
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import DamagedError, some
-from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
+from embedonce.cache.layout import LOCK, Layout, continued_folder, read_identity, require_cache
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify import OnProgress, Replay, verify
@@ -109,7 +109,8 @@ def _removal(layout: Layout, suffix: str, problem: Problem) -> Removal:
         return Removal(
             f"logits of unit {problem.unit}, label set {problem.label_set}: compute them again", tuple(files)
         )
-    return Removal(f"{problem.path.relative}: it cannot be read", (problem.path,))
+    continuations = continued_folder(problem.path).list(".json")
+    return Removal(f"{problem.path.relative}: it cannot be read", (problem.path, *continuations))
 
 
 def _files_of(layout: Layout, label_set: str | None, unit: str, suffix: str) -> list[StoredPath]:

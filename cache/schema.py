@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 
 FORMAT_VERSION = 1
+FORMAT_VERSION_2 = 2  # of documents with content that readers of version 1 would miss or misunderstand
 MAX_UID_LENGTH = 119  # a key is <uid>_<8 digits> and at most 128 characters long
 UID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_UID_LENGTH - 1}}}")
+SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")
 UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
@@ -156,6 +158,13 @@ def check_unit(name: str) -> str:
     if not UNIT_PATTERN.fullmatch(name):
         raise ValueError(f"unit {name!r} must be named by 6 to 12 digits")
     return name
+
+
+def check_sha256(text: str) -> str:
+    """Return text. ValueError if it is not a SHA-256 in hexadecimal digits."""
+    if not SHA256_PATTERN.fullmatch(text):
+        raise ValueError(f"{text!r} is not a SHA-256")
+    return text
 
 
 def check_fingerprint(text: str) -> str:

@@ -9,7 +9,7 @@ from embedonce.cache.commit import sha256
 from embedonce.cache.errors import AlreadyCommittedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.planned_units import PlannedUnit
-from embedonce.cache.records import Record, record_document, record_from, record_of
+from embedonce.cache.records import Record, check_record, record_document, record_of
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.stores.base import Lock
 from embedonce.cache.stores.stored_path import StoredPath
@@ -49,7 +49,7 @@ class ShardWriter:
         path = self.record_path(label_set, record.unit)
         if path.exists():
             raise AlreadyCommittedError(f"unit {record.unit} of {self._layout.root} was committed by another writer")
-        document = documents.serialize_verified(record_document(record, planned), record_from, str(path))
+        document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
         if record.num_rows:
             name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
             self._publish_shard(name, encoded.data, path)

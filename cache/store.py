@@ -1,5 +1,7 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
+import contextlib
+
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import IdentityMismatchError, NotACacheError
@@ -11,7 +13,16 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.writer import CacheWriter
 
-__all__ = ["check_identity", "claim", "has_cache", "open_reader", "open_writer", "read_identity", "refuse_nesting"]
+__all__ = [
+    "check_identity",
+    "claim",
+    "has_cache",
+    "open_reader",
+    "open_writer",
+    "read_identity",
+    "refuse_busy",
+    "refuse_nesting",
+]
 
 
 def has_cache(where: Location) -> bool:
@@ -76,6 +87,13 @@ def open_writer(where: Location, identity: CacheIdentity, catalog: Catalog | Non
     store = open_store(where)
     claim(store, identity)
     return CacheWriter(store, identity, catalog)
+
+
+def refuse_busy(where: Location) -> None:
+    """BusyError while another process writes the cache at a location."""
+    layout = Layout.at(where)
+    with contextlib.closing(layout.store.lock(layout.lock.relative)):
+        return
 
 
 def open_reader(where: Location) -> CacheReader:

@@ -8,6 +8,7 @@ from embedonce.cache.backends.shard_format import Shard, ShardShape
 from embedonce.cache.errors import DamagedError, StorageError, some
 from embedonce.cache.layout import Layout
 from embedonce.cache.ledger import Ledger, VerifiedFile
+from embedonce.cache.packed_index import unpacked
 from embedonce.cache.records import Record
 from embedonce.cache.schema import CacheIdentity
 
@@ -102,6 +103,6 @@ class VerifiedShards:
         if any(len(segment.views) != views for segment in frames.segments) or len(keys) * views * width > num_bytes:
             raise DamagedError(f"{location} cannot hold {views} views of {len(keys)} rows with {width} values each")
         shape = ShardShape(record.num_rows, views, width, num_bytes)
-        shard = self._format.open(self._store, name, record.index, shape)
+        shard = self._format.open(self._store, name, unpacked(record.index), shape)
         shard.check(keys)
         return shard

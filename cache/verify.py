@@ -6,18 +6,20 @@ the verification, because that proves nothing about what is stored.
 
 from collections.abc import Callable, Collection, Iterable
 
-from embedonce.cache import documents
+from embedonce.cache import long_documents
+from embedonce.cache.catalog import Catalog
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
 from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError, some
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan import PlanIndex, PlanPart
-from embedonce.cache.plan_age import last_clip_part, older_than_clips
+from embedonce.cache.plan_age import older_than_clips
 from embedonce.cache.plan_documents import read_plan
 from embedonce.cache.plausibility import plan_problems, record_problems
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, check_entry
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import current, read_planned, record_paths
+from embedonce.cache.records import current, read_planned
 from embedonce.cache.removal_document import Removal, read_removal
+from embedonce.cache.snapshot import Snapshot, take_snapshot
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify_report import Problem, Remedy, Report
@@ -44,26 +46,28 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
     removal = _interrupted_removal(layout, report)
+    catalog = Catalog(layout, identity)
+    found = take_snapshot(catalog)
     plan = _read_plan(layout, report)
     if plan is None:
         return report
     for part, message in plan_problems(plan, identity):
         report.problems.append(Problem(layout.plan_part(part), message, Remedy.KEEP))
-    records = current(report.read_records(layout.frame_paths().records, Remedy.REDO_UNIT, None))
-    reader = CacheReader(layout.store, identity, records)
-    _verify_frames(reader, layout, PlanIndex(plan), replay, report, on_progress)
-    if plan and not report.needs_plan and (number := last_clip_part(layout)) >= len(plan):
+    records = current(report.read_records(found.records, Remedy.REDO_UNIT, None))
+    reader = CacheReader(layout.store, identity, records, catalog)
+    _verify_frames(reader, layout, PlanIndex(plan), found, replay, report, on_progress)
+    if plan and not report.needs_plan and (number := found.last_clip_part) >= len(plan):
         report.problems.append(Problem(layout.plan, older_than_clips(layout.root, number), Remedy.KEEP))
         report.needs_plan = True
     known = set() if report.needs_plan else {video.uid for part in plan for video in part.videos}
-    for name in reader.label_sets():
-        _verify_label_set(reader, layout, name, known, removal.unit_names, report, on_progress)
+    for name, logits in found.label_sets.items():
+        _verify_label_set(reader, layout, name, logits, known, removal.unit_names, report, on_progress)
     for path in layout.withdrawn.list(".json"):
         report.attempt(path, Remedy.KEEP, read_withdrawn, path)
     for folder, entry_type in ((layout.quarantine, QuarantinedVideo), (layout.attempts, DecodeAttempts)):
         for path in folder.list(".json"):
-            report.attempt(path, Remedy.FORGET, check_entry, path, entry_type)
-    _compare_with_folders(reader, layout, plan, report)
+            report.attempt(path, Remedy.FORGET, _check_entry, path, entry_type)
+    _compare_with_folders(reader, layout, plan, found, report)
     return report
 
 
@@ -98,6 +102,7 @@ def _verify_frames(
     reader: CacheReader,
     layout: Layout,
     plan: PlanIndex,
+    found: Snapshot,
     replay: Replay | None,
     report: Report,
     on_progress: OnProgress,
@@ -105,7 +110,7 @@ def _verify_frames(
     folder = layout.frame_paths().records
     fingerprints = {uid: video.fingerprint for uid, video in plan.videos.items()}
     report.num_units = len(plan.units)
-    report.num_pending = len(set(plan.units) - {path.stem for path in record_paths(folder)})
+    report.num_pending = len(set(plan.units) - {path.stem for path in found.records})
     report.needs_plan = not set(reader.records) <= set(plan.units)
     for unit, record in reader.records.items():
         path = folder / f"{unit}.json"
@@ -123,12 +128,13 @@ def _verify_label_set(
     reader: CacheReader,
     layout: Layout,
     name: str,
+    logits: list[StoredPath],
     planned: set[str],
     in_removal: Collection[str],
     report: Report,
     on_progress: OnProgress,
 ) -> None:
-    """planned: uids of all planned videos; empty to skip the comparison of clips with the plan.
+    """logits: records of its logits. planned: uids of all planned videos; empty to compare no clips with the plan.
 
     in_removal: units that an interrupted removal deletes or makes, whose frames or logits may not exist.
     """
@@ -144,8 +150,10 @@ def _verify_label_set(
         message = f"label set {name} has clips of {uid}, which is not in the plan: extract-teacher plans it again"
         report.problems.append(Problem(folder, message, Remedy.MISSING, label_set=name))
     for path in (folder / "revisions").list(".json")[:-1]:  # the last one was read with the label set
-        report.attempt(path, Remedy.FORGET, documents.read, path, label_set=name)
-    records = report.read_records(paths.records, Remedy.REDO_LOGITS, name)
+        report.attempt(path, Remedy.FORGET, long_documents.read, path, label_set=name)
+    if reader.label_set(name).computes_logits:
+        return
+    records = report.read_records(logits, Remedy.REDO_LOGITS, name)
     reader.override_records(name, records)
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}
     for unit, record in records.items():
@@ -156,12 +164,23 @@ def _verify_label_set(
         on_progress(report.num_shards)
 
 
-def _compare_with_folders(reader: CacheReader, layout: Layout, plan: list[PlanPart], report: Report) -> None:
+def _check_entry(path: StoredPath, entry_type: type) -> None:
+    """check_entry(), unless a writer has removed the document since it was listed."""
+    try:
+        check_entry(path, entry_type)
+    except DamagedError:
+        if path.exists():
+            raise
+
+
+def _compare_with_folders(
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], found: Snapshot, report: Report
+) -> None:
     """Add every file that should exist and does not, and list every file that nothing refers to."""
     broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
-    sound = [name for name in reader.label_sets() if name not in broken]
+    sound = [name for name in found.label_sets if name not in broken]
     is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # reported per unit
-    for lost, message in missing_files(reader, layout, plan, sound):
+    for lost, message in missing_files(reader, layout, plan, sound, found.manifest):
         if lost.label_set in broken - {None} or (is_plan_short and lost.path.parent == layout.plan):
             continue
         report.problems.append(Problem(lost.path, message, Remedy.MISSING, lost.unit, lost.label_set))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from embedonce.cache.errors import DamagedError, OtherVersionError
-from embedonce.cache.records import Record, read_record, record_paths
+from embedonce.cache.records import Record, read_record
 from embedonce.cache.stores.stored_path import StoredPath
 
 T = TypeVar("T")
@@ -64,10 +64,10 @@ class Report:
             self.problems.append(Problem(path, str(error), remedy, **about))
         return None
 
-    def read_records(self, folder: StoredPath, remedy: Remedy, label_set: str | None) -> dict[str, Record]:
-        """unit -> record, of the records in a folder that can be read; the others become problems."""
+    def read_records(self, paths: Iterable[StoredPath], remedy: Remedy, label_set: str | None) -> dict[str, Record]:
+        """unit -> record, of the records that can be read; the others become problems."""
         records = {}
-        for path in record_paths(folder):
+        for path in paths:
             record = self.attempt(path, remedy, read_record, path, unit=path.stem, label_set=label_set)
             if record is not None:
                 records[path.stem] = record

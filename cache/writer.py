@@ -3,6 +3,7 @@
 Files are published by the store, a shard always before its record.
 """
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from embedonce.cache.errors import DamagedError, IdentityMismatchError, StorageE
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import LOCK, Layout
-from embedonce.cache.manifest import build_manifest
+from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
 from embedonce.cache.plan_documents import plan_document, plan_from
+from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
@@ -29,7 +31,7 @@ from embedonce.cache.quarantine import (
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import record_paths
 from embedonce.cache.removal_steps import finish_removal
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, FrameBatch
+from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.shard_writer import ShardWriter
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.vectors import logits_problem
@@ -46,16 +48,23 @@ class CacheWriter:
         self._layout = Layout(self.store)
         self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
         self._labels = LabelSetWriter(self._layout, self._catalog.labels)
+        self._settled: set[str] = set()
         self._lock = self.store.lock(LOCK)
         self._shards = ShardWriter(self._layout, identity.backend, self._lock)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.close)
+            self.plan: list[PlanPart] = self._read_locked(is_parsed=catalog is not None)
+            self._index = PlanIndex(self.plan)
+            undo.pop_all()
+
+    def _read_locked(self, is_parsed: bool) -> list[PlanPart]:
+        """The plan, read when what an interrupted writer left is put in order, and nobody else writes."""
         self._layout.refuse_links()
         self._layout.recover()
-        finish_removal(self._layout, identity, self._lock)
-        if catalog is not None:
-            catalog.refresh()  # now that nobody else writes
-        self.plan: list[PlanPart] = self._catalog.plan()
-        self._index = PlanIndex(self.plan)
-        self._settled: set[str] = set()
+        finish_removal(self._layout, self.identity, self._lock)
+        if is_parsed:
+            self._catalog.refresh()
+        return self._catalog.plan()
 
     @property
     def cache_dir(self) -> Path | str:
@@ -88,17 +97,17 @@ class CacheWriter:
     def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
         """Append videos, and units for their requests, to the plan. What was planned before never changes.
 
-        requests: of these videos, or further ones of videos that are planned already.
+        requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
+        in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
         """
         if not videos and not requests:
             return
         self.check_plan()
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
-        listed = tuple(replace(video, num_requests=counts.get(video.uid, 0)) for video in videos)
-        new = {video.uid for video in videos}
-        continued = tuple(uid for uid in counts if uid not in new and uid in self.planned_videos)
+        listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
         units = cut_units(requests, shard_frames, first_number=self._index.next_number)
-        self._append_part(PlanPart(len(self.plan), listed, units, continued))
+        for part in cut_parts(len(self.plan), listed, units):
+            self._append_part(part)
 
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""
@@ -197,16 +206,12 @@ class CacheWriter:
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""
         manifest = build_manifest(self._catalog)
-        self._layout.manifest.replace(documents.serialize_with_checksum(manifest))
+        write_manifest(self._layout, manifest)
         return manifest
 
     def rebuild_manifest_if_stale(self) -> bool:
         """Rebuild manifest.json if it differs from the records; returns whether it did."""
-        try:
-            stored = documents.read(self._layout.manifest)
-        except DamagedError:
-            stored = {}
-        is_stale = stored != build_manifest(self._catalog) | {"format_version": FORMAT_VERSION}
+        is_stale = read_manifest(self._layout) != build_manifest(self._catalog)
         if is_stale:
             self.write_manifest()
         return is_stale

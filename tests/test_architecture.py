@@ -28,19 +28,22 @@ TEACHER = {
     "pipeline.teachers.registry",
     "pipeline.teachers.open_clip",
 }
-VIDEO = ("color", "ffmpeg_log", "container", "decode", "feeder", "geometry", "indexing", "output_order", "scanning")
+VIDEO = (
+    *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry", "indexing"),
+    *("output_order", "reopening", "sampled_packets", "scanning", "tracks"),
+)
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
     *("refresh", "removal", "remove"),
 )
 ONLY_IMPORTERS = {
-    "av": {f"pipeline.video.{name}" for name in (*VIDEO, "reopening", "tracks")}
+    "av": {f"pipeline.video.{name}" for name in VIDEO}
     | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
     "open_clip": {"models.teachers.weights"},
     "timm": {"models.backbones", "models.timm_registry"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
-    "fsspec": {"cache.stores.object_urls"},
+    "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
@@ -50,6 +53,7 @@ ONLY_IMPORTERS = {
     "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
+    "aiohttp": {"pipeline.remote_files.addresses"},
     "ego4d": set(),  # a program of its own,
 }
 # Which package may import which others. `models` and `cache` import nothing of this project but themselves; every
@@ -60,14 +64,15 @@ ARROWS = {
     "progress": "console",
     "settings": "",
     "naming": "",
-    "files": "settings",
+    "remote_files": "settings",
+    "files": "console settings",
     "splits": "console naming",
     "frames": "",
     "video": "",
     "metrics": "",
     "engines": "processes",
     "runtimes": "",
-    "sources": "console files naming processes progress settings splits",
+    "sources": "console files naming processes progress remote_files settings splits",
     "teachers": "processes",
     "labeling": "console files naming progress settings sources splits teachers",
     "extraction": "console engines files frames labeling naming progress settings sources teachers video",

@@ -9,6 +9,7 @@ import json
 import numpy as np
 
 from embedonce.cache.backends.shard_format import Encoded, ShardFormat, ShardShape
+from embedonce.cache.backends.tar_index import index_of
 from embedonce.cache.backends.tar_layout import BLOCK, EXTENSIONS, end_of_archive, member_header, npy_header
 from embedonce.cache.backends.tar_shard import TarShard, segment_fields
 from embedonce.cache.schema import FrameBatch
@@ -52,16 +53,18 @@ class _TarBytes:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._num_bytes = 0
-        self._members: dict[str, list[list[int]]] = {}
+        self._headers: dict[str, list[int]] = {}  # by type of member: the bytes before the data of each row
+        self._sizes: dict[str, list[int]] = {}
 
     def add(self, member_type: str, key: str, data: bytes) -> None:
         header = member_header(f"{key}.{EXTENSIONS[member_type]}", len(data))
-        self._members.setdefault(member_type, []).append([self._num_bytes + len(header), len(data)])
+        self._headers.setdefault(member_type, []).append(len(header))
+        self._sizes.setdefault(member_type, []).append(len(data))
         self._append(header, data, bytes(-len(data) % BLOCK))
 
     def finish(self) -> Encoded:
         self._append(end_of_archive(self._num_bytes))
-        return Encoded(b"".join(self._parts), {"members": self._members})
+        return Encoded(b"".join(self._parts), index_of(self._headers, self._sizes))
 
     def _append(self, *parts: bytes) -> None:
         self._parts += parts

@@ -1,4 +1,4 @@
-"""Random access to the rows of a tar shard that is not trusted, at the member offsets in its record."""
+"""Random access to the rows of a tar shard that is not trusted, at the offsets that follow from its record."""
 
 import tarfile
 
@@ -6,15 +6,8 @@ import numpy as np
 
 from embedonce.cache import documents, strict_json
 from embedonce.cache.backends.shard_format import Shard, ShardShape, checked_embeddings, checked_logits
-from embedonce.cache.backends.tar_layout import (
-    BLOCK,
-    EXTENSIONS,
-    FRAME_MEMBERS,
-    LOGITS_MEMBERS,
-    end_of_archive,
-    member_header,
-    npy_header,
-)
+from embedonce.cache.backends.tar_index import places_from
+from embedonce.cache.backends.tar_layout import BLOCK, EXTENSIONS, end_of_archive, member_header, npy_header
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.schema import Segment
 from embedonce.cache.stores.base import Store, StoredFile, StoredFileIO
@@ -40,7 +33,7 @@ class TarShard(Shard):
     def __init__(self, store: Store, name: str, index: dict, shape: ShardShape):
         self._store, self._name, self._shape = store, name, shape
         self.location = store.location(name)
-        self._members = _checked_members(index, shape, self.location)
+        self._members = places_from(index, shape, self.location)
         self._file: StoredFile | None = None
 
     def keys(self) -> list[str]:
@@ -54,7 +47,7 @@ class TarShard(Shard):
         position = 0
         for row, key in enumerate(keys):
             for member_type, places in self._members.items():
-                offset, size = places[row]
+                offset, size = places[row].tolist()
                 name = f"{key}.{EXTENSIONS[member_type]}"
                 header = member_header(name, size)
                 if offset != position + len(header) or self._read(position, len(header)) != header:
@@ -114,7 +107,7 @@ class TarShard(Shard):
     def _member(self, member_type: str, row: int) -> bytes:
         if member_type not in self._members:
             raise DamagedError(f"{self.location} has no {member_type} members: it belongs to another column")
-        return self._read(*self._members[member_type][row])
+        return self._read(*self._members[member_type][row].tolist())
 
     def _read(self, offset: int, size: int) -> bytes:
         if self._file is None:
@@ -140,20 +133,3 @@ def _first_difference(fields: dict, expected: dict) -> str | None:
     if fields.keys() != expected.keys() | {"crop_crc32"}:
         return "fields"
     return next((name for name, value in expected.items() if fields[name] != value), None)
-
-
-def _checked_members(index: dict, shape: ShardShape, location: str) -> dict[str, list[tuple[int, int]]]:
-    """member type -> (offset, size) by row; DamagedError if these are not whole members inside the file."""
-    members = index.get("members")
-    if not isinstance(members, dict) or set(members) not in (FRAME_MEMBERS, LOGITS_MEMBERS):
-        raise DamagedError(f"{location} has no valid member offsets in its record")
-    checked = {}
-    for member_type in (name for name in EXTENSIONS if name in members):  # in the order of a row's members
-        table = np.array(members[member_type], dtype=object)
-        if table.shape != (shape.num_rows, 2) or not all(type(number) is int for number in table.flat):
-            raise DamagedError(f"{location} has no valid offsets of {member_type} members in its record")
-        places = [(offset, size) for offset, size in members[member_type]]
-        if any(offset < BLOCK or size < 0 or offset + size > shape.num_bytes for offset, size in places):
-            raise DamagedError(f"{location} has a {member_type} member outside of the file, by its record")
-        checked[member_type] = places
-    return checked

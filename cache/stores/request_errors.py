@@ -6,6 +6,7 @@ and by the names of their classes.
 
 import enum
 import http.client
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -151,10 +152,8 @@ def _status(error: BaseException) -> int:
     """The HTTP status of an error; 0 if it has none."""
     response = getattr(error, "response", None)
     metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    numbers = (
-        metadata.get("HTTPStatusCode"),
-        *(getattr(error, name, None) for name in ("status_code", "status", "code")),
-    )
+    attributes = (getattr(error, name, None) for name in ("status_code", "status", "code"))  # lazy: some are deprecated
+    numbers = itertools.chain([metadata.get("HTTPStatusCode")], attributes)
     return next((number for number in numbers if type(number) is int), 0)
 
 

@@ -1,7 +1,6 @@
 """A name in a store, used like a path: the folders and files of a cache, wherever it is stored."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Store
 
@@ -28,11 +27,12 @@ class StoredPath:
 
     @property
     def name(self) -> str:
-        return PurePosixPath(self.relative).name
+        return self.relative.rpartition("/")[2]
 
     @property
     def stem(self) -> str:
-        return PurePosixPath(self.relative).stem
+        name = self.name
+        return name.rpartition(".")[0] or name
 
     @property
     def parent(self) -> "StoredPath":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from embedonce.cache.computed_logits import compute_logits
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.frames import canonical_frame
@@ -49,6 +50,7 @@ class ClipDataset(Dataset):
         self.reader, self._labels, self.sampling = reader, labels, sampling
         self.clips: list[ClipLabel] = []
         self._rows: list[range] = []  # of each clip: positions on its video's timeline
+        self._head = reader.head(labels.name) if labels.computes_logits else None
         self.epoch = 0
         cached = set(reader.video_uids)
         for clip in clips:
@@ -132,9 +134,12 @@ class ClipDataset(Dataset):
             shard = self.reader.frames(unit)
             frames.append(canonical_frame.load_view(shard.jpeg(row), timeline.views[view], side, short_side))
             embeddings.append(shard.embeddings(row, row + 1, view)[0])
-            if self._labels.has_logits:
+            if self._labels.has_logits and self._labels.stores_logits:
                 logits.append(self.reader.logits(self._labels.name, unit).logits(row, row + 1, view)[0])
-        return np.stack(frames), np.stack(embeddings), np.stack(logits) if logits else None
+        images, vectors = np.stack(frames), np.stack(embeddings)
+        if self._head is not None:
+            return images, vectors, compute_logits(self._head, vectors, f"frames of {self.reader.cache_dir}")
+        return images, vectors, np.stack(logits) if logits else None
 
 
 def choose_frames(rows: np.ndarray, sampling: ClipSampling, epoch: int, index: int) -> np.ndarray:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_
 from embedonce.pipeline.extraction.upright import PlannedShape, UprightFrames
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.sources.content_identity import fingerprint, whole_fingerprint
+from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.container import TemporaryError, VideoError
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.skipping import PackedPlan
@@ -34,7 +34,7 @@ class DecodeTask:
     """
 
     uid: str
-    path: Path
+    path: VideoPath
     decoder: str
     frame_index: np.ndarray
     pts: np.ndarray
@@ -91,6 +91,8 @@ def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     """
     try:
         yield from _decode(task)
+    except TemporaryError:
+        raise
     except VideoError:
         yield from check_readable(task.path, [])
         raise

@@ -3,18 +3,22 @@
 Loads no weights: the teacher's speed is that of its architecture. Writes nothing into the cache.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from embedonce.cache import commit
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.extraction.annotation_survey import survey
-from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
-from embedonce.pipeline.extraction.preflight import PreflightReport, free_bytes, run_preflight
+from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM, Estimate
+from embedonce.pipeline.extraction.label_requests import checked_requests
+from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
 from embedonce.pipeline.extraction.scan_tasks import ends_early
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
-from embedonce.pipeline.labeling.requests import check_requests, refuse_lost_classes, request_label_set
+from embedonce.pipeline.files.disk_space import free_bytes
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.source import Source, union
@@ -52,13 +56,8 @@ def format_dry_run(
 ) -> str:
     """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
     sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
-    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
-    labels = [
-        request_label_set(one, kind, config.teacher_head, config.label_set, config.wording)
-        for kind, one in sources.items()
-    ]
-    check_requests(config.cache_dir, labels)
-    preflight = run_preflight(config, union(sources), calibrated=True)
+    requests = checked_requests(config, sources)
+    preflight = run_preflight(config, union(sources), requests, calibrated=True)
     image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
     lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
     if any(video.listed_sec for video in preflight.source.videos) and config.sampling == "fps":
@@ -70,7 +69,7 @@ def format_dry_run(
 def dry_run_lines(run: DryRun) -> Iterator[str]:
     """The dry run as lines of text; the last one names the next command."""
     config, preflight = run.config, run.preflight
-    scans, needed, free = preflight.scanned.scans.values(), preflight.estimate, free_bytes(config)
+    scans, needed = preflight.scanned.scans.values(), preflight.estimate
     yield f"dry run: nothing was written into {config.cache_dir}"
     yield (
         f"videos: {len(preflight.source.videos) + len(preflight.source.rejected)} listed = {len(scans)} new + "
@@ -84,16 +83,21 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         yield f"  no clip lies in {without_requests} of the new ones"
     hours = sum(max(scan.timeline.end_sec, 0.0) for scan in scans) / 3600  # the first timestamp is near zero
     yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
-    yield (
-        f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame), "
-        f"{_free_text(free, needed.num_bytes)}"
-    )
+    yield _space(config, needed)
     yield (
         f"time: about {_duration(max(run.decode_sec, run.teacher_sec))} (decoding {_duration(run.decode_sec)} with "
         f"{config.num_decode_workers} process{'es' if config.num_decode_workers > 1 else ''}, teacher "
         f"{_duration(run.teacher_sec)}, in parallel)"
     )
+    if isinstance(config.cache_dir, Path) and not os.access(commit.existing_parent(config.cache_dir), os.W_OK):
+        yield f"note: {config.cache_dir} cannot be written now"
     yield "next: the same command without --dry-run"
+
+
+def _space(config: ExtractConfig, needed: Estimate) -> str:
+    labels = f" and {in_bytes(needed.label_bytes)} for label sets" if needed.label_bytes else ""
+    line = f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame{labels})"
+    return f"{line}, {_free_text(free_bytes(config.cache_dir), needed.num_bytes)}"
 
 
 def _free_text(free: int | None, needed: int) -> str:

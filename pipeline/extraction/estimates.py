@@ -27,21 +27,23 @@ DEFAULT_ROW_BYTES = 60_000
 DEFAULT_INPUT_SIZE = 224  # of a teacher whose configuration is not known
 DEFAULT_EMBED_DIM = 768
 CRC_BYTES = 4  # per view
-LOGIT_BYTES = 4
 EMBEDDING_BYTES = 2  # per dimension
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """frames: still to extract. bytes_per_frame: on disk. decode_sec: for one frame, in one process."""
+    """frames: still to extract. bytes_per_frame: on disk, without logits. decode_sec: for one frame, in one process.
+    label_bytes: of all label sets that will be written or extended.
+    """
 
     frames: int
     bytes_per_frame: float
     decode_sec: float
+    label_bytes: int = 0
 
     @property
     def num_bytes(self) -> int:
-        return round(self.frames * self.bytes_per_frame)
+        return round(self.frames * self.bytes_per_frame) + self.label_bytes
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,20 @@ def estimate(
     if frames < SMALL_JOB_FRAMES and not calibrated:
         return Estimate(frames, DEFAULT_ROW_BYTES, 0.0)
     sizes, seconds = _decode_samples(config, source, scanned)
-    overhead = overhead_bytes_per_row(config, len(source.classes) if config.teacher_head != "none" else 0)
-    new_bytes = (float(np.mean(sizes)) if sizes else DEFAULT_ROW_BYTES) + overhead
+    new_bytes = (float(np.mean(sizes)) if sizes else DEFAULT_ROW_BYTES) + overhead_bytes_per_row(config)
     pending_bytes = new_bytes if sizes or pending.bytes_per_row is None else pending.bytes_per_row
     per_frame = (new * new_bytes + pending.rows * pending_bytes) / max(frames, 1)
     return Estimate(frames, per_frame, seconds / max(len(sizes), 1))
 
 
-def overhead_bytes_per_row(config: ExtractConfig, num_classes: int) -> int:
-    """Bytes of a row without its JPEG: embeddings, checksums, logits, keys and times."""
-    _, dim = loader_of(config.model).shape(config.model) or (DEFAULT_INPUT_SIZE, DEFAULT_EMBED_DIM)
-    per_view = EMBEDDING_BYTES * dim + CRC_BYTES + LOGIT_BYTES * num_classes
+def embed_dim(config: ExtractConfig) -> int:
+    """The width of the teacher's embeddings; a common one if its configuration is not known."""
+    return (loader_of(config.model).shape(config.model) or (DEFAULT_INPUT_SIZE, DEFAULT_EMBED_DIM))[1]
+
+
+def overhead_bytes_per_row(config: ExtractConfig) -> int:
+    """Bytes of a row of frames without its JPEG: embeddings, checksums, keys and times."""
+    per_view = EMBEDDING_BYTES * embed_dim(config) + CRC_BYTES
     return BACKENDS[config.backend].row_overhead_bytes + (1 + config.views) * per_view
 
 

@@ -20,6 +20,7 @@ from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.identity import check_teacher_name
+from embedonce.pipeline.extraction.label_requests import checked_requests
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary
@@ -27,12 +28,7 @@ from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows,
 from embedonce.pipeline.labeling import relabel as relabeling
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.relabel import Relabeled
-from embedonce.pipeline.labeling.requests import (
-    LabelSetRequest,
-    check_requests,
-    refuse_lost_classes,
-    request_label_set,
-)
+from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.data_summary import summarize
@@ -85,12 +81,7 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     source = union(sources)
     for line in summarize(sources).lines:
         log.info("%s", line)
-    refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
-    requests = [
-        request_label_set(one, kind, config.teacher_head, config.label_set, config.wording)
-        for kind, one in sources.items()
-    ]
-    check_requests(config.cache_dir, requests)
+    requests = checked_requests(config, sources)
     ready: list[LabelSetRequest] = []
 
     def load() -> Teacher:
@@ -100,7 +91,7 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
             teacher.drop_text_tower()
         return teacher
 
-    writer, _, result = extract(config, source, load)
+    writer, _, result = extract(config, source, load, requests)
     try:
         for request in ready:
             write_labels(writer, request, config.seed)

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import CacheIdentity
+from embedonce.cache.state import CacheState
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult
 from embedonce.pipeline.engines.registry import make_engine
@@ -91,12 +92,12 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
         quarantine_rejected(writer, name, reason)
 
 
-def known_uids(writer: CacheWriter, source: Source) -> set[str]:
+def known_uids(state: CacheState, source: Source) -> set[str]:
     """The uids of a matched source that need no scan: fully planned, or quarantined and with an unchanged file."""
-    planned, quarantined = set(writer.planned_videos) - writer.incomplete_uids(), writer.quarantined()
+    planned = set(state.planned_videos) - state.incomplete_uids()
     known = set()
     for video in source.videos:
-        record = quarantined.get(video.uid)
+        record = state.quarantined.get(video.uid)
         if video.uid in planned or (record and (record.num_bytes, record.modified_ns) == file_state(video)):
             known.add(video.uid)
     return known
@@ -128,7 +129,7 @@ def _missing_requests(writer: CacheWriter, scanned: ScanResults) -> list[Planned
         missing += [remaining] if len(remaining.request_k) else []
         writer.settle(uid)
     if missing:
-        log.info("%d videos were only partly in the rebuilt plan; their other frames were added to it", len(missing))
+        log.info("%d videos were only partly in the plan; their other frames were added to it", len(missing))
     return missing
 
 

@@ -3,18 +3,19 @@
 Writes nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from embedonce.cache.errors import StorageError
-from embedonce.cache.store import has_cache, open_writer, read_identity
-from embedonce.cache.stores.registry import open_store
-from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.console.units import in_bytes
+from embedonce.cache.state import CacheState, read_state
+from embedonce.cache.store import has_cache
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate
+from embedonce.pipeline.extraction.estimates import Estimate, Pending, embed_dim, estimate
 from embedonce.pipeline.extraction.identity import check_settings
 from embedonce.pipeline.extraction.planning import ScanResults, known_uids, scan_new
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.labeling.requests import LabelSetRequest
+from embedonce.pipeline.labeling.space import RowSize, label_bytes
 from embedonce.pipeline.sources.duplicates import refuse_conflicts
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.source import Source
@@ -38,26 +39,24 @@ class PreflightReport:
     estimate: Estimate
 
 
-def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = False) -> PreflightReport:
-    """Find everything that is wrong without a teacher. calibrated: as in estimate().
+def run_preflight(
+    config: ExtractConfig, source: Source, requests: Collection[LabelSetRequest] = (), calibrated: bool = False
+) -> PreflightReport:
+    """Find everything that is wrong without a teacher, also while another process writes the cache.
 
-    InputError if no video can be used, StorageError if this machine cannot read any of them.
+    requests: the label sets that will be written. calibrated: as in estimate(). InputError if no video can be used,
+    StorageError if this machine cannot read any of them.
     """
-    open_store(config.cache_dir).check_writable()
     check_decoder(config.decoder)
     check_settings(config)
     known: set[str] = set()
     quarantined: dict[str, str] = {}
-    pending = Pending()
+    pending, state = Pending(), None
     if has_cache(config.cache_dir):
-        writer = open_writer(config.cache_dir, read_identity(config.cache_dir))
-        try:
-            writer.check_plan()
-            source = match_source(source, CachedVideos.of_writer(writer))
-            known, pending = known_uids(writer, source), pending_of(writer)
-            quarantined = {uid: record.reason for uid, record in writer.quarantined().items() if uid in known}
-        finally:
-            writer.close()
+        state = read_state(config.cache_dir)
+        source = match_source(source, CachedVideos(state.plan, state.quarantined))
+        known, pending = known_uids(state, source), pending_of(state)
+        quarantined = {uid: record.reason for uid, record in state.quarantined.items() if uid in known}
     else:
         source = match_source(source, CachedVideos())
     scanned = scan_new(source, known, config, config.num_decode_workers)
@@ -68,36 +67,18 @@ def run_preflight(config: ExtractConfig, source: Source, calibrated: bool = Fals
         raise error(_no_usable_video(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))
     needed = estimate(config, source, scanned, pending, calibrated)
-    return PreflightReport(source, known, quarantined, scanned, needed)
+    size = RowSize(config.backend, 1 + config.views, embed_dim(config))
+    labels = label_bytes(requests, needed.frames, size, state.reader if state else None)
+    return PreflightReport(source, known, quarantined, scanned, replace(needed, label_bytes=labels))
 
 
-def check_space(config: ExtractConfig, needed: int) -> None:
-    """StorageError if the disk of the cache has fewer free bytes than needed."""
-    free = free_bytes(config)
-    if free is not None and needed > free:
-        raise StorageError(
-            f"{config.cache_dir} needs about {in_bytes(needed)} more and its disk has {in_bytes(free)} free; "
-            "make space, or choose another --cache-dir, a lower --fps or fewer --views"
-        )
-
-
-def free_bytes(config: ExtractConfig) -> int | None:
-    """Free bytes where the cache is, or will be created; None if there is no known limit."""
-    return open_store(config.cache_dir).free_bytes()
-
-
-def pending_rows(writer: CacheWriter) -> int:
-    """The number of planned rows that are not in a committed unit."""
-    committed = writer.committed_units()
-    return sum(len(s.frame_index) for unit in writer.units if unit.name not in committed for s in unit.segments)
-
-
-def pending_of(writer: CacheWriter) -> Pending:
+def pending_of(state: CacheState) -> Pending:
     """Rows that are planned and not committed, and the size of a committed one."""
-    rows = pending_rows(writer)
-    records = writer.reader().records.values()
-    committed = sum(record.num_rows for record in records)
-    return Pending(rows, sum(record.num_bytes for record in records) / committed if committed else None)
+    records = state.reader.records
+    units = [unit for name, unit in state.units.items() if name not in records]
+    rows = sum(len(segment.frame_index) for unit in units for segment in unit.segments)
+    num_bytes, committed = sum(record.num_bytes for record in records.values()), state.reader.num_rows
+    return Pending(rows, num_bytes / committed if committed else None)
 
 
 def _no_usable_video(source: Source, failures: dict[str, str]) -> str:

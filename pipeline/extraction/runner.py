@@ -2,26 +2,28 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from embedonce.cache.errors import CacheError
 from embedonce.cache.plan import Unit
-from embedonce.cache.store import open_writer
-from embedonce.cache.stores.registry import stored_path
+from embedonce.cache.store import has_cache, open_writer, refuse_busy
+from embedonce.cache.stores.registry import open_store, stored_path
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
 from embedonce.pipeline.extraction.identity import make_identity
 from embedonce.pipeline.extraction.planning import plan_new
-from embedonce.pipeline.extraction.preflight import check_space, run_preflight
+from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.quarantine import quarantine_absent
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.summary import ExtractionSummary, summarize
 from embedonce.pipeline.extraction.teacher_check import check_teacher
+from embedonce.pipeline.files.disk_space import check_space
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
+from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.teachers.teacher import Teacher
@@ -30,20 +32,28 @@ from embedonce.pipeline.video.skipping import PackedPlan
 log = logging.getLogger(__name__)
 
 SETTINGS = "extract_config.yaml"
+_LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
 
 
 def extract(
-    config: ExtractConfig, source: Source, load_teacher: Callable[[], Teacher]
+    config: ExtractConfig,
+    source: Source,
+    load_teacher: Callable[[], Teacher],
+    requests: Collection[LabelSetRequest] = (),
 ) -> tuple[CacheWriter, Teacher, ExtractionSummary]:
     """Extract everything in source that is not in the cache yet.
 
-    load_teacher is called once the cache folder is known to be writable and the new videos are scanned. Returns the
-    open writer, the teacher, and the summary of the run.
+    load_teacher is called once the cache folder is known to be writable and the new videos are scanned. requests: label
+    sets that the caller will write, for which there must be space. Returns the open writer, the teacher, and the
+    summary of the run.
     """
     check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
-    preflight = run_preflight(config, source)
+    open_store(config.cache_dir).check_writable()
+    if has_cache(config.cache_dir):
+        refuse_busy(config.cache_dir)
+    preflight = run_preflight(config, source, requests)
     source = preflight.source
-    check_space(config, preflight.estimate.num_bytes)
+    check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
     teacher = load_teacher()
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
     try:

@@ -6,13 +6,13 @@ Must never load torch, since each worker process imports it.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
 from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
+from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
-from embedonce.pipeline.video.container import VideoError
+from embedonce.pipeline.video.container import TemporaryError, VideoError
 from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half
@@ -26,7 +26,7 @@ class ScanTask:
     """Find the frames of one video that answer a grid of requested times."""
 
     uid: str
-    path: Path
+    path: VideoPath
     grid: Grid
     decoder: str
     left_eye: bool = False
@@ -52,7 +52,7 @@ class LengthTask:
     """Find out when a video ends according to its header."""
 
     uid: str
-    path: Path
+    path: VideoPath
 
 
 def ends_early(end_sec: float, expected_end_sec: float) -> bool:
@@ -72,6 +72,8 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
     """
     try:
         yield from _scan(task)
+    except TemporaryError:
+        raise
     except VideoError:
         yield from check_readable(task.path, None)
         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import SAMPLINGS
+from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
@@ -22,7 +23,11 @@ from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHE
 class ExtractConfig(LabelingSettings):
     """Which videos are embedded by which teacher into which cache."""
 
-    data_dir: Path | None = setting(help="Folder of videos, in any layout, or an Ego4D download.", group=DATA)
+    data_dir: Path | str | None = setting(
+        help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local Ego4D download.",
+        group=DATA,
+        may_be_url=True,
+    )
     use_synthetic: bool = setting(USE_SYNTHETIC)
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     num_samples: int = setting(NUM_SAMPLES)
@@ -96,6 +101,8 @@ class ExtractConfig(LabelingSettings):
         super().__post_init__()
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
+        if self.use_synthetic and is_url(self.data_dir):
+            raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
 

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 from embedonce.pipeline.sources.content_identity import read_whole
+from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.container import TemporaryError, VideoError
 
 Value = TypeVar("Value")
@@ -28,7 +28,7 @@ def limit_cpu_time(values: Generator[Value, None, Result], limit_sec: float) -> 
         yield value
 
 
-def check_readable(path: Path, heartbeat: Value) -> Iterator[Value]:
+def check_readable(path: VideoPath, heartbeat: Value) -> Iterator[Value]:
     """Read the whole file, yielding heartbeat now and then. TemporaryError if it cannot be read.
 
     A file that this machine cannot read now is not reported as a damaged video.

@@ -9,12 +9,13 @@ import errno
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from embedonce.cache import commit
-from embedonce.cache.errors import DamagedError, StorageError
+from embedonce.cache.errors import BusyError, CacheError, DamagedError, StorageError
 from embedonce.cache.files import exists, list_folder, read_file
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.pipeline.errors import InputError
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 Recognizer = Callable[[bytes], bool]
 
 _TEMPORARY = re.compile(re.escape(commit.TEMP_PREFIX) + r"(\d+)-[0-9a-f]{8}")  # as cache.commit names them: process id
+_HOLDER = re.compile(r"process \d+ on [\w.-]+")  # in a lock file
+_MAX_HOLDER = 400  # bytes
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -105,14 +108,34 @@ def _lock(path: Path) -> commit.Lock | None:
     while True:
         try:
             lock = commit.Lock(path)
+        except BusyError as error:
+            raise BusyError(_busy(path)) from error
         except StorageError as error:
             if getattr(error.__cause__, "errno", None) not in _NO_LOCKS:
                 raise
             log.warning("%s cannot be locked: start no other command that writes there", path.parent)
             return None
         if _is_current(lock, path):
+            _sign(lock)
             return lock
         lock.close()
+
+
+def _sign(lock: commit.Lock) -> None:
+    """Write who holds a lock into its file, for messages only."""
+    with contextlib.suppress(OSError):  # a full disk
+        os.ftruncate(lock.fileno(), 0)
+        os.pwrite(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+
+
+def _busy(path: Path) -> str:
+    """The message for a lock that another process holds; it names the process if that has signed its lock."""
+    try:
+        holder = read_file(path, _MAX_HOLDER).decode(errors="replace")
+    except CacheError:  # released just now
+        holder = ""
+    name = f" ({holder})" if _HOLDER.fullmatch(holder) else ""
+    return f"{path.parent} is being written by another process{name}; wait for it to end"
 
 
 def _is_current(lock: commit.Lock, path: Path) -> bool:

@@ -26,7 +26,7 @@ def write_labels(writer: CacheWriter, request: LabelSetRequest, seed: int) -> La
         labels, tensors = fitted_head(writer, source, labels, seed)
     labels = writer.create_label_set(labels, tensors)
     _publish_clips(writer, source, labels)
-    if labels.has_logits:
+    if labels.has_logits and labels.stores_logits:
         _write_logits(writer, labels)
     return labels
 
@@ -43,7 +43,9 @@ def summary_line(labels: LabelSet, with_frames: int) -> str:
         f"; {without} have no frame in the cache: their times were not requested when their videos were planned, or "
         "the videos show no frame then"
     )
-    return f"label set {labels.name}: {len(labels.classes)} classes, {len(labels.clips)} clips{note if without else ''}"
+    logits = ", logits computed when read" if labels.computes_logits else ""
+    counts = f"{len(labels.classes)} classes, {len(labels.clips)} clips"
+    return f"label set {labels.name}: {counts}{logits}{note if without else ''}"
 
 
 def _publish_clips(writer: CacheWriter, source: Source, labels: LabelSet) -> None:
@@ -65,7 +67,8 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     reader = writer.reader()
     head = reader.head(labels.name)
     assert head is not None  # a label set with logits has a head
-    missing = [unit for unit in reader.records if unit not in reader.logits_units(labels.name)]
+    done = reader.logits_units(labels.name)
+    missing = [unit for unit in reader.records if unit not in done]
     with Progress(len(missing), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in missing:
             record = reader.records[unit]

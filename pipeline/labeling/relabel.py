@@ -12,17 +12,19 @@ from typing import NamedTuple
 
 from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.store import open_reader, open_writer, refuse_busy
 from embedonce.cache.stores.registry import stored_path
 from embedonce.models.names import default_prompt_style
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.files.disk_space import check_space
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set
 from embedonce.pipeline.labeling.settings import RelabelConfig
+from embedonce.pipeline.labeling.space import RowSize, label_bytes
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.folder.class_files import read_classes
@@ -68,6 +70,9 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
     check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=RelabelConfig))
     requests = _requests(config, reader)
     check_requests(config.cache_dir, requests)
+    needed = label_bytes(requests, 0, RowSize.of(reader.identity), reader)
+    check_space(config.cache_dir, needed, "give --no-store-logits to compute logits when they are read")
+    refuse_busy(config.cache_dir)
     if any(request.labels.kind == ZERO_SHOT for request in requests):
         teacher = load_teacher(reader)
         requests = [with_class_text(request, teacher) for request in requests]
@@ -91,7 +96,8 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
     requests = []
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
-        requests.append(request_label_set(matched, annotation, config.teacher_head, config.label_set or name, style))
+        choices = config.teacher_head, config.label_set or name, style, config.store_logits
+        requests.append(request_label_set(matched, annotation, *choices))
     return requests
 
 

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from embedonce.cache.errors import LabelSetError
 from embedonce.cache.labels import FITTED, NO_LOGITS, ZERO_SHOT, LabelSet, check_same
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.models.names import ENGLISH_STYLE
@@ -16,22 +17,30 @@ from embedonce.pipeline.sources.source import UNLABELED, Source
 
 log = logging.getLogger(__name__)
 
+MAX_STORED_CLASSES = 64  # logits of more classes are computed when they are read, unless the user wants them stored
+
 
 @dataclass(frozen=True)
 class LabelSetRequest:
     """A label set to be written over the clips of a source.
 
     tensors: safetensors bytes that zero-shot logits are computed from; None for a head that is fitted to the cache,
-    and without logits.
+    and without logits. store_logits: the user's choice; None to keep that of an existing label set.
     """
 
     source: Source
     labels: LabelSet
     tensors: bytes | None = None
+    store_logits: bool | None = None
 
 
 def request_label_set(
-    source: Source, annotation: str, head: str, name: str | None = None, prompt_style: str = ENGLISH_STYLE
+    source: Source,
+    annotation: str,
+    head: str,
+    name: str | None = None,
+    prompt_style: str = ENGLISH_STYLE,
+    store_logits: bool | None = None,
 ) -> LabelSetRequest:
     """The label set for these options, as far as it is known before a teacher is loaded.
 
@@ -41,6 +50,7 @@ def request_label_set(
         head: one of TEACHER_HEADS.
         name: of the label set; by default `annotation`, or `head` if that is empty.
         prompt_style: one of PROMPT_STYLES.
+        store_logits: by default they are stored for up to MAX_STORED_CLASSES classes.
 
     Raises InputError if the head is impossible, or if class names are duplicates or cannot be understood.
     """
@@ -48,19 +58,35 @@ def request_label_set(
     prompts = class_prompts(source.classes, annotation, prompt_style) if kind == ZERO_SHOT else ()
     check_classes(source, prompts)
     facts = {"annotations": annotation} if annotation else {}
-    return LabelSetRequest(source, LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts))
+    labels = LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts)
+    stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
+    labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
+    return LabelSetRequest(source, labels, store_logits=store_logits)
 
 
 def check_requests(cache_dir: Path | str, requests: list[LabelSetRequest]) -> None:
-    """Raise LabelSetError if the cache has a different label set of the same name. Sources are matched to the cache."""
+    """Raise LabelSetError if the cache has a different label set of the same name, or one whose logits are stored
+    although they should not be, or the other way round. Sources are matched to the cache."""
     if not has_cache(cache_dir):
         return
     reader = open_reader(cache_dir)
     plan, names = reader.plan(), reader.label_sets()
     for request in requests:
         if request.labels.name in names:
-            check_same(request.labels, reader.label_set(request.labels.name))
+            stored = reader.label_set(request.labels.name)
+            check_same(request.labels, stored)
+            _check_storage(request, stored)
             revision_of(reader, plan, request.source, request.labels)
+
+
+def _check_storage(request: LabelSetRequest, stored: LabelSet) -> None:
+    if not stored.has_logits or request.store_logits in (None, stored.stores_logits):
+        return
+    given, state = ("--store-logits", "does not store") if request.store_logits else ("--no-store-logits", "stores")
+    raise LabelSetError(
+        f"label set {stored.name!r} of this cache {state} its logits, which cannot be changed: leave out {given}, or "
+        "name a new label set with --label-set"
+    )
 
 
 def refuse_lost_classes(

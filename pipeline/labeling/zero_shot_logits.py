@@ -28,4 +28,4 @@ def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetReque
     check_vectors(request.source, class_text)
     tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
     labels = dataclasses.replace(request.labels, logit_scale=float(scale))
-    return LabelSetRequest(request.source, labels, safetensors.numpy.save(tensors))
+    return dataclasses.replace(request, labels=labels, tensors=safetensors.numpy.save(tensors))

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import yaml
 
+from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.settings.options import Option, declared_options, plugin_fields
-from embedonce.pipeline.settings.paths import check_local_paths
+from embedonce.pipeline.settings.paths import check_local_paths, without_secrets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Settings:
         return values
 
     def as_dict(self) -> dict[str, Any]:
-        """Option names to JSON values; paths as text."""
+        """Option names to JSON values; paths as text, and URLs without secrets."""
         return {name: _plain(value) for name, value in self._values().items()}
 
     def as_yaml(self) -> str:
@@ -83,7 +84,9 @@ def _refuse_unknown(values: Collection[str], known: Collection[str]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A setting as a JSON value; paths as text."""
+    """A setting as a JSON value; paths as text, and URLs without secrets."""
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
+    if isinstance(value, str) and is_url(value):
+        return without_secrets(value)
     return str(value) if isinstance(value, Path) else value

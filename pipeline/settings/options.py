@@ -30,7 +30,7 @@ class Option:
     are few; a registry may gain more later.
     aliases: further spellings, such as "--num-classes". default_text: what help shows in place of the default.
     must_exist: the path of a file that must exist. may_be_path: text that is either a local path or a name.
-    may_be_url: a local path, or the URL of a folder in an object store, which stays text.
+    may_be_url: a local path, or the URL of a folder elsewhere, which stays text.
     is_required: there is no default. is_hidden: not shown by --help. is_multiple: may be given several times.
     """
 

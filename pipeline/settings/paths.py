@@ -7,6 +7,23 @@ from pathlib import Path
 VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _REMOTE = re.compile(r"(?:[A-Za-z][\w+.-]+:/|[\w.-]+@[\w.-]+:)", re.ASCII)
 _FILE = re.compile(r"file:/+", re.IGNORECASE)
+_WITH_CONTAINERS = ("az", "abfs", "abfss")  # such as abfs://container@account/folder
+_URL_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+", re.ASCII)
+
+
+def without_secrets(url: str) -> str:
+    """A URL without what may be secret: user name, password, and the query, which may be a token or a signature."""
+    scheme, separator, rest = url.partition("://")
+    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    user, _, name = host.rpartition("@")
+    is_container = user and ":" not in user and scheme.lower() in _WITH_CONTAINERS
+    return f"{scheme}{separator}{host if is_container else name}{slash}{path}"
+
+
+def without_secrets_in(text: str) -> str:
+    """The text, with without_secrets() applied to every URL in it."""
+    return _URL_IN_TEXT.sub(lambda match: without_secrets(match[0]), text)
 
 
 def check_local(text: str) -> None:

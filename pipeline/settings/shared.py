@@ -66,6 +66,11 @@ PROMPT_STYLE = Option(
     choices=PROMPT_STYLES,
     default_text="english; v1 for the demo teacher, which was trained on it",
 )
+STORE_LOGITS = Option(
+    help="Store the soft logits of every frame, or compute them from its embeddings whenever they are read.",
+    group=LABELS,
+    default_text="stored for up to 64 classes; an existing label set keeps what it has",
+)
 
 # Teacher
 TEACHER_MODEL = Option(help="JSON configuration file of the cached teacher.", group=TEACHER, may_be_path=True)

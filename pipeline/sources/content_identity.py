@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from embedonce.pipeline.sources.source import VideoPath
+
 WHOLE_BYTES = 1 << 20  # files up to this size are hashed completely
 EDGE_BYTES, SAMPLE_BYTES, NUM_SAMPLES = 1 << 16, 1 << 14, 14  # larger files: both ends and evenly spaced samples
 READER_THREADS = 8  # they mostly wait for the disk
+REMOTE_READER_THREADS = 32  # and these for answers of a server
 COMPARED_BYTES = 1 << 20
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: VideoPath) -> str:
     """SHA-256 (64 hexadecimal digits) of a file's size and its bytes, or samples of them if it is large.
 
     Equal files have equal fingerprints. "" if the file cannot be read.
@@ -32,7 +35,7 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def whole_fingerprint(path: Path) -> str:
+def whole_fingerprint(path: VideoPath) -> str:
     """SHA-256 of all bytes of a file, to distinguish files with equal samples. "" if it cannot be read."""
     try:
         with _opened(path) as file:
@@ -41,13 +44,15 @@ def whole_fingerprint(path: Path) -> str:
         return ""
 
 
-def fingerprints(paths: Iterable[Path]) -> list[str]:
+def fingerprints(paths: Iterable[VideoPath]) -> list[str]:
     """The fingerprint() of each path, in order."""
-    with ThreadPoolExecutor(READER_THREADS) as pool:
+    paths = list(paths)
+    is_remote = any(not isinstance(path, Path) for path in paths)
+    with ThreadPoolExecutor(REMOTE_READER_THREADS if is_remote else READER_THREADS) as pool:
         return list(pool.map(fingerprint, paths))
 
 
-def are_equal(a: Path, b: Path) -> bool:
+def are_equal(a: VideoPath, b: VideoPath) -> bool:
     """Whether two files have the same bytes; reads both completely. False if one cannot be read."""
     try:
         with _opened(a) as ours, _opened(b) as theirs:
@@ -61,15 +66,17 @@ def are_equal(a: Path, b: Path) -> bool:
         return False
 
 
-def read_whole(path: Path) -> Iterator[None]:
+def read_whole(path: VideoPath) -> Iterator[None]:
     """Read a file to its end, COMPARED_BYTES per step. OSError if it cannot be read."""
     with _opened(path) as file:
         while file.read(COMPARED_BYTES):
             yield
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def _opened(path: VideoPath) -> io.BufferedReader:
     """A regular file, open for reading. OSError for anything else: reading a pipe or a device may block forever."""
+    if not isinstance(path, Path):
+        return path.open()
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

@@ -5,13 +5,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
-from embedonce.pipeline.sources.source import OpenRequest, Source, VideoSource
+from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 
 SOURCES: list[VideoSource] = [
@@ -60,12 +62,21 @@ def options_of(source: VideoSource, settings: object) -> Any:
         raise InputError(str(error)) from error
 
 
-def choose_source(root: Path | None, settings: object = None) -> VideoSource:
+def data_folder(where: DataFolder | str | None) -> DataFolder | None:
+    """The folder that --data-dir names: a local path, or a URL as text. StorageError for an impossible URL."""
+    if isinstance(where, str):
+        return RemoteFolder(where) if is_url(where) else Path(where)
+    return where
+
+
+def choose_source(root: DataFolder | None, settings: object = None) -> VideoSource:
     """The source that reads a data folder.
 
     InputError if there is none, or if the settings have an option of another source that this one cannot use.
     """
-    chosen = next((source for source in SOURCES if source.recognizes(root, options_of(source, settings))), None)
+    chosen = next(
+        (source for source in _candidates(root) if source.recognizes(root, options_of(source, settings))), None
+    )
     if chosen is None:
         raise InputError("no data folder: name one with --data-dir")
     usable = {field.name for field in dataclasses.fields(chosen.options_type)}
@@ -79,13 +90,18 @@ def choose_source(root: Path | None, settings: object = None) -> VideoSource:
     return chosen
 
 
+def _candidates(root: DataFolder | None) -> list[VideoSource]:
+    """The sources that may be asked whether they read this folder."""
+    return [source for source in SOURCES if not isinstance(root, RemoteFolder) or getattr(source, "reads_urls", False)]
+
+
 def asks_for_annotations(settings: object) -> bool:
     """Whether the settings have an option that only one of the sources understands, such as --annotations."""
     return any(_own_options_given(source, settings) for source in SOURCES)
 
 
 def read_sources(
-    root: Path | None,
+    where: DataFolder | str | None,
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
@@ -94,8 +110,10 @@ def read_sources(
 ) -> dict[str, Source]:
     """The sources in a data folder, by kind of annotation ("" for the only one), with the classes of the data.
 
-    cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the folder cannot be read.
+    where: the folder, or its URL as text. cached_uids, cache_dir, needs_files: see OpenRequest. InputError if the
+    folder cannot be read.
     """
+    root = data_folder(where)
     source = choose_source(root, settings)
     needs_labels = getattr(settings, "classes", None) is None
     request = OpenRequest(root, options_of(source, settings), cached_uids, needs_labels, needs_files, cache_dir)
@@ -103,13 +121,14 @@ def read_sources(
 
 
 def open_sources(
-    root: Path | None,
+    where: DataFolder | str | None,
     settings: object = None,
     *,
     cached_uids: Collection[str] = (),
     cache_dir: Path | str | None = None,
 ) -> dict[str, Source]:
     """read_sources(), with the classes that the settings name: `classes`, `class_names` and `num_actions`."""
+    root = data_folder(where)
     classes_file = getattr(settings, "classes", None)
     names = None if classes_file is None else read_classes(classes_file)
     sources = read_sources(root, settings, cached_uids=cached_uids, cache_dir=cache_dir)

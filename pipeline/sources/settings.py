@@ -47,6 +47,7 @@ class LabelingSettings(AnnotationSettings):
         group=LABELS,
         default_text="named after the annotation kind, the class file or the head",
     )
+    store_logits: bool | None = setting(shared.STORE_LOGITS)
 
     source_settings: dict[str, Any] = plugin_settings(plugin_options)
 

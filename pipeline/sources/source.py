@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from embedonce.pipeline.remote_files.remote_file import RemoteFile
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
+
 UNLABELED = -1
+VideoPath = Path | RemoteFile
+DataFolder = Path | RemoteFolder
 
 
 @dataclass(frozen=True)
 class Video:
-    """One video file.
+    """One video file, on this machine or behind a URL.
 
     source: path relative to the data folder, with forward slashes. redacted: [start_sec, end_sec) intervals, in
     seconds on the container's timeline, that must never be decoded. left_eye: frames hold two views side by side, of
@@ -26,7 +31,7 @@ class Video:
     """
 
     uid: str
-    path: Path
+    path: VideoPath
     source: str
     redacted: tuple[tuple[float, float], ...] = ()
     left_eye: bool = False
@@ -64,7 +69,7 @@ class Source:
     videos were removed from the cache for good.
     """
 
-    root: Path
+    root: DataFolder
     kind: str  # name of the VideoSource
     videos: tuple[Video, ...]
     clips: tuple[Clip, ...]
@@ -91,14 +96,14 @@ class Source:
 class OpenRequest:
     """What a source is asked to read.
 
-    root: the data folder; None only for sources that create their data. options: an instance of the source's
-    `options_type`. cached_uids: uids of the videos in the cache; a source lists their clips even if their files are
-    gone. needs_labels: False if class names are given with --classes, so that labels are dropped. needs_files: False
-    if only the annotations of cached videos are needed (relabel). cache_dir: folder of the cache, next to which a
-    source may create data.
+    root: the data folder, a RemoteFolder only for sources that read URLs; None only for those that create their data.
+    options: an instance of the source's `options_type`. cached_uids: uids of the videos in the cache; a source lists
+    their clips even if their files are gone. needs_labels: False if class names are given with --classes, so that
+    labels are dropped. needs_files: False if only the annotations of cached videos are needed (relabel). cache_dir:
+    folder of the cache, next to which a source may create data.
     """
 
-    root: Path | None
+    root: DataFolder | None
     options: Any
     cached_uids: Collection[str] = ()
     needs_labels: bool = True
@@ -107,8 +112,8 @@ class OpenRequest:
 
     @property
     def folder(self) -> Path:
-        """The data folder, of sources that always have one."""
-        assert self.root is not None
+        """The data folder, of sources that always have one, on this machine."""
+        assert isinstance(self.root, Path)
         return self.root
 
 
@@ -119,7 +124,8 @@ class VideoSource(Protocol):
     frozen dataclass whose fields are declared with `pipeline.settings.options.setting`; each field becomes an option of
     the command line. own_options: names of those options that make no sense for other sources: they are refused if
     the data folder is opened by another source, and relabel reads a source's annotations only if one of them is given.
-    selects_classes: True if the source itself limits the classes to --num-classes.
+    selects_classes: True if the source itself limits the classes to --num-classes. A source that also reads URLs has a
+    further attribute, `reads_urls = True`; the others are never asked about one.
     """
 
     @property
@@ -137,7 +143,7 @@ class VideoSource(Protocol):
     @property
     def selects_classes(self) -> bool: ...
 
-    def recognizes(self, root: Path | None, options: Any) -> bool:
+    def recognizes(self, root: Any, options: Any) -> bool:
         """Whether this source reads the folder. Called for one source after another; the first match opens it."""
         ...
 

@@ -5,10 +5,10 @@ import struct
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
-from embedonce.pipeline.video.container import HeartbeatClock, open_video, packets_of
+from embedonce.pipeline.video.container import HeartbeatClock, location_of, open_video, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log
+from embedonce.pipeline.video.location import VideoLocation
 
 DEFAULT_RATE = Fraction(25)  # frames per second of a stream without a frame rate
 RATES = Fraction(1, 3600), Fraction(1000)  # other rates are clock rates, not frame rates
@@ -49,13 +49,13 @@ def announced_length(container, stream) -> Length | None:
         own = _tagged_sec(stream.metadata)
         own = min(own, whole) if own and whole else None
     if name == "asf" and own is None:  # FFmpeg ignores it if the file is truncated
-        own = _asf_sec(Path(container.name))
+        own = _asf_sec(location_of(container))
     if own is not None:
         return Length(own, name in ONE_LENGTH_FOR_ALL - {"matroska,webm"})
     return Length(whole, True) if whole and name in ONE_LENGTH_FOR_ALL else None
 
 
-def some_track_continues(path: Path, length: Length) -> Generator[None, None, bool]:
+def some_track_continues(path: VideoLocation, length: Length) -> Generator[None, None, bool]:
     """Whether another track continues to the announced end, or that end was only estimated from the file size.
 
     In that case the file is complete although its video is shorter, for example because the audio is longer. Yields
@@ -74,7 +74,7 @@ def some_track_continues(path: Path, length: Length) -> Generator[None, None, bo
     return False
 
 
-def _asf_sec(path: Path) -> float | None:
+def _asf_sec(path: VideoLocation) -> float | None:
     """The length in the header of an ASF file; None for broadcasts or if there is none."""
     with path.open("rb") as file:
         head = file.read(_ASF_HEADER_BYTES)

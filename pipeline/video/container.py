@@ -6,15 +6,18 @@ Each decoder has one thread: threads inside FFmpeg can deadlock when several dec
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel
 
 from embedonce.pipeline.errors import DecoderError
+from embedonce.pipeline.video.demuxer_input import DemuxerInput, demuxer_input, open_container
 from embedonce.pipeline.video.failure_reasons import why_no_stream, why_unreadable
 from embedonce.pipeline.video.ffmpeg_log import capture_log
 from embedonce.pipeline.video.known_stream import KnownStream
+from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.reopening import open_unprobed, reopen
 from embedonce.pipeline.video.tracks import pick_track
 
@@ -26,7 +29,17 @@ OPEN_OPTIONS = {  # a text file named .mp4 must not make the demuxer open other 
     "h264,hevc,m4v,ivf,obu,yuv4mpegpipe,mxf",
 }
 DECODERS = {"software": "pyav-software-2", "nvdec": "pyav-nvdec-1"}  # option value -> name in the cache's identity
-_OPENING_MESSAGES: dict[int, list] = {}  # by id() of open containers
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """Where an open container comes from, and FFmpeg's messages from opening it."""
+
+    location: VideoLocation
+    messages: list[tuple[int, str, str]]
+
+
+_OPENINGS: dict[int, _Opening] = {}  # by id() of open containers
 
 
 class VideoError(Exception):
@@ -56,8 +69,10 @@ class HeartbeatClock:
 
 
 @contextlib.contextmanager
-def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
+def open_video(location: VideoLocation, decoder: str, known: KnownStream | None = None, is_probed: bool = True):
     """Yield (container, stream) of the video stream to use. Errors of FFmpeg and the system become VideoError.
+
+    A file that is not local and could not be read to its end is a TemporaryError, whatever FFmpeg made of the rest.
 
     decoder: a key of DECODERS; there is no fallback to another one. known: the stream as an earlier opening found it.
     FFmpeg then skips probing, and packets of other streams are discarded. If the file has changed since, it is opened
@@ -65,19 +80,29 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
     well.
     """
     try:
+        with demuxer_input(location) as source, _opened(location, source, decoder, known, is_probed) as opened:
+            yield opened
+    except OSError as error:
+        raise TemporaryError(f"its file cannot be read now ({error}); run the same command again") from error
+
+
+@contextlib.contextmanager
+def _opened(location: VideoLocation, source: DemuxerInput, decoder: str, known: KnownStream | None, is_probed: bool):
+    """open_video() for a file that is open already."""
+    try:
         with capture_log() as messages:
-            container, stream = (None, None) if known is None else reopen(path, known, OPEN_OPTIONS)
+            container, stream = (None, None) if known is None else reopen(source, known, OPEN_OPTIONS)
             if not is_probed:
-                container = open_unprobed(path, OPEN_OPTIONS)
+                container = open_unprobed(source, OPEN_OPTIONS)
                 if container is None:
                     raise VideoError("its headers are insufficient without probing")
             if container is None:
-                container = av.open(str(path), options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
+                container = open_container(source, options=OPEN_OPTIONS, hwaccel=_acceleration(decoder))
         with container:
             stream = pick_track(container) if stream is None else stream
             if stream is None:
                 kinds = ["a cover picture" if found.type == "video" else found.type for found in container.streams]
-                raise VideoError(why_no_stream(Path(path), kinds))
+                raise VideoError(why_no_stream(location, kinds))
             context = stream.codec_context
             if context is None:
                 raise VideoError("its codec is unknown")
@@ -85,22 +110,31 @@ def open_video(path: Path, decoder: str, known: KnownStream | None = None, is_pr
             stream.thread_type = "NONE"
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
-            _OPENING_MESSAGES[id(container)] = list(messages)
+            _OPENINGS[id(container)] = _Opening(location, list(messages))
             try:
                 yield container, stream
             finally:
-                del _OPENING_MESSAGES[id(container)]
+                del _OPENINGS[id(container)]
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        raise VideoError(f"it cannot be read ({why_unreadable(Path(path), error.strerror)})") from error
+        raise VideoError(f"it cannot be read ({why_unreadable(location, error.strerror)})") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"it cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:
+        if getattr(error, "is_temporary", False):
+            raise TemporaryError(f"its file cannot be read now ({error}); run the same command again") from error
         raise VideoError(f"it cannot be opened ({error})") from error
 
 
 def messages_while_opening(container) -> list[tuple[int, str, str]]:
     """FFmpeg's messages (level, name, text) from opening this container, which reads some packets ahead."""
-    return _OPENING_MESSAGES.get(id(container), [])
+    opening = _OPENINGS.get(id(container))
+    return [] if opening is None else opening.messages
+
+
+def location_of(container) -> VideoLocation:
+    """Where the file of an open container is."""
+    opening = _OPENINGS.get(id(container))
+    return Path(container.name) if opening is None else opening.location
 
 
 def check_decoder(decoder: str) -> None:

@@ -6,7 +6,6 @@ If the decoder reports an error, or anything contradicts the packets' headers, t
 import bisect
 import math
 from collections.abc import Generator, Iterable, Iterator
-from pathlib import Path
 
 import av
 import av.logging
@@ -17,6 +16,7 @@ from embedonce.pipeline.video.feeder import Feeder, KeptPackets
 from embedonce.pipeline.video.ffmpeg_log import capture_log
 from embedonce.pipeline.video.geometry import Orientations
 from embedonce.pipeline.video.indexing import read_index
+from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.orientation import UPRIGHT
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, plan_full_decode
@@ -41,7 +41,7 @@ class RequestedFrames:
 
     def __init__(
         self,
-        path: Path,
+        path: VideoLocation,
         frame_index: np.ndarray,
         pts: np.ndarray,
         by_order: bool,

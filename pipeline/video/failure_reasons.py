@@ -1,10 +1,9 @@
 """Find out why a file cannot be used: empty, truncated, without video, or not a video file at all."""
 
-import os
 import string
-from pathlib import Path
 
 from embedonce.pipeline.video.headers.transport_stream import read_counters
+from embedonce.pipeline.video.location import VideoLocation
 
 PRINTABLE = set(string.printable.encode()) | set(range(0x80, 0x100))
 SIGNATURES = {
@@ -27,12 +26,12 @@ ENCRYPTED_FRAMES = "its frames are encrypted: decrypt it before use"
 HEAD = 4096
 
 
-def why_unreadable(path: Path, message: str | None) -> str:
+def why_unreadable(path: VideoLocation, message: str | None) -> str:
     """Why FFmpeg does not recognize a file as a video. message: FFmpeg's own error message."""
     message = message or "unknown format"
     try:
         with path.open("rb") as file:
-            num_bytes, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
+            num_bytes, head = path.stat().st_size, file.read(HEAD)
     except OSError:
         return message
     if not num_bytes:
@@ -50,7 +49,7 @@ def why_unreadable(path: Path, message: str | None) -> str:
     return message
 
 
-def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
+def why_no_frames(path: VideoLocation, error: str | None, pid: int | None) -> str:
     """Why a file with a video stream has no packets of it.
 
     error: why reading the container stopped, or None. pid: the packet identifier in a transport stream, or None.
@@ -64,14 +63,14 @@ def why_no_frames(path: Path, error: str | None, pid: int | None) -> str:
     return f"it holds no video frame: it is only the header of a fragmented file{encrypted}"
 
 
-def why_no_stream(path: Path, kinds: list[str]) -> str:
+def why_no_stream(path: VideoLocation, kinds: list[str]) -> str:
     """Why an opened file has no video stream. kinds: the kinds of the streams that it has."""
     if kinds:
         return f"it has no video stream, only {' and '.join(sorted(set(kinds)))}"
     return "it has no video stream" + (": its index (moov) is truncated" if _is_cut(path, _boxes(path)) else "")
 
 
-def _without_index(path: Path) -> str | None:
+def _without_index(path: VideoLocation) -> str | None:
     boxes = _boxes(path)
     if "moov" in boxes:
         return "its index (moov) is truncated" if _is_cut(path, boxes) else None
@@ -80,16 +79,16 @@ def _without_index(path: Path) -> str | None:
     return "it has no index (moov): its end is missing, or the recording was interrupted"
 
 
-def _is_cut(path: Path, boxes: dict[str, tuple[int, int]]) -> bool:
+def _is_cut(path: VideoLocation, boxes: dict[str, tuple[int, int]]) -> bool:
     return "moov" in boxes and sum(boxes["moov"]) > path.stat().st_size
 
 
-def _boxes(path: Path) -> dict[str, tuple[int, int]]:
+def _boxes(path: VideoLocation) -> dict[str, tuple[int, int]]:
     """Name of each top-level box -> (position, size) in bytes of its first occurrence (ISO/IEC 14496-12)."""
     boxes: dict[str, tuple[int, int]] = {}
     try:
         with path.open("rb") as file:
-            end, position = os.fstat(file.fileno()).st_size, 0
+            end, position = path.stat().st_size, 0
             while position + 8 <= end:
                 file.seek(position)
                 head = file.read(16)
@@ -103,7 +102,7 @@ def _boxes(path: Path) -> dict[str, tuple[int, int]]:
     return boxes
 
 
-def _contains(path: Path, span: tuple[int, int], marks: tuple[bytes, ...]) -> bool:
+def _contains(path: VideoLocation, span: tuple[int, int], marks: tuple[bytes, ...]) -> bool:
     try:
         with path.open("rb") as file:
             file.seek(span[0])

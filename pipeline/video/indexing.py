@@ -2,12 +2,17 @@
 
 from array import array
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import av
 import numpy as np
 
-from embedonce.pipeline.video.container import HeartbeatClock, VideoError, messages_while_opening, packets_of
+from embedonce.pipeline.video.container import (
+    HeartbeatClock,
+    VideoError,
+    location_of,
+    messages_while_opening,
+    packets_of,
+)
 from embedonce.pipeline.video.ffmpeg_log import capture_log, is_data_loss, position_in_message
 from embedonce.pipeline.video.headers.bits import BitsError
 from embedonce.pipeline.video.headers.h264_slices import is_intra
@@ -237,7 +242,7 @@ class _IndexBuilder:
         for position, arrived in self._skipped_data:
             finder.add_skipped_data(position, arrived)
         container = self._stream.container
-        look_at_pauses = read_container_evidence(finder, container.format.name, Path(container.name), self._stream)
+        look_at_pauses = read_container_evidence(finder, container.format.name, location_of(container), self._stream)
         is_corrupt = columns["is_incomplete"]
         if container.format.name == "mpegts":
             # The counters tell more exactly: FFmpeg's parsers give the mark to the frame before the one that has it.

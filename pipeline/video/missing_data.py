@@ -7,11 +7,11 @@ readers found; decodes nothing.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from embedonce.pipeline.video.headers import fragments, matroska, transport_stream
+from embedonce.pipeline.video.location import VideoLocation
 
 REACH = 16  # packets: largest distance between decoding and display order
 REPORTS_MISSING_BLOCKS = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}  # decoders that report every missing macroblock
@@ -211,7 +211,7 @@ def loss_notes(losses: Losses, pts: np.ndarray | None, lost: np.ndarray | None, 
     return notes
 
 
-def read_container_evidence(finder: LossFinder, kind: str, path: Path, stream) -> Callable[[Pauses], None]:
+def read_container_evidence(finder: LossFinder, kind: str, path: VideoLocation, stream) -> Callable[[Pauses], None]:
     """Add evidence from the file itself to what the demuxer reported. kind: name of the demuxer. OSError if it is
     unreadable.
 

@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 
 from embedonce.pipeline.video.container import HeartbeatClock, VideoError, check_size, open_video, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log, is_damage
+from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.times import RawTimes, are_in_decoding_order, resolve_times
@@ -29,7 +29,9 @@ class FoundTimes:
     holes: np.ndarray | None
 
 
-def find_times(path: Path, decoder: str, index: PacketIndex, step: Fraction) -> Generator[None, None, FoundTimes]:
+def find_times(
+    path: VideoLocation, decoder: str, index: PacketIndex, step: Fraction
+) -> Generator[None, None, FoundTimes]:
     """Yield None as a heartbeat; return the FoundTimes. step: ticks between frames according to the headers.
 
     The output order comes from the headers if they determine it, otherwise from decoding the whole video. Packets' pts
@@ -97,7 +99,7 @@ def _why_counted(raw: RawTimes) -> str:
     return f"{why}: its frames are counted in even steps"
 
 
-def _output_order(path: Path, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
+def _output_order(path: VideoLocation, decoder: str) -> Generator[None, None, tuple[list[int | None], bool]]:
     """(packet number of each frame in output order, whether the decoder reported errors)."""
     numbers, is_damaged, clock = [], False, HeartbeatClock()
     with open_video(path, decoder) as (container, stream), capture_log() as messages:

@@ -1,10 +1,8 @@
 """Open files without FFmpeg's probing, which decodes up to twenty frames: by headers, or by an earlier opening."""
 
-from pathlib import Path
-
-import av
 from av.stream import Discard
 
+from embedonce.pipeline.video.demuxer_input import DemuxerInput, WatchedFile, open_container
 from embedonce.pipeline.video.known_stream import MATROSKA, MOV, KnownStream
 
 SIGNATURES = {b"ftyp": (MOV, slice(4, 8)), b"\x1a\x45\xdf\xa3": (MATROSKA, slice(0, 4))}  # and their positions
@@ -12,12 +10,12 @@ SELF_DESCRIBING = {"h264", "hevc", "vp8", "vp9"}  # codecs whose headers and fir
 UNPROBED = {"probesize": "32", "codec_whitelist": "none"}  # demuxer options: minimal reading, no decoder
 
 
-def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
+def reopen(source: DemuxerInput, known: KnownStream, options: dict[str, str]) -> tuple:
     """(container, stream) with packets of other streams discarded; (None, None) if the stream has changed.
 
     options: for the demuxer. FFmpeg's errors are not converted.
     """
-    container = av.open(str(path), format=known.format, options=options | UNPROBED)
+    container = open_container(source, format=known.format, options=options | UNPROBED)
     stream = next((stream for stream in container.streams if stream.index == known.index), None)
     if stream is None or not known.fits(stream):
         container.close()
@@ -25,26 +23,34 @@ def reopen(path: Path, known: KnownStream, options: dict[str, str]) -> tuple:
     for other in container.streams:
         if other.index != known.index:
             other.discard = Discard.all
-    stream.codec_context.reorder_depth = known.reorder_depth  # type: ignore[attr-defined]  # lacks in PyAV's stubs
+    stream.codec_context.reorder_depth = known.reorder_depth
     return container, stream
 
 
-def open_unprobed(path: Path, options: dict[str, str]):
+def open_unprobed(source: DemuxerInput, options: dict[str, str]):
     """The container, opened by its headers alone; None if these may not contain everything that probing finds.
 
     Still unknown then: pixel formats, the decoder's reorder depth, and pixel aspect ratios that only frames contain.
     options: for the demuxer. FFmpeg's errors are not converted.
     """
-    with path.open("rb") as file:
-        head = file.read(8)
+    head = _head(source)
     name = next((name for signature, (name, at) in SIGNATURES.items() if head[at] == signature), None)
     if name is None:
         return None
-    container = av.open(str(path), format=name, options=options | UNPROBED)
+    container = open_container(source, format=name, options=options | UNPROBED)
     if not all(_is_described(stream) for stream in container.streams.video):
         container.close()
         return None
     return container
+
+
+def _head(source: DemuxerInput) -> bytes:
+    """The first 8 bytes."""
+    if isinstance(source, WatchedFile):
+        source.seek(0)
+        return source.read(8)
+    with open(source, "rb") as file:
+        return file.read(8)
 
 
 def _is_described(stream) -> bool:

@@ -1,11 +1,10 @@
-"""Scanning a video: all packets are read, the first frame is decoded, and a Timeline comes out."""
+"""Scanning a video: its packets or its header are read, the first frame is decoded, and a Timeline comes out."""
 
 import contextlib
 import dataclasses
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -23,11 +22,14 @@ from embedonce.pipeline.video.container import VideoError, messages_while_openin
 from embedonce.pipeline.video.failure_reasons import ENCRYPTED_FRAMES, why_no_frames
 from embedonce.pipeline.video.ffmpeg_log import is_data_loss
 from embedonce.pipeline.video.geometry import SQUARE, AspectReader, Orientations
+from embedonce.pipeline.video.header_index import index_by_header
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.known_stream import MAX_DEPTH, reorder_depth_of
+from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.missing_data import loss_notes
 from embedonce.pipeline.video.output_order import FoundTimes, find_times
 from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.timeline import PARTIAL_NOTE, Timeline
 from embedonce.pipeline.video.tracks import track_note
 
@@ -60,7 +62,7 @@ class _Read:
     pid: int | None
 
 
-def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None, Timeline]:
+def read_timeline(path: VideoLocation, decoder: str = "software") -> Generator[None, None, Timeline]:
     """Yield None as a heartbeat; return the Timeline.
 
     VideoError if the video has no frame that can be decoded.
@@ -68,9 +70,11 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     read = None
     if decoder == "software":
         read = yield from _read_unprobed(path)
-    if read is None:
-        with open_video(path, decoder) as (container, stream):
-            read = yield from _read(container, stream)
+    for by_header in (decoder == "software", False):
+        if read is None:
+            with open_video(path, decoder) as (container, stream), contextlib.suppress(MismatchError):
+                read = yield from _read(container, stream, by_header=by_header)
+    assert read is not None  # all packets were read
     header, notes, index, first, pid = read.header, [*read.notes], read.index, read.first, read.pid
     if not len(index.is_key):
         raise VideoError(why_no_frames(path, index.error, pid))
@@ -97,19 +101,26 @@ def read_timeline(path: Path, decoder: str = "software") -> Generator[None, None
     return dataclasses.replace(timeline, notes=(*timeline.notes, partial), is_partial=True)
 
 
-def _read(container, stream, is_probed: bool = True) -> Generator[None, None, _Read]:
-    """Yield None as a heartbeat. If is_probed is false, stop at the first uncertainty."""
+def _read(container, stream, is_probed: bool = True, by_header: bool = False) -> Generator[None, None, _Read]:
+    """Yield None as a heartbeat. If is_probed is false, stop at the first uncertainty.
+
+    by_header: do not read all packets if the header tells what they would. MismatchError if it told otherwise.
+    """
     header, notes = _read_header(container, stream), [*track_note(container, stream)]
     if container.format.name in RAW_FORMATS and not frame_rate(container, stream)[1]:
         notes.append(f"it has no frame rate: {header.rate} frames per second are assumed")
     pid = stream.id if container.format.name == "mpegts" else None
     peek = _FirstFrame(stream.codec_context, may_be_hidden=not is_probed)
-    index = yield from read_index(container, stream, peek, stops_at_fallback=not is_probed)
+    index = (yield from index_by_header(container, stream, peek)) if by_header else None
+    if index is not None and peek.frame is None:
+        raise MismatchError("none of its first frames can be decoded")
+    if index is None:
+        index = yield from read_index(container, stream, peek, stops_at_fallback=not is_probed)
     first = peek.frame or peek(None)
     return _Read(header, notes, index, first, peek.is_redescribed, pid)
 
 
-def _read_unprobed(path: Path) -> Generator[None, None, _Read | None]:
+def _read_unprobed(path: VideoLocation) -> Generator[None, None, _Read | None]:
     """The result of _read() for a file opened without probing; None if probing might have found more.
 
     It would not if headers determine everything, in order and complete, so that frames need not be counted.
@@ -224,7 +235,7 @@ def _usual_step(pts: np.ndarray, rate: Fraction, tick_sec: float) -> float:
     return float(np.median(np.diff(pts))) * tick_sec if len(pts) > 1 else float(1 / rate)
 
 
-def announced_end_sec(path: Path) -> float | None:
+def announced_end_sec(path: VideoLocation) -> float | None:
     """The time in seconds at which the video ends according to its header, or None.
 
     VideoError if the file cannot be opened.

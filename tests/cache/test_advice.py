@@ -34,8 +34,8 @@ def test_general_advice_follows_an_error_without_advice_whatever_the_folder_is_c
 def test_no_general_advice_follows_another_format_version(tmp_path):
     root = make_tiny_cache(tmp_path / "cache", 1)
     path = root / "records" / "000000.json"
-    path.write_bytes(to_json(documents.read(stored(path)) | {"format_version": 2}))
-    assert "format version 2; this program reads version 1: use the version of embedonce" in inspect(root)
+    path.write_bytes(to_json(documents.read(stored(path)) | {"format_version": 3}))
+    assert "format version 3; this program reads versions 1 and 2: use the version of embedonce" in inspect(root)
     assert GENERAL not in inspect(root)
 
 

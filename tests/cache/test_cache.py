@@ -520,6 +520,15 @@ def test_a_second_writer_is_refused_while_the_first_lives(cache):
     open_writer(cache.location, first.identity).close()
 
 
+def test_a_writer_that_cannot_be_opened_keeps_nobody_out(cache):
+    identity = open_reader(cache.location).identity
+    cache.write("plan/000000.json", b"{}")
+    with pytest.raises(DamagedError, match=r"plan/000000\.json"):
+        open_writer(cache.location, identity)
+    cache.delete("plan/000000.json")
+    open_writer(cache.location, identity).close()
+
+
 def test_quarantine_is_remembered_and_released(place):
     writer = open_writer(place.location, make_cache_identity())
     video = QuarantinedVideo("../x.mp4", "bad", 1, 2)

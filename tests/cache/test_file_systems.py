@@ -1,5 +1,6 @@
 """File systems without hard links, locks or fsync of folders: done otherwise where that is safe, else refused first."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -52,6 +53,12 @@ def without_noreplace(patch) -> None:
     patch.setattr(exclusive_rename.ctypes, "CDLL", Library)
 
 
+def recorded_noreplace(patch, recorder: Recorder) -> None:
+    """Let a recorder see the system call that renames without replacing."""
+    renamed = recorder._naming("rename", exclusive_rename._rename_noreplace)
+    patch.setattr(exclusive_rename, "_rename_noreplace", renamed)
+
+
 def published_once(folder) -> bool:
     """Whether one of two publications under a name holds, with nothing beside it."""
     commit.publish(folder / "x", b"data")
@@ -89,6 +96,25 @@ def test_nothing_is_published_on_a_file_system_without_exclusive_names(tmp_path,
     assert os.listdir(tmp_path) == []
 
 
+def test_macos_renames_without_replacing(tmp_path, monkeypatch):
+    class Library:
+        def __init__(self, *arguments, **keywords):
+            self.renamex_np = self._renamed
+
+        def _renamed(self, temp: bytes, path: bytes, flags: int) -> int:
+            assert flags == 4  # RENAME_EXCL
+            if os.path.exists(path):
+                ctypes.set_errno(errno.EEXIST)
+                return -1
+            os.rename(temp, path)
+            return 0
+
+    without_links(monkeypatch)
+    without_locks(monkeypatch, of=stat.S_ISDIR)
+    monkeypatch.setattr(exclusive_rename.ctypes, "CDLL", Library)
+    assert published_once(tmp_path)
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_one_of_many_at_once_gets_the_name(tmp_path, monkeypatch, locks):
     without_links(monkeypatch)
@@ -107,16 +133,20 @@ def test_one_of_many_at_once_gets_the_name(tmp_path, monkeypatch, locks):
     assert won == [(tmp_path / "x").read_bytes()] and os.listdir(tmp_path) == ["x"]
 
 
-def test_a_name_is_never_empty_whenever_the_process_is_killed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_name_is_never_empty_whenever_the_process_is_killed(tmp_path, monkeypatch, locks):
     without_links(monkeypatch)
+    if not locks:
+        without_locks(monkeypatch, of=stat.S_ISDIR)
     whole, moments = [], 0
     while not (whole and whole[-1]):
         folder = tmp_path / str(moments)
         folder.mkdir()
         recorder = Recorder(folder, dies_after=moments)
         try:
-            with recorder.recording():
-                without_links(monkeypatch)
+            with recorder.recording(), pytest.MonkeyPatch.context() as patch:
+                without_links(patch)
+                recorded_noreplace(patch, recorder)
                 commit.publish(folder / "x", b"data")
             whole.append(True)
         except Killed:
@@ -127,14 +157,18 @@ def test_a_name_is_never_empty_whenever_the_process_is_killed(tmp_path, monkeypa
     assert moments > 4
 
 
+@pytest.mark.parametrize("locks", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.integration
-def test_a_session_without_hard_links_survives_every_power_cut(tmp_path):
+def test_a_session_without_hard_links_survives_every_power_cut(tmp_path, locks):
     (tmp_path / "scratch").mkdir()
     (tmp_path / "session").mkdir()
     recorder = Recorder(tmp_path / "session")
     with recorder.recording(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fsync)
         without_links(patch)
+        if not locks:
+            without_locks(patch, of=stat.S_ISDIR)
+            recorded_noreplace(patch, recorder)
         run_session(tmp_path / "session" / "cache", "hdf5", recorder.mark)
     explorer = Explorer(tmp_path / "scratch", partial(examine, "hdf5"))
     with pytest.MonkeyPatch.context() as patch:

@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
+from embedonce.cache import long_documents
 from embedonce.cache.labels import head_tensors
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, Segment, TeacherIdentity
+from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2, CacheIdentity, Segment, TeacherIdentity
 from embedonce.cache.store import open_writer
 from tests.conftest import make_cache_identity
 from tests.support.crash_session import CLIPS, run_session
@@ -48,8 +49,24 @@ def fields(path) -> set[str]:
     return set(json.loads(path.read_bytes())) - {"format_version", "checksum"}
 
 
-def test_the_title_has_the_version_that_is_written():
-    assert DOCUMENT.read_text().startswith(f"# The cache format, version {FORMAT_VERSION}\n")
+def test_the_title_has_the_versions_that_are_written():
+    assert DOCUMENT.read_text().startswith(f"# The cache format, versions {FORMAT_VERSION} and {FORMAT_VERSION_2}\n")
+
+
+def test_records_of_tars_have_version_2_and_everything_else_has_version_1(cache):
+    versions = {path: json.loads(path.read_bytes())["format_version"] for path in cache.rglob("*.json")}
+    newer = {path for path, version in versions.items() if version == FORMAT_VERSION_2}
+    with_tars = {path for path in versions if "sizes" in json.loads(path.read_bytes()).get("index", {})}
+    assert newer == with_tars and len(newer) in (0, 4) and set(versions.values()) <= {FORMAT_VERSION, FORMAT_VERSION_2}
+
+
+def test_continued_documents_are_described(tmp_path, monkeypatch):
+    monkeypatch.setattr(long_documents, "MAX_BYTES", 1)
+    run_session(tmp_path / "cache", "hdf5")
+    path = tmp_path / "cache" / "labels" / "main" / "label_set.json"
+    (continuation, *_) = path.with_name("label_set.continued").iterdir()
+    assert described("Continued documents") == {"continued_in"} | fields(continuation)
+    assert "`X.continued/`" in section(DOCUMENT, "Continued documents") and "continued_in" in fields(path)
 
 
 def test_the_identity_is_described(cache):
@@ -87,7 +104,8 @@ def test_members_and_datasets_of_shards_are_described(cache):
     record = json.loads((cache / "records" / "000000.json").read_bytes())
     text = section(DOCUMENT, "Frame shards")
     if record["index"]:
-        assert all(f'"{kind}": […]' in text for kind in record["index"]["members"])
+        assert all(f'"{field}": {{"' in text for field in record["index"])
+        assert all(f'"{kind}": …' in text for field in record["index"].values() for kind in field)
         return
     with h5py.File(cache / "frames" / "000000.h5") as file:
         datasets, attributes = set(file), set(file.attrs)

@@ -22,7 +22,7 @@ CLASSES = ("cut", "stir")
 
 @pytest.fixture(scope="module", params=["hdf5", "webdataset"])
 def cache(request, tmp_path_factory, forked_workers):
-    """A cache of two runs with three label sets: zero-shot, a head, and labels alone that were revised."""
+    """A cache of two runs with four label sets: zero-shot, a head with stored logits and without, revised labels."""
     root = tmp_path_factory.mktemp(request.param)
     for name in ("v", LONG):
         write_video(root / f"{name}.mp4", 60)
@@ -35,6 +35,7 @@ def cache(request, tmp_path_factory, forked_workers):
         writer.close()
     write_head(root / "cache")
     write_revised(root / "cache")
+    write_computed(root / "cache")
     return root / "cache"
 
 
@@ -65,6 +66,15 @@ def apply_head(tensors: dict, embeddings: np.ndarray) -> np.ndarray:
         values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
         values = values if layer == last else np.maximum(values, 0)
     return values.astype(np.float32)
+
+
+def write_computed(root) -> None:
+    """A label set `computed` like `head`, whose logits are not stored."""
+    reader = open_reader(root)
+    labels = dataclasses.replace(reader.label_set("head"), name="computed", clips=(), stores_logits=False)
+    writer = open_writer(root, reader.identity)
+    writer.create_label_set(labels, reader.label_tensors("head"))
+    writer.close()
 
 
 def write_revised(root) -> None:
@@ -135,7 +145,7 @@ def test_clips_are_those_of_the_last_revision(cache):
 
 def test_logits_follow_from_the_tensors_and_the_embeddings(cache):
     mine = FormatReader(cache)
-    assert mine.label_sets() == ["head", "revised", "zero-shot"]
+    assert mine.label_sets() == ["computed", "head", "revised", "zero-shot"]
     assert mine.logits("revised") == {} and mine.tensors("revised") == {}
     rows = {key: row for unit in mine.records for key, row in mine.frames(unit).rows.items()}
     tensors = mine.tensors("zero-shot")
@@ -145,7 +155,9 @@ def test_logits_follow_from_the_tensors_and_the_embeddings(cache):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3)
     for key, logits in mine.logits("head").items():
         np.testing.assert_allclose(logits, apply_head(mine.tensors("head"), rows[key][1]), rtol=1e-4, atol=1e-3)
-    assert set(mine.logits("zero-shot")) == set(mine.logits("head")) == set(rows)
+    assert set(mine.logits("zero-shot")) == set(mine.logits("head")) == set(mine.logits("computed")) == set(rows)
+    for key, logits in mine.logits("computed").items():
+        np.testing.assert_allclose(logits, mine.logits("head")[key], rtol=1e-5, atol=1e-4)
 
 
 def test_the_plan_lists_the_requests_of_the_records(cache):

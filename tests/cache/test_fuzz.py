@@ -22,6 +22,8 @@ from embedonce import cli
 from embedonce.cache import documents
 from embedonce.cache.backends import tar as wds
 from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.backends.shard_format import ShardShape
+from embedonce.cache.backends.tar_index import places_from
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.models.student import student_config
@@ -108,7 +110,9 @@ def test_changed_json_members_of_a_tar_are_refused(root, max_examples):
     with_reader = open_reader(root)
     batch = with_reader.batch("000000")
     encoded = BACKENDS["webdataset"].encode_frames(batch)
-    offset, size = encoded.index["members"]["json"][0]
+    shape = ShardShape(len(batch.keys), *batch.embeddings.shape[1:], len(encoded.data))
+    places = places_from(encoded.index, shape, "the tar")
+    offset, size = places["json"][0]
     sound = json.loads(encoded.data[offset : offset + size])
 
     @profile(max_examples)
@@ -119,7 +123,7 @@ def test_changed_json_members_of_a_tar_are_refused(root, max_examples):
         tar = wds._TarBytes()
         for row, key in enumerate(batch.keys):
             for kind in ("emb", "jpg", "json"):
-                at, length = encoded.index["members"][kind][row]
+                at, length = places[kind][row]
                 tar.add(kind, key, body if kind == "json" and not row else encoded.data[at : at + length])
         made = tar.finish()
         plant_shard(root, "frames", made.data, index=made.index)

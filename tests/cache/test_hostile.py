@@ -21,7 +21,7 @@ from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.files import MAX_DOCUMENT_BYTES
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import read_records
+from embedonce.cache.records import read_planned, read_records
 from embedonce.cache.store import read_identity
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.labeling.label_sets import write_labels
@@ -38,7 +38,10 @@ NULLABLE = {"logit_scale", "tensors_sha256"}
 READERS = {  # of each document, by itself
     "cache.json": read_identity,
     "plan/000000.json": lambda root: plan_documents.read_plan(stored(root / "plan")),
-    "records/000000.json": lambda root: read_records(stored(root / "records")),
+    "records/000000.json": lambda root: (
+        read_records(stored(root / "records")),
+        read_planned(stored(root / "records/000000.json")),
+    ),
     f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).label_tensors("zero-shot")),
     f"{LABEL_SET}/clips/000000.json": lambda root: _labels(root),
     f"{LABEL_SET}/records/000000.json": lambda root: read_records(stored(root / LABEL_SET / "records")),

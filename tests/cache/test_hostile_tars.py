@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedonce.cache import documents
 from tests.support.hostile_cache import assert_unit_refused, pickle_of, plant_shard, refusals, spoilable
+from tests.support.stored import stored
 
 BLOCK = tarfile.BLOCKSIZE
 SHAPE = (2, 16)  # of a row's embeddings
@@ -122,6 +124,36 @@ INDICES = {
 @pytest.mark.integration
 def test_an_index_that_leads_elsewhere_is_refused(cache_dir, name):
     plant(cache_dir, entries_of(cache_dir), INDICES[name])
+    assert_unit_refused(cache_dir)
+
+
+SIZES = {  # changes of an index from whose sizes the offsets follow
+    "a size less": lambda index: index["sizes"]["jpg"].__setitem__(1, index["sizes"]["jpg"][1] - 1),
+    "a block more": lambda index: index["sizes"]["jpg"].__setitem__(1, index["sizes"]["jpg"][1] + BLOCK),
+    "two sizes swapped": lambda index: index["sizes"]["jpg"].reverse(),
+    "a row less": lambda index: index["sizes"]["jpg"].pop(),
+    "a row more": lambda index: index["sizes"]["jpg"].append(10),
+    "below zero": lambda index: index["sizes"]["jpg"].__setitem__(1, -10),
+    "beyond the file": lambda index: index["sizes"]["jpg"].__setitem__(1, 2**62),
+    "of all rows beyond the file": lambda index: index["sizes"].update(jpg=2**62),
+    "not an integer": lambda index: index["sizes"]["jpg"].__setitem__(1, 10.0),
+    "a bool": lambda index: index["sizes"].update(emb=True),
+    "no header": lambda index: index["headers"].update(jpg=0),
+    "a longer header": lambda index: index["headers"].update(jpg=3 * BLOCK),
+    "headers of fewer members": lambda index: index["headers"].pop("jpg"),
+    "sizes of fewer members": lambda index: index["sizes"].pop("jpg"),
+    "without headers": lambda index: index.pop("headers"),
+    "without sizes": lambda index: index.pop("sizes"),
+    "sizes as a text": lambda index: index.update(sizes="jpg"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.integration
+def test_sizes_that_lead_elsewhere_are_refused(cache_dir, name):
+    index = documents.read(stored(cache_dir / "records" / "000000.json"))["index"]
+    SIZES[name](index)
+    plant_shard(cache_dir, "frames", (cache_dir / "frames" / "000000.tar").read_bytes(), index=index)
     assert_unit_refused(cache_dir)
 
 

@@ -194,14 +194,20 @@ CONFIGS = {
                        num_workers=0, device="cpu", seed=5, runtime="onnx", teacher_latency=True,
                        teacher_model="m.json"),
     ),
-    "compare": (CompareConfig((Path("a b"), Path("b.pt")), Path("o"), Path("c"), "l", "test", 3, 0, "cpu", 5),),
-    "export-student": (ExportConfig(Path("c"), Path("s.pt"), Path("o"), "l", "fp32,int8", "test", 3, 4, 5, True),),
+    "compare": (
+        CompareConfig((Path("a b"), Path("b.pt")), Path("o"), Path("c"), "l", split="test", batch_size=3, num_workers=0,
+                      device="cpu", seed=5),
+    ),
+    "export-student": (
+        ExportConfig(Path("c"), Path("s.pt"), Path("o"), "l", formats="fp32,int8", split="test", num_samples=3,
+                     calibration_frames=4, seed=5, overwrite=True),
+    ),
     "relabel": (
         RelabelConfig(Path("c"), Path("d"), annotations="moments", skip_invalid=True, clip_splits=True, num_actions=3,
                       teacher_head="none", label_set="l",
                       teacher_model="m", teacher_weights="w", teacher_activation="gelu", device="cpu", seed=5,
                       teacher_preprocess=PREPROCESS, strict=True, fho_window="critical", max_narration_window=3.5,
-                      prompt_style="v1"),
+                      prompt_style="v1", store_logits=False),
         RelabelConfig(Path("c"), class_names=Path(__file__), label_set="l"),
         RelabelConfig(Path("c"), classes=Path(__file__), clips_from="x", label_set="l"),
     ),

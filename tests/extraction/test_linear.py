@@ -19,6 +19,7 @@ from embedonce.cache.inspect import summary
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlanPart, cut_units, newest_uids
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.rebuild import rebuild_plan
+from embedonce.cache.state import read_state
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
@@ -89,10 +90,10 @@ def writing(writer: CacheWriter, source: Source) -> dict[str, Callable]:
     """The operations of an extraction on an open writer, except decoding."""
     uids = [video.uid for video in source.videos]
     return {
-        "finding known videos": partial(known_uids, writer, source),
+        "finding known videos": partial(known_uids, read_state(writer.cache_dir), source),
         "matching": lambda: match_source(source, CachedVideos.of_writer(writer)),
         "matching replaced files": lambda: match_source(source_of(uids, "b"), CachedVideos.of_writer(writer)),
-        "counting pending rows": partial(pending_of, writer),
+        "counting pending rows": partial(pending_of, read_state(writer.cache_dir)),
         "labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "the same labels": lambda: write_labels(writer, LabelSetRequest(source, LABELS), 0),
         "manifest": writer.rebuild_manifest_if_stale,

@@ -36,15 +36,12 @@ def scanned(num_frames: int) -> ScanResults:
     return ScanResults({"a": SimpleNamespace(requests=requests, timeline=SimpleNamespace(end_sec=720.0))}, {})
 
 
-@pytest.mark.parametrize(("head", "logit_bytes"), [("zero-shot", 4 * 5), ("none", 0)])
-def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path, monkeypatch, head, logit_bytes):
+def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5))
-    config = config_of(tmp_path, views=2, teacher_head=head)
-    source = SimpleNamespace(classes=tuple("abcde"))
-    beside = 400 + 3 * (2 * 512 + 4 + logit_bytes)
-    found = estimate(config, source, scanned(30), Pending(10, 500.0), calibrated=True)
+    beside = 400 + 3 * (2 * 512 + 4)
+    found = estimate(config_of(tmp_path, views=2), SimpleNamespace(), scanned(30), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(40, 2000 + beside, 0.25) and found.num_bytes == 40 * (2000 + beside)
-    assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset"), 5) == 4000 + 2 * 512 + 4 + 4 * 5
+    assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset")) == 4000 + 2 * 512 + 4
 
 
 def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch):

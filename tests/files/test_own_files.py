@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -242,6 +243,7 @@ def test_two_trainings_do_not_write_into_one_folder(tiny, tmp_path, held):
     for changes in ({}, {"overwrite": True}):
         with pytest.raises(BusyError, match=r"o is being written by another process") as raised:
             training.train(settings(tiny, tmp_path / "o", **changes))
+        assert f"another process (process {holder.pid} on {socket.gethostname()}); wait for it" in str(raised.value)
         assert raised.value.exit_code == 4
     with pytest.raises(BusyError):  # one of several students has the other's folder
         training.train(settings(tiny, tmp_path, student_size="o,tiny"))
@@ -250,6 +252,15 @@ def test_two_trainings_do_not_write_into_one_folder(tiny, tmp_path, held):
     holder.wait()
     training.train(settings(tiny, tmp_path / "o", epochs=1))
     assert not (tmp_path / "o" / ".train-student.lock").exists()
+
+
+@pytest.mark.parametrize("text", [b"", b"process 1 on \x1b[31mhost", b"process 1 on a\nb", b"x" * 1000, b"\xff"])
+def test_a_lock_file_with_other_content_is_not_quoted(tmp_path, held, text):
+    held(tmp_path, "x")
+    (tmp_path / ".x.lock").write_bytes(text)
+    with pytest.raises(BusyError) as raised, sole_writer(tmp_path, "x"):
+        pytest.fail("two writers")
+    assert str(raised.value) == f"{tmp_path} is being written by another process; wait for it to end"
 
 
 def test_a_lock_is_taken_again_if_its_file_was_removed(tmp_path):

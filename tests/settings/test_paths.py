@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from embedonce import cli
 from embedonce.pipeline.commands.parameter_types import LocalPath, LocalPathOrName, LocalPathOrUrl
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.settings.paths import check_local, expand
+from embedonce.pipeline.settings.paths import check_local, expand, without_secrets, without_secrets_in
 from tests.support.folders import touch
 
 URLS = ["s3://bucket/c", "s3:/bucket/c", "gs://b/c", "https://x.y/c", "HTTP://x/c", "hdfs://n/c", "ssh://h/c",
@@ -55,7 +55,8 @@ def test_every_other_path_option_refuses_urls_before_any_work(tmp_path, monkeypa
 def test_options_that_take_urls_leave_them_as_they_are_and_refuse_other_places():
     accepting = [(name, param) for name, param in OF_PATHS if isinstance(param.type, LocalPathOrUrl)]
     of_caches = {(name, param.name) for name, param in OF_PATHS if param.name == "cache_dir"}
-    assert {(name, param.name) for name, param in accepting} == of_caches | {("convert-cache", "output_dir")}
+    others = {("convert-cache", "output_dir"), ("extract-teacher", "data_dir")}
+    assert {(name, param.name) for name, param in accepting} == of_caches | others
     for _, param in accepting:
         assert param.type.convert("s3://b/$HOME ~/c", param, None) == "s3://b/$HOME ~/c"
         for text in ("s3:/bucket/c", "me@host:/data", "file:///data/c"):
@@ -80,9 +81,9 @@ def test_paths_in_a_configuration_file_are_expanded_and_checked(tmp_path, monkey
     (tmp_path / "c.yaml").write_text("data-dir: ~/empty\ncache-dir: $HOME/cache\n")
     output = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "~/c.yaml"]).output
     assert f"no video file in {tmp_path}/empty" in output
-    (tmp_path / "c.yaml").write_text("data-dir: empty\ncache-dir: s3:/bucket/cache\n")
+    (tmp_path / "c.yaml").write_text("data-dir: empty\nclasses: s3://bucket/classes\n")
     result = CliRunner().invoke(cli.main, ["extract-teacher", "--config", "c.yaml"])
-    assert result.exit_code == 2 and "'s3:/bucket/cache' is a URL" in " ".join(result.output.split())
+    assert result.exit_code == 2 and "'s3://bucket/classes' is a URL" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("url", URLS)
@@ -134,3 +135,27 @@ def test_an_existing_folder_with_a_variable_in_its_name_is_not_expanded(tmp_path
         expand(f"{written}/new")
     monkeypatch.delenv("PLACE")
     assert expand(f"{written}/new") == f"{written}/new"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/a b.mp4?X-Signature=secret&x=1", "https://host/a b.mp4"),
+        ("https://me:secret@host:80/a", "https://host:80/a"),
+        ("https://secret@host", "https://host"),
+        ("https://host/a#secret", "https://host/a"),
+        ("https://host/me@home.mp4", "https://host/me@home.mp4"),
+        ("s3://key:secret@bucket/a", "s3://bucket/a"),
+        ("abfs://container@account/a", "abfs://container@account/a"),
+        ("abfs://container:secret@account/a", "abfs://account/a"),
+        ("s3://bucket/a", "s3://bucket/a"),
+    ],
+)
+def test_what_is_secret_in_a_url_is_left_out(url, shown):
+    assert without_secrets(url) == shown
+    assert without_secrets_in(f"url='{url.replace(' ', '_')}': failed") == f"url='{shown.replace(' ', '_')}': failed"
+
+
+def test_settings_are_saved_without_secrets(tmp_path):
+    config = ExtractConfig(data_dir="https://me@host/folder/?token=secret", cache_dir=tmp_path)
+    assert config.as_dict()["data_dir"] == "https://host/folder/" and "secret" not in config.as_yaml()

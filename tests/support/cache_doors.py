@@ -13,6 +13,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_quarantine
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
+from embedonce.cache.stores.registry import Location
 from embedonce.cache.timelines import VideoTimeline
 from tests.support.crash_session import UNITS, plain
 
@@ -21,7 +22,7 @@ LOGITS, LABELS = {"logits 000000"}, {"label set", "tensors"}
 OF_READER = {"identity", "records", "timelines"} | FRAMES | LOGITS | LABELS
 
 
-def given_and_refused(root: Path) -> tuple[dict[str, object], set[str]]:
+def given_and_refused(root: Location) -> tuple[dict[str, object], set[str]]:
     """(door -> what it gave, doors that refused). Behind a door that opened nothing may be refused any more."""
     given, refused = {}, set()
     doors: dict[str, Callable] = {

@@ -28,11 +28,12 @@ class Faults:
 
     spoil: returns for a request what is done with it: None to pass it on, a code such as "InternalError" with its
     status to answer with an error, or one of the words below. carried_out: called when a request was passed on and
-    carried out, before its answer is sent.
+    carried out, before its answer is sent. answer: returns the body to send in place of a body.
     """
 
     spoil: Callable[[Request], tuple[int, str] | str | None] = lambda request: None
     carried_out: Callable[[Request], None] = lambda request: None
+    answer: Callable[[Request, bytes], bytes] = lambda request, body: body
     requests: list[Request] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -89,6 +90,8 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
             answer, sent = response.read(), {n: v for n, v in response.getheaders() if n.lower() != "connection"}
             connection.close()
             faults.carried_out(request)
+            if (other := faults.answer(request, answer)) != answer:
+                answer, sent = other, sent | {"Content-Length": str(len(other))}
             if fault == LOST_ANSWER:
                 self._hang_up()
                 return

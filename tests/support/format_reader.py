@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-VERSION = 1
+VERSIONS = (1, 2)
+SHARD_VERSION = 1
 CHECKSUM_BYTES = 79  # ,"checksum":"<64 digits>"}
 TIME_TOLERANCE_SEC = 1e-6
 OK, MISSING = 0, 3
@@ -28,11 +29,28 @@ class Shard:
 
 
 def read_document(path: Path) -> dict:
+    """A document with all its continuations."""
+    document = checked_document(path)
+    names = document.pop("continued_in", [])
+    for number, name in enumerate(names, 1):
+        continuation = path.with_name(f"{path.stem}.continued") / f"{name}.json"
+        assert hashlib.sha256(continuation.read_bytes()).hexdigest() == name
+        more = checked_document(continuation)
+        assert more["number"] == number
+        for place, values in more["values"]:
+            array = document
+            for key in place:
+                array = array[key]
+            array.extend(values)
+    return document
+
+
+def checked_document(path: Path) -> dict:
     data = path.read_bytes()
     body = data[:-CHECKSUM_BYTES] + b"}"
     document = json.loads(data)
     assert document.pop("checksum") == hashlib.sha256(body).hexdigest(), path
-    assert document.pop("format_version") == VERSION
+    assert document.pop("format_version") in VERSIONS
     return document
 
 
@@ -60,7 +78,7 @@ class FormatReader:
         if not record["num_rows"]:
             return Shard()
         data = checked(self.root / "frames" / f"{unit}.{self.suffix}", record)
-        rows = hdf5_rows(data) if self.suffix == "h5" else tar_rows(data, record["index"]["members"])
+        rows = hdf5_rows(data) if self.suffix == "h5" else tar_rows(data, members_of(record))
         dim = self.identity["teacher"]["embed_dim"]
         keys = [f"{s['video_uid']}_{i:08d}" for s in record["segments"] for i in s["frame_index"]]
         assert list(rows) == keys and len(keys) == record["num_rows"]
@@ -96,7 +114,10 @@ class FormatReader:
         return sorted(path.parent.name for path in (self.root / "labels").glob("*/label_set.json"))
 
     def label_set(self, name: str) -> dict:
-        return read_document(self.root / "labels" / name / "label_set.json")
+        path = self.root / "labels" / name / "label_set.json"
+        document = read_document(path)
+        assert document.get("stores_logits", True) or json.loads(path.read_bytes())["format_version"] == 2
+        return document
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of tensors.safetensors: an 8-byte length, a JSON header, then the bytes."""
@@ -135,6 +156,11 @@ class FormatReader:
     def logits(self, name: str) -> dict[str, np.ndarray]:
         """key -> (V, C) float32 of every row that has logits."""
         folder, found = self.root / "labels" / name, {}
+        labels = self.label_set(name)
+        if labels["kind"] != "none" and not labels.get("stores_logits", True):
+            assert not documents(folder / "records") and not any((folder / "logits").glob("*"))
+            rows = {key: row[1] for unit in self.records for key, row in self.frames(unit).rows.items()}
+            return {key: head_logits(self.tensors(name), embeddings) for key, embeddings in rows.items()}
         for unit, record in documents(folder / "records").items():
             assert record["segments"] == [] and record["provenance"] == {} and "planned" not in record
             assert record["num_rows"] == self.records[unit]["num_rows"]
@@ -142,6 +168,17 @@ class FormatReader:
                 data = checked(folder / "logits" / f"{unit}.{self.suffix}", record)
                 found |= hdf5_logits(data) if self.suffix == "h5" else tar_logits(data, record, self.frames(unit))
         return found
+
+
+def head_logits(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
+    values = embeddings.astype(np.float32)
+    if "class_text" in tensors:
+        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+    layers = len(tensors) // 2
+    for layer in range(layers):
+        values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
+        values = values if layer == layers - 1 else np.maximum(values, 0)
+    return values
 
 
 def checked(path: Path, record: dict) -> bytes:
@@ -152,7 +189,7 @@ def checked(path: Path, record: dict) -> bytes:
 
 def hdf5_rows(data: bytes) -> dict[str, tuple]:
     with h5py.File(io.BytesIO(data)) as file:
-        assert file.attrs["format_version"] == VERSION and file.attrs["kind"] in (b"frames", "frames")
+        assert file.attrs["format_version"] == SHARD_VERSION and file.attrs["kind"] in (b"frames", "frames")
         columns = {name: file[name][()] for name in file}
     rows, offsets = {}, columns["jpeg_offset"]
     for i, key in enumerate(columns["key"]):
@@ -184,6 +221,28 @@ def tar_rows(data: bytes, members: dict) -> dict[str, tuple]:
     return rows
 
 
+def members_of(record: dict) -> dict[str, list[list[int]]]:
+    """Type of member -> [offset, size] of each row, which older records spell out."""
+    index, rows = record["index"], record["num_rows"]
+    if "members" in index:
+        return index["members"]
+    types = [name for name in ("emb", "jpg", "json", "logits") if name in index["sizes"]]
+    columns = {
+        (field, name): [value] * rows if isinstance(value, int) else value
+        for field in ("headers", "sizes")
+        for name, value in index[field].items()
+    }
+    members: dict[str, list[list[int]]] = {name: [] for name in types}
+    position = 0
+    for row in range(rows):
+        for name in types:
+            size = columns["sizes", name][row]
+            position += columns["headers", name][row]
+            members[name].append([position, size])
+            position += size + -size % 512
+    return members
+
+
 def piece(data: bytes, place: list[int]) -> bytes:
     offset, size = place
     return data[offset : offset + size]
@@ -205,7 +264,7 @@ def hdf5_logits(data: bytes) -> dict[str, np.ndarray]:
 
 
 def tar_logits(data: bytes, record: dict, frames: Shard) -> dict[str, np.ndarray]:
-    places = record["index"]["members"]["logits"]
+    places = members_of(record)["logits"]
     arrays = [np.load(io.BytesIO(piece(data, place)), allow_pickle=False) for place in places]
     for key, place in zip(frames.rows, places, strict=True):
         assert is_member(data, place, f"{key}.logits.npy")

@@ -18,10 +18,11 @@ from embedonce.cache import documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import CacheError, DamagedError
 from embedonce.cache.inspect import summary
+from embedonce.cache.state import read_state
 from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.extraction.preflight import pending_rows
+from embedonce.pipeline.extraction.preflight import pending_of
 from embedonce.pipeline.frames import canonical_frame
 from tests.extraction.test_runner import make_source, run
 from tests.support.crash_session import FACTS
@@ -108,7 +109,8 @@ def _verify(root: Path) -> None:
 
 def _write(root: Path) -> None:
     with closing(CacheWriter(root, read_identity(root))) as writer:
-        pending_rows(writer), writer.attempts(), sorted(writer.quarantined()), writer.rebuild_manifest_if_stale()
+        pending_of(read_state(root))
+        writer.attempts(), sorted(writer.quarantined()), writer.rebuild_manifest_if_stale()
 
 
 def assert_unit_refused(root: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,14 @@ def directed_to(endpoint: str, **environment: str) -> Iterator[None]:
 
 def client(endpoint: str):
     return boto3.client("s3", endpoint_url=endpoint)
+
+
+def upload(endpoint: str, bucket: str, folder: Path) -> None:
+    """Create a bucket with the files of a folder."""
+    s3 = client(endpoint)
+    s3.create_bucket(Bucket=bucket)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        s3.put_object(Bucket=bucket, Key=path.relative_to(folder).as_posix(), Body=path.read_bytes())
 
 
 def new_bucket(endpoint: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -98,6 +99,10 @@ def refusing(code: str, status: int = 403) -> Iterator[str]:
 def serving(handler) -> Iterator[str]:
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            if not issubclass(sys.exc_info()[0], ConnectionError):  # of a client that hung up
+                super().handle_error(request, client_address)
 
     server = Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors
 from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.store import open_writer
 from embedonce.pipeline.frames.canonical_frame import encode_canonical
@@ -18,7 +19,8 @@ FRAMES_PER_CLIP = 5
 def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **settings) -> Path:
     """num_videos videos of three clips of five frames, each clip of one class; every third video is `val`.
 
-    settings: backend, labeled (False: no labels), logits (False: no soft logits), dim.
+    settings: backend, labeled (False: no labels), logits (False: no soft logits), stores_logits (False: they are
+    computed when read), dim.
     """
     generator = np.random.default_rng(0)
     dim = settings.get("dim", DIM)
@@ -36,11 +38,11 @@ def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **sett
             clips.append(ClipLabel(f"{uid}-{i}", uid, start, start + FRAMES_PER_CLIP / 2, label, split))
         writer.commit_frames(f"{number:06d}", batches[-1], {})
     kind = "fitted" if settings.get("logits", True) else "none"
-    writer.create_label_set(
-        LabelSet("tiny", kind, CLASSES if settings.get("classes", True) else (), (), None, {}), None
-    )
+    classes, stores = CLASSES if settings.get("classes", True) else (), settings.get("stores_logits", True)
+    head = None if stores else safetensors.numpy.save(head_tensors([centers.astype(np.float32), np.zeros(3, "f4")]))
+    writer.create_label_set(LabelSet("tiny", kind, classes, (), None, {}, stores_logits=stores), head)
     writer.publish_clips("tiny", 0, clips)
-    if settings.get("logits", True):
+    if settings.get("logits", True) and stores:
         for number, batch in enumerate(batches):
             logits = batch.embeddings.astype(np.float32) @ centers.T.astype(np.float32)
             writer.commit_logits("tiny", f"{number:06d}", batch.keys, logits, {})

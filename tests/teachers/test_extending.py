@@ -225,7 +225,7 @@ def test_estimates_use_the_shape_of_the_loader(monkeypatch, tmp_path):
     registry.register("wide", Wide())
     config = ExtractConfig(tmp_path, False, tmp_path / "c", teacher_model="wide:any")
     demo = replace(config, teacher_model="demo-clip")
-    assert overhead_bytes_per_row(config, 0) - overhead_bytes_per_row(demo, 0) == 2 * (1000 - 512)
+    assert overhead_bytes_per_row(config) - overhead_bytes_per_row(demo) == 2 * (1000 - 512)
 
 
 @pytest.mark.parametrize("name", ["", "open_clip", "a:b", "mine.json", "../x"])

@@ -1,6 +1,7 @@
 """Files that are not videos, or malicious ones, are refused with a reason, and no other file is opened."""
 
 import wave
+from pathlib import Path
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ def test_only_files_are_opened(tmp_path):
     """The protocol whitelist: the name of a file may look like the address of something else."""
     path = write_video(tmp_path / "v.mp4", 2)
     for address in (f"concat:{path}", f"subfile,,start,0,end,100,,:{path}", "data:text/plain;base64,AAAA", "async:x"):
-        with pytest.raises(VideoError), open_video(address, "software"):
+        with pytest.raises(VideoError), open_video(Path(address), "software"):
             pass
 
 

@@ -15,6 +15,7 @@ from embedonce.pipeline.console.next_commands import command
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import PART, part_uid, recording_of
 from embedonce.pipeline.sources.ego4d.metadata import FILE_NAME, ClipInfo, Metadata
+from embedonce.pipeline.sources.source import VideoPath
 
 VERSIONS = ("v2", "v2_1", "v1", ".")  # the client puts v2_1 into v2
 WHOLE_VIDEOS = ("full_scale", "video_540ss")  # the first one is preferred
@@ -100,7 +101,7 @@ def _download_above(path: Path) -> Path | None:
     return next(candidates, None)
 
 
-def named_by_ego4d(paths: Iterable[Path]) -> list[Path]:
+def named_by_ego4d(paths: Iterable[VideoPath]) -> list[VideoPath]:
     """The files that are named by a uuid, as Ego4D's are."""
     return [path for path in paths if UUID_PATTERN.fullmatch(path.stem)]
 

@@ -22,7 +22,9 @@ from embedonce.pipeline.sources.folder.file_kinds import (
     VIDEO_SUFFIXES,
 )
 from embedonce.pipeline.sources.folder.layouts import some
+from embedonce.pipeline.sources.folder.remote_walk import walk_remote
 from embedonce.pipeline.sources.folder.walk import FolderTree, walk
+from embedonce.pipeline.sources.source import DataFolder
 
 SHOWN_SUFFIXES = 4
 
@@ -43,15 +45,16 @@ class FolderListing:
     aliases: tuple[tuple[str, str], ...]
 
 
-def find_videos(root: Path) -> FolderListing:
+def find_videos(root: DataFolder) -> FolderListing:
     """All video files below root; symbolic links are followed. InputError if there is no folder or no video file.
 
     A video is recognized by its suffix, in any case, or by its first bytes if the suffix is unknown. Hidden files,
     system metadata and unfinished downloads are skipped by name. A file or folder with several paths is used once,
     under the path that is not a link.
     """
-    _check_folder(root)
-    tree = walk(root)
+    if isinstance(root, Path):
+        _check_folder(root)
+    tree = walk(root) if isinstance(root, Path) else walk_remote(root)
     usable, unusable = sorted(tree.files[VIDEO]), sorted(tree.unusable)
     if not usable and not unusable:
         raise InputError(

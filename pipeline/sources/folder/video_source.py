@@ -3,17 +3,18 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming import uids
+from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.sources.ego4d.layout import named_by_ego4d
+from embedonce.pipeline.sources.ego4d.metadata import FILE_NAME
 from embedonce.pipeline.sources.folder.layout_inference import structure_of
 from embedonce.pipeline.sources.folder.layouts import Structure, some
 from embedonce.pipeline.sources.folder.listing import FolderListing, find_videos
 from embedonce.pipeline.sources.folder.options import FolderOptions
-from embedonce.pipeline.sources.source import UNLABELED, Clip, OpenRequest, Source, Video
+from embedonce.pipeline.sources.source import UNLABELED, Clip, DataFolder, OpenRequest, Source, Video
 from embedonce.pipeline.splits.assignment import split_by_hash
 
 
@@ -25,16 +26,20 @@ class FolderSource:
     options_type = FolderOptions
     own_options = ("layout",)
     selects_classes = False
+    reads_urls = True
 
-    def recognizes(self, root: Path | None, options: Any) -> bool:
+    def recognizes(self, root: DataFolder | None, options: Any) -> bool:
         return root is not None
 
     def open(self, request: OpenRequest) -> Mapping[str, Source]:
-        source = folder_source(request.folder, request.options.layout, request.needs_labels)
+        assert request.root is not None
+        if isinstance(request.root, RemoteFolder):
+            _refuse_ego4d(request.root)
+        source = folder_source(request.root, request.options.layout, request.needs_labels)
         return {"": _with_ego4d_warning(source)}
 
 
-def folder_source(root: Path, layout: str | None = None, needs_labels: bool = True) -> Source:
+def folder_source(root: DataFolder, layout: str | None = None, needs_labels: bool = True) -> Source:
     """Every video file under root, with one clip that covers it; uid, class and split come from its path.
 
     layout: one of folder.layouts.LAYOUTS, or None to infer it. needs_labels: False if the labels will be dropped, so
@@ -64,7 +69,7 @@ def folder_source(root: Path, layout: str | None = None, needs_labels: bool = Tr
     )
 
 
-def _videos(root: Path, listing: FolderListing) -> tuple[Video, ...]:
+def _videos(root: DataFolder, listing: FolderListing) -> tuple[Video, ...]:
     """InputError if two paths have the same uid, which takes a hash collision."""
     videos = tuple(Video(uids.path_uid(relative), root / relative, relative) for relative in listing.usable)
     first: dict[str, Video] = {}
@@ -77,7 +82,7 @@ def _videos(root: Path, listing: FolderListing) -> tuple[Video, ...]:
     return videos
 
 
-def _structure(root: Path, videos: tuple[Video, ...], layout: str | None, needs_labels: bool) -> Structure:
+def _structure(root: DataFolder, videos: tuple[Video, ...], layout: str | None, needs_labels: bool) -> Structure:
     try:
         return structure_of(tuple(video.source for video in videos), layout, needs_labels)
     except InputError as error:
@@ -92,7 +97,7 @@ def _clips(videos: tuple[Video, ...], structure: Structure) -> tuple[Clip, ...]:
     return tuple(clips)
 
 
-def _check_aliases(root: Path, listing: FolderListing, videos: tuple[Video, ...], structure: Structure) -> None:
+def _check_aliases(root: DataFolder, listing: FolderListing, videos: tuple[Video, ...], structure: Structure) -> None:
     """InputError if a symbolic link puts a video into a second class or split: only one of them would be used."""
     if not listing.aliases or (not structure.classes and not any(structure.splits)):
         return
@@ -104,6 +109,16 @@ def _check_aliases(root: Path, listing: FolderListing, videos: tuple[Video, ...]
         raise InputError(
             f"{root}: {len(conflicts)} links put a video into a second class or split ({some(conflicts)}); remove one "
             "of the names, or pass --layout flat for videos without labels"
+        )
+
+
+def _refuse_ego4d(root: RemoteFolder) -> None:
+    """InputError for an Ego4D download: its parts that must not be decoded are only read from local folders."""
+    metadata = [name for name in root.names() if name.rpartition("/")[2] == FILE_NAME]
+    if metadata:
+        raise InputError(
+            f"{root} contains {metadata[0]}, which lists the redacted parts of the videos; copy the download to this "
+            "machine and give that folder"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from embedonce.pipeline.sources.folder import file_kinds
 from embedonce.pipeline.sources.folder.file_kinds import HEAD_BYTES, OTHER, VIDEO
+from embedonce.pipeline.sources.source import DataFolder, VideoPath
 
 _Inode = tuple[int, int] | str
 
@@ -27,7 +28,7 @@ class FolderTree:
     unreadable: files of unknown kind that cannot be read. proxies: low-resolution previews of recordings in the tree.
     """
 
-    root: Path
+    root: DataFolder
     files: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unusable: list[tuple[str, str]] = field(default_factory=list)
     by_content: list[str] = field(default_factory=list)
@@ -55,7 +56,8 @@ def walk(root: Path) -> FolderTree:
         tree.linked_folders += [_relative(tree, folder) for folder in entered]
         waiting += entered
     tree.folders = sorted(name for name in seen_folders.values() if name != ".")
-    _sort_files(tree, entries)
+    tree.skipped_folders.sort()
+    sort_files(tree, entries)
     return tree
 
 
@@ -96,16 +98,16 @@ def _enter(tree: FolderTree, folder: Path, seen: dict[_Inode, str]) -> list[Path
     return [folder]
 
 
-def _sort_files(tree: FolderTree, entries: list[tuple[str, bool]]) -> None:
+def sort_files(tree: FolderTree, entries: list[tuple[str, bool]]) -> None:
     """Sort all files by kind; of several names of one video, the first that is not a link is used."""
     recordings = _recordings(name for name, _ in entries)
     seen: dict[_Inode, str] = {}
     for name, _ in sorted(entries, key=lambda entry: (entry[1], os.fsencode(entry[0]))):
-        path = tree.root / name
         kind = file_kinds.kind_of_name(_last(name))
         if kind not in (None, VIDEO):
             tree.files[kind].append(name)
             continue
+        path = tree.root / name
         inode, reason = _regular(path)
         if reason:
             _note_unusable(tree, name, kind, reason)
@@ -135,7 +137,7 @@ def _note_unusable(tree: FolderTree, name: str, kind: str | None, reason: str) -
         tree.unreadable.append(name)
 
 
-def _probe(tree: FolderTree, path: Path, name: str) -> bool:
+def _probe(tree: FolderTree, path: VideoPath, name: str) -> bool:
     """Whether a file is a video by its first bytes; other files are added to their kind."""
     try:
         with path.open("rb") as file:
@@ -148,7 +150,7 @@ def _probe(tree: FolderTree, path: Path, name: str) -> bool:
     return kind == VIDEO
 
 
-def _regular(path: Path) -> tuple[_Inode, str]:
+def _regular(path: VideoPath) -> tuple[_Inode, str]:
     """(inode, why this file cannot be opened or ""). Opening a pipe or a device could block forever."""
     try:
         status = path.stat()
@@ -159,9 +161,9 @@ def _regular(path: Path) -> tuple[_Inode, str]:
     return _inode(path, status), "" if stat.S_ISREG(status.st_mode) else "it is not a regular file"
 
 
-def _inode(path: Path, status: os.stat_result) -> _Inode:
+def _inode(path: VideoPath, status: os.stat_result) -> _Inode:
     """A key that is equal for all names of the same file or folder."""
-    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(str(path))
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -172,6 +174,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _relative(tree: FolderTree, path: Path) -> str:
+    assert isinstance(tree.root, Path)
     return path.relative_to(tree.root).as_posix()
 
 

@@ -28,8 +28,9 @@ class SyntheticSource:
 
         options: SyntheticOptions = request.options
         num_actions = options.num_actions or generate.MAX_ACTIONS
-        root = request.root
-        if root is None:
+        if request.root is not None:
+            root = request.folder
+        else:
             if request.cache_dir is None:
                 raise InputError("synthetic data need a folder: give one with --data-dir")
             folder = request.cache_dir.parent if isinstance(request.cache_dir, Path) else shared.RESULTS

@@ -3,15 +3,14 @@
 ISO/IEC 14496-12: each fragment's header (moof) contains an increasing number (mfhd, section 8.8.5).
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
+
+from embedonce.pipeline.video.location import VideoLocation
 
 MIN_ALIKE = 2  # steps from number to number: fewer do not tell how the numbers grow
 
 
-def missing_before(path: Path) -> list[int]:
+def missing_before(path: VideoLocation) -> list[int]:
     """File positions, in bytes, of fragments before which others are missing. OSError if the file cannot be read."""
     positions, numbers = _fragments(path)
     steps = np.diff(numbers)
@@ -24,11 +23,11 @@ def missing_before(path: Path) -> list[int]:
     return [positions[i + 1] for i in np.flatnonzero(steps > usual)]
 
 
-def _fragments(path: Path) -> tuple[list[int], list[int]]:
+def _fragments(path: VideoLocation) -> tuple[list[int], list[int]]:
     """(positions, numbers) of the fragments, from box to box."""
     positions, numbers = [], []
     with path.open("rb") as file:
-        end, position = os.fstat(file.fileno()).st_size, 0
+        end, position = path.stat().st_size, 0
         while position + 8 <= end:
             file.seek(position)
             head = file.read(24)

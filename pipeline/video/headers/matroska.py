@@ -5,9 +5,9 @@ clusters nearer to the beginning than indexed, show that a part is missing in be
 """
 
 import bisect
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from embedonce.pipeline.video.location import VideoLocation
 
 EBML, SEGMENT, TRACKS, CLUSTER, CUES = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
 SEEK_HEAD, SEEK, SEEK_ID, SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
@@ -35,11 +35,11 @@ class Layout:
     index_named: int | None = None
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: VideoLocation) -> Layout:
     """Walk through the file's elements. OSError if it cannot be read; unknown elements are skipped."""
     layout = Layout()
     with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
+        end = path.stat().st_size
         header = _element(file, 0)
         segment = header and header[0] == EBML and header[2] is not None and _element(file, header[1] + header[2])
         if not segment or segment[0] != SEGMENT:

@@ -4,9 +4,10 @@ ISO/IEC 13818-1: the packets of each stream are counted from 0 to 15, cyclically
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from embedonce.pipeline.video.location import VideoLocation
 
 SYNC, STUFFING = 0x47, 0x1FFF  # the first byte of a packet; the identifier of those that hold nothing
 PACKET_SIZES = (188, 192, 204)  # plain; with a time stamp in front (Blu-ray, cameras); with error correction behind
@@ -31,7 +32,7 @@ class Counters:
     scrambled: float
 
 
-def read_counters(path: Path, pid: int) -> Counters:
+def read_counters(path: VideoLocation, pid: int) -> Counters:
     """Read all packet headers. pid: the stream's packet identifier. OSError if the file cannot be read."""
     reader = _Reader(pid)
     with path.open("rb") as file:

@@ -1,0 +1,38 @@
+"""Opens a cache in this process, to read or to write, and prints what that took: started by benchmarks.open_cache.
+
+python -m benchmarks.opening reader CACHE
+"""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+from embedonce.cache.store import open_reader, open_writer, read_identity
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+
+
+def memory(field: str) -> int:
+    """Bytes: VmRSS of now, VmHWM of the peak."""
+    found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def opening(what: str, root: Path) -> dict[str, float]:
+    """Wall and processor seconds, and bytes that are held when the cache is open and were held at most."""
+    identity = read_identity(root)
+    CLEAR.write_text(RESET_PEAK)
+    before, start, work_start = memory("VmRSS"), time.perf_counter(), time.process_time()
+    opened = open_reader(root) if what == "reader" else open_writer(root, identity)
+    seconds, processor = time.perf_counter() - start, time.process_time() - work_start
+    held, peak = memory("VmRSS"), memory("VmHWM")
+    opened.close()
+    return {"seconds": seconds, "processor": processor, "held": held - before, "peak": peak - before}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(opening(sys.argv[1], Path(sys.argv[2]))) + "\n")
