@@ -11,6 +11,7 @@ from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.packed_index import packed, unpacked
 from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
+    FORMAT_VERSION,
     FORMAT_VERSION_2,
     INTERPOLATIONS,
     MAX_TIME_BASE,
@@ -122,6 +123,8 @@ def record_from(document: dict, name: str) -> Record:
     Of `planned`, which only a rebuilt plan and verification need, nothing but the part is looked at.
     """
     with documents.as_damaged_error(name):
+        if "replaces" in document and document.get("format_version") == FORMAT_VERSION:
+            raise ValueError(f"a record that replaces another has another format version than {FORMAT_VERSION}")
         names = ("unit", "num_bytes", "sha256", "num_rows", "provenance")
         record = Record(
             **{field: document[field] for field in names},

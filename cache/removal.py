@@ -8,7 +8,10 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
+from embedonce.cache import long_documents
+from embedonce.cache.completeness import LABEL_SET_FOLDERS
 from embedonce.cache.errors import CacheError, DamagedError, LabelSetError, some
+from embedonce.cache.label_set_reader import revision_from
 from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, unit_name
 from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
@@ -193,10 +196,13 @@ class _VideosInCache:
         """DamagedError if something that will be written again is damaged, before anything is changed."""
         reader, labels = self._reader, self._layout.labels
         for folder in labels.list():
-            if folder.is_folder() and folder.name not in reader.label_sets() and folder.list():
+            inner = [path for name in LABEL_SET_FOLDERS for path in (folder / name).list()]
+            if inner and folder.name not in reader.label_sets():
                 raise DamagedError(f"{folder} has lost its label_set.json: restore it, or delete the folder")
         for name in reader.label_sets():
             reader.label_set(name)
+            for path in (labels / name / "revisions").list(".json")[:-1]:  # the last one was read with the label set
+                revision_from(long_documents.read(path), str(path))
         for unit in (unit for unit in units if unit in reader.records):
             if reader.records[unit].num_rows:
                 reader.frames(unit)

@@ -7,11 +7,12 @@ name; the record of the new unit names the old one, which readers skip from then
 import logging
 from collections.abc import Callable
 
-from embedonce.cache import documents
+from embedonce.cache import documents, long_documents
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.layout import Layout
-from embedonce.cache.manifest import build_manifest
+from embedonce.cache.label_set_reader import clip_places, clips_from, revision_from
+from embedonce.cache.layout import CONTINUED, Layout
+from embedonce.cache.manifest import build_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
@@ -100,7 +101,7 @@ class _Steps:
         fields["labels"] = {name: fields["labels"][name] for name in fields["label_sets"]}
         for contents in fields["labels"].values():
             contents["records"] = [unit for unit in contents["records"] if unit not in old]
-        self.layout.manifest.replace(documents.serialize_with_checksum(fields))
+        write_manifest(self.layout, fields)
 
     def _remove_label_set(self, name: str) -> None:
         self.layout.label_set_document(name).delete()  # from here on the label set does not exist
@@ -116,22 +117,30 @@ class _Steps:
 
     def _remove_clips(self, name: str) -> None:
         """Write the clip lists and all revisions of a label set that have clips of the videos again, without those."""
-        folder = self.layout.labels / name
-        for path in (folder / "clips").list(".json"):
-            self._rewrite(path, lambda fields: {**fields, "clips": self._clips_without(fields["clips"])})
-        for path in (folder / "revisions").list(".json"):
-            self._rewrite(path, lambda fields: {**fields, "parts": list(map(self._clips_without, fields["parts"]))})
+        clips, revisions = (self.layout.labels / name / inner for inner in ("clips", "revisions"))
+        for path in clips.list(".json"):
+            fields = _fields_of(path, clips_from)
+            self._rewrite(path, fields, {**fields, "clips": self._clips_without(fields["clips"])}, clips_from)
+        for path in revisions.list(".json"):
+            fields = _fields_of(path, revision_from)
+            parts = list(map(self._clips_without, fields["parts"]))
+            self._rewrite(path, fields, {**fields, "parts": parts}, revision_from)
+        for folder in (*clips.list(CONTINUED), *revisions.list(CONTINUED)):
+            if folder.is_folder() and folder.stem.isdecimal():
+                long_documents.delete_unlisted(folder)
 
     def _clips_without(self, clips: list[dict]) -> list[dict]:
         return [clip for clip in clips if clip["video_uid"] not in self.videos]
 
-    def _rewrite(self, path: StoredPath, change: Callable[[dict], dict]) -> None:
-        fields = documents.read(path)
-        with documents.as_damaged_error(str(path)):
-            changed = change(fields)
-        if changed != fields:
+    def _rewrite(self, path: StoredPath, old: dict, new: dict, check: long_documents.Check) -> None:
+        """Replace the document of a clip list or revision, unless both fields are equal."""
+
+        def put(data: bytes) -> None:
             self._lock.check()
-            path.replace(documents.serialize_with_checksum(changed))
+            path.replace(data)
+
+        if new != old:
+            long_documents.publish(path, new, clip_places(new), check, put)
 
     def _change_plan(self, change: Callable[[PlanPart], PlanPart]) -> None:
         """Replace the plan parts that change."""
@@ -182,3 +191,11 @@ class _Steps:
                     self._delete(path)
         if self.layout.removed.exists():
             self.layout.removed.delete_folder()
+
+
+def _fields_of(path: StoredPath, check: long_documents.Check) -> dict:
+    """The fields of a document, with those of its continuations. DamagedError if it cannot be read or is invalid."""
+    fields = long_documents.read(path)
+    check(fields, str(path))
+    del fields["format_version"]  # which it has because of its length, or not
+    return fields

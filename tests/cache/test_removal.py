@@ -1,5 +1,6 @@
 """Removing videos and label sets: nothing of them is left, everything else is unchanged, and no kill leaves a ruin."""
 
+import json
 import os
 import shutil
 import uuid
@@ -10,19 +11,24 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
+from embedonce.cache import documents, long_documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, LabelSetError
 from embedonce.cache.layout import Layout
+from embedonce.cache.records import read_record
 from embedonce.cache.removal import UnknownVideoError, label_set_removal, planned, remove, videos_removal
 from embedonce.cache.repair import repair
+from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.withdrawn import withdrawn_videos
 from tests.conftest import planned_segment, planned_video, second_backend_slow
 from tests.support.crash_states import Explorer
+from tests.support.format_reader import FormatReader
 from tests.support.recorded_operations import Killed, Naming, Recorder
 from tests.support.shared_units import SECRET, content, everything_below, make_shared_cache, secrets
+from tests.support.stored import stored
 
 withdrawal = partial(videos_removal, is_withdrawal=True)
 
@@ -54,7 +60,7 @@ def invoke(*arguments, **keywords) -> tuple[int, str]:
 def test_nothing_of_a_removed_video_is_left_and_the_rest_is_as_if_it_had_never_been_there(cache, tmp_path, backend):
     assert len(left_of_secret(cache)) == len(secrets())
     summary = remove(cache, withdrawal([SECRET]))
-    assert [(v.uid, v.num_rows, v.num_units, v.num_clips) for v in summary.videos] == [(SECRET, 8, 3, 2)]
+    assert [(v.uid, v.num_rows, v.num_units, v.num_clips) for v in summary.videos] == [(SECRET, 8, 3, 3)]
     assert left_of_secret(cache) == [] and complaints(cache) == []
     never = make_shared_cache(tmp_path / "never", backend, without=SECRET)
     assert content(cache) == content(never) and len(content(cache)) > 30
@@ -70,6 +76,69 @@ def test_leftovers_of_repairs_and_of_killed_runs_are_removed_too(cache, backend)
     (cache / "removed" / "000001" / "frames" / f"000001.{suffix}").write_bytes(bytes_of_secret)
     assert remove(cache, withdrawal([SECRET])).num_moved == 1
     assert left_of_secret(cache) == [] and not (cache / "removed").exists()
+
+
+@pytest.fixture
+def short_files(monkeypatch):
+    """Clip lists, revisions and manifests are continued, with about one value in each file."""
+    monkeypatch.setattr(long_documents, "MAX_BYTES", 150)
+
+
+def continuations(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.continued/*.json"))
+
+
+def test_nothing_of_a_removed_video_is_left_in_continued_documents(tmp_path, backend, short_files):
+    root = make_shared_cache(tmp_path / "cache", backend)
+    with_secret = [path for path in continuations(root) if SECRET.encode() in path.read_bytes()]
+    places = {str(path.parent.relative_to(root)) for path in with_secret}
+    labels = [f"labels/{name}" for name in ("main", "computed", "plain")]
+    clips = [f"{place}/clips/000000.continued" for place in labels]
+    revisions = [f"{place}/revisions/00000{number}.continued" for place in labels for number in (1, 2)]
+    assert places == {"manifest.continued", *clips, *revisions}
+    summary = remove(root, withdrawal([SECRET]))
+    assert summary.videos[0].num_clips == 3
+    assert left_of_secret(root) == [] and complaints(root) == []
+    assert content(root) == content(make_shared_cache(tmp_path / "never", backend, without=SECRET))
+    assert {path.parent.relative_to(root).as_posix() for path in continuations(root)} >= places
+
+
+def test_continuations_that_no_document_lists_are_removed_too(tmp_path, short_files):
+    root = make_shared_cache(tmp_path / "cache", "hdf5")
+    clips = root / "labels" / "main" / "clips"
+    found = next(path for path in continuations(clips) if SECRET.encode() in path.read_bytes())
+    unlisted = clips / "000001.continued", clips / "000009.continued", clips.with_name("revisions") / "000003.continued"
+    for folder in unlisted:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{'1' * 64}.json").write_bytes(found.read_bytes())
+        (folder / ".tmp-abc").write_bytes(found.read_bytes())
+    (clips / "notes.continued").mkdir()
+    (clips / "notes.continued" / "mine.json").write_text("not of the cache")
+    remove(root, withdrawal([SECRET]))
+    assert left_of_secret(root) == [] and complaints(root) == [f"extra: {clips / 'notes.continued'}"]
+    assert (clips / "notes.continued" / "mine.json").exists()
+
+
+def test_documents_that_become_short_are_one_file_of_version_1(tmp_path, short_files, monkeypatch):
+    root = make_shared_cache(tmp_path / "cache", "hdf5")
+    monkeypatch.setattr(long_documents, "MAX_BYTES", 1 << 20)
+    remove(root, withdrawal([SECRET]))
+    paths = [root / "labels" / "plain" / name for name in ("clips/000000.json", "revisions/000002.json")]
+    assert {json.loads(path.read_bytes())["format_version"] for path in paths} == {FORMAT_VERSION}
+    assert left_of_secret(root) == [] and complaints(root) == []
+
+
+def test_readers_of_version_1_refuse_units_that_replace_others(cache):
+    remove(cache, withdrawal([SECRET]))
+    found = [json.loads(path.read_bytes()) for path in (cache / "records").iterdir()]
+    versions = {document["unit"]: document["format_version"] for document in found if "replaces" in document}
+    assert len(versions) == 2 and set(versions.values()) == {FORMAT_VERSION_2}
+    document = next(document for document in found if "replaces" in document)
+    del document["checksum"]
+    path = cache / "records" / f"{document['unit']}.json"
+    path.write_bytes(documents.serialize_with_checksum(document | {"format_version": FORMAT_VERSION}))
+    with pytest.raises(DamagedError, match="another format version"):
+        read_record(stored(path))
 
 
 @pytest.mark.parametrize("pending", [2, 5])
@@ -182,6 +251,22 @@ def test_a_damaged_shard_is_found_before_anything_is_changed(cache, backend):
     assert left_of_secret(cache) == [] and complaints(cache) == []
 
 
+def test_a_damaged_earlier_revision_is_found_before_anything_is_changed(cache):
+    path = cache / "labels" / "main" / "revisions" / "000001.json"
+    path.write_bytes(path.read_bytes().replace(b"train", b"vocal", 1))
+    before = everything_below(cache)
+    with pytest.raises(DamagedError, match="000001"):
+        remove(cache, withdrawal([SECRET]))
+    assert everything_below(cache) == before
+
+
+def test_a_label_set_that_was_not_published_yet_does_not_matter(cache):
+    for inner in ("clips", "revisions", "logits", "records"):
+        (cache / "labels" / "begun" / inner).mkdir(parents=True)
+    remove(cache, withdrawal([SECRET]))
+    assert left_of_secret(cache) == [] and (cache / "labels" / "begun").exists()
+
+
 def test_removal_waits_for_no_other_writer(cache):
     writer = open_writer(cache, open_reader(cache).identity)
     with pytest.raises(BusyError):
@@ -211,7 +296,7 @@ def test_the_command_shows_asks_and_removes(tmp_path, monkeypatch):
     listed.write_text(f"# withdrawn\n\n a \n{SECRET}\n")
     code, text = invoke("remove", "--cache-dir", root, "--videos", listed, "--yes")
     assert code == 0 and "2 videos with 11 frames were removed" in text
-    assert f"video {SECRET} ({SECRET}.mp4): 8 frames in 3 shards, 2 clips" in text
+    assert f"video {SECRET} ({SECRET}.mp4): 8 frames in 3 shards, 3 clips" in text
     assert left_of_secret(root) == []
     code, text = invoke("remove", "--cache-dir", root, "--label-set", "plain", "--yes")
     assert code == 0 and "label set plain was removed" in text
@@ -296,8 +381,19 @@ def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writ
 
 @second_backend_slow
 @pytest.mark.crash
-@pytest.mark.parametrize("kills", [4, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(tmp_path, backend, kills, no_real_fsync):
+@pytest.mark.parametrize(
+    ("kills", "max_bytes"),
+    [
+        (4, long_documents.MAX_BYTES),
+        (2, 150),
+        pytest.param(1000, long_documents.MAX_BYTES, marks=pytest.mark.slow),
+        pytest.param(1000, 150, marks=pytest.mark.slow),
+    ],
+)
+def test_a_removal_that_is_killed_anywhere_is_finished_when_it_is_run_again(
+    tmp_path, backend, kills, max_bytes, no_real_fsync, monkeypatch
+):
+    monkeypatch.setattr(long_documents, "MAX_BYTES", max_bytes)
     done = make_shared_cache(tmp_path / "after", backend)
     remove(done, withdrawal([SECRET]))
     whole = recorded(tmp_path / "whole", backend, withdrawal([SECRET]))
@@ -323,6 +419,16 @@ def test_an_interrupted_removal_is_told_by_verification_and_refused_by_conversio
     with pytest.raises(CacheError, match="interrupted"):
         convert(root, tmp_path / "other", "webdataset")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_reader_written_from_the_document_skips_units_that_were_replaced(tmp_path, no_real_fsync):
+    whole = recorded(tmp_path / "whole", "hdf5", withdrawal([SECRET]))
+    named = [i for i, step in enumerate(whole.operations) if isinstance(step, Naming) and "000005.json" in step.names]
+    moment = named[-1] + 1  # the logits of the new unit are committed before
+    root = recorded(tmp_path / "killed", "hdf5", withdrawal([SECRET]), dies_after=moment).folder / "cache"
+    mine, theirs = FormatReader(root), open_reader(root)
+    assert set(mine.records) == set(theirs.records)
+    assert {path.stem for path in (root / "records").glob("*.json")} - set(mine.records) == {"000000"}
 
 
 def test_a_reader_from_before_sees_the_past_or_fails_clearly(cache):

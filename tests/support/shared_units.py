@@ -13,6 +13,7 @@ import safetensors.numpy
 from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
 from embedonce.cache.plan import PlannedSegment, Unit
 from embedonce.cache.quarantine import QuarantinedVideo
+from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import FrameBatch, Segment, row_key
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.writer import CacheWriter
@@ -29,6 +30,7 @@ TENSORS = {
     "logit_scale": np.array([3.0], np.float32),
 }
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 3.0, {})
+COMPUTED = LabelSet("computed", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 3.0, {}, stores_logits=False)
 PLAIN = LabelSet("plain", "none", ("cut", "stir"), (), None, {})
 
 
@@ -39,7 +41,7 @@ def make_shared_cache(root: Path, backend: str, without: str | None = None, pend
             _plan(writer, number, rows, without)
         for unit in writer.units[: len(writer.units) - pending]:
             writer.commit_frames(unit.name, batch_of(unit), {"decoding": {s.video_uid: "whole" for s in unit.segments}})
-        for labels in (LABELS, PLAIN):
+        for labels in (LABELS, COMPUTED, PLAIN):
             write_labels(writer, labels)
         writer.quarantine("broken", QuarantinedVideo("broken.mp4", "no video stream", 1, 2))
         writer.write_manifest()
@@ -114,7 +116,7 @@ def write_labels(writer: CacheWriter, labels: LabelSet) -> None:
     writer.revise_clips(labels.name, [clips_of(part, 1) for part in writer.plan])
     writer.revise_clips(labels.name, [clips_of(part, 0) for part in writer.plan])
     reader = writer.reader()
-    for unit, record in reader.records.items() if labels.has_logits else ():
+    for unit, record in reader.records.items() if labels.has_logits and labels.stores_logits else ():
         writer.commit_logits(labels.name, unit, record.keys, logits_of(reader.all_embeddings(unit)), {})
     reader.close()
 
@@ -132,8 +134,7 @@ def content(root: Path, leave_out: str | None = None) -> dict:
             found[key] = (batch.jpegs[row], batch.embeddings[row].tobytes(), batch.crop_crc32[row].tolist())
         for name in reader.label_sets():
             if unit in reader.logits_units(name):
-                logits = reader.all_logits(name, unit)
-                found |= {f"{name} {key}": logits[row].tobytes() for row, key in enumerate(batch.keys)}
+                found |= {f"{name} {key}": _logits_bytes(reader, name, unit, i) for i, key in enumerate(batch.keys)}
     for uid in reader.video_uids:
         timeline = reader.timeline(uid)
         found[f"timeline {uid}"] = (timeline.k.tolist(), timeline.t_sec.tolist(), timeline.frame_sec.tolist())
@@ -141,6 +142,12 @@ def content(root: Path, leave_out: str | None = None) -> dict:
         found |= {f"{name} {clip.video_uid}": clip for clip in reader.label_set(name).clips}
     reader.close()
     return {key: value for key, value in found.items() if leave_out is None or leave_out not in key}
+
+
+def _logits_bytes(reader: CacheReader, name: str, unit: str, row: int) -> bytes:
+    """Those of one row, computed alone if they are not stored."""
+    logits = reader.logits(name, unit)
+    return b"".join(logits.logits(row, row + 1, view).tobytes() for view in range(len(VIEWS)))
 
 
 def everything_below(root: Path) -> bytes:
