@@ -178,8 +178,8 @@ class _Steps:
 
     def _delete(self, path: StoredPath) -> None:
         if path.exists():
+            self.layout.store.forget(path.relative)  # while it has a version, by which copies are named
             path.delete()
-            self.layout.store.forget(path.relative)
 
     def _delete_leftovers(self) -> None:
         """Delete what may hold rows of the videos and is no part of the cache: shards without records, and removed/."""

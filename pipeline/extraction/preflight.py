@@ -54,7 +54,7 @@ def run_preflight(
     pending, state = Pending(), None
     if has_cache(config.cache_dir):
         state = read_state(config.cache_dir)
-        source = match_source(source, CachedVideos(state.plan, state.quarantined))
+        source = match_source(source, CachedVideos.of_state(state))
         known, pending = known_uids(state, source), pending_of(state)
         quarantined = {uid: record.reason for uid, record in state.quarantined.items() if uid in known}
     else:

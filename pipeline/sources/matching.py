@@ -13,6 +13,7 @@ from embedonce.cache.errors import some
 from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
+from embedonce.cache.state import CacheState
 from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.withdrawn import WithdrawnVideos
 from embedonce.cache.writer import CacheWriter
@@ -37,6 +38,11 @@ class CachedVideos:
     def of_writer(cls, writer: CacheWriter) -> "CachedVideos":
         """Those of a cache that is being written."""
         return cls(writer.plan, writer.quarantined(), writer.withdrawn())
+
+    @classmethod
+    def of_state(cls, state: CacheState) -> "CachedVideos":
+        """Those of a cache that others may be writing."""
+        return cls(state.plan, state.quarantined, state.reader.withdrawn())
 
     @classmethod
     def of_folder(cls, cache_dir: Path | str) -> "CachedVideos":

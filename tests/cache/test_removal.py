@@ -20,6 +20,7 @@ from embedonce.cache.removal import UnknownVideoError, label_set_removal, planne
 from embedonce.cache.repair import repair
 from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2
 from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.verify import Remedy, verify
 from embedonce.cache.withdrawn import withdrawn_videos
@@ -197,6 +198,22 @@ def test_a_cache_in_an_object_store_loses_the_video_in_the_same_way(tmp_path):
     left = bytes_of_objects(store)
     assert not [secret for secret in secrets() if secret in left]
     assert content(store) == content(never) and complaints(store) == []
+
+
+def test_local_copies_of_removed_shards_are_removed_from_this_machine(tmp_path):
+    url = f"memory://{uuid.uuid4().hex}/cache"
+    make_shared_cache(ObjectStore.from_url(url), "webdataset")
+    store = ObjectStore.from_url(url, LocalCopies.create(tmp_path / "copies", 10**9))
+    names = store.list("frames")
+    for name in names:
+        store.open(name).copy()
+    jpegs = [secret for secret in secrets() if secret.startswith(b"\xff\xd8")]
+    kept = everything_below(tmp_path / "copies")
+    assert len(jpegs) == 8 and all(jpeg in kept for jpeg in jpegs)
+    remove(store, withdrawal([SECRET]))
+    left = everything_below(tmp_path / "copies")
+    assert [jpeg for jpeg in jpegs if jpeg in left] == []
+    assert len(list((tmp_path / "copies").iterdir())) >= len(names) - 3
 
 
 def bytes_of_objects(store: ObjectStore, folder: str = "") -> bytes:
@@ -428,7 +445,7 @@ def test_a_reader_written_from_the_document_skips_units_that_were_replaced(tmp_p
     root = recorded(tmp_path / "killed", "hdf5", withdrawal([SECRET]), dies_after=moment).folder / "cache"
     mine, theirs = FormatReader(root), open_reader(root)
     assert set(mine.records) == set(theirs.records)
-    assert {path.stem for path in (root / "records").glob("*.json")} - set(mine.records) == {"000000"}
+    assert {path.stem for path in (root / "records").glob("*.json")} - set(mine.records) == {"000002"}
 
 
 def test_a_reader_from_before_sees_the_past_or_fails_clearly(cache):
