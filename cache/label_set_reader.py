@@ -54,6 +54,7 @@ class LabelSetReader:
         if name not in self._sets:
             clips = tuple(clip for part in self.clip_parts(name).values() for clip in part)
             self._sets[name] = self._document(name, clips)
+            self._computes[name] = self._sets[name].computes_logits
         return self._sets[name]
 
     def _document(self, name: str, clips: tuple[ClipLabel, ...]) -> LabelSet:

@@ -71,7 +71,9 @@ def read_manifest(layout: Layout) -> dict | None:
 
 
 def write_manifest(layout: Layout, manifest: dict) -> None:
-    """Replace manifest.json."""
+    """Replace manifest.json. DamagedError if a label set has a name that no writer gives it."""
+    with documents.as_damaged_error(str(layout.labels)):
+        _label_sets(manifest)
     places: list[long_documents.Place] = [("shards",), ("label_sets",), ("quarantined",)]
     places += [("labels", name, folder) for name in manifest["labels"] for folder in LABEL_FOLDERS]
     long_documents.publish(layout.manifest, manifest, places, _check, layout.manifest.replace)

@@ -56,13 +56,21 @@ def planned_from(field: dict, unit: str, committed: tuple[Segment, ...]) -> Plan
     implied = {segment.video_uid: as_planned(segment) for segment in committed}
     written = {"name": unit, "segments": [segment for segment in listed if segment is not None]}
     explicit = iter(plan_documents.unit_from(written, set(uids)).segments)
-    pairs = list(zip(uids, listed, strict=True))
-    if lost := [uid for uid, segment in pairs if segment is None and uid not in implied]:
-        raise ValueError(f"its segments of {some(lost)} are missing")
+    check_nothing_lost(field, committed)
+    pairs = zip(uids, listed, strict=True)
     segments = tuple(implied[uid] if segment is None else next(explicit) for uid, segment in pairs)
     if [segment.video_uid for segment in segments] != uids or len(set(uids)) != len(uids):
         raise ValueError("the videos of `planned` do not match its segments")
     return validate_types(PlannedUnit(check_part(field["part"]), videos, Unit(unit, segments)))
+
+
+def check_nothing_lost(field: dict, committed: tuple[Segment, ...]) -> None:
+    """ValueError if segments that the field `planned` of a record takes for committed are not among its segments."""
+    uids = [video["uid"] for video in parse_list(field["videos"])]
+    has = {segment.video_uid for segment in committed}
+    pairs = zip(uids, parse_list(field["segments"]), strict=True)
+    if lost := [uid for uid, segment in pairs if segment is None and uid not in has]:
+        raise ValueError(f"its segments of {some(lost)} are missing")
 
 
 def check_part(part) -> int:

@@ -9,7 +9,7 @@ from embedonce.cache.documents import parse_arrays, parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.packed_index import packed, unpacked
-from embedonce.cache.planned_units import PlannedUnit, check_part, planned_document, planned_from
+from embedonce.cache.planned_units import PlannedUnit, check_nothing_lost, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
     FORMAT_VERSION,
     FORMAT_VERSION_2,
@@ -120,7 +120,8 @@ def read_record(path: StoredPath) -> Record:
 def record_from(document: dict, name: str) -> Record:
     """The record in a document. DamagedError, with the document's name, if it is invalid or contradicts itself.
 
-    Of `planned`, which only a rebuilt plan and verification need, nothing but the part is looked at.
+    Of `planned`, which only a rebuilt plan and verification need, nothing is looked at but the part, and whether all
+    segments are there that it takes for committed.
     """
     with documents.as_damaged_error(name):
         if "replaces" in document and document.get("format_version") == FORMAT_VERSION:
@@ -134,6 +135,8 @@ def record_from(document: dict, name: str) -> Record:
             replaces=document.get("replaces", ""),
         )
         _check(validate_types(record))
+        if "planned" in document:
+            check_nothing_lost(document["planned"], record.segments)
     return record
 
 

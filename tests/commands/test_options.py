@@ -90,11 +90,13 @@ LOCAL_COPIES = {
     "local_cache_dir": ("--local-cache-dir elsewhere", KEPT),
     "local_cache_gb": ("--local-cache-gb 5.5", NOT_KEPT),
 }
+STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
+        "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
         "use_synthetic": ("--use-synthetic", EXTRACTION + "test_synthetic_videos_are_generated_as_configured"),
@@ -247,6 +249,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "overwrite": ("--overwrite", EXPORT),
     },
     "relabel": {
+        "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "cache_dir": (
             "--cache-dir elsewhere",
