@@ -19,6 +19,7 @@ from embedonce.cache.records import read_record
 from embedonce.cache.removal import UnknownVideoError, label_set_removal, planned, remove, videos_removal
 from embedonce.cache.repair import repair
 from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2
+from embedonce.cache.state import read_state
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
@@ -455,3 +456,14 @@ def test_a_reader_from_before_sees_the_past_or_fails_clearly(cache):
     with pytest.raises(DamagedError, match="000001"):
         reader.batch("000001")
     assert reader.batch("000003").keys  # of other videos only: unchanged
+
+
+def test_a_state_that_is_read_during_a_removal_is_not_taken_for_damage(cache, monkeypatch):
+    def open_and_remove(where):
+        reader = open_reader(where)
+        remove(where, withdrawal([SECRET]))
+        return reader
+
+    monkeypatch.setattr("embedonce.cache.state.open_reader", open_and_remove)
+    with pytest.raises(BusyError, match="another process removes videos"):
+        read_state(cache)
