@@ -15,7 +15,7 @@ BYTES_PER_BYTE = 16  # and more per byte of text; ten are usual for lists of num
 # Bytes of memory that CPython takes per object, list, value and half of a string, counted by these characters
 _COSTS = {b"{": 140, b"[": 72, b",": 36, b'"': 26}
 _STEPS = {ord(mark): step for marks, step in (("[{", 1), ("]}", -1)) for mark in marks}  # of depth
-_OTHERS = bytes(set(range(256)) - set(_STEPS))
+_OTHERS = bytes(set(range(256)) - set(_STEPS) - {ord('"')})
 _DIGITS_AS_ZERO = bytes.maketrans(b"0123456789", 10 * b"0")
 _LONG_INTEGER = 19 * b"0"  # possibly beyond 64 bits
 
@@ -32,6 +32,7 @@ def loads(data: bytes, object_pairs_hook=None):
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
+    depth = _depth(data)  # before the value takes memory
     has_long_integers = _LONG_INTEGER in data.translate(_DIGITS_AS_ZERO)  # regular expressions take ten times as long
     try:
         value = json.loads(
@@ -43,7 +44,7 @@ def loads(data: bytes, object_pairs_hook=None):
         )
     except RecursionError:
         raise ValueError("its lists are nested too deeply") from None
-    if _depth(data) > MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError(f"its lists are nested more than {MAX_DEPTH} deep")
     if b"\\u" in data:
         _check_texts(value)
@@ -85,11 +86,14 @@ def _float(digits: str) -> float:
 
 
 def _depth(data: bytes) -> int:
-    """How deep lists and objects are nested in JSON that is valid."""
+    """How deep lists and objects are nested; any number if this is not JSON.
+
+    Nothing but brackets and quotes is kept, so that there are few different pieces, and Python has most of them once.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_strings = b"".join(data.split(b'"')[::2])
-    return max(itertools.accumulate(map(_STEPS.__getitem__, outside_strings.translate(None, _OTHERS))), default=0)
+    outside_strings = b"".join(data.translate(None, _OTHERS).split(b'"')[::2])
+    return max(itertools.accumulate(map(_STEPS.__getitem__, outside_strings)), default=0)
 
 
 def _check_texts(value) -> None:
