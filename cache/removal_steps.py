@@ -104,7 +104,7 @@ class _Steps:
         write_manifest(self.layout, fields)
 
     def _remove_label_set(self, name: str) -> None:
-        self.layout.label_set_document(name).delete()  # from here on the label set does not exist
+        self._delete(self.layout.label_set_document(name))  # from here on the label set does not exist
         (self.layout.labels / name).delete_folder()
 
     def _mark_videos(self) -> None:

@@ -67,7 +67,7 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
     for folder, entry_type in ((layout.quarantine, QuarantinedVideo), (layout.attempts, DecodeAttempts)):
         for path in folder.list(".json"):
             report.attempt(path, Remedy.FORGET, _check_entry, path, entry_type)
-    _compare_with_folders(reader, layout, plan, found, report)
+    _compare_with_folders(reader, layout, plan, found, removal, report)
     return report
 
 
@@ -174,10 +174,14 @@ def _check_entry(path: StoredPath, entry_type: type) -> None:
 
 
 def _compare_with_folders(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], found: Snapshot, report: Report
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], found: Snapshot, removal: Removal, report: Report
 ) -> None:
-    """Add every file that should exist and does not, and list every file that nothing refers to."""
+    """Add every file that should exist and does not, and list every file that nothing refers to.
+
+    removal: an interrupted one, of whose label sets anything may be missing.
+    """
     broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
+    broken |= set(removal.label_sets)
     sound = [name for name in found.label_sets if name not in broken]
     is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # reported per unit
     for lost, message in missing_files(reader, layout, plan, sound, found.manifest):
