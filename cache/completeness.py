@@ -14,8 +14,8 @@ from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_SET_FOLDERS = ("clips", "revisions", "logits", "records")
-_FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock"}
-_FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts"}
+_FILES = {"cache.json", "manifest.json", "extract_config.yaml", "relabel_config.yaml", ".writer.lock", "removal.json"}
+_FOLDERS = {"plan", "frames", "records", "labels", "quarantine", "removed", "attempts", "withdrawn"}
 
 
 def missing_files(

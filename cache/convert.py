@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from embedonce.cache.errors import CacheError, IdentityMismatchError
+from embedonce.cache.layout import Layout
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record, segment_document
+from embedonce.cache.removal_document import read_removal
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.base import Store
 from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.stores.stored_path import StoredPath
+from embedonce.cache.withdrawn import copy_withdrawn
 from embedonce.cache.writer import CacheWriter
 
 CONFIG = "extract_config.yaml"
@@ -30,6 +33,7 @@ def convert(
     """
     source, target = open_store(source), open_store(target)
     _refuse_overlap(source, target)
+    refuse_interrupted(source)
     reader = open_reader(source)
     identity = replace(reader.identity, backend=backend)
     plan = reader.plan()
@@ -42,6 +46,7 @@ def convert(
             done += _copy_label_set(reader, writer, name)
         for name, video in reader.quarantined().items():
             writer.quarantine(name, video)
+        copy_withdrawn(Layout(source), Layout(target))
         settings = StoredPath(source, CONFIG)
         if settings.exists():
             writer.write_sidecar(CONFIG, settings.get().decode())
@@ -50,6 +55,15 @@ def convert(
     finally:
         writer.close()
         reader.close()
+
+
+def refuse_interrupted(source: Store) -> None:
+    """CacheError if a removal from a cache was interrupted: what is to be removed must not be copied."""
+    if read_removal(Layout(source)) is not None:
+        raise CacheError(
+            f"{source.location('')}: a removal was interrupted, so it cannot be copied; finish it with the same remove "
+            "or refresh command"
+        )
 
 
 def _refuse_overlap(source: Store, target: Store) -> None:

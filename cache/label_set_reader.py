@@ -213,6 +213,11 @@ def revision_from(document: dict, name: str) -> dict[int, tuple[ClipLabel, ...]]
         return {part: tuple(clip_from(clip) for clip in clips) for part, clips in enumerate(listed)}
 
 
+def clip_places(document: dict) -> list[long_documents.Place]:
+    """The arrays of clips in the document of a clip list or a revision, which may be continued in further files."""
+    return [("parts", part) for part in range(len(document["parts"]))] if "parts" in document else [("clips",)]
+
+
 def _check_number(number, name: str, kind: str) -> None:
     """ValueError unless a document has the number that its file is named by."""
     if type(number) is not int or numbered_file(number) != PurePosixPath(name).name:

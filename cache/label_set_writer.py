@@ -5,7 +5,7 @@ from dataclasses import asdict
 from embedonce.cache import commit, long_documents
 from embedonce.cache.documents import as_damaged_error
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.label_set_reader import LabelSetReader, clips_from, revision_from
+from embedonce.cache.label_set_reader import LabelSetReader, clip_places, clips_from, revision_from
 from embedonce.cache.labels import ClipLabel, LabelSet, check_same, label_set_document, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.schema import FORMAT_VERSION_2, check_uid
@@ -55,7 +55,7 @@ class LabelSetWriter:
         path = self._layout.labels / label_set / "clips" / numbered_file(part)
         if not path.exists():
             document = {"part": part, "clips": list(map(asdict, clips))}
-            long_documents.publish(path, document, [("clips",)], clips_from, path.put_if_absent)
+            long_documents.publish(path, document, clip_places(document), clips_from, path.put_if_absent)
             self._reader.add_clips(label_set, path, clips)
 
     def revise_clips(self, label_set: str, parts: list[list[ClipLabel]]) -> None:
@@ -68,8 +68,7 @@ class LabelSetWriter:
         number = 1 + max((int(path.stem) for path in folder.list(".json")), default=0)
         path = folder / numbered_file(number)
         document = {"revision": number, "parts": [list(map(asdict, clips)) for clips in parts]}
-        places: list[long_documents.Place] = [("parts", part) for part in range(len(parts))]
-        long_documents.publish(path, document, places, revision_from, path.put_if_absent)
+        long_documents.publish(path, document, clip_places(document), revision_from, path.put_if_absent)
         self._reader.add_revision(label_set)
 
 

@@ -76,6 +76,16 @@ class Layout:
         return self.root / "removed"
 
     @property
+    def withdrawn(self) -> StoredPath:
+        """Videos that were removed for good, by hashes. Made when the first one is removed."""
+        return self.root / "withdrawn"
+
+    @property
+    def removal(self) -> StoredPath:
+        """The removal that is under way, if any."""
+        return self.root / "removal.json"
+
+    @property
     def folders(self) -> tuple[StoredPath, ...]:
         """The folders that every cache has."""
         return (self.plan, *self.frame_paths(), self.labels, self.quarantine, self.attempts)
@@ -91,6 +101,12 @@ class Layout:
         sets = [path for path in self.labels.list() if path.is_folder()]
         places = [self.root, *sets, *(path / inner for path in sets for inner in ("clips", "revisions"))]
         return [path for place in places for path in place.list(CONTINUED) if path.is_folder()]
+
+    def recover(self) -> None:
+        """Make what an interrupted writer left durable, and delete its temporary files. The caller holds the lock."""
+        made_late = [folder for folder in (self.withdrawn,) if folder.exists()]
+        folders = (self.root, *self.folders, *made_late, *self.label_folders(), *self.continued_folders())
+        self.store.recover(folder.relative for folder in folders)
 
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
         """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""

@@ -4,7 +4,7 @@ A continuation is named by its own SHA-256 and never changes, and the document l
 which of them count, and can be read at any time while it is replaced.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial, reduce
 
 from embedonce.cache import documents
@@ -44,9 +44,7 @@ def publish(
     for digest, continuation in contents.items():
         (folder / f"{digest}.json").replace(continuation)  # there may be a damaged one
     put(data)
-    for file in folder.list(".json"):
-        if file.stem not in contents:
-            file.delete()
+    _delete_others(folder, contents)
 
 
 def read(path: StoredPath) -> dict:
@@ -55,6 +53,26 @@ def read(path: StoredPath) -> dict:
     if CONTINUED_IN in document:
         folder.store.refuse_links((folder.relative,))
     return _joined(document, lambda digest: (folder / f"{digest}.json").get(), str(path))
+
+
+def delete_unlisted(folder: StoredPath) -> None:
+    """Delete the continuations that interrupted writers left in a folder of continuations: those that do not count.
+
+    DamagedError if the document that they belong to cannot be read, or the folder is a link.
+    """
+    folder.store.refuse_links((folder.relative,))
+    path = folder.parent / f"{folder.stem}.json"
+    listed = documents.read(path).get(CONTINUED_IN, []) if path.exists() else []
+    if not listed:
+        folder.delete_folder()
+        return
+    _delete_others(folder, listed)
+
+
+def _delete_others(folder: StoredPath, listed: Container[str]) -> None:
+    for file in folder.list(".json"):
+        if file.stem not in listed:
+            file.delete()
 
 
 def _cut(document: dict, places: Sequence[Place]) -> tuple[dict, list[dict]]:

@@ -12,7 +12,7 @@ from embedonce.cache.documents import parse_list, validate_types
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import file_name
-from embedonce.cache.records import Record
+from embedonce.cache.records import Record, current
 from embedonce.cache.schema import check_uid, check_unit
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -30,7 +30,7 @@ class LostFile:
 
 def build_manifest(catalog: Catalog) -> dict:
     """The fields of manifest.json, from the records and folders of a cache."""
-    layout, records = catalog.layout, catalog.frames.values()
+    layout, records = catalog.layout, current(catalog.frames.values())
     names = list(layout.label_sets())
     return {
         "shards": [_shard_entry(record) for record in records.values()],

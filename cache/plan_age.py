@@ -3,10 +3,10 @@
 Reads names and numbers only, so that commands which do not need the plan can afford the check.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from embedonce.cache import documents
-from embedonce.cache.errors import DamagedError, rebuild_hint, some
+from embedonce.cache.errors import BusyError, DamagedError, rebuild_hint, some
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
@@ -28,7 +28,7 @@ def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> Non
     paths = layout.plan.list(".json")
     planned: set[str] = set().union(*layout.store.map(_unit_names, paths))
     if (lacking := expected - planned) and not any(map(_is_damaged, paths)):
-        raise DamagedError(older_plan(root, lacking), has_advice=True)
+        refuse_lacking(layout, lacking)
     if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
         raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}", has_advice=True)
     if last_part >= len(paths):
@@ -39,6 +39,13 @@ def last_clip_part(layout: Layout) -> int:
     """The highest plan part that a label set has clips for; -1 if there are no clips."""
     stems = [path.stem for name in layout.label_sets() for path in (layout.labels / name / "clips").list(".json")]
     return max((int(stem) for stem in stems if stem.isdecimal()), default=-1)
+
+
+def refuse_lacking(layout: Layout, lacking: Collection[str]) -> None:
+    """DamagedError because the plan lacks these committed units; BusyError if all of them were removed meanwhile."""
+    if not any((layout.frame_paths().records / f"{unit}.json").exists() for unit in lacking):
+        raise BusyError(f"another process removes videos from {layout.root}; run the command again when it is done")
+    raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
 
 
 def older_plan(root: StoredPath, lacking: Iterable[str]) -> str:

@@ -16,10 +16,11 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.ledger import Ledger
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.quarantine import QuarantinedVideo
-from embedonce.cache.records import Record
+from embedonce.cache.records import Record, current
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment, Status
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.timelines import VideoTimeline, build_timeline
+from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
 
 class CacheReader:
@@ -40,7 +41,7 @@ class CacheReader:
         self.identity = identity
         self.catalog = Catalog(Layout(self.store), identity) if catalog is None else catalog
         self.catalog.layout.refuse_links()
-        self.records = self.catalog.frames.values() if records is None else records
+        self.records = current(self.catalog.frames.values()) if records is None else records
         self._labels, self._shards = self.catalog.labels, self.catalog.shards
         self._num_classes: dict[str, int] = {}
         self._timelines: dict[str, VideoTimeline] = {}
@@ -93,6 +94,10 @@ class CacheReader:
     def quarantined(self) -> dict[str, QuarantinedVideo]:
         """name -> quarantined video."""
         return self.catalog.quarantined()
+
+    def withdrawn(self) -> WithdrawnVideos:
+        """The videos that were removed for good."""
+        return withdrawn_videos(self.catalog.layout)
 
     def segments_of(self, video_uid: str) -> list[tuple[str, int, Segment]]:
         """(unit, first row in its shard, segment) of one video. KeyError if the cache has none."""

@@ -11,6 +11,7 @@ from embedonce.cache.limits import MAX_FRAME_INDEX, MAX_TICKS
 from embedonce.cache.packed_index import packed, unpacked
 from embedonce.cache.planned_units import PlannedUnit, check_nothing_lost, check_part, planned_document, planned_from
 from embedonce.cache.schema import (
+    FORMAT_VERSION,
     FORMAT_VERSION_2,
     INTERPOLATIONS,
     MAX_TIME_BASE,
@@ -32,7 +33,8 @@ class Record:
     segments: rows and requests; empty in records of logits, whose rows are those of the frame shard. index: what the
     back end needs to find rows, as packed() by cache.packed_index in a record that was read. provenance: who computed
     the rows, with what. part: the plan part that the unit belongs to; None in records of logits and for units that were
-    never planned.
+    never planned. replaces: the unit whose other rows these are, which does not exist any more for readers; empty for
+    most.
     """
 
     unit: str
@@ -43,6 +45,7 @@ class Record:
     index: dict
     provenance: dict = field(default_factory=dict)
     part: int | None = None
+    replaces: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -72,7 +75,9 @@ def record_document(record: Record, planned: PlannedUnit | None = None) -> dict:
         "index": unpacked(record.index),
         "provenance": record.provenance,
     }
-    if "sizes" in record.index:  # of members of a tar, in place of their offsets
+    if record.replaces:
+        document["replaces"] = record.replaces
+    if record.replaces or "sizes" in record.index:  # "sizes": of members of a tar, in place of their offsets
         document["format_version"] = FORMAT_VERSION_2
     return document if planned is None else document | {"planned": planned_document(planned, record.segments)}
 
@@ -91,6 +96,12 @@ def segment_from(fields: dict) -> Segment:
 def record_paths(folder: StoredPath) -> list[StoredPath]:
     """The files of a folder of records, in order of units."""
     return folder.list(".json")
+
+
+def current(records: dict[str, Record]) -> dict[str, Record]:
+    """The records without those of units that others replace: an interrupted removal has not deleted them yet."""
+    replaced = {record.replaces for record in records.values()} - {""}
+    return {unit: record for unit, record in records.items() if unit not in replaced} if replaced else records
 
 
 def read_records(folder: StoredPath) -> dict[str, Record]:
@@ -113,12 +124,15 @@ def record_from(document: dict, name: str) -> Record:
     segments are there that it takes for committed.
     """
     with documents.as_damaged_error(name):
+        if "replaces" in document and document.get("format_version") == FORMAT_VERSION:
+            raise ValueError(f"a record that replaces another has another format version than {FORMAT_VERSION}")
         names = ("unit", "num_bytes", "sha256", "num_rows", "provenance")
         record = Record(
             **{field: document[field] for field in names},
             segments=tuple(segment_from(segment) for segment in parse_list(document["segments"])),
             index=packed(document["index"]),
             part=check_part(document["planned"]["part"]) if "planned" in document else None,
+            replaces=document.get("replaces", ""),
         )
         _check(validate_types(record))
         if "planned" in document:
@@ -141,6 +155,8 @@ def check_record(document: dict, name: str) -> PlannedUnit | None:
 def _check(record: Record) -> None:
     """ValueError if a record contradicts itself."""
     check_unit(record.unit)
+    if record.replaces and check_unit(record.replaces) == record.unit:
+        raise ValueError("it replaces itself")
     check_sha256(record.sha256)
     if not 0 <= record.num_rows <= record.num_bytes:
         raise ValueError(f"{record.num_rows} rows cannot be in {record.num_bytes} bytes")

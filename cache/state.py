@@ -6,7 +6,7 @@ from functools import cached_property
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart, Unit
-from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
+from embedonce.cache.plan_age import last_clip_part, older_than_clips, refuse_lacking
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
@@ -41,7 +41,10 @@ class CacheState:
 
 
 def read_state(where: Location) -> CacheState:
-    """The state of the cache at a location. DamagedError if its plan is older than what was committed."""
+    """The state of the cache at a location. DamagedError if its plan is older than what was committed.
+
+    BusyError if videos were removed from it meanwhile.
+    """
     layout = Layout.at(where)
     last_part = last_clip_part(layout)
     reader = open_reader(
@@ -49,7 +52,7 @@ def read_state(where: Location) -> CacheState:
     )  # the plan is read after the records and clips, because a writer plans before it commits
     state = CacheState(reader, reader.plan(), reader.quarantined())
     if lacking := set(reader.records) - set(state.units):
-        raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
+        refuse_lacking(layout, lacking)
     if state.plan and last_part >= len(state.plan):
         raise DamagedError(older_than_clips(layout.root, last_part), has_advice=True)
     return state

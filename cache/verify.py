@@ -4,12 +4,12 @@ Only what was read and found wrong is a problem. A file or folder that cannot be
 the verification, because that proves nothing about what is stored.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from embedonce.cache import long_documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
-from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError
+from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError, some
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_age import older_than_clips
@@ -17,12 +17,14 @@ from embedonce.cache.plan_documents import read_plan
 from embedonce.cache.plausibility import plan_problems, record_problems
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, check_entry
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import read_planned
+from embedonce.cache.records import current, read_planned
+from embedonce.cache.removal_document import Removal, read_removal
 from embedonce.cache.snapshot import Snapshot, take_snapshot
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify_report import Problem, Remedy, Report
 from embedonce.cache.verify_units import LOGITS_TOLERANCE, Replay, frame_problems, logits_problems, plan_contradictions
+from embedonce.cache.withdrawn import read_withdrawn
 
 __all__ = ["LOGITS_TOLERANCE", "Problem", "Remedy", "Replay", "Report", "verify"]
 
@@ -43,6 +45,7 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
+    removal = _interrupted_removal(layout, report)
     catalog = Catalog(layout, identity)
     found = take_snapshot(catalog)
     plan = _read_plan(layout, report)
@@ -50,7 +53,7 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
         return report
     for part, message in plan_problems(plan, identity):
         report.problems.append(Problem(layout.plan_part(part), message, Remedy.KEEP))
-    records = report.read_records(found.records, Remedy.REDO_UNIT, None)
+    records = current(report.read_records(found.records, Remedy.REDO_UNIT, None))
     reader = CacheReader(layout.store, identity, records, catalog)
     _verify_frames(reader, layout, PlanIndex(plan), found, replay, report, on_progress)
     if plan and not report.needs_plan and (number := found.last_clip_part) >= len(plan):
@@ -58,12 +61,24 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
         report.needs_plan = True
     known = set() if report.needs_plan else {video.uid for part in plan for video in part.videos}
     for name, logits in found.label_sets.items():
-        _verify_label_set(reader, layout, name, logits, known, report, on_progress)
+        _verify_label_set(reader, layout, name, logits, known, removal.unit_names, report, on_progress)
+    for path in layout.withdrawn.list(".json"):
+        report.attempt(path, Remedy.KEEP, read_withdrawn, path)
     for folder, entry_type in ((layout.quarantine, QuarantinedVideo), (layout.attempts, DecodeAttempts)):
         for path in folder.list(".json"):
             report.attempt(path, Remedy.FORGET, _check_entry, path, entry_type)
-    _compare_with_folders(reader, layout, plan, found, report)
+    _compare_with_folders(reader, layout, plan, found, removal, report)
     return report
+
+
+def _interrupted_removal(layout: Layout, report: Report) -> Removal:
+    """The removal that was interrupted, after adding a problem that says how it is finished; empty if there is none."""
+    removal = report.attempt(layout.removal, Remedy.NONE, read_removal, layout)
+    if removal is not None:
+        what = f"{len(removal.videos)} videos" if removal.videos else f"label set {some(removal.label_sets)}"
+        message = f"a removal of {what} was interrupted: finish it with the same remove or refresh command"
+        report.problems.append(Problem(layout.removal, message, Remedy.KEEP))
+    return removal or Removal()
 
 
 def _read_plan(layout: Layout, report: Report) -> list[PlanPart] | None:
@@ -115,10 +130,14 @@ def _verify_label_set(
     name: str,
     logits: list[StoredPath],
     planned: set[str],
+    in_removal: Collection[str],
     report: Report,
     on_progress: OnProgress,
 ) -> None:
-    """logits: records of its logits. planned: uids of all planned videos; empty to compare no clips with the plan."""
+    """logits: records of its logits. planned: uids of all planned videos; empty to compare no clips with the plan.
+
+    in_removal: units that an interrupted removal deletes or makes, whose frames or logits may not exist.
+    """
     folder, paths = layout.labels / name, layout.logit_paths(name)
     try:
         layout.refuse_links((folder, *paths))
@@ -139,7 +158,7 @@ def _verify_label_set(
     broken = {problem.unit for problem in report.problems if problem.remedy == Remedy.REDO_UNIT}
     for unit, record in records.items():
         report.count_shard(record, name)
-        if unit not in broken:
+        if unit not in broken and (unit in reader.records or unit not in in_removal):
             messages = logits_problems(reader, name, record, head, layout.frame_paths().records)
             report.add(record, paths.records / f"{unit}.json", messages, Remedy.REDO_LOGITS, name)
         on_progress(report.num_shards)
@@ -155,10 +174,14 @@ def _check_entry(path: StoredPath, entry_type: type) -> None:
 
 
 def _compare_with_folders(
-    reader: CacheReader, layout: Layout, plan: list[PlanPart], found: Snapshot, report: Report
+    reader: CacheReader, layout: Layout, plan: list[PlanPart], found: Snapshot, removal: Removal, report: Report
 ) -> None:
-    """Add every file that should exist and does not, and list every file that nothing refers to."""
+    """Add every file that should exist and does not, and list every file that nothing refers to.
+
+    removal: an interrupted one, of whose label sets anything may be missing.
+    """
     broken = {problem.label_set for problem in report.problems if problem.remedy == Remedy.NONE}
+    broken |= set(removal.label_sets)
     sound = [name for name in found.label_sets if name not in broken]
     is_plan_short = not set(reader.records) <= {unit.name for part in plan for unit in part.units}  # reported per unit
     for lost, message in missing_files(reader, layout, plan, sound, found.manifest):

@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from embedonce.cache import documents
-from embedonce.cache.backends.registry import BACKENDS
-from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.commit import sha256
-from embedonce.cache.errors import AlreadyCommittedError, DamagedError, IdentityMismatchError, StorageError
+from embedonce.cache.errors import DamagedError, IdentityMismatchError, StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import LOCK, Layout
@@ -32,13 +29,13 @@ from embedonce.cache.quarantine import (
     serialize_entry,
 )
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.records import check_record, record_document, record_of, record_paths
-from embedonce.cache.schema import CacheIdentity, FrameBatch, Segment
+from embedonce.cache.records import record_paths
+from embedonce.cache.removal_steps import finish_removal
+from embedonce.cache.schema import CacheIdentity, FrameBatch
+from embedonce.cache.shard_writer import ShardWriter
 from embedonce.cache.stores.registry import Location, address_of, open_store
-from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.vectors import logits_problem
-
-NO_SHARD = Encoded(b"", {})  # of a unit that ends without rows
+from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
 
 class CacheWriter:
@@ -50,10 +47,10 @@ class CacheWriter:
         self.identity = identity
         self._layout = Layout(self.store)
         self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
-        self._format = BACKENDS[identity.backend]
         self._labels = LabelSetWriter(self._layout, self._catalog.labels)
         self._settled: set[str] = set()
         self._lock = self.store.lock(LOCK)
+        self._shards = ShardWriter(self._layout, identity.backend, self._lock)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.close)
             self.plan: list[PlanPart] = self._read_locked(is_parsed=catalog is not None)
@@ -63,9 +60,8 @@ class CacheWriter:
     def _read_locked(self, is_parsed: bool) -> list[PlanPart]:
         """The plan, read when what an interrupted writer left is put in order, and nobody else writes."""
         self._layout.refuse_links()
-        layout = self._layout
-        folders = (layout.root, *layout.folders, *layout.label_folders(), *layout.continued_folders())
-        self.store.recover(folder.relative for folder in folders)
+        self._layout.recover()
+        finish_removal(self._layout, self.identity, self._lock)
         if is_parsed:
             self._catalog.refresh()
         return self._catalog.plan()
@@ -142,8 +138,9 @@ class CacheWriter:
 
     def commit_frames(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
         """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one."""
-        encoded = self._format.encode_frames(batch) if batch.jpegs else NO_SHARD
-        self._commit(None, unit, encoded, batch.segments, len(batch.jpegs), provenance)
+        planned = planned_in(self._index, unit)
+        record = self._shards.commit_frames(unit, batch, provenance, planned)
+        self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:
         """Publish the logits shard of a unit: (N, 1+K, C) float32 for the rows named by keys, then its record."""
@@ -151,47 +148,8 @@ class CacheWriter:
             raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
         if problem := logits_problem(logits):
             raise ValueError(f"unit {unit} cannot be committed with {problem}")
-        encoded = self._format.encode_logits(keys, logits) if keys else NO_SHARD
-        self._commit(label_set, unit, encoded, (), len(keys), provenance)
-
-    def _commit(
-        self,
-        label_set: str | None,
-        unit: str,
-        encoded: Encoded,
-        segments: tuple[Segment, ...],
-        num_rows: int,
-        provenance: dict,
-    ) -> None:
-        record_path = self._layout.column_paths(label_set).records / f"{unit}.json"
-        if record_path.exists():
-            raise AlreadyCommittedError(f"unit {unit} of {self.cache_dir} was committed by another writer")
-        record = record_of(unit, encoded, sha256(encoded.data), segments, num_rows, provenance)
-        planned = planned_in(self._index, unit) if label_set is None else None
-        document = documents.serialize_verified(record_document(record, planned), check_record, str(record_path))
-        if num_rows:
-            name = self._layout.shard_name(label_set, unit, self._format.suffix)
-            self._publish_shard(name, encoded.data, record_path)
-        self._lock.check()
-        record_path.put_if_absent(document)
-        committed = replace(record, part=None if planned is None else planned.part)
-        if label_set is None:
-            self._catalog.frames.add(record_path, committed)
-        else:
-            self._catalog.labels.add_record(label_set, record_path, committed)
-
-    def _publish_shard(self, name: str, data: bytes, record_path: StoredPath) -> None:
-        try:
-            self.store.put_if_absent(name, data)
-        except AlreadyCommittedError:
-            if record_path.exists():
-                raise
-            # A shard without a record: an earlier run stopped between the two. No record refers to its bytes, and
-            # this process holds the lock, so no other is about to publish one. Were it suspended now until it has lost
-            # the lock, the shard would have another version when it goes on.
-            version = self.store.version(name)
-            self._lock.check()
-            self.store.replace_version(name, version, data)
+        record = self._shards.commit_logits(label_set, unit, keys, logits, provenance)
+        self._catalog.labels.add_record(label_set, self._shards.record_path(label_set, unit), record)
 
     # -- label sets ------------------------------------------------------------------------------------------
 
@@ -240,6 +198,10 @@ class CacheWriter:
     def attempts(self) -> dict[str, DecodeAttempts]:
         """name -> attempts, of every video that crashed or hung a process and was not decoded since."""
         return self._catalog.attempts()
+
+    def withdrawn(self) -> WithdrawnVideos:
+        """The videos that were removed for good."""
+        return withdrawn_videos(self._layout)
 
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""

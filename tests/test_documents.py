@@ -31,7 +31,13 @@ COMMANDS = [
     for command in shell_commands(path)
 ]
 OF_OTHERS = {"torch.distributed.run"}
-FILES = ("clip.safetensors", "names.csv", "my_actions.txt", "my_video.mp4")  # that examples name as the user's own
+FILES = (
+    "clip.safetensors",
+    "names.csv",
+    "uids.txt",
+    "my_actions.txt",
+    "my_video.mp4",
+)  # of users, in examples
 
 
 def names(values) -> list[str]:

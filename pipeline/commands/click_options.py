@@ -100,6 +100,7 @@ def click_option(option: Option, check_range: bool = False) -> GroupedOption:
     return GroupedOption(
         [option.name, *spellings],
         required=option.is_required,
+        multiple=option.is_multiple,
         show_default=is_default_shown,
         help=_help_text(option),
         hidden=option.is_hidden,

@@ -8,7 +8,9 @@ from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import extract_teacher
 from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
+from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
+from embedonce.pipeline.commands.remove import remove
 from embedonce.pipeline.commands.repair_cache import repair_cache
 from embedonce.pipeline.commands.train_student import train_student
 from embedonce.pipeline.commands.verify_cache import verify_cache
@@ -22,6 +24,8 @@ COMMANDS = (
     relabel,
     verify_cache,
     repair_cache,
+    remove,
+    refresh,
     inspect_cache,
     convert_cache,
     download_ego4d,

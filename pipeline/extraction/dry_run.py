@@ -76,6 +76,8 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         f"{len(preflight.known) - len(preflight.quarantined)} known + {len(run.unusable)} that cannot be used"
     )
     yield from (f"  cannot use {name}: {reason}" for name, reason in run.unusable.items())
+    if preflight.source.withdrawn:
+        yield f"  {len(preflight.source.withdrawn)} more were removed from this cache for good and are left out"
     without_requests = sum(not len(scan.requests.k) for scan in scans)
     if without_requests:
         yield f"  no clip lies in {without_requests} of the new ones"

@@ -54,13 +54,15 @@ def run_preflight(
     pending, state = Pending(), None
     if has_cache(config.cache_dir):
         state = read_state(config.cache_dir)
-        source = match_source(source, CachedVideos(state.plan, state.quarantined))
+        source = match_source(source, CachedVideos.of_state(state))
         known, pending = known_uids(state, source), pending_of(state)
         quarantined = {uid: record.reason for uid, record in state.quarantined.items() if uid in known}
     else:
         source = match_source(source, CachedVideos())
     scanned = scan_new(source, known, config, config.num_decode_workers)
     if not scanned.scans and not known:
+        if source.withdrawn and not source.videos:
+            raise InputError(f"all videos under {source.root} were removed from this cache for good: nothing is left")
         error = StorageError if scanned.failures.keys() == scanned.temporary else InputError
         raise error(_no_usable_video(source, scanned.failures))
     refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))

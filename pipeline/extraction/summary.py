@@ -13,11 +13,12 @@ EXIT_QUARANTINED = 3  # exit code of a run that completed without some videos
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """Counts of videos, rows and requested times. listed = committed + quarantined + pending.
+    """Counts of videos, rows and requested times. listed = committed + quarantined + pending + withdrawn.
 
     quarantined: path in the data folder -> reason. Among the committed videos: without_requests, in which no clip lies;
     reshaped, of which some times were skipped because the shape of the frames changes. Among the planned videos:
-    partial, which end before their header says. statuses: requested times by status name.
+    partial, which end before their header says. statuses: requested times by status name. withdrawn: files of
+    videos that were removed from the cache for good, which are left out.
     """
 
     listed: int
@@ -29,13 +30,14 @@ class ExtractionSummary:
     rows: int
     statuses: dict[str, int]
     reshaped: int = 0
+    withdrawn: int = 0
 
     @property
     def line(self) -> str:
         """The equation that holds whenever a run ends."""
         return (
             f"listed {self.listed} videos = {self.committed} committed + {len(self.quarantined)} quarantined "
-            f"+ {self.pending} pending"
+            f"+ {self.pending} pending" + (f" + {self.withdrawn} withdrawn" if self.withdrawn else "")
         )
 
     @property
@@ -66,7 +68,7 @@ def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
     reshaped = {s.video_uid for s in segments if (s.request_status == Status.RESHAPED).any()}
     partial = {uid for uid, video in planned.items() if any(is_partial_note(note) for note in video.notes)}
     return ExtractionSummary(
-        listed=len(names),
+        listed=len(names) + len(source.withdrawn),
         committed=committed,
         pending=pending,
         quarantined={record.source: record.reason for record in unusable},
@@ -75,6 +77,7 @@ def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
         rows=reader.num_rows,
         statuses=reader.count_statuses(),
         reshaped=sum(name in reshaped for name in usable),
+        withdrawn=len(source.withdrawn),
     )
 
 

@@ -31,7 +31,7 @@ class Option:
     aliases: further spellings, such as "--num-classes". default_text: what help shows in place of the default.
     must_exist: the path of a file that must exist. may_be_path: text that is either a local path or a name.
     may_be_url: a local path, or the URL of a folder elsewhere, which stays text.
-    is_required: there is no default. is_hidden: not shown by --help.
+    is_required: there is no default. is_hidden: not shown by --help. is_multiple: may be given several times.
     """
 
     default: Any = None
@@ -47,6 +47,7 @@ class Option:
     may_be_url: bool = False
     is_required: bool = False
     is_hidden: bool = False
+    is_multiple: bool = False
     name: str = ""
     value_type: type = str
     is_optional: bool = False

@@ -13,11 +13,13 @@ from embedonce.cache.errors import some
 from embedonce.cache.plan import PlannedVideo, PlanPart, newest_uids
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import MAX_UID_LENGTH
+from embedonce.cache.state import CacheState
 from embedonce.cache.store import has_cache, open_reader
+from embedonce.cache.withdrawn import WithdrawnVideos
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.sources.content_identity import fingerprints
 from embedonce.pipeline.sources.duplicates import Duplicate, duplicate_notes, without_duplicates
 from embedonce.pipeline.sources.source import Source, Video, union
+from embedonce.pipeline.sources.withdrawn import with_fingerprints, without_withdrawn
 from embedonce.pipeline.splits.assignment import split_by_hash
 
 FINGERPRINT_MARK = "__"  # in uids, before the first digits of a fingerprint, which tell videos of the same path apart
@@ -26,15 +28,21 @@ NO_FILE = (0, 0)  # (bytes, modification time) of a quarantined video whose file
 
 @dataclass(frozen=True)
 class CachedVideos:
-    """The videos that a cache has planned, and those it has quarantined: name -> its record."""
+    """The videos that a cache has planned, those it has quarantined (name -> record), and those removed for good."""
 
     plan: list[PlanPart] = field(default_factory=list)
     quarantined: dict[str, QuarantinedVideo] = field(default_factory=dict)
+    withdrawn: WithdrawnVideos = field(default_factory=WithdrawnVideos)
 
     @classmethod
     def of_writer(cls, writer: CacheWriter) -> "CachedVideos":
         """Those of a cache that is being written."""
-        return cls(writer.plan, writer.quarantined())
+        return cls(writer.plan, writer.quarantined(), writer.withdrawn())
+
+    @classmethod
+    def of_state(cls, state: CacheState) -> "CachedVideos":
+        """Those of a cache that others may be writing."""
+        return cls(state.plan, state.quarantined, state.reader.withdrawn())
 
     @classmethod
     def of_folder(cls, cache_dir: Path | str) -> "CachedVideos":
@@ -42,7 +50,7 @@ class CachedVideos:
         if not has_cache(cache_dir):
             return cls()
         reader = open_reader(cache_dir)
-        return cls(reader.plan(), reader.quarantined())
+        return cls(reader.plan(), reader.quarantined(), reader.withdrawn())
 
     @property
     def planned(self) -> dict[str, PlannedVideo]:
@@ -60,10 +68,11 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
 
     A file with the content of a planned video is that video, wherever it is now. A file whose content differs from the
     planned video of its uid is a new video with a new uid. Copies with the same labels and split count as one video;
-    a note lists them. Idempotent.
+    a note lists them. Videos that were removed from the cache for good are left out, with their clips. Idempotent.
     """
+    sources = without_withdrawn(sources, cached.withdrawn, {video.fingerprint for video in cached.planned.values()})
     together = union(sources)
-    videos = _with_fingerprints(together.videos)
+    videos = with_fingerprints(together.videos)
     duplicates: dict[str, Duplicate] = {}
     if together.uids_from_paths:
         videos, duplicates = without_duplicates(videos, together, cached.planned)
@@ -76,12 +85,6 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
 def match_source(source: Source, cached: CachedVideos) -> Source:
     """match_sources() of a single source."""
     return match_sources({"": source}, cached)[""]
-
-
-def _with_fingerprints(videos: tuple[Video, ...]) -> list[Video]:
-    missing = [video for video in videos if not video.fingerprint]
-    computed = dict(zip((v.uid for v in missing), fingerprints(v.path for v in missing), strict=True))
-    return [replace(video, fingerprint=computed.get(video.uid, video.fingerprint)) for video in videos]
 
 
 def _match(videos: list[Video], cached: CachedVideos, by_content: bool) -> dict[str, Video]:

@@ -65,7 +65,8 @@ class Source:
     no splits, so that the split of a video follows from its uid. split_rules: (uid of a recording, its split, the rule
     that assigned it). uids_from_paths: uids are made from file paths, so that a moved file is recognized by its
     content. has_fixed_clips: the clips of a video do not change once they are in a label set.
-    no_classes_reason: why no classes were found, or "".
+    no_classes_reason: why no classes were found, or "". withdrawn: paths of files that are left out because their
+    videos were removed from the cache for good.
     """
 
     root: DataFolder
@@ -83,6 +84,7 @@ class Source:
     uids_from_paths: bool = True
     has_fixed_clips: bool = False
     no_classes_reason: str = ""
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def has_whole_videos(self) -> bool:
@@ -161,7 +163,9 @@ def union(sources: Mapping[str, Source]) -> Source:
     videos = {video.uid: video for source in sources.values() for video in source.videos}
     clips = tuple(clip for source in sources.values() for clip in source.clips)
     notes = tuple(dict.fromkeys(note for source in sources.values() for note in source.notes))
-    return replace(first, videos=tuple(videos[uid] for uid in sorted(videos)), clips=clips, classes=(), notes=notes)
+    together = tuple(videos[uid] for uid in sorted(videos))
+    withdrawn = tuple(dict.fromkeys(path for source in sources.values() for path in source.withdrawn))
+    return replace(first, videos=together, clips=clips, classes=(), notes=notes, withdrawn=withdrawn)
 
 
 def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...]]:

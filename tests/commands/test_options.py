@@ -61,6 +61,7 @@ THREE = "commands/test_cli.py::test_three_commands_in_a_row"
 EXPORT = EVALUATION + "test_an_export_uses_the_clips_frames_and_formats_of_its_settings"
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_comparison"
 RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
+REMOVAL = "cache/test_removal.py::"
 RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
@@ -329,6 +330,21 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "yes": (None, "cache/test_repair.py::test_nothing_is_moved_that_was_not_agreed_to"),
         "purge": (None, "cache/test_repair.py::test_moved_files_stay_until_they_are_purged"),
         "rebuild_plan": (None, "cache/test_rebuild.py::test_rebuilding_prints_its_changes_and_asks_for_confirmation"),
+    },
+    "remove": {
+        "cache_dir": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "video": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "videos": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "label_set": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "dry_run": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+        "yes": (None, REMOVAL + "test_the_command_shows_asks_and_removes"),
+    },
+    "refresh": {
+        "cache_dir": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
+        "video": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
+        "videos": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
+        "dry_run": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
+        "yes": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
     },
     "inspect-cache": {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),

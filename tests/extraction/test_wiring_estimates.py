@@ -55,11 +55,12 @@ def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch)
 
 def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     videos = tuple(SimpleNamespace(uid=uid, source=f"{uid}.mp4") for uid in "abcd")
-    source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),))
+    source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),), withdrawn=("x.mp4",))
     report = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
     told = "\n".join(dry_run_lines(DryRun(config_of(tmp_path, views=1), report, 0.05)))
     assert "videos: 5 listed = 1 new + 2 known + 2 that cannot be used" in told
     assert "  cannot use c.mp4: bad" in told and "  cannot use gone: unreadable" in told
+    assert "  1 more were removed from this cache for good and are left out" in told
     assert "frames: 100 to extract, from 0.20 hours of new video" in told
     assert "space: about 2.5 MB (25.0 kB per frame)" in told
     assert "time: about 20 s (decoding 20 s with 3 processes, teacher 10 s, in parallel)" in told

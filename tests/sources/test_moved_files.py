@@ -419,13 +419,13 @@ def test_splits_by_hash_depend_on_the_uid_alone(videos):
 
 
 def test_large_files_that_differ_outside_the_samples_are_two_videos(tmp_path, monkeypatch):
-    from embedonce.pipeline.sources import duplicates, matching
+    from embedonce.pipeline.sources import duplicates, matching, withdrawn
     from embedonce.pipeline.sources.folder.video_source import folder_source
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "1.mp4", 30)
-    monkeypatch.setattr(matching, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
+    monkeypatch.setattr(withdrawn, "fingerprints", lambda paths: ["e" * 64 for _ in paths])
     matched = matching.match_source(folder_source(tmp_path), matching.CachedVideos())
     assert len(matched.videos) == 2 and len({video.fingerprint for video in matched.videos}) == 2
     duplicates.refuse_conflicts(matched, {video.uid for video in matched.videos})

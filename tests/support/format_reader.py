@@ -64,7 +64,9 @@ class FormatReader:
     def __init__(self, root: Path):
         self.root = root
         self.identity = read_document(root / "cache.json")
-        self.records = documents(root / "records")
+        records = documents(root / "records")
+        replaced = {record.get("replaces") for record in records.values()}
+        self.records = {unit: record for unit, record in records.items() if unit not in replaced}
         self.plan = [part for _, part in sorted(documents(root / "plan").items())]
         self.suffix = {"hdf5": "h5", "webdataset": "tar"}[self.identity["backend"]]
 
