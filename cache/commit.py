@@ -95,10 +95,11 @@ def existing_parent(folder: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a file durably; no error if it does not exist."""
+    """Delete a file durably; no error if it does not exist, nor if its folder does not."""
     with _explained(path):
         path.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        if path.parent.is_dir():  # then the name is gone already, or may still be on disk
+            sync_folder(path.parent)
 
 
 def remove_folder(folder: Path) -> None:

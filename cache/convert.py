@@ -115,7 +115,12 @@ def _copy_clips(reader: CacheReader, writer: CacheWriter, name: str) -> None:
 
 def _copy_label_set(reader: CacheReader, writer: CacheWriter, name: str) -> int:
     labels = reader.label_set(name)
-    writer.create_label_set(replace(labels, clips=()), reader.label_tensors(name))
+    copied_set = writer.create_label_set(replace(labels, clips=()), reader.label_tensors(name))
+    if copied_set.stores_logits != labels.stores_logits:
+        raise CacheError(
+            f"label set {name!r} is in the target already, and only one of the two stores its logits; convert into "
+            "another folder"
+        )
     _copy_clips(reader, writer, name)
     copied = writer.reader().logits_units(name)
     lacking = {unit: record for unit, record in reader.label_records(name).items() if unit not in copied}

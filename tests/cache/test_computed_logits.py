@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from embedonce.cache import commit, documents
 from embedonce.cache.convert import convert
-from embedonce.cache.errors import DamagedError, OtherVersionError
+from embedonce.cache.errors import CacheError, DamagedError, OtherVersionError
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.repair import repair
@@ -86,6 +86,15 @@ def test_a_cache_that_stores_no_logits_is_whole(tmp_path, backend):
     for unit in ("000000", "000002"):
         found, expected = (open_reader(root).all_logits("tiny", unit) for root in (tmp_path / "d", computed))
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("is_computed", [True, False])
+def test_converting_into_a_cache_that_made_the_other_choice_is_refused(tmp_path, is_computed):
+    source, target = planned(tmp_path / "p", "hdf5"), tmp_path / "d"
+    convert(source, target, "hdf5")
+    edit((target if is_computed else source) / "labels/tiny/label_set.json", 1, stores_logits=None)
+    with pytest.raises(CacheError, match="'tiny' is in the target already, and only one of the two stores its logits"):
+        convert(source, target, "hdf5")
 
 
 def test_files_among_logits_that_are_computed_are_reported(tmp_path, computed, backend):

@@ -382,11 +382,15 @@ def recorded(folder: Path, backend: str, prepare, dies_after=float("inf")) -> Re
 
 @pytest.mark.slow
 @pytest.mark.crash
-@pytest.mark.parametrize("what", ["video", "label set"])
+@pytest.mark.parametrize("what", ["video", "refreshed video", "label set"])
 def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_next_writer(
     tmp_path, backend, what, no_real_fsync
 ):
-    prepare = withdrawal([SECRET]) if what == "video" else label_set_removal("main")
+    prepare = {
+        "video": withdrawal([SECRET]),
+        "refreshed video": videos_removal([SECRET], is_withdrawal=False),
+        "label set": label_set_removal("main"),
+    }[what]
     before = content(make_shared_cache(tmp_path / "before", backend))
     done = make_shared_cache(tmp_path / "after", backend)
     remove(done, prepare)

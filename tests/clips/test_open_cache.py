@@ -1,12 +1,17 @@
 """Where local copies of a cache in an object store are kept."""
 
+import hashlib
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import StorageError
+from embedonce.cache.stores.object_store import ObjectStore
+from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
+from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.clips.open_cache import default_folder, open_cache
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from tests.support.tiny_cache import make_tiny_cache
@@ -50,8 +55,34 @@ def test_a_folder_that_cannot_be_written_is_named(url, tmp_path):
     assert stat.S_ISREG((tmp_path / "file").stat().st_mode)
 
 
-def test_the_shards_of_a_batch_are_asked_for_before_they_are_read(url, tmp_path):
+def test_shards_are_fetched_into_the_copies_before_they_are_read(url, tmp_path):
     reader = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
     reader.prefetch(["000000", "000001"])
     reader.store._prefetcher.wait()
     assert len(list(tmp_path.glob("*.copy"))) == 2
+
+
+def test_the_shards_of_a_batch_are_asked_for_once_and_before_its_clips_are_read(url, tmp_path, monkeypatch):
+    reader, happened = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path)), []
+    labels = reader.label_set()
+    clips = ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, 64, random=False, seed=0))
+    real_digest = ObjectStore.digest
+    monkeypatch.setattr(ObjectStore, "prefetch", lambda store, names: happened.append(list(names)))
+    monkeypatch.setattr(ObjectStore, "digest", lambda store, name: happened.append(name) or real_digest(store, name))
+    assert len(list(batches(clips, [range(len(clips))], 0))) == 1
+    assert happened[0] == ["frames/000000.h5", "frames/000001.h5"] and happened[1] == "frames/000000.h5"
+    happened.clear()
+    list(batches(clips, [range(len(clips))], 0))
+    assert happened == [[]]  # they are open already
+
+
+def test_a_copy_with_other_bytes_than_were_committed_is_fetched_again_once(url, tmp_path):
+    """A copy that is whole by its own checksum, as one is whose bytes were changed on their way."""
+    reader = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
+    assert len(reader.all_embeddings("000000"))
+    (copy,) = tmp_path.glob("*.copy")
+    wrong = bytearray(copy.read_bytes()[:-32])
+    wrong[len(wrong) // 2] ^= 1
+    copy.write_bytes(wrong + hashlib.sha256(wrong).digest())
+    again = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
+    np.testing.assert_array_equal(again.all_embeddings("000000"), reader.all_embeddings("000000"))

@@ -125,6 +125,7 @@ class StoreConformance:
         with pytest.raises(StorageError):
             store.move("frames/b.x", "frames/c.y")
         store.delete("frames/b.x")
+        store.delete("nowhere/file")
         store.delete("frames/b.x")
         assert not store.exists("frames/b.x") and store.get("frames/c.y") == b"frames/c.y"
 
