@@ -3,13 +3,13 @@
 fsspec and the libraries of its file systems are imported when a URL is first used, as they take long to import.
 """
 
-import functools
 import os
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.object_urls import SCHEMES, open_file_system
+from embedonce.pipeline.remote_files.computed_once import ComputedOnce
 from embedonce.pipeline.settings.paths import without_secrets
 
 CONNECT_SEC, READ_SEC = 10.0, 30.0  # of silence after which a request to a web server is given up
@@ -74,7 +74,7 @@ def file_system(url: str) -> Any:
     return file_system_of(bucket, os.getpid())
 
 
-@functools.cache
+@ComputedOnce
 def file_system_of(bucket: str, _process: int) -> Any:
     """bucket: the URL of one, or the scheme of web servers."""
     return _web_file_system() if bucket in WEB else open_file_system(bucket)[0]

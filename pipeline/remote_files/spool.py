@@ -8,13 +8,14 @@ every process writes the same bytes to the same place, and the table last.
 import atexit
 import contextlib
 import fcntl
-import functools
 import os
 import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from embedonce.pipeline.remote_files.computed_once import ComputedOnce
 
 BLOCK_BYTES = 1 << 16
 MAX_BYTES = 16 << 30  # of all copies; never more than half of what is free when the run begins
@@ -113,7 +114,7 @@ class SpooledFile:
         os.close(self._handle)
 
 
-@functools.cache
+@ComputedOnce
 def spool_of_run() -> Spool:
     """The folder of this process, in the system's temporary folder. Those of processes that were killed are removed."""
     _remove_abandoned()

@@ -1,10 +1,13 @@
 """Reading files behind URLs: the same bytes as from a disk, each downloaded once, whatever the connection does."""
 
+import contextlib
 import dataclasses
 import os
 import random
+import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -334,5 +337,27 @@ def test_folders_of_killed_runs_are_removed_and_those_in_use_are_not(tmp_path, m
         assert mine.parent == tmp_path and not abandoned.exists()
         spool._remove_abandoned()
         assert mine.exists()
+    finally:
+        spool.spool_of_run.cache_clear()
+
+
+def test_threads_that_ask_for_the_folder_at_once_get_one(tmp_path, monkeypatch):
+    made, both_wait = [], threading.Barrier(2)
+
+    def make() -> Path:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_wait.wait(0.2)  # so that the first one is still making it when the second one asks
+        made.append(tmp_path / f"{len(made)}")
+        made[-1].mkdir()
+        return made[-1]
+
+    monkeypatch.setattr(spool, "_remove_abandoned", lambda: None)
+    monkeypatch.setattr(spool, "_new_folder", make)
+    monkeypatch.setattr(spool.atexit, "register", lambda *_: None)
+    spool.spool_of_run.cache_clear()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            folders = [task.result().folder for task in [pool.submit(spool.spool_of_run) for _ in range(2)]]
+        assert folders == made * 2
     finally:
         spool.spool_of_run.cache_clear()
