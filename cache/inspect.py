@@ -8,6 +8,7 @@ from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import Location
+from embedonce.cache.withdrawn import withdrawn_videos
 
 
 def summary(root: Location) -> list[str]:
@@ -31,6 +32,7 @@ def summary(root: Location) -> list[str]:
         "requested times: " + ", ".join(f"{count} {status}" for status, count in reader.count_statuses().items()),
         *_label_sets(reader),
         *_unusable_videos(layout),
+        *_withdrawn_videos(layout),
     ]
 
 
@@ -77,3 +79,8 @@ def _unusable_videos(layout: Layout) -> list[str]:
         *(f"quarantined {video.source}: {video.reason}" for video in quarantined.values()),
         *(f"{name} lost {entry.attempts} decode process: {entry.reason}" for name, entry in attempts.items()),
     ]
+
+
+def _withdrawn_videos(layout: Layout) -> list[str]:
+    count = len(withdrawn_videos(layout).names)
+    return [f"withdrawn: {count} removed for good, left out of every extraction"] if count else []

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.cache import documents, long_documents
+from embedonce.cache import documents, inspect, long_documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, LabelSetError
 from embedonce.cache.layout import Layout
@@ -235,13 +235,14 @@ def test_withdrawn_videos_are_known_by_name_and_content_and_converted_with_the_c
         found = withdrawn_videos(Layout.at(root))
         assert found.has_name(SECRET) and found.has_content(fingerprint) and not found.has_name("a")
         assert complaints(root) == []
+        assert inspect.summary(root)[-1] == "withdrawn: 1 removed for good, left out of every extraction"
     assert planned(cache, withdrawal([SECRET])).gone == (SECRET,)
 
 
 def test_a_refreshed_video_is_not_withdrawn_any_more(cache):
     remove(cache, withdrawal([SECRET]))
     remove(cache, videos_removal([SECRET, "a"], is_withdrawal=False))
-    assert not withdrawn_videos(Layout.at(cache)).names
+    assert not withdrawn_videos(Layout.at(cache)).names and "withdrawn" not in "".join(inspect.summary(cache))
     assert open_reader(cache).video_uids == ("c", "d", "b", "e")  # in order of units
 
 

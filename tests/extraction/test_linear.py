@@ -5,7 +5,6 @@ Loops inside built-in functions execute no lines: where those matter, iterations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -35,28 +34,11 @@ from embedonce.pipeline.sources.data_summary import cache_tables
 from embedonce.pipeline.sources.matching import CachedVideos, match_source
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from tests.conftest import make_cache_identity, planned_video
+from tests.support.counted_lines import lines_of
 from tests.support.planned_cache import LABELS, commit_units, plan_videos, requests_of
 
 SIZES = (6, 24)
 MOST = 1.25  # times linear growth; a quadratic part gives up to 4
-
-
-def executed_lines(call: Callable) -> int:
-    """The number of executed lines of Python, including each iteration of a comprehension."""
-    count = 0
-
-    def trace(frame, event, argument):
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def check_linear(counts: dict[str, list[int]]) -> None:
@@ -109,10 +91,10 @@ def test_writing_is_linear_in_videos_and_shards(tmp_path):
     counts: dict[str, list[int]] = {}
     for size in SIZES:
         root, source = tmp_path / str(size), source_of(uids_of(size))
-        counts.setdefault("extracting", []).append(executed_lines(partial(make_cache, root, size)))
+        counts.setdefault("extracting", []).append(lines_of(partial(make_cache, root, size)))
         with closing(open_writer(root, make_cache_identity())) as writer:
             for what, call in writing(writer, source).items():
-                counts.setdefault(what, []).append(executed_lines(call))
+                counts.setdefault(what, []).append(lines_of(call))
     check_linear(counts)
 
 
@@ -132,10 +114,10 @@ def test_reading_is_linear_in_videos_and_shards(tmp_path):
             "converting": lambda root=root: convert(root, root.with_suffix(".other"), "webdataset"),
         }
         for what, call in calls.items():
-            counts.setdefault(what, []).append(executed_lines(call))
+            counts.setdefault(what, []).append(lines_of(call))
         for path in (root / "plan").iterdir():
             path.unlink()
-        counts.setdefault("rebuilding", []).append(executed_lines(lambda root=root: rebuild_plan(root)))
+        counts.setdefault("rebuilding", []).append(lines_of(lambda root=root: rebuild_plan(root)))
     check_linear(counts)
 
 
@@ -146,9 +128,9 @@ def test_reading_is_linear_in_label_sets(tmp_path):
         root = tmp_path / str(size)
         make_cache(root, 3, label_sets=size)
         for what, call in {"verifying": verify, "inspecting": summary, "opening": open_reader}.items():
-            counts.setdefault(what, []).append(executed_lines(partial(call, root)))
+            counts.setdefault(what, []).append(lines_of(partial(call, root)))
         with closing(open_writer(root, make_cache_identity())) as writer:
-            counts.setdefault("manifest", []).append(executed_lines(writer.write_manifest))
+            counts.setdefault("manifest", []).append(lines_of(writer.write_manifest))
     check_linear(counts)
 
 
@@ -160,7 +142,7 @@ def test_building_shards_is_linear_in_rows(shape):
         requests = [requests_of(uid, count) for uid, count in rows.items()]
         videos = {uid: planned_video(uid) for uid in rows}
         builder = ShardBuilder(cut_units(requests, 4, 0), videos, (2, 8))
-        counts.append(executed_lines(partial(assemble, builder, rows)))
+        counts.append(lines_of(partial(assemble, builder, rows)))
     check_linear({shape: counts})
 
 
@@ -188,7 +170,7 @@ def test_extending_a_plan_is_linear_in_what_is_added():
             index.add(PlanPart(number, (planned_video(uid),), cut_units([segment], 4, index.next_number)))
             assert index.videos[uid].uid == uid
 
-    check_linear({"plan": [executed_lines(partial(grow, size)) for size in SIZES]})
+    check_linear({"plan": [lines_of(partial(grow, size)) for size in SIZES]})
 
 
 def test_a_chain_of_replaced_files_is_followed_in_linear_time():
@@ -197,7 +179,7 @@ def test_a_chain_of_replaced_files_is_followed_in_linear_time():
         videos = [planned_video("v0"), *(planned_video(f"v{n}", replaces=f"v{n - 1}") for n in range(1, size))]
         plan = [PlanPart(0, tuple(videos), ())]
         assert set(newest_uids(plan).values()) == {f"v{size - 1}"} and len(newest_uids(plan)) == size - 1
-        counts.append(executed_lines(partial(newest_uids, plan)))
+        counts.append(lines_of(partial(newest_uids, plan)))
     check_linear({"replaced": counts})
 
 
