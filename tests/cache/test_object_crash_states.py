@@ -232,6 +232,7 @@ def acknowledged_before_it_is_sent(patch) -> None:
     patch.setattr(ObjectStore, "put_if_absent", late)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mutate", "symptom"),
     [(record_before_shard, "is missing"), (acknowledged_before_it_is_sent, "was promised and is lost")],

@@ -92,6 +92,7 @@ def test_the_documented_format_exports_a_student(documented, place, tmp_path):  
         ExportConfig(place, place, place, formats="pt3")
 
 
+@pytest.mark.slow
 def test_the_documented_format_works_on_the_command_line(documented, place, tmp_path):  # noqa: F811
     options = ["--cache-dir", place / "cache", "--student-checkpoint", place / "best_student.pt"]
     options += [

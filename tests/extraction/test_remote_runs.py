@@ -37,7 +37,7 @@ def s3():
         yield endpoint
 
 
-@pytest.fixture(params=["s3", "web", "memory"])
+@pytest.fixture(params=["s3", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("web", "memory"))])
 def url_of(request, s3, tmp_path) -> Callable[[Path], str]:
     """A function that puts a local folder behind a URL of each kind."""
     with contextlib.ExitStack() as stack:
@@ -81,6 +81,7 @@ def test_the_cache_of_real_videos_is_that_of_the_local_folder(real_videos, url_o
     assert len(documents(tmp_path / "remote")) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url_of", ["s3"], indirect=True)
 def test_a_run_over_a_changed_folder_matches_as_a_local_one(videos, url_of, tmp_path):
     """A video is added, another renamed, a third one missing: both caches continue in the same way."""
@@ -105,6 +106,7 @@ def test_a_dry_run_counts_as_that_of_the_local_folder(videos, url_of, tmp_path, 
     assert frames and [line for line in remote.splitlines() if "frames" in line and "videos/s" not in line] == frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url_of", ["web"], indirect=True)
 def test_the_settings_of_a_cache_can_be_used_again(videos, url_of, tmp_path):
     extract(url_of(videos), tmp_path / "c", code=3)
@@ -136,6 +138,7 @@ def crops(cache_dir: Path) -> set[bytes]:
     return {jpeg for unit in rows(cache_dir).values() for jpeg in unit if jpeg[:2] == b"\xff\xd8"}
 
 
+@pytest.mark.slow
 def test_an_object_that_is_replaced_during_the_run_is_left_to_the_next_one(s3, videos, tmp_path):
     bucket, other = new_bucket(s3), write_video(tmp_path / "other.mp4", 50).read_bytes()
     for path in (videos / "cut/a.mp4", videos / "cut/b.mkv"):

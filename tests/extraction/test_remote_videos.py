@@ -89,7 +89,7 @@ def test_rows_from_a_bucket_are_those_of_the_local_folder_and_each_byte_is_downl
     assert sent == sizes
 
 
-@pytest.mark.parametrize("has_ranges", [True, False])
+@pytest.mark.parametrize("has_ranges", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_from_a_web_server_are_those_of_the_local_folder(videos, local, tmp_path, has_ranges):
     with serving(file_answers(videos, has_ranges)) as (address, traffic):
         extract(f"{address}/", tmp_path / "c")
@@ -135,6 +135,7 @@ def test_a_server_that_breaks_for_good_is_no_damage(bucket):
         list(read_timeline(video.path))
 
 
+@pytest.mark.slow
 def test_videos_that_fail_for_now_are_tried_again_by_the_next_run(bucket, s3, local, tmp_path):
     url, traffic = bucket
     traffic.faults += [403] * 1000

@@ -47,7 +47,7 @@ def engine():
     return inflect.engine()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_articles_agree_with_the_inflect_library(engine):
     for texts in PROMPTS.values():
         for article, word in re.findall(r"\b(an?) ([\w-]+)", " ".join(texts)):
@@ -57,7 +57,7 @@ def test_articles_agree_with_the_inflect_library(engine):
     assert [with_article(word) for word in words] == [engine.a(word) for word in words]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_plurals_have_no_article(engine):
     singular = [noun.split()[-1] for noun in NOUNS if re.match(r"an? ", noun) and " of a " not in noun]
     assert [word for word in singular if engine.singular_noun(word)] == ["canvas", "fish"]

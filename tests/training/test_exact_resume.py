@@ -268,6 +268,7 @@ def test_resume_with_two_processes_is_exact(stopped_in_two, name, stop):
     assert differing(stopped_in_two / f"{name}{stop}", stopped_in_two / name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_two_processes_give_the_weights_of_one(tiny, of_two, tmp_path, monkeypatch, name):
     """With all terms and with each alone, where parameters get no gradient; logged alike."""
@@ -284,6 +285,7 @@ def test_two_processes_give_the_weights_of_one(tiny, of_two, tmp_path, monkeypat
         assert logs[1][term] == pytest.approx(logs[0][term], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_another_run(tiny, of_two, tmp_path):
     with pytest.raises(InputError, match=r"another training run \(processes: 2 -> 1\)"):
         training.train(settings(tiny, of_two / "odd", **(ODD | {"epochs": 1})))
