@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from embedonce.cache import documents
 from embedonce.cache.errors import BusyError, DamagedError, rebuild_hint, some
 from embedonce.cache.layout import Layout, numbered_file
+from embedonce.cache.listed_parts import first_missing, refuse_unlisted
 from embedonce.cache.records import Record
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -24,15 +25,14 @@ def check_age(layout: Layout, records: dict[str, Record], last_part: int) -> Non
     expected = {unit for unit, record in records.items() if record.part is not None}
     if not expected:
         return
-    root = layout.root
     paths = layout.plan.list(".json")
     planned: set[str] = set().union(*layout.store.map(_unit_names, paths))
+    number = first_missing(layout.plan, [path.name for path in paths])
     if (lacking := expected - planned) and not any(map(_is_damaged, paths)):
-        refuse_lacking(layout, lacking)
-    if [path.name for path in paths] != [numbered_file(number) for number in range(len(paths))]:
-        raise DamagedError(f"{layout.plan} lacks a part of the plan; {rebuild_hint(root)}", has_advice=True)
-    if last_part >= len(paths):
-        raise DamagedError(older_than_clips(root, last_part), has_advice=True)
+        refuse_older(layout, number, lacking, last_part)
+    if number < len(paths):
+        raise DamagedError(f"{layout.plan} lacks {numbered_file(number)}; {rebuild_hint(layout.root)}", has_advice=True)
+    refuse_older(layout, number, (), last_part)
 
 
 def last_clip_part(layout: Layout) -> int:
@@ -41,15 +41,28 @@ def last_clip_part(layout: Layout) -> int:
     return max((int(stem) for stem in stems if stem.isdecimal()), default=-1)
 
 
-def refuse_lacking(layout: Layout, lacking: Collection[str]) -> None:
-    """DamagedError because the plan lacks these committed units; BusyError if all of them were removed meanwhile."""
+def refuse_older(layout: Layout, num_parts: int, lacking: Collection[str], last_part: int) -> None:
+    """DamagedError if a plan of so many parts, without gaps, lacks these committed units, or parts that have clips.
+
+    last_part: from last_clip_part(). BusyError if all of the units were removed meanwhile; StorageError if the plan
+    has more parts than the store has listed.
+    """
+    if not lacking and (last_part < num_parts or not num_parts):
+        return
+    refuse_unlisted(layout.plan, num_parts)
+    if not lacking:
+        raise DamagedError(older_than_clips(layout.root, last_part), has_advice=True)
     if not any((layout.frame_paths().records / f"{unit}.json").exists() for unit in lacking):
-        raise BusyError(f"another process removes videos from {layout.root}; run the command again when it is done")
-    raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
+        raise BusyError(removal_message(layout.root))
+    raise DamagedError(_older_plan(layout.root, lacking), has_advice=True)
 
 
-def older_plan(root: StoredPath, lacking: Iterable[str]) -> str:
-    """The message for a plan that lacks these committed units."""
+def removal_message(root: StoredPath) -> str:
+    """The message for documents that vanished because another process removes videos from a cache."""
+    return f"another process removes videos from {root}; run the command again when it is done"
+
+
+def _older_plan(root: StoredPath, lacking: Iterable[str]) -> str:
     units = sorted(lacking)
     return (
         f"the plan of {root} is missing or older than its records: it lacks {len(units)} committed units "

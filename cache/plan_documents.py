@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from embedonce.cache import documents
 from embedonce.cache.documents import as_damaged_error, parse_arrays, parse_list, to_fields, validate_types
 from embedonce.cache.errors import DamagedError, OtherVersionError, rebuild_hint, some
+from embedonce.cache.layout import numbered_file
 from embedonce.cache.limits import check_text
+from embedonce.cache.listed_parts import first_missing
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit
 from embedonce.cache.schema import LOST, MAX_TIME_BASE, VIEW_FIELDS, check_fingerprint, check_uid, check_unit
 from embedonce.cache.stores.stored_path import StoredPath
@@ -32,8 +34,11 @@ def checked_plan(read: Callable[[], dict[str, PlanPart]], folder: StoredPath) ->
     """
     try:
         parts = read()
-        if [part.part for part in parts.values()] != list(range(len(parts))):
-            raise DamagedError(f"{folder} lacks a part of the plan: it has {some(f'{stem}.json' for stem in parts)}")
+        names = [f"{stem}.json" for stem in parts]
+        if (number := first_missing(folder, names)) < len(names):
+            raise DamagedError(f"{folder} lacks {numbered_file(number)}: it has {some(names)}")
+        if renamed := [stem for stem, part in parts.items() if f"{stem}.json" != numbered_file(part.part)]:
+            raise DamagedError(f"{folder / f'{renamed[0]}.json'} is another part of the plan, which was renamed")
         check_parts(parts.values(), str(folder))
     except OtherVersionError:
         raise

@@ -14,7 +14,7 @@ from embedonce.cache.errors import CacheError, DamagedError, LabelSetError, some
 from embedonce.cache.label_set_reader import revision_from
 from embedonce.cache.layout import LOCK, Layout, read_identity, require_cache
 from embedonce.cache.plan import PlanIndex, unit_name
-from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
+from embedonce.cache.plan_age import last_clip_part, refuse_older
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.remaining import unit_without, versions_of
 from embedonce.cache.removal_document import Removal, begin_removal, read_removal
@@ -137,10 +137,8 @@ class _VideosInCache:
         self._plan = self._reader.plan()
         self._index = PlanIndex(self._plan)
         self._entries = {**self._reader.catalog.attempts(), **self._reader.quarantined()}
-        if lacking := set(self._reader.records) - set(self._index.units):
-            raise DamagedError(older_plan(layout.root, lacking), has_advice=True)
-        if self._plan and (number := last_clip_part(layout)) >= len(self._plan):
-            raise DamagedError(older_than_clips(layout.root, number), has_advice=True)
+        lacking = set(self._reader.records) - set(self._index.units)
+        refuse_older(layout, len(self._plan), lacking, last_clip_part(layout))
 
     def summary(self, wanted: tuple[str, ...], is_withdrawal: bool) -> RemovalSummary:
         """What removing these videos does."""

@@ -7,11 +7,13 @@ contradiction.
 
 import contextlib
 from dataclasses import dataclass
+from itertools import chain
 
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import DamagedError, LabelSetError
+from embedonce.cache.errors import BusyError, DamagedError, LabelSetError
+from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
-from embedonce.cache.plan_age import last_clip_part
+from embedonce.cache.plan_age import last_clip_part, removal_message
 from embedonce.cache.records import record_paths
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -38,3 +40,10 @@ def take_snapshot(catalog: Catalog) -> Snapshot:
         with contextlib.suppress(DamagedError, LabelSetError):  # whoever needs this label set reads it again
             catalog.labels.read(name)
     return Snapshot(manifest, label_sets, last_clip_part(layout), record_paths(layout.frame_paths().records))
+
+
+def refuse_removed(layout: Layout, found: Snapshot) -> None:
+    """BusyError if something that was listed is being removed, or was removed since: what it refers to is missing."""
+    listed = (*found.records, *chain(*found.label_sets.values()))
+    if layout.removal.exists() or not all(path.exists() for path in listed):
+        raise BusyError(removal_message(layout.root))

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from embedonce.cache.errors import DamagedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlanIndex, PlannedVideo, PlanPart, Unit
-from embedonce.cache.plan_age import last_clip_part, older_than_clips, refuse_lacking
+from embedonce.cache.plan_age import last_clip_part, refuse_older
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader
@@ -51,8 +50,5 @@ def read_state(where: Location) -> CacheState:
         layout.store
     )  # the plan is read after the records and clips, because a writer plans before it commits
     state = CacheState(reader, reader.plan(), reader.quarantined())
-    if lacking := set(reader.records) - set(state.units):
-        refuse_lacking(layout, lacking)
-    if state.plan and last_part >= len(state.plan):
-        raise DamagedError(older_than_clips(layout.root, last_part), has_advice=True)
+    refuse_older(layout, len(state.plan), set(reader.records) - set(state.units), last_part)
     return state

@@ -11,6 +11,7 @@ from embedonce.cache.catalog import Catalog
 from embedonce.cache.completeness import extra_files, missing_files, unfinished
 from embedonce.cache.errors import DamagedError, LabelSetError, OtherVersionError, some
 from embedonce.cache.layout import Layout, read_identity
+from embedonce.cache.listed_parts import refuse_unlisted
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_age import older_than_clips
 from embedonce.cache.plan_documents import read_plan
@@ -19,7 +20,7 @@ from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, check_e
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import current, read_planned
 from embedonce.cache.removal_document import Removal, read_removal
-from embedonce.cache.snapshot import Snapshot, take_snapshot
+from embedonce.cache.snapshot import Snapshot, refuse_removed, take_snapshot
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.verify_report import Problem, Remedy, Report
@@ -45,6 +46,7 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
     except DamagedError as error:
         report.problems.append(Problem(layout.identity, str(error), Remedy.NONE))
         return report
+    is_removing = layout.removal.exists()
     removal = _interrupted_removal(layout, report)
     catalog = Catalog(layout, identity)
     found = take_snapshot(catalog)
@@ -59,6 +61,8 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
     if plan and not report.needs_plan and (number := found.last_clip_part) >= len(plan):
         report.problems.append(Problem(layout.plan, older_than_clips(layout.root, number), Remedy.KEEP))
         report.needs_plan = True
+    if report.needs_plan:
+        refuse_unlisted(layout.plan, len(plan))
     known = set() if report.needs_plan else {video.uid for part in plan for video in part.videos}
     for name, logits in found.label_sets.items():
         _verify_label_set(reader, layout, name, logits, known, removal.unit_names, report, on_progress)
@@ -68,6 +72,8 @@ def verify(where: Location, replay: Replay | None = None, on_progress: OnProgres
         for path in folder.list(".json"):
             report.attempt(path, Remedy.FORGET, _check_entry, path, entry_type)
     _compare_with_folders(reader, layout, plan, found, removal, report)
+    if report.problems and not is_removing:
+        refuse_removed(layout, found)
     return report
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from embedonce.cache import documents
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import DamagedError, IdentityMismatchError, StorageError
+from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import LOCK, Layout
 from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
-from embedonce.cache.plan_age import last_clip_part, older_plan, older_than_clips
+from embedonce.cache.plan_age import last_clip_part, refuse_older
 from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.planned_units import planned_in
@@ -111,10 +111,8 @@ class CacheWriter:
 
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""
-        if lacking := self.committed_units() - set(self._index.units):
-            raise DamagedError(older_plan(self._layout.root, lacking), has_advice=True)
-        if self.plan and (number := last_clip_part(self._layout)) >= len(self.plan):
-            raise DamagedError(older_than_clips(self._layout.root, number), has_advice=True)
+        lacking = self.committed_units() - set(self._index.units)
+        refuse_older(self._layout, len(self.plan), lacking, last_clip_part(self._layout))
 
     def copy_plan(self, plan: list[PlanPart]) -> None:
         """Append the missing parts of a plan. IdentityMismatchError if the existing parts differ from it."""

@@ -13,7 +13,9 @@ import pytest
 
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, NotACacheError, StorageError
 from embedonce.cache.layout import LOCK
+from embedonce.cache.removal import planned, videos_removal
 from embedonce.cache.repair import repair
+from embedonce.cache.state import read_state
 from embedonce.cache.store import has_cache, open_reader, open_writer
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.verify import verify
@@ -223,6 +225,21 @@ def test_a_listing_that_lacks_the_newest_keys_makes_nothing_wrong(cache, session
     assert cache.files() == before
     faults.answer = lambda request, body: body
     assert contents(store, "hdf5") == whole and resume("hdf5", whole, store) == []
+
+
+def check_writers_plan(store: ObjectStore) -> None:
+    with closing(open_writer(store, make_cache_identity())) as writer:
+        writer.check_plan()
+
+
+@pytest.mark.parametrize("part", ["plan/000000.json", "plan/000001.json"])
+def test_a_part_of_the_plan_that_is_not_listed_yet_is_not_called_damage(cache, through, part):
+    faults, store = through
+    removal = videos_removal(["v0"], is_withdrawal=True)
+    faults.answer = without({cache.prefix + part})
+    for use in (open_reader, read_state, verify, lambda store: planned(store, removal), check_writers_plan):
+        with pytest.raises(StorageError, match=rf"plan was listed without {part[5:]}, which is there"):
+            use(store)
 
 
 def test_a_lease_that_is_not_listed_yet_is_respected(cache, through):

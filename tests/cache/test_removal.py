@@ -224,6 +224,23 @@ def bytes_of_objects(store: ObjectStore, folder: str = "") -> bytes:
     return b"\n".join([*map(str.encode, names), *inner])
 
 
+def test_verifying_while_videos_are_removed_calls_nothing_damaged(cache):
+    removed = []
+
+    def remove_once(num_shards: int) -> None:
+        if not removed:
+            removed.append(remove(cache, withdrawal([SECRET])))
+
+    with pytest.raises(BusyError, match="another process removes videos"):
+        verify(cache, on_progress=remove_once)
+    assert complaints(cache) == []
+
+
+def test_damage_is_reported_beside_an_interrupted_removal(cache):
+    (cache / "removal.json").write_text("{}")
+    assert any("removal.json" in complaint for complaint in complaints(cache))
+
+
 # -- what is remembered ------------------------------------------------------------------------------------------------
 
 
