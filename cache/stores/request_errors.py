@@ -28,6 +28,7 @@ _NO_CREDENTIALS = {
     "TokenRetrievalError",
     "CredentialUnavailableError",
 }
+_TAKEN = {"BlobAlreadyExists"}  # by Azure with status 409, which elsewhere means that it may be tried again
 _UNSUPPORTED = {"NotImplemented", "ConditionHeadersNotSupported", "UnsupportedHeader"}
 _TEMPORARY_STATUS = {408, 409, 425, 429}
 _TEMPORARY = {
@@ -93,6 +94,8 @@ def _meaning(error: BaseException, handled: BaseException | None) -> tuple[Kind,
         return Kind.REFUSED, reason
     if codes & _UNSUPPORTED or status == 501:
         return Kind.UNSUPPORTED, f"the store does not support it ({shown})"
+    if codes & _TAKEN:
+        return Kind.TAKEN, "it exists"
     if _is_temporary(chain, codes, names, status):
         return Kind.TEMPORARY, _reason(error)
     if status in (304, 412) or names & {"FileExistsError", "FileExpired"}:
