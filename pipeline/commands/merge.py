@@ -23,11 +23,11 @@ MAX_NAMES = 5  # in a line
 @click.argument("caches", nargs=-1, required=True, type=PATH_OR_URL, metavar="CACHE...")
 @click.argument("into", type=PATH_OR_URL, metavar="INTO")
 def merge(caches: tuple[Path | str, ...], into: Path | str, dry_run: bool) -> None:
-    """Add everything in the caches to the cache INTO, which is created if it does not exist.
+    """Add everything in each CACHE to the cache INTO, which is created if it does not exist.
 
-    Each is a folder or a URL, such as s3://bucket/prefix. Their settings must be the same, except for the shard format.
-    Videos that several of them have are kept once. The caches are not changed. A run that was stopped continues when
-    the same command is given again.
+    All are folders or URLs, such as s3://bucket/prefix. Their settings must be the same, except for the shard format.
+    Videos that several of them have are kept once. No CACHE is changed. A run that was stopped continues when the same
+    command is given again.
     """
     from embedonce.cache.merging import merge as merging
     from embedonce.pipeline.files.disk_space import check_space
