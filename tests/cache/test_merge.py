@@ -24,7 +24,17 @@ from embedonce.cache.verify import verify
 from embedonce.cache.withdrawn import withdrawn_videos
 from tests.conftest import planned_video
 from tests.support.cache_parts import ALL_SETS, make_cache, plan_part, requests_of, whole_videos, write_label_set
-from tests.support.shared_units import COMPUTED, LABELS, PLAIN, VIEWS, batch_of, content, everything_below, logits_of
+from tests.support.shared_units import (
+    COMPUTED,
+    LABELS,
+    PLAIN,
+    TENSORS,
+    VIEWS,
+    batch_of,
+    content,
+    everything_below,
+    logits_of,
+)
 
 A = {"a": range(6), "b": range(2)}
 B = {"c": range(1), "d": range(7), "e": range(3)}
@@ -403,8 +413,6 @@ def test_clips_of_both_are_united_and_revised_in_one_step(tmp_path, backend):
 
 
 def test_a_head_of_another_machine_may_differ_slightly_and_logits_follow_the_one_that_is_kept(tmp_path, backend):
-    from tests.support.shared_units import TENSORS
-
     slightly_other = {**TENSORS, "class_text": TENSORS["class_text"] * np.float32(1 + 1e-5)}
     a = make_cache(tmp_path / "a", A, backend=backend)
     b = make_cache(tmp_path / "b", B, backend=backend, tensors=slightly_other)
