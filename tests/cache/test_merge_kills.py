@@ -48,7 +48,7 @@ def make_inputs(folder: Path, backend: str) -> list[Path]:
 
 
 def make_target(folder: Path, backend: str) -> Path:
-    """A target with videos of its own, a unit that waits for rows of the inputs, and an entry that they make needless."""
+    """A target with videos of its own, a unit that lacks rows of the inputs, and an entry that they make needless."""
     into = make_cache(folder / "into", {"z": range(5)}, {"d": range(4)}, backend=backend, pending=1)
     quarantined(into, "a")
     return into
