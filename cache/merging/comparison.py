@@ -31,6 +31,8 @@ def refuse_differences(caches: Sequence[OpenCache], withdrawals: Withdrawals) ->
             conflicts += [f"{uid}: {problem}" for problem in found if problem]
             shared |= {uid} if uid in holders else set()
             holders.setdefault(uid, []).append(cache)
+        for compared in caches:
+            compared.reader.close()
     if conflicts:
         raise MergeConflictError(
             f"videos that have the same uid and different content: {len(conflicts)} ({some(conflicts)}). Nothing was "

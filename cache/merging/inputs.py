@@ -1,22 +1,24 @@
 """The caches of a merge, open for reading, and what must be true of them before anything else is looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from embedonce.cache.convert import refuse_interrupted
-from embedonce.cache.errors import CacheError, IdentityMismatchError, some
+from embedonce.cache.errors import CacheError, DamagedError, IdentityMismatchError, some
 from embedonce.cache.identity_document import differences
 from embedonce.cache.layout import Layout
 from embedonce.cache.merging.answers import Answers, answers_of
 from embedonce.cache.plan import PlanIndex, PlannedSegment, Unit
+from embedonce.cache.plausibility import plan_problems, record_problems
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.base import Store
+from embedonce.cache.verify_units import plan_contradictions
 from embedonce.cache.withdrawn import WithdrawnVideo, withdrawn_by_file
 
 KEPT_ANSWERS = 4096  # videos whose answers an open cache keeps in memory
@@ -115,27 +117,38 @@ def _frames(segment: PlannedSegment) -> np.ndarray:
     return frames
 
 
-def open_inputs(stores: Sequence[Store], target: Store) -> list[OpenCache]:
-    """The inputs of a merge, in order.
-
-    MergeArgumentError if one is the target, in it or around it, or is given twice; CacheError if it is none, is damaged
-    or has an interrupted removal.
-    """
+def check_arguments(stores: Sequence[Store], target: Store) -> None:
+    """MergeArgumentError if an input is the target, in it or around it, or is given twice."""
     for number, store in enumerate(stores):
-        _refuse_overlap(store, target)
+        place = store.location("")
+        if target.is_within(store) or store.is_within(target):
+            raise MergeArgumentError(
+                f"{place} cannot be merged into {target.location('')}: they are the same folder, or one is inside the "
+                "other"
+            )
         for other in stores[:number]:
             if store.is_within(other) and other.is_within(store):
-                raise MergeArgumentError(f"{store.location('')} is given twice ({other.location('')}); give it once")
-        refuse_interrupted(store)
-    return [OpenCache.of(open_reader(store)) for store in stores]
+                raise MergeArgumentError(f"{place} is given twice ({other.location('')}); give it once")
 
 
-def _refuse_overlap(source: Store, target: Store) -> None:
-    if target.is_within(source) or source.is_within(target):
-        raise MergeArgumentError(
-            f"{source.location('')} cannot be merged into {target.location('')}: they are the same folder, or one is "
-            "inside the other"
-        )
+def open_input(store: Store) -> OpenCache:
+    """An input of a merge. CacheError if it has an interrupted removal; DamagedError if its documents are damaged."""
+    refuse_interrupted(store)
+    cache = OpenCache.of(open_reader(store))
+    for problem in _contradictions(cache):
+        raise DamagedError(f"{cache.name}: {problem}")
+    return cache
+
+
+def _contradictions(cache: OpenCache) -> Iterator[str]:
+    """What is impossible in the plan and the records of a cache, although their checksums are right."""
+    identity, videos = cache.reader.identity, cache.plan.videos
+    yield from (f"part {part} of the plan: {problem}" for part, problem in plan_problems(cache.reader.plan(), identity))
+    for unit, record in cache.reader.records.items():
+        found = [*record_problems(record, videos, identity), *plan_contradictions(record, cache.plan.units[unit], None)]
+        others = [s.video_uid for s in record.segments if s.fingerprint != videos[s.video_uid].fingerprint]
+        found += [f"the rows of {uid} come from another file than the one that was planned" for uid in others]
+        yield from (f"unit {unit}: {problem}" for problem in found)
 
 
 def check_identities(identities: Sequence[tuple[str, CacheIdentity]]) -> None:

@@ -44,6 +44,7 @@ class LabelSetsWriter:
 
     def _write_logits(self, record: Record, label_sets: Sequence[UnitedLabelSet]) -> int:
         found, count = self._same_rows(record), 0
+        self._finder.close_others(found or ())
         for united in label_sets:
             logits = self._logits(record, united, found)
             if logits is not None:

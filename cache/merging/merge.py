@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from embedonce.cache.convert import CONFIG, refuse_interrupted
 from embedonce.cache.errors import BusyError
 from embedonce.cache.layout import Layout
-from embedonce.cache.merging.inputs import OpenCache, check_identities, open_inputs
+from embedonce.cache.merging.inputs import OpenCache, check_arguments, check_identities, open_input
 from embedonce.cache.merging.label_writing import LabelSetsWriter
 from embedonce.cache.merging.rows import RowFinder, provenance_of
 from embedonce.cache.merging.survey import Survey, survey
@@ -80,15 +80,14 @@ def merge(
 
 def _opened(sources: Sequence[Location], into: Location) -> tuple[Store, list[OpenCache], CacheIdentity]:
     """The target, the inputs, and the identity that the target has or will have: that of the first input."""
-    target = open_store(into)
-    inputs = open_inputs([open_store(source) for source in sources], target)
-    identities = [(cache.name, cache.reader.identity) for cache in inputs]
-    if has_cache(target):
-        identities.insert(0, (str(address_of(target)), read_identity(target)))
-    else:
-        check_place(target)
+    target, stores = open_store(into), [open_store(source) for source in sources]
+    check_arguments(stores, target)
+    caches = [target, *stores] if has_cache(target) else stores
+    identities = [(str(address_of(cache)), read_identity(cache)) for cache in caches]
     check_identities(identities)
-    return target, inputs, identities[0][1]
+    if target not in caches:
+        check_place(target)
+    return target, list(map(open_input, stores)), identities[0][1]
 
 
 class _Merging:
@@ -122,6 +121,7 @@ class _Merging:
         assert found is not None  # the survey has found every request of these units
         batch = self._finder.batch(found)
         self._writer.commit_frames(unit.name, batch, provenance_of(found))
+        self._finder.close_others(found)
         self._on_progress(len(batch.jpegs))
         return len(batch.jpegs)
 

@@ -47,6 +47,13 @@ class RowFinder:
             found.append(segment)
         return found
 
+    def close_others(self, found: Sequence[FoundSegment]) -> None:
+        """Close the shards of all caches that these segments are not from: each cache keeps several files open."""
+        used = [cache for segment in found for cache, _ in segment.sources]
+        for cache in self._caches:
+            if cache not in used:
+                cache.reader.close()
+
     def _find(self, uid: str, request_k: np.ndarray) -> FoundSegment | None:
         columns = np.full((5, len(request_k)), _NOWHERE, np.int64)  # source, status, frame_index, pts, row
         sources: list[tuple[OpenCache, str]] = []

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from embedonce.cache import documents
 from embedonce.cache.errors import (
     BusyError,
     CacheError,
@@ -27,7 +28,7 @@ from embedonce.cache.removal_document import Removal, begin_removal
 from embedonce.cache.schema import CacheIdentity, FrameBatch, Status
 from embedonce.cache.store import open_reader, open_writer
 from tests.conftest import make_batch, make_cache_identity
-from tests.support.cache_parts import make_cache, plan_part, write_label_set
+from tests.support.cache_parts import make_cache, plan_part, requests_of, write_label_set
 from tests.support.shared_units import LABELS, PLAIN, TENSORS, batch_of, everything_below
 
 A = {"a": range(6), "b": range(2)}
@@ -251,18 +252,12 @@ def test_different_content_under_the_same_uid_is_refused_with_the_names(tmp_path
 
 
 def test_times_that_the_target_has_planned_with_other_frames_are_refused(tmp_path):
-    into = make_cache(tmp_path / "into", A, pending=2)
-    b = make_cache(tmp_path / "b", B)
-    with closing(open_writer(b, open_reader(b).identity)) as writer:
-        plan_part(writer, {"a": range(6)})
-    part = open_reader(b).plan()[-1]
-    planned = part.units[0].segments[0]
-    other = replace(planned, frame_index=planned.frame_index + 1, pts=planned.pts + 512)
-    c = tmp_path / "c"
-    with closing(open_writer(c, open_reader(b).identity)) as writer:
-        writer.extend_plan(list(part.videos), [other], 4)
-        writer.commit_frames("000000", batch_of(writer.units[0]), {})
-    refused(MergeConflictError, "answered by other frames", inputs=[c], into=into)
+    a, into = make_cache(tmp_path / "a", A), tmp_path / "into"
+    planned = requests_of("a", range(6))
+    with closing(open_writer(into, open_reader(a).identity)) as writer:
+        video = open_reader(a).plan()[0].videos[0]
+        writer.extend_plan([video], [replace(planned, frame_index=planned.frame_index + 1)], 4)
+    refused(MergeConflictError, "answered by other frames", inputs=[a], into=into)
 
 
 def test_a_video_of_the_target_that_an_input_has_withdrawn(tmp_path):
@@ -351,3 +346,29 @@ def test_a_label_set_of_the_target_that_is_not_finished(tmp_path):
     with closing(open_writer(into, open_reader(into).identity)) as writer:
         plan_part(writer, {"z": range(2)})
     refused(LabelSetError, "'computed'", "not finished", "1 parts", str(into), inputs=[b], into=into)
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "words"),
+    [
+        ("plan", {"num_frames": 3}, "part 0 of the plan: unit 000000: a has 3 frames, but no frame 3"),
+        ("records", {"views": [[0, 10, 256, 256, 0, 3], [1, 2, 200, 200, 1, 3]]}, "the views of a are not those"),
+        ("records", {"fingerprint": 64 * "e"}, "the rows of a come from another file"),
+        ("records", {"request_k": [0, 1, 2, 4]}, "the requests of a are not those of the plan"),
+    ],
+    ids=["plan", "views", "fingerprint", "requests"],
+)
+def test_documents_that_contradict_each_other_although_their_checksums_are_right(tmp_path, into, where, changes, words):
+    a = make_cache(tmp_path / "a", A)
+    path = a / where / "000000.json"
+    document = documents.parse(path.read_bytes(), path.name)
+    entries = document["videos"] if where == "plan" else document["segments"]
+    entries[0] |= changes
+    path.write_bytes(documents.serialize_with_checksum(document))
+    refused(DamagedError, str(a), words, inputs=[a], into=into)
+
+
+def test_settings_are_compared_before_anything_else_is_read(tmp_path, monkeypatch):
+    a, b = make_cache(tmp_path / "a", A), make_cache(tmp_path / "b", B, identity=other_identity(fps=4.0))
+    monkeypatch.setattr("embedonce.cache.merging.merge.open_input", None)
+    refused(IdentityMismatchError, "fps", inputs=[a, b], into=tmp_path / "into")
