@@ -29,27 +29,13 @@ def merge(caches: tuple[Path | str, ...], into: Path | str, dry_run: bool) -> No
     Videos that several of them have are kept once. No CACHE is changed. A run that was stopped continues when the same
     command is given again.
     """
-    from embedonce.cache.merging import merge as merging
-    from embedonce.pipeline.files.disk_space import check_space
-    from embedonce.pipeline.progress import Progress
-
-    def show_and_check(found) -> None:
-        for line in _lines(found, into):
-            echo(line)
-        check_space(into, found.num_bytes, "merge into another place")
+    from embedonce.cache.merging.merge import planned_merge
 
     if dry_run:
-        show_and_check(merging.planned_merge(caches, into))
+        _show_and_check(planned_merge(caches, into), into)
         echo("dry run: nothing was written")
         return
-    with contextlib.ExitStack() as shown:
-        bars: list[Progress] = []
-
-        def begin(found) -> None:
-            show_and_check(found)
-            bars.append(shown.enter_context(Progress(found.num_units, "merging", "shards")))
-
-        merged = merging.merge(caches, into, begin, lambda rows: bars[0].update())
+    merged = _merged(caches, into)
     echo(
         f"{into}: {merged.num_units} shards with {merged.num_rows} frames and {merged.num_logits} shards of logits "
         f"written; it has {merged.total_videos} videos with {merged.total_rows} frames"
@@ -57,6 +43,30 @@ def merge(caches: tuple[Path | str, ...], into: Path | str, dry_run: bool) -> No
     for name in merged.without_logits:
         echo(f"label set {name}: some frames have no logits, and it has no head to compute them with; use relabel")
     echo(next_line("verify-cache", {"cache_dir": into}))
+
+
+def _merged(caches: tuple[Path | str, ...], into: Path | str):
+    """Merge with a progress bar, after what will be done was shown."""
+    from embedonce.cache.merging import merge as merging
+    from embedonce.pipeline.progress import Progress
+
+    with contextlib.ExitStack() as shown:
+        bars: list[Progress] = []
+
+        def begin(found) -> None:
+            _show_and_check(found, into)
+            bars.append(shown.enter_context(Progress(found.num_units, "merging", "shards")))
+
+        return merging.merge(caches, into, begin, lambda rows: bars[0].update())
+
+
+def _show_and_check(found, into: Path | str) -> None:
+    """Show what a merge does. StorageError if there is not enough space for it."""
+    from embedonce.pipeline.files.disk_space import check_space
+
+    for line in _lines(found, into):
+        echo(line)
+    check_space(into, found.num_bytes, "merge into another place")
 
 
 def _lines(found, into: Path | str) -> Iterator[str]:

@@ -54,10 +54,15 @@ def make_target(folder: Path, backend: str) -> Path:
     return into
 
 
-def prepared(folder: Path, backend: str, is_new: bool) -> tuple[list[Path], Path]:
+@pytest.fixture
+def prepared(tmp_path, backend, is_new) -> Path:
+    """A folder with the inputs, and with a target unless the merge shall make a new one."""
+    folder = tmp_path / "prepared"
     folder.mkdir()
-    inputs = make_inputs(folder, backend)
-    return inputs, folder / "into" if is_new else make_target(folder, OTHER[backend])
+    make_inputs(folder, backend)
+    if not is_new:
+        make_target(folder, OTHER[backend])
+    return folder
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -65,8 +70,10 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
-def recorded(folder: Path, backend: str, is_new: bool, dies_after=float("inf")) -> tuple[Recorder, list[Path], Path]:
-    inputs, into = prepared(folder, backend, is_new)
+def recorded(prepared: Path, folder: Path, dies_after=float("inf")) -> tuple[Recorder, list[Path], Path]:
+    """A merge in a copy of what was prepared, which may be killed: (its operations, inputs, target)."""
+    shutil.copytree(prepared, folder)
+    inputs, into = [folder / "a", folder / "b"], folder / "into"
     recorder = Recorder(folder, dies_after)
     try:
         with recorder.recording():
@@ -81,33 +88,34 @@ def recorded(folder: Path, backend: str, is_new: bool, dies_after=float("inf")) 
 @pytest.mark.parametrize(
     ("kills", "max_bytes"),
     [
-        (7, long_documents.MAX_BYTES),
+        (4, long_documents.MAX_BYTES),
         pytest.param(1000, long_documents.MAX_BYTES, marks=pytest.mark.slow),
-        pytest.param(1000, 150, marks=pytest.mark.slow),
+        pytest.param(50, 150, marks=pytest.mark.slow),
     ],
 )
 def test_a_merge_that_is_killed_anywhere_ends_the_same_when_it_is_run_again(
-    tmp_path, backend, is_new, kills, max_bytes, monkeypatch
+    tmp_path, prepared, kills, max_bytes, monkeypatch
 ):
     monkeypatch.setattr(long_documents, "MAX_BYTES", max_bytes)
-    whole, inputs, into = recorded(tmp_path / "whole", backend, is_new)
+    whole, inputs, into = recorded(prepared, tmp_path / "whole")
     expected, unchanged = files(into), list(map(files, inputs))
     assert [p.message for p in verify(into).problems] == [] and not verify(into).unfinished
     moments = [i for i, step in enumerate(whole.operations, 1) if isinstance(step, Naming)]
     assert len(moments) > 60
     for moment in moments[:: max(1, len(moments) // kills)]:
         folder = tmp_path / f"killed-{moment}"
-        _, inputs, into = recorded(folder, backend, is_new, dies_after=moment)
+        _, inputs, into = recorded(prepared, folder, dies_after=moment)
         problems = [problem.message for problem in verify(into).problems] if has_cache(into) else []
         merge(inputs, into)
         assert files(into) == expected and list(map(files, inputs)) == unchanged and problems == [], moment
         shutil.rmtree(folder)
 
 
-def test_a_merge_that_is_killed_twice_ends_the_same(tmp_path):
-    whole, _, into = recorded(tmp_path / "whole", "hdf5", is_new=False)
+@pytest.mark.parametrize(("is_new", "backend"), [(False, "hdf5")])
+def test_a_merge_that_is_killed_twice_ends_the_same(tmp_path, prepared):
+    whole, _, into = recorded(prepared, tmp_path / "whole")
     expected, num_operations = files(into), len(whole.operations)
-    _, inputs, into = recorded(tmp_path / "killed", "hdf5", is_new=False, dies_after=num_operations // 3)
+    _, inputs, into = recorded(prepared, tmp_path / "killed", dies_after=num_operations // 3)
     recorder = Recorder(tmp_path / "killed", dies_after=num_operations // 3)
     with pytest.raises(Killed), recorder.recording():
         merge(inputs, into)
@@ -137,10 +145,9 @@ def shown(before: dict, after: dict, folder: Path) -> tuple[dict, list[str]]:
 @pytest.mark.slow
 @second_backend_slow
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])
-def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_same_command(tmp_path, backend, is_new):
-    _, into = prepared(tmp_path / "before", backend, is_new)
-    before = {} if is_new else content(into)
-    recorder, _, into = recorded(tmp_path / "recorded", backend, is_new)
+def test_every_state_after_a_power_cut_is_readable_and_finished_by_the_same_command(tmp_path, prepared, is_new):
+    before = {} if is_new else content(prepared / "into")
+    recorder, _, into = recorded(prepared, tmp_path / "recorded")
     (tmp_path / "scratch").mkdir()
     explorer = Explorer(tmp_path / "scratch", partial(shown, before, content(into)))
     assert list(dict.fromkeys(explorer.violations(recorder)))[:5] == []
