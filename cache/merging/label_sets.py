@@ -145,15 +145,20 @@ def _refuse_unfinished_target(name: str, target: OpenCache, inputs: Sequence[Ope
 
 
 def _united_clips(name: str, having: Sequence[OpenCache], withdrawals: Withdrawals) -> Clips:
-    """The clips of all caches. LabelSetError if two of them have one id and differ."""
+    """The clips of all caches. LabelSetError if two of them have other clips of one id."""
     united: Clips = {}
-    by_id: dict[tuple[str, str], tuple[ClipLabel, OpenCache]] = {}
+    first: dict[
+        tuple[str, str], tuple[set[ClipLabel], OpenCache]
+    ] = {}  # (video, id) -> clips of the first that has any
     conflicts = []
-    for cache, clip in _clips_of(name, having, withdrawals):
-        known, holder = by_id.setdefault((clip.video_uid, clip.clip_id), (clip, cache))
-        if known != clip and holder is not cache:
-            conflicts.append(f"{clip.clip_id} in {holder.name} and {cache.name}")
-        united.setdefault(clip.video_uid, {})[clip] = None
+    for cache in having:
+        by_id: dict[tuple[str, str], set[ClipLabel]] = {}
+        for clip in _clips_of(name, cache, withdrawals):
+            united.setdefault(clip.video_uid, {})[clip] = None
+            by_id.setdefault((clip.video_uid, clip.clip_id), set()).add(clip)
+        for key, clips in by_id.items():
+            known, holder = first.setdefault(key, (clips, cache))
+            conflicts += [f"{key[1]} in {holder.name} and {cache.name}"] if known != clips else []
     if conflicts:
         raise LabelSetError(
             f"label set {name!r} has clips with the same id and other labels, times or splits: {len(conflicts)} "
@@ -162,12 +167,10 @@ def _united_clips(name: str, having: Sequence[OpenCache], withdrawals: Withdrawa
     return united
 
 
-def _clips_of(
-    name: str, having: Sequence[OpenCache], withdrawals: Withdrawals
-) -> Iterator[tuple[OpenCache, ClipLabel]]:
-    for cache in having:
-        videos = cache.plan.videos
-        for clip in cache.reader.label_set(name).clips:
-            planned = videos.get(clip.video_uid)
-            if not withdrawals.has(clip.video_uid, "" if planned is None else planned.fingerprint):
-                yield cache, clip
+def _clips_of(name: str, cache: OpenCache, withdrawals: Withdrawals) -> Iterator[ClipLabel]:
+    """The clips over videos that were not withdrawn."""
+    videos = cache.plan.videos
+    for clip in cache.reader.label_set(name).clips:
+        planned = videos.get(clip.video_uid)
+        if not withdrawals.has(clip.video_uid, "" if planned is None else planned.fingerprint):
+            yield clip

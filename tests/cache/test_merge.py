@@ -412,6 +412,22 @@ def test_clips_of_both_are_united_and_revised_in_one_step(tmp_path, backend):
     assert problems(a) == []
 
 
+def test_clips_that_share_an_id_in_one_cache_are_no_conflict_if_the_other_has_the_same(tmp_path):
+    def two(part):
+        return [
+            ClipLabel("x", "a", start, start + 1.0, 0, "train") for start in (0.0, 1.0) if part.videos[0].uid == "a"
+        ]
+
+    caches = []
+    for number, videos in enumerate((A, A | B)):
+        root = make_cache(tmp_path / str(number), videos, label_sets=())
+        with closing(open_writer(root, open_reader(root).identity)) as writer:
+            write_label_set(writer, PLAIN, two)
+        caches.append(root)
+    merge(caches, tmp_path / "into")
+    assert open_reader(tmp_path / "into").label_set("plain").clips == open_reader(caches[0]).label_set("plain").clips
+
+
 def test_a_head_of_another_machine_may_differ_slightly_and_logits_follow_the_one_that_is_kept(tmp_path, backend):
     slightly_other = {**TENSORS, "class_text": TENSORS["class_text"] * np.float32(1 + 1e-5)}
     a = make_cache(tmp_path / "a", A, backend=backend)
