@@ -475,6 +475,19 @@ def test_a_reader_that_is_open_sees_the_past_and_a_new_one_what_is_committed(tmp
     assert reader.num_rows == 8 and [len(reader.batch(unit).keys) for unit in reader.records] == [4, 4]
 
 
+def test_shards_of_one_input_only_are_open_at_a_time(tmp_path, backend):
+    videos = ({"a": range(6)}, {"a": range(3, 9)}, {"d": range(6)})
+    inputs = [make_cache(tmp_path / f"in{n}", part, backend=backend) for n, part in enumerate(videos)]
+    seen = []
+
+    def look(rows: int) -> None:
+        links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        seen.append({root.name for link in links for root in inputs if link.startswith(f"{root}/frames/")})
+
+    merge(inputs, tmp_path / "into", on_progress=look)
+    assert seen == [{name} for name in ("in0", "in0", "in1", "in1", "in2", "in2")]
+
+
 @pytest.mark.parametrize("column", ["frames", "labels/main/logits"])
 def test_a_damaged_shard_is_never_copied(tmp_path, backend, column):
     a, b = make_cache(tmp_path / "a", A, backend=backend), make_cache(tmp_path / "b", B, backend=backend)
