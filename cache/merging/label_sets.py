@@ -46,34 +46,39 @@ def unite_label_sets(
     """
     caches = [*inputs] if target is None else [target, *inputs]
     names = sorted({name for cache in caches for name in cache.reader.label_sets()})
-    return [_united(name, inputs, caches, target, uids, withdrawals) for name in names]
+    for name in names:
+        having = [cache for cache in caches if name in cache.reader.label_sets()]
+        for other in having[1:]:
+            _check_agreement(name, having[0], other)
+        for cache in having:
+            if cache is target:
+                _refuse_unfinished_target(name, cache, inputs)
+            else:
+                _refuse_unfinished(name, cache, _unfinished_parts(name, cache))
+    return [_united(name, caches, target, uids, withdrawals) for name in names]
 
 
 def _united(
     name: str,
-    inputs: Sequence[OpenCache],
     caches: Sequence[OpenCache],
     target: OpenCache | None,
     uids: frozenset[str],
     withdrawals: Withdrawals,
 ) -> UnitedLabelSet:
+    """caches: target and inputs, in this order."""
     having = [cache for cache in caches if name in cache.reader.label_sets()]
-    first = having[0]
-    labels, tensors = first.reader.label_set(name), first.reader.label_tensors(name)
-    for other in having[1:]:
-        _check_agreement(name, first, other)
-    for cache in having:
-        if cache is not target:
-            _refuse_unfinished(name, cache, unfinished_parts(name, cache))
+    labels, tensors = having[0].reader.label_set(name), having[0].reader.label_tensors(name)
     clips = _united_clips(name, having, withdrawals)
-    if target in having:
-        _refuse_unfinished_target(name, target, inputs)
-    stored = set(labels.clips) if first is target else set()
-    num_new = sum(clip not in stored for uid, listed in clips.items() if uid in uids for clip in listed)
-    holders = [cache for cache in inputs if cache in having and cache.reader.label_tensors(name) == tensors]
-    without = [cache.name for cache in caches if cache not in having and cache.committed_uids]
+    is_new = having[0] is not target
+    stored = set() if is_new else set(labels.clips)
     return UnitedLabelSet(
-        replace(labels, clips=()), tensors, clips, num_new, tuple(holders), tuple(without), first is not target
+        labels=replace(labels, clips=()),
+        tensors=tensors,
+        clips=clips,
+        num_new=sum(clip not in stored for uid, listed in clips.items() if uid in uids for clip in listed),
+        holders=tuple(c for c in having if c is not target and c.reader.label_tensors(name) == tensors),
+        without=tuple(cache.name for cache in caches if cache not in having and cache.committed_uids),
+        is_new=is_new,
     )
 
 
@@ -89,8 +94,9 @@ def _check_agreement(name: str, first: OpenCache, other: OpenCache) -> None:
     else:
         return
     raise LabelSetError(
-        f"label set {name!r} is not the same in all caches: {difference}. Nothing was changed; make it again under "
-        "another name in one of them with relabel --label-set, and remove it there with remove --label-set"
+        f"label set {name!r} is not the same in all caches: {difference}. Nothing was changed; remove it from "
+        "one of them with remove --label-set, after you have made it there under another name with relabel --label-set "
+        "if you need both"
     )
 
 
@@ -108,7 +114,7 @@ def _have_same_head(name: str, first: OpenCache, other: OpenCache) -> bool:
     return all(np.allclose(a[key], b[key], rtol=HEAD_TOLERANCE, atol=HEAD_TOLERANCE) for key in a)
 
 
-def unfinished_parts(name: str, cache: OpenCache) -> list[int]:
+def _unfinished_parts(name: str, cache: OpenCache) -> list[int]:
     """Plan parts with rows that have no clip list in a label set, because its writing was interrupted or is older."""
     listed, committed = cache.reader.clip_parts(name), cache.committed_uids
     parts = [part for part in cache.reader.plan() if part.part not in listed]
