@@ -11,6 +11,7 @@ import pytest
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.manifest import read_manifest
 from embedonce.cache.merging.answers import find_sorted, groups_of
 from embedonce.cache.merging.merge import Merged, merge, planned_merge
 from embedonce.cache.plan import PlannedSegment
@@ -93,6 +94,18 @@ def test_one_cache_is_added_to_an_existing_one(tmp_path, backend):
     assert content(into) == content(make_cache(tmp_path / "whole", A | B | {"f": range(5)}))
     assert {unit: open_reader(into).records[unit].sha256 for unit in kept} == kept
     assert problems(into) == []
+
+
+def test_manifest_and_settings_are_those_of_the_merged_cache(tmp_path):
+    caches = [make_cache(tmp_path / name, videos) for name, videos in (("a", A), ("b", B), ("c", {"f": range(2)}))]
+    for root, text in ((caches[1], "fps: 2.0"), (caches[2], "fps: 3.0")):
+        (root / "extract_config.yaml").write_text(text)
+    for inputs, units in ((caches[:2], 6), (caches[2:], 7)):
+        merge(inputs, tmp_path / "into")
+        manifest = read_manifest(Layout.at(tmp_path / "into"))
+        assert [shard["unit"] for shard in manifest["shards"]] == list(open_reader(tmp_path / "into").records)
+        assert len(manifest["labels"]["main"]["records"]) == len(manifest["shards"]) == units
+        assert (tmp_path / "into" / "extract_config.yaml").read_text() == "fps: 2.0"  # of the first that has any
 
 
 def test_merging_again_changes_nothing(tmp_path, backend):
