@@ -15,6 +15,7 @@ from embedonce.cache.writer import CacheWriter
 
 __all__ = [
     "check_identity",
+    "check_place",
     "claim",
     "has_cache",
     "open_reader",
@@ -38,8 +39,7 @@ def claim(where: Location, identity: CacheIdentity) -> bool:
     layout = Layout.at(where)
     is_new = not layout.identity.exists()
     if is_new:
-        _refuse_other_files(layout)
-        refuse_nesting(layout.store)
+        check_place(layout.store)
         document = identity_document(identity)
         data = documents.serialize_verified(document, identity_from, str(layout.identity))
         layout.root.make_folder()
@@ -59,6 +59,13 @@ def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: object
             f"{root} was made with other settings (in the cache -> requested): {'; '.join(differing)}. "
             "Nothing was changed; use another --cache-dir for these settings"
         )
+
+
+def check_place(where: Location) -> None:
+    """NotACacheError unless a new cache may be created at a location: it has other files, or is inside a cache."""
+    layout = Layout.at(where)
+    _refuse_other_files(layout)
+    refuse_nesting(layout.store)
 
 
 def _refuse_other_files(layout: Layout) -> None:

@@ -4,6 +4,8 @@ import numpy as np
 
 from embedonce.cache.limits import MAX_LOGIT
 
+MIN_COSINE = 0.999  # of two embeddings of the same pixels by the same teacher, on different machines
+
 
 def embeddings_problem(embeddings: np.ndarray) -> str | None:
     """What is wrong with (…, D) embeddings of any float type, which must be unit vectors; None if nothing is."""

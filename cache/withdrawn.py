@@ -3,7 +3,7 @@
 One small document per video holds hashes of its uid and of its file's fingerprint, and nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from embedonce.cache import documents
@@ -60,11 +60,14 @@ def withdraw(layout: Layout, name: str, fingerprint: str) -> None:
 
 def copy_withdrawn(source: Layout, target: Layout) -> None:
     """Record all withdrawn videos of a cache in another one, too."""
-    source.refuse_links((source.withdrawn,))
-    for path in source.withdrawn.list(".json"):
-        fields = documents.to_fields(read_withdrawn(path))
+    record_withdrawn(withdrawn_by_file(source), target)
+
+
+def record_withdrawn(videos: Mapping[str, WithdrawnVideo], target: Layout) -> None:
+    """Record withdrawn videos in a cache. videos: by the names of their documents."""
+    for name, video in videos.items():
         target.withdrawn.make_folder()
-        (target.withdrawn / path.name).replace(documents.serialize_with_checksum(fields))
+        (target.withdrawn / name).replace(documents.serialize_with_checksum(documents.to_fields(video)))
 
 
 def is_withdrawn(layout: Layout, name: str) -> bool:
@@ -86,10 +89,15 @@ def read_withdrawn(path: StoredPath) -> WithdrawnVideo:
     return video
 
 
+def withdrawn_by_file(layout: Layout) -> dict[str, WithdrawnVideo]:
+    """Name of its document -> video, of all withdrawn videos of a cache. Errors as in withdrawn_videos()."""
+    layout.refuse_links((layout.withdrawn,))
+    return {path.name: read_withdrawn(path) for path in layout.withdrawn.list(".json")}
+
+
 def withdrawn_videos(layout: Layout) -> WithdrawnVideos:
     """All withdrawn videos of a cache. DamagedError if a document cannot be read: its video must not come back."""
-    layout.refuse_links((layout.withdrawn,))
-    return WithdrawnVideos.of(map(read_withdrawn, layout.withdrawn.list(".json")))
+    return WithdrawnVideos.of(withdrawn_by_file(layout).values())
 
 
 def _video_from(document: dict, name: str) -> WithdrawnVideo:

@@ -100,13 +100,19 @@ class CacheWriter:
         requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
         in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
         """
-        if not videos and not requests:
-            return
-        self.check_plan()
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
         listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
-        units = cut_units(requests, shard_frames, first_number=self._index.next_number)
-        for part in cut_parts(len(self.plan), listed, units):
+        self.append_units(listed, cut_units(requests, shard_frames, first_number=self._index.next_number))
+
+    def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> None:
+        """Append videos, and units of these videos or of planned ones, to the plan. As extend_plan() otherwise.
+
+        units: named by the numbers that follow those of the plan.
+        """
+        if not videos and not units:
+            return
+        self.check_plan()
+        for part in cut_parts(len(self.plan), videos, units):
             self._append_part(part)
 
     def check_plan(self) -> None:

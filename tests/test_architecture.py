@@ -35,7 +35,7 @@ VIDEO = (
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
     *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
-    *("refresh", "removal", "remove"),
+    *("merge", "refresh", "removal", "remove"),
 )
 ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}

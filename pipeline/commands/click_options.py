@@ -55,7 +55,7 @@ class SettingsCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for param in self.get_params(ctx):
-            row = param.get_help_record(ctx)
+            row = param.get_help_record(ctx) if isinstance(param, click.Option) else None  # arguments: in the usage
             if row is not None:
                 rows[getattr(param, "group", RUNTIME)].append(row)
         for group, options in rows.items():

@@ -29,6 +29,9 @@ def _command_lines(command: click.Command) -> Iterator[str]:
     yield ""
     yield command.get_short_help_str(limit=200)
     yield ""
+    if arguments := [param.metavar for param in command.params if isinstance(param, click.Argument)]:
+        yield f"Usage: `python cli.py {command.name} [OPTIONS] {' '.join(map(str, arguments))}`"
+        yield ""
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     for group in GROUPS:
         rows = [_row(option) for option in options if getattr(option, "group", RUNTIME) == group]

@@ -8,11 +8,11 @@ import numpy as np
 
 from embedonce.cache.errors import IdentityMismatchError
 from embedonce.cache.reader import CacheReader
+from embedonce.cache.vectors import MIN_COSINE
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.teachers.teacher import Teacher
 
 NUM_CHECKED_ROWS = 8
-MIN_COSINE = 0.999
 
 
 def choose_rows(reader: CacheReader, count: int, seed: int) -> list[tuple[str, int]]:

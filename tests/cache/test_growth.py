@@ -14,6 +14,7 @@ from embedonce.cache.convert import convert
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
+from embedonce.cache.merging.merge import merge
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.rebuild import rebuild_plan
@@ -27,7 +28,9 @@ from tests.support.stored import stored
 
 SIZES = (16, 32, 48)  # units: equal steps, so that work in proportion grows by equal amounts
 TOLERANCE = 1.012  # of the second step in the first one: 1.006 was seen, and 1.024 of the smallest quadratic walk
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("verify", "inspect", "convert", "rebuild")]
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("verify", "inspect", "convert", "rebuild", "merge again")
+]
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 1.0, {})
 
 
@@ -91,7 +94,7 @@ def test_filling_a_cache(tmp_path, backend):
 
 
 @second_backend_slow
-@pytest.mark.parametrize("name", ["open to write", "read", *SLOW])
+@pytest.mark.parametrize("name", ["open to write", "read", "merge", *SLOW])
 def test_using_a_cache(tmp_path, backend, name):
     for size in SIZES:
         fill(tmp_path / str(size), backend, size)
@@ -102,7 +105,12 @@ def test_using_a_cache(tmp_path, backend, name):
         "inspect": lambda root: summary(root),
         "convert": lambda root: convert(root, root / "../copy" / root.name, "hdf5"),
         "rebuild": rebuild,
+        "merge": lambda root: merge([root], root / "../merged" / root.name),
+        "merge again": lambda root: merge([root], root / "../merged" / root.name),
     }[name]
+    if name == "merge again":
+        for size in SIZES:
+            work(tmp_path / str(size))
     assert grows_in_proportion(lambda size: work(tmp_path / str(size)))
 
 

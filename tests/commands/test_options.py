@@ -62,6 +62,7 @@ EXPORT = EVALUATION + "test_an_export_uses_the_clips_frames_and_formats_of_its_s
 COMPARE = EVALUATION + "test_checkpoints_are_evaluated_with_the_settings_of_the_comparison"
 RECOMPUTE = CACHE + "test_the_requested_rows_are_embedded_again"
 REMOVAL = "cache/test_removal.py::"
+MERGE = "commands/test_merge.py::"
 RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
@@ -345,6 +346,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "videos": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
         "dry_run": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
         "yes": (None, REMOVAL + "test_refreshing_shows_asks_and_takes_out"),
+    },
+    "merge": {
+        "caches": (None, MERGE + "test_the_command_shows_merges_and_tells"),
+        "into": (None, MERGE + "test_the_command_shows_merges_and_tells"),
+        "dry_run": (None, MERGE + "test_a_dry_run_shows_the_same_and_writes_nothing"),
     },
     "inspect-cache": {
         "cache_dir": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
