@@ -83,7 +83,7 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
             left_out |= {"if-none-match"} if fault == UNCONDITIONAL else set()
             headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
             if fault == OTHER_BYTES:
-                body = body.replace(b"unspoiled", b"spoiled!!")
+                body = body[:-1] + bytes([body[-1] ^ 1])
             connection = http.client.HTTPConnection(host)
             connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
             response = connection.getresponse()
