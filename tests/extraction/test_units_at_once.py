@@ -179,12 +179,12 @@ def test_a_failing_upload_ends_the_run_and_leaves_the_units_before_it(s3, new_pl
 
 def test_a_shard_that_arrives_changed_gets_no_record(s3, new_place, whole):
     place, spoiled = new_place(), "000001"
-    data = whole["files"][f"frames/{spoiled}.h5"]
     with faulty(s3[0]) as (proxy, faults):
         faults.spoil = lambda request: OTHER_BYTES if is_shard(request, spoiled) else None
         with pytest.raises(StorageError, match="holds other bytes than were uploaded|several attempts"):
             extract(at(proxy, place), "hdf5")
-    assert place.names("records") == ["000000.json"] and place.read(f"frames/{spoiled}.h5") != data
+    assert place.location.list("records") == ["records/000000.json"]
+    assert f"frames/{spoiled}.h5" in place.location.list("frames")
     assert resume("hdf5", whole["contents"], place.location, extract) == [] and place.files() == whole["files"]
 
 
@@ -242,7 +242,8 @@ def memory_state(requests: list[Request], prefix: str) -> str:
 def test_every_state_after_the_death_of_the_writer_holds_whole_units_in_order_and_is_resumed(recorded, whole):
     found, prefix = recorded[0], recorded[1].url.removeprefix("s3://")
     states = {(tuple(map(id, sent)), str(promised)): (sent, promised) for sent, promised in found.states()}
-    assert len(states) > 2 * len(found.requests())  # requests were under way at once
+    stored = [{unit_of(request) for request in sent if is_shard(request)} for sent, _ in states.values()]
+    assert {"000001"} in stored  # without the one before
     for sent, promised in states.values():
         store = ObjectStore(ObjectRequests(memory_state(sent, prefix)), lease_times=LONG)
         if not has_cache(store):
