@@ -7,6 +7,8 @@ from embedonce.cache.schema import FrameBatch
 from embedonce.cache.shard_writer import immediately
 from embedonce.cache.writer import CacheWriter
 
+MAX_BYTES = 256 << 20  # JPEGs of several units on their way; larger shards are uploaded in several parts at once anyway
+
 
 class Committer:
     """Commits units, their records in the given order. Leaving the context waits for the last one.
@@ -20,25 +22,32 @@ class Committer:
     def __init__(self, writer: CacheWriter):
         self._writer, self._at_once = writer, writer.store.puts_at_once
         self._threads = ThreadPoolExecutor(self._at_once, "commit")
-        self._running: deque[Future[None]] = deque()
+        self._running: deque[tuple[Future[None], int]] = deque()  # with the bytes of their JPEGs
 
     def submit(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
-        """Start committing a unit, once fewer are on their way than the store takes at once.
+        """Start committing a unit, once there is room beside those that are on their way.
 
-        So many units and this one are held in memory at most, each as rows and as the bytes of its shard.
+        So many as the store takes at once, if their JPEGs have no more than MAX_BYTES, are held in memory: their rows,
+        and their shards.
         """
-        self._wait(self._at_once - 1)
-        before = self._running[-1].result if self._running else immediately
-        self._running.append(self._threads.submit(self._writer.commit_frames, unit, batch, provenance, before))
+        num_bytes = sum(map(len, batch.jpegs))
+        self._wait(self._at_once - 1, MAX_BYTES - num_bytes)
+        before = self._running[-1][0].result if self._running else immediately
+        future = self._threads.submit(self._writer.commit_frames, unit, batch, provenance, before)
+        self._running.append((future, num_bytes))
 
     def join(self) -> None:
         """Wait until everything submitted is stored."""
-        self._wait(0)
+        self._wait(0, 0)
 
-    def _wait(self, num_left: int) -> None:
-        """Wait until so many commits are running, and raise the error of one that has ended."""
-        while len(self._running) > num_left or (self._running and self._running[0].done()):
-            self._running.popleft().result()
+    def _wait(self, num_units: int, num_bytes: int) -> None:
+        """Wait until no more than this is on its way, and raise the error of a commit that has ended."""
+        while self._running and (
+            self._running[0][0].done()
+            or len(self._running) > num_units
+            or sum(size for _, size in self._running) > num_bytes
+        ):
+            self._running.popleft()[0].result()
 
     def __enter__(self) -> "Committer":
         return self
