@@ -116,8 +116,8 @@ def reading(folder: Path, cache: Path, url: str, repeats: int) -> dict:
 def commits(folder: Path, endpoint: str, num_units: int, repeats: int) -> dict:
     """How much later an extraction of FAST frames a second ends because its shards are committed beside the teacher.
 
-    The teacher's time passes in sleep, as on an accelerator. Bare uploads: only put_object of boto3, of ready shards, by
-    as many threads.
+    The teacher's time passes in sleep, as on an accelerator. Bare uploads: put_object of boto3, of ready shards, by as
+    many threads.
     """
     batches, numbers, bucket = [rows_of(number, 0) for number in range(BLOCK)], itertools.count(), new_bucket(endpoint)
     identity = make_cache_identity("hdf5", 0, embed_dim=DIM)

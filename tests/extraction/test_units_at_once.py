@@ -1,4 +1,4 @@
-"""Several units on their way to a bucket at once: records in order, whole units whatever ends the run, all of it resumed.
+"""Several units on their way to a bucket at once: records in order, and whole units whatever ends the run.
 
 The rows are made, so that neither videos nor a teacher are needed.
 """
@@ -181,7 +181,7 @@ def test_a_shard_that_arrives_changed_gets_no_record(s3, new_place, whole):
     place, spoiled = new_place(), "000001"
     with faulty(s3[0]) as (proxy, faults):
         faults.spoil = lambda request: OTHER_BYTES if is_shard(request, spoiled) else None
-        with pytest.raises(StorageError, match="holds other bytes than were uploaded|several attempts"):
+        with pytest.raises(StorageError, match=r"holds other bytes than were uploaded|several attempts"):
             extract(at(proxy, place), "hdf5")
     assert place.location.list("records") == ["records/000000.json"]
     assert f"frames/{spoiled}.h5" in place.location.list("frames")
