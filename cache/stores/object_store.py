@@ -42,7 +42,7 @@ class ObjectStore(Store):
     """
 
     has_folders = False
-    puts_at_once = 3
+    puts_at_once = 3  # where the bytes of one shard are sent while others are encoded, or their answers are waited for
 
     def __init__(
         self, requests: ObjectRequests, copies: LocalCopies | None = None, lease_times: LeaseTimes | None = None
