@@ -103,12 +103,12 @@ def is_stored(file_system: Any, path: str, data: bytes) -> bool:
 def abort_uploads(file_system: Any, folders: list[str]) -> None:
     """Delete the parts of unfinished uploads to folders of one bucket, where the client library can list them.
 
-    folders: their paths, with a slash at the end.
+    folders: their paths, with a slash at the end. A bucket itself may have uploads of others.
     """
     if not folders or not hasattr(file_system, "list_multipart_uploads"):
         return
     bucket = folders[0].partition("/")[0]
-    starts = tuple(folder.partition("/")[2] for folder in folders)
+    starts = tuple(start for folder in folders if (start := folder.partition("/")[2]))
     for left in file_system.list_multipart_uploads(bucket):
         if left["Key"].startswith(starts):
             file_system.abort_mpu(bucket, left["Key"], left["UploadId"])
