@@ -12,12 +12,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.safety import DIM, FAST, ROWS, fresh, rows_of
+from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.convert import convert
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
@@ -26,11 +28,11 @@ from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.pipeline.extraction.commit_thread import Committer
 from tests.conftest import make_cache_identity
-from tests.support.s3_server import directed_to, new_bucket
+from tests.support.s3_server import client, directed_to, new_bucket
 
 NUM_SHARDS, WINDOW = 12, 8
 RANGE_BYTES = 8 << 20  # of the plain download
-NUM_COMMITS, BLOCK = 24, 8  # commits of a run, of so many different shards
+NUM_COMMITS, BLOCK = (24, 96), 8  # commits of a run, of so many different shards
 
 
 @contextlib.contextmanager
@@ -111,28 +113,42 @@ def reading(folder: Path, cache: Path, url: str, repeats: int) -> dict:
     }
 
 
-def commits(folder: Path, bucket: str, repeats: int) -> dict:
-    """An extraction of FAST frames a second whose shards are committed by the thread that commits beside the teacher.
+def commits(folder: Path, endpoint: str, num_units: int, repeats: int) -> dict:
+    """How much later an extraction of FAST frames a second ends because its shards are committed beside the teacher.
 
-    The teacher's time passes in sleep, as on an accelerator.
+    The teacher's time passes in sleep, as on an accelerator. Bare uploads: put_object of boto3, of ready shards, by as
+    many threads.
     """
-    batches, numbers = [rows_of(number, 0) for number in range(BLOCK)], itertools.count()
+    batches, numbers, bucket = [rows_of(number, 0) for number in range(BLOCK)], itertools.count(), new_bucket(endpoint)
+    identity = make_cache_identity("hdf5", 0, embed_dim=DIM)
 
     def extraction(place: Path | str) -> None:
-        identity = make_cache_identity("hdf5", 0, embed_dim=DIM)
         with contextlib.closing(open_writer(place, identity)) as writer, Committer(writer) as committer:
-            for number in range(NUM_COMMITS):
+            for number in range(num_units):
                 time.sleep(ROWS / FAST)
                 committer.submit(f"{number:06d}", batches[number % BLOCK], {})
 
+    shards, s3 = [BACKENDS["hdf5"].encode_frames(batch).data for batch in batches], client(endpoint)
+
+    def bare_uploads() -> None:
+        with ThreadPoolExecutor(ObjectStore.puts_at_once) as threads:
+            for number in range(num_units):
+                time.sleep(ROWS / FAST)
+                threads.submit(s3.put_object, Bucket=bucket, Key=f"bare/{number}", Body=shards[number % BLOCK])
+
     calls = {
-        "nothing is committed": lambda: time.sleep(NUM_COMMITS * ROWS / FAST),
+        "nothing is committed": lambda: time.sleep(num_units * ROWS / FAST),
         "to a folder": lambda: extraction(fresh(folder)),
         "to a bucket": lambda: extraction(f"s3://{bucket}/{next(numbers)}"),
+        "bare uploads": bare_uploads,
+        "opening and closing": lambda: open_writer(f"s3://{bucket}/{next(numbers)}", identity).close(),
+        "tidy": lambda: (fresh(folder), ObjectStore.from_url(f"s3://{bucket}").delete_folder("")),
     }
     seconds = interleaved(calls, repeats)
-    best = seconds.pop("nothing is committed")
-    return {"frames/s": FAST, **{f"{name}, slower by": round(value / best - 1, 3) for name, value in seconds.items()}}
+    best = seconds["nothing is committed"]
+    later = {f"{name}, later by": seconds[name] / best - 1 for name in ("to a folder", "to a bucket", "bare uploads")}
+    found = {**later, "opening and closing in a bucket, s": seconds["opening and closing"]}
+    return {"units": num_units, "frames/s": FAST, **{name: round(value, 3) for name, value in found.items()}}
 
 
 @click.command()
@@ -149,7 +165,7 @@ def main(work_dir: Path, repeats: int, port: int):
             convert(cache, url, backend)
             figures[backend] = reading(folder / "copies", cache, url, repeats)
             click.echo(f"{backend}: {figures[backend]}", err=True)
-        figures["commits"] = commits(folder / "commits", new_bucket(endpoint), repeats)
+        figures["commits"] = [commits(folder / "commits", endpoint, num_units, repeats) for num_units in NUM_COMMITS]
     fresh(folder)
     finish("buckets", figures)
 

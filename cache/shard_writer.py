@@ -1,5 +1,6 @@
 """Committing one shard: its file first, its record second. The caller holds the lock of the cache."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from embedonce.cache import documents
@@ -17,6 +18,10 @@ from embedonce.cache.stores.stored_path import StoredPath
 NO_SHARD = Encoded(b"", {})  # of a unit that ends without rows
 
 
+def immediately() -> None:
+    """The record is published as soon as its shard is."""
+
+
 class ShardWriter:
     """Publishes shards and records of one cache."""
 
@@ -28,31 +33,45 @@ class ShardWriter:
         return self._layout.column_paths(label_set).records / f"{unit}.json"
 
     def commit_frames(
-        self, unit: str, batch: FrameBatch, provenance: dict, planned: PlannedUnit | None, replaces: str = ""
+        self,
+        unit: str,
+        batch: FrameBatch,
+        provenance: dict,
+        planned: PlannedUnit | None,
+        *,
+        replaces: str = "",
+        before_record: Callable[[], object] = immediately,
     ) -> Record:
         """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one.
 
         planned: the unit as it was planned, if it was. replaces: the unit whose rows these are; readers skip it then.
+        before_record: called when the shard is published; if it raises an error, the record is not.
         """
         encoded = self._format.encode_frames(batch) if batch.jpegs else NO_SHARD
         record = record_of(unit, encoded, sha256(encoded.data), batch.segments, len(batch.jpegs), provenance)
         part = None if planned is None else planned.part
-        return self._commit(None, replace(record, part=part, replaces=replaces), encoded, planned)
+        return self._commit(None, replace(record, part=part, replaces=replaces), encoded, planned, before_record)
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits, provenance: dict) -> Record:
         """Publish the logits shard of a unit, then its record. AlreadyCommittedError if it has one."""
         encoded = self._format.encode_logits(keys, logits) if keys else NO_SHARD
         record = record_of(unit, encoded, sha256(encoded.data), (), len(keys), provenance)
-        return self._commit(label_set, record, encoded, None)
+        return self._commit(label_set, record, encoded, None, immediately)
 
-    def _commit(self, label_set: str | None, record: Record, encoded: Encoded, planned: PlannedUnit | None) -> Record:
+    def _commit(
+        self,
+        label_set: str | None,
+        record: Record,
+        encoded: Encoded,
+        planned: PlannedUnit | None,
+        before_record: Callable[[], object],
+    ) -> Record:
         path = self.record_path(label_set, record.unit)
-        if path.exists():
-            raise AlreadyCommittedError(f"unit {record.unit} of {self._layout.root} was committed by another writer")
         document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
         if record.num_rows:
             name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
             self._publish_shard(name, encoded.data, path)
+        before_record()
         self._lock.check()
         path.put_if_absent(document)
         return record

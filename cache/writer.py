@@ -4,6 +4,7 @@ Files are published by the store, a shard always before its record.
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import record_paths
 from embedonce.cache.removal_steps import finish_removal
 from embedonce.cache.schema import CacheIdentity, FrameBatch
-from embedonce.cache.shard_writer import ShardWriter
+from embedonce.cache.shard_writer import ShardWriter, immediately
 from embedonce.cache.stores.registry import Location, address_of, open_store
 from embedonce.cache.vectors import logits_problem
 from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
@@ -140,10 +141,16 @@ class CacheWriter:
 
     # -- shards ----------------------------------------------------------------------------------------------
 
-    def commit_frames(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
-        """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one."""
+    def commit_frames(
+        self, unit: str, batch: FrameBatch, provenance: dict, before_record: Callable[[], object] = immediately
+    ) -> None:
+        """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one.
+
+        before_record: called when the shard is published; if it raises an error, the record is not. Several units may
+        be committed at once, from several threads, if this lets one record after the other be published.
+        """
         planned = planned_in(self._index, unit)
-        record = self._shards.commit_frames(unit, batch, provenance, planned)
+        record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits: np.ndarray, provenance: dict) -> None:

@@ -63,10 +63,12 @@ class Store(ABC):
     """Files by name: published as a whole or not at all, and durable when a call returns.
 
     Must be picklable: a reader is sent to the worker processes of a data loader.
-    has_folders: a folder exists without files in it, once it was made.
+    has_folders: a folder exists without files in it, once it was made. puts_at_once: how many large files a writer
+    should publish at the same time: more than one where a put takes long.
     """
 
     has_folders = True
+    puts_at_once = 1
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ class ObjectStore(Store):
     """
 
     has_folders = False
+    puts_at_once = 3  # where the bytes of one shard are sent while others are encoded, or their answers are waited for
 
     def __init__(
         self, requests: ObjectRequests, copies: LocalCopies | None = None, lease_times: LeaseTimes | None = None
@@ -129,10 +130,10 @@ class ObjectStore(Store):
 
     def recover(self, folders: Iterable[str]) -> None:
         """An interrupted upload leaves nothing that has a name, but parts that take space."""
-        for folder in folders:
-            result = self._requests.attempt(folder, lambda fs, path: abort_uploads(fs, path))
-            if isinstance(result, Failure):  # an optional permission
-                _LOG.info("unfinished uploads below %s are not deleted: %s", self.location(folder), result.reason)
+        places = [f"/{checked(name)}/" if name else "/" for name in folders]
+        result = self._requests.attempt("", lambda fs, root: abort_uploads(fs, [root + place for place in places]))
+        if isinstance(result, Failure):  # an optional permission
+            _LOG.info("unfinished uploads to %s are not deleted: %s", self._requests.url, result.reason)
 
     def lock(self, name: str) -> Lock:
         return Lease(self, name, self._lease_times)

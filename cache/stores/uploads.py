@@ -35,26 +35,31 @@ class Upload:
         self._send_once(file_system, path, "overwrite", IfMatch=tag, chunksize=max(1, len(self._data)))
 
     def _send_once(self, file_system: Any, path: str, mode: str, **options: Any) -> None:
-        handled = sys.exception()
+        handled, answer = sys.exception(), None
         try:
-            self._send(file_system, path, mode, **options)
+            answer = self._send(file_system, path, mode, **options)
         except OSError as error:
             failure = failure_of(error, handled)
             if failure is None or failure.kind is not Kind.TAKEN or not self._is_own(file_system, path):
                 raise
-        verify_upload(file_system, path, self._data, self._scheme)
+        self._verify(file_system, path, answer)
 
     def overwrite(self, file_system: Any, path: str) -> None:
         """Create or replace the object."""
-        self._send(file_system, path, "overwrite")
-        verify_upload(file_system, path, self._data, self._scheme)
+        self._verify(file_system, path, self._send(file_system, path, "overwrite"))
 
-    def _send(self, file_system: Any, path: str, mode: str, **options: Any) -> None:
+    def _verify(self, file_system: Any, path: str, answer: Any) -> None:
+        """Ask for the checksum of what arrived, unless the store's answer has told it."""
+        if not _confirms(answer, self._data):
+            verify_upload(file_system, path, self._data, self._scheme)
+
+    def _send(self, file_system: Any, path: str, mode: str, **options: Any) -> Any:
+        """Returns the store's answer, if the client library hands it out."""
         if self._scheme.part_bytes:
             options.setdefault("chunksize", part_bytes(len(self._data), self._scheme))
         if self._scheme.has_marks:
             options["Metadata"] = {_MARK: self._mark}
-        file_system.pipe_file(path, self._data, mode=mode, **options)
+        return file_system.pipe_file(path, self._data, mode=mode, **options)
 
     def _is_own(self, file_system: Any, path: str) -> bool:
         if self._scheme.has_marks:
@@ -95,14 +100,23 @@ def is_stored(file_system: Any, path: str, data: bytes) -> bool:
     return all(file_system.cat_file(path, start=start, end=stop) == data[start:stop] for start, stop in ranges)
 
 
-def abort_uploads(file_system: Any, folder: str) -> None:
-    """Delete the parts of unfinished uploads to a folder, where the client library can list them."""
-    if not hasattr(file_system, "list_multipart_uploads"):
+def abort_uploads(file_system: Any, folders: list[str]) -> None:
+    """Delete the parts of unfinished uploads to folders of one bucket, where the client library can list them.
+
+    folders: their paths, with a slash at the end. A bucket itself may have uploads of others.
+    """
+    if not folders or not hasattr(file_system, "list_multipart_uploads"):
         return
-    bucket, _, prefix = folder.partition("/")
+    bucket = folders[0].partition("/")[0]
+    starts = tuple(start for folder in folders if (start := folder.partition("/")[2]))
     for left in file_system.list_multipart_uploads(bucket):
-        if left["Key"].startswith(f"{prefix}/"):
+        if left["Key"].startswith(starts):
             file_system.abort_mpu(bucket, left["Key"], left["UploadId"])
+
+
+def _confirms(answer: Any, data: bytes) -> bool:
+    """Whether the answer to an upload in one piece has the MD5 of what arrived, and data has the same."""
+    return isinstance(answer, dict) and _checksum(answer) == _md5(data).hexdigest()
 
 
 def _checksum(info: dict) -> str:

@@ -1,33 +1,53 @@
-"""Commits units in a thread of its own, one at a time, while the teacher continues with the next one."""
+"""Commits units in threads of their own, while the teacher continues with the next ones."""
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from embedonce.cache.schema import FrameBatch
+from embedonce.cache.shard_writer import immediately
 from embedonce.cache.writer import CacheWriter
+
+MAX_BYTES = 256 << 20  # JPEGs of several units on their way; larger shards are uploaded in several parts at once anyway
 
 
 class Committer:
-    """Commits units in the given order, each completely before the next. Leaving the context waits for the last one.
+    """Commits units, their records in the given order. Leaving the context waits for the last one.
 
-    Hashing and fsync release the interpreter lock, so they hardly slow down a fast teacher. An error of a commit is
-    raised when the next unit is submitted, or at the end.
+    Where the store takes several large files at once, the shards of so many units are encoded and uploaded beside one
+    another; each record waits for the one before. Hashing, fsync and sending release the interpreter lock, so they
+    hardly slow down a fast teacher. An error of a commit ends all that were submitted after it before their records are
+    published. It is raised when the next unit is submitted, or at the end.
     """
 
     def __init__(self, writer: CacheWriter):
-        self._writer = writer
-        self._thread = ThreadPoolExecutor(1, "commit")
-        self._running: Future[None] | None = None
+        self._writer, self._at_once = writer, writer.store.puts_at_once
+        self._threads = ThreadPoolExecutor(self._at_once, "commit")
+        self._running: deque[tuple[Future[None], int]] = deque()  # with the bytes of their JPEGs
 
     def submit(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
-        """Start committing a unit, once the one before is on disk: at most two units are held in memory."""
-        self.join()
-        self._running = self._thread.submit(self._writer.commit_frames, unit, batch, provenance)
+        """Start committing a unit, once there is room beside those that are on their way.
+
+        So many as the store takes at once, if their JPEGs have no more than MAX_BYTES, are held in memory: their rows,
+        and their shards.
+        """
+        num_bytes = sum(map(len, batch.jpegs))
+        self._wait(self._at_once - 1, MAX_BYTES - num_bytes)
+        before = self._running[-1][0].result if self._running else immediately
+        future = self._threads.submit(self._writer.commit_frames, unit, batch, provenance, before)
+        self._running.append((future, num_bytes))
 
     def join(self) -> None:
-        """Wait until everything submitted is on disk."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
+        """Wait until everything submitted is stored."""
+        self._wait(0, 0)
+
+    def _wait(self, num_units: int, num_bytes: int) -> None:
+        """Wait until no more than this is on its way, and raise the error of a commit that has ended."""
+        while self._running and (
+            self._running[0][0].done()
+            or len(self._running) > num_units
+            or sum(size for _, size in self._running) > num_bytes
+        ):
+            self._running.popleft()[0].result()
 
     def __enter__(self) -> "Committer":
         return self
@@ -37,4 +57,4 @@ class Committer:
             if error_type is None:
                 self.join()
         finally:
-            self._thread.shutdown(wait=True)  # a commit that has begun is finished, whatever ended the run
+            self._threads.shutdown(wait=True)  # commits that have begun are finished, whatever ended the run

@@ -227,6 +227,22 @@ def test_an_upload_that_arrives_changed_is_noticed(store, faults):
         store.put_if_absent("a", DATA)
 
 
+@pytest.mark.parametrize("write", [ObjectStore.put_if_absent, ObjectStore.replace])
+def test_an_upload_whose_answer_has_its_checksum_is_one_request(store, faults, write):
+    write(store, "a", DATA)
+    assert [request.method for request in faults.requests] == ["PUT"]
+
+
+def test_an_upload_whose_checksum_is_of_no_known_kind_is_read_again_at_its_end(store, direct, faults):
+    faults.spoil = always(faulty_s3.OTHER_TAG, "PUT", "HEAD")
+    store.put_if_absent("a", DATA)
+    assert direct.get("a") == DATA and [request.method for request in faults.requests] == ["PUT", "HEAD", "GET"]
+    kinds = {"PUT": faulty_s3.OTHER_BYTES, "HEAD": faulty_s3.OTHER_TAG}
+    faults.spoil = lambda request: kinds.get(request.method)
+    with pytest.raises(StorageError, match=r"holds other bytes than were uploaded|several attempts"):
+        store.put_if_absent("b", DATA)
+
+
 def test_records_appear_only_after_their_shards_when_the_connection_is_cut_at_any_request(direct, faults, url):
     """Every request of a commit is the last one once; then everything is done again."""
     policy = RetryPolicy(attempts=1)

@@ -124,6 +124,12 @@ def test_what_was_left_of_uploads_is_deleted(s3, store):
     assert f"{prefix}/other/b" in left and f"{prefix}/frames/a" not in left
 
 
+def test_uploads_of_others_to_the_bucket_are_left_alone(s3, bucket):
+    client(s3).create_multipart_upload(Bucket=bucket, Key="others")
+    ObjectStore.from_url(f"s3://{bucket}").recover(["", "frames"])
+    assert "others" in [upload["Key"] for upload in client(s3).list_multipart_uploads(Bucket=bucket)["Uploads"]]
+
+
 def test_parents_are_the_prefixes_up_to_the_bucket(bucket):
     parents = list(ObjectStore.from_url(f"s3://{bucket}/a/b").parents())
     assert [parent.location("") for parent in parents] == [f"s3://{bucket}/a", f"s3://{bucket}"]

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -70,8 +71,10 @@ class _Killing:
         self._process.kill()
 
 
-def killed_writer(endpoint: str, url: str, number: int, after: bool, times: LeaseTimes) -> Ended:
-    """Run the session of tests.support.crash_session until it sends a request of this number, from 0 on.
+def killed_writer(
+    endpoint: str, url: str, number: int, after: bool, times: LeaseTimes, session: Callable[..., object] = run_session
+) -> Ended:
+    """Run a session, called like that of tests.support.crash_session, until it sends a request of this number, from 0.
 
     after: it is killed when that was carried out, and not before.
     """
@@ -80,7 +83,7 @@ def killed_writer(endpoint: str, url: str, number: int, after: bool, times: Leas
     with faulty(endpoint) as (proxy, faults), directed_to(proxy):
         killing = _Killing(faults, number, after)
         environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        process = CONTEXT.Process(target=_write, args=(other, url, times, environment))
+        process = CONTEXT.Process(target=_write, args=(other, url, times, environment, session))
         process.start()
         other.close()
         killing.watch(process)
@@ -93,11 +96,13 @@ def killed_writer(endpoint: str, url: str, number: int, after: bool, times: Leas
     return Ended(process.pid, process.exitcode != 0, acknowledged)
 
 
-def _write(pipe: Connection, url: str, times: LeaseTimes, environment: dict[str, str]) -> None:
+def _write(
+    pipe: Connection, url: str, times: LeaseTimes, environment: dict[str, str], session: Callable[..., object]
+) -> None:
     os.environ.update(environment)  # the process that this one was forked from has an older one
 
     def acknowledge(key: str, value: object) -> None:
         if value is not IN_FLUX and value is not None:
             pipe.send(key)
 
-    run_session(ObjectStore(ObjectRequests(url), lease_times=times), "hdf5", acknowledge)
+    session(ObjectStore(ObjectRequests(url), lease_times=times), "hdf5", acknowledge)

@@ -177,10 +177,10 @@ def examine_cache(backend: str, root: Location) -> tuple[dict, list[str]]:
         return {}, [f"{type(error).__name__}: {error}"]
 
 
-def resume(backend: str, expected: dict, root: Location) -> list[str]:
-    """Take the session up again; what is then not as expected."""
+def resume(backend: str, expected: dict, root: Location, session=run_session) -> list[str]:
+    """Take a session up again; what is then not as expected."""
     try:
-        run_session(root, backend)
+        session(root, backend)
         resumed = contents(root, backend)
     except Exception as error:
         return [f"resuming ends in {type(error).__name__}: {error}"]

@@ -48,6 +48,7 @@ LOST_ANSWER = "lost answer"  # the request is carried out, the connection ends w
 LOST_REQUEST = "lost request"  # the connection ends before the request is carried out
 UNCONDITIONAL = "unconditional"  # If-None-Match is ignored
 OTHER_BYTES = "other bytes"  # the last byte of an upload is changed on its way
+OTHER_TAG = "other tag"  # the ETag is not the MD5 of the object, as that of an encrypted one
 
 
 @contextlib.contextmanager
@@ -83,13 +84,15 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
             left_out |= {"if-none-match"} if fault == UNCONDITIONAL else set()
             headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
             if fault == OTHER_BYTES:
-                body = body.replace(b"unspoiled", b"spoiled!!")
+                body = body[:-1] + bytes([body[-1] ^ 1])
             connection = http.client.HTTPConnection(host)
             connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
             response = connection.getresponse()
             answer, sent = response.read(), {n: v for n, v in response.getheaders() if n.lower() != "connection"}
             connection.close()
             faults.carried_out(request)
+            if fault == OTHER_TAG:
+                sent["ETag"] = f'"{"0" * 32}"'
             if (other := faults.answer(request, answer)) != answer:
                 answer, sent = other, sent | {"Content-Length": str(len(other))}
             if fault == LOST_ANSWER:
