@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from embedonce.cache import commit, ledger, verified_shards
+from embedonce.cache import boot, commit, ledger, verified_shards
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.ledger import Ledger, VerifiedFile, temporary_ledger
 from embedonce.cache.store import open_reader, open_writer
@@ -63,9 +63,10 @@ def test_lines_of_other_machines_do_not_count_but_are_kept(tmp_path, monkeypatch
 
 def test_the_machine_is_another_after_a_restart_and_under_another_host_name(tmp_path, monkeypatch):
     found = set()
-    for boot, host in (("one", "a"), ("two", "a"), ("two", "b")):
-        (tmp_path / "boot_id").write_text(f"{boot}\n")
-        monkeypatch.setattr(ledger, "_BOOT_ID", tmp_path / "boot_id")
+    for started, host in (("one", "a"), ("two", "a"), ("two", "b")):
+        (tmp_path / "boot_id").write_text(f"{started}\n")
+        monkeypatch.setattr(boot, "_BOOT_ID", tmp_path / "boot_id")
+        monkeypatch.setattr(ledger, "boot_id", boot.boot_id.__wrapped__)
         monkeypatch.setattr(ledger.platform, "node", lambda host=host: host)
         found.add(ledger.this_machine.__wrapped__())
     assert len(found) == 3
