@@ -84,5 +84,6 @@ class Prefetcher(Generic[T, R]):
                 self._threads.remove(threading.current_thread())
                 return None
             item = self._pending.pop(0)
-            self._begun[item] = future = Future()
+            future: Future[R | None] = Future()
+            self._begun[item] = future
             return item, future
