@@ -158,6 +158,20 @@ def test_without_locks_and_with_a_full_disk_nothing_fails(tmp_path, monkeypatch)
     assert knows(tmp_path / "ledger", FILE) and not knows(tmp_path / "ledger", OTHERS[0])
 
 
+def test_a_process_that_is_forked_while_a_thread_uses_a_ledger_can_use_it(tmp_path):
+    add(tmp_path / "ledger", FILE)
+    with ledger._THREADS:
+        child = FORKED.Process(target=_exit_if_known, args=(tmp_path / "ledger",))
+        child.start()
+    child.join(20)
+    child.kill()
+    assert child.exitcode == 0
+
+
+def _exit_if_known(path):
+    os._exit(0 if knows(path, FILE) else 1)
+
+
 def test_a_pickled_ledger_knows_the_same_on_the_same_machine_only(tmp_path, monkeypatch):
     for path in (None, tmp_path / "ledger"):
         found = Ledger(path)
