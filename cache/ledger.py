@@ -12,6 +12,7 @@ import os
 import platform
 import secrets
 import stat
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedonce.cache import strict_json
+from embedonce.cache.boot import boot_id
 from embedonce.cache.commit import TEMP_PREFIX, sha256, to_json
 from embedonce.cache.stores.base import FileVersion
 
@@ -27,7 +29,7 @@ MAX_BYTES = 1 << 28  # of a ledger that is used: a million lines
 _HEADER = to_json({"ledger": "shards verified by embedonce", "version": 1}) + b"\n"
 _APPENDING = 0  # the byte of the file that is locked while a line is written; one of those behind it for each shard
 _OTHER_BYTES = 1 << 60
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_THREADS = threading.Lock()  # those of this process share what they have read of a file
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Ledger:
             return
         written = {"machine": self._machine, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         line = to_json(asdict(file) | written) + b"\n"
-        with self._locked(_APPENDING), contextlib.suppress(OSError):  # for example a full disk
+        with _THREADS, self._locked(_APPENDING), contextlib.suppress(OSError):  # for example a full disk
             is_new = os.fstat(self._handle).st_size < len(_HEADER)
             if is_new:
                 os.ftruncate(self._handle, 0)
@@ -103,10 +105,11 @@ class Ledger:
 
     def _opened(self) -> bool:
         """Whether there is a file, open from now on, that is a ledger."""
-        if self._handle < 0 and self._path is not None:
-            self._handle = _open_ledger(self._path)
-            self._position = 0
-        return self._handle >= 0
+        with _THREADS:
+            if self._handle < 0 and self._path is not None:
+                self._handle = _open_ledger(self._path)
+                self._position = 0
+            return self._handle >= 0
 
     @contextlib.contextmanager
     def _locked(self, place: int) -> Iterator[None]:
@@ -123,7 +126,7 @@ class Ledger:
 
     def _read_new_lines(self) -> None:
         """Learn what this and other processes have written since the last time."""
-        with contextlib.suppress(OSError):
+        with _THREADS, contextlib.suppress(OSError):
             size = min(os.fstat(self._handle).st_size, MAX_BYTES)
             self._position = self._position if self._position <= size else 0  # the file was cut
             data = os.pread(self._handle, size - self._position, self._position)
@@ -142,6 +145,15 @@ class Ledger:
             return
 
 
+def _after_fork() -> None:
+    """A thread that held the lock is not in the new process."""
+    global _THREADS
+    _THREADS = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
 def temporary_ledger(folder: Path) -> Iterator[Ledger]:
     """A ledger for the processes of one run, in a file of this folder that is deleted afterwards."""
@@ -158,10 +170,7 @@ def temporary_ledger(folder: Path) -> Iterator[Ledger]:
 @functools.cache
 def this_machine() -> str:
     """Tells this machine, since it was booted, from others, and from containers that only share files with it."""
-    try:
-        boot = _BOOT_ID.read_text().strip()
-    except OSError:  # not Linux
-        boot = f"{uuid.getnode():x}"
+    boot = boot_id() or f"{uuid.getnode():x}"
     return sha256(f"{boot} {platform.node()}".encode())[:16]
 
 

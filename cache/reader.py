@@ -154,7 +154,7 @@ class CacheReader:
 
     def prefetch(self, units: Iterable[str]) -> None:
         """Begin to read frame shards that will be needed soon, in this order, where they are far away."""
-        self._shards.prefetch(None, units)
+        self._shards.prefetch(None, units, self.records)
 
     def batch(self, unit: str) -> FrameBatch:
         """All rows of a unit, in memory. DamagedError as in frames()."""

@@ -145,6 +145,13 @@ class Store(ABC):
     def version(self, name: str) -> FileVersion:
         """The version of a file, without reading its content. Errors as in open()."""
 
+    def pinned(self, name: str, version: FileVersion) -> "Store":
+        """This store, in which a file has this version and no other: reads raise StorageError if it was replaced.
+
+        The same store where a version cannot be demanded.
+        """
+        return self
+
     def versions(self, folder: str, suffix: str = "") -> dict[str, FileVersion]:
         """name -> version of the files directly in a folder whose names end in suffix, sorted by name."""
         return {name: self.version(name) for name in self.list(folder, suffix)}
@@ -194,8 +201,13 @@ class Store(ABC):
         """
         return map(read, items)
 
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Begin to read files that will be needed soon, where that is faster. A later call replaces an earlier one."""
+    @property
+    def keeps_copies(self) -> bool:
+        """Whether whole files that are stored elsewhere are kept on this machine, so that they can be read ahead."""
+        return False
+
+    def keep(self, name: str) -> None:
+        """Keep a whole copy of a file on this machine, where this store keeps any and there is room."""
         return
 
     def forget(self, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Copies of stored files in a bounded local folder, which the processes of one machine share.
 
 A copy is published whole, by a rename, and named by the location and version of what it is a copy of. The copies that
-were used longest ago are deleted to make room. Nothing here is trusted: a copy ends with the SHA-256 of its bytes.
+were used longest ago are deleted to make room. Nothing here is trusted: a copy ends with the SHA-256 of its bytes, with
+which it is compared after the machine was started again, and by whoever asks for its digest.
 """
 
 import contextlib
@@ -16,12 +17,10 @@ from pathlib import Path
 
 from embedonce.cache import commit
 from embedonce.cache.errors import DamagedError, StorageError
-from embedonce.cache.stores.base import FileVersion, StoredFile
-from embedonce.cache.stores.local import LocalFile
+from embedonce.cache.stores.base import FileVersion
+from embedonce.cache.stores.copy_file import TRAILER_BYTES, Copy, write_copy
 
 _COPY, _PART, _LOCK = ".copy", ".part", ".lock"
-_DIGEST_BYTES = hashlib.sha256().digest_size
-_BLOCK = 8 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOG = logging.getLogger(__name__)
 
@@ -40,16 +39,16 @@ class LocalCopies:
         commit.check_writable(folder)
         return cls(folder, max_bytes)
 
-    def open(self, location: str, version: FileVersion, digest: str | None = None) -> "Copy | None":
+    def open(self, location: str, version: FileVersion, digest: str | None = None) -> Copy | None:
         """The copy of a file, if there is one; it is then the one that was used last. digest: if it is known."""
         path = self._path(location, version)
         with contextlib.suppress(DamagedError, StorageError, FileNotFoundError):
             copy = Copy(path, digest)
-            if copy.size == version.num_bytes:
+            if copy.size == version.num_bytes and copy.survived():
                 os.utime(path)
                 return copy
             copy.close()
-            self.drop(location, version)  # truncated
+            self.drop(location, version)  # truncated, or not all of it was on the disk when the machine stopped
         return None
 
     def drop(self, location: str, version: FileVersion) -> bool:
@@ -60,19 +59,19 @@ class LocalCopies:
             return False
         return True
 
-    def make(self, location: str, version: FileVersion, blocks: Iterable[bytes]) -> "Copy | None":
+    def make(self, location: str, version: FileVersion, blocks: Iterable[bytes | memoryview]) -> Copy | None:
         """Copy a file from its blocks, unless another process has just done so. None if there is no room for it.
 
         Whatever reading a block raises is raised; no copy is made then.
         """
-        if version.num_bytes + _DIGEST_BYTES > self.max_bytes:
+        if version.num_bytes + TRAILER_BYTES > self.max_bytes:
             return None
         try:
             with self._part(location, version) as part:
                 if copy := self.open(location, version):
                     return copy
-                self._make_room(part, version.num_bytes + _DIGEST_BYTES)
-                digest = _write(part, blocks, version.num_bytes)
+                self._make_room(part, version.num_bytes + TRAILER_BYTES)
+                digest = write_copy(part, blocks, version.num_bytes)
                 path = self._path(location, version)
                 os.rename(path.with_suffix(_PART), path)
         except OSError as error:
@@ -116,53 +115,6 @@ class LocalCopies:
                 total -= size
         finally:
             os.close(handle)
-
-
-class Copy(StoredFile):
-    """An open copy. digest: its hexadecimal SHA-256 if it was just computed."""
-
-    def __init__(self, path: Path, digest: str | None = None):
-        self._file, self._digest = LocalFile(path), digest
-
-    @property
-    def size(self) -> int:
-        return self._file.size - _DIGEST_BYTES
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        return self._file.read_at(offset, size)
-
-    def digest(self) -> str | None:
-        """The hexadecimal SHA-256 of the file; None if the copy is damaged."""
-        if self._digest is not None:
-            return self._digest
-        sha256 = hashlib.sha256()
-        for start in range(0, self.size, _BLOCK):
-            sha256.update(self.read_at(start, min(_BLOCK, self.size - start)))
-        is_intact = self._file.read_at(self.size, _DIGEST_BYTES) == sha256.digest()
-        return sha256.hexdigest() if is_intact else None
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _write(handle: int, blocks: Iterable[bytes], num_bytes: int) -> str:
-    """Write a copy; returns the hexadecimal SHA-256 of its file."""
-    sha256, written = hashlib.sha256(), 0
-    for block in blocks:
-        sha256.update(block)
-        _write_all(handle, block)
-        written += len(block)
-    if written != num_bytes:
-        raise StorageError(f"{written} bytes arrived instead of {num_bytes}")
-    _write_all(handle, sha256.digest())
-    os.fsync(handle)  # a power cut leaves no copy of the right size with other bytes
-    return sha256.hexdigest()
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
 
 
 def _lock_file(path: Path) -> int:

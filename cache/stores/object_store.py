@@ -15,13 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
-from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store
+from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store, StoredFile
 from embedonce.cache.stores.lease import Lease, LeaseTimes
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_file import ObjectFile
 from embedonce.cache.stores.object_requests import ObjectRequests, version_of
 from embedonce.cache.stores.object_urls import checked, is_valid
-from embedonce.cache.stores.prefetcher import Prefetcher
 from embedonce.cache.stores.request_errors import Failure, Kind
 from embedonce.cache.stores.retries import RetryPolicy
 from embedonce.cache.stores.uploads import Upload, abort_uploads
@@ -38,17 +37,22 @@ _MEMORY = threading.Lock()  # fsspec's memory:// checks and creates in two steps
 class ObjectStore(Store):
     """Objects below one URL. Two stores of the same URL are equal.
 
-    copies: keeps whole files on this machine that were read for a good part; None keeps none.
+    copies: keeps whole files on this machine that were read for a good part; None keeps none. versions: in which some
+    files are read; the others are read as they are.
     """
 
     has_folders = False
     puts_at_once = 3  # where the bytes of one shard are sent while others are encoded, or their answers are waited for
 
     def __init__(
-        self, requests: ObjectRequests, copies: LocalCopies | None = None, lease_times: LeaseTimes | None = None
+        self,
+        requests: ObjectRequests,
+        copies: LocalCopies | None = None,
+        lease_times: LeaseTimes | None = None,
+        versions: dict[str, FileVersion] | None = None,
     ):
         self._requests, self._copies, self._lease_times = requests, copies, lease_times or LeaseTimes()
-        self._prefetcher = Prefetcher(self._fetch)
+        self._versions = versions or {}
 
     @classmethod
     def from_url(cls, url: str, copies: LocalCopies | None = None, retries: RetryPolicy | None = None) -> "ObjectStore":
@@ -58,7 +62,7 @@ class ObjectStore(Store):
         return store
 
     def __reduce__(self) -> tuple:
-        return ObjectStore, (self._requests, self._copies, self._lease_times)
+        return ObjectStore, (self._requests, self._copies, self._lease_times, self._versions)
 
     def __eq__(self, other) -> bool:
         return isinstance(other, ObjectStore) and other._requests.url == self._requests.url
@@ -154,11 +158,14 @@ class ObjectStore(Store):
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def open(self, name: str) -> ObjectFile:
-        return ObjectFile(self._requests, checked(name), self._copies)
+    def open(self, name: str) -> StoredFile:
+        file = self._object(name)
+        return file.kept or file
 
     def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
         """All bytes of a file, in one request if it is small."""
+        if name in self._versions:
+            return super().get(name, limit)
         first = min(_FIRST_READ, limit + 1)
         data = self._requests.attempt(checked(name), lambda fs, path: fs.cat_file(path, start=0, end=first))
         if not isinstance(data, Failure) and len(data) < first:
@@ -183,19 +190,22 @@ class ObjectStore(Store):
                     future.cancel()
 
     def digest(self, name: str) -> tuple[int, str]:
-        with contextlib.closing(self.open(name)) as file:
+        with contextlib.closing(self._object(name)) as file:
             return file.size, file.digest()
 
-    def prefetch(self, names: Iterable[str]) -> None:
-        if self._copies is not None:
-            self._prefetcher.ask(names)
+    @property
+    def keeps_copies(self) -> bool:
+        return self._copies is not None
+
+    def keep(self, name: str) -> None:
+        with contextlib.closing(self._object(name)) as file:
+            file.copy()
 
     def forget(self, name: str) -> bool:
         return self._copies is not None and self._copies.drop(self.location(name), self.version(name))
 
-    def _fetch(self, name: str) -> None:
-        with contextlib.closing(self.open(name)) as file:
-            file.copy()
+    def _object(self, name: str) -> ObjectFile:
+        return ObjectFile(self._requests, checked(name), self.version(name), self._copies)
 
     def exists(self, name: str) -> bool:
         return self._requests.info(name) is not None
@@ -226,7 +236,12 @@ class ObjectStore(Store):
     def parents(self) -> Iterable[Store]:
         return (ObjectStore(requests) for requests in self._requests.parents())
 
+    def pinned(self, name: str, version: FileVersion) -> "ObjectStore":
+        return ObjectStore(self._requests, self._copies, self._lease_times, self._versions | {name: version})
+
     def version(self, name: str) -> FileVersion:
+        if known := self._versions.get(name):
+            return known
         info = self.info(name)
         if info["type"] != "file":
             raise DamagedError(f"{self.location(name)} is not a file")

@@ -19,21 +19,21 @@ class Scheme:
 
     extra: the extra of this package that installs the client library; empty if it needs none. options: for fsspec.
     loses_answers: a request may be carried out without its client knowing. has_marks: objects carry a mark of their
-    upload, by which it is recognized after a lost answer. checks_reads: an open file demands the version that was
-    opened with every range. compares_versions: an upload can demand the version that it replaces. part_bytes: larger
-    uploads are cut into parts, each with its own checksum; None leaves that to the client library.
+    upload, by which it is recognized after a lost answer. demands_versions: the client library makes S3's own requests,
+    which can demand a version of what they read. compares_versions: an upload can demand the version that it replaces.
+    part_bytes: larger uploads are cut into parts, each with its own checksum; None leaves that to the client library.
     """
 
     extra: str = ""
     options: tuple[tuple[str, Any], ...] = ()
     loses_answers: bool = True
     has_marks: bool = False
-    checks_reads: bool = False
+    demands_versions: bool = False
     compares_versions: bool = False
     part_bytes: int | None = None
 
 
-_FULL = {"has_marks": True, "checks_reads": True, "compares_versions": True}
+_FULL = {"has_marks": True, "demands_versions": True, "compares_versions": True}
 _S3 = Scheme("s3", (("config_kwargs", _PATIENT),), **_FULL, part_bytes=32 << 20)
 _GOOGLE = Scheme("gs", part_bytes=32 << 20)
 _AZURE = Scheme("azure")

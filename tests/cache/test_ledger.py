@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from embedonce.cache import commit, ledger, verified_shards
+from embedonce.cache import boot, commit, ledger, verified_shards
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.ledger import Ledger, VerifiedFile, temporary_ledger
 from embedonce.cache.store import open_reader, open_writer
@@ -63,9 +63,10 @@ def test_lines_of_other_machines_do_not_count_but_are_kept(tmp_path, monkeypatch
 
 def test_the_machine_is_another_after_a_restart_and_under_another_host_name(tmp_path, monkeypatch):
     found = set()
-    for boot, host in (("one", "a"), ("two", "a"), ("two", "b")):
-        (tmp_path / "boot_id").write_text(f"{boot}\n")
-        monkeypatch.setattr(ledger, "_BOOT_ID", tmp_path / "boot_id")
+    for started, host in (("one", "a"), ("two", "a"), ("two", "b")):
+        (tmp_path / "boot_id").write_text(f"{started}\n")
+        monkeypatch.setattr(boot, "_BOOT_ID", tmp_path / "boot_id")
+        monkeypatch.setattr(ledger, "boot_id", boot.boot_id.__wrapped__)
         monkeypatch.setattr(ledger.platform, "node", lambda host=host: host)
         found.add(ledger.this_machine.__wrapped__())
     assert len(found) == 3
@@ -155,6 +156,20 @@ def test_without_locks_and_with_a_full_disk_nothing_fails(tmp_path, monkeypatch)
     monkeypatch.setattr(ledger.os, "write", refused)
     add(tmp_path / "ledger", OTHERS[0])
     assert knows(tmp_path / "ledger", FILE) and not knows(tmp_path / "ledger", OTHERS[0])
+
+
+def test_a_process_that_is_forked_while_a_thread_uses_a_ledger_can_use_it(tmp_path):
+    add(tmp_path / "ledger", FILE)
+    with ledger._THREADS:
+        child = FORKED.Process(target=_exit_if_known, args=(tmp_path / "ledger",))
+        child.start()
+    child.join(20)
+    child.kill()
+    assert child.exitcode == 0
+
+
+def _exit_if_known(path):
+    os._exit(0 if knows(path, FILE) else 1)
 
 
 def test_a_pickled_ledger_knows_the_same_on_the_same_machine_only(tmp_path, monkeypatch):

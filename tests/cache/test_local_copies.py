@@ -10,13 +10,14 @@ import pytest
 
 from embedonce.cache.errors import StorageError
 from embedonce.cache.stores.base import FileVersion
+from embedonce.cache.stores.copy_file import TRAILER_BYTES
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
-from embedonce.cache.stores.prefetcher import MAX_PENDING
+from embedonce.cache.stores.prefetcher import MAX_PENDING, Prefetcher
 
 SIZE = 10_000
 DATA = {name: hashlib.shake_128(name.encode()).digest(SIZE) for name in "abcdef"}
-COPY = SIZE + 32
+COPY = SIZE + TRAILER_BYTES
 
 
 @pytest.fixture
@@ -215,11 +216,12 @@ def test_files_are_fetched_before_they_are_needed(store):
     names = [f"{number:02d}" for number in range(MAX_PENDING + 2)]
     for name in names:
         store.put_if_absent(name, LARGE[:1000] + name.encode())
-    store.prefetch(["nothing", *names])
-    store._prefetcher.wait()
+    prefetcher = Prefetcher()
+    prefetcher.ask(store.keep, ["nothing", *names])
+    prefetcher.wait()
     assert len(kept(store)) == MAX_PENDING - 1  # the first ones, one of which is missing
-    store.prefetch(names[-1:])
-    store._prefetcher.wait()
+    prefetcher.ask(store.keep, names[-1:])
+    prefetcher.wait()
     assert len(kept(store)) == MAX_PENDING
 
 

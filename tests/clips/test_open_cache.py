@@ -9,7 +9,9 @@ import pytest
 
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import StorageError
+from embedonce.cache.stores.copy_file import TRAILER_BYTES
 from embedonce.cache.stores.object_store import ObjectStore
+from embedonce.cache.stores.prefetcher import Prefetcher
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
 from embedonce.pipeline.clips.loader import batches
 from embedonce.pipeline.clips.open_cache import default_folder, open_cache
@@ -58,7 +60,7 @@ def test_a_folder_that_cannot_be_written_is_named(url, tmp_path):
 def test_shards_are_fetched_into_the_copies_before_they_are_read(url, tmp_path):
     reader = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
     reader.prefetch(["000000", "000001"])
-    reader.store._prefetcher.wait()
+    reader.catalog.shards._prefetcher.wait()
     assert len(list(tmp_path.glob("*.copy"))) == 2
 
 
@@ -67,10 +69,10 @@ def test_the_shards_of_a_batch_are_asked_for_once_and_before_its_clips_are_read(
     labels = reader.label_set()
     clips = ClipDataset(reader, labels, list(labels.clips), ClipSampling(2, 64, random=False, seed=0))
     real_digest = ObjectStore.digest
-    monkeypatch.setattr(ObjectStore, "prefetch", lambda store, names: happened.append(list(names)))
+    monkeypatch.setattr(Prefetcher, "ask", lambda prefetcher, read, keys: happened.append(list(keys)))
     monkeypatch.setattr(ObjectStore, "digest", lambda store, name: happened.append(name) or real_digest(store, name))
     assert len(list(batches(clips, [range(len(clips))], 0))) == 1
-    assert happened[0] == ["frames/000000.h5", "frames/000001.h5"] and happened[1] == "frames/000000.h5"
+    assert happened[0] == [(None, "000000"), (None, "000001")] and happened[1] == "frames/000000.h5"
     happened.clear()
     list(batches(clips, [range(len(clips))], 0))
     assert happened == [[]]  # they are open already
@@ -81,8 +83,9 @@ def test_a_copy_with_other_bytes_than_were_committed_is_fetched_again_once(url, 
     reader = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
     assert len(reader.all_embeddings("000000"))
     (copy,) = tmp_path.glob("*.copy")
-    wrong = bytearray(copy.read_bytes()[:-32])
+    data = copy.read_bytes()
+    wrong, written_in = bytearray(data[:-TRAILER_BYTES]), data[32 - TRAILER_BYTES :]
     wrong[len(wrong) // 2] ^= 1
-    copy.write_bytes(wrong + hashlib.sha256(wrong).digest())
+    copy.write_bytes(wrong + hashlib.sha256(wrong).digest() + written_in)
     again = open_cache(EvaluateConfig(url, local_cache_dir=tmp_path))
     np.testing.assert_array_equal(again.all_embeddings("000000"), reader.all_embeddings("000000"))

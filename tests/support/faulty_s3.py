@@ -46,7 +46,7 @@ class Faults:
 TRUNCATED = "truncated"  # half of the answer's body, then the connection ends
 LOST_ANSWER = "lost answer"  # the request is carried out, the connection ends without an answer
 LOST_REQUEST = "lost request"  # the connection ends before the request is carried out
-UNCONDITIONAL = "unconditional"  # If-None-Match is ignored
+UNCONDITIONAL = "unconditional"  # If-None-Match and If-Match are ignored
 OTHER_BYTES = "other bytes"  # the last byte of an upload is changed on its way
 OTHER_TAG = "other tag"  # the ETag is not the MD5 of the object, as that of an encrypted one
 
@@ -81,7 +81,7 @@ def faulty(endpoint: str) -> Iterator[tuple[str, Faults]]:
 
         def _pass_on(self, request: Request, body: bytes, fault: str | None) -> None:
             left_out = {"transfer-encoding", "connection", "expect"}
-            left_out |= {"if-none-match"} if fault == UNCONDITIONAL else set()
+            left_out |= {"if-none-match", "if-match"} if fault == UNCONDITIONAL else set()
             headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
             if fault == OTHER_BYTES:
                 body = body[:-1] + bytes([body[-1] ^ 1])

@@ -7,7 +7,7 @@ import torch
 
 from embedonce.cache.convert import convert
 from embedonce.cache.stores.local_copies import LocalCopies
-from embedonce.cache.stores.object_file import ObjectFile
+from embedonce.cache.stores.object_version import ObjectVersion
 from embedonce.pipeline.checkpoints.checkpoint import load_student
 from embedonce.pipeline.evaluation.evaluate import evaluate
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
@@ -45,8 +45,8 @@ def bucket(folder):
 def read_counted(monkeypatch, folder) -> CountedCalls:
     """How often each file is read from the store, in all processes."""
     calls = CountedCalls(folder)
-    counted = calls.counting(ObjectFile._read_range, lambda file, *_: file.location.partition("/cache/")[2])
-    monkeypatch.setattr(ObjectFile, "_read_range", counted)
+    counted = calls.counting(ObjectVersion._run, lambda version, *_: version._name)
+    monkeypatch.setattr(ObjectVersion, "_run", counted)
     return calls
 
 
