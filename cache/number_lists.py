@@ -1,0 +1,60 @@
+"""Cuts long lists of integers out of JSON and parses them into arrays, without a Python object per number.
+
+Most of a record and of a plan part is such lists. What is left is short, and parsed as any JSON is.
+"""
+
+import itertools
+import re
+
+import numpy as np
+
+PLACE = b"NaN"  # stands for a list that was cut out; no strict JSON has it as a value
+# A letter before the quote: the quote ends a string, and the colon makes that string a key. An opening quote has a mark
+# or a space before it, an escaped one has a backslash. So this never matches inside a string.
+_LIST = re.compile(rb'[a-z_]":\[([-\d][^]]{39,})\]')
+_CHARACTERS = b"0123456789,-"
+_MOST = 10**18  # longer numbers are left to the parser, which refuses those that do not fit 64 bits
+
+
+def cut(data: bytes) -> tuple[list[bytes], list[np.ndarray]]:
+    """(pieces of JSON, (n,) int64 arrays of the lists that were between them).
+
+    Only lists that are the value of a key are cut out. If one of them is not written as plain JSON integers, nothing is:
+    whoever parses it finds out whether it is valid.
+    """
+    pieces, lists, end = [], [], 0
+    for found in _LIST.finditer(data):
+        if not found[1].translate(None, _CHARACTERS):
+            pieces.append(data[end : found.start(1) - 1])
+            lists.append(found[1])
+            end = found.end()
+    pieces.append(data[end:])
+    arrays = _parsed(lists)
+    if arrays is None or any(PLACE in piece for piece in pieces):
+        return [data], []
+    return pieces, arrays
+
+
+def _parsed(lists: list[bytes]) -> list[np.ndarray] | None:
+    """The numbers of each list; None if one of these is not written as JSON integers are, or very long."""
+    if not lists:
+        return []
+    text = b",".join(lists)
+    if not _are_integers(text):
+        return None
+    numbers = np.fromstring(text.decode(), np.int64, sep=",")  # saturates
+    if numbers.max() >= _MOST or numbers.min() <= -_MOST:
+        return None
+    ends = itertools.accumulate(part.count(b",") + 1 for part in lists)
+    bounds = itertools.pairwise(itertools.chain((0,), ends))
+    return [numbers[start:end].copy() for start, end in bounds]  # so that each may be freed by itself
+
+
+def _are_integers(text: bytes) -> bool:
+    """Whether text of digits, commas and minus signs is a list of JSON integers: -?(0|[1-9][0-9]*)."""
+    marks = np.frombuffer(b",%s," % text, np.uint8)
+    is_mark, is_comma = marks < ord("0"), marks == ord(",")  # all others are digits
+    lacks_digits = is_mark[:-1] & is_comma[1:]
+    leads_with_zero = is_mark[:-2] & (marks[1:-1] == ord("0")) & ~is_mark[2:]
+    misplaced = (marks[1:] == ord("-")) & ~is_comma[:-1]
+    return not (lacks_digits.any() or leads_with_zero.any() or misplaced.any())
