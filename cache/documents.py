@@ -136,10 +136,14 @@ def _check_of(declared: typing.Any) -> Callable[[typing.Any], bool]:
     if typing.get_args(declared)[-1:] == (...,):
         return lambda value: all(map(places[0], value))
     if places:
-        return lambda value: len(places) == len(value) and all(has(part) for has, part in zip(places, value))
+        return lambda value: len(places) == len(value) and all(map(_is, places, value))
     if declared in (int, float):
         return lambda value: type(value) in (int, declared) and -(2**63) <= value < 2**63
     return lambda value: type(value) is declared
+
+
+def _is(has_type: Callable[[typing.Any], bool], value) -> bool:
+    return has_type(value)
 
 
 def parse_list(value) -> tuple:

@@ -19,8 +19,8 @@ _MOST = 10**18  # longer numbers are left to the parser, which refuses those tha
 def cut(data: bytes) -> tuple[list[bytes], list[np.ndarray]]:
     """(pieces of JSON, (n,) int64 arrays of the lists that were between them).
 
-    Only lists that are the value of a key are cut out. If one of them is not written as plain JSON integers, nothing is:
-    whoever parses it finds out whether it is valid.
+    Only lists that are the value of a key are cut out. If one of them is not written as plain JSON integers, nothing
+    is: whoever parses it finds out whether it is valid.
     """
     pieces, lists, end = [], [], 0
     for found in _LIST.finditer(data):

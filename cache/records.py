@@ -28,7 +28,8 @@ from embedonce.cache.schema import (
 from embedonce.cache.stores.stored_path import StoredPath
 
 _LEAST_VIEW = np.array((0, 0, 1, 1, 0, 0), np.int32)
-_LAST_STATUS = int(max(Status))
+_OK, _LAST_STATUS = int(Status.OK), int(max(Status))  # plain integers: numpy compares enumerations slowly
+_INTERPOLATIONS = frozenset(INTERPOLATIONS.values())
 
 
 @dataclass(frozen=True)
@@ -179,18 +180,22 @@ def _check_segment(segment: Segment) -> None:
         raise ValueError(f"columns of {uid} have different lengths")
     if segment.views.ndim != 2 or segment.views.shape[1] != len(VIEW_FIELDS) or not len(segment.views):
         raise ValueError(f"views of {uid} have shape {segment.views.shape}")
-    if (segment.views < _LEAST_VIEW).any() or not set(segment.views[:, 5].tolist()) <= set(INTERPOLATIONS.values()):
+    if (segment.views < _LEAST_VIEW).any() or not _INTERPOLATIONS.issuperset(segment.views[:, 5].tolist()):
         raise ValueError(f"{uid} has invalid crop boxes or interpolations")
     if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
         raise ValueError(f"frame indices of {uid} are not in 0 to {MAX_FRAME_INDEX}")
     if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
         raise ValueError(f"invalid time base of {uid}: {segment.time_base}")
     _check_times(segment)
-    has_row = segment.request_row >= 0
-    is_known = segment.request_status <= _LAST_STATUS
-    beyond = (segment.request_row < -1) | (segment.request_row >= rows)
-    if not is_known.all() or beyond.any() or ((segment.request_status == Status.OK) != has_row).any():
+    if requests and not _is_answered(segment.request_status, segment.request_row, rows):
         raise ValueError(f"requests of {uid} do not match its rows")
+
+
+def _is_answered(status: np.ndarray, row: np.ndarray, num_rows: int) -> bool:
+    """Whether all statuses are known, and each request that is ok has one of the rows, and no other has one."""
+    if status.max() > _LAST_STATUS or row.min() < -1 or row.max() >= num_rows:
+        return False
+    return bool(((status == _OK) == (row >= 0)).all())
 
 
 def _check_times(segment: Segment) -> None:

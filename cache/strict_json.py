@@ -81,6 +81,8 @@ def is_text(text: str) -> bool:
 
 def _refuse_bulky(data: bytes) -> None:
     """ValueError if parsing would take too much memory for the length of the text."""
+    if len(data) * max(_COSTS.values()) <= SPARE_BYTES:
+        return
     marks = np.frombuffer(data, np.uint8)
     taken = sum(cost * np.count_nonzero(marks == ord(mark)) for mark, cost in _COSTS.items())
     if taken > SPARE_BYTES + BYTES_PER_BYTE * len(data):
