@@ -9,9 +9,10 @@ import re
 import numpy as np
 
 PLACE = b"NaN"  # stands for a list that was cut out; no strict JSON has it as a value
-# A letter before the quote: the quote ends a string, and the colon makes that string a key. An opening quote has a mark
-# or a space before it, an escaped one has a backslash. So this never matches inside a string.
-_LIST = re.compile(rb'[a-z_]":\[([-\d][^]]{39,})\]')
+_LIST = re.compile(rb'":\[([-\d][^]]{39,})\]')
+# After a letter, the quote ends a string, and the colon makes that string a key. An opening quote has a mark or a space
+# before it, an escaped one has a backslash. So a list that begins like this is never a part of a string.
+_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz_")
 _CHARACTERS = b"0123456789,-"
 _MOST = 10**18  # longer numbers are left to the parser, which refuses those that do not fit 64 bits
 
@@ -24,9 +25,10 @@ def cut(data: bytes) -> tuple[list[bytes], list[np.ndarray]]:
     """
     pieces, lists, end = [], [], 0
     for found in _LIST.finditer(data):
-        if not found[1].translate(None, _CHARACTERS):
-            pieces.append(data[end : found.start(1) - 1])
-            lists.append(found[1])
+        start, numbers = found.start(), found[1]
+        if start and data[start - 1] in _LETTERS and not numbers.translate(None, _CHARACTERS):
+            pieces.append(data[end : start + 2])
+            lists.append(numbers)
             end = found.end()
     pieces.append(data[end:])
     arrays = _parsed(lists)
@@ -42,7 +44,7 @@ def _parsed(lists: list[bytes]) -> list[np.ndarray] | None:
     text = b",".join(lists)
     if not _are_integers(text):
         return None
-    numbers = np.fromstring(text.decode(), np.int64, sep=",")  # saturates
+    numbers = np.fromstring(text.decode(), np.int64, sep=",")  # what does not fit becomes the largest or smallest
     if numbers.max() >= _MOST or numbers.min() <= -_MOST:
         return None
     ends = itertools.accumulate(part.count(b",") + 1 for part in lists)
