@@ -171,9 +171,11 @@ def integers(values: list | np.ndarray, dtype) -> np.ndarray:
     TypeError or OverflowError if values are not integers of it.
     """
     parsed = np.asarray(values)
+    if parsed.dtype == dtype:
+        return parsed
     if parsed.size and parsed.dtype.kind != "i":
         raise TypeError(f"{brief(values)} has values that are not integers")
-    array = parsed.astype(dtype, copy=False)
-    if array is not parsed and (array != parsed).any():
+    array = parsed.astype(dtype)
+    if (array != parsed).any():
         raise OverflowError(f"{brief(values)} has values that are not integers of type {np.dtype(dtype)}")
     return array

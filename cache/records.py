@@ -174,20 +174,25 @@ def _check(record: Record) -> None:
 
 
 def _check_segment(segment: Segment) -> None:
-    uid, rows, requests = segment.video_uid, segment.num_rows, len(segment.request_k)
-    arrays = (segment.frame_index, segment.pts, segment.request_k, segment.request_status, segment.request_row)
-    if [array.shape for array in arrays] != [(rows,)] * 2 + [(requests,)] * 3:
+    uid, frames, k = segment.video_uid, segment.frame_index, segment.request_k
+    if (
+        frames.ndim != 1
+        or k.ndim != 1
+        or not (
+            segment.pts.shape == frames.shape and segment.request_status.shape == segment.request_row.shape == k.shape
+        )
+    ):
         raise ValueError(f"columns of {uid} have different lengths")
     if segment.views.ndim != 2 or segment.views.shape[1] != len(VIEW_FIELDS) or not len(segment.views):
         raise ValueError(f"views of {uid} have shape {segment.views.shape}")
     if (segment.views < _LEAST_VIEW).any() or not _INTERPOLATIONS.issuperset(segment.views[:, 5].tolist()):
         raise ValueError(f"{uid} has invalid crop boxes or interpolations")
-    if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
+    if len(frames) and not 0 <= frames[0] <= frames[-1] <= MAX_FRAME_INDEX:
         raise ValueError(f"frame indices of {uid} are not in 0 to {MAX_FRAME_INDEX}")
     if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
         raise ValueError(f"invalid time base of {uid}: {segment.time_base}")
     _check_times(segment)
-    if requests and not _is_answered(segment.request_status, segment.request_row, rows):
+    if len(k) and not _is_answered(segment.request_status, segment.request_row, len(frames)):
         raise ValueError(f"requests of {uid} do not match its rows")
 
 
