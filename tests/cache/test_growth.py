@@ -32,6 +32,12 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("verify", "inspe
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 1.0, {})
 
 
+@pytest.fixture(autouse=True, scope="module")
+def types_of_fields_are_known(tmp_path_factory):
+    """What a process finds out once, about the types of dataclasses, does not count."""
+    fill(tmp_path_factory.mktemp("first") / "cache", "hdf5", 1)
+
+
 @pytest.fixture(autouse=True)
 def many_small_documents(monkeypatch):
     """Parts and continuations in proportion to the units, as in great caches."""
