@@ -13,7 +13,6 @@ _LIST = re.compile(rb'":\[([-\d][^]]{39,})\]')
 # After a letter, the quote ends a string, and the colon makes that string a key. An opening quote has a mark or a space
 # before it, an escaped one has a backslash. So a list that begins like this is never a part of a string.
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz_")
-_CHARACTERS = b"0123456789,-"
 _MOST = 10**18  # longer numbers are left to the parser, which refuses those that do not fit 64 bits
 
 
@@ -25,10 +24,10 @@ def cut(data: bytes) -> tuple[list[bytes], list[np.ndarray]]:
     """
     pieces, lists, end = [], [], 0
     for found in _LIST.finditer(data):
-        start, numbers = found.start(), found[1]
-        if start and data[start - 1] in _LETTERS and not numbers.translate(None, _CHARACTERS):
+        start = found.start()
+        if start and data[start - 1] in _LETTERS:
             pieces.append(data[end : start + 2])
-            lists.append(numbers)
+            lists.append(found[1])
             end = found.end()
     pieces.append(data[end:])
     arrays = _parsed(lists)
@@ -53,10 +52,9 @@ def _parsed(lists: list[bytes]) -> list[np.ndarray] | None:
 
 
 def _are_integers(text: bytes) -> bool:
-    """Whether text of digits, commas and minus signs is a list of JSON integers: -?(0|[1-9][0-9]*)."""
+    """Whether text is a list of JSON integers without spaces: each -?(0|[1-9][0-9]*)."""
     marks = np.frombuffer(b",%s," % text, np.uint8)
-    is_mark, is_comma = marks < ord("0"), marks == ord(",")  # all others are digits
-    lacks_digits = is_mark[:-1] & is_comma[1:]
-    leads_with_zero = is_mark[:-2] & (marks[1:-1] == ord("0")) & ~is_mark[2:]
-    misplaced = (marks[1:] == ord("-")) & ~is_comma[:-1]
-    return not (lacks_digits.any() or leads_with_zero.any() or misplaced.any())
+    is_digit, is_comma, is_minus = (marks >= ord("0")) & (marks <= ord("9")), marks == ord(","), marks == ord("-")
+    leads_with_zero = ~is_digit[:-2] & (marks[1:-1] == ord("0")) & is_digit[2:]
+    follows = is_digit[1:] | (is_comma[1:] & is_digit[:-1]) | (is_minus[1:] & is_comma[:-1])
+    return bool(follows.all()) and not leads_with_zero.any()
