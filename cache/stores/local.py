@@ -19,7 +19,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        self._prefix = os.path.join(self.root, "")
+        self._prefix = "" if self.root == Path() else os.path.join(self.root, "")
 
     def __eq__(self, other) -> bool:
         return isinstance(other, LocalStore) and other.root == self.root

@@ -29,6 +29,14 @@ class TestTheStoreOfOtherTests(StoreConformance):
         return MemoryStore()
 
 
+@pytest.mark.parametrize("root", [".", "", "cache", "cache/", "/", "/a//b", "a/../b"])
+def test_a_location_is_the_path(root):
+    store = LocalStore(root)
+    assert [store.location(name) for name in ("", "a", "a/b.json")] == [
+        str(store.path(n)) for n in ("", "a", "a/b.json")
+    ]
+
+
 @pytest.mark.parametrize("make", [lambda path: os.symlink("/etc/hostname", path), os.mkfifo, os.mkdir])
 def test_links_pipes_and_folders_are_never_opened(tmp_path, make):
     make(tmp_path / "a")
