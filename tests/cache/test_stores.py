@@ -31,10 +31,8 @@ class TestTheStoreOfOtherTests(StoreConformance):
 
 @pytest.mark.parametrize("root", [".", "", "cache", "cache/", "/", "/a//b", "a/../b"])
 def test_a_location_is_the_path(root):
-    store = LocalStore(root)
-    assert [store.location(name) for name in ("", "a", "a/b.json")] == [
-        str(store.path(n)) for n in ("", "a", "a/b.json")
-    ]
+    store, names = LocalStore(root), ("", "a", "a/b.json")
+    assert [*map(store.location, names)] == [str(store.path(name)) for name in names]
 
 
 @pytest.mark.parametrize("make", [lambda path: os.symlink("/etc/hostname", path), os.mkfifo, os.mkdir])
