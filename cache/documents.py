@@ -60,15 +60,21 @@ def serialize_verified(document: dict, from_document: Callable[[dict, str], obje
     return data
 
 
-def read(path: StoredPath) -> dict:
-    """The document in a file. DamagedError if it is missing or not as it was written, or has another version."""
-    return parse(path.get(), str(path))
+def read(path: StoredPath, with_arrays: bool = False) -> dict:
+    """The document in a file. DamagedError if it is missing or not as it was written, or has another version.
+
+    with_arrays: as in parse().
+    """
+    return parse(path.get(), str(path), with_arrays)
 
 
-def parse(data: bytes, name: str) -> dict:
-    """The document in bytes of serialize_with_checksum(). DamagedError, with this name, if they are anything else."""
+def parse(data: bytes, name: str, with_arrays: bool = False) -> dict:
+    """The document in bytes of serialize_with_checksum(). DamagedError, with this name, if they are anything else.
+
+    with_arrays: long lists of integers may be (n,) int64 arrays, as integers() and packed() take them, which is faster.
+    """
     try:
-        document = strict_json.loads(data)
+        document = strict_json.loads_with_arrays(data) if with_arrays else strict_json.loads(data)
     except ValueError as error:
         raise DamagedError(f"{name} is not valid JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
@@ -110,32 +116,34 @@ def as_damaged_error(name: str) -> Iterator[None]:
 
 def validate_types(value: T) -> T:
     """Return a dataclass instance. TypeError if a field has another type than declared, or a number is too large."""
-    declared_types = _field_types(typing.cast(typing.Hashable, type(value)))
-    for name, declared in declared_types:
-        if not _has_type(getattr(value, name), declared):
+    for name, has_type in _field_checks(typing.cast(typing.Hashable, type(value))):
+        if not has_type(getattr(value, name)):
             raise TypeError(f"{name} is {brief(getattr(value, name))}")
     return value
 
 
 @functools.cache
-def _field_types(dataclass: typing.Any) -> tuple:
-    """(name, declared type) of a dataclass's fields."""
-    return tuple((field.name, field.type) for field in dataclasses.fields(dataclass))
+def _field_checks(dataclass: typing.Any) -> tuple[tuple[str, Callable[[typing.Any], bool]], ...]:
+    """(name, whether a value has the declared type) of a dataclass's fields."""
+    return tuple((field.name, _check_of(field.type)) for field in dataclasses.fields(dataclass))
 
 
-_type_arguments = functools.cache(typing.get_args)
-
-
-def _has_type(value, declared) -> bool:
-    arguments = _type_arguments(declared)
+def _check_of(declared: typing.Any) -> Callable[[typing.Any], bool]:
+    """A function that tells whether a value has the declared type: looked at once, because values are many."""
+    places = tuple(map(_check_of, (kind for kind in typing.get_args(declared) if kind is not ...)))
     if isinstance(declared, types.UnionType):
-        return any(_has_type(value, option) for option in arguments)
-    if arguments:  # a tuple: of one type and any length, or with one type for each place
-        places = arguments[:1] * len(value) if arguments[-1] is ... else arguments
-        return len(places) == len(value) and all(map(_has_type, value, places))
+        return lambda value: any(has_type(value) for has_type in places)
+    if typing.get_args(declared)[-1:] == (...,):
+        return lambda value: all(map(places[0], value))
+    if places:
+        return lambda value: len(places) == len(value) and all(map(_is, places, value))
     if declared in (int, float):
-        return type(value) in (int, declared) and -(2**63) <= value < 2**63
-    return type(value) is declared
+        return lambda value: type(value) in (int, declared) and -(2**63) <= value < 2**63
+    return lambda value: type(value) is declared
+
+
+def _is(has_type: Callable[[typing.Any], bool], value) -> bool:
+    return has_type(value)
 
 
 def parse_list(value) -> tuple:
@@ -157,12 +165,17 @@ def parse_arrays(fields: dict) -> dict:
     return {**fields, **arrays}
 
 
-def integers(values: list, dtype) -> np.ndarray:
-    """Nested lists of integers as an array. TypeError or OverflowError if values are not integers of this dtype."""
-    parsed = np.array(values)
+def integers(values: list | np.ndarray, dtype) -> np.ndarray:
+    """Nested lists of integers, or an array, as an array of this dtype.
+
+    TypeError or OverflowError if values are not integers of it.
+    """
+    parsed = np.asarray(values)
+    if parsed.dtype == dtype:
+        return parsed
     if parsed.size and parsed.dtype.kind != "i":
         raise TypeError(f"{brief(values)} has values that are not integers")
-    array = parsed.astype(dtype, copy=False)
-    if array is not parsed and (array != parsed).any():
+    array = parsed.astype(dtype)
+    if (array != parsed).any():
         raise OverflowError(f"{brief(values)} has values that are not integers of type {np.dtype(dtype)}")
     return array

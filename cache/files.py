@@ -17,7 +17,7 @@ from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion
 _BLOCK = 1 << 20
 
 
-def read_file(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+def read_file(path: Path | str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     """All bytes of a regular file. DamagedError if it is missing, a link, not a file, or longer than limit bytes."""
     with _Opened(path) as file:
         if file.size > limit:
@@ -35,13 +35,18 @@ def digest(path: Path) -> tuple[int, str]:
 
 
 def list_folder(folder: Path, suffix: str = "") -> list[Path]:
-    """The entries of a folder whose names end in suffix, sorted by name; empty if there is no such folder.
+    """The entries of a folder whose names end in suffix, as in list_names()."""
+    return [folder / name for name in list_names(folder, suffix)]
+
+
+def list_names(folder: Path, suffix: str = "") -> list[str]:
+    """The names of a folder's entries that end in suffix, sorted; empty if there is no such folder.
 
     StorageError if the folder cannot be listed: an unreadable folder is never treated as an empty one.
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(folder / entry.name for entry in entries if entry.name.endswith(suffix))
+            return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -69,13 +74,13 @@ def is_folder(path: Path) -> bool:
         raise StorageError(f"{path} cannot be reached: {error.strerror}") from error
 
 
-def version(path: Path) -> FileVersion:
+def version(path: Path | str) -> FileVersion:
     """The size of a regular file; its tag is of its times of modification and change and its inode.
 
     Errors as in read_file.
     """
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError as error:
         raise read_error(path, error) from error
     if not stat.S_ISREG(status.st_mode):
@@ -90,7 +95,7 @@ def refuse_links(folders: Iterable[Path]) -> None:
             raise DamagedError(f"{folder} is a symbolic link; links are not followed")
 
 
-def open_regular_file(path: Path) -> tuple[int, int]:
+def open_regular_file(path: Path | str) -> tuple[int, int]:
     """(file descriptor, size in bytes) of a regular file, open for reading. Errors as in read_file.
 
     FIFOs and devices never block, and links are not followed.
@@ -109,7 +114,7 @@ def open_regular_file(path: Path) -> tuple[int, int]:
 class _Opened:
     """A regular file open for reading, block by block."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | str):
         self._path = path
 
     def __enter__(self) -> "_Opened":
@@ -133,7 +138,7 @@ class _Opened:
             yield block
 
 
-def read_error(path: Path, error: OSError) -> Exception:
+def read_error(path: Path | str, error: OSError) -> Exception:
     """The error to raise for a file that could not be read: DamagedError if it does not exist, else StorageError."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return DamagedError(f"{path} is missing")

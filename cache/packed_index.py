@@ -9,9 +9,14 @@ import numpy as np
 
 
 def packed(value):
-    """The same JSON value with an array in place of each list of integers, or of lists of integers of one length."""
+    """The same JSON value with an array in place of each list of integers, or of lists of integers of one length.
+
+    Lists of integers may be arrays already.
+    """
     if isinstance(value, dict):
         return {name: packed(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return _narrowed(value)
     if not isinstance(value, list) or not value:
         return value
     types = set(map(type, value))
@@ -19,7 +24,11 @@ def packed(value):
         types = set(map(type, itertools.chain.from_iterable(value)))
     if types != {int}:
         return [packed(part) for part in value]
-    array = np.array(value)
+    return _narrowed(np.array(value))
+
+
+def _narrowed(array: np.ndarray) -> np.ndarray:
+    """The same integers in as few bytes as they need."""
     return array.astype(np.promote_types(np.min_scalar_type(array.min()), np.min_scalar_type(array.max())))
 
 

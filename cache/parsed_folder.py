@@ -1,6 +1,8 @@
 """The documents of one folder, each parsed once and again only if its file changed."""
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from embedonce.cache.stores.base import FileVersion
@@ -34,8 +36,9 @@ class ParsedFolder(Generic[T]):
     def refresh(self) -> dict[str, T]:
         """List the folder again and parse the documents that are new or were replaced."""
         versions = self._folder.versions(".json")  # before the content: a document replaced now is parsed next time
-        values = self._folder.store.map(lambda found: self._value(*found), versions.items())
-        self._values = dict(zip((path.stem for path in versions), values, strict=True))
+        with _without_collector():
+            values = self._folder.store.map(lambda found: self._value(*found), versions.items())
+            self._values = dict(zip((path.stem for path in versions), values, strict=True))
         self._versions = {path.stem: version for path, version in versions.items()}
         self._is_read = True
         return self.values()
@@ -50,3 +53,15 @@ class ParsedFolder(Generic[T]):
 
     def _value(self, path: StoredPath, version: FileVersion) -> T:
         return self._values[path.stem] if self._versions.get(path.stem) == version else self._parse(path)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pauses Python's search for cycles of objects: documents have none, and are searched again the more there are."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

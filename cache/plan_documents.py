@@ -18,7 +18,7 @@ _PAIRS = ("decoded_size", "canonical_size", "time_base", "sample_aspect", "coded
 
 def read_part(path: StoredPath) -> PlanPart:
     """The part of the plan in a file. DamagedError if it cannot be read or contradicts itself."""
-    return plan_from(documents.read(path), str(path))
+    return plan_from(documents.read(path, with_arrays=True), str(path))
 
 
 def read_plan(folder: StoredPath) -> list[PlanPart]:

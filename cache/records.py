@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from embedonce.cache import documents
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.documents import parse_arrays, parse_list, validate_types
@@ -24,6 +26,10 @@ from embedonce.cache.schema import (
     check_unit,
 )
 from embedonce.cache.stores.stored_path import StoredPath
+
+_LEAST_VIEW = np.array((0, 0, 1, 1, 0, 0), np.int32)
+_OK, _LAST_STATUS = int(Status.OK), int(max(Status))  # plain integers: numpy compares enumerations slowly
+_INTERPOLATIONS = frozenset(INTERPOLATIONS.values())
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def read_records(folder: StoredPath) -> dict[str, Record]:
 
 def read_record(path: StoredPath) -> Record:
     """The record in a file. DamagedError if it cannot be read, contradicts itself, or has another unit's name."""
-    record = record_from(documents.read(path), str(path))
+    record = record_from(documents.read(path, with_arrays=True), str(path))
     if record.unit != path.stem:
         raise DamagedError(f"{path} is the record of unit {record.unit!r}: it was renamed or copied")
     return record
@@ -126,11 +132,12 @@ def record_from(document: dict, name: str) -> Record:
     with documents.as_damaged_error(name):
         if "replaces" in document and document.get("format_version") == FORMAT_VERSION:
             raise ValueError(f"a record that replaces another has another format version than {FORMAT_VERSION}")
-        names = ("unit", "num_bytes", "sha256", "num_rows", "provenance")
+        names = ("unit", "num_bytes", "sha256", "num_rows")
         record = Record(
             **{field: document[field] for field in names},
             segments=tuple(segment_from(segment) for segment in parse_list(document["segments"])),
             index=packed(document["index"]),
+            provenance=unpacked(document["provenance"]),
             part=check_part(document["planned"]["part"]) if "planned" in document else None,
             replaces=document.get("replaces", ""),
         )
@@ -142,7 +149,7 @@ def record_from(document: dict, name: str) -> Record:
 
 def read_planned(path: StoredPath) -> PlannedUnit | None:
     """The unit as it was planned, from its record; None if it was not planned. DamagedError as in read_record()."""
-    return check_record(documents.read(path), str(path))
+    return check_record(documents.read(path, with_arrays=True), str(path))
 
 
 def check_record(document: dict, name: str) -> PlannedUnit | None:
@@ -167,23 +174,33 @@ def _check(record: Record) -> None:
 
 
 def _check_segment(segment: Segment) -> None:
-    uid, rows, requests = segment.video_uid, segment.num_rows, len(segment.request_k)
-    arrays = (segment.frame_index, segment.pts, segment.request_k, segment.request_status, segment.request_row)
-    if [array.shape for array in arrays] != [(rows,)] * 2 + [(requests,)] * 3:
+    uid, frames, k = segment.video_uid, segment.frame_index, segment.request_k
+    if (
+        frames.ndim != 1
+        or k.ndim != 1
+        or not (
+            segment.pts.shape == frames.shape and segment.request_status.shape == segment.request_row.shape == k.shape
+        )
+    ):
         raise ValueError(f"columns of {uid} have different lengths")
     if segment.views.ndim != 2 or segment.views.shape[1] != len(VIEW_FIELDS) or not len(segment.views):
         raise ValueError(f"views of {uid} have shape {segment.views.shape}")
-    if (segment.views < (0, 0, 1, 1, 0, 0)).any() or not set(segment.views[:, 5]) <= set(INTERPOLATIONS.values()):
+    if (segment.views < _LEAST_VIEW).any() or not _INTERPOLATIONS.issuperset(segment.views[:, 5].tolist()):
         raise ValueError(f"{uid} has invalid crop boxes or interpolations")
-    if rows and not 0 <= segment.frame_index[0] <= segment.frame_index[-1] <= MAX_FRAME_INDEX:
+    if len(frames) and not 0 <= frames[0] <= frames[-1] <= MAX_FRAME_INDEX:
         raise ValueError(f"frame indices of {uid} are not in 0 to {MAX_FRAME_INDEX}")
     if min(segment.time_base) < 1 or max(segment.time_base) > MAX_TIME_BASE:
         raise ValueError(f"invalid time base of {uid}: {segment.time_base}")
     _check_times(segment)
-    is_ok = segment.request_status == Status.OK
-    has_row = (segment.request_row >= 0) & (segment.request_row < rows)
-    if (segment.request_status > max(Status)).any() or (is_ok != has_row).any() or (segment.request_row < -1).any():
+    if len(k) and not _is_answered(segment.request_status, segment.request_row, len(frames)):
         raise ValueError(f"requests of {uid} do not match its rows")
+
+
+def _is_answered(status: np.ndarray, row: np.ndarray, num_rows: int) -> bool:
+    """Whether all statuses are known, and each request that is ok has one of the rows, and no other has one."""
+    if status.max() > _LAST_STATUS or row.min() < -1 or row.max() >= num_rows:
+        return False
+    return bool(((status == _OK) == (row >= 0)).all())
 
 
 def _check_times(segment: Segment) -> None:

@@ -6,8 +6,13 @@ All JSON of this program is read by this module.
 import itertools
 import json
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NoReturn
 
 import numpy as np
+
+from embedonce.cache import number_lists
 
 MAX_DEPTH = 32  # of nested lists and objects
 SPARE_BYTES = 64 << 20  # memory that parsing any document may take
@@ -20,24 +25,38 @@ _DIGITS_AS_ZERO = bytes.maketrans(b"0123456789", 10 * b"0")
 _LONG_INTEGER = 19 * b"0"  # possibly beyond 64 bits
 
 
-def loads(data: bytes, object_pairs_hook=None):
+def loads(data: bytes, object_pairs_hook: Callable[[list], object] | None = None):
     """The value of JSON in UTF-8.
 
     ValueError if it is not JSON, is nested too deeply, has too many parts for its length, numbers that are not finite
     or beyond 64 bits, or halves of surrogate pairs (except the escaped bytes of a file name, U+DC80 to U+DCFF).
     object_pairs_hook: as in json.loads.
     """
+    return _joined([data], [], object_pairs_hook)
+
+
+def loads_with_arrays(data: bytes):
+    """The same, with (n,) int64 arrays in place of long lists of integers that are values of an object's fields."""
+    try:
+        return _joined(*number_lists.cut(data))
+    except ValueError:
+        return loads(data)  # which tells where in the text the problem is
+
+
+def _joined(pieces: list[bytes], arrays: list[np.ndarray], object_pairs_hook: Callable[[list], object] | None = None):
+    """The value of JSON that has these arrays between its pieces."""
+    data = number_lists.PLACE.join(pieces)
     _refuse_bulky(data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
-    depth = _depth(data)  # before the value takes memory
+    depth = _depth(b"[]".join(pieces))  # before the value takes memory
     has_long_integers = _LONG_INTEGER in data.translate(_DIGITS_AS_ZERO)  # regular expressions take ten times as long
     try:
         value = json.loads(
             text,
-            parse_constant=_refuse,
+            parse_constant=partial(_constant, iter(arrays)) if arrays else _refuse,
             parse_int=_integer if has_long_integers else None,
             parse_float=_float,
             object_pairs_hook=object_pairs_hook,
@@ -62,13 +81,20 @@ def is_text(text: str) -> bool:
 
 def _refuse_bulky(data: bytes) -> None:
     """ValueError if parsing would take too much memory for the length of the text."""
+    if len(data) * max(_COSTS.values()) <= SPARE_BYTES:
+        return
     marks = np.frombuffer(data, np.uint8)
     taken = sum(cost * np.count_nonzero(marks == ord(mark)) for mark, cost in _COSTS.items())
     if taken > SPARE_BYTES + BYTES_PER_BYTE * len(data):
         raise ValueError(f"its {len(data)} bytes have more parts than any document")
 
 
-def _refuse(constant: str):
+def _constant(arrays: Iterator[np.ndarray], name: str) -> np.ndarray:
+    """The next of the arrays that were cut out, in the place of one."""
+    return next(arrays) if name == number_lists.PLACE.decode() else _refuse(name)
+
+
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")
 
 

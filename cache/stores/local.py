@@ -19,6 +19,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path):
         self.root = Path(root)
+        self._prefix = "" if self.root == Path() else os.path.join(self.root, "")
 
     def __eq__(self, other) -> bool:
         return isinstance(other, LocalStore) and other.root == self.root
@@ -34,7 +35,7 @@ class LocalStore(Store):
         return self.root / name
 
     def location(self, name: str) -> str:
-        return str(self.path(name))
+        return self._prefix + name if name else str(self.root)
 
     def put_if_absent(self, name: str, data: bytes) -> None:
         commit.publish(self.path(name), data)
@@ -71,7 +72,7 @@ class LocalStore(Store):
         return LocalFile(self.path(name))
 
     def get(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
-        return files.read_file(self.path(name), limit)
+        return files.read_file(self.location(name), limit)
 
     def digest(self, name: str) -> tuple[int, str]:
         return files.digest(self.path(name))
@@ -83,10 +84,11 @@ class LocalStore(Store):
         return files.is_folder(self.path(name))
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
-        return [path.relative_to(self.root).as_posix() for path in files.list_folder(self.path(folder), suffix)]
+        names = files.list_names(self.path(folder), suffix)
+        return [f"{folder}/{name}" for name in names] if folder else names
 
     def version(self, name: str) -> FileVersion:
-        return files.version(self.path(name))
+        return files.version(self.location(name))
 
     def refuse_links(self, folders: Iterable[str]) -> None:
         files.refuse_links(map(self.path, folders))

@@ -28,10 +28,10 @@ def check_cache(
     cache_dir: Path | str, label_set: str | None, teacher_size: str | None, num_actions: int | None
 ) -> None:
     """CheckpointError if the cache was made by another teacher, or its label set has another number of classes."""
-    from embedonce.cache.store import open_reader
+    from embedonce.cache.label_set_reader import LabelSetReader
+    from embedonce.cache.layout import Layout, read_identity
 
-    reader = open_reader(cache_dir)
-    teacher = reader.identity.teacher.name
+    teacher = read_identity(cache_dir).teacher.name
     if teacher_size is not None and teacher != TEACHER_SIZES[teacher_size]:
         raise CheckpointError(
             f"--teacher-size {teacher_size} is {TEACHER_SIZES[teacher_size]}, but {cache_dir} was made by {teacher}; "
@@ -39,7 +39,9 @@ def check_cache(
         )
     if num_actions is None:
         return
-    num_classes = len(reader.label_set(label_set).classes)
+    layout = Layout.at(cache_dir)
+    layout.refuse_links()
+    num_classes = len(LabelSetReader(layout).read(label_set).classes)  # reads no records, as opening the cache would
     if num_actions != num_classes:
         raise CheckpointError(
             f"--num-actions {num_actions}, but the label set has {num_classes} classes; leave the option out or give "

@@ -20,7 +20,6 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options: 
     together.
     """
     config = build_config(TrainConfig, options)
-    from embedonce.cache.store import open_reader
     from embedonce.pipeline.console.next_commands import evaluate_line
     from embedonce.pipeline.training import trainer
 
@@ -29,5 +28,4 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options: 
     if not result.summary:  # printed by the first process
         return
     show(result.summary)
-    reader = open_reader(config.cache_dir)
-    echo(evaluate_line(reader, reader.label_set(config.label_set), result.best_paths[0]))
+    echo(evaluate_line(result.reader, result.labels, result.best_paths[0]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache import commit
+from embedonce.cache.labels import LabelSet
 from embedonce.cache.ledger import LEDGER, Ledger
 from embedonce.cache.reader import CacheReader
 from embedonce.models.device import choose_device
@@ -28,10 +29,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Paths of the best students, and a summary of the run in a few lines."""
+    """Paths of the best students, a summary of the run in a few lines, and the cache that it read."""
 
     best_paths: tuple[Path, ...]
     summary: str  # empty in all processes but the first
+    reader: CacheReader
+    labels: LabelSet
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -50,7 +53,8 @@ def train(config: TrainConfig) -> TrainResult:
         config = config.for_device(device.type)
         with _locked_folders(config, world):
             _keep_ledger(config, reader, world)
-            return _run_to_end(TrainingRun(config, reader, labels, settings, world, device))
+            run = TrainingRun(config, reader, labels, settings, world, device)
+            return TrainResult(*_run_to_end(run), reader, labels)
     finally:
         world.shutdown()
 
@@ -73,7 +77,8 @@ def _keep_ledger(config: TrainConfig, reader: CacheReader, world: World) -> None
     reader.share_ledger(ledger)
 
 
-def _run_to_end(run: TrainingRun) -> TrainResult:
+def _run_to_end(run: TrainingRun) -> tuple[tuple[Path, ...], str]:
+    """Paths of the best students, and the summary."""
     if run.resumed_from is not None:
         run.restore(run.resumed_from)
         run.resumed_from = None  # frees its tensors
@@ -87,14 +92,14 @@ def _run_to_end(run: TrainingRun) -> TrainResult:
     return _result(run, was_finished)
 
 
-def _result(run: TrainingRun, was_finished: bool) -> TrainResult:
+def _result(run: TrainingRun, was_finished: bool) -> tuple[tuple[Path, ...], str]:
     paths = tuple(folder / BEST_STUDENT for folder in run.folders().values())
     if not run.world.is_first:  # only the first process has the files
-        return TrainResult(paths, "")
+        return paths, ""
     lines = []
     for size, path in zip(run.students, paths, strict=True):
         prefix = f"student {size}: " if len(paths) > 1 else ""
         best = checkpoint.load(path)
         line = summary(best.epoch, best.selection, run.epoch, was_finished)
         lines += [f"{prefix}{line}", f"checkpoint: {path}"]
-    return TrainResult(paths, block(lines))
+    return paths, block(lines)

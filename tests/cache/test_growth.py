@@ -15,15 +15,16 @@ from embedonce.cache.inspect import summary
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.merging.merge import merge
+from embedonce.cache.number_lists import cut
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.rebuild import rebuild_plan
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
-from tests.conftest import make_cache_identity, second_backend_slow
+from tests.conftest import make_cache_identity, planned_video, second_backend_slow
 from tests.support.counted_lines import lines_of
-from tests.support.planned_cache import batch_of, plan_videos
+from tests.support.planned_cache import batch_of, commit_units, plan_videos, requests_of
 from tests.support.stored import stored
 
 SIZES = (16, 32, 48)  # units: equal steps, so that work in proportion grows by equal amounts
@@ -32,6 +33,12 @@ SLOW = [
     pytest.param(name, marks=pytest.mark.slow) for name in ("verify", "inspect", "convert", "rebuild", "merge again")
 ]
 LABELS = LabelSet("main", "zero-shot", ("cut", "stir"), (("a",), ("b",)), 1.0, {})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def types_of_fields_are_known(tmp_path_factory):
+    """What a process finds out once, about the types of dataclasses, does not count."""
+    fill(tmp_path_factory.mktemp("first") / "cache", "hdf5", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +119,21 @@ def test_using_a_cache(tmp_path, backend, name):
         for size in SIZES:
             work(tmp_path / str(size))
     assert grows_in_proportion(lambda size: work(tmp_path / str(size)))
+
+
+def test_opening_a_cache_makes_no_objects_for_rows(tmp_path, backend):
+    """No lines of Python, and no text for the JSON parser, which makes an object of each number."""
+    lines, texts = [], []
+    for num_rows in (50, 500):
+        root = tmp_path / str(num_rows)
+        with closing(open_writer(root, make_cache_identity(backend))) as writer:
+            writer.extend_plan([planned_video("v0")], [requests_of("v0", num_rows)], num_rows)
+            commit_units(writer, ["000000"])
+        lines.append((lines_of(lambda root=root: open_reader(root)), lines_of(partial(open_to_write, root, backend))))
+        paths = (root / "records/000000.json", root / "plan/000000.json")
+        texts.append([len(b"".join(cut(path.read_bytes())[0])) for path in paths])
+    assert lines[0] == lines[1]
+    assert np.abs(np.subtract(*texts)).max() < 20  # digits of a few totals
 
 
 @second_backend_slow

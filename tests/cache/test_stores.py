@@ -29,6 +29,12 @@ class TestTheStoreOfOtherTests(StoreConformance):
         return MemoryStore()
 
 
+@pytest.mark.parametrize("root", [".", "", "cache", "cache/", "/", "/a//b", "a/../b"])
+def test_a_location_is_the_path(root):
+    store, names = LocalStore(root), ("", "a", "a/b.json")
+    assert [*map(store.location, names)] == [str(store.path(name)) for name in names]
+
+
 @pytest.mark.parametrize("make", [lambda path: os.symlink("/etc/hostname", path), os.mkfifo, os.mkdir])
 def test_links_pipes_and_folders_are_never_opened(tmp_path, make):
     make(tmp_path / "a")

@@ -3,7 +3,9 @@
 import os
 
 import pytest
+from click.testing import CliRunner
 
+from embedonce import cli
 from embedonce.cache import documents, ledger
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.store import open_reader
@@ -64,7 +66,7 @@ def test_each_shard_is_hashed_once_whatever_the_number_of_workers_and_epochs(tin
 
 def test_documents_are_parsed_once_and_never_in_a_loader_process(tiny, tmp_path, monkeypatch):
     parsed = CountedCalls(tmp_path / "parsed")
-    monkeypatch.setattr(documents, "read", parsed.counting(documents.read, str))
+    monkeypatch.setattr(documents, "read", parsed.counting(documents.read, lambda path, **_: str(path)))
     training.train(settings(tiny, tmp_path / "out"))
     assert parsed.processes() == {os.getpid()}
     counts = {path.removeprefix(f"{tiny}/"): count for path, count in parsed.taken().items()}
@@ -72,6 +74,24 @@ def test_documents_are_parsed_once_and_never_in_a_loader_process(tiny, tmp_path,
     for folder in ("records", "labels/tiny/records"):
         assert {count for path, count in counts.items() if path.startswith(f"{folder}/")} == {1}
         assert sum(path.startswith(f"{folder}/") for path in counts) == NUM_VIDEOS
+
+
+def test_the_command_parses_each_document_of_frames_once(tiny, tmp_path, monkeypatch):
+    parsed = CountedCalls(tmp_path / "parsed")
+    monkeypatch.setattr(documents, "read", parsed.counting(documents.read, lambda path, **_: path.relative))
+    options = BASE | {
+        "cache_dir": tiny,
+        "output_dir": tmp_path / "out",
+        "epochs": 1,
+        "num_workers": 0,
+        "num_actions": 3,
+    }
+    del options["student_pretrained"]
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    result = CliRunner().invoke(cli.main, ["train-student", "--no-student-pretrained", *arguments])
+    assert result.exit_code == 0 and "evaluate" in result.output, result.output
+    counts = {path: count for path, count in parsed.taken().items() if path.startswith("records/")}
+    assert set(counts.values()) == {1} and len(counts) == NUM_VIDEOS
 
 
 def test_loader_processes_persist_over_epochs_and_validations_and_end_with_the_run(tiny, tmp_path, monkeypatch):
