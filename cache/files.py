@@ -15,6 +15,7 @@ from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion
 
 _BLOCK = 1 << 20
+_MOST_LISTS = 20  # of a folder that others change all the time
 
 
 def read_file(path: Path | str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
@@ -42,8 +43,19 @@ def list_folder(folder: Path, suffix: str = "") -> list[Path]:
 def list_names(folder: Path, suffix: str = "") -> list[str]:
     """The names of a folder's entries that end in suffix, sorted; empty if there is no such folder.
 
-    StorageError if the folder cannot be listed: an unreadable folder is never treated as an empty one.
+    The folder is listed until two lists agree. One alone may lack both files if one was created and the other one
+    deleted meanwhile, as a removal of videos does with units that it writes again. StorageError if the folder cannot
+    be listed: an unreadable folder is never treated as an empty one.
     """
+    names = _names(folder, suffix)
+    for _ in range(_MOST_LISTS - 1):
+        before, names = names, _names(folder, suffix)
+        if names == before:
+            break
+    return names
+
+
+def _names(folder: Path, suffix: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.name.endswith(suffix))

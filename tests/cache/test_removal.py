@@ -1,5 +1,6 @@
 """Removing videos and label sets: nothing of them is left, everything else is unchanged, and no kill leaves a ruin."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedonce import cli
-from embedonce.cache import documents, inspect, long_documents
+from embedonce.cache import documents, files, inspect, long_documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError, CacheError, DamagedError, LabelSetError
 from embedonce.cache.layout import Layout
@@ -222,6 +223,25 @@ def bytes_of_objects(store: ObjectStore, folder: str = "") -> bytes:
     names = store.list(folder)
     inner = [bytes_of_objects(store, name) if store.is_folder(name) else store.get(name) for name in names]
     return b"\n".join([*map(str.encode, names), *inner])
+
+
+def test_a_folder_is_not_listed_without_a_file_and_without_the_one_that_replaces_it(tmp_path, monkeypatch):
+    for name in ("kept.json", "old.json"):
+        (tmp_path / name).touch()
+    list_all, torn = os.scandir, []
+
+    def scandir(folder):
+        """The first time, the old file is gone before it is reached, and the new one comes where it was passed."""
+        if torn:
+            return list_all(folder)
+        with list_all(folder) as entries:
+            torn.extend(entry for entry in entries if entry.name != "old.json")
+        (tmp_path / "new.json").touch()
+        (tmp_path / "old.json").unlink()
+        return contextlib.nullcontext(torn)
+
+    monkeypatch.setattr(files.os, "scandir", scandir)
+    assert files.list_names(tmp_path, ".json") == ["kept.json", "new.json"]
 
 
 def test_verifying_while_videos_are_removed_calls_nothing_damaged(cache):
