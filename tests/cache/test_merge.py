@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from embedonce.cache.errors import DamagedError
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.merging.answers import find_sorted, groups_of
@@ -184,15 +185,16 @@ def test_partial_overlaps_complete_each_other(tmp_path, backend):
     assert read_state(a).incomplete_uids() == frozenset()
 
 
-def test_embeddings_may_differ_as_much_as_they_do_between_machines(tmp_path, backend):
-    def slightly_other(batch: FrameBatch) -> FrameBatch:
-        noise = 1e-3 * np.random.default_rng(0).standard_normal(batch.embeddings.shape)
-        values = batch.embeddings + noise
-        values *= 0.9985 / np.linalg.norm(values, axis=2, keepdims=True)  # as long as verification allows
-        return replace(batch, embeddings=values.astype(np.float16))
+def slightly_other_rows(batch: FrameBatch) -> FrameBatch:
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(batch.embeddings.shape)
+    values = batch.embeddings + noise
+    values *= 0.9985 / np.linalg.norm(values, axis=2, keepdims=True)  # as short as verification allows
+    return replace(batch, embeddings=values.astype(np.float16))
 
+
+def test_embeddings_may_differ_as_much_as_they_do_between_machines(tmp_path, backend):
     a = make_cache(tmp_path / "a", A, backend=backend)
-    b = make_cache(tmp_path / "b", {"a": range(9)}, backend=backend, change=slightly_other)
+    b = make_cache(tmp_path / "b", {"a": range(9)}, backend=backend, change=slightly_other_rows)
     merge([a, b], tmp_path / "into")
     found, first = content(tmp_path / "into"), content(a)
     assert {key: found[key] for key in first if not key.endswith(" a")} == {
@@ -472,14 +474,52 @@ def test_clips_that_share_an_id_in_one_cache_are_no_conflict_if_the_other_has_th
     assert open_reader(tmp_path / "into").label_set("plain").clips == open_reader(caches[0]).label_set("plain").clips
 
 
+def check_logits_are_those_of_the_stored_head(root: Path) -> None:
+    reader = open_reader(root)
+    for unit in reader.records:
+        expected = logits_from(reader.head("main"), reader.all_embeddings(unit))
+        assert np.allclose(reader.all_logits("main", unit), expected, rtol=0, atol=1e-5), unit
+
+
 def test_a_head_of_another_machine_may_differ_slightly_and_logits_follow_the_one_that_is_kept(tmp_path, backend):
-    slightly_other = {**TENSORS, "class_text": TENSORS["class_text"] * np.float32(1 + 1e-5)}
+    slightly_other = {**TENSORS, "class_text": TENSORS["class_text"] * np.float32(1 + 5e-4)}
     a = make_cache(tmp_path / "a", A, backend=backend)
     b = make_cache(tmp_path / "b", B, backend=backend, tensors=slightly_other)
     merge([a, b], tmp_path / "into")
     reader = open_reader(tmp_path / "into")
     assert reader.label_tensors("main") == open_reader(a).label_tensors("main")
+    check_logits_are_those_of_the_stored_head(tmp_path / "into")
     assert problems(tmp_path / "into") == []
+
+
+def test_logits_that_the_target_lacks_are_those_of_its_own_rows(tmp_path, backend):
+    into = make_cache(tmp_path / "into", A, backend=backend, change=slightly_other_rows, label_sets=())
+    with closing(open_writer(into, open_reader(into).identity)) as writer:
+        writer.create_label_set(LABELS, safetensors.numpy.save(TENSORS))
+        writer.publish_clips("main", 0, whole_videos(writer.plan[0]))
+    merge([make_cache(tmp_path / "b", A | B, backend=backend)], into)
+    check_logits_are_those_of_the_stored_head(into)
+    assert problems(into) == []
+
+
+def test_videos_that_no_label_set_knows_are_no_unfinished_business(tmp_path, backend):
+    into = make_cache(tmp_path / "into", A, backend=backend, label_sets=(LABELS, PLAIN))
+    for number, (videos, sets) in enumerate(((B, ()), ({"f": range(2)}, (COMPUTED,)), ({"g": range(2)}, (PLAIN,)))):
+        merge([make_cache(tmp_path / str(number), videos, label_sets=sets)], into)
+        assert problems(into) == []
+    reader = open_reader(into)
+    clips = {name: sorted(clip.video_uid for clip in reader.label_set(name).clips) for name in reader.label_sets()}
+    assert clips == {"main": ["a", "b"], "computed": ["f"], "plain": ["a", "b", "g"]}
+
+
+def test_a_label_set_that_an_interrupted_merge_began_is_not_taken_for_an_unfinished_one(tmp_path):
+    into = make_cache(tmp_path / "into", {"a": range(6)}, {"z": range(2)}, label_sets=(LABELS,))
+    b = make_cache(tmp_path / "b", B, label_sets=(PLAIN,))
+    with closing(open_writer(into, open_reader(into).identity)) as writer:
+        writer.create_label_set(PLAIN, None)
+        writer.publish_clips("plain", 0, [])
+    merge([b], into)
+    assert problems(into) == [] and {clip.video_uid for clip in open_reader(into).label_set("plain").clips} == set(B)
 
 
 def test_a_label_set_without_a_head_keeps_the_logits_it_has_and_says_what_it_lacks(tmp_path):

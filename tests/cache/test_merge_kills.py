@@ -49,7 +49,8 @@ def make_inputs(folder: Path, backend: str) -> list[Path]:
 
 def make_target(folder: Path, backend: str) -> Path:
     """A target with videos of its own, a unit that lacks rows of the inputs, and an entry that they make needless."""
-    into = make_cache(folder / "into", {"z": range(5)}, {"d": range(4)}, backend=backend, pending=1)
+    parts = {"z": range(5)}, {"d": range(4)}
+    into = make_cache(folder / "into", *parts, backend=backend, pending=1, label_sets=(LABELS,))
     quarantined(into, "a")
     return into
 
