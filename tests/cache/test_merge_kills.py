@@ -14,16 +14,13 @@ from embedonce.cache.merging.merge import merge
 from embedonce.cache.removal import remove, videos_removal
 from embedonce.cache.store import has_cache, open_reader, open_writer
 from embedonce.cache.verify import verify
-from tests.cache.test_merge import quarantined
 from tests.conftest import second_backend_slow
-from tests.support.cache_parts import make_cache
+from tests.support.cache_parts import OTHER, make_cache, quarantined
 from tests.support.crash_states import Explorer
 from tests.support.recorded_operations import Killed, Naming, Recorder
 from tests.support.shared_units import COMPUTED, LABELS, PLAIN, content
 
 pytestmark = pytest.mark.crash
-
-OTHER = {"hdf5": "webdataset", "webdataset": "hdf5"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +46,8 @@ def make_inputs(folder: Path, backend: str) -> list[Path]:
 
 def make_target(folder: Path, backend: str) -> Path:
     """A target with videos of its own, a unit that lacks rows of the inputs, and an entry that they make needless."""
-    into = make_cache(folder / "into", {"z": range(5)}, {"d": range(4)}, backend=backend, pending=1)
+    parts = {"z": range(5)}, {"d": range(4)}
+    into = make_cache(folder / "into", *parts, backend=backend, pending=1, label_sets=(LABELS,))
     quarantined(into, "a")
     return into
 

@@ -177,6 +177,9 @@ def test_a_damaged_document_of_a_withdrawn_video(tmp_path, into):
     a = make_cache(tmp_path / "a", A)
     remove(a, videos_removal(["a"], is_withdrawal=True))
     path = next((a / "withdrawn").iterdir())
+    renamed = path.rename(path.with_name(f"{'0' * 32}.json"))
+    refused(DamagedError, renamed.name, "renamed or copied", inputs=[a], into=into)
+    renamed.rename(path)
     path.write_bytes(path.read_bytes()[:-9])
     refused(DamagedError, path.name, inputs=[a], into=into)
 

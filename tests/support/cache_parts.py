@@ -10,11 +10,13 @@ from dataclasses import replace
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart
+from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import CacheIdentity, FrameBatch
-from embedonce.cache.store import open_writer
+from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.registry import Location
+from embedonce.cache.verify import verify
 from embedonce.cache.writer import CacheWriter
 from tests.conftest import make_cache_identity, planned_video
 from tests.support.shared_units import (
@@ -25,12 +27,12 @@ from tests.support.shared_units import (
     VIEWS,
     batch_of,
     fingerprint_of,
-    logits_of,
 )
 
 Requests = Mapping[str, range]  # uid -> requested times
 ALL_SETS = (LABELS, COMPUTED, PLAIN)
 SHARD_FRAMES = 4
+OTHER = {"hdf5": "webdataset", "webdataset": "hdf5"}  # back end
 
 
 def make_cache(
@@ -99,10 +101,33 @@ def write_label_set(
         writer.publish_clips(labels.name, part.part, list((clips_of or whole_videos)(part)))
     reader = writer.reader()
     for unit, record in reader.records.items() if labels.has_logits and labels.stores_logits else ():
-        logits = logits_of(reader.all_embeddings(unit)) if record.num_rows else np.zeros((0, 2, 2), np.float32)
+        rows = [logits_from(dict(tensors or TENSORS), row[None]) for row in reader.all_embeddings(unit)]
+        logits = np.concatenate([np.zeros((0, 2, 2), np.float32), *rows])  # of each row alone, as logits_of() has them
         writer.commit_logits(labels.name, unit, record.keys, logits, {})
     reader.close()
 
 
 def whole_videos(part: PlanPart) -> list[ClipLabel]:
     return [ClipLabel(f"{video.uid}:0", video.uid, 0.0, 3.0, 0, "train") for video in part.videos]
+
+
+def slightly_other_rows(batch: FrameBatch) -> FrameBatch:
+    """The embeddings that another machine may compute."""
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(batch.embeddings.shape)
+    values = batch.embeddings + noise
+    values *= 0.9985 / np.linalg.norm(values, axis=2, keepdims=True)  # as short as verification allows
+    return replace(batch, embeddings=values.astype(np.float16))
+
+
+def quarantined(root: Location, uid: str, reason: str = "no video stream") -> None:
+    """Put a video of a cache into quarantine."""
+    with closing(open_writer(root, open_reader(root).identity)) as writer:
+        writer.quarantine(uid, QuarantinedVideo(f"{uid}.mp4", reason, 1, 2))
+        writer.write_manifest()
+
+
+def problems(root: Location) -> list[str]:
+    """What verification finds wrong, extra or unfinished."""
+    report = verify(root)
+    extra = [f"extra: {path}" for path in report.extra]
+    return [problem.message for problem in report.problems] + extra + list(report.unfinished)
