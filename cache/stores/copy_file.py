@@ -29,9 +29,16 @@ class Copy(LocalFile):
         self._digest = digest
 
     def read_at(self, offset: int, size: int) -> bytes:
+        self._check(offset, size)
+        return super().read_at(offset, size)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        self._check(offset, len(buffer))
+        super().read_into(offset, buffer)
+
+    def _check(self, offset: int, size: int) -> None:
         if offset + size > self._size:
             raise DamagedError(f"{self._path} ends after {max(0, self._size - offset)} of {size} bytes at {offset}")
-        return super().read_at(offset, size)
 
     def digest(self) -> str | None:
         """The hexadecimal SHA-256 of the file; None if the copy is damaged."""

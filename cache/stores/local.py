@@ -142,6 +142,14 @@ class LocalFile(StoredFile):
             raise DamagedError(f"{self._path} ends after {len(data)} of {size} bytes at offset {offset}")
         return data
 
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        try:
+            num_bytes = os.preadv(self._handle, [buffer], offset)
+        except OSError as error:
+            raise read_error(self._path, error) from error
+        if num_bytes < len(buffer):  # the file ends, or one call does not read so much
+            super().read_into(offset, buffer)
+
     def close(self) -> None:
         handle, self._handle = getattr(self, "_handle", -1), -1
         if handle >= 0:
