@@ -46,6 +46,10 @@ class StoredFile(ABC):
     def read_at(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset` on. DamagedError if the file ends before."""
 
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer of bytes from `offset` on. Errors as in read_at()."""
+        buffer[:] = self.read_at(offset, len(buffer))
+
     @abstractmethod
     def close(self) -> None: ...
 
@@ -252,7 +256,7 @@ class StoredFileIO(io.RawIOBase):
 
     def readinto(self, buffer) -> int:
         size = max(0, min(len(buffer), self._source.size - self._position))
-        buffer[:size] = self._source.read_at(self._position, size)
+        self._source.read_into(self._position, memoryview(buffer)[:size])
         self._position += size
         return size
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from embedonce.cache.boot import boot_id
-from embedonce.cache.errors import DamagedError, StorageError
+from embedonce.cache.errors import StorageError
+from embedonce.cache.files import read_error
 from embedonce.cache.stores.local import LocalFile
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -25,13 +26,8 @@ class Copy(LocalFile):
 
     def __init__(self, path: Path, digest: str | None = None):
         super().__init__(path)
-        self._size -= TRAILER_BYTES
+        self._size -= TRAILER_BYTES  # no read goes beyond it
         self._digest = digest
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        if offset + size > self._size:
-            raise DamagedError(f"{self._path} ends after {max(0, self._size - offset)} of {size} bytes at {offset}")
-        return super().read_at(offset, size)
 
     def digest(self) -> str | None:
         """The hexadecimal SHA-256 of the file; None if the copy is damaged."""
@@ -39,19 +35,26 @@ class Copy(LocalFile):
             sha256 = hashlib.sha256()
             for start in range(0, self._size, _BLOCK):
                 sha256.update(self.read_at(start, min(_BLOCK, self._size - start)))
-            if super().read_at(self._size, _DIGEST_BYTES) == sha256.digest():
+            if self._trailer()[0] == sha256.digest():
                 self._digest = sha256.hexdigest()
         return self._digest
 
     def survived(self) -> bool:
         """Whether the copy is as it was written although the machine may have been started again since."""
-        written_in = super().read_at(self._size + _DIGEST_BYTES, len(_SYNCED))
-        if written_in in (_SYNCED, _this_start()):
+        if self._trailer()[1] in (_SYNCED, _this_start()):
             return True
         if self.digest() is None:
             return False
         self._stamp()
         return True
+
+    def _trailer(self) -> tuple[bytes, bytes]:
+        """(SHA-256 of the file, start of the machine in which it was known to have it), as the copy has them."""
+        try:
+            trailer = os.pread(self._handle, TRAILER_BYTES, self._size)
+        except OSError as error:
+            raise read_error(self._path, error) from error
+        return trailer[:_DIGEST_BYTES], trailer[_DIGEST_BYTES:]
 
     def _stamp(self) -> None:
         """Note that the copy was whole after the last start of the machine."""

@@ -13,6 +13,8 @@ from embedonce.cache.errors import DamagedError
 from embedonce.cache.files import read_error
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Store, StoredFile
 
+_READS_INTO = hasattr(os, "preadv")  # not on all versions of macOS
+
 
 class LocalStore(Store):
     """Files below one folder. Two stores of the same folder are equal."""
@@ -134,6 +136,8 @@ class LocalFile(StoredFile):
         return self._size
 
     def read_at(self, offset: int, size: int) -> bytes:
+        if offset + size > self._size:
+            raise self._ends(offset, size, max(0, self._size - offset))
         try:
             data = os.pread(self._handle, size, offset)
             while len(data) < size and (more := os.pread(self._handle, size - len(data), offset + len(data))):
@@ -141,8 +145,22 @@ class LocalFile(StoredFile):
         except OSError as error:
             raise read_error(self._path, error) from error
         if len(data) != size:
-            raise DamagedError(f"{self._path} ends after {len(data)} of {size} bytes at offset {offset}")
+            raise self._ends(offset, size, len(data))
         return data
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        if not _READS_INTO or offset + len(buffer) > self._size:
+            super().read_into(offset, buffer)
+            return
+        try:
+            num_bytes = os.preadv(self._handle, [buffer], offset)
+        except OSError as error:
+            raise read_error(self._path, error) from error
+        if num_bytes < len(buffer):  # the file ends, or one call cannot read so much
+            super().read_into(offset, buffer)
+
+    def _ends(self, offset: int, size: int, num_bytes: int) -> DamagedError:
+        return DamagedError(f"{self._path} ends after {num_bytes} of {size} bytes at offset {offset}")
 
     def close(self) -> None:
         handle, self._handle = getattr(self, "_handle", -1), -1

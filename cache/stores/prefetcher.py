@@ -14,7 +14,7 @@ T = TypeVar("T", bound=Hashable)
 R = TypeVar("R")
 
 MAX_PENDING = 8  # items
-MAX_THREADS = 2
+MAX_THREADS = 3  # a connection alone seldom gets all that a network gives
 
 
 class Prefetcher(Generic[T, R]):

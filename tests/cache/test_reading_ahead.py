@@ -13,6 +13,7 @@ import pytest
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.store import open_reader
+from embedonce.cache.stores import local
 from embedonce.cache.stores.copy_file import Copy
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_store import ObjectStore
@@ -215,7 +216,9 @@ def test_after_a_fork_nothing_is_waited_for_that_the_parent_had_begun():
     assert prefetcher.take("a") is True
 
 
-def test_a_copy_is_read_like_a_file_without_layers_between(tmp_path):
+@pytest.mark.parametrize("reads_into", [True, False])
+def test_a_copy_is_read_like_a_file_without_layers_between(tmp_path, monkeypatch, reads_into):
+    monkeypatch.setattr(local, "_READS_INTO", reads_into and local._READS_INTO)
     store = ObjectStore.from_url(f"memory://{uuid.uuid4().hex}/cache", LocalCopies.create(tmp_path, 10**9))
     store.put_if_absent("a", LARGE)
     store.keep("a")
@@ -223,3 +226,16 @@ def test_a_copy_is_read_like_a_file_without_layers_between(tmp_path):
     assert type(file) is Copy and file.read_at(5, 10) == LARGE[5:15]
     with pytest.raises(DamagedError, match="ends after 10 of 11 bytes"):
         file.read_at(len(LARGE) - 10, 11)
+    buffer = bytearray(10)
+    file.read_into(5, memoryview(buffer))
+    assert buffer == LARGE[5:15]
+    with pytest.raises(DamagedError, match="ends after 9 of 10 bytes"):
+        file.read_into(len(LARGE) - 9, memoryview(buffer))
+
+
+def test_a_file_that_became_shorter_fills_no_buffer(tmp_path):
+    (tmp_path / "a").write_bytes(LARGE)
+    file = local.LocalFile(tmp_path / "a")
+    os.truncate(tmp_path / "a", 15)
+    with pytest.raises(DamagedError, match="ends after 10 of 11 bytes"):
+        file.read_into(5, memoryview(bytearray(11)))
