@@ -37,7 +37,7 @@ def changed(column: list, place: int, value: int) -> list:
 
 CHANGES = {
     "unknown status": lambda s: changed(s["request_status"], -1, 5),
-    "status that no byte holds": lambda s: changed(s["request_status"], -1, 256),
+    "status that no byte holds": lambda s: changed(s["request_status"], -1, 256 + 3),
     "ok without a row": lambda s: changed(s["request_row"], 1, -1),
     "row of a request that is not ok": lambda s: changed(s["request_row"], -1, 0),
     "row before the first": lambda s: changed(s["request_row"], -1, -2),
@@ -72,6 +72,13 @@ def test_a_sound_record_is_read(document):
 def test_a_record_that_contradicts_itself_is_refused(document, change):
     CHANGES[change](document["segments"][0])
     with pytest.raises(DamagedError, match=r"^it is damaged"):
+        read(document)
+
+
+def test_one_row_is_no_column_in_a_column():
+    document = document_of(1)
+    CHANGES["nested rows"](document["segments"][0])
+    with pytest.raises(DamagedError, match="different lengths"):
         read(document)
 
 
