@@ -3,7 +3,7 @@
 Uses the writer's commits, so it can be interrupted at any time and run again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from embedonce.cache.errors import CacheError, IdentityMismatchError
@@ -11,7 +11,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import Record, segment_document
 from embedonce.cache.removal_document import read_removal
-from embedonce.cache.store import open_reader, open_writer
+from embedonce.cache.store import has_cache, open_reader, open_writer
 from embedonce.cache.stores.base import Store
 from embedonce.cache.stores.registry import Location, open_store
 from embedonce.cache.stores.stored_path import StoredPath
@@ -24,10 +24,15 @@ OnProgress = Callable[[int, int], None]  # shards done, of how many
 
 
 def convert(
-    source: Location, target: Location, backend: str, on_progress: OnProgress = lambda done, total: None
+    source: Location,
+    target: Location,
+    backend: str,
+    on_progress: OnProgress = lambda done, total: None,
+    on_size: Callable[[int], None] = lambda num_bytes: None,
 ) -> int:
     """Copy the cache at source to target; returns the number of shards written. on_progress: called after each.
 
+    on_size: called with about the bytes that will be written, before anything is; may raise an error.
     CacheError if target is another cache, contains source or is inside it, or source is damaged; what was written so
     far stays and is sound.
     """
@@ -37,6 +42,7 @@ def convert(
     reader = open_reader(source)
     identity = replace(reader.identity, backend=backend)
     plan = reader.plan()
+    on_size(_lacking_bytes(reader, target))
     writer = open_writer(target, identity)
     try:
         _check_target(reader, writer)
@@ -55,6 +61,21 @@ def convert(
     finally:
         writer.close()
         reader.close()
+
+
+def _lacking_bytes(reader: CacheReader, target: Store) -> int:
+    """The size of the shards, as they are in the source, that the target does not have."""
+    copied = open_reader(target) if has_cache(target) else None
+    lacking = _sizes(reader, None, copied.records if copied else ())
+    for name in reader.label_sets():
+        is_copied = copied is not None and name in copied.label_sets()
+        lacking += _sizes(reader, name, copied.label_records(name) if copied and is_copied else ())
+    return sum(lacking)
+
+
+def _sizes(reader: CacheReader, label_set: str | None, copied: Container[str]) -> list[int]:
+    records = reader.records if label_set is None else reader.label_records(label_set)
+    return [record.num_bytes for unit, record in records.items() if unit not in copied]
 
 
 def refuse_interrupted(source: Store) -> None:

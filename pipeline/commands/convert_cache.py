@@ -27,8 +27,12 @@ def convert_cache(cache_dir: Path | str, output_dir: Path | str, backend: str) -
     A run that was stopped continues when the same command is given again.
     """
     from embedonce.cache.convert import convert
+    from embedonce.pipeline.files.disk_space import check_space
     from embedonce.pipeline.progress import Progress
 
+    def check_size(num_bytes: int) -> None:
+        check_space(output_dir, num_bytes, "choose another --output-dir")
+
     with Progress(None, "converting", "shards") as progress:
-        done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update())
+        done = convert(cache_dir, output_dir, backend, lambda done, total: progress.update(), check_size)
     echo(f"{output_dir}: {done} shards written; {next_line('verify-cache', {'cache_dir': output_dir})}")
