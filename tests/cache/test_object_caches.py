@@ -256,7 +256,7 @@ def test_a_session_over_a_network_that_often_fails_ends_with_the_same_cache(thro
 
     faults.spoil = often
     run_session(store, "hdf5")
-    assert len(faults.requests) > 150
+    assert len(faults.requests) > 110
     faults.spoil = lambda request: None
     assert bucket_place.files() == session["files"] and contents(store, "hdf5") == session["contents"]
 
