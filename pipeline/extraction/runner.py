@@ -26,6 +26,7 @@ from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
@@ -55,17 +56,18 @@ def extract(
     source = preflight.source
     check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
     teacher = load_teacher()
+    batched = BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
     try:
         if preflight.known:
-            check_teacher(writer.reader(), teacher)
+            check_teacher(writer.reader(), batched)
             if writer.rebuild_manifest_if_stale():
                 log.info("manifest.json did not match the records: it was rebuilt from them")
         continued = writer.incomplete_uids()  # their remaining frames are not the ones that their scans prepared for
         plan_new(writer, source, preflight.scanned, config.shard_frames)
         writer.write_sidecar(SETTINGS, config.as_yaml())
         plans = {uid: scan.plan for uid, scan in preflight.scanned.scans.items() if uid not in continued}
-        _extract_pending(config, writer, source, teacher, plans)
+        _extract_pending(config, writer, source, batched, plans)
         writer.write_manifest()
         return writer, teacher, summarize(writer, source)
     except BaseException:
@@ -80,7 +82,7 @@ def _extract_pending(
     config: ExtractConfig,
     writer: CacheWriter,
     source: Source,
-    teacher: Teacher,
+    teacher: BatchedTeacher,
     plans: Mapping[str, PackedPlan | None],
 ) -> None:
     videos = {video.uid: video for video in source.videos}
