@@ -4,6 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.processes.busy_time import BusyTime
 
 
 class Committer:
@@ -17,17 +18,23 @@ class Committer:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "commit")
         self._running: Future[None] | None = None
+        self._busy = BusyTime()
 
     def submit(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
         """Start committing a unit, once the one before is on disk: at most two units are held in memory."""
         self.join()
-        self._running = self._thread.submit(self._writer.commit_frames, unit, batch, provenance)
+        self._running = self._thread.submit(self._busy.call, self._writer.commit_frames, unit, batch, provenance)
 
     def join(self) -> None:
         """Wait until everything submitted is on disk."""
         running, self._running = self._running, None
         if running is not None:
             running.result()
+
+    @property
+    def busy_sec(self) -> float:
+        """Seconds that commits took, over how many may run at once."""
+        return self._busy.seconds
 
     def __enter__(self) -> "Committer":
         return self

@@ -1,10 +1,11 @@
 """One pass over the pending shards: decode workers feed the teacher, and complete shards are committed."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from embedonce.cache.plan import Unit
 from embedonce.cache.schema import seconds
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskFailed, TaskResult, WorkerCrashed
@@ -24,6 +25,7 @@ from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
+from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, Ended, TeacherQueue
 from embedonce.pipeline.extraction.upright import shape_of
 from embedonce.pipeline.progress import Progress
@@ -47,32 +49,44 @@ class FramePipeline:
         builder: ShardBuilder,
         videos: Mapping[str, Video],
         packet_plans: Mapping[str, PackedPlan | None],
+        clock: StageClock,
     ):
         self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
-        self.videos, self.packet_plans = videos, packet_plans
+        self.videos, self.packet_plans, self.clock = videos, packet_plans, clock
         self.provenance = provenance(teacher)
         self.pending = builder.pending_frames()
-        self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views)
+        self._num_planned = _rows_by_video(writer.units)
+        self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
         self._modes: dict[str, str] = {}  # uid -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[str, str] = {}  # uid -> reason
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
 
-    def run(self, workers: int, progress: Progress) -> None:
+    def run(self, workers: int, progress: Progress) -> StageTimes:
         """Extract all pending shards whose videos exist."""
+        tasks = [self._task(uid) for uid in self.pending if uid in self.videos]
+        self.clock.start()
         with Committer(self.writer) as committer:
             self._commit_complete(committer)
             self._load_attempts()
             options = EngineOptions(workers, self.config.video_timeout, lambda task: self._attempts.get(task.uid, 0))
             engine = make_engine(self.config.engine, decode_video, options)
-            for event in engine.run([self._task(uid) for uid in self.pending if uid in self.videos]):
+            for event in engine.run(tasks):
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
+        device = self.teacher.device_facts().get("device", "")
+        return self.clock.stop(workers, len(tasks), committer.busy_sec, device)
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
         return Counter(self._modes.values()).most_common()
+
+    def _seconds_to_do(self, uid: str) -> float:
+        """The length of a video, in seconds; of one with committed units, the part of it that its other frames are."""
+        video, num_pending = self.writer.planned_videos[uid], len(self.pending[uid][1])
+        length = video.end_sec - float(seconds(video.first_pts, video.time_base))
+        return length * num_pending / self._num_planned[uid] if num_pending else length
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
@@ -105,6 +119,7 @@ class FramePipeline:
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
             self.writer.count_attempt(uid, event.reason)
         else:
+            self.clock.decode_sec += event.busy_sec
             self._queue.end(event)
 
     def _receive_message(self, uid: str, message: DecodeMessage, progress: Progress) -> None:
@@ -155,6 +170,7 @@ class FramePipeline:
             reason = none_decoded(len(event.task.pts))
         if reason is None:
             self.builder.end(uid)
+            self.clock.video_sec += self._seconds_to_do(uid)
             if uid in self._attempts:
                 self.writer.forget_attempts(uid)
             return
@@ -175,3 +191,12 @@ class FramePipeline:
             # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved
             how = self.teacher.device_facts() | {"batch_size": self.teacher.batch_size}
             committer.submit(name, batch, self.provenance | how | decoding)
+
+
+def _rows_by_video(units: Iterable[Unit]) -> Counter[str]:
+    """uid -> number of planned rows in all units."""
+    rows: Counter[str] = Counter()
+    for unit in units:
+        for segment in unit.segments:
+            rows[segment.video_uid] += len(segment.frame_index)
+    return rows

@@ -8,6 +8,7 @@ import numpy as np
 
 from embedonce.pipeline.engines.engine import TaskDone, TaskFailed
 from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Row
+from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 
 Ended = TaskDone[DecodeTask] | TaskFailed[DecodeTask]
@@ -29,8 +30,9 @@ class TeacherQueue:
     last. Fewer images than a batch and one message wait here at any time.
     """
 
-    def __init__(self, teacher: BatchedTeacher, views_per_row: int):
-        self._teacher, self._views_per_row = teacher, views_per_row
+    def __init__(self, teacher: BatchedTeacher, views_per_row: int, busy: BusyTime):
+        """busy: counts the time of the teacher."""
+        self._teacher, self._views_per_row, self._busy = teacher, views_per_row, busy
         self._waiting: deque[tuple[str, Row] | Ended] = deque()
         self._images: list[np.ndarray] = []  # of the rows in _waiting, without those embedded already
         self._vectors: list[np.ndarray] = []  # embeddings of the first images of _waiting
@@ -50,7 +52,7 @@ class TeacherQueue:
         while self._images and (is_last or len(self._images) >= self._teacher.batch_size):
             count = self._teacher.batch_size
             batch, self._images = self._images[:count], self._images[count:]
-            self._vectors += list(self._teacher.embed(np.stack(batch)))
+            self._vectors += list(self._busy.call(self._teacher.embed, np.stack(batch)))
             yield from self._pop_ready()
 
     def _pop_ready(self) -> Iterator[EmbeddedRow | Ended]:

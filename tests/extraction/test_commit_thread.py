@@ -32,6 +32,7 @@ def test_units_are_committed_in_order_one_at_a_time_and_completely():
             committer.submit(str(n), n, {"n": n})
             assert len(writer.done) >= n  # the one before is on disk
     assert writer.done == [(str(n), n, {"n": n}, False) for n in range(5)] and writer.most == 1
+    assert committer.busy_sec > 0
 
 
 @pytest.mark.parametrize(("full_for", "submitted"), [("1", 2), ("4", 5)])

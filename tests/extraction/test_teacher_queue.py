@@ -7,6 +7,7 @@ import torch
 from embedonce.pipeline.engines.engine import TaskDone
 from embedonce.pipeline.extraction.decode_tasks import Row
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, TeacherQueue
+from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
 from tests.support.fake_teacher import SIZE, FakeTeacher
@@ -31,7 +32,7 @@ def names(items) -> list[str]:
 )
 def test_batches_are_full_and_rows_come_back_in_order(batch_size, views, sizes):
     teacher = SmallMemory(limit=1000)
-    queue = TeacherQueue(BatchedTeacher(teacher, batch_size), views)
+    queue = TeacherQueue(BatchedTeacher(teacher, batch_size), views, BusyTime())
     rows, found = [make_row(i, views) for i in range(10)], []
     for first in range(0, 10, 5):
         queue.add("ab"[first // 5], rows[first : first + 5])
@@ -46,7 +47,7 @@ def test_batches_are_full_and_rows_come_back_in_order(batch_size, views, sizes):
 
 
 def test_the_end_of_a_video_waits_for_its_rows_only():
-    queue = TeacherQueue(BatchedTeacher(FakeTeacher(), 4), 1)
+    queue = TeacherQueue(BatchedTeacher(FakeTeacher(), 4), 1, BusyTime())
     queue.end(TaskDone("empty"))
     assert names(queue.pop()) == ["end empty"]
     queue.add("a", [make_row(0, 1)])
