@@ -75,7 +75,7 @@ ARROWS = {
     "sources": "console files naming processes progress remote_files settings splits",
     "teachers": "processes",
     "labeling": "console files naming progress settings sources splits teachers",
-    "extraction": "console engines files frames labeling naming progress settings sources teachers video",
+    "extraction": "console engines files frames labeling naming processes progress settings sources teachers video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",
     "reporting": "clips console frames metrics",
@@ -286,7 +286,7 @@ def test_training_and_evaluating_run_where_clip_and_av_cannot_be_imported(tmp_pa
     "name",
     [
         *("console.printable", "console.standard_streams", "processes.interrupts", "processes.running_time"),
-        *("processes.worker_signals", "settings.ranges", "settings.options"),
+        *("processes.worker_signals", "processes.busy_time", "settings.ranges", "settings.options"),
     ],
 )
 def test_what_every_process_imports_is_light(graph, name):

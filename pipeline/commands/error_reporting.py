@@ -13,6 +13,7 @@ from embedonce.pipeline.console import standard_streams
 from embedonce.pipeline.console.printable import block, one_line
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes import interrupts
+from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
 
 INTERRUPTED = "interrupted: what was committed is safe; run the same command again to continue"
 REPAIR_HINT = "; repair-cache moves damaged files away, and the next run of extract-teacher makes them again"
@@ -107,7 +108,7 @@ def explain(error: Exception) -> click.ClickException | None:
         return DetailedError(str(error), error.exit_code)
     if isinstance(error, OSError):
         return DetailedError(_environment_error(error), MACHINE_ERROR)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         message = "out of memory: lower --batch-size (or --frames-per-clip, --num-workers)"
         return DetailedError(message, MACHINE_ERROR)
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
@@ -119,11 +120,3 @@ def explain(error: Exception) -> click.ClickException | None:
 def _environment_error(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     return f"{place}{error.strerror or error}{REMEDIES.get(error.errno or 0, '')}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )

@@ -6,6 +6,7 @@ from embedonce.pipeline.commands import cache_assertions
 from embedonce.pipeline.commands.cache_assertions import NUM_ACTIONS, TEACHER_SIZE, refused
 from embedonce.pipeline.commands.click_options import build_config, command
 from embedonce.pipeline.commands.output import echo, show
+from embedonce.pipeline.processes.allocator import keep_freed_memory
 from embedonce.pipeline.training.settings import TrainConfig
 
 
@@ -20,6 +21,7 @@ def train_student(teacher_size: str | None, num_actions: int | None, **options: 
     together.
     """
     config = build_config(TrainConfig, options)
+    keep_freed_memory()
     from embedonce.pipeline.console.next_commands import evaluate_line
     from embedonce.pipeline.training import trainer
 

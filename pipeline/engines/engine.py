@@ -4,8 +4,10 @@ Defines the events and the protocol. Engines know tasks and messages, not what t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+from embedonce.pipeline.processes.busy_time import BusyTime
 
 MAX_ATTEMPTS = 2  # worker processes that one task may crash or hang, over all runs, before it fails
 
@@ -23,18 +25,23 @@ class TaskResult(Generic[Task, Value]):
 
 @dataclass(frozen=True)
 class TaskDone(Generic[Task]):
-    """A task finished."""
+    """A task finished. busy_sec: how long its function worked, without waiting for the receiver of its values."""
 
     task: Task
+    busy_sec: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
 class TaskFailed(Generic[Task]):
-    """A task cannot be completed; reason: a short text for the user. is_temporary: a later run may succeed."""
+    """A task cannot be completed; reason: a short text for the user. is_temporary: a later run may succeed.
+
+    busy_sec: as in TaskDone, of the last attempt; 0 if that crashed.
+    """
 
     task: Task
     reason: str
     is_temporary: bool = False
+    busy_sec: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,12 @@ class EngineOptions:
 
 def run_task(function: Callable[[Task], Iterable[Value]], task: Task) -> Iterator[Event[Task, Value]]:
     """Run one task in this process and yield its events."""
+    busy = BusyTime()
     try:
-        for value in function(task):
+        for value in busy.during(function(task)):
             yield TaskResult(task, value)
     except Exception as error:  # any error that a video causes in a decoder is the fault of that video, and reported
-        yield TaskFailed(task, str(error) or type(error).__name__, getattr(error, "is_temporary", False))
+        reason, is_temporary = str(error) or type(error).__name__, getattr(error, "is_temporary", False)
+        yield TaskFailed(task, reason, is_temporary, busy.seconds)
     else:
-        yield TaskDone(task)
+        yield TaskDone(task, busy.seconds)

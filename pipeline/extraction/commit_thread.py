@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.shard_writer import immediately
 from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.processes.busy_time import BusyTime
 
 MAX_BYTES = 256 << 20  # JPEGs of several units on their way; larger shards are uploaded in several parts at once anyway
 
@@ -23,6 +24,7 @@ class Committer:
         self._writer, self._at_once = writer, writer.store.puts_at_once
         self._threads = ThreadPoolExecutor(self._at_once, "commit")
         self._running: deque[tuple[Future[None], int]] = deque()  # with the bytes of their JPEGs
+        self._busy = BusyTime()
 
     def submit(self, unit: str, batch: FrameBatch, provenance: dict) -> None:
         """Start committing a unit, once there is room beside those that are on their way.
@@ -33,7 +35,7 @@ class Committer:
         num_bytes = sum(map(len, batch.jpegs))
         self._wait(self._at_once - 1, MAX_BYTES - num_bytes)
         before = self._running[-1][0].result if self._running else immediately
-        future = self._threads.submit(self._writer.commit_frames, unit, batch, provenance, before)
+        future = self._threads.submit(self._busy.call, self._writer.commit_frames, unit, batch, provenance, before)
         self._running.append((future, num_bytes))
 
     def join(self) -> None:
@@ -48,6 +50,11 @@ class Committer:
             or sum(size for _, size in self._running) > num_bytes
         ):
             self._running.popleft()[0].result()
+
+    @property
+    def busy_sec(self) -> float:
+        """Seconds that commits took, over how many may run at once."""
+        return self._busy.seconds / self._at_once
 
     def __enter__(self) -> "Committer":
         return self

@@ -35,12 +35,13 @@ from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
+from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.registry import loader_of, model_of_module
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
 
-
+RECOMPUTED_BATCH = 64  # images
 _RESHAPED = "reshaped: {} videos change the shape of their frames; times of another shape than the first are skipped"
 
 
@@ -114,7 +115,7 @@ def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:
     teacher: the options of teacher_of().
     """
     reader = open_reader(cache_dir)
-    loaded = teacher_of(reader, **teacher)
+    loaded = BatchedTeacher(teacher_of(reader, **teacher), RECOMPUTED_BATCH)
     similarity = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
     if similarity.size and not similarity.min() >= MIN_COSINE:
         raise DamagedError(f"a stored row has the cosine {similarity.min():.4f} with the teacher's embedding now")

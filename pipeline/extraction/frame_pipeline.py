@@ -1,13 +1,14 @@
 """One pass over the pending shards: decode workers feed the teacher, and complete shards are committed."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from embedonce.cache.plan import Unit
 from embedonce.cache.schema import seconds
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskDone, TaskFailed, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskFailed, TaskResult, WorkerCrashed
 from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.commit_thread import Committer
@@ -17,7 +18,6 @@ from embedonce.pipeline.extraction.decode_tasks import (
     DecodeTask,
     Remark,
     Reshaped,
-    Row,
     decode_video,
     none_decoded,
 )
@@ -25,10 +25,12 @@ from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
+from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
+from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, Ended, TeacherQueue
 from embedonce.pipeline.extraction.upright import shape_of
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Video
-from embedonce.pipeline.teachers.teacher import Teacher
+from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
 
@@ -43,42 +45,48 @@ class FramePipeline:
         self,
         config: ExtractConfig,
         writer: CacheWriter,
-        teacher: Teacher,
+        teacher: BatchedTeacher,
         builder: ShardBuilder,
         videos: Mapping[str, Video],
         packet_plans: Mapping[str, PackedPlan | None],
+        clock: StageClock,
     ):
         self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
-        self.videos, self.packet_plans = videos, packet_plans
+        self.videos, self.packet_plans, self.clock = videos, packet_plans, clock
         self.provenance = provenance(teacher)
         self.pending = builder.pending_frames()
-        self._rows: list[tuple[str, Row]] = []  # (uid, row) waiting for the teacher
-        self._ended: list[TaskDone[DecodeTask] | TaskFailed[DecodeTask]] = []  # their last rows may wait too
+        self._num_planned = _rows_by_video(writer.units)
+        self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
         self._modes: dict[str, str] = {}  # uid -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[str, str] = {}  # uid -> reason
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
 
-    def run(self, workers: int, progress: Progress) -> None:
+    def run(self, workers: int, progress: Progress) -> StageTimes:
         """Extract all pending shards whose videos exist."""
+        tasks = [self._task(uid) for uid in self.pending if uid in self.videos]
+        self.clock.start()
         with Committer(self.writer) as committer:
             self._commit_complete(committer)
             self._load_attempts()
             options = EngineOptions(workers, self.config.video_timeout, lambda task: self._attempts.get(task.uid, 0))
             engine = make_engine(self.config.engine, decode_video, options)
-            for event in engine.run([self._task(uid) for uid in self.pending if uid in self.videos]):
+            for event in engine.run(tasks):
                 self._receive(event, progress)
-                if len(self._rows) * self.views_per_row >= self.config.batch_size:
-                    self._flush(committer, progress)
-            self._flush(committer, progress)
-
-    @property
-    def views_per_row(self) -> int:
-        return 1 + self.writer.identity.num_views
+                self._embed(committer, progress)
+            self._embed(committer, progress, is_last=True)
+        device = self.teacher.device_facts().get("device", "")
+        return self.clock.stop(workers, len(tasks), committer.busy_sec, device)
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
         return Counter(self._modes.values()).most_common()
+
+    def _seconds_to_do(self, uid: str) -> float:
+        """The length of a video, in seconds; of one with committed units, the part of it that its other frames are."""
+        video, num_pending = self.writer.planned_videos[uid], len(self.pending[uid][1])
+        length = video.end_sec - float(seconds(video.first_pts, video.time_base))
+        return length * num_pending / self._num_planned[uid] if num_pending else length
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
@@ -111,7 +119,8 @@ class FramePipeline:
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
             self.writer.count_attempt(uid, event.reason)
         else:
-            self._ended.append(event)
+            self.clock.decode_sec += event.busy_sec
+            self._queue.end(event)
 
     def _receive_message(self, uid: str, message: DecodeMessage, progress: Progress) -> None:
         if isinstance(message, DecodeMode):
@@ -123,45 +132,45 @@ class FramePipeline:
             self.builder.refuse(uid, message.i)
             progress.update()
         else:
-            self._rows += [(uid, row) for row in message]
+            self._queue.add(uid, message)
             progress.update(len(message))
 
-    def _flush(self, committer: Committer, progress: Progress) -> None:
-        """Embed the waiting rows, close the videos that ended, and commit the shards that are complete."""
-        self._embed()
-        for event in self._ended:
-            self._end_video(event, progress)
-        self._ended = []
-        self._commit_complete(committer)
+    def _embed(self, committer: Committer, progress: Progress, is_last: bool = False) -> None:
+        """Embed what fills a batch, close the videos that ended, and commit the shards that are complete."""
+        for item in self._queue.pop(is_last):
+            if isinstance(item, EmbeddedRow):
+                self._add(item)
+            else:
+                self._end_video(item, progress)
+            self._commit_complete(committer)
+        self._commit_complete(committer)  # of videos that sent no rows
 
-    def _embed(self) -> None:
-        if not self._rows:
-            return
-        crops = np.concatenate([row.crops for _, row in self._rows])
-        embeddings = self.teacher.embed(crops).reshape(len(self._rows), self.views_per_row, -1)
-        finite = np.isfinite(embeddings).all((1, 2))
-        for (uid, row), row_embeddings, is_finite in zip(self._rows, embeddings, finite, strict=True):
-            if not is_finite:
-                frame = int(self.pending[uid][0][row.i])
-                reason = f"the teacher's embedding of frame {frame} of {uid} is NaN or infinite"
-                if not finite.any():
-                    raise PipelineError(
-                        f"{reason}, as are all others in its batch; nothing of the batch was kept: check the teacher's "
-                        "weights and --device"
-                    )
-                self._not_embeddable.setdefault(uid, reason)
-            if uid in self._not_embeddable:
-                continue
-            self.builder.add(uid, row.i, row.jpeg, row_embeddings.astype(np.float16), row.crop_crc32)
-        self._rows = []
+    def _add(self, item: EmbeddedRow) -> None:
+        uid, row = item.uid, item.row
+        if not np.isfinite(item.embeddings).all():
+            reason = f"the teacher's embedding of frame {self.pending[uid][0][row.i]} of {uid} is NaN or infinite"
+            if uid not in self._not_embeddable and not self._embeds_gray():
+                raise PipelineError(
+                    f"{reason}, as is that of a plain gray image; nothing of this batch was kept: check the teacher's "
+                    "weights and --device"
+                )
+            self._not_embeddable.setdefault(uid, reason)
+        if uid not in self._not_embeddable:
+            self.builder.add(uid, row.i, row.jpeg, item.embeddings.astype(np.float16), row.crop_crc32)
 
-    def _end_video(self, event: TaskDone[DecodeTask] | TaskFailed[DecodeTask], progress: Progress) -> None:
+    def _embeds_gray(self) -> bool:
+        """Whether the teacher still works: a frame that it cannot embed is then the fault of the frame."""
+        size = self.teacher.identity.input_size
+        return bool(np.isfinite(self.teacher.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
+
+    def _end_video(self, event: Ended, progress: Progress) -> None:
         uid = event.task.uid
         reason = event.reason if isinstance(event, TaskFailed) else self._not_embeddable.get(uid)
         if reason is None and len(event.task.pts) and not self.builder.count(uid):
             reason = none_decoded(len(event.task.pts))
         if reason is None:
             self.builder.end(uid)
+            self.clock.video_sec += self._seconds_to_do(uid)
             if uid in self._attempts:
                 self.writer.forget_attempts(uid)
             return
@@ -179,5 +188,15 @@ class FramePipeline:
                 "decoding": {uid: self._modes[uid] for uid in uids if uid in self._modes},
                 "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
             }
-            # the teacher's part anew: rows that overflowed were embedded in another precision
-            committer.submit(name, batch, self.provenance | self.teacher.device_facts() | decoding)
+            # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved
+            how = self.teacher.device_facts() | {"batch_size": self.teacher.batch_size}
+            committer.submit(name, batch, self.provenance | how | decoding)
+
+
+def _rows_by_video(units: Iterable[Unit]) -> Counter[str]:
+    """uid -> number of planned rows in all units."""
+    rows: Counter[str] = Counter()
+    for unit in units:
+        for segment in unit.segments:
+            rows[segment.video_uid] += len(segment.frame_index)
+    return rows

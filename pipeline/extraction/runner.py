@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 from embedonce.cache.errors import CacheError
@@ -18,6 +19,7 @@ from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.quarantine import quarantine_absent
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
+from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
 from embedonce.pipeline.extraction.summary import ExtractionSummary, summarize
 from embedonce.pipeline.extraction.teacher_check import check_teacher
 from embedonce.pipeline.files.disk_space import check_space
@@ -26,6 +28,7 @@ from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
@@ -47,6 +50,7 @@ def extract(
     sets that the caller will write, for which there must be space. Returns the open writer, the teacher, and the
     summary of the run.
     """
+    clock = StageClock()
     check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
     open_store(config.cache_dir).check_writable()
     if has_cache(config.cache_dir):
@@ -55,19 +59,20 @@ def extract(
     source = preflight.source
     check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
     teacher = load_teacher()
+    batched = BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
     try:
         if preflight.known:
-            check_teacher(writer.reader(), teacher)
+            check_teacher(writer.reader(), batched)
             if writer.rebuild_manifest_if_stale():
                 log.info("manifest.json did not match the records: it was rebuilt from them")
         continued = writer.incomplete_uids()  # their remaining frames are not the ones that their scans prepared for
         plan_new(writer, source, preflight.scanned, config.shard_frames)
         writer.write_sidecar(SETTINGS, config.as_yaml())
         plans = {uid: scan.plan for uid, scan in preflight.scanned.scans.items() if uid not in continued}
-        _extract_pending(config, writer, source, teacher, plans)
+        times = _extract_pending(config, writer, source, batched, plans, clock)
         writer.write_manifest()
-        return writer, teacher, summarize(writer, source)
+        return writer, teacher, replace(summarize(writer, source), times=times)
     except BaseException:
         with contextlib.suppress(CacheError, PipelineError, OSError):  # the error that ended the run is the one to show
             if writer.plan:
@@ -80,21 +85,29 @@ def _extract_pending(
     config: ExtractConfig,
     writer: CacheWriter,
     source: Source,
-    teacher: Teacher,
+    teacher: BatchedTeacher,
     plans: Mapping[str, PackedPlan | None],
-) -> None:
+    clock: StageClock,
+) -> StageTimes | None:
+    """Extract what is not committed. Returns how busy the stages were; None if no frame was left to extract."""
     videos = {video.uid: video for video in source.videos}
     pending = _pending_units(writer, set(videos))
     embedding_shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
     builder = ShardBuilder(pending, writer.planned_videos, embedding_shape)
     for name in writer.quarantined():
         builder.drop(name)
-    pipeline = FramePipeline(config, writer, teacher, builder, videos, plans)
-    with Progress(builder.num_rows, "extracting frames", "frames") as progress:
-        pipeline.run(config.num_decode_workers, progress)
+    pipeline = FramePipeline(config, writer, teacher, builder, videos, plans, clock)
+    num_rows = builder.num_rows
+    with Progress(num_rows, "extracting frames", "frames") as progress:
+        times = pipeline.run(config.num_decode_workers, progress)
     modes = ", ".join(f"{count} videos {mode}" for mode, count in pipeline.decode_modes())
     if modes:
         log.info("decoding: %s", modes)
+    if not num_rows:
+        return None
+    for line in times.lines:
+        log.info("%s", line)
+    return times
 
 
 def _pending_units(writer: CacheWriter, existing: set[str]) -> tuple[Unit, ...]:

@@ -67,7 +67,12 @@ class ExtractConfig(LabelingSettings):
             default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
         )
     )
-    batch_size: int = setting(64, "Teacher batch size, in images.", group=TEACHER, range=ranges.BATCH_SIZE)
+    batch_size: int = setting(
+        64,
+        "Most images that the teacher embeds at once; each view is one. Halved when memory runs out.",
+        group=TEACHER,
+        range=ranges.BATCH_SIZE,
+    )
     teacher_head: str = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
     backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=BACKENDS)

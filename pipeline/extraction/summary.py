@@ -1,10 +1,11 @@
 """The summary of an extraction: the outcome of every listed video and every requested time, counted from the cache."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from embedonce.cache.schema import Status
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.extraction.stage_times import StageTimes
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.video.timeline import is_partial_note
 
@@ -18,7 +19,8 @@ class ExtractionSummary:
     quarantined: path in the data folder -> reason. Among the committed videos: without_requests, in which no clip lies;
     reshaped, of which some times were skipped because the shape of the frames changes. Among the planned videos:
     partial, which end before their header says. statuses: requested times by status name. withdrawn: files of
-    videos that were removed from the cache for good, which are left out.
+    videos that were removed from the cache for good, which are left out. times: how busy the stages of this run were;
+    None if it extracted nothing.
     """
 
     listed: int
@@ -31,6 +33,7 @@ class ExtractionSummary:
     statuses: dict[str, int]
     reshaped: int = 0
     withdrawn: int = 0
+    times: StageTimes | None = field(default=None, compare=False)
 
     @property
     def line(self) -> str:

@@ -241,7 +241,7 @@ def test_other_classes_under_the_same_name_are_refused_before_any_work(videos, t
 
 
 @pytest.mark.integration
-def test_out_of_memory_names_the_options_to_lower(videos, tmp_path, monkeypatch):
+def test_a_teacher_that_cannot_embed_one_image_ends_in_one_sentence(videos, tmp_path, monkeypatch):
     class Greedy(FakeTeacher):
         def embed(self, crops):
             raise MemoryError
@@ -253,7 +253,7 @@ def test_out_of_memory_names_the_options_to_lower(videos, tmp_path, monkeypatch)
     output = error_of(
         "extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path, "--teacher-head", "none", code=5
     )
-    assert "out of memory: lower --batch-size" in output
+    assert "out of memory: the teacher cannot embed even one image at a time" in output and "--device" in output
 
 
 def test_an_interrupt_ends_with_exit_code_130_and_a_hint(tiny, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, WorkerCrashed
+from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult, WorkerCrashed
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.conformance.engine import IsolatingEngineConformance
 from tests.support.conformance.engine_tasks import run_named_task
@@ -55,6 +55,12 @@ def test_a_process_that_never_receives_its_task_fails_only_that_task():
     *crashes, event = WorkerPool(_ExitsOnArrival(), EngineOptions(1, 5.0)).run([task])
     assert crashes == [WorkerCrashed(task, "decoding crashed the worker process (exit code 9)")] * 2
     assert event == TaskFailed(task, "decoding crashed the worker process (exit code 9) (2 attempts)")
+
+
+def test_the_end_of_a_task_says_how_long_its_function_worked():
+    tasks = [("count_to", 2), ("fail", "bad header")]
+    ends = [e for e in WorkerPool(run_named_task, EngineOptions(1, 30.0)).run(tasks) if not isinstance(e, TaskResult)]
+    assert [type(end) for end in ends] == [TaskDone, TaskFailed] and all(end.busy_sec > 0 for end in ends)
 
 
 def test_the_task_of_an_event_is_the_callers_own_object():

@@ -70,6 +70,7 @@ def test_units_are_committed_in_order_one_at_a_time_and_completely():
             committer.submit(str(n), BATCH, {"n": n})
             assert len(writer.done) >= n  # the one before is on disk
     assert writer.done == [(str(n), BATCH, {"n": n}, False) for n in range(5)] and writer.most == 1
+    assert committer.busy_sec > 0
 
 
 def test_as_many_units_are_uploaded_at_once_as_the_store_takes():

@@ -1,0 +1,75 @@
+"""Embeds any number of images in batches of a limited size, which shrinks when memory runs out."""
+
+import logging
+
+import numpy as np
+
+from embedonce.cache.schema import TeacherIdentity
+from embedonce.pipeline.errors import PipelineError
+from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
+from embedonce.pipeline.teachers.teacher import Teacher
+
+log = logging.getLogger(__name__)
+
+
+class BatchedTeacher:
+    """A teacher that is given at most batch_size images at once, however many embed() gets.
+
+    When a batch does not fit into memory, its images are tried again in halves, and batch_size stays at the size that
+    fitted. The first time is logged.
+    """
+
+    def __init__(self, teacher: Teacher, batch_size: int):
+        self._teacher, self.batch_size = teacher, batch_size
+        self._too_many = 0  # images that did not fit at first
+        self._is_logged = False
+
+    @property
+    def identity(self) -> TeacherIdentity:
+        return self._teacher.identity
+
+    def device_facts(self) -> dict[str, str]:
+        return self._teacher.device_facts()
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """As Teacher.embed(). PipelineError if there is too little memory even for one image."""
+        vectors = [np.zeros((0, self.identity.embed_dim), np.float32)]
+        done = 0
+        while done < len(crops):
+            batch = crops[done : done + self.batch_size]
+            embedded = self._embed_if_it_fits(batch)
+            if embedded is None:
+                self._too_many = self._too_many or len(batch)
+                self.batch_size = len(batch) // 2
+                continue
+            self._log_once()
+            vectors.append(embedded)
+            done += len(batch)
+        return np.concatenate(vectors)
+
+    def _embed_if_it_fits(self, batch: np.ndarray) -> np.ndarray | None:
+        """None if there is too little memory: after this returns, what the failed batch occupied is free again."""
+        try:
+            return self._teacher.embed(batch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) > 1:
+                return None
+            raise PipelineError(
+                "out of memory: the teacher cannot embed even one image at a time; free memory on its device, lower "
+                "--decode-workers, or choose a smaller teacher or another --device"
+            ) from error
+
+    def _log_once(self) -> None:
+        """Log that batches were made smaller, once the size that fits is known."""
+        if not self._too_many or self._is_logged:
+            return
+        self._is_logged = True
+        log.warning(
+            "out of memory with %d images at once: the teacher gets at most %d from here on, and fewer if they do not "
+            "fit (--batch-size %d starts with that)",
+            self._too_many,
+            self.batch_size,
+            self.batch_size,
+        )
