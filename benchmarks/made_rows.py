@@ -3,9 +3,11 @@
 Two runs of it, however often they are taken up again, must end in caches of the same bytes.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import safetensors.numpy
@@ -16,6 +18,7 @@ from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.store import open_writer
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.writer import CacheWriter
+from embedonce.pipeline.extraction.commit_thread import Committer
 from tests.conftest import make_cache_identity, planned_segment, planned_video
 
 DIM, CLASSES = 8, ("cut", "pour", "stir")
@@ -63,8 +66,25 @@ def _do_part(writer: CacheWriter, part: int, size: Size, tell: Callable[[str], N
     planned = writer.plan[part]
     clips = [ClipLabel(f"{video.uid}:0", video.uid, 0.0, 5.0, 1, "train") for video in planned.videos]
     writer.publish_clips("main", part, clips)
+    committed = writer.committed_units()
+    with Committer(cast(CacheWriter, _TellingWriter(writer, tell))) as committer:
+        for unit in planned.units:
+            if unit.name not in committed:
+                committer.submit(unit.name, batch_of(unit), {})
     for unit in planned.units:
-        _do_unit(writer, unit, tell)
+        _commit_logits(writer, unit, tell)
+
+
+class _TellingWriter:
+    """What a Committer needs of a writer; tells what was committed."""
+
+    def __init__(self, writer: CacheWriter, tell: Callable[[str], None]):
+        self.store, self._writer, self._tell, self._telling = writer.store, writer, tell, threading.Lock()
+
+    def commit_frames(self, unit: str, *arguments: Any) -> None:
+        self._writer.commit_frames(unit, *arguments)
+        with self._telling:
+            self._tell(f"frames {unit}")
 
 
 def _video(uid: str, rows: int) -> PlannedVideo:
@@ -72,14 +92,10 @@ def _video(uid: str, rows: int) -> PlannedVideo:
     return planned_video(uid, views=_VIEWS, fingerprint=_FINGERPRINT, num_frames=rows, end_sec=end_sec)
 
 
-def _do_unit(writer: CacheWriter, unit: Unit, tell: Callable[[str], None]) -> None:
-    reader = writer.reader()
-    if unit.name in reader.records and unit.name in reader.logits_units("main"):
+def _commit_logits(writer: CacheWriter, unit: Unit, tell: Callable[[str], None]) -> None:
+    if unit.name in writer.reader().logits_units("main"):
         return
     batch = batch_of(unit)
-    if unit.name not in reader.records:
-        writer.commit_frames(unit.name, batch, {})
-        tell(f"frames {unit.name}")
     writer.commit_logits("main", unit.name, batch.keys, logits_from(_HEAD, batch.embeddings), {})
     tell(f"logits {unit.name}")
 

@@ -175,6 +175,7 @@ except KeyboardInterrupt:
 
 NEEDED = {
     "convert-cache": ["--output-dir", "o", "--backend", "hdf5"],
+    "merge": ["a", "b"],
     "plan-ego4d": ["--data-dir", "d"],
     "relabel": ["--classes", __file__],
 }

@@ -335,7 +335,7 @@ def test_the_expected_time_is_logged_before_the_first_epoch(tiny, tmp_path, monk
     monkeypatch.setattr(training_run, "seconds_per_clip", lambda *arguments: (1.0, 29.0))
     logged = []
     monkeypatch.setattr(training, "run_epoch", lambda run: logged.append(caplog.text) or setattr(run, "epoch", 100))
-    monkeypatch.setattr(training, "_result", lambda run, was_finished: None)
+    monkeypatch.setattr(training, "_result", lambda run, was_finished: ((), ""))
     with caplog.at_level("INFO"):
         training.train(settings(tiny, tmp_path, epochs=100))
     # 9 clips of 30 s to train on and 3 of 1 + 29/3 s to validate on in each epoch, 100 times
