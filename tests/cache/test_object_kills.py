@@ -32,8 +32,9 @@ PART_BYTES = 5 << 20  # S3 allows no smaller parts
 
 @pytest.fixture(scope="module")
 def new_place(s3_endpoint, s3_bucket):
-    numbers = itertools.count()
-    return lambda times=LONG: BucketPlace(s3_endpoint, f"s3://{s3_bucket}/{next(numbers)}", lease_times=times)
+    """Patient, since a busy machine may refuse one of thousands of connections for a moment."""
+    numbers, url = itertools.count(), f"s3://{s3_bucket}"
+    return lambda times=LONG: BucketPlace(s3_endpoint, f"{url}/{next(numbers)}", RetryPolicy(), lease_times=times)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_a_writer_killed_at_any_request_leaves_whole_units_and_the_next_one_ends
         place = new_place()
         ended = killed_writer(s3_endpoint, place.url, number, after, LONG)
         assert ended.killed, f"it ended before request {number}"
-        if place.location.list(LOCK, ".json"):
+        is_released = after and number == num_requests - 1  # which the last request does
+        if place.location.list(LOCK, ".json") and not is_released:
             with pytest.raises(BusyError, match=f"by process {ended.process} on host .* since "):
                 run_session(place.location, "hdf5")
         age(place.url, 2 * LONG.valid_sec)

@@ -63,14 +63,14 @@ class LocalPlace(Place):
 class BucketPlace(Place):
     """A prefix in a bucket of a local S3."""
 
-    def __init__(self, endpoint: str, url: str, **settings):
-        """settings: of the ObjectStore that is its location."""
+    def __init__(self, endpoint: str, url: str, retries: RetryPolicy = QUICK, **settings):
+        """retries, settings: of the ObjectStore that is its location."""
         from tests.support import s3_server
 
         self._server, self._endpoint, self.url = s3_server, endpoint, url
         self.bucket, self.prefix = s3_server.parted(url)
         self.client = s3_server.client(endpoint)
-        self.location = ObjectStore(ObjectRequests(url, QUICK), **settings)
+        self.location = ObjectStore(ObjectRequests(url, retries), **settings)
 
     def __str__(self) -> str:
         return self.url
