@@ -14,7 +14,8 @@ import numpy as np
 from embedonce.cache.backends.shard_format import Shard, ShardShape, checked_embeddings, checked_logits
 from embedonce.cache.errors import CacheError, DamagedError, StorageError
 from embedonce.cache.schema import Segment
-from embedonce.cache.stores.base import Store, StoredFileIO
+from embedonce.cache.stores.base import Store
+from embedonce.cache.stores.file_object import StoredFileIO
 
 ROWS_PER_CHUNK = 32  # one view of 32 consecutive frames is one contiguous read (32 KiB at 512 dimensions)
 KEY_TYPE = np.dtype("S128")

@@ -10,7 +10,8 @@ from embedonce.cache.backends.tar_index import places_from
 from embedonce.cache.backends.tar_layout import BLOCK, EXTENSIONS, end_of_archive, member_header, npy_header
 from embedonce.cache.errors import DamagedError
 from embedonce.cache.schema import Segment
-from embedonce.cache.stores.base import Store, StoredFile, StoredFileIO
+from embedonce.cache.stores.base import Store, StoredFile
+from embedonce.cache.stores.file_object import StoredFileIO
 
 MAX_JSON_BYTES = 1 << 20  # of a row's JSON member: a thousand views take 30 kB
 

@@ -9,9 +9,7 @@ import itertools
 import logging
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
@@ -21,6 +19,7 @@ from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_file import ObjectFile
 from embedonce.cache.stores.object_requests import ObjectRequests, version_of
 from embedonce.cache.stores.object_urls import checked, is_valid
+from embedonce.cache.stores.read_at_once import read_at_once
 from embedonce.cache.stores.request_errors import Failure, Kind
 from embedonce.cache.stores.retries import RetryPolicy
 from embedonce.cache.stores.uploads import Upload, abort_uploads
@@ -176,18 +175,7 @@ class ObjectStore(Store):
 
     def map(self, read: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """A few items are read at once: a request takes long, however small the file is."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            pending: deque[Future[R]] = deque()
-            try:
-                for item in items:
-                    pending.append(pool.submit(read, item))
-                    if len(pending) >= 2 * _AT_ONCE:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        return read_at_once(read, items, _AT_ONCE)
 
     def digest(self, name: str) -> tuple[int, str]:
         with contextlib.closing(self._object(name)) as file:

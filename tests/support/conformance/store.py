@@ -18,7 +18,8 @@ from contextlib import closing
 import pytest
 
 from embedonce.cache.errors import AlreadyCommittedError, BusyError, DamagedError, StorageError
-from embedonce.cache.stores.base import FileVersion, Store, StoredFileIO
+from embedonce.cache.stores.base import FileVersion, Store
+from embedonce.cache.stores.file_object import StoredFileIO
 
 DIGITS = b"0123456789"
 WRITERS = 6
