@@ -225,23 +225,25 @@ def bytes_of_objects(store: ObjectStore, folder: str = "") -> bytes:
     return b"\n".join([*map(str.encode, names), *inner])
 
 
-def test_a_folder_is_not_listed_without_a_file_and_without_the_one_that_replaces_it(tmp_path, monkeypatch):
-    for name in ("kept.json", "old.json"):
+@pytest.mark.parametrize("swaps", [1, 3])
+def test_a_folder_is_not_listed_without_a_file_and_without_the_one_that_replaces_it(tmp_path, monkeypatch, swaps):
+    for name in ("kept.json", *(f"old{n}.json" for n in range(swaps))):
         (tmp_path / name).touch()
-    list_all, torn = os.scandir, []
+    list_all, left = os.scandir, list(range(swaps))
 
     def scandir(folder):
-        """The first time, the old file is gone before it is reached, and the new one comes where it was passed."""
-        if torn:
+        """Each time, an old file is gone before it is reached, and the new one comes where it was passed."""
+        if not left:
             return list_all(folder)
+        number = left.pop()
         with list_all(folder) as entries:
-            torn.extend(entry for entry in entries if entry.name != "old.json")
-        (tmp_path / "new.json").touch()
-        (tmp_path / "old.json").unlink()
+            torn = [entry for entry in entries if entry.name != f"old{number}.json"]
+        (tmp_path / f"new{number}.json").touch()
+        (tmp_path / f"old{number}.json").unlink()
         return contextlib.nullcontext(torn)
 
     monkeypatch.setattr(files.os, "scandir", scandir)
-    assert files.list_names(tmp_path, ".json") == ["kept.json", "new.json"]
+    assert files.list_names(tmp_path, ".json") == ["kept.json", *(f"new{n}.json" for n in range(swaps))]
 
 
 def test_verifying_while_videos_are_removed_calls_nothing_damaged(cache):
