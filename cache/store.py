@@ -72,7 +72,7 @@ def _refuse_other_files(layout: Layout) -> None:
     names = [path.name for path in layout.root.list() if not path.name.startswith(commit.TEMP_PREFIX)]
     if names:
         raise NotACacheError(
-            f"{layout.root} is not empty and not a cache (it holds {', '.join(names[:3])}); choose another --cache-dir"
+            f"{layout.root} is not empty and not a cache (it holds {', '.join(names[:3])}); choose another folder"
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -11,6 +12,8 @@ import click
 
 from embedonce.cache.stores.registry import is_url
 from embedonce.pipeline.settings.paths import expand
+
+_ONE_SLASH = re.compile(r"(?!(?i:file):)(\w[\w+.-]+):/(?!/)(.*)", re.DOTALL)  # which pathlib makes of a URL
 
 
 class LocalPath(click.Path):
@@ -42,6 +45,9 @@ class LocalPathOrUrl(LocalPath):
     def convert(self, value, param, ctx):
         if isinstance(value, str) and is_url(value) and not value.lower().startswith("file:"):
             return value.rstrip("/")
+        if isinstance(value, str) and (wrong := _ONE_SLASH.match(value)):
+            url = f"{wrong[1]}://{wrong[2]}"
+            self.fail(f"{value!r} has one slash; a URL is written {url}, and a local folder ./{value}", param, ctx)
         return super().convert(value, param, ctx)
 
 

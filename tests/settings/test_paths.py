@@ -59,6 +59,8 @@ def test_options_that_take_urls_leave_them_as_they_are_and_refuse_other_places()
     assert {(name, param.name) for name, param in accepting} == of_caches | others
     for _, param in accepting:
         assert param.type.convert("s3://b/$HOME ~/c", param, None) == "s3://b/$HOME ~/c"
+        with pytest.raises(click.BadParameter, match="'s3:/b/c' has one slash; a URL is written s3://b/c"):
+            param.type.convert("s3:/b/c", param, None)
         for text in ("s3:/bucket/c", "me@host:/data", "file:///data/c"):
             with pytest.raises(click.BadParameter):
                 param.type.convert(text, param, None)
