@@ -83,4 +83,4 @@ def _unusable_videos(layout: Layout) -> list[str]:
 
 def _withdrawn_videos(layout: Layout) -> list[str]:
     count = len(withdrawn_videos(layout).names)
-    return [f"withdrawn: {count} removed for good, left out of every extraction"] if count else []
+    return [f"withdrawn videos: {count}, left out of every extraction"] if count else []

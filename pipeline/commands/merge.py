@@ -78,14 +78,14 @@ def _lines(found, into: Path | str) -> Iterator[str]:
         f"{into} ({state}): {len(added.videos)} new videos, {len(added.completed)} completed; {found.num_rows} frames "
         f"in {found.num_units} shards, about {in_bytes(found.num_bytes)} with logits"
     )
-    yield from _line("in several caches and equal, kept once", found.shared)
-    yield from _line("removed from one of the caches for good, left out", sorted(added.withdrawn))
+    yield from _line("in several caches and equal, kept once", sorted(found.shared))
+    yield from _line("withdrawn from one of the caches (remove --video), left out", sorted(added.withdrawn))
     if found.withdrawn:
-        yield f"removals for good that {into} learns of: {len(found.withdrawn)}"
+        yield f"withdrawn videos of the caches that {into} leaves out from now on: {len(found.withdrawn)}"
     yield from _line("not extracted completely, left out as far as they are not; finish extract-teacher", found.pending)
     yield from _line("new, with the content of another video", found.copies)
     if added.num_dropped:
-        yield f"requested times left out, because a frame that the cache has shows them already: {added.num_dropped}"
+        yield f"requested times left out, because {into} has the frames that answer them: {added.num_dropped}"
     if found.num_waiting:
         yield (
             f"shards that {into} has planned and of which the caches have only some frames: {found.num_waiting}; "
@@ -110,8 +110,8 @@ def _label_set_lines(united) -> Iterator[str]:
     yield f"label set {labels.name}: {state}{len(labels.classes)} classes, {united.num_new} new clips{logits}"
     if united.without:
         yield (
-            f"label set {labels.name}: {', '.join(united.without)} lacks it, so videos that are only there get no "
-            "clips in it; label them with relabel"
+            f"label set {labels.name}: not in {', '.join(united.without)}, so videos that are only there get no clips "
+            "in it; label them with relabel"
         )
 
 

@@ -274,7 +274,7 @@ def test_withdrawn_videos_are_known_by_name_and_content_and_converted_with_the_c
         found = withdrawn_videos(Layout.at(root))
         assert found.has_name(SECRET) and found.has_content(fingerprint) and not found.has_name("a")
         assert complaints(root) == []
-        assert inspect.summary(root)[-1] == "withdrawn: 1 removed for good, left out of every extraction"
+        assert inspect.summary(root)[-1] == "withdrawn videos: 1, left out of every extraction"
     assert planned(cache, withdrawal([SECRET])).gone == (SECRET,)
 
 

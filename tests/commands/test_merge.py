@@ -57,13 +57,13 @@ def expected_lines(a: Path, b: Path, into: Path) -> list[str]:
         f"{b}: 3 videos with 12 frames",
         f"{into} (new): 4 new videos, 0 completed; 19 frames in 7 shards, about",
         "videos in several caches and equal, kept once: 1 (b)",
-        f"removals for good that {into} learns of: 1",
+        f"withdrawn videos of the caches that {into} leaves out from now on: 1",
         "videos not extracted completely, left out as far as they are not; finish extract-teacher: 1 (x)",
         "videos new, with the content of another video: 2 (d, copy)",
         "videos in quarantine, carried over: 1 (broken)",
         "label set main: new, 2 classes, 4 new clips",
         "label set plain: new, 2 classes, 2 new clips",
-        f"label set plain: {b} lacks it, so videos that are only there get no clips in it; label them with relabel",
+        f"label set plain: not in {b}, so videos that are only there get no clips in it; label them with relabel",
     ]
 
 
@@ -106,7 +106,7 @@ def test_what_a_target_makes_of_its_own_plan_and_quarantine_is_shown(tmp_path):
     assert f"shards that {into} has planned and of which the caches have only some frames: 1" in text
     remove(b, videos_removal(["d"], is_withdrawal=False))
     remove(into, videos_removal(["a"], is_withdrawal=True))
-    assert "videos removed from one of the caches for good, left out: 1 (a)" in invoke(b, into)[1]
+    assert "videos withdrawn from one of the caches (remove --video), left out: 1 (a)" in invoke(b, into)[1]
 
 
 @pytest.mark.parametrize(
