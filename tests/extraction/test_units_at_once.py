@@ -210,7 +210,7 @@ def test_an_interrupted_run_finishes_the_units_on_their_way(new_place, whole):
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("every", [11, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_killed_at_any_request_leaves_whole_units_in_order_and_is_resumed(s3, new_place, whole, every):
     with faulty(s3[0]) as (proxy, faults):
         extract(at(proxy, new_place()), "hdf5")
