@@ -14,20 +14,23 @@ from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
 from embedonce.pipeline.extraction.identity import make_identity
-from embedonce.pipeline.extraction.planning import plan_new
+from embedonce.pipeline.extraction.pending_videos import PendingVideos
+from embedonce.pipeline.extraction.planning import plan_new, quarantine_rejected_files
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.quarantine import quarantine_absent
+from embedonce.pipeline.extraction.scanning import ScanResults
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
 from embedonce.pipeline.extraction.summary import ExtractionSummary, summarize
 from embedonce.pipeline.extraction.teacher_check import check_teacher
+from embedonce.pipeline.extraction.waves import NewVideos, packet_plans
 from embedonce.pipeline.files.disk_space import check_space
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.sources.source import Source, windows_by_video
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
@@ -55,30 +58,40 @@ def extract(
     open_store(config.cache_dir).check_writable()
     if has_cache(config.cache_dir):
         refuse_busy(config.cache_dir)
-    preflight = run_preflight(config, source, requests)
+    preflight = run_preflight(config, source, requests, in_waves=True)
     source = preflight.source
     check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
     teacher = load_teacher()
     batched = BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
+    plan = partial(_plan, config, writer, source)
+    new_videos = NewVideos(preflight.unscanned, windows_by_video(source), config, plan)
     try:
         if preflight.known:
             check_teacher(writer.reader(), batched)
             if writer.rebuild_manifest_if_stale():
                 log.info("manifest.json did not match the records: it was rebuilt from them")
         continued = writer.incomplete_uids()  # their remaining frames are not the ones that their scans prepared for
-        plan_new(writer, source, preflight.scanned, config.shard_frames)
+        plan(preflight.scanned)
+        quarantine_rejected_files(writer, source)
         writer.write_sidecar(SETTINGS, config.as_yaml())
-        plans = {uid: scan.plan for uid, scan in preflight.scanned.scans.items() if uid not in continued}
-        times = _extract_pending(config, writer, source, batched, plans, clock)
+        plans = {uid: plan for uid, plan in packet_plans(preflight.scanned).items() if uid not in continued}
+        times = _extract_pending(config, writer, source, batched, plans, new_videos, clock)
         writer.write_manifest()
         return writer, teacher, replace(summarize(writer, source), times=times)
     except BaseException:
         with contextlib.suppress(CacheError, PipelineError, OSError):  # the error that ended the run is the one to show
             if writer.plan:
-                log.warning("%s", summarize(writer, source).line)
+                log.warning("%s", summarize(writer, source, new_videos.uids).line)
         writer.close()
         raise
+
+
+def _plan(config: ExtractConfig, writer: CacheWriter, source: Source, scanned: ScanResults) -> tuple[Unit, ...]:
+    """Append scanned videos to the plan. Returns the units."""
+    num_units = len(writer.units)
+    plan_new(writer, source, scanned, config.shard_frames)
+    return writer.units[num_units:]
 
 
 def _extract_pending(
@@ -87,23 +100,25 @@ def _extract_pending(
     source: Source,
     teacher: BatchedTeacher,
     plans: Mapping[str, PackedPlan | None],
+    new_videos: NewVideos,
     clock: StageClock,
 ) -> StageTimes | None:
-    """Extract what is not committed. Returns how busy the stages were; None if no frame was left to extract."""
+    """Extract what is not committed, and the new videos. Returns how busy the stages were; None if nothing was left."""
     videos = {video.uid: video for video in source.videos}
-    pending = _pending_units(writer, set(videos))
+    units = _pending_units(writer, set(videos))
     embedding_shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
-    builder = ShardBuilder(pending, writer.planned_videos, embedding_shape)
+    builder = ShardBuilder((), writer.planned_videos, embedding_shape)
+    pending = PendingVideos(config, writer, builder, videos)
+    uids = pending.add(units, plans)
     for name in writer.quarantined():
         builder.drop(name)
-    pipeline = FramePipeline(config, writer, teacher, builder, videos, plans, clock)
-    num_rows = builder.num_rows
-    with Progress(num_rows, "extracting frames", "frames") as progress:
-        times = pipeline.run(config.num_decode_workers, progress)
+    pipeline = FramePipeline(config, writer, teacher, builder, pending, new_videos, clock)
+    with Progress(0, "extracting frames", "frames") as progress:
+        times = pipeline.run(uids, config.num_decode_workers, progress)
     modes = ", ".join(f"{count} videos {mode}" for mode, count in pipeline.decode_modes())
     if modes:
         log.info("decoding: %s", modes)
-    if not num_rows:
+    if not progress.total:
         return None
     for line in times.lines:
         log.info("%s", line)

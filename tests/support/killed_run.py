@@ -111,7 +111,7 @@ STRIKES = {"everything": _kill_everything, "the parent": _kill_the_parent, "a wo
 def work() -> None:
     """Run the job given on the command line; print immediately what is committed, and finally the summary."""
     job: Job = pickle.loads(base64.b64decode(sys.argv[1]))
-    frame_pipeline.decode_video = job.decode
+    frame_pipeline.work_on_video = job.decode
     if job.mutate is not None:
         job.mutate()
     for name, position in (COMMITS | ATTEMPTS).items():
