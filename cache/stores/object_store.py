@@ -138,7 +138,7 @@ class ObjectStore(Store):
         if isinstance(result, Failure):  # an optional permission
             _LOG.info("unfinished uploads to %s are not deleted: %s", self._requests.url, result.reason)
 
-    def lock(self, name: str) -> Lock:
+    def lock(self, name: str, is_shared: bool = False) -> Lock:
         return Lease(self, name, self._lease_times)
 
     def check_writable(self) -> None:
