@@ -150,11 +150,10 @@ class Lock:
         try:
             fcntl.flock(self._handle, kind | fcntl.LOCK_NB)
         except OSError as error:
-            is_shared = (
-                isinstance(error, BlockingIOError) and kind == fcntl.LOCK_EX and _has_shared_holders(self._handle)
-            )
+            is_busy = isinstance(error, BlockingIOError)
+            is_shared = is_busy and kind == fcntl.LOCK_EX and _has_shared_holders(self._handle)
             self.close()
-            if isinstance(error, BlockingIOError):
+            if is_busy:
                 raise BusyError(busy_message(self._path.parent, is_shared=is_shared)) from None
             if error.errno in NO_LOCKS:
                 raise StorageError(lacks(self._path.parent, "file locks (flock)", error)) from error

@@ -90,9 +90,9 @@ def open_writer(
 ) -> CacheWriter:
     """A writer of the cache at a location, which is created or must have this identity already.
 
-    catalog: of a reader of this cache in this process, so that nothing is parsed twice. is_shared: other shared writers,
-    on this machine or others, may write it at the same time; everyone else is kept out. BusyError if another process
-    writes the cache, unless both are shared.
+    catalog: of a reader of this cache in this process, so that nothing is parsed twice. is_shared: other writers that
+    share it, on this machine or others, may write it at the same time. BusyError if another process writes the cache,
+    unless both share it.
     """
     store = open_store(where)
     claim(store, identity)

@@ -123,7 +123,7 @@ class Store(ABC):
 
     @abstractmethod
     def lock(self, name: str, is_shared: bool = False) -> Lock:
-        """Take a lock without waiting. BusyError if another process holds it; a shared one beside exclusive ones only."""
+        """Take a lock without waiting. BusyError if another process holds it, unless both share it."""
 
     @abstractmethod
     def check_writable(self) -> None:
