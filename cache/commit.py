@@ -141,10 +141,11 @@ class Lock:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             self._take(fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX)
 
-    def share(self) -> None:
-        """Let other shared holders in. BusyError, and the lock is released, if an exclusive one came first."""
+    def share(self) -> "Lock":
+        """This lock, which others may share from now on. BusyError, and it is released, if another one came first."""
         with _explained(self._path):
             self._take(fcntl.LOCK_SH)
+        return self
 
     def _take(self, kind: int) -> None:
         try:

@@ -39,9 +39,7 @@ def refuse_locked(layout: Layout, is_shared: bool = False) -> None:
 
 def _shared_lock(layout: Layout, identity: CacheIdentity) -> Lock:
     with contextlib.suppress(BusyError):
-        lock = _put_in_order(layout, identity)
-        lock.share()
-        return lock
+        return _put_in_order(layout, identity).share()
     layout.refuse_links()
     lock = layout.store.lock(LOCK, is_shared=True)
     with contextlib.ExitStack() as undo:

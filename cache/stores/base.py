@@ -62,8 +62,8 @@ class Lock(Protocol):
     def check(self) -> None:
         """BusyError if the lock was lost meanwhile, for example because this process was suspended for long."""
 
-    def share(self) -> None:
-        """Hold the lock as a shared one from now on. BusyError, and it is released, if another took it meanwhile."""
+    def share(self) -> "Lock":
+        """A shared lock in place of this one. BusyError, and nothing is held, if another took it meanwhile."""
 
     def close(self) -> None: ...
 

@@ -66,8 +66,9 @@ class MemoryLock:
     def check(self) -> None:
         return
 
-    def share(self) -> None:
+    def share(self) -> "MemoryLock":
         self._store.locked[self._name] = 1
+        return self
 
     def close(self) -> None:
         if self._is_held and self._store.locked[self._name] > 1:
