@@ -1,12 +1,11 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
-import contextlib
-
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import IdentityMismatchError, NotACacheError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
+from embedonce.cache.opening import refuse_locked
 from embedonce.cache.plan_age import check_age, last_clip_part
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
@@ -86,21 +85,23 @@ def refuse_nesting(where: Location) -> None:
             )
 
 
-def open_writer(where: Location, identity: CacheIdentity, catalog: Catalog | None = None) -> CacheWriter:
+def open_writer(
+    where: Location, identity: CacheIdentity, catalog: Catalog | None = None, is_shared: bool = False
+) -> CacheWriter:
     """A writer of the cache at a location, which is created or must have this identity already.
 
-    catalog: of a reader of this cache in this process, so that nothing is parsed twice.
+    catalog: of a reader of this cache in this process, so that nothing is parsed twice. is_shared: other writers that
+    share it, on this machine or others, may write it at the same time. BusyError if another process writes the cache,
+    unless both share it.
     """
     store = open_store(where)
     claim(store, identity)
-    return CacheWriter(store, identity, catalog)
+    return CacheWriter(store, identity, catalog, is_shared)
 
 
-def refuse_busy(where: Location) -> None:
-    """BusyError while another process writes the cache at a location."""
-    layout = Layout.at(where)
-    with contextlib.closing(layout.store.lock(layout.lock.relative)):
-        return
+def refuse_busy(where: Location, is_shared: bool = False) -> None:
+    """BusyError while another process writes the cache at a location, unless both are shared, as in open_writer()."""
+    refuse_locked(Layout.at(where), is_shared)
 
 
 def open_reader(where: Location) -> CacheReader:

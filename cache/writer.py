@@ -15,8 +15,9 @@ from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import IdentityMismatchError, StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
-from embedonce.cache.layout import LOCK, Layout
+from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest
+from embedonce.cache.opening import lock_for_writing
 from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_age import last_clip_part, refuse_older
 from embedonce.cache.plan_documents import plan_document, plan_from
@@ -31,7 +32,6 @@ from embedonce.cache.quarantine import (
 )
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import record_paths
-from embedonce.cache.removal_steps import finish_removal
 from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.shard_writer import ShardWriter, immediately
 from embedonce.cache.stores.registry import Location, address_of, open_store
@@ -42,30 +42,25 @@ from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 class CacheWriter:
     """Write access to one cache whose identity has been claimed."""
 
-    def __init__(self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None):
-        """catalog: of this cache, if a reader in this process has one."""
+    def __init__(
+        self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None, is_shared: bool = False
+    ):
+        """catalog: of this cache, if a reader in this process has one. is_shared: as in open_writer()."""
         self.store = open_store(where)
-        self.identity = identity
+        self.identity, self.is_shared = identity, is_shared
         self._layout = Layout(self.store)
         self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
         self._labels = LabelSetWriter(self._layout, self._catalog.labels)
         self._settled: set[str] = set()
-        self._lock = self.store.lock(LOCK)
+        self._lock = lock_for_writing(self._layout, identity, is_shared)
         self._shards = ShardWriter(self._layout, identity.backend, self._lock)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.close)
-            self.plan: list[PlanPart] = self._read_locked(is_parsed=catalog is not None)
+            if catalog is not None:
+                self._catalog.refresh()
+            self.plan: list[PlanPart] = self._catalog.plan()
             self._index = PlanIndex(self.plan)
             undo.pop_all()
-
-    def _read_locked(self, is_parsed: bool) -> list[PlanPart]:
-        """The plan, read when what an interrupted writer left is put in order, and nobody else writes."""
-        self._layout.refuse_links()
-        self._layout.recover()
-        finish_removal(self._layout, self.identity, self._lock)
-        if is_parsed:
-            self._catalog.refresh()
-        return self._catalog.plan()
 
     @property
     def cache_dir(self) -> Path | str:
@@ -95,26 +90,38 @@ class CacheWriter:
         """Mark a video as complete, although its plan was rebuilt in part. Forgotten when the writer is closed."""
         self._settled.add(uid)
 
-    def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
+    def extend_plan(
+        self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int
+    ) -> tuple[Unit, ...]:
         """Append videos, and units for their requests, to the plan. What was planned before never changes.
+
+        Returns the units that were appended: without requests that another writer has planned meanwhile.
 
         requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
         in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
         """
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
         listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
-        self.append_units(listed, cut_units(requests, shard_frames, first_number=self._index.next_number))
+        return self.append_units(listed, cut_units(requests, shard_frames, first_number=self._index.next_number))
 
-    def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> None:
+    def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         """Append videos, and units of these videos or of planned ones, to the plan. As extend_plan() otherwise.
 
         units: named by the numbers that follow those of the plan.
         """
         if not videos and not units:
-            return
+            return ()
         self.check_plan()
         for part in cut_parts(len(self.plan), videos, units):
             self._append_part(part)
+        return units
+
+    def refresh(self) -> None:
+        """Find what other writers have planned and committed since. What is known stays as it is, and grows."""
+        self._catalog.refresh()
+        for part in self._catalog.plan()[len(self.plan) :]:
+            self.plan.append(part)
+            self._index.add(part)
 
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""

@@ -54,10 +54,16 @@ class StoredFile(ABC):
 
 
 class Lock(Protocol):
-    """A held lock. It is released by close(), or some time after its process ended, however it ended."""
+    """A held lock. It is released by close(), or some time after its process ended, however it ended.
+
+    An exclusive lock has one holder and no others beside it; a shared lock may have any number of holders.
+    """
 
     def check(self) -> None:
         """BusyError if the lock was lost meanwhile, for example because this process was suspended for long."""
+
+    def share(self) -> "Lock":
+        """A shared lock in place of this one. BusyError, and nothing is held, if another took it meanwhile."""
 
     def close(self) -> None: ...
 
@@ -116,8 +122,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def lock(self, name: str) -> Lock:
-        """Take an exclusive lock without waiting. BusyError if another process holds it."""
+    def lock(self, name: str, is_shared: bool = False) -> Lock:
+        """Take a lock without waiting. BusyError if another process holds it, unless both share it."""
 
     @abstractmethod
     def check_writable(self) -> None:

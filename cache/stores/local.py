@@ -64,8 +64,8 @@ class LocalStore(Store):
             commit.remove_leftovers(folder)
             commit.sync_folder(folder)  # names that a killed run left may not be on disk yet
 
-    def lock(self, name: str) -> commit.Lock:
-        return commit.Lock(self.path(name))
+    def lock(self, name: str, is_shared: bool = False) -> commit.Lock:
+        return commit.Lock(self.path(name), is_shared)
 
     def check_writable(self) -> None:
         commit.check_writable(self.root, is_cache=True)
