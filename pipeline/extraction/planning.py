@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 
-from embedonce.cache.plan import PlannedSegment, PlannedVideo
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, Unit
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.state import CacheState
 from embedonce.cache.writer import CacheWriter
@@ -22,8 +22,8 @@ from embedonce.pipeline.sources.source import Source, Video
 log = logging.getLogger(__name__)
 
 
-def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_frames: int) -> None:
-    """Append the scanned videos to the plan, and quarantine the others with their reasons."""
+def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_frames: int) -> tuple[Unit, ...]:
+    """Append the scanned videos to the plan, and quarantine the others with their reasons. Returns the new units."""
     by_uid = {video.uid: video for video in source.videos}
     videos, requests = [], _missing_requests(writer, scanned)
     for uid, scan in scanned.scans.items():
@@ -39,12 +39,13 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
         requests.append(PlannedSegment(uid, new.frame_index, new.pts, new.k, new.row))
         for note in scan.timeline.notes:
             log.info("%s: %s", video.source, note)
-    writer.extend_plan(videos, requests, shard_frames)
+    units = writer.extend_plan(videos, requests, shard_frames)
     for uid in set(scanned.scans) & set(writer.quarantined()):
         log.info("%s is usable now and was removed from quarantine", by_uid[uid].source)
         writer.release(uid)
     for uid, reason in scanned.failures.items():
         quarantine(writer, by_uid[uid], reason, uid in scanned.temporary)
+    return units
 
 
 def quarantine_rejected_files(writer: CacheWriter, source: Source) -> None:

@@ -50,29 +50,32 @@ def run_preflight(
     requests: Collection[LabelSetRequest] = (),
     calibrated: bool = False,
     in_waves: bool = False,
+    chosen: frozenset[str] | None = None,
 ) -> PreflightReport:
     """Find everything that is wrong without a teacher, also while another process writes the cache.
 
     requests: the label sets that will be written. calibrated: as in estimate(). in_waves: do not scan all of many
-    videos, but only until one of them can be used. InputError if no video can be used,
-    StorageError if this machine cannot read any of them.
+    videos, but only until one of them can be used. chosen: uids of the only videos to extract, which may all be
+    unusable; None for all. InputError if no video can be used, StorageError if this machine cannot read any of them.
     """
     check_decoder(config.decoder)
     check_settings(config)
     state = read_state(config.cache_dir) if has_cache(config.cache_dir) else None
     source = match_source(source, CachedVideos() if state is None else CachedVideos.of_state(state))
     known = set() if state is None else known_uids(state, source)
-    new = [video for video in source.videos if video.uid not in known]
-    waves = cut_waves(new, conflicting_uids(source)) if in_waves else (tuple(new),)
-    scanned, waves = _scan_until_one_is_usable(config, source, waves, bool(known))
-    if not scanned.scans and not known:
+    conflicting = conflicting_uids(source) - known
+    new = [v for v in source.videos if v.uid not in known and (chosen is None or v.uid in chosen | conflicting)]
+    waves = cut_waves(new, conflicting) if in_waves else (tuple(new),)
+    scanned, waves = _scan_until_one_is_usable(config, source, waves, bool(known) or chosen is not None)
+    if not scanned.scans and not known and chosen is None:
         if source.withdrawn and not source.videos:
             raise InputError(f"all videos under {source.root} were removed from this cache for good: nothing is left")
         error = StorageError if scanned.failures.keys() == scanned.temporary else InputError
         raise error(_no_usable_video(source, scanned.failures))
     quarantined = {} if state is None else {uid: r.reason for uid, r in state.quarantined.items() if uid in known}
     refuse_conflicts(source, {*scanned.scans, *known} - set(quarantined))
-    pending = Pending() if state is None else pending_of(state)
+    scanned = scanned if chosen is None else scanned.only(chosen)
+    pending = Pending() if state is None else pending_of(state, chosen)
     needed = estimate(config, source, scanned, pending, calibrated, _share(new, waves))
     size = RowSize(config.backend, 1 + config.views, embed_dim(config))
     labels = label_bytes(requests, needed.frames, size, state.reader if state else None)
@@ -100,11 +103,12 @@ def _share(new: list[Video], unscanned: Waves) -> float:
     return max(1 - left / max(total, 1), 1 / len(new))
 
 
-def pending_of(state: CacheState) -> Pending:
-    """Rows that are planned and not committed, and the size of a committed one."""
+def pending_of(state: CacheState, chosen: frozenset[str] | None = None) -> Pending:
+    """Rows that are planned and not committed, and the size of a committed one. chosen: as in run_preflight()."""
     records = state.reader.records
     units = [unit for name, unit in state.units.items() if name not in records]
-    rows = sum(len(segment.frame_index) for unit in units for segment in unit.segments)
+    segments = (segment for unit in units for segment in unit.segments)
+    rows = sum(len(segment.frame_index) for segment in segments if chosen is None or segment.video_uid in chosen)
     num_bytes, committed = sum(record.num_bytes for record in records.values()), state.reader.num_rows
     return Pending(rows, num_bytes / committed if committed else None)
 

@@ -1,6 +1,6 @@
 """Scanning new videos through an engine: tasks, and what became of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskDone, TaskFailed, TaskResult
@@ -28,6 +28,14 @@ class ScanResults:
     def __or__(self, others: "ScanResults") -> "ScanResults":
         return ScanResults(
             self.scans | others.scans, self.failures | others.failures, self.temporary | others.temporary
+        )
+
+    def only(self, uids: Collection[str]) -> "ScanResults":
+        """The results of these videos."""
+        return ScanResults(
+            {uid: scan for uid, scan in self.scans.items() if uid in uids},
+            {uid: reason for uid, reason in self.failures.items() if uid in uids},
+            self.temporary & set(uids),
         )
 
 
