@@ -49,6 +49,7 @@ def _shared_lock(layout: Layout, identity: CacheIdentity) -> Lock:
                 f"a removal from {layout.root} was interrupted, and others write into it now: wait for them to end, "
                 "then run the same remove or refresh command again"
             )
+        layout.sync()
         undo.pop_all()
     return lock
 
