@@ -7,7 +7,6 @@ are the same video. The run is ended after its first shard.
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measuring import machine
+from benchmarks.measuring import finish, machine
 
 MAX_BYTES = 300_000  # of a file that is copied
 POLL_SEC = 0.05
@@ -32,8 +31,8 @@ def main() -> None:
         videos = Path(folder, "videos")
         make_folder(videos, arguments.videos)
         seconds = seconds_to_first_shard(videos, Path(folder, "cache"), options)
-    result = {"videos": arguments.videos, "options": options, "first_shard_sec": round(seconds, 1)}
-    print(json.dumps(result | machine("av", "torch"), indent=2))
+    figures = {"videos": arguments.videos, "options": options, "first_shard_sec": round(seconds, 1)}
+    finish("first_shard", figures | machine("av", "torch"))
 
 
 def make_folder(folder: Path, num_videos: int) -> None:
