@@ -13,7 +13,7 @@ from embedonce.cache import opening
 
 REQUESTS = (
     *("put_if_absent", "replace", "replace_version", "delete", "get", "open", "exists", "is_folder", "list", "version"),
-    *("versions", "digest", "lock", "recover", "sync"),
+    *("versions", "digest", "sync"),
 )
 _here = threading.local()
 SECONDS_TO_STOP = 60.0
@@ -29,7 +29,7 @@ class Task:
     def __init__(self, call: Callable[[], object]):
         self._call, self._turn, self._stopped = call, threading.Semaphore(0), threading.Semaphore(0)
         self.has_ended, self.error, self.result, self.num_requests = False, None, None, 0
-        self._waits, self._is_killed = False, False
+        self._waits, self._is_killed, self.is_in_request = False, False, False
         threading.Thread(target=self._run, daemon=True).start()
         self._wait()
 
@@ -93,11 +93,18 @@ def taking_turns(patch: pytest.MonkeyPatch, *stores: type) -> None:
 
 
 def _stopping(real: Callable) -> Callable:
+    """A method that is one request, whatever others it calls."""
+
     def method(*arguments, **named):
         task = getattr(_here, "task", None)
-        if task is not None:
-            task.before_request()
-        return real(*arguments, **named)
+        if task is None or task.is_in_request:
+            return real(*arguments, **named)
+        task.before_request()
+        task.is_in_request = True
+        try:
+            return real(*arguments, **named)
+        finally:
+            task.is_in_request = False
 
     return method
 
