@@ -184,9 +184,9 @@ def test_an_expired_lease_cannot_be_shared_when_another_has_come(store, clock):
 # -- two at once, in every order of their requests ---------------------------------------------------------------------
 
 
-def schedules(first: int, second: int):
+def schedules(first: int, second: int, every: int):
     """How many requests one makes before the other begins, and how many that one makes before the first goes on."""
-    return itertools.product(range(first + 1), range(second + 1))
+    return itertools.product(range(first + 1), range(0, second + 1, every))
 
 
 def num_requests(take) -> int:
@@ -205,6 +205,7 @@ def take_both(store):
     return store.lock(LOCK).share()
 
 
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("one", "other", "at_most"),
     [
@@ -217,10 +218,10 @@ def take_both(store):
         (shared, shared, 2),
     ],
 )
-def test_two_that_exclude_each_other_are_never_both_let_in(monkeypatch, one, other, at_most):
+def test_two_that_exclude_each_other_are_never_both_let_in(monkeypatch, one, other, at_most, every):
     taking_turns(monkeypatch, ObjectStore)
     numbers, most = [num_requests(lambda take=take: take(new_store())) for take in (one, other)], 0
-    for before, between in schedules(*numbers):
+    for before, between in schedules(*numbers, every):
         store = new_store()
         first = Task(lambda store=store: attempt(one, store))
         first.go_on(before)

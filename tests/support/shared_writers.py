@@ -32,21 +32,25 @@ def write(
     videos: Requests = VIDEOS,
     machine: int = 0,
     is_shared: bool = True,
-    takes: str = "all",
 ) -> tuple[Unit, ...]:
-    """Plan these videos, commit units, label them, and end; returns the units that this writer planned.
+    """Plan these videos, commit all pending units, label them, and end; returns the units that this writer planned.
 
-    machine: decides the last bits of its embeddings. takes: "all" pending units, or only its "own".
+    machine: decides the last bits of its embeddings.
     """
     with closing(open_writer(root, make_cache_identity(backend), is_shared=is_shared)) as writer:
-        own = plan(writer, videos)
-        writer.refresh()
-        done = writer.committed_units()
-        for unit in own if takes == "own" else writer.units:
-            if unit.name not in done:
-                commit(writer, unit, machine)
-        label(writer, machine)
-        writer.write_manifest()
+        return work(writer, videos, machine)
+
+
+def work(writer: CacheWriter, videos: Requests = VIDEOS, machine: int = 0) -> tuple[Unit, ...]:
+    """As write(), with an open writer."""
+    own = plan(writer, videos)
+    writer.refresh()
+    done = writer.committed_units()
+    for unit in writer.units:
+        if unit.name not in done:
+            commit(writer, unit, machine)
+    label(writer, machine)
+    writer.write_manifest()
     return own
 
 
