@@ -5,10 +5,13 @@ nothing wrong, and an ordinary run finishes the rest.
 """
 
 import itertools
+import multiprocessing
+import time
 import uuid
 from datetime import timedelta
 from functools import partial
 
+import numpy as np
 import pytest
 
 from embedonce.cache import plan_writer
@@ -19,7 +22,7 @@ from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from tests.support.memory_store import MemoryStore
-from tests.support.shared_writers import complaints, whole_problems, write
+from tests.support.shared_writers import VIDEOS, complaints, whole_problems, write
 from tests.support.turns import Task, finish, taking_turns
 
 pytestmark = pytest.mark.crash
@@ -115,3 +118,23 @@ def test_a_writer_that_is_killed_beside_another_leaves_what_that_one_or_the_next
         expire(store)
         write(store, backend, FEW, machine=3, is_shared=False)
         assert whole_problems(store, FEW) == [], when
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_at_any_time_beside_others_leave_what_the_next_run_finishes(tmp_path):
+    context, moments, num_killed = multiprocessing.get_context("fork"), np.random.default_rng(0).uniform(0, 0.5, 20), 0
+    for number, moment in enumerate(moments.tolist()):
+        root = tmp_path / str(number)
+        processes = [context.Process(target=write, args=(root, "hdf5", VIDEOS, machine)) for machine in (1, 2, 3)]
+        for process in processes:
+            process.start()
+        time.sleep(moment)
+        processes[0].kill()
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes[1:]] == [0, 0]
+        num_killed += processes[0].exitcode != 0
+        assert complaints(root) == []
+        write(root, "hdf5", machine=4, is_shared=False)
+        assert whole_problems(root) == []
+    assert num_killed > 5

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from embedonce.cache import commit as commit_module
 from embedonce.cache import opening
 from embedonce.cache.adoption import ADOPTED
 from embedonce.cache.backends.registry import BACKENDS
@@ -38,12 +39,23 @@ from embedonce.cache.removal_document import Removal, begin_removal
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import open_reader, open_writer, refuse_busy
+from embedonce.cache.stores.local import LocalStore
 from embedonce.cache.verify import verify
 from tests.conftest import make_cache_identity, planned_video
 from tests.support.cache_parts import make_cache, problems, requests_of, with_fingerprints
 from tests.support.memory_store import MemoryLock, MemoryStore
 from tests.support.shared_units import LABELS, PLAIN, TENSORS, VIEWS, batch_of, clips_of, fingerprint_of
-from tests.support.shared_writers import VIDEOS, commit, complaints, computed_by, head_of, plan, whole_problems, write
+from tests.support.shared_writers import (
+    VIDEOS,
+    commit,
+    complaints,
+    computed_by,
+    head_of,
+    label,
+    plan,
+    whole_problems,
+    work,
+)
 from tests.support.turns import Task, finish, taking_turns
 
 IDENTITY = make_cache_identity("webdataset")
@@ -135,6 +147,38 @@ def test_temporary_files_of_living_writers_stay_and_those_of_dead_ones_are_delet
         left.write_bytes(b"half a shard")
         shared_writer(root).close()
         assert left.exists()
+
+
+def disturbed(monkeypatch, root: Path, times: int) -> None:
+    """Others open the cache, and delete what looks like a leftover, just when a file is about to get its name."""
+    link, left = commit_module._link_exclusively, iter(range(times))
+
+    def late(temp, path):
+        if next(left, None) is not None:
+            open_writer(root, IDENTITY).close()
+        link(temp, path)
+
+    monkeypatch.setattr(commit_module, "_link_exclusively", late)
+
+
+def test_whoever_opens_a_cache_does_not_disturb_those_who_are_about_to(tmp_path, monkeypatch):
+    root = make_cache(tmp_path / "cache", VIDEOS, backend="webdataset")
+    before = sorted(path.name for path in root.iterdir())
+    disturbed(monkeypatch, root, 2)
+    LocalStore(root).check_writable()
+    assert sorted(path.name for path in root.iterdir()) == before
+
+
+def test_whoever_claims_a_cache_does_not_disturb_those_who_do_so_too(tmp_path, monkeypatch):
+    publish = commit_module.publish
+
+    def late(path, data):
+        monkeypatch.setattr(commit_module, "publish", publish)
+        disturbed(monkeypatch, tmp_path / "cache", 1)
+        publish(path, data)
+
+    monkeypatch.setattr(commit_module, "publish", late)
+    shared_writer(tmp_path / "cache").close()
 
 
 def test_the_first_of_several_finishes_a_removal_and_nobody_joins_beside_an_unfinished_one(tmp_path, impatient):
@@ -543,9 +587,14 @@ def test_logits_that_are_committed_out_of_order_are_no_problem_while_writers_liv
         assert verify(root).problems == []
 
 
-def test_writers_that_end_one_after_the_other_leave_a_whole_cache(tmp_path):
-    root = tmp_path / "cache"
-    write(root, "webdataset", {"a": VIDEOS["a"], "b": VIDEOS["b"]}, machine=1)
-    with closing(shared_writer(root)):
-        write(root, "webdataset", {"c": VIDEOS["c"], "d": VIDEOS["d"]}, machine=2)
+@pytest.mark.parametrize("place", ["local", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+def test_writers_that_do_halves_at_the_same_time_leave_a_whole_cache(place):
+    root, halves = place.location, ({"a": VIDEOS["a"], "b": VIDEOS["b"]}, {"c": VIDEOS["c"], "d": VIDEOS["d"]})
+    with closing(shared_writer(root)) as first, closing(shared_writer(root)) as second:
+        own = plan(first, halves[0])
+        work(second, halves[1], machine=2)  # and commits what the first one has planned
+        commit(first, own[0], 1)
+        label(first, 1)
+        first.write_manifest()
     assert whole_problems(root) == []
+    assert place.names("attempts") == [] and open_reader(root).num_rows == 18
