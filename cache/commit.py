@@ -18,6 +18,7 @@ from embedonce.cache.errors import AlreadyCommittedError, BusyError, StorageErro
 from embedonce.cache.exclusive_rename import NO_LOCKS, UNSUPPORTED, lacks, rename_exclusively
 
 TEMP_PREFIX = ".tmp-"
+_PROBES = 5  # of a folder, each of which a run that opens a cache in it may disturb
 _NO_FOLDER_FSYNC = UNSUPPORTED | {errno.EBADF, errno.EISDIR}
 _NO_HARD_LINKS = UNSUPPORTED | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
 
@@ -78,15 +79,25 @@ def check_writable(folder: Path, is_cache: bool = False) -> None:
     is done.
     """
     with _explained(folder):
-        temp = _write_temp(existing_parent(folder) / "probe", b"probe")
-        published = temp.with_name(f"{temp.name}-published")
-        try:
-            if is_cache:
-                Lock(temp).close()
-                _link_exclusively(temp, published)
-        finally:
-            temp.unlink(missing_ok=True)
-            published.unlink(missing_ok=True)
+        for left in reversed(range(_PROBES)):
+            try:
+                _probe(existing_parent(folder), is_cache)
+                return
+            except FileNotFoundError:  # another run has opened the cache, and deleted what looked like a leftover
+                if not left:
+                    raise
+
+
+def _probe(folder: Path, is_cache: bool) -> None:
+    temp = _write_temp(folder / "probe", b"probe")
+    published = temp.with_name(f"{temp.name}-published")
+    try:
+        if is_cache:
+            Lock(temp).close()
+            _link_exclusively(temp, published)
+    finally:
+        temp.unlink(missing_ok=True)
+        published.unlink(missing_ok=True)
 
 
 def existing_parent(folder: Path) -> Path:

@@ -115,6 +115,8 @@ class LabelSetWriter:
         folder.make_folder()
         number = 1 + max((int(path.stem) for path in folder.list(".json")), default=0)
         while True:
+            if self._is_shared:
+                parts = self._with_revised(label_set, parts)
             path = folder / numbered_file(number)
             document = {"revision": number, "parts": [list(map(asdict, clips)) for clips in parts]}
             try:
@@ -123,14 +125,15 @@ class LabelSetWriter:
                 if not self._is_shared:
                     raise
                 number += 1
-                self._reader.refresh()
-                theirs = self._reader.revised_parts(label_set)
-                parts = [*parts, *(list(theirs[part]) for part in range(len(parts), len(theirs)))]
-                if [list(theirs.get(part, ())) for part in range(len(parts))] == parts:
-                    return
             else:
                 self._reader.add_revision(label_set)
                 return
+
+    def _with_revised(self, label_set: str, parts: list[list[ClipLabel]]) -> list[list[ClipLabel]]:
+        """The clips of these plan parts, and of further ones that another writer has revised meanwhile."""
+        self._reader.refresh()
+        revised = self._reader.revised_parts(label_set)
+        return [*parts, *(list(revised[part]) for part in range(len(parts), len(revised)))]
 
 
 def _published_head(path: StoredPath, name: str, tensors: bytes) -> bytes:

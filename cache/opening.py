@@ -18,6 +18,7 @@ from embedonce.cache.stores.base import Lock
 
 T = TypeVar("T")
 
+_sleep = time.sleep
 _PATIENCE_SEC = 15.0  # longer than another one takes to put a cache in order
 _WAIT_SEC = (0.05, 0.5)  # between two attempts, chosen anew each time so that writers that started at once part
 
@@ -75,4 +76,4 @@ def _patiently(take: Callable[[], T]) -> T:
         except BusyError:
             if time.monotonic() > until:
                 raise
-        time.sleep(random.uniform(*_WAIT_SEC))
+        _sleep(random.uniform(*_WAIT_SEC))

@@ -2,7 +2,7 @@
 
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import AlreadyCommittedError, IdentityMismatchError, NotACacheError
+from embedonce.cache.errors import AlreadyCommittedError, IdentityMismatchError, NotACacheError, StorageError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.opening import refuse_locked
@@ -52,7 +52,7 @@ def _claim_first(layout: Layout, identity: CacheIdentity) -> bool:
         layout.root.make_folder()
         # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
         layout.identity.put_if_absent(data)
-    except (NotACacheError, AlreadyCommittedError):
+    except (NotACacheError, AlreadyCommittedError, StorageError):  # its writer deletes temporary files, ours too
         if layout.identity.exists():
             return False
         raise

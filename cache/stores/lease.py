@@ -66,11 +66,8 @@ class _RenewedLease(ABC):
         if self._process != os.getpid() or self._ended.is_set():
             return
         self._ended.set()
-        with self._state:
-            if self._lost or self._has_expired():
-                return
-            with contextlib.suppress(StorageError):  # it expires by itself
-                self._release()
+        with self._state, contextlib.suppress(StorageError):  # it expires by itself
+            self._release()
 
     def _publish(self, name: str) -> None:
         """Create an object, which is valid from now on."""
@@ -168,6 +165,8 @@ class Lease(_RenewedLease):
         return self._number + 1
 
     def _release(self) -> None:
+        if self._lost or self._has_expired():
+            return
         self._store.replace(self._object(), self._document(released=True))
         for number in self._folder.listed().numbers:
             if number < self._number:

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from embedonce.cache import documents, rebuild
-from embedonce.cache import writer as cache_writer
+from embedonce.cache import documents, plan_writer, rebuild
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.plan import PlannedSegment, PlanPart, cut_units
@@ -29,7 +28,7 @@ EMPTY_BYTES = 200  # of a document without videos and units
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(cache_writer, "cut_parts", partial(cut_parts, num_bytes=SMALL))
+    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=SMALL))
 
 
 def planned(rows=ROWS):
