@@ -18,7 +18,8 @@ from embedonce.pipeline.extraction.quarantine import file_state, quarantine, qua
 from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.frames.sampling_times import Grid, Requests
+from embedonce.pipeline.frames.grid import Grid
+from embedonce.pipeline.frames.sampling_times import Requests
 from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source, Video, windows_by_video
@@ -42,8 +43,7 @@ def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: in
     """Scan the videos of the source whose uid is not among the known ones."""
     windows = windows_by_video(source)
     new = [video for video in source.videos if video.uid not in known]
-    fps = config.fps if config.sampling == "fps" else None
-    grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
+    grids = [Grid(config.even_fps, windows.get(v.uid, ()), v.redacted, config.snap_sec) for v in new]
     tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
     scans, failures, temporary = {}, {}, set()
     engine = make_engine(config.engine, scan_video, EngineOptions(workers, config.video_timeout))

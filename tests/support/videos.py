@@ -10,7 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, Requests, request_frames
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
+from embedonce.pipeline.frames.sampling_times import Requests, request_frames
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video.color import Scaler
 from embedonce.pipeline.video.container import open_video, packets_of

@@ -11,7 +11,7 @@ from embedonce.pipeline.extraction.decode_tasks import DecodeMode, DecodeTask, R
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number
 from embedonce.pipeline.video.container import VideoError
 from tests.support.videos import digest, full_decode, sample, timeline_of, write_video
