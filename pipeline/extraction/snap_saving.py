@@ -46,12 +46,12 @@ def saving_of(timeline: Timeline, grid: Grid, requests: Requests) -> SnapSaving:
 
 
 def num_decoded(timeline: Timeline, requests: Requests) -> int:
-    """How many frames are decoded to get the requested ones."""
+    """How many frames are decoded to get the requested ones; a few more if they are identified by their order."""
     index = known_index(timeline)
     if not len(requests.pts):
         return 0
     if timeline.by_order or index.pts is None:
-        return len(index.is_key)
+        return int(requests.frame_index[-1]) + 1
     return int(plan_feed(index, requests.pts).feed.sum())
 
 

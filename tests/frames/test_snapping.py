@@ -111,7 +111,8 @@ def expected(pts, keys, grid: Grid, time_base, t: float, end_sec: float) -> set[
             return inside and not any(a - 1e-6 <= one * tick < b - 1e-6 for a, b in grid.redacted)
 
         limit = Fraction(grid.snap_sec) + MICRO + slack
-        near = sorted((abs(key * tick - Fraction(t)), key) for key in keys)
+        possible = (key for key in keys if abs(key * float(tick) - t) < 2 * grid.snap_sec + 0.1)
+        near = sorted((abs(key * tick - Fraction(t)), key) for key in possible)
         near = [(gap, key) for gap, key in near if gap <= limit and fits(key)]
         if near:
             found |= {key for gap, key in near if gap <= near[0][0] + MICRO + abs(slack)}
@@ -143,8 +144,8 @@ def test_answers_are_those_of_exact_arithmetic_and_in_order(fps, time_base, seed
     requests = request_frames(grid, pts, keys, time_base, end_sec)
     first_sec = float(pts[0]) / time_base[1]
     answered = requests.row >= 0
-    assert (np.diff(requests.row[answered]) >= 0).all() and answered.sum() > 20
-    step = max(1, answered.sum() // 60)
+    assert (np.diff(requests.row[answered]) >= 0).all() and answered.sum() > 10
+    step = max(1, answered.sum() // 30)
     for k, row in list(zip(requests.k[answered], requests.row[answered], strict=True))[::step]:
         t = first_sec + k / fps
         assert int(requests.pts[row]) in expected(pts.tolist(), keys.tolist(), grid, time_base, t, end_sec), t
