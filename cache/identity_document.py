@@ -35,9 +35,14 @@ def identity_from(document: dict, name: str) -> CacheIdentity:
 
 
 def differences(requested: CacheIdentity, stored: CacheIdentity) -> list[str]:
-    """One line for each field that differs: `field: <stored> -> <requested>`; format_version follows from them."""
-    old, new = (_flatten(dataclasses.asdict(identity) | {"format_version": 0}) for identity in (stored, requested))
-    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in old | new if old.get(name) != new.get(name)]
+    """One line for each field that differs: `field: <stored> -> <requested>`.
+
+    format_version follows from other fields, and is not listed beside them.
+    """
+    old, new = (_flatten(dataclasses.asdict(identity)) for identity in (stored, requested))
+    names = [name for name in old | new if old.get(name) != new.get(name)]
+    listed = [name for name in names if name != "format_version"] or names
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in listed]
 
 
 def _check_identity(identity: CacheIdentity) -> None:
