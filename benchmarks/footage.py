@@ -32,10 +32,22 @@ KINDS = {  # name -> (file, codec, seconds, GOP, options)
     "av1, SVT": ("av1.mp4", "libsvtav1", 24, 160, {"preset": "11"}),
 }
 
+SHORT_GOPS = {  # the same, with key frames as cameras and streaming services set them
+    "h264, x264 veryfast, GOP 1 s": ("gop30.mp4", "libx264", 32, 30, X264),
+    "h264, x264 veryfast, GOP 2 s": ("gop60.mp4", "libx264", 32, 60, X264),
+    "vp9, libvpx, GOP 2 s": (
+        "vp9-gop60.webm",
+        "libvpx-vp9",
+        24,
+        60,
+        {"deadline": "realtime", "cpu-used": "7", "b": "4000000"},
+    ),
+}
+
 
 def footage(folder: Path, kind: str) -> Path:
-    """The video of this kind in the folder, made if it is not there."""
-    name, codec, seconds, gop, options = KINDS[kind]
+    """The video of this kind in the folder, made if it is not there. kind: of KINDS or SHORT_GOPS."""
+    name, codec, seconds, gop, options = (KINDS | SHORT_GOPS)[kind]
     path = folder / name
     if not path.exists():
         click.echo(f"making {path}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.labels import FITTED
-from embedonce.cache.schema import SAMPLINGS
+from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_tolerance
 from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
@@ -37,9 +37,16 @@ class ExtractConfig(LabelingSettings):
     fps: float = setting(shared.FPS)
     sampling: str = setting(
         "fps",
-        "Frame sampling: at a fixed rate, or key frames only (cheapest; at irregular, encoder-chosen timestamps).",
+        "Frame sampling: at a fixed rate (`snap`: by key frames near each time), or key frames only (cheapest; at "
+        "irregular, encoder-chosen timestamps).",
         group=DATA,
         choices=SAMPLINGS,
+    )
+    snap_tolerance: float | None = setting(
+        help="With --sampling snap: most seconds between a time and the key frame that is taken instead.",
+        group=DATA,
+        range=ranges.positive(smallest=1e-3),
+        default_text="half of the interval between times",
     )
     decoder: str = setting("software", "Decoder backend.", group=DATA, choices=DECODERS)
     video_timeout: float = setting(
@@ -120,6 +127,8 @@ class ExtractConfig(LabelingSettings):
             parse(self.teacher_preprocess)
         if self.part is not None:
             self._check_part()
+        if self.snap_tolerance is not None:
+            self._check_snap_tolerance(self.snap_tolerance)
 
     def _check_part(self) -> None:
         Part.parse(self.part or "")
@@ -147,8 +156,32 @@ class ExtractConfig(LabelingSettings):
         return self.prompt_style or default_prompt_style(self.model)
 
     @property
+    def even_fps(self) -> float | None:
+        """Requested times per second of video; None if key frames are requested at their own times."""
+        return None if self.sampling == "keyframe" else self.fps
+
+    @property
+    def snap_sec(self) -> float | None:
+        """How far away a key frame may be that answers a time, in seconds; None if the frame shown then does."""
+        if self.sampling != "snap":
+            return None
+        most = max_snap_tolerance(self.fps)
+        return most if self.snap_tolerance is None else min(self.snap_tolerance, most)
+
+    @property
     def num_decode_workers(self) -> int:
         return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+
+    def _check_snap_tolerance(self, seconds: float) -> None:
+        """ValueError unless there are times that may be answered by frames that far away."""
+        if self.sampling != "snap":
+            raise ValueError("--snap-tolerance requires --sampling snap")
+        most = max_snap_tolerance(self.fps)
+        if seconds > most + TIME_TOLERANCE_SEC:
+            raise ValueError(
+                f"--snap-tolerance {seconds:g} is more than half of the interval between times at --fps {self.fps:g}, "
+                f"so that frames could change places: give at most {most:g}"
+            )
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "--sampling keyframe",
             "extraction/test_decoding.py::test_key_frames_are_sampled_at_their_own_times",
         ),
+        "snap_tolerance": (
+            "--sampling snap --snap-tolerance 0.125",
+            "extraction/test_snapping.py::test_another_tolerance_rate_or_sampling_is_another_identity",
+        ),
         "decoder": ("--decoder nvdec", "extraction/test_decoding.py::test_the_decoder_is_part_of_the_identity"),
         "views": ("--views 3", EXTRACTION + "test_views_depend_on_their_number_the_seed_and_the_video"),
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
