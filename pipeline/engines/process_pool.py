@@ -19,6 +19,7 @@ from embedonce.pipeline.engines.engine import (
     TaskResult,
     WorkerCrashed,
 )
+from embedonce.pipeline.engines.shared_ring import close_memories, shared_memories
 from embedonce.pipeline.engines.worker_process import POLL_SEC, Crash, WorkerProcess
 
 MAX_QUEUED_EVENTS = 8  # per pool: bounds the memory of rows that the caller has not taken yet
@@ -58,9 +59,9 @@ class WorkerPool:
         waiting = deque(tasks)
         events: Queue = queue.Queue(MAX_QUEUED_EVENTS)
         stop = threading.Event()
-        count = min(self._options.workers, len(waiting))
-        arguments = (waiting, events, stop)
-        threads = [threading.Thread(target=self._supervise, args=arguments, daemon=True) for _ in range(count)]
+        memories = shared_memories(min(self._options.workers, len(waiting)), self._options.shared_bytes)
+        arguments = [(WorkerProcess(self._function, memory), waiting, events, stop) for memory in memories]
+        threads = [threading.Thread(target=self._supervise, args=packed, daemon=True) for packed in arguments]
         try:
             for thread in threads:
                 thread.start()
@@ -68,10 +69,10 @@ class WorkerPool:
         finally:
             stop.set()
             _drain(events, threads)
+            close_memories(memories)
 
-    def _supervise(self, waiting: deque[Any], events: Queue, stop: threading.Event) -> None:
+    def _supervise(self, worker: WorkerProcess, waiting: deque[Any], events: Queue, stop: threading.Event) -> None:
         """The loop of a supervisor thread, which has one worker process."""
-        worker = WorkerProcess(self._function)
         try:
             while not stop.is_set():
                 try:

@@ -20,6 +20,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
     Reshaped,
     decode_video,
     none_decoded,
+    shared_bytes_of,
 )
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
@@ -69,7 +70,8 @@ class FramePipeline:
         with Committer(self.writer) as committer:
             self._commit_complete(committer)
             self._load_attempts()
-            options = EngineOptions(workers, self.config.video_timeout, lambda task: self._attempts.get(task.uid, 0))
+            attempts, shared_bytes = lambda task: self._attempts.get(task.uid, 0), shared_bytes_of(workers)
+            options = EngineOptions(workers, self.config.video_timeout, attempts, shared_bytes)
             engine = make_engine(self.config.engine, decode_video, options)
             for event in engine.run(tasks):
                 self._receive(event, progress)
