@@ -18,6 +18,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
     Remark,
     Reshaped,
     none_decoded,
+    shared_bytes_of,
 )
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
@@ -66,7 +67,7 @@ class FramePipeline:
         with Committer(self.writer) as committer:
             self._commit_complete(committer)
             self._load_attempts()
-            options = EngineOptions(workers, self.config.video_timeout, self._attempts_used)
+            options = EngineOptions(workers, self.config.video_timeout, self._attempts_used, shared_bytes_of(workers))
             engine = make_engine(self.config.engine, work_on_video, options)
             for event in engine.run(self._tasks(uids, progress)):
                 self._receive(event, progress)
