@@ -37,6 +37,7 @@ from benchmarks.process_usage import CommandError, Usage, measure
 from embedonce.pipeline.processes.cores import usable_cores
 
 PACKAGES = ("opencv-python-headless", "torchcodec", "decord", "ray")
+START_ROUNDS = 3  # in which starting and ending is measured
 GPU = "not measured: on a machine with one, add --device cuda to both sides and run this again"
 
 
@@ -51,10 +52,12 @@ class Contestant:
     failure: str = ""
 
 
-def compare(teacher: str, videos: Path, work_dir: Path, python: Path, rounds: int) -> list[Contestant]:
+def compare(
+    teacher: str, peers: list[str], videos: Path, work_dir: Path, python: Path, rounds: int
+) -> list[Contestant]:
     """All contestants with one teacher, ours first. Every round begins with another one."""
-    missing = {name: why_not(name, python) for name in PEERS}
-    names = [OURS, *(name for name in PEERS if missing[name] is None)]
+    missing = {name: why_not(name, python) for name in peers}
+    names = [OURS, *(name for name in peers if missing[name] is None)]
     runs: dict[str, list[Usage]] = {name: [] for name in names}
     starts: dict[str, list[Usage]] = {name: [] for name in names}
     failures = {name: reason for name, reason in missing.items() if reason} | NOT_INSTALLABLE
@@ -64,7 +67,8 @@ def compare(teacher: str, videos: Path, work_dir: Path, python: Path, rounds: in
             if name in failures:
                 continue
             try:
-                starts[name].append(_run(name, teacher, shortest, work_dir, python))
+                if turn < START_ROUNDS:
+                    starts[name].append(_run(name, teacher, shortest, work_dir, python))
                 runs[name].append(_run(name, teacher, videos, work_dir, python))
             except CommandError as error:
                 failures[name] = str(error)
@@ -96,7 +100,7 @@ def _median(runs: list[Usage]) -> Usage:
     numbers = {name: [] for name in ("wall_sec", "cpu_sec", "parent_mb", "child_mb", "all_mb")}
     for name, values in numbers.items():
         values += [getattr(run, name) for run in runs]
-    return replace(runs[-1], **{name: float(np.median(values)) for name, values in numbers.items()})
+    return replace(runs[-1], output="", **{name: float(np.median(values)) for name, values in numbers.items()})
 
 
 def _seconds(videos: Path) -> float:
@@ -109,9 +113,10 @@ def _seconds(videos: Path) -> float:
 
 
 @click.command()
-@click.option("--videos", envvar="EMBEDONCE_HD_VIDEOS", type=click.Path(path_type=Path, exists=True), help="Folder.")
+@click.option("--videos", type=click.Path(path_type=Path, exists=True), help="Folder.")
 @click.option("--seconds", type=int, default=120, show_default=True, help="Length of each video that is made.")
 @click.option("--teachers", default=",".join(TEACHERS), show_default=True)
+@click.option("--peers", default=":".join(PEERS), show_default=True, help="Which of them, with colons between.")
 @click.option("--work-dir", type=click.Path(path_type=Path), default=Path("results/benchmarks"), show_default=True)
 @click.option("--peers-python", type=click.Path(path_type=Path), default=Path(".bench-venv/bin/python"))
 @click.option("--rounds", type=int, default=5, show_default=True)
@@ -121,6 +126,7 @@ def main(
     videos: Path | None,
     seconds: int,
     teachers: str,
+    peers: str,
     work_dir: Path,
     peers_python: Path,
     rounds: int,
@@ -135,7 +141,7 @@ def main(
     figures |= {"videos, s": round(length, 1), "rounds": rounds, "GPU": GPU}
     texts = []
     for teacher in teachers.split(","):
-        found = compare(teacher, folder, work_dir, python, rounds)
+        found = compare(teacher, peers.split(":"), folder, work_dir, python, rounds)
         stages = isolated_stages(teacher, folder) if limit else {}
         texts.append(f"{teacher}:\n\n{table(found, length, stages)}")
         click.echo(texts[-1], err=True)

@@ -23,11 +23,11 @@ def table(contestants: Iterable["Contestant"], video_sec: float, stages: dict[st
         total, wall = sum(stages.values()), ours.usage.wall_sec
         parts = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
         at_best = total / usable_cores()
+        whole, running = at_best / wall, at_best / max(wall - ours.start_sec, at_best)
         lines += [
             "",
             f"The stages by themselves take {total:.1f} s of processor time ({parts}): {at_best:.1f} s on "
-            f"{usable_cores()} cores at best, {at_best / wall:.2f} of a whole run and "
-            f"{at_best / max(wall - ours.start_sec, 1e-9):.2f} of one without starting and ending.",
+            f"{usable_cores()} cores at best, {whole:.2f} of a whole run and {running:.2f} of one without starting and ending.",
         ]
     return "\n".join(lines)
 
