@@ -8,9 +8,10 @@ import pytest
 from benchmarks.cluster.account import StoreRequests
 from benchmarks.cluster.assignments import Parts, SharedQueue, chunks_of
 from benchmarks.cluster.chunks import Chunk
+from benchmarks.cluster.costs import read_unit_costs
 from benchmarks.cluster.lengths import HOURS, LONGEST_SEC, NUM_VIDEOS, ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
-from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, split_long
+from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, rates_of, split_long
 from embedonce.cache.plan import cut_units
 from tests.conftest import planned_segment
 
@@ -172,3 +173,10 @@ def test_a_commit_is_two_requests_and_a_later_opening_reads_all_records():
     early, late = requests.open_cache(100.0, 0, 0), requests.open_cache(200.0, 10_000, 100)
     assert late - early == pytest.approx(10_100 * 0.03 / 16)
     assert requests.total["get"] == 2 * 10 + 10_100
+
+
+def test_the_measured_costs_can_be_read_and_used():
+    costs = read_unit_costs()
+    rates = rates_of(costs, "vp9.webm", "base", 1.0, 512)
+    assert rates.other_sec_per_row > costs.embed_sec["base"] > costs.embed_sec["demo"] > 0
+    assert np.mean(rates.factors, axis=0) == pytest.approx([1.0, 1.0])
