@@ -6,8 +6,10 @@ Every part computes the whole assignment by itself, from the same listing, and w
 import heapq
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from embedonce.pipeline.sources.source import Source, Video, windows_by_video
 
 PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
@@ -55,3 +57,40 @@ def assign(costs: Mapping[str, float], num_parts: int) -> dict[str, int]:
         parts[uid] = number
         heapq.heapreplace(lightest_first, (load + costs[uid], num_videos + 1, number))
     return parts
+
+
+def chosen_names(source: Source, part: str | None) -> frozenset[str] | None:
+    """names_of_part() for the value of --part, such as "2/8"; None without one: everything."""
+    return None if part is None else names_of_part(source, Part.parse(part))
+
+
+def names_of_part(source: Source, part: Part) -> frozenset[str]:
+    """The uids of the videos, and the names of the files without any, that a part of a listing works on and counts.
+
+    A video costs the bytes of those seconds that its clips cover: few if they cover little of it, all if its length is
+    not listed.
+    """
+    windows = windows_by_video(source)
+    costs = {video.uid: _num_bytes(video) * _share(video, windows.get(video.uid, ())) for video in source.videos}
+    others = [name for name, _ in source.rejected] + list(source.withdrawn)
+    part_of = assign(dict.fromkeys(others, 0.0) | costs, part.total)
+    return frozenset(name for name, number in part_of.items() if number == part.number)
+
+
+def _num_bytes(video: Video) -> int:
+    try:
+        return video.path.stat().st_size
+    except OSError:
+        return 0  # it is missing, and will be counted as such
+
+
+def _share(video: Video, windows: Iterable[tuple[float, float]]) -> float:
+    """The part of a video, from 0 to 1, that its clips cover; 1 if its length is not listed."""
+    if video.listed_sec is None:
+        return 1.0
+    start_sec, end_sec = video.listed_sec
+    covered, reached = 0.0, start_sec
+    for first, last in sorted(windows):
+        covered += max(0.0, min(last, end_sec) - max(first, reached))
+        reached = max(reached, min(last, end_sec))
+    return covered / (end_sec - start_sec) if end_sec > start_sec else 1.0
