@@ -26,7 +26,7 @@ def length(video: SimulatedVideo) -> float:
 
 
 def parts(videos, workers: int, chunk_sec: float = math.inf, helps: bool = False) -> Parts:
-    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps)
+    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps=helps)
 
 
 def helping_parts(videos, workers: int) -> Parts:
