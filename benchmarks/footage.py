@@ -56,7 +56,7 @@ def repeated(path: Path, seconds: int) -> Path:
         template = source.streams.video[0]
         stream = out.add_stream_from_template(template)
         packets = [packet for packet in source.demux(template) if packet.size]
-        length = template.duration
+        length = template.duration or round(Fraction(source.duration, av.time_base) / template.time_base)
         copies = round(seconds / float(length * template.time_base))
         timestamps = [(packet.pts, packet.dts) for packet in packets]
         for copy in range(copies):

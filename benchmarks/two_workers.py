@@ -19,14 +19,14 @@ import click
 from benchmarks.cluster.assignments import Parts
 from benchmarks.cluster.simulation import Cluster, Simulation
 from benchmarks.cluster.workload import SimulatedVideo
-from benchmarks.footage import footage, repeated, smaller
+from benchmarks.footage import KINDS, footage, repeated, smaller
 from benchmarks.measuring import finish, machine
 from benchmarks.safety import fresh
 from benchmarks.unit_costs import commit_costs, teacher_costs, video_costs
 
-KINDS = ("vp9, libvpx", "h264, x264's defaults")
+KINDS_MADE = ("vp9, libvpx", "h264, x264's defaults")
 SHARD_FRAMES = 64
-SECONDS = (64, 128, 192, 256, 384)  # lengths of the copies
+COPIES = (1, 2, 3, 4)  # of the footage in one video
 COMMAND = ("-m", "embedonce.cli", "extract-teacher", "--decode-workers", "1", "--fps", "1", "--batch-size", "16")
 
 
@@ -34,10 +34,10 @@ def make_folder(work_dir: Path) -> Path:
     """Videos of several lengths in two codecs, with 540 lines."""
     folder = fresh(work_dir / "two_workers" / "videos")
     folder.mkdir(parents=True)
-    for kind in KINDS:
+    for kind in KINDS_MADE:
         source = smaller(footage(work_dir / "footage", kind), kind, 540)
-        for seconds in SECONDS:
-            copy = repeated(source, seconds)
+        for count in COPIES:
+            copy = repeated(source, count * KINDS[kind][2])
             (folder / copy.name).hardlink_to(copy)
     return folder
 
