@@ -53,6 +53,7 @@ class Parts:
         longest_first: bool = False,
         helps: bool = False,
     ):
+        self.num_manifests = num_workers
         numbers = assign({video.uid: estimate(video) for video in videos}, num_workers)
         parts: list[list[SimulatedVideo]] = [[] for _ in range(num_workers)]
         order = sorted(videos, key=lambda video: (-estimate(video), video.uid)) if longest_first else videos
@@ -83,6 +84,7 @@ class SharedQueue:
     """Ray: whoever is free takes the next chunk; the longest videos come first."""
 
     def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int, estimate: Cost):
+        self.num_manifests = 1
         longest_first = sorted(videos, key=lambda video: (-estimate(video), video.uid))
         self._queue = deque(chunks_of(longest_first, chunk_sec, shard_frames))
 

@@ -175,6 +175,22 @@ def test_a_commit_is_two_requests_and_a_later_opening_reads_all_records():
     assert requests.total["get"] == 2 * 10 + 10_100
 
 
+def test_plan_parts_that_others_published_are_read_and_simultaneous_ones_collide():
+    requests = StoreRequests()
+    for seconds, unread in ((0.0, 0), (0.01, 1), (0.02, 2), (9.0, 0)):
+        requests.plan(seconds, unread)
+    assert requests.total == {"put": 4 + 1 + 2, "get": 4 + 1 + 2}
+
+
+def test_each_part_reads_the_records_of_the_others_when_it_ends():
+    videos = [SimulatedVideo(uid, 100.0, 100, 1.0, 1.0, 1.0) for uid in "abcd"]
+    alone, shared = (simulated(parts, workers, videos=videos, lanes=1) for workers in (1, 4))
+    opening = 10
+    assert alone.requests.total["get"] == opening + 1
+    others_plans, others_records = 0 + 1 + 2 + 3, 4 * 3 * 2
+    assert shared.requests.total["get"] == 4 * (opening + 1) + others_plans + others_records
+
+
 def test_the_measured_costs_can_be_read_and_used():
     costs = read_unit_costs()
     rates = rates_of(costs, "vp9.webm", "base", 1.0, 512)
