@@ -29,17 +29,18 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to deal videos. chunk_hours: of video, planned together. max_rows: longer videos are split."""
+    """One way to deal videos. chunk_hours: of video, planned together; None: waves. max_rows: longer ones are split."""
 
     name: str
-    deal: Callable[[Sequence[SimulatedVideo], int, float, int], Assignment]
-    chunk_hours: float = math.inf
+    deal: Callable[[Sequence[SimulatedVideo], int, float | None, int], Assignment]
+    chunk_hours: float | None = None
     max_rows: int | None = None
 
     @property
     def label(self) -> str:
-        chunk = {math.inf: "whole part", 0.0: "one video"}.get(self.chunk_hours, f"{self.chunk_hours:g} h")
-        return f"{self.name}, chunk: {chunk}" + (f", pieces of {self.max_rows} rows" if self.max_rows else "")
+        names = {None: "waves", math.inf: "planned at once", 0.0: "one video at a time"}
+        chunk = names.get(self.chunk_hours) or f"{self.chunk_hours:g} h at a time"
+        return f"{self.name}, {chunk}" + (f", pieces of {self.max_rows} rows" if self.max_rows else "")
 
 
 def by_bytes(video: SimulatedVideo) -> float:
@@ -50,26 +51,32 @@ def by_seconds(video: SimulatedVideo) -> float:
     return video.video_sec
 
 
-def parts_by_bytes(videos, workers, chunk_sec, shard_frames):
+def parts(videos, workers, chunk_sec, shard_frames):
+    """As `--part i/N` deals and works."""
     return Parts(videos, workers, chunk_sec, shard_frames, by_bytes)
 
 
+def parts_longest_first(videos, workers, chunk_sec, shard_frames):
+    return Parts(videos, workers, chunk_sec, shard_frames, by_bytes, longest_first=True)
+
+
 def parts_by_seconds(videos, workers, chunk_sec, shard_frames):
-    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds)
+    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds, longest_first=True)
 
 
 def helping_parts(videos, workers, chunk_sec, shard_frames):
-    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds, helps=True)
+    return Parts(videos, workers, chunk_sec, shard_frames, by_bytes, longest_first=True, helps=True)
 
 
 def queue(videos, workers, chunk_sec, shard_frames):
-    return SharedQueue(videos, chunk_sec, shard_frames, by_seconds)
+    return SharedQueue(videos, chunk_sec, shard_frames, by_bytes)
 
 
 VARIANTS = (
-    Variant("parts by bytes", parts_by_bytes),
-    Variant("parts by seconds", parts_by_seconds),
-    Variant("parts by seconds", parts_by_seconds, 1.0),
+    Variant("parts by bytes", parts),
+    Variant("parts by bytes", parts, math.inf),
+    Variant("parts by bytes, longest first", parts_longest_first),
+    Variant("parts by seconds, longest first", parts_by_seconds),
     Variant("parts that help", helping_parts, 1.0),
     Variant("parts that help", helping_parts, 0.0, 2048),
     Variant("queue", queue, 8.0),
@@ -84,7 +91,8 @@ def simulate(
 ) -> dict[str, float]:
     """The figures of one simulated extraction."""
     pieces = split_long(videos, variant.max_rows) if variant.max_rows else videos
-    assignment = variant.deal(pieces, cluster.workers, variant.chunk_hours * HOUR, shard_frames)
+    chunk_sec = None if variant.chunk_hours is None else variant.chunk_hours * HOUR
+    assignment = variant.deal(pieces, cluster.workers, chunk_sec, shard_frames)
     simulation = Simulation(cluster, assignment, sum(video.rows for video in pieces), seed)
     account, requests = simulation.run(), simulation.requests
     return {
@@ -125,7 +133,7 @@ def row(figures: dict[str, float], alone_hours: float) -> str:
 @click.option("--slow-share", default=0.02, show_default=True, help="Share of workers at half speed.")
 @click.option("--speed-sigma", default=0.05, show_default=True, help="Spread of the speed of all others.")
 @click.option("--shard-frames", default=512, show_default=True)
-@click.option("--seeds", default=5, show_default=True, help="Simulations of which medians are taken.")
+@click.option("--seeds", default=3, show_default=True, help="Simulations of which medians are taken.")
 def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames, seeds, **cluster_options):
     measured = read_unit_costs(costs)
     rates = rates_of(measured, kind, teacher, fps, shard_frames)
@@ -139,7 +147,7 @@ def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames
     for count in map(int, workers.split(",")):
         for rate in map(float, deaths_per_day.split(",")):
             cluster = Cluster(count, lanes, deaths_per_hour=rate / 24, **cluster_options)
-            for variant in VARIANTS:
+            for variant in VARIANTS if count > 1 else VARIANTS[:1]:
                 runs = [simulate(variant, workloads[seed], cluster, shard_frames, seed) for seed in range(seeds)]
                 figures = medians(runs)
                 click.echo(f"| {count} | {rate:g} | {variant.label} | {row(figures, work_sec / lanes / HOUR)} |")

@@ -68,7 +68,7 @@ def repeated(path: Path, seconds: int) -> Path:
         template = source.streams.video[0]
         stream = out.add_stream_from_template(template)
         packets = [packet for packet in source.demux(template) if packet.size]
-        length = template.duration
+        length = template.duration or round(Fraction(source.duration, av.time_base) / template.time_base)
         copies = round(seconds / float(length * template.time_base))
         timestamps = [(packet.pts, packet.dts) for packet in packets]
         for copy in range(copies):
@@ -81,12 +81,14 @@ def repeated(path: Path, seconds: int) -> Path:
 
 
 def smaller(path: Path, kind: str, height: int) -> Path:
-    """The footage of this kind in the same codec with fewer lines, made if it is not there."""
+    """The footage of this kind in the same codec with fewer lines and as many bits per pixel, made if not there."""
     _, codec, _, gop, options = KINDS[kind]
     reduced = path.with_name(f"{path.stem}-{height}{path.suffix}")
     if reduced.exists():
         return reduced
     click.echo(f"making {reduced}", err=True)
+    if "b" in options:
+        options = options | {"b": str(round(int(options["b"]) * (height / HEIGHT) ** 2))}
     unfinished = path.with_name(f"unfinished-{reduced.name}")
     with av.open(str(path)) as source, av.open(str(unfinished), "w") as out:
         stream = out.add_stream(codec, rate=RATE)

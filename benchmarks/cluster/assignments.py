@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 from benchmarks.cluster.chunks import Chunk
 from benchmarks.cluster.workload import SimulatedVideo
 from embedonce.pipeline.extraction.parts import assign
+from embedonce.pipeline.extraction.waves import FIRST_WAVE, LARGEST_WAVE
 
 Cost = Callable[[SimulatedVideo], float]
 
 
-def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: int) -> list[Chunk]:
-    """Chunks of consecutive videos that end once they have chunk_sec of video; 0: one video each, inf: all in one."""
+def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int) -> list[Chunk]:
+    """Chunks of consecutive videos that end once they have chunk_sec of video; 0: one video each, inf: all in one.
+
+    None: the waves in which extraction plans, each with twice as many videos as the one before.
+    """
+    if chunk_sec is None:
+        return [Chunk(wave, shard_frames) for wave in _waves(videos)]
     chunks, waiting, waiting_sec = [], [], 0.0
     for video in videos:
         waiting.append(video)
@@ -22,24 +28,36 @@ def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: 
     return [*chunks, Chunk(waiting, shard_frames)] if waiting else chunks
 
 
+def _waves(videos: Sequence[SimulatedVideo]) -> list[Sequence[SimulatedVideo]]:
+    waves, length, start = [], FIRST_WAVE, 0
+    while start < len(videos):
+        waves.append(videos[start : start + length])
+        start, length = start + length, min(2 * length, LARGEST_WAVE)
+    return waves
+
+
 class Parts:
     """`--part i/N`: the videos are dealt once, by an estimated cost, and each worker has a part of its own.
 
-    helps: a worker whose part is taken takes the last chunk of the part with the most work left.
+    A part works in the order of the listing, or on its longest videos first. helps: a worker whose part is taken takes
+    the last chunk of the part with the most work left.
     """
 
     def __init__(
         self,
         videos: Sequence[SimulatedVideo],
         num_workers: int,
-        chunk_sec: float,
+        chunk_sec: float | None,
         shard_frames: int,
         estimate: Cost,
+        longest_first: bool = False,
         helps: bool = False,
     ):
+        self.num_manifests = num_workers
         numbers = assign({video.uid: estimate(video) for video in videos}, num_workers)
         parts: list[list[SimulatedVideo]] = [[] for _ in range(num_workers)]
-        for video in sorted(videos, key=lambda video: (-estimate(video), video.uid)):
+        order = sorted(videos, key=lambda video: (-estimate(video), video.uid)) if longest_first else videos
+        for video in order:
             parts[numbers[video.uid] - 1].append(video)
         self._queues = [deque(chunks_of(part, chunk_sec, shard_frames)) for part in parts]
         self._left_sec = [sum(chunk.cost_sec for chunk in queue) for queue in self._queues]
@@ -65,7 +83,8 @@ class Parts:
 class SharedQueue:
     """Ray: whoever is free takes the next chunk; the longest videos come first."""
 
-    def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: int, estimate: Cost):
+    def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int, estimate: Cost):
+        self.num_manifests = 1
         longest_first = sorted(videos, key=lambda video: (-estimate(video), video.uid))
         self._queue = deque(chunks_of(longest_first, chunk_sec, shard_frames))
 

@@ -8,9 +8,10 @@ import pytest
 from benchmarks.cluster.account import StoreRequests
 from benchmarks.cluster.assignments import Parts, SharedQueue, chunks_of
 from benchmarks.cluster.chunks import Chunk
+from benchmarks.cluster.costs import read_unit_costs
 from benchmarks.cluster.lengths import HOURS, LONGEST_SEC, NUM_VIDEOS, ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
-from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, split_long
+from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, rates_of, split_long
 from embedonce.cache.plan import cut_units
 from tests.conftest import planned_segment
 
@@ -25,7 +26,7 @@ def length(video: SimulatedVideo) -> float:
 
 
 def parts(videos, workers: int, chunk_sec: float = math.inf, helps: bool = False) -> Parts:
-    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps)
+    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps=helps)
 
 
 def helping_parts(videos, workers: int) -> Parts:
@@ -172,3 +173,26 @@ def test_a_commit_is_two_requests_and_a_later_opening_reads_all_records():
     early, late = requests.open_cache(100.0, 0, 0), requests.open_cache(200.0, 10_000, 100)
     assert late - early == pytest.approx(10_100 * 0.03 / 16)
     assert requests.total["get"] == 2 * 10 + 10_100
+
+
+def test_plan_parts_that_others_published_are_read_and_simultaneous_ones_collide():
+    requests = StoreRequests()
+    for seconds, unread in ((0.0, 0), (0.01, 1), (0.02, 2), (9.0, 0)):
+        requests.plan(seconds, unread)
+    assert requests.total == {"put": 4 + 1 + 2, "get": 4 + 1 + 2}
+
+
+def test_each_part_reads_the_records_of_the_others_when_it_ends():
+    videos = [SimulatedVideo(uid, 100.0, 100, 1.0, 1.0, 1.0) for uid in "abcd"]
+    alone, shared = (simulated(parts, workers, videos=videos, lanes=1) for workers in (1, 4))
+    opening = 10
+    assert alone.requests.total["get"] == opening + 1
+    others_plans, others_records = 0 + 1 + 2 + 3, 4 * 3 * 2
+    assert shared.requests.total["get"] == 4 * (opening + 1) + others_plans + others_records
+
+
+def test_the_measured_costs_can_be_read_and_used():
+    costs = read_unit_costs()
+    rates = rates_of(costs, "vp9.webm", "base", 1.0, 512)
+    assert rates.other_sec_per_row > costs.embed_sec["base"] > costs.embed_sec["demo"] > 0
+    assert np.mean(rates.factors, axis=0) == pytest.approx([1.0, 1.0])
