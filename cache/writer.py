@@ -19,7 +19,6 @@ from embedonce.cache.manifest import build_manifest, read_manifest, write_manife
 from embedonce.cache.opening import lock_for_writing
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_writer import PlanWriter
-from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
     QuarantinedVideo,
@@ -141,7 +140,7 @@ class CacheWriter:
         before_record: called when the shard is published; if it raises an error, the record is not. Several units may
         be committed at once, from several threads, if this lets one record after the other be published.
         """
-        planned = planned_in(self._plan.index, unit)
+        planned = self._plan.planned(unit)
         record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 

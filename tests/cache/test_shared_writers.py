@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from embedonce.cache import commit as commit_module
-from embedonce.cache import opening
+from embedonce.cache import opening, plan_writer
 from embedonce.cache.adoption import ADOPTED
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.catalog import Catalog
@@ -31,6 +31,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import build_manifest, read_manifest
 from embedonce.cache.merging.merge import merge
 from embedonce.cache.plan import cut_units
+from embedonce.cache.plan_parts import cut_parts
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, file_name, read_attempts
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.rebuild import rebuild_plan
@@ -254,6 +255,29 @@ def test_a_writer_sees_what_others_plan_and_returns_what_it_planned_itself(tmp_p
     assert complaints(tmp_path / "cache", {"a": range(9), "b": range(2)}) == []
 
 
+def test_a_video_that_takes_several_parts_is_planned_whole_although_others_plan_in_between(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=1000))  # a unit each
+    with closing(shared_writer(tmp_path / "cache")) as first, closing(shared_writer(tmp_path / "cache")) as second:
+        publish, others = first._plan.publish, iter([{"b": range(2)}, {}, {"c": range(2)}, {"a": range(9)}])
+
+        def late(part):
+            plan(second, next(others, {}))
+            return publish(part)
+
+        monkeypatch.setattr(first._plan, "publish", late)
+        assert len(plan(first, {"a": range(12)})) == 3
+    assert complaints(tmp_path / "cache", {"a": range(12), "b": range(2), "c": range(2)}) == []
+    reader = open_reader(tmp_path / "cache")
+    assert sum(len(s.request_k) for p in reader.plan() for u in p.units for s in u.segments if s.video_uid == "a") == 12
+
+
+def test_a_unit_that_another_writer_has_planned_is_committed_with_its_plan(tmp_path):
+    with closing(shared_writer(tmp_path / "cache")) as first, closing(shared_writer(tmp_path / "cache")) as second:
+        (unit,) = plan(first, {"a": range(2)})
+        second.commit_frames(unit.name, with_fingerprints(batch_of(unit), first), {})
+    assert open_reader(tmp_path / "cache").records[unit.name].part == 0
+
+
 def test_units_that_another_writer_has_planned_and_committed_are_no_sign_of_an_old_plan(tmp_path):
     with closing(shared_writer(tmp_path / "cache")) as first, closing(shared_writer(tmp_path / "cache")) as second:
         for unit in plan(first, {"a": range(9)}):
@@ -352,9 +376,11 @@ def other_crop(batch):
 
 
 def other_embedding(batch):
-    values = batch.embeddings.copy()
-    values[2, 1] = -values[2, 1]
-    return replace(batch, embeddings=values)
+    """One of them is as far from the stored one as no other machine's would be."""
+    values = batch.embeddings.astype(np.float32)
+    across = np.roll(values[2, 1], 1) - np.roll(values[2, 1], 1) @ values[2, 1] * values[2, 1]
+    values[2, 1] = 0.998 * values[2, 1] + np.sqrt(1 - 0.998**2) * across / np.linalg.norm(across)
+    return replace(batch, embeddings=values.astype(np.float16))
 
 
 def fewer_rows(batch):
@@ -434,7 +460,9 @@ def test_logits_of_another_writer_are_taken_as_they_are_if_they_agree(two):
 
 def writing_labels(root, machine: int):
     with closing(shared_writer(root)) as writer:
-        return writer.create_label_set(LABELS, safetensors.numpy.save(head_of(machine)))
+        labels = writer.create_label_set(LABELS, safetensors.numpy.save(head_of(machine)))
+        writer.publish_clips("main", 0, [])
+        return labels
 
 
 def test_two_that_create_a_label_set_at_once_agree_on_one_head(monkeypatch):
