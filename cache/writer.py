@@ -96,12 +96,12 @@ class CacheWriter:
     def extend_plan(
         self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int
     ) -> tuple[Unit, ...]:
-        """Append videos, and units for their requests, to the plan. What was planned before never changes.
+        """Append videos, and units for their requests, to the plan; returns these units.
 
-        Returns the units that were appended: without requests that another writer has planned meanwhile.
-
-        requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
-        in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
+        requests: of these videos, or further ones of videos that are planned already. What was planned before never
+        changes; videos and requests that another writer has planned meanwhile are left out. Writes as many parts as
+        needed, in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is
+        read.
         """
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
         listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
@@ -110,7 +110,7 @@ class CacheWriter:
     def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         """Append videos, and units of these videos or of planned ones, to the plan. As extend_plan() otherwise.
 
-        units: named by the numbers that follow those of the plan.
+        units: named by the numbers that follow those of the plan; renamed if others have extended it meanwhile.
         """
         return self._plan.append(videos, units) if videos or units else ()
 
@@ -137,6 +137,7 @@ class CacheWriter:
     ) -> None:
         """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one.
 
+        Beside other writers, a shard without a record is taken as it is; DamagedError if it holds other rows.
         before_record: called when the shard is published; if it raises an error, the record is not. Several units may
         be committed at once, from several threads, if this lets one record after the other be published.
         """
