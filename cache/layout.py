@@ -110,8 +110,11 @@ class Layout:
 
     def sync(self, folders: Iterable[StoredPath] | None = None) -> None:
         """Make durable what other writers have published in these folders, or in all. The caller holds the lock."""
-        chosen = (self.root, *self.folders, *self.label_folders()) if folders is None else folders
-        self.store.sync(folder.relative for folder in chosen)
+        if not self.store.has_folders:
+            return
+        if folders is None:
+            folders = (self.root, *self.folders, *self.label_folders(), *self.continued_folders())
+        self.store.sync(folder.relative for folder in folders)
 
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
         """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""

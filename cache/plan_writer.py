@@ -5,6 +5,7 @@ writer has planned, leaves that out, and tries the number after it: so no video 
 one name.
 """
 
+import threading
 from collections.abc import Collection
 
 import numpy as np
@@ -16,6 +17,7 @@ from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPa
 from embedonce.cache.plan_age import last_clip_part, refuse_older
 from embedonce.cache.plan_documents import plan_document, plan_from, read_part
 from embedonce.cache.plan_parts import cut_parts
+from embedonce.cache.planned_units import PlannedUnit, planned_in
 from embedonce.cache.records import record_paths
 
 
@@ -29,9 +31,20 @@ class PlanWriter:
         self._layout, self._catalog, self._is_shared = catalog.layout, catalog, is_shared
         self.parts: list[PlanPart] = catalog.plan()
         self.index = PlanIndex(self.parts)
+        self._changing = threading.RLock()  # units may be committed from several threads
+
+    def planned(self, unit: str) -> PlannedUnit | None:
+        """A unit as it was planned, by whomever; None if it was not."""
+        if self._is_shared and unit not in self.index.units:
+            self.refresh()
+        return planned_in(self.index, unit)
 
     def refresh(self) -> None:
         """Read the parts that others have published since."""
+        with self._changing:
+            self._read_new_parts()
+
+    def _read_new_parts(self) -> None:
         known = len(self.parts)
         while (path := self._layout.plan_part(len(self.parts))).exists():
             part = read_part(path)
@@ -85,15 +98,16 @@ class PlanWriter:
         """Publish the next part of the plan. False, and those of others are read, if one of these has its number."""
         path = self._layout.plan_part(part.part)
         data = documents.serialize_verified(plan_document(part), plan_from, str(path))
-        try:
-            path.put_if_absent(data)
-        except AlreadyCommittedError:
-            if not self._is_shared:
-                raise
-            self.refresh()
-            return False
-        self._add(part)
-        return True
+        with self._changing:
+            try:
+                path.put_if_absent(data)
+            except AlreadyCommittedError:
+                if not self._is_shared:
+                    raise
+                self._read_new_parts()
+                return False
+            self._add(part)
+            return True
 
     def _add(self, part: PlanPart) -> None:
         self.index.add(part)

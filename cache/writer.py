@@ -19,7 +19,6 @@ from embedonce.cache.manifest import build_manifest, read_manifest, write_manife
 from embedonce.cache.opening import lock_for_writing
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
 from embedonce.cache.plan_writer import PlanWriter
-from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
     QuarantinedVideo,
@@ -97,12 +96,12 @@ class CacheWriter:
     def extend_plan(
         self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int
     ) -> tuple[Unit, ...]:
-        """Append videos, and units for their requests, to the plan. What was planned before never changes.
+        """Append videos, and units for their requests, to the plan; returns these units.
 
-        Returns the units that were appended: without requests that another writer has planned meanwhile.
-
-        requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
-        in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
+        requests: of these videos, or further ones of videos that are planned already. What was planned before never
+        changes; videos and requests that another writer has planned meanwhile are left out. Writes as many parts as
+        needed, in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is
+        read.
         """
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
         listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
@@ -111,7 +110,7 @@ class CacheWriter:
     def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         """Append videos, and units of these videos or of planned ones, to the plan. As extend_plan() otherwise.
 
-        units: named by the numbers that follow those of the plan.
+        units: named by the numbers that follow those of the plan; renamed if others have extended it meanwhile.
         """
         return self._plan.append(videos, units) if videos or units else ()
 
@@ -138,10 +137,11 @@ class CacheWriter:
     ) -> None:
         """Publish the frame shard of a unit, then its record. AlreadyCommittedError if it has one.
 
+        Beside other writers, a shard without a record is taken as it is; DamagedError if it holds other rows.
         before_record: called when the shard is published; if it raises an error, the record is not. Several units may
         be committed at once, from several threads, if this lets one record after the other be published.
         """
-        planned = planned_in(self._plan.index, unit)
+        planned = self._plan.planned(unit)
         record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
