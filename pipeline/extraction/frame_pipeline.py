@@ -32,6 +32,7 @@ from embedonce.pipeline.extraction.upright import shape_of
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Video
 from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.video.skipping import PackedPlan
 
 
@@ -46,7 +47,7 @@ class FramePipeline:
         self,
         config: ExtractConfig,
         writer: CacheWriter,
-        teacher: BatchedTeacher,
+        teacher: BatchedTeacher | TeacherGroup,
         builder: ShardBuilder,
         videos: Mapping[str, Video],
         packet_plans: Mapping[str, PackedPlan | None],
@@ -67,7 +68,7 @@ class FramePipeline:
         """Extract all pending shards whose videos exist."""
         tasks = [self._task(uid) for uid in self.pending if uid in self.videos]
         self.clock.start()
-        with Committer(self.writer) as committer:
+        with Committer(self.writer) as committer, self._queue:
             self._commit_complete(committer)
             self._load_attempts()
             attempts, shared_bytes = lambda task: self._attempts.get(task.uid, 0), shared_bytes_of(workers)
@@ -78,7 +79,7 @@ class FramePipeline:
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
         device = self.teacher.device_facts().get("device", "")
-        return self.clock.stop(workers, len(tasks), committer.busy_sec, device)
+        return self.clock.stop(workers, len(tasks), committer.busy_sec, device, len(self.teacher.members))
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
@@ -163,7 +164,7 @@ class FramePipeline:
     def _embeds_gray(self) -> bool:
         """Whether the teacher still works: a frame that it cannot embed is then the fault of the frame."""
         size = self.teacher.identity.input_size
-        return bool(np.isfinite(self.teacher.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
+        return bool(np.isfinite(self._queue.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
 
     def _end_video(self, event: Ended, progress: Progress) -> None:
         uid = event.task.uid
@@ -191,7 +192,9 @@ class FramePipeline:
                 "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
             }
             # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved
-            how = self.teacher.device_facts() | {"batch_size": self.teacher.batch_size}
+            how = {**self.teacher.device_facts(), "batch_size": self.teacher.batch_size}
+            if len(self.teacher.members) > 1:
+                how["teacher_processes"] = len(self.teacher.members)
             committer.submit(name, batch, self.provenance | how | decoding)
 
 

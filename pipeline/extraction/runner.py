@@ -29,6 +29,7 @@ from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
 from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
@@ -59,7 +60,7 @@ def extract(
     source = preflight.source
     check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
     teacher = load_teacher()
-    batched = BatchedTeacher(teacher, config.batch_size)
+    batched = teacher if isinstance(teacher, TeacherGroup) else BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher))
     try:
         if preflight.known:
@@ -85,7 +86,7 @@ def _extract_pending(
     config: ExtractConfig,
     writer: CacheWriter,
     source: Source,
-    teacher: BatchedTeacher,
+    teacher: BatchedTeacher | TeacherGroup,
     plans: Mapping[str, PackedPlan | None],
     clock: StageClock,
 ) -> StageTimes | None:
