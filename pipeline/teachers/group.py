@@ -80,6 +80,7 @@ def start_group(module: Path | None, options: TeacherOptions, devices: Sequence[
     differ; PipelineError if a process ends.
     """
     members: list[TeacherProcess] = []
+    logged: set[str] = set()
     input_size, _ = loader_of(options.model).shape(options.model) or (UNKNOWN_INPUT_SIZE, 0)
     two_batches = 2 * batch_size * (3 * input_size**2 + _ROUNDING_BYTES)
     memories = shared_memories(len(devices), min(two_batches, ALL_SHARED_BYTES // len(devices)))
@@ -87,7 +88,7 @@ def start_group(module: Path | None, options: TeacherOptions, devices: Sequence[
     try:
         for number, (device, memory) in enumerate(zip(devices, memories, strict=True), start=1):
             orders = Orders(module, dataclasses.replace(options, device=device), batch_size, threads)
-            members.append(TeacherProcess(f"teacher process {number} ({device})", orders, memory))
+            members.append(TeacherProcess(f"teacher process {number} ({device})", orders, memory, logged))
         for member in members:
             _unless_it_dies(member, member.wait_until_loaded)
         _check_same(members)

@@ -1,5 +1,6 @@
 """Embeds batches in threads: one beside the caller's for a teacher in this process, or one for each teacher process."""
 
+import contextlib
 import ctypes
 import logging
 import queue
@@ -25,6 +26,10 @@ _LAST = 1 << 62  # after the number of every batch
 
 class TeacherProcessError(Exception):
     """A teacher process ended, or its device failed; restart() may help. The message says how."""
+
+
+class _Abandoned(BaseException):
+    """Raised in a thread in the middle of a batch whose result nobody needs any longer."""
 
 
 class Member(Protocol):
@@ -75,7 +80,7 @@ class Lanes:
         self._done: deque[np.ndarray] = deque()
         self._count, self._num_alive = 0, len(members)
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in members]
+        self._threads = [threading.Thread(target=self._run, args=(one,), daemon=True) for one in members]
 
     def __enter__(self) -> "Lanes":
         for thread in self._threads:
@@ -115,10 +120,15 @@ class Lanes:
         self._batches.put(batch)
         return batch.result
 
+    def _run(self, member: Member) -> None:
+        """The target of a thread."""
+        with contextlib.suppress(_Abandoned):
+            self._work(member)
+
     def _work(self, member: Member) -> None:
         """The loop of a thread."""
         deaths = 0
-        while (batch := self._batches.get()).number < _LAST:
+        while (batch := self._batches.get()).number < _LAST and not self._stopped.is_set():
             begun = deque([batch])
             try:
                 with self._busy.working():
@@ -191,11 +201,14 @@ class Lanes:
     def _interrupt(self) -> None:
         """Make all threads end now, in the middle of a batch."""
         waiting = list(zip(self._threads, self._members, strict=True))
-        while waiting := [(thread, member) for thread, member in waiting if thread.is_alive()]:
+        while waiting:
             for thread, member in waiting:
+                thread.join(LOOK_SEC)
+                if not thread.is_alive():
+                    continue
                 if isinstance(member, ProcessMember):
                     member.kill()
                 else:  # as an interrupt does in the main thread: between two of its instructions
                     number = ctypes.c_ulong(thread.ident or 0)
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
-                thread.join(LOOK_SEC)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(_Abandoned))
+            waiting = [(thread, member) for thread, member in waiting if thread.is_alive()]

@@ -21,9 +21,13 @@ MAX_IMAGES_AHEAD = 512  # of a batch: what describes a larger one may fill the p
 class TeacherProcess:
     """Loads a teacher in a spawned process and sends it requests, whose answers come in their order."""
 
-    def __init__(self, name: str, orders: Orders, memory: SharedMemory | None):
-        """Start the process. name: for messages. memory: what images pass through; without, they take the pipe."""
-        self.name, self.orders = name, orders
+    def __init__(self, name: str, orders: Orders, memory: SharedMemory | None, logged: set[str]):
+        """Start the process.
+
+        name: for messages. memory: what images pass through; without, they take the pipe. logged: what the processes of
+        a group have logged, which need not be logged again.
+        """
+        self.name, self.orders, self._logged = name, orders, logged
         self.facts: dict[str, str] = {}
         self.batch_size = orders.batch_size
         self.loaded: Loaded | None = None
@@ -93,13 +97,18 @@ class TeacherProcess:
     def _receive(self) -> Any:
         try:
             while isinstance(message := self._process.channel.receive(), LogLine):
-                log.log(message.level, "%s", message.text)
+                self._log_once(message)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise TeacherProcessError(self._end()) from error
         if isinstance(message, Failed):
             self._process.close()
             raise TeacherProcessError(message.error) if isinstance(message.error, str) else message.error
         return message
+
+    def _log_once(self, line: LogLine) -> None:
+        if line.text not in self._logged:
+            self._logged.add(line.text)
+            log.log(line.level, "%s", line.text)
 
     def _end(self) -> str:
         return self._process.end() or "it no longer answered"
