@@ -78,8 +78,8 @@ class FramePipeline:
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
-        device = self.teacher.device_facts().get("device", "")
-        return self.clock.stop(workers, len(tasks), committer.busy_sec, device, len(self.teacher.members))
+        device, teachers = self.teacher.device_facts().get("device", ""), len(self.teacher.members)
+        return self.clock.stop(workers, len(tasks), committer.busy_sec, device, teachers, self.teacher.cpu_sec)
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""

@@ -37,6 +37,11 @@ class BatchedTeacher:
         return (self,)
 
     @property
+    def cpu_sec(self) -> float:
+        """Processor time of other processes that embed."""
+        return 0.0
+
+    @property
     def identity(self) -> TeacherIdentity:
         return self._teacher.identity
 

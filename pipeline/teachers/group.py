@@ -40,6 +40,11 @@ class TeacherGroup:
         """Images that every member can embed at once."""
         return min(member.batch_size for member in self.members)
 
+    @property
+    def cpu_sec(self) -> float:
+        """Processor time of all members, without that of loading."""
+        return sum(member.cpu_sec for member in self.members)
+
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """As Teacher.embed()."""
         first, size = self.members[0], self.batch_size

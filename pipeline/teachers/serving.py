@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,11 +68,16 @@ class DropTextTower:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a request. facts: as Teacher.device_facts(). batch_size: images that fit at once so far."""
+    """The answer to a request.
+
+    facts: as Teacher.device_facts(). batch_size: images that fit at once so far. cpu_sec: processor time that this
+    process has used since the teacher was loaded.
+    """
 
     value: Any
     facts: dict[str, str]
     batch_size: int
+    cpu_sec: float
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,14 @@ def _loaded(channel: Channel, orders: Orders) -> tuple[Teacher, BatchedTeacher]:
 
 def _serve(channel: Channel, teacher: Teacher, batched: BatchedTeacher) -> None:
     begun: deque[Callable[[], Any]] = deque()
+    cpu_sec = time.process_time()
     while True:
         while not begun or (len(begun) < batched.ahead and channel.pipe.poll()):
             with channel.receive_in_place() as request:
                 begun.append(_begun(teacher, batched, request))
                 del request
-        channel.send(Answer(begun.popleft()(), teacher.device_facts(), batched.batch_size))
+        value = begun.popleft()()
+        channel.send(Answer(value, teacher.device_facts(), batched.batch_size, time.process_time() - cpu_sec))
 
 
 def _begun(teacher: Teacher, batched: BatchedTeacher, request: Embed | ClassText | DropTextTower) -> Callable[[], Any]:

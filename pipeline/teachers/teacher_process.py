@@ -30,6 +30,7 @@ class TeacherProcess:
         self.name, self.orders, self._logged = name, orders, logged
         self.facts: dict[str, str] = {}
         self.batch_size = orders.batch_size
+        self.cpu_sec = self._earlier_cpu_sec = 0.0  # processor time, without that of loading
         self.loaded: Loaded | None = None
         self._memory, self._has_dropped_text = memory, False
         self._process = ChildProcess(serve, (orders,), to_child=memory)
@@ -68,6 +69,7 @@ class TeacherProcess:
     def restart(self) -> None:
         """As ProcessMember.restart()."""
         self._process.close()
+        self._earlier_cpu_sec = self.cpu_sec
         self._process = ChildProcess(serve, (self.orders,), to_child=self._memory)
         self.wait_until_loaded()
         if self._has_dropped_text:
@@ -92,6 +94,7 @@ class TeacherProcess:
         answer = self._receive()
         assert isinstance(answer, Answer)
         self.facts, self.batch_size = answer.facts, answer.batch_size
+        self.cpu_sec = self._earlier_cpu_sec + answer.cpu_sec
         return answer.value
 
     def _receive(self) -> Any:

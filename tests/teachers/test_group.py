@@ -74,7 +74,7 @@ def check_same(group, given: list[np.ndarray]) -> None:
 def test_batches_come_back_in_order_and_every_process_embeds_some(started, folder):
     group = started()
     check_same(group, images(202))
-    assert len(numbers(folder, "embedded")) == 2 and group.batch_size == BATCH
+    assert len(numbers(folder, "embedded")) == 2 and group.batch_size == BATCH and 0 < group.cpu_sec < 60
     facts = group.device_facts()
     assert facts["device"] == "cpu" and set(facts["pid"].split(", ")) == numbers(folder, "loaded")
     assert facts["threads"] == str(max(1, len(os.sched_getaffinity(0)) // 2))
