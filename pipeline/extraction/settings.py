@@ -15,6 +15,7 @@ from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.extraction.parts import Part
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
+from embedonce.pipeline.settings.devices import check_devices, listed
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
@@ -114,11 +115,29 @@ class ExtractConfig(LabelingSettings):
         range=ranges.positive(ranges.MAX_PROCESSES),
         default_text="one less than the number of cores",
     )
-    device: str = setting(shared.DEVICE)
+    device: str = setting(
+        "auto",
+        "Devices of the teacher: auto, cpu, mps, all visible GPUs (cuda), or some of them (cuda:1; cuda:0,2).",
+        group=RUNTIME,
+        metavar="DEVICES",
+    )
+    teacher_processes: int | None = setting(
+        help="Teachers that embed at the same time, each in a process of its own if there are several.",
+        group=RUNTIME,
+        range=ranges.positive(ranges.MAX_PROCESSES),
+        default_text="one for each device",
+    )
     seed: int = setting(shared.SEED)
 
     def __post_init__(self):
         super().__post_init__()
+        check_devices(self.device)
+        num_listed = len(listed(self.device))
+        if self.teacher_processes is not None and self.teacher_processes < num_listed:
+            raise ValueError(
+                f"--teacher-processes {self.teacher_processes} is fewer than the {num_listed} devices of --device "
+                f"{self.device}: name fewer devices"
+            )
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.use_synthetic and is_url(self.data_dir):

@@ -69,6 +69,7 @@ OWN_FILES = "files/test_own_files.py::"
 MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
+SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_prompts_of_the_chosen_style"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotation_options_reach_the_source"),
@@ -143,6 +144,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "--jpeg-quality 97",
             EXTRACTION + "test_frames_are_stored_with_the_jpeg_quality_of_the_identity",
         ),
+        "teacher_processes": ("--teacher-processes 2", SEVERAL),
         "decode_workers": ("--decode-workers 5", EXTRACTION + "test_engines_get_the_configured_workers_and_timeout"),
         "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
         "part": ("--part 2/5", "extraction/test_part_runs.py::test_a_part_is_named_on_the_command_line"),
