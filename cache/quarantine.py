@@ -81,11 +81,15 @@ def count_attempt(folder: StoredPath, name: str, reason: str, is_shared: bool = 
 
 
 def forget_attempts(folder: StoredPath, name: str) -> None:
-    """Delete all documents of attempts at a video. folder: of attempts."""
-    first = file_name(name)
-    for path in folder.list(".json"):
-        if _ATTEMPT.sub("", path.name) == first:
-            path.delete()
+    """Delete all documents of attempts at a video, the last one first, so that none is left behind a gap.
+
+    folder: of attempts.
+    """
+    last = 1
+    while (folder / _attempt_file(name, last + 1)).exists():
+        last += 1
+    for number in range(last, 0, -1):
+        (folder / _attempt_file(name, number)).delete()
 
 
 def _attempt_file(name: str, number: int) -> str:

@@ -14,9 +14,9 @@ from embedonce.models.errors import ModelOptionError
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.teachers import registry
 from tests.commands.test_cli import error_of
 from tests.extraction.test_runner import check_same_rows, content
-from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.videos import write_video
 from tests.teachers.test_group import numbers
@@ -26,6 +26,14 @@ SHM = Path("/dev/shm")
 LOGIT_TOLERANCE = 0.2  # at a scale of 100: the embeddings are stored in float16
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
+
+FAKE_MODULE = Path(__file__).parents[1] / "support" / "fake_teacher_module.py"
+
+
+@pytest.fixture(autouse=True)
+def registered_for_a_test(monkeypatch):
+    """The fake teacher that a test registers in this process is forgotten after it."""
+    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,7 @@ def folder(tmp_path):
 
 def config_of(videos: Path, cache_dir: Path, folder: Path, processes: int, **changes) -> ExtractConfig:
     settings = {"shard_frames": 8, "batch_size": 4, "decode_workers": 1, "fps": 5.0, "views": 2, "device": "cpu"}
-    teacher = {"teacher_module": Path(fake_teacher_module.__file__), "teacher_model": f"fake:{folder}"}
+    teacher = {"teacher_module": FAKE_MODULE, "teacher_model": f"fake:{folder}"}
     return ExtractConfig(videos, False, cache_dir, teacher_processes=processes, **(settings | teacher | changes))
 
 

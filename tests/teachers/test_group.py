@@ -14,11 +14,10 @@ from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.group import TextTeacherGroup, start_group
 from embedonce.pipeline.teachers.lanes import Lanes
 from embedonce.pipeline.teachers.teacher import TeacherOptions, TextTeacher
-from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.fake_teacher import SIZE, FakeTeacher
 
-MODULE = Path(fake_teacher_module.__file__)
+MODULE = Path(__file__).parents[1] / "support" / "fake_teacher_module.py"
 BATCH = 4
 
 
