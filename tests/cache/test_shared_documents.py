@@ -63,7 +63,7 @@ def writing_labels(root, machine: int):
 
 def test_two_that_create_a_label_set_at_once_agree_on_one_head(monkeypatch):
     taking_turns(monkeypatch, MemoryStore)
-    for before in range(0, 80, 3):
+    for before in range(80):
         store = MemoryStore()
         open_writer(store, IDENTITY).close()
         tasks = [Task(partial(writing_labels, store, machine)) for machine in (1, 2)]
