@@ -143,12 +143,13 @@ def test_no_attempt_is_lost_when_several_count_at_once(tmp_path):
     with closing(shared_writer(root)) as writer:
         assert writer.attempts() == read_attempts(Layout.at(root).attempts) == {"v": DecodeAttempts(22, "hung")}
         writer.count_attempt("w", "hung")
+        writer.count_attempt("w", "hung")
     assert problems(root) == []
     with closing(open_writer(root, IDENTITY)) as writer:
         writer.count_attempt("v", "hung again")
         assert writer.attempts()["v"].attempts == 23
         writer.forget_attempts("v")
-        assert writer.attempts() == {"w": DecodeAttempts(1, "hung")}
+        assert writer.attempts() == {"w": DecodeAttempts(2, "hung")}
     remove(root, videos_removal(["w"], is_withdrawal=True))
     assert list((root / "attempts").iterdir()) == []
 
