@@ -74,7 +74,7 @@ def sampled(total: int, every: int):
 each_place = pytest.mark.parametrize(
     ("new_place", "backend", "every"),
     [
-        ("memory", "webdataset", 45),
+        ("memory", "webdataset", 20),
         pytest.param("memory", "webdataset", 1, marks=pytest.mark.slow),
         pytest.param("folder", "hdf5", 4, marks=pytest.mark.slow),
         pytest.param("bucket", "webdataset", 4, marks=pytest.mark.slow),

@@ -42,6 +42,8 @@ class Task:
             requests -= 1
 
     def kill(self) -> None:
+        if self.has_ended:
+            return
         self._is_killed = True
         self._turn.release()
         self._wait()
