@@ -172,7 +172,7 @@ def test_a_frame_beyond_the_tolerance_is_not_plausible(folder, tmp_path):
 def test_a_key_frame_that_cannot_be_decoded_is_not_replaced(folder, tmp_path):
     shutil.copy(folder / "a.mp4", tmp_path / "a.mp4")
     with av.open(str(tmp_path / "a.mp4")) as container:
-        position, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size and p.pts == 54 * 512][0]
+        position, size = next((p.pos, p.size) for p in container.demux(video=0) if p.size and p.pts == 54 * 512)
     data = bytearray((tmp_path / "a.mp4").read_bytes())
     data[position + size // 2 : position + size] = b"\xff" * (size - size // 2)  # its headers stay as they are
     (tmp_path / "a.mp4").write_bytes(data)
