@@ -101,6 +101,24 @@ def smaller(path: Path, kind: str, height: int) -> Path:
     return reduced
 
 
+def at_ntsc_rate(path: Path) -> Path:
+    """The same video at 29.97 instead of 30 frames per second, without encoding anything again."""
+    slower = path.with_name(f"{path.stem}-ntsc{path.suffix}")
+    if slower.exists():
+        return slower
+    unfinished = slower.with_name(f"unfinished-{slower.name}")
+    with av.open(str(path)) as source, av.open(str(unfinished), "w") as out:
+        template = source.streams.video[0]
+        stream = out.add_stream_from_template(template)
+        for packet in source.demux(template):
+            if packet.size:
+                packet.pts, packet.dts = round(packet.pts * 1.001), round(packet.dts * 1.001)
+                packet.stream = stream
+                out.mux(packet)
+    unfinished.rename(slower)
+    return slower
+
+
 def _write(path: Path, codec: str, seconds: int, gop: int, options: dict) -> None:
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=RATE)

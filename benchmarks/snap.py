@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks.decode_real import SHARED, files_in
-from benchmarks.footage import SHORT_GOPS, footage
+from benchmarks.footage import SHORT_GOPS, at_ntsc_rate, footage
 from benchmarks.measuring import finish, interleaved, machine
 from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.frames import canonical_frame
@@ -97,7 +97,10 @@ def table(found: list[Measured]) -> str:
 def main(videos: Path, work_dir: Path, repeats: int, made: bool):
     """Measure, show the table, and end with one line of JSON."""
     paths = {path.name: path for path in files_in([videos])}
-    paths |= {f"1080p {kind}": footage(work_dir, kind) for kind in MADE if made}
+    for kind in MADE if made else ():
+        paths[f"1080p {kind}"] = footage(work_dir, kind)
+    for kind in SHORT_GOPS if made else ():
+        paths[f"1080p {kind}, 29.97 fps"] = at_ntsc_rate(footage(work_dir, kind))
     found = []
     for name, path in paths.items():
         try:
