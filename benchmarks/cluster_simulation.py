@@ -14,7 +14,7 @@ from statistics import median
 
 import click
 
-from benchmarks.cluster.assignments import Assignment, Parts, SharedQueue
+from benchmarks.cluster.assignments import Assignment, Parts, PartsInTurn, SharedQueue
 from benchmarks.cluster.costs import UNIT_COSTS, read_unit_costs
 from benchmarks.cluster.lengths import ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
@@ -24,6 +24,7 @@ from benchmarks.measuring import finish
 WORKERS = (1, 8, 64, 512)
 DEATHS_PER_DAY = (0, 1, 24)
 KIND = "vp9.webm"  # 1080p VP9 at 4 Mbit/s, as Ego4D's canonical videos
+PARTS_PER_WORKER = 8
 HOUR = 3600.0
 
 
@@ -64,6 +65,10 @@ def parts_by_seconds(videos, workers, chunk_sec, shard_frames):
     return Parts(videos, workers, chunk_sec, shard_frames, by_seconds, longest_first=True)
 
 
+def parts_in_turn(videos, workers, chunk_sec, shard_frames):
+    return PartsInTurn(videos, PARTS_PER_WORKER * workers, shard_frames, by_bytes)
+
+
 def helping_parts(videos, workers, chunk_sec, shard_frames):
     return Parts(videos, workers, chunk_sec, shard_frames, by_bytes, longest_first=True, helps=True)
 
@@ -77,6 +82,7 @@ VARIANTS = (
     Variant("parts by bytes", parts, math.inf),
     Variant("parts by bytes, longest first", parts_longest_first),
     Variant("parts by seconds, longest first", parts_by_seconds),
+    Variant(f"{PARTS_PER_WORKER} parts per worker in turn", parts_in_turn, math.inf),
     Variant("parts that help", helping_parts, 1.0),
     Variant("parts that help", helping_parts, 0.0, 2048),
     Variant("queue", queue, 8.0),
@@ -132,9 +138,10 @@ def row(figures: dict[str, float], alone_hours: float) -> str:
 @click.option("--restart-sec", default=120.0, show_default=True, help="From death until a worker starts again.")
 @click.option("--slow-share", default=0.02, show_default=True, help="Share of workers at half speed.")
 @click.option("--speed-sigma", default=0.05, show_default=True, help="Spread of the speed of all others.")
+@click.option("--dealing", default="", help="Only the ways to deal videos whose name contains this.")
 @click.option("--shard-frames", default=512, show_default=True)
 @click.option("--seeds", default=3, show_default=True, help="Simulations of which medians are taken.")
-def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames, seeds, **cluster_options):
+def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, dealing, shard_frames, seeds, **cluster_options):
     measured = read_unit_costs(costs)
     rates = rates_of(measured, kind, teacher, fps, shard_frames)
     lengths = ego4d_lengths()
@@ -147,7 +154,7 @@ def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames
     for count in map(int, workers.split(",")):
         for rate in map(float, deaths_per_day.split(",")):
             cluster = Cluster(count, lanes, deaths_per_hour=rate / 24, **cluster_options)
-            for variant in VARIANTS if count > 1 else VARIANTS[:1]:
+            for variant in [each for each in VARIANTS if dealing in each.label]:
                 runs = [simulate(variant, workloads[seed], cluster, shard_frames, seed) for seed in range(seeds)]
                 figures = medians(runs)
                 click.echo(f"| {count} | {rate:g} | {variant.label} | {row(figures, work_sec / lanes / HOUR)} |")

@@ -24,9 +24,8 @@ from benchmarks.measuring import finish, machine
 from benchmarks.safety import fresh
 from benchmarks.unit_costs import commit_costs, teacher_costs, video_costs
 
-KINDS_MADE = ("vp9, libvpx", "h264, x264's defaults")
 SHARD_FRAMES = 64
-COPIES = (1, 2, 3, 4)  # of the footage in one video
+COPIES = {"vp9, libvpx": (1, 2, 3, 4), "h264, x264's defaults": (1, 2)}  # kind -> copies of it in one video
 COMMAND = ("-m", "embedonce.cli", "extract-teacher", "--decode-workers", "1", "--fps", "1", "--batch-size", "16")
 
 
@@ -34,9 +33,9 @@ def make_folder(work_dir: Path) -> Path:
     """Videos of several lengths in two codecs, with 540 lines."""
     folder = fresh(work_dir / "two_workers" / "videos")
     folder.mkdir(parents=True)
-    for kind in KINDS_MADE:
+    for kind, counts in COPIES.items():
         source = smaller(footage(work_dir / "footage", kind), kind, 540)
-        for count in COPIES:
+        for count in counts:
             copy = repeated(source, count * KINDS[kind][2])
             (folder / copy.name).hardlink_to(copy)
     return folder
@@ -98,10 +97,10 @@ def predicted(videos: list[SimulatedVideo], workers: int, startup_sec: float) ->
 @click.command()
 @click.option("--work-dir", type=click.Path(path_type=Path), default=Path("results/benchmarks"), show_default=True)
 @click.option("--teacher", default="demo", show_default=True, help="Its --teacher-size.")
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
 def main(work_dir: Path, teacher: str, repeats: int):
     folder, caches = make_folder(work_dir), work_dir / "two_workers" / "caches"
-    videos = simulated_videos(folder, teacher, work_dir, 3)
+    videos = simulated_videos(folder, teacher, work_dir, repeats)
     alone = work_dir / "two_workers" / "alone"
     fresh(alone).mkdir()
     first = min(videos, key=lambda video: video.work_sec)

@@ -16,8 +16,8 @@ PUT_DOLLARS, GET_DOLLARS = 5e-6, 4e-7  # per request: S3 Standard, us-east-1 ($0
 class Account:
     """Seconds of lanes. working_sec is measured at each job, and is what useful, lost and pending work sum to.
 
-    useful_sec: of work that was published. lost_sec: of work that a death threw away. restart_sec: of loading the
-    teacher again. startup_sec: of loading it the first time.
+    useful_sec: of work that was published. lost_sec: of work that a death threw away. restart_sec: of starting
+    again after a death. startup_sec: of all other starts.
     """
 
     workers: int
@@ -48,11 +48,11 @@ class Account:
         """Jobs that were done, and counted as work, but not published."""
         self.lost_sec += spent_sec
 
-    def add_startup(self, spent_sec: float, is_first: bool) -> None:
-        if is_first:
-            self.startup_sec += spent_sec
-        else:
+    def add_startup(self, spent_sec: float, after_death: bool) -> None:
+        if after_death:
             self.restart_sec += spent_sec
+        else:
+            self.startup_sec += spent_sec
 
     def commit(self, now_sec: float, rows: int) -> None:
         self.first_commit_sec = now_sec if self.first_commit_sec is None else self.first_commit_sec

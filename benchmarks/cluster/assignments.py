@@ -1,4 +1,8 @@
-"""Who extracts which videos: fixed parts, parts that help each other, or one queue for all."""
+"""Who extracts which videos: a fixed part each, parts in turn, parts that help each other, or one queue for all.
+
+Each has two more facts for the simulation. starts_anew: each chunk is extracted by a process of its own.
+num_last_readers: how many workers read the records of all others when everything is done.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -43,6 +47,8 @@ class Parts:
     the last chunk of the part with the most work left.
     """
 
+    starts_anew = False
+
     def __init__(
         self,
         videos: Sequence[SimulatedVideo],
@@ -53,7 +59,7 @@ class Parts:
         longest_first: bool = False,
         helps: bool = False,
     ):
-        self.num_manifests = num_workers
+        self.num_last_readers = num_workers
         numbers = assign({video.uid: estimate(video) for video in videos}, num_workers)
         parts: list[list[SimulatedVideo]] = [[] for _ in range(num_workers)]
         order = sorted(videos, key=lambda video: (-estimate(video), video.uid)) if longest_first else videos
@@ -83,8 +89,10 @@ class Parts:
 class SharedQueue:
     """Ray: whoever is free takes the next chunk; the longest videos come first."""
 
+    starts_anew = False
+
     def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int, estimate: Cost):
-        self.num_manifests = 1
+        self.num_last_readers = 1
         longest_first = sorted(videos, key=lambda video: (-estimate(video), video.uid))
         self._queue = deque(chunks_of(longest_first, chunk_sec, shard_frames))
 
@@ -95,4 +103,24 @@ class SharedQueue:
         self._queue.extendleft(reversed(chunks))
 
 
-Assignment = Parts | SharedQueue
+class PartsInTurn:
+    """`--part i/N` with more parts than workers: a scheduler starts the next part wherever one has ended."""
+
+    starts_anew = True
+    num_last_readers = 0  # each part reads when it ends
+
+    def __init__(self, videos: Sequence[SimulatedVideo], num_parts: int, shard_frames: int, estimate: Cost):
+        numbers = assign({video.uid: estimate(video) for video in videos}, num_parts)
+        parts: list[list[SimulatedVideo]] = [[] for _ in range(num_parts)]
+        for video in videos:
+            parts[numbers[video.uid] - 1].append(video)
+        self._queue = deque(Chunk(part, shard_frames) for part in parts if part)
+
+    def take(self, worker: int) -> Chunk | None:
+        return self._queue.popleft() if self._queue else None
+
+    def give_back(self, worker: int, chunks: Sequence[Chunk]) -> None:
+        self._queue.extendleft(reversed(chunks))
+
+
+Assignment = Parts | PartsInTurn | SharedQueue

@@ -48,13 +48,14 @@ class _Lane:
 class _Worker:
     """life: counts restarts, so that events of an earlier life are ignored. orphans: chunks of earlier lives.
 
-    num_records, num_plan_parts: that it has read or written.
+    num_records, num_plan_parts: that it has read or written. has_died: and has not done any work since.
     """
 
     number: int
     speed: float
     lanes: list[_Lane]
     life: int = 0
+    has_died: bool = False
     is_ready: bool = False
     started_at: float = 0.0
     ended_at: float = 0.0  # its last job
@@ -91,7 +92,7 @@ class Simulation:
         for worker in self._workers:
             self._cut(worker)
             self._renew_lease(worker)
-        for worker in self._workers[: self.assignment.num_manifests]:
+        for worker in self._workers[: self.assignment.num_last_readers]:
             self._read_at_end(worker)
         return self.account
 
@@ -129,7 +130,8 @@ class Simulation:
         """Account for the time in which one lane loaded the teacher."""
         spent_sec = self._now - worker.lanes[0].started_at
         worker.lanes[0].started_at = None
-        self.account.add_startup(spent_sec, is_first=worker.life == 0)
+        self.account.add_startup(spent_sec, worker.has_died)
+        worker.has_died = False
 
     def _fill(self, worker: _Worker) -> None:
         """Give each idle lane jobs, taking further chunks as long as some lane has none."""
@@ -148,6 +150,8 @@ class Simulation:
             jobs = chunk.next_jobs()
             if jobs is not None:
                 return chunk, jobs
+        if self.assignment.starts_anew and worker.chunks:
+            return None
         chunk = self.assignment.take(worker.number)
         if chunk is None:
             return None
@@ -176,15 +180,26 @@ class Simulation:
             worker.num_plan_parts = self.account.chunks
         if chunk.is_complete:
             worker.chunks.remove(chunk)
+            if self.assignment.starts_anew:
+                self._start_anew(worker)
+                return
         if lane.jobs:
             self._begin(worker, number)
         self._fill(worker)
+
+    def _start_anew(self, worker: _Worker) -> None:
+        """The process has done its chunk and ends; the next one on this worker begins with another."""
+        self._read_at_end(worker)
+        self._renew_lease(worker)
+        worker.is_ready = False
+        worker.life += 1
+        self._start(worker)
 
     def _die(self, worker: _Worker) -> None:
         self._cut(worker)
         self.account.deaths += 1
         self._renew_lease(worker)
-        worker.is_ready = False
+        worker.is_ready, worker.has_died = False, True
         worker.life += 1
         worker.orphans += worker.chunks
         worker.chunks, worker.chunk_of = [], {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cluster.account import StoreRequests
-from benchmarks.cluster.assignments import Parts, SharedQueue, chunks_of
+from benchmarks.cluster.assignments import Parts, PartsInTurn, SharedQueue, chunks_of
 from benchmarks.cluster.chunks import Chunk
 from benchmarks.cluster.costs import read_unit_costs
 from benchmarks.cluster.lengths import HOURS, LONGEST_SEC, NUM_VIDEOS, ego4d_lengths
@@ -33,6 +33,10 @@ def helping_parts(videos, workers: int) -> Parts:
     return parts(videos, workers, 300.0, helps=True)
 
 
+def parts_in_turn(videos, workers: int) -> PartsInTurn:
+    return PartsInTurn(videos, 4 * workers, SHARD_FRAMES, length)
+
+
 def shared_queue(videos, workers: int) -> SharedQueue:
     return SharedQueue(videos, 300.0, SHARD_FRAMES, length)
 
@@ -54,7 +58,7 @@ def test_one_worker_without_deaths_takes_the_sum_of_the_costs():
     assert run.account.wasted_share == 0
 
 
-@pytest.mark.parametrize("deal", [parts, helping_parts, shared_queue])
+@pytest.mark.parametrize("deal", [parts, parts_in_turn, helping_parts, shared_queue])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_useful_and_lost_work_sum_to_all_work(deal, workers):
     videos = make_videos(LENGTHS, RATES, 1)
@@ -67,7 +71,7 @@ def test_useful_and_lost_work_sum_to_all_work(deal, workers):
     assert account.working_sec + account.startup_sec + account.restart_sec <= capacity * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("deal", [parts, helping_parts, shared_queue])
+@pytest.mark.parametrize("deal", [parts, parts_in_turn, helping_parts, shared_queue])
 def test_a_run_is_determined_by_its_seed(deal):
     runs = [simulated(deal, 4, seed=2, **FRAGILE) for _ in range(2)]
     assert runs[0].account == runs[1].account
@@ -89,6 +93,7 @@ def test_a_queue_makes_up_for_a_slow_worker_and_parts_do_not():
     settings = {"seed": seed, "slow_share": 0.25}
     alone = simulated(parts, 4, **settings).account
     assert simulated(shared_queue, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
+    assert simulated(parts_in_turn, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
     assert simulated(helping_parts, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
 
 
@@ -189,6 +194,12 @@ def test_each_part_reads_the_records_of_the_others_when_it_ends():
     assert alone.requests.total["get"] == opening + 1
     others_plans, others_records = 0 + 1 + 2 + 3, 4 * 3 * 2
     assert shared.requests.total["get"] == 4 * (opening + 1) + others_plans + others_records
+
+
+def test_each_part_in_turn_is_a_start():
+    run = simulated(parts_in_turn, 2, lanes=1)
+    assert 8 <= run.account.startup_sec / 5.0 < 8 + 2 + 0.5  # and two that find nothing left to do
+    assert run.account.restart_sec == 0
 
 
 def test_the_measured_costs_can_be_read_and_used():
