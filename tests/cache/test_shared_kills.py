@@ -28,7 +28,7 @@ from tests.support.turns import Task, finish, taking_turns
 pytestmark = pytest.mark.crash
 
 FEW = {"a": range(5), "b": range(4)}  # three units
-SMALL = 1000  # bytes of a plan part: a unit each
+SMALL = 700  # bytes of a plan part: a unit each
 LONG = LeaseTimes(valid_sec=3600, renew_sec=3600)
 STORES = {"memory": MemoryStore, "folder": LocalStore, "bucket": ObjectStore}
 

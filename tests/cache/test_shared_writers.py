@@ -89,20 +89,25 @@ def test_a_writer_sees_what_others_plan_and_returns_what_it_planned_itself(tmp_p
     assert complaints(tmp_path / "cache", {"a": range(9), "b": range(2)}) == []
 
 
-def test_a_video_that_takes_several_parts_is_planned_whole_although_others_plan_in_between(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=1000))  # a unit each
+@pytest.mark.parametrize(("last", "own"), [({}, 3), ({"a": range(12)}, 1)])
+def test_a_video_that_takes_several_parts_is_planned_whole_although_others_plan_in_between(
+    tmp_path, monkeypatch, last, own
+):
+    """Whoever plans its last part: another writer may take its first part for what an interrupted one has left."""
+    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=700))  # a unit each
     with closing(shared_writer(tmp_path / "cache")) as first, closing(shared_writer(tmp_path / "cache")) as second:
-        publish, others = first._plan.publish, iter([{"b": range(2)}, {}, {"c": range(2)}, {"a": range(9)}])
+        publish, others = first._plan.publish, iter([{"b": range(2)}, {}, {"c": range(2)}, last])
 
         def late(part):
             plan(second, next(others, {}))
             return publish(part)
 
         monkeypatch.setattr(first._plan, "publish", late)
-        assert len(plan(first, {"a": range(12)})) == 3
+        assert len(plan(first, {"a": range(12)})) == own
     assert complaints(tmp_path / "cache", {"a": range(12), "b": range(2), "c": range(2)}) == []
     reader = open_reader(tmp_path / "cache")
     assert sum(len(s.request_k) for p in reader.plan() for u in p.units for s in u.segments if s.video_uid == "a") == 12
+    assert ["".join(video.uid for video in part.videos) for part in reader.plan()] == ["b", "a", "c", ""]
 
 
 def test_a_unit_that_another_writer_has_planned_is_committed_with_its_plan(tmp_path):
