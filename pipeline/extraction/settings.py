@@ -1,7 +1,6 @@
 """The settings of extract-teacher and plan-ego4d. Imports nothing that computes."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
@@ -97,7 +97,7 @@ class ExtractConfig(LabelingSettings):
         help="Decoder worker processes.",
         group=RUNTIME,
         range=ranges.positive(ranges.MAX_PROCESSES),
-        default_text="one less than the number of cores",
+        default_text="one for each core that may be used",
     )
     device: str = setting(shared.DEVICE)
     seed: int = setting(shared.SEED)
@@ -128,7 +128,8 @@ class ExtractConfig(LabelingSettings):
 
     @property
     def num_decode_workers(self) -> int:
-        return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+        """The given number, else one for each core: they wait while the teacher has frames, and leave it the cores."""
+        return self.decode_workers or usable_cores()
 
 
 @dataclass(frozen=True)
