@@ -2,8 +2,8 @@
 
     python -m benchmarks.decode_workers --workers 1,2,3,default
 
-Two sets of 1080p videos of the same length: one with the demo teacher, which waits for frames, and one with ViT-B/32 and
-random weights in five views, which frames wait for.
+Two sets of 1080p videos of the same length: one with the demo teacher, which waits for frames, and one with ViT-B/32,
+random weights and five views, which frames wait for.
 """
 
 import shutil

@@ -35,9 +35,9 @@ PEERS = {  # name -> its module, and the packages without which it cannot run
     "torchcodec, DataLoader": ("torchcodec_loader", ("torchcodec.decoders",)),
     "Ray Data": ("ray_data", ("ray.data", "decord")),
 }
-NOT_INSTALLABLE = {  # peers that were tried, and what happened
-    "clip-video-encode 1.3.0": "it requires torch<2, numpy<2 and pyarrow<8, which cannot be installed on Python 3.11",
-    "video_features": "it is not a package: a repository to clone, with an environment of conda",
+NOT_INSTALLABLE = {  # peers that were tried on 2026-11-29, and what happened
+    "clip-video-encode 1.3.0": "it requires pyarrow<8, of 2022, which has no wheel for Python 3.11 and does not build",
+    "video_features": "it is not a package, but a repository to clone, with an environment of conda",
 }
 
 

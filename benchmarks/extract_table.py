@@ -27,7 +27,8 @@ def table(contestants: Iterable["Contestant"], video_sec: float, stages: dict[st
         lines += [
             "",
             f"The stages by themselves take {total:.1f} s of processor time ({parts}): {at_best:.1f} s on "
-            f"{usable_cores()} cores at best, {whole:.2f} of a whole run and {running:.2f} of one without starting and ending.",
+            f"{usable_cores()} cores at best, {whole:.2f} of a whole run and {running:.2f} of one without starting and "
+            "ending.",
         ]
     return "\n".join(lines)
 

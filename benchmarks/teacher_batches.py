@@ -2,8 +2,8 @@
 
     python -m benchmarks.teacher_batches --models demo-clip,ViT-B-32-quickgelu
 
-One process keeps freed memory as extract-teacher does, and gives the teacher as many images in every size of batch, in
-turns. Weights are random but for the demo teacher; speed does not depend on them.
+One process keeps freed memory as extract-teacher does, and gives the teacher images in batches of every size, in turns.
+Weights are random but for the demo teacher; speed does not depend on them.
 """
 
 import os
@@ -22,7 +22,6 @@ from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions
 
 SIZES = (1, 4, 8, 16, 32, 64, 128)
-IMAGES = 128  # of every size in every round
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,16 @@ def measured(teacher: Teacher, images: np.ndarray, size: int) -> Cost:
     return Cost(*(value / len(images) for value in values))
 
 
-def compare(model: str, rounds: int) -> dict[int, Cost]:
+def compare(model: str, num_images: int, rounds: int) -> dict[int, Cost]:
     """batch size -> medians of the rounds, after one to warm up."""
     weights = None if model in SHIPPED_WEIGHTS else "random"
     teacher = loader_of(model).load(TeacherOptions(model, weights, device="cpu"))
     size = teacher.identity.input_size
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (max(num_images, *SIZES), size, size, 3), np.uint8)
     costs: dict[int, list[Cost]] = {count: [] for count in SIZES}
     for turn in range(1 + rounds):
         for count in SIZES[turn % len(SIZES) :] + SIZES[: turn % len(SIZES)]:
-            found = measured(teacher, images, count)
+            found = measured(teacher, images[: max(num_images, count)], count)
             costs[count] += [found] if turn else []
     names = Cost.__dataclass_fields__
     return {
@@ -67,9 +66,10 @@ def compare(model: str, rounds: int) -> dict[int, Cost]:
 
 @click.command()
 @click.option("--models", default="demo-clip,ViT-B-32-quickgelu", show_default=True)
+@click.option("--images", type=int, default=128, show_default=True, help="Of every size in every round, at least.")
 @click.option("--rounds", type=int, default=5, show_default=True)
 @click.option("--threads", type=int, help="Of torch.  [default: as a user has it]")
-def main(models: str, rounds: int, threads: int | None):
+def main(models: str, images: int, rounds: int, threads: int | None):
     """Measure, and end with one line of JSON."""
     kept = keep_freed_memory()
     if threads:
@@ -77,7 +77,7 @@ def main(models: str, rounds: int, threads: int | None):
     figures: dict = {"machine": machine("torch", "open_clip_torch"), "threads": torch.get_num_threads()}
     figures |= {"freed memory is kept": kept, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
     for model in models.split(","):
-        found = compare(model, rounds)
+        found = compare(model, images, rounds)
         click.echo(f"{model}:\n| images at once | ms | processor ms | in the kernel, ms | page faults |", err=True)
         for count, cost in found.items():
             line = f"| {count} | {cost.wall_ms:.2f} | {cost.cpu_ms:.2f} | {cost.kernel_ms:.2f} | {cost.faults:.0f} |"

@@ -1,7 +1,6 @@
 """The settings of extract-teacher and plan-ego4d. Imports nothing that computes."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from embedonce.pipeline.extraction.parts import Part
+from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.devices import check_devices, listed
@@ -113,7 +113,7 @@ class ExtractConfig(LabelingSettings):
         help="Decoder worker processes.",
         group=RUNTIME,
         range=ranges.positive(ranges.MAX_PROCESSES),
-        default_text="one less than the number of cores",
+        default_text="one for each core that may be used",
     )
     device: str = setting(
         "auto",
@@ -189,7 +189,8 @@ class ExtractConfig(LabelingSettings):
 
     @property
     def num_decode_workers(self) -> int:
-        return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+        """The given number, else one for each core: they wait while the teacher has frames, and leave it the cores."""
+        return self.decode_workers or usable_cores()
 
     def _check_snap_tolerance(self, seconds: float) -> None:
         """ValueError unless there are times that may be answered by frames that far away."""
