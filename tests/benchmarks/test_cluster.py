@@ -102,6 +102,27 @@ def slow_workers(seed: int) -> int:
     return sum(worker.speed < 1 for worker in run._workers)
 
 
+def test_a_queue_begins_with_the_longest_video():
+    videos = make_videos(LENGTHS, RATES, 0)
+    queue = SharedQueue(videos, 0.0, SHARD_FRAMES, length)
+    first, second = queue.take(0), queue.take(1)
+    assert (first.cost_sec, second.cost_sec) == tuple(v.work_sec for v in sorted(videos, key=length)[:-3:-1])
+
+
+def test_a_worker_without_work_helps_the_part_with_most_work_left():
+    videos = [
+        SimulatedVideo(uid, seconds, 10, 0.0, seconds / 10, 1.0)
+        for uid, seconds in zip("abcd", (9, 8, 6, 5), strict=True)
+    ]
+    dealt = Parts(videos, 3, 0.0, SHARD_FRAMES, length, helps=True)  # a | b | c and d
+    assert [dealt.take(worker).cost_sec for worker in (0, 1, 2)] == [9, 8, 6]
+    assert dealt.take(0).cost_sec == 5
+    assert dealt.take(1) is None
+    dealt.give_back(1, [Chunk(videos[1:2], SHARD_FRAMES)])
+    dealt.give_back(2, [Chunk(videos[2:3], SHARD_FRAMES), Chunk(videos[3:], SHARD_FRAMES)])
+    assert [dealt.take(0).cost_sec for _ in range(3)] == [5, 8, 6]
+
+
 def test_a_long_video_bounds_the_time_unless_it_is_split():
     videos = make_videos(LENGTHS, RATES, 0)
     longest_sec = max(video.work_sec for video in videos)
