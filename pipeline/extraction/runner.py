@@ -37,7 +37,7 @@ from embedonce.pipeline.video.skipping import PackedPlan
 log = logging.getLogger(__name__)
 
 SETTINGS = "extract_config.yaml"
-_LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
+LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
 
 
 def extract(
@@ -61,7 +61,7 @@ def extract(
         refuse_busy(config.cache_dir, is_shared)
     preflight = run_preflight(config, source, requests, in_waves=True, chosen=chosen)
     source = preflight.source
-    check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
+    check_space(config.cache_dir, preflight.estimate.num_bytes, LESS_SPACE)
     teacher = load_teacher()
     batched = BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher), is_shared=is_shared)
