@@ -87,7 +87,7 @@ class Assignments:
         if work.losses >= MAX_LOSSES:
             return work
         work.suspects = set(unfinished) if cause is Cause.CRASH and work.losses > 1 else set()
-        trials = [Trial(uid, work) for uid in work.uids if uid in work.suspects]
+        trials: list[Work] = [Trial(uid, work) for uid in work.uids if uid in work.suspects]
         self._waiting.extendleft(reversed(trials or [work]))
         return None
 

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from embedonce.cache.errors import BusyError, CacheError, StorageError, some
 from embedonce.models.errors import ModelError
@@ -35,6 +35,15 @@ WAITING_SEC = 60.0  # until a run that has no worker says so, and again
 Requests = Sequence[LabelSetRequest]
 
 
+@dataclass(frozen=True)
+class _Loss:
+    """Why a worker was lost; reason: a short text for the user. error: the one that ended its last job."""
+
+    cause: Cause
+    reason: str
+    error: Exception | None = None
+
+
 class Dispatcher:
     """One run on a cluster. source: matched with the cache; its videos are those of the chunks, or more."""
 
@@ -44,8 +53,8 @@ class Dispatcher:
         self._clips: dict[str, list[Clip]] = defaultdict(list)
         for clip in source.clips:
             self._clips[clip.video_uid].append(clip)
-        nothing = {"notes": (), "rejected": (), "missing": (), "withdrawn": (), "split_rules": ()}
-        self._bare = replace(source, **nothing)  # the run itself counts what it rejected
+        # The run itself counts what it rejected
+        self._bare = replace(source, notes=(), rejected=(), missing=(), withdrawn=(), split_rules=())
         self._num_videos = sum(map(len, chunks))
         self._num_done = 0
         self._work = Assignments(chunks, suspects.counted())
@@ -131,47 +140,52 @@ class Dispatcher:
             progress.relabel(self._label())
 
     def _lose(self, worker: WorkerId, report: JobFailed | WorkerLost, progress: Progress) -> None:
-        error = report.error if isinstance(report, JobFailed) else None
-        if error is not None:
-            if _concerns_all_workers(error):
-                raise error
+        if isinstance(report, JobFailed):
+            if _concerns_all_workers(report.error):
+                raise report.error
             self._cluster.end(worker)
-        reason = _one_line(error) if error is not None else report.reason
-        self._note(f"lost a worker on {self._cluster.place(worker)}: {reason}", progress)
+        loss = _loss(report)
+        self._note(f"lost a worker on {self._cluster.place(worker)}: {loss.reason}", progress)
         self._idle.discard(worker)
         progress.extend(-self._frames.pop(worker, 0))
         if worker in self._loading:
-            self._lose_at_start(worker, error, reason)
-        elif (work := self._work.work_of(worker)) is not None:
-            self._take_back(worker, work, _cause(report), error, reason, progress)
+            self._lose_at_start(worker, loss)
+        work = self._work.work_of(worker)
+        if isinstance(work, Trial):
+            self._take_back_trial(worker, work, loss, progress)
+        elif work is not None:
+            self._take_back_chunk(worker, work, loss)
         is_needed = self._work.num_waiting > len(self._idle) + len(self._loading)
         if is_needed or not (self._loading or self._ready is not None):
             self._start()
 
-    def _lose_at_start(self, worker: WorkerId, error: Exception | None, reason: str) -> None:
+    def _lose_at_start(self, worker: WorkerId, loss: _Loss) -> None:
         del self._loading[worker]
         self._failed_starts += 1
         if self._failed_starts >= MAX_LOSSES:
-            raise error or PipelineError(f"{self._failed_starts} workers ended before they had a teacher: {reason}")
+            ended = f"{self._failed_starts} workers ended before they had a teacher: {loss.reason}"
+            raise loss.error or PipelineError(ended)
 
-    def _take_back(
-        self, worker: WorkerId, work: Work, cause: Cause, error: Exception | None, reason: str, progress: Progress
-    ) -> None:
-        """Hand out a lost worker's work again, and count the attempts of the videos that may have killed it."""
-        is_proven = isinstance(work, Trial) and cause is Cause.CRASH
-        if is_proven and self._suspects.count(work.uid, reason) >= MAX_ATTEMPTS:
-            told = f"extracting it killed its worker, also when it was tried alone ({reason})"
-            self._suspects.quarantine(self._videos[work.uid], told)
-            self._note(f"quarantined {self._videos[work.uid].source}: {told}", progress)
+    def _take_back_trial(self, worker: WorkerId, trial: Trial, loss: _Loss, progress: Progress) -> None:
+        """Count an attempt of a video that killed its worker alone; the last one is followed by quarantine."""
+        uid = trial.uid
+        if loss.cause is Cause.CRASH and self._suspects.count(uid, loss.reason) >= MAX_ATTEMPTS:
+            told = f"extracting it killed its worker, also when it was tried alone ({loss.reason})"
+            self._suspects.quarantine(self._videos[uid], told)
+            self._note(f"quarantined {self._videos[uid].source}: {told}", progress)
             self._work.convict(worker)
-            return
-        unfinished = self._suspects.unfinished(work.uids) if isinstance(work, Chunk) and cause is Cause.CRASH else ()
+        else:
+            self._work.lose(worker, loss.cause)
+
+    def _take_back_chunk(self, worker: WorkerId, chunk: Chunk, loss: _Loss) -> None:
+        """Hand out a chunk again. An attempt is counted for each of its videos that may have killed the worker."""
+        unfinished = self._suspects.unfinished(chunk.uids) if loss.cause is Cause.CRASH else []
         for uid in unfinished:
-            self._suspects.count_once(uid, reason)
-        lost = self._work.lose(worker, cause, unfinished)
-        if lost is not None:
-            names = some(self._videos[uid].source for uid in lost.uids)
-            raise error or PipelineError(f"{MAX_LOSSES} workers were lost while they extracted {names}: {reason}")
+            self._suspects.count_once(uid, loss.reason)
+        if self._work.lose(worker, loss.cause, unfinished) is not None:
+            names = some(self._videos[uid].source for uid in chunk.uids)
+            ended = f"{MAX_LOSSES} workers were lost while they extracted {names}: {loss.reason}"
+            raise loss.error or PipelineError(ended)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
@@ -200,11 +214,7 @@ def _concerns_all_workers(error: Exception) -> bool:
     return isinstance(error, (CacheError, ModelError)) or getattr(error, "exit_code", 5) != 5
 
 
-def _cause(report: JobFailed | WorkerLost) -> Cause:
+def _loss(report: JobFailed | WorkerLost) -> _Loss:
     if isinstance(report, JobFailed):
-        return Cause.ERROR
-    return Cause.NODE if report.with_its_node else Cause.CRASH
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{error}".split()) or type(error).__name__
+        return _Loss(Cause.ERROR, " ".join(str(report.error).split()) or type(report.error).__name__, report.error)
+    return _Loss(Cause.NODE if report.with_its_node else Cause.CRASH, report.reason)
