@@ -106,8 +106,9 @@ def _extract_units(
     embedding_shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
     builder = ShardBuilder((), writer.planned_videos, embedding_shape)
     pending = PendingVideos(config, writer, builder, videos)
-    uids = pending.add(units, plans)
-    for name in writer.quarantined():
+    quarantined = writer.quarantined()
+    uids = [uid for uid in pending.add(units, plans) if uid not in quarantined]
+    for name in quarantined:
         builder.drop(name)
     pipeline = FramePipeline(config, writer, teacher, builder, pending, new_videos, clock)
     with Progress(0, "extracting frames", "frames") as progress:

@@ -5,7 +5,7 @@ The files import nothing of the tests, so that the workers of a cluster can run 
 
 from pathlib import Path
 
-CODE = '''
+CODE = """
 import os
 import signal
 from pathlib import Path
@@ -65,7 +65,7 @@ class NumpyLoader(TeacherLoader):
 
 
 register("numpy", NumpyLoader())
-'''
+"""
 
 
 def write_teacher(folder: Path, times: int = 0, bright: bool = False, seconds: float = 0.0) -> Path:

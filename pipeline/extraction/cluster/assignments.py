@@ -75,29 +75,36 @@ class Assignments:
         return work
 
     def lose(self, worker: Hashable, cause: Cause, unfinished: Collection[str] = ()) -> Chunk | None:
-        """A worker is lost, with its chunk. unfinished: those of the chunk's videos that may have killed it.
+        """A worker is lost, with its work. unfinished: those of a chunk's videos that may have killed it.
 
-        Returns the chunk if the run must end, because it lost MAX_LOSSES workers.
+        After a crash, other work comes first: whether that succeeds tells a video's fault from the teacher's. Returns
+        the chunk if the run must end, because it lost MAX_LOSSES workers.
         """
         work = self._running.pop(worker)
         if cause is Cause.NODE or isinstance(work, Trial):
-            self._waiting.appendleft(work)
+            hand_out = self._waiting.append if cause is Cause.CRASH else self._waiting.appendleft
+            hand_out(work)
             return None
         work.losses += 1
         if work.losses >= MAX_LOSSES:
             return work
         work.suspects = set(unfinished) if cause is Cause.CRASH and work.losses > 1 else set()
         trials: list[Work] = [Trial(uid, work) for uid in work.uids if uid in work.suspects]
-        self._waiting.extendleft(reversed(trials or [work]))
+        if trials or cause is Cause.CRASH:
+            self._waiting.extend(trials or [work])
+        else:
+            self._waiting.appendleft(work)
         return None
 
-    def convict(self, worker: Hashable) -> Trial:
-        """A trial has used up the attempts of its video, which is quarantined now. Returns the trial."""
+    def convict(self, worker: Hashable) -> None:
+        """The only video that a worker was at has used up its attempts, and is quarantined now."""
         work = self._running.pop(worker)
-        assert isinstance(work, Trial)
-        work.chunk.losses = 1  # the cause is found and gone; should another worker die, videos are tried at once
-        self._end_trial(work)
-        return work
+        chunk = work.chunk if isinstance(work, Trial) else work
+        chunk.losses = 1  # the cause is found and gone; should another worker die, videos are tried at once
+        if isinstance(work, Trial):
+            self._end_trial(work)
+        else:
+            self._waiting.appendleft(work)  # its units are completed without the video
 
     def _end_trial(self, trial: Trial) -> None:
         trial.chunk.suspects.discard(trial.uid)

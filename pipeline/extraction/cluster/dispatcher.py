@@ -30,6 +30,7 @@ from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Clip, Source
 
 POLL_SEC = 1.0
+MAX_CRASHES = 2 * MAX_LOSSES  # of workers without any success in between, before the run ends
 WAITING_SEC = 60.0  # until a run that has no worker says so, and again
 
 Requests = Sequence[LabelSetRequest]
@@ -62,6 +63,9 @@ class Dispatcher:
         self._loading: dict[WorkerId, LoadTeacher] = {}
         self._idle: set[WorkerId] = set()
         self._frames: dict[WorkerId, int] = {}  # to extract in the chunk that a worker is at
+        self._with_frames: set[WorkerId] = set()  # workers that extracted frames in what they are at
+        self._has_worked = False  # whether a worker has ended some work with frames since the last video was convicted
+        self._crashes = 0  # of workers since then
         self._failed_starts = 0
         self._notes: set[str] = set()
         self._ready: Requests | None = None
@@ -116,6 +120,7 @@ class Dispatcher:
             progress.extend(report.frames)
         elif isinstance(report, Updated):
             self._frames[worker] = self._frames.get(worker, 0) - report.frames
+            self._with_frames.add(worker)
             progress.update(report.frames)
         elif isinstance(report, Noted):
             self._note(report.text, progress)
@@ -132,6 +137,9 @@ class Dispatcher:
                 self._ready = report.ready
             return
         work = self._work.finish(worker)
+        if worker in self._with_frames:
+            self._has_worked, self._crashes = True, 0
+        self._with_frames.discard(worker)
         self._frames.pop(worker, None)
         if isinstance(work, Trial):
             self._suspects.clear(work.uid)
@@ -147,14 +155,12 @@ class Dispatcher:
         loss = _loss(report)
         self._note(f"lost a worker on {self._cluster.place(worker)}: {loss.reason}", progress)
         self._idle.discard(worker)
+        self._with_frames.discard(worker)
         progress.extend(-self._frames.pop(worker, 0))
         if worker in self._loading:
             self._lose_at_start(worker, loss)
-        work = self._work.work_of(worker)
-        if isinstance(work, Trial):
-            self._take_back_trial(worker, work, loss, progress)
-        elif work is not None:
-            self._take_back_chunk(worker, work, loss)
+        if self._work.work_of(worker) is not None:
+            self._take_back(worker, loss, progress)
         is_needed = self._work.num_waiting > len(self._idle) + len(self._loading)
         if is_needed or not (self._loading or self._ready is not None):
             self._start()
@@ -166,26 +172,36 @@ class Dispatcher:
             ended = f"{self._failed_starts} workers ended before they had a teacher: {loss.reason}"
             raise loss.error or PipelineError(ended)
 
-    def _take_back_trial(self, worker: WorkerId, trial: Trial, loss: _Loss, progress: Progress) -> None:
-        """Count an attempt of a video that killed its worker alone; the last one is followed by quarantine."""
-        uid = trial.uid
-        if loss.cause is Cause.CRASH and self._suspects.count(uid, loss.reason) >= MAX_ATTEMPTS:
-            told = f"extracting it killed its worker, also when it was tried alone ({loss.reason})"
-            self._suspects.quarantine(self._videos[uid], told)
-            self._note(f"quarantined {self._videos[uid].source}: {told}", progress)
-            self._work.convict(worker)
-        else:
-            self._work.lose(worker, loss.cause)
+    def _take_back(self, worker: WorkerId, loss: _Loss, progress: Progress) -> None:
+        """Hand out a lost worker's work again, and count an attempt of the videos that may have killed it.
 
-    def _take_back_chunk(self, worker: WorkerId, chunk: Chunk, loss: _Loss) -> None:
-        """Hand out a chunk again. An attempt is counted for each of its videos that may have killed the worker."""
-        unfinished = self._suspects.unfinished(chunk.uids) if loss.cause is Cause.CRASH else []
+        One that was alone is quarantined with the last attempt.
+        """
+        work = self._work.work_of(worker)
+        uids = work.uids if isinstance(work, Chunk) else (work.uid,) if work is not None else ()
+        unfinished = self._suspects.unfinished(uids) if loss.cause is Cause.CRASH else []
+        self._crashes += loss.cause is Cause.CRASH
+        if self._crashes >= MAX_CRASHES:
+            raise PipelineError(
+                f"{self._crashes} workers died, and meanwhile none has extracted a video: {loss.reason}"
+            )
+        is_proven = self._has_worked and len(uids) == 1 and bool(unfinished)
+        if is_proven and self._suspects.count(uids[0], loss.reason) >= MAX_ATTEMPTS:
+            self._quarantine(uids[0], loss.reason, progress)
+            self._work.convict(worker)
+            self._has_worked = False  # the next one is a video's fault only if other videos can be extracted after it
+            return
         for uid in unfinished:
             self._suspects.count_once(uid, loss.reason)
         if self._work.lose(worker, loss.cause, unfinished) is not None:
-            names = some(self._videos[uid].source for uid in chunk.uids)
+            names = some(self._videos[uid].source for uid in uids)
             ended = f"{MAX_LOSSES} workers were lost while they extracted {names}: {loss.reason}"
             raise loss.error or PipelineError(ended)
+
+    def _quarantine(self, uid: str, reason: str, progress: Progress) -> None:
+        told = f"extracting it alone killed its worker: {reason}"
+        self._suspects.quarantine(self._videos[uid], told)
+        self._note(f"quarantined {self._videos[uid].source}: {told}", progress)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 

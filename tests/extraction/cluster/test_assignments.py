@@ -17,12 +17,19 @@ def test_chunks_are_handed_out_in_order_and_once():
     assert work.is_complete and work.take(1) is None
 
 
-@pytest.mark.parametrize("cause", [Cause.NODE, Cause.ERROR, Cause.CRASH])
+@pytest.mark.parametrize("cause", [Cause.NODE, Cause.ERROR])
 def test_the_chunk_of_a_lost_worker_is_the_next_that_is_handed_out(cause):
     work = Assignments([("a", "b"), ("c",)])
     work.take(1)
     assert work.lose(1, cause, ["a"]) is None
     assert uids(work.take(2)) == ("a", "b")
+
+
+def test_after_a_crash_other_work_comes_first():
+    work = Assignments([("a", "b"), ("c",)])
+    work.take(1)
+    assert work.lose(1, Cause.CRASH, ["a"]) is None
+    assert uids(work.take(2)) == ("c",) and uids(work.take(3)) == ("a", "b")
 
 
 def test_nodes_may_leave_as_often_as_they_like():
@@ -47,7 +54,7 @@ def test_a_run_ends_when_a_chunk_has_lost_too_many_workers(cause):
 
 def crashed_twice() -> Assignments:
     """A chunk whose videos b and c may have killed two workers."""
-    work = Assignments([("a", "b", "c"), ("d",)])
+    work = Assignments([("a", "b", "c")])
     for worker in (1, 2):
         work.take(worker)
         work.lose(worker, Cause.CRASH, ["b", "c"])
@@ -58,7 +65,7 @@ def test_after_two_crashes_the_unfinished_videos_are_tried_alone_and_the_chunk_w
     work = crashed_twice()
     trials = [work.take(worker) for worker in (3, 4)]
     assert [trial.uid for trial in trials] == ["b", "c"]
-    assert uids(work.take(5)) == ("d",) and work.take(6) is None
+    assert work.take(5) is None and not work.is_complete
     work.finish(3)
     assert work.take(6) is None
     work.finish(4)
@@ -69,11 +76,11 @@ def test_a_trial_that_kills_its_worker_is_repeated_until_the_video_is_convicted(
     work = crashed_twice()
     assert work.take(3).uid == "b"
     assert work.lose(3, Cause.CRASH) is None
-    again = work.take(4)
-    assert again.uid == "b" and isinstance(again, Trial)
-    work.convict(4)
-    assert work.take(5).uid == "c"
-    work.finish(5)
+    assert work.take(4).uid == "c"
+    work.finish(4)
+    again = work.take(5)
+    assert again.uid == "b" and isinstance(again, Trial) and work.take(6) is None
+    work.convict(5)
     assert uids(work.take(6)) == ("a", "b", "c")  # its units are completed without b
 
 

@@ -3,7 +3,6 @@
 The cluster is one of processes without Ray; everything else is real.
 """
 
-import os
 import signal
 import threading
 from pathlib import Path
@@ -14,6 +13,8 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.state import read_state
 from embedonce.cache.store import open_reader, open_writer, read_identity
 from embedonce.pipeline.engines.registry import RAY
+from embedonce.pipeline.extraction.cluster import chunks
+from embedonce.pipeline.extraction.cluster.dispatcher import MAX_CRASHES
 from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
 from tests.support.cluster_runs import check_equal, extract, extracted_by_one, make_videos
 from tests.support.numpy_teacher import write_teacher
@@ -71,12 +72,16 @@ def test_a_worker_that_is_killed_once_loses_and_counts_nothing(videos, whole, tm
     assert attempts(tmp_path / "c") == {}
 
 
-def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp_path):
+@pytest.mark.parametrize(("together", "deaths"), [(False, 2), (True, 3)])
+def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp_path, monkeypatch, together, deaths):
+    """With others in its chunk, it kills one more before it is tried alone."""
+    if together:
+        monkeypatch.setattr(chunks, "CHUNKS_PER_ROUND", 0.1)
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=99, bright=True))
     check_equal(tmp_path / "c", whole, without="white")
     assert "listed 8 videos = 6 committed + 2 quarantined + 0 pending" in told
-    assert "white.mp4: extracting it killed its worker, also when it was tried alone" in told
-    assert len((tmp_path / "deaths.txt").read_text().split()) == 3  # with its chunk, again with it, and alone
+    assert "white.mp4: extracting it alone killed its worker" in told
+    assert len((tmp_path / "deaths.txt").read_text().split()) == deaths
     assert attempts(tmp_path / "c") == {}
 
 
@@ -87,9 +92,13 @@ def test_the_death_of_a_machine_is_no_videos_fault(videos, whole, tmp_path, clus
     assert not Layout.at(tmp_path / "c").attempts.list()
 
 
-def test_workers_that_always_die_end_the_run_in_one_sentence(videos, tmp_path, cluster):
+def test_workers_that_always_die_end_the_run_and_no_video_is_blamed(videos, whole, tmp_path):
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=99), code=5)
-    assert "workers were lost while they extracted" in told and "pending" in told
+    assert f"{MAX_CRASHES} workers died, and meanwhile none has extracted a video" in told
+    assert "0 committed" in told and "+ 0 quarantined" in told
+    assert set(attempts(tmp_path / "c").values()) == {1}
+    run(videos, tmp_path / "c", write_teacher(tmp_path))  # with a teacher that works
+    check_equal(tmp_path / "c", whole)
 
 
 def test_what_a_run_that_was_killed_had_planned_is_extracted(videos, whole, tmp_path):
@@ -124,4 +133,3 @@ def test_an_interrupted_run_keeps_what_was_committed_and_is_continued(videos, wh
     assert read_state(cache).reader.records
     run(videos, cache, write_teacher(tmp_path))
     check_equal(cache, whole)
-    assert os.getpid()
