@@ -115,6 +115,7 @@ def test_a_chunk_with_suspects_of_earlier_runs_is_tried_after_its_first_crash():
     work = Assignments([("a", "b"), ("c",)], suspected=["b"])
     work.take(1)
     work.lose(1, Cause.CRASH, ["a", "b"])
+    assert uids(work.take(1)) == ("c",)
     assert [work.take(worker).uid for worker in (2, 3)] == ["a", "b"]
 
 
