@@ -134,6 +134,37 @@ def test_the_digest_of_the_program_changes_with_its_code(monkeypatch, tmp_path):
     assert program_digest() != before
 
 
+class FakeRay:
+    """A cluster of two machines, one with GPUs."""
+
+    @staticmethod
+    def is_initialized() -> bool:
+        return True
+
+    @staticmethod
+    def nodes() -> list[dict]:
+        large, small = {"CPU": 16.0, "GPU": 4.0, "memory": 1e9}, {"CPU": 2.0}
+        return [{"Alive": True, "Resources": resources} for resources in (large, small)] + [
+            {"Alive": False, "Resources": {"CPU": 100.0}}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "cores", "device", "decode_workers"),
+    [
+        ({}, 4, 4, "cuda", 3),
+        ({"ray_workers": 3, "decode_workers": 7}, 3, 4, "cuda", 7),
+        ({"ray_workers": 3, "device": "cpu"}, 3, 5, "cpu", 4),
+    ],
+)
+def test_workers_get_their_share_of_the_cluster(monkeypatch, tmp_path, options, workers, cores, device, decode_workers):
+    monkeypatch.setattr(ray_session.RaySession, "ray", FakeRay)
+    session = ray_session.RaySession(ExtractConfig(tmp_path, False, tmp_path / "c", engine="ray", **options))
+    session.open()
+    assert (session.share.workers, session.share.cpus) == (workers, cores)
+    assert (session.config.device, session.config.decode_workers) == (device, decode_workers)
+
+
 def test_a_folder_whose_name_is_too_long_for_sockets_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 20)))
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
