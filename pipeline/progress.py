@@ -1,13 +1,41 @@
 """Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Protocol
 
 from tqdm import tqdm
 
 from embedonce.pipeline.console.printable import one_line
 
 SECONDS_BETWEEN_LINES = 10.0
+
+
+class Listener(Protocol):
+    """Takes what is counted in a worker process, which shows nothing itself. May raise an error to end the work."""
+
+    def extended(self, amount: int, unit: str) -> None:
+        """There is more to count up to."""
+
+    def updated(self, amount: int, unit: str) -> None: ...
+
+    def noted(self, text: str) -> None: ...
+
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """What is made in this context prints nothing and tells the listener."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class Progress:
@@ -17,11 +45,13 @@ class Progress:
     """
 
     def __init__(self, total: int | None = None, label: str = "", unit: str = "it", quiet: bool = False):
-        self.total, self.label, self.unit, self.quiet = total, label, unit, quiet
+        self._listener = _listener.get()
+        self.total, self.label, self.unit, self.quiet = total, label, unit, quiet or self._listener is not None
         self.count = 0
-        self._bar = (
-            tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if sys.stderr.isatty() and not quiet else None
-        )
+        shows_bar = sys.stderr.isatty() and not self.quiet
+        self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stderr) if shows_bar else None
+        if self._listener is not None and total:
+            self._listener.extended(total, unit)
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -35,6 +65,8 @@ class Progress:
 
     def update(self, amount: int = 1) -> None:
         self.count += amount
+        if self._listener is not None:
+            self._listener.updated(amount, self.unit)
         if self._bar is not None:
             self._bar.update(amount)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -43,14 +75,24 @@ class Progress:
     def extend(self, amount: int) -> None:
         """There is more to count up to."""
         self.total = (self.total or 0) + amount
+        if self._listener is not None:
+            self._listener.extended(amount, self.unit)
         if self._bar is not None:
             self._bar.total = self.total
             self._bar.refresh()
 
+    def relabel(self, label: str) -> None:
+        """Show another label from now on."""
+        self.label = label
+        if self._bar is not None:
+            self._bar.set_description(label)
+
     def note(self, text: str) -> None:
         """Print a line, without breaking the bar."""
         text = one_line(text)
-        if self._bar is not None:
+        if self._listener is not None:
+            self._listener.noted(text)
+        elif self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
             sys.stderr.write(f"{text}\n")

@@ -53,6 +53,7 @@ ONLY_IMPORTERS = {
     "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
     "botocore": {"pipeline.sources.ego4d.download.bucket"},
+    "ray": {f"pipeline.extraction.cluster.{name}" for name in ("node", "ray_session")},
     "aiohttp": {"pipeline.remote_files.addresses"},
     "ego4d": set(),  # a program of its own,
 }

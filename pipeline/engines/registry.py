@@ -7,8 +7,10 @@ from embedonce.pipeline.engines.engine import Engine, EngineOptions, Task, Value
 from embedonce.pipeline.engines.process_pool import WorkerPool
 
 DEFAULT_ENGINE = "local"
+RAY = "ray"
 ENGINES: dict[str, Callable[[Callable[[Any], Iterable[Any]], EngineOptions], Engine[Any, Any]]] = {
     "local": WorkerPool,
+    RAY: WorkerPool,  # each worker of the cluster decodes with one; see pipeline/extraction/cluster
 }
 
 

@@ -5,6 +5,7 @@ The only module that loads a teacher; training and evaluation never import it.
 
 import contextlib
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, open_reader
+from embedonce.cache.writer import CacheWriter
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.names import SHIPPED_WEIGHTS
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
+from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
+from embedonce.pipeline.extraction.cluster.run import extract_on_cluster
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.label_requests import checked_requests
@@ -83,24 +87,18 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     check_place(config.device)
     if config.teacher_activation is not None:
         loader_of(config.model).check_options(teacher_options(config))
+    if config.engine in CLUSTERS:
+        CLUSTERS[config.engine].check(config)
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
     for line in summarize(sources).lines:
         log.info("%s", line)
     requests = checked_requests(config, sources)
-    ready: list[LabelSetRequest] = []
-
-    def load() -> Teacher:
-        teacher = _load_teacher(config)
-        if isinstance(teacher, TeacherGroup):
-            processes.callback(teacher.close)
-        ready.extend(with_class_text(request, teacher) for request in requests)
-        if isinstance(teacher, TextTeacher):
-            teacher.drop_text_tower()
-        return teacher
-
-    with contextlib.ExitStack() as processes:
-        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
+    if config.engine in CLUSTERS:
+        cluster = CLUSTERS[config.engine]
+        writer, ready, result = extract_on_cluster(cluster, config, source, load_registered_teacher, requests)
+    else:
+        writer, ready, result = _extract_here(config, source, requests)
     try:
         for request in ready:
             write_labels(writer, request, config.seed)
@@ -115,6 +113,26 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     finally:
         writer.close()
     return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
+
+
+def _extract_here(
+    config: ExtractConfig, source: Source, requests: Collection[LabelSetRequest]
+) -> tuple[CacheWriter, Sequence[LabelSetRequest], ExtractionSummary]:
+    """The open writer, the requests with the embeddings of their class prompts, and the summary of the extraction."""
+    ready: list[LabelSetRequest] = []
+
+    def load() -> Teacher:
+        teacher = _load_teacher(config)
+        if isinstance(teacher, TeacherGroup):
+            processes.callback(teacher.close)
+        ready.extend(with_class_text(request, teacher) for request in requests)
+        if isinstance(teacher, TextTeacher):
+            teacher.drop_text_tower()
+        return teacher
+
+    with contextlib.ExitStack() as processes:
+        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
+    return writer, ready, result
 
 
 def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:
@@ -183,6 +201,11 @@ def with_registered_teacher(config: ExtractConfig) -> ExtractConfig:
     if config.teacher_module is None:
         return config
     return replace(config, teacher_model=model_of_module(config.teacher_module, config.teacher_model))
+
+
+def load_registered_teacher(config: ExtractConfig) -> Teacher:
+    """The teacher of these settings, in a process that has not run the file of --teacher-module yet."""
+    return _load_teacher(with_registered_teacher(config))
 
 
 def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:

@@ -38,7 +38,7 @@ from embedonce.pipeline.video.skipping import PackedPlan
 log = logging.getLogger(__name__)
 
 SETTINGS = "extract_config.yaml"
-_LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
+LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
 
 
 def extract(
@@ -62,7 +62,7 @@ def extract(
         refuse_busy(config.cache_dir, is_shared)
     preflight = run_preflight(config, source, requests, in_waves=True, chosen=chosen)
     source = preflight.source
-    check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
+    check_space(config.cache_dir, preflight.estimate.num_bytes, LESS_SPACE)
     teacher = load_teacher()
     batched = teacher if isinstance(teacher, TeacherGroup) else BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher), is_shared=is_shared)
@@ -107,8 +107,9 @@ def _extract_units(
     embedding_shape = (1 + writer.identity.num_views, writer.identity.teacher.embed_dim)
     builder = ShardBuilder((), writer.planned_videos, embedding_shape)
     pending = PendingVideos(config, writer, builder, videos)
-    uids = pending.add(units, plans)
-    for name in writer.quarantined():
+    quarantined = writer.quarantined()
+    uids = [uid for uid in pending.add(units, plans) if uid not in quarantined]
+    for name in quarantined:
         builder.drop(name)
     pipeline = FramePipeline(config, writer, teacher, builder, pending, new_videos, clock)
     with Progress(0, "extracting frames", "frames") as progress:

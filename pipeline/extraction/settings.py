@@ -10,7 +10,7 @@ from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_toler
 from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
-from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES, RAY
 from embedonce.pipeline.extraction.parts import Part
 from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
@@ -109,6 +109,17 @@ class ExtractConfig(LabelingSettings):
         group=RUNTIME,
         metavar="i/N",
     )
+    ray_address: str | None = setting(
+        help="With --engine ray: the cluster to use: auto for the one that this machine belongs to, or HOST:PORT.",
+        group=RUNTIME,
+        default_text="RAY_ADDRESS if that is set, otherwise Ray is started on this machine, for this run",
+    )
+    ray_workers: int | None = setting(
+        help="With --engine ray: workers, each with a teacher of its own.",
+        group=RUNTIME,
+        range=ranges.positive(ranges.MAX_PROCESSES),
+        default_text="one for each GPU of the cluster, or for each of its machines if it has no GPU",
+    )
     decode_workers: int | None = setting(
         help="Decoder worker processes.",
         group=RUNTIME,
@@ -148,9 +159,14 @@ class ExtractConfig(LabelingSettings):
             self._check_part()
         if self.snap_tolerance is not None:
             self._check_snap_tolerance(self.snap_tolerance)
+        for name in ("ray_address", "ray_workers"):
+            if getattr(self, name) is not None and self.engine != RAY:
+                raise ValueError(f"--{name.replace('_', '-')} requires --engine ray")
 
     def _check_part(self) -> None:
         Part.parse(self.part or "")
+        if self.engine == RAY:
+            raise ValueError("--part cannot be used with --engine ray, which deals the videos to its workers itself")
         if self.use_synthetic:
             raise ValueError("--part needs videos that exist already: it cannot be used with --use-synthetic")
         if self.teacher_head == FITTED:

@@ -147,6 +147,14 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_processes": ("--teacher-processes 2", SEVERAL),
         "decode_workers": ("--decode-workers 5", EXTRACTION + "test_engines_get_the_configured_workers_and_timeout"),
         "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
+        "ray_address": (
+            "--engine ray --ray-address 10.0.0.1:6379",
+            "extraction/cluster/test_ray_refusals.py::test_an_address_at_which_nothing_answers_is_refused_at_once",
+        ),
+        "ray_workers": (
+            "--engine ray --ray-workers 3",
+            "extraction/cluster/test_ray_refusals.py::test_workers_get_their_share_of_the_cluster",
+        ),
         "part": ("--part 2/5", "extraction/test_part_runs.py::test_a_part_is_named_on_the_command_line"),
         "video_timeout": (
             "--video-timeout 7.5",

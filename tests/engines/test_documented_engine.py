@@ -69,5 +69,5 @@ def test_estimates_run_on_a_registered_engine(tmp_path, monkeypatch):
 def test_an_unknown_engine_is_refused_before_any_work(tmp_path):
     told = error_of("extract-teacher", "--data-dir", tmp_path, "--cache-dir", tmp_path / "cache", "--engine", "none")
     assert "engine" in told and "local" in told and "'none'" in told
-    with pytest.raises(ValueError, match="unknown engine 'none': choose one of local, serial"):
+    with pytest.raises(ValueError, match="unknown engine 'none': choose one of local, ray, serial"):
         make_engine("none", run_named_task, EngineOptions(1, 1.0))
