@@ -4,8 +4,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := results/demo
+PEERS := .bench-venv
+SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: help demo demo-ego4d demo-teacher test test-fast test-slow numeric bench lint install clean-demo
+.PHONY: help demo demo-ego4d demo-teacher test test-fast test-slow numeric bench bench-extract lint install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,19 @@ bench: $(READY) ## measure decoding, the cache, faults, Ego4D and latency; VIDEO
 	$(PY) -m benchmarks.faults
 	$(PY) -m benchmarks.ego4d
 	$(PY) -m benchmarks.latency
+
+bench-extract: $(READY) $(PEERS)/.ready ## measure extract-teacher against other tools; VIDEOS=folder of 1080p videos
+	$(PY) -m benchmarks.extract_peers --table results/benchmarks/extract.md $(if $(VIDEOS),--videos $(VIDEOS))
+	$(PY) -m benchmarks.decode_workers $(if $(VIDEOS),--videos $(VIDEOS))
+	$(PY) -m benchmarks.teacher_batches
+
+# Other tools have an environment of their own, which takes torch and open_clip from .venv. One that cannot be installed
+# is reported as not measured.
+$(PEERS)/.ready: benchmarks/peers/requirements.txt $(READY)
+	test -x $(PEERS)/bin/python || $(PY) -m venv $(PEERS)
+	$(PY) -c $(SITE) > "$$($(PEERS)/bin/python -c $(SITE))/product.pth"
+	-grep -v '^#' $< | xargs -n 1 $(PEERS)/bin/python -m pip install --quiet
+	touch $@
 
 # mypy does not follow the import hook of an editable install: a link shows it the checkout as `embedonce`.
 lint: $(READY) ## ruff and mypy

@@ -14,7 +14,7 @@ from statistics import median
 
 import click
 
-from benchmarks.cluster.assignments import Assignment, Parts, SharedQueue
+from benchmarks.cluster.assignments import Assignment, Parts, PartsInTurn, SharedQueue
 from benchmarks.cluster.costs import UNIT_COSTS, read_unit_costs
 from benchmarks.cluster.lengths import ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
@@ -24,22 +24,24 @@ from benchmarks.measuring import finish
 WORKERS = (1, 8, 64, 512)
 DEATHS_PER_DAY = (0, 1, 24)
 KIND = "vp9.webm"  # 1080p VP9 at 4 Mbit/s, as Ego4D's canonical videos
+PARTS_PER_WORKER = 8
 HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to deal videos. chunk_hours: of video, planned together. max_rows: longer videos are split."""
+    """One way to deal videos. chunk_hours: of video, planned together; None: waves. max_rows: longer ones are split."""
 
     name: str
-    deal: Callable[[Sequence[SimulatedVideo], int, float, int], Assignment]
-    chunk_hours: float = math.inf
+    deal: Callable[[Sequence[SimulatedVideo], int, float | None, int], Assignment]
+    chunk_hours: float | None = None
     max_rows: int | None = None
 
     @property
     def label(self) -> str:
-        chunk = {math.inf: "whole part", 0.0: "one video"}.get(self.chunk_hours, f"{self.chunk_hours:g} h")
-        return f"{self.name}, chunk: {chunk}" + (f", pieces of {self.max_rows} rows" if self.max_rows else "")
+        names = {None: "waves", math.inf: "planned at once", 0.0: "one video at a time"}
+        chunk = names.get(self.chunk_hours) or f"{self.chunk_hours:g} h at a time"
+        return f"{self.name}, {chunk}" + (f", pieces of {self.max_rows} rows" if self.max_rows else "")
 
 
 def by_bytes(video: SimulatedVideo) -> float:
@@ -50,26 +52,37 @@ def by_seconds(video: SimulatedVideo) -> float:
     return video.video_sec
 
 
-def parts_by_bytes(videos, workers, chunk_sec, shard_frames):
+def parts(videos, workers, chunk_sec, shard_frames):
+    """As `--part i/N` deals and works."""
     return Parts(videos, workers, chunk_sec, shard_frames, by_bytes)
 
 
+def parts_longest_first(videos, workers, chunk_sec, shard_frames):
+    return Parts(videos, workers, chunk_sec, shard_frames, by_bytes, longest_first=True)
+
+
 def parts_by_seconds(videos, workers, chunk_sec, shard_frames):
-    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds)
+    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds, longest_first=True)
+
+
+def parts_in_turn(videos, workers, chunk_sec, shard_frames):
+    return PartsInTurn(videos, PARTS_PER_WORKER * workers, shard_frames, by_bytes)
 
 
 def helping_parts(videos, workers, chunk_sec, shard_frames):
-    return Parts(videos, workers, chunk_sec, shard_frames, by_seconds, helps=True)
+    return Parts(videos, workers, chunk_sec, shard_frames, by_bytes, longest_first=True, helps=True)
 
 
 def queue(videos, workers, chunk_sec, shard_frames):
-    return SharedQueue(videos, chunk_sec, shard_frames, by_seconds)
+    return SharedQueue(videos, chunk_sec, shard_frames, by_bytes)
 
 
 VARIANTS = (
-    Variant("parts by bytes", parts_by_bytes),
-    Variant("parts by seconds", parts_by_seconds),
-    Variant("parts by seconds", parts_by_seconds, 1.0),
+    Variant("parts by bytes", parts),
+    Variant("parts by bytes", parts, math.inf),
+    Variant("parts by bytes, longest first", parts_longest_first),
+    Variant("parts by seconds, longest first", parts_by_seconds),
+    Variant(f"{PARTS_PER_WORKER} parts per worker in turn", parts_in_turn, math.inf),
     Variant("parts that help", helping_parts, 1.0),
     Variant("parts that help", helping_parts, 0.0, 2048),
     Variant("queue", queue, 8.0),
@@ -84,7 +97,8 @@ def simulate(
 ) -> dict[str, float]:
     """The figures of one simulated extraction."""
     pieces = split_long(videos, variant.max_rows) if variant.max_rows else videos
-    assignment = variant.deal(pieces, cluster.workers, variant.chunk_hours * HOUR, shard_frames)
+    chunk_sec = None if variant.chunk_hours is None else variant.chunk_hours * HOUR
+    assignment = variant.deal(pieces, cluster.workers, chunk_sec, shard_frames)
     simulation = Simulation(cluster, assignment, sum(video.rows for video in pieces), seed)
     account, requests = simulation.run(), simulation.requests
     return {
@@ -124,9 +138,10 @@ def row(figures: dict[str, float], alone_hours: float) -> str:
 @click.option("--restart-sec", default=120.0, show_default=True, help="From death until a worker starts again.")
 @click.option("--slow-share", default=0.02, show_default=True, help="Share of workers at half speed.")
 @click.option("--speed-sigma", default=0.05, show_default=True, help="Spread of the speed of all others.")
+@click.option("--dealing", default="", help="Only the ways to deal videos whose name contains this.")
 @click.option("--shard-frames", default=512, show_default=True)
-@click.option("--seeds", default=5, show_default=True, help="Simulations of which medians are taken.")
-def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames, seeds, **cluster_options):
+@click.option("--seeds", default=3, show_default=True, help="Simulations of which medians are taken.")
+def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, dealing, shard_frames, seeds, **cluster_options):
     measured = read_unit_costs(costs)
     rates = rates_of(measured, kind, teacher, fps, shard_frames)
     lengths = ego4d_lengths()
@@ -139,7 +154,7 @@ def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, shard_frames
     for count in map(int, workers.split(",")):
         for rate in map(float, deaths_per_day.split(",")):
             cluster = Cluster(count, lanes, deaths_per_hour=rate / 24, **cluster_options)
-            for variant in VARIANTS:
+            for variant in [each for each in VARIANTS if dealing in each.label]:
                 runs = [simulate(variant, workloads[seed], cluster, shard_frames, seed) for seed in range(seeds)]
                 figures = medians(runs)
                 click.echo(f"| {count} | {rate:g} | {variant.label} | {row(figures, work_sec / lanes / HOUR)} |")

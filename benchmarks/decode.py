@@ -25,7 +25,7 @@ from embedonce.pipeline.extraction.decode_tasks import DecodeTask, decode_video
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.video.color import Scaler
 from embedonce.pipeline.video.decode import RequestedFrames
 

@@ -32,10 +32,22 @@ KINDS = {  # name -> (file, codec, seconds, GOP, options)
     "av1, SVT": ("av1.mp4", "libsvtav1", 24, 160, {"preset": "11"}),
 }
 
+SHORT_GOPS = {  # the same, with key frames as cameras and streaming services set them
+    "h264, x264 veryfast, GOP 1 s": ("gop30.mp4", "libx264", 32, 30, X264),
+    "h264, x264 veryfast, GOP 2 s": ("gop60.mp4", "libx264", 32, 60, X264),
+    "vp9, libvpx, GOP 2 s": (
+        "vp9-gop60.webm",
+        "libvpx-vp9",
+        24,
+        60,
+        {"deadline": "realtime", "cpu-used": "7", "b": "4000000"},
+    ),
+}
+
 
 def footage(folder: Path, kind: str) -> Path:
-    """The video of this kind in the folder, made if it is not there."""
-    name, codec, seconds, gop, options = KINDS[kind]
+    """The video of this kind in the folder, made if it is not there. kind: of KINDS or SHORT_GOPS."""
+    name, codec, seconds, gop, options = (KINDS | SHORT_GOPS)[kind]
     path = folder / name
     if not path.exists():
         click.echo(f"making {path}", err=True)
@@ -56,7 +68,7 @@ def repeated(path: Path, seconds: int) -> Path:
         template = source.streams.video[0]
         stream = out.add_stream_from_template(template)
         packets = [packet for packet in source.demux(template) if packet.size]
-        length = template.duration
+        length = template.duration or round(Fraction(source.duration, av.time_base) / template.time_base)
         copies = round(seconds / float(length * template.time_base))
         timestamps = [(packet.pts, packet.dts) for packet in packets]
         for copy in range(copies):
@@ -69,12 +81,14 @@ def repeated(path: Path, seconds: int) -> Path:
 
 
 def smaller(path: Path, kind: str, height: int) -> Path:
-    """The footage of this kind in the same codec with fewer lines, made if it is not there."""
+    """The footage of this kind in the same codec with fewer lines and as many bits per pixel, made if not there."""
     _, codec, _, gop, options = KINDS[kind]
     reduced = path.with_name(f"{path.stem}-{height}{path.suffix}")
     if reduced.exists():
         return reduced
     click.echo(f"making {reduced}", err=True)
+    if "b" in options:
+        options = options | {"b": str(round(int(options["b"]) * (height / HEIGHT) ** 2))}
     unfinished = path.with_name(f"unfinished-{reduced.name}")
     with av.open(str(path)) as source, av.open(str(unfinished), "w") as out:
         stream = out.add_stream(codec, rate=RATE)
@@ -85,6 +99,24 @@ def smaller(path: Path, kind: str, height: int) -> Path:
         out.mux(stream.encode(None))
     unfinished.rename(reduced)
     return reduced
+
+
+def at_ntsc_rate(path: Path) -> Path:
+    """The same video at 29.97 instead of 30 frames per second, without encoding anything again."""
+    slower = path.with_name(f"{path.stem}-ntsc{path.suffix}")
+    if slower.exists():
+        return slower
+    unfinished = slower.with_name(f"unfinished-{slower.name}")
+    with av.open(str(path)) as source, av.open(str(unfinished), "w") as out:
+        template = source.streams.video[0]
+        stream = out.add_stream_from_template(template)
+        for packet in source.demux(template):
+            if packet.size:
+                packet.pts, packet.dts = round(packet.pts * 1.001), round(packet.dts * 1.001)
+                packet.stream = stream
+                out.mux(packet)
+    unfinished.rename(slower)
+    return slower
 
 
 def _write(path: Path, codec: str, seconds: int, gop: int, options: dict) -> None:

@@ -18,8 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import interleaved
-from embedonce.cache import commit, documents
-from embedonce.cache import writer as cache_writer
+from embedonce.cache import commit, documents, plan_writer, shard_writer
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.store import open_writer
@@ -45,8 +44,8 @@ SAFETY = (  # what a naive writer would do without; publishing holds its plain w
     (commit, "make_folder"),
     (commit, "sha256"),
     (documents, "serialize_verified"),
-    (cache_writer, "plan_document"),
-    (cache_writer, "record_document"),
+    (plan_writer, "plan_document"),
+    (shard_writer, "record_document"),
 )
 
 

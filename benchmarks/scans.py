@@ -16,7 +16,7 @@ from benchmarks.decode_real import files_in
 from benchmarks.footage import repeated
 from benchmarks.measuring import finish, interleaved, machine
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.video import scanning
 from embedonce.pipeline.video.header_index import index_by_header
 from tests.support.index_comparison import scanned_both_ways

@@ -6,20 +6,22 @@ from embedonce.cache import limits
 from embedonce.cache.documents import as_damaged_error, parse_list, validate_types
 from embedonce.cache.limits import brief, check_range, check_text
 from embedonce.cache.schema import (
-    FORMAT_VERSION,
     INTERPOLATIONS,
     RESIZE_MODES,
     SAMPLINGS,
     CacheIdentity,
     TeacherIdentity,
+    format_version_for,
+    max_snap_tolerance,
 )
 
 MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as the teacher sees them
 
 
 def identity_document(identity: CacheIdentity) -> dict:
-    """The fields of cache.json."""
-    return dataclasses.asdict(identity)
+    """The fields of cache.json; without snap_tolerance if it has none."""
+    document = dataclasses.asdict(identity)
+    return {name: value for name, value in document.items() if name != "snap_tolerance" or value is not None}
 
 
 def identity_from(document: dict, name: str) -> CacheIdentity:
@@ -33,22 +35,32 @@ def identity_from(document: dict, name: str) -> CacheIdentity:
 
 
 def differences(requested: CacheIdentity, stored: CacheIdentity) -> list[str]:
-    """One line for each field that differs: `field: <stored> -> <requested>`."""
+    """One line for each field that differs: `field: <stored> -> <requested>`.
+
+    format_version follows from other fields, and is not listed beside them.
+    """
     old, new = (_flatten(dataclasses.asdict(identity)) for identity in (stored, requested))
-    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in old | new if old.get(name) != new.get(name)]
+    names = [name for name in old | new if old.get(name) != new.get(name)]
+    listed = [name for name in names if name != "format_version"] or names
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in listed]
 
 
 def _check_identity(identity: CacheIdentity) -> None:
     """ValueError if a value is impossible, or would need too much memory."""
-    check_range("format_version", identity.format_version, FORMAT_VERSION, FORMAT_VERSION)
+    version = format_version_for(identity.sampling)
+    check_range("format_version", identity.format_version, version, version)
     check_range("num_views", identity.num_views, 0, limits.MAX_VIEWS)
     check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
     check_range("jpeg_quality", identity.jpeg_quality, 1, 100)
     check_text(identity.decoder, limits.MAX_NAME)
     if identity.fps is not None:
         check_range("fps", identity.fps, limits.MIN_FPS, limits.MAX_FPS)
-    if identity.sampling not in SAMPLINGS or (identity.sampling == "fps") != (identity.fps is not None):
+    if identity.sampling not in SAMPLINGS or (identity.sampling == "keyframe") != (identity.fps is None):
         raise ValueError(f"invalid sampling {brief(identity.sampling)} with {identity.fps} frames per second")
+    if (identity.sampling == "snap") != (identity.snap_tolerance is not None):
+        raise ValueError(f"invalid sampling {brief(identity.sampling)} with snap_tolerance {identity.snap_tolerance}")
+    if identity.fps is not None and identity.snap_tolerance is not None:
+        check_range("snap_tolerance", identity.snap_tolerance, 0, max_snap_tolerance(identity.fps))
     _check_teacher(identity.teacher)
     if 3 * identity.teacher.input_size**2 * (1 + identity.num_views) > MAX_CROP_BYTES:
         raise ValueError(f"{1 + identity.num_views} views of {identity.teacher.input_size} pixels are too many")

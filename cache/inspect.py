@@ -6,6 +6,7 @@ from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import read_attempts, read_quarantine
 from embedonce.cache.reader import CacheReader
+from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.withdrawn import withdrawn_videos
@@ -19,12 +20,12 @@ def summary(root: Location) -> list[str]:
     videos = [video for part in plan for video in part.videos]
     units = [unit for part in plan for unit in part.units]
     num_bytes = sum(record.num_bytes for record in reader.records.values())
-    sampled = f"{identity.fps:g} fps" if identity.fps else "key frames"
     return [
         f"cache {layout.root}, format {identity.format_version}, {identity.backend}",
         f"teacher {teacher.name} ({teacher.weights}, {teacher.activation}, sha256 {teacher.weights_sha256[:12]}…), "
         f"{teacher.embed_dim}-d, input {teacher.input_size} px, {teacher.parameters_image / 1e6:.2f} M parameters",
-        f"frames: {sampled}, short side {identity.canonical_short_side} px, JPEG quality {identity.jpeg_quality}, "
+        f"frames: {_sampling(identity)}, short side {identity.canonical_short_side} px, "
+        f"JPEG quality {identity.jpeg_quality}, "
         f"{identity.num_views} stored views besides the evaluation crop, decoder {identity.decoder}",
         f"videos: {len(videos)} planned, {sum(v.end_sec for v in videos) / 3600:.2f} hours",
         f"shards: {len(reader.records)} of {len(units)} units committed, {reader.num_rows} frames, "
@@ -52,6 +53,13 @@ def prompt_lines(root: Location, label_set: str | None = None) -> list[str]:
         for cls, texts in zip(labels.classes, labels.prompts, strict=True):
             lines += [f"  {cls}", *(f"    {text}" for text in texts)]
     return lines
+
+
+def _sampling(identity: CacheIdentity) -> str:
+    if identity.fps is None:
+        return "key frames"
+    near = "" if identity.snap_tolerance is None else f", key frames within {identity.snap_tolerance:g} s if any"
+    return f"{identity.fps:g} fps{near}"
 
 
 def _label_sets(reader: CacheReader) -> list[str]:

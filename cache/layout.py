@@ -108,6 +108,14 @@ class Layout:
         folders = (self.root, *self.folders, *made_late, *self.label_folders(), *self.continued_folders())
         self.store.recover(folder.relative for folder in folders)
 
+    def sync(self, folders: Iterable[StoredPath] | None = None) -> None:
+        """Make durable what other writers have published in these folders, or in all. The caller holds the lock."""
+        if not self.store.has_folders:
+            return
+        if folders is None:
+            folders = (self.root, *self.folders, *self.label_folders(), *self.continued_folders())
+        self.store.sync(folder.relative for folder in folders)
+
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
         """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""
         self.store.refuse_links(path.relative for path in (self.folders if folders is None else folders))

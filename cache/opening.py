@@ -18,8 +18,9 @@ from embedonce.cache.stores.base import Lock
 
 T = TypeVar("T")
 
+_sleep = time.sleep
 _PATIENCE_SEC = 15.0  # longer than another one takes to put a cache in order
-_WAIT_SEC = (0.05, 0.5)  # between two attempts, chosen anew each time so that writers that started at once part
+_FIRST_WAIT_SEC, _LONGEST_WAIT_SEC = 0.1, 2.0  # between two attempts, at most: a random part, so that many do not meet
 
 
 def lock_for_writing(layout: Layout, identity: CacheIdentity, is_shared: bool = False) -> Lock:
@@ -49,6 +50,7 @@ def _shared_lock(layout: Layout, identity: CacheIdentity) -> Lock:
                 f"a removal from {layout.root} was interrupted, and others write into it now: wait for them to end, "
                 "then run the same remove or refresh command again"
             )
+        layout.sync()
         undo.pop_all()
     return lock
 
@@ -67,11 +69,12 @@ def _put_in_order(layout: Layout, identity: CacheIdentity) -> Lock:
 
 def _patiently(take: Callable[[], T]) -> T:
     """take(), again and again while a BusyError may pass soon: others that start now hold the lock for a moment."""
-    until = time.monotonic() + _PATIENCE_SEC
+    until, wait = time.monotonic() + _PATIENCE_SEC, _FIRST_WAIT_SEC
     while True:
         try:
             return take()
         except BusyError:
             if time.monotonic() > until:
                 raise
-        time.sleep(random.uniform(*_WAIT_SEC))
+        _sleep(random.uniform(0, wait))
+        wait = min(2 * wait, _LONGEST_WAIT_SEC)

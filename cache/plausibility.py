@@ -75,6 +75,7 @@ def _answer_problems(segment: Segment, identity: CacheIdentity) -> Iterator[str]
     k, rows = segment.request_k[is_ok], segment.request_row[is_ok]
     requested = request_seconds(k, segment.first_pts, segment.time_base, identity.fps)
     tolerance = max(1e-3, segment.time_base[0] / segment.time_base[1]) + TIME_TOLERANCE_SEC
+    tolerance += identity.snap_tolerance or 0.0
     if (seconds(segment.pts[rows], segment.time_base) > requested + tolerance).any():
         yield f"a time of {segment.video_uid} is answered by a frame that is shown later"
     if (np.diff(rows) < 0).any():

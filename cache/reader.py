@@ -111,7 +111,7 @@ class CacheReader:
     def timeline(self, video_uid: str) -> VideoTimeline:
         """What a video shows at each requested time. KeyError if the cache has no segment of it."""
         if video_uid not in self._timelines:
-            self._timelines[video_uid] = build_timeline(self._segments[video_uid], self.identity.fps)
+            self._timelines[video_uid] = build_timeline(self._segments[video_uid], self.identity)
         return self._timelines[video_uid]
 
     def shows(self, clip: ClipLabel) -> bool:

@@ -16,7 +16,7 @@ FINGERPRINT_PATTERN = re.compile(r"(?:[0-9a-f]{64})?")
 UNIT_PATTERN = re.compile(r"[0-9]{6,12}")
 VIEW_FIELDS = ("top", "left", "height", "width", "flags", "interpolation")
 FLAG_HFLIP = 1
-SAMPLINGS = ("fps", "keyframe")
+SAMPLINGS = ("fps", "keyframe", "snap")
 MAX_TIME_BASE = 2**31 - 1  # of numerator and denominator, as in FFmpeg
 RESIZE_MODES = ("shortest", "squash")
 TIME_TOLERANCE_SEC = 1e-6  # times that differ by less are equal: annotations are rounded, at worst to 7 decimals
@@ -69,6 +69,7 @@ class CacheIdentity:
     decoder: str
     sampling: str  # one of SAMPLINGS
     fps: float | None  # None for key frames
+    snap_tolerance: float | None = None  # seconds; None unless sampling is "snap"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,16 @@ class FrameBatch:
     @cached_property
     def keys(self) -> list[str]:
         return [key for segment in self.segments for key in segment.keys]
+
+
+def format_version_for(sampling: str) -> int:
+    """The version of the identity document of a cache: a reader of version 1 would take "snap" for key frames."""
+    return FORMAT_VERSION_2 if sampling == "snap" else FORMAT_VERSION
+
+
+def max_snap_tolerance(fps: float) -> float:
+    """The largest snap_tolerance at this rate, in seconds: half of the interval, so that times stay in order."""
+    return 0.5 / fps
 
 
 def row_key(video_uid: str, frame_index: int) -> str:

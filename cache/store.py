@@ -2,7 +2,7 @@
 
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import IdentityMismatchError, NotACacheError
+from embedonce.cache.errors import AlreadyCommittedError, IdentityMismatchError, NotACacheError, StorageError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
 from embedonce.cache.opening import refuse_locked
@@ -36,19 +36,27 @@ def claim(where: Location, identity: CacheIdentity) -> bool:
     IdentityMismatchError, which lists the fields that differ, if it has another identity; nothing is changed then.
     """
     layout = Layout.at(where)
-    is_new = not layout.identity.exists()
-    if is_new:
-        check_place(layout.store)
-        document = identity_document(identity)
-        data = documents.serialize_verified(document, identity_from, str(layout.identity))
-        layout.root.make_folder()
-        # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
-        layout.identity.put_if_absent(data)
-    else:
+    is_new = not layout.identity.exists() and _claim_first(layout, identity)
+    if not is_new:
         check_identity(identity, read_identity(layout.store), layout.root)
     for folder in layout.folders:
         folder.make_folder()
     return is_new
+
+
+def _claim_first(layout: Layout, identity: CacheIdentity) -> bool:
+    """Publish the identity of a new cache. False if another process has just done so. Errors as in check_place()."""
+    try:
+        check_place(layout.store)
+        data = documents.serialize_verified(identity_document(identity), identity_from, str(layout.identity))
+        layout.root.make_folder()
+        # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
+        layout.identity.put_if_absent(data)
+    except (NotACacheError, AlreadyCommittedError, StorageError):  # its writer deletes temporary files, ours too
+        if layout.identity.exists():
+            return False
+        raise
+    return True
 
 
 def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: object) -> None:

@@ -10,16 +10,28 @@ from embedonce.models.errors import ModelOptionError
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by name, or the first available of CUDA, MPS and CPU for `auto`.
+    """A device by name, such as `cuda:1`, or the first available of CUDA, MPS and CPU for `auto`.
 
     Raises ModelOptionError if the device is not available.
     """
+    return torch.device(named_devices(name)[0])
+
+
+def named_devices(text: str) -> list[str]:
+    """The devices that `auto`, `cpu`, `mps`, `cuda` (all visible GPUs), `cuda:1` or `cuda:0,2` stands for.
+
+    The only GPU is just `cuda` unless it is named by its number. Raises ModelOptionError if one is not available.
+    """
     available = [device for device, is_available in _DEVICES.items() if is_available()]
-    if name == "auto":
-        return torch.device(available[0])
-    if name not in available:
-        raise ModelOptionError(f"--device {name} is not available on this machine; it has {', '.join(available)}")
-    return torch.device(name)
+    kind, _, numbers = (available[0] if text == "auto" else text).partition(":")
+    count = torch.cuda.device_count() if "cuda" in available else 0
+    gpus = [f"cuda:{number}" for number in range(count)]
+    named = [f"cuda:{int(number)}" for number in numbers.split(",")] if numbers else [kind]
+    missing = [name for name in named if name not in (*available, *gpus)]
+    if missing:
+        shown = ", ".join([*(gpus if numbers else ()), *available[bool(numbers and gpus) :]])
+        raise ModelOptionError(f"--device {missing[0]} is not available on this machine; it has {shown}")
+    return gpus if named == ["cuda"] and count > 1 else named
 
 
 def precision(device: torch.device) -> str:

@@ -1,6 +1,6 @@
 """What a simulated extraction spent: seconds of lanes by their use, and requests to the store."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 LEASE_SEC = 15.0  # between renewals of a writer's lease
@@ -16,8 +16,8 @@ PUT_DOLLARS, GET_DOLLARS = 5e-6, 4e-7  # per request: S3 Standard, us-east-1 ($0
 class Account:
     """Seconds of lanes. working_sec is measured at each job, and is what useful, lost and pending work sum to.
 
-    useful_sec: of work that was published. lost_sec: of work that a death threw away. restart_sec: of loading the
-    teacher again. startup_sec: of loading it the first time.
+    useful_sec: of work that was published. lost_sec: of work that a death threw away. restart_sec: of starting
+    again after a death. startup_sec: of all other starts.
     """
 
     workers: int
@@ -33,6 +33,7 @@ class Account:
     units: int = 0
     chunks: int = 0
     deaths: int = 0
+    commit_times: list[float] = field(default_factory=list)
 
     def add_job(self, spent_sec: float, useful_sec: float) -> None:
         self.working_sec += spent_sec
@@ -47,16 +48,17 @@ class Account:
         """Jobs that were done, and counted as work, but not published."""
         self.lost_sec += spent_sec
 
-    def add_startup(self, spent_sec: float, is_first: bool) -> None:
-        if is_first:
-            self.startup_sec += spent_sec
-        else:
+    def add_startup(self, spent_sec: float, after_death: bool) -> None:
+        if after_death:
             self.restart_sec += spent_sec
+        else:
+            self.startup_sec += spent_sec
 
     def commit(self, now_sec: float, rows: int) -> None:
         self.first_commit_sec = now_sec if self.first_commit_sec is None else self.first_commit_sec
         self.rows += rows
         self.units += 1
+        self.commit_times.append(now_sec)
 
     @property
     def wasted_share(self) -> float:
@@ -75,27 +77,33 @@ class StoreRequests:
 
     total: Counter[str] = field(default_factory=Counter)
     _windows: Counter[int] = field(default_factory=Counter)
+    _planned: deque[float] = field(default_factory=deque)  # when plan parts were published, as long as they can collide
 
     def open_cache(self, now_sec: float, num_records: int, num_plan_parts: int) -> float:
         """A writer opens the cache: it reads every record and every plan part, and lists both. Returns the seconds."""
         self._add(now_sec, "put", 2 + num_records // LISTED_AT_ONCE)
-        left = OPENING_REQUESTS + num_records + num_plan_parts
+        return self.read(now_sec, OPENING_REQUESTS + num_records + num_plan_parts)
+
+    def read(self, now_sec: float, count: int) -> float:
+        """One process reads so many small documents. Returns the seconds."""
         rate = REQUESTS_AT_ONCE / REQUEST_SEC
-        duration_sec = left / rate
-        while left > 0:
-            count = min(left, int(rate * WINDOW_SEC))
-            self._add(now_sec, "get", count)
-            left -= count
-            now_sec += WINDOW_SEC
-        return duration_sec
+        for first in range(0, count, int(rate * WINDOW_SEC)):
+            self._add(now_sec + first / rate, "get", min(count - first, int(rate * WINDOW_SEC)))
+        return count / rate
 
     def commit(self, now_sec: float) -> None:
         self._add(now_sec, "put", REQUESTS_PER_COMMIT)
 
-    def plan(self, now_sec: float) -> None:
-        """A plan part: one conditional put, and a look at what others put meanwhile."""
-        self._add(now_sec, "put", 1)
-        self._add(now_sec, "get", 1)
+    def plan(self, now_sec: float, num_unread: int) -> None:
+        """A writer publishes a plan part, after it has read those that others have published since it last looked.
+
+        It reads them one after another, and finds out by a conditional put that fails which are published meanwhile.
+        """
+        while self._planned and self._planned[0] < now_sec - REQUEST_SEC:
+            self._planned.popleft()
+        self._add(now_sec, "put", 1 + len(self._planned))
+        self._add(now_sec, "get", 1 + num_unread)
+        self._planned.append(now_sec)
 
     def renew_leases(self, seconds: float) -> None:
         self.total["put"] += int(seconds / LEASE_SEC)

@@ -1,4 +1,8 @@
-"""Who extracts which videos: fixed parts, parts that help each other, or one queue for all."""
+"""Who extracts which videos: a fixed part each, parts in turn, parts that help each other, or one queue for all.
+
+Each has two more facts for the simulation. starts_anew: each chunk is extracted by a process of its own.
+num_last_readers: how many workers read the records of all others when everything is done.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -6,12 +10,18 @@ from collections.abc import Callable, Sequence
 from benchmarks.cluster.chunks import Chunk
 from benchmarks.cluster.workload import SimulatedVideo
 from embedonce.pipeline.extraction.parts import assign
+from embedonce.pipeline.extraction.waves import FIRST_WAVE, LARGEST_WAVE
 
 Cost = Callable[[SimulatedVideo], float]
 
 
-def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: int) -> list[Chunk]:
-    """Chunks of consecutive videos that end once they have chunk_sec of video; 0: one video each, inf: all in one."""
+def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int) -> list[Chunk]:
+    """Chunks of consecutive videos that end once they have chunk_sec of video; 0: one video each, inf: all in one.
+
+    None: the waves in which extraction plans, each with twice as many videos as the one before.
+    """
+    if chunk_sec is None:
+        return [Chunk(wave, shard_frames) for wave in _waves(videos)]
     chunks, waiting, waiting_sec = [], [], 0.0
     for video in videos:
         waiting.append(video)
@@ -22,24 +32,38 @@ def chunks_of(videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: 
     return [*chunks, Chunk(waiting, shard_frames)] if waiting else chunks
 
 
+def _waves(videos: Sequence[SimulatedVideo]) -> list[Sequence[SimulatedVideo]]:
+    waves, length, start = [], FIRST_WAVE, 0
+    while start < len(videos):
+        waves.append(videos[start : start + length])
+        start, length = start + length, min(2 * length, LARGEST_WAVE)
+    return waves
+
+
 class Parts:
     """`--part i/N`: the videos are dealt once, by an estimated cost, and each worker has a part of its own.
 
-    helps: a worker whose part is taken takes the last chunk of the part with the most work left.
+    A part works in the order of the listing, or on its longest videos first. helps: a worker whose part is taken takes
+    the last chunk of the part with the most work left.
     """
+
+    starts_anew = False
 
     def __init__(
         self,
         videos: Sequence[SimulatedVideo],
         num_workers: int,
-        chunk_sec: float,
+        chunk_sec: float | None,
         shard_frames: int,
         estimate: Cost,
+        longest_first: bool = False,
         helps: bool = False,
     ):
+        self.num_last_readers = num_workers
         numbers = assign({video.uid: estimate(video) for video in videos}, num_workers)
         parts: list[list[SimulatedVideo]] = [[] for _ in range(num_workers)]
-        for video in sorted(videos, key=lambda video: (-estimate(video), video.uid)):
+        order = sorted(videos, key=lambda video: (-estimate(video), video.uid)) if longest_first else videos
+        for video in order:
             parts[numbers[video.uid] - 1].append(video)
         self._queues = [deque(chunks_of(part, chunk_sec, shard_frames)) for part in parts]
         self._left_sec = [sum(chunk.cost_sec for chunk in queue) for queue in self._queues]
@@ -65,7 +89,10 @@ class Parts:
 class SharedQueue:
     """Ray: whoever is free takes the next chunk; the longest videos come first."""
 
-    def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float, shard_frames: int, estimate: Cost):
+    starts_anew = False
+
+    def __init__(self, videos: Sequence[SimulatedVideo], chunk_sec: float | None, shard_frames: int, estimate: Cost):
+        self.num_last_readers = 1
         longest_first = sorted(videos, key=lambda video: (-estimate(video), video.uid))
         self._queue = deque(chunks_of(longest_first, chunk_sec, shard_frames))
 
@@ -76,4 +103,24 @@ class SharedQueue:
         self._queue.extendleft(reversed(chunks))
 
 
-Assignment = Parts | SharedQueue
+class PartsInTurn:
+    """`--part i/N` with more parts than workers: a scheduler starts the next part wherever one has ended."""
+
+    starts_anew = True
+    num_last_readers = 0  # each part reads when it ends
+
+    def __init__(self, videos: Sequence[SimulatedVideo], num_parts: int, shard_frames: int, estimate: Cost):
+        numbers = assign({video.uid: estimate(video) for video in videos}, num_parts)
+        parts: list[list[SimulatedVideo]] = [[] for _ in range(num_parts)]
+        for video in videos:
+            parts[numbers[video.uid] - 1].append(video)
+        self._queue = deque(Chunk(part, shard_frames) for part in parts if part)
+
+    def take(self, worker: int) -> Chunk | None:
+        return self._queue.popleft() if self._queue else None
+
+    def give_back(self, worker: int, chunks: Sequence[Chunk]) -> None:
+        self._queue.extendleft(reversed(chunks))
+
+
+Assignment = Parts | PartsInTurn | SharedQueue

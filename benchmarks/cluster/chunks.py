@@ -9,8 +9,9 @@ from benchmarks.cluster.workload import SimulatedVideo, cut_rows
 
 @dataclass
 class Scan:
-    """The scan of one video. cost_sec: at normal speed. spent_sec: what it took, once done."""
+    """The scan of the video at a position of its chunk. cost_sec: at normal speed. spent_sec: what it took."""
 
+    position: int
     cost_sec: float
     spent_sec: float = 0.0
     is_done: bool = False
@@ -20,10 +21,10 @@ class Scan:
 class Segment:
     """Rows of one video in one unit, as Scan."""
 
-    unit: "Unit"
     position: int
-    rows: int
     cost_sec: float
+    unit: "Unit"
+    rows: int
     spent_sec: float = 0.0
     is_done: bool = False
 
@@ -45,64 +46,73 @@ class Chunk:
     def __init__(self, videos: Sequence[SimulatedVideo], shard_frames: int):
         self.cost_sec = sum(video.work_sec for video in videos)
         self.is_planned = False
-        self.num_units_left = 0
-        self._scans = [Scan(video.scan_sec) for video in videos]
-        self._units: list[Unit] = []
-        for pieces in cut_rows([video.rows for video in videos], shard_frames):
+        self._scans = [Scan(i, video.scan_sec) for i, video in enumerate(videos)]
+        self._segments: list[list[Segment]] = [[] for _ in videos]
+        units = cut_rows([video.rows for video in videos], shard_frames)
+        for pieces in units:
             unit = Unit()
-            unit.segments = [Segment(unit, i, rows, rows * videos[i].row_sec) for i, rows in pieces]
-            self._units.append(unit)
-        self.num_units_left = len(self._units)
-        self._waiting: deque[deque[Job]] = deque()
-        self._queue_again()
+            unit.segments = [Segment(i, rows * videos[i].row_sec, unit, rows) for i, rows in pieces]
+            for segment in unit.segments:
+                self._segments[segment.position].append(segment)
+        self._num_scans_left, self._num_units_left = len(self._scans), len(units)
+        self._waiting = deque(range(len(videos)))
+        self._begun: set[int] = set()  # positions of videos that have left _waiting
 
     @property
     def is_complete(self) -> bool:
-        return self.is_planned and not self.num_units_left
+        return self.is_planned and not self._num_units_left
 
     def next_jobs(self) -> deque[Job] | None:
-        """Jobs for one lane, to be done in order; None if there is nothing to do now."""
-        return self._waiting.popleft() if self._waiting else None
+        """Jobs for one lane, to be done in order: a scan, or what one video lacks. None if nothing can be done now."""
+        if not self._waiting:
+            return None
+        position = self._waiting.popleft()
+        self._begun.add(position)
+        if not self.is_planned:
+            return deque([self._scans[position]])
+        return deque(segment for segment in self._segments[position] if not segment.is_done)
 
     def finish(self, job: Job, spent_sec: float) -> tuple[float, int]:
         """A job is done. Returns (seconds of work that cannot be lost any more, rows committed)."""
         job.is_done, job.spent_sec = True, spent_sec
         if isinstance(job, Scan):
+            self._num_scans_left -= 1
             return self._publish_plan(), 0
         return self._commit(job.unit)
 
     def lose(self) -> float:
         """The worker died: what it had not published must be done again. Returns the seconds of lost work."""
-        done: list[Job] = [segment for unit in self._units if not unit.is_committed for segment in unit.segments]
-        done += [] if self.is_planned else self._scans
-        lost_sec = sum(job.spent_sec for job in done if job.is_done)
-        for job in done:
-            job.is_done, job.spent_sec = False, 0.0
-        self._queue_again()
+        lost_sec = 0.0
+        for position in self._begun:
+            for job in self._jobs(position):
+                if job.is_done and not self._is_published(job):
+                    lost_sec += job.spent_sec
+                    job.is_done, job.spent_sec = False, 0.0
+                    self._num_scans_left += isinstance(job, Scan)
+        again = [position for position in sorted(self._begun) if not all(job.is_done for job in self._jobs(position))]
+        self._waiting.extendleft(reversed(again))
+        self._begun.difference_update(again)
         return lost_sec
 
+    def _jobs(self, position: int) -> Sequence[Job]:
+        return self._segments[position] if self.is_planned else [self._scans[position]]
+
+    def _is_published(self, job: Job) -> bool:
+        return self.is_planned if isinstance(job, Scan) else job.unit.is_committed
+
     def _publish_plan(self) -> float:
-        if not all(scan.is_done for scan in self._scans):
+        if self._num_scans_left:
             return 0.0
         self.is_planned = True
-        self._queue_again()
+        self._waiting, self._begun = deque(range(len(self._scans))), set()
         return sum(scan.spent_sec for scan in self._scans)
 
     def _commit(self, unit: Unit) -> tuple[float, int]:
         if not all(segment.is_done for segment in unit.segments):
             return 0.0, 0
         unit.is_committed = True
-        self.num_units_left -= 1
+        self._num_units_left -= 1
+        for position in {segment.position for segment in unit.segments}:
+            if all(segment.unit.is_committed for segment in self._segments[position]):
+                self._begun.discard(position)
         return sum(s.spent_sec for s in unit.segments), sum(s.rows for s in unit.segments)
-
-    def _queue_again(self) -> None:
-        """One entry for each scan, or for each video with the segments that it lacks: a lane decodes a video alone."""
-        if not self.is_planned:
-            self._waiting = deque(deque([scan]) for scan in self._scans)
-            return
-        by_video: dict[int, deque[Job]] = {}
-        for unit in self._units:
-            for segment in unit.segments:
-                if not segment.is_done:
-                    by_video.setdefault(segment.position, deque()).append(segment)
-        self._waiting = deque(by_video.values())

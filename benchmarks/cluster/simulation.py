@@ -4,6 +4,7 @@ heapq and not a library for simulations: there are five kinds of events, and dea
 once, which processes written as generators make harder to follow, not easier.
 """
 
+import bisect
 import heapq
 import random
 from collections import deque
@@ -45,14 +46,21 @@ class _Lane:
 
 @dataclass
 class _Worker:
-    """life: counts restarts, so that events of an earlier life are ignored. orphans: chunks of earlier lives."""
+    """life: counts restarts, so that events of an earlier life are ignored. orphans: chunks of earlier lives.
+
+    num_records, num_plan_parts: that it has read or written. has_died: and has not done any work since.
+    """
 
     number: int
     speed: float
     lanes: list[_Lane]
     life: int = 0
+    has_died: bool = False
     is_ready: bool = False
     started_at: float = 0.0
+    ended_at: float = 0.0  # its last job
+    num_records: int = 0
+    num_plan_parts: int = 0
     chunks: list[Chunk] = field(default_factory=list)
     orphans: list[Chunk] = field(default_factory=list)
     chunk_of: dict[int, Chunk] = field(default_factory=dict)  # lane -> the chunk of its jobs
@@ -84,6 +92,8 @@ class Simulation:
         for worker in self._workers:
             self._cut(worker)
             self._renew_lease(worker)
+        for worker in self._workers[: self.assignment.num_last_readers]:
+            self._read_at_end(worker)
         return self.account
 
     def _new_worker(self, number: int) -> _Worker:
@@ -110,6 +120,7 @@ class Simulation:
 
     def _start(self, worker: _Worker) -> None:
         worker.started_at = worker.lanes[0].started_at = self._now
+        worker.num_records, worker.num_plan_parts = self.account.units, self.account.chunks
         opening_sec = self.requests.open_cache(self._now, self.account.units, self.account.chunks)
         self._schedule(self.cluster.startup_sec + opening_sec, "ready", worker)
         if self.cluster.deaths_per_hour:
@@ -119,7 +130,8 @@ class Simulation:
         """Account for the time in which one lane loaded the teacher."""
         spent_sec = self._now - worker.lanes[0].started_at
         worker.lanes[0].started_at = None
-        self.account.add_startup(spent_sec, is_first=worker.life == 0)
+        self.account.add_startup(spent_sec, worker.has_died)
+        worker.has_died = False
 
     def _fill(self, worker: _Worker) -> None:
         """Give each idle lane jobs, taking further chunks as long as some lane has none."""
@@ -138,6 +150,8 @@ class Simulation:
             jobs = chunk.next_jobs()
             if jobs is not None:
                 return chunk, jobs
+        if self.assignment.starts_anew and worker.chunks:
+            return None
         chunk = self.assignment.take(worker.number)
         if chunk is None:
             return None
@@ -155,28 +169,47 @@ class Simulation:
         was_planned = chunk.is_planned
         useful_sec, rows = chunk.finish(lane.jobs.popleft(), spent_sec)
         self.account.add_job(spent_sec, useful_sec)
+        worker.ended_at = self._now
         if rows:
             self.account.commit(self._now, rows)
             self.requests.commit(self._now)
+            worker.num_records += 1
         if chunk.is_planned and not was_planned:
+            self.requests.plan(self._now, self.account.chunks - worker.num_plan_parts)
             self.account.chunks += 1
-            self.requests.plan(self._now)
+            worker.num_plan_parts = self.account.chunks
         if chunk.is_complete:
             worker.chunks.remove(chunk)
+            if self.assignment.starts_anew:
+                self._start_anew(worker)
+                return
         if lane.jobs:
             self._begin(worker, number)
         self._fill(worker)
+
+    def _start_anew(self, worker: _Worker) -> None:
+        """The process has done its chunk and ends; the next one on this worker begins with another."""
+        self._read_at_end(worker)
+        self._renew_lease(worker)
+        worker.is_ready = False
+        worker.life += 1
+        self._start(worker)
 
     def _die(self, worker: _Worker) -> None:
         self._cut(worker)
         self.account.deaths += 1
         self._renew_lease(worker)
-        worker.is_ready = False
+        worker.is_ready, worker.has_died = False, True
         worker.life += 1
         worker.orphans += worker.chunks
         worker.chunks, worker.chunk_of = [], {}
         self._schedule(self.cluster.restart_sec, "start", worker)
         self._schedule(self.cluster.notice_sec, "notice", worker)
+
+    def _read_at_end(self, worker: _Worker) -> None:
+        """A writer that ends reads the records of all others, for the manifest."""
+        committed = bisect.bisect_right(self.account.commit_times, worker.ended_at)
+        self.requests.read(worker.ended_at, max(0, committed - worker.num_records))
 
     def _give_back(self, worker: _Worker) -> None:
         """The chunks of a dead worker may be taken again; all who have nothing to do look for work."""

@@ -121,6 +121,10 @@ class Store(ABC):
         Called by a writer that holds the lock, before it does anything else. Not recursive.
         """
 
+    def sync(self, folders: Iterable[str]) -> None:
+        """Make durable what other writers have published in these folders, where names are not durable at once."""
+        return
+
     @abstractmethod
     def lock(self, name: str, is_shared: bool = False) -> Lock:
         """Take a lock without waiting. BusyError if another process holds it, unless both share it."""

@@ -16,20 +16,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from embedonce.cache.errors import AlreadyCommittedError, BusyError, StorageError
-from embedonce.cache.stores.lease_folder import Holder, LeaseFolder, LeaseTimes
-
-if TYPE_CHECKING:
-    from embedonce.cache.stores.object_store import ObjectStore
+from embedonce.cache.stores.lease_folder import Holder, LeaseFolder
 
 
 class _RenewedLease(ABC):
     """A held lease, renewed in the background. Subclasses say which objects it is."""
 
-    def __init__(self, folder: LeaseFolder, times: LeaseTimes):
-        self._folder, self._store, self._times = folder, folder.store, times
+    def __init__(self, folder: LeaseFolder):
+        self._folder, self._store, self._times = folder, folder.store, folder.times
         self._process, self._state, self._ended = os.getpid(), threading.Lock(), threading.Event()
         self._lost: BusyError | None = None
         self._token = secrets.token_hex(16)
@@ -66,11 +62,8 @@ class _RenewedLease(ABC):
         if self._process != os.getpid() or self._ended.is_set():
             return
         self._ended.set()
-        with self._state:
-            if self._lost or self._has_expired():
-                return
-            with contextlib.suppress(StorageError):  # it expires by itself
-                self._release()
+        with self._state, contextlib.suppress(StorageError):  # it expires by itself
+            self._release()
 
     def _publish(self, name: str) -> None:
         """Create an object, which is valid from now on."""
@@ -116,8 +109,8 @@ class _RenewedLease(ABC):
 class Lease(_RenewedLease):
     """A lease that one process holds alone. BusyError, which names a holder, if others hold it or share it."""
 
-    def __init__(self, store: "ObjectStore", name: str, times: LeaseTimes):
-        super().__init__(LeaseFolder(store, name, times), times)
+    def __init__(self, folder: LeaseFolder):
+        super().__init__(folder)
         self._expired: list[str] = []  # shared leases, which their holders never renew
         self._take()
         self._start()
@@ -125,7 +118,7 @@ class Lease(_RenewedLease):
     def share(self) -> "SharedLease":
         """A shared lease in place of this one. BusyError, and both are released, if another took it meanwhile."""
         try:
-            return SharedLease(self._folder, self._times, self)
+            return SharedLease(self._folder, self)
         finally:
             self.close()
 
@@ -168,6 +161,8 @@ class Lease(_RenewedLease):
         return self._number + 1
 
     def _release(self) -> None:
+        if self._lost or self._has_expired():
+            return
         self._store.replace(self._object(), self._document(released=True))
         for number in self._folder.listed().numbers:
             if number < self._number:
@@ -179,9 +174,9 @@ class Lease(_RenewedLease):
 class SharedLease(_RenewedLease):
     """A lease that others may share. BusyError, which names the holder, if one process holds the lock alone."""
 
-    def __init__(self, folder: LeaseFolder, times: LeaseTimes, alone: Lease | None = None):
+    def __init__(self, folder: LeaseFolder, alone: Lease | None = None):
         """alone: the lease that this process holds alone and will release; None if it holds none."""
-        super().__init__(folder, times)
+        super().__init__(folder)
         if alone is None:
             now = folder.now()
             self._since, self._last = str(now), self._last_alone(now)

@@ -62,7 +62,7 @@ class LeaseFolder:
     """The folder of one lock. name: of the folder in the store. times: of leases that cannot be understood."""
 
     def __init__(self, store: "ObjectStore", name: str, times: LeaseTimes):
-        self.store, self._name, self._times = store, name, times
+        self.store, self._name, self.times = store, name, times
 
     def numbered(self, number: int) -> str:
         """The name of the lease of this number."""
@@ -106,7 +106,7 @@ class LeaseFolder:
         """
         if holder is not None and holder.released:
             return False
-        valid_sec = self._times.valid_sec if holder is None else holder.valid_sec
+        valid_sec = self.times.valid_sec if holder is None else holder.valid_sec
         return (now - self._written_at(name)).total_seconds() < valid_sec + _CLOCK_STEP_SEC
 
     def refuse_held(self, number: int, now: datetime) -> Holder | None:
@@ -148,7 +148,7 @@ class LeaseFolder:
         )
 
     def _valid_sec(self, holder: Holder | None) -> float:
-        return self._times.valid_sec if holder is None else holder.valid_sec
+        return self.times.valid_sec if holder is None else holder.valid_sec
 
     def _written_at(self, name: str) -> datetime:
         time_of = modified_at(self.store.info(name))

@@ -140,9 +140,8 @@ class ObjectStore(Store):
             _LOG.info("unfinished uploads to %s are not deleted: %s", self._requests.url, result.reason)
 
     def lock(self, name: str, is_shared: bool = False) -> Lock:
-        if is_shared:
-            return SharedLease(LeaseFolder(self, name, self._lease_times), self._lease_times)
-        return Lease(self, name, self._lease_times)
+        kind = SharedLease if is_shared else Lease
+        return kind(LeaseFolder(self, name, self._lease_times))
 
     def check_writable(self) -> None:
         name = f".probe-{secrets.token_hex(8)}"

@@ -1,16 +1,19 @@
 """An open_clip model as a teacher: embeds crops and class prompts, numpy in and numpy out, and describes itself."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from embedonce.models.device import autocast, exact_float32
 from embedonce.models.errors import ModelOptionError
 from embedonce.models.preprocessing import Preprocessing
+from embedonce.models.teachers.device_copies import from_device, on_device, to_device
 from embedonce.models.teachers.precision import chosen_precision
 from embedonce.models.teachers.weights import architecture, build, weights_kind
 
@@ -66,22 +69,38 @@ class ClipTeacher:
         """The fields of a cache's TeacherIdentity: name, weights, their SHA-256, activation, preprocessing, sizes."""
         return dict(self._description)
 
-    @torch.inference_mode()
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """(B, S, S, 3) uint8 RGB -> (B, D) float32, unit length. Rows that overflow are computed again in float32."""
+        return self._launch(crops)()
+
+    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start embed() on a GPU, which copies and computes by itself; the function waits for what it returns."""
+        return self._launch(crops) if self.device.type == "cuda" else partial(self.embed, crops)
+
+    @torch.inference_mode()
+    def _launch(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        """Hand all work on a batch to the device, which does one batch after the other."""
         size = self._description["input_size"]
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
-        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
-        images = (images.float() / 255 - self._mean) / self._std
-        with exact_float32():
+        with on_device(self.device), exact_float32():
+            images = to_device(torch.from_numpy(np.ascontiguousarray(crops)), self.device).permute(0, 3, 1, 2)
+            images = (images.float() / 255 - self._mean) / self._std
             with autocast(self.device, self._fast):
                 vectors = self._clip.encode_image(images).float()
-            overflowed = ~torch.isfinite(vectors).all(-1)
-            if self._fast != "float32" and overflowed.any():
-                self._has_overflowed = True
-                vectors[overflowed] = self._clip.encode_image(images[overflowed]).float()
-        return functional.normalize(vectors, dim=-1).cpu().numpy()
+            is_finite = torch.isfinite(vectors).all(-1)
+            get = from_device((functional.normalize(vectors, dim=-1), is_finite))
+        return lambda: self._finish(images, *get())
+
+    @torch.inference_mode()
+    def _finish(self, images: Tensor, vectors: Tensor, is_finite: Tensor) -> np.ndarray:
+        """The embeddings, those that overflowed computed again. images: on the device; the others are on the CPU."""
+        if self._fast != "float32" and not is_finite.all():
+            self._has_overflowed = True
+            with on_device(self.device), exact_float32():
+                again = self._clip.encode_image(images[~is_finite.to(self.device)]).float()
+                vectors[~is_finite] = functional.normalize(again, dim=-1).cpu()
+        return vectors.numpy()
 
     @torch.inference_mode()
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:

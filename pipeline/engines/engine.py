@@ -85,12 +85,14 @@ class EngineOptions:
     """What every engine is configured with.
 
     workers: tasks that run at once. timeout_sec: how long a task may go without yielding a value. attempts_used: how
-    many of a task's MAX_ATTEMPTS earlier runs have used up.
+    many of a task's MAX_ATTEMPTS earlier runs have used up. shared_bytes: of memory that each worker process may share
+    with this one, for large arrays in the values; 0: they go through pipes.
     """
 
     workers: int
     timeout_sec: float
     attempts_used: Callable[[Any], int] = no_attempts
+    shared_bytes: int = 0
 
 
 def awaited(tasks: Iterable[Task | None]) -> Iterator[Task]:

@@ -19,6 +19,7 @@ from embedonce.pipeline.engines.engine import (
     TaskResult,
     WorkerCrashed,
 )
+from embedonce.pipeline.engines.shared_ring import close_memories, shared_memories
 from embedonce.pipeline.engines.worker_process import Crash, WorkerProcess
 
 MAX_QUEUED_EVENTS = 8  # per pool: bounds the memory of rows that the caller has not taken yet
@@ -62,6 +63,10 @@ class _TaskQueue:
                 return
             self._ready.put(task)
 
+    def most_at_once(self) -> int:
+        """How many tasks can run at once."""
+        return self._ready.qsize() if self.is_exhausted else self._length
+
     def get(self, stop: threading.Event) -> Any | None:
         """The next task; None if there are no more, or the run was stopped."""
         while not stop.is_set():
@@ -90,22 +95,21 @@ class WorkerPool:
         waiting = _TaskQueue(tasks, self._options.workers)
         events: Queue = queue.Queue(MAX_QUEUED_EVENTS)
         stop = threading.Event()
-        arguments = (waiting, events, stop)
-        threads = [
-            threading.Thread(target=self._supervise, args=arguments, daemon=True) for _ in range(self._options.workers)
-        ]
+        waiting.refill()
+        memories = shared_memories(waiting.most_at_once(), self._options.shared_bytes)
+        arguments = [(WorkerProcess(self._function, memory), waiting, events, stop) for memory in memories]
+        threads = [threading.Thread(target=self._supervise, args=packed, daemon=True) for packed in arguments]
         try:
-            waiting.refill()
             for thread in threads:
                 thread.start()
             yield from _events_until_done(events, len(threads), waiting)
         finally:
             stop.set()
             _drain(events, threads)
+            close_memories(memories)
 
-    def _supervise(self, waiting: _TaskQueue, events: Queue, stop: threading.Event) -> None:
-        """The loop of a supervisor thread, which starts one worker process when it has its first task."""
-        worker = WorkerProcess(self._function)
+    def _supervise(self, worker: WorkerProcess, waiting: _TaskQueue, events: Queue, stop: threading.Event) -> None:
+        """The loop of a supervisor thread, which has one worker process: it starts when it has its first task."""
         try:
             while (task := waiting.get(stop)) is not None:
                 self._run_task(worker, task, events, stop)

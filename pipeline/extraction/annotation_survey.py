@@ -10,7 +10,7 @@ from typing import Any
 from embedonce.pipeline.engines.engine import EngineOptions, TaskResult
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, make_engine
 from embedonce.pipeline.extraction.scan_tasks import LengthTask, ends_early, read_length
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.frames.time_counts import count_empty, count_requested
 from embedonce.pipeline.naming.uids import recording_of
 from embedonce.pipeline.sources.source import UNLABELED, Source, Video, union, windows_by_video

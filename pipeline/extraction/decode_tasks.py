@@ -20,6 +20,9 @@ from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.skipping import PackedPlan
 
 ROWS_PER_MESSAGE = 8
+MESSAGE_BYTES = 4_000_000  # of crops: a message with as many has no further row
+SHARED_BYTES = 16 << 20  # of memory that a decode process shares with its parent, at most
+ALL_SHARED_BYTES = 512 << 20  # of all decode processes together
 CHANGED = "its file was changed after it was planned; run the same command again to extract the new file"
 DECODE_LIMIT_SEC = 300.0  # CPU time per video,
 DECODE_LIMIT_PER_SEC = 60.0  # plus this per second of video
@@ -82,6 +85,11 @@ class DecodeMode:
 DecodeMessage = list[Row] | Reshaped | Remark | DecodeMode
 
 
+def shared_bytes_of(workers: int) -> int:
+    """Bytes of memory that each of so many decode processes shares with its parent, for rows on their way."""
+    return min(SHARED_BYTES, ALL_SHARED_BYTES // workers)
+
+
 def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     """Yields the DecodeMode, again if it changes, and rows in time order, a few at a time.
 
@@ -141,7 +149,7 @@ def _rows(task: DecodeTask, frames: RequestedFrames) -> Generator[DecodeMessage,
             continue
         crops = canonical_frame.replay(jpeg, task.views, task.crop_size)
         rows.append(Row(i, jpeg, crops, canonical_frame.crc32(crops)))
-        if len(rows) == ROWS_PER_MESSAGE:
+        if len(rows) == ROWS_PER_MESSAGE or len(rows) * crops.nbytes >= MESSAGE_BYTES:
             yield rows
             rows = []
     return rows

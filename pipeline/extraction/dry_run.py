@@ -18,6 +18,7 @@ from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
 from embedonce.pipeline.extraction.scan_tasks import ends_early
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.snap_saving import snap_line
 from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.files.disk_space import free_bytes
 from embedonce.pipeline.sources.data_summary import summarize
@@ -65,7 +66,7 @@ def format_dry_run(
         preflight = replace(preflight, source=with_names(preflight.source, chosen), known=preflight.known & chosen)
     image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
     lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
-    if any(video.listed_sec for video in preflight.source.videos) and config.sampling == "fps":
+    if any(video.listed_sec for video in preflight.source.videos) and config.even_fps is not None:
         lines[1:1] = _survey_lines(config, sources, preflight)
     lines[-1:-1] = summarize(sources).lines
     return block(lines)
@@ -90,6 +91,8 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         yield f"  no clip lies in {without_requests} of the new ones"
     hours = sum(max(scan.timeline.end_sec, 0.0) for scan in scans) / 3600  # the first timestamp is near zero
     yield f"frames: {needed.frames} to extract, from {hours:.2f} hours of new video"
+    if config.snap_sec is not None:
+        yield snap_line((scan.saving for scan in scans if scan.saving), config.snap_sec)
     yield _space(config, needed)
     yield (
         f"time: about {_duration(max(run.decode_sec, run.teacher_sec))} (decoding {_duration(run.decode_sec)} with "

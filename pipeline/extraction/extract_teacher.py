@@ -3,6 +3,7 @@
 The only module that loads a teacher; training and evaluation never import it.
 """
 
+import contextlib
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup, start_group
+from embedonce.pipeline.teachers.places import check_place, teacher_places
 from embedonce.pipeline.teachers.registry import loader_of, model_of_module
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
 
@@ -81,6 +84,7 @@ class ExtractTeacherResult:
 def run(config: ExtractConfig) -> ExtractTeacherResult:
     """Run extract-teacher."""
     config = with_registered_teacher(config)
+    check_place(config.device)
     if config.teacher_activation is not None:
         loader_of(config.model).check_options(teacher_options(config))
     if config.engine in CLUSTERS:
@@ -90,11 +94,27 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     for line in summarize(sources).lines:
         log.info("%s", line)
     requests = checked_requests(config, sources)
+<<<<<<< HEAD
     if config.engine in CLUSTERS:
         cluster = CLUSTERS[config.engine]
         writer, ready, result = extract_on_cluster(cluster, config, source, load_registered_teacher, requests)
     else:
         writer, ready, result = _extract_here(config, source, requests)
+=======
+    ready: list[LabelSetRequest] = []
+
+    def load() -> Teacher:
+        teacher = _load_teacher(config)
+        if isinstance(teacher, TeacherGroup):
+            processes.callback(teacher.close)
+        ready.extend(with_class_text(request, teacher) for request in requests)
+        if isinstance(teacher, TextTeacher):
+            teacher.drop_text_tower()
+        return teacher
+
+    with contextlib.ExitStack() as processes:
+        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
+>>>>>>> mine
     try:
         for request in ready:
             write_labels(writer, request, config.seed)
@@ -157,7 +177,8 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
     chosen = {name: value for name, value in options.items() if value is not None}
     cached = reader.identity.teacher
     defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
-    config = with_registered_teacher(ExtractConfig(None, False, reader.cache_dir, **(defaults | chosen)))
+    made = ExtractConfig(None, False, reader.cache_dir, teacher_processes=1, **(defaults | chosen))
+    config = with_registered_teacher(made)
     loaded = _load_teacher(config, cached)
     check_identity(replace(reader.identity, teacher=loaded.identity), reader.identity, reader.cache_dir)
     return loaded
@@ -167,6 +188,7 @@ def dry_run(config: ExtractConfig) -> str:
     """Run extract-teacher --dry-run; returns its text."""
     config = with_registered_teacher(config)
     loader, options = loader_of(config.model), teacher_options(config)
+    check_place(config.device)
     loader.check_options(options)
     names = loader.names(options)
     if names is not None:
@@ -175,8 +197,10 @@ def dry_run(config: ExtractConfig) -> str:
 
 
 def teacher_seconds(config: ExtractConfig) -> float:
-    """Estimated seconds that the teacher takes for one image."""
-    return loader_of(config.model).seconds_per_image(teacher_options(config))
+    """Estimated seconds that the teacher takes for one image; less on several devices."""
+    places = teacher_places(config.device, config.teacher_processes)
+    options = replace(teacher_options(config), device=places[0])
+    return loader_of(config.model).seconds_per_image(options) / len(set(places))
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
@@ -205,8 +229,15 @@ def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
     """cached: the identity of the cache's teacher; its preprocessing need not be given again."""
-    loader = loader_of(config.model)
-    teacher = loader.load(teacher_options(config, cached))
+    loader, options, places = (
+        loader_of(config.model),
+        teacher_options(config, cached),
+        teacher_places(config.device, config.teacher_processes),
+    )
+    if len(places) == 1:
+        teacher: Teacher = loader.load(replace(options, device=places[0]))
+    else:
+        teacher = start_group(config.teacher_module, options, places, config.batch_size)
     name = teacher.identity.name
     if loader_of(name) is not loader:
         raise ModelOptionError(

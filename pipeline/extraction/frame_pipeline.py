@@ -18,6 +18,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
     Remark,
     Reshaped,
     none_decoded,
+    shared_bytes_of,
 )
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
@@ -32,6 +33,7 @@ from embedonce.pipeline.extraction.video_tasks import VideoTask, work_on_video
 from embedonce.pipeline.extraction.waves import NewVideos, mixed
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup
 
 
 class FramePipeline:
@@ -44,7 +46,7 @@ class FramePipeline:
         self,
         config: ExtractConfig,
         writer: CacheWriter,
-        teacher: BatchedTeacher,
+        teacher: BatchedTeacher | TeacherGroup,
         builder: ShardBuilder,
         pending: PendingVideos,
         new_videos: NewVideos,
@@ -63,17 +65,17 @@ class FramePipeline:
     def run(self, uids: Collection[str], workers: int, progress: Progress) -> StageTimes:
         """Extract all units of these pending videos whose files exist, then those of the new ones."""
         self.clock.start()
-        with Committer(self.writer) as committer:
+        with Committer(self.writer) as committer, self._queue:
             self._commit_complete(committer)
             self._load_attempts()
-            options = EngineOptions(workers, self.config.video_timeout, self._attempts_used)
+            options = EngineOptions(workers, self.config.video_timeout, self._attempts_used, shared_bytes_of(workers))
             engine = make_engine(self.config.engine, work_on_video, options)
             for event in engine.run(self._tasks(uids, progress)):
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
-        device = self.teacher.device_facts().get("device", "")
-        return self.clock.stop(workers, self._num_tasks, committer.busy_sec, device)
+        device, teachers = self.teacher.device_facts().get("device", ""), len(self.teacher.members)
+        return self.clock.stop(workers, self._num_tasks, committer.busy_sec, device, teachers, self.teacher.cpu_sec)
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
@@ -159,7 +161,7 @@ class FramePipeline:
     def _embeds_gray(self) -> bool:
         """Whether the teacher still works: a frame that it cannot embed is then the fault of the frame."""
         size = self.teacher.identity.input_size
-        return bool(np.isfinite(self.teacher.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
+        return bool(np.isfinite(self._queue.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
 
     def _end_video(self, event: Ended, progress: Progress) -> None:
         uid = event.task.uid
@@ -187,5 +189,7 @@ class FramePipeline:
                 "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
             }
             # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved
-            how = self.teacher.device_facts() | {"batch_size": self.teacher.batch_size}
+            how = {**self.teacher.device_facts(), "batch_size": self.teacher.batch_size}
+            if len(self.teacher.members) > 1:
+                how["teacher_processes"] = len(self.teacher.members)
             committer.submit(name, batch, self.provenance | how | decoding)

@@ -10,7 +10,7 @@ import socket
 from dataclasses import replace
 from typing import Any
 
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity, TeacherIdentity
+from embedonce.cache.schema import CacheIdentity, TeacherIdentity, format_version_for
 from embedonce.cache.store import check_identity, has_cache, read_identity
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.teachers.teacher import Teacher
@@ -29,7 +29,7 @@ def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdent
     """Like make_identity, for a teacher that need not be loaded."""
     short_side = config.canonical_short_side or default_short_side(teacher.input_size)
     return CacheIdentity(
-        format_version=FORMAT_VERSION,
+        format_version=format_version_for(config.sampling),
         backend=config.backend,
         teacher=teacher,
         canonical_short_side=short_side,
@@ -38,7 +38,8 @@ def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdent
         view_seed=config.seed if config.views else 0,
         decoder=DECODERS[config.decoder],
         sampling=config.sampling,
-        fps=config.fps if config.sampling == "fps" else None,
+        fps=config.even_fps,
+        snap_tolerance=config.snap_sec,
     )
 
 

@@ -1,6 +1,5 @@
 """plan-ego4d as one call: what an Ego4D download contains, or would contain, and what extracting it takes."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
 from embedonce.pipeline.extraction.settings import PlanConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
+from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.sources.class_selection import keep_frequent
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.download.annotated_tasks import tasks_by_video
@@ -54,7 +54,7 @@ def plan(config: PlanConfig) -> Plan:
     find = _find_listed(config.num_videos) if config.assume_downloaded else files_on_disk
     sources = sources_of(read_annotated(config.data_dir, options, find), options)
     sources = keep_frequent(sources, config.num_actions)
-    short = {} if config.assume_downloaded else short_videos(union(sources), max(1, (os.cpu_count() or 2) - 1))
+    short = {} if config.assume_downloaded else short_videos(union(sources), usable_cores())
     surveyed = survey(sources, config.fps, config.views, DEFAULT_EMBED_DIM, short)
     notes = [f"note: {note}" for note in dict.fromkeys(n for source in sources.values() for n in source.notes)]
     return Plan(surveyed.document(), [*survey_lines(surveyed), *notes])

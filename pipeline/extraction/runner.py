@@ -31,6 +31,7 @@ from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source, windows_by_video, with_names
 from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
@@ -63,7 +64,7 @@ def extract(
     source = preflight.source
     check_space(config.cache_dir, preflight.estimate.num_bytes, LESS_SPACE)
     teacher = load_teacher()
-    batched = BatchedTeacher(teacher, config.batch_size)
+    batched = teacher if isinstance(teacher, TeacherGroup) else BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher), is_shared=is_shared)
     plan = partial(plan_new, writer, source, shard_frames=config.shard_frames)
     new_videos = NewVideos(preflight.unscanned, windows_by_video(source), config, plan)
@@ -95,7 +96,7 @@ def _extract_units(
     config: ExtractConfig,
     writer: CacheWriter,
     source: Source,
-    teacher: BatchedTeacher,
+    teacher: BatchedTeacher | TeacherGroup,
     units: Collection[Unit],
     plans: Mapping[str, PackedPlan | None],
     new_videos: NewVideos,

@@ -7,9 +7,11 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from embedonce.pipeline.extraction.snap_saving import SnapSaving, is_decoded_completely, saving_of, snap_points
 from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
-from embedonce.pipeline.frames.sampling_times import Grid, Requests, request_frames
+from embedonce.pipeline.frames.grid import Grid
+from embedonce.pipeline.frames.sampling_times import Requests, request_frames
 from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 from embedonce.pipeline.video.container import TemporaryError, VideoError
@@ -18,6 +20,7 @@ from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half
 
 SCAN_LIMIT_SEC = 1800.0  # CPU time per video
+NOTHING_TO_SNAP = "it is decoded completely: key frames would save nothing, so each time gets the frame shown then"
 ANY_SHORT_SIDE = 256  # pixels; canonical_size refuses extreme aspect ratios whatever the short side is
 
 
@@ -37,7 +40,7 @@ class Scan:
     """The result of a ScanTask.
 
     timeline: without its arrays of frames. first_pts: in ticks of the timeline's time base. plan: which packets must be
-    decoded; None if all of them.
+    decoded; None if all of them. saving: of a grid with snap_sec.
     """
 
     timeline: Timeline
@@ -45,6 +48,7 @@ class Scan:
     first_pts: int
     requests: Requests
     plan: PackedPlan | None = None
+    saving: SnapSaving | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,21 @@ def _scan(task: ScanTask) -> Iterator[Scan | None]:
         yield from check_readable(task.path, None)
     if task.left_eye:
         timeline = left_half(timeline)
-    times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
-    requests = request_frames(task.grid, *times)
+    timeline, requests, saving = _requested(timeline, task.grid)
     canonical_size(*timeline.upright_size, ANY_SHORT_SIDE)  # refuses extreme aspect ratios before they are planned
     bare = dataclasses.replace(timeline, pts=timeline.pts[:0], key_pts=timeline.key_pts[:0], holes=None, index=None)
-    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, _packed_plan(timeline, requests))
+    yield Scan(bare, len(timeline.pts), int(timeline.pts[0]), requests, _packed_plan(timeline, requests), saving)
+
+
+def _requested(timeline: Timeline, grid: Grid) -> tuple[Timeline, Requests, SnapSaving | None]:
+    """(the timeline, with a note if it has no key frames to snap to, the requests, what snapping saves)."""
+    times = (timeline.time_base, timeline.end_sec, timeline.holes)
+    if grid.snap_sec is None:
+        return timeline, request_frames(grid, timeline.pts, timeline.key_pts, *times), None
+    requests = request_frames(grid, timeline.pts, snap_points(timeline), *times)
+    if is_decoded_completely(timeline):
+        timeline = dataclasses.replace(timeline, notes=(*timeline.notes, NOTHING_TO_SNAP))
+    return timeline, requests, saving_of(timeline, grid, requests)
 
 
 def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:

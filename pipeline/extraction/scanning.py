@@ -7,7 +7,7 @@ from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskDone, Ta
 from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Video
 
@@ -76,12 +76,11 @@ class ScanCollector:
 
 def scan_tasks(videos: Iterable[Video], windows: Windows, config: ExtractConfig) -> list[ScanTask]:
     """The tasks that find the frames to extract of these videos."""
-    fps = config.fps if config.sampling == "fps" else None
     return [
         ScanTask(
             video.uid,
             video.path,
-            Grid(fps, windows.get(video.uid, ()), video.redacted),
+            Grid(config.even_fps, windows.get(video.uid, ()), video.redacted, config.snap_sec),
             config.decoder,
             video.left_eye,
         )

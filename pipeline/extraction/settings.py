@@ -1,20 +1,21 @@
 """The settings of extract-teacher and plan-ego4d. Imports nothing that computes."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.labels import FITTED
-from embedonce.cache.schema import SAMPLINGS
+from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_tolerance
 from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES, RAY
 from embedonce.pipeline.extraction.parts import Part
+from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
+from embedonce.pipeline.settings.devices import check_devices, listed
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
@@ -37,9 +38,16 @@ class ExtractConfig(LabelingSettings):
     fps: float = setting(shared.FPS)
     sampling: str = setting(
         "fps",
-        "Frame sampling: at a fixed rate, or key frames only (cheapest; at irregular, encoder-chosen timestamps).",
+        "Frame sampling: at a fixed rate (`snap`: by key frames near each time), or key frames only (cheapest; at "
+        "irregular, encoder-chosen timestamps).",
         group=DATA,
         choices=SAMPLINGS,
+    )
+    snap_tolerance: float | None = setting(
+        help="With --sampling snap: most seconds between a time and the key frame that is taken instead.",
+        group=DATA,
+        range=ranges.positive(smallest=1e-3),
+        default_text="half of the interval between times",
     )
     decoder: str = setting("software", "Decoder backend.", group=DATA, choices=DECODERS)
     video_timeout: float = setting(
@@ -116,13 +124,31 @@ class ExtractConfig(LabelingSettings):
         help="Decoder worker processes.",
         group=RUNTIME,
         range=ranges.positive(ranges.MAX_PROCESSES),
-        default_text="one less than the number of cores",
+        default_text="one for each core that may be used",
     )
-    device: str = setting(shared.DEVICE)
+    device: str = setting(
+        "auto",
+        "Devices of the teacher: auto, cpu, mps, all visible GPUs (cuda), or some of them (cuda:1; cuda:0,2).",
+        group=RUNTIME,
+        metavar="DEVICES",
+    )
+    teacher_processes: int | None = setting(
+        help="Teachers that embed at the same time, each in a process of its own if there are several.",
+        group=RUNTIME,
+        range=ranges.positive(ranges.MAX_PROCESSES),
+        default_text="one for each device",
+    )
     seed: int = setting(shared.SEED)
 
     def __post_init__(self):
         super().__post_init__()
+        check_devices(self.device)
+        num_listed = len(listed(self.device))
+        if self.teacher_processes is not None and self.teacher_processes < num_listed:
+            raise ValueError(
+                f"--teacher-processes {self.teacher_processes} is fewer than the {num_listed} devices of --device "
+                f"{self.device}: name fewer devices"
+            )
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.use_synthetic and is_url(self.data_dir):
@@ -131,9 +157,14 @@ class ExtractConfig(LabelingSettings):
             parse(self.teacher_preprocess)
         if self.part is not None:
             self._check_part()
+<<<<<<< HEAD
         for name in ("ray_address", "ray_workers"):
             if getattr(self, name) is not None and self.engine != RAY:
                 raise ValueError(f"--{name.replace('_', '-')} requires --engine ray")
+=======
+        if self.snap_tolerance is not None:
+            self._check_snap_tolerance(self.snap_tolerance)
+>>>>>>> mine
 
     def _check_part(self) -> None:
         Part.parse(self.part or "")
@@ -163,8 +194,33 @@ class ExtractConfig(LabelingSettings):
         return self.prompt_style or default_prompt_style(self.model)
 
     @property
+    def even_fps(self) -> float | None:
+        """Requested times per second of video; None if key frames are requested at their own times."""
+        return None if self.sampling == "keyframe" else self.fps
+
+    @property
+    def snap_sec(self) -> float | None:
+        """How far away a key frame may be that answers a time, in seconds; None if the frame shown then does."""
+        if self.sampling != "snap":
+            return None
+        most = max_snap_tolerance(self.fps)
+        return most if self.snap_tolerance is None else min(self.snap_tolerance, most)
+
+    @property
     def num_decode_workers(self) -> int:
-        return self.decode_workers or max(1, (os.cpu_count() or 2) - 1)
+        """The given number, else one for each core: they wait while the teacher has frames, and leave it the cores."""
+        return self.decode_workers or usable_cores()
+
+    def _check_snap_tolerance(self, seconds: float) -> None:
+        """ValueError unless there are times that may be answered by frames that far away."""
+        if self.sampling != "snap":
+            raise ValueError("--snap-tolerance requires --sampling snap")
+        most = max_snap_tolerance(self.fps)
+        if seconds > most + TIME_TOLERANCE_SEC:
+            raise ValueError(
+                f"--snap-tolerance {seconds:g} is more than half of the interval between times at --fps {self.fps:g}, "
+                f"so that frames could change places: give at most {most:g}"
+            )
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ THREADS = "OMP_NUM_THREADS"
 class StageTimes:
     """Shares (0 to 1) of the time between the start of decoding and the last commit.
 
-    decode: in which the decode processes worked, on average. teacher: in which it embedded. commit: in which shards
-    were written. cores: of the time of all usable cores, in which this process and the decode processes computed.
+    decode: in which the decode processes worked, on average. teacher: in which it embedded; of several processes, on
+    average. commit: in which shards were written. cores: of the time of all usable cores, in which this process, the
+    decode processes and the teacher processes computed.
 
     wall_sec: that time. run_sec: with scanning and loading the teacher. video_sec: length of the videos that were
     finished. workers: decode processes that ran. tasks: videos to decode. device: of the teacher. threads: what limits
@@ -67,16 +68,21 @@ class StageClock:
         """Decoding begins; scanning and loading came before."""
         self._start, self._cpu_start = self._clock(), self._cpu_clock()
 
-    def stop(self, workers: int, tasks: int, commit_sec: float, device: str) -> StageTimes:
-        """All is committed. workers: decode processes. commit_sec: in commits, over how many may run at once."""
+    def stop(
+        self, workers: int, tasks: int, commit_sec: float, device: str, teachers: int = 1, teachers_cpu_sec: float = 0.0
+    ) -> StageTimes:
+        """All is committed. workers: decode processes. commit_sec: in commits, over how many may run at once.
+
+        teachers: that embedded at the same time. teachers_cpu_sec: processor time of those in processes of their own.
+        """
         now = self._clock()
         wall_sec = max(now - self._start, 1e-9)
         ran, num_cores = max(1, min(workers, tasks)), usable_cores()
         return StageTimes(
             decode=self.decode_sec / (ran * wall_sec),
-            teacher=self.teacher.seconds / wall_sec,
+            teacher=self.teacher.seconds / (teachers * wall_sec),
             commit=commit_sec / wall_sec,
-            cores=(self._cpu_clock() - self._cpu_start) / (num_cores * wall_sec),
+            cores=(self._cpu_clock() - self._cpu_start + teachers_cpu_sec) / (num_cores * wall_sec),
             wall_sec=wall_sec,
             run_sec=max(now - self._created, 1e-9),
             video_sec=self.video_sec,

@@ -1,17 +1,28 @@
 """Rows that wait for the teacher: their images are embedded in full batches, across rows and videos."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from embedonce.pipeline.engines.engine import TaskDone, TaskFailed
 from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Row
 from embedonce.pipeline.processes.busy_time import BusyTime
-from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.lanes import Lanes, Member
 
 Ended = TaskDone[DecodeTask] | TaskFailed[DecodeTask]
+
+
+class BatchTeacher(Protocol):
+    """What embeds the batches. batch_size: images; it may become smaller. members: embed batches at the same time."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def members(self) -> Sequence[Member]: ...
 
 
 @dataclass(frozen=True)
@@ -26,16 +37,25 @@ class EmbeddedRow:
 class TeacherQueue:
     """Takes rows and ends of videos, and returns them in the same order, the rows with their embeddings.
 
-    A batch is as large as the teacher's batch_size and may end in the middle of a row, so that all are full but the
-    last. Fewer images than a batch and one message wait here at any time.
+    A context, which is the time in which the teacher works, beside the caller. A batch is as large as the teacher's
+    batch_size and may end in the middle of a row, so that all are full but the last. Fewer images than a batch, the
+    batches of `Lanes` and one message wait here at any time.
     """
 
-    def __init__(self, teacher: BatchedTeacher, views_per_row: int, busy: BusyTime):
-        """busy: counts the time of the teacher."""
-        self._teacher, self._views_per_row, self._busy = teacher, views_per_row, busy
+    def __init__(self, teacher: BatchTeacher, views_per_row: int, busy: BusyTime):
+        """busy: counts the time of the teacher, of all its members together."""
+        self._teacher, self._views_per_row = teacher, views_per_row
+        self._lanes = Lanes(teacher.members, busy)
         self._waiting: deque[tuple[str, Row] | Ended] = deque()
-        self._images: list[np.ndarray] = []  # of the rows in _waiting, without those embedded already
-        self._vectors: list[np.ndarray] = []  # embeddings of the first images of _waiting
+        self._images: list[np.ndarray] = []  # of the rows in _waiting, without those that are in a batch
+        self._vectors: deque[np.ndarray] = deque()  # embeddings of the first images of _waiting
+
+    def __enter__(self) -> "TeacherQueue":
+        self._lanes.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._lanes.__exit__(*error)
 
     def add(self, uid: str, rows: list[Row]) -> None:
         """Queue rows of a video."""
@@ -46,13 +66,26 @@ class TeacherQueue:
         """Queue the end of a video behind its rows."""
         self._waiting.append(event)
 
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """Embed a few images in between."""
+        return self._lanes.embed(list(crops))
+
     def pop(self, is_last: bool = False) -> Iterator[EmbeddedRow | Ended]:
-        """Embed full batches, or with is_last all images, and yield what need not wait any longer."""
+        """Pass full batches on, or with is_last all images, and yield what need not wait any longer.
+
+        Without is_last, only as much as is ready now; it waits while the teacher has enough to do.
+        """
         yield from self._pop_ready()
         while self._images and (is_last or len(self._images) >= self._teacher.batch_size):
             count = self._teacher.batch_size
             batch, self._images = self._images[:count], self._images[count:]
-            self._vectors += list(self._busy.call(self._teacher.embed, np.stack(batch)))
+            self._lanes.submit(batch)
+            yield from self._pop_embedded()
+        yield from self._pop_embedded(is_last)
+
+    def _pop_embedded(self, is_last: bool = False) -> Iterator[EmbeddedRow | Ended]:
+        for vectors in self._lanes.pop(is_last):
+            self._vectors += list(vectors)
             yield from self._pop_ready()
 
     def _pop_ready(self) -> Iterator[EmbeddedRow | Ended]:
@@ -62,8 +95,7 @@ class TeacherQueue:
             if isinstance(item, tuple):
                 if len(self._vectors) < count:
                     return
-                vectors, self._vectors = self._vectors[:count], self._vectors[count:]
-                yield EmbeddedRow(*item, np.stack(vectors))
+                yield EmbeddedRow(*item, np.stack([self._vectors.popleft() for _ in range(count)]))
             else:
                 yield item
             self._waiting.popleft()

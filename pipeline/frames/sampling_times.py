@@ -6,15 +6,13 @@ overlapping windows request the same times. Windows and the video's extent are h
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from embedonce.cache.schema import LOST, NO_FRAME, REDACTED, TIME_TOLERANCE_SEC, seconds
-
-Windows = Sequence[tuple[float, float]]  # [start_sec, end_sec) pairs, infinite ends allowed
-EVERYTHING: Windows = ((-math.inf, math.inf),)
+from embedonce.pipeline.frames.grid import Grid, within
+from embedonce.pipeline.frames.snapping import snapped
 
 MAX_EARLY_SEC = 1e-3  # no frame is displayed earlier than this before its time, however coarse the ticks
 MAX_REQUESTS = 10_000_000  # per video; a wrong annotation could request more than fits into memory
@@ -34,26 +32,6 @@ class Requests:
     pts: np.ndarray
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Which times of a video to request.
-
-    fps: times per second, t_k = t_first + k / fps; None requests the key frames, t_k = t_first + k ticks.
-    windows: the parts to sample. redacted: the parts that must not be used.
-    """
-
-    fps: float | None
-    windows: Windows = EVERYTHING
-    redacted: Windows = ()
-
-    @property
-    def even_fps(self) -> float:
-        """fps of an evenly spaced grid. ValueError for a grid of key frames."""
-        if self.fps is None:
-            raise ValueError("a grid of key frames has no frame rate")
-        return self.fps
-
-
 def request_frames(
     grid: Grid,
     pts: np.ndarray,
@@ -67,13 +45,16 @@ def request_frames(
     pts: (n,) int64 of all frames, non-decreasing, n >= 1; of frames with equal pts the last is displayed. key_pts:
     those of key frames. end_sec: when the last frame stops being displayed. holes: (h, 2) int64 ticks [start, end),
     increasing: times whose frames are missing. Times of a window outside the video are requests without a frame. A time
-    is redacted if it, or the frame displayed then, is in a redacted part. ValueError if too many times are requested.
+    is redacted if it, or the frame that would answer it, is in a redacted part. ValueError if too many times are
+    requested.
     """
     if grid.fps is None:
         k, t_sec, shown = _key_frames(grid, pts, key_pts, time_base)
     else:
         k, t_sec, shown = _even_times(grid, pts, time_base, end_sec)
-    hidden = (shown >= 0) & (_within(t_sec, grid.redacted) | _within(seconds(pts[shown], time_base), grid.redacted))
+    if grid.snap_sec is not None:
+        shown = snapped(grid, t_sec, shown, pts, key_pts, time_base)
+    hidden = (shown >= 0) & (within(t_sec, grid.redacted) | within(seconds(pts[shown], time_base), grid.redacted))
     lost = (shown >= 0) & ~hidden & _in_holes(t_sec, holes, time_base)
     row = np.where(hidden, REDACTED, np.where(lost, LOST, NO_FRAME))
     has_frame = (shown >= 0) & ~hidden & ~lost
@@ -127,7 +108,7 @@ def _even_times(grid: Grid, pts: np.ndarray, time_base: tuple[int, int], end_sec
 def _key_frames(grid: Grid, pts: np.ndarray, key_pts: np.ndarray, time_base: tuple[int, int]):
     """The same for every key frame in the windows."""
     t_sec = seconds(key_pts, time_base)
-    requested = _within(t_sec, grid.windows)
+    requested = within(t_sec, grid.windows)
     return key_pts[requested] - pts[0], t_sec[requested], np.searchsorted(pts, key_pts[requested], side="right") - 1
 
 
@@ -141,14 +122,6 @@ def _in_holes(t_sec: np.ndarray, holes: np.ndarray | None, time_base: tuple[int,
     )
     at = np.searchsorted(starts, t_sec, side="right") - 1
     return (at >= 0) & (t_sec < ends[at])
-
-
-def _within(t_sec: np.ndarray, windows: Windows) -> np.ndarray:
-    """(n,) bool: which times are in a window."""
-    inside = np.zeros(len(t_sec), bool)
-    for start, end in windows:
-        inside |= (t_sec >= start - TIME_TOLERANCE_SEC) & (t_sec < end - TIME_TOLERANCE_SEC)
-    return inside
 
 
 def _grid_span(start_sec: float, end_sec: float, extent: tuple[float, float], fps: float) -> tuple[int, int]:

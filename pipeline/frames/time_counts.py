@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from embedonce.cache.schema import TIME_TOLERANCE_SEC
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 
 
 def count_requested(grid: Grid, first_sec: float, end_sec: float) -> tuple[int, int]:

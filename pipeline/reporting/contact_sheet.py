@@ -9,7 +9,8 @@ import numpy as np
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.reader import CacheReader
-from embedonce.cache.schema import TIME_TOLERANCE_SEC, Status, request_seconds
+from embedonce.cache.schema import TIME_TOLERANCE_SEC, Status
+from embedonce.cache.timelines import shown_seconds
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.metrics.accuracy import log_softmax
 from embedonce.pipeline.reporting.html.markup import page, thumbnail
@@ -39,7 +40,7 @@ def _section(reader: CacheReader, labels: LabelSet | None, uid: str, count: int)
     """One video: evenly spread requested times, and the first `count` of those without a frame."""
     cells = []
     for unit, first_row, segment in reader.segments_of(uid):
-        t_sec = request_seconds(segment.request_k, segment.first_pts, segment.time_base, reader.identity.fps)
+        t_sec = shown_seconds(segment, reader.identity)
         for i, status in enumerate(segment.request_status):
             row = int(segment.request_row[i]) + first_row if status == Status.OK else None
             cells.append((float(t_sec[i]), Status(status), unit, row))

@@ -1,15 +1,19 @@
 """Embeds any number of images in batches of a limited size, which shrinks when memory runs out."""
 
+import functools
 import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
-from embedonce.pipeline.teachers.teacher import Teacher
+from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher
 
 log = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 class BatchedTeacher:
@@ -19,10 +23,23 @@ class BatchedTeacher:
     fitted. The first time is logged.
     """
 
+    ahead = 2  # batches that may be begun before the first of them is finished
+
     def __init__(self, teacher: Teacher, batch_size: int):
         self._teacher, self.batch_size = teacher, batch_size
         self._too_many = 0  # images that did not fit at first
         self._is_logged = False
+        self._overlapping = teacher if isinstance(teacher, OverlappingTeacher) else None
+
+    @property
+    def members(self) -> Sequence["BatchedTeacher"]:
+        """What embeds batches independently of each other."""
+        return (self,)
+
+    @property
+    def cpu_sec(self) -> float:
+        """Processor time of other processes that embed."""
+        return 0.0
 
     @property
     def identity(self) -> TeacherIdentity:
@@ -46,6 +63,29 @@ class BatchedTeacher:
             vectors.append(embedded)
             done += len(batch)
         return np.concatenate(vectors)
+
+    def begin(self, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+        """Start embedding (S, S, 3) uint8 images, at most batch_size; the function waits for what embed() returns."""
+        crops = np.stack(images)
+        if self._overlapping is not None and len(crops) <= self.batch_size:
+            finish = self._if_it_fits(functools.partial(self._overlapping.begin, crops))
+            if finish is not None:
+                return lambda: self._finished(finish, crops)
+        return functools.partial(self.embed, crops)
+
+    def _finished(self, finish: Callable[[], np.ndarray], crops: np.ndarray) -> np.ndarray:
+        vectors = self._if_it_fits(finish)
+        return self.embed(crops) if vectors is None else vectors
+
+    def _if_it_fits(self, step: Callable[[], Value]) -> Value | None:
+        """None if there is too little memory for this batch beside the one before: they no longer overlap then."""
+        try:
+            return step()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._overlapping = None
+            return None
 
     def _embed_if_it_fits(self, batch: np.ndarray) -> np.ndarray | None:
         """None if there is too little memory: after this returns, what the failed batch occupied is free again."""

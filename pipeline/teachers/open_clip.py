@@ -1,6 +1,7 @@
 """CLIP models of open_clip as teachers. torch and open_clip are imported when a teacher is checked, timed or loaded."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ class OpenClipTeacher:
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         return self._clip.embed(crops)
+
+    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        return self._clip.begin(crops)
 
     def device_facts(self) -> dict[str, str]:
         return {"device": str(self._clip.device), "precision": self._clip.precision}

@@ -44,6 +44,17 @@ class TextTeacher(Teacher, Protocol):
         """Free the memory that only class_text() needs. It is not called again afterwards."""
 
 
+@runtime_checkable
+class OverlappingTeacher(Teacher, Protocol):
+    """A teacher on a device that computes while this process prepares the next batch."""
+
+    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start embedding a batch of crops; the function waits for what embed() returns.
+
+        All calls come from one thread, and the results are asked for in order.
+        """
+
+
 @dataclass(frozen=True)
 class TeacherOptions:
     """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.

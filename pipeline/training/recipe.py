@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from embedonce.cache.identity_document import identity_document
 from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
@@ -43,7 +44,7 @@ def run_fields(
     part of the identity; so is the number of processes, as each computes its own shard of every batch.
     """
     fields = {name: value for name, value in config.as_dict().items() if name not in FIELDS_THAT_MAY_DIFFER}
-    cache = dataclasses.asdict(identity)
+    cache = identity_document(identity)
     cache |= {f"teacher {name}": value for name, value in cache.pop("teacher").items()}
     data_fields = {f"cache's {name}": value for name, value in cache.items()}
     train, selection = data

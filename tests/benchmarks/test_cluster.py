@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks.cluster.account import StoreRequests
-from benchmarks.cluster.assignments import Parts, SharedQueue, chunks_of
+from benchmarks.cluster.assignments import Parts, PartsInTurn, SharedQueue, chunks_of
 from benchmarks.cluster.chunks import Chunk
+from benchmarks.cluster.costs import read_unit_costs
 from benchmarks.cluster.lengths import HOURS, LONGEST_SEC, NUM_VIDEOS, ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
-from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, split_long
+from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, rates_of, split_long
 from embedonce.cache.plan import cut_units
 from tests.conftest import planned_segment
 
@@ -25,11 +26,15 @@ def length(video: SimulatedVideo) -> float:
 
 
 def parts(videos, workers: int, chunk_sec: float = math.inf, helps: bool = False) -> Parts:
-    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps)
+    return Parts(videos, workers, chunk_sec, SHARD_FRAMES, length, helps=helps)
 
 
 def helping_parts(videos, workers: int) -> Parts:
     return parts(videos, workers, 300.0, helps=True)
+
+
+def parts_in_turn(videos, workers: int) -> PartsInTurn:
+    return PartsInTurn(videos, 4 * workers, SHARD_FRAMES, length)
 
 
 def shared_queue(videos, workers: int) -> SharedQueue:
@@ -53,7 +58,7 @@ def test_one_worker_without_deaths_takes_the_sum_of_the_costs():
     assert run.account.wasted_share == 0
 
 
-@pytest.mark.parametrize("deal", [parts, helping_parts, shared_queue])
+@pytest.mark.parametrize("deal", [parts, parts_in_turn, helping_parts, shared_queue])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_useful_and_lost_work_sum_to_all_work(deal, workers):
     videos = make_videos(LENGTHS, RATES, 1)
@@ -66,7 +71,7 @@ def test_useful_and_lost_work_sum_to_all_work(deal, workers):
     assert account.working_sec + account.startup_sec + account.restart_sec <= capacity * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("deal", [parts, helping_parts, shared_queue])
+@pytest.mark.parametrize("deal", [parts, parts_in_turn, helping_parts, shared_queue])
 def test_a_run_is_determined_by_its_seed(deal):
     runs = [simulated(deal, 4, seed=2, **FRAGILE) for _ in range(2)]
     assert runs[0].account == runs[1].account
@@ -88,12 +93,34 @@ def test_a_queue_makes_up_for_a_slow_worker_and_parts_do_not():
     settings = {"seed": seed, "slow_share": 0.25}
     alone = simulated(parts, 4, **settings).account
     assert simulated(shared_queue, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
+    assert simulated(parts_in_turn, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
     assert simulated(helping_parts, 4, **settings).account.makespan_sec < 0.8 * alone.makespan_sec
 
 
 def slow_workers(seed: int) -> int:
     run = Simulation(Cluster(4, slow_share=0.25), parts([], 4), 0, seed)
     return sum(worker.speed < 1 for worker in run._workers)
+
+
+def test_a_queue_begins_with_the_longest_video():
+    videos = make_videos(LENGTHS, RATES, 0)
+    queue = SharedQueue(videos, 0.0, SHARD_FRAMES, length)
+    first, second = queue.take(0), queue.take(1)
+    assert (first.cost_sec, second.cost_sec) == tuple(v.work_sec for v in sorted(videos, key=length)[:-3:-1])
+
+
+def test_a_worker_without_work_helps_the_part_with_most_work_left():
+    videos = [
+        SimulatedVideo(uid, seconds, 10, 0.0, seconds / 10, 1.0)
+        for uid, seconds in zip("abcd", (9, 8, 6, 5), strict=True)
+    ]
+    dealt = Parts(videos, 3, 0.0, SHARD_FRAMES, length, helps=True)  # a | b | c and d
+    assert [dealt.take(worker).cost_sec for worker in (0, 1, 2)] == [9, 8, 6]
+    assert dealt.take(0).cost_sec == 5
+    assert dealt.take(1) is None
+    dealt.give_back(1, [Chunk(videos[1:2], SHARD_FRAMES)])
+    dealt.give_back(2, [Chunk(videos[2:3], SHARD_FRAMES), Chunk(videos[3:], SHARD_FRAMES)])
+    assert [dealt.take(0).cost_sec for _ in range(3)] == [5, 8, 6]
 
 
 def test_a_long_video_bounds_the_time_unless_it_is_split():
@@ -172,3 +199,32 @@ def test_a_commit_is_two_requests_and_a_later_opening_reads_all_records():
     early, late = requests.open_cache(100.0, 0, 0), requests.open_cache(200.0, 10_000, 100)
     assert late - early == pytest.approx(10_100 * 0.03 / 16)
     assert requests.total["get"] == 2 * 10 + 10_100
+
+
+def test_plan_parts_that_others_published_are_read_and_simultaneous_ones_collide():
+    requests = StoreRequests()
+    for seconds, unread in ((0.0, 0), (0.01, 1), (0.02, 2), (9.0, 0)):
+        requests.plan(seconds, unread)
+    assert requests.total == {"put": 4 + 1 + 2, "get": 4 + 1 + 2}
+
+
+def test_each_part_reads_the_records_of_the_others_when_it_ends():
+    videos = [SimulatedVideo(uid, 100.0, 100, 1.0, 1.0, 1.0) for uid in "abcd"]
+    alone, shared = (simulated(parts, workers, videos=videos, lanes=1) for workers in (1, 4))
+    opening = 10
+    assert alone.requests.total["get"] == opening + 1
+    others_plans, others_records = 0 + 1 + 2 + 3, 4 * 3 * 2
+    assert shared.requests.total["get"] == 4 * (opening + 1) + others_plans + others_records
+
+
+def test_each_part_in_turn_is_a_start():
+    run = simulated(parts_in_turn, 2, lanes=1)
+    assert 8 <= run.account.startup_sec / 5.0 < 8 + 2 + 0.5  # and two that find nothing left to do
+    assert run.account.restart_sec == 0
+
+
+def test_the_measured_costs_can_be_read_and_used():
+    costs = read_unit_costs()
+    rates = rates_of(costs, "vp9.webm", "base", 1.0, 512)
+    assert rates.other_sec_per_row > costs.embed_sec["base"] > costs.embed_sec["demo"] > 0
+    assert np.mean(rates.factors, axis=0) == pytest.approx([1.0, 1.0])

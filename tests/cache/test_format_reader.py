@@ -8,6 +8,7 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
+from embedonce.cache.identity_document import identity_document
 from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.frames.canonical_frame import crc32
@@ -89,7 +90,7 @@ def write_revised(root) -> None:
 
 @pytest.mark.integration
 def test_the_identity_has_the_described_fields(cache):
-    expected = dataclasses.asdict(open_reader(cache).identity)
+    expected = identity_document(open_reader(cache).identity)
     got = FormatReader(cache).identity
     assert set(got) == set(expected) - {"format_version"} and set(got["teacher"]) == set(expected["teacher"])
     assert got["num_views"] == 2 and got["teacher"]["embed_dim"] == expected["teacher"]["embed_dim"]

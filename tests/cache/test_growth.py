@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedonce.cache import long_documents
-from embedonce.cache import writer as cache_writer
+from embedonce.cache import long_documents, plan_writer
 from embedonce.cache.convert import convert
 from embedonce.cache.inspect import summary
 from embedonce.cache.labels import ClipLabel, LabelSet
@@ -44,7 +43,7 @@ def types_of_fields_are_known(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def many_small_documents(monkeypatch):
     """Parts and continuations in proportion to the units, as in great caches."""
-    monkeypatch.setattr(cache_writer, "cut_parts", partial(cut_parts, num_bytes=1000))
+    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=1000))
     monkeypatch.setattr(long_documents, "MAX_BYTES", 300)
 
 

@@ -181,6 +181,8 @@ def test_json_that_is_made_to_break_its_reader_is_refused(cache_dir, tmp_path, p
         {"fps": None},
         {"fps": 0.0},
         {"sampling": "all"},
+        {"sampling": "snap", "format_version": 2},
+        {"sampling": "snap", "format_version": 2, "snap_tolerance": 1e9},
         *({"teacher": {name: value}} for name in ("embed_dim", "input_size") for value in (-1, 0, 1 << 26, 1 << 50)),
     ],
 )

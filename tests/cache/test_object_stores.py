@@ -39,6 +39,8 @@ class TestMemory(StoreConformance):
 
 
 class TestS3(StoreConformance):
+    compares_versions = True
+
     @pytest.fixture(autouse=True)
     def server(self, bucket):
         self._url = f"s3://{bucket}/{uuid.uuid4().hex}"

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from embedonce.cache import documents, rebuild
-from embedonce.cache import writer as cache_writer
+from embedonce.cache import documents, plan_writer, rebuild
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import DamagedError, StorageError
 from embedonce.cache.plan import PlannedSegment, PlanPart, cut_units
@@ -29,7 +28,7 @@ EMPTY_BYTES = 200  # of a document without videos and units
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(cache_writer, "cut_parts", partial(cut_parts, num_bytes=SMALL))
+    monkeypatch.setattr(plan_writer, "cut_parts", partial(cut_parts, num_bytes=SMALL))
 
 
 def planned(rows=ROWS):
@@ -121,14 +120,14 @@ def test_an_extension_that_is_interrupted_between_parts_is_finished_by_the_next_
     for survivors in itertools.count(1):
         root = tmp_path / str(survivors)
         with closing(open_writer(root, make_cache_identity(backend))) as writer:
-            append, left = writer._append_part, iter(range(survivors))
+            publish, left = writer._plan.publish, iter(range(survivors))
 
-            def dying(part, append=append, left=left):
+            def dying(part, publish=publish, left=left):
                 if next(left, None) is None:
                     raise StorageError("the disk is full")
-                append(part)
+                return publish(part)
 
-            writer._append_part = dying
+            writer._plan.publish = dying
             try:
                 plan_videos(writer, ROWS)
             except StorageError:

@@ -26,6 +26,10 @@ def names(root) -> set:
         {"num_views": 10**9},
         {"fps": -1.0},
         {"sampling": "other"},
+        {"sampling": "snap"},
+        {"snap_tolerance": 0.1},
+        {"sampling": "snap", "snap_tolerance": 0.1},
+        {"sampling": "snap", "snap_tolerance": 0.26, "format_version": 2},
         {"canonical_short_side": 1.5},
     ],
 )

@@ -12,7 +12,7 @@ from tests.support.memory_store import MemoryStore
 
 
 class TestALocalFolder(StoreConformance):
-    checks_names = False
+    checks_names, compares_versions = False, True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path):

@@ -314,7 +314,7 @@ def test_a_timeline_names_for_each_time_the_frame_that_is_shown_then():
     """Two units of one video, the later one first; one frame is shown twice, one request found nothing."""
     early, late = make_segment("u", 3), make_segment("u", 2, first_k=4)
     early = dataclasses.replace(early, request_row=np.array([0, 0, 2, -1]))
-    timeline = build_timeline([("late", 7, late), ("early", 5, early)], 2.0)
+    timeline = build_timeline([("late", 7, late), ("early", 5, early)], make_cache_identity())
     assert timeline.unit.tolist() == ["early"] * 3 + ["late"] * 2
     assert timeline.row.tolist() == [5, 5, 7, 7, 8] and timeline.k.tolist() == [0, 1, 2, 4, 5]
     np.testing.assert_allclose(timeline.frame_sec, [*early.t_sec[[0, 0, 2]], *late.t_sec])

@@ -69,6 +69,7 @@ OWN_FILES = "files/test_own_files.py::"
 MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
+SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_prompts_of_the_chosen_style"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotation_options_reach_the_source"),
@@ -110,6 +111,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "--sampling keyframe",
             "extraction/test_decoding.py::test_key_frames_are_sampled_at_their_own_times",
         ),
+        "snap_tolerance": (
+            "--sampling snap --snap-tolerance 0.125",
+            "extraction/test_snapping.py::test_another_tolerance_rate_or_sampling_is_another_identity",
+        ),
         "decoder": ("--decoder nvdec", "extraction/test_decoding.py::test_the_decoder_is_part_of_the_identity"),
         "views": ("--views 3", EXTRACTION + "test_views_depend_on_their_number_the_seed_and_the_video"),
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
@@ -139,6 +144,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "--jpeg-quality 97",
             EXTRACTION + "test_frames_are_stored_with_the_jpeg_quality_of_the_identity",
         ),
+        "teacher_processes": ("--teacher-processes 2", SEVERAL),
         "decode_workers": ("--decode-workers 5", EXTRACTION + "test_engines_get_the_configured_workers_and_timeout"),
         "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
         "ray_address": (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedonce.cache.store import open_reader
-from embedonce.pipeline.engines import worker_process
+from embedonce.pipeline.engines import child_process
 from embedonce.pipeline.engines.engine import EngineOptions
 from embedonce.pipeline.engines.registry import ENGINES, make_engine
 from embedonce.pipeline.extraction import extract_teacher
@@ -50,7 +50,7 @@ def test_extraction_runs_on_a_registered_engine(tmp_path, monkeypatch):
     (tmp_path / "videos" / "cut").mkdir(parents=True)
     write_video(tmp_path / "videos" / "cut" / "a.mp4", 30)
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: TeacherWithTextTower())
-    monkeypatch.setattr(worker_process, "multiprocessing", None)
+    monkeypatch.setattr(child_process, "multiprocessing", None)
     arguments = ["extract-teacher", "--data-dir", tmp_path / "videos", "--cache-dir", tmp_path / "cache"]
     call(*arguments, "--engine", "serial")
     assert open_reader(tmp_path / "cache").num_rows == 2
@@ -60,7 +60,7 @@ def test_extraction_runs_on_a_registered_engine(tmp_path, monkeypatch):
 def test_estimates_run_on_a_registered_engine(tmp_path, monkeypatch):
     """Without a single worker process."""
     write_video(tmp_path / "a.mp4", 30)
-    monkeypatch.setattr(worker_process, "multiprocessing", None)
+    monkeypatch.setattr(child_process, "multiprocessing", None)
     config = ExtractConfig(tmp_path, False, tmp_path / "cache", engine="serial")
     report = run_preflight(config, make_source(tmp_path, ["a"]), calibrated=True)
     assert report.estimate.frames == 2 and report.estimate.decode_sec > 0

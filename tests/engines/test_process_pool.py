@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,8 @@ from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFaile
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.conformance.engine import IsolatingEngineConformance
 from tests.support.conformance.engine_tasks import run_named_task
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.integration
@@ -67,3 +72,20 @@ def test_the_task_of_an_event_is_the_callers_own_object():
     task = ("count_to", 1)
     events = list(WorkerPool(run_named_task, EngineOptions(1, 30.0)).run([task]))
     assert len(events) == 2 and all(event.task is task for event in events)
+
+
+SCRIPT = """
+print("begun")
+from embedonce.pipeline.engines.engine import EngineOptions
+from embedonce.pipeline.engines.process_pool import WorkerPool
+from tests.support.conformance.engine_tasks import run_named_task
+print(len(list(WorkerPool(run_named_task, EngineOptions(1, 30.0)).run([("count_to", 2)]))))
+"""
+
+
+def test_a_script_that_starts_a_pool_does_not_begin_anew_in_its_processes(tmp_path):
+    """Even if it has no `if __name__ == "__main__"`."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)])}
+    ran = subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("begun\n3\n", "")

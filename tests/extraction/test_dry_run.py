@@ -73,6 +73,10 @@ OTHERS = {
     "short side": (["--canonical-short-side", "300"], "canonical_short_side: 256 -> 300"),
     "backend": (["--backend", "webdataset"], "backend: hdf5 -> webdataset"),
     "sampling": (["--sampling", "keyframe"], "sampling: fps -> keyframe"),
+    "snap": (
+        ["--sampling", "snap"],
+        "requested): sampling: fps -> snap; snap_tolerance: None -> 0.25. Nothing",
+    ),
     "weights": (["--teacher-weights", "random"], "teacher.weights: demo -> random"),
     "teacher": (["--teacher-size", "base16"], "teacher.name: demo-clip -> ViT-B-16-quickgelu"),
 }

@@ -124,6 +124,18 @@ def test_a_part_that_is_killed_is_continued_while_another_one_runs(videos, whole
     check_equal(tmp_path / "c", whole)
 
 
+@pytest.mark.slow
+def test_parts_at_once_write_one_bucket(videos, whole):
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,test]'")
+    from tests.support.s3_server import new_bucket, s3_server
+
+    with s3_server() as endpoint:
+        cache = f"s3://{new_bucket(endpoint)}/c"
+        ended = at_once([config_of(videos, cache, f"{number}/3") for number in (1, 2, 3)])
+        assert sorted(end.code for end in ended) == [0, 0, 3], [end.errors for end in ended]
+        check_equal(cache, whole)
+
+
 def test_parts_finish_units_that_an_ordinary_run_left(videos, whole, tmp_path):
     """Also those that videos of several parts share."""
     config = config_of(videos, tmp_path / "c", shard_frames=30)

@@ -12,7 +12,8 @@ from PIL import Image
 from embedonce.cache.plan import PlannedSegment, cut_units
 from embedonce.cache.schema import FLAG_HFLIP, NO_FRAME, REDACTED, request_seconds
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, count_times, request_frames
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
+from embedonce.pipeline.frames.sampling_times import count_times, request_frames
 from embedonce.pipeline.frames.views import evaluation_box, make_views
 from tests.support.fake_teacher import fake_identity
 

@@ -70,6 +70,8 @@ def test_shares_are_of_the_time_since_decoding_began(monkeypatch):
     assert (times.wall_sec, times.run_sec, times.video_sec) == (10, 30, 60)
     assert (times.workers, times.tasks, times.num_cores, times.device, times.threads) == (2, 5, 4, "cpu", 3)
     assert clock.stop(workers=8, tasks=1, commit_sec=1, device="").decode == 1.5  # one process ran
+    times = clock.stop(workers=2, tasks=5, commit_sec=1, device="cpu", teachers=2, teachers_cpu_sec=8)
+    assert (times.teacher, times.cores) == (0.3, 0.8)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Rows reach the teacher in full batches across videos and come back in order; memory that runs out changes no row."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -32,13 +34,13 @@ def names(items) -> list[str]:
 )
 def test_batches_are_full_and_rows_come_back_in_order(batch_size, views, sizes):
     teacher = SmallMemory(limit=1000)
-    queue = TeacherQueue(BatchedTeacher(teacher, batch_size), views, BusyTime())
     rows, found = [make_row(i, views) for i in range(10)], []
-    for first in range(0, 10, 5):
-        queue.add("ab"[first // 5], rows[first : first + 5])
-        queue.end(TaskDone("ab"[first // 5]))
-        found += queue.pop()
-    found += queue.pop(is_last=True)
+    with TeacherQueue(BatchedTeacher(teacher, batch_size), views, BusyTime()) as queue:
+        for first in range(0, 10, 5):
+            queue.add("ab"[first // 5], rows[first : first + 5])
+            queue.end(TaskDone("ab"[first // 5]))
+            found += queue.pop()
+        found += queue.pop(is_last=True)
     assert names(found) == [*(f"a{i}" for i in range(5)), "end a", *(f"b{i}" for i in range(5, 10)), "end b"]
     assert teacher.sizes == sizes
     for item in found:
@@ -47,14 +49,24 @@ def test_batches_are_full_and_rows_come_back_in_order(batch_size, views, sizes):
 
 
 def test_the_end_of_a_video_waits_for_its_rows_only():
-    queue = TeacherQueue(BatchedTeacher(FakeTeacher(), 4), 1, BusyTime())
-    queue.end(TaskDone("empty"))
-    assert names(queue.pop()) == ["end empty"]
-    queue.add("a", [make_row(0, 1)])
-    queue.end(TaskDone("a"))
-    assert names(queue.pop()) == []
-    queue.add("b", [make_row(i, 1) for i in (1, 2, 3)])
-    assert names(queue.pop()) == ["a0", "end a", "b1", "b2", "b3"]
+    with TeacherQueue(BatchedTeacher(FakeTeacher(), 4), 1, BusyTime()) as queue:
+        queue.end(TaskDone("empty"))
+        assert names(queue.pop()) == ["end empty"]
+        queue.add("a", [make_row(0, 1)])
+        queue.end(TaskDone("a"))
+        assert names(queue.pop()) == []
+        queue.add("b", [make_row(i, 1) for i in (1, 2, 3)])
+        assert names(popped_when_ready(queue)) == ["a0", "end a", "b1", "b2", "b3"]
+
+
+def popped_when_ready(queue: TeacherQueue) -> list:
+    """What the queue returns once the teacher has embedded the batches that it has."""
+    found = list(queue.pop())
+    deadline = time.monotonic() + 60
+    while not found and time.monotonic() < deadline:
+        found = list(queue.pop())
+        time.sleep(0.01)
+    return found
 
 
 # -- whole extractions ---------------------------------------------------------------------------------------------

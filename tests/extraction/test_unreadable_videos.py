@@ -14,7 +14,7 @@ from embedonce.pipeline.engines.registry import ENGINES
 from embedonce.pipeline.extraction.decode_tasks import CHANGED, DecodeTask, decode_video
 from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.sources import content_identity
 from embedonce.pipeline.video.container import TemporaryError, VideoError
 from tests.extraction.test_runner import make_source, run

@@ -95,10 +95,10 @@ def test_a_run_that_fails_counts_the_videos_that_were_not_planned_yet(
 ):
     plan_new = planning.plan_new
 
-    def plan_once(writer, *arguments):
+    def plan_once(writer, *arguments, **options):
         if writer.plan:
             raise StorageError("the disk is full")
-        plan_new(writer, *arguments)
+        return plan_new(writer, *arguments, **options)
 
     monkeypatch.setattr(runner, "plan_new", plan_once)
     source = make_source(folder, NAMES)

@@ -146,6 +146,10 @@ def test_the_sampling_the_backend_and_the_rate_are_in_the_identity(tmp_path):
     assert (identity.backend, identity.fps, identity.sampling) == ("webdataset", 7.0, "fps")
     keyed = make_identity(dataclasses.replace(config, sampling="keyframe"), FakeTeacher())
     assert keyed.fps is None and keyed.sampling == "keyframe"
+    snapped = make_identity(dataclasses.replace(config, sampling="snap"), FakeTeacher())
+    assert (snapped.sampling, snapped.fps, snapped.snap_tolerance, snapped.format_version) == ("snap", 7.0, 0.5 / 7, 2)
+    near = make_identity(dataclasses.replace(config, sampling="snap", snap_tolerance=0.01), FakeTeacher())
+    assert near.snap_tolerance == 0.01 and identity.snap_tolerance is keyed.snap_tolerance is None
     assert identity.teacher == FakeTeacher().identity and identity.decoder
 
 

@@ -1,6 +1,7 @@
 """Commands replace only files that they wrote themselves, unless --overwrite is given."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -276,7 +277,7 @@ def test_a_file_system_without_locks_is_used_with_a_warning(tiny, tmp_path, monk
     def refused(handle, operation):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(commit.fcntl, "flock", refused)
+    monkeypatch.setattr(fcntl, "flock", refused)
     training.train(settings(tiny, tmp_path / "o", epochs=1))
     assert "cannot be locked" in caplog.text and not list((tmp_path / "o").glob(".*"))
 

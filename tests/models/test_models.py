@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from embedonce.models.device import choose_device
+from embedonce.models import device
+from embedonce.models.device import choose_device, named_devices
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.fit_head import as_arrays, fit_action_head
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead, TemporalAttentionPool, masked_mean
@@ -137,6 +138,52 @@ def test_an_unavailable_device_is_refused():
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
     with pytest.raises(ModelOptionError, match=r"--device \w+ is not available.*cpu"):
         choose_device("mps" if not torch.backends.mps.is_available() else "cuda")
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """A function that makes torch see so many GPUs."""
+
+    def see(count: int) -> None:
+        monkeypatch.setitem(device._DEVICES, "cuda", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return see
+
+
+@pytest.mark.parametrize(
+    "count, text, expected",
+    [
+        (0, "cpu", ["cpu"]),
+        (1, "auto", ["cuda"]),
+        (1, "cuda", ["cuda"]),
+        (1, "cuda:0", ["cuda:0"]),
+        (3, "auto", ["cuda:0", "cuda:1", "cuda:2"]),
+        (3, "cuda", ["cuda:0", "cuda:1", "cuda:2"]),
+        (3, "cuda:1", ["cuda:1"]),
+        (3, "cuda:2,0", ["cuda:2", "cuda:0"]),
+        (3, "cpu", ["cpu"]),
+    ],
+)
+def test_a_name_stands_for_these_devices(gpus, count, text, expected):
+    gpus(count)
+    assert named_devices(text) == expected and choose_device(text) == torch.device(expected[0])
+
+
+@pytest.mark.parametrize(
+    "count, text, message",
+    [
+        (0, "cuda", "--device cuda is not available on this machine; it has cpu"),
+        (0, "cuda:0", "--device cuda:0 is not available on this machine; it has cpu"),
+        (2, "cuda:7", "--device cuda:7 is not available on this machine; it has cuda:0, cuda:1, cpu"),
+        (2, "cuda:1,2", "--device cuda:2 is not available on this machine; it has cuda:0, cuda:1, cpu"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_and_the_others_are_named(gpus, monkeypatch, count, text, message):
+    monkeypatch.setitem(device._DEVICES, "mps", lambda: False)
+    gpus(count)
+    with pytest.raises(ModelOptionError, match=f"^{message}$"):
+        named_devices(text)
 
 
 # -- heads -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from embedonce.pipeline.export.card import model_card
 from embedonce.pipeline.export.facts import HeldOutFacts
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.export.registry import load_format
+from embedonce.pipeline.extraction import settings
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.metrics.results_schema import EvaluationResults
@@ -167,9 +168,11 @@ def test_provenance_has_the_installed_versions():
     assert result["python"].count(".") == 2 and result["host"]
 
 
-def test_the_number_of_decode_processes_is_that_of_the_settings(tmp_path):
+def test_the_number_of_decode_processes_is_that_of_the_settings_or_of_the_usable_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "usable_cores", lambda: 3)
     config = ExtractConfig(tmp_path, False, tmp_path, decode_workers=7)
     assert config.num_decode_workers == 7
+    assert ExtractConfig(tmp_path, False, tmp_path).num_decode_workers == 3
 
 
 # -- the fitted head ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
-from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.store import open_reader, open_writer
@@ -29,7 +29,7 @@ from tests.support.shared_units import (
     fingerprint_of,
 )
 
-Requests = Mapping[str, range]  # uid -> requested times
+Requests = Mapping[str, Sequence[int]]  # uid -> requested times
 ALL_SETS = (LABELS, COMPUTED, PLAIN)
 SHARD_FRAMES = 4
 OTHER = {"hdf5": "webdataset", "webdataset": "hdf5"}  # back end
@@ -56,7 +56,7 @@ def make_cache(
             plan_part(writer, requests, describe, shard_frames)
         for unit in writer.units[: len(writer.units) - pending]:
             provenance = {"host": "here", "decoding": {segment.video_uid: "whole" for segment in unit.segments}}
-            writer.commit_frames(unit.name, change(_with_fingerprints(batch_of(unit), writer)), provenance)
+            writer.commit_frames(unit.name, change(with_fingerprints(batch_of(unit), writer)), provenance)
         for labels in label_sets:
             write_label_set(writer, labels, tensors=tensors)
         writer.write_manifest()
@@ -68,18 +68,18 @@ def plan_part(
     requests: Requests,
     describe: Callable[[PlannedVideo], PlannedVideo] = lambda video: video,
     shard_frames: int = SHARD_FRAMES,
-) -> None:
+) -> tuple[Unit, ...]:
     new = [uid for uid in requests if uid not in writer.planned_videos]
     videos = [describe(planned_video(uid, views=VIEWS, fingerprint=fingerprint_of(uid))) for uid in new]
-    writer.extend_plan(videos, [requests_of(uid, times) for uid, times in requests.items()], shard_frames)
+    return writer.extend_plan(videos, [requests_of(uid, times) for uid, times in requests.items()], shard_frames)
 
 
-def requests_of(uid: str, times: range) -> PlannedSegment:
+def requests_of(uid: str, times: Sequence[int]) -> PlannedSegment:
     k = np.array(times, np.int64)
     return PlannedSegment(uid, k, k * 512, k, np.arange(len(k), dtype=np.int64))
 
 
-def _with_fingerprints(batch: FrameBatch, writer: CacheWriter) -> FrameBatch:
+def with_fingerprints(batch: FrameBatch, writer: CacheWriter) -> FrameBatch:
     planned = writer.planned_videos
     segments = (
         replace(segment, fingerprint=planned[segment.video_uid].fingerprint, views=planned[segment.video_uid].views)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from embedonce.pipeline.engines import worker_process
+from embedonce.pipeline.engines import child_process
 from embedonce.pipeline.processes import worker_signals
 
 ROOT = Path(__file__).parents[2]
@@ -40,5 +40,5 @@ def forked() -> Iterator[None]:
     with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, places))}):
         forkserver.ensure_running()
     context = SimpleNamespace(Pipe=CONTEXT.Pipe, Process=_process)
-    with mock.patch.object(worker_process, "multiprocessing", SimpleNamespace(get_context=lambda kind: context)):
+    with mock.patch.object(child_process, "multiprocessing", SimpleNamespace(get_context=lambda kind: context)):
         yield

@@ -103,7 +103,9 @@ class FormatReader:
         found = []
         for k, status, row in zip(*(segment[f"request_{name}"] for name in ("k", "status", "row")), strict=True):
             t = segment["first_pts"] * numerator / denominator
-            if self.identity["sampling"] == "fps":
+            if self.identity["sampling"] == "snap" and status == OK:
+                t = segment["pts"][row] * numerator / denominator
+            elif self.identity["sampling"] in ("fps", "snap"):
                 t = t + k / self.identity["fps"]
             else:
                 t = (segment["first_pts"] + k) * numerator / denominator

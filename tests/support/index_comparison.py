@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.video import header_index, scanning
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.header_index import index_by_header

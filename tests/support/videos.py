@@ -10,7 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, Requests, request_frames
+from embedonce.pipeline.extraction.snap_saving import snap_points
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
+from embedonce.pipeline.frames.sampling_times import Requests, request_frames
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video.color import Scaler
 from embedonce.pipeline.video.container import open_video, packets_of
@@ -102,11 +104,12 @@ class Sampled:
     num_fed: int
 
 
-def sample(path: Path, fps: float | None, windows=EVERYTHING) -> Sampled:
+def sample(path: Path, fps: float | None, windows=EVERYTHING, snap_sec: float | None = None) -> Sampled:
     """The frames at these times, as extraction gets them."""
     timeline = timeline_of(path)
-    grid = Grid(fps, windows)
-    times = (timeline.pts, timeline.key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
+    grid = Grid(fps, windows, snap_sec=snap_sec)
+    key_pts = timeline.key_pts if snap_sec is None else snap_points(timeline)
+    times = (timeline.pts, key_pts, timeline.time_base, timeline.end_sec, timeline.holes)
     requests = request_frames(grid, *times)
     requested = RequestedFrames(path, requests.frame_index, requests.pts, timeline.by_order)
     sampled = Sampled(timeline, requests, {}, {}, "", 0)

@@ -105,3 +105,73 @@ def test_it_is_the_teacher_it_holds():
 
     teacher = BatchedTeacher(Told(), 4)
     assert teacher.identity == Told().identity and teacher.device_facts() == {"device": "abacus"}
+
+
+class Overlapping(SmallMemory):
+    """Begins batches before the ones before are finished; has memory for `limit` images at once, of all begun."""
+
+    def __init__(self, limit: int, fails_late: bool = False):
+        super().__init__(limit, error=torch.OutOfMemoryError("CUDA out of memory."))
+        self.fails_late, self.held, self.order = fails_late, 0, []
+
+    def begin(self, crops):
+        self.order.append("begin")
+        self.held += len(crops)
+        does_not_fit = self.held > self.limit
+        if does_not_fit and not self.fails_late:
+            self.held -= len(crops)
+            raise self.error
+
+        def finish():
+            self.order.append("finish")
+            self.held -= len(crops)
+            if does_not_fit:
+                raise self.error
+            return super(Overlapping, self).embed(crops)
+
+        return finish
+
+
+def embedded_ahead(teacher: BatchedTeacher, crops: np.ndarray, size: int) -> np.ndarray:
+    """Each batch is begun before the one before it is finished."""
+    found, waiting = [], []
+    for first in range(0, len(crops), size):
+        waiting.append(teacher.begin(list(crops[first : first + size])))
+        if len(waiting) == teacher.ahead:
+            found.append(waiting.pop(0)())
+    return np.concatenate(found + [finish() for finish in waiting])
+
+
+@pytest.mark.parametrize("make", [lambda: Overlapping(100), lambda: SmallMemory(100)], ids=["overlapping", "not"])
+def test_batches_that_are_begun_ahead_have_the_same_embeddings(crops, make):
+    teacher = make()
+    vectors = embedded_ahead(BatchedTeacher(teacher, 4), crops, 4)
+    np.testing.assert_allclose(vectors, FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    assert teacher.sizes == [4] * 5 + [3]
+    if isinstance(teacher, Overlapping):
+        assert teacher.order == ["begin", *["begin", "finish"] * 5, "finish"]
+
+
+@pytest.mark.parametrize("fails_late", [False, True])
+def test_batches_that_fit_only_one_at_a_time_no_longer_overlap(crops, fails_late, caplog):
+    small = Overlapping(6, fails_late)
+    teacher = BatchedTeacher(small, 4)
+    vectors = embedded_ahead(teacher, crops, 4)
+    np.testing.assert_allclose(vectors, FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    assert small.order.count("begin") <= 3 and teacher.batch_size == 4 and not caplog.messages
+
+
+def test_a_batch_that_does_not_fit_alone_is_halved_when_it_was_begun_ahead(crops, caplog):
+    teacher = BatchedTeacher(Overlapping(5), 8)
+    vectors = embedded_ahead(teacher, crops, 8)
+    np.testing.assert_allclose(vectors, FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    assert teacher.batch_size == 4 and len(caplog.messages) == 1
+
+
+def test_an_error_that_is_not_about_memory_is_raised_from_a_begun_batch(crops):
+    class Broken(Overlapping):
+        def begin(self, crops):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="assert triggered"):
+        BatchedTeacher(Broken(100), 8).begin(list(crops[:8]))

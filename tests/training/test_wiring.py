@@ -590,6 +590,8 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
         changed = run_fields(replace(config, **{field.name: others[field.name]}), reader.identity, labels, data, 1)
         assert changed != usual, field.name
     assert run_fields(config, replace(reader.identity, jpeg_quality=95), labels, data, 1) != usual
+    assert "cache's snap_tolerance" not in usual  # runs on other caches go on, whichever program began them
+    assert run_fields(config, replace(reader.identity, snap_tolerance=0.2), labels, data, 1) != usual
     assert run_fields(config, reader.identity, replace(labels, name="other"), data, 1) != usual
     assert run_fields(config, reader.identity, labels, data, 2) != usual
     for dropped in (part.clips[0] for part in data):  # of training, of selection

@@ -11,7 +11,7 @@ from embedonce.pipeline.extraction.decode_tasks import DecodeMode, DecodeTask, R
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number
 from embedonce.pipeline.video.container import VideoError
 from tests.support.videos import digest, full_decode, sample, timeline_of, write_video
@@ -61,9 +61,9 @@ def make(folder, num_frames=90, **settings):
     return write_video(folder / settings.pop("file", "v.mp4"), num_frames, **settings)
 
 
-def check_exact(path, fps, windows=EVERYTHING, numbered=True):
+def check_exact(path, fps, windows=EVERYTHING, numbered=True, snap_sec=None):
     """Sample and compare with a full decode and with the numbers in the pixels; returns what was sampled."""
-    sampled, decoded = sample(path, fps, windows), full_decode(path)
+    sampled, decoded = sample(path, fps, windows, snap_sec), full_decode(path)
     frames = sampled.requests.frame_index
     assert sorted(sampled.digests) == list(range(len(frames)))
     assert [sampled.digests[i] for i in range(len(frames))] == [decoded[index][1] for index in frames]

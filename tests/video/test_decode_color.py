@@ -10,7 +10,7 @@ from embedonce.pipeline.extraction.decode_tasks import DecodeTask, decode_video
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame, read_number
 from embedonce.pipeline.video.color import Scaler
 from tests.support.videos import timeline_of, write_video

@@ -9,7 +9,7 @@ import pytest
 
 from embedonce.pipeline.extraction import scan_tasks
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
 from embedonce.pipeline.video import container, indexing, scanning
 from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, open_video

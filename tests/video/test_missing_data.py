@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from embedonce.cache.schema import LOST
-from embedonce.pipeline.frames.sampling_times import EVERYTHING, Grid, request_frames
+from embedonce.pipeline.frames.grid import EVERYTHING, Grid
+from embedonce.pipeline.frames.sampling_times import request_frames
 from embedonce.pipeline.video.headers.fragments import missing_before
 from embedonce.pipeline.video.headers.matroska import cut_out, read_layout
 from embedonce.pipeline.video.headers.transport_stream import read_counters

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.video import scanning
 from embedonce.pipeline.video.container import VideoError, open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames

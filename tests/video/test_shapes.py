@@ -13,7 +13,7 @@ from embedonce.pipeline.extraction.decode_tasks import DecodeTask, Remark, Resha
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames import canonical_frame
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.sources.source import Source, Video
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.geometry import MatrixReader

@@ -128,3 +128,13 @@ def test_the_weights_hash_depends_on_names_shapes_and_dtypes():
     zeros = torch.zeros(2, 3)
     digests = {digest("a", zeros), digest("b", zeros), digest("a", zeros.T.contiguous()), digest("a", zeros.int())}
     assert len(digests) == 4 and digest("a", torch.zeros(2, 3)) in digests
+
+
+def test_batches_handed_to_the_device_before_the_results_of_others_are_taken_have_the_same_embeddings():
+    teacher = load_teacher("demo-clip", "demo", None, CPU, seed=0)
+    size = teacher.describe()["input_size"]
+    first, second = crops_of(size, 3), crops_of(size, 5)[::-1]
+    for begin in (teacher.begin, teacher._launch):  # as on a CPU, and as on a GPU
+        finish_first, finish_second = begin(first), begin(second)
+        np.testing.assert_array_equal(finish_first(), teacher.embed(first))
+        np.testing.assert_array_equal(finish_second(), teacher.embed(second))

@@ -27,6 +27,7 @@ WRITERS = 6
 
 class StoreConformance:
     """between_processes: other processes see the same files. checks_names: names that lead out are refused.
+    compares_versions: of several who replace one version of a file at the same time, one alone does.
 
     takes_equal_bytes_for_own: where an answer may be lost and an upload has no mark, a writer that finds its own bytes
     under a name takes them for what it sent.
@@ -35,6 +36,7 @@ class StoreConformance:
     between_processes = True
     checks_names = True
     takes_equal_bytes_for_own = False
+    compares_versions = False
 
     def make_store(self) -> Store:
         raise NotImplementedError
@@ -241,6 +243,52 @@ class StoreConformance:
         with closing(store.lock(".lock")), multiprocessing.get_context("spawn").Pool(1) as pool:
             assert pool.apply(_is_busy, [store])
 
+    def test_several_share_the_lock_and_keep_out_whoever_wants_it_alone(self, store):
+        with closing(store.lock(".lock")), pytest.raises(BusyError):
+            store.lock(".lock", is_shared=True)
+        with closing(store.lock(".lock", is_shared=True)) as first:
+            second = store.lock(".lock", is_shared=True)
+            for _ in range(2):
+                with pytest.raises(BusyError):
+                    store.lock(".lock")
+                first.check()
+                second.close()
+                second.close()
+        store.lock(".lock").close()
+
+    def test_a_lock_that_is_shared_later_lets_others_in(self, store):
+        alone = store.lock(".lock")
+        with closing(alone.share()) as shared, closing(store.lock(".lock", is_shared=True)):
+            shared.check()
+            alone.close() if alone is not shared else None
+            with pytest.raises(BusyError):
+                store.lock(".lock")
+        store.lock(".lock").close()
+
+    def test_a_shared_lock_holds_between_processes(self, store):
+        self._need_processes()
+        with (
+            closing(store.lock(".lock", is_shared=True)),
+            multiprocessing.get_context("spawn").Pool(1) as pool,
+        ):
+            assert pool.apply(_is_busy, [store]) and not pool.apply(_is_busy, [store, True])
+
+    def test_only_one_of_several_replaces_a_version(self, store):
+        store.put_if_absent("frames/a", DIGITS)
+        version, start = store.version("frames/a"), threading.Barrier(WRITERS)
+
+        def replaced(number: int) -> bool:
+            start.wait()
+            try:
+                store.replace_version("frames/a", version, str(number).encode())
+            except AlreadyCommittedError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(WRITERS) as threads:
+            results = list(threads.map(replaced, range(WRITERS)))
+        assert any(results) and (sum(results) == 1 or not self.compares_versions)
+
     def test_a_pickled_store_is_the_same(self, store):
         store.put_if_absent("frames/a", DIGITS)
         again = pickle.loads(pickle.dumps(store))
@@ -274,9 +322,9 @@ def _publish_many(store: Store, number: int) -> list[bool]:
     return [_publish(store, f"frames/{i}", number) for i in range(20)]
 
 
-def _is_busy(store: Store) -> bool:
+def _is_busy(store: Store, is_shared: bool = False) -> bool:
     try:
-        store.lock(".lock").close()
+        store.lock(".lock", is_shared=is_shared).close()
     except BusyError:
         return True
     return False

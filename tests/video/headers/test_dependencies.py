@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
-from embedonce.pipeline.frames.sampling_times import Grid
+from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.video import decode, output_order, scanning
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.headers.b_picture_order import AnchorOrder
