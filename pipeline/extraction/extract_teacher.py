@@ -84,37 +84,22 @@ class ExtractTeacherResult:
 def run(config: ExtractConfig) -> ExtractTeacherResult:
     """Run extract-teacher."""
     config = with_registered_teacher(config)
-    check_place(config.device)
-    if config.teacher_activation is not None:
-        loader_of(config.model).check_options(teacher_options(config))
     if config.engine in CLUSTERS:
         CLUSTERS[config.engine].check(config)
+    else:
+        check_place(config.device)
+    if config.teacher_activation is not None:
+        loader_of(config.model).check_options(teacher_options(config))
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
     for line in summarize(sources).lines:
         log.info("%s", line)
     requests = checked_requests(config, sources)
-<<<<<<< HEAD
     if config.engine in CLUSTERS:
         cluster = CLUSTERS[config.engine]
         writer, ready, result = extract_on_cluster(cluster, config, source, load_registered_teacher, requests)
     else:
         writer, ready, result = _extract_here(config, source, requests)
-=======
-    ready: list[LabelSetRequest] = []
-
-    def load() -> Teacher:
-        teacher = _load_teacher(config)
-        if isinstance(teacher, TeacherGroup):
-            processes.callback(teacher.close)
-        ready.extend(with_class_text(request, teacher) for request in requests)
-        if isinstance(teacher, TextTeacher):
-            teacher.drop_text_tower()
-        return teacher
-
-    with contextlib.ExitStack() as processes:
-        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
->>>>>>> mine
     try:
         for request in ready:
             write_labels(writer, request, config.seed)
@@ -139,12 +124,15 @@ def _extract_here(
 
     def load() -> Teacher:
         teacher = _load_teacher(config)
+        if isinstance(teacher, TeacherGroup):
+            processes.callback(teacher.close)
         ready.extend(with_class_text(request, teacher) for request in requests)
         if isinstance(teacher, TextTeacher):
             teacher.drop_text_tower()
         return teacher
 
-    writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
+    with contextlib.ExitStack() as processes:
+        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     return writer, ready, result
 
 

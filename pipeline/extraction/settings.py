@@ -157,14 +157,15 @@ class ExtractConfig(LabelingSettings):
             parse(self.teacher_preprocess)
         if self.part is not None:
             self._check_part()
-<<<<<<< HEAD
         for name in ("ray_address", "ray_workers"):
             if getattr(self, name) is not None and self.engine != RAY:
                 raise ValueError(f"--{name.replace('_', '-')} requires --engine ray")
-=======
+        if self.engine == RAY and (num_listed > 1 or ":" in self.device or self.teacher_processes is not None):
+            raise ValueError(
+                "--engine ray gives each worker one GPU: choose how many with --ray-workers, and --device cuda or cpu"
+            )
         if self.snap_tolerance is not None:
             self._check_snap_tolerance(self.snap_tolerance)
->>>>>>> mine
 
     def _check_part(self) -> None:
         Part.parse(self.part or "")
