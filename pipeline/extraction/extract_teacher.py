@@ -84,11 +84,12 @@ class ExtractTeacherResult:
 def run(config: ExtractConfig) -> ExtractTeacherResult:
     """Run extract-teacher."""
     config = with_registered_teacher(config)
-    check_place(config.device)
-    if config.teacher_activation is not None:
-        loader_of(config.model).check_options(teacher_options(config))
     if config.engine in CLUSTERS:
         CLUSTERS[config.engine].check(config)
+    else:
+        check_place(config.device)
+    if config.teacher_activation is not None:
+        loader_of(config.model).check_options(teacher_options(config))
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
     for line in summarize(sources).lines:

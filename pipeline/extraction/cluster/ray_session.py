@@ -80,7 +80,7 @@ class RaySession:
         except BaseException:
             self.close()
             raise
-        workers = self.config.decode_workers or max(1, self.share.cpus - 1)
+        workers = self.config.decode_workers or self.share.cpus
         device = "cuda" if self.share.gpus else self.config.device
         self.config = replace(self.config, decode_workers=workers, device=device)
 

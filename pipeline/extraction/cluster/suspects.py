@@ -51,6 +51,7 @@ class Suspects:
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
+            self._opened = None
 
     def _attempts(self, uid: str) -> int:
         entry = self._writer.attempts().get(uid)

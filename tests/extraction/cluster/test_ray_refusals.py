@@ -54,6 +54,8 @@ def test_an_address_that_is_none_is_refused(address):
         (["--ray-address", "auto"], "--ray-address requires --engine ray"),
         (["--engine", "ray", "--part", "1/2"], "--part cannot be used with --engine ray"),
         (["--engine", "ray", "--ray-workers", "0"], "--ray-workers"),
+        (["--engine", "ray", "--device", "cuda:0,2"], "--engine ray gives each worker one GPU"),
+        (["--engine", "ray", "--teacher-processes", "2"], "--engine ray gives each worker one GPU"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path, options, told):
@@ -152,9 +154,9 @@ class FakeRay:
 @pytest.mark.parametrize(
     ("options", "workers", "cores", "device", "decode_workers"),
     [
-        ({}, 4, 4, "cuda", 3),
+        ({}, 4, 4, "cuda", 4),
         ({"ray_workers": 3, "decode_workers": 7}, 3, 4, "cuda", 7),
-        ({"ray_workers": 3, "device": "cpu"}, 3, 5, "cpu", 4),
+        ({"ray_workers": 3, "device": "cpu"}, 3, 5, "cpu", 5),
     ],
 )
 def test_workers_get_their_share_of_the_cluster(monkeypatch, tmp_path, options, workers, cores, device, decode_workers):
