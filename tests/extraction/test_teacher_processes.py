@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 def config_of(videos: Path, cache_dir: Path, folder: Path, processes: int, **changes) -> ExtractConfig:
     settings = {"shard_frames": 8, "batch_size": 4, "decode_workers": 1, "fps": 5.0, "views": 2, "device": "cpu"}
-    teacher = {"teacher_module": Path(fake_teacher_module.__file__), "teacher_model": f"fake:{folder}"}
+    teacher = {"teacher_module": Path(fake_teacher_module.__file__), "teacher_model": f"told:{folder}"}
     return ExtractConfig(videos, False, cache_dir, teacher_processes=processes, **(settings | teacher | changes))
 
 

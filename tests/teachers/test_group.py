@@ -37,7 +37,7 @@ def started(folder, monkeypatch):
     def start(*files: str, processes: int = 2, batch_size: int = BATCH) -> TextTeacherGroup:
         for name in files:
             (folder / name).touch()
-        options = TeacherOptions(f"fake:{folder}")
+        options = TeacherOptions(f"told:{folder}")
         groups.append(start_group(MODULE, options, ("cpu",) * processes, batch_size))
         return groups[-1]
 
