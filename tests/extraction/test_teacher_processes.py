@@ -129,9 +129,9 @@ def test_a_killed_run_leaves_neither_teacher_processes_nor_memory(videos, folder
 
 
 @pytest.mark.numeric
-@pytest.mark.integration
+@pytest.mark.slow
 def test_two_processes_of_the_demo_teacher_make_the_same_cache_as_one(videos, tmp_path):
-    usual = {"device": "cpu", "teacher_size": "demo", "batch_size": 8, "fps": 3.0, "decode_workers": 1, "views": 1}
+    usual = {"device": "cpu", "teacher_size": "demo", "batch_size": 8, "fps": 1.0, "decode_workers": 1, "views": 1}
     for name, processes in (("one", 1), ("two", 2)):
         extract_teacher.run(ExtractConfig(videos, False, tmp_path / name, teacher_processes=processes, **usual))
     check_same(tmp_path / "two", tmp_path / "one")
