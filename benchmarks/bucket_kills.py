@@ -27,7 +27,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.errors import BusyError
 from embedonce.cache.layout import LOCK
 from embedonce.cache.store import has_cache, open_reader
-from embedonce.cache.stores.lease import LeaseTimes
+from embedonce.cache.stores.lease_folder import LeaseTimes
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.verify import verify

@@ -68,6 +68,25 @@ def repeated(path: Path, seconds: int) -> Path:
     return longer
 
 
+def smaller(path: Path, kind: str, height: int) -> Path:
+    """The footage of this kind in the same codec with fewer lines, made if it is not there."""
+    _, codec, _, gop, options = KINDS[kind]
+    reduced = path.with_name(f"{path.stem}-{height}{path.suffix}")
+    if reduced.exists():
+        return reduced
+    click.echo(f"making {reduced}", err=True)
+    unfinished = path.with_name(f"unfinished-{reduced.name}")
+    with av.open(str(path)) as source, av.open(str(unfinished), "w") as out:
+        stream = out.add_stream(codec, rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = round(WIDTH * height / HEIGHT), height, "yuv420p"
+        stream.codec_context.gop_size, stream.options = gop, options
+        for frame in source.decode(video=0):
+            out.mux(stream.encode(frame.reformat(stream.width, stream.height)))
+        out.mux(stream.encode(None))
+    unfinished.rename(reduced)
+    return reduced
+
+
 def _write(path: Path, codec: str, seconds: int, gop: int, options: dict) -> None:
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=RATE)

@@ -11,7 +11,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.parsed_folder import ParsedFolder
 from embedonce.cache.plan import PlanPart
 from embedonce.cache.plan_documents import checked_plan, read_part
-from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, read_entry
+from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, read_entry, total_attempts
 from embedonce.cache.records import Record, read_record
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.verified_shards import VerifiedShards
@@ -50,9 +50,9 @@ class Catalog:
         return list(self._checked_plan)
 
     def add_part(self, part: PlanPart) -> None:
-        """Add a part of the plan that was written just now."""
+        """Add a part of the plan that was written or read just now."""
         self._plan.add(self.layout.plan_part(part.part), part)
-        if self._checked_plan is not None:
+        if self._checked_plan is not None and len(self._checked_plan) == part.part:
             self._checked_plan.append(part)
 
     def quarantined(self) -> dict[str, QuarantinedVideo]:
@@ -61,4 +61,4 @@ class Catalog:
 
     def attempts(self) -> dict[str, DecodeAttempts]:
         """name -> attempts, as they are now."""
-        return dict(self._attempts.refresh().values())
+        return total_attempts(entry for _, entry in sorted(self._attempts.refresh().items()))

@@ -29,7 +29,7 @@ def rename_exclusively(temp: Path, path: Path) -> None:
     All who publish in this folder wait for its lock. If folders cannot be locked, the operating system must be able to
     rename without replacing; StorageError if it is not.
     """
-    with _folder_lock(path.parent) as is_locked:
+    with folder_lock(path.parent) as is_locked:
         if not is_locked:
             _rename_noreplace(temp, path)
             return
@@ -39,7 +39,7 @@ def rename_exclusively(temp: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _folder_lock(folder: Path):
+def folder_lock(folder: Path):
     """Lock a folder, waiting for other holders; yields False if its file system has no such locks."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -69,7 +69,7 @@ class LabelSetReader:
     def clip_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
         """plan part -> clips over its videos, as of the last revision, in order of parts."""
         listed = self._clip_folder(name).values()
-        parts = {int(stem): clips for stem, clips in listed.items()} | self._revised_parts(name)
+        parts = {int(stem): clips for stem, clips in listed.items()} | self.revised_parts(name)
         return dict(sorted(parts.items()))
 
     def _clip_folder(self, name: str) -> ParsedFolder[tuple[ClipLabel, ...]]:
@@ -79,7 +79,7 @@ class LabelSetReader:
             self._clips[name] = ParsedFolder(folder, _read_clips)
         return self._clips[name]
 
-    def _revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
+    def revised_parts(self, name: str) -> dict[int, tuple[ClipLabel, ...]]:
         """The parts of a label set's last revision; empty if it was never revised."""
         folder = self._layout.labels / name / "revisions"
         self._layout.refuse_links((folder,))

@@ -14,6 +14,7 @@ from embedonce.cache.schema import FORMAT_VERSION, check_uid
 
 ZERO_SHOT, FITTED, NO_LOGITS = "zero-shot", "fitted", "none"
 KINDS = (ZERO_SHOT, FITTED, NO_LOGITS)
+HEAD_TOLERANCE = 1e-3  # of the values of a head: text towers compute slightly different vectors on other machines
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,28 @@ def check_same(requested: LabelSet, stored: LabelSet) -> None:
     else:
         return
     raise LabelSetError(f"label set {stored.name!r} of this cache {problem}; name the new one with --label-set")
+
+
+def are_same_heads(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    """Whether two heads have the same tensors, as well as text towers agree between machines."""
+    if {name: tensor.shape for name, tensor in a.items()} != {name: tensor.shape for name, tensor in b.items()}:
+        return False
+    return all(np.allclose(a[name], b[name], rtol=HEAD_TOLERANCE, atol=HEAD_TOLERANCE) for name in a)
+
+
+def check_same_head(name: str, requested: bytes, stored: bytes | None) -> None:
+    """LabelSetError if the stored head of the label set of this name has other values than ours."""
+    if stored == requested:
+        return
+    try:
+        is_same = stored is not None and are_same_heads(*map(safetensors.numpy.load, (requested, stored)))
+    except safetensors.SafetensorError:
+        is_same = False
+    if not is_same:
+        raise LabelSetError(
+            f"label set {name!r} of this cache has another head than was computed now; name the new one with "
+            "--label-set, or make it when no other process writes into the cache"
+        )
 
 
 def _brief(classes: tuple[str, ...]) -> str:

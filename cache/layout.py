@@ -108,6 +108,11 @@ class Layout:
         folders = (self.root, *self.folders, *made_late, *self.label_folders(), *self.continued_folders())
         self.store.recover(folder.relative for folder in folders)
 
+    def sync(self, folders: Iterable[StoredPath] | None = None) -> None:
+        """Make durable what other writers have published in these folders, or in all. The caller holds the lock."""
+        chosen = (self.root, *self.folders, *self.label_folders()) if folders is None else folders
+        self.store.sync(folder.relative for folder in chosen)
+
     def refuse_links(self, folders: Iterable[StoredPath] | None = None) -> None:
         """DamagedError if one of these folders, or of those that every cache has, is a symbolic link."""
         self.store.refuse_links(path.relative for path in (self.folders if folders is None else folders))

@@ -26,12 +26,18 @@ Check = Callable[[dict, str], object]  # (document, name): raises DamagedError i
 
 
 def publish(
-    path: StoredPath, document: dict, places: Sequence[Place], check: Check, put: Callable[[bytes], None]
+    path: StoredPath,
+    document: dict,
+    places: Sequence[Place],
+    check: Check,
+    put: Callable[[bytes], None],
+    is_shared: bool = False,
 ) -> None:
     """Write a document, after the files that hold what would make it too long.
 
     places: of the arrays that may be continued in further files. put: publishes or replaces the file at path.
-    ValueError, and nothing is changed, if a reader would refuse the document.
+    is_shared: others may do the same now, so that continuations that are not ours stay. ValueError, and nothing is
+    changed, if a reader would refuse the document.
     """
     head, further = _cut(document, places)
     contents = {sha256(data): data for data in map(documents.serialize_with_checksum, further)}
@@ -44,7 +50,8 @@ def publish(
     for digest, continuation in contents.items():
         (folder / f"{digest}.json").replace(continuation)  # there may be a damaged one
     put(data)
-    _delete_others(folder, contents)
+    if not is_shared:
+        _delete_others(folder, contents)
 
 
 def read(path: StoredPath) -> dict:

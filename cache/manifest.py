@@ -4,16 +4,20 @@ A manifest that is missing, damaged or old lists less, never anything wrong: onl
 and what it took is in removed/ until the manifest no longer lists it.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from embedonce.cache import documents, long_documents
 from embedonce.cache.catalog import Catalog
 from embedonce.cache.documents import parse_list, validate_types
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.quarantine import file_name
 from embedonce.cache.records import Record, current
 from embedonce.cache.schema import check_uid, check_unit
+from embedonce.cache.stores.base import FileVersion
 from embedonce.cache.stores.stored_path import StoredPath
 
 LABEL_FOLDERS = ("clips", "revisions", "records")  # of a label set, whose documents the manifest lists
@@ -72,11 +76,39 @@ def read_manifest(layout: Layout) -> dict | None:
 
 def write_manifest(layout: Layout, manifest: dict) -> None:
     """Replace manifest.json. DamagedError if a label set has a name that no writer gives it."""
+    _publish(layout, manifest, layout.manifest.replace)
+
+
+def write_shared_manifest(catalog: Catalog) -> dict:
+    """Write manifest.json beside other writers; returns its fields. Errors as in write_manifest().
+
+    Each manifest is built after the one that it replaces was written, so that it has everything that was committed
+    when any of them was built: that of the last writer to end has all.
+    """
+    layout = catalog.layout
+    while True:
+        version = layout.manifest.version() if layout.manifest.exists() else None
+        catalog.refresh()
+        layout.sync()  # nothing that is listed may be lost
+        manifest = build_manifest(catalog)
+        with contextlib.suppress(AlreadyCommittedError):
+            _publish(layout, manifest, partial(_put_version, layout.manifest, version), is_shared=True)
+            return manifest
+
+
+def _put_version(path: StoredPath, version: FileVersion | None, data: bytes) -> None:
+    if version is None:
+        path.put_if_absent(data)
+    else:
+        path.store.replace_version(path.relative, version, data)
+
+
+def _publish(layout: Layout, manifest: dict, put: Callable[[bytes], None], is_shared: bool = False) -> None:
     with documents.as_damaged_error(str(layout.labels)):
         _label_sets(manifest)
     places: list[long_documents.Place] = [("shards",), ("label_sets",), ("quarantined",)]
     places += [("labels", name, folder) for name in manifest["labels"] for folder in LABEL_FOLDERS]
-    long_documents.publish(layout.manifest, manifest, places, _check, layout.manifest.replace)
+    long_documents.publish(layout.manifest, manifest, places, _check, put, is_shared)
 
 
 def lost_files(layout: Layout, manifest: dict, quarantined: set[str], planned: set[str]) -> list[LostFile]:

@@ -1,14 +1,20 @@
 """Videos that cannot be used, and attempts at decoding that crashed or hung: one small document for each video."""
 
+import contextlib
 import functools
+import itertools
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TypeVar
 
 from embedonce.cache import documents
 from embedonce.cache.commit import sha256
-from embedonce.cache.errors import DamagedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
 from embedonce.cache.limits import brief, check_text
 from embedonce.cache.stores.stored_path import StoredPath
+
+_ATTEMPT = re.compile(r"-\d{6,12}(?=\.json$)")  # in the name of a further document of attempts
 
 
 @dataclass(frozen=True)
@@ -38,16 +44,54 @@ Entry = TypeVar("Entry", QuarantinedVideo, DecodeAttempts)
 
 def read_quarantine(folder: StoredPath) -> dict[str, QuarantinedVideo]:
     """name -> quarantined video, of all documents in a folder."""
-    return _read_folder(folder, QuarantinedVideo)
+    return dict(read_entry(path, QuarantinedVideo) for path in folder.list(".json"))
 
 
 def read_attempts(folder: StoredPath) -> dict[str, DecodeAttempts]:
     """name -> attempts, of all documents in a folder."""
-    return _read_folder(folder, DecodeAttempts)
+    paths = sorted(folder.list(".json"), key=lambda path: path.stem)
+    return total_attempts(read_entry(path, DecodeAttempts) for path in paths)
 
 
-def _read_folder(folder: StoredPath, entry_type: type[Entry]) -> dict[str, Entry]:
-    return dict(read_entry(path, entry_type) for path in folder.list(".json"))
+def total_attempts(entries: Iterable[tuple[str, DecodeAttempts]]) -> dict[str, DecodeAttempts]:
+    """name -> attempts of all its documents together, with the last one's reason. entries: in order of documents."""
+    found: dict[str, DecodeAttempts] = {}
+    for name, entry in entries:
+        earlier = found[name].attempts if name in found else 0
+        found[name] = DecodeAttempts(earlier + entry.attempts, entry.reason)
+    return found
+
+
+def count_attempt(folder: StoredPath, name: str, reason: str, is_shared: bool = False) -> None:
+    """Count an attempt that ended with a crash. folder: of attempts.
+
+    is_shared: others may count at the same time. Then a further attempt is a document of its own, which only one can
+    publish, and not a higher count in the first one.
+    """
+    path = folder / file_name(name)
+    if not is_shared:
+        earlier = read_entry(path, DecodeAttempts)[1].attempts if path.exists() else 0
+        path.replace(serialize_entry(name, DecodeAttempts(earlier + 1, reason), str(path)))
+        return
+    for number in itertools.count(1):
+        path = folder / _attempt_file(name, number)
+        with contextlib.suppress(AlreadyCommittedError):
+            path.put_if_absent(serialize_entry(name, DecodeAttempts(1, reason), str(path)))
+            return
+
+
+def forget_attempts(folder: StoredPath, name: str) -> None:
+    """Delete all documents of attempts at a video. folder: of attempts."""
+    first = file_name(name)
+    for path in folder.list(".json"):
+        if _ATTEMPT.sub("", path.name) == first:
+            path.delete()
+
+
+def _attempt_file(name: str, number: int) -> str:
+    """The name of the document of the attempt of this number, from 1 on."""
+    first = file_name(name)
+    return first if number == 1 else f"{first.removesuffix('.json')}-{number:06d}.json"
 
 
 def read_entry(path: StoredPath, entry_type: type[Entry]) -> tuple[str, Entry]:
@@ -82,7 +126,8 @@ def file_name(name: str) -> str:
 def check_entry(path: StoredPath, entry_type: type[Entry]) -> None:
     """DamagedError if a file cannot be read, has a negative count, or has another name than its own."""
     name, entry = read_entry(path, entry_type)
-    if path.name != file_name(name):
+    first = _ATTEMPT.sub("", path.name) if entry_type is DecodeAttempts else path.name
+    if first != file_name(name):
         raise DamagedError(f"{path} is the document of {name!r}: it was renamed or copied")
     if getattr(entry, "num_bytes", 0) < 0 or getattr(entry, "attempts", 1) < 1:
         raise DamagedError(f"{path} has an impossible count")

@@ -16,7 +16,7 @@ from embedonce.cache.manifest import build_manifest, write_manifest
 from embedonce.cache.plan import PlanIndex, PlanPart
 from embedonce.cache.plan_documents import plan_document, plan_from
 from embedonce.cache.planned_units import planned_in
-from embedonce.cache.quarantine import file_name
+from embedonce.cache.quarantine import file_name, forget_attempts
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.remaining import (
     batch_without,
@@ -61,7 +61,7 @@ class _Steps:
         self.layout, self.identity, self.removal, self._lock = layout, identity, removal, lock
         self.videos = frozenset(removal.videos)
         self.suffix = BACKENDS[identity.backend].suffix
-        self.shards = ShardWriter(layout, identity.backend, lock)
+        self.shards = ShardWriter(layout, identity, lock)
         self.reader = CacheReader(layout.store, identity, catalog=Catalog(layout, identity))
 
     def run(self, on_progress: OnProgress) -> None:
@@ -81,9 +81,9 @@ class _Steps:
             on_progress()
         self._change_plan(lambda part: part_without_units(part, self.removal.old_units, self.videos))
         self._change_plan(lambda part: part_without_videos(part, self.videos))  # which no part continues any more
-        for folder in (self.layout.quarantine, self.layout.attempts):
-            for name in sorted(self.videos):
-                self._delete(folder / file_name(name))
+        for name in sorted(self.videos):
+            self._delete(self.layout.quarantine / file_name(name))
+            forget_attempts(self.layout.attempts, name)
         if self.videos:
             self._delete_leftovers()
         self.reader.close()

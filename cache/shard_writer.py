@@ -1,17 +1,18 @@
-"""Committing one shard: its file first, its record second. The caller holds the lock of the cache."""
+"""Committing one shard: its file first, its record second. The caller holds the lock of the cache, alone or shared."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from embedonce.cache import documents
+from embedonce.cache.adoption import adopted_frames, adopted_logits
 from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.backends.shard_format import Encoded
 from embedonce.cache.commit import sha256
-from embedonce.cache.errors import AlreadyCommittedError
+from embedonce.cache.errors import AlreadyCommittedError, DamagedError
 from embedonce.cache.layout import Layout
 from embedonce.cache.planned_units import PlannedUnit
-from embedonce.cache.records import Record, check_record, record_document, record_of
-from embedonce.cache.schema import FrameBatch
+from embedonce.cache.records import Record, check_record, read_record, record_document, record_of
+from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.stores.base import Lock
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -23,10 +24,11 @@ def immediately() -> None:
 
 
 class ShardWriter:
-    """Publishes shards and records of one cache."""
+    """Publishes shards and records of one cache. is_shared: others may do so at the same time."""
 
-    def __init__(self, layout: Layout, backend: str, lock: Lock):
-        self._layout, self._format, self._lock = layout, BACKENDS[backend], lock
+    def __init__(self, layout: Layout, identity: CacheIdentity, lock: Lock, is_shared: bool = False):
+        self._layout, self._identity, self._lock, self._is_shared = layout, identity, lock, is_shared
+        self._format = BACKENDS[identity.backend]
 
     def record_path(self, label_set: str | None, unit: str) -> StoredPath:
         """The record of a unit: of a label set's logits, or of the frames for None."""
@@ -50,13 +52,23 @@ class ShardWriter:
         encoded = self._format.encode_frames(batch) if batch.jpegs else NO_SHARD
         record = record_of(unit, encoded, sha256(encoded.data), batch.segments, len(batch.jpegs), provenance)
         part = None if planned is None else planned.part
-        return self._commit(None, replace(record, part=part, replaces=replaces), encoded, planned, before_record)
+        record = replace(record, part=part, replaces=replaces)
+
+        def adopt(name: str) -> Record:
+            return adopted_frames(self._layout, self._identity, name, record, batch)
+
+        return self._commit(None, record, encoded, planned, before_record, adopt)
 
     def commit_logits(self, label_set: str, unit: str, keys: list[str], logits, provenance: dict) -> Record:
         """Publish the logits shard of a unit, then its record. AlreadyCommittedError if it has one."""
         encoded = self._format.encode_logits(keys, logits) if keys else NO_SHARD
         record = record_of(unit, encoded, sha256(encoded.data), (), len(keys), provenance)
-        return self._commit(label_set, record, encoded, None, immediately)
+
+        def adopt(name: str) -> Record:
+            frames = read_record(self.record_path(None, unit))
+            return adopted_logits(self._layout, self._identity, label_set, name, record, frames, logits)
+
+        return self._commit(label_set, record, encoded, None, immediately, adopt)
 
     def _commit(
         self,
@@ -65,27 +77,47 @@ class ShardWriter:
         encoded: Encoded,
         planned: PlannedUnit | None,
         before_record: Callable[[], object],
+        adopt: Callable[[str], Record],
     ) -> Record:
+        """adopt: the record of another writer's shard of this name, if it holds the same rows."""
         path = self.record_path(label_set, record.unit)
         document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
-        if record.num_rows:
-            name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
-            self._publish_shard(name, encoded.data, path)
+        name = self._layout.shard_name(label_set, record.unit, self._format.suffix)
+        if not self._publish_shard(name, encoded.data, path):
+            record = self._adopted(name, path, adopt)
+            document = documents.serialize_verified(record_document(record, planned), check_record, str(path))
         before_record()
         self._lock.check()
         path.put_if_absent(document)
         return record
 
-    def _publish_shard(self, name: str, data: bytes, record_path: StoredPath) -> None:
+    def _publish_shard(self, name: str, data: bytes, record_path: StoredPath) -> bool:
+        """False if there is a shard that may be another writer's. data: empty if the unit has no rows."""
         store = self._layout.store
+        if not data:
+            return not (self._is_shared and store.exists(name))
         try:
             store.put_if_absent(name, data)
         except AlreadyCommittedError:
             if record_path.exists():
                 raise
+            if self._is_shared:
+                return False
             # A shard without a record: an earlier run stopped between the two. No record refers to its bytes, and
             # this process holds the lock, so no other is about to publish one. Were it suspended now until it has lost
             # the lock, the shard would have another version when it goes on.
             version = store.version(name)
             self._lock.check()
             store.replace_version(name, version, data)
+        return True
+
+    def _adopted(self, name: str, record_path: StoredPath, adopt: Callable[[str], Record]) -> Record:
+        """The record of a stored shard. AlreadyCommittedError if its writer has committed it meanwhile."""
+        try:
+            return adopt(name)
+        except DamagedError as error:
+            if record_path.exists():
+                raise AlreadyCommittedError(
+                    f"{record_path} exists already: another writer published it first"
+                ) from error
+            raise

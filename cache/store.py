@@ -1,12 +1,11 @@
 """Opening a cache for reading or writing, and the rule that a cache has one identity."""
 
-import contextlib
-
 from embedonce.cache import commit, documents
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import IdentityMismatchError, NotACacheError
+from embedonce.cache.errors import AlreadyCommittedError, IdentityMismatchError, NotACacheError
 from embedonce.cache.identity_document import differences, identity_document, identity_from
 from embedonce.cache.layout import Layout, read_identity
+from embedonce.cache.opening import refuse_locked
 from embedonce.cache.plan_age import check_age, last_clip_part
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
@@ -37,19 +36,27 @@ def claim(where: Location, identity: CacheIdentity) -> bool:
     IdentityMismatchError, which lists the fields that differ, if it has another identity; nothing is changed then.
     """
     layout = Layout.at(where)
-    is_new = not layout.identity.exists()
-    if is_new:
-        check_place(layout.store)
-        document = identity_document(identity)
-        data = documents.serialize_verified(document, identity_from, str(layout.identity))
-        layout.root.make_folder()
-        # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
-        layout.identity.put_if_absent(data)
-    else:
+    is_new = not layout.identity.exists() and _claim_first(layout, identity)
+    if not is_new:
         check_identity(identity, read_identity(layout.store), layout.root)
     for folder in layout.folders:
         folder.make_folder()
     return is_new
+
+
+def _claim_first(layout: Layout, identity: CacheIdentity) -> bool:
+    """Publish the identity of a new cache. False if another process has just done so. Errors as in check_place()."""
+    try:
+        check_place(layout.store)
+        data = documents.serialize_verified(identity_document(identity), identity_from, str(layout.identity))
+        layout.root.make_folder()
+        # Before any other file: a run that is killed right after it leaves a cache, not a folder of unknown files
+        layout.identity.put_if_absent(data)
+    except (NotACacheError, AlreadyCommittedError):
+        if layout.identity.exists():
+            return False
+        raise
+    return True
 
 
 def check_identity(requested: CacheIdentity, stored: CacheIdentity, root: object) -> None:
@@ -86,21 +93,23 @@ def refuse_nesting(where: Location) -> None:
             )
 
 
-def open_writer(where: Location, identity: CacheIdentity, catalog: Catalog | None = None) -> CacheWriter:
+def open_writer(
+    where: Location, identity: CacheIdentity, catalog: Catalog | None = None, is_shared: bool = False
+) -> CacheWriter:
     """A writer of the cache at a location, which is created or must have this identity already.
 
-    catalog: of a reader of this cache in this process, so that nothing is parsed twice.
+    catalog: of a reader of this cache in this process, so that nothing is parsed twice. is_shared: other writers that
+    share it, on this machine or others, may write it at the same time. BusyError if another process writes the cache,
+    unless both share it.
     """
     store = open_store(where)
     claim(store, identity)
-    return CacheWriter(store, identity, catalog)
+    return CacheWriter(store, identity, catalog, is_shared)
 
 
-def refuse_busy(where: Location) -> None:
-    """BusyError while another process writes the cache at a location."""
-    layout = Layout.at(where)
-    with contextlib.closing(layout.store.lock(layout.lock.relative)):
-        return
+def refuse_busy(where: Location, is_shared: bool = False) -> None:
+    """BusyError while another process writes the cache at a location, unless both are shared, as in open_writer()."""
+    refuse_locked(Layout.at(where), is_shared)
 
 
 def open_reader(where: Location) -> CacheReader:

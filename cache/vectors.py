@@ -18,6 +18,12 @@ def embeddings_problem(embeddings: np.ndarray) -> str | None:
     return None
 
 
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, V) float32 of (n, V, D) float16 embeddings, whose rounded values are not exactly of unit length."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    return (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+
+
 def logits_problem(logits: np.ndarray) -> str | None:
     """What is wrong with float32 logits of any shape; None if nothing is."""
     if logits.size and not np.abs(logits).max() <= MAX_LOGIT:  # NaN fails every comparison

@@ -10,28 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from embedonce.cache import documents
 from embedonce.cache.catalog import Catalog
-from embedonce.cache.errors import IdentityMismatchError, StorageError
+from embedonce.cache.errors import StorageError
 from embedonce.cache.label_set_writer import LabelSetWriter
 from embedonce.cache.labels import ClipLabel, LabelSet
-from embedonce.cache.layout import LOCK, Layout
-from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest
-from embedonce.cache.plan import PlanIndex, PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
-from embedonce.cache.plan_age import last_clip_part, refuse_older
-from embedonce.cache.plan_documents import plan_document, plan_from
-from embedonce.cache.plan_parts import cut_parts
+from embedonce.cache.layout import Layout
+from embedonce.cache.manifest import build_manifest, read_manifest, write_manifest, write_shared_manifest
+from embedonce.cache.opening import lock_for_writing
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, PlanPart, Unit, cut_units
+from embedonce.cache.plan_writer import PlanWriter
 from embedonce.cache.planned_units import planned_in
 from embedonce.cache.quarantine import (
     DecodeAttempts,
     QuarantinedVideo,
+    count_attempt,
     file_name,
-    read_entry,
+    forget_attempts,
     serialize_entry,
 )
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.records import record_paths
-from embedonce.cache.removal_steps import finish_removal
 from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.shard_writer import ShardWriter, immediately
 from embedonce.cache.stores.registry import Location, address_of, open_store
@@ -42,30 +40,26 @@ from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 class CacheWriter:
     """Write access to one cache whose identity has been claimed."""
 
-    def __init__(self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None):
-        """catalog: of this cache, if a reader in this process has one."""
+    def __init__(
+        self, where: Location, identity: CacheIdentity, catalog: Catalog | None = None, is_shared: bool = False
+    ):
+        """catalog: of this cache, if a reader in this process has one. is_shared: as in open_writer()."""
         self.store = open_store(where)
-        self.identity = identity
+        self.identity, self.is_shared = identity, is_shared
         self._layout = Layout(self.store)
         self._catalog = Catalog(self._layout, identity) if catalog is None else catalog
-        self._labels = LabelSetWriter(self._layout, self._catalog.labels)
+        self._labels = LabelSetWriter(self._layout, self._catalog.labels, is_shared)
         self._settled: set[str] = set()
-        self._lock = self.store.lock(LOCK)
-        self._shards = ShardWriter(self._layout, identity.backend, self._lock)
+        self._lock = lock_for_writing(self._layout, identity, is_shared)
+        self._shards = ShardWriter(self._layout, identity, self._lock, is_shared)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.close)
-            self.plan: list[PlanPart] = self._read_locked(is_parsed=catalog is not None)
-            self._index = PlanIndex(self.plan)
+            if catalog is not None:
+                self._catalog.refresh()
+            self._plan = PlanWriter(self._catalog, is_shared)
+            if is_shared and not self._layout.manifest.exists():
+                self.write_manifest()  # without one, logits that are committed out of order look like lost ones
             undo.pop_all()
-
-    def _read_locked(self, is_parsed: bool) -> list[PlanPart]:
-        """The plan, read when what an interrupted writer left is put in order, and nobody else writes."""
-        self._layout.refuse_links()
-        self._layout.recover()
-        finish_removal(self._layout, self.identity, self._lock)
-        if is_parsed:
-            self._catalog.refresh()
-        return self._catalog.plan()
 
     @property
     def cache_dir(self) -> Path | str:
@@ -79,62 +73,60 @@ class CacheWriter:
     # -- plan ------------------------------------------------------------------------------------------------
 
     @property
+    def plan(self) -> list[PlanPart]:
+        """All parts that are known. Always the same list, which grows."""
+        return self._plan.parts
+
+    @property
     def planned_videos(self) -> dict[str, PlannedVideo]:
         """uid -> video, in the order of the plan. Always the same dictionary, which grows with the plan."""
-        return self._index.videos
+        return self._plan.index.videos
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        return tuple(self._index.units.values())
+        return tuple(self._plan.index.units.values())
 
     def incomplete_uids(self) -> frozenset[str]:
         """Planned videos of which a rebuilt plan has only some of the requests, and that are not settled."""
-        return self._index.incomplete_uids() - self._settled
+        return self._plan.index.incomplete_uids() - self._settled
 
     def settle(self, uid: str) -> None:
         """Mark a video as complete, although its plan was rebuilt in part. Forgotten when the writer is closed."""
         self._settled.add(uid)
 
-    def extend_plan(self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int) -> None:
+    def extend_plan(
+        self, videos: list[PlannedVideo], requests: list[PlannedSegment], shard_frames: int
+    ) -> tuple[Unit, ...]:
         """Append videos, and units for their requests, to the plan. What was planned before never changes.
+
+        Returns the units that were appended: without requests that another writer has planned meanwhile.
 
         requests: of these videos, or further ones of videos that are planned already. Writes as many parts as needed,
         in order. If it is interrupted, videos of which a part is missing are incomplete_uids() when the plan is read.
         """
         counts = {segment.video_uid: len(segment.request_k) for segment in requests}
         listed = [replace(video, num_requests=counts.get(video.uid, 0)) for video in videos]
-        self.append_units(listed, cut_units(requests, shard_frames, first_number=self._index.next_number))
+        return self.append_units(listed, cut_units(requests, shard_frames, first_number=self._plan.index.next_number))
 
-    def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> None:
+    def append_units(self, videos: list[PlannedVideo], units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         """Append videos, and units of these videos or of planned ones, to the plan. As extend_plan() otherwise.
 
         units: named by the numbers that follow those of the plan.
         """
-        if not videos and not units:
-            return
-        self.check_plan()
-        for part in cut_parts(len(self.plan), videos, units):
-            self._append_part(part)
+        return self._plan.append(videos, units) if videos or units else ()
+
+    def refresh(self) -> None:
+        """Find what other writers have planned and committed since. What is known stays as it is, and grows."""
+        self._catalog.refresh()
+        self._plan.refresh()
 
     def check_plan(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""
-        lacking = self.committed_units() - set(self._index.units)
-        refuse_older(self._layout, len(self.plan), lacking, last_clip_part(self._layout))
+        self._plan.check()
 
     def copy_plan(self, plan: list[PlanPart]) -> None:
         """Append the missing parts of a plan. IdentityMismatchError if the existing parts differ from it."""
-        for ours, theirs in zip(self.plan, plan, strict=False):
-            if plan_document(ours) != plan_document(theirs):
-                raise IdentityMismatchError(f"{self.cache_dir} has another plan; choose another folder")
-        for part in plan[len(self.plan) :]:
-            self._append_part(part)
-
-    def _append_part(self, part: PlanPart) -> None:
-        path = self._layout.plan_part(part.part)
-        path.put_if_absent(documents.serialize_verified(plan_document(part), plan_from, str(path)))
-        self._catalog.add_part(part)
-        self.plan.append(part)
-        self._index.add(part)
+        self._plan.copy(plan)
 
     def committed_units(self) -> frozenset[str]:
         return frozenset(path.stem for path in record_paths(self._layout.frame_paths().records))
@@ -149,7 +141,7 @@ class CacheWriter:
         before_record: called when the shard is published; if it raises an error, the record is not. Several units may
         be committed at once, from several threads, if this lets one record after the other be published.
         """
-        planned = planned_in(self._index, unit)
+        planned = planned_in(self._plan.index, unit)
         record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
@@ -185,7 +177,7 @@ class CacheWriter:
         """Record that a video cannot be used. name: its uid, or the path of a file that has none."""
         path = self._layout.quarantine / file_name(name)
         path.replace(serialize_entry(name, video, str(path)))
-        (self._layout.attempts / file_name(name)).delete()
+        self.forget_attempts(name)
 
     def release(self, name: str) -> None:
         """Take a video out of quarantine, and forget its attempts."""
@@ -198,13 +190,11 @@ class CacheWriter:
 
     def count_attempt(self, name: str, reason: str) -> None:
         """Record that a process crashed or hung while decoding a video; the count survives the run."""
-        path = self._layout.attempts / file_name(name)
-        earlier = read_entry(path, DecodeAttempts)[1].attempts if path.exists() else 0
-        path.replace(serialize_entry(name, DecodeAttempts(earlier + 1, reason), str(path)))
+        count_attempt(self._layout.attempts, name, reason, is_shared=self.is_shared)
 
     def forget_attempts(self, name: str) -> None:
         """Remove the count of a video that was decoded without a crash."""
-        (self._layout.attempts / file_name(name)).delete()
+        forget_attempts(self._layout.attempts, name)
 
     def attempts(self) -> dict[str, DecodeAttempts]:
         """name -> attempts, of every video that crashed or hung a process and was not decoded since."""
@@ -216,12 +206,17 @@ class CacheWriter:
 
     def write_manifest(self) -> dict:
         """Rebuild manifest.json from the records; returns its fields."""
+        if self.is_shared:
+            self._plan.refresh()
+            return write_shared_manifest(self._catalog)
         manifest = build_manifest(self._catalog)
         write_manifest(self._layout, manifest)
         return manifest
 
     def rebuild_manifest_if_stale(self) -> bool:
         """Rebuild manifest.json if it differs from the records; returns whether it did."""
+        if self.is_shared:
+            self.refresh()
         is_stale = read_manifest(self._layout) != build_manifest(self._catalog)
         if is_stale:
             self.write_manifest()

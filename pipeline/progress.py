@@ -40,6 +40,13 @@ class Progress:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
+    def extend(self, amount: int) -> None:
+        """There is more to count up to."""
+        self.total = (self.total or 0) + amount
+        if self._bar is not None:
+            self._bar.total = self.total
+            self._bar.refresh()
+
     def note(self, text: str) -> None:
         """Print a line, without breaking the bar."""
         text = one_line(text)

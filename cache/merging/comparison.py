@@ -13,7 +13,7 @@ from embedonce.cache.merging.answers import Answers, find_sorted, groups_of
 from embedonce.cache.merging.inputs import MergeConflictError, OpenCache
 from embedonce.cache.merging.withdrawals import Withdrawals
 from embedonce.cache.plan import PlannedVideo
-from embedonce.cache.vectors import MIN_COSINE
+from embedonce.cache.vectors import MIN_COSINE, cosines
 
 _DESCRIPTION = ("canonical_size", "rotation", "mirrored", "left_eye", "time_base", "first_pts", "by_order")
 _KEPT_UNITS = 4  # whose embeddings are in memory
@@ -82,20 +82,14 @@ class _Comparison:
         (crops, embeddings), (other_crops, other_embeddings) = map(self._rows, caches, units)
         if not np.array_equal(crops[rows[0]], other_crops[rows[1]]):
             yield "the teacher saw other pixels"
-        cosines = _cosines(embeddings[rows[0]], other_embeddings[rows[1]])
-        if (cosines < MIN_COSINE).any():
-            yield f"the embeddings differ (cosine {cosines.min():.4f})"
+        values = cosines(embeddings[rows[0]], other_embeddings[rows[1]])
+        if (values < MIN_COSINE).any():
+            yield f"the embeddings differ (cosine {values.min():.4f})"
 
 
 def _read_rows(cache: OpenCache, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """crop_crc32 (N, V) uint32 and embeddings (N, V, D) float16 of a unit with rows. DamagedError if it is damaged."""
     return cache.reader.frames(unit).columns()["crop_crc32"], cache.reader.all_embeddings(unit)
-
-
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, V) float32 of (n, V, D) float16 embeddings, whose rounded values are not exactly of unit length."""
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    return (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
 
 
 def _description_differences(a: PlannedVideo, b: PlannedVideo) -> Iterator[str]:

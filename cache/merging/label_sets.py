@@ -3,14 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from embedonce.cache.errors import LabelSetError, some
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, are_same_heads
 from embedonce.cache.merging.inputs import OpenCache
 from embedonce.cache.merging.withdrawals import Withdrawals
-
-HEAD_TOLERANCE = 1e-3  # of the values of a head: text towers compute slightly different vectors on other machines
 
 Clips = dict[str, dict[ClipLabel, None]]  # video uid -> clips, in order
 
@@ -109,9 +105,7 @@ def _have_same_head(name: str, first: OpenCache, other: OpenCache) -> bool:
     if first.reader.label_tensors(name) == other.reader.label_tensors(name):
         return True
     a, b = first.reader.head(name), other.reader.head(name)
-    if a is None or b is None or {key: x.shape for key, x in a.items()} != {key: x.shape for key, x in b.items()}:
-        return False
-    return all(np.allclose(a[key], b[key], rtol=HEAD_TOLERANCE, atol=HEAD_TOLERANCE) for key in a)
+    return a is not None and b is not None and are_same_heads(a, b)
 
 
 def _unfinished_parts(name: str, cache: OpenCache) -> list[int]:

@@ -54,10 +54,16 @@ class StoredFile(ABC):
 
 
 class Lock(Protocol):
-    """A held lock. It is released by close(), or some time after its process ended, however it ended."""
+    """A held lock. It is released by close(), or some time after its process ended, however it ended.
+
+    An exclusive lock has one holder and no others beside it; a shared lock may have any number of holders.
+    """
 
     def check(self) -> None:
         """BusyError if the lock was lost meanwhile, for example because this process was suspended for long."""
+
+    def share(self) -> "Lock":
+        """A shared lock in place of this one. BusyError, and nothing is held, if another took it meanwhile."""
 
     def close(self) -> None: ...
 
@@ -115,9 +121,13 @@ class Store(ABC):
         Called by a writer that holds the lock, before it does anything else. Not recursive.
         """
 
+    def sync(self, folders: Iterable[str]) -> None:
+        """Make durable what other writers have published in these folders, where names are not durable at once."""
+        return
+
     @abstractmethod
-    def lock(self, name: str) -> Lock:
-        """Take an exclusive lock without waiting. BusyError if another process holds it."""
+    def lock(self, name: str, is_shared: bool = False) -> Lock:
+        """Take a lock without waiting. BusyError if another process holds it, unless both share it."""
 
     @abstractmethod
     def check_writable(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from embedonce.cache import commit, files
 from embedonce.cache.errors import DamagedError
+from embedonce.cache.exclusive_rename import folder_lock
 from embedonce.cache.files import read_error
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Store, StoredFile
 
@@ -45,6 +46,10 @@ class LocalStore(Store):
     def replace(self, name: str, data: bytes) -> None:
         commit.replace(self.path(name), data)
 
+    def replace_version(self, name: str, version: FileVersion, data: bytes) -> None:
+        with folder_lock(self.path(name).parent):  # which all who do this wait for, where folders can be locked
+            super().replace_version(name, version, data)
+
     def move(self, name: str, target: str) -> None:
         commit.make_folder(self.path(target).parent)
         commit.move(self.path(name), self.path(target))
@@ -64,8 +69,12 @@ class LocalStore(Store):
             commit.remove_leftovers(folder)
             commit.sync_folder(folder)  # names that a killed run left may not be on disk yet
 
-    def lock(self, name: str) -> commit.Lock:
-        return commit.Lock(self.path(name))
+    def sync(self, folders: Iterable[str]) -> None:
+        for folder in map(self.path, folders):
+            commit.sync_folder(folder)
+
+    def lock(self, name: str, is_shared: bool = False) -> commit.Lock:
+        return commit.Lock(self.path(name), is_shared)
 
     def check_writable(self) -> None:
         commit.check_writable(self.root, is_cache=True)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError, StorageError
 from embedonce.cache.stores.base import MAX_DOCUMENT_BYTES, FileVersion, Lock, Store, StoredFile
-from embedonce.cache.stores.lease import Lease, LeaseTimes
+from embedonce.cache.stores.lease import Lease, SharedLease
+from embedonce.cache.stores.lease_folder import LeaseFolder, LeaseTimes
 from embedonce.cache.stores.local_copies import LocalCopies
 from embedonce.cache.stores.object_file import ObjectFile
 from embedonce.cache.stores.object_requests import ObjectRequests, version_of
@@ -138,7 +139,9 @@ class ObjectStore(Store):
         if isinstance(result, Failure):  # an optional permission
             _LOG.info("unfinished uploads to %s are not deleted: %s", self._requests.url, result.reason)
 
-    def lock(self, name: str) -> Lock:
+    def lock(self, name: str, is_shared: bool = False) -> Lock:
+        if is_shared:
+            return SharedLease(LeaseFolder(self, name, self._lease_times), self._lease_times)
         return Lease(self, name, self._lease_times)
 
     def check_writable(self) -> None:

@@ -3,12 +3,14 @@
 Defines the events and the protocol. Engines know tasks and messages, not what they contain.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from embedonce.pipeline.processes.busy_time import BusyTime
 
+POLL_SEC = 0.1  # until the next task is requested, if none was ready
 MAX_ATTEMPTS = 2  # worker processes that one task may crash or hang, over all runs, before it fails
 
 Task = TypeVar("Task")
@@ -58,8 +60,11 @@ Event = TaskResult[Task, Value] | TaskDone[Task] | TaskFailed[Task] | WorkerCras
 class Engine(Protocol[Task, Value]):
     """Runs one function over tasks."""
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Event[Task, Value]]:
+    def run(self, tasks: Iterable[Task | None]) -> Iterator[Event[Task, Value]]:
         """Yield the events of all tasks as they occur.
+
+        tasks: requested one after another, between events, in the thread that requests the events. None: no task is
+        ready yet, and the next should be requested later (`awaited` does so for engines that run one task at a time).
 
         The values of one task come in the order in which its function yields them. Each task ends with exactly one
         TaskDone or TaskFailed. An error in one task does not affect other tasks. An engine with worker processes yields
@@ -88,6 +93,15 @@ class EngineOptions:
     timeout_sec: float
     attempts_used: Callable[[Any], int] = no_attempts
     shared_bytes: int = 0
+
+
+def awaited(tasks: Iterable[Task | None]) -> Iterator[Task]:
+    """The tasks of Engine.run(), waiting where none is ready."""
+    for task in tasks:
+        if task is None:
+            time.sleep(POLL_SEC)
+        else:
+            yield task
 
 
 def run_task(function: Callable[[Task], Iterable[Value]], task: Task) -> Iterator[Event[Task, Value]]:

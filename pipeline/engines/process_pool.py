@@ -5,13 +5,13 @@ A task that crashes, hangs or fails affects no other task.
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from embedonce.pipeline.engines.engine import (
     MAX_ATTEMPTS,
+    POLL_SEC,
     EngineOptions,
     Event,
     TaskDone,
@@ -20,7 +20,7 @@ from embedonce.pipeline.engines.engine import (
     WorkerCrashed,
 )
 from embedonce.pipeline.engines.shared_ring import close_memories, shared_memories
-from embedonce.pipeline.engines.worker_process import POLL_SEC, Crash, WorkerProcess
+from embedonce.pipeline.engines.worker_process import Crash, WorkerProcess
 
 MAX_QUEUED_EVENTS = 8  # per pool: bounds the memory of rows that the caller has not taken yet
 
@@ -43,6 +43,42 @@ class _PoolError:
 Queue = queue.Queue[Event[Any, Any] | _UncountedCrash | _PoolError | None]  # None: a supervisor thread has ended
 
 
+class _TaskQueue:
+    """Tasks for the supervisor threads. They are requested by the thread that runs the pool, a few ahead."""
+
+    def __init__(self, tasks: Iterable[Any], length: int):
+        self._tasks, self._length = iter(tasks), length
+        self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.is_exhausted = False
+
+    def refill(self) -> None:
+        """Request tasks until enough are ready, no further one is ready, or there are no more."""
+        while not self.is_exhausted and self._ready.qsize() < self._length:
+            try:
+                task = next(self._tasks)
+            except StopIteration:
+                self.is_exhausted = True
+                return
+            if task is None:
+                return
+            self._ready.put(task)
+
+    def most_at_once(self) -> int:
+        """How many tasks can run at once."""
+        return self._ready.qsize() if self.is_exhausted else self._length
+
+    def get(self, stop: threading.Event) -> Any | None:
+        """The next task; None if there are no more, or the run was stopped."""
+        while not stop.is_set():
+            is_last = self.is_exhausted  # before looking: nothing is added after it is set
+            try:
+                return self._ready.get(timeout=0.0 if is_last else POLL_SEC)
+            except queue.Empty:
+                if is_last:
+                    return None
+        return None
+
+
 class WorkerPool:
     """Runs a generator function over tasks in spawned processes, one task per process at a time.
 
@@ -56,29 +92,26 @@ class WorkerPool:
 
     def run(self, tasks: Iterable[Any]) -> Iterator[Event[Any, Any]]:
         """Yield events as Engine.run does. A retry starts when the event after WorkerCrashed is requested."""
-        waiting = deque(tasks)
+        waiting = _TaskQueue(tasks, self._options.workers)
         events: Queue = queue.Queue(MAX_QUEUED_EVENTS)
         stop = threading.Event()
-        memories = shared_memories(min(self._options.workers, len(waiting)), self._options.shared_bytes)
+        waiting.refill()
+        memories = shared_memories(waiting.most_at_once(), self._options.shared_bytes)
         arguments = [(WorkerProcess(self._function, memory), waiting, events, stop) for memory in memories]
         threads = [threading.Thread(target=self._supervise, args=packed, daemon=True) for packed in arguments]
         try:
             for thread in threads:
                 thread.start()
-            yield from _events_until_done(events, len(threads))
+            yield from _events_until_done(events, len(threads), waiting)
         finally:
             stop.set()
             _drain(events, threads)
             close_memories(memories)
 
-    def _supervise(self, worker: WorkerProcess, waiting: deque[Any], events: Queue, stop: threading.Event) -> None:
-        """The loop of a supervisor thread, which has one worker process."""
+    def _supervise(self, worker: WorkerProcess, waiting: _TaskQueue, events: Queue, stop: threading.Event) -> None:
+        """The loop of a supervisor thread, which has one worker process: it starts when it has its first task."""
         try:
-            while not stop.is_set():
-                try:
-                    task = waiting.popleft()
-                except IndexError:
-                    break
+            while (task := waiting.get(stop)) is not None:
                 self._run_task(worker, task, events, stop)
         except BaseException as error:  # an error in a thread would be lost: run() raises it
             events.put(_PoolError(error))
@@ -122,10 +155,14 @@ class WorkerPool:
         return delivered, None
 
 
-def _events_until_done(events: Queue, num_threads: int) -> Iterator[Event[Any, Any]]:
-    """The events in the queue, until all supervisor threads have ended."""
+def _events_until_done(events: Queue, num_threads: int, waiting: _TaskQueue) -> Iterator[Event[Any, Any]]:
+    """The events in the queue, until all supervisor threads have ended. Requests further tasks in between."""
     while num_threads:
-        event = events.get()
+        waiting.refill()
+        try:
+            event = events.get(timeout=None if waiting.is_exhausted else POLL_SEC)
+        except queue.Empty:
+            continue
         if event is None:
             num_threads -= 1
         elif isinstance(event, _PoolError):

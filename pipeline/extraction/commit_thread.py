@@ -1,12 +1,17 @@
 """Commits units in threads of their own, while the teacher continues with the next ones."""
 
+import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from embedonce.cache.errors import AlreadyCommittedError
 from embedonce.cache.schema import FrameBatch
 from embedonce.cache.shard_writer import immediately
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.processes.busy_time import BusyTime
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES = 256 << 20  # JPEGs of several units on their way; larger shards are uploaded in several parts at once anyway
 
@@ -35,12 +40,20 @@ class Committer:
         num_bytes = sum(map(len, batch.jpegs))
         self._wait(self._at_once - 1, MAX_BYTES - num_bytes)
         before = self._running[-1][0].result if self._running else immediately
-        future = self._threads.submit(self._busy.call, self._writer.commit_frames, unit, batch, provenance, before)
+        future = self._threads.submit(self._busy.call, self._commit, unit, batch, provenance, before)
         self._running.append((future, num_bytes))
 
     def join(self) -> None:
         """Wait until everything submitted is stored."""
         self._wait(0, 0)
+
+    def _commit(self, unit: str, batch: FrameBatch, provenance: dict, before: Callable[[], object]) -> None:
+        try:
+            self._writer.commit_frames(unit, batch, provenance, before)
+        except AlreadyCommittedError:
+            if not self._writer.is_shared:
+                raise
+            log.info("shard %s was written by another process meanwhile, which had the same frames to extract", unit)
 
     def _wait(self, num_units: int, num_bytes: int) -> None:
         """Wait until no more than this is on its way, and raise the error of a commit that has ended."""

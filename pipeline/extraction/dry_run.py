@@ -5,7 +5,7 @@ Loads no weights: the teacher's speed is that of its architecture. Writes nothin
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedonce.cache import commit
@@ -14,6 +14,7 @@ from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.extraction.annotation_survey import survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM, Estimate
 from embedonce.pipeline.extraction.label_requests import checked_requests
+from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
 from embedonce.pipeline.extraction.scan_tasks import ends_early
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -21,7 +22,7 @@ from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.files.disk_space import free_bytes
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
-from embedonce.pipeline.sources.source import Source, union
+from embedonce.pipeline.sources.source import Source, union, with_names
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ def format_dry_run(
     """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
     sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
     requests = checked_requests(config, sources)
-    preflight = run_preflight(config, union(sources), requests, calibrated=True)
+    source = union(sources)
+    chosen = chosen_names(source, config.part)
+    preflight = run_preflight(config, source, requests, calibrated=True, chosen=chosen)
+    if chosen is not None:
+        preflight = replace(preflight, source=with_names(preflight.source, chosen), known=preflight.known & chosen)
     image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
     lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
     if any(video.listed_sec for video in preflight.source.videos) and config.sampling == "fps":
@@ -71,6 +76,8 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
     config, preflight = run.config, run.preflight
     scans, needed = preflight.scanned.scans.values(), preflight.estimate
     yield f"dry run: nothing was written into {config.cache_dir}"
+    if config.part is not None:
+        yield f"part {config.part}: what follows is the share of this part"
     yield (
         f"videos: {len(preflight.source.videos) + len(preflight.source.rejected)} listed = {len(scans)} new + "
         f"{len(preflight.known) - len(preflight.quarantined)} known + {len(run.unusable)} that cannot be used"

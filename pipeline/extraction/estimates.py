@@ -12,8 +12,8 @@ from embedonce.pipeline.engines.engine import EngineOptions, TaskResult
 from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.extraction.decode_tasks import DecodeTask, timed_decode
 from embedonce.pipeline.extraction.identity import default_short_side
-from embedonce.pipeline.extraction.planning import ScanResults
 from embedonce.pipeline.extraction.scan_tasks import Scan
+from embedonce.pipeline.extraction.scanning import ScanResults
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.upright import planned_shape
 from embedonce.pipeline.frames.views import evaluation_box
@@ -55,13 +55,14 @@ class Pending:
 
 
 def estimate(
-    config: ExtractConfig, source: Source, scanned: ScanResults, pending: Pending, calibrated: bool
+    config: ExtractConfig, source: Source, scanned: ScanResults, pending: Pending, calibrated: bool, share: float = 1.0
 ) -> Estimate:
-    """Estimate the frames of the scanned videos and the pending rows.
+    """Estimate the frames of the new videos and the pending rows.
 
-    calibrated: decode some frames even if there are so few in all that defaults will do.
+    calibrated: decode some frames even if there are so few in all that defaults will do. share: of the new videos, in
+    bytes, that were scanned: the others are assumed to have as many frames per byte.
     """
-    new = sum(len(scan.requests.frame_index) for scan in scanned.scans.values())
+    new = round(sum(len(scan.requests.frame_index) for scan in scanned.scans.values()) / share)
     frames = pending.rows + new
     if frames < SMALL_JOB_FRAMES and not calibrated:
         return Estimate(frames, DEFAULT_ROW_BYTES, 0.0)

@@ -22,6 +22,7 @@ from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.label_requests import checked_requests
+from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary
@@ -62,7 +63,7 @@ class ExtractTeacherResult:
         """The text at the end of a run: counts, quarantined videos, contents of the cache, the next command."""
         counts, manifest = self.extraction, self.manifest
         lines = [
-            counts.line,
+            counts.line if config.part is None else f"part {config.part}: {counts.line}",
             *(f"quarantined {source}: {reason}" for source, reason in counts.quarantined.items()),
             "requested times: " + ", ".join(f"{count} {status}" for status, count in counts.statuses.items()),
             *([f"partial: {counts.partial} videos end earlier than their headers indicate"] if counts.partial else []),
@@ -99,7 +100,7 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
         return teacher
 
     with contextlib.ExitStack() as processes:
-        writer, _, result = extract(config, source, load, requests)
+        writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     try:
         for request in ready:
             write_labels(writer, request, config.seed)

@@ -1,14 +1,13 @@
 """One pass over the pending shards: decode workers feed the teacher, and complete shards are committed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
-from embedonce.cache.plan import Unit
-from embedonce.cache.schema import seconds
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskFailed, TaskResult, WorkerCrashed
+from embedonce.pipeline.engines.engine import EngineOptions, Event, TaskDone, TaskFailed, TaskResult, WorkerCrashed
 from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.commit_thread import Committer
@@ -18,29 +17,29 @@ from embedonce.pipeline.extraction.decode_tasks import (
     DecodeTask,
     Remark,
     Reshaped,
-    decode_video,
     none_decoded,
     shared_bytes_of,
 )
 from embedonce.pipeline.extraction.identity import provenance
+from embedonce.pipeline.extraction.pending_videos import PendingVideos
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
+from embedonce.pipeline.extraction.scan_tasks import ScanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
+from embedonce.pipeline.extraction.summary import pending_uids
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, Ended, TeacherQueue
-from embedonce.pipeline.extraction.upright import shape_of
+from embedonce.pipeline.extraction.video_tasks import VideoTask, work_on_video
+from embedonce.pipeline.extraction.waves import NewVideos, mixed
 from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.source import Video
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup
-from embedonce.pipeline.video.skipping import PackedPlan
 
 
 class FramePipeline:
     """Decodes the frames that a ShardBuilder lacks, embeds them, and commits the shards as they become complete.
 
-    videos: by uid, those whose files exist. packet_plans: uid -> which packets must be decoded, for videos that this
-    run has scanned.
+    pending: the videos of the units to extract. new_videos: those that are planned meanwhile.
     """
 
     def __init__(
@@ -49,80 +48,77 @@ class FramePipeline:
         writer: CacheWriter,
         teacher: BatchedTeacher | TeacherGroup,
         builder: ShardBuilder,
-        videos: Mapping[str, Video],
-        packet_plans: Mapping[str, PackedPlan | None],
+        pending: PendingVideos,
+        new_videos: NewVideos,
         clock: StageClock,
     ):
         self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
-        self.videos, self.packet_plans, self.clock = videos, packet_plans, clock
+        self.pending, self.new_videos, self.clock = pending, new_videos, clock
         self.provenance = provenance(teacher)
-        self.pending = builder.pending_frames()
-        self._num_planned = _rows_by_video(writer.units)
         self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
         self._modes: dict[str, str] = {}  # uid -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[str, str] = {}  # uid -> reason
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
+        self._num_tasks = 0  # videos that were given to decode processes
 
-    def run(self, workers: int, progress: Progress) -> StageTimes:
-        """Extract all pending shards whose videos exist."""
-        tasks = [self._task(uid) for uid in self.pending if uid in self.videos]
+    def run(self, uids: Collection[str], workers: int, progress: Progress) -> StageTimes:
+        """Extract all units of these pending videos whose files exist, then those of the new ones."""
         self.clock.start()
         with Committer(self.writer) as committer, self._queue:
             self._commit_complete(committer)
             self._load_attempts()
-            attempts, shared_bytes = lambda task: self._attempts.get(task.uid, 0), shared_bytes_of(workers)
-            options = EngineOptions(workers, self.config.video_timeout, attempts, shared_bytes)
-            engine = make_engine(self.config.engine, decode_video, options)
-            for event in engine.run(tasks):
+            shared_bytes = shared_bytes_of(workers)
+            options = EngineOptions(workers, self.config.video_timeout, self._attempts_used, shared_bytes)
+            engine = make_engine(self.config.engine, work_on_video, options)
+            for event in engine.run(self._tasks(uids, progress)):
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
         device, teachers = self.teacher.device_facts().get("device", ""), len(self.teacher.members)
-        return self.clock.stop(workers, len(tasks), committer.busy_sec, device, teachers, self.teacher.cpu_sec)
+        return self.clock.stop(workers, self._num_tasks, committer.busy_sec, device, teachers, self.teacher.cpu_sec)
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
         return Counter(self._modes.values()).most_common()
 
-    def _seconds_to_do(self, uid: str) -> float:
-        """The length of a video, in seconds; of one with committed units, the part of it that its other frames are."""
-        video, num_pending = self.writer.planned_videos[uid], len(self.pending[uid][1])
-        length = video.end_sec - float(seconds(video.first_pts, video.time_base))
-        return length * num_pending / self._num_planned[uid] if num_pending else length
+    def _tasks(self, uids: Collection[str], progress: Progress) -> Iterator[VideoTask | None]:
+        """Tasks that decode these videos, between those that scan the next ones; then the same with these.
+
+        None while the last of them are still being scanned. Run by the engine, in this thread.
+        """
+        while True:
+            progress.extend(self.pending.num_rows(uids))
+            scans = self.new_videos.begin()
+            for item in mixed([uid for uid in uids if uid in self.pending.videos], scans or []):
+                self._num_tasks += 1
+                yield self.pending.task(item) if isinstance(item, str) else item
+            if scans is None:
+                return
+            while not self.new_videos.is_complete:
+                yield None
+            uids = self.pending.add_planned(*self.new_videos.plan())
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
-        for uid in set(self._attempts) - set(self.pending):
+        for uid in set(self._attempts) - pending_uids(self.writer):
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 
-    def _task(self, uid: str) -> DecodeTask:
-        video, (frame_index, pts) = self.writer.planned_videos[uid], self.pending[uid]
-        return DecodeTask(
-            uid=uid,
-            path=self.videos[uid].path,
-            decoder=self.config.decoder,
-            frame_index=frame_index,
-            pts=pts,
-            by_order=video.by_order,
-            shape=shape_of(video),
-            jpeg_quality=self.config.jpeg_quality,
-            views=video.views,
-            crop_size=self.writer.identity.teacher.input_size,
-            duration_sec=video.end_sec - float(seconds(video.first_pts, video.time_base)),
-            fingerprint=video.fingerprint,
-            plan=self.packet_plans.get(uid),
-        )
+    def _attempts_used(self, task: VideoTask) -> int:
+        return self._attempts.get(task.uid, 0) if isinstance(task, DecodeTask) else 0
 
-    def _receive(self, event: Event[DecodeTask, DecodeMessage], progress: Progress) -> None:
-        uid = event.task.uid
-        if isinstance(event, TaskResult):
-            self._receive_message(uid, event.value, progress)
+    def _receive(self, event: Event[Any, Any], progress: Progress) -> None:
+        if isinstance(event, TaskDone | TaskFailed):
+            self.clock.decode_sec += event.busy_sec
+        if isinstance(event.task, ScanTask):
+            self.new_videos.receive(event)
+        elif isinstance(event, TaskResult):
+            self._receive_message(event.task.uid, event.value, progress)
         elif isinstance(event, WorkerCrashed):
+            uid = event.task.uid
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
             self.writer.count_attempt(uid, event.reason)
         else:
-            self.clock.decode_sec += event.busy_sec
             self._queue.end(event)
 
     def _receive_message(self, uid: str, message: DecodeMessage, progress: Progress) -> None:
@@ -130,7 +126,7 @@ class FramePipeline:
             self._modes[uid] = message.text
         elif isinstance(message, Remark):
             self._remarks.setdefault(uid, []).append(message.text)
-            progress.note(f"{self.videos[uid].source}: {message.text}")
+            progress.note(f"{self.pending.videos[uid].source}: {message.text}")
         elif isinstance(message, Reshaped):
             self.builder.refuse(uid, message.i)
             progress.update()
@@ -151,7 +147,9 @@ class FramePipeline:
     def _add(self, item: EmbeddedRow) -> None:
         uid, row = item.uid, item.row
         if not np.isfinite(item.embeddings).all():
-            reason = f"the teacher's embedding of frame {self.pending[uid][0][row.i]} of {uid} is NaN or infinite"
+            reason = (
+                f"the teacher's embedding of frame {self.pending.frame_index(uid)[row.i]} of {uid} is NaN or infinite"
+            )
             if uid not in self._not_embeddable and not self._embeds_gray():
                 raise PipelineError(
                     f"{reason}, as is that of a plain gray image; nothing of this batch was kept: check the teacher's "
@@ -173,7 +171,7 @@ class FramePipeline:
             reason = none_decoded(len(event.task.pts))
         if reason is None:
             self.builder.end(uid)
-            self.clock.video_sec += self._seconds_to_do(uid)
+            self.clock.video_sec += self.pending.seconds_to_do(uid)
             if uid in self._attempts:
                 self.writer.forget_attempts(uid)
             return
@@ -181,8 +179,8 @@ class FramePipeline:
         if isinstance(event, TaskFailed) and event.is_temporary:
             quarantine_absent(self.writer, uid, reason)
         else:
-            quarantine(self.writer, self.videos[uid], reason)
-        progress.note(f"quarantined {self.videos[uid].source}: {reason}")
+            quarantine(self.writer, self.pending.videos[uid], reason)
+        progress.note(f"quarantined {self.pending.videos[uid].source}: {reason}")
 
     def _commit_complete(self, committer: Committer) -> None:
         for name, batch in self.builder.pop_complete():
@@ -196,12 +194,3 @@ class FramePipeline:
             if len(self.teacher.members) > 1:
                 how["teacher_processes"] = len(self.teacher.members)
             committer.submit(name, batch, self.provenance | how | decoding)
-
-
-def _rows_by_video(units: Iterable[Unit]) -> Counter[str]:
-    """uid -> number of planned rows in all units."""
-    rows: Counter[str] = Counter()
-    for unit in units:
-        for segment in unit.segments:
-            rows[segment.video_uid] += len(segment.frame_index)
-    return rows

@@ -4,69 +4,26 @@ Decodes no frames and needs no teacher.
 """
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 
-from embedonce.cache.plan import PlannedSegment, PlannedVideo
+from embedonce.cache.plan import PlannedSegment, PlannedVideo, Unit
 from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.state import CacheState
 from embedonce.cache.writer import CacheWriter
-from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult
-from embedonce.pipeline.engines.registry import make_engine
 from embedonce.pipeline.extraction.quarantine import file_state, quarantine, quarantine_rejected
-from embedonce.pipeline.extraction.scan_tasks import Scan, ScanTask, scan_video
-from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.scan_tasks import Scan
+from embedonce.pipeline.extraction.scanning import ScanResults
 from embedonce.pipeline.extraction.upright import planned_shape
-from embedonce.pipeline.frames.sampling_times import Grid, Requests
+from embedonce.pipeline.frames.sampling_times import Requests
 from embedonce.pipeline.frames.views import make_views
-from embedonce.pipeline.progress import Progress
-from embedonce.pipeline.sources.source import Source, Video, windows_by_video
+from embedonce.pipeline.sources.source import Source, Video
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ScanResults:
-    """Scans of the usable videos, and reasons of the unusable ones, by uid in the order of the source.
-
-    temporary: uids of failures that may be usable later, with the same file.
-    """
-
-    scans: dict[str, Scan]
-    failures: dict[str, str]
-    temporary: frozenset[str] = frozenset()
-
-
-def scan_new(source: Source, known: set[str], config: ExtractConfig, workers: int) -> ScanResults:
-    """Scan the videos of the source whose uid is not among the known ones."""
-    windows = windows_by_video(source)
-    new = [video for video in source.videos if video.uid not in known]
-    fps = config.fps if config.sampling == "fps" else None
-    grids = [Grid(fps, windows.get(video.uid, ()), video.redacted) for video in new]
-    tasks = [ScanTask(v.uid, v.path, grid, config.decoder, v.left_eye) for v, grid in zip(new, grids, strict=True)]
-    scans, failures, temporary = {}, {}, set()
-    engine = make_engine(config.engine, scan_video, EngineOptions(workers, config.video_timeout))
-    with Progress(len(tasks), "scanning videos", "videos") as progress:
-        for event in engine.run(tasks):
-            uid = event.task.uid
-            if isinstance(event, TaskResult) and event.value is not None:
-                scans[uid] = event.value
-            if isinstance(event, TaskFailed):
-                failures[uid] = event.reason
-                temporary |= {uid} if event.is_temporary else set()
-            if isinstance(event, TaskDone | TaskFailed):
-                progress.update()
-    order = [video.uid for video in new]
-    return ScanResults(
-        {uid: scans[uid] for uid in order if uid in scans},
-        {uid: failures[uid] for uid in order if uid in failures},
-        frozenset(temporary),
-    )
-
-
-def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_frames: int) -> None:
-    """Append the scanned videos to the plan, and quarantine the others with their reasons."""
+def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_frames: int) -> tuple[Unit, ...]:
+    """Append the scanned videos to the plan, and quarantine the others with their reasons. Returns the new units."""
     by_uid = {video.uid: video for video in source.videos}
     videos, requests = [], _missing_requests(writer, scanned)
     for uid, scan in scanned.scans.items():
@@ -82,12 +39,17 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
         requests.append(PlannedSegment(uid, new.frame_index, new.pts, new.k, new.row))
         for note in scan.timeline.notes:
             log.info("%s: %s", video.source, note)
-    writer.extend_plan(videos, requests, shard_frames)
+    units = writer.extend_plan(videos, requests, shard_frames)
     for uid in set(scanned.scans) & set(writer.quarantined()):
         log.info("%s is usable now and was removed from quarantine", by_uid[uid].source)
         writer.release(uid)
     for uid, reason in scanned.failures.items():
         quarantine(writer, by_uid[uid], reason, uid in scanned.temporary)
+    return units
+
+
+def quarantine_rejected_files(writer: CacheWriter, source: Source) -> None:
+    """Quarantine the files that the source rejected before any was scanned."""
     for name, reason in source.rejected:
         quarantine_rejected(writer, name, reason)
 

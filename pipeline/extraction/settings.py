@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
+from embedonce.cache.labels import FITTED
 from embedonce.cache.schema import SAMPLINGS
 from embedonce.cache.stores.registry import is_url
 from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from embedonce.pipeline.extraction.parts import Part
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.devices import check_devices, listed
@@ -94,6 +96,12 @@ class ExtractConfig(LabelingSettings):
         range=ranges.Range(90, 100, text="from 90 to 100"),
     )
     engine: str = setting(DEFAULT_ENGINE, "Engine that runs the decoding tasks.", group=RUNTIME, choices=ENGINES)
+    part: str | None = setting(
+        help="Extract only part i of N (1/8, 2/8, ...), while others, on this machine or other ones, extract the other "
+        "parts into the same cache.",
+        group=RUNTIME,
+        metavar="i/N",
+    )
     decode_workers: int | None = setting(
         help="Decoder worker processes.",
         group=RUNTIME,
@@ -129,6 +137,18 @@ class ExtractConfig(LabelingSettings):
             raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
+        if self.part is not None:
+            self._check_part()
+
+    def _check_part(self) -> None:
+        Part.parse(self.part or "")
+        if self.use_synthetic:
+            raise ValueError("--part needs videos that exist already: it cannot be used with --use-synthetic")
+        if self.teacher_head == FITTED:
+            raise ValueError(
+                "--teacher-head fitted needs the frames of all parts and cannot be used with --part; when all have "
+                "ended, use it with relabel"
+            )
 
     @property
     def model(self) -> str:

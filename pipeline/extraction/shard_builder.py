@@ -73,7 +73,7 @@ class ShardBuilder:
     A row of a video is identified by its position among all pending rows of the video, over its units in order.
     """
 
-    def __init__(self, units: tuple[Unit, ...], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
+    def __init__(self, units: Iterable[Unit], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
         """embedding_shape: (1+K, D) of a row."""
         self._videos, self._embedding_shape = videos, embedding_shape
         self._units: dict[str, list[_SegmentRows]] = {}
@@ -82,6 +82,10 @@ class ShardBuilder:
         self._num_received: dict[str, int] = {}
         self._num_open: dict[str, int] = {}  # unit -> how many of its segments wait for rows
         self._complete: list[str] = []
+        self.add_units(units)
+
+    def add_units(self, units: Iterable[Unit]) -> None:
+        """Collect these units, too. No rows of their videos were added before."""
         for unit in units:
             segments = [_SegmentRows.empty(unit.name, planned) for planned in unit.segments]
             self._units[unit.name], self._num_open[unit.name] = segments, len(segments)
@@ -90,18 +94,14 @@ class ShardBuilder:
                 self._by_video.setdefault(segment.planned.video_uid, []).append(segment)
                 self._indexes.setdefault(segment.planned.video_uid, _VideoIndex()).append(segment.num_rows)
 
-    @property
-    def num_rows(self) -> int:
-        return sum(segment.num_rows for segments in self._by_video.values() for segment in segments)
-
-    def pending_frames(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """video uid -> (frame_index, pts), both (n,) int64, of every pending row."""
+    def pending_frames(self, uids: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """uid -> (frame_index, pts), both (n,) int64, of every pending row of these videos."""
         return {
             uid: (
-                np.concatenate([segment.planned.frame_index for segment in segments]),
-                np.concatenate([segment.planned.pts for segment in segments]),
+                np.concatenate([segment.planned.frame_index for segment in self._by_video[uid]]),
+                np.concatenate([segment.planned.pts for segment in self._by_video[uid]]),
             )
-            for uid, segments in self._by_video.items()
+            for uid in uids
         }
 
     def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray, crop_crc32: np.ndarray) -> None:

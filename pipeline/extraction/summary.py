@@ -1,5 +1,6 @@
 """The summary of an extraction: the outcome of every listed video and every requested time, counted from the cache."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from embedonce.cache.schema import Status
@@ -48,18 +49,21 @@ class ExtractionSummary:
         return EXIT_QUARANTINED if self.quarantined else 0
 
 
-def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
-    """Count every listed video once, from what is on disk. PipelineError if the counts do not add up."""
+def summarize(writer: CacheWriter, source: Source, unplanned: Collection[str] = ()) -> ExtractionSummary:
+    """Count every listed video once, from what is on disk. PipelineError if the counts do not add up.
+
+    unplanned: uids of videos that are to be planned.
+    """
     quarantined, planned = writer.quarantined(), writer.planned_videos
-    pending_uids = _pending_uids(writer)
+    waiting = pending_uids(writer) | set(unplanned)
     names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
     usable = [name for name in names if name not in quarantined]
-    without_requests = sum(name not in planned for name in usable)
-    pending = sum(name in pending_uids for name in usable)
+    without_requests = sum(name not in planned and name not in waiting for name in usable)
+    pending = sum(name in waiting for name in usable)
     reader = writer.reader()
     committed_uids = set(reader.video_uids)
     committed = without_requests + sum(
-        name in planned and name in committed_uids for name in usable if name not in pending_uids
+        name in planned and name in committed_uids for name in usable if name not in waiting
     )
     unusable = [quarantined[name] for name in names if name in quarantined]
     if len(names) != committed + len(unusable) + pending:
@@ -84,7 +88,7 @@ def summarize(writer: CacheWriter, source: Source) -> ExtractionSummary:
     )
 
 
-def _pending_uids(writer: CacheWriter) -> set[str]:
+def pending_uids(writer: CacheWriter) -> set[str]:
     """Videos with planned frames that are not committed."""
     committed = writer.committed_units()
     pending = {s.video_uid for unit in writer.units if unit.name not in committed for s in unit.segments}

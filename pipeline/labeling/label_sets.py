@@ -2,6 +2,7 @@
 
 import logging
 
+from embedonce.cache.errors import AlreadyCommittedError, BusyError
 from embedonce.cache.labels import FITTED, ClipLabel, LabelSet, logits_from
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.writer import CacheWriter
@@ -52,6 +53,11 @@ def _publish_clips(writer: CacheWriter, source: Source, labels: LabelSet) -> Non
     """Publish the clips of new plan parts, or replace all clips in one step if stored ones change."""
     reader, name = writer.reader(), labels.name
     revision = revision_of(reader, writer.plan, source, labels)
+    if revision.lines and writer.is_shared:
+        raise BusyError(
+            f"the clips of label set {name} have changed ({revision.lines[0]}) and cannot be replaced in "
+            f"{writer.cache_dir} while other processes write it; run the command without --part when they have ended"
+        )
     for line in revision.lines:
         log.warning("%s", line)
     if revision.lines:
@@ -73,6 +79,10 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
         for unit in missing:
             record = reader.records[unit]
             logits = logits_from(head, reader.all_embeddings(unit))
-            writer.commit_logits(labels.name, unit, record.keys, logits, {})
+            try:
+                writer.commit_logits(labels.name, unit, record.keys, logits, {})
+            except AlreadyCommittedError:  # by one of those that write the same cache
+                if not writer.is_shared:
+                    raise
             progress.update()
     reader.close()

@@ -1,7 +1,7 @@
 """Finds video files with equal content in one source: copies that count once, and copies with conflicting labels."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from embedonce.cache.errors import some
@@ -44,15 +44,16 @@ def without_duplicates(
 
 def refuse_conflicts(source: Source, usable: Iterable[str]) -> None:
     """InputError if one of these videos and its copy are in two classes or two splits. usable: uids."""
-    if not source.uids_from_paths:
-        return
     usable = set(usable)
     place_of = _places(source)
-    for same in _groups(video for video in source.videos if video.uid in usable):
-        first = same[0]
-        for other in same[1:]:
-            if place_of.get(first.uid) != place_of.get(other.uid):
-                raise InputError(_conflict(source, first, other, _labels(place_of, first) != _labels(place_of, other)))
+    for first, other in _conflicts(source, place_of):
+        if {first.uid, other.uid} <= usable:
+            raise InputError(_conflict(source, first, other, _labels(place_of, first) != _labels(place_of, other)))
+
+
+def conflicting_uids(source: Source) -> frozenset[str]:
+    """The videos that refuse_conflicts() refuses if they can be used."""
+    return frozenset(video.uid for pair in _conflicts(source, _places(source)) for video in pair)
 
 
 def duplicate_notes(duplicates: Collection[Duplicate]) -> list[str]:
@@ -60,6 +61,13 @@ def duplicate_notes(duplicates: Collection[Duplicate]) -> list[str]:
         return []
     pairs = [f"{duplicate.video.source} = {duplicate.original.source}" for duplicate in duplicates]
     return [f"identical copies of other files, which count once: {len(duplicates)} ({some(pairs)})"]
+
+
+def _conflicts(source: Source, place_of: Mapping[str, Place]) -> Iterator[tuple[Video, Video]]:
+    """Pairs of copies in two classes or two splits."""
+    for same in _groups(source.videos) if source.uids_from_paths else ():
+        for i, first in enumerate(same):
+            yield from ((first, other) for other in same[i + 1 :] if place_of.get(first.uid) != place_of.get(other.uid))
 
 
 def _conflict(source: Source, first: Video, other: Video, in_two_classes: bool) -> str:

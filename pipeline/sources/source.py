@@ -168,6 +168,16 @@ def union(sources: Mapping[str, Source]) -> Source:
     return replace(first, videos=together, clips=clips, classes=(), notes=notes, withdrawn=withdrawn)
 
 
+def with_names(source: Source, names: Collection[str]) -> Source:
+    """The source with only the videos of these uids, and only the rejected and withdrawn files of these names."""
+    return replace(
+        source,
+        videos=tuple(video for video in source.videos if video.uid in names),
+        rejected=tuple((name, reason) for name, reason in source.rejected if name in names),
+        withdrawn=tuple(name for name in source.withdrawn if name in names),
+    )
+
+
 def windows_by_video(source: Source) -> dict[str, tuple[tuple[float, float], ...]]:
     """Video uid -> the [start_sec, end_sec) windows of its clips."""
     windows = defaultdict(list)

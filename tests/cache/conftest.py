@@ -39,7 +39,7 @@ def s3_bucket(s3_endpoint) -> str:
 def bucket_place(s3_endpoint, s3_bucket, monkeypatch) -> Iterator[BucketPlace]:
     """An empty prefix in a bucket. Leases that a test leaves to themselves are given back at its end."""
     leases, lock = [], ObjectStore.lock
-    monkeypatch.setattr(ObjectStore, "lock", lambda store, name: leases.append(lock(store, name)) or leases[-1])
+    monkeypatch.setattr(ObjectStore, "lock", lambda *given, **named: leases.append(lock(*given, **named)) or leases[-1])
     yield BucketPlace(s3_endpoint, f"s3://{s3_bucket}/{uuid.uuid4().hex}")
     for lease in leases:
         lease.close()

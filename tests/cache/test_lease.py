@@ -13,7 +13,7 @@ import pytest
 
 from embedonce.cache.errors import BusyError, StorageError
 from embedonce.cache.stores import lease
-from embedonce.cache.stores.lease import LeaseTimes
+from embedonce.cache.stores.lease_folder import LeaseTimes
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 

@@ -11,7 +11,7 @@ from embedonce.cache.errors import BusyError, StorageError
 from embedonce.cache.layout import LOCK
 from embedonce.cache.store import has_cache
 from embedonce.cache.stores import object_urls
-from embedonce.cache.stores.lease import LeaseTimes
+from embedonce.cache.stores.lease_folder import LeaseTimes
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.stores.retries import RetryPolicy

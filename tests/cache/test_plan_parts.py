@@ -121,14 +121,14 @@ def test_an_extension_that_is_interrupted_between_parts_is_finished_by_the_next_
     for survivors in itertools.count(1):
         root = tmp_path / str(survivors)
         with closing(open_writer(root, make_cache_identity(backend))) as writer:
-            append, left = writer._append_part, iter(range(survivors))
+            publish, left = writer._plan.publish, iter(range(survivors))
 
-            def dying(part, append=append, left=left):
+            def dying(part, publish=publish, left=left):
                 if next(left, None) is None:
                     raise StorageError("the disk is full")
-                append(part)
+                return publish(part)
 
-            writer._append_part = dying
+            writer._plan.publish = dying
             try:
                 plan_videos(writer, ROWS)
             except StorageError:

@@ -143,6 +143,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_processes": ("--teacher-processes 2", SEVERAL),
         "decode_workers": ("--decode-workers 5", EXTRACTION + "test_engines_get_the_configured_workers_and_timeout"),
         "engine": (None, "engines/test_documented_engine.py::test_extraction_runs_on_a_registered_engine"),
+        "part": ("--part 2/5", "extraction/test_part_runs.py::test_a_part_is_named_on_the_command_line"),
         "video_timeout": (
             "--video-timeout 7.5",
             EXTRACTION + "test_a_video_without_progress_fails_after_the_configured_timeout",

@@ -12,6 +12,7 @@ import torch
 from embedonce.cache import convert as conversion
 from embedonce.cache.convert import convert
 from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.plan import PlannedSegment, Unit
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from embedonce.models import fit_head
@@ -23,7 +24,8 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export.parity import Parity
 from embedonce.pipeline.extraction import extract_teacher
-from embedonce.pipeline.extraction.frame_pipeline import FramePipeline
+from embedonce.pipeline.extraction.pending_videos import PendingVideos
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.labeling import fitted_logits, label_sets
 from embedonce.pipeline.reporting import contact_sheet
 from embedonce.pipeline.sources.source import Clip, Source
@@ -138,12 +140,13 @@ def test_a_conversion_reports_its_progress_and_releases_the_lock(tiny, tmp_path,
 
 def test_a_decoding_task_follows_the_plan_and_the_settings():
     video = planned_video("u", end_sec=3.0, first_pts=7680, fingerprint="f" * 64, by_order=True)
-    run = FramePipeline.__new__(FramePipeline)
-    run.config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
-    run.writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48))
-    run.pending, run.packet_plans = {"u": (np.array([3, 5]), np.array([30, 50]))}, {"u": "plan"}
-    run.videos = {"u": SimpleNamespace(path=Path("u.mp4"))}
-    task = run._task("u")
+    config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
+    writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48), units=())
+    builder = ShardBuilder((), writer.planned_videos, (1, 8))
+    pending = PendingVideos(config, writer, builder, {"u": SimpleNamespace(path=Path("u.mp4"))})
+    segment = PlannedSegment("u", np.array([3, 5]), np.array([30, 50]), np.arange(2), np.arange(2))
+    assert pending.add((Unit("000000", (segment,)),), {"u": "plan"}) == ["u"]
+    task = pending.task("u")
     assert (task.uid, task.path, task.decoder, task.jpeg_quality) == ("u", Path("u.mp4"), "nvdec", 91)
     assert (task.frame_index.tolist(), task.pts.tolist(), task.by_order) == ([3, 5], [30, 50], True)
     assert (task.crop_size, task.fingerprint, task.plan) == (48, "f" * 64, "plan")

@@ -17,7 +17,7 @@ pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,
 from embedonce.cache.errors import StorageError
 from embedonce.cache.layout import LOCK
 from embedonce.cache.store import has_cache
-from embedonce.cache.stores.lease import LeaseTimes
+from embedonce.cache.stores.lease_folder import LeaseTimes
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from embedonce.cache.stores.retries import RetryPolicy

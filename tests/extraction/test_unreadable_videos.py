@@ -86,6 +86,7 @@ class UnreadableForScans(WorkerPool):
     stage = "scan_video"
 
     def run(self, tasks):
+        tasks = list(tasks)
         unreadable = [task for task in tasks if task.path.name == "b.mp4" and self._function.__name__ == self.stage]
         yield from super().run([task for task in tasks if task not in unreadable])
         for task in unreadable:
@@ -95,7 +96,7 @@ class UnreadableForScans(WorkerPool):
 class UnreadableForDecoding(UnreadableForScans):
     """A pool that cannot read b.mp4 when it decodes videos."""
 
-    stage = "decode_video"
+    stage = "work_on_video"
 
 
 @pytest.fixture

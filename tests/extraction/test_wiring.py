@@ -236,7 +236,7 @@ def test_engines_get_the_configured_workers_and_timeout(folder, tmp_path, monkey
     config = ExtractConfig(folder, False, tmp_path / "c", decode_workers=3, video_timeout=44.0)
     writer, _, _ = extract(config, source, FakeTeacher)
     writer.close()
-    assert pools == [("scan_video", 3, 44.0), ("decode_video", 3, 44.0)]
+    assert pools == [("scan_video", 3, 44.0), ("work_on_video", 3, 44.0)]
     run_preflight(dataclasses.replace(config, cache_dir=tmp_path / "d"), source, calibrated=True)
     assert ("timed_decode", 44.0) in {(name, silence) for name, _, silence in pools}
 

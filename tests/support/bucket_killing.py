@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from embedonce.cache.stores.lease import LeaseTimes
+from embedonce.cache.stores.lease_folder import LeaseTimes
 from embedonce.cache.stores.object_requests import ObjectRequests
 from embedonce.cache.stores.object_store import ObjectStore
 from tests.support.crash_session import run_session

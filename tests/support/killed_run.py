@@ -18,6 +18,7 @@ from pathlib import Path
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction import frame_pipeline, runner
 from embedonce.pipeline.extraction.decode_tasks import decode_video
+from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import union
@@ -111,14 +112,15 @@ STRIKES = {"everything": _kill_everything, "the parent": _kill_the_parent, "a wo
 def work() -> None:
     """Run the job given on the command line; print immediately what is committed, and finally the summary."""
     job: Job = pickle.loads(base64.b64decode(sys.argv[1]))
-    frame_pipeline.decode_video = job.decode
+    frame_pipeline.work_on_video = job.decode
     if job.mutate is not None:
         job.mutate()
     for name, position in (COMMITS | ATTEMPTS).items():
         setattr(CacheWriter, name, _telling(getattr(CacheWriter, name), position, job.dies_after))
     os.write(1, b"started\n")
     source = union(open_sources(job.config.data_dir))
-    writer, teacher, result = runner.extract(job.config, source, FakeTeacher)
+    chosen = chosen_names(source, job.config.part)
+    writer, teacher, result = runner.extract(job.config, source, FakeTeacher, chosen=chosen)
     write_zero_shot(writer, source, teacher)
     writer.write_manifest()
     writer.close()

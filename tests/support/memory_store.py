@@ -10,7 +10,7 @@ class MemoryStore(FlatStore):
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.reads: list[tuple[str, int, int]] = []
-        self.locked: set[str] = set()
+        self.locked: dict[str, int] = {}  # name -> how many share its lock; 0 if one holds it alone
 
     def put_if_absent(self, name: str, data: bytes) -> None:
         if name in self.files:
@@ -34,10 +34,10 @@ class MemoryStore(FlatStore):
     def delete(self, name: str) -> None:
         self.files.pop(name, None)
 
-    def lock(self, name: str) -> "MemoryLock":
-        if name in self.locked:
+    def lock(self, name: str, is_shared: bool = False) -> "MemoryLock":
+        if name in self.locked and not (is_shared and self.locked[name]):
             raise BusyError(f"{name} is locked")
-        self.locked.add(name)
+        self.locked[name] = self.locked.get(name, 0) + is_shared
         return MemoryLock(self, name)
 
     def check_writable(self) -> None:
@@ -61,10 +61,18 @@ class MemoryFile(WholeFile):
 
 class MemoryLock:
     def __init__(self, store: MemoryStore, name: str):
-        self._store, self._name = store, name
+        self._store, self._name, self._is_held = store, name, True
 
     def check(self) -> None:
         return
 
+    def share(self) -> "MemoryLock":
+        self._store.locked[self._name] = 1
+        return self
+
     def close(self) -> None:
-        self._store.locked.discard(self._name)
+        if self._is_held and self._store.locked[self._name] > 1:
+            self._store.locked[self._name] -= 1
+        elif self._is_held:
+            del self._store.locked[self._name]
+        self._is_held = False
