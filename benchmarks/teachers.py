@@ -55,16 +55,17 @@ def main(teacher_size: str, processes: tuple[int, ...], batch_size: int, batches
     generator = np.random.default_rng(0)
     made = [list(generator.integers(0, 256, (batch_size, size, size, 3), np.uint8)) for _ in range(batches)]
     groups = {f"{count} processes": start_group(None, options, ("cpu",) * count, batch_size) for count in processes}
-    members: dict[str, Sequence[Member]] = {"this process": BatchedTeacher(teacher, batch_size).members}
+    members: dict[str, Sequence[Member]] = {"a thread": BatchedTeacher(teacher, batch_size).members}
     members |= {name: group.members for name, group in groups.items()}
-    calls = {name: embedding(some, made) for name, some in members.items()}
+    calls: dict[str, Callable[[], object]] = {name: embedding(some, made) for name, some in members.items()}
+    calls["main thread"] = lambda: [teacher.embed(np.stack(batch)) for batch in made]
     for call in calls.values():
         call()
     seconds = interleaved(calls, repeats)
     for group in groups.values():
         group.close()
     speed = {name: round(batches * batch_size / found, 1) for name, found in seconds.items()}
-    ratios = {name: round(seconds["this process"] / found, 2) for name, found in seconds.items()}
+    ratios = {name: round(seconds["main thread"] / found, 2) for name, found in seconds.items()}
     finish("teachers", {"machine": machine("torch"), "images/s": speed, "ratio": ratios})
 
 

@@ -120,7 +120,9 @@ def test_memory_is_occupied_when_it_is_made_or_refused(little_room):
     before = open_descriptors()
     with pytest.raises(OSError):
         SharedMemory(2 * MB)
-    SharedMemory(MB).close()
+    memory = SharedMemory(MB)
+    assert 512 * os.fstat(memory._descriptor).st_blocks >= MB
+    memory.close()
     assert open_descriptors() == before
 
 

@@ -14,9 +14,9 @@ from embedonce.models.errors import ModelOptionError
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.settings import ExtractConfig
-from embedonce.pipeline.teachers import registry
 from tests.commands.test_cli import error_of
 from tests.extraction.test_runner import check_same_rows, content
+from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.videos import write_video
 from tests.teachers.test_group import numbers
@@ -26,14 +26,6 @@ SHM = Path("/dev/shm")
 LOGIT_TOLERANCE = 0.2  # at a scale of 100: the embeddings are stored in float16
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
-
-FAKE_MODULE = Path(__file__).parents[1] / "support" / "fake_teacher_module.py"
-
-
-@pytest.fixture(autouse=True)
-def registered_for_a_test(monkeypatch):
-    """The fake teacher that a test registers in this process is forgotten after it."""
-    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +45,7 @@ def folder(tmp_path):
 
 def config_of(videos: Path, cache_dir: Path, folder: Path, processes: int, **changes) -> ExtractConfig:
     settings = {"shard_frames": 8, "batch_size": 4, "decode_workers": 1, "fps": 5.0, "views": 2, "device": "cpu"}
-    teacher = {"teacher_module": FAKE_MODULE, "teacher_model": f"fake:{folder}"}
+    teacher = {"teacher_module": Path(fake_teacher_module.__file__), "teacher_model": f"told:{folder}"}
     return ExtractConfig(videos, False, cache_dir, teacher_processes=processes, **(settings | teacher | changes))
 
 
@@ -137,9 +129,9 @@ def test_a_killed_run_leaves_neither_teacher_processes_nor_memory(videos, folder
 
 
 @pytest.mark.numeric
-@pytest.mark.integration
+@pytest.mark.slow
 def test_two_processes_of_the_demo_teacher_make_the_same_cache_as_one(videos, tmp_path):
-    usual = {"device": "cpu", "teacher_size": "demo", "batch_size": 8, "fps": 3.0, "decode_workers": 1, "views": 1}
+    usual = {"device": "cpu", "teacher_size": "demo", "batch_size": 8, "fps": 1.0, "decode_workers": 1, "views": 1}
     for name, processes in (("one", 1), ("two", 2)):
         extract_teacher.run(ExtractConfig(videos, False, tmp_path / name, teacher_processes=processes, **usual))
     check_same(tmp_path / "two", tmp_path / "one")

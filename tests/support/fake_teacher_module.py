@@ -1,4 +1,4 @@
-"""A --teacher-module with a fake teacher that does what the files in a folder say: `--teacher-model fake:FOLDER`.
+"""A --teacher-module with a fake teacher that does what the files in a folder say: `--teacher-model told:FOLDER`.
 
 Each process that loads it leaves a file `loaded-PID` in the folder, and each that embeds a file `embedded-PID`. What
 files with these names do:
@@ -36,7 +36,7 @@ def taken(folder: Path, pattern: str) -> Path | None:
 
 class FolderTeacher(FakeTeacher):
     def __init__(self, folder: Path, **changes):
-        super().__init__(**changes)
+        super().__init__(name="told", **changes)
         self._folder, self.has_text_tower = folder, True
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
@@ -83,4 +83,4 @@ class FolderLoader(TeacherLoader):
         return SIZE, 16
 
 
-register("fake", FolderLoader())
+register("told", FolderLoader())

@@ -14,10 +14,11 @@ from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.group import TextTeacherGroup, start_group
 from embedonce.pipeline.teachers.lanes import Lanes
 from embedonce.pipeline.teachers.teacher import TeacherOptions, TextTeacher
+from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.fake_teacher import SIZE, FakeTeacher
 
-MODULE = Path(__file__).parents[1] / "support" / "fake_teacher_module.py"
+MODULE = Path(fake_teacher_module.__file__)
 BATCH = 4
 
 
@@ -36,7 +37,7 @@ def started(folder, monkeypatch):
     def start(*files: str, processes: int = 2, batch_size: int = BATCH) -> TextTeacherGroup:
         for name in files:
             (folder / name).touch()
-        options = TeacherOptions(f"fake:{folder}")
+        options = TeacherOptions(f"told:{folder}")
         groups.append(start_group(MODULE, options, ("cpu",) * processes, batch_size))
         return groups[-1]
 

@@ -115,6 +115,18 @@ def test_a_batch_in_between_does_not_come_with_the_others():
         assert [int(value) for (value,) in lanes.pop(is_last=True)] == ten_times(3)
 
 
+def test_whoever_leaves_without_the_results_leaves_no_thread_behind():
+    def leave():
+        with Lanes([Slow(), Slow()], BusyTime()) as lanes:
+            for number in range(5):
+                lanes.submit([np.array(number)])
+
+    thread = threading.Thread(target=leave, daemon=True)
+    thread.start()
+    thread.join(WAIT_SEC)
+    assert not thread.is_alive()
+
+
 # -- deaths --------------------------------------------------------------------------------------------------------
 
 
