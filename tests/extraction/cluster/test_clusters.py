@@ -75,8 +75,8 @@ def test_a_worker_that_is_killed_once_loses_and_counts_nothing(videos, whole, tm
 @pytest.mark.parametrize(("together", "deaths"), [(False, 2), (True, 3)])
 def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp_path, monkeypatch, together, deaths):
     """With others in its chunk, it kills one more before it is tried alone."""
-    if together:
-        monkeypatch.setattr(chunks, "CHUNKS_PER_ROUND", 0.1)
+    if not together:
+        monkeypatch.setattr(chunks, "SMALLEST_BYTES", 0)
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=99, bright=True))
     check_equal(tmp_path / "c", whole, without="white")
     assert "listed 8 videos = 6 committed + 2 quarantined + 0 pending" in told
