@@ -142,13 +142,7 @@ class ExtractConfig(LabelingSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        check_devices(self.device)
-        num_listed = len(listed(self.device))
-        if self.teacher_processes is not None and self.teacher_processes < num_listed:
-            raise ValueError(
-                f"--teacher-processes {self.teacher_processes} is fewer than the {num_listed} devices of --device "
-                f"{self.device}: name fewer devices"
-            )
+        self._check_devices()
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
         if self.use_synthetic and is_url(self.data_dir):
@@ -157,15 +151,28 @@ class ExtractConfig(LabelingSettings):
             parse(self.teacher_preprocess)
         if self.part is not None:
             self._check_part()
+        if self.snap_tolerance is not None:
+            self._check_snap_tolerance(self.snap_tolerance)
+        self._check_ray()
+
+    def _check_ray(self) -> None:
         for name in ("ray_address", "ray_workers"):
             if getattr(self, name) is not None and self.engine != RAY:
                 raise ValueError(f"--{name.replace('_', '-')} requires --engine ray")
-        if self.engine == RAY and (num_listed > 1 or ":" in self.device or self.teacher_processes is not None):
+        names_devices = ":" in self.device or len(listed(self.device)) > 1
+        if self.engine == RAY and (names_devices or self.teacher_processes is not None):
             raise ValueError(
                 "--engine ray gives each worker one GPU: choose how many with --ray-workers, and --device cuda or cpu"
             )
-        if self.snap_tolerance is not None:
-            self._check_snap_tolerance(self.snap_tolerance)
+
+    def _check_devices(self) -> None:
+        check_devices(self.device)
+        num_listed = len(listed(self.device))
+        if self.teacher_processes is not None and self.teacher_processes < num_listed:
+            raise ValueError(
+                f"--teacher-processes {self.teacher_processes} is fewer than the {num_listed} devices of --device "
+                f"{self.device}: name fewer devices"
+            )
 
     def _check_part(self) -> None:
         Part.parse(self.part or "")

@@ -98,7 +98,7 @@ def test_a_contact_sheet_shows_only_the_rows_of_its_video_in_a_shared_shard(monk
     cells = []
     monkeypatch.setattr(contact_sheet, "_figure", lambda reader, labels, uid, cell: cells.append(cell) or "")
     parts = [("000001", 7, make_segment("u", 3)), ("000002", 0, make_segment("u", 1, first_k=4))]
-    reader = SimpleNamespace(segments_of=lambda uid: parts, identity=SimpleNamespace(fps=2.0))
+    reader = SimpleNamespace(segments_of=lambda uid: parts, identity=make_cache_identity())
     output = contact_sheet._section(reader, None, "u", 9)
     shown = [(unit, row) for _, _, unit, row in cells]
     assert shown == [("000001", 7), ("000001", 8), ("000001", 9), ("000001", None), ("000002", 0), ("000002", None)]

@@ -1,13 +1,16 @@
 """Parts of a listing are parsed strictly; the assignment is deterministic, complete and balanced."""
 
+import math
 import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from embedonce.pipeline.extraction.parts import Part, assign
+from embedonce.pipeline.extraction.parts import Part, assign, chosen_names, names_of_part
+from embedonce.pipeline.sources.source import Clip, Source, Video
 
 
 def made_costs(num_videos: int = 500, seed: int = 1) -> dict[str, float]:
@@ -116,3 +119,36 @@ def test_costs_that_are_no_costs_are_refused(cost):
 def test_no_parts_are_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         assign({"a": 1}, 0)
+
+
+def source_with(tmp_path, sizes: dict[str, int], listed_sec=None, windows=((-math.inf, math.inf),)) -> Source:
+    """Files of these sizes, each with clips over these windows."""
+    for uid, size in sizes.items():
+        (tmp_path / uid).write_bytes(bytes(size))
+    videos = tuple(Video(uid, tmp_path / uid, uid, listed_sec=listed_sec) for uid in sizes)
+    clips = tuple(Clip(f"{uid}-{i}", uid, *window, 0, "train") for uid in sizes for i, window in enumerate(windows))
+    return Source(tmp_path, "folder", videos, clips, ("cut",))
+
+
+def test_videos_are_dealt_by_their_sizes(tmp_path):
+    source = source_with(tmp_path, {"a": 100, "b": 20, "c": 30, "d": 40})
+    assert [sorted(names_of_part(source, Part(number, 2))) for number in (1, 2)] == [["a"], ["b", "c", "d"]]
+
+
+def test_only_the_annotated_part_of_a_video_counts(tmp_path):
+    """Overlapping clips count once, and what is outside the video not at all."""
+    small = source_with(tmp_path, {"b": 30, "c": 30, "d": 30})
+    windows = ((-5.0, 20.0), (10.0, 30.0), (90.0, 300.0))
+    large = source_with(tmp_path, {"a": 100}, (0.0, 100.0), windows)  # 40 of 100 seconds
+    source = replace(small, videos=small.videos + large.videos, clips=small.clips + large.clips)
+    assert [sorted(names_of_part(source, Part(number, 2))) for number in (1, 2)] == [["a", "d"], ["b", "c"]]
+
+
+def test_every_name_is_in_one_part(tmp_path):
+    """Also of files that are no videos, that were removed, or that are gone."""
+    source = source_with(tmp_path, {"a": 10, "b": 10})
+    source = replace(source, rejected=(("x.txt", "no video"), ("y.txt", "no video")), withdrawn=("old.mp4",))
+    (tmp_path / "a").unlink()
+    parts = [names_of_part(source, Part(number, 3)) for number in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part) == ["a", "b", "old.mp4", "x.txt", "y.txt"]
+    assert chosen_names(source, None) is None and chosen_names(source, "2/3") == parts[1]
