@@ -24,3 +24,33 @@ def test_an_empty_progress_prints_nothing(capsys):
     with progress.Progress(0, "scanning", "videos"):
         pass
     assert capsys.readouterr().err == ""
+
+
+class Listener:
+    def __init__(self):
+        self.heard = []
+
+    def extended(self, amount, unit):
+        self.heard.append(("extended", amount, unit))
+
+    def updated(self, amount, unit):
+        self.heard.append(("updated", amount, unit))
+
+    def noted(self, text):
+        self.heard.append(("noted", text))
+
+
+def test_a_listener_hears_everything_and_nothing_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    listener = Listener()
+    with progress.heard_by(listener), progress.Progress(3, "extracting", "frames") as bar:
+        bar.update(2)
+        bar.extend(4)
+        bar.note("a word\nin between")
+        bar.relabel("still extracting")
+    with progress.Progress(1, "afterwards", "frames") as bar:
+        bar.update()
+    told = capsys.readouterr().err.splitlines()
+    assert {line.partition(":")[0] for line in told} == {"afterwards"}
+    assert listener.heard[:3] == [("extended", 3, "frames"), ("updated", 2, "frames"), ("extended", 4, "frames")]
+    assert len(listener.heard) == 4 and listener.heard[3][0] == "noted" and "\n" not in listener.heard[3][1]

@@ -4,20 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 CHUNKS_PER_ROUND = 3  # for each worker: each chunk has this part of a worker's share of what is left
 MAX_VIDEOS = 512  # in a chunk: bounds what is sent, and how many videos a dead worker makes suspect
-SMALLEST_SHARE = 1 / 64  # of a worker's share of everything: smaller chunks would cost more to begin than to extract
+SMALLEST_SHARE = 1 / 64  # of a worker's share of everything
+SMALLEST_BYTES = 64 << 20  # beginning a chunk, with new processes, takes seconds
 
 
 def deal(costs: Mapping[str, float], bound: Iterable[Sequence[str]], num_workers: int) -> list[tuple[str, ...]]:
     """Every uid of `costs` in exactly one chunk, largest videos first.
 
-    costs: uid -> estimated cost in any unit, such as bytes. bound: groups of uids that must be in one chunk, because
-    pending units hold frames of several of them. Chunks become smaller towards the end, so that workers end together;
-    a chunk is larger than planned only if a group or a single video is.
+    costs: uid -> bytes. bound: groups of uids that must be in one chunk, because pending units hold frames of several
+    of them. Chunks become smaller towards the end, so that workers end together; a chunk is larger than planned only
+    if a group or a single video is.
     """
     groups = _groups(costs, bound)
     group_costs = {group: sum(costs[uid] for uid in group) for group in groups}
     left = sum(group_costs.values())
-    smallest = left / num_workers * SMALLEST_SHARE
+    smallest = min(left / num_workers, max(left / num_workers * SMALLEST_SHARE, SMALLEST_BYTES))
     chunks: list[tuple[str, ...]] = []
     uids: list[str] = []
     cost = 0.0

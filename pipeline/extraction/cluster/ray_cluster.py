@@ -1,6 +1,5 @@
 """Workers as Ray actors, with Ray's own restarts and retries switched off: the run counts attempts itself."""
 
-import contextlib
 import itertools
 import time
 from collections.abc import Sequence
@@ -114,8 +113,7 @@ class RayCluster:
         ray = self._session.ray
         if error.actor_init_failed:
             raise PipelineError(f"a Ray worker could not be started: {ray_session.one_line(error)}") from error
-        with contextlib.suppress(Exception):  # Ray's, of an actor that is gone: it is only killed to be sure
-            ray.kill(self._actors[worker])
+        ray.kill(self._actors[worker])  # does nothing to a dead one; one that is out of reach would go on
         del self._actors[worker], self._asked[worker]
         self._first_jobs.pop(worker, None)
         is_away = error.preempted or isinstance(error, ray.exceptions.ActorUnavailableError)

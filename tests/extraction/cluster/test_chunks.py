@@ -8,7 +8,7 @@ from embedonce.pipeline.extraction.cluster.chunks import CHUNKS_PER_ROUND, MAX_V
 
 def spread(num_videos: int, seed: int = 0) -> dict[str, float]:
     lengths = np.random.default_rng(seed).lognormal(size=num_videos)
-    return {f"v{number:05}": float(length) for number, length in enumerate(lengths)}
+    return {f"v{number:05}": 1e9 * float(length) for number, length in enumerate(lengths)}
 
 
 @pytest.mark.parametrize("num_videos", [0, 1, 7, 2000])
@@ -45,9 +45,14 @@ def test_no_chunk_is_a_large_part_of_what_a_worker_does():
 
 
 def test_the_longest_video_comes_first_whatever_the_order_of_the_listing():
-    costs = spread(50) | {"long": 1e6}
+    costs = spread(50) | {"long": 1e15}
     assert deal(costs, [], 4)[0] == ("long",)
     assert deal(dict(reversed(costs.items())), [], 4) == deal(costs, [], 4)
+
+
+def test_few_bytes_are_one_chunk_for_each_worker():
+    assert [len(chunk) for chunk in deal(dict.fromkeys("abcdefgh", 1e6), [], 2)] == [4, 4]
+    assert len(deal(dict.fromkeys("abcdefgh", 1e9), [], 2)) > 4
 
 
 def test_files_of_unknown_size_are_dealt_too():

@@ -64,6 +64,7 @@ def test_workers_make_the_cache_of_one_process(videos, whole, tmp_path):
     check_equal(tmp_path / "c", whole)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_once_loses_and_counts_nothing(videos, whole, tmp_path):
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=1))
     assert len((tmp_path / "deaths.txt").read_text().split()) == 1
@@ -72,11 +73,11 @@ def test_a_worker_that_is_killed_once_loses_and_counts_nothing(videos, whole, tm
     assert attempts(tmp_path / "c") == {}
 
 
-@pytest.mark.parametrize(("together", "deaths"), [(False, 2), (True, 3)])
+@pytest.mark.parametrize(("together", "deaths"), [pytest.param(False, 2, marks=pytest.mark.slow), (True, 3)])
 def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp_path, monkeypatch, together, deaths):
     """With others in its chunk, it kills one more before it is tried alone."""
-    if together:
-        monkeypatch.setattr(chunks, "CHUNKS_PER_ROUND", 0.1)
+    if not together:
+        monkeypatch.setattr(chunks, "SMALLEST_BYTES", 0)
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=99, bright=True))
     check_equal(tmp_path / "c", whole, without="white")
     assert "listed 8 videos = 6 committed + 2 quarantined + 0 pending" in told
@@ -85,6 +86,7 @@ def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp
     assert attempts(tmp_path / "c") == {}
 
 
+@pytest.mark.slow
 def test_the_death_of_a_machine_is_no_videos_fault(videos, whole, tmp_path, cluster):
     cluster.leaves = frozenset(range(100))
     run(videos, tmp_path / "c", write_teacher(tmp_path, times=5))
@@ -92,6 +94,7 @@ def test_the_death_of_a_machine_is_no_videos_fault(videos, whole, tmp_path, clus
     assert not Layout.at(tmp_path / "c").attempts.list()
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_end_the_run_and_no_video_is_blamed(videos, whole, tmp_path, caplog):
     told = run(videos, tmp_path / "c", write_teacher(tmp_path, times=99), code=5)
     assert f"{MAX_CRASHES} workers died, and meanwhile none has extracted a video" in told
@@ -101,6 +104,7 @@ def test_workers_that_always_die_end_the_run_and_no_video_is_blamed(videos, whol
     check_equal(tmp_path / "c", whole)
 
 
+@pytest.mark.slow
 def test_what_a_run_that_was_killed_had_planned_is_extracted(videos, whole, tmp_path):
     """Units that several videos share, of an ordinary run."""
     extract(videos, tmp_path / "c", write_teacher(tmp_path))
@@ -114,11 +118,11 @@ def test_what_a_run_that_was_killed_had_planned_is_extracted(videos, whole, tmp_
 
 def test_an_error_that_concerns_all_workers_ends_the_run_with_its_exit_code(videos, tmp_path):
     run(videos, tmp_path / "c", write_teacher(tmp_path))
-    (videos.parent / "more").mkdir(exist_ok=True)
     told = run(videos, tmp_path / "c", write_teacher(tmp_path), "--jpeg-quality", "95", code=4)
     assert "was made with other settings" in told
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_was_committed_and_is_continued(videos, whole, tmp_path, caplog):
     cache = tmp_path / "c"
 
