@@ -50,6 +50,7 @@ from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTea
 log = logging.getLogger(__name__)
 
 RECOMPUTED_BATCH = 64  # images
+NEXT_AFTER_A_PART = "next: when all parts have ended, the same command without --part, which counts all videos"
 _RESHAPED = "reshaped: {} videos change the shape of their frames; times of another shape than the first are skipped"
 
 
@@ -78,7 +79,7 @@ class ExtractTeacherResult:
         ]
         if config.weights == "random":
             lines.append("random teacher: its embeddings carry no meaning; use them to test the software only")
-        return block([*lines, self.next_line])
+        return block([*lines, self.next_line if config.part is None else NEXT_AFTER_A_PART])
 
 
 def run(config: ExtractConfig) -> ExtractTeacherResult:

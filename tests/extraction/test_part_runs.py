@@ -12,6 +12,7 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
+from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract
@@ -193,3 +194,15 @@ def test_parts_are_refused_where_they_make_no_sense(tmp_path, others):
 def test_a_part_is_named_on_the_command_line(videos, tmp_path, monkeypatch):
     told = call("extract-teacher", "--data-dir", videos, "--cache-dir", tmp_path / "c", "--part", "2/5", "--dry-run")
     assert "part 2/5" in told and "1 listed" in told
+
+
+def test_a_part_says_what_follows(videos, tmp_path, monkeypatch):
+    class Teacher(FakeTeacher):
+        def drop_text_tower(self):
+            pass
+
+    monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config: Teacher())
+    paths = ["--data-dir", videos, "--cache-dir", tmp_path / "c"]
+    told = call("extract-teacher", *paths, "--part", "2/5", "--fps", 1, "--views", 0)
+    assert "part 2/5: listed 1 videos = 1 committed" in told
+    assert "when all parts have ended, the same command without --part" in told and "train-student" not in told
