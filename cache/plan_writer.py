@@ -45,7 +45,6 @@ class PlanWriter:
             self._read_new_parts()
 
     def _read_new_parts(self) -> None:
-        known = len(self.parts)
         while (path := self._layout.plan_part(len(self.parts))).exists():
             part = read_part(path)
             with documents.as_damaged_error(str(path)):
@@ -54,8 +53,6 @@ class PlanWriter:
                 if part.part != len(self.parts):
                     raise ValueError(f"it is part {part.part} of the plan")
                 self._add(part)
-        if len(self.parts) > known:
-            self._layout.sync((self._layout.plan,))
 
     def check(self) -> None:
         """DamagedError if the plan lacks committed units: new ones would take their names."""

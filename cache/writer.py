@@ -32,6 +32,7 @@ from embedonce.cache.records import record_paths
 from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.shard_writer import ShardWriter, immediately
 from embedonce.cache.stores.registry import Location, address_of, open_store
+from embedonce.cache.stores.stored_path import StoredPath
 from embedonce.cache.vectors import logits_problem
 from embedonce.cache.withdrawn import WithdrawnVideos, withdrawn_videos
 
@@ -142,6 +143,7 @@ class CacheWriter:
         be committed at once, from several threads, if this lets one record after the other be published.
         """
         planned = self._plan.planned(unit)
+        self._sync_others(self._layout.plan, self._layout.quarantine)
         record = self._shards.commit_frames(unit, batch, provenance, planned, before_record=before_record)
         self._catalog.frames.add(self._shards.record_path(None, unit), record)
 
@@ -151,8 +153,14 @@ class CacheWriter:
             raise ValueError(f"logits must be ({len(keys)}, 1+K, C) float32, got {logits.shape} {logits.dtype}")
         if problem := logits_problem(logits):
             raise ValueError(f"unit {unit} cannot be committed with {problem}")
+        self._sync_others(self._layout.frame_paths().records, self._layout.labels / label_set / "clips")
         record = self._shards.commit_logits(label_set, unit, keys, logits, provenance)
         self._catalog.labels.add_record(label_set, self._shards.record_path(label_set, unit), record)
+
+    def _sync_others(self, *folders: StoredPath) -> None:
+        """Make durable what other writers have published here: a record must not outlive what it builds on."""
+        if self.is_shared:
+            self._layout.sync(folders)
 
     # -- label sets ------------------------------------------------------------------------------------------
 
