@@ -40,7 +40,9 @@ def plan_new(writer: CacheWriter, source: Source, scanned: ScanResults, shard_fr
         for note in scan.timeline.notes:
             log.info("%s: %s", video.source, note)
     units = writer.extend_plan(videos, requests, shard_frames)
-    for uid in set(scanned.scans) & set(writer.quarantined()):
+    own = {segment.video_uid for unit in units for segment in unit.segments}
+    theirs = set(writer.planned_videos) - own  # another process decides what it can use of those that it has planned
+    for uid in (set(scanned.scans) & set(writer.quarantined())) - (theirs if writer.is_shared else set()):
         log.info("%s is usable now and was removed from quarantine", by_uid[uid].source)
         writer.release(uid)
     for uid, reason in scanned.failures.items():

@@ -74,7 +74,9 @@ def _write_logits(writer: CacheWriter, labels: LabelSet) -> None:
     head = reader.head(labels.name)
     assert head is not None  # a label set with logits has a head
     done = reader.logits_units(labels.name)
-    missing = [unit for unit in reader.records if unit not in done]
+    num_parts = len(writer.plan)  # whose clips are published; another process may have planned and committed more
+    planned = [unit for unit, record in reader.records.items() if record.part is None or record.part < num_parts]
+    missing = [unit for unit in planned if unit not in done]
     with Progress(len(missing), f"logits of label set {labels.name!r}", "shards") as progress:
         for unit in missing:
             record = reader.records[unit]
