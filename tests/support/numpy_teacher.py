@@ -8,6 +8,7 @@ from pathlib import Path
 CODE = """
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ class Numpy:
         self.left = 0
 
     def embed(self, crops):
-        os.environ.get("NOTHING")
         if (not BRIGHT or crops.mean((1, 2, 3)).max() > 250) and len(crops) > 1:
             self.die()
         cells = crops.reshape(len(crops), CELLS, SIZE // CELLS, CELLS, SIZE // CELLS, 3).mean((2, 4)) / 255 + 0.01
@@ -35,8 +35,6 @@ class Numpy:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def die(self):
-        import time
-
         time.sleep(SECONDS)
         deaths = LOG.read_text().split() if LOG.exists() else []
         if len(deaths) < TIMES:

@@ -2,9 +2,7 @@
 
 import multiprocessing
 import os
-import time
 from multiprocessing import connection
-from pathlib import Path
 
 from embedonce.pipeline.extraction.cluster.cluster import WorkerSetup
 from embedonce.pipeline.extraction.cluster.jobs import WorkerLost
@@ -83,12 +81,3 @@ def _work(pipe, config, load_teacher) -> None:
                 os._exit(0)
         if reports := worker.reports(0.02):
             pipe.send(reports)
-
-
-def wait_for(path: Path, lines: int = 1) -> list[str]:
-    """The lines of a file, once it has so many."""
-    deadline = time.monotonic() + 60
-    while not path.exists() or len(path.read_text().splitlines()) < lines:
-        assert time.monotonic() < deadline, f"{path} was not written"
-        time.sleep(0.02)
-    return path.read_text().splitlines()

@@ -51,8 +51,6 @@ def test_actors_make_the_cache_of_the_local_engine(videos, whole, tmp_path, capf
     check_equal(tmp_path / "c", whole)
     assert "listed 8 videos = 7 committed + 1 quarantined + 0 pending" in told
     assert capfd.readouterr().out == ""  # of Ray and of the actors
-    writers = {record.provenance.get("host", "") for record in read_state(tmp_path / "c").reader.records.values()}
-    assert len(writers) == 1
 
 
 def test_a_killed_actor_loses_nothing_and_a_video_that_kills_every_one_is_quarantined(videos, whole, tmp_path, capfd):
@@ -67,7 +65,7 @@ def test_a_killed_actor_loses_nothing_and_a_video_that_kills_every_one_is_quaran
     assert with_attempts.attempts() == {}
 
 
-def test_an_interrupted_run_ends_its_actors_and_is_continued(videos, whole, tmp_path):
+def test_an_interrupted_run_ends_its_actors_and_is_continued(videos, whole, tmp_path, caplog):
     cache, other = tmp_path / "c", threading.Event()
 
     def interrupt() -> None:
@@ -77,7 +75,7 @@ def test_an_interrupted_run_ends_its_actors_and_is_continued(videos, whole, tmp_
 
     threading.Thread(target=interrupt, daemon=True).start()
     told = run(videos, cache, write_teacher(tmp_path, seconds=0.2), code=128 + signal.SIGTERM)
-    assert "interrupted: what was committed is safe" in told and "+ 1 quarantined" in told.replace("0 quar", "1 quar")
+    assert "interrupted: what was committed is safe" in told and "listed 8 videos = " in caplog.text
     open_writer(cache, read_identity(cache)).close()  # nobody holds it
     state = read_state(cache)
     assert 0 < len(state.reader.records) < len(read_state(whole).reader.records)
