@@ -1,5 +1,6 @@
 """`import embedonce`: what it offers, what it leaves unloaded, and what an installation adds."""
 
+import configparser
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,14 @@ def test_a_checkout_where_nothing_is_installed_says_what_to_run(copied):
     command = [sys.executable, "-I", "-S", copied / "cli.py", "--help"]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=copied)
     assert ran.returncode == 5 and ran.stderr.startswith("embedonce is not installed: run `make install`")
+
+
+def test_every_package_is_packed():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    packed = set(settings["options"]["packages"].split())
+    folders = [p.parent for name in ("cache", "models", "pipeline") for p in (ROOT / name).rglob("__init__.py")]
+    assert packed == {"embedonce", *(".".join(("embedonce", *p.relative_to(ROOT).parts)) for p in folders)}
 
 
 @pytest.mark.slow
