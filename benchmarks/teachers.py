@@ -55,7 +55,7 @@ def main(teacher_size: str, processes: tuple[int, ...], batch_size: int, batches
     generator = np.random.default_rng(0)
     made = [list(generator.integers(0, 256, (batch_size, size, size, 3), np.uint8)) for _ in range(batches)]
     groups = {f"{count} processes": start_group(None, options, ("cpu",) * count, batch_size) for count in processes}
-    members: dict[str, Sequence[Member]] = {"a thread": BatchedTeacher(teacher, batch_size).members}
+    members: dict[str, Sequence[Member]] = {"this process": BatchedTeacher(teacher, batch_size).members}
     members |= {name: group.members for name, group in groups.items()}
     calls: dict[str, Callable[[], object]] = {name: embedding(some, made) for name, some in members.items()}
     calls["main thread"] = lambda: [teacher.embed(np.stack(batch)) for batch in made]

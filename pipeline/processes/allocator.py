@@ -10,21 +10,18 @@ import os
 import platform
 
 KEPT_BYTES = 1 << 30  # freed memory that a process keeps at most before it returns some to the kernel
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
-_OF_THE_USER = tuple(f"MALLOC_{name}_" for name in ("TRIM_THRESHOLD", "MMAP_THRESHOLD", "TOP_PAD", "ARENA_MAX"))
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_OF_THE_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
-    """Keep up to KEPT_BYTES of freed memory in this process. Call it before threads and large buffers are made.
+    """Keep up to KEPT_BYTES of freed memory in this process. Call it before large buffers are allocated.
 
-    All threads then share it: memory of a thread's own is limited to pieces of 64 MB, and larger ones are not kept.
     Returns whether that was set: not without glibc, nor where the user's environment sets up its allocator.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in (*_OF_THE_USER, "GLIBC_TUNABLES")):
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _OF_THE_USER):
         return False
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        numbers = {_M_MMAP_THRESHOLD: KEPT_BYTES, _M_TRIM_THRESHOLD: KEPT_BYTES, _M_ARENA_MAX: 1}
-        were_set = [mallopt(name, number) for name, number in numbers.items()]
-        return all(were_set)
+        return all([mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES), mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)])
     return False

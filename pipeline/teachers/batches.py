@@ -23,8 +23,6 @@ class BatchedTeacher:
     fitted. The first time is logged.
     """
 
-    ahead = 2  # batches that may be begun before the first of them is finished
-
     def __init__(self, teacher: Teacher, batch_size: int):
         self._teacher, self.batch_size = teacher, batch_size
         self._too_many = 0  # images that did not fit at first
@@ -35,6 +33,11 @@ class BatchedTeacher:
     def members(self) -> Sequence["BatchedTeacher"]:
         """What embeds batches independently of each other."""
         return (self,)
+
+    @property
+    def ahead(self) -> int:
+        """How many batches may be begun before the first of them is finished."""
+        return 1 if self._overlapping is None else 2
 
     @property
     def cpu_sec(self) -> float:

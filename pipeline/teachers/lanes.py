@@ -1,4 +1,4 @@
-"""Embeds batches in threads: one beside the caller's for a teacher in this process, or one for each teacher process."""
+"""Embeds batches beside the caller: in a thread for a teacher on a GPU, or in one for each teacher process."""
 
 import contextlib
 import ctypes
@@ -70,6 +70,8 @@ class Lanes:
     Each member gets one batch beyond the one it works on. A batch whose teacher process dies goes to the next one that
     is free; a batch or a process with MAX_ATTEMPTS deaths is given up. Batches that wait or are embedded: two for each
     member and one more.
+
+    A single teacher on this CPU works in the caller's thread: the memory that glibc keeps is that of the main thread.
     """
 
     def __init__(self, members: Sequence[Member], busy: BusyTime):
@@ -80,7 +82,10 @@ class Lanes:
         self._done: deque[np.ndarray] = deque()
         self._count, self._num_alive = 0, len(members)
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(one,), daemon=True) for one in members]
+        first = members[0]
+        self._is_direct = len(members) == 1 and first.ahead == 1 and not isinstance(first, ProcessMember)
+        used = () if self._is_direct else members
+        self._threads = [threading.Thread(target=self._run, args=(one,), daemon=True) for one in used]
 
     def __enter__(self) -> "Lanes":
         for thread in self._threads:
@@ -99,12 +104,18 @@ class Lanes:
 
     def submit(self, images: Images) -> None:
         """Queue a batch; waits while there are as many as the members should have."""
+        if self._is_direct:
+            self._done.append(self.embed(images))
+            return
         while len(self._submitted) > 2 * len(self._members):
             self._done.append(self._submitted.popleft().result())
         self._submitted.append(self._queue(images))
 
     def embed(self, images: Images) -> np.ndarray:
         """The embeddings of a batch that is not among those that are returned in order."""
+        if self._is_direct:
+            with self._busy.working():
+                return self._members[0].begin(images)()
         return self._queue(images).result()
 
     def pop(self, is_last: bool = False) -> Iterator[np.ndarray]:
@@ -200,7 +211,7 @@ class Lanes:
 
     def _interrupt(self) -> None:
         """Make all threads end now, in the middle of a batch."""
-        waiting = list(zip(self._threads, self._members, strict=True))
+        waiting = list(zip(self._threads, self._members, strict=not self._is_direct))
         while waiting:
             for thread, member in waiting:
                 thread.join(LOOK_SEC)

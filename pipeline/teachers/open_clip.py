@@ -29,9 +29,6 @@ class OpenClipTeacher:
     def embed(self, crops: np.ndarray) -> np.ndarray:
         return self._clip.embed(crops)
 
-    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
-        return self._clip.begin(crops)
-
     def device_facts(self) -> dict[str, str]:
         return {"device": str(self._clip.device), "precision": self._clip.precision}
 
@@ -49,6 +46,13 @@ class OpenClipTeacher:
         self._clip.drop_text_tower()
 
 
+class OverlappingClipTeacher(OpenClipTeacher):
+    """One on a GPU, which computes while the next batch is prepared."""
+
+    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        return self._clip.begin(crops)
+
+
 class OpenClipLoader(TeacherLoader):
     """Loads open_clip models by name or configuration file. It takes every model that no other loader is named for."""
 
@@ -61,7 +65,8 @@ class OpenClipLoader(TeacherLoader):
         if cached is not None:
             known = Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
         chosen = options.activation, device, options.seed, options.preprocess
-        return OpenClipTeacher(load_teacher(options.model, _weights(options), *chosen, known))
+        made = OverlappingClipTeacher if device.type == "cuda" else OpenClipTeacher
+        return made(load_teacher(options.model, _weights(options), *chosen, known))
 
     def check_options(self, options: TeacherOptions) -> None:
         from embedonce.models.teachers.weights import check_options

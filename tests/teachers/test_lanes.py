@@ -171,6 +171,9 @@ class Stubborn(FakeTeacher):
         super().__init__()
         self.works = False
 
+    def begin(self, crops):
+        return lambda: self.embed(crops)
+
     def embed(self, crops):
         self.works = True
         while True:
@@ -186,6 +189,23 @@ def test_an_error_of_a_teacher_is_raised_where_its_result_is_asked_for():
 
     with pytest.raises(ValueError, match="wrong"):
         results([Failing()], 50)
+
+
+def test_a_single_teacher_that_does_not_overlap_works_in_the_callers_thread():
+    class Told(FakeTeacher):
+        def embed(self, crops):
+            threads.append(threading.current_thread())
+            return super().embed(crops)
+
+    threads, busy = [], BusyTime()
+    crops = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3)).astype(np.uint8)
+    with Lanes(BatchedTeacher(Told(), 4).members, busy) as lanes:
+        lanes.submit(list(crops[:4]))
+        lanes.submit(list(crops[4:]))
+        found = np.concatenate(list(lanes.pop()))
+        assert lanes.embed(list(crops)).shape == found.shape
+    np.testing.assert_allclose(found, FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    assert set(threads) == {threading.current_thread()} and busy.seconds > 0
 
 
 def test_an_interrupt_ends_a_teacher_in_this_process_in_the_middle_of_a_batch():
