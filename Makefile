@@ -65,6 +65,8 @@ bench: $(READY) ## measure decoding, the cache, faults, Ego4D and latency; VIDEO
 	$(PY) -m benchmarks.faults
 	$(PY) -m benchmarks.ego4d
 	$(PY) -m benchmarks.latency
+	$(PY) -m benchmarks.transport
+	$(PY) -m benchmarks.teachers
 
 bench-extract: $(READY) $(PEERS)/.ready ## measure extract-teacher against other tools; VIDEOS=folder of 1080p videos
 	$(PY) -m benchmarks.extract_peers --table results/benchmarks/extract.md $(if $(VIDEOS),--videos $(VIDEOS))
