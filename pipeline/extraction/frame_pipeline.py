@@ -100,7 +100,10 @@ class FramePipeline:
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
-        for uid in set(self._attempts) - pending_uids(self.writer):
+        ours = set(self._attempts)
+        if self.writer.is_shared:
+            ours &= set(self.writer.planned_videos)  # another process may have planned others since
+        for uid in ours - pending_uids(self.writer):
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 
     def _attempts_used(self, task: VideoTask) -> int:

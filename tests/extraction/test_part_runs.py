@@ -159,6 +159,17 @@ def test_a_part_counts_and_scans_its_own_videos_only(videos, tmp_path):
     assert not chosen & other and chosen | other == {video.uid for video in source.videos}
 
 
+def test_attempts_at_videos_of_other_parts_are_kept(videos, tmp_path):
+    """Also at those that another process has planned since this one read the plan; those of completed videos go."""
+    run(config_of(videos, tmp_path / "c", "1/2"))
+    done = open_reader(tmp_path / "c").video_uids[0]
+    with closing(open_writer(tmp_path / "c", open_reader(tmp_path / "c").identity, is_shared=True)) as other:
+        other.count_attempt("of-another-part", "it crashed")
+        other.count_attempt(done, "it crashed")
+        run(config_of(videos, tmp_path / "c", "1/2"))
+        assert set(other.attempts()) == {"of-another-part"}
+
+
 def test_an_ordinary_run_waits_for_the_parts_and_parts_for_it(videos, tmp_path):
     run(config_of(videos, tmp_path / "c", "1/2"))
     identity = open_reader(tmp_path / "c").identity
