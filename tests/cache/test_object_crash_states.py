@@ -131,6 +131,7 @@ def test_a_request_without_an_answer_is_carried_out_or_not(session):
 # -- what the cache promises -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_state_after_the_writers_death_is_valid_complete_and_can_be_resumed(session):
     recorded, prefix = session
     known = problems_of(f"s3://{prefix}")
@@ -166,6 +167,7 @@ def test_records_appear_only_after_their_whole_shards(session):
 # -- requests that arrive late -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_request_that_is_carried_out_after_another_writer_ended_changes_nothing_that_counts(session):
     """Its sender was suspended, or it was held up on its way, until the lease had expired and the work was done.
 
@@ -182,6 +184,7 @@ def test_a_request_that_is_carried_out_after_another_writer_ended_changes_nothin
         assert (found, complaints) == (recorded.promises(), []), f"after {late.method} {late.path}"
 
 
+@pytest.mark.slow
 def test_a_late_replacement_of_a_shard_does_not_reach_one_that_has_a_record(record, s3_endpoint):
     """Three machines compute one unit, each with other last bits: the first leaves its shard, the replacement that the
     second sends arrives when the third has replaced the shard and published its record."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from embedonce.cache import opening
 from embedonce.cache.errors import BusyError
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
@@ -170,7 +171,8 @@ def test_attempts_at_videos_of_other_parts_are_kept(videos, tmp_path):
         assert set(other.attempts()) == {"of-another-part"}
 
 
-def test_an_ordinary_run_waits_for_the_parts_and_parts_for_it(videos, tmp_path):
+def test_an_ordinary_run_waits_for_the_parts_and_parts_for_it(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "_PATIENCE_SEC", -1)  # with those that start at the same moment
     run(config_of(videos, tmp_path / "c", "1/2"))
     identity = open_reader(tmp_path / "c").identity
     with closing(open_writer(tmp_path / "c", identity, is_shared=True)), pytest.raises(BusyError):

@@ -73,7 +73,8 @@ def test_a_worker_that_is_killed_once_loses_and_counts_nothing(videos, whole, tm
     assert attempts(tmp_path / "c") == {}
 
 
-@pytest.mark.parametrize(("together", "deaths"), [pytest.param(False, 2, marks=pytest.mark.slow), (True, 3)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("together", "deaths"), [(False, 2), (True, 3)])
 def test_a_video_that_kills_every_worker_is_quarantined_alone(videos, whole, tmp_path, monkeypatch, together, deaths):
     """With others in its chunk, it kills one more before it is tried alone."""
     if not together:
