@@ -11,6 +11,7 @@ import weakref
 import h5py
 import numpy as np
 
+from embedonce.cache.backends.collection import no_collection
 from embedonce.cache.backends.shard_format import Shard, ShardShape, checked_embeddings, checked_logits
 from embedonce.cache.errors import CacheError, DamagedError, StorageError
 from embedonce.cache.schema import Segment
@@ -95,7 +96,8 @@ class Hdf5Shard(Shard):
     def _read(self, name: str, selection) -> np.ndarray:
         dataset = self._dataset(name)
         try:
-            values = dataset[selection]
+            with no_collection():
+                values = dataset[selection]
         except OSError as error:  # for example the checksum of a chunk: damaged since the file was verified
             raise self._explained(error, "is damaged") from error
         self._raise_read_error()
@@ -107,7 +109,8 @@ class Hdf5Shard(Shard):
             self._process = os.getpid()
         if name not in self._datasets:
             try:
-                self._datasets[name] = _checked_dataset(self._opened(), name, self._shape, self.location)
+                with no_collection():
+                    self._datasets[name] = _checked_dataset(self._opened(), name, self._shape, self.location)
             except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
                 raise self._explained(error, "is not a readable HDF5 shard") from error
             self._raise_read_error()
