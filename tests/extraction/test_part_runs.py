@@ -116,7 +116,6 @@ def test_the_same_part_twice_at_once_loses_and_duplicates_nothing(videos, whole,
     check_equal(tmp_path / "c", whole)
 
 
-@pytest.mark.slow
 def test_a_part_that_is_killed_is_continued_while_another_one_runs(videos, whole, tmp_path):
     first, second = (config_of(videos, tmp_path / "c", part) for part in ("1/2", "2/2"))
     killed = killed_run.run(Job(first), "everything", delay_sec=0.0, num_lines=1)
