@@ -64,7 +64,7 @@ def _described(layout: Layout, name: str, record: Record) -> Record:
 
 def _frame_differences(reader: CacheReader, stored: Record, batch: FrameBatch) -> Iterator[str]:
     if not batch.jpegs:
-        yield "some, where there are none now"
+        yield "now there are none"
     yield from frame_problems(reader, stored, {}, None)
     theirs = reader.batch(stored.unit)
     if theirs.jpegs != batch.jpegs:

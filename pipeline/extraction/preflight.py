@@ -65,7 +65,7 @@ def run_preflight(
     known = set() if state is None else known_uids(state, source)
     conflicting = conflicting_uids(source) - known
     new = [v for v in source.videos if v.uid not in known and (chosen is None or v.uid in chosen | conflicting)]
-    waves = cut_waves(new, conflicting) if in_waves else (tuple(new),)
+    waves = cut_waves(new, conflicting | _partly_planned(state)) if in_waves else (tuple(new),)
     scanned, waves = _scan_until_one_is_usable(config, source, waves, bool(known) or chosen is not None)
     if not scanned.scans and not known and chosen is None:
         if source.withdrawn and not source.videos:
@@ -80,6 +80,11 @@ def run_preflight(
     size = RowSize(config.backend, 1 + config.views, embed_dim(config))
     labels = label_bytes(requests, needed.frames, size, state.reader if state else None)
     return PreflightReport(source, known, quarantined, scanned, replace(needed, label_bytes=labels), waves)
+
+
+def _partly_planned(state: CacheState | None) -> frozenset[str]:
+    """Videos whose other frames may be pending: all of them are decoded at once, so they are planned before that."""
+    return frozenset() if state is None else state.incomplete_uids()
 
 
 def _scan_until_one_is_usable(

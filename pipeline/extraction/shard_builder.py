@@ -85,8 +85,11 @@ class ShardBuilder:
         self.add_units(units)
 
     def add_units(self, units: Iterable[Unit]) -> None:
-        """Collect these units, too. No rows of their videos were added before."""
+        """Collect these units, too. ValueError if one continues a video that earlier units have."""
+        earlier = set(self._indexes)
         for unit in units:
+            if begun := {planned.video_uid for planned in unit.segments} & earlier:
+                raise ValueError(f"unit {unit.name} continues videos that are being extracted: {sorted(begun)}")
             segments = [_SegmentRows.empty(unit.name, planned) for planned in unit.segments]
             self._units[unit.name], self._num_open[unit.name] = segments, len(segments)
             self._complete += [] if segments else [unit.name]

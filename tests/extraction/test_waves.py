@@ -7,6 +7,10 @@ from typing import ClassVar
 import pytest
 
 from embedonce.cache.errors import StorageError
+from embedonce.cache.layout import Layout
+from embedonce.cache.plan import Unit
+from embedonce.cache.rebuild import rebuild_plan
+from embedonce.cache.state import read_state
 from embedonce.cache.store import open_reader
 from embedonce.cache.verify import verify
 from embedonce.pipeline.engines.engine import TaskDone
@@ -17,7 +21,9 @@ from embedonce.pipeline.extraction import planning, runner, waves
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.scan_tasks import ScanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.waves import cut_waves, mixed
+from tests.conftest import planned_segment, planned_video
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
 from tests.support.videos import write_video
 
@@ -143,3 +149,40 @@ def test_copies_in_two_classes_are_refused_before_anything_is_extracted(folder, 
     with pytest.raises(InputError, match=r"f\.mp4 and z\.mp4 are the same video"):
         run(dataclasses.replace(source, clips=clips), tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_video_of_which_only_a_part_is_planned_is_completed(folder, tmp_path, small_waves, monkeypatch):
+    """Although it would be in a late wave: its last frames are still pending in a unit that is planned."""
+    source, settings = make_source(folder, NAMES), {"shard_frames": 7, "fps": 10.0}
+    run(source, tmp_path / "whole", **settings)
+    run(source, tmp_path / "c", **settings)
+    layout, records = Layout.at(tmp_path / "c"), open_reader(tmp_path / "c").records
+
+    def forget(unit: str) -> None:
+        (layout.frame_paths().records / f"{unit}.json").delete()
+        (layout.frame_paths().shards / f"{unit}.h5").delete()
+
+    units = [unit for unit, record in records.items() if "f" in {s.video_uid for s in record.segments}]
+    assert len(units) == 6 and records[units[0]].num_rows != records[units[-1]].num_rows
+    for path in layout.plan.list():
+        path.delete()
+    for unit in units[1:3]:
+        forget(unit)
+    rebuild_plan(tmp_path / "c")
+    assert "f" in read_state(tmp_path / "c").incomplete_uids()
+    forget(units[-1])  # planned, and pending again
+    monkeypatch.setattr(waves, "FIRST_WAVE", 1)
+    for name in ("g", "h", "i"):  # new videos, which come first
+        write_video(folder / f"{name}.mp4", 30)
+    result, _, _ = run(make_source(folder, ["g", "h", "i", *NAMES]), tmp_path / "c", **settings)
+    assert result.pending == 0 and "corrupt" not in {name for name, count in result.statuses.items() if count}
+    found = {key: row for key, row in content(tmp_path / "c").items() if key[0] not in "ghi"}
+    check_same_rows(found, content(tmp_path / "whole"))
+
+
+def test_units_that_continue_a_begun_video_are_refused():
+    """Their rows could not be told from those of the earlier units."""
+    first, second = (Unit(name, (planned_segment("a", 3),)) for name in ("000000", "000001"))
+    builder = ShardBuilder([first], {"a": planned_video("a")}, (1, 8))
+    with pytest.raises(ValueError, match="unit 000001 continues videos that are being extracted"):
+        builder.add_units([second])
