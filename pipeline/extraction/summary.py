@@ -54,8 +54,13 @@ def summarize(writer: CacheWriter, source: Source, unplanned: Collection[str] = 
 
     unplanned: uids of videos that are to be planned.
     """
-    quarantined, planned = writer.quarantined(), writer.planned_videos
+    # In the order in which others that write the cache do it: plan, quarantine, commit. What was found committed is in
+    # the reader, whoever committed it, and what was left out of it is quarantined.
+    planned = dict(writer.planned_videos)
     waiting = pending_uids(writer) | set(unplanned)
+    quarantined = writer.quarantined()
+    if writer.is_shared:
+        writer.refresh()
     names = [video.uid for video in source.videos] + [name for name, _ in source.rejected]
     usable = [name for name in names if name not in quarantined]
     without_requests = sum(name not in planned and name not in waiting for name in usable)

@@ -1,6 +1,7 @@
 """Parts of one extraction, one after another or at once: together they make the cache that one run makes."""
 
 import dataclasses
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -13,11 +14,12 @@ from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import read_manifest
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
-from embedonce.pipeline.extraction import extract_teacher
+from embedonce.pipeline.extraction import extract_teacher, summary
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import run_preflight
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.summary import pending_uids
 from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union, with_names
 from tests.commands.test_cli import call, error_of
@@ -168,6 +170,30 @@ def test_attempts_at_videos_of_other_parts_are_kept(videos, tmp_path):
         other.count_attempt(done, "it crashed")
         run(config_of(videos, tmp_path / "c", "1/2"))
         assert set(other.attempts()) == {"of-another-part"}
+
+
+def test_what_another_process_commits_while_videos_are_counted_is_no_lost_record(videos, tmp_path, monkeypatch):
+    """The same part, started twice: the other one commits the last unit just before the records are listed."""
+    config = config_of(videos, tmp_path / "c", "1/1")
+    source = source_of(config)
+    run(config)
+    layout, identity = Layout.at(tmp_path / "c"), open_reader(tmp_path / "c").identity
+    records = open_reader(tmp_path / "c").records
+    units_of = Counter(segment.video_uid for record in records.values() for segment in record.segments)
+    (unit, *_) = (u for u, record in records.items() if any(units_of[s.video_uid] == 1 for s in record.segments))
+    record = layout.frame_paths().records / f"{unit}.json"
+    stored = record.get()
+    record.delete()
+    with closing(open_writer(tmp_path / "c", identity, is_shared=True)) as writer:
+        assert summary.summarize(writer, source).pending
+
+        def committed_meanwhile(writer):
+            record.put_if_absent(stored)
+            return pending_uids(writer)
+
+        monkeypatch.setattr(summary, "pending_uids", committed_meanwhile)
+        result = summary.summarize(writer, source)
+    assert (result.listed, result.pending, result.committed) == (6, 0, 5)
 
 
 def test_an_ordinary_run_waits_for_the_parts_and_parts_for_it(videos, tmp_path, monkeypatch):
