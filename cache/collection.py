@@ -1,8 +1,9 @@
-"""Python's garbage collector, which must not run while the HDF5 library waits for another thread.
+"""Pauses Python's garbage collector: where it could stop a thread for ever, and where it only costs time.
 
-h5py has one lock for the whole library. It is held while a file is read, also while the bytes come from another thread:
-the event loop of an object store. If that thread collected garbage with an object of h5py in it, it would wait for the
-lock, and both would wait for ever.
+h5py has one lock for the whole HDF5 library. It is held while a file is read, also while the bytes come from another
+thread: the event loop of an object store. If that thread collected garbage with an object of h5py in it, it would wait
+for the lock, and both would wait for ever. And while many documents are parsed, which have no cycles, the collector
+would search all of them again and again.
 """
 
 import contextlib

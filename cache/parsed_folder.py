@@ -1,10 +1,9 @@
 """The documents of one folder, each parsed once and again only if its file changed."""
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from embedonce.cache.collection import no_collection
 from embedonce.cache.stores.base import FileVersion
 from embedonce.cache.stores.stored_path import StoredPath
 
@@ -36,7 +35,7 @@ class ParsedFolder(Generic[T]):
     def refresh(self) -> dict[str, T]:
         """List the folder again and parse the documents that are new or were replaced."""
         versions = self._folder.versions(".json")  # before the content: a document replaced now is parsed next time
-        with _without_collector():
+        with no_collection():
             values = self._folder.store.map(lambda found: self._value(*found), versions.items())
             self._values = dict(zip((path.stem for path in versions), values, strict=True))
         self._versions = {path.stem: version for path, version in versions.items()}
@@ -53,15 +52,3 @@ class ParsedFolder(Generic[T]):
 
     def _value(self, path: StoredPath, version: FileVersion) -> T:
         return self._values[path.stem] if self._versions.get(path.stem) == version else self._parse(path)
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pauses Python's search for cycles of objects: documents have none, and are searched again the more there are."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

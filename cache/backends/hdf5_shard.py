@@ -11,8 +11,8 @@ import weakref
 import h5py
 import numpy as np
 
-from embedonce.cache.backends.collection import no_collection
 from embedonce.cache.backends.shard_format import Shard, ShardShape, checked_embeddings, checked_logits
+from embedonce.cache.collection import no_collection
 from embedonce.cache.errors import CacheError, DamagedError, StorageError
 from embedonce.cache.schema import Segment
 from embedonce.cache.stores.base import Store

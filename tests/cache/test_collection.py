@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from embedonce.cache.backends.collection import no_collection
+from embedonce.cache.collection import no_collection
 from embedonce.cache.errors import StorageError
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.base import StoredFile
