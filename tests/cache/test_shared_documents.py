@@ -24,21 +24,17 @@ from tests.support.cache_parts import problems
 from tests.support.memory_store import MemoryStore
 from tests.support.shared_units import LABELS, PLAIN, TENSORS, batch_of, clips_of
 from tests.support.shared_writers import (
+    IDENTITY,
     VIDEOS,
     commit,
     head_of,
     label,
     plan,
+    shared_writer,
     whole_problems,
     work,
 )
 from tests.support.turns import Task, finish, taking_turns
-
-IDENTITY = make_cache_identity("webdataset")
-
-
-def shared_writer(root, identity=IDENTITY):
-    return open_writer(root, identity, is_shared=True)
 
 
 @pytest.fixture

@@ -22,20 +22,15 @@ from embedonce.cache.removal_document import Removal, begin_removal
 from embedonce.cache.repair import purge, repair
 from embedonce.cache.store import open_reader, open_writer, refuse_busy
 from embedonce.cache.stores.local import LocalStore
-from tests.conftest import make_cache_identity
 from tests.support.cache_parts import make_cache
 from tests.support.memory_store import MemoryLock, MemoryStore
 from tests.support.shared_writers import (
+    IDENTITY,
     VIDEOS,
     commit,
     plan,
+    shared_writer,
 )
-
-IDENTITY = make_cache_identity("webdataset")
-
-
-def shared_writer(root, identity=IDENTITY):
-    return open_writer(root, identity, is_shared=True)
 
 
 @pytest.fixture

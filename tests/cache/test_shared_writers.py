@@ -29,19 +29,14 @@ from tests.conftest import make_cache_identity, planned_video
 from tests.support.cache_parts import requests_of, with_fingerprints
 from tests.support.shared_units import LABELS, TENSORS, VIEWS, batch_of, fingerprint_of
 from tests.support.shared_writers import (
+    IDENTITY,
     VIDEOS,
     commit,
     complaints,
     computed_by,
     plan,
+    shared_writer,
 )
-
-IDENTITY = make_cache_identity("webdataset")
-
-
-def shared_writer(root, identity=IDENTITY):
-    return open_writer(root, identity, is_shared=True)
-
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
 

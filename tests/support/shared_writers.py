@@ -13,7 +13,7 @@ import safetensors.numpy
 from embedonce.cache.errors import AlreadyCommittedError
 from embedonce.cache.labels import logits_from
 from embedonce.cache.plan import Unit
-from embedonce.cache.schema import FrameBatch
+from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.vectors import MIN_COSINE, cosines
@@ -22,8 +22,14 @@ from tests.conftest import make_cache_identity
 from tests.support.cache_parts import Requests, plan_part, problems, whole_videos, with_fingerprints
 from tests.support.shared_units import LABELS, TENSORS, batch_of
 
+IDENTITY = make_cache_identity("webdataset")
 VIDEOS: Requests = {"a": range(6), "b": range(2), "c": range(9), "d": range(1)}  # seven units of four rows
 NOISE = 2e-3  # of embeddings; cosines stay above 0.9999
+
+
+def shared_writer(root: Location, identity: CacheIdentity = IDENTITY) -> CacheWriter:
+    """A writer that others may join."""
+    return open_writer(root, identity, is_shared=True)
 
 
 def write(
