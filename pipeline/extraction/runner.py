@@ -17,7 +17,7 @@ from embedonce.pipeline.extraction.identity import make_identity
 from embedonce.pipeline.extraction.pending_units import pending_units
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
 from embedonce.pipeline.extraction.planning import plan_new, quarantine_rejected_files
-from embedonce.pipeline.extraction.preflight import run_preflight
+from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
@@ -38,7 +38,26 @@ from embedonce.pipeline.video.skipping import PackedPlan
 log = logging.getLogger(__name__)
 
 SETTINGS = "extract_config.yaml"
-LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
+_LESS_SPACE = "choose another --cache-dir, a lower --fps, fewer --views or --no-store-logits"
+
+
+def prepare(
+    config: ExtractConfig,
+    source: Source,
+    requests: Collection[LabelSetRequest] = (),
+    chosen: frozenset[str] | None = None,
+) -> PreflightReport:
+    """Everything that can be found wrong before a teacher is loaded: settings, permissions, locks, videos, space.
+
+    Parameters as in extract().
+    """
+    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
+    open_store(config.cache_dir).check_writable()
+    if has_cache(config.cache_dir):
+        refuse_busy(config.cache_dir, is_shared=chosen is not None)
+    preflight = run_preflight(config, source, requests, in_waves=True, chosen=chosen)
+    check_space(config.cache_dir, preflight.estimate.num_bytes, _LESS_SPACE)
+    return preflight
 
 
 def extract(
@@ -51,18 +70,13 @@ def extract(
     """Extract everything in source that is not in the cache yet.
 
     load_teacher is called once the cache folder is known to be writable and the new videos are scanned. requests: label
-    sets that the caller will write, for which there must be space. Returns the open writer, the teacher, and the
-    summary of the run.
+    sets that the caller will write, for which there must be space. chosen: uids of the only videos to extract, and the
+    names of the only other files to count, while other processes extract the rest into the same cache; None for all,
+    alone. Returns the open writer, the teacher, and the summary of the run, which counts what is chosen.
     """
-    clock = StageClock()
-    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
-    open_store(config.cache_dir).check_writable()
-    is_shared = chosen is not None
-    if has_cache(config.cache_dir):
-        refuse_busy(config.cache_dir, is_shared)
-    preflight = run_preflight(config, source, requests, in_waves=True, chosen=chosen)
+    clock, is_shared = StageClock(), chosen is not None
+    preflight = prepare(config, source, requests, chosen)
     source = preflight.source
-    check_space(config.cache_dir, preflight.estimate.num_bytes, LESS_SPACE)
     teacher = load_teacher()
     batched = teacher if isinstance(teacher, TeacherGroup) else BatchedTeacher(teacher, config.batch_size)
     writer = open_writer(config.cache_dir, make_identity(config, teacher), is_shared=is_shared)

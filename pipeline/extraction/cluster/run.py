@@ -3,12 +3,10 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from embedonce.cache.errors import BusyError, CacheError
 from embedonce.cache.state import CacheState, read_state
-from embedonce.cache.store import has_cache, open_writer, read_identity, refuse_busy
-from embedonce.cache.stores.registry import open_store, stored_path
+from embedonce.cache.store import has_cache, open_writer, read_identity
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.extraction.cluster.chunks import deal
@@ -16,14 +14,11 @@ from embedonce.pipeline.extraction.cluster.cluster import Cluster, LoadTeacherOf
 from embedonce.pipeline.extraction.cluster.dispatcher import Dispatcher
 from embedonce.pipeline.extraction.cluster.suspects import Suspects
 from embedonce.pipeline.extraction.planning import quarantine_rejected_files
-from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
+from embedonce.pipeline.extraction.preflight import PreflightReport
 from embedonce.pipeline.extraction.quarantine import file_state
-from embedonce.pipeline.extraction.runner import LESS_SPACE, SETTINGS
+from embedonce.pipeline.extraction.runner import SETTINGS, prepare
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary, summarize
-from embedonce.pipeline.files.disk_space import check_space
-from embedonce.pipeline.files.output_folder import check_saved_settings
-from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.sources.source import Source
 
@@ -44,13 +39,8 @@ def extract_on_cluster(
     Returns the open writer, which is alone unless another run writes the cache, the requests with the embeddings of
     their class prompts, and the summary of the run.
     """
-    check_saved_settings(stored_path(config.cache_dir) / SETTINGS, partial(is_settings, kind=ExtractConfig))
-    open_store(config.cache_dir).check_writable()
-    if has_cache(config.cache_dir):
-        refuse_busy(config.cache_dir, is_shared=True)
-    preflight = run_preflight(config, source, requests, in_waves=True, chosen=frozenset())
+    preflight = prepare(config, source, requests, chosen=frozenset())  # workers scan
     source = preflight.source
-    check_space(config.cache_dir, preflight.estimate.num_bytes, LESS_SPACE)
     example = source.videos[0] if source.videos else None
     suspects = Suspects(config.cache_dir)
     with contextlib.closing(suspects), _counted_on_error(config, source):
