@@ -53,7 +53,7 @@ class Committer:
         except AlreadyCommittedError:
             if not self._writer.is_shared:
                 raise
-            log.info("shard %s was written by another process meanwhile, which had the same frames to extract", unit)
+            log.info("shard %s was committed by another process first: both extracted the same frames", unit)
 
     def _wait(self, num_units: int, num_bytes: int) -> None:
         """Wait until no more than this is on its way, and raise the error of a commit that has ended."""

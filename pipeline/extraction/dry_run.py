@@ -78,7 +78,7 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
     scans, needed = preflight.scanned.scans.values(), preflight.estimate
     yield f"dry run: nothing was written into {config.cache_dir}"
     if config.part is not None:
-        yield f"part {config.part}: what follows is the share of this part"
+        yield f"part {config.part}: the figures below are for this part"
     yield (
         f"videos: {len(preflight.source.videos) + len(preflight.source.rejected)} listed = {len(scans)} new + "
         f"{len(preflight.known) - len(preflight.quarantined)} known + {len(run.unusable)} that cannot be used"

@@ -50,7 +50,7 @@ from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTea
 log = logging.getLogger(__name__)
 
 RECOMPUTED_BATCH = 64  # images
-NEXT_AFTER_A_PART = "next: when all parts have ended, the same command without --part, which counts all videos"
+NEXT_AFTER_A_PART = "next: when all parts have ended, run the same command without --part, which counts all videos"
 _RESHAPED = "reshaped: {} videos change the shape of their frames; times of another shape than the first are skipped"
 
 

@@ -38,8 +38,8 @@ class ExtractConfig(LabelingSettings):
     fps: float = setting(shared.FPS)
     sampling: str = setting(
         "fps",
-        "Frame sampling: at a fixed rate (`snap`: by key frames near each time), or key frames only (cheapest; at "
-        "irregular, encoder-chosen timestamps).",
+        "Frame sampling: at a fixed rate; at a fixed rate, but by key frames nearby if there are any (snap); or key "
+        "frames only (cheapest; at irregular, encoder-chosen timestamps).",
         group=DATA,
         choices=SAMPLINGS,
     )

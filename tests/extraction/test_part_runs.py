@@ -243,4 +243,4 @@ def test_a_part_says_what_follows(videos, tmp_path, monkeypatch):
     paths = ["--data-dir", videos, "--cache-dir", tmp_path / "c"]
     told = call("extract-teacher", *paths, "--part", "2/5", "--fps", 1, "--views", 0)
     assert "part 2/5: listed 1 videos = 1 committed" in told
-    assert "when all parts have ended, the same command without --part" in told and "train-student" not in told
+    assert "when all parts have ended, run the same command without --part" in told and "train-student" not in told
