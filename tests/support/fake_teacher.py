@@ -42,7 +42,9 @@ class FakeTeacher:
         assert crops.dtype == np.uint8 and crops.shape[1:] == (SIZE, SIZE, 3)
         self.images_seen += len(crops)
         coarse = crops.reshape(len(crops), 4, SIZE // 4, 4, SIZE // 4, 3).mean((2, 4)) / 255 + 0.01
-        vectors = coarse.reshape(len(crops), -1).astype(np.float32) @ self._projection
+        flat = coarse.reshape(len(crops), -1).astype(np.float32)
+        # One by one: a product of matrices is rounded differently for other numbers of rows.
+        vectors = np.stack([row @ self._projection for row in flat])
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def device_facts(self) -> dict[str, str]:
