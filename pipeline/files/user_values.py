@@ -21,13 +21,9 @@ def user_text(path: Path, max_bytes: int, content: str, formats: str) -> str:
     """
     try:
         return read_plain(path, max_bytes).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem, cause = "it is not UTF-8 text", error
-    except OSError as error:
-        problem, cause = error.strerror or str(error), error
-        if isinstance(error, NotPlainError):
-            problem = f"it is larger than {max_bytes >> 20} MB" if error.errno == errno.EFBIG else f"it {problem}"
-    raise InputError(f"cannot read {content} from {path}: {problem}; give {formats}") from cause
+    except (UnicodeDecodeError, OSError) as error:
+        problem = _problem(error, max_bytes)
+        raise InputError(f"cannot read {content} from {path}: {problem}; give {formats}") from error
 
 
 def json_value(text: str) -> Any:
@@ -63,6 +59,14 @@ def kind_of(value: Any) -> str:
     """What a value is, for messages: "a number", "a list"."""
     kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "empty"}
     return kinds.get(type(value), "a number")
+
+
+def _problem(error: UnicodeDecodeError | OSError, max_bytes: int) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    if error.errno == errno.EFBIG:
+        return f"it is larger than {max_bytes >> 20} MB"
+    return f"it {error.strerror}" if isinstance(error, NotPlainError) else str(error.strerror)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

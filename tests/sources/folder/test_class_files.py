@@ -161,7 +161,7 @@ def test_codes_in_yaml_stay_as_they_are_written(tmp_path):
 
 
 def test_entries_that_match_no_class_are_named_with_near_misses(tmp_path):
-    path = written(tmp_path, "m.csv", "Cut_Bread,cutting bread\nwawe,waving\ncut bread,cut\nwave,x\n")
+    path = written(tmp_path, "m.csv", "cut bread,cut\nCut_Bread,cutting bread\nwawe,waving\nwave,x\n")
     _, notes = read_class_map(path, ("cut bread", "wave"))
     expected = "'Cut_Bread' (did you mean 'cut bread'?), 'wawe' (did you mean 'wave'?)"
     assert notes == (f"{path}: 2 entries match no class of the data: {expected}",)
