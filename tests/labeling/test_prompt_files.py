@@ -48,7 +48,11 @@ def test_templates(tmp_path, name, content):
 
 
 def test_prompts_of_classes(tmp_path):
-    value = {"ApplyEyeMakeup": ["lashes", "a brush near {}"], "cup_(red)": "a red cup", "TVRemote": ["a {{x}}", "b", "b"]}
+    value = {
+        "ApplyEyeMakeup": ["lashes", "a brush near {}"],
+        "cup_(red)": "a red cup",
+        "TVRemote": ["a {{x}}", "b", "b"],
+    }
     expected = (("lashes", "a brush near apply eye makeup"), ("a red cup",), ("a {x}", "b"))
     for content in (value, {"classes": value}):
         assert prompts(tmp_path, "p.json", json.dumps(content)) == expected
@@ -174,7 +178,9 @@ def test_the_same_templates_have_the_same_hash_in_every_format(tmp_path_factory,
         "q.yaml": yaml.safe_dump({"templates": templates}),
     }
     hashes = {sha256(written(folder, name, content), CLASSES) for name, content in contents.items()}
-    hashes.add(sha256(written(folder, "r.txt", "\n".join(f"  {text.replace(' ', '  ')}" for text in templates)), CLASSES))
+    hashes.add(
+        sha256(written(folder, "r.txt", "\n".join(f"  {text.replace(' ', '  ')}" for text in templates)), CLASSES)
+    )
     assert len(hashes) == 1
     assert sha256(written(folder, "s.txt", "\n".join([*templates, "y {}"])), CLASSES) not in hashes
 
