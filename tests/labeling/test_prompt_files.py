@@ -67,13 +67,13 @@ def test_classes_without_prompts_of_their_own_get_the_templates_and_a_note(tmp_p
     assert found.notes == (
         "p.json: prompts of 2 classes that the data do not have are not used: 'Cup (red)' (did you mean 'cup_(red)'?), "
         "'zebra'",
-        "p.json: 2 classes have no prompts of their own, but the templates: 'ApplyEyeMakeup', 'cup_(red)' (did you mean "
-        "'Cup (red)'?)",
+        "p.json: 2 classes have no prompts of their own, but the templates: 'ApplyEyeMakeup', 'cup_(red)' (did you "
+        "mean 'Cup (red)'?)",
     )
 
 
 def test_classes_without_prompts_are_refused_if_there_are_no_templates(tmp_path):
-    with pytest.raises(InputError, match="no prompts for 2 of 3 classes .'ApplyEyeMakeup' .did you mean 'Apply Eye"):
+    with pytest.raises(InputError, match=r"no prompts for 2 of 3 classes .'ApplyEyeMakeup' \(did you mean 'Apply Eye"):
         prompts(tmp_path, "p.json", '{"Apply Eye Makeup": "x", "TVRemote": "y"}')
 
 
@@ -123,8 +123,8 @@ REFUSED = {
     "no templates": ("x.json", '{"templates": []}', "templates is empty"),
     "template": ("x.json", '{"templates": ["{}", "a"]}', r"templates\[1\]: 'a' has no {} for the class name"),
     "key": ("x.json", '{"templates": ["{}"], "class": {}}', "unknown key 'class' .*; did you mean 'classes'?"),
-    "other key": ("x.json", '{"templates": ["{}"], "cup": "x"}', "unknown key 'cup' .*; prompts of classes go under 'cla"),
-    "mapping": ("x.yaml", "- {}\n", r"\[0\] is a mapping .put texts that contain braces or colons in quotes., not text"),
+    "other key": ("x.json", '{"templates": ["{}"], "cup": "x"}', "unknown key 'cup' .*; prompts of classes go under"),
+    "mapping": ("x.yaml", "- {}\n", r"\[0\] is a mapping .put texts that contain braces or colons in quotes"),
     "colon": ("x.yaml", "- a photo: {}\n", r"\[0\] is a mapping .put texts"),
     "flow": ("x.yaml", "- {} in use\n", "not valid YAML .line 1: .*; put texts that contain braces"),
     "tag": ("x.yaml", "- !!binary abcd\n", "line 1: tag:yaml.org,2002:binary is not supported"),
