@@ -1,6 +1,8 @@
 """A summary of a cache in a few lines: its teacher, its content, what is missing. Reads documents, and no shards."""
 
+import itertools
 from collections import Counter
+from collections.abc import Iterator
 
 from embedonce.cache.labels import LabelSet
 from embedonce.cache.layout import Layout
@@ -10,6 +12,8 @@ from embedonce.cache.schema import CacheIdentity
 from embedonce.cache.store import open_reader
 from embedonce.cache.stores.registry import Location
 from embedonce.cache.withdrawn import withdrawn_videos
+
+SHOWN_CLASSES, SHOWN_PROMPTS = 100, 10  # by prompt_lines(): of each label set, and of each class
 
 
 def summary(root: Location) -> list[str]:
@@ -38,21 +42,29 @@ def summary(root: Location) -> list[str]:
 
 
 def prompt_lines(root: Location, label_set: str | None = None) -> list[str]:
-    """The prompts of each class of a label set, or of all label sets: one line per class and one per prompt.
+    """The prompts of the first classes of a label set, or of all label sets: one line per class and one per prompt.
 
     CacheError if the cache cannot be read, or has no label set of that name.
     """
     reader = open_reader(root)
-    lines = []
-    for name in reader.label_sets() if label_set is None else (label_set,):
-        labels = reader.label_set(name)
-        if not labels.prompts:
-            lines.append(f"label set {name} ({labels.kind}) has no prompts")
-            continue
-        lines.append(f"prompts of label set {name}, {len(labels.prompts)} classes:")
-        for cls, texts in zip(labels.classes, labels.prompts, strict=True):
-            lines += [f"  {cls}", *(f"    {text}" for text in texts)]
-    return lines
+    names = reader.label_sets() if label_set is None else (label_set,)
+    return [line for name in names for line in _prompts(reader.label_set(name))]
+
+
+def _prompts(labels: LabelSet) -> Iterator[str]:
+    if not labels.prompts:
+        yield f"label set {labels.name} ({labels.kind}) has no prompts"
+        return
+    origin = f", from {labels.facts['prompts_from']}" if "prompts_from" in labels.facts else ""
+    count = sum(map(len, labels.prompts))
+    yield f"prompts of label set {labels.name}{origin}, {len(labels.classes)} classes, {count} prompts:"
+    for cls, texts in itertools.islice(zip(labels.classes, labels.prompts, strict=True), SHOWN_CLASSES):
+        yield f"  {cls}"
+        yield from (f"    {text}" for text in texts[:SHOWN_PROMPTS])
+        if len(texts) > SHOWN_PROMPTS:
+            yield f"    … {len(texts) - SHOWN_PROMPTS} more"
+    if len(labels.classes) > SHOWN_CLASSES:
+        yield f"  … {len(labels.classes) - SHOWN_CLASSES} more classes"
 
 
 def _sampling(identity: CacheIdentity) -> str:

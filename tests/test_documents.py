@@ -36,6 +36,8 @@ FILES = (
     "names.csv",
     "uids.txt",
     "my_actions.txt",
+    "my_prompts.yaml",
+    "prompts.json",
     "my_video.mp4",
 )  # of users, in examples
 

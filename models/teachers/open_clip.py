@@ -15,6 +15,7 @@ from embedonce.models.errors import ModelOptionError
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.device_copies import from_device, on_device, to_device
 from embedonce.models.teachers.precision import chosen_precision
+from embedonce.models.teachers.texts import find_long_texts, mean_directions
 from embedonce.models.teachers.weights import architecture, build, weights_kind
 
 
@@ -105,24 +106,17 @@ class ClipTeacher:
     @torch.inference_mode()
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         """Prompts of C classes -> ((C, D) float32, unit length: the mean of each class's unit vectors; logit scale)."""
-        rows = []
-        for texts in prompts:
-            with exact_float32():
-                vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
-            rows.append(functional.normalize(functional.normalize(vectors, dim=-1).mean(0), dim=0))
-        return torch.stack(rows).cpu().numpy(), float(self._clip.logit_scale.exp())
+        return mean_directions(prompts, self._embed_texts), float(self._clip.logit_scale.exp())
 
-    def truncated_texts(self, prompts: list[list[str]]) -> list[str]:
-        """The texts that the tokenizer truncates to the context length of the text tower."""
-        texts = [text for class_texts in prompts for text in class_texts]
-        if not texts:
-            return []
-        tokens = self._tokenizer(texts)
-        length = tokens.shape[1]
-        longer = self._tokenizer([*texts, ""], context_length=length + 1)
-        padding, longer = longer[-1, -1], longer[:-1]
-        is_truncated = (longer[:, -1] != padding) | (longer[:, :-1] != tokens).any(1)
-        return [text for text, truncated in zip(texts, is_truncated.tolist(), strict=True) if truncated]
+    def _embed_texts(self, texts: list[str]) -> Tensor:
+        """(N, D) float32 on the CPU, unit length."""
+        with exact_float32():
+            vectors = self._clip.encode_text(self._tokenizer(texts).to(self.device)).float()
+        return functional.normalize(vectors, dim=-1).cpu()
+
+    def long_texts(self, prompts: list[list[str]]) -> tuple[int, int, tuple[tuple[int, str, int], ...]]:
+        """As find_long_texts(), for the context length of the text tower."""
+        return find_long_texts(prompts, self._tokenizer)
 
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower; class_text() cannot be called afterwards."""

@@ -17,7 +17,17 @@ HTML = Option(
     group=OUTPUT,
 )
 PROMPTS = Option(
-    name="prompts", value_type=bool, default=False, help="Print the zero-shot prompts of every class.", group=OUTPUT
+    name="prompts",
+    value_type=bool,
+    default=False,
+    help="Print the first zero-shot prompts of each class.",
+    group=OUTPUT,
+)
+JSON = Option(
+    name="json",
+    value_type=Path,
+    help="Write all prompts of a label set to this JSON file, which --prompts of relabel reads.",
+    group=OUTPUT,
 )
 LABEL_SET = Option(
     name="label_set",
@@ -37,24 +47,36 @@ OVERWRITE = Option(
     name="overwrite",
     value_type=bool,
     default=False,
-    help="Replace the file of --html even if it is not a contact sheet.",
+    help="Replace the file of --html even if it is not a contact sheet, and that of --json.",
     group=OUTPUT,
 )
 
 
-@command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, PROMPTS, OVERWRITE)
+@command(NAME, shared.CACHE_DIR.named("cache_dir", Path), LABEL_SET, HTML, FRAMES, PROMPTS, JSON, OVERWRITE)
 def inspect_cache(
-    cache_dir: Path | str, html: Path | None, prompts: bool, label_set: str | None, frames: int, overwrite: bool
+    cache_dir: Path | str,
+    html: Path | None,
+    prompts: bool,
+    json: Path | None,
+    label_set: str | None,
+    frames: int,
+    overwrite: bool,
 ) -> None:
     """Print a summary of a cache."""
     if html is not None:
         _check_replaceable(html, overwrite)
+    document = None if json is None else _prompts_document(cache_dir, label_set, json, overwrite)
     from embedonce.cache.inspect import prompt_lines, summary
     from embedonce.pipeline.sources.data_summary import cache_tables
 
     lines = [*summary(cache_dir), *cache_tables(cache_dir)]
     for line in [*lines, *(prompt_lines(cache_dir, label_set) if prompts else ())]:
         echo(line)
+    if json is not None and document is not None:
+        from embedonce.cache import commit
+
+        commit.replace(json, document)
+        echo(f"prompts: {json}")
     if html is not None:
         from embedonce.cache import commit
         from embedonce.cache.store import open_reader
@@ -67,6 +89,21 @@ def inspect_cache(
         _check_replaceable(html, overwrite)  # the file may have appeared in the meantime
         commit.replace(html, sealed(page.encode("utf-8", "backslashreplace"), NAME))
         echo(f"contact sheet: {html}")
+
+
+def _prompts_document(cache_dir: Path | str, label_set: str | None, path: Path, overwrite: bool) -> bytes:
+    """The content of the file of --json. InputError if there are no prompts, or if the file holds something else."""
+    from embedonce.cache.store import open_reader
+    from embedonce.pipeline.errors import InputError
+    from embedonce.pipeline.files.output_folder import check_replaceable
+    from embedonce.pipeline.labeling.prompts.prompt_files import prompts_document
+
+    labels = open_reader(cache_dir).label_set(label_set)
+    if not labels.prompts:
+        raise InputError(f"label set {labels.name!r} ({labels.kind}) has no prompts to write to {path}")
+    document = prompts_document(labels.classes, labels.prompts)
+    check_replaceable({path: document.__eq__}, overwrite, NAME, "--json")
+    return document
 
 
 def _check_replaceable(html: Path, overwrite: bool) -> None:

@@ -13,7 +13,7 @@ from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.console.units import in_bytes
 from embedonce.pipeline.extraction.annotation_survey import survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM, Estimate
-from embedonce.pipeline.extraction.label_requests import checked_requests
+from embedonce.pipeline.extraction.label_requests import checked_requests, chosen_prompts
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.preflight import PreflightReport, run_preflight
 from embedonce.pipeline.extraction.scan_tasks import ends_early
@@ -58,7 +58,7 @@ def format_dry_run(
 ) -> str:
     """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
     sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
-    requests = checked_requests(config, sources)
+    requests = checked_requests(config, sources, chosen_prompts(config))
     source = union(sources)
     chosen = chosen_names(source, config.part)
     preflight = run_preflight(config, source, requests, calibrated=True, chosen=chosen)

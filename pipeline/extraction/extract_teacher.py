@@ -25,7 +25,7 @@ from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
 from embedonce.pipeline.extraction.cluster.run import extract_on_cluster
 from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.identity import check_teacher_name
-from embedonce.pipeline.extraction.label_requests import checked_requests
+from embedonce.pipeline.extraction.label_requests import checked_requests, chosen_prompts
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -91,11 +91,12 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
         check_place(config.device)
     if config.teacher_activation is not None:
         loader_of(config.model).check_options(teacher_options(config))
+    prompts = chosen_prompts(config)
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
     for line in summarize(sources).lines:
         log.info("%s", line)
-    requests = checked_requests(config, sources)
+    requests = checked_requests(config, sources, prompts)
     if config.engine in CLUSTERS:
         cluster = CLUSTERS[config.engine]
         writer, ready, result = extract_on_cluster(cluster, config, source, load_registered_teacher, requests)

@@ -142,6 +142,7 @@ class ExtractConfig(LabelingSettings):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_prompts(self.teacher_head, self.prompt_style)
         self._check_devices()
         if self.layout is not None and self.use_synthetic:
             raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")

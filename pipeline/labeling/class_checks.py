@@ -2,12 +2,15 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 
 import numpy as np
 
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.labeling.prompts.placeholders import quoted
 from embedonce.pipeline.naming import class_names
 from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.teacher import LongTexts
 
 log = logging.getLogger(__name__)
 
@@ -16,25 +19,24 @@ BLOCK = 2048  # rows of the cosine matrix in memory
 ENGLISH_ONLY = "teachers trained on English captions understand few of them"
 
 
-def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
-    """Raise InputError for duplicate class names and codes; warn about names that a text tower may not understand.
+def check_classes(source: Source, prompts: tuple[tuple[str, ...], ...], named: Collection[str] | None = None) -> None:
+    """Raise InputError for duplicate class names and codes; warn about names that a text tower may not understand, and
+    about classes with the same prompts.
 
-    prompts: the texts of each class, or () if no text tower is used. Names of published annotations only give warnings.
+    prompts: the texts of each class, or () if no text tower is used. named: the classes whose names are in their
+    prompts; all by default. Names of published annotations only give warnings.
     """
-    if prompts:
-        _check_codes(source)
-    _refuse_or_warn(source, _same(source.classes, prompts))
-    if prompts:
-        glued, foreign = class_names.joined_words(source.classes), class_names.not_latin(source.classes)
-        if glued:
-            log.warning("these class names may be several words run together: %s%s", _some(glued), _map_hint(source))
-        if foreign:
-            log.warning(
-                "these class names are not in Latin script, and %s: %s%s",
-                ENGLISH_ONLY,
-                _some(foreign),
-                _map_hint(source),
-            )
+    read = (source.classes if named is None else tuple(named)) if prompts else ()
+    _check_codes(source, read)
+    _check_equivalent(source)
+    _warn_of_same_prompts(source, prompts)
+    glued, foreign = class_names.joined_words(read), class_names.not_latin(read)
+    if glued:
+        log.warning("these class names may be several words run together: %s%s", _some(glued), _map_hint(source))
+    if foreign:
+        log.warning(
+            "these class names are not in Latin script, and %s: %s%s", ENGLISH_ONLY, _some(foreign), _map_hint(source)
+        )
 
 
 def check_vectors(source: Source, class_text: np.ndarray) -> None:
@@ -51,6 +53,18 @@ def check_vectors(source: Source, class_text: np.ndarray) -> None:
         )
 
 
+def warn_of_long_texts(classes: tuple[str, ...], texts: LongTexts) -> None:
+    """Warn about prompts that a text tower does not read to their ends."""
+    if texts.count:
+        shown = "; ".join(
+            f"class {classes[label]!r}, {tokens} tokens: {quoted(text)}" for label, text, tokens in texts.first
+        )
+        log.warning(
+            "%d prompts are longer than the %d tokens that the teacher reads, and their ends are cut off: %s%s",
+            *(texts.count, texts.context, shown, "; …" if texts.count > len(texts.first) else ""),
+        )
+
+
 def coinciding(vectors: np.ndarray) -> list[tuple[int, ...]]:
     """Groups of equal rows of a (C, D) matrix of unit vectors, each of two or more row indices."""
     first = np.arange(len(vectors))
@@ -64,8 +78,8 @@ def coinciding(vectors: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(rows) for rows in groups.values() if len(rows) > 1]
 
 
-def _check_codes(source: Source) -> None:
-    codes = class_names.codes(source.classes) if source.named_by in ("folders", "file") else []
+def _check_codes(source: Source, names: tuple[str, ...]) -> None:
+    codes = class_names.codes(names)
     if not codes:
         return
     problem = (
@@ -74,30 +88,40 @@ def _check_codes(source: Source) -> None:
     )
     if source.named_by == "file":
         raise InputError(f"{problem}: write readable names into the file of --classes")
+    if source.named_by == "map":
+        log.warning("%s: write some into the file of --class-names", problem)
+        return
     examples = ", ".join(f"`{code},{class_names.without_number(code) or 'NAME'}`" for code in codes[:2])
+    remedy = f"use --class-names MAP.csv, a file with one line per class ({examples})"
+    if source.named_by != "folders":
+        log.warning("%s: %s", problem, remedy)
+        return
     raise InputError(
-        f"{problem}: use --class-names MAP.csv, a file with one line per class ({examples}), or "
-        "--teacher-head fitted or none, which do not use names"
+        f"{problem}: {remedy}, --prompts FILE with prompts for each class, or --teacher-head fitted or none, which do "
+        "not use names"
     )
 
 
-def _same(classes: tuple[str, ...], prompts: tuple[tuple[str, ...], ...]) -> str:
-    """Why some classes are duplicates, as text; "" if none are."""
-    alike = class_names.equivalent_names(classes)
-    if alike:
-        return f"class names differ only in case, encoding of accents or how words are joined: {_groups(alike)}"
-    named: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for texts, name in zip(prompts, classes[: len(prompts)], strict=True):
-        named[texts].append(name)
+def _warn_of_same_prompts(source: Source, prompts: tuple[tuple[str, ...], ...]) -> None:
+    """Only a warning, as in check_vectors()."""
+    named: dict[frozenset[str], list[str]] = defaultdict(list)
+    for texts, name in zip(prompts, source.classes[: len(prompts)], strict=True):
+        named[frozenset(texts)].append(name)
     groups = [tuple(names) for names in named.values() if len(names) > 1]
-    return f"class prompts are the same for {_groups(groups)}" if groups else ""
+    if groups:
+        log.warning(
+            "class prompts are the same for %s: their soft logits are equal (--prompts FILE gives them different ones)",
+            _groups(groups),
+        )
 
 
-def _refuse_or_warn(source: Source, problem: str) -> None:
-    if not problem:
+def _check_equivalent(source: Source) -> None:
+    alike = class_names.equivalent_names(source.classes)
+    if not alike:
         return
+    problem = f"class names differ only in case, encoding of accents or how words are joined: {_groups(alike)}"
     if source.named_by == "annotations":
-        log.warning("%s: their soft logits are equal%s", problem, _map_hint(source))
+        log.warning("%s%s", problem, _map_hint(source))
         return
     remedy = {
         "folders": "put their videos into one folder, or rename the classes with --class-names MAP.csv (folder,name)",

@@ -22,6 +22,7 @@ from embedonce.pipeline.files.disk_space import check_space
 from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
+from embedonce.pipeline.labeling.prompts.prompt_files import read_prompts
 from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.space import RowSize, label_bytes
@@ -93,10 +94,11 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
 def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetRequest]:
     cached = CachedVideos.of_folder(config.cache_dir)
     style = config.prompt_style or default_prompt_style(reader.identity.teacher.name)
+    prompts = read_prompts(config.prompts) if config.prompts else None
     requests = []
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
-        choices = config.teacher_head, config.label_set or name, style, config.store_logits
+        choices = config.teacher_head, config.label_set or name, style, config.store_logits, prompts
         requests.append(request_label_set(matched, annotation, *choices))
     return requests
 
@@ -128,7 +130,7 @@ def _annotated(config: RelabelConfig, data_dir: Path, reader: CacheReader) -> li
 
 
 def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
-    """The clips of a stored label set: with its classes renamed, or unlabeled and with other classes."""
+    """The clips of a stored label set: with its classes, renamed or not, or unlabeled and with other classes."""
     names = reader.label_sets()
     if config.clips_from not in (names if config.clips_from or len(names) > 1 else (None,)):
         raise InputError(
@@ -140,7 +142,6 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
         for clip in labels.clips
     )
     source = Source(Path(config.cache_dir), "folder", (), clips, labels.classes)
-    if config.class_names is not None:
-        return renamed(source, config.class_names)
-    assert config.classes is not None  # the settings require one of the two
-    return with_class_names(source, read_classes(config.classes))
+    if config.classes is not None:
+        return with_class_names(source, read_classes(config.classes))
+    return renamed(source, config.class_names)

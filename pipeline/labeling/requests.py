@@ -12,7 +12,13 @@ from embedonce.models.names import ENGLISH_STYLE
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.class_checks import check_classes
 from embedonce.pipeline.labeling.clip_index import revision_of
-from embedonce.pipeline.labeling.prompts.templates import class_prompts
+from embedonce.pipeline.labeling.prompts.class_prompts import (
+    ClassPrompts,
+    prompts_of_file,
+    prompts_of_style,
+    prompts_sha256,
+)
+from embedonce.pipeline.labeling.prompts.prompt_files import PromptFile
 from embedonce.pipeline.sources.source import UNLABELED, Source
 
 log = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ def request_label_set(
     name: str | None = None,
     prompt_style: str = ENGLISH_STYLE,
     store_logits: bool | None = None,
+    prompts: PromptFile | None = None,
 ) -> LabelSetRequest:
     """The label set for these options, as far as it is known before a teacher is loaded.
 
@@ -51,17 +58,36 @@ def request_label_set(
         name: of the label set; by default `annotation`, or `head` if that is empty.
         prompt_style: one of PROMPT_STYLES.
         store_logits: by default they are stored for up to MAX_STORED_CLASSES classes.
+        prompts: the content of the file of --prompts, if there is one; used instead of prompt_style.
 
-    Raises InputError if the head is impossible, or if class names are duplicates or cannot be understood.
+    Raises InputError if the head is impossible, if class names are duplicates or cannot be understood, or if the file
+    lacks prompts of a class.
     """
     kind = _effective_head(head, source)
-    prompts = class_prompts(source.classes, annotation, prompt_style) if kind == ZERO_SHOT else ()
-    check_classes(source, prompts)
     facts = {"annotations": annotation} if annotation else {}
-    labels = LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts)
+    texts: tuple[tuple[str, ...], ...] = ()
+    if kind == ZERO_SHOT:
+        chosen = _prompts(source, annotation, prompt_style, prompts)
+        texts = chosen.texts
+        check_classes(source, texts, chosen.named)
+        facts |= {"prompts_from": chosen.source, "prompts_sha256": prompts_sha256(source.classes, texts)}
+    else:
+        if prompts is not None:
+            raise InputError(f"{prompts.name}: --prompts needs classes, and the data has none: give --classes FILE")
+        check_classes(source, ())
+    labels = LabelSet(name or annotation or kind, kind, source.classes, texts, None, facts)
     stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
     labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
     return LabelSetRequest(source, labels, store_logits=store_logits)
+
+
+def _prompts(source: Source, annotation: str, style: str, file: PromptFile | None) -> ClassPrompts:
+    if file is None:
+        return prompts_of_style(source.classes, annotation, style)
+    prompts = prompts_of_file(source.classes, file)
+    for note in prompts.notes:
+        log.info("%s", note)
+    return prompts
 
 
 def check_requests(cache_dir: Path | str, requests: list[LabelSetRequest]) -> None:

@@ -15,7 +15,7 @@ class RelabelConfig(LabelingSettings):
     """A new label set for a cache: from annotations, or from class names for the clips of another label set.
 
     classes: a file of classes other than those that clips are labeled with. class_names: a file of readable names for
-    the classes that they are labeled with.
+    the classes that they are labeled with. prompts: a file of prompts, for the same classes unless others are given.
     """
 
     cache_dir: Path | str = setting(shared.CACHE_DIR)
@@ -40,13 +40,14 @@ class RelabelConfig(LabelingSettings):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_prompts(self.teacher_head, self.prompt_style)
         if self.teacher_preprocess is not None:
             parse(self.teacher_preprocess)
         annotated = self.asks_for_annotations
         if not annotated and self.names_file is None:
             raise ValueError(
                 "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names FILE, "
-                "to rename the existing classes)"
+                "to rename the existing classes, or --prompts FILE, for other prompts)"
             )
         if annotated and self.data_dir is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (the videos are not needed)")
@@ -62,5 +63,5 @@ class RelabelConfig(LabelingSettings):
 
     @property
     def names_file(self) -> Path | None:
-        """The file of --classes or --class-names."""
-        return self.classes or self.class_names
+        """The file of --classes, --class-names or --prompts, which the label set is named after."""
+        return self.classes or self.class_names or self.prompts

@@ -7,9 +7,9 @@ import safetensors.numpy
 
 from embedonce.cache.labels import ZERO_SHOT
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.labeling.class_checks import check_vectors
+from embedonce.pipeline.labeling.class_checks import check_vectors, warn_of_long_texts
 from embedonce.pipeline.labeling.requests import LabelSetRequest
-from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
+from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher, long_texts
 
 
 def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetRequest:
@@ -24,7 +24,9 @@ def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetReque
             f"the teacher {teacher.identity.name} has no text tower, which zero-shot logits need: use --teacher-head "
             "fitted or --teacher-head none"
         )
-    class_text, scale = teacher.class_text([list(texts) for texts in request.labels.prompts])
+    prompts = [list(texts) for texts in request.labels.prompts]
+    warn_of_long_texts(request.labels.classes, long_texts(teacher, prompts))
+    class_text, scale = teacher.class_text(prompts)
     check_vectors(request.source, class_text)
     tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
     labels = dataclasses.replace(request.labels, logit_scale=float(scale))

@@ -9,10 +9,12 @@ JOINERS = "\u200c\u200d"  # parts of words in Persian, Hindi and other languages
 _UNPRINTED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode categories of unprintable characters
 MIN_JOINED_LETTERS = 14  # of names that may be several words; "skateboarding" and "weightlifting" have 13
 MIN_NUMBERED = 2
+_SIGNS = ("Lu", "Ll", "Lt", "Lm", "Lo", "So")  # Unicode categories of letters, and of pictures such as emoji
 _CODES = re.compile(
     r"[a-z]{0,2}[\s_.-]?\d+(?:[_.-][a-z]{0,2}\d+)*"  # c07, S001, 12, 3.1, P01_02
     r"|n\d{8}"  # WordNet
-    r"|(?:class|classes|cls|cat|category|label|lbl|act|action|activity|id|idx|index|type|group|folder|dir|clip|video|tag)"
+    r"|(?:class|classes|cls|cat|category|label|lbl|act|action|activity|id|idx|index|type|group|folder|dir|clip|video|tag"
+    r"|verb|noun|object|obj|step|keystep|task)"
     r"[\s_.-]*\d+"
     r"|(?=[0-9a-f-]*\d)(?=[0-9a-f-]*[a-f])[0-9a-f]{8,}(?:-[0-9a-f]+)*",  # hashes and uuids
     re.IGNORECASE | re.ASCII,
@@ -28,15 +30,18 @@ def is_plain(name: str) -> bool:
 def words(name: str) -> str:
     """The words of a name in lower case, separated by spaces; splits snake_case, kebab-case, dotted.case, CamelCase.
 
-    Acronyms (`CPRTraining` becomes "cpr training") and names such as iPhone are not split.
+    Acronyms (`CPRTraining` becomes "cpr training") and names such as iPhone are not split; `tap:on` becomes "tap on".
     """
     text = re.sub(r"(?<=[^\W\d_]{2})[.+](?=[^\W\d_]{2})", " ", name.replace("_", " ").replace("-", " "))
+    text = re.sub(r"(?<=[^\W\d_])[:;](?=[^\W\d_])", " ", text)
+    text = re.sub(r"(?<=[^\W\d_]),(?=[^\W\d_])", ", ", text)
     return " ".join(part for token in text.split() for part in _uncamel(token)).lower()
 
 
 def is_code(name: str) -> bool:
     """Whether a name is a number, an identifier or a hash, which means nothing to a reader or a text encoder."""
-    return not words(name) or bool(_CODES.fullmatch(unicodedata.normalize("NFKC", name).strip()))
+    has_signs = any(unicodedata.category(char) in _SIGNS for char in name)
+    return not has_signs or bool(_CODES.fullmatch(unicodedata.normalize("NFKC", name).strip()))
 
 
 def codes(names: Iterable[str]) -> list[str]:

@@ -49,10 +49,21 @@ LABEL_SET = Option(help="Label set of the cache to use.", group=CACHE, default_t
 
 # Labels
 CLASSES = Option(
-    help="File of class names for zero-shot logits: one name per line, CSV, TSV or JSON.", group=LABELS, must_exist=True
+    help="File of class names for zero-shot logits: one name per line, CSV, TSV, JSON or YAML.",
+    group=LABELS,
+    must_exist=True,
 )
 CLASS_NAMES = Option(
-    help="CSV or JSON file that maps every class to a readable name: `folder,name`.", group=LABELS, must_exist=True
+    help="CSV, JSON or YAML file that maps every class to a readable name: `folder,name`.",
+    group=LABELS,
+    must_exist=True,
+)
+PROMPTS = Option(
+    help="File of class prompts: one template such as `a photo of {}` per line, or JSON or YAML with templates or with "
+    "the prompts of single classes.",
+    group=LABELS,
+    must_exist=True,
+    default_text="the built-in prompts of --prompt-style",
 )
 TEACHER_HEAD = Option(
     default="zero-shot",

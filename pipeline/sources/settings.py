@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedonce.cache.labels import ZERO_SHOT
 from embedonce.cache.schema import UID_PATTERN
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.base import Settings
@@ -42,6 +43,7 @@ class LabelingSettings(AnnotationSettings):
 
     classes: Path | None = setting(shared.CLASSES)
     class_names: Path | None = setting(shared.CLASS_NAMES)
+    prompts: Path | None = setting(shared.PROMPTS)
     label_set: str | None = setting(
         help="Name of the label set to create.",
         group=LABELS,
@@ -70,4 +72,15 @@ class LabelingSettings(AnnotationSettings):
             raise ValueError(
                 "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "
                 "other: give one of them"
+            )
+
+    def check_prompts(self, teacher_head: str, prompt_style: str | None) -> None:
+        """ValueError if --prompts is given and would not be used."""
+        if self.prompts is None:
+            return
+        if teacher_head != ZERO_SHOT:
+            raise ValueError(f"--prompts is for --teacher-head {ZERO_SHOT}; --teacher-head {teacher_head} uses none")
+        if prompt_style is not None:
+            raise ValueError(
+                "--prompts replaces the built-in wordings that --prompt-style chooses from: give one of them"
             )

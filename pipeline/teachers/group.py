@@ -15,8 +15,8 @@ from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.teachers.lanes import TeacherProcessError
 from embedonce.pipeline.teachers.registry import loader_of
-from embedonce.pipeline.teachers.serving import ClassText, Embed, Orders
-from embedonce.pipeline.teachers.teacher import TeacherOptions
+from embedonce.pipeline.teachers.serving import ClassText, Embed, FindLongTexts, Orders
+from embedonce.pipeline.teachers.teacher import LongTexts, TeacherOptions
 from embedonce.pipeline.teachers.teacher_process import TeacherProcess
 
 ALL_SHARED_BYTES = 512 << 20  # of memory that all teacher processes together share with their parent, at most
@@ -71,6 +71,10 @@ class TextTeacherGroup(TeacherGroup):
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         """As TextTeacher.class_text()."""
         return _unless_it_dies(self.members[0], partial(self.members[0].call, ClassText(prompts)))
+
+    def long_texts(self, prompts: list[list[str]]) -> LongTexts:
+        """As LimitedTextTeacher.long_texts()."""
+        return _unless_it_dies(self.members[0], partial(self.members[0].call, FindLongTexts(prompts)))
 
     def drop_text_tower(self) -> None:
         """As TextTeacher.drop_text_tower()."""

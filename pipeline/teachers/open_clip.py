@@ -1,6 +1,5 @@
 """CLIP models of open_clip as teachers. torch and open_clip are imported when a teacher is checked, timed or loaded."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +10,17 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import default_weights
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
-from embedonce.pipeline.teachers.teacher import TIMED_BATCH, Teacher, TeacherLoader, TeacherOptions, median_seconds
+from embedonce.pipeline.teachers.teacher import (
+    TIMED_BATCH,
+    LongTexts,
+    Teacher,
+    TeacherLoader,
+    TeacherOptions,
+    median_seconds,
+)
 
 if TYPE_CHECKING:
     from embedonce.models.teachers.open_clip import ClipTeacher
-
-log = logging.getLogger(__name__)
 
 
 class OpenClipTeacher:
@@ -33,14 +37,10 @@ class OpenClipTeacher:
         return {"device": str(self._clip.device), "precision": self._clip.precision}
 
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        truncated = self._clip.truncated_texts(prompts)
-        if truncated:
-            log.warning(
-                "%d class texts are longer than the teacher's context and are truncated, such as %r",
-                len(truncated),
-                truncated[0],
-            )
         return self._clip.class_text(prompts)
+
+    def long_texts(self, prompts: list[list[str]]) -> LongTexts:
+        return LongTexts(*self._clip.long_texts(prompts))
 
     def drop_text_tower(self) -> None:
         self._clip.drop_text_tower()

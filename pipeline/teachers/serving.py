@@ -19,7 +19,7 @@ from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.processes.allocator import keep_freed_memory
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.registry import load_module, loader_of
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher, long_texts
 
 THREADS = "OMP_NUM_THREADS"
 
@@ -57,6 +57,13 @@ class Embed:
 @dataclass(frozen=True)
 class ClassText:
     """A request for what TextTeacher.class_text() returns."""
+
+    prompts: list[list[str]]
+
+
+@dataclass(frozen=True)
+class FindLongTexts:
+    """A request for what LimitedTextTeacher.long_texts() returns; none if the teacher does not know."""
 
     prompts: list[list[str]]
 
@@ -129,11 +136,13 @@ def _serve(channel: Channel, teacher: Teacher, batched: BatchedTeacher) -> None:
         channel.send(Answer(value, teacher.device_facts(), batched.batch_size, time.process_time() - cpu_sec))
 
 
-def _begun(teacher: Teacher, batched: BatchedTeacher, request: Embed | ClassText | DropTextTower) -> Callable[[], Any]:
+def _begun(teacher: Teacher, batched: BatchedTeacher, request: object) -> Callable[[], Any]:
     """What waits for the answer to a request."""
     if isinstance(request, Embed):
         return batched.begin(request.images)
     assert isinstance(teacher, TextTeacher)
+    if isinstance(request, FindLongTexts):
+        return partial(long_texts, teacher, request.prompts)
     return partial(teacher.class_text, request.prompts) if isinstance(request, ClassText) else teacher.drop_text_tower
 
 

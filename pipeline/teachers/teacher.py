@@ -44,6 +44,26 @@ class TextTeacher(Teacher, Protocol):
         """Free the memory that only class_text() needs. It is not called again afterwards."""
 
 
+@dataclass(frozen=True)
+class LongTexts:
+    """Texts that are longer than the context of a text tower, which reads their beginnings only.
+
+    count: how many. context: tokens that it reads. first: (class, text, its tokens) of some.
+    """
+
+    count: int
+    context: int
+    first: tuple[tuple[int, str, int], ...] = ()
+
+
+@runtime_checkable
+class LimitedTextTeacher(TextTeacher, Protocol):
+    """A TextTeacher that knows which texts are too long for it."""
+
+    def long_texts(self, prompts: list[list[str]]) -> LongTexts:
+        """Those among the prompts of C classes."""
+
+
 @runtime_checkable
 class OverlappingTeacher(Teacher, Protocol):
     """A teacher on a device that computes while this process prepares the next batch."""
@@ -133,6 +153,11 @@ def identity_of(
         bytes_image=num_bytes,
         bytes_total=num_bytes,
     )
+
+
+def long_texts(teacher: TextTeacher, prompts: list[list[str]]) -> LongTexts:
+    """The texts that are too long for a teacher; none if it does not know."""
+    return teacher.long_texts(prompts) if isinstance(teacher, LimitedTextTeacher) else LongTexts(0, 0)
 
 
 def median_seconds(call: Callable[[], object]) -> float:

@@ -70,6 +70,7 @@ MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relab
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
 SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
+PROMPTS = "labeling/test_prompts_option.py::"
 STYLE = "labeling/test_prompts.py::test_a_label_set_has_prompts_of_the_chosen_style"
 ANNOTATIONS = {
     "annotations": ("--annotations narrations", "test_annotation_options_reach_the_source"),
@@ -132,6 +133,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
             "commands/test_folders.py::test_class_names_that_are_codes_are_refused_before_the_teacher_is_loaded",
         ),
         "teacher_head": ("--teacher-head none", THREE),
+        "prompts": ("--prompts FILE", PROMPTS + "test_an_extraction_takes_its_prompts_from_the_file"),
         "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_have_the_configured_name_and_kind"),
         "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_configured_sizes"),
@@ -281,6 +283,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "clips_from": (None, "labeling/test_relabel.py::test_new_class_names_apply_to_existing_clips"),
         "teacher_head": ("--teacher-head none", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
+        "prompts": (
+            "--prompts FILE",
+            PROMPTS + "test_relabel_makes_a_label_set_of_the_same_classes_with_the_prompts_of_a_file",
+        ),
         "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", "labeling/test_relabel.py::test_a_fitted_head_needs_no_teacher"),
         "teacher_module": ("--teacher-module mine.py", MODULE),
@@ -372,6 +378,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "html": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "label_set": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "prompts": (None, "labeling/test_prompts.py::test_inspect_cache_shows_prompts"),
+        "json": (None, PROMPTS + "test_prompts_are_written_to_a_file_that_relabel_reads"),
         "frames": (None, CACHE + "test_a_contact_sheet_has_the_requested_frames_and_names"),
         "overwrite": (None, OWN_FILES + "test_a_contact_sheet_replaces_only_a_contact_sheet"),
     },

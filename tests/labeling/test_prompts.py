@@ -187,7 +187,10 @@ def test_inspect_cache_shows_prompts(tiny, tmp_path, monkeypatch):
     call("relabel", "--cache-dir", tiny, "--classes", tmp_path / "n.txt", "--clips-from", "tiny", "--label-set", "mine")
     shown = call("inspect-cache", "--cache-dir", tiny, "--prompts")
     labels = open_reader(tiny).label_set("mine")
-    assert "prompts of label set mine, 2 classes:" in shown and "label set tiny (fitted) has no prompts" in shown
+    assert (
+        "prompts of label set mine, from built-in (english), 2 classes, 10 prompts:" in shown
+        and "label set tiny (fitted) has no prompts" in shown
+    )
     for name, texts in zip(labels.classes, labels.prompts, strict=True):
         assert "\n".join([f"  {name}", *(f"    {text}" for text in texts)]) in shown
     one = call("inspect-cache", "--cache-dir", tiny, "--prompts", "--label-set", "mine")

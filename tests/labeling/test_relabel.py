@@ -130,6 +130,17 @@ def test_new_class_names_apply_to_existing_clips(cache, tmp_path):
     call("relabel", "--cache-dir", cache, "--classes", tmp_path / "other.txt", "--clips-from", "moments")
 
 
+def test_other_prompts_for_the_same_classes_and_clips(cache, tmp_path):
+    (tmp_path / "bare.txt").write_text("{}\n")
+    before = rows(cache)
+    assert "label set bare: 2 classes, 3 clips" in call(
+        "relabel", "--cache-dir", cache, "--prompts", tmp_path / "bare.txt"
+    )
+    labels, moments = (open_reader(cache).label_set(name) for name in ("bare", "moments"))
+    assert (labels.clips, labels.classes) == (moments.clips, moments.classes)
+    assert labels.prompts == (("cook",), ("wash",)) and rows(cache) == before
+
+
 def test_a_fitted_head_needs_no_teacher(cache, tmp_path, monkeypatch):
     def never(config):
         raise AssertionError("the teacher was loaded")

@@ -44,6 +44,21 @@ def refused(*classes: str, named_by: str = "folders", zero_shot: bool = True) ->
         ("pizza\u3000rolling", "pizza rolling"),
         ("v1.5", "v1.5"),
         ("Plain words", "plain words"),
+        ("TVRemote", "tv remote"),
+        ("HDMI_cable", "hdmi cable"),
+        ("HDMI2Cable", "hdmi2 cable"),
+        ("BasketballDunk", "basketball dunk"),
+        ("XRay", "x ray"),
+        ("TShirt", "t shirt"),
+        ("3DPrinting", "3d printing"),
+        ("ÉcrireLettre", "écrire lettre"),
+        ("tap:on", "tap on"),
+        ("machine:sous:vide", "machine sous vide"),
+        ("cup,mug", "cup, mug"),
+        ("nut;bolt", "nut bolt"),
+        ("child'sBag", "child's bag"),
+        ("rock'n'roll", "rock'n'roll"),
+        ("at 10:30", "at 10:30"),
     ],
 )
 def test_names_are_split_into_words(name, words):
@@ -54,7 +69,8 @@ def test_names_are_split_into_words(name, words):
 
 @pytest.mark.parametrize(
     "name", ["n01440764", "c07", "12", "0", "3.1", "S001", "A12", "class_3", "label-4", "Class 7", "P01_02", "___",
-             "deadbeef12", "0a1b2c3d-0000-4000-8000-000000000000", "v12"],
+             "deadbeef12", "0a1b2c3d-0000-4000-8000-000000000000", "v12", "c042", "0017", "12:30", "(12)", "#5", "٠١٢",
+             "verb_12", "noun3"],
 )  # fmt: skip
 def test_codes(name):
     assert class_names.codes([name, "open door"]) == [name]
@@ -78,10 +94,13 @@ def test_names_with_numbers_are_refused_if_most_begin_with_one():
     assert class_names.codes(["2 person lift", "jump", "run", "3 point shot", "walk"]) == []
 
 
-def test_codes_are_refused_only_if_a_teacher_reads_them():
+def test_codes_are_refused_only_if_a_teacher_reads_them(caplog):
     check_classes(source("c01", "c02"), ())
-    for named_by in ("map", "annotations"):
+    check_classes(source("c01", "run"), class_prompts(("c01", "run")), named=("run",))
+    assert caplog.records == []
+    for named_by, remedy in (("map", "file of --class-names"), ("annotations", "use --class-names MAP.csv")):
         check_classes(source("c01", "c02", named_by=named_by), class_prompts(("c01", "c02")))
+        assert remedy in caplog.records[-1].getMessage()
     assert "into the file of --classes" in refused("c01", "run", named_by="file")
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from embedonce.models.errors import WeightsError
 from embedonce.pipeline.teachers.registry import register
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions
+from embedonce.pipeline.teachers.teacher import LongTexts, Teacher, TeacherLoader, TeacherOptions
 from tests.support.fake_teacher import SIZE, FakeTeacher
 
 
@@ -59,6 +59,10 @@ class FolderTeacher(FakeTeacher):
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         assert self.has_text_tower
         return super().class_text(prompts)
+
+    def long_texts(self, prompts: list[list[str]]) -> LongTexts:
+        long = [(i, text, len(text)) for i, texts in enumerate(prompts) for text in texts if len(text) > 5]
+        return LongTexts(len(long), 5, tuple(long))
 
     def drop_text_tower(self) -> None:
         self.has_text_tower = False

@@ -13,7 +13,7 @@ from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.group import TextTeacherGroup, start_group
 from embedonce.pipeline.teachers.lanes import Lanes
-from embedonce.pipeline.teachers.teacher import TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher import LongTexts, TeacherOptions, TextTeacher
 from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.fake_teacher import SIZE, FakeTeacher
@@ -89,6 +89,7 @@ def test_texts_are_embedded_once_and_every_process_drops_its_text_tower(started,
     vectors, scale = group.class_text(prompts)
     np.testing.assert_array_equal(vectors, FakeTeacher().class_text(prompts)[0])
     assert scale == 100.0 and isinstance(group, TextTeacher)
+    assert group.long_texts(prompts) == LongTexts(1, 5, ((0, "two dogs", 8),))
     group.drop_text_tower()
     assert numbers(folder, "dropped") == numbers(folder, "loaded")
     check_same(group, images(20))

@@ -68,15 +68,15 @@ def class_prompts(
         annotation: the kind of annotation that the classes are from, one of `KIND_NAMES`; "" for folders and files.
         style: one of `models.names.PROMPT_STYLES`.
     """
-    plain = _plain(classes)
+    plain = plain_names(classes)
     if style == V1_STYLE:
         prompts = OBJECT_PROMPTS if annotation in NOUN_KINDS else ACTION_PROMPTS
         return tuple(tuple(prompt.format(name=text) for prompt in prompts) for text in plain)
     return tuple(_english(name, text, annotation) for name, text in zip(classes, plain, strict=True))
 
 
-def _plain(classes: tuple[str, ...]) -> list[str]:
-    """Names as words, without the parts in parentheses unless two classes would then have the same name."""
+def plain_names(classes: tuple[str, ...]) -> list[str]:
+    """Class names as words, without the parts in parentheses unless two classes would then have the same name."""
     bare = [words(re.sub(r"\([^)]*\)", " ", name)) for name in classes]
     counts = Counter(bare)
     return [text if text and counts[text] == 1 else words(name) for text, name in zip(bare, classes, strict=True)]

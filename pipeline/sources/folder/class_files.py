@@ -3,16 +3,15 @@
 The format is recognized by suffix and content; an unclear file is refused with the reason.
 """
 
-import errno
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
 from embedonce.cache.limits import MAX_CLASSES, MAX_NAME
-from embedonce.models.plain_files import NotPlainError, read_plain
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.files.user_values import json_value, user_text, yaml_value
 from embedonce.pipeline.naming.class_names import is_plain
-from embedonce.pipeline.sources.folder.class_json import entries_of_json, pairs_of_json
+from embedonce.pipeline.naming.near_misses import with_near_misses
 from embedonce.pipeline.sources.folder.class_tables import (
     ClassEntry,
     Row,
@@ -20,9 +19,11 @@ from embedonce.pipeline.sources.folder.class_tables import (
     entries_of_table,
     split_rows,
 )
+from embedonce.pipeline.sources.folder.class_values import entries_of, pairs_of
 
 MAX_BYTES = 16 << 20
-FORMATS = "one name per line (.txt), a table with a column `name` (.csv, .tsv), or a list or map (.json)"
+FORMATS = "one name per line (.txt), a table with a column `name` (.csv, .tsv), or a list or map (.json, .yaml)"
+YAML = (".yaml", ".yml")
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}  # suffix -> delimiters of a table's columns
 
 
@@ -30,10 +31,10 @@ def read_classes(path: Path) -> tuple[str, ...]:
     """The class names in a UTF-8 file, sorted by their numbers if it has numbers.
 
     Formats: one name per line (also `0 name` and `name 0`; lines that begin with # are skipped), CSV or TSV with a
-    column of names, a JSON list of names, or a JSON map from numbers to names or from names to numbers. InputError if
-    the file cannot be read, is unclear, contains no name, or contains a name twice.
+    column of names, a JSON or YAML list of names, or a map from numbers to names or from names to numbers. InputError
+    if the file cannot be read, is unclear, contains no name, or contains a name twice.
     """
-    text = _read(path)
+    text = user_text(path, MAX_BYTES, "class names", FORMATS)
     try:
         entries = _sorted_by_number(_entries(path, text))
         _check_names([(entry.name, entry.where) for entry in entries])
@@ -43,45 +44,37 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def read_class_map(path: Path, folders: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(class name of each folder, notes for the user). The file: `folder,name` rows, or a JSON map.
+    """(class name of each folder, notes for the user). The file: `folder,name` rows, or a JSON or YAML map.
 
-    InputError if the file cannot be read or is unclear, if a folder is missing, or if two have the same name.
+    InputError if the file cannot be read or is unclear, if a folder is missing, or if two have the same name: classes
+    are renamed, and never merged.
     """
-    text = _read(path)
+    text = user_text(path, MAX_BYTES, "class names", FORMATS)
     try:
         pairs = _pairs(path, text, set(folders))
         missing = [folder for folder in folders if folder not in pairs]
         if missing:
             raise ValueError(_missing(missing, len(folders), pairs))
         names = tuple(pairs[folder] for folder in folders)
+        _refuse_merging(folders, names)
         _check_names([(name, f"the row of {folder!r}") for folder, name in zip(folders, names, strict=True)])
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    unused = len(set(pairs) - set(folders))
-    return names, ((f"{path}: {unused} entries match no class of the data",) if unused else ())
-
-
-def _read(path: Path) -> str:
-    try:
-        return read_plain(path, MAX_BYTES).decode("utf-8-sig")
-    except NotPlainError as error:
-        if error.errno == errno.EFBIG:
-            message = f"{path} is larger than {MAX_BYTES >> 20} MB: it is not a list of class names"
-            raise InputError(message) from error
-        raise InputError(f"{path} is not a list of class names: it {error.strerror}; give {FORMATS}") from error
-    except OSError as error:
-        raise InputError(f"cannot read class names from {path}: {error.strerror}; give {FORMATS}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read class names from {path}: it is not UTF-8 text; give {FORMATS}") from error
+    unused = sorted(set(pairs) - set(folders))
+    if not unused:
+        return names, ()
+    return names, (f"{path}: {len(unused)} entries match no class of the data: {with_near_misses(unused, folders)}",)
 
 
 def _entries(path: Path, text: str) -> list[ClassEntry]:
     suffix = path.suffix.lower()
+    if suffix in YAML:
+        return entries_of(yaml_value(text))
     if suffix == ".json" or text.lstrip()[:1] in ("[", "{"):
-        return entries_of_json(text)
+        return entries_of(json_value(text))
     if suffix in DELIMITERS:
         return entries_of_table([row for row in split_rows(text, DELIMITERS[suffix]) if row.cells[0][:1] != "#"])
-    if suffix in (".yaml", ".yml", ".xml", ".html"):
+    if suffix in (".xml", ".html"):
         raise ValueError(f"{suffix} files are not supported")
     return entries_of_lines(text)
 
@@ -117,9 +110,12 @@ def _check_names(names: list[tuple[str, str]]) -> None:
 
 
 def _pairs(path: Path, text: str, folders: set[str]) -> dict[str, str]:
-    if path.suffix.lower() == ".json" or text.lstrip()[:1] == "{":
-        return pairs_of_json(text)
-    rows = split_rows(text, DELIMITERS.get(path.suffix.lower(), ",;\t"))
+    suffix = path.suffix.lower()
+    if suffix in YAML:
+        return pairs_of(yaml_value(text))
+    if suffix == ".json" or text.lstrip()[:1] == "{":
+        return pairs_of(json_value(text))
+    rows = split_rows(text, DELIMITERS.get(suffix, ",;\t"))
     by_spaces = [Row(f"line {n}", line.split(None, 1)) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not any(row.cells[0] in folders for row in rows) and any(row.cells[0] in folders for row in by_spaces):
         rows = by_spaces  # `n01440764 tench, Tinca tinca`
@@ -141,7 +137,19 @@ def _pairs_of_rows(rows: list[Row], folders: set[str]) -> dict[str, str]:
     return pairs
 
 
+def _refuse_merging(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
+    first: dict[str, str] = {}
+    for folder, name in zip(folders, names, strict=True):
+        if name.strip() and first.setdefault(name, folder) != folder:
+            raise ValueError(
+                f"{first[name]!r} and {folder!r} are both named {name!r}: classes are renamed, not merged; give "
+                "different names, or put the videos of both into one folder"
+            )
+
+
 def _missing(missing: list[str], total: int, pairs: Mapping[str, str]) -> str:
-    shown = ", ".join(map(repr, missing[:3])) + (", …" if len(missing) > 3 else "")
     entries = "; ".join(f"{folder!r} is {name!r}" for folder, name in list(pairs.items())[:3]) or "nothing"
-    return f"it has no class name for {len(missing)} of {total} ({shown}); its first entries, as understood: {entries}"
+    return (
+        f"it has no class name for {len(missing)} of {total} ({with_near_misses(missing, pairs)}); its first entries, "
+        f"as understood: {entries}"
+    )

@@ -88,11 +88,16 @@ def test_view_0_of_a_canonical_frame_is_open_clips_evaluation_crop(teacher):
     assert difference(view + np.array([0, 8, 0, 0, 0, 0])) > 0.2
 
 
-def test_truncated_texts_are_returned(teacher):
+def test_texts_longer_than_the_context_are_counted_with_their_tokens(teacher):
     length = teacher._tokenizer.context_length
     fits, long = " ".join(["go"] * (length - 2)), " ".join(["go"] * (length - 1))
-    assert teacher.truncated_texts([["cut bread", fits], [long, ""]]) == [long]
-    assert teacher.truncated_texts([[fits]]) == [] == teacher.truncated_texts([])
+    found = ((1, long, length + 1), (2, long + " on", length + 2))
+    assert teacher.long_texts([["cut bread", fits], [long, ""], [long + " on"]]) == (2, length, found)
+    assert teacher.long_texts([[fits]]) == (0, length, ()) == teacher.long_texts([])
+    assert teacher.long_texts([[f"{long} {i}" for i in range(300)]])[::2] == (
+        300,
+        tuple((0, f"{long} {i}", length + 2) for i in range(5)),
+    )
     cut = teacher.class_text([[long], [long + " on"], [fits]])[0]
     assert np.array_equal(cut[0], cut[1])
 

@@ -46,6 +46,9 @@ def written(tmp_path, name: str, content: str):
         ("c.json", json.dumps({"0": ["n01", "open door"], "1": ["n02", "cut bread"], "2": ["n03", "wave"]})),
         ("c.json", json.dumps([{"id": i, "name": NAMES[i - 4]} for i in (6, 4, 5)])),
         ("c.txt", json.dumps(NAMES)),
+        ("c.yaml", "- open door\n- cut bread\n- wave\n"),
+        ("c.yml", "names:\n  1: cut bread\n  2: wave\n  0: open door\n"),
+        ("c.yaml", "{wave: 2, open door: 0, cut bread: 1}"),
     ],
 )  # fmt: skip
 def test_formats(tmp_path, name, content):
@@ -70,7 +73,11 @@ def test_names_keep_their_commas_numbers_and_script(tmp_path):
         ("c.txt", "- open\n- cut\n", "quoted or itemized"),
         ("c.txt", "class\nopen\ncut\n", "may be a header"),
         ("c.txt", "0 open\n1 open\n", "line 2: class 'open' is already on line 1"),
-        ("c.yaml", "a: b\n", ".yaml files are not supported"),
+        ("c.yaml", "a: b\n", "neither from numbers to names"),
+        ("c.yaml", "- open\n- on\n", r"values that are not names; it begins \[.open., true\]"),
+        ("c.yml", "open: 1\nopen: 2\n", "line 2: it contains the key 'open' twice"),
+        ("c.yml", "- [open\n", "not valid YAML .line 2"),
+        ("c.xml", "<a/>\n", ".xml files are not supported"),
         ("c.csv", "id,name\n0,open\n0,cut\n", "'cut' has the number 0, which 'open' has"),
         ("c.csv", "name\n", "contains no class name"),
         ("c.csv", "1,2\n3,4\n", "no column has names"),
@@ -114,13 +121,14 @@ FOLDERS = ("c07", "n01440764", "写")
         ("m.tsv", "c07\topen door\nn01440764\tcut bread\n写\twrite\nc99\tx\n"),
         ("m.txt", "c07 open door\nn01440764 cut bread\n写 write\nc99 x, y\n"),
         ("m.json", json.dumps({"c07": "open door", "n01440764": "cut bread", "写": "write", "c99": "x"})),
+        ("m.yaml", "c07: open door\nn01440764: cut bread\n写: write\nc99: x\n"),
     ],
 )
 def test_maps(tmp_path, name, content):
     path = written(tmp_path, name, content)
     names, notes = read_class_map(path, FOLDERS)
     assert names == ("open door", "cut bread", "write")
-    assert notes == (f"{path}: 1 entries match no class of the data",)
+    assert notes == (f"{path}: 1 entries match no class of the data: 'c99'",)
 
 
 @pytest.mark.parametrize(
@@ -129,15 +137,34 @@ def test_maps(tmp_path, name, content):
         ("m.csv", "c07,open\n写,write\n", "no class name for 1 of 3 .'n01440764'.; .*'c07' is 'open'; '写' is 'write'"),
         ("m.csv", "", "no class name for 3 of 3 .*understood: nothing"),
         ("m.csv", "c07,open,x\n", r"line 1 has 3 columns \(c07 | open | x\)"),
-        ("m.csv", "c07,run\nn01440764,run\n写,write\n", "'run' is already on the row of 'c07'"),
+        (
+            "m.csv",
+            "c07,run\nn01440764,run\n写,write\n",
+            "'c07' and 'n01440764' are both named 'run': classes are renamed, not",
+        ),
         ("m.csv", "c07,run\nc07,walk\nn01440764,x\n写,write\n", "line 2: 'c07' is named 'walk' here, but 'run' before"),
         ("m.csv", "c07,\nn01440764,x\n写,write\n", "the row of 'c07': the name is empty"),
         ("m.json", "[1]", "must be a map"),
+        ("m.yaml", "c07: open\nN01440764: cut\n写: on\n", "must be a map"),
+        ("m.yaml", "c07: open\nN01440764: cut\n写: write\n", "'n01440764' .did you mean 'N01440764'"),
     ],
 )
 def test_unusable_maps(tmp_path, name, content, message):
     with pytest.raises(InputError, match=message):
         read_class_map(written(tmp_path, name, content), FOLDERS)
+
+
+def test_codes_in_yaml_stay_as_they_are_written(tmp_path):
+    path = written(tmp_path, "m.yaml", "0017: cut bread\non: switch on\n1e3: run\n2024-05-01: walk\n")
+    names, notes = read_class_map(path, ("0017", "1e3", "2024-05-01", "on"))
+    assert (names, notes) == (("cut bread", "run", "walk", "switch on"), ())
+
+
+def test_entries_that_match_no_class_are_named_with_near_misses(tmp_path):
+    path = written(tmp_path, "m.csv", "cut bread,cut\nCut_Bread,cutting bread\nwawe,waving\nwave,x\n")
+    _, notes = read_class_map(path, ("cut bread", "wave"))
+    expected = "'Cut_Bread' (did you mean 'cut bread'?), 'wawe' (did you mean 'wave'?)"
+    assert notes == (f"{path}: 2 entries match no class of the data: {expected}",)
 
 
 def test_the_class_map_of_imagenet_is_read(tmp_path):

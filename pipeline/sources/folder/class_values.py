@@ -1,18 +1,16 @@
-"""Reads class names from JSON: lists of names or records, and maps from numbers to names or from names to numbers."""
+"""Class names in values of JSON or YAML: lists of names or records, maps from numbers to names and the reverse."""
 
 import json
 from typing import Any
 
-from embedonce.cache import strict_json
 from embedonce.pipeline.naming.class_names import is_code
 from embedonce.pipeline.sources.folder.class_tables import NAME_COLUMNS, NUMBER_COLUMNS, ClassEntry
 
 WRAPPERS = ("classes", "names", "labels", "categories", "class_names")  # keys whose value may be the list or map
 
 
-def entries_of_json(text: str) -> list[ClassEntry]:
-    """The classes of a JSON list or map. ValueError, which quotes the first entries, if it is neither or unclear."""
-    value = _load(text)
+def entries_of(value: Any) -> list[ClassEntry]:
+    """The classes of a list or map. ValueError, which quotes the first entries, if it is neither or unclear."""
     if isinstance(value, dict):
         value = next((value[key] for key in WRAPPERS if isinstance(value.get(key), (list, dict))), value)
     if isinstance(value, list):
@@ -22,9 +20,8 @@ def entries_of_json(text: str) -> list[ClassEntry]:
     raise ValueError("it contains neither a list nor a map")
 
 
-def pairs_of_json(text: str) -> dict[str, str]:
+def pairs_of(value: Any) -> dict[str, str]:
     """A map from names to names. ValueError for anything else."""
-    value = _load(text)
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
         raise ValueError(f'it must be a map such as {{"folder": "name"}}; it begins {_brief(value)}')
     return {folder: name.strip() for folder, name in value.items()}
@@ -66,22 +63,6 @@ def _name(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         value = next((part for part in value if not is_code(part)), None)
     return value.strip() if isinstance(value, str) else None
-
-
-def _load(text: str) -> Any:
-    try:
-        return strict_json.loads(text.encode("utf-8", "surrogatepass"), object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not valid JSON (line {error.lineno}: {error.msg})") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. ValueError if a key is repeated."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"it contains the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
-    return values
 
 
 def _brief(value: object) -> str:
