@@ -43,9 +43,9 @@ from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, start_group
-from embedonce.pipeline.teachers.places import check_place, teacher_places
+from embedonce.pipeline.teachers.places import check_place, is_cpu, teacher_places
 from embedonce.pipeline.teachers.registry import loader_of, model_of_module
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -182,14 +182,15 @@ def dry_run(config: ExtractConfig) -> str:
     names = loader.names(options)
     if names is not None:
         check_teacher_name(config, *names)
-    return format_dry_run(config, find_sources(config), teacher_seconds)
+    return format_dry_run(config, find_sources(config), teacher_time)
 
 
-def teacher_seconds(config: ExtractConfig) -> float:
-    """Estimated seconds that the teacher takes for one image; less on several devices."""
+def teacher_time(config: ExtractConfig) -> CallTime:
+    """Estimated time of the teacher for one image: less on several devices, and no processor time on a GPU."""
     places = teacher_places(config.device, config.teacher_processes)
     options = replace(teacher_options(config), device=places[0])
-    return loader_of(config.model).seconds_per_image(options) / len(set(places))
+    image = loader_of(config.model).time_per_image(options)
+    return image if is_cpu(places[0]) else CallTime(image.sec / len(set(places)), 0.0)
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
@@ -226,7 +227,7 @@ def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) 
     if len(places) == 1:
         teacher: Teacher = loader.load(replace(options, device=places[0]))
     else:
-        teacher = start_group(config.teacher_module, options, places, config.batch_size)
+        teacher = start_group(config.teacher_module, options, places, config.most_images)
     name = teacher.identity.name
     if loader_of(name) is not loader:
         raise ModelOptionError(

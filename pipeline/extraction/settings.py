@@ -21,6 +21,8 @@ from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class ExtractConfig(LabelingSettings):
@@ -77,11 +79,13 @@ class ExtractConfig(LabelingSettings):
             default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
         )
     )
-    batch_size: int = setting(
-        64,
-        "Most images that the teacher embeds at once; each view is one. Halved when memory runs out.",
+    batch_size: int | str = setting(
+        AUTO,
+        "Most images that the teacher embeds at once; each view is one. auto: found by trying on a GPU, 64 on a CPU. "
+        "Halved when memory runs out.",
         group=TEACHER,
         range=ranges.BATCH_SIZE,
+        words=(AUTO,),
     )
     teacher_head: str = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
@@ -185,6 +189,11 @@ class ExtractConfig(LabelingSettings):
                 "--teacher-head fitted needs the frames of all parts and cannot be used with --part; when all have "
                 "ended, use it with relabel"
             )
+
+    @property
+    def most_images(self) -> int | None:
+        """The given batch size; None if it is to suit the device."""
+        return self.batch_size if isinstance(self.batch_size, int) else None
 
     @property
     def model(self) -> str:

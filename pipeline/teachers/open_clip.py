@@ -11,7 +11,14 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import default_weights
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
-from embedonce.pipeline.teachers.teacher import TIMED_BATCH, Teacher, TeacherLoader, TeacherOptions, median_seconds
+from embedonce.pipeline.teachers.teacher import (
+    TIMED_BATCH,
+    CallTime,
+    Teacher,
+    TeacherLoader,
+    TeacherOptions,
+    median_time,
+)
 
 if TYPE_CHECKING:
     from embedonce.models.teachers.open_clip import ClipTeacher
@@ -81,7 +88,7 @@ class OpenClipLoader(TeacherLoader):
     def shape(self, model: str) -> tuple[int, int] | None:
         return shape_of(model)
 
-    def seconds_per_image(self, options: TeacherOptions) -> float:
+    def time_per_image(self, options: TeacherOptions) -> CallTime:
         """As in TeacherLoader, with random weights: they take the same time, and none are downloaded."""
         import torch
 
@@ -100,7 +107,7 @@ class OpenClipLoader(TeacherLoader):
             wait()
 
         with torch.inference_mode(), autocast(device, fast_precision(device)):
-            return median_seconds(embed) / TIMED_BATCH
+            return median_time(embed) / TIMED_BATCH
 
 
 def _weights(options: TeacherOptions) -> str:

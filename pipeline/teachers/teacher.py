@@ -72,6 +72,17 @@ class TeacherOptions:
     cached: TeacherIdentity | None = None
 
 
+@dataclass(frozen=True)
+class CallTime:
+    """How long something takes: seconds by the clock, and of processor time on all cores together."""
+
+    sec: float
+    cpu_sec: float
+
+    def __truediv__(self, count: int) -> "CallTime":
+        return CallTime(self.sec / count, self.cpu_sec / count)
+
+
 class TeacherLoader(ABC):
     """Loads the teachers of one registered name. Only load() has to be written."""
 
@@ -91,12 +102,12 @@ class TeacherLoader(ABC):
         """(input size in pixels, embedding dimension) for estimates; None if only loading can tell."""
         return None
 
-    def seconds_per_image(self, options: TeacherOptions) -> float:
+    def time_per_image(self, options: TeacherOptions) -> CallTime:
         """Median time of embedding one image, in batches, for the estimate of a dry run."""
         teacher = self.load(options)
         size = teacher.identity.input_size
         crops = np.zeros((TIMED_BATCH, size, size, 3), np.uint8)
-        return median_seconds(lambda: teacher.embed(crops)) / TIMED_BATCH
+        return median_time(lambda: teacher.embed(crops)) / TIMED_BATCH
 
 
 def identity_of(
@@ -135,11 +146,11 @@ def identity_of(
     )
 
 
-def median_seconds(call: Callable[[], object]) -> float:
-    """Median duration of a call that returns when its work is done, after one to warm up."""
+def median_time(call: Callable[[], object]) -> CallTime:
+    """Median time of a call that returns when its work is done, after one to warm up."""
     seconds = []
     for _ in range(1 + TIMED_ROUNDS):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         call()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:]))
+        seconds.append((time.perf_counter() - start, time.process_time() - cpu_start))
+    return CallTime(*(float(np.median(column)) for column in zip(*seconds[1:], strict=True)))
