@@ -1,5 +1,7 @@
 """How many images a teacher should embed at once: a measured number on a CPU; on a GPU, what is found by trying."""
 
+import contextlib
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -54,10 +56,8 @@ def max_images(input_size: int) -> int:
 
 def found_images(teacher: Teacher, device: str, most: int) -> int:
     """find_batch_size() for this teacher on its device, by embedding random images. Leaves room in its memory."""
-    from embedonce.models.teachers.device_memory import with_room_left
-
     seconds_of = timed_batches(teacher)
-    with with_room_left(device) as check_room:
+    with _with_room_left(device) as check_room:
 
         def try_batch(count: int) -> float:
             seconds = seconds_of(count)
@@ -108,6 +108,14 @@ def timed_batches(teacher: Teacher, clock: Callable[[], float] = time.perf_count
         return (clock() - start) / TIMED_BATCHES
 
     return seconds
+
+
+def _with_room_left(device: str) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    if "torch" not in sys.modules:  # the teacher computes with something else, whose memory is not known
+        return contextlib.nullcontext(lambda: None)
+    from embedonce.models.teachers.device_memory import with_room_left
+
+    return with_room_left(device)
 
 
 def _embed(teacher: Teacher, images: list[np.ndarray], times: int) -> None:

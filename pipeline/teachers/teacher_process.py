@@ -201,4 +201,4 @@ class TeacherProcess:
 
     def _end(self) -> str:
         how = self._process.end() or "it no longer answered"
-        return f"no answer for {self._hung_sec:.0f} s" if self._hung_sec else how
+        return f"no answer for {self._hung_sec:g} s" if self._hung_sec else how

@@ -21,7 +21,7 @@ from embedonce.pipeline.teachers.open_clip import OpenClipLoader
 from embedonce.pipeline.teachers.teacher import TeacherOptions
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_teacher import SIZE, FakeTeacher
-from tests.support.small_memory import SmallMemory
+from tests.support.small_memory import SmallGpu, SmallMemory
 from tests.teachers.test_batches import OUT_OF_MEMORY
 
 
@@ -165,16 +165,9 @@ def test_the_real_teacher_is_searched_as_if_this_cpu_were_a_gpu():
 # -- choosing --------------------------------------------------------------------------------------------------------
 
 
-class OnGpu(SmallMemory):
-    """Has memory for `limit` images; batches take no longer for more images."""
-
-    def device_facts(self):
-        return {"device": "cuda:7"}
-
-
 def test_a_batch_size_is_found_once_and_logged_once(caplog):
     caplog.set_level("INFO")
-    teacher = BatchedTeacher(OnGpu(limit=100), most=64)
+    teacher = BatchedTeacher(SmallGpu(limit=100), most=64)
     assert teacher.batch_facts() == {"batch_size": FIRST_IMAGES, "batch_size_from": "found"}
     teacher.choose_batch_size()
     found = teacher.batch_size
@@ -186,7 +179,7 @@ def test_a_batch_size_is_found_once_and_logged_once(caplog):
 @pytest.mark.parametrize(
     "teacher, given, facts",
     [
-        (OnGpu(100), 48, {"batch_size": 48, "batch_size_from": "given"}),
+        (SmallGpu(100), 48, {"batch_size": 48, "batch_size_from": "given"}),
         (SmallMemory(100), None, {"batch_size": 64, "batch_size_from": "default"}),
     ],
     ids=["given", "CPU"],
@@ -198,7 +191,7 @@ def test_nothing_is_tried_for_a_given_size_or_on_a_cpu(teacher, given, facts):
 
 
 def test_memory_that_shrinks_after_the_search_halves_the_batches(caplog):
-    small = OnGpu(limit=100)
+    small = SmallGpu(limit=100)
     teacher = BatchedTeacher(small, most=16)
     teacher.choose_batch_size()
     small.limit = 5
