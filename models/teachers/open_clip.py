@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from embedonce.models.device import autocast, exact_float32
 from embedonce.models.errors import ModelOptionError
+from embedonce.models.names import PYTORCH
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.device_copies import from_device, on_device, to_device
-from embedonce.models.teachers.precision import chosen_precision
+from embedonce.models.teachers.precision import chosen_precision, make_test_images
 from embedonce.models.teachers.weights import architecture, build, weights_kind
 
 
@@ -54,6 +55,8 @@ class ClipTeacher:
         self.device, self._has_overflowed = device, False
         model: Any = clip.to(device)
         self._clip = model
+        self._encode: Callable[[Tensor], Tensor] = model.encode_image
+        self.runtime = PYTORCH
         with exact_float32():
             self._fast = chosen_precision(model.encode_image, device, self._description["input_size"])
         self._mean, self._std = (
@@ -87,7 +90,7 @@ class ClipTeacher:
             images = to_device(torch.from_numpy(np.ascontiguousarray(crops)), self.device).permute(0, 3, 1, 2)
             images = (images.float() / 255 - self._mean) / self._std
             with autocast(self.device, self._fast):
-                vectors = self._clip.encode_image(images).float()
+                vectors = self._encode(images).float()
             is_finite = torch.isfinite(vectors).all(-1)
             get = from_device((functional.normalize(vectors, dim=-1), is_finite))
         return lambda: self._finish(images, *get())
@@ -98,7 +101,7 @@ class ClipTeacher:
         if self._fast != "float32" and not is_finite.all():
             self._has_overflowed = True
             with on_device(self.device), exact_float32():
-                again = self._clip.encode_image(images[~is_finite.to(self.device)]).float()
+                again = self._encode(images[~is_finite.to(self.device)]).float()
                 vectors[~is_finite] = functional.normalize(again, dim=-1).cpu()
         return vectors.numpy()
 
@@ -127,6 +130,29 @@ class ClipTeacher:
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower; class_text() cannot be called afterwards."""
         self._clip = _ImageTower(self._clip.visual)
+        if self.runtime == PYTORCH:
+            self._encode = self._clip.encode_image
+
+    @property
+    def input_size(self) -> int:
+        return self._description["input_size"]
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """(B, 3, S, S) normalized images -> (B, D) embeddings of any length."""
+        return _ImageTower(self._clip.visual).eval()
+
+    @torch.inference_mode()
+    def worst_cosine(self, encode: Callable[[Tensor], Tensor]) -> float:
+        """The smallest cosine between embeddings by this function and by the image tower, over fixed test images."""
+        images = make_test_images(self.input_size).to(self.device)
+        with exact_float32():
+            return float(functional.cosine_similarity(encode(images), self._encode(images), dim=-1).min())
+
+    def replace_image_tower(self, encode: Callable[[Tensor], Tensor], runtime: str) -> None:
+        """Embed images with this function from now on, and free the memory of the image tower. runtime: its name."""
+        self._encode, self.runtime = encode, runtime
+        self._clip.visual = nn.Identity()
 
 
 class _ImageTower(nn.Module):
@@ -139,6 +165,9 @@ class _ImageTower(nn.Module):
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         vectors = self.visual(images)
         return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers also return their tokens
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.encode_image(images)
 
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:

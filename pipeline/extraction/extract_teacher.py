@@ -18,7 +18,7 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
 from embedonce.models.errors import ModelOptionError
-from embedonce.models.names import SHIPPED_WEIGHTS
+from embedonce.models.names import PYTORCH, SHIPPED_WEIGHTS
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
@@ -89,7 +89,8 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
         CLUSTERS[config.engine].check(config)
     else:
         check_place(config.device)
-    if config.teacher_activation is not None:
+    if config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
+        _check_runtime(config)
         loader_of(config.model).check_options(teacher_options(config))
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
@@ -178,6 +179,7 @@ def dry_run(config: ExtractConfig) -> str:
     config = with_registered_teacher(config)
     loader, options = loader_of(config.model), teacher_options(config)
     check_place(config.device)
+    _check_runtime(config)
     loader.check_options(options)
     names = loader.names(options)
     if names is not None:
@@ -214,7 +216,15 @@ def load_registered_teacher(config: ExtractConfig) -> Teacher:
 def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
-    return TeacherOptions(config.model, config.teacher_weights, *how, cached)
+    return TeacherOptions(config.model, config.teacher_weights, *how, cached, config.teacher_runtime)
+
+
+def _check_runtime(config: ExtractConfig) -> None:
+    if config.teacher_runtime not in loader_of(config.model).runtimes:
+        raise ModelOptionError(
+            f"--teacher-runtime {config.teacher_runtime} is for open_clip's models, not for the teacher {config.model!r}: "
+            "leave it out"
+        )
 
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:

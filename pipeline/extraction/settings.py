@@ -8,7 +8,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.labels import FITTED
 from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_tolerance
 from embedonce.cache.stores.registry import is_url
-from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
+from embedonce.models.names import PYTORCH, TEACHER_RUNTIMES, TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES, RAY
 from embedonce.pipeline.extraction.parts import Part
@@ -78,6 +78,12 @@ class ExtractConfig(LabelingSettings):
             shared.TEACHER_PREPROCESS,
             default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
         )
+    )
+    teacher_runtime: str = setting(
+        PYTORCH,
+        "What computes the embeddings; onnx is ONNX Runtime, which may be twice as fast on a CPU.",
+        group=TEACHER,
+        choices=TEACHER_RUNTIMES,
     )
     batch_size: int | str = setting(
         AUTO,

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
+from embedonce.models.names import PYTORCH
 
 TIMED_BATCH = 16  # images
 TIMED_ROUNDS = 3  # after one that is not counted
@@ -60,7 +61,7 @@ class TeacherOptions:
     """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.
 
     model: a registered name, `NAME:ANYTHING`, or what the open_clip loader takes. cached: the identity of the teacher
-    that made the cache, where there is a cache.
+    that made the cache, where there is a cache. runtime: one of the loader's `runtimes`.
     """
 
     model: str
@@ -70,6 +71,7 @@ class TeacherOptions:
     device: str = "auto"
     seed: int = 0
     cached: TeacherIdentity | None = None
+    runtime: str = PYTORCH
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,12 @@ class CallTime:
 
 
 class TeacherLoader(ABC):
-    """Loads the teachers of one registered name. Only load() has to be written."""
+    """Loads the teachers of one registered name. Only load() has to be written.
+
+    runtimes: those of models.names.TEACHER_RUNTIMES that may be chosen; the first stands for whatever load() uses.
+    """
+
+    runtimes: tuple[str, ...] = (PYTORCH,)
 
     @abstractmethod
     def load(self, options: TeacherOptions) -> Teacher:

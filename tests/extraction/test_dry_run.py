@@ -185,7 +185,7 @@ CONFIGS = {
                       clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
                       class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS,
                       strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english"),
-        ExtractConfig(Path("v"), False, Path("c"), batch_size="auto"),
+        ExtractConfig(Path("v"), False, Path("c"), batch_size="auto", teacher_runtime="onnx"),
     ),
     "train-student": (
         TrainConfig(Path("c"), Path("o"), label_set="l", student_size="tiny", student_resolution=128,
