@@ -222,8 +222,8 @@ def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None
 def _check_runtime(config: ExtractConfig) -> None:
     if config.teacher_runtime not in loader_of(config.model).runtimes:
         raise ModelOptionError(
-            f"--teacher-runtime {config.teacher_runtime} is for open_clip's models, not for the teacher {config.model!r}: "
-            "leave it out"
+            f"--teacher-runtime {config.teacher_runtime} is for open_clip's models, not for the teacher "
+            f"{config.model!r}: leave it out"
         )
 
 
