@@ -20,8 +20,10 @@ def with_room_left(device: str) -> Iterator[Callable[[], None]]:
         with _limited(torch.device(device)):
             yield lambda: None
     elif kind == "mps" and torch.backends.mps.is_available():
-        yield _check_mps
-        torch.mps.empty_cache()
+        try:
+            yield _check_mps
+        finally:
+            torch.mps.empty_cache()
     else:
         yield lambda: None
 

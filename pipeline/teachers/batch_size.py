@@ -1,6 +1,7 @@
 """How many images a teacher should embed at once: a measured number on a CPU; on a GPU, what is found by trying."""
 
 import contextlib
+import re
 import sys
 import time
 from collections import deque
@@ -21,7 +22,7 @@ PATIENCE = 2  # sizes in a row without that gain before the search ends: one mea
 TIMED_BATCHES = 4  # after one that is not counted
 AHEAD = 2  # batches that a device that computes by itself has at once
 _DISTINCT = 16  # random images, repeated to fill a batch
-_SEARCHED = ("cuda", "mps")
+_SEARCHED = re.compile(r"(cuda|mps)(:\d+)?")
 
 # Where a batch size comes from
 GIVEN, FOUND, DEFAULT = "given", "found", "default"
@@ -41,7 +42,7 @@ def origin(given: int | None, device: str) -> str:
     """GIVEN; or, for the number of images that a device such as `cuda:1` takes by default, FOUND or DEFAULT."""
     if given is not None:
         return GIVEN
-    return FOUND if device.partition(":")[0] in _SEARCHED else DEFAULT
+    return FOUND if _SEARCHED.fullmatch(device) else DEFAULT
 
 
 def first_images(given: int | None, device: str) -> int:
