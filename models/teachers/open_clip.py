@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -55,7 +56,6 @@ class ClipTeacher:
         self.device, self._has_overflowed = device, False
         model: Any = clip.to(device)
         self._clip = model
-        self._encode: Callable[[Tensor], Tensor] = model.encode_image
         self.runtime = PYTORCH
         with exact_float32():
             self._fast = chosen_precision(model.encode_image, device, self._description["input_size"])
@@ -90,7 +90,7 @@ class ClipTeacher:
             images = to_device(torch.from_numpy(np.ascontiguousarray(crops)), self.device).permute(0, 3, 1, 2)
             images = (images.float() / 255 - self._mean) / self._std
             with autocast(self.device, self._fast):
-                vectors = self._encode(images).float()
+                vectors = self._clip.encode_image(images).float()
             is_finite = torch.isfinite(vectors).all(-1)
             get = from_device((functional.normalize(vectors, dim=-1), is_finite))
         return lambda: self._finish(images, *get())
@@ -101,7 +101,7 @@ class ClipTeacher:
         if self._fast != "float32" and not is_finite.all():
             self._has_overflowed = True
             with on_device(self.device), exact_float32():
-                again = self._encode(images[~is_finite.to(self.device)]).float()
+                again = self._clip.encode_image(images[~is_finite.to(self.device)]).float()
                 vectors[~is_finite] = functional.normalize(again, dim=-1).cpu()
         return vectors.numpy()
 
@@ -129,9 +129,10 @@ class ClipTeacher:
 
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower; class_text() cannot be called afterwards."""
-        self._clip = _ImageTower(self._clip.visual)
         if self.runtime == PYTORCH:
-            self._encode = self._clip.encode_image
+            self._clip = _ImageTower(self._clip.visual)
+        else:
+            self._clip = _Replaced(self._clip.encode_image)
 
     @property
     def input_size(self) -> int:
@@ -147,12 +148,20 @@ class ClipTeacher:
         """The smallest cosine between embeddings by this function and by the image tower, over fixed test images."""
         images = make_test_images(self.input_size).to(self.device)
         with exact_float32():
-            return float(functional.cosine_similarity(encode(images), self._encode(images), dim=-1).min())
+            return float(functional.cosine_similarity(encode(images), self._clip.encode_image(images), dim=-1).min())
 
     def replace_image_tower(self, encode: Callable[[Tensor], Tensor], runtime: str) -> None:
         """Embed images with this function from now on, and free the memory of the image tower. runtime: its name."""
-        self._encode, self.runtime = encode, runtime
+        self.runtime = runtime
         self._clip.visual = nn.Identity()
+        self._clip.encode_image = encode
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """What is left of a model without its text tower whose image tower was replaced."""
+
+    encode_image: Callable[[Tensor], Tensor]
 
 
 class _ImageTower(nn.Module):
