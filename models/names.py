@@ -8,6 +8,8 @@ TEACHER_SIZES = {
     "large": "ViT-L-14-quickgelu",
     "demo": "demo-clip",
 }
+PYTORCH, ONNX = "pytorch", "onnx"
+TEACHER_RUNTIMES = (PYTORCH, ONNX)
 DEFAULT_WEIGHTS = "openai"
 SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # model -> tag of the weights that are part of the package
 STUDENT_SIZES = ("tiny", "xxs", "xs", "s")

@@ -74,7 +74,7 @@ ARROWS = {
     "engines": "processes",
     "runtimes": "",
     "sources": "console files naming processes progress remote_files settings splits",
-    "teachers": "engines processes",
+    "teachers": "engines processes runtimes",
     "labeling": "console files naming progress settings sources splits teachers",
     "extraction": "console engines files frames labeling naming processes progress settings sources teachers video",
     "clips": "frames metrics processes",

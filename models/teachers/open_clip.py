@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch.nn import functional
 
 from embedonce.models.device import autocast, exact_float32
 from embedonce.models.errors import ModelOptionError
+from embedonce.models.names import PYTORCH
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.device_copies import from_device, on_device, to_device
-from embedonce.models.teachers.precision import chosen_precision
+from embedonce.models.teachers.precision import chosen_precision, make_test_images
 from embedonce.models.teachers.texts import find_long_texts, mean_directions
 from embedonce.models.teachers.weights import architecture, build, weights_kind
 
@@ -55,6 +57,7 @@ class ClipTeacher:
         self.device, self._has_overflowed = device, False
         model: Any = clip.to(device)
         self._clip = model
+        self.runtime = PYTORCH
         with exact_float32():
             self._fast = chosen_precision(model.encode_image, device, self._description["input_size"])
         self._mean, self._std = (
@@ -120,7 +123,39 @@ class ClipTeacher:
 
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower; class_text() cannot be called afterwards."""
-        self._clip = _ImageTower(self._clip.visual)
+        if self.runtime == PYTORCH:
+            self._clip = _ImageTower(self._clip.visual)
+        else:
+            self._clip = _Replaced(self._clip.encode_image)
+
+    @property
+    def input_size(self) -> int:
+        return self._description["input_size"]
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """(B, 3, S, S) normalized images -> (B, D) embeddings of any length."""
+        return _ImageTower(self._clip.visual).eval()
+
+    @torch.inference_mode()
+    def worst_cosine(self, encode: Callable[[Tensor], Tensor]) -> float:
+        """The smallest cosine between embeddings by this function and by the image tower, over fixed test images."""
+        images = make_test_images(self.input_size).to(self.device)
+        with exact_float32():
+            return float(functional.cosine_similarity(encode(images), self._clip.encode_image(images), dim=-1).min())
+
+    def replace_image_tower(self, encode: Callable[[Tensor], Tensor], runtime: str) -> None:
+        """Embed images with this function from now on, and free the memory of the image tower. runtime: its name."""
+        self.runtime = runtime
+        self._clip.visual = nn.Identity()
+        self._clip.encode_image = encode
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """What is left of a model without its text tower whose image tower was replaced."""
+
+    encode_image: Callable[[Tensor], Tensor]
 
 
 class _ImageTower(nn.Module):
@@ -133,6 +168,9 @@ class _ImageTower(nn.Module):
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         vectors = self.visual(images)
         return vectors[0] if isinstance(vectors, tuple) else vectors  # CoCa's image towers also return their tokens
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.encode_image(images)
 
 
 def image_tower_for_latency(model: str, device: torch.device) -> tuple[nn.Module, int]:

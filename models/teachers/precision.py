@@ -40,10 +40,15 @@ def chosen_precision(encode: Callable[[Tensor], Tensor], device: torch.device, s
 @torch.inference_mode()
 def drift(encode: Callable[[Tensor], Tensor], device: torch.device, size: int, dtype: str) -> float:
     """Maximum distance of unit-length embeddings from those in float32, over fixed test images; NaN on overflow."""
-    generator = torch.Generator().manual_seed(0)
-    coarse = (torch.rand(1, 3, cells, cells, generator=generator) * 4 - 2 for cells in _GRIDS)
-    images = torch.cat([functional.interpolate(grid, (size, size), mode="bilinear") for grid in coarse]).to(device)
+    images = make_test_images(size).to(device)
     exact = functional.normalize(encode(images).double(), dim=-1)
     with autocast(device, dtype):
         fast = encode(images)
     return float((functional.normalize(fast.double(), dim=-1) - exact).norm(dim=-1).max())
+
+
+def make_test_images(size: int) -> Tensor:
+    """(B, 3, S, S) float32, from flat to fine noise, in the range of normalized images."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = (torch.rand(1, 3, cells, cells, generator=generator) * 4 - 2 for cells in _GRIDS)
+    return torch.cat([functional.interpolate(grid, (size, size), mode="bilinear") for grid in coarse])

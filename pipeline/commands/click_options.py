@@ -13,6 +13,7 @@ from embedonce.pipeline.commands.parameter_types import (
     PATH_OR_NAME,
     PATH_OR_URL,
     FiniteRange,
+    NumberOrWord,
     RegistryChoice,
 )
 from embedonce.pipeline.settings.base import Settings
@@ -88,7 +89,9 @@ def click_option(option: Option, check_range: bool = False) -> GroupedOption:
 
     check_range: let click check the range, for options that no settings class checks.
     """
-    metavar = option.metavar or _RANGE_METAVARS.get(option.value_type) if option.range else option.metavar
+    metavar = option.metavar or (_RANGE_METAVARS.get(option.value_type) if option.range else None)
+    if option.words and metavar:
+        metavar = "|".join([metavar, *option.words])
     attributes: dict[str, Any] = {"type": _click_type(option, check_range), "metavar": metavar}
     spellings = [option.flag, *option.aliases]
     if option.value_type is bool:
@@ -126,6 +129,8 @@ def _click_type(option: Option, check_range: bool) -> click.ParamType | type:
         return EXISTING_FILE if option.must_exist else PATH
     if option.may_be_path:
         return PATH_OR_NAME
+    if option.words:
+        return NumberOrWord(click.types.convert_type(option.value_type), option.words)
     if check_range and option.range is not None:
         return _click_range(option.value_type, option.range)
     return option.value_type

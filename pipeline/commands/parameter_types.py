@@ -4,7 +4,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,22 @@ class RegistryChoice(click.Choice):
     @choices.setter
     def choices(self, names: Collection[str]) -> None:
         """Ignored: the names are those in the collection."""
+
+
+class NumberOrWord(click.ParamType):
+    """A number, or one of a few words such as `auto`."""
+
+    def __init__(self, number: click.ParamType, words: Sequence[str]):
+        self._number, self._words = number, words
+        self.name = " or ".join([number.name, *words])
+
+    def convert(self, value, param, ctx):
+        if value in self._words:
+            return value
+        try:
+            return self._number.convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
 
 
 class FiniteRange(click.FloatRange):

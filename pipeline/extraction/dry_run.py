@@ -21,18 +21,25 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.snap_saving import snap_line
 from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.files.disk_space import free_bytes
+from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.source import Source, union, with_names
+from embedonce.pipeline.teachers.teacher import CallTime
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run with these settings would do. image_sec: time of the teacher for one image."""
+    """What a run with these settings would do.
+
+    image: the teacher's time for one image; its processor time is 0 unless it computes on the cores that also decode.
+    cores: that may be used.
+    """
 
     config: ExtractConfig
     preflight: PreflightReport
-    image_sec: float
+    image: CallTime
+    cores: int
 
     @property
     def decode_sec(self) -> float:
@@ -42,8 +49,19 @@ class DryRun:
 
     @property
     def teacher_sec(self) -> float:
-        """Time of the teacher for all views of all frames."""
-        return self.preflight.estimate.frames * (1 + self.config.views) * self.image_sec
+        """Time of the teacher for all views of all frames, if nothing else runs."""
+        return self._num_images * self.image.sec
+
+    @property
+    def total_sec(self) -> float:
+        """Time of both, which run at once: that of the slower one, or of the cores for all there is to compute."""
+        needed = self.preflight.estimate
+        cpu_sec = needed.frames * needed.decode_cpu_sec + self._num_images * self.image.cpu_sec
+        return max(self.decode_sec, self.teacher_sec, cpu_sec / self.cores)
+
+    @property
+    def _num_images(self) -> int:
+        return self.preflight.estimate.frames * (1 + self.config.views)
 
     @property
     def unusable(self) -> dict[str, str]:
@@ -54,9 +72,9 @@ class DryRun:
 
 
 def format_dry_run(
-    config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], float]
+    config: ExtractConfig, sources: dict[str, Source], time_teacher: Callable[[ExtractConfig], CallTime]
 ) -> str:
-    """The dry run as text. time_teacher: -> seconds for one image. Raises the same errors as extraction."""
+    """The dry run as text. time_teacher: -> as DryRun.image. Raises the same errors as extraction."""
     sources = match_sources(sources, CachedVideos.of_folder(config.cache_dir))
     requests = checked_requests(config, sources, chosen_prompts(config))
     source = union(sources)
@@ -64,8 +82,8 @@ def format_dry_run(
     preflight = run_preflight(config, source, requests, calibrated=True, chosen=chosen)
     if chosen is not None:
         preflight = replace(preflight, source=with_names(preflight.source, chosen), known=preflight.known & chosen)
-    image_sec = time_teacher(config) if preflight.estimate.frames else 0.0
-    lines = [*dry_run_lines(DryRun(config, preflight, image_sec))]
+    image = time_teacher(config) if preflight.estimate.frames else CallTime(0.0, 0.0)
+    lines = [*dry_run_lines(DryRun(config, preflight, image, usable_cores()))]
     if any(video.listed_sec for video in preflight.source.videos) and config.even_fps is not None:
         lines[1:1] = _survey_lines(config, sources, preflight)
     lines[-1:-1] = summarize(sources).lines
@@ -95,9 +113,9 @@ def dry_run_lines(run: DryRun) -> Iterator[str]:
         yield snap_line((scan.saving for scan in scans if scan.saving), config.snap_sec)
     yield _space(config, needed)
     yield (
-        f"time: about {_duration(max(run.decode_sec, run.teacher_sec))} (decoding {_duration(run.decode_sec)} with "
+        f"time: about {_duration(run.total_sec)} (decoding {_duration(run.decode_sec)} with "
         f"{config.num_decode_workers} process{'es' if config.num_decode_workers > 1 else ''}, teacher "
-        f"{_duration(run.teacher_sec)}, in parallel)"
+        f"{_duration(run.teacher_sec)}, {_sharing(run)})"
     )
     if isinstance(config.cache_dir, Path) and not os.access(commit.existing_parent(config.cache_dir), os.W_OK):
         yield f"note: {config.cache_dir} cannot be written now"
@@ -108,6 +126,12 @@ def _space(config: ExtractConfig, needed: Estimate) -> str:
     labels = f" and {in_bytes(needed.label_bytes)} for label sets" if needed.label_bytes else ""
     line = f"space: about {in_bytes(needed.num_bytes)} ({needed.bytes_per_frame / 1e3:.1f} kB per frame{labels})"
     return f"{line}, {_free_text(free_bytes(config.cache_dir), needed.num_bytes)}"
+
+
+def _sharing(run: DryRun) -> str:
+    if not run.image.cpu_sec:
+        return "in parallel"
+    return f"at once on {run.cores} core{'s' if run.cores > 1 else ''}"
 
 
 def _free_text(free: int | None, needed: int) -> str:

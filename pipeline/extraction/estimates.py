@@ -32,14 +32,15 @@ EMBEDDING_BYTES = 2  # per dimension
 
 @dataclass(frozen=True)
 class Estimate:
-    """frames: still to extract. bytes_per_frame: on disk, without logits. decode_sec: for one frame, in one process.
-    label_bytes: of all label sets that will be written or extended.
+    """frames: still to extract. bytes_per_frame: on disk, without logits. decode_sec: for one frame, in one process;
+    decode_cpu_sec: of processor time. label_bytes: of all label sets that will be written or extended.
     """
 
     frames: int
     bytes_per_frame: float
     decode_sec: float
     label_bytes: int = 0
+    decode_cpu_sec: float = 0.0
 
     @property
     def num_bytes(self) -> int:
@@ -66,11 +67,12 @@ def estimate(
     frames = pending.rows + new
     if frames < SMALL_JOB_FRAMES and not calibrated:
         return Estimate(frames, DEFAULT_ROW_BYTES, 0.0)
-    sizes, seconds = _decode_samples(config, source, scanned)
+    sizes, seconds, cpu_seconds = _decode_samples(config, source, scanned)
     new_bytes = (float(np.mean(sizes)) if sizes else DEFAULT_ROW_BYTES) + overhead_bytes_per_row(config)
     pending_bytes = new_bytes if sizes or pending.bytes_per_row is None else pending.bytes_per_row
     per_frame = (new * new_bytes + pending.rows * pending_bytes) / max(frames, 1)
-    return Estimate(frames, per_frame, seconds / max(len(sizes), 1))
+    count = max(len(sizes), 1)
+    return Estimate(frames, per_frame, seconds / count, decode_cpu_sec=cpu_seconds / count)
 
 
 def embed_dim(config: ExtractConfig) -> int:
@@ -103,17 +105,18 @@ def sample_positions(counts: dict[str, int]) -> dict[str, np.ndarray]:
     return {uid: np.array(sorted(rows)) for uid, rows in positions.items()}
 
 
-def _decode_samples(config: ExtractConfig, source: Source, scanned: ScanResults) -> tuple[list[int], float]:
-    """(sizes of some frames as JPEG, in bytes; seconds that decoding them took)."""
+def _decode_samples(config: ExtractConfig, source: Source, scanned: ScanResults) -> tuple[list[int], float, float]:
+    """(sizes of some frames as JPEG, in bytes; seconds that decoding them took; seconds of processor time)."""
     sizes: list[int] = []
-    seconds = 0.0
+    seconds = cpu_seconds = 0.0
     options = EngineOptions(config.num_decode_workers, config.video_timeout)
     for event in make_engine(config.engine, timed_decode, options).run(_tasks(config, source, scanned)):
         if isinstance(event, TaskResult):
-            jpeg_sizes, elapsed_sec = event.value
+            jpeg_sizes, elapsed_sec, cpu_sec = event.value
             sizes += jpeg_sizes
             seconds += elapsed_sec
-    return sizes, seconds
+            cpu_seconds += cpu_sec
+    return sizes, seconds, cpu_seconds
 
 
 def _tasks(config: ExtractConfig, source: Source, scanned: ScanResults) -> list[DecodeTask]:

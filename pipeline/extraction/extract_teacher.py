@@ -18,7 +18,7 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.cache.store import check_identity, has_cache, open_reader
 from embedonce.cache.writer import CacheWriter
 from embedonce.models.errors import ModelOptionError
-from embedonce.models.names import SHIPPED_WEIGHTS
+from embedonce.models.names import PYTORCH, SHIPPED_WEIGHTS
 from embedonce.pipeline.console.next_commands import train_line
 from embedonce.pipeline.console.printable import block
 from embedonce.pipeline.extraction.cluster.registry import CLUSTERS
@@ -43,9 +43,9 @@ from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, start_group
-from embedonce.pipeline.teachers.places import check_place, teacher_places
+from embedonce.pipeline.teachers.places import check_place, is_cpu, teacher_places
 from embedonce.pipeline.teachers.registry import loader_of, model_of_module
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
         CLUSTERS[config.engine].check(config)
     else:
         check_place(config.device)
-    if config.teacher_activation is not None:
+    if config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
+        _check_runtime(config)
         loader_of(config.model).check_options(teacher_options(config))
     prompts = chosen_prompts(config)
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
@@ -179,18 +180,20 @@ def dry_run(config: ExtractConfig) -> str:
     config = with_registered_teacher(config)
     loader, options = loader_of(config.model), teacher_options(config)
     check_place(config.device)
+    _check_runtime(config)
     loader.check_options(options)
     names = loader.names(options)
     if names is not None:
         check_teacher_name(config, *names)
-    return format_dry_run(config, find_sources(config), teacher_seconds)
+    return format_dry_run(config, find_sources(config), teacher_time)
 
 
-def teacher_seconds(config: ExtractConfig) -> float:
-    """Estimated seconds that the teacher takes for one image; less on several devices."""
+def teacher_time(config: ExtractConfig) -> CallTime:
+    """Estimated time of the teacher for one image: less on several devices, and no processor time on a GPU."""
     places = teacher_places(config.device, config.teacher_processes)
     options = replace(teacher_options(config), device=places[0])
-    return loader_of(config.model).seconds_per_image(options) / len(set(places))
+    image = loader_of(config.model).time_per_image(options)
+    return image if is_cpu(places[0]) else CallTime(image.sec / len(set(places)), 0.0)
 
 
 def find_sources(config: ExtractConfig) -> dict[str, Source]:
@@ -214,7 +217,15 @@ def load_registered_teacher(config: ExtractConfig) -> Teacher:
 def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
-    return TeacherOptions(config.model, config.teacher_weights, *how, cached)
+    return TeacherOptions(config.model, config.teacher_weights, *how, cached, config.teacher_runtime)
+
+
+def _check_runtime(config: ExtractConfig) -> None:
+    if config.teacher_runtime not in loader_of(config.model).runtimes:
+        raise ModelOptionError(
+            f"--teacher-runtime {config.teacher_runtime} is for open_clip's models, not for the teacher "
+            f"{config.model!r}: leave it out"
+        )
 
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
@@ -227,7 +238,7 @@ def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) 
     if len(places) == 1:
         teacher: Teacher = loader.load(replace(options, device=places[0]))
     else:
-        teacher = start_group(config.teacher_module, options, places, config.batch_size)
+        teacher = start_group(config.teacher_module, options, places, config.most_images)
     name = teacher.identity.name
     if loader_of(name) is not loader:
         raise ModelOptionError(

@@ -74,8 +74,15 @@ class FramePipeline:
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
-        device, teachers = self.teacher.device_facts().get("device", ""), len(self.teacher.members)
-        return self.clock.stop(workers, self._num_tasks, committer.busy_sec, device, teachers, self.teacher.cpu_sec)
+        return self.clock.stop(
+            workers,
+            self._num_tasks,
+            committer.busy_sec,
+            device=self.teacher.device_facts().get("device", ""),
+            teachers=len(self.teacher.members),
+            teachers_cpu_sec=self.teacher.cpu_sec,
+            is_batch_given=self.config.most_images is not None,
+        )
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
@@ -192,7 +199,7 @@ class FramePipeline:
                 "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
             }
             # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved
-            how = {**self.teacher.device_facts(), "batch_size": self.teacher.batch_size}
+            how = {**self.teacher.device_facts(), **self.teacher.batch_facts()}
             if len(self.teacher.members) > 1:
                 how["teacher_processes"] = len(self.teacher.members)
             committer.submit(name, batch, self.provenance | how | decoding)

@@ -16,7 +16,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.container import DECODERS
 
-RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "h5py")
+RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "onnxruntime", "h5py")
 MIN_SHORT_SIDE = 256  # pixels
 
 

@@ -31,7 +31,7 @@ from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source, windows_by_video, with_names
 from embedonce.pipeline.teachers.batches import BatchedTeacher
-from embedonce.pipeline.teachers.group import TeacherGroup
+from embedonce.pipeline.teachers.group import TeacherGroup, batched
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.skipping import PackedPlan
 
@@ -78,14 +78,14 @@ def extract(
     preflight = prepare(config, source, requests, chosen)
     source = preflight.source
     teacher = load_teacher()
-    batched = teacher if isinstance(teacher, TeacherGroup) else BatchedTeacher(teacher, config.batch_size)
+    embedder = batched(teacher, config.most_images)
     writer = open_writer(config.cache_dir, make_identity(config, teacher), is_shared=is_shared)
     plan = partial(plan_new, writer, source, shard_frames=config.shard_frames)
     new_videos = NewVideos(preflight.unscanned, windows_by_video(source), config, plan)
     counted = source if chosen is None else with_names(source, chosen)
     try:
         if preflight.known:
-            check_teacher(writer.reader(), batched)
+            check_teacher(writer.reader(), embedder)
             if not is_shared and writer.rebuild_manifest_if_stale():
                 log.info("manifest.json did not match the records: it was rebuilt from them")
         continued = writer.incomplete_uids()  # their remaining frames are not the ones that their scans prepared for
@@ -94,7 +94,7 @@ def extract(
         writer.write_sidecar(SETTINGS, config.as_yaml())
         plans = {uid: plan for uid, plan in packet_plans(preflight.scanned).items() if uid not in continued}
         units = pending_units(writer, {video.uid for video in source.videos}, chosen)
-        times = _extract_units(config, writer, source, batched, units, plans, new_videos, clock)
+        times = _extract_units(config, writer, source, embedder, units, plans, new_videos, clock)
         writer.refresh()
         writer.write_manifest()
         return writer, teacher, replace(summarize(writer, counted), times=times)
@@ -125,6 +125,8 @@ def _extract_units(
     uids = [uid for uid in pending.add(units, plans) if uid not in quarantined]
     for name in quarantined:
         builder.drop(name)
+    if uids or new_videos.uids:
+        teacher.choose_batch_size()
     pipeline = FramePipeline(config, writer, teacher, builder, pending, new_videos, clock)
     with Progress(0, "extracting frames", "frames") as progress:
         times = pipeline.run(uids, config.num_decode_workers, progress)

@@ -8,7 +8,7 @@ from embedonce.cache.backends.registry import BACKENDS
 from embedonce.cache.labels import FITTED
 from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_tolerance
 from embedonce.cache.stores.registry import is_url
-from embedonce.models.names import TEACHER_SIZES, default_prompt_style, default_weights
+from embedonce.models.names import PYTORCH, TEACHER_RUNTIMES, TEACHER_SIZES, default_prompt_style, default_weights
 from embedonce.models.preprocessing import parse
 from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES, RAY
 from embedonce.pipeline.extraction.parts import Part
@@ -20,6 +20,8 @@ from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, s
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,19 @@ class ExtractConfig(LabelingSettings):
             default_text="from its configuration file, or from the model's tags if all agree; otherwise required",
         )
     )
-    batch_size: int = setting(
-        64,
-        "Most images that the teacher embeds at once; each view is one. Halved when memory runs out.",
+    teacher_runtime: str = setting(
+        PYTORCH,
+        "What computes the embeddings; onnx is ONNX Runtime, which may be twice as fast on a CPU.",
+        group=TEACHER,
+        choices=TEACHER_RUNTIMES,
+    )
+    batch_size: int | str = setting(
+        AUTO,
+        "Most images that the teacher embeds at once; each view is one. auto: found by trying on a GPU, 64 on a CPU. "
+        "Halved when memory runs out.",
         group=TEACHER,
         range=ranges.BATCH_SIZE,
+        words=(AUTO,),
     )
     teacher_head: str = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
@@ -186,6 +196,11 @@ class ExtractConfig(LabelingSettings):
                 "--teacher-head fitted needs the frames of all parts and cannot be used with --part; when all have "
                 "ended, use it with relabel"
             )
+
+    @property
+    def most_images(self) -> int | None:
+        """The given batch size; None if it is to suit the device."""
+        return self.batch_size if isinstance(self.batch_size, int) else None
 
     @property
     def model(self) -> str:

@@ -24,7 +24,7 @@ class StageTimes:
 
     wall_sec: that time. run_sec: with scanning and loading the teacher. video_sec: length of the videos that were
     finished. workers: decode processes that ran. tasks: videos to decode. device: of the teacher. threads: what limits
-    the teacher's threads on a CPU; None if nothing does.
+    the teacher's threads on a CPU; None if nothing does. is_batch_given: the user chose the batch size.
     """
 
     decode: float
@@ -39,6 +39,7 @@ class StageTimes:
     num_cores: int
     device: str = ""
     threads: int | None = None
+    is_batch_given: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -69,7 +70,14 @@ class StageClock:
         self._start, self._cpu_start = self._clock(), self._cpu_clock()
 
     def stop(
-        self, workers: int, tasks: int, commit_sec: float, device: str, teachers: int = 1, teachers_cpu_sec: float = 0.0
+        self,
+        workers: int,
+        tasks: int,
+        commit_sec: float,
+        device: str,
+        teachers: int = 1,
+        teachers_cpu_sec: float = 0.0,
+        is_batch_given: bool = False,
     ) -> StageTimes:
         """All is committed. workers: decode processes. commit_sec: in commits, over how many may run at once.
 
@@ -91,6 +99,7 @@ class StageClock:
             num_cores=num_cores,
             device=device,
             threads=_thread_limit(),
+            is_batch_given=is_batch_given,
         )
 
 
@@ -120,8 +129,10 @@ def _for_decoding(times: StageTimes) -> str:
 
 
 def _for_the_teacher(times: StageTimes) -> str:
-    if times.device != "cpu":
+    if times.device != "cpu" and times.is_batch_given:
         return "a larger --batch-size may help"
+    if times.device != "cpu":
+        return "more or faster GPUs, a smaller teacher or fewer --views would help"
     if times.cores < ALL_CORES_SHARE and times.threads is not None and times.threads < times.num_cores:
         return f"a higher {THREADS} would help"
     return "a GPU, a smaller teacher or fewer --views would help"

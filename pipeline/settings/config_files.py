@@ -64,12 +64,13 @@ def misfit(value: Any, type_name: str, is_many: bool) -> str | None:
         if not isinstance(value, list):
             return f"{brief(value)}, not a list"
         return next(filter(None, (misfit(item, type_name, False) for item in value)), None)
-    type_name = type_name.removesuffix(" range")
+    type_name, _, word = type_name.removesuffix(" range").partition(" or ")
     # YAML reads 1e-3 as text: text is converted, or refused, as it is on the command line
     allowed = {"integer": (int, str), "float": (int, float, str), "boolean": (bool,)}.get(type_name, (str,))
     if type(value) in allowed and (type(value) is not str or is_text(value)) and not _is_huge(value):
         return None
-    return f"{brief(value)}, not {_WORDS.get(type_name, _WORDS['text'])}"
+    expected = _WORDS.get(type_name, _WORDS["text"]) + (f" or {word}" if word else "")
+    return f"{brief(value)}, not {expected}"
 
 
 def _is_huge(value: Any) -> bool:

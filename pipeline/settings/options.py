@@ -28,6 +28,7 @@ class Option:
     is_optional: whether None is a value, which means "not set".
     help: one sentence, without the default. group: one of GROUPS. choices: the accepted values, if they
     are few; a registry may gain more later.
+    words: accepted in place of a number, such as "auto".
     aliases: further spellings, such as "--num-classes". default_text: what help shows in place of the default.
     must_exist: the path of a file that must exist. may_be_path: text that is either a local path or a name.
     may_be_url: a local path, or the URL of a folder elsewhere, which stays text.
@@ -38,6 +39,7 @@ class Option:
     help: str = ""
     group: str = RUNTIME
     choices: Collection[str] = ()
+    words: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     range: Range | None = None
     default_text: str = ""
@@ -62,7 +64,10 @@ class Option:
             return None
         if self.choices and value not in self.choices:
             return "one of " + ", ".join(self.choices)
-        return self.range.violation(value) if self.range is not None else None
+        if value in self.words or self.range is None:
+            return None
+        expected = self.range.violation(value)
+        return expected and " or ".join([expected, *self.words])
 
     @property
     def flag(self) -> str:

@@ -2,14 +2,23 @@
 
 import functools
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.out_of_memory import is_out_of_memory
+from embedonce.pipeline.teachers.batch_size import (
+    AHEAD,
+    FOUND,
+    first_images,
+    found_images,
+    max_images,
+    no_room,
+    origin,
+)
 from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher
 
 log = logging.getLogger(__name__)
@@ -23,10 +32,15 @@ class BatchedTeacher:
     fitted. The first time is logged.
     """
 
-    def __init__(self, teacher: Teacher, batch_size: int):
-        self._teacher, self.batch_size = teacher, batch_size
+    def __init__(self, teacher: Teacher, batch_size: int | None = None, most: int | None = None):
+        """batch_size: None for the one that suits the device. most: of the sizes that choose_batch_size() may find."""
+        device = teacher.device_facts().get("device", "")
+        self._teacher, self.batch_size = teacher, first_images(batch_size, device)
+        self._device, self._most = device, most or max_images(teacher.identity.input_size)
+        self._origin = origin(batch_size, device)
+        self._is_chosen = self._origin != FOUND
         self._too_many = 0  # images that did not fit at first
-        self._is_logged = False
+        self._is_logged = self._embeds_parts = False
         self._overlapping = teacher if isinstance(teacher, OverlappingTeacher) else None
 
     @property
@@ -37,7 +51,7 @@ class BatchedTeacher:
     @property
     def ahead(self) -> int:
         """How many batches may be begun before the first of them is finished."""
-        return 1 if self._overlapping is None else 2
+        return 1 if self._overlapping is None else AHEAD
 
     @property
     def cpu_sec(self) -> float:
@@ -50,6 +64,18 @@ class BatchedTeacher:
 
     def device_facts(self) -> dict[str, str]:
         return self._teacher.device_facts()
+
+    def batch_facts(self) -> dict[str, Any]:
+        """JSON values recorded with every shard: the batch size, and where it comes from."""
+        return {"batch_size": self.batch_size, "batch_size_from": self._origin}
+
+    def choose_batch_size(self) -> None:
+        """Find the batch size by trying, the first time, unless it was given or the device has a fixed one."""
+        if self._is_chosen:
+            return
+        self.batch_size = found_images(self._teacher, self._device, self._most)
+        self._is_chosen = True
+        log.info("batch size %d (found for %s)", self.batch_size, self._device)
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """As Teacher.embed(). PipelineError if there is too little memory even for one image."""
@@ -68,13 +94,31 @@ class BatchedTeacher:
         return np.concatenate(vectors)
 
     def begin(self, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
-        """Start embedding (S, S, 3) uint8 images, at most batch_size; the function waits for what embed() returns."""
-        crops = np.stack(images)
-        if self._overlapping is not None and len(crops) <= self.batch_size:
+        """Start embedding (S, S, 3) uint8 images; the function waits for what embed() returns.
+
+        More than batch_size, for which another device may have the memory, are embedded in parts, which overlap too.
+        """
+        if self._overlapping is not None and len(images) > self.batch_size:
+            self._embeds_parts = True  # from here on: parts of a batch must not be begun after the batch behind it
+        if self._embeds_parts:
+            return functools.partial(self._embed_parts, images)
+        return self._begin_at_once(np.stack(images))
+
+    def _begin_at_once(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
+        if self._overlapping is not None:
             finish = self._if_it_fits(functools.partial(self._overlapping.begin, crops))
             if finish is not None:
                 return lambda: self._finished(finish, crops)
         return functools.partial(self.embed, crops)
+
+    def _embed_parts(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        size, begun = self.batch_size, deque[Callable[[], np.ndarray]]()
+        vectors = []
+        for start in range(0, len(images), size):
+            begun.append(self._begin_at_once(np.stack(images[start : start + size])))
+            if len(begun) >= self.ahead:
+                vectors.append(begun.popleft()())
+        return np.concatenate([*vectors, *(finish() for finish in begun)])
 
     def _finished(self, finish: Callable[[], np.ndarray], crops: np.ndarray) -> np.ndarray:
         vectors = self._if_it_fits(finish)
@@ -99,10 +143,7 @@ class BatchedTeacher:
                 raise
             if len(batch) > 1:
                 return None
-            raise PipelineError(
-                "out of memory: the teacher cannot embed even one image at a time; free memory on its device, lower "
-                "--decode-workers, or choose a smaller teacher or another --device"
-            ) from error
+            raise no_room() from error
 
     def _log_once(self) -> None:
         """Log that batches were made smaller, once the size that fits is known."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.shared_ring import close_memories, shared_memories
 from embedonce.pipeline.errors import PipelineError
 from embedonce.pipeline.processes.cores import usable_cores
+from embedonce.pipeline.teachers.batch_size import FOUND, first_images, max_images, origin
+from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.lanes import TeacherProcessError
 from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.serving import ClassText, Embed, FindLongTexts, Orders
-from embedonce.pipeline.teachers.teacher import LongTexts, TeacherOptions
-from embedonce.pipeline.teachers.teacher_process import TeacherProcess
+from embedonce.pipeline.teachers.teacher import LongTexts, Teacher, TeacherOptions
+from embedonce.pipeline.teachers.teacher_process import MAX_IMAGES_AHEAD, Patience, TeacherProcess
 
 ALL_SHARED_BYTES = 512 << 20  # of memory that all teacher processes together share with their parent, at most
 UNKNOWN_INPUT_SIZE = 336  # pixels, of teachers that only tell it once they are loaded
@@ -37,8 +39,20 @@ class TeacherGroup:
 
     @property
     def batch_size(self) -> int:
-        """Images that every member can embed at once."""
-        return min(member.batch_size for member in self.members)
+        """Images that at least one member can embed at once; the others embed as many in parts."""
+        return max(member.batch_size for member in self.members)
+
+    def batch_facts(self) -> dict[str, Any]:
+        """As BatchedTeacher.batch_facts(); a list of batch sizes if those of the members differ."""
+        sizes = [member.batch_size for member in self.members]
+        same = sizes[0] if len(set(sizes)) == 1 else sizes
+        return {"batch_size": same, "batch_size_from": self.members[0].batch_size_from}
+
+    def choose_batch_size(self) -> None:
+        """As BatchedTeacher.choose_batch_size(): each member for its own device, all at once."""
+        waiting = [(member, _unless_it_dies(member, member.begin_choosing)) for member in self.members]
+        for member, wait in waiting:
+            _unless_it_dies(member, wait)
 
     @property
     def cpu_sec(self) -> float:
@@ -47,7 +61,7 @@ class TeacherGroup:
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """As Teacher.embed()."""
-        first, size = self.members[0], self.batch_size
+        first, size = self.members[0], self.members[0].batch_size
         vectors = [np.zeros((0, self.identity.embed_dim), np.float32)]
         for start in range(0, len(crops), size):
             request = Embed(list(crops[start : start + size]))
@@ -82,22 +96,37 @@ class TextTeacherGroup(TeacherGroup):
             _unless_it_dies(member, member.drop_text_tower)
 
 
-def start_group(module: Path | None, options: TeacherOptions, devices: Sequence[str], batch_size: int) -> TeacherGroup:
+def batched(teacher: Teacher, batch_size: int | None) -> BatchedTeacher | TeacherGroup:
+    """A teacher in batches of this size, or of one that suits its device; as it is if it embeds in batches already."""
+    return teacher if isinstance(teacher, BatchedTeacher | TeacherGroup) else BatchedTeacher(teacher, batch_size)
+
+
+def start_group(
+    module: Path | None,
+    options: TeacherOptions,
+    devices: Sequence[str],
+    batch_size: int | None,
+    patience: Patience | None = None,
+) -> TeacherGroup:
     """Start a process for each of these devices, all at once, and wait until they have loaded the teacher.
 
-    module: the file that registers the teacher. Raises what loading raises; IdentityMismatchError if the teachers
-    differ; PipelineError if a process ends.
+    module: the file that registers the teacher. batch_size: None for one that suits each device. Raises what loading
+    raises; IdentityMismatchError if the teachers differ; PipelineError if a process ends.
     """
     members: list[TeacherProcess] = []
     logged: set[str] = set()
     input_size, _ = loader_of(options.model).shape(options.model) or (UNKNOWN_INPUT_SIZE, 0)
-    two_batches = 2 * batch_size * (3 * input_size**2 + _ROUNDING_BYTES)
-    memories = shared_memories(len(devices), min(two_batches, ALL_SHARED_BYTES // len(devices)))
+    image_bytes = 3 * input_size**2 + _ROUNDING_BYTES
+    each = ALL_SHARED_BYTES // len(devices)
+    most = max(1, min(max_images(input_size), MAX_IMAGES_AHEAD, each // (2 * image_bytes)))
+    at_once = max(most if origin(batch_size, one) == FOUND else first_images(batch_size, one) for one in devices)
+    memories = shared_memories(len(devices), min(2 * at_once * image_bytes, each))
     threads = max(1, usable_cores() // len(devices))
     try:
         for number, (device, memory) in enumerate(zip(devices, memories, strict=True), start=1):
-            orders = Orders(module, dataclasses.replace(options, device=device), batch_size, threads)
-            members.append(TeacherProcess(f"teacher process {number} ({device})", orders, memory, logged))
+            orders = Orders(module, dataclasses.replace(options, device=device), batch_size, most, threads)
+            name = f"teacher process {number} ({device})"
+            members.append(TeacherProcess(name, orders, memory, logged, patience and dataclasses.replace(patience)))
         for member in members:
             _unless_it_dies(member, member.wait_until_loaded)
         _check_same(members)

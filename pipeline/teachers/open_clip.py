@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
-from embedonce.models.names import default_weights
+from embedonce.models.names import ONNX, PYTORCH, TEACHER_RUNTIMES, default_weights
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
+from embedonce.pipeline.teachers.onnx_tower import check_onnx_runtime, onnx_encoder, use_onnx_runtime
 from embedonce.pipeline.teachers.teacher import (
     TIMED_BATCH,
+    CallTime,
     LongTexts,
     Teacher,
     TeacherLoader,
     TeacherOptions,
-    median_seconds,
+    median_time,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ class OpenClipTeacher:
         return self._clip.embed(crops)
 
     def device_facts(self) -> dict[str, str]:
-        return {"device": str(self._clip.device), "precision": self._clip.precision}
+        facts = {"device": str(self._clip.device), "precision": self._clip.precision}
+        return facts if self._clip.runtime == PYTORCH else facts | {"runtime": self._clip.runtime}
 
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         return self._clip.class_text(prompts)
@@ -56,21 +59,31 @@ class OverlappingClipTeacher(OpenClipTeacher):
 class OpenClipLoader(TeacherLoader):
     """Loads open_clip models by name or configuration file. It takes every model that no other loader is named for."""
 
+    runtimes = TEACHER_RUNTIMES
+
     def load(self, options: TeacherOptions) -> Teacher:
         from embedonce.models.device import choose_device
         from embedonce.models.teachers.open_clip import load_teacher
 
         device = choose_device(options.device)
+        if options.runtime == ONNX:
+            check_onnx_runtime(device.type)
         cached, known = options.cached, None
         if cached is not None:
             known = Preprocessing(cached.mean, cached.std, cached.interpolation, cached.resize_mode)
         chosen = options.activation, device, options.seed, options.preprocess
         made = OverlappingClipTeacher if device.type == "cuda" else OpenClipTeacher
-        return made(load_teacher(options.model, _weights(options), *chosen, known))
+        clip = load_teacher(options.model, _weights(options), *chosen, known)
+        if options.runtime == ONNX:
+            use_onnx_runtime(clip)
+        return made(clip)
 
     def check_options(self, options: TeacherOptions) -> None:
+        from embedonce.models.device import choose_device
         from embedonce.models.teachers.weights import check_options
 
+        if options.runtime == ONNX:
+            check_onnx_runtime(choose_device(options.device).type)
         check_options(options.model, _weights(options), options.activation)
 
     def names(self, options: TeacherOptions) -> tuple[str, str]:
@@ -81,7 +94,7 @@ class OpenClipLoader(TeacherLoader):
     def shape(self, model: str) -> tuple[int, int] | None:
         return shape_of(model)
 
-    def seconds_per_image(self, options: TeacherOptions) -> float:
+    def time_per_image(self, options: TeacherOptions) -> CallTime:
         """As in TeacherLoader, with random weights: they take the same time, and none are downloaded."""
         import torch
 
@@ -94,13 +107,14 @@ class OpenClipLoader(TeacherLoader):
         tower, size = image_tower_for_latency(options.model, device)
         images = torch.zeros(TIMED_BATCH, 3, size, size, device=device)
         wait = synchronizer(device) or (lambda: None)
+        encode = onnx_encoder(tower, size) if options.runtime == ONNX else tower
 
         def embed() -> None:
-            tower(images)
+            encode(images)
             wait()
 
         with torch.inference_mode(), autocast(device, fast_precision(device)):
-            return median_seconds(embed) / TIMED_BATCH
+            return median_time(embed) / TIMED_BATCH
 
 
 def _weights(options: TeacherOptions) -> str:

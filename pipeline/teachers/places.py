@@ -19,3 +19,12 @@ def check_place(device: str) -> None:
     """ModelOptionError if a device is named that is not available."""
     if device not in ("auto", "cpu"):
         teacher_places(device, None)
+
+
+def is_cpu(place: str) -> bool:
+    """Whether a place that teacher_places() returned is the CPU. ModelOptionError as there."""
+    if place != "auto":
+        return place == "cpu"
+    from embedonce.models.device import choose_device
+
+    return choose_device(place).type == "cpu"

@@ -28,13 +28,14 @@ THREADS = "OMP_NUM_THREADS"
 class Orders:
     """What a teacher process needs to know.
 
-    module: file that registers the teacher. ahead: batches that may be sent before the first is answered. threads: to
-    compute with on a CPU, unless the environment says how many.
+    module: file that registers the teacher. batch_size: None if the process is to choose it. most: of the sizes that it
+    may choose. threads: to compute with on a CPU, unless the environment says how many.
     """
 
     module: Path | None
     options: TeacherOptions
-    batch_size: int
+    batch_size: int | None
+    most: int
     threads: int
 
 
@@ -52,6 +53,11 @@ class Embed:
     """A request for the (B, D) embeddings of B images, (S, S, 3) uint8 each."""
 
     images: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ChooseBatchSize:
+    """A request whose answer has the value None, and the batch size."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def _loaded(channel: Channel, orders: Orders) -> tuple[Teacher, BatchedTeacher]:
         load_module(orders.module)
     teacher = loader_of(orders.options.model).load(orders.options)
     channel.send(Loaded(teacher.identity, isinstance(teacher, TextTeacher), teacher.device_facts()))
-    return teacher, BatchedTeacher(teacher, orders.batch_size)
+    return teacher, BatchedTeacher(teacher, orders.batch_size, orders.most)
 
 
 def _serve(channel: Channel, teacher: Teacher, batched: BatchedTeacher) -> None:
@@ -140,6 +146,8 @@ def _begun(teacher: Teacher, batched: BatchedTeacher, request: object) -> Callab
     """What waits for the answer to a request."""
     if isinstance(request, Embed):
         return batched.begin(request.images)
+    if isinstance(request, ChooseBatchSize):
+        return batched.choose_batch_size
     assert isinstance(teacher, TextTeacher)
     if isinstance(request, FindLongTexts):
         return partial(long_texts, teacher, request.prompts)

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from embedonce.cache.schema import TeacherIdentity
+from embedonce.models.names import PYTORCH
 
 TIMED_BATCH = 16  # images
 TIMED_ROUNDS = 3  # after one that is not counted
@@ -80,7 +81,7 @@ class TeacherOptions:
     """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.
 
     model: a registered name, `NAME:ANYTHING`, or what the open_clip loader takes. cached: the identity of the teacher
-    that made the cache, where there is a cache.
+    that made the cache, where there is a cache. runtime: one of the loader's `runtimes`.
     """
 
     model: str
@@ -90,10 +91,27 @@ class TeacherOptions:
     device: str = "auto"
     seed: int = 0
     cached: TeacherIdentity | None = None
+    runtime: str = PYTORCH
+
+
+@dataclass(frozen=True)
+class CallTime:
+    """How long something takes: seconds by the clock, and of processor time on all cores together."""
+
+    sec: float
+    cpu_sec: float
+
+    def __truediv__(self, count: int) -> "CallTime":
+        return CallTime(self.sec / count, self.cpu_sec / count)
 
 
 class TeacherLoader(ABC):
-    """Loads the teachers of one registered name. Only load() has to be written."""
+    """Loads the teachers of one registered name. Only load() has to be written.
+
+    runtimes: those of models.names.TEACHER_RUNTIMES that may be chosen; the first stands for whatever load() uses.
+    """
+
+    runtimes: tuple[str, ...] = (PYTORCH,)
 
     @abstractmethod
     def load(self, options: TeacherOptions) -> Teacher:
@@ -111,12 +129,12 @@ class TeacherLoader(ABC):
         """(input size in pixels, embedding dimension) for estimates; None if only loading can tell."""
         return None
 
-    def seconds_per_image(self, options: TeacherOptions) -> float:
+    def time_per_image(self, options: TeacherOptions) -> CallTime:
         """Median time of embedding one image, in batches, for the estimate of a dry run."""
         teacher = self.load(options)
         size = teacher.identity.input_size
         crops = np.zeros((TIMED_BATCH, size, size, 3), np.uint8)
-        return median_seconds(lambda: teacher.embed(crops)) / TIMED_BATCH
+        return median_time(lambda: teacher.embed(crops)) / TIMED_BATCH
 
 
 def identity_of(
@@ -160,11 +178,11 @@ def long_texts(teacher: TextTeacher, prompts: list[list[str]]) -> LongTexts:
     return teacher.long_texts(prompts) if isinstance(teacher, LimitedTextTeacher) else LongTexts(0, 0)
 
 
-def median_seconds(call: Callable[[], object]) -> float:
-    """Median duration of a call that returns when its work is done, after one to warm up."""
+def median_time(call: Callable[[], object]) -> CallTime:
+    """Median time of a call that returns when its work is done, after one to warm up."""
     seconds = []
     for _ in range(1 + TIMED_ROUNDS):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         call()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:]))
+        seconds.append((time.perf_counter() - start, time.process_time() - cpu_start))
+    return CallTime(*(float(np.median(column)) for column in zip(*seconds[1:], strict=True)))

@@ -10,6 +10,7 @@ import pytest
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.naming.uids import is_shortened
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.commands.test_cli import ROOT, call, error_of
 from tests.support.fake_teacher import FakeTeacher
 from tests.support.videos import write_video
@@ -27,7 +28,7 @@ def loaded(monkeypatch) -> list:
     monkeypatch.setattr(
         extract_teacher, "_load_teacher", lambda config, cached=None: teachers.append(Teacher()) or teachers[-1]
     )
-    monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.001)
+    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.001, 0.001))
     return teachers
 
 

@@ -212,6 +212,7 @@ ABSURD = {
         *(("--fps", value, "--fps must be") for value in ("1e300", "5e-324", "-1e300", "inf", "-inf")),
         *(("--video-timeout", value, "--video-timeout must be") for value in ("inf", "nan", "-1", "0", "1e-300")),
         *(("--batch-size", value, "--batch-size must be") for value in ("0", "-1", "1" + 30 * "0")),
+        ("--batch-size", "automatic", "'automatic' is not a valid integer or auto"),
         ("--decode-workers", "100000", "--decode-workers must be at most 256, got 100000"),
         ("--shard-frames", "1" + 30 * "0", "--shard-frames must be at most"),
         ("--num-samples", "1" + 400 * "0", "--num-samples must be at most"),

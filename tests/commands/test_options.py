@@ -136,6 +136,10 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "prompts": ("--prompts FILE", PROMPTS + "test_an_extraction_takes_its_prompts_from_the_file"),
         "prompt_style": ("--prompt-style v1", STYLE),
         "label_set": ("--label-set mine", EXTRACTION + "test_label_sets_have_the_configured_name_and_kind"),
+        "teacher_runtime": (
+            "--teacher-runtime onnx",
+            "teachers/test_onnx_tower.py::test_a_cache_made_in_one_runtime_is_continued_in_the_other",
+        ),
         "batch_size": ("--batch-size 9", EXTRACTION + "test_shards_and_batches_have_the_configured_sizes"),
         "shard_frames": ("--shard-frames 9", EXTRACTION + "test_shards_and_batches_have_the_configured_sizes"),
         "canonical_short_side": (

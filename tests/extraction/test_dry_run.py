@@ -22,6 +22,7 @@ from embedonce.pipeline.extraction.estimates import FRAMES_PER_SAMPLE, NUM_SAMPL
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.folder.layouts import LAYOUTS
+from embedonce.pipeline.teachers.teacher import CallTime
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.commands.test_cli import HERE, SMALL, call, error_of
 from tests.support.fake_teacher import FakeTeacher
@@ -46,7 +47,7 @@ class Teacher(FakeTeacher):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(extract_teacher, "_load_teacher", lambda config, cached=None: Teacher())
-    monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
+    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_quarantined_videos_are_counted_as_unusable(quick, videos):
 @pytest.mark.integration
 def test_the_estimated_space_is_right_within_a_third(videos, count, monkeypatch):
     """For small sets of different videos and the real demo teacher."""
-    monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
+    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
     for path in sorted(videos.rglob("*.mp4"))[count:]:
         path.unlink()
     place = ["--data-dir", videos, "--cache-dir", videos.parent / "c", *DEMO]
@@ -184,6 +185,7 @@ CONFIGS = {
                       clip_splits=True, annotations="moments", teacher_model="demo-clip", teacher_size="demo",
                       class_names=Path(__file__), layout=LAYOUTS[1], decoder="nvdec", teacher_preprocess=PREPROCESS,
                       strict=True, fho_window="critical", max_narration_window=3.5, prompt_style="english"),
+        ExtractConfig(Path("v"), False, Path("c"), batch_size="auto", teacher_runtime="onnx"),
     ),
     "train-student": (
         TrainConfig(Path("c"), Path("o"), label_set="l", student_size="tiny", student_resolution=128,

@@ -17,6 +17,7 @@ pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3,
 
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.remote_files import spool
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.commands.test_cli import call, error_of
 from tests.support.remote_runs import Teacher, documents, extract, new_run, rows
 from tests.support.s3_server import client, directed_to, new_bucket, s3_server, upload
@@ -98,7 +99,7 @@ def test_a_run_over_a_changed_folder_matches_as_a_local_one(videos, url_of, tmp_
 
 @pytest.mark.parametrize("url_of", ["memory"], indirect=True)
 def test_a_dry_run_counts_as_that_of_the_local_folder(videos, url_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
+    monkeypatch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
     words = ("--cache-dir", tmp_path / "c", "--fps", "10", "--dry-run")
     local = call("extract-teacher", "--data-dir", videos, *words)
     remote = call("extract-teacher", "--data-dir", url_of(videos), *words)

@@ -16,6 +16,7 @@ from embedonce.pipeline.extraction.dry_run import format_dry_run
 from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.teacher_check import NUM_CHECKED_ROWS, choose_rows, cosines
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.conftest import second_backend_slow
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -168,7 +169,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     source = make_source(folder, ["a", "b", "bad"], windows=[(0.0, 1.0)])
     config = ExtractConfig(folder, False, folder / "c", fps=10.0, decode_workers=2, views=3)
-    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: CallTime(0.5, 0.5)).splitlines()
     assert told[1] == "videos: 3 listed = 2 new + 0 known + 1 that cannot be used"
     assert told[2].startswith("  cannot use bad.mp4: it cannot be read")
     assert told[3] == "frames: 20 to extract, from 0.00 hours of new video"
@@ -179,7 +180,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folder):
     assert not (folder / "c").exists()
     run(make_source(folder, ["a"], windows=[(0.0, 1.0)]), folder / "c", fps=10.0, views=3)
     before = {p: p.read_bytes() for p in (folder / "c").rglob("*") if p.is_file()}
-    told = format_dry_run(config, {"": source}, lambda config: 0.5).splitlines()
+    told = format_dry_run(config, {"": source}, lambda config: CallTime(0.5, 0.5)).splitlines()
     assert told[1:4:2] == [
         "videos: 3 listed = 1 new + 1 known + 1 that cannot be used",
         "frames: 10 to extract, from 0.00 hours of new video",

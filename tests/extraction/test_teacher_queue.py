@@ -1,11 +1,13 @@
 """Rows reach the teacher in full batches across videos and come back in order; memory that runs out changes no row."""
 
+import logging
 import time
 
 import numpy as np
 import pytest
 import torch
 
+from embedonce.cache.store import open_reader
 from embedonce.pipeline.engines.engine import TaskDone
 from embedonce.pipeline.extraction.decode_tasks import Row
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, TeacherQueue
@@ -13,7 +15,7 @@ from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from tests.extraction.test_runner import check_same_rows, content, make_source, run
 from tests.support.fake_teacher import SIZE, FakeTeacher
-from tests.support.small_memory import SmallMemory
+from tests.support.small_memory import SmallGpu, SmallMemory
 from tests.support.videos import write_video
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -101,6 +103,23 @@ def test_rows_are_the_same_for_every_batch_size_and_when_memory_runs_out(folder,
     check_same_rows(content(tmp_path / "less"), expected)
     assert (result.committed, result.quarantined) == (2, {}) and batch_sizes(reader) == {4}
     assert sum("out of memory with 16 images at once" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.integration
+def test_a_batch_size_is_found_and_recorded_if_there_are_frames_to_embed(folder, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    source, cache = make_source(folder, ["a"]), tmp_path / "c"
+    _, reader, _ = run(source, cache, teacher=SmallGpu(limit=9), batch_size="auto")
+    for record in reader.records.values():
+        assert record.provenance["batch_size"] == 8 and record.provenance["batch_size_from"] == "found"
+    assert [line for line in caplog.messages if "batch size" in line] == ["batch size 8 (found for cuda:7)"]
+    run(source, tmp_path / "given", batch_size=3)
+    check_same_rows(content(cache), content(tmp_path / "given"))
+    assert open_reader(cache).identity == open_reader(tmp_path / "given").identity
+    caplog.clear()
+    teacher = SmallGpu(limit=9)
+    run(source, cache, teacher=teacher, batch_size="auto")
+    assert max(teacher.sizes) == 1 and not [line for line in caplog.messages if "batch size" in line]
 
 
 @pytest.mark.integration

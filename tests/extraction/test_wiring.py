@@ -29,6 +29,7 @@ from embedonce.pipeline.frames.views import make_views
 from embedonce.pipeline.labeling.clip_index import ClipIndex
 from embedonce.pipeline.sources.folder.video_source import folder_source
 from embedonce.pipeline.sources.source import Clip, Source, Video
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.conftest import planned_video
 from tests.extraction.test_runner import make_source, run
 from tests.support.fake_teacher import FakeTeacher
@@ -309,7 +310,7 @@ def test_the_teacher_is_loaded_as_configured(tmp_path, monkeypatch):
     asked = []
 
     class Clip:
-        device, precision = torch.device("cpu"), "float32"
+        device, precision, runtime = torch.device("cpu"), "float32", "pytorch"
 
         def describe(self):
             return dataclasses.asdict(FakeTeacher().identity)
@@ -410,7 +411,7 @@ def test_a_dry_run_depends_on_the_settings(folder, tmp_path):
     usual = ExtractConfig(folder, False, tmp_path / "c", decode_workers=1, fps=10.0)
 
     def told(**changes) -> str:
-        return format_dry_run(dataclasses.replace(usual, **changes), {"": source}, lambda config: 6.0)
+        return format_dry_run(dataclasses.replace(usual, **changes), {"": source}, lambda config: CallTime(6.0, 6.0))
 
     def num_bytes(**changes) -> int:
         return run_preflight(dataclasses.replace(usual, **changes), source, calibrated=True).estimate.num_bytes

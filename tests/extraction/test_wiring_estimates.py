@@ -23,6 +23,8 @@ from embedonce.pipeline.sources.ego4d.metadata import read_metadata
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video
 from embedonce.pipeline.teachers import teacher
+from embedonce.pipeline.teachers.open_clip import OpenClipLoader
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.conftest import make_cache_identity
 from tests.support.ego4d_files import U1, U2, U3, label, listed, moments_video, narrated, narration, write
 
@@ -37,16 +39,16 @@ def scanned(num_frames: int) -> ScanResults:
 
 
 def test_bytes_and_seconds_per_frame_are_means_over_the_decoded_samples(tmp_path, monkeypatch):
-    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5))
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([1000, 3000], 0.5, 0.375))
     beside = 400 + 3 * (2 * 512 + 4)
     found = estimate(config_of(tmp_path, views=2), SimpleNamespace(), scanned(30), Pending(10, 500.0), calibrated=True)
-    assert found == Estimate(40, 2000 + beside, 0.25) and found.num_bytes == 40 * (2000 + beside)
+    assert found == Estimate(40, 2000 + beside, 0.25, decode_cpu_sec=0.1875) and found.num_bytes == 40 * (2000 + beside)
     assert overhead_bytes_per_row(config_of(tmp_path, backend="webdataset")) == 4000 + 2 * 512 + 4
 
 
 def test_pending_frames_are_estimated_from_committed_ones(tmp_path, monkeypatch):
     """If none of the new ones could be decoded."""
-    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0))
+    monkeypatch.setattr(estimates, "_decode_samples", lambda *arguments: ([], 0.0, 0.0))
     source = SimpleNamespace(classes=())
     found = estimate(config_of(tmp_path), source, scanned(0), Pending(10, 500.0), calibrated=True)
     assert found == Estimate(10, 500.0, 0.0)
@@ -57,7 +59,7 @@ def test_a_dry_run_counts_videos_and_divides_decoding_by_processes(tmp_path):
     videos = tuple(SimpleNamespace(uid=uid, source=f"{uid}.mp4") for uid in "abcd")
     source = SimpleNamespace(videos=videos, rejected=(("gone", "unreadable"),), withdrawn=("x.mp4",))
     report = PreflightReport(source, {"b", "c", "d"}, {"c": "bad"}, scanned(100), Estimate(100, 25_000.0, 0.6))
-    told = "\n".join(dry_run_lines(DryRun(config_of(tmp_path, views=1), report, 0.05)))
+    told = "\n".join(dry_run_lines(DryRun(config_of(tmp_path, views=1), report, CallTime(0.05, 0.0), cores=2)))
     assert "videos: 5 listed = 1 new + 2 known + 2 that cannot be used" in told
     assert "  cannot use c.mp4: bad" in told and "  cannot use gone: unreadable" in told
     assert "  1 more were removed from this cache for good and are left out" in told
@@ -75,8 +77,33 @@ def test_the_teacher_is_timed_per_image_after_warm_up(tmp_path, monkeypatch):
 
     monkeypatch.setattr(open_clip, "image_tower_for_latency", lambda model, device: (tower, 8))
     monkeypatch.setattr(teacher.time, "perf_counter", lambda: clock[0])
-    found = extract_teacher.teacher_seconds(config_of(tmp_path, device="cpu"))
-    assert found == pytest.approx(3.2 / seen[0][0]) and seen == [(16, 3, 8, 8)] * 4
+    monkeypatch.setattr(teacher.time, "process_time", lambda: 2 * clock[0])
+    found = extract_teacher.teacher_time(config_of(tmp_path, device="cpu"))
+    assert found == CallTime(pytest.approx(3.2 / 16), pytest.approx(6.4 / 16)) and seen == [(16, 3, 8, 8)] * 4
+
+
+def test_a_teacher_on_a_gpu_takes_no_processor_time_and_several_are_faster(tmp_path, monkeypatch):
+    monkeypatch.setattr(OpenClipLoader, "time_per_image", lambda self, options: CallTime(0.4, 0.4))
+    for places, expected in ((("cuda:0", "cuda:1"), CallTime(0.2, 0.0)), (("cpu", "cpu"), CallTime(0.4, 0.4))):
+        monkeypatch.setattr(extract_teacher, "teacher_places", lambda *asked, places=places: places)
+        assert extract_teacher.teacher_time(config_of(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "needed", "text"),
+    [
+        ((0.05, 0.08), (0.6, 0.5), "about 33 s (decoding 20 s with 3 processes, teacher 10 s, at once on 2 cores)"),
+        ((0.30, 0.30), (0.6, 0.5), "about 60 s (decoding 20 s with 3 processes, teacher 60 s, at once on 2 cores)"),
+        ((0.05, 0.05), (6.0, 0.5), "about 3 min (decoding 3 min with 3 processes, teacher 10 s, at once on 2 cores)"),
+        ((0.05, 0.00), (0.6, 0.5), "about 25 s (decoding 20 s with 3 processes, teacher 10 s, in parallel)"),
+    ],
+    ids=["both compute on the cores", "one thread of a teacher", "a slow disk", "a GPU"],
+)
+def test_what_decoding_and_the_teacher_compute_takes_all_cores_together(tmp_path, image, needed, text):
+    estimated = Estimate(100, 1.0, needed[0], decode_cpu_sec=needed[1])
+    report = PreflightReport(SimpleNamespace(videos=(), rejected=(), withdrawn=()), set(), {}, scanned(100), estimated)
+    lines = dry_run_lines(DryRun(config_of(tmp_path, views=1), report, CallTime(*image), cores=2))
+    assert f"time: {text}" in lines
 
 
 def test_the_plan_of_a_video_records_its_rotation_and_pixel_aspect(tmp_path, monkeypatch):

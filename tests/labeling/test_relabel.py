@@ -12,6 +12,7 @@ from embedonce.cache.verify import verify
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.labeling.prompts.templates import ACTION_PROMPTS, ENGLISH_OBJECT_PROMPTS, class_prompts
+from embedonce.pipeline.teachers.teacher import CallTime
 from tests.commands.test_cli import call, error_of
 from tests.support.ego4d_files import (
     U1,
@@ -233,7 +234,7 @@ def test_dry_run_and_plan_give_the_same_figures(made, tmp_path):
     arguments = ["--data-dir", made / "data", "--annotations", "moments,narrations"]
     planned = call("plan-ego4d", *arguments, "--json", tmp_path / "plan.json")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract_teacher, "teacher_seconds", lambda config: 0.01)
+        patch.setattr(extract_teacher, "teacher_time", lambda config: CallTime(0.01, 0.01))
         dry = call("extract-teacher", *arguments, "--dry-run", "--cache-dir", tmp_path / "c")
     lines = [line for line in planned.splitlines() if not line.startswith(("note", "counts"))]
     assert len(lines) > 6 and set(lines) <= set(dry.splitlines())

@@ -52,6 +52,13 @@ TEXTS = {
 }
 
 
+@pytest.mark.parametrize("text", ["[1]", "true", "1.5"])
+def test_a_number_or_a_word_is_named_if_the_value_is_neither(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(f"batch_size: {text}")
+    message = error_of("extract-teacher", "--config", tmp_path / "c.yaml", code=2)
+    assert "batch_size to " in message and message.rstrip().endswith("not a whole number or auto")
+
+
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text)[:24])
 @pytest.mark.integration
 def test_values_of_the_wrong_type_are_refused_in_one_sentence(tmp_path, text):

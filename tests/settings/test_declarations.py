@@ -59,6 +59,14 @@ def test_choices_are_checked_in_settings_that_no_command_line_made():
         TrainConfig(device=None)
 
 
+def test_a_word_may_stand_for_a_number():
+    for value in ("auto", 1, 512):
+        assert ExtractConfig(Path("v"), False, Path("c"), batch_size=value).batch_size == value
+    for value in ("automatic", "", 0, True, None):
+        with pytest.raises(ValueError, match=f"--batch-size must be greater than 0 or auto, got {value!r}"):
+            ExtractConfig(Path("v"), False, Path("c"), batch_size=value)
+
+
 @pytest.mark.parametrize(
     ("numbers", "value", "message"),
     [

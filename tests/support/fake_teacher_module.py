@@ -9,6 +9,8 @@ files with these names do:
     refuses, dies: loading raises an error, or kills the process
     limit-N: more than N images at once are too many
     slow: embedding takes a minute
+    hang-ID: the process that embeds next removes it, and then never answers
+    gpu-N: the process that removes it is on the device cuda:N, which has memory for N images at once
 """
 
 import contextlib
@@ -38,23 +40,29 @@ class FolderTeacher(FakeTeacher):
     def __init__(self, folder: Path, **changes):
         super().__init__(name="told", **changes)
         self._folder, self.has_text_tower = folder, True
+        gpu = taken(folder, "gpu-*")
+        self._gpu = int(gpu.name.partition("-")[2]) if gpu else None
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         (self._folder / f"embedded-{os.getpid()}").touch()
         if (self._folder / "slow").exists():
             time.sleep(60)
+        if self._is_told("hang"):
+            time.sleep(10**6)
         is_bright = bool((crops == 255).all((1, 2, 3)).any())
         if self._is_told("kill") or (is_bright and (self._folder / "kill-bright").exists()):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._is_told("fail"):
             raise RuntimeError("CUDA error: uncorrectable ECC error\nCompile with TORCH_USE_CUDA_DSA")
         limits = [int(path.name.partition("-")[2]) for path in self._folder.glob("limit-*")]
+        limits += [self._gpu] if self._gpu else []
         if limits and len(crops) > min(limits):
             raise MemoryError
         return super().embed(crops)
 
     def device_facts(self) -> dict[str, str]:
-        return {"device": "cpu", "pid": str(os.getpid()), "threads": os.environ["OMP_NUM_THREADS"]}
+        device = f"cuda:{self._gpu}" if self._gpu else "cpu"
+        return {"device": device, "pid": str(os.getpid()), "threads": os.environ["OMP_NUM_THREADS"]}
 
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
         assert self.has_text_tower

@@ -17,3 +17,10 @@ class SmallMemory(FakeTeacher):
         if len(crops) > self.limit:
             raise self.error
         return super().embed(crops)
+
+
+class SmallGpu(SmallMemory):
+    """The same on a GPU, for which a batch size is found."""
+
+    def device_facts(self) -> dict[str, str]:
+        return {"device": "cuda:7"}

@@ -175,3 +175,19 @@ def test_an_error_that_is_not_about_memory_is_raised_from_a_begun_batch(crops):
 
     with pytest.raises(RuntimeError, match="assert triggered"):
         BatchedTeacher(Broken(100), 8).begin(list(crops[:8]))
+
+
+def test_more_images_than_fit_at_once_are_embedded_in_parts_that_overlap(crops):
+    """As those of a process whose device has less memory than others."""
+    small = Overlapping(16)
+    teacher = BatchedTeacher(small, 8)
+    first, second = teacher.begin(list(crops)), teacher.begin(list(crops[:5]))
+    np.testing.assert_allclose(first(), FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(second(), FakeTeacher().embed(crops[:5]), rtol=0, atol=1e-6)
+    assert small.sizes == [8, 8, 7, 5] and small.order[:3] == ["begin", "begin", "finish"]
+
+
+def test_parts_that_do_not_fit_are_halved(crops, caplog):
+    teacher = BatchedTeacher(Overlapping(3), 8)
+    np.testing.assert_allclose(teacher.begin(list(crops))(), FakeTeacher().embed(crops), rtol=0, atol=1e-6)
+    assert teacher.batch_size == 2 and len(caplog.messages) == 1

@@ -14,6 +14,7 @@ from embedonce.pipeline.processes.busy_time import BusyTime
 from embedonce.pipeline.teachers.group import TextTeacherGroup, start_group
 from embedonce.pipeline.teachers.lanes import Lanes
 from embedonce.pipeline.teachers.teacher import LongTexts, TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher_process import Patience
 from tests.support import fake_teacher_module
 from tests.support.conformance.engine import wait_until
 from tests.support.fake_teacher import SIZE, FakeTeacher
@@ -34,11 +35,11 @@ def started(folder, monkeypatch):
     folder.mkdir()
     groups = []
 
-    def start(*files: str, processes: int = 2, batch_size: int = BATCH) -> TextTeacherGroup:
+    def start(*files: str, processes: int = 2, batch_size: int | None = BATCH, **how) -> TextTeacherGroup:
         for name in files:
             (folder / name).touch()
         options = TeacherOptions(f"told:{folder}")
-        groups.append(start_group(MODULE, options, ("cpu",) * processes, batch_size))
+        groups.append(start_group(MODULE, options, ("cpu",) * processes, batch_size, **how))
         return groups[-1]
 
     yield start
@@ -56,19 +57,19 @@ def images(count: int) -> list[np.ndarray]:
     return list(np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3)).astype(np.uint8))
 
 
-def embedded(group, given: list[np.ndarray]) -> np.ndarray:
+def embedded(group, given: list[np.ndarray], size: int = BATCH) -> np.ndarray:
     """All embeddings, in the order in which they are returned."""
     found = []
     with Lanes(group.members, BusyTime()) as lanes:
-        for first in range(0, len(given), BATCH):
-            lanes.submit(given[first : first + BATCH])
+        for first in range(0, len(given), size):
+            lanes.submit(given[first : first + size])
             found += lanes.pop()
         found += lanes.pop(is_last=True)
     return np.concatenate(found)
 
 
-def check_same(group, given: list[np.ndarray]) -> None:
-    np.testing.assert_allclose(embedded(group, given), FakeTeacher().embed(np.stack(given)), rtol=0, atol=1e-6)
+def check_same(group, given: list[np.ndarray], size: int = BATCH) -> None:
+    np.testing.assert_allclose(embedded(group, given, size), FakeTeacher().embed(np.stack(given)), rtol=0, atol=1e-6)
 
 
 def test_batches_come_back_in_order_and_every_process_embeds_some(started, folder):
@@ -106,6 +107,31 @@ def test_a_process_that_dies_is_started_again_and_its_batch_embedded_once_more(s
     assert len(numbers(folder, "loaded")) == 3 and numbers(folder, "dropped") == numbers(folder, "loaded")
 
 
+def test_a_process_that_hangs_is_killed_and_started_again(started, folder, caplog):
+    limits = iter([0.5])
+
+    class Impatient(Patience):
+        def for_batch(self, num_images):
+            return 600.0 if num_images == BATCH else next(limits, 600.0)
+
+    group = started(processes=1, patience=Impatient())
+    check_same(group, images(8))
+    (folder / "hang-1").touch()
+    check_same(group, images(3))
+    assert caplog.messages == [
+        "teacher process 1 (cpu) ended (no answer for 0.5 s): it is started again, and its batch is embedded once more"
+    ]
+    assert len(numbers(folder, "loaded")) == 2
+
+
+def test_a_process_may_take_many_times_longer_than_before_and_its_first_batch_longer_still():
+    patience = Patience()
+    assert [patience.for_batch(count) for count in (1, 30, 512)] == [1800, 1800, 60 * 512]
+    for longest, limit in ((1.0, 300), (15.0, 300), (40.0, 800)):
+        patience.longest_sec = longest
+        assert patience.for_batch(512) == limit
+
+
 def test_a_batch_that_ends_every_process_ends_the_run(started, folder):
     group = started("kill-bright")
     given = images(100)
@@ -136,12 +162,25 @@ def test_a_process_that_ends_while_it_loads_is_reported(started):
         started("dies")
 
 
-def test_too_many_images_are_halved_in_the_process_and_then_for_all(started, caplog):
+def test_too_many_images_are_halved_in_the_process(started, caplog):
     group = started("limit-1")
     with caplog.at_level(logging.WARNING):
         check_same(group, images(40))
-    assert group.batch_size == 1
+    assert min(member.batch_size for member in group.members) == 1
     assert len(caplog.messages) == 1 and "out of memory with 4 images" in caplog.messages[0]
+
+
+def test_every_device_finds_its_own_batch_size_and_keeps_it_when_it_starts_again(started, folder, caplog):
+    caplog.set_level(logging.INFO)
+    group = started("gpu-20", "gpu-9", batch_size=None)
+    group.choose_batch_size()
+    facts = group.batch_facts()
+    assert sorted(facts["batch_size"]) == [8, 16] == sorted(member.batch_size for member in group.members)
+    assert facts["batch_size_from"] == "found" and group.batch_size == 16
+    assert sorted(caplog.messages) == ["batch size 16 (found for cuda:20)", "batch size 8 (found for cuda:9)"]
+    (folder / "kill-1").touch()
+    check_same(group, images(200), size=16)
+    assert group.batch_facts() == facts and len(caplog.messages) == 3 and "SIGKILL" in caplog.messages[2]
 
 
 def test_too_little_memory_for_one_image_ends_the_run(started):

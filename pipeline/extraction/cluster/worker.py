@@ -30,6 +30,8 @@ from embedonce.pipeline.extraction.runner import extract
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.progress import heard_by
+from embedonce.pipeline.teachers.batches import BatchedTeacher
+from embedonce.pipeline.teachers.group import TeacherGroup, batched
 from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
 
 log = logging.getLogger("embedonce")
@@ -46,7 +48,7 @@ class ChunkWorker:
 
     def __init__(self, config: ExtractConfig, load_teacher: LoadTeacherOf):
         self._config, self._load_teacher = config, load_teacher
-        self._teacher: Teacher | None = None
+        self._teacher: BatchedTeacher | TeacherGroup | None = None
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,10 +99,11 @@ class ChunkWorker:
         return ()
 
     def _load(self, job: LoadTeacher) -> tuple:
-        self._teacher = teacher = self._load_teacher(self._config)
+        teacher = self._load_teacher(self._config)
         ready = tuple(with_class_text(request, teacher) for request in job.requests)
         if isinstance(teacher, TextTeacher):
             teacher.drop_text_tower()
+        self._teacher = batched(teacher, self._config.most_images)  # one for all chunks: its batch size is found once
         return ready
 
     def _extract(self, job: ExtractVideos) -> None:

@@ -24,6 +24,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.sources.source import Source
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.small_memory import SmallGpu
 
 NOTHING = Source(Path("videos"), "folder", (), (), ())
 
@@ -62,6 +63,22 @@ def test_frames_remarks_and_warnings_are_reported_but_not_how_a_chunk_was_counte
     assert done(made, LoadTeacher()) == [JobDone()]
     told = [Extended(5), Updated(2), Noted("one remark"), Noted("a warning"), JobDone()]
     assert done(made, ExtractVideos(NOTHING)) == told
+
+
+def test_all_chunks_have_the_same_teacher_whose_batch_size_is_found_once(tmp_path, monkeypatch):
+    teachers = []
+
+    def extract(config, source, load_teacher, chosen=None):
+        teachers.append(load_teacher())
+        teachers[-1].choose_batch_size()
+        return Writer(), None, None
+
+    monkeypatch.setattr(worker_module, "extract", extract)
+    gpu = SmallGpu(limit=9)
+    worker = ChunkWorker(ExtractConfig(tmp_path, False, tmp_path / "c", engine="ray"), lambda config: gpu)
+    for job in (LoadTeacher(), ExtractVideos(NOTHING), ExtractVideos(NOTHING)):
+        assert done(worker, job)[-1] == JobDone()
+    assert teachers[0] is teachers[1] and teachers[0].batch_size == 8 and gpu.sizes.count(16) == 1
 
 
 def test_a_trial_goes_to_a_folder_that_is_removed_and_its_errors_do_not_matter(made, monkeypatch, tmp_path):

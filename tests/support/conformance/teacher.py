@@ -87,7 +87,7 @@ class TeacherConformance:
         assert json.loads(json.dumps(facts)) == facts
 
     def test_the_time_of_an_image_can_be_estimated(self):
-        assert self.loader.seconds_per_image(self.options) > 0
+        assert self.loader.time_per_image(self.options).sec > 0
 
     def test_class_texts_are_float32_unit_vectors_and_a_logit_scale(self):
         vectors, scale = self.text_teacher().class_text(PROMPTS)
