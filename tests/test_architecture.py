@@ -30,7 +30,7 @@ TEACHER = {
 }
 VIDEO = (
     *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
-    *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "tracks"),
+    *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "sought_packets", "tracks"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),

@@ -131,7 +131,7 @@ def _rows(task: DecodeTask, frames: RequestedFrames) -> Generator[DecodeMessage,
     """The messages of decode_video, but for the last rows, which are returned."""
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
-    mode = None
+    mode = frames.way  # nothing is decoded yet
     limit_sec = DECODE_LIMIT_SEC + DECODE_LIMIT_PER_SEC * task.duration_sec
     for numbered_frame in limit_cpu_time((item for item in frames), limit_sec):
         if frames.way != mode:

@@ -47,6 +47,11 @@ class RemoteFile:
     def num_bytes(self) -> int:
         return self.version.num_bytes
 
+    @property
+    def share_of_spool(self) -> float:
+        """The part of the space for temporary copies that this file takes; above 1 if it does not fit."""
+        return self.num_bytes / max(self.spool.max_bytes, 1)
+
     def __str__(self) -> str:
         return shown(self.url)
 

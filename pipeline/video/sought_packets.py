@@ -1,0 +1,34 @@
+"""Read only the packets that are decoded, of files in which each packet is found by its time."""
+
+from collections.abc import Iterator
+
+import av
+import numpy as np
+
+from embedonce.pipeline.video.container import packets_of
+from embedonce.pipeline.video.sampled_packets import MismatchError
+
+
+def sought_packets(container, stream, feed: np.ndarray, pts: list[int]) -> Iterator[av.Packet | None]:
+    """Yield packet n where feed[n], otherwise None, which is not read; end after the last one.
+
+    feed: (n,) bool. pts: the times of these packets in ticks, increasing. MismatchError if one is not found.
+    """
+    packets, following = packets_of(container, stream), 0
+    for n, time in zip(np.flatnonzero(feed).tolist(), pts, strict=True):
+        if n > following:
+            yield from (None for _ in range(following, n))
+            packets = _packets_from(container, stream, time)
+        packet = next(packets, None)
+        if packet is None or packet.pts != time:
+            raise MismatchError("a packet is not where its header says")
+        yield packet
+        following = n + 1
+
+
+def _packets_from(container, stream, time: int) -> Iterator[av.Packet]:
+    try:
+        container.seek(time, stream=stream)
+    except av.error.FFmpegError as error:
+        raise MismatchError("a packet cannot be reached") from error
+    return packets_of(container, stream)
