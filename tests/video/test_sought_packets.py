@@ -13,7 +13,7 @@ from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline
 from tests.support.index_comparison import FRAMES, INTRA_FILES, write_intra
-from tests.support.videos import digest, full_decode, timeline_of, write_video
+from tests.support.videos import digest, full_decode, timeline_of
 
 WANTED = [3, 4, 17, 31, 38]
 ALL_KEY = {"codec": "libx264", "pix_fmt": "yuv420p", "gop": 1, "b_frames": 0}
