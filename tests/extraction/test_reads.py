@@ -109,6 +109,7 @@ def test_a_remote_video_is_downloaded_once(remote, tmp_path):
     with new_run(tmp_path / "spool"):
         counter = counted(folder_source(data_folder(url)), tmp_path / "c")
     assert counter.total.downloaded == sum(path.stat().st_size for path in root.iterdir())
+    assert counter.stages["decode"].requests == 4  # one for each video: is it still the one that was listed?
 
 
 def test_what_a_scan_downloaded_is_still_there_for_decoding_if_not_all_videos_fit(remote, tmp_path, monkeypatch):
