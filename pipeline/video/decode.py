@@ -23,7 +23,7 @@ from embedonce.pipeline.video.orientation import UPRIGHT
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, plan_full_decode
-from embedonce.pipeline.video.sought_packets import sought_packets
+from embedonce.pipeline.video.sought_packets import can_be_sought, sought_packets
 
 
 class FallbackError(Exception):
@@ -101,7 +101,7 @@ class RequestedFrames:
         """_attempt() with the packets of the file, opened again."""
         with open_video(self._path, self._decoder, plan.stream) as (container, stream):
             packets: Iterable[av.Packet | None] = packets_of(container, stream)
-            if plan.is_sought and int(plan.feed.sum()) == len(self._requested):
+            if plan.is_sought and can_be_sought(stream, plan.feed, self._requested):
                 packets = sought_packets(container, stream, plan.feed, self._requested)
             return (yield from self._attempt(index, plan, stream, packets))
 

@@ -141,8 +141,8 @@ class PacketIndex:
         """
         if self.stream is None or self.stream.format != MOV or self.raw is None or not self.has_own_times:
             return False
-        is_plain = bool(self.is_start.all() and self.raw.has_dts.all() and np.array_equal(self.raw.dts, self.raw.pts))
-        return is_plain and bool((np.diff(self.raw.pts) > 0).all())
+        are_in_turn = np.array_equal(self.raw.dts, self.raw.pts) and (np.diff(self.raw.pts) > 0).all()
+        return bool(are_in_turn and self.raw.has_dts.all() and self.is_start.all())
 
     @property
     def is_flawless(self) -> bool:

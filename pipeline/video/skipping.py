@@ -20,7 +20,7 @@ class FeedPlan:
 
     fallback_reason: why nothing may be skipped, or None; then every packet up to the last requested one is fed.
     has_orientations, stream: as in PacketIndex. is_sought: the packets to decode are those of the requested frames, and
-    each is found by its time, so that no others need to be read.
+    each may be sought by its time, so that no others need to be read.
     """
 
     feed: np.ndarray

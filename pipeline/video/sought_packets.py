@@ -9,6 +9,15 @@ from embedonce.pipeline.video.container import packets_of
 from embedonce.pipeline.video.sampled_packets import MismatchError
 
 
+def can_be_sought(stream, feed: np.ndarray, pts: list[int]) -> bool:
+    """Whether the header lists the packets with feed[n] at these times, as key frames, at which seeking ends."""
+    entries = getattr(stream, "index_entries", ())  # which PyAV does not have in older versions
+    if len(entries) != len(feed):
+        return False
+    wanted = [entries[n] for n in np.flatnonzero(feed).tolist()]
+    return [entry.timestamp for entry in wanted] == pts and all(entry.is_keyframe for entry in wanted)
+
+
 def sought_packets(container, stream, feed: np.ndarray, pts: list[int]) -> Iterator[av.Packet | None]:
     """Yield packet n where feed[n], otherwise None, which is not read; end after the last one.
 

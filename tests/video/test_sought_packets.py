@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.video import decode, header_index
-from embedonce.pipeline.video.container import packets_of
+from embedonce.pipeline.video.container import open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames
+from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
+from embedonce.pipeline.video.sought_packets import sought_packets
 from embedonce.pipeline.video.timeline import Timeline
 from tests.support.index_comparison import FRAMES, INTRA_FILES, write_intra
+from tests.support.mp4_files import TABLES, box, edited, table
 from tests.support.videos import digest, full_decode, timeline_of
 
 WANTED = [3, 4, 17, 31, 38]
@@ -79,6 +82,15 @@ def test_all_packets_are_read_where_they_are_not_found_by_their_times(tmp_path, 
     assert len(counted) > WANTED[-1]
 
 
+def test_nothing_is_sought_if_the_header_does_not_call_each_packet_a_key_frame(tmp_path, counted):
+    """Seeking ends at key frames, as the header has them."""
+    path = write_intra(tmp_path / "v.mov", codec="mjpeg", pix_fmt="yuvj420p")
+    path.write_bytes(edited(path.read_bytes(), *TABLES, edit=lambda old: old + box(b"stss", table(2, 1, 20))))
+    timeline = timeline_of(path)
+    assert decoded(path, timeline, plan_of(timeline)) == (expected(path), "skipping")
+    assert len(counted) == WANTED[-1] + 1
+
+
 def test_a_hidden_beginning_is_passed_over(tmp_path, counted):
     """An edit list hides frames, which are listed all the same."""
     path = write_intra(tmp_path / "v.mov", pts=[512 * (n - 5) for n in range(FRAMES)])
@@ -99,7 +111,7 @@ def test_a_video_without_a_plan_is_indexed_by_its_header_and_not_read(tmp_path, 
 
 def test_a_header_that_is_wrong_about_packets_is_not_used_without_a_plan(tmp_path, counted, monkeypatch):
     def mismatched(*_):
-        raise decode.MismatchError("packets differ")
+        raise MismatchError("packets differ")
         yield
 
     monkeypatch.setattr(decode, "index_by_header", mismatched)
@@ -115,13 +127,13 @@ def test_frames_that_were_committed_before_leave_a_plan_that_is_read_in_turn(tmp
     assert len(counted) == WANTED[-1] + 1
 
 
-def test_a_packet_that_is_elsewhere_ends_in_a_full_decode(tmp_path):
-    """The plan is not the file's: no other frame is taken for the one that is wanted."""
+@pytest.mark.parametrize("shift", [1, 10**9])
+def test_no_other_packet_is_taken_for_the_one_that_is_sought(tmp_path, shift):
     path = write_intra(tmp_path / "v.mov")
-    timeline = timeline_of(path)
-    plan = plan_of(timeline, [n + 1 for n in WANTED])
-    frames = RequestedFrames(path, np.array(WANTED), timeline.pts[WANTED] + 1, False, plan=plan)
-    assert list(filter(None, frames)) == [] and frames.way == "whole (a packet is not where its header says)"
+    feed, times = np.zeros(FRAMES, bool), timeline_of(path).pts[WANTED] + shift
+    feed[WANTED] = True
+    with open_video(path, "software") as (container, stream), pytest.raises(MismatchError, match="a packet is not"):
+        list(sought_packets(container, stream, feed, times.tolist()))
 
 
 def test_packets_that_cannot_be_reached_end_in_a_full_decode(tmp_path, monkeypatch):
@@ -133,7 +145,7 @@ def test_packets_that_cannot_be_reached_end_in_a_full_decode(tmp_path, monkeypat
 
 
 def _unreachable(*_):
-    raise decode.MismatchError("a packet cannot be reached")
+    raise MismatchError("a packet cannot be reached")
     yield
 
 
