@@ -1,21 +1,30 @@
 """Read only the packets that are decoded, of files in which each packet is found by its time."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import numpy as np
 
-from embedonce.pipeline.video.container import packets_of
+from embedonce.pipeline.video.container import location_of, packets_of
 from embedonce.pipeline.video.sampled_packets import MismatchError
+
+REMOTE_GAP_BYTES = 4 << 20  # between packets: to read as much takes about as long as a request or two
 
 
 def can_be_sought(stream, feed: np.ndarray, pts: list[int]) -> bool:
-    """Whether the header lists the packets with feed[n] at these times, as key frames, at which seeking ends."""
+    """Whether the header lists the packets with feed[n] at these times, as key frames, at which seeking ends.
+
+    False as well for remote files of which little would be left out: each place is a request of its own there.
+    """
     entries = getattr(stream, "index_entries", ())  # which PyAV does not have in older versions
     if len(entries) != len(feed):
         return False
     wanted = [entries[n] for n in np.flatnonzero(feed).tolist()]
-    return [entry.timestamp for entry in wanted] == pts and all(entry.is_keyframe for entry in wanted)
+    if [entry.timestamp for entry in wanted] != pts or not all(entry.is_keyframe for entry in wanted):
+        return False
+    left_out = wanted[-1].pos - wanted[0].pos - sum(entry.size for entry in wanted)
+    return isinstance(location_of(stream.container), Path) or left_out >= REMOTE_GAP_BYTES * len(wanted)
 
 
 def sought_packets(container, stream, feed: np.ndarray, pts: list[int]) -> Iterator[av.Packet | None]:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from embedonce.pipeline.video import decode, header_index
+from embedonce.pipeline.video import sought_packets as seeking
 from embedonce.pipeline.video.container import open_video, packets_of
 from embedonce.pipeline.video.decode import RequestedFrames
 from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
-from embedonce.pipeline.video.sought_packets import sought_packets
+from embedonce.pipeline.video.sought_packets import can_be_sought, sought_packets
 from embedonce.pipeline.video.timeline import Timeline
 from tests.support.index_comparison import FRAMES, INTRA_FILES, write_intra
 from tests.support.mp4_files import TABLES, box, edited, table
@@ -168,3 +169,17 @@ def test_damaged_frames_are_not_yielded(tmp_path):
         file.seek(position)
         file.write(bytes(2000))
     assert [i for i, _ in decoded(path, timeline, plan_of(timeline))[0]] == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("gap", [1, 1 << 20])
+def test_remote_files_are_sought_in_only_if_much_is_left_out(tmp_path, monkeypatch, gap):
+    """Each place is a request there."""
+    path = write_intra(tmp_path / "v.mov", codec="rawvideo", pix_fmt="uyvy422", size=(180, 320))
+    timeline = timeline_of(path)
+    feed = np.zeros(FRAMES, bool)
+    feed[WANTED] = True
+    monkeypatch.setattr(seeking, "REMOTE_GAP_BYTES", gap)
+    with open_video(path, "software") as (_, stream):
+        assert can_be_sought(stream, feed, timeline.pts[WANTED].tolist())
+        monkeypatch.setattr(seeking, "location_of", lambda container: object())
+        assert can_be_sought(stream, feed, timeline.pts[WANTED].tolist()) == (gap == 1)
