@@ -29,8 +29,8 @@ TEACHER = {
     "pipeline.teachers.open_clip",
 }
 VIDEO = (
-    *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry", "indexing"),
-    *("output_order", "reopening", "sampled_packets", "scanning", "tracks"),
+    *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
+    *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "sought_packets", "tracks"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),

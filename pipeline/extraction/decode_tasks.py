@@ -5,12 +5,12 @@ Must never load torch, since each worker process imports it.
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
+from embedonce.pipeline.extraction.task_checks import check_readable, checked, limit_cpu_time
 from embedonce.pipeline.extraction.upright import PlannedShape, UprightFrames
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.sources.content_identity import fingerprint, whole_fingerprint
@@ -97,6 +97,7 @@ def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     later frames. VideoError if the video cannot be used; TemporaryError if its file cannot be read now, or
     is not the one that was planned.
     """
+    task = replace(task, path=checked(task.path))
     try:
         yield from _decode(task)
     except TemporaryError:
@@ -132,7 +133,7 @@ def _rows(task: DecodeTask, frames: RequestedFrames) -> Generator[DecodeMessage,
     """The messages of decode_video, but for the last rows, which are returned."""
     upright = UprightFrames(task.shape, task.jpeg_quality)
     rows: list[Row] = []
-    mode = None
+    mode = frames.way  # nothing is decoded yet
     limit_sec = DECODE_LIMIT_SEC + DECODE_LIMIT_PER_SEC * task.duration_sec
     for numbered_frame in limit_cpu_time((item for item in frames), limit_sec):
         if frames.way != mode:

@@ -65,7 +65,8 @@ def run_preflight(
     known = set() if state is None else known_uids(state, source)
     conflicting = conflicting_uids(source) - known
     new = [v for v in source.videos if v.uid not in known and (chosen is None or v.uid in chosen | conflicting)]
-    waves = cut_waves(new, conflicting | _partly_planned(state)) if in_waves else (tuple(new),)
+    first = conflicting | _partly_planned(state)
+    waves = cut_waves(new, first, config.num_decode_workers) if in_waves else (tuple(new),)
     scanned, waves = _scan_until_one_is_usable(config, source, waves, bool(known) or chosen is not None)
     if not scanned.scans and not known and chosen is None:
         if source.withdrawn and not source.videos:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from embedonce.pipeline.extraction.snap_saving import SnapSaving, is_decoded_completely, saving_of, snap_points
-from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
+from embedonce.pipeline.extraction.task_checks import check_readable, checked, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
 from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.frames.sampling_times import Requests, request_frames
@@ -74,6 +74,7 @@ def scan_video(task: ScanTask) -> Iterator[Scan | None]:
 
     VideoError if the video cannot be used; TemporaryError if this machine cannot read its file now.
     """
+    task = dataclasses.replace(task, path=checked(task.path))
     try:
         yield from _scan(task)
     except TemporaryError:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from embedonce.pipeline.sources.content_identity import read_whole
@@ -26,6 +27,19 @@ def limit_cpu_time(values: Generator[Value, None, Result], limit_sec: float) -> 
         if time.process_time() - start > limit_sec:
             raise VideoError(f"decoding took more than {limit_sec:.0f} s of CPU time")
         yield value
+
+
+def checked(path: VideoPath) -> VideoPath:
+    """The file, to be opened several times in one task; a server is asked about it now, and not each time.
+
+    TemporaryError if the server does not have it, or not as it was listed.
+    """
+    if isinstance(path, Path):
+        return path
+    try:
+        return path.checked()
+    except OSError as error:
+        raise TemporaryError(f"its file cannot be read now ({error}); run the same command again") from error
 
 
 def check_readable(path: VideoPath, heartbeat: Value) -> Iterator[Value]:

@@ -1,5 +1,6 @@
 """New videos in groups: one is scanned and planned while the frames of the one before are extracted."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from embedonce.pipeline.video.skipping import PackedPlan
 
 FIRST_WAVE = 64  # videos that are scanned before anything is extracted
 LARGEST_WAVE = 1024  # videos: bounds the memory of scans that are not planned yet
+COPIED_SHARE = 0.5  # of the space for copies of remote files: one wave is decoded while the next one is scanned
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -20,21 +22,32 @@ Waves = tuple[tuple[Video, ...], ...]
 Units = tuple[Unit, ...]
 
 
-def cut_waves(videos: Sequence[Video], first: frozenset[str] = frozenset()) -> Waves:
+def cut_waves(videos: Sequence[Video], first: frozenset[str] = frozenset(), least: int = 1) -> Waves:
     """Cut videos into waves: FIRST_WAVE of them, and twice as many in each further one, up to LARGEST_WAVE.
 
-    first: uids of videos that must be in the first wave, which may be larger then. The order is kept otherwise.
+    first: uids of videos that must be in the first wave, which may be larger then. The order is kept otherwise. Waves
+    of remote videos are smaller if their copies would take more than COPIED_SHARE, so that what a scan has downloaded
+    is still there when the video is decoded; but they have at least `least` videos.
     """
     early = [video for video in videos if video.uid in first]
     others = [video for video in videos if video.uid not in first]
     length = max(FIRST_WAVE, len(early))
+    least_now = max(least, len(early))
     ordered = [*early, *others]
     waves = []
     while ordered:
-        waves.append(tuple(ordered[:length]))
-        ordered = ordered[length:]
+        count = max(least_now, _num_copied(ordered[:length]))
+        waves.append(tuple(ordered[:count]))
+        ordered = ordered[count:]
         length = min(2 * length, max(LARGEST_WAVE, length))
+        least_now = least
     return tuple(waves)
+
+
+def _num_copied(videos: Sequence[Video]) -> int:
+    """How many of these videos, from the first one on, have room for their copies within COPIED_SHARE."""
+    shares = itertools.accumulate(video.copied_share for video in videos)
+    return sum(1 for _ in itertools.takewhile(lambda share: share <= COPIED_SHARE, shares))
 
 
 class NewVideos:

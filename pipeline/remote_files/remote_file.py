@@ -5,7 +5,7 @@ import io
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,13 +28,14 @@ class RemoteFile:
     """A file behind a URL. All processes of a run that read it share what was downloaded.
 
     version: differs if the content differs, as far as the server tells. modified_ns: when it was last modified, in ns
-    since 1970, or 0 if unknown. spool: of the run.
+    since 1970, or 0 if unknown. spool: of the run. is_checked: open() need not ask whether it has changed.
     """
 
     url: str = field(repr=False)  # may contain a token
     version: FileVersion
     modified_ns: int
     spool: Spool
+    is_checked: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, url: str, info: Mapping[str, Any], spool: Spool) -> "RemoteFile":
@@ -46,6 +47,11 @@ class RemoteFile:
     @property
     def num_bytes(self) -> int:
         return self.version.num_bytes
+
+    @property
+    def share_of_spool(self) -> float:
+        """The part of the space for temporary copies that this file takes; above 1 if it does not fit."""
+        return self.num_bytes / max(self.spool.max_bytes, 1)
 
     def __str__(self) -> str:
         return shown(self.url)
@@ -70,8 +76,16 @@ class RemoteFile:
         was listed, or cannot be read now.
         """
         assert mode == "rb"
-        self.check_version()
+        if not self.is_checked:
+            self.check_version()
         return io.BufferedReader(RangedFile(self, SpooledFile(self.spool, self._key(), self.num_bytes)), BUFFER_BYTES)
+
+    def checked(self) -> "RemoteFile":
+        """The same file, to be opened several times in a short time. RemoteError if it is gone, or was changed since it
+        was listed; after anything was downloaded, that is checked again.
+        """
+        self.check_version()
+        return replace(self, is_checked=True)
 
     def stat(self) -> os.stat_result:
         """What the listing stated, as for a local file."""

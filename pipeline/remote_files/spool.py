@@ -47,7 +47,7 @@ class Spool:
 
         Processes that have a removed copy open can still read it.
         """
-        sizes = {entry.name: entry.stat() for entry in os.scandir(self.folder) if entry.name != LOCK}
+        sizes = self._sizes()
         used = {name: status.st_blocks * 512 for name, status in sizes.items()}
         total = sum(used.values()) + num_bytes
         for name in sorted(set(used) - {kept}, key=lambda name: sizes[name].st_mtime_ns):
@@ -57,6 +57,16 @@ class Spool:
                 os.unlink(self.folder / name)
             total -= used[name]
         return total <= self.max_bytes
+
+    def _sizes(self) -> dict[str, os.stat_result]:
+        """Of all copies that no other process removes meanwhile."""
+        sizes = {}
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    sizes[entry.name] = entry.stat()
+        sizes.pop(LOCK, None)
+        return sizes
 
 
 class SpooledFile:

@@ -39,6 +39,11 @@ class Video:
     fingerprint: str = ""
     replaces: str = ""
 
+    @property
+    def copied_share(self) -> float:
+        """The part of the space for temporary copies of remote files that this video takes; 0 if it is local."""
+        return self.path.share_of_spool if isinstance(self.path, RemoteFile) else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:

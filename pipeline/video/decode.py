@@ -4,6 +4,7 @@ If the decoder reports an error, or anything contradicts the packets' headers, t
 """
 
 import bisect
+import contextlib
 import math
 from collections.abc import Generator, Iterable, Iterator
 
@@ -15,11 +16,14 @@ from embedonce.pipeline.video.container import HeartbeatClock, open_video, packe
 from embedonce.pipeline.video.feeder import Feeder, KeptPackets
 from embedonce.pipeline.video.ffmpeg_log import capture_log
 from embedonce.pipeline.video.geometry import Orientations
+from embedonce.pipeline.video.header_index import index_by_header
 from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.orientation import UPRIGHT
 from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.sampled_packets import MismatchError
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, plan_full_decode
+from embedonce.pipeline.video.sought_packets import can_be_sought, sought_packets
 
 
 class FallbackError(Exception):
@@ -60,25 +64,46 @@ class RequestedFrames:
     def __iter__(self) -> Iterator[tuple[int, av.VideoFrame] | None]:
         if not len(self._requested):
             return
-        kept = KeptPackets()
         fallback_reason = None
         if self._planned is not None:
-            plan = self._planned.unpacked()
-            with open_video(self._path, self._decoder, plan.stream) as (container, stream):
-                fallback_reason = yield from self._attempt(None, plan, stream, packets_of(container, stream))
+            fallback_reason = yield from self._reopened(None, self._planned.unpacked())
             if fallback_reason is None:
                 return
-        with open_video(self._path, self._decoder) as (container, stream):
-            index = yield from read_index(container, stream, kept.add)
-            plan = self._next_plan(index, fallback_reason)
-            next_plan: FeedPlan | None = plan
-            if kept.packets is not None:
+        index, plan = yield from self._indexed(fallback_reason)
+        while plan is not None:
+            fallback_reason = yield from self._reopened(index, plan)
+            plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+
+    def _indexed(
+        self, fallback_reason: str | None
+    ) -> Generator[tuple[int, av.VideoFrame] | None, None, tuple[PacketIndex, FeedPlan | None]]:
+        """Index the video, by its header if that is enough. If few packets were read for this, decode them.
+
+        Returns the index, and the plan for what is still to be decoded, or None.
+        """
+        for by_header in (self._decoder == "software" and fallback_reason is None, False):
+            with open_video(self._path, self._decoder) as (container, stream), contextlib.suppress(MismatchError):
+                listed = (yield from index_by_header(container, stream, lambda packet: None)) if by_header else None
+                if listed is not None:
+                    return listed, self._plan(listed)
+                kept = KeptPackets()
+                index = yield from read_index(container, stream, kept.add)
+                plan = self._next_plan(index, fallback_reason)
+                if kept.packets is None:
+                    return index, plan
                 fallback_reason = yield from self._attempt(index, plan, stream, kept.packets)
-                next_plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
-        while next_plan is not None:
-            with open_video(self._path, self._decoder) as (container, stream):
-                fallback_reason = yield from self._attempt(index, next_plan, stream, packets_of(container, stream))
-                next_plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+                return index, None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+        raise AssertionError("all packets were read")
+
+    def _reopened(
+        self, index: PacketIndex | None, plan: FeedPlan
+    ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
+        """_attempt() with the packets of the file, opened again."""
+        with open_video(self._path, self._decoder, plan.stream) as (container, stream):
+            packets: Iterable[av.Packet | None] = packets_of(container, stream)
+            if plan.is_sought and can_be_sought(stream, plan.feed, self._requested):
+                packets = sought_packets(container, stream, plan.feed, self._requested)
+            return (yield from self._attempt(index, plan, stream, packets))
 
     def _next_plan(self, index: PacketIndex, fallback_reason: str | None) -> FeedPlan:
         return self._plan(index) if fallback_reason is None else self._whole_plan(index, fallback_reason)
@@ -93,13 +118,13 @@ class RequestedFrames:
         return plan_full_decode(index, np.array(self._requested, np.int64) if is_known else None, fallback_reason)
 
     def _attempt(
-        self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet]
+        self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet | None]
     ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
         """Decode by this plan with a new decoder; return why a full decode is needed instead, or None."""
         self.way = "skipping" if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
         try:
             yield from self._decoded(Feeder(stream, packets, index, plan), plan)
-        except FallbackError as fallback_reason:
+        except (FallbackError, MismatchError) as fallback_reason:
             return str(fallback_reason)
         return None
 

@@ -34,7 +34,7 @@ class KeptPackets:
 class Feeder:
     """Feeds a decoder the packets of a plan and returns its frames, each with whether it is intact."""
 
-    def __init__(self, stream, packets: Iterable[av.Packet], index: PacketIndex | None, plan: FeedPlan):
+    def __init__(self, stream, packets: Iterable[av.Packet | None], index: PacketIndex | None, plan: FeedPlan):
         self._codec_context, self._packets, self._plan = stream.codec_context, packets, plan
         self._index = index
         self._corruption = AnyMessageTracker() if index is None else CorruptionTracker(index)
@@ -51,13 +51,17 @@ class Feeder:
         """
         order, clock = itertools.count(), HeartbeatClock()
         feed, run_start = self._plan.feed.tobytes(), self._plan.run_start.tobytes()
-        last = feed.rfind(1)
-        for n, packet in enumerate(itertools.islice(self._packets, last + 1)):
+        packets = iter(self._packets)
+        for n in range(feed.rfind(1) + 1):
             if clock.is_due():
                 yield []
-            if run_start[n]:
+            if run_start[n]:  # before the packet is read: seeking flushes the decoder, too
                 yield self._shown(self._fed(None, None, messages), order)
                 self._codec_context.flush_buffers()
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
             if feed[n]:
                 frames = self._fed(n, packet, messages)
                 complaint = _first_error(messages) if messages else None

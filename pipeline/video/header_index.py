@@ -14,9 +14,9 @@ from embedonce.pipeline.video.container import location_of, messages_while_openi
 from embedonce.pipeline.video.ffmpeg_log import is_data_loss
 from embedonce.pipeline.video.headers.inspectors import INTRA
 from embedonce.pipeline.video.headers.mp4_boxes import Mp4Error, find_data
-from embedonce.pipeline.video.indexing import MAX_FRAMES
 from embedonce.pipeline.video.known_stream import MOV, KnownStream
 from embedonce.pipeline.video.missing_data import Losses
+from embedonce.pipeline.video.packet_collector import MAX_FRAMES
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.sampled_packets import ListedPackets, check_packets, places_to_check
 from embedonce.pipeline.video.times import RawTimes

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedonce.pipeline.video.known_stream import KnownStream
+from embedonce.pipeline.video.known_stream import MOV, KnownStream
 from embedonce.pipeline.video.missing_data import Losses
 from embedonce.pipeline.video.times import RawTimes
 
@@ -133,6 +133,16 @@ class PacketIndex:
         if self.pts is None or self.raw is None or (self.is_superseded is not None and self.is_superseded.any()):
             return False
         return bool(self.raw.has_pts.all() and np.array_equal(self.raw.pts, self.pts))
+
+    @property
+    def is_found_by_time(self) -> bool:
+        """Whether each packet can be sought by its time, and decoded alone: in an MP4 or QuickTime file, whose header
+        lists all packets, of frames that stand for themselves and are displayed when they are decoded.
+        """
+        if self.stream is None or self.stream.format != MOV or self.raw is None or not self.has_own_times:
+            return False
+        are_in_turn = np.array_equal(self.raw.dts, self.raw.pts) and (np.diff(self.raw.pts) > 0).all()
+        return bool(are_in_turn and self.raw.has_dts.all() and self.is_start.all())
 
     @property
     def is_flawless(self) -> bool:

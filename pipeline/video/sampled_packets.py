@@ -9,7 +9,7 @@ import numpy as np
 
 from embedonce.pipeline.video.container import HeartbeatClock, packets_of
 from embedonce.pipeline.video.ffmpeg_log import capture_log, is_data_loss
-from embedonce.pipeline.video.indexing import CHANGES
+from embedonce.pipeline.video.packet_collector import CHANGES
 
 NUM_PLACES = 8  # the beginning, the end, and evenly between them
 PLACE_PACKETS = 2

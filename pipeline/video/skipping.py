@@ -19,7 +19,8 @@ class FeedPlan:
     """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is flushed before these.
 
     fallback_reason: why nothing may be skipped, or None; then every packet up to the last requested one is fed.
-    has_orientations, stream: as in PacketIndex.
+    has_orientations, stream: as in PacketIndex. is_sought: the packets to decode are those of the requested frames, and
+    each may be sought by its time, so that no others need to be read.
     """
 
     feed: np.ndarray
@@ -27,6 +28,7 @@ class FeedPlan:
     fallback_reason: str | None
     has_orientations: bool = True
     stream: KnownStream | None = None
+    is_sought: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class PackedPlan:
     run_start: bytes
     has_orientations: bool = True
     stream: KnownStream | None = None
+    is_sought: bool = False
 
     @classmethod
     def of(cls, plan: FeedPlan) -> "PackedPlan | None":
@@ -45,14 +48,14 @@ class PackedPlan:
         if plan.fallback_reason is not None:
             return None
         feed, run_start = np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes()
-        return cls(len(plan.feed), feed, run_start, plan.has_orientations, plan.stream)
+        return cls(len(plan.feed), feed, run_start, plan.has_orientations, plan.stream, plan.is_sought)
 
     def unpacked(self) -> FeedPlan:
         feed, run_start = (
             np.unpackbits(np.frombuffer(bits, np.uint8), count=self.count).astype(bool)
             for bits in (self.feed, self.run_start)
         )
-        return FeedPlan(feed, run_start, None, self.has_orientations, self.stream)
+        return FeedPlan(feed, run_start, None, self.has_orientations, self.stream, self.is_sought)
 
 
 def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:
@@ -87,7 +90,8 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
             feed[start] |= index.is_start[start]
         run_start[first] = first > previous_end
         previous_end = stop
-    return FeedPlan(feed, run_start, None, index.has_orientations, index.stream)
+    is_sought = index.is_found_by_time and np.array_equal(feed, requested)
+    return FeedPlan(feed, run_start, None, index.has_orientations, index.stream, is_sought)
 
 
 def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) -> np.ndarray:

@@ -63,11 +63,28 @@ def names(cut) -> list[str]:
 
 
 def test_waves_double_up_to_a_limit_and_keep_the_order(small_waves):
-    videos = [SimpleNamespace(uid=uid) for uid in "abcdefghij"]
+    videos = listed("abcdefghij")
     assert names(cut_waves(videos)) == ["ab", "cde", "fgh", "ij"]
     assert names(cut_waves(videos, frozenset("ghj"))) == ["ghj", "abc", "def", "i"]
     assert names(cut_waves(videos, frozenset("fghij"))) == ["fghij", "abcde"]
     assert cut_waves([]) == ()
+
+
+def listed(uids: str, copied_share: float = 0.0) -> list:
+    """Videos of which each takes this part of the space for copies."""
+    return [SimpleNamespace(uid=uid, copied_share=copied_share) for uid in uids]
+
+
+def test_waves_of_remote_videos_leave_room_for_the_copies_of_two(small_waves, monkeypatch):
+    monkeypatch.setattr(waves, "LARGEST_WAVE", 100)
+    assert names(cut_waves(listed("abcdefghijkl", 0.1))) == ["ab", "cdef", "ghijk", "l"]
+    assert names(cut_waves([*listed("a", 0.4), *listed("bcd"), *listed("ef", 0.3)])) == ["ab", "cde", "f"]
+    assert names(cut_waves(listed("abc", 7.0))) == ["a", "b", "c"]
+
+
+def test_waves_have_a_video_for_each_process_and_those_that_must_be_first(small_waves):
+    assert names(cut_waves(listed("abcdef", 0.3), least=2)) == ["ab", "cd", "ef"]
+    assert names(cut_waves(listed("abcdef", 0.3), frozenset("def"))) == ["def", "a", "b", "c"]
 
 
 def test_two_sequences_are_spread_over_each_other():

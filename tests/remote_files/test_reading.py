@@ -295,6 +295,11 @@ def test_a_file_of_any_length_is_read_in_bounded_memory(tmp_path):
     assert most < 64 << 20  # those of the server included
 
 
+def test_a_copy_that_another_process_removes_while_room_is_made_is_no_error(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")  # is listed, and has no size
+    assert Spool(tmp_path, BLOCK_BYTES).make_room("new")
+
+
 def test_older_copies_make_room_and_can_be_read_on_where_they_are_open(tmp_path):
     (folder := tmp_path / "small").mkdir()
     place = Spool(folder, 5 * BLOCK_BYTES)

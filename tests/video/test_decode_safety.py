@@ -11,7 +11,7 @@ from embedonce.pipeline.extraction import scan_tasks
 from embedonce.pipeline.extraction.scan_tasks import ScanTask, scan_video
 from embedonce.pipeline.frames.grid import EVERYTHING, Grid
 from embedonce.pipeline.sources.ego4d_miniature.frames import numbered_frame
-from embedonce.pipeline.video import container, indexing, scanning
+from embedonce.pipeline.video import container, packet_collector, scanning
 from embedonce.pipeline.video.container import DECODERS, VideoError, check_decoder, open_video
 from tests.support.videos import sample, timeline_of, write_video
 
@@ -95,7 +95,7 @@ def test_frames_that_are_too_large_are_refused_from_the_header_and_by_the_decode
 
 def test_too_many_frames_and_too_long_a_time_are_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 20)
-    monkeypatch.setattr(indexing, "MAX_FRAMES", 19)
+    monkeypatch.setattr(packet_collector, "MAX_FRAMES", 19)
     with pytest.raises(VideoError, match="it has more than 19 frames"):
         timeline_of(path)
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from embedonce.pipeline.video.headers.h264 import H264Inspector
 from embedonce.pipeline.video.headers.hevc import HevcInspector
 from embedonce.pipeline.video.headers.hevc_parameter_sets import read_ref_set
 from embedonce.pipeline.video.headers.vpx_av1 import Av1Inspector, Vp8Inspector, Vp9Inspector
-from embedonce.pipeline.video.indexing import _IndexBuilder
+from embedonce.pipeline.video.packet_collector import PacketCollector
 from tests.support.videos import write_video
 
 FLAT = {"gop": 30, "b_frames": 3, "options": {"x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"}}
@@ -98,13 +98,13 @@ def test_packets_whose_container_announces_new_parameters_lead_to_a_full_decode(
             return [SimpleNamespace(data_type="new_extradata")]
 
     with open_video(write_video(tmp_path / "v.mp4", 2), "software") as (_, stream):
-        builder = _IndexBuilder(stream)
-        builder.add(Packet())
-        assert builder.fallback_reason == "its parameters change"
-        builder = _IndexBuilder(stream)
+        collector = PacketCollector(stream)
+        collector.add(Packet())
+        assert collector.fallback_reason == "its parameters change"
+        collector = PacketCollector(stream)
         Packet.is_corrupt = True
-        builder.add(Packet())
-        assert builder.fallback_reason == "the container marks packets as corrupt"
+        collector.add(Packet())
+        assert collector.fallback_reason == "the container marks packets as corrupt"
 
 
 def test_one_thread_decodes(tmp_path):
