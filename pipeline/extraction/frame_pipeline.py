@@ -15,6 +15,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
     DecodeMessage,
     DecodeMode,
     DecodeTask,
+    NoneDecoded,
     Remark,
     Reshaped,
     none_decoded,
@@ -22,6 +23,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
 )
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
+from embedonce.pipeline.extraction.pieces import PieceEnds
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
 from embedonce.pipeline.extraction.scan_tasks import ScanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -34,6 +36,7 @@ from embedonce.pipeline.extraction.waves import NewVideos, mixed
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup
+from embedonce.pipeline.video.decode import SKIPPING
 
 
 class FramePipeline:
@@ -56,11 +59,12 @@ class FramePipeline:
         self.pending, self.new_videos, self.clock = pending, new_videos, clock
         self.provenance = provenance(teacher)
         self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
-        self._modes: dict[str, str] = {}  # uid -> how it was decoded
+        self._modes: dict[tuple[str, int], str] = {}  # (uid, piece) -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
-        self._not_embeddable: dict[str, str] = {}  # uid -> reason
+        self._not_embeddable: dict[str, tuple[int, str]] = {}  # uid -> (its first such row, reason)
+        self._ends: dict[str, PieceEnds] = {}  # of videos that were begun and have not ended
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
-        self._num_tasks = 0  # videos that were given to decode processes
+        self._num_tasks = 0  # videos and pieces that were given to decode processes
 
     def run(self, uids: Collection[str], workers: int, progress: Progress) -> StageTimes:
         """Extract all units of these pending videos whose files exist, then those of the new ones."""
@@ -79,7 +83,8 @@ class FramePipeline:
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
-        return Counter(self._modes.values()).most_common()
+        modes = dict(sorted(self._modes.items(), key=lambda item: item[1] != SKIPPING))
+        return Counter({uid: mode for (uid, _), mode in modes.items()}.values()).most_common()
 
     def _tasks(self, uids: Collection[str], progress: Progress) -> Iterator[VideoTask | None]:
         """Tasks that decode these videos, between those that scan the next ones; then the same with these.
@@ -90,13 +95,22 @@ class FramePipeline:
             progress.extend(self.pending.num_rows(uids))
             scans = self.new_videos.begin()
             for item in mixed([uid for uid in uids if uid in self.pending.videos], scans or []):
-                self._num_tasks += 1
-                yield self.pending.task(item) if isinstance(item, str) else item
+                yield from self._pieces(item) if isinstance(item, str) else [item]
             if scans is None:
                 return
             while not self.new_videos.is_complete:
                 yield None
             uids = self.pending.add_planned(*self.new_videos.plan())
+
+    def _pieces(self, uid: str) -> Iterator[DecodeTask]:
+        """The tasks of a video, until one of them has failed."""
+        tasks = self.pending.tasks(uid)
+        ends = self._ends[uid] = PieceEnds(len(tasks))
+        for task in tasks:
+            if ends.has_failed:
+                return
+            self._num_tasks += 1
+            yield task
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
@@ -114,8 +128,10 @@ class FramePipeline:
             self.clock.decode_sec += event.busy_sec
         if isinstance(event.task, ScanTask):
             self.new_videos.receive(event)
+        elif event.task.uid not in self._ends:
+            return  # another piece of this video has failed
         elif isinstance(event, TaskResult):
-            self._receive_message(event.task.uid, event.value, progress)
+            self._receive_message(event.task, event.value, progress)
         elif isinstance(event, WorkerCrashed):
             uid = event.task.uid
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
@@ -123,9 +139,12 @@ class FramePipeline:
         else:
             self._queue.end(event)
 
-    def _receive_message(self, uid: str, message: DecodeMessage, progress: Progress) -> None:
+    def _receive_message(self, task: DecodeTask, message: DecodeMessage, progress: Progress) -> None:
+        uid = task.uid
         if isinstance(message, DecodeMode):
-            self._modes[uid] = message.text
+            self._modes[uid, task.piece] = message.text
+        elif isinstance(message, NoneDecoded):
+            self._ends[uid].complaints[task.piece] = message.complaint
         elif isinstance(message, Remark):
             self._remarks.setdefault(uid, []).append(message.text)
             progress.note(f"{self.pending.videos[uid].source}: {message.text}")
@@ -142,12 +161,14 @@ class FramePipeline:
             if isinstance(item, EmbeddedRow):
                 self._add(item)
             else:
-                self._end_video(item, progress)
+                self._end_piece(item, progress)
             self._commit_complete(committer)
         self._commit_complete(committer)  # of videos that sent no rows
 
     def _add(self, item: EmbeddedRow) -> None:
         uid, row = item.uid, item.row
+        if uid not in self._ends:
+            return
         if not np.isfinite(item.embeddings).all():
             reason = (
                 f"the teacher's embedding of frame {self.pending.frame_index(uid)[row.i]} of {uid} is NaN or infinite"
@@ -157,7 +178,7 @@ class FramePipeline:
                     f"{reason}, as is that of a plain gray image; nothing of this batch was kept: check the teacher's "
                     "weights and --device"
                 )
-            self._not_embeddable.setdefault(uid, reason)
+            self._not_embeddable[uid] = min((row.i, reason), self._not_embeddable.get(uid, (row.i, reason)))
         if uid not in self._not_embeddable:
             self.builder.add(uid, row.i, row.jpeg, item.embeddings.astype(np.float16), row.crop_crc32)
 
@@ -166,19 +187,45 @@ class FramePipeline:
         size = self.teacher.identity.input_size
         return bool(np.isfinite(self._queue.embed(np.full((1, size, size, 3), 128, np.uint8))).all())
 
-    def _end_video(self, event: Ended, progress: Progress) -> None:
+    def _end_piece(self, event: Ended, progress: Progress) -> None:
+        """A video ends with the last of its pieces, or once it is known which of them fails first."""
         uid = event.task.uid
-        reason = event.reason if isinstance(event, TaskFailed) else self._not_embeddable.get(uid)
-        if reason is None and len(event.task.pts) and not self.builder.count(uid):
-            reason = none_decoded(len(event.task.pts))
-        if reason is None:
-            self.builder.end(uid)
-            self.clock.video_sec += self.pending.seconds_to_do(uid)
-            if uid in self._attempts:
-                self.writer.forget_attempts(uid)
+        ends = self._ends.get(uid)
+        if ends is None:
             return
+        if isinstance(event, TaskFailed):
+            ends.failed(event.task.piece, event.reason, event.is_temporary)
+        else:
+            ends.done(event.task.piece)
+        failure = ends.failure or (self._failure(uid) if ends.are_all else None)
+        if failure is not None:
+            self._quarantine(uid, *failure, progress)
+        elif ends.are_all:
+            self._end_video(uid)
+        elif self.builder.count(uid) and uid not in self._not_embeddable:
+            for piece in ends.complete:
+                self.builder.end_piece(uid, piece)
+
+    def _failure(self, uid: str) -> tuple[str, bool] | None:
+        """Why a video cannot be used of which all pieces came to their end, and whether that is temporary."""
+        if uid in self._not_embeddable:
+            return self._not_embeddable[uid][1], False
+        num_rows = self.pending.num_rows([uid])
+        if num_rows and not self.builder.count(uid):
+            return none_decoded(num_rows, self._ends[uid].complaint), False
+        return None
+
+    def _end_video(self, uid: str) -> None:
+        del self._ends[uid]
+        self.builder.end(uid)
+        self.clock.video_sec += self.pending.seconds_to_do(uid)
+        if uid in self._attempts:
+            self.writer.forget_attempts(uid)
+
+    def _quarantine(self, uid: str, reason: str, is_temporary: bool, progress: Progress) -> None:
+        del self._ends[uid]
         self.builder.drop(uid)
-        if isinstance(event, TaskFailed) and event.is_temporary:
+        if is_temporary:
             quarantine_absent(self.writer, uid, reason)
         else:
             quarantine(self.writer, self.pending.videos[uid], reason)
@@ -187,8 +234,9 @@ class FramePipeline:
     def _commit_complete(self, committer: Committer) -> None:
         for name, batch in self.builder.pop_complete():
             uids = [segment.video_uid for segment in batch.segments]
+            modes = {uid: self._modes.get((uid, self.pending.piece_of(uid, name))) for uid in uids}
             decoding = {
-                "decoding": {uid: self._modes[uid] for uid in uids if uid in self._modes},
+                "decoding": {uid: mode for uid, mode in modes.items() if mode is not None},
                 "remarks": {uid: self._remarks[uid] for uid in uids if uid in self._remarks},
             }
             # anew: rows that overflowed were embedded in another precision, and batches that did not fit were halved

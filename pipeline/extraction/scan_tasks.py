@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from embedonce.pipeline.extraction import pieces
 from embedonce.pipeline.extraction.snap_saving import SnapSaving, is_decoded_completely, saving_of, snap_points
 from embedonce.pipeline.extraction.task_checks import check_readable, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
@@ -15,6 +16,7 @@ from embedonce.pipeline.frames.sampling_times import Requests, request_frames
 from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 from embedonce.pipeline.video.container import TemporaryError, VideoError
+from embedonce.pipeline.video.entry_points import EntryPoints
 from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
 from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
 from embedonce.pipeline.video.timeline import Timeline, left_half
@@ -115,4 +117,6 @@ def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
     index = timeline.index
     if not len(requests.pts) or timeline.by_order or index is None or not index.has_own_times:
         return None
-    return PackedPlan.of(plan_feed(index, requests.pts))
+    plan = plan_feed(index, requests.pts)
+    is_long = plan.starts is not None and int(plan.feed.sum()) >= 2 * pieces.PIECE_PACKETS
+    return PackedPlan.of(plan, EntryPoints.of(index, requests.pts, plan.starts) if is_long else None)

@@ -19,7 +19,10 @@ from embedonce.pipeline.video.indexing import read_index
 from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.orientation import UPRIGHT
 from embedonce.pipeline.video.packets import PacketIndex
+from embedonce.pipeline.video.seeking import packets_from
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, plan_full_decode
+
+SKIPPING = "skipping"  # how a video is decoded of which some packets are skipped
 
 
 class FallbackError(Exception):
@@ -63,9 +66,7 @@ class RequestedFrames:
         kept = KeptPackets()
         fallback_reason = None
         if self._planned is not None:
-            plan = self._planned.unpacked()
-            with open_video(self._path, self._decoder, plan.stream) as (container, stream):
-                fallback_reason = yield from self._attempt(None, plan, stream, packets_of(container, stream))
+            fallback_reason = yield from self._by_plan(self._planned)
             if fallback_reason is None:
                 return
         with open_video(self._path, self._decoder) as (container, stream):
@@ -79,6 +80,17 @@ class RequestedFrames:
             with open_video(self._path, self._decoder) as (container, stream):
                 fallback_reason = yield from self._attempt(index, next_plan, stream, packets_of(container, stream))
                 next_plan = None if fallback_reason is None else self._whole_plan(index, fallback_reason)
+
+    def _by_plan(self, plan: PackedPlan) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
+        """Decode by a plan from the scan, as _attempt() does; read from its first packet on where that is exact."""
+        if plan.begin is not None:
+            with open_video(self._path, self._decoder, plan.stream) as (container, stream):
+                packets = yield from packets_from(container, stream, plan.begin)
+                if packets is not None:
+                    return (yield from self._attempt(None, plan.unpacked(), stream, packets))
+        with open_video(self._path, self._decoder, plan.stream) as (container, stream):
+            from_start = plan.from_the_start().unpacked()
+            return (yield from self._attempt(None, from_start, stream, packets_of(container, stream)))
 
     def _next_plan(self, index: PacketIndex, fallback_reason: str | None) -> FeedPlan:
         return self._plan(index) if fallback_reason is None else self._whole_plan(index, fallback_reason)
@@ -96,7 +108,7 @@ class RequestedFrames:
         self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet]
     ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
         """Decode by this plan with a new decoder; return why a full decode is needed instead, or None."""
-        self.way = "skipping" if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
+        self.way = SKIPPING if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
         try:
             yield from self._decoded(Feeder(stream, packets, index, plan), plan)
         except FallbackError as fallback_reason:

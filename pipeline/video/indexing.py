@@ -207,6 +207,7 @@ class _IndexBuilder:
             is_half=columns["is_half"],
             has_orientations=self._has_orientations or getattr(self._inspector, "has_orientations", False),
             stream=self._known,
+            positions=numbers["position"],
         )
 
     def _is_countable(self, raw: RawTimes, shown: np.ndarray, losses: Losses) -> bool:

@@ -6,10 +6,11 @@ headers only show which frames no other frame depends on, those are skipped unle
 the first frame of their group (leading frames) may depend on the previous group, which is then decoded as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from embedonce.pipeline.video.entry_points import Entry, EntryPoints
 from embedonce.pipeline.video.known_stream import KnownStream
 from embedonce.pipeline.video.packets import PacketIndex
 
@@ -19,7 +20,8 @@ class FeedPlan:
     """feed: (n,) bool, the packets to decode, in order. run_start: (n,) bool, the decoder is flushed before these.
 
     fallback_reason: why nothing may be skipped, or None; then every packet up to the last requested one is fed.
-    has_orientations, stream: as in PacketIndex.
+    has_orientations, stream: as in PacketIndex. starts: (m,) int64, packets with which stretches begin that depend on
+    no packets before them; all requested frames lie in one of them.
     """
 
     feed: np.ndarray
@@ -27,25 +29,32 @@ class FeedPlan:
     fallback_reason: str | None
     has_orientations: bool = True
     stream: KnownStream | None = None
+    starts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class PackedPlan:
-    """A FeedPlan without fallback, in a quarter of a byte per packet, to be sent from the scan to decoding."""
+    """A FeedPlan without fallback, in a quarter of a byte per packet, to be sent from the scan to decoding.
+
+    entry_points: where it may be cut; None if that is unknown. begin: its first packet; None if it begins with the
+    first one of the file.
+    """
 
     count: int
     feed: bytes
     run_start: bytes
     has_orientations: bool = True
     stream: KnownStream | None = None
+    entry_points: EntryPoints | None = None
+    begin: Entry | None = None
 
     @classmethod
-    def of(cls, plan: FeedPlan) -> "PackedPlan | None":
+    def of(cls, plan: FeedPlan, entry_points: EntryPoints | None = None) -> "PackedPlan | None":
         """None for a full decode, which needs more of the index."""
         if plan.fallback_reason is not None:
             return None
         feed, run_start = np.packbits(plan.feed).tobytes(), np.packbits(plan.run_start).tobytes()
-        return cls(len(plan.feed), feed, run_start, plan.has_orientations, plan.stream)
+        return cls(len(plan.feed), feed, run_start, plan.has_orientations, plan.stream, entry_points)
 
     def unpacked(self) -> FeedPlan:
         feed, run_start = (
@@ -53,6 +62,27 @@ class PackedPlan:
             for bits in (self.feed, self.run_start)
         )
         return FeedPlan(feed, run_start, None, self.has_orientations, self.stream)
+
+    def from_the_start(self) -> "PackedPlan":
+        """The same for a reader that begins with the first packet of the file."""
+        if self.begin is None:
+            return self
+        plan, before = self.unpacked(), np.zeros(self.begin.number, bool)
+        feed, run_start = np.append(before, plan.feed), np.append(before, plan.run_start)
+        return replace(self._with(feed, run_start), begin=None)
+
+    def part(self, first: int, stop: int) -> "PackedPlan":
+        """The plan of the requested frames from first to stop, by number, of a plan with entry points."""
+        assert self.entry_points is not None, "only plans with entry points can be cut"
+        plan, begin = self.unpacked(), self.entry_points.entry(first)
+        packets = slice(begin.number, int(self.entry_points.packets[first:stop].max()) + 1)
+        run_start = plan.run_start[packets]
+        run_start[0] = False  # its decoder is new
+        return replace(self._with(plan.feed[packets], run_start), entry_points=None, begin=begin)
+
+    def _with(self, feed: np.ndarray, run_start: np.ndarray) -> "PackedPlan":
+        bits = {"feed": np.packbits(feed).tobytes(), "run_start": np.packbits(run_start).tobytes()}
+        return replace(self, count=len(feed), **bits)
 
 
 def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:
@@ -74,6 +104,7 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
     starts = np.union1d([0], np.flatnonzero(index.is_start))
     stops = np.append(starts[1:], n)
     feed, run_start = np.zeros(n, bool), np.zeros(n, bool)
+    firsts = []
     previous_end = 0  # end of the packets fed so far, if contiguous
     for g in _with_previous(pts, requested, starts, stops):
         first, stop = starts[g[0]], stops[g[-1]]
@@ -87,7 +118,8 @@ def plan_feed(index: PacketIndex, requested_pts: np.ndarray) -> FeedPlan:
             feed[start] |= index.is_start[start]
         run_start[first] = first > previous_end
         previous_end = stop
-    return FeedPlan(feed, run_start, None, index.has_orientations, index.stream)
+        firsts.append(first)
+    return FeedPlan(feed, run_start, None, index.has_orientations, index.stream, np.array(firsts, np.int64))
 
 
 def _needed(index: PacketIndex, requested: np.ndarray, first: int, stop: int) -> np.ndarray:
