@@ -57,7 +57,7 @@ class DecodeTask:
 
 @dataclass(frozen=True)
 class Row:
-    """Requested frame i of the video: its canonical JPEG, its teacher crops (1+K, S, S, 3) uint8, and their (1+K,) CRC-32."""
+    """Requested frame i of the video: its canonical JPEG, its crops (1+K, S, S, 3) uint8, and their (1+K,) CRC-32."""
 
     i: int
     jpeg: bytes

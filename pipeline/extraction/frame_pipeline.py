@@ -24,6 +24,7 @@ from embedonce.pipeline.extraction.decode_tasks import (
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
 from embedonce.pipeline.extraction.pieces import PieceEnds
+from embedonce.pipeline.extraction.plan_tasks import PlanTask
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
 from embedonce.pipeline.extraction.scan_tasks import ScanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
@@ -37,6 +38,7 @@ from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.video.decode import SKIPPING
+from embedonce.pipeline.video.skipping import PackedPlan
 
 
 class FramePipeline:
@@ -61,8 +63,9 @@ class FramePipeline:
         self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
         self._modes: dict[tuple[str, int], str] = {}  # (uid, piece) -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
-        self._not_embeddable: dict[str, tuple[int, str]] = {}  # uid -> (its first such row, reason)
+        self._not_embeddable: dict[tuple[str, int], str] = {}  # (uid, piece) -> reason
         self._ends: dict[str, PieceEnds] = {}  # of videos that were begun and have not ended
+        self._unplanned: set[str] = set()  # long videos of which it is not known yet whether they can be cut
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
         self._num_tasks = 0  # videos and pieces that were given to decode processes
 
@@ -89,13 +92,23 @@ class FramePipeline:
     def _tasks(self, uids: Collection[str], progress: Progress) -> Iterator[VideoTask | None]:
         """Tasks that decode these videos, between those that scan the next ones; then the same with these.
 
-        None while the last of them are still being scanned. Run by the engine, in this thread.
+        Long videos without a plan come last, since it must be found first. None while it is, or while the last new
+        videos are still being scanned. Run by the engine, in this thread.
         """
         while True:
             progress.extend(self.pending.num_rows(uids))
             scans = self.new_videos.begin()
-            for item in mixed([uid for uid in uids if uid in self.pending.videos], scans or []):
+            present = [uid for uid in uids if uid in self.pending.videos]
+            plans = [task for task in map(self.pending.plan_task, present) if task is not None]
+            late = [task.uid for task in plans]
+            self._unplanned = set(late)
+            yield from plans
+            for item in mixed([uid for uid in present if uid not in late], scans or []):
                 yield from self._pieces(item) if isinstance(item, str) else [item]
+            while self._unplanned:
+                yield None
+            for uid in late:
+                yield from self._pieces(uid)
             if scans is None:
                 return
             while not self.new_videos.is_complete:
@@ -121,23 +134,32 @@ class FramePipeline:
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 
     def _attempts_used(self, task: VideoTask) -> int:
-        return self._attempts.get(task.uid, 0) if isinstance(task, DecodeTask) else 0
+        return 0 if isinstance(task, ScanTask) else self._attempts.get(task.uid, 0)
 
     def _receive(self, event: Event[Any, Any], progress: Progress) -> None:
         if isinstance(event, TaskDone | TaskFailed):
             self.clock.decode_sec += event.busy_sec
         if isinstance(event.task, ScanTask):
             self.new_videos.receive(event)
-        elif event.task.uid not in self._ends:
+        elif event.task.uid not in self._ends and event.task.uid not in self._unplanned:
             return  # another piece of this video has failed
-        elif isinstance(event, TaskResult):
-            self._receive_message(event.task, event.value, progress)
         elif isinstance(event, WorkerCrashed):
             uid = event.task.uid
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
             self.writer.count_attempt(uid, event.reason)
+        elif isinstance(event.task, PlanTask):
+            self._receive_plan(event)
+        elif isinstance(event, TaskResult):
+            self._receive_message(event.task, event.value, progress)
         else:
             self._queue.end(event)
+
+    def _receive_plan(self, event: Event[PlanTask, PackedPlan | None]) -> None:
+        """Without a plan, a video is decoded by one task, which finds out what is wrong with it."""
+        if not isinstance(event, TaskResult):
+            self._unplanned.discard(event.task.uid)
+        elif event.value is not None:
+            self.pending.set_plan(event.task.uid, event.value)
 
     def _receive_message(self, task: DecodeTask, message: DecodeMessage, progress: Progress) -> None:
         uid = task.uid
@@ -152,7 +174,7 @@ class FramePipeline:
             self.builder.refuse(uid, message.i)
             progress.update()
         else:
-            self._queue.add(uid, message)
+            self._queue.add(task, message)
             progress.update(len(message))
 
     def _embed(self, committer: Committer, progress: Progress, is_last: bool = False) -> None:
@@ -166,20 +188,20 @@ class FramePipeline:
         self._commit_complete(committer)  # of videos that sent no rows
 
     def _add(self, item: EmbeddedRow) -> None:
-        uid, row = item.uid, item.row
+        uid, row, piece = item.task.uid, item.row, (item.task.uid, item.task.piece)
         if uid not in self._ends:
             return
         if not np.isfinite(item.embeddings).all():
             reason = (
                 f"the teacher's embedding of frame {self.pending.frame_index(uid)[row.i]} of {uid} is NaN or infinite"
             )
-            if uid not in self._not_embeddable and not self._embeds_gray():
+            if piece not in self._not_embeddable and not self._embeds_gray():
                 raise PipelineError(
                     f"{reason}, as is that of a plain gray image; nothing of this batch was kept: check the teacher's "
                     "weights and --device"
                 )
-            self._not_embeddable[uid] = min((row.i, reason), self._not_embeddable.get(uid, (row.i, reason)))
-        if uid not in self._not_embeddable:
+            self._not_embeddable.setdefault(piece, reason)
+        if piece not in self._not_embeddable:
             self.builder.add(uid, row.i, row.jpeg, item.embeddings.astype(np.float16), row.crop_crc32)
 
     def _embeds_gray(self) -> bool:
@@ -189,31 +211,26 @@ class FramePipeline:
 
     def _end_piece(self, event: Ended, progress: Progress) -> None:
         """A video ends with the last of its pieces, or once it is known which of them fails first."""
-        uid = event.task.uid
+        uid, piece = event.task.uid, event.task.piece
         ends = self._ends.get(uid)
         if ends is None:
             return
         if isinstance(event, TaskFailed):
-            ends.failed(event.task.piece, event.reason, event.is_temporary)
+            ends.failed(piece, event.reason, event.is_temporary)
+        elif (uid, piece) in self._not_embeddable:
+            ends.failed(piece, self._not_embeddable[uid, piece])
         else:
-            ends.done(event.task.piece)
-        failure = ends.failure or (self._failure(uid) if ends.are_all else None)
-        if failure is not None:
-            self._quarantine(uid, *failure, progress)
+            ends.done(piece)
+        num_rows, is_empty = self.pending.num_rows([uid]), not self.builder.count(uid)
+        if ends.failure is not None:
+            self._quarantine(uid, *ends.failure, progress)
+        elif ends.are_all and is_empty and num_rows:
+            self._quarantine(uid, none_decoded(num_rows, ends.complaint), False, progress)
         elif ends.are_all:
             self._end_video(uid)
-        elif self.builder.count(uid) and uid not in self._not_embeddable:
-            for piece in ends.complete:
-                self.builder.end_piece(uid, piece)
-
-    def _failure(self, uid: str) -> tuple[str, bool] | None:
-        """Why a video cannot be used of which all pieces came to their end, and whether that is temporary."""
-        if uid in self._not_embeddable:
-            return self._not_embeddable[uid][1], False
-        num_rows = self.pending.num_rows([uid])
-        if num_rows and not self.builder.count(uid):
-            return none_decoded(num_rows, self._ends[uid].complaint), False
-        return None
+        elif not is_empty:
+            for complete in ends.complete:
+                self.builder.end_piece(uid, complete)
 
     def _end_video(self, uid: str) -> None:
         del self._ends[uid]

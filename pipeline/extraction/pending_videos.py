@@ -11,7 +11,8 @@ from embedonce.cache.plan import Unit
 from embedonce.cache.schema import seconds
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction.decode_tasks import DecodeTask
-from embedonce.pipeline.extraction.pieces import cut
+from embedonce.pipeline.extraction.pieces import cut, is_long
+from embedonce.pipeline.extraction.plan_tasks import PlanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.upright import shape_of
@@ -78,6 +79,19 @@ class PendingVideos:
             return [whole]
         bounds = [*np.append(0, np.cumsum(rows))[borders].tolist(), len(pts)]
         return [_piece(whole, i, bounds) for i in range(len(borders))]
+
+    def plan_task(self, uid: str) -> PlanTask | None:
+        """The task that finds out whether a video can be cut; None if that is known, or if it is too short for that."""
+        video, pts = self._writer.planned_videos[uid], self._frames[uid][1]
+        has_units = np.count_nonzero([rows for _, rows in self._builder.segments(uid)]) > 1
+        if not has_units or video.by_order or self._packet_plans.get(uid) is not None:
+            return None
+        most = video.num_frames * len(pts) / max(self._num_planned[uid], 1)
+        return PlanTask(uid, self.videos[uid].path, self._config.decoder, pts) if is_long(most) else None
+
+    def set_plan(self, uid: str, plan: PackedPlan) -> None:
+        """What the task found."""
+        self._packet_plans[uid] = plan
 
     def piece_of(self, uid: str, unit: str) -> int:
         """Which piece of a video a unit belongs to."""

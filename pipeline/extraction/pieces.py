@@ -37,6 +37,11 @@ class Costs:
         return cls(fed[starts], fed[np.maximum.accumulate(points.packets)[stops - 1] + 1])
 
 
+def is_long(packets: float) -> bool:
+    """Whether so many packets to decode are enough for two pieces."""
+    return packets >= 2 * PIECE_PACKETS
+
+
 def borders(costs: Costs) -> list[int]:
     """The segments with which pieces begin, the first one included, so that pieces cost about the same.
 
@@ -94,7 +99,7 @@ class PieceEnds:
         """A piece came to its end."""
         self._waiting.discard(piece)
 
-    def failed(self, piece: int, reason: str, is_temporary: bool) -> None:
+    def failed(self, piece: int, reason: str, is_temporary: bool = False) -> None:
         """A piece failed."""
         self._waiting.discard(piece)
         self._failed[piece] = reason

@@ -81,8 +81,8 @@ class PackedPlan:
         return replace(self._with(plan.feed[packets], run_start), entry_points=None, begin=begin)
 
     def _with(self, feed: np.ndarray, run_start: np.ndarray) -> "PackedPlan":
-        bits = {"feed": np.packbits(feed).tobytes(), "run_start": np.packbits(run_start).tobytes()}
-        return replace(self, count=len(feed), **bits)
+        bits, starts = np.packbits(feed).tobytes(), np.packbits(run_start).tobytes()
+        return replace(self, count=len(feed), feed=bits, run_start=starts)
 
 
 def plan_full_decode(index: PacketIndex, requested_pts: np.ndarray | None, fallback_reason: str) -> FeedPlan:

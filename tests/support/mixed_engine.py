@@ -17,7 +17,7 @@ from embedonce.pipeline.engines.engine import (
 )
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Raised by a task: its worker process would have died."""
 
 
@@ -75,5 +75,5 @@ class MixedEngine:
             for value in self._function(task):
                 if value is not None and not (isinstance(value, list) and not value):
                     yield value
-        except Crash as crash:
+        except CrashError as crash:
             raise RuntimeError(f"crash: {crash}") from crash
