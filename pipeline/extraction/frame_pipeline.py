@@ -1,7 +1,7 @@
 """One pass over the pending shards: decode workers feed the teacher, and complete shards are committed."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from embedonce.pipeline.extraction.decode_tasks import (
 )
 from embedonce.pipeline.extraction.identity import provenance
 from embedonce.pipeline.extraction.pending_videos import PendingVideos
-from embedonce.pipeline.extraction.pieces import PieceEnds
 from embedonce.pipeline.extraction.plan_tasks import PlanTask
 from embedonce.pipeline.extraction.quarantine import quarantine, quarantine_absent
 from embedonce.pipeline.extraction.scan_tasks import ScanTask
@@ -31,14 +30,14 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.stage_times import StageClock, StageTimes
 from embedonce.pipeline.extraction.summary import pending_uids
+from embedonce.pipeline.extraction.task_order import TaskOrder
 from embedonce.pipeline.extraction.teacher_queue import EmbeddedRow, Ended, TeacherQueue
 from embedonce.pipeline.extraction.video_tasks import VideoTask, work_on_video
-from embedonce.pipeline.extraction.waves import NewVideos, mixed
+from embedonce.pipeline.extraction.waves import NewVideos
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup
 from embedonce.pipeline.video.decode import SKIPPING
-from embedonce.pipeline.video.skipping import PackedPlan
 
 
 class FramePipeline:
@@ -59,15 +58,14 @@ class FramePipeline:
     ):
         self.config, self.writer, self.teacher, self.builder = config, writer, teacher, builder
         self.pending, self.new_videos, self.clock = pending, new_videos, clock
+        self._order = TaskOrder(pending, new_videos)
+        self._ends = self._order.ends
         self.provenance = provenance(teacher)
         self._queue = TeacherQueue(teacher, 1 + writer.identity.num_views, clock.teacher)
         self._modes: dict[tuple[str, int], str] = {}  # (uid, piece) -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[tuple[str, int], str] = {}  # (uid, piece) -> reason
-        self._ends: dict[str, PieceEnds] = {}  # of videos that were begun and have not ended
-        self._unplanned: set[str] = set()  # long videos of which it is not known yet whether they can be cut
         self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
-        self._num_tasks = 0  # videos and pieces that were given to decode processes
 
     def run(self, uids: Collection[str], workers: int, progress: Progress) -> StageTimes:
         """Extract all units of these pending videos whose files exist, then those of the new ones."""
@@ -77,53 +75,19 @@ class FramePipeline:
             self._load_attempts()
             options = EngineOptions(workers, self.config.video_timeout, self._attempts_used, shared_bytes_of(workers))
             engine = make_engine(self.config.engine, work_on_video, options)
-            for event in engine.run(self._tasks(uids, progress)):
+            for event in engine.run(self._order.tasks(uids, progress)):
                 self._receive(event, progress)
                 self._embed(committer, progress)
             self._embed(committer, progress, is_last=True)
         device, teachers = self.teacher.device_facts().get("device", ""), len(self.teacher.members)
-        return self.clock.stop(workers, self._num_tasks, committer.busy_sec, device, teachers, self.teacher.cpu_sec)
+        return self.clock.stop(
+            workers, self._order.num_tasks, committer.busy_sec, device, teachers, self.teacher.cpu_sec
+        )
 
     def decode_modes(self) -> list[tuple[str, int]]:
         """(how videos were decoded, number of videos), most frequent first."""
         modes = dict(sorted(self._modes.items(), key=lambda item: item[1] != SKIPPING))
         return Counter({uid: mode for (uid, _), mode in modes.items()}.values()).most_common()
-
-    def _tasks(self, uids: Collection[str], progress: Progress) -> Iterator[VideoTask | None]:
-        """Tasks that decode these videos, between those that scan the next ones; then the same with these.
-
-        Long videos without a plan come last, since it must be found first. None while it is, or while the last new
-        videos are still being scanned. Run by the engine, in this thread.
-        """
-        while True:
-            progress.extend(self.pending.num_rows(uids))
-            scans = self.new_videos.begin()
-            present = [uid for uid in uids if uid in self.pending.videos]
-            plans = [task for task in map(self.pending.plan_task, present) if task is not None]
-            late = [task.uid for task in plans]
-            self._unplanned = set(late)
-            yield from plans
-            for item in mixed([uid for uid in present if uid not in late], scans or []):
-                yield from self._pieces(item) if isinstance(item, str) else [item]
-            while self._unplanned:
-                yield None
-            for uid in late:
-                yield from self._pieces(uid)
-            if scans is None:
-                return
-            while not self.new_videos.is_complete:
-                yield None
-            uids = self.pending.add_planned(*self.new_videos.plan())
-
-    def _pieces(self, uid: str) -> Iterator[DecodeTask]:
-        """The tasks of a video, until one of them has failed."""
-        tasks = self.pending.tasks(uid)
-        ends = self._ends[uid] = PieceEnds(len(tasks))
-        for task in tasks:
-            if ends.has_failed:
-                return
-            self._num_tasks += 1
-            yield task
 
     def _load_attempts(self) -> None:
         self._attempts = {uid: entry.attempts for uid, entry in self.writer.attempts().items()}
@@ -141,25 +105,18 @@ class FramePipeline:
             self.clock.decode_sec += event.busy_sec
         if isinstance(event.task, ScanTask):
             self.new_videos.receive(event)
-        elif event.task.uid not in self._ends and event.task.uid not in self._unplanned:
+        elif not self._order.is_open(event.task.uid):
             return  # another piece of this video has failed
         elif isinstance(event, WorkerCrashed):
             uid = event.task.uid
             self._attempts[uid] = self._attempts.get(uid, 0) + 1
             self.writer.count_attempt(uid, event.reason)
         elif isinstance(event.task, PlanTask):
-            self._receive_plan(event)
+            self._order.receive_plan(event)
         elif isinstance(event, TaskResult):
             self._receive_message(event.task, event.value, progress)
         else:
             self._queue.end(event)
-
-    def _receive_plan(self, event: Event[PlanTask, PackedPlan | None]) -> None:
-        """Without a plan, a video is decoded by one task, which finds out what is wrong with it."""
-        if not isinstance(event, TaskResult):
-            self._unplanned.discard(event.task.uid)
-        elif event.value is not None:
-            self.pending.set_plan(event.task.uid, event.value)
 
     def _receive_message(self, task: DecodeTask, message: DecodeMessage, progress: Progress) -> None:
         uid = task.uid
