@@ -30,7 +30,7 @@ TEACHER = {
 }
 VIDEO = (
     *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry", "indexing"),
-    *("output_order", "reopening", "sampled_packets", "scanning", "tracks"),
+    *("output_order", "reopening", "sampled_packets", "scanning", "seeking", "tracks"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
