@@ -18,7 +18,7 @@ from benchmarks.cluster.assignments import Assignment, Parts, PartsInTurn, Share
 from benchmarks.cluster.costs import UNIT_COSTS, read_unit_costs
 from benchmarks.cluster.lengths import ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
-from benchmarks.cluster.workload import SimulatedVideo, make_videos, rates_of, split_long
+from benchmarks.cluster.workload import SimulatedVideo, make_videos, rates_of, split_long, with_pieces
 from benchmarks.measuring import finish
 
 WORKERS = (1, 8, 64, 512)
@@ -140,12 +140,16 @@ def row(figures: dict[str, float], alone_hours: float) -> str:
 @click.option("--speed-sigma", default=0.05, show_default=True, help="Spread of the speed of all others.")
 @click.option("--dealing", default="", help="Only the ways to deal videos whose name contains this.")
 @click.option("--shard-frames", default=512, show_default=True)
+@click.option("--pieces/--no-pieces", default=True, show_default=True, help="Long videos use all cores of a worker.")
 @click.option("--seeds", default=3, show_default=True, help="Simulations of which medians are taken.")
-def main(costs, kind, teacher, fps, workers, lanes, deaths_per_day, dealing, shard_frames, seeds, **cluster_options):
+def main(
+    costs, kind, teacher, fps, workers, lanes, deaths_per_day, dealing, shard_frames, pieces, seeds, **cluster_options
+):
     measured = read_unit_costs(costs)
     rates = rates_of(measured, kind, teacher, fps, shard_frames)
     lengths = ego4d_lengths()
     workloads = [make_videos(lengths, rates, seed) for seed in range(seeds)]
+    workloads = [with_pieces(videos) for videos in workloads] if pieces else workloads
     work_sec = median(sum(video.work_sec for video in videos) for videos in workloads)
     click.echo(f"{len(lengths)} videos, {work_sec / HOUR:.0f} core-hours of work: {rates}")
     click.echo("| workers | deaths a day | dealing | hours | speed-up | in use | wasted | first shard, s | requests/s "

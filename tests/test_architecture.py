@@ -30,7 +30,8 @@ TEACHER = {
 }
 VIDEO = (
     *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
-    *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "sought_packets", "tracks"),
+    *("output_order", "packet_collector", "reopening", "sampled_packets", "scanning", "seeking"),
+    *("sought_packets", "tracks"),
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.cluster.costs import UnitCosts
+from embedonce.pipeline.extraction.pieces import MAX_PIECES, PIECE_PACKETS
+
+PACKETS_PER_SEC = 30.0  # of video
 
 
 @dataclass(frozen=True)
 class SimulatedVideo:
     """Seconds are those of one lane (a core with its share of the teacher) of a worker of normal speed.
 
-    scan_sec: to read its packets. row_sec: to decode, embed and commit one row. num_bytes: of its file.
+    scan_sec: to read its packets. row_sec: to decode, embed and commit one row. num_bytes: of its file. num_pieces: on
+    which lanes of one worker may work at the same time.
     """
 
     uid: str
@@ -21,6 +25,7 @@ class SimulatedVideo:
     scan_sec: float
     row_sec: float
     num_bytes: float
+    num_pieces: int = 1
 
     @property
     def work_sec(self) -> float:
@@ -77,8 +82,14 @@ def make_videos(lengths: Sequence[float], rates: Rates, seed: int) -> list[Simul
     return videos
 
 
+def with_pieces(videos: Sequence[SimulatedVideo]) -> list[SimulatedVideo]:
+    """The same videos, cut as an extraction cuts them if every packet must be decoded."""
+    counts = [min(MAX_PIECES, int(video.video_sec * PACKETS_PER_SEC / PIECE_PACKETS)) for video in videos]
+    return [replace(video, num_pieces=max(1, count)) for video, count in zip(videos, counts, strict=True)]
+
+
 def split_long(videos: Sequence[SimulatedVideo], max_rows: int) -> list[SimulatedVideo]:
-    """Pieces of at most max_rows rows in place of longer videos. Each piece needs a scan of its whole video."""
+    """Videos of at most max_rows rows in place of longer ones. Each of them needs a scan of the whole video."""
     pieces = []
     for video in videos:
         count = -(-video.rows // max_rows)
@@ -93,6 +104,7 @@ def split_long(videos: Sequence[SimulatedVideo], max_rows: int) -> list[Simulate
                     video_sec=video.video_sec * share,
                     rows=rows,
                     num_bytes=video.num_bytes * share,
+                    num_pieces=1,
                 )
             )
     return pieces

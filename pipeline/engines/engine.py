@@ -85,7 +85,8 @@ class EngineOptions:
     """What every engine is configured with.
 
     workers: tasks that run at once. timeout_sec: how long a task may go without yielding a value. attempts_used: how
-    many of a task's MAX_ATTEMPTS earlier runs have used up. shared_bytes: of memory that each worker process may share
+    many of a task's MAX_ATTEMPTS earlier runs have used up, or others of this run that share its attempts; asked from
+    any thread, before each attempt. shared_bytes: of memory that each worker process may share
     with this one, for large arrays in the values; 0: they go through pipes.
     """
 

@@ -125,12 +125,14 @@ class WorkerPool:
         if used >= MAX_ATTEMPTS:
             events.put(TaskFailed(task, f"decoding crashed {used} worker processes in earlier runs"))
             return
-        for attempt in range(1 + used, MAX_ATTEMPTS + 1):
+        while True:
             delivered, crash = self._attempt(worker, task, delivered, events, stop)
             if crash is None or not _report_crash(task, crash, events, stop):
                 return
-            if attempt == MAX_ATTEMPTS:
+            used = max(used + 1, self._options.attempts_used(task))
+            if used >= MAX_ATTEMPTS:
                 events.put(TaskFailed(task, f"{crash.reason} ({MAX_ATTEMPTS} attempts)"))
+                return
 
     def _attempt(
         self, worker: WorkerProcess, task: Any, delivered: int, events: Queue, stop: threading.Event

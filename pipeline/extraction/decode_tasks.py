@@ -33,7 +33,8 @@ class DecodeTask:
     """Decode these frames of one video and make rows of them.
 
     decoder, frame_index, pts, by_order, views, fingerprint: as in cache.plan.PlannedVideo and PlannedSegment; an empty
-    fingerprint is not compared. crop_size: side of the teacher's input in pixels. plan: as in Scan.
+    fingerprint is not compared. crop_size: side of the teacher's input in pixels. plan: as in Scan. piece, pieces: a
+    long video may be decoded in pieces, of which this is one. first_row: of the piece, among the rows of the video.
     """
 
     uid: str
@@ -49,11 +50,14 @@ class DecodeTask:
     duration_sec: float
     fingerprint: str = ""
     plan: PackedPlan | None = None
+    piece: int = 0
+    pieces: int = 1
+    first_row: int = 0
 
 
 @dataclass(frozen=True)
 class Row:
-    """Requested frame i: its canonical JPEG, its teacher crops (1+K, S, S, 3) uint8, and their (1+K,) CRC-32."""
+    """Requested frame i of the video: its canonical JPEG, its crops (1+K, S, S, 3) uint8, and their (1+K,) CRC-32."""
 
     i: int
     jpeg: bytes
@@ -63,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """Requested frame i was decoded, but its upright shape differs from the one planned for the video."""
+    """Requested frame i of the video was decoded, but its upright shape differs from the one planned for the video."""
 
     i: int
 
@@ -82,7 +86,14 @@ class DecodeMode:
     text: str
 
 
-DecodeMessage = list[Row] | Reshaped | Remark | DecodeMode
+@dataclass(frozen=True)
+class NoneDecoded:
+    """No frame of this piece can be decoded. complaint: the decoder's own message."""
+
+    complaint: str | None
+
+
+DecodeMessage = list[Row] | Reshaped | Remark | DecodeMode | NoneDecoded
 
 
 def shared_bytes_of(workers: int) -> int:
@@ -94,8 +105,8 @@ def decode_video(task: DecodeTask) -> Iterator[DecodeMessage]:
     """Yields the DecodeMode, again if it changes, and rows in time order, a few at a time.
 
     An empty list is a heartbeat. A frame without a row because of its shape is reported as Reshaped, before the rows of
-    later frames. VideoError if the video cannot be used; TemporaryError if its file cannot be read now, or
-    is not the one that was planned.
+    later frames. VideoError if the video cannot be used, which one piece of several without a row does not show;
+    TemporaryError if its file cannot be read now, or is not the one that was planned.
     """
     task = replace(task, path=checked(task.path))
     try:
@@ -124,7 +135,9 @@ def _decode(task: DecodeTask) -> Iterator[DecodeMessage]:
     if frames.num_found < len(task.pts):
         yield from check_readable(task.path, [])
     if frames.num_found == 0 and len(task.pts):
-        raise VideoError(none_decoded(len(task.pts), frames.complaint))
+        if task.pieces == 1:
+            raise VideoError(none_decoded(len(task.pts), frames.complaint))
+        yield NoneDecoded(frames.complaint)
     _check_unchanged(task)
     yield last_rows
 
@@ -147,10 +160,10 @@ def _rows(task: DecodeTask, frames: RequestedFrames) -> Generator[DecodeMessage,
         while upright.remarks:
             yield Remark(upright.remarks.pop(0))
         if jpeg is None:
-            yield Reshaped(i)
+            yield Reshaped(task.first_row + i)
             continue
         crops = canonical_frame.replay(jpeg, task.views, task.crop_size)
-        rows.append(Row(i, jpeg, crops, canonical_frame.crc32(crops)))
+        rows.append(Row(task.first_row + i, jpeg, crops, canonical_frame.crc32(crops)))
         if len(rows) == ROWS_PER_MESSAGE or len(rows) * crops.nbytes >= MESSAGE_BYTES:
             yield rows
             rows = []

@@ -1,7 +1,9 @@
 """Which frames of which videos are to be extracted, and the tasks that decode them."""
 
+import bisect
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from embedonce.cache.plan import Unit
 from embedonce.cache.schema import seconds
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.extraction.decode_tasks import DecodeTask
+from embedonce.pipeline.extraction.pieces import cut, is_long
+from embedonce.pipeline.extraction.plan_tasks import PlanTask
 from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.upright import shape_of
@@ -25,6 +29,7 @@ class PendingVideos:
         self._frames: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # uid -> (frame_index, pts)
         self._num_planned: Counter[str] = Counter()  # rows in all units, committed ones too
         self._packet_plans: dict[str, PackedPlan | None] = {}
+        self._pieces: dict[tuple[str, str], int] = {}  # (uid, unit) -> piece of the video
         for unit in writer.units:
             self._count(unit)
 
@@ -62,9 +67,38 @@ class PendingVideos:
         length = self._length(uid)
         return length * num_pending / self._num_planned[uid] if num_pending else length
 
-    def task(self, uid: str) -> DecodeTask:
-        """The task that decodes the pending frames of a video, to be run once."""
-        video, (frame_index, pts) = self._writer.planned_videos[uid], self._frames[uid]
+    def tasks(self, uid: str) -> list[DecodeTask]:
+        """The tasks that decode the pending frames of a video, to be run once: one, or a long video's pieces."""
+        plan, (frame_index, pts) = self._packet_plans.pop(uid, None), self._frames[uid]
+        units, rows = zip(*self._builder.segments(uid), strict=True)
+        borders = cut(plan, pts, rows)
+        self._builder.cut(uid, borders)
+        self._pieces |= {(uid, unit): bisect.bisect(borders, i) - 1 for i, unit in enumerate(units)}
+        whole = self._task(uid, frame_index, pts, plan)
+        if len(borders) == 1 or plan is None:
+            return [whole]
+        bounds = [*np.append(0, np.cumsum(rows))[borders].tolist(), len(pts)]
+        return [_piece(whole, i, bounds) for i in range(len(borders))]
+
+    def plan_task(self, uid: str) -> PlanTask | None:
+        """The task that finds out whether a video can be cut; None if that is known, or if it is too short for that."""
+        video, pts = self._writer.planned_videos[uid], self._frames[uid][1]
+        has_units = np.count_nonzero([rows for _, rows in self._builder.segments(uid)]) > 1
+        if not has_units or video.by_order or self._packet_plans.get(uid) is not None:
+            return None
+        most = video.num_frames * len(pts) / max(self._num_planned[uid], 1)
+        return PlanTask(uid, self.videos[uid].path, self._config.decoder, pts) if is_long(most) else None
+
+    def set_plan(self, uid: str, plan: PackedPlan) -> None:
+        """What the task found."""
+        self._packet_plans[uid] = plan
+
+    def piece_of(self, uid: str, unit: str) -> int:
+        """Which piece of a video a unit belongs to."""
+        return self._pieces.get((uid, unit), 0)
+
+    def _task(self, uid: str, frame_index: np.ndarray, pts: np.ndarray, plan: PackedPlan | None) -> DecodeTask:
+        video = self._writer.planned_videos[uid]
         return DecodeTask(
             uid=uid,
             path=self.videos[uid].path,
@@ -78,7 +112,7 @@ class PendingVideos:
             crop_size=self._writer.identity.teacher.input_size,
             duration_sec=self._length(uid),
             fingerprint=video.fingerprint,
-            plan=self._packet_plans.pop(uid, None),
+            plan=plan,
         )
 
     def _length(self, uid: str) -> float:
@@ -88,3 +122,18 @@ class PendingVideos:
     def _count(self, unit: Unit) -> None:
         for segment in unit.segments:
             self._num_planned[segment.video_uid] += len(segment.frame_index)
+
+
+def _piece(whole: DecodeTask, number: int, bounds: list[int]) -> DecodeTask:
+    """Piece number of a task. bounds: the first row of each piece, and the number of rows."""
+    assert whole.plan is not None, "videos without a plan are not cut"
+    first, stop = bounds[number], bounds[number + 1]
+    return replace(
+        whole,
+        frame_index=whole.frame_index[first:stop],
+        pts=whole.pts[first:stop],
+        plan=whole.plan.part(first, stop),
+        piece=number,
+        pieces=len(bounds) - 1,
+        first_row=first,
+    )

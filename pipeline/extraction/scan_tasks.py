@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from embedonce.pipeline.extraction.plan_tasks import packed_plan
 from embedonce.pipeline.extraction.snap_saving import SnapSaving, is_decoded_completely, saving_of, snap_points
 from embedonce.pipeline.extraction.task_checks import check_readable, checked, limit_cpu_time
 from embedonce.pipeline.frames.canonical_frame import canonical_size
@@ -16,7 +17,7 @@ from embedonce.pipeline.sources.source import VideoPath
 from embedonce.pipeline.video.announced_length import PARTIAL_SEC
 from embedonce.pipeline.video.container import TemporaryError, VideoError
 from embedonce.pipeline.video.scanning import announced_end_sec, read_timeline
-from embedonce.pipeline.video.skipping import PackedPlan, plan_feed
+from embedonce.pipeline.video.skipping import PackedPlan
 from embedonce.pipeline.video.timeline import Timeline, left_half
 
 SCAN_LIMIT_SEC = 1800.0  # CPU time per video
@@ -113,7 +114,4 @@ def _requested(timeline: Timeline, grid: Grid) -> tuple[Timeline, Requests, Snap
 
 def _packed_plan(timeline: Timeline, requests: Requests) -> PackedPlan | None:
     """Which packets must be decoded; None unless the packets' own timestamps identify the frames."""
-    index = timeline.index
-    if not len(requests.pts) or timeline.by_order or index is None or not index.has_own_times:
-        return None
-    return PackedPlan.of(plan_feed(index, requests.pts))
+    return None if timeline.by_order else packed_plan(timeline.index, requests.pts)

@@ -44,12 +44,13 @@ class _SegmentRows:
 class _VideoIndex:
     """Finds the segment of a row of one video without going through all its segments.
 
-    stops: for each segment, the number of rows of the video up to its end. num_passed: segments that rows have gone
-    past.
+    stops: for each segment, the number of rows of the video up to its end. borders: the segments with which its pieces
+    begin. passed: of each piece, the first segment that no row has gone past.
     """
 
     stops: list[int] = field(default_factory=list)
-    num_passed: int = 0
+    borders: list[int] = field(default_factory=lambda: [0])
+    passed: list[int] = field(default_factory=lambda: [0])
 
     def append(self, rows: int) -> None:
         self.stops.append((self.stops[-1] if self.stops else 0) + rows)
@@ -62,15 +63,21 @@ class _VideoIndex:
         return position, i - (self.stops[position - 1] if position else 0)
 
     def pass_to(self, position: int) -> slice:
-        """The segments before this position that were not passed before."""
-        passed, self.num_passed = self.num_passed, max(self.num_passed, position)
+        """The segments of a piece before this position in it that were not passed before."""
+        piece = bisect.bisect_right(self.borders, position) - 1
+        passed, self.passed[piece] = self.passed[piece], max(self.passed[piece], position)
         return slice(passed, position)
+
+    def piece(self, number: int) -> slice:
+        """The segments of a piece."""
+        return slice(self.borders[number], [*self.borders, len(self.stops)][number + 1])
 
 
 class ShardBuilder:
     """Collects the rows of pending units, and hands out the units that are complete.
 
-    A row of a video is identified by its position among all pending rows of the video, over its units in order.
+    A row of a video is identified by its position among all pending rows of the video, over its units in order. Rows
+    come in order, in each piece of a video that is cut into pieces.
     """
 
     def __init__(self, units: Iterable[Unit], videos: dict[str, PlannedVideo], embedding_shape: tuple[int, int]):
@@ -107,11 +114,19 @@ class ShardBuilder:
             for uid in uids
         }
 
+    def segments(self, video_uid: str) -> list[tuple[str, int]]:
+        """(unit, number of rows) of each segment of a video, in order."""
+        return [(segment.unit, segment.num_rows) for segment in self._by_video[video_uid]]
+
+    def cut(self, video_uid: str, borders: list[int]) -> None:
+        """Take the rows of a video in pieces, which begin with these segments, before any has come."""
+        self._indexes[video_uid].borders, self._indexes[video_uid].passed = borders, list(borders)
+
     def add(self, video_uid: str, i: int, jpeg: bytes, embeddings: np.ndarray, crop_crc32: np.ndarray) -> None:
         """Add row i of a video: its JPEG, (1+K, D) float16 embeddings and the (1+K,) CRC-32 of the teacher crops.
 
-        Rows come in order, so no row before this one can still come: units of a long video are complete, and can be
-        committed and forgotten, long before the video ends.
+        No row of its piece before this one can still come: units of a long video are complete, and can be committed
+        and forgotten, long before the video ends.
         """
         self._num_received[video_uid] = self._num_received.get(video_uid, 0) + 1
         segments, index = self._by_video[video_uid], self._indexes[video_uid]
@@ -134,6 +149,10 @@ class ShardBuilder:
     def count(self, video_uid: str) -> int:
         """How many rows of a video were added or refused."""
         return self._num_received.get(video_uid, 0)
+
+    def end_piece(self, video_uid: str, piece: int) -> None:
+        """No more rows of this piece of a video will come; the missing ones are corrupt."""
+        self._end(self._by_video[video_uid][self._indexes[video_uid].piece(piece)])
 
     def end(self, video_uid: str) -> None:
         """No more rows of this video will come; the missing ones are corrupt."""

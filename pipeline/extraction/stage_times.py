@@ -23,8 +23,9 @@ class StageTimes:
     decode processes and the teacher processes computed.
 
     wall_sec: that time. run_sec: with scanning and loading the teacher. video_sec: length of the videos that were
-    finished. workers: decode processes that ran. tasks: videos to decode. device: of the teacher. threads: what limits
-    the teacher's threads on a CPU; None if nothing does. is_batch_given: the user chose the batch size.
+    finished. workers: decode processes that ran. tasks: videos and pieces of long videos to decode. device: of the
+    teacher. threads: what limits the teacher's threads on a CPU; None if nothing does. is_batch_given: the user chose the
+    batch size.
     """
 
     decode: float
@@ -122,7 +123,7 @@ def _for_decoding(times: StageTimes) -> str:
     if times.cores >= ALL_CORES_SHARE:
         return f"all {times.num_cores} cores are busy, so only more cores or a lower --fps would help"
     if times.workers >= times.tasks:
-        return "each video is decoded by one process, so more --decode-workers would not help"
+        return "there were no further videos or pieces of videos, so more --decode-workers would not help"
     if times.workers < times.num_cores:
         return "more --decode-workers would help"
     return "the cores are not, so reading the videos takes long: a faster disk or network would help"

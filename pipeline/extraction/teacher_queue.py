@@ -27,15 +27,15 @@ class BatchTeacher(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddedRow:
-    """A row of a video, with its (1+K, D) float32 embeddings."""
+    """A row of a task, with its (1+K, D) float32 embeddings."""
 
-    uid: str
+    task: DecodeTask
     row: Row
     embeddings: np.ndarray
 
 
 class TeacherQueue:
-    """Takes rows and ends of videos, and returns them in the same order, the rows with their embeddings.
+    """Takes rows and ends of tasks, and returns them in the same order, the rows with their embeddings.
 
     A context, which is the time in which the teacher works, beside the caller. A batch is as large as the teacher's
     batch_size and may end in the middle of a row, so that all are full but the last. Fewer images than a batch, the
@@ -46,7 +46,7 @@ class TeacherQueue:
         """busy: counts the time of the teacher, of all its members together."""
         self._teacher, self._views_per_row = teacher, views_per_row
         self._lanes = Lanes(teacher.members, busy)
-        self._waiting: deque[tuple[str, Row] | Ended] = deque()
+        self._waiting: deque[tuple[DecodeTask, Row] | Ended] = deque()
         self._images: list[np.ndarray] = []  # of the rows in _waiting, without those that are in a batch
         self._vectors: deque[np.ndarray] = deque()  # embeddings of the first images of _waiting
 
@@ -57,13 +57,13 @@ class TeacherQueue:
     def __exit__(self, *error) -> None:
         self._lanes.__exit__(*error)
 
-    def add(self, uid: str, rows: list[Row]) -> None:
-        """Queue rows of a video."""
-        self._waiting += [(uid, row) for row in rows]
+    def add(self, task: DecodeTask, rows: list[Row]) -> None:
+        """Queue rows of a task."""
+        self._waiting += [(task, row) for row in rows]
         self._images += [image for row in rows for image in row.crops]
 
     def end(self, event: Ended) -> None:
-        """Queue the end of a video behind its rows."""
+        """Queue the end of a task behind its rows."""
         self._waiting.append(event)
 
     def embed(self, crops: np.ndarray) -> np.ndarray:

@@ -22,8 +22,11 @@ from embedonce.pipeline.video.location import VideoLocation
 from embedonce.pipeline.video.orientation import UPRIGHT
 from embedonce.pipeline.video.packets import PacketIndex
 from embedonce.pipeline.video.sampled_packets import MismatchError
+from embedonce.pipeline.video.seeking import packets_from
 from embedonce.pipeline.video.skipping import FeedPlan, PackedPlan, plan_feed, plan_full_decode
 from embedonce.pipeline.video.sought_packets import can_be_sought, sought_packets
+
+SKIPPING = "skipping"  # how a video is decoded of which some packets are skipped
 
 
 class FallbackError(Exception):
@@ -66,7 +69,7 @@ class RequestedFrames:
             return
         fallback_reason = None
         if self._planned is not None:
-            fallback_reason = yield from self._reopened(None, self._planned.unpacked())
+            fallback_reason = yield from self._by_plan(self._planned)
             if fallback_reason is None:
                 return
         index, plan = yield from self._indexed(fallback_reason)
@@ -105,6 +108,15 @@ class RequestedFrames:
                 packets = sought_packets(container, stream, plan.feed, self._requested)
             return (yield from self._attempt(index, plan, stream, packets))
 
+    def _by_plan(self, plan: PackedPlan) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
+        """Decode by a plan from the scan, as _attempt() does; read from its first packet on where that is exact."""
+        if plan.begin is not None:
+            with open_video(self._path, self._decoder, plan.stream) as (container, stream):
+                packets = yield from packets_from(container, stream, plan.begin)
+                if packets is not None:
+                    return (yield from self._attempt(None, plan.unpacked(), stream, packets))
+        return (yield from self._reopened(None, plan.from_the_start().unpacked()))
+
     def _next_plan(self, index: PacketIndex, fallback_reason: str | None) -> FeedPlan:
         return self._plan(index) if fallback_reason is None else self._whole_plan(index, fallback_reason)
 
@@ -121,7 +133,7 @@ class RequestedFrames:
         self, index: PacketIndex | None, plan: FeedPlan, stream, packets: Iterable[av.Packet | None]
     ) -> Generator[tuple[int, av.VideoFrame] | None, None, str | None]:
         """Decode by this plan with a new decoder; return why a full decode is needed instead, or None."""
-        self.way = "skipping" if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
+        self.way = SKIPPING if plan.fallback_reason is None else f"whole ({plan.fallback_reason})"
         try:
             yield from self._decoded(Feeder(stream, packets, index, plan), plan)
         except (FallbackError, MismatchError) as fallback_reason:

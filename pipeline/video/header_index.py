@@ -107,4 +107,5 @@ def _index(listed: ListedPackets, last_duration: int, known: KnownStream | None)
         is_half=nothing,
         has_orientations=False,
         stream=known,
+        positions=listed.positions,
     )

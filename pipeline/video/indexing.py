@@ -96,6 +96,7 @@ def _index(table: PacketTable, stream, known: KnownStream | None, error: str | N
         is_half=flags["is_half"],
         has_orientations=table.has_orientations,
         stream=known,
+        positions=numbers["position"],
     )
 
 

@@ -83,6 +83,7 @@ class PacketIndex:
     header_order: (m,) int64, packets in display order if the headers determine it and timestamps do not; else None.
     has_orientations: packets carry orientations, which apply to later frames as well.
     stream: what is needed to open the file again.
+    positions: (n,) int64 bytes, where packets lie in the file, -1 if unknown; None if that holds for all.
     """
 
     pts: np.ndarray | None
@@ -108,6 +109,7 @@ class PacketIndex:
     is_half: np.ndarray | None = None
     has_orientations: bool = True
     stream: KnownStream | None = None
+    positions: np.ndarray | None = None
 
     @property
     def known_pts(self) -> np.ndarray:

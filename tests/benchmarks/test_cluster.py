@@ -1,6 +1,7 @@
 """The simulated cluster: no work appears or disappears, one worker takes the sum of the costs, deaths lose little."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from benchmarks.cluster.chunks import Chunk
 from benchmarks.cluster.costs import read_unit_costs
 from benchmarks.cluster.lengths import HOURS, LONGEST_SEC, NUM_VIDEOS, ego4d_lengths
 from benchmarks.cluster.simulation import Cluster, Simulation
-from benchmarks.cluster.workload import Rates, SimulatedVideo, cut_rows, make_videos, rates_of, split_long
+from benchmarks.cluster.workload import (
+    Rates,
+    SimulatedVideo,
+    cut_rows,
+    make_videos,
+    rates_of,
+    split_long,
+    with_pieces,
+)
 from embedonce.cache.plan import cut_units
 from tests.conftest import planned_segment
 
@@ -140,6 +149,29 @@ def test_a_death_loses_what_is_not_committed_and_nothing_else():
     assert chunk.lose() == 0
     assert list(chunk.next_jobs()) == [second, third]
     assert not chunk.is_complete
+
+
+def test_pieces_of_a_video_are_done_by_several_lanes_at_once():
+    video = SimulatedVideo("a", 1500.0, 150, 3.0, 1.0, 1.0, num_pieces=2)
+    chunk = Chunk([video], SHARD_FRAMES)
+    chunk.finish(chunk.next_jobs()[0], 3.0)
+    first, second = chunk.next_jobs(), chunk.next_jobs()
+    assert sorted([len(first), len(second)]) == [1, 2] and chunk.next_jobs() is None
+    assert chunk.finish(second[0], 50.0) == (50.0, 50)
+    assert chunk.lose() == 0 and sum(job.rows for job in chunk.next_jobs()) == sum(job.rows for job in first)
+
+
+def test_long_videos_are_cut_as_extractions_cut_them():
+    videos = [SimulatedVideo("a", sec, int(sec), 1.0, 1.0, 1.0) for sec in (600.0, 700.0, 7200.0, 25_200.0)]
+    assert [video.num_pieces for video in with_pieces(videos)] == [1, 2, 16, 16]
+    assert all(video.num_pieces == 1 for video in split_long(with_pieces(videos), 512) if "-" in video.uid)
+
+
+def test_a_long_video_takes_less_time_in_pieces():
+    videos = make_videos(LENGTHS, RATES, 0)
+    whole = simulated(shared_queue, 40, videos=videos).account
+    pieces = simulated(shared_queue, 40, videos=[replace(video, num_pieces=4) for video in videos]).account
+    assert pieces.makespan_sec < 0.9 * whole.makespan_sec and pieces.rows == whole.rows
 
 
 def test_scans_are_lost_until_the_whole_chunk_is_planned():

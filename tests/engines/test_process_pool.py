@@ -62,6 +62,14 @@ def test_a_process_that_never_receives_its_task_fails_only_that_task():
     assert event == TaskFailed(task, "decoding crashed the worker process (exit code 9) (2 attempts)")
 
 
+def test_attempts_that_other_tasks_use_up_count():
+    """Both attempts are gone after the first crash, since another task has used up one."""
+    used = iter([0, 2])
+    events = list(WorkerPool(_ExitsOnArrival(), EngineOptions(1, 5.0, lambda task: next(used))).run(["x" * 1_000_000]))
+    assert [type(event) for event in events] == [WorkerCrashed, TaskFailed]
+    assert events[1].reason.endswith("(2 attempts)")
+
+
 def test_the_end_of_a_task_says_how_long_its_function_worked():
     tasks = [("count_to", 2), ("fail", "bad header")]
     ends = [e for e in WorkerPool(run_named_task, EngineOptions(1, 30.0)).run(tasks) if not isinstance(e, TaskResult)]

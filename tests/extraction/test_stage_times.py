@@ -32,7 +32,7 @@ def test_the_lines_of_a_run():
     [
         ({}, MORE_WORKERS),
         ({"cores": 0.95}, "decode-bound; all 2 cores are busy, so only more cores or a lower --fps would help"),
-        ({"tasks": 1}, "decode-bound; each video is decoded by one process, so more --decode-workers would not help"),
+        ({"tasks": 1}, "there were no further videos or pieces of videos, so more --decode-workers would not help"),
         ({"workers": 2}, "the cores are not, so reading the videos takes long: a faster disk or network would help"),
         (TEACHER_BOUND, "teacher-bound; a GPU, a smaller teacher or fewer --views would help"),
         (TEACHER_BOUND | {"threads": 1}, "teacher-bound; a higher OMP_NUM_THREADS would help"),

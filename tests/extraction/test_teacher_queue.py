@@ -27,7 +27,7 @@ def make_row(i: int, views: int) -> Row:
 
 
 def names(items) -> list[str]:
-    return [f"{item.uid}{item.row.i}" if isinstance(item, EmbeddedRow) else f"end {item.task}" for item in items]
+    return [f"{item.task}{item.row.i}" if isinstance(item, EmbeddedRow) else f"end {item.task}" for item in items]
 
 
 @pytest.mark.parametrize(
