@@ -24,8 +24,8 @@ class StageTimes:
 
     wall_sec: that time. run_sec: with scanning and loading the teacher. video_sec: length of the videos that were
     finished. workers: decode processes that ran. tasks: videos and pieces of long videos to decode. device: of the
-    teacher. threads: what limits the teacher's threads on a CPU; None if nothing does. is_batch_given: the user chose the
-    batch size.
+    teacher. threads: what limits the teacher's threads on a CPU; None if nothing does. is_batch_given: the user chose
+    the batch size.
     """
 
     decode: float

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedonce.pipeline.video import decode, seeking
+from embedonce.pipeline.video import decode, seeking, sought_packets
 from embedonce.pipeline.video.container import open_video, packets_of
 from embedonce.pipeline.video.decode import SKIPPING, RequestedFrames
 from embedonce.pipeline.video.entry_points import EntryPoints
@@ -23,7 +23,7 @@ KINDS = {
     "mkv": ("v.mkv", {"gop": 10, "ticks": 1000}),
     "open GOPs": ("v.mp4", {"gop": 12, **HEVC}),
     "vp9": ("v.webm", {"gop": 10, "codec": "libvpx-vp9", "ticks": 1000, "b_frames": None}),
-    "mjpeg": ("v.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "b_frames": None}),
+    "mjpeg": ("v.mkv", {"ticks": 1000, "codec": "mjpeg", "pix_fmt": "yuvj420p", "b_frames": None}),
 }
 
 
@@ -71,6 +71,7 @@ def reads(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(decode, "packets_of", counted)
     monkeypatch.setattr(seeking, "packets_of", counted)
+    monkeypatch.setattr(sought_packets, "packets_of", counted)
     return counts
 
 
@@ -89,6 +90,14 @@ def test_a_part_decodes_what_the_whole_plan_decodes_from_its_entry_point_on(plan
     padded = planned.plan.part(11, 20).from_the_start().unpacked()
     assert padded.feed.tolist() == [False] * begin + part.feed.tolist()
     assert len(padded.run_start) == len(padded.feed)
+
+
+def test_parts_of_a_plan_whose_packets_are_sought_read_only_those(tmp_path, reads):
+    planned = Planned(write_video(tmp_path / "v.mov", FRAMES, codec="mjpeg", pix_fmt="yuvj420p", b_frames=None))
+    assert planned.plan.is_sought
+    whole, _ = planned.decoded(0, 30, planned.plan)
+    reads.clear()
+    assert planned.in_parts(7, 16, 23) == whole and len(whole) == sum(reads) == 30
 
 
 @pytest.mark.parametrize("change", [{"position": 1}, {"position": 10**9}, {"pts": 1}])
