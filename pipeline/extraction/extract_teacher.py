@@ -5,6 +5,7 @@ The only module that loads a teacher; training and evaluation never import it.
 
 import contextlib
 import logging
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,8 +123,10 @@ def _extract_here(
 ) -> tuple[CacheWriter, Sequence[LabelSetRequest], ExtractionSummary]:
     """The open writer, the requests with the embeddings of their class prompts, and the summary of the extraction."""
     ready: list[LabelSetRequest] = []
+    imports = threading.Thread(target=_import_teacher, args=(config,), name="imports")  # while videos are scanned
 
     def load() -> Teacher:
+        imports.join()
         teacher = _load_teacher(config)
         if isinstance(teacher, TeacherGroup):
             processes.callback(teacher.close)
@@ -133,6 +136,7 @@ def _extract_here(
         return teacher
 
     with contextlib.ExitStack() as processes:
+        imports.start()
         writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     return writer, ready, result
 
@@ -214,6 +218,11 @@ def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
     return TeacherOptions(config.model, config.teacher_weights, *how, cached)
+
+
+def _import_teacher(config: ExtractConfig) -> None:
+    with contextlib.suppress(Exception):  # loading the teacher raises it again
+        loader_of(config.model).prepare()
 
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:

@@ -56,6 +56,11 @@ class OverlappingClipTeacher(OpenClipTeacher):
 class OpenClipLoader(TeacherLoader):
     """Loads open_clip models by name or configuration file. It takes every model that no other loader is named for."""
 
+    def prepare(self) -> None:
+        from embedonce.models.teachers.weights import import_open_clip
+
+        import_open_clip()
+
     def load(self, options: TeacherOptions) -> Teacher:
         from embedonce.models.device import choose_device
         from embedonce.models.teachers.open_clip import load_teacher
