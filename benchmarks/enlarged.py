@@ -1,7 +1,7 @@
 """1080p videos for timing whole runs: real footage, enlarged, with sensor noise, encoded by x264, made once.
 
-The footage is that of EMBEDONCE_VIDEOS, by default ../shared/data/videos, which is smaller; its first seconds are repeated
-up to the length wanted.
+The footage is that of EMBEDONCE_VIDEOS, by default ../shared/data/videos, which is smaller; its first seconds are
+repeated up to the length wanted.
 """
 
 import os
@@ -34,7 +34,7 @@ NOISE = 3  # gray levels to either side
 
 
 def enlarged_videos(folder: Path, seconds: int, encoding: str = DEFAULTS) -> list[Path]:
-    """One video of this length for each of SOURCES, in a folder for this length and encoding. encoding: of ENCODINGS."""
+    """One video of this length for each of SOURCES, in a folder of their own. encoding: of ENCODINGS."""
     folder = folder / ENCODINGS[encoding][0]
     encoded = [_enlarged(folder, FOOTAGE / name, encoding) for name in SOURCES]
     there = folder / f"{seconds}s"

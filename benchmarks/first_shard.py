@@ -2,8 +2,8 @@
 
 python -m benchmarks.first_shard [--videos N] [--work-dir FOLDER] [OPTION OF extract-teacher ...]
 
-The folder holds copies of the real MP4 files in EMBEDONCE_VIDEOS, by default those in ../shared/data/videos, each with a
-box of its own at the end, so that no two are the same video. The run is ended after its first shard.
+The folder holds copies of the real MP4 files in EMBEDONCE_VIDEOS, by default those in ../shared/data/videos, each with
+a box of its own at the end, so that no two are the same video. The run is ended after its first shard.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedonce.cache.collection import no_collection
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import default_weights
 from embedonce.models.preprocessing import Preprocessing
@@ -57,11 +58,14 @@ class OpenClipLoader(TeacherLoader):
     """Loads open_clip models by name or configuration file. It takes every model that no other loader is named for."""
 
     def prepare(self) -> None:
+        """As in TeacherLoader. ModelError if open_clip is not installed."""
         from embedonce.models.teachers.weights import import_open_clip
 
-        import_open_clip()
+        with no_collection():  # nothing of what is imported becomes garbage: searching all of it takes 0.7 s
+            import_open_clip()
 
     def load(self, options: TeacherOptions) -> Teacher:
+        self.prepare()
         from embedonce.models.device import choose_device
         from embedonce.models.teachers.open_clip import load_teacher
 
