@@ -5,8 +5,8 @@ The only module that loads a teacher; training and evaluation never import it.
 
 import contextlib
 import logging
-import threading
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,10 +123,9 @@ def _extract_here(
 ) -> tuple[CacheWriter, Sequence[LabelSetRequest], ExtractionSummary]:
     """The open writer, the requests with the embeddings of their class prompts, and the summary of the extraction."""
     ready: list[LabelSetRequest] = []
-    imports = threading.Thread(target=_import_teacher, args=(config,), name="imports")  # while videos are scanned
 
     def load() -> Teacher:
-        imports.join()
+        imports.result()
         teacher = _load_teacher(config)
         if isinstance(teacher, TeacherGroup):
             processes.callback(teacher.close)
@@ -135,8 +134,8 @@ def _extract_here(
             teacher.drop_text_tower()
         return teacher
 
-    with contextlib.ExitStack() as processes:
-        imports.start()
+    with ThreadPoolExecutor(1, "imports") as thread, contextlib.ExitStack() as processes:
+        imports = thread.submit(loader_of(config.model).prepare)  # while videos are scanned
         writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     return writer, ready, result
 
@@ -218,11 +217,6 @@ def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
     return TeacherOptions(config.model, config.teacher_weights, *how, cached)
-
-
-def _import_teacher(config: ExtractConfig) -> None:
-    with contextlib.suppress(Exception):  # loading the teacher raises it again
-        loader_of(config.model).prepare()
 
 
 def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) -> Teacher:
