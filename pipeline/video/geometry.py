@@ -124,7 +124,7 @@ class AspectReader:
 
 
 def _side_data(frame: av.VideoFrame) -> list:
-    """Not frame.side_data: the frame keeps that, which refers to it, so that only a garbage collection would free it."""
+    """Not frame.side_data: the frame keeps that, which refers to it, so that only a garbage collection frees it."""
     return list(SideDataContainer(frame))  # PyAV's stubs take this for a mapping
 
 
