@@ -4,8 +4,8 @@
     python -m benchmarks.extract_peers --videos FOLDER_OF_1080P_VIDEOS --teachers demo,ViT-B/32 --table FILE
 
 Peers run in an environment of their own, .bench-venv; one that cannot run is listed with the reason. Without --videos
-four videos are made of the real ones that tests use, in each of the encodings of benchmarks/enlarged.py. The limit is what this machine could reach at most: the
-processor seconds of the stages by themselves, spread over all cores.
+four videos are made of the real ones that tests use, in each of the encodings of benchmarks/enlarged.py. The limit is
+what this machine could reach at most: the processor seconds of the stages by themselves, spread over all cores.
 """
 
 import shutil

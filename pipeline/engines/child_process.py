@@ -122,8 +122,8 @@ def _run(
 def _without_main() -> Iterator[None]:
     """Within this context, started processes do not import the main module: it may be a script of the user's.
 
-    They need nothing of it, and a script without `if __name__ == "__main__"` would begin anew in each of them. The module
-    itself stays as it is: other threads may be importing something that looks at it.
+    They need nothing of it, and a script without `if __name__ == "__main__"` would begin anew in each of them. The
+    module itself stays as it is: other threads may be importing something that looks at it.
     """
     with _starting:
         main = sys.modules["__main__"]

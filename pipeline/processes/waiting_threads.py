@@ -1,7 +1,7 @@
 """Lets the threads of OpenMP sleep while they wait, where other processes need the cores. Imports nothing slow.
 
-By default, GNU's OpenMP, which PyTorch's wheels contain, has threads spin while they wait for one another. Beside decode
-processes on all cores they then spin for a core that is taken.
+By default, GNU's OpenMP, which PyTorch's wheels contain, has threads spin while they wait for one another. Beside
+decode processes on all cores, they wait for one whose core is taken.
 """
 
 import os

@@ -80,7 +80,7 @@ class TeacherLoader(ABC):
         """A teacher ready to embed. Its `identity.name` selects this loader again. Raises ModelError or a subclass."""
 
     def prepare(self) -> None:
-        """Import what load() needs, in a thread of its own, while videos are scanned. Raises ModelError or a subclass."""
+        """Import what load() needs, in another thread, while videos are scanned. Raises ModelError or a subclass."""
         return None
 
     def check_options(self, options: TeacherOptions) -> None:

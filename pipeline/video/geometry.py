@@ -125,7 +125,7 @@ class AspectReader:
 
 def _side_data(frame: av.VideoFrame) -> list:
     """Not frame.side_data: the frame keeps that, which refers to it, so that only a garbage collection frees it."""
-    return list(SideDataContainer(frame))  # PyAV's stubs take this for a mapping
+    return list(SideDataContainer(frame))  # type: ignore[call-arg]  # PyAV's stubs lack the parameter
 
 
 def _shape(frame: av.VideoFrame) -> tuple:
