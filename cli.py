@@ -15,6 +15,8 @@ if Path(INSTALLED.origin).resolve().parent != Path(__file__).resolve().parent:
     )
     sys.exit(5)
 
+from embedonce.pipeline.processes import exiting  # isort: split
+
 import click
 
 from embedonce.pipeline.commands.error_reporting import ErrorReportingGroup
@@ -55,7 +57,12 @@ def run() -> None:
     """The program: main(), with signals handled until the process ends."""
     standard_streams.open_standard_descriptors()
     interrupts.handle_until_exit()
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            exiting.end_at_once_with(end.code)
+        raise
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@
     python -m benchmarks.extract_peers --videos FOLDER_OF_1080P_VIDEOS --teachers demo,ViT-B/32 --table FILE
 
 Peers run in an environment of their own, .bench-venv; one that cannot run is listed with the reason. Without --videos
-four videos are made of the real ones in ../shared/data/videos. The limit is what this machine could reach at most: the
-processor seconds of the stages by themselves, spread over all cores.
+four videos are made of the real ones that tests use, in each of the encodings of benchmarks/enlarged.py. The limit is
+what this machine could reach at most: the processor seconds of the stages by themselves, spread over all cores.
 """
 
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import av
@@ -17,7 +19,7 @@ import click
 import numpy as np
 
 from benchmarks.embeddings import Agreement, agreement, of_cache, of_peer
-from benchmarks.enlarged import enlarged_videos, shortest_video
+from benchmarks.enlarged import ENCODINGS, enlarged_videos, shortest_video
 from benchmarks.extract_contestants import (
     CHECKOUT,
     NOT_INSTALLABLE,
@@ -134,19 +136,22 @@ def main(
     table_path: Path | None,
 ):
     """Measure, and end with one line of JSON."""
-    folder = (videos or enlarged_videos(work_dir / "enlarged", seconds)[0].parent).resolve()
-    python, length = peers_python.absolute(), _seconds(folder)  # not resolved: it is a link to the system's interpreter
+    python = peers_python.absolute()  # not resolved: it is a link to the system's interpreter
+    made = {name: partial(enlarged_videos, work_dir / "enlarged", seconds, name) for name in ENCODINGS}
+    folders = {str(videos): videos} if videos else {name: make()[0].parent for name, make in made.items()}
     figures: dict = {"machine": machine("av", "torch", "open_clip_torch") | {"cores usable": usable_cores()}}
     figures["peers"] = {package: version(python, package) for package in PACKAGES}
-    figures |= {"videos, s": round(length, 1), "rounds": rounds, "GPU": GPU}
+    figures |= {"rounds": rounds, "GPU": GPU}
     texts = []
-    for teacher in teachers.split(","):
-        found = compare(teacher, peers.split(":"), folder, work_dir, python, rounds)
+    for teacher, (name, folder) in product(teachers.split(","), folders.items()):
+        length, what = _seconds(folder), f"{teacher}, {name}"
+        found = compare(teacher, peers.split(":"), folder.resolve(), work_dir, python, rounds)
         stages = isolated_stages(teacher, folder) if limit else {}
-        texts.append(f"{teacher}:\n\n{table(found, length, stages)}")
+        texts.append(f"{what}:\n\n{table(found, length, stages)}")
         click.echo(texts[-1], err=True)
-        figures[teacher] = [asdict(one) for one in found]
-        figures[f"{teacher}, stages by themselves, processor s"] = stages
+        figures[what] = [asdict(one) for one in found]
+        figures[f"{what}, stages by themselves, processor s"] = stages
+        figures[f"{what}, videos, s"] = round(length, 1)
     if table_path:
         table_path.parent.mkdir(parents=True, exist_ok=True)
         table_path.write_text("\n\n".join(texts) + "\n", "utf-8")

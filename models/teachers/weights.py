@@ -39,7 +39,7 @@ def build(
 
     Arguments and errors as in models.teachers.open_clip.load_teacher().
     """
-    open_clip = _open_clip()
+    open_clip = import_open_clip()
     name, config, configured = read_configuration(open_clip, model)
     to_load = _checked_weights(open_clip, model, weights, activation, (name, config))
     option = from_option(open_clip, name, preprocess)
@@ -50,7 +50,7 @@ def build(
 
 def check_options(model: str, weights: str, activation: str | None) -> None:
     """Raise ModelOptionError if these options contradict each other, without loading weights."""
-    open_clip = _open_clip()
+    open_clip = import_open_clip()
     name, config, _ = read_configuration(open_clip, model)
     _checked_weights(open_clip, model, weights, activation, (name, config))
 
@@ -81,7 +81,7 @@ def _checked_weights(open_clip, model: str, weights: str, activation: str | None
 
 def architecture(model: str) -> nn.Module:
     """A model with random weights and default preprocessing on the CPU, for timing; without a tokenizer."""
-    open_clip = _open_clip()
+    open_clip = import_open_clip()
     name, config, _ = read_configuration(open_clip, model)
     require_text_packages(name, config, "hf_model_name")
     return _create(open_clip, name, RANDOM, 0, default_preprocessing(open_clip))
@@ -113,7 +113,8 @@ def _shipped_weights(name: str, model: str) -> Path:
     return path
 
 
-def _open_clip():
+def import_open_clip():
+    """The module open_clip. ModelError if it is not installed."""
     quiet_hub()
     try:
         import open_clip

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from types import ModuleType
 from typing import Any
 
 from embedonce.pipeline.engines.channel import Channel
@@ -121,16 +122,13 @@ def _run(
 def _without_main() -> Iterator[None]:
     """Within this context, started processes do not import the main module: it may be a script of the user's.
 
-    They need nothing of it, and a script without `if __name__ == "__main__"` would begin anew in each of them.
+    They need nothing of it, and a script without `if __name__ == "__main__"` would begin anew in each of them. The
+    module itself stays as it is: other threads may be importing something that looks at it.
     """
-    main = sys.modules["__main__"]
-    names = ("__spec__", "__file__")
     with _starting:
-        hidden = {name: getattr(main, name) for name in names if hasattr(main, name)}
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
         try:
-            for name in hidden:
-                setattr(main, name, None)
             yield
         finally:
-            for name, value in hidden.items():
-                setattr(main, name, value)
+            sys.modules["__main__"] = main

@@ -6,6 +6,7 @@ The only module that loads a teacher; training and evaluation never import it.
 import contextlib
 import logging
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def _extract_here(
     ready: list[LabelSetRequest] = []
 
     def load() -> Teacher:
+        imports.result()
         teacher = _load_teacher(config)
         if isinstance(teacher, TeacherGroup):
             processes.callback(teacher.close)
@@ -134,7 +136,8 @@ def _extract_here(
             teacher.drop_text_tower()
         return teacher
 
-    with contextlib.ExitStack() as processes:
+    with ThreadPoolExecutor(1, "imports") as thread, contextlib.ExitStack() as processes:
+        imports = thread.submit(loader_of(config.model).prepare)  # while videos are scanned
         writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     return writer, ready, result
 

@@ -2,7 +2,7 @@
 
 import bisect
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,8 @@ from embedonce.pipeline.extraction.shard_builder import ShardBuilder
 from embedonce.pipeline.extraction.upright import shape_of
 from embedonce.pipeline.sources.source import Video
 from embedonce.pipeline.video.skipping import PackedPlan
+
+REORDERED = 4  # of the last videos, for each decode process; the rows of all of them may have to wait in memory
 
 
 class PendingVideos:
@@ -36,13 +38,13 @@ class PendingVideos:
     def add(self, units: Collection[Unit], packet_plans: Mapping[str, PackedPlan | None]) -> list[str]:
         """Collect these units, too. packet_plans: uid -> which packets must be decoded, of videos scanned in this run.
 
-        Returns the uids of their videos, in order.
+        Returns the uids of their videos in the order in which to decode them.
         """
         uids = list(dict.fromkeys(segment.video_uid for unit in units for segment in unit.segments))
         self._builder.add_units(units)
         self._frames |= self._builder.pending_frames(uids)
         self._packet_plans |= packet_plans
-        return uids
+        return longest_last_first(uids, self._bytes_to_do, REORDERED * self._config.num_decode_workers)
 
     def add_planned(self, units: Collection[Unit], packet_plans: Mapping[str, PackedPlan | None]) -> list[str]:
         """As add(), for units that were planned since this object was made."""
@@ -115,6 +117,10 @@ class PendingVideos:
             plan=plan,
         )
 
+    def _bytes_to_do(self, uid: str) -> float:
+        """The size of a video, or of its part that is pending: about proportional to the time that decoding takes."""
+        return self._writer.planned_videos[uid].num_bytes * len(self._frames[uid][1]) / max(1, self._num_planned[uid])
+
     def _length(self, uid: str) -> float:
         video = self._writer.planned_videos[uid]
         return video.end_sec - float(seconds(video.first_pts, video.time_base))
@@ -122,6 +128,15 @@ class PendingVideos:
     def _count(self, unit: Unit) -> None:
         for segment in unit.segments:
             self._num_planned[segment.video_uid] += len(segment.frame_index)
+
+
+def longest_last_first(uids: Sequence[str], length: Callable[[str], float], count: int) -> list[str]:
+    """The uids in order, but the longest of the last ones first.
+
+    No process then begins with a long video while the others have nothing left to do.
+    """
+    begin = max(0, len(uids) - count)
+    return [*uids[:begin], *sorted(uids[begin:], key=length, reverse=True)]
 
 
 def _piece(whole: DecodeTask, number: int, bounds: list[int]) -> DecodeTask:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedonce.cache.collection import no_collection
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import ONNX, PYTORCH, TEACHER_RUNTIMES, default_weights
 from embedonce.models.preprocessing import Preprocessing
@@ -61,7 +62,15 @@ class OpenClipLoader(TeacherLoader):
 
     runtimes = TEACHER_RUNTIMES
 
+    def prepare(self) -> None:
+        """As in TeacherLoader. ModelError if open_clip is not installed."""
+        from embedonce.models.teachers.weights import import_open_clip
+
+        with no_collection():  # nothing of what is imported becomes garbage: searching all of it takes 0.7 s
+            import_open_clip()
+
     def load(self, options: TeacherOptions) -> Teacher:
+        self.prepare()
         from embedonce.models.device import choose_device
         from embedonce.models.teachers.open_clip import load_teacher
 

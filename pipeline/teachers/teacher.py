@@ -117,6 +117,10 @@ class TeacherLoader(ABC):
     def load(self, options: TeacherOptions) -> Teacher:
         """A teacher ready to embed. Its `identity.name` selects this loader again. Raises ModelError or a subclass."""
 
+    def prepare(self) -> None:
+        """Import what load() needs, in another thread, while videos are scanned. Raises ModelError or a subclass."""
+        return None
+
     def check_options(self, options: TeacherOptions) -> None:
         """Raise ModelOptionError for options that contradict each other, without loading weights."""
         return None

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 from embedonce.pipeline.video.container import VideoError
 from embedonce.pipeline.video.ffmpeg_log import capture_log
@@ -124,7 +124,8 @@ class AspectReader:
 
 
 def _side_data(frame: av.VideoFrame) -> list:
-    return list(frame.side_data)  # PyAV's stubs take this for a mapping
+    """Not frame.side_data: the frame keeps that, which refers to it, so that only a garbage collection frees it."""
+    return list(SideDataContainer(frame))  # type: ignore[call-arg]  # PyAV's stubs lack the parameter
 
 
 def _shape(frame: av.VideoFrame) -> tuple:

@@ -140,7 +140,7 @@ def test_a_conversion_reports_its_progress_and_releases_the_lock(tiny, tmp_path,
 
 def test_a_decoding_task_follows_the_plan_and_the_settings():
     video = planned_video("u", end_sec=3.0, first_pts=7680, fingerprint="f" * 64, by_order=True)
-    config = SimpleNamespace(decoder="nvdec", jpeg_quality=91)
+    config = SimpleNamespace(decoder="nvdec", jpeg_quality=91, num_decode_workers=1)
     writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48), units=())
     builder = ShardBuilder((), writer.planned_videos, (1, 8))
     pending = PendingVideos(config, writer, builder, {"u": SimpleNamespace(path=Path("u.mp4"))})

@@ -109,8 +109,8 @@ def test_the_next_wave_is_scanned_while_the_one_before_is_decoded(folder, tmp_pa
     run(make_source(folder, NAMES), tmp_path / "c", decode_workers=1)
     kinds = [(kind is ScanTask, uid) for kind, uid in RecordedPool.ended]
     assert kinds[:2] == [(True, "a"), (True, "b")]
-    assert kinds.index((True, "c")) < kinds.index((False, "b")) < kinds.index((True, "f"))
-    assert kinds.index((False, "a")) < kinds.index((True, "d"))
+    assert kinds.index((True, "c")) < kinds.index((False, "a")) < kinds.index((True, "f"))
+    assert kinds.index((False, "b")) < kinds.index((True, "d"))  # it is longer than a
 
 
 def test_a_run_that_fails_counts_the_videos_that_were_not_planned_yet(

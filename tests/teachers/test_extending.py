@@ -232,3 +232,34 @@ def test_estimates_use_the_shape_of_the_loader(monkeypatch, tmp_path):
 def test_names_that_could_mean_something_else_are_not_registered(name):
     with pytest.raises(ValueError, match="a teacher cannot be registered as"):
         registry.register(name, registry.loader_of("open_clip"))
+
+
+PREPARING = """
+import threading
+from pathlib import Path
+
+
+class Prepared(ProjectionLoader):
+    def prepare(self):
+        import os
+        if os.environ.get("REFUSED"):
+            from embedonce.models.errors import ModelError
+            raise ModelError("a package is missing")
+        Prepared.thread = threading.current_thread()
+
+    def load(self, options):
+        assert Prepared.thread is not threading.current_thread()
+        return super().load(options)
+
+
+register("projection", Prepared())
+"""
+
+
+def test_what_a_teacher_needs_is_imported_in_a_thread_before_it_is_loaded(module, videos, tmp_path, monkeypatch):
+    loader = next(line.split()[1].partition("(")[0] for line in EXAMPLE.splitlines() if "(TeacherLoader)" in line)
+    module.write_text(EXAMPLE + PREPARING.replace("ProjectionLoader", loader))
+    arguments = ("extract-teacher", "--data-dir", videos, "--teacher-module", module, "--teacher-head", "none")
+    call(*arguments, "--cache-dir", tmp_path / "c")
+    monkeypatch.setenv("REFUSED", "1")
+    assert error_of(*arguments, "--cache-dir", tmp_path / "refused", code=5) == "a package is missing"
