@@ -13,6 +13,7 @@ from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.manifest.options import ManifestOptions
 from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
 
@@ -37,7 +38,7 @@ class AnnotationSettings(Ego4dOptions, Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelingSettings(AnnotationSettings):
+class LabelingSettings(ManifestOptions, AnnotationSettings):
     """Which label set a command makes: its classes and its name. source_settings: options of registered plug-ins."""
 
     classes: Path | None = setting(shared.CLASSES)
