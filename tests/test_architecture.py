@@ -34,7 +34,16 @@ VIDEO = (
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
-    *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
+    *(
+        "compare",
+        "options_document",
+        "download_ego4d",
+        "extract_teacher",
+        "plan",
+        "plan_ego4d",
+        "repair_cache",
+        "verification",
+    ),
     *("merge", "refresh", "removal", "remove"),
 )
 ONLY_IMPORTERS = {

@@ -67,6 +67,8 @@ class LabelingSettings(ManifestOptions, AnnotationSettings):
         num_kinds = len(self.annotation_kinds)
         if num_kinds > 1 and given:
             raise ValueError(f"{given[0]} needs a single kind of annotations, but --annotations names {num_kinds}")
+        if self.skip_missing and self.manifest is None:
+            raise ValueError("--skip-missing requires --manifest")
         if self.classes and self.class_names:
             raise ValueError(
                 "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "

@@ -43,8 +43,10 @@ class ManifestRows:
 
     def _rows(self, table: Table) -> Iterator[ManifestRow]:
         num_rows = 0
+        if table.columns:
+            check_columns(table)
         for line, cells in table.rows:
-            if not num_rows:
+            if not num_rows:  # of JSON lines, the columns are known by now
                 check_columns(table)
             num_rows += 1
             row = row_of(line, cells, self.problems, self._needs_labels)

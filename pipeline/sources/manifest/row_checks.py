@@ -27,6 +27,7 @@ def _check_classes(rows: RowColumns, problems: LineProblems) -> None:
     if len(first_line) > MAX_CLASSES:
         last = max(first_line.values())
         problems.add(last, f"label: expected at most {MAX_CLASSES} classes, got {len(first_line)}")
+        return
     for names in equivalent_names(first_line):
         first, *others = sorted(names, key=first_line.__getitem__)
         for name in others:

@@ -77,8 +77,8 @@ def source_of_rows(
 def _check_any_exists(
     videos: list[NamedVideo], missing: list[NamedVideo], root: DataFolder, problems: LineProblems
 ) -> None:
-    """InputError if there is no file at all, most likely for one reason."""
-    if missing and len(missing) == len(videos):
+    """InputError if there is no file at all, most likely for one reason, and nothing else is wrong."""
+    if missing and len(missing) == len(videos) and not problems.count:
         first = missing[0]
         raise InputError(
             f"none of the {len(videos)} videos of {problems.where} exists, such as {first.name} ({problems.unit} "
