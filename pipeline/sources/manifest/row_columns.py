@@ -1,13 +1,14 @@
 """The rows of a manifest as columns: about 30 bytes per row, and the texts that it gives."""
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems
 from embedonce.pipeline.sources.manifest.row import ManifestRow
-from embedonce.pipeline.sources.manifest.video_files import VideoFiles
+from embedonce.pipeline.sources.manifest.video_files import VideoFiles, public_name
 
 NO_LABEL = -1
 
@@ -57,6 +58,10 @@ class RowColumns:
     def __len__(self) -> int:
         return len(self._video)
 
+    def __iter__(self) -> Iterator[tuple[int, float, float, int]]:
+        """(video, start_sec, end_sec, label) of each row."""
+        return zip(self._video, self._start, self._end, self._label, strict=True)
+
     def add(self, row: ManifestRow) -> None:
         """Append a row, or report what is wrong with it."""
         if not max(row.start_sec, 0.0) < row.end_sec:
@@ -86,10 +91,11 @@ class RowColumns:
         self.split.count(row.split, row.line)
         split, line = self.splits.setdefault(video, (row.split, row.line))
         if split != row.split and split and row.split:
+            first = f"{split!r} on {self.problems.unit} {line}"
             self.problems.add(
                 row.line,
-                f"split: {row.video!r} is in {row.split!r} here and in {split!r} on {self.problems.unit} {line}; all "
-                "clips of a video must be in one split",
+                f"split: {public_name(row.video)!r} is in {row.split!r} here and in {first}; all clips of a video must be "
+                "in one split",
             )
 
     def _add_texts(self, row: ManifestRow) -> None:

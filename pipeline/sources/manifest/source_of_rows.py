@@ -51,11 +51,11 @@ def source_of_rows(
     cached = frozenset(cached_uids)
     missing = [video for video in files.videos if video.is_missing and video.uid not in cached]
     if needs_files:
-        _check_any_exists(files.videos, missing, root, problems)
+        _check_any_exists(files.videos, root, problems)
         _report_files(files.videos, set(map(id, missing)), problems, skip_missing)
     problems.check()
     has_clips = [video.is_usable or video.uid in cached for video in files.videos]
-    if needs_files and not any(has_clips):
+    if needs_files and not any(video.is_usable for video in files.videos):
         raise InputError(f"none of the videos of {problems.where} can be read; {_first_unreadable(files.videos)}")
     classes = tuple(sorted(columns.first_line))
     return Source(
@@ -74,12 +74,10 @@ def source_of_rows(
     )
 
 
-def _check_any_exists(
-    videos: list[NamedVideo], missing: list[NamedVideo], root: DataFolder, problems: LineProblems
-) -> None:
+def _check_any_exists(videos: list[NamedVideo], root: DataFolder, problems: LineProblems) -> None:
     """InputError if there is no file at all, most likely for one reason, and nothing else is wrong."""
-    if missing and len(missing) == len(videos) and not problems.count:
-        first = missing[0]
+    if videos and all(video.is_missing for video in videos) and not problems.count:
+        first = videos[0]
         raise InputError(
             f"none of the {len(videos)} videos of {problems.where} exists, such as {first.name} ({problems.unit} "
             f"{first.line}); paths are relative to {root}: give another folder with --data-dir, or correct the paths"
@@ -111,15 +109,13 @@ def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]
     videos = rows.files.videos
     splits = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
     number = {name: label for label, name in enumerate(classes)}
-    labels = np.array([*(number[name] for name in rows.first_line), UNLABELED])  # the last one: -1
-    numbers = _numbers_in_window(rows)
-    columns = zip(rows.video.tolist(), rows.start_sec, rows.end_sec, labels[rows.label].tolist(), strict=True)
-    for row, (index, start, end, label) in enumerate(columns):
+    labels = [*(number[name] for name in rows.first_line), UNLABELED]  # of NO_LABEL, the last one
+    numbers = None if rows.uids else _numbers_in_window(rows)
+    for row, (index, start, end, label) in enumerate(rows):
         if has_clips[index]:
-            uid, times = videos[index].uid, (float(start), float(end))
-            name = rows.uids[row] if rows.uids else _clip_id(uid, *times, int(numbers[row]))
-            text = rows.texts[row] if rows.texts else ""
-            yield Clip(name, uid, *times, label, splits[index], text)
+            uid = videos[index].uid
+            name = rows.uids[row] if numbers is None else _clip_id(uid, start, end, int(numbers[row]))
+            yield Clip(name, uid, start, end, labels[label], splits[index], rows.texts[row] if rows.texts else "")
 
 
 def _split(rows: RowColumns, index: int, uid: str) -> str:

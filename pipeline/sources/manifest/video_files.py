@@ -98,15 +98,16 @@ def _name_uids(videos: list[NamedVideo]) -> None:
     """The query of a URL may be a signature: it is in no uid, unless a hash of it must tell videos apart."""
     by_uid = defaultdict(list)
     for video in videos:
-        by_uid[path_uid(_public(video.name))].append(video)
+        by_uid[path_uid(public_name(video.name))].append(video)
     for uid, same in by_uid.items():
         for video in same:
-            video.uid = uid if len(same) == 1 else path_uid(f"{_public(video.name)}#{_digest(video.name)}")
+            video.uid = uid if len(same) == 1 else path_uid(f"{public_name(video.name)}#{_digest(video.name)}")
     for video in videos:
-        video.names = [_public(name) for name in video.names]
+        video.names = [public_name(name) for name in video.names]
 
 
-def _public(name: str) -> str:
+def public_name(name: str) -> str:
+    """The name of a video as it may be shown and stored: a URL without its query."""
     return shown(name) if is_url(name) else name
 
 
