@@ -91,12 +91,10 @@ class RowColumns:
         self.split.count(row.split, row.line)
         split, line = self.splits.setdefault(video, (row.split, row.line))
         if split != row.split and split and row.split:
-            first = f"{split!r} on {self.problems.unit} {line}"
-            self.problems.add(
-                row.line,
-                f"split: {public_name(row.video)!r} is in {row.split!r} here and in {first}; all clips of a video must be "
-                "in one split",
-            )
+            here = f"{public_name(row.video)!r} is in {row.split!r} here"
+            there = f"in {split!r} on {self.problems.unit} {line}"
+            message = f"split: {here} and {there}; all clips of a video must be in one split"
+            self.problems.add(row.line, message)
 
     def _add_texts(self, row: ManifestRow) -> None:
         self.uid.count(row.uid, row.line)
