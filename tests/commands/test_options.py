@@ -97,7 +97,7 @@ REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 MANIFEST = {
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
-        "--manifest FILE --skip-missing",
+        None,  # it requires --manifest
         "sources/manifest/test_source.py::test_missing_videos_are_left_out_on_demand_and_those_of_the_cache_keep_their_clips",
     ),
 }
