@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from embedonce.models.plain_files import NotPlainError
+from embedonce.models.plain_files import NotPlainError, open_plain
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.manifest.delimited import delimited_table
 from embedonce.pipeline.sources.manifest.json_lines import json_lines_table
@@ -25,6 +25,7 @@ def open_table(path: Path, wanted: Collection[str], bad_row: BadRow) -> Table:
     if suffix not in SUFFIXES:
         raise InputError(f"{path} is no table that can be read: save it as one of {', '.join(SUFFIXES)}")
     try:
+        open_plain(path).close()
         if suffix in PARQUET:
             return parquet_table(path, wanted, bad_row)
         return json_lines_table(path, wanted, bad_row) if suffix in JSON_LINES else delimited_table(path, bad_row)

@@ -66,7 +66,7 @@ def source_of_rows(
         classes=classes,
         rejected=tuple((video.name, video.unreadable) for video in files.videos if video.unreadable),
         notes=tuple(_notes(columns, root, missing if needs_files else [])),
-        missing=tuple(sorted(video.uid for video in files.videos if video.is_missing)),
+        missing=tuple(sorted(video.uid for video in files.videos if video.path is None)),
         files=f"{len(columns)} clips of {len(files.videos)} videos",
         named_by="table",
         splits_by_hash=not columns.split.num_filled,

@@ -146,6 +146,11 @@ def test_files_that_are_no_tables_are_refused_in_one_sentence(tmp_path):
         return str(caught.value)
 
     (tmp_path / "a.csv").mkdir()
+    for suffix in (".jsonl", ".parquet"):
+        assert (
+            refused(tmp_path / f"no{suffix}")
+            == f"cannot read the table {tmp_path}/no{suffix}: No such file or directory"
+        )
     assert (
         refused(tmp_path / "a.csv")
         == f"{tmp_path}/a.csv is a folder, not a table: give a folder of videos with --data-dir"
@@ -154,5 +159,6 @@ def test_files_that_are_no_tables_are_refused_in_one_sentence(tmp_path):
     assert refused(tmp_path / "a.xlsx").startswith(
         f"{tmp_path}/a.xlsx is no table that can be read: save it as one of .csv"
     )
-    os.mkfifo(tmp_path / "b.csv")
-    assert "is a pipe or a device" in refused(tmp_path / "b.csv")
+    for name in ("b.csv", "b.jsonl"):
+        os.mkfifo(tmp_path / name)
+        assert "is a pipe or a device" in refused(tmp_path / name)
