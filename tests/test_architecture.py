@@ -35,7 +35,16 @@ VIDEO = (
 )
 COMMANDS = (
     *("cache_assertions", "click_options", "config_option", "error_reporting", "output", "parameter_types"),
-    *("compare", "options_document", "download_ego4d", "extract_teacher", "plan_ego4d", "repair_cache", "verification"),
+    *(
+        "compare",
+        "options_document",
+        "download_ego4d",
+        "extract_teacher",
+        "plan",
+        "plan_ego4d",
+        "repair_cache",
+        "verification",
+    ),
     *("merge", "refresh", "removal", "remove"),
 )
 ONLY_IMPORTERS = {
@@ -47,6 +56,7 @@ ONLY_IMPORTERS = {
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
     "ijson": {"pipeline.sources.ego4d.parsing.json_stream"},
+    "pyarrow": {"pipeline.sources.manifest.parquet"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
     "onnx": {"pipeline.runtimes.onnx_files"},

@@ -34,6 +34,8 @@ OF_OTHERS = {"torch.distributed.run"}
 FILES = (
     "clip.safetensors",
     "names.csv",
+    "clips.csv",
+    "corrected.csv",
     "uids.txt",
     "my_actions.txt",
     "my_prompts.yaml",

@@ -8,6 +8,7 @@ from embedonce.pipeline.commands.export_student import export_student
 from embedonce.pipeline.commands.extract_teacher import extract_teacher
 from embedonce.pipeline.commands.inspect_cache import inspect_cache
 from embedonce.pipeline.commands.merge import merge
+from embedonce.pipeline.commands.plan import plan
 from embedonce.pipeline.commands.plan_ego4d import plan_ego4d
 from embedonce.pipeline.commands.refresh import refresh
 from embedonce.pipeline.commands.relabel import relabel
@@ -30,6 +31,7 @@ COMMANDS = (
     merge,
     inspect_cache,
     convert_cache,
+    plan,
     download_ego4d,
     plan_ego4d,
 )

@@ -248,7 +248,7 @@ def _load_teacher(config: ExtractConfig, cached: TeacherIdentity | None = None) 
             f"the teacher loaded for {config.model!r} has the name {name!r}, under which it is not registered: later "
             "commands could not load it again"
         )
-    if config.weights in SHIPPED_WEIGHTS.values() and config.data_dir and not config.use_synthetic:
+    if config.weights in SHIPPED_WEIGHTS.values() and (config.data_dir or config.manifest) and not config.use_synthetic:
         log.warning(
             "DEMO TEACHER: it was trained on the twelve actions of the synthetic videos; do not use it for real ones"
         )

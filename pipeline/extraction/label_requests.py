@@ -10,10 +10,11 @@ from embedonce.pipeline.labeling.requests import (
     refuse_lost_classes,
     request_label_set,
 )
+from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.source import Source
 
 
-def chosen_prompts(config: ExtractConfig) -> PromptFile | None:
+def chosen_prompts(config: LabelingSettings) -> PromptFile | None:
     """The content of the file of --prompts; None if there is none."""
     return None if config.prompts is None else read_prompts(config.prompts)
 

@@ -1,4 +1,4 @@
-"""The settings of extract-teacher and plan-ego4d. Imports nothing that computes."""
+"""The settings of extract-teacher, plan and plan-ego4d. Imports nothing that computes."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,23 +16,24 @@ from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
 from embedonce.pipeline.settings.devices import check_devices, listed
-from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, setting
+from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, Option, setting
 from embedonce.pipeline.sources.folder.options import LAYOUT
 from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
 AUTO = "auto"
+DATA_DIR = Option(
+    help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local Ego4D download.",
+    group=DATA,
+    may_be_url=True,
+)
 
 
 @dataclass(frozen=True)
 class ExtractConfig(LabelingSettings):
     """Which videos are embedded by which teacher into which cache."""
 
-    data_dir: Path | str | None = setting(
-        help="Folder of videos, in any layout, its URL (s3://, gs://, az://, https://), or a local Ego4D download.",
-        group=DATA,
-        may_be_url=True,
-    )
+    data_dir: Path | str | None = setting(DATA_DIR)
     use_synthetic: bool = setting(USE_SYNTHETIC)
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     num_samples: int = setting(NUM_SAMPLES)
@@ -245,6 +246,20 @@ class ExtractConfig(LabelingSettings):
                 f"--snap-tolerance {seconds:g} is more than half of the interval between times at --fps {self.fps:g}, "
                 f"so that frames could change places: give at most {most:g}"
             )
+
+
+@dataclass(frozen=True)
+class DataPlanConfig(LabelingSettings):
+    """What plan shows: the options of extract-teacher that decide which clips and classes there are."""
+
+    data_dir: Path | str | None = setting(DATA_DIR)
+    layout: str | None = setting(LAYOUT)
+    teacher_head: str = setting(shared.TEACHER_HEAD)
+    prompt_style: str | None = setting(shared.PROMPT_STYLE)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_prompts(self.teacher_head, self.prompt_style)
 
 
 @dataclass(frozen=True)

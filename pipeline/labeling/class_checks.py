@@ -124,6 +124,7 @@ def _check_equivalent(source: Source) -> None:
         log.warning("%s%s", problem, _map_hint(source))
         return
     remedy = {
+        "table": "write one name in the column `label`, or rename the classes with --class-names MAP.csv",
         "folders": "put their videos into one folder, or rename the classes with --class-names MAP.csv (folder,name)",
         "file": "write different names into the file of --classes",
         "map": "write different names into the file of --class-names",

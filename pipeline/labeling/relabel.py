@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from embedonce.cache.errors import some
 from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer, refuse_busy
@@ -98,14 +99,21 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
     requests = []
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
+        _note_unknown_videos(matched, cached)
         choices = config.teacher_head, config.label_set or name, style, config.store_logits, prompts
         requests.append(request_label_set(matched, annotation, *choices))
     return requests
 
 
+def _note_unknown_videos(source: Source, cached: CachedVideos) -> None:
+    unknown = sorted({clip.video_uid for clip in source.clips} - cached.planned.keys())
+    if unknown:
+        log.info("videos that the cache does not have, whose clips are left out: %d (%s)", len(unknown), some(unknown))
+
+
 def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
-    if config.asks_for_annotations and config.data_dir is not None:  # the settings require both or neither
-        return _annotated(config, config.data_dir, reader)
+    if config.asks_for_annotations:
+        return _annotated(config, reader)
     source = _over_clips(reader, config)
     for note in source.notes:
         log.info("%s", note)
@@ -114,13 +122,16 @@ def _labels(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
     return [_Labels("", names_file.stem, source)]
 
 
-def _annotated(config: RelabelConfig, data_dir: Path, reader: CacheReader) -> list[_Labels]:
-    sources = read_sources(data_dir, config, cached_uids=reader.planned_uids(), needs_files=False)
+def _annotated(config: RelabelConfig, reader: CacheReader) -> list[_Labels]:
+    sources = read_sources(config.data_dir, config, cached_uids=reader.planned_uids(), needs_files=False)
     for note in union(sources).notes:
         log.info("%s", note)
     for kind, source in sources.items():
         if not source.clips:
-            raise InputError(f"the {kind} annotations under {data_dir} have no clip of a video of {config.cache_dir}")
+            have = (
+                f"{config.manifest} has" if config.manifest else f"the {kind} annotations under {config.data_dir} have"
+            )
+            raise InputError(f"{have} no clip of a video of {config.cache_dir}")
     if config.classes is not None:
         names = read_classes(config.classes)
         stem = config.classes.stem

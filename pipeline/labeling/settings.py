@@ -20,7 +20,8 @@ class RelabelConfig(LabelingSettings):
 
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     data_dir: Path | None = setting(
-        help="Folder of the annotations, with ego4d.json; the videos are not needed.", group=DATA
+        help="Folder of the annotations, with ego4d.json, or of the videos of --manifest; no video is decoded.",
+        group=DATA,
     )
     clips_from: str | None = setting(
         help="Label set to take the clips from, when --annotations is not given.",
@@ -46,13 +47,14 @@ class RelabelConfig(LabelingSettings):
         annotated = self.asks_for_annotations
         if not annotated and self.names_file is None:
             raise ValueError(
-                "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE (or --class-names FILE, "
-                "to rename the existing classes, or --prompts FILE, for other prompts)"
+                "no labels given: give --manifest TABLE, --annotations KIND --data-dir FOLDER, or --classes FILE (or "
+                "--class-names FILE, to rename the existing classes, or --prompts FILE, for other prompts)"
             )
-        if annotated and self.data_dir is None:
+        if annotated and self.data_dir is None and self.manifest is None:
             raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (the videos are not needed)")
         if annotated and self.clips_from is not None:
-            raise ValueError("--clips-from cannot be used with --annotations, which define the clips")
+            given = "--annotations" if self.manifest is None else "--manifest"
+            raise ValueError(f"--clips-from cannot be used with {given}, which defines the clips")
         if self.classes is not None and self.num_actions is not None:
             raise ValueError("--num-actions selects classes of annotations and cannot be used with --classes")
         if not annotated and self.num_actions is not None:

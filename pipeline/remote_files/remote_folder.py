@@ -61,10 +61,8 @@ class RemoteFolder:
 
     def _described(self, name: str) -> RemoteFile | str:
         assert self._urls is not None
-        try:
-            return RemoteFile.of(self._urls[name], described(self._urls[name]), spool_of_run())
-        except RemoteError as error:
-            return str(error)
+        file = _file_at(self._urls[name])
+        return file if isinstance(file, RemoteFile) else str(file)
 
     def _list_objects(self) -> dict[str, str]:
         scheme, root = scheme_of(self._url), self._url.partition("://")[2].strip("/")
@@ -90,3 +88,17 @@ class RemoteFolder:
         name = name_of(self._url)
         self._files[name] = RemoteFile.of(self._url, info, spool_of_run())
         return {name: self._url}
+
+
+def files_at(urls: Iterable[str]) -> dict[str, RemoteFile | RemoteError]:
+    """The single file behind each URL, or why it cannot be read. StorageError if a library is missing."""
+    urls = list(urls)
+    with ThreadPoolExecutor(THREADS) as pool:
+        return dict(zip(urls, pool.map(_file_at, urls), strict=True))
+
+
+def _file_at(url: str) -> RemoteFile | RemoteError:
+    try:
+        return RemoteFile.of(url, described(url), spool_of_run())
+    except RemoteError as error:
+        return error

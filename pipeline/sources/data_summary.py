@@ -6,12 +6,15 @@ from pathlib import Path
 
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.sources.source import Source, union
+from embedonce.pipeline.splits.class_remarks import class_remarks
 from embedonce.pipeline.splits.class_table import class_table
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """files: one line that counts the files of the folder, or "". class_tables: lines of text, a table per source."""
+    """files: one line that counts the files of the folder, or "". class_tables: lines of text, a table per source,
+    each followed by what is odd about its classes.
+    """
 
     files: str
     class_tables: tuple[str, ...]
@@ -30,6 +33,7 @@ def summarize(sources: Mapping[str, Source]) -> DataSummary:
         unit = "videos" if source.has_whole_videos else "clips"
         if source.clips:
             tables += class_table(source.classes, source.clips, unit, kind)
+            tables += class_remarks(source.classes, source.clips)
     return DataSummary(together.files, tuple(tables), together.notes)
 
 

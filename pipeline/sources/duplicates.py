@@ -48,7 +48,7 @@ def refuse_conflicts(source: Source, usable: Iterable[str]) -> None:
     place_of = _places(source)
     for first, other in _conflicts(source, place_of):
         if {first.uid, other.uid} <= usable:
-            raise InputError(_conflict(source, first, other, _labels(place_of, first) != _labels(place_of, other)))
+            raise InputError(_conflict(source, place_of, first, other))
 
 
 def conflicting_uids(source: Source) -> frozenset[str]:
@@ -70,13 +70,15 @@ def _conflicts(source: Source, place_of: Mapping[str, Place]) -> Iterator[tuple[
             yield from ((first, other) for other in same[i + 1 :] if place_of.get(first.uid) != place_of.get(other.uid))
 
 
-def _conflict(source: Source, first: Video, other: Video, in_two_classes: bool) -> str:
-    describe = _class_names if in_two_classes else _split_names
-    return (
-        f"{first.source} and {other.source} are the same video, byte for byte, but are in two "
-        f"{'classes' if in_two_classes else 'splits'} ({describe(source, first)} and {describe(source, other)}): "
-        "remove one of them"
-    )
+def _conflict(source: Source, place_of: dict[str, Place], first: Video, other: Video) -> str:
+    same = f"{first.source} and {other.source} are the same video, byte for byte, but"
+    if _labels(place_of, first) != _labels(place_of, other):
+        names = f"{_class_names(source, first)} and {_class_names(source, other)}"
+        return f"{same} are in two classes ({names}): remove one of them"
+    splits = _split_names(source, first), _split_names(source, other)
+    if splits[0] != splits[1]:
+        return f"{same} are in two splits ({' and '.join(splits)}): remove one of them"
+    return f"{same} have different clips: name one of them only, in all rows"
 
 
 def _groups(videos: Iterable[Video]) -> list[list[Video]]:

@@ -18,7 +18,7 @@ from embedonce.cache.store import has_cache, open_reader
 from embedonce.cache.withdrawn import WithdrawnVideos
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.sources.duplicates import Duplicate, duplicate_notes, without_duplicates
-from embedonce.pipeline.sources.source import Source, Video, union
+from embedonce.pipeline.sources.source import Clip, Source, Video, union
 from embedonce.pipeline.sources.withdrawn import with_fingerprints, without_withdrawn
 from embedonce.pipeline.splits.assignment import split_by_hash
 
@@ -77,7 +77,7 @@ def match_sources(sources: Mapping[str, Source], cached: CachedVideos) -> dict[s
     if together.uids_from_paths:
         videos, duplicates = without_duplicates(videos, together, cached.planned)
     matched = _match(videos, cached, together.uids_from_paths)
-    newest = {} if together.uids_from_paths else newest_uids(cached.plan)
+    newest = newest_uids(cached.plan)
     notes = (*duplicate_notes(duplicates.values()), *_change_notes(matched.values(), cached))
     return {kind: _apply(source, matched, duplicates, newest, notes) for kind, source in sources.items()}
 
@@ -133,19 +133,28 @@ def _apply(
     newest: dict[str, str],
     notes: tuple[str, ...],
 ) -> Source:
-    """The source with the matched uids. newest: uid -> newest uid, for videos that only the cache has."""
+    """The source with the matched uids. newest: uid -> newest uid, for videos of the data that only the cache has."""
     videos = {video.uid: matched[video.uid] for video in source.videos if video.uid in matched}
+    missing = set(source.missing)
     clips = []
     for clip in source.clips:
         if clip.video_uid in duplicates:
             continue
-        old = clip.video_uid
-        uid = videos[old].uid if old in videos else newest.get(old, old)
-        name = uid + clip.clip_id.removeprefix(old) if clip.clip_id.startswith(old) else clip.clip_id
-        split = split_by_hash(uid) if source.splits_by_hash else clip.split
-        clips.append(replace(clip, clip_id=name, video_uid=uid, split=split))
+        old = uid = clip.video_uid
+        if old in videos:
+            uid = videos[old].uid
+        elif old in missing or not source.uids_from_paths:
+            uid = newest.get(old, old)
+        clips.append(clip if uid == old else _of_video(clip, uid, source.splits_by_hash))
     all_notes = source.notes + tuple(note for note in notes if note not in source.notes)
     return replace(source, videos=tuple(videos.values()), clips=tuple(clips), notes=all_notes)
+
+
+def _of_video(clip: Clip, uid: str, splits_by_hash: bool) -> Clip:
+    """The clip, of the same video under another uid."""
+    old = clip.video_uid
+    name = uid + clip.clip_id.removeprefix(old) if clip.clip_id.startswith(old) else clip.clip_id
+    return replace(clip, clip_id=name, video_uid=uid, split=split_by_hash(uid) if splits_by_hash else clip.split)
 
 
 def _change_notes(matched: Collection[Video], cached: CachedVideos) -> list[str]:

@@ -13,17 +13,19 @@ from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, w
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 
 SOURCES: list[VideoSource] = [
     SyntheticSource(),
+    ManifestSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]
 
 
-_BUILT_IN = (SyntheticSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
+_BUILT_IN = (SyntheticSource, ManifestSource, Ego4dSource, FolderSource)  # whose options are fields of ExtractConfig
 
 
 def register(source: VideoSource) -> None:
@@ -78,7 +80,7 @@ def choose_source(root: DataFolder | None, settings: object = None) -> VideoSour
         (source for source in _candidates(root) if source.recognizes(root, options_of(source, settings))), None
     )
     if chosen is None:
-        raise InputError("no data folder: name one with --data-dir")
+        raise InputError("no data: name a folder with --data-dir, or a table of clips with --manifest")
     usable = {field.name for field in dataclasses.fields(chosen.options_type)}
     for source in SOURCES:
         for name in _own_options_given(source, settings):

@@ -14,6 +14,7 @@ from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import LABELS, plugin_settings, setting
 from embedonce.pipeline.sources.ego4d.annotations.registry import KINDS
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
+from embedonce.pipeline.sources.manifest.options import ManifestOptions
 from embedonce.pipeline.sources.registry import asks_for_annotations, plugin_options
 
 
@@ -38,7 +39,7 @@ class AnnotationSettings(Ego4dOptions, Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelingSettings(AnnotationSettings):
+class LabelingSettings(ManifestOptions, AnnotationSettings):
     """Which label set a command makes: its classes and its name. source_settings: options of registered plug-ins."""
 
     classes: Path | None = setting(shared.CLASSES)
@@ -68,6 +69,8 @@ class LabelingSettings(AnnotationSettings):
         num_kinds = len(self.annotation_kinds)
         if num_kinds > 1 and given:
             raise ValueError(f"{given[0]} needs a single kind of annotations, but --annotations names {num_kinds}")
+        if self.skip_missing and self.manifest is None:
+            raise ValueError("--skip-missing requires --manifest")
         if self.classes and self.class_names:
             raise ValueError(
                 "--classes (other classes) and --class-names (new names for the classes of the data) exclude each "

@@ -49,7 +49,8 @@ class Video:
 class Clip:
     """A labeled time window [start_sec, end_sec) of one video, in seconds on the container's timeline.
 
-    end_sec may be inf: to the end of the video. label: index into Source.classes, or UNLABELED.
+    start_sec may be -inf and end_sec inf: from the beginning, to the end of the video. label: index into
+    Source.classes, or UNLABELED. text: a narration of what happens, or "".
     """
 
     clip_id: str
@@ -58,6 +59,7 @@ class Clip:
     end_sec: float
     label: int
     split: str  # "train", "val" or "test"
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ class Source:
 
     rejected: (name, reason) of files that are counted but never decoded. notes: remarks for the user. missing: uids of
     annotated videos that are not on disk. files: one line that counts all files of the folder. named_by: origin of the
-    class names: "folders", "annotations", "file" (--classes) or "map" (--class-names). splits_by_hash: the data define
-    no splits, so that the split of a video follows from its uid. split_rules: (uid of a recording, its split, the rule
-    that assigned it). uids_from_paths: uids are made from file paths, so that a moved file is recognized by its
-    content. has_fixed_clips: the clips of a video do not change once they are in a label set.
+    class names: "folders", "table", "annotations", "file" (--classes) or "map" (--class-names). splits_by_hash: the
+    data define no splits, so that the split of a video follows from its uid. split_rules: (uid of a recording, its
+    split, the rule that assigned it). uids_from_paths: uids are made from file paths, so that a moved file is
+    recognized by its content. has_fixed_clips: the clips of a video do not change once they are in a label set.
     no_classes_reason: why no classes were found, or "". withdrawn: paths of files that are left out because their
     videos were removed from the cache for good.
     """

@@ -54,7 +54,11 @@ def class_table(
 
 def _count(clips: list[LabeledClip]) -> dict[int, Counter]:
     """label -> number of clips by column."""
-    selection = selection_uids({clip.video_uid for clip in clips if clip.split == "train"})
+    labels: dict[str, set[int]] = {}
+    for clip in clips:
+        if clip.split == "train":
+            labels.setdefault(clip.video_uid, set()).add(clip.label)
+    selection = selection_uids(labels, labels)
     counts: dict[int, Counter] = {}
     for clip in clips:
         column = "selection" if clip.split == "train" and clip.video_uid in selection else clip.split

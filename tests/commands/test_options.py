@@ -22,7 +22,7 @@ from embedonce.pipeline.evaluation import evaluate as evaluating
 from embedonce.pipeline.evaluation import teacher_latency
 from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
-from embedonce.pipeline.extraction import extract_teacher, plan_ego4d
+from embedonce.pipeline.extraction import data_plan, extract_teacher, plan_ego4d
 from embedonce.pipeline.extraction.plan_ego4d import plan
 from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
@@ -95,10 +95,19 @@ LOCAL_COPIES = {
 }
 STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
+MANIFEST = {
+    "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
+    "skip_missing": (
+        None,  # it requires --manifest
+        "sources/manifest/test_source.py::test_missing_videos_are_left_out_on_demand_and_those_of_the_cache_keep_their_clips",
+    ),
+}
+PLAN = "commands/test_plan.py::test_a_plan_follows_its_options"
 FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
+        **MANIFEST,
         "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
@@ -271,6 +280,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "overwrite": ("--overwrite", EXPORT),
     },
     "relabel": {
+        **MANIFEST,
         "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "cache_dir": (
@@ -304,6 +314,18 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         ),
         "device": ("--device cpu", RELABEL),
         "seed": ("--seed 4", RELABEL),
+        "config": FILE_OF_DEFAULTS,
+    },
+    "plan": {
+        **{name: (given, PLAN) for name, (given, _) in (ANNOTATIONS | MANIFEST).items()},
+        "data_dir": ("--data-dir elsewhere", PLAN),
+        "layout": ("--layout flat", PLAN),
+        "classes": ("--classes FILE", PLAN),
+        "class_names": ("--class-names FILE", PLAN),
+        "label_set": ("--label-set mine", PLAN),
+        "store_logits": ("--store-logits", PLAN),
+        "teacher_head": ("--teacher-head none", PLAN),
+        "prompt_style": ("--prompt-style v1", PLAN),
         "config": FILE_OF_DEFAULTS,
     },
     "plan-ego4d": {
@@ -400,6 +422,7 @@ CALLED = {  # the function that each command passes its settings to, and the arg
     "compare": (comparing, "compare", "one two"),
     "export-student": (exporting, "export", ""),
     "relabel": (extract_teacher, "relabel", "--annotations moments --data-dir videos"),
+    "plan": (data_plan, "plan_data", "--data-dir videos"),
     "plan-ego4d": (plan_ego4d, "plan", "--data-dir videos"),
     "download-ego4d": (download, "Download", ""),
 }
@@ -477,7 +500,11 @@ def test_an_option_reaches_the_settings(settings_of, command, name, given):
 WITH_FILES = sorted(n for n, c in cli.main.commands.items() if any(p.name == "config" for p in c.params))
 
 
-IN_FILES = {"export-student": ("seed", {"split": "train"}), "plan-ego4d": ("views", {"fps": 5.0})}
+IN_FILES = {
+    "export-student": ("seed", {"split": "train"}),
+    "plan": ("num_actions", {"layout": "flat"}),
+    "plan-ego4d": ("views", {"fps": 5.0}),
+}
 
 
 @pytest.mark.parametrize("command", WITH_FILES)

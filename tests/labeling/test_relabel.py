@@ -165,7 +165,7 @@ def test_clips_without_a_frame_are_reported(cache, tmp_path):
 
 
 MISTAKES = {
-    "nothing": ([], "no labels given: give --annotations KIND --data-dir FOLDER, or --classes FILE"),
+    "nothing": ([], "no labels given: give --manifest TABLE, --annotations KIND --data-dir FOLDER, or --classes FILE"),
     "kind": (["--annotations", "verbs"], "--annotations must be one or more of moments, fho-verbs"),
     "twice": (["--annotations", "moments,moments"], "--annotations must be different kinds, got 'moments,moments'"),
     "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),

@@ -6,11 +6,13 @@ import pytest
 
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
+from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.folders import touch
 
 
 class TestFolderSource(SourceConformance):
@@ -40,6 +42,17 @@ class TestEgo4dSource(SourceConformance):
         return {"annotations": "moments,narrations-all"}
 
 
+class TestManifestSource(SourceConformance):
+    def make_source(self):
+        return ManifestSource()
+
+    def make_data(self, root):
+        rows = ["video,start,end,label,split", "a.mp4,0,1:02.5,cut,train", "a.mp4,,,stir,train", "b/c.mp4,3,,cut,val"]
+        touch(root, "a.mp4", "b/c.mp4")
+        (root / "clips.csv").write_text("\n".join(rows))
+        return {"manifest": root / "clips.csv"}
+
+
 @pytest.fixture(scope="module")
 def synthetic_videos(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
@@ -63,5 +76,5 @@ class TestSyntheticSource(SourceConformance):
 
 
 def test_every_registered_source_has_conformance_tests():
-    tested = {TestFolderSource, TestEgo4dSource, TestSyntheticSource}
+    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestSyntheticSource}
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}

@@ -60,7 +60,7 @@ def test_the_folder_decides_which_source_opens_it(folder, tmp_path):
     assert choose_source(folder).name == "folder"
     assert choose_source(write(tmp_path / "ego", MOMENTS_OF_U2)).name == "ego4d"
     assert choose_source(folder, SimpleNamespace(use_synthetic=True)).name == "synthetic"
-    with pytest.raises(InputError, match="no data folder: name one with --data-dir"):
+    with pytest.raises(InputError, match="no data: name a folder with --data-dir, or a table of clips with --manifest"):
         choose_source(None)
 
 

@@ -79,9 +79,10 @@ class Visibility:
                 "all machines of the cluster share, or the URL of a bucket"
             )
         if isinstance(self._video, Path) and not sees(str(self._video), self._video.stat().st_size):
+            folder = self._data_dir or self._video.parent
             raise StorageError(
-                f"{greeting.host} does not see the videos in {self._data_dir}: use a folder that all machines of the "
-                "cluster share, or the URL of a bucket"
+                f"{greeting.host} does not see the videos in {folder}: use a folder that all machines of the cluster "
+                "share, or the URL of a bucket"
             )
 
     def close(self) -> None:

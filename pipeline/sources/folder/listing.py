@@ -24,6 +24,7 @@ from embedonce.pipeline.sources.folder.file_kinds import (
 from embedonce.pipeline.sources.folder.layouts import some
 from embedonce.pipeline.sources.folder.remote_walk import walk_remote
 from embedonce.pipeline.sources.folder.walk import FolderTree, walk
+from embedonce.pipeline.sources.manifest.formats import SUFFIXES
 from embedonce.pipeline.sources.source import DataFolder
 
 SHOWN_SUFFIXES = 4
@@ -146,6 +147,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _check_folder(root: Path) -> None:
+    if root.suffix.lower() in SUFFIXES and root.is_file():
+        raise InputError(f"{root} is a table: give it with --manifest {root}")
     if root.is_file():
         raise InputError(f"{root} is a file; give the folder that contains it")
     if not root.is_dir():

@@ -1,0 +1,129 @@
+"""The rows of a manifest as columns: about 30 bytes per row, and the texts that it gives."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems
+from embedonce.pipeline.sources.manifest.row import ManifestRow
+from embedonce.pipeline.sources.manifest.video_files import VideoFiles, public_name
+
+NO_LABEL = -1
+
+
+@dataclass
+class Filling:
+    """In which rows a column has no value; a column without any value counts as absent."""
+
+    num_filled: int = 0
+    num_empty: int = 0
+    first_empty: list[int] = field(default_factory=list)  # lines
+
+    def count(self, value: str, line: int) -> None:
+        if value:
+            self.num_filled += 1
+            return
+        self.num_empty += 1
+        if len(self.first_empty) < MAX_SHOWN:
+            self.first_empty.append(line)
+
+    def report_gaps(self, problems: LineProblems, column: str, what: str) -> None:
+        """A column that has values must have one in each row: tables that lost some look like this."""
+        if self.num_filled and self.num_empty:
+            message = f"{column}: expected {what}, got nothing, while other rows have one"
+            problems.add_all(self.first_empty, message, self.num_empty)
+
+
+class RowColumns:
+    """The rows of one table, each array of one value per row.
+
+    video: index in files.videos. start_sec, end_sec. label: index of the class, in order of appearance. line. texts,
+    uids: lists, empty if no row has one. splits: index of a video -> (split, line).
+    """
+
+    def __init__(self, files: VideoFiles, problems: LineProblems):
+        self.files, self.problems = files, problems
+        self._video, self._start, self._end = array("I"), array("d"), array("d")
+        self._label, self._line = array("i"), array("Q")
+        self.texts: list[str] = []
+        self.uids: list[str] = []
+        self.first_line: dict[str, int] = {}  # class name -> line
+        self.splits: dict[int, tuple[str, int]] = {}
+        self.labels, self.split, self.uid = Filling(), Filling(), Filling()
+        self._label_index: dict[str, int] = {}
+        self._same_texts: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._video)
+
+    def __iter__(self) -> Iterator[tuple[int, float, float, int]]:
+        """(video, start_sec, end_sec, label) of each row."""
+        return zip(self._video, self._start, self._end, self._label, strict=True)
+
+    def add(self, row: ManifestRow) -> None:
+        """Append a row, or report what is wrong with it."""
+        if not max(row.start_sec, 0.0) < row.end_sec:
+            self.problems.add(row.line, _wrong_window(row))
+            return
+        try:
+            video = self.files.index_of(row.video, row.line)
+        except ValueError as error:
+            self.problems.add(row.line, f"video: {error}")
+            return
+        self._video.append(video)
+        self._start.append(row.start_sec)
+        self._end.append(row.end_sec)
+        self._line.append(row.line)
+        self._add_label(row)
+        self._add_split(video, row)
+        self._add_texts(row)
+
+    def _add_label(self, row: ManifestRow) -> None:
+        self.labels.count(row.label, row.line)
+        if row.label and row.label not in self._label_index:
+            self._label_index[row.label] = len(self._label_index)
+            self.first_line[row.label] = row.line
+        self._label.append(self._label_index.get(row.label, NO_LABEL))
+
+    def _add_split(self, video: int, row: ManifestRow) -> None:
+        self.split.count(row.split, row.line)
+        split, line = self.splits.setdefault(video, (row.split, row.line))
+        if split != row.split and split and row.split:
+            here = f"{public_name(row.video)!r} is in {row.split!r} here"
+            there = f"in {split!r} on {self.problems.unit} {line}"
+            message = f"split: {here} and {there}; all clips of a video must be in one split"
+            self.problems.add(row.line, message)
+
+    def _add_texts(self, row: ManifestRow) -> None:
+        self.uid.count(row.uid, row.line)
+        if row.uid or self.uids:
+            self.uids += [""] * (len(self) - 1 - len(self.uids)) + [row.uid]
+        if row.text or self.texts:
+            text = self._same_texts.setdefault(row.text, row.text)
+            self.texts += [""] * (len(self) - 1 - len(self.texts)) + [text]
+
+    @property
+    def video(self) -> np.ndarray:
+        return np.asarray(self._video)
+
+    @property
+    def start_sec(self) -> np.ndarray:
+        return np.asarray(self._start)
+
+    @property
+    def end_sec(self) -> np.ndarray:
+        return np.asarray(self._end)
+
+    @property
+    def label(self) -> np.ndarray:
+        return np.asarray(self._label)
+
+    @property
+    def line(self) -> np.ndarray:
+        return np.asarray(self._line)
+
+
+def _wrong_window(row: ManifestRow) -> str:
+    return f"end: expected a time after the start, {max(row.start_sec, 0):g} s, got {row.end_sec:g} s"
