@@ -55,6 +55,18 @@ def test_the_table_of_a_folder_and_of_each_kind_of_annotation(folder, tmp_path):
     assert "moments: clips by class and split" in output and "narrations: clips by class and split" in output
 
 
+def test_prompts_are_checked_as_an_extraction_would(folder, caplog):
+    data = ("--manifest", folder / "clips.csv", "--prompts")
+    (folder / "same.txt").write_text("{}\n")
+    assert call("plan", *data, folder / "same.txt").splitlines()[-1].endswith(f"--prompts {folder / 'same.txt'}")
+    (folder / "same.json").write_text('{"cut": "a knife", "stir": "a knife"}')
+    call("plan", *data, folder / "same.json")
+    assert "class prompts are the same for 'cut' and 'stir'" in caplog.text
+    assert "--prompts is for --teacher-head zero-shot" in error_of(
+        "plan", *data, folder / "same.txt", "--teacher-head", "fitted"
+    )
+
+
 def test_problems_are_one_list_and_exit_code_2(folder):
     (folder / "clips.csv").write_text("video,end\nvideos/cut/1.mp4,x\nnone.mp4,\n")
     output = call("plan", "--manifest", folder / "clips.csv", code=2)
