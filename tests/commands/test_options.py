@@ -326,7 +326,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "store_logits": ("--store-logits", PLAN),
         "teacher_head": ("--teacher-head none", PLAN),
         "prompt_style": ("--prompt-style v1", PLAN),
-        "prompts": ("--prompts FILE", "test_plan.py::test_prompts_are_checked_as_an_extraction_would"),
+        "prompts": ("--prompts FILE", "commands/test_plan.py::test_prompts_are_checked_as_an_extraction_would"),
         "config": FILE_OF_DEFAULTS,
     },
     "plan-ego4d": {
