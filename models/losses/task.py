@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
 
 def task_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor"]:
-    """Cross-entropy over the labeled clips of the batch; 0 if it has none."""
+    """Mean over the labeled clips of the batch of cross-entropy times the weight of their class; 0 if it has none.
+
+    The sum is divided by the number of clips, not by the sum of their weights, so that a clip counts the same in every
+    batch.
+    """
     from torch.nn.functional import cross_entropy
 
     labeled = targets.labels >= 0
     if not labeled.any():
         return (output.clip_logits.sum() * 0.0,)
-    return (cross_entropy(output.clip_logits[labeled].float(), targets.labels[labeled]),)
+    logits = output.clip_logits[labeled].float()
+    weights = None if settings.class_weights is None else logits.new_tensor(settings.class_weights)
+    return (cross_entropy(logits, targets.labels[labeled], weights, reduction="none").mean(),)
 
 
 TASK = LossTerm(

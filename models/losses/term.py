@@ -61,10 +61,15 @@ class WeightOption:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """weights: the factor of each registered term, by the term's name. temperature: of softened classes."""
+    """weights: the factor of each registered term, by the term's name. temperature: of softened classes.
+
+    class_weights: for each class, the factor of the task term of its clips, with mean 1 over the training clips; None:
+    all 1.
+    """
 
     weights: Mapping[str, float]
     temperature: float = 4.0
+    class_weights: tuple[float, ...] | None = None
 
 
 LossFunction = Callable[["StudentOutput", "Targets", LossSettings], tuple["Tensor", ...]]

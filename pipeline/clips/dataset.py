@@ -43,7 +43,8 @@ class ClipDataset(Dataset):
 
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
     mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64.
-    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter.
+    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter. Index i + r N is the r-th
+    further draw of clip i of N, with frames, view and jitter of its own.
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: ClipSampling):
@@ -65,6 +66,9 @@ class ClipDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return (self[index] for index in range(len(self)))
 
     @property
     def shard_of_clip(self) -> np.ndarray:
@@ -101,15 +105,16 @@ class ClipDataset(Dataset):
         """The units that these clips have rows in, each once, in the order in which they are read."""
         seen: set[str] = set()
         for index in indexes:
-            rows = self._rows[index]
-            units = dict.fromkeys(self.reader.timeline(self.clips[index].video_uid).unit[rows.start : rows.stop])
+            clip, rows = self.clips[index % len(self)], self._rows[index % len(self)]
+            units = dict.fromkeys(self.reader.timeline(clip.video_uid).unit[rows.start : rows.stop])
             yield from (unit for unit in units if unit not in seen)
             seen |= units.keys()
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        clip, sampling = self.clips[index], self.sampling
+        number, sampling = index % len(self), self.sampling
+        clip = self.clips[number]
         timeline = self.reader.timeline(clip.video_uid)
-        at = choose_frames(np.array(self._rows[index]), sampling, self.epoch, index)
+        at = choose_frames(np.array(self._rows[number]), sampling, self.epoch, index)
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(num_views, sampling, self.epoch, index)
         images, embeddings, logits = self._read(timeline, at, view)

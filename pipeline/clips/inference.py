@@ -36,6 +36,11 @@ class Predictions:
         return accuracy.top_k_accuracy(self.logits, self.labels, 1)
 
     @property
+    def mean_class_accuracy(self) -> float | None:
+        """Mean of the student's top-1 accuracies of the classes that have clips; None without labeled clips."""
+        return accuracy.mean_class_accuracy(self.logits, self.labels)
+
+    @property
     def cosine(self) -> float:
         """Mean cosine similarity of the student's and the teacher's embeddings."""
         return accuracy.mean_cosine(self.embeddings, self.teacher_embeddings)

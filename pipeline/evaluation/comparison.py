@@ -115,6 +115,7 @@ def _student_row(entry: Entry, first: Entry) -> ComparisonRow:
 def _figures(model: TeacherResults | StudentResults) -> dict:
     """The columns that the rows of teacher and students share."""
     low, high = model.top1_interval or (None, None)
+    mean_class_low, mean_class_high = model.mean_class_interval or (None, None)
     latency = model.latency_ms
     return {
         "top1": model.top1,
@@ -122,6 +123,8 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
         "top1_high": high,
         "top5": model.top5,
         "mean_class_accuracy": model.mean_class_accuracy,
+        "mean_class_low": mean_class_low,
+        "mean_class_high": mean_class_high,
         "calibration_error": model.calibration_error,
         "bytes_on_disk": model.bytes_on_disk.image,
         "latency_p50_ms": latency and latency.p50_ms,

@@ -9,7 +9,7 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.metrics import accuracy
 from embedonce.pipeline.metrics.baselines import has_long_tail, majority_baseline
-from embedonce.pipeline.metrics.bootstrap_intervals import mean_interval, paired_difference
+from embedonce.pipeline.metrics.bootstrap_intervals import class_mean_interval, mean_interval, paired_difference
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
 from embedonce.pipeline.metrics.results_schema import (
     SCHEMA_VERSION,
@@ -134,12 +134,13 @@ def _fields(part: StudentFacts | Accuracies | Costs) -> dict:
 
 
 def _accuracies(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> Accuracies:
-    right, bins = _right(logits, labels), reliability(logits, labels)
+    right, bins, labeled = _right(logits, labels), reliability(logits, labels), labels >= 0
     return Accuracies(
         top1=accuracy.top_k_accuracy(logits, labels, 1),
         top5=accuracy.top_k_accuracy(logits, labels, 5) if logits.shape[1] > 5 else None,
         mean_class_accuracy=accuracy.mean_class_accuracy(logits, labels),
-        top1_interval=None if right is None else mean_interval(right, recordings[labels >= 0]),
+        top1_interval=None if right is None else mean_interval(right, recordings[labeled]),
+        mean_class_interval=None if right is None else class_mean_interval(right, labels[labeled], recordings[labeled]),
         calibration_error=expected_calibration_error(bins),
         reliability=bins,
     )

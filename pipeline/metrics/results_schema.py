@@ -70,12 +70,13 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Accuracies:
-    """A model's accuracies on labeled clips, from 0 to 1; None without labels. top1_interval: 95 %."""
+    """A model's accuracies on labeled clips, from 0 to 1; None without labels. Intervals: 95 %."""
 
     top1: float | None = field(metadata=form(RATE))
     top5: float | None = field(metadata=form(RATE))
     mean_class_accuracy: float | None = field(metadata=form(RATE))
     top1_interval: Interval | None = field(metadata=form(INTERVAL))
+    mean_class_interval: Interval | None = field(metadata=form(INTERVAL))
     calibration_error: float | None = field(metadata=form(RATE))
     reliability: list[ReliabilityBin] = field(metadata=form([ReliabilityBin]))
 

@@ -29,6 +29,8 @@ class ComparisonRow:
     top1_high: float | None
     top5: float | None
     mean_class_accuracy: float | None
+    mean_class_low: float | None
+    mean_class_high: float | None
     calibration_error: float | None
     parameters: int
     bytes_on_disk: int

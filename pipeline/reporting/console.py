@@ -39,7 +39,7 @@ def comparison_table(results: EvaluationResults) -> str:
         ("top-1", _top1(teacher), _top1(student), _drop(comparison)),
         ("top-5", _percent(teacher.top5), _percent(student.top5), ""),
     ]
-    mean_class = ("mean class", _percent(teacher.mean_class_accuracy), _percent(student.mean_class_accuracy), "")
+    mean_class = ("mean class", _mean_class(teacher), _mean_class(student), "")
     agreement = _bracketed(_percent(comparison.agreement), comparison.agreement_interval, 100)
     rows: list[Row] = [
         ("", f"teacher {teacher.name}", f"student {student.size}", "comparison"),
@@ -177,6 +177,10 @@ def _aligned(rows: Sequence[Row], rule: int | None = None) -> list[str]:
 
 def _top1(model: Model) -> str:
     return _bracketed(_percent(model.top1), model.top1_interval, 100)
+
+
+def _mean_class(model: Model) -> str:
+    return _bracketed(_percent(model.mean_class_accuracy), model.mean_class_interval, 100)
 
 
 def _drop(comparison: Comparison) -> str:

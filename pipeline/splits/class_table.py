@@ -1,7 +1,7 @@
 """A text table of the number of clips by class and split, of limited length; classes with gaps are marked."""
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -54,7 +54,11 @@ def class_table(
 
 def _count(clips: list[LabeledClip]) -> dict[int, Counter]:
     """label -> number of clips by column."""
-    selection = selection_uids({clip.video_uid for clip in clips if clip.split == "train"})
+    labels: dict[str, set[int]] = defaultdict(set)
+    for clip in clips:
+        if clip.split == "train":
+            labels[clip.video_uid].add(clip.label)
+    selection = selection_uids(labels, labels)
     counts: dict[int, Counter] = {}
     for clip in clips:
         column = "selection" if clip.split == "train" and clip.video_uid in selection else clip.split

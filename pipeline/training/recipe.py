@@ -13,10 +13,9 @@ from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
-from embedonce.models.losses.registry import loss_settings, loss_terms, uses
+from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
-from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.settings import TrainConfig
@@ -131,9 +130,14 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
 
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:
-    """InputError if a term with a weight needs labels and no training clip has one."""
+    """InputError if a term with a weight or the sampler needs labels and no training clip has one."""
     if (train_set.label_array >= 0).any():
         return
+    if config.sampler == "balanced":
+        raise InputError(
+            f"--sampler balanced needs labels, and none of the {len(train_set)} clips of label set {labels.name!r} "
+            "that are left for training has one; train with --sampler epoch"
+        )
     for term in loss_terms():
         if Need.LABELS in term.needs and config.loss_weights[term.weight.name]:
             raise InputError(
@@ -148,12 +152,6 @@ def lr_factor(step: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-def selection_score(predictions: Predictions, settings: LossSettings) -> tuple[float, float]:
-    """The score of an epoch: top-1 accuracy if a term trains on labels, then cosine similarity with the teacher."""
-    top1 = predictions.top1 if uses(settings, Need.LABELS) and predictions.top1 is not None else 0.0
-    return top1, predictions.cosine
 
 
 def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:

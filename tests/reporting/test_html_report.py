@@ -34,7 +34,7 @@ def typed(results: dict) -> EvaluationResults:
 def nothing_measured(results: dict) -> dict:
     """The same results with nothing timed, no labels and no logits."""
     costs = ("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes")
-    known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "calibration_error")
+    known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "mean_class_interval", "calibration_error")
     nothing = dict.fromkeys((*costs, *known)) | {"reliability": []}
     compared = dict.fromkeys(results["comparison"]) | {"compression": 0.5, "embedding_cosine": 0.8765}
     return results | {

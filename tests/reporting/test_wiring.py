@@ -31,12 +31,13 @@ FACTS = {
 }
 SIDES = {
     "teacher": {"name": "T", "top1": 0.91, "top5": 0.92, "mean_class_accuracy": 0.93, "calibration_error": 0.941,
-                "top1_interval": [0.81, 0.99], "parameters": {"image": 51_000_000, "total": 52_000_000},
+                "top1_interval": [0.81, 0.99], "mean_class_interval": [0.83, 0.98],
+                "parameters": {"image": 51_000_000, "total": 52_000_000},
                 "bytes_on_disk": {"image": 53_000_000, "total": 54_000_000}, "input_size": 55, "macs": 56_000_000,
                 "peak_memory_bytes": 57_000_000, "latency_ms": {"p50_ms": 58.0, "p95_ms": 59.0},
                 "throughput_per_s": 60.0},
     "student": {"size": "S", "top1": 0.11, "top5": 0.12, "mean_class_accuracy": 0.13, "calibration_error": 0.141,
-                "zero_shot_top1": 0.15, "top1_interval": [0.01, 0.19],
+                "zero_shot_top1": 0.15, "top1_interval": [0.01, 0.19], "mean_class_interval": [0.02, 0.18],
                 "parameters": {"deployed": 21_000_000, "training": 22_000_000},
                 "bytes_on_disk": {"image": 23_000_000, "total": 24_000_000}, "input_size": 25, "macs": 26_000_000,
                 "peak_memory_bytes": 27_000_000, "latency_ms": {"p50_ms": 28.0, "p95_ms": 29.0},
@@ -82,6 +83,7 @@ def test_the_report_gives_each_model_its_own_column():
     ):
         text = row(name)
         assert ours in text and theirs in text and text.index(ours) < text.index(theirs), name
+    assert "83.0 to 98.0" in row("mean class accuracy") and "2.0 to 18.0" in row("mean class accuracy")
     assert "31.0" in row("agreement (") and "32.0" in row("agreement@5") and "15.0" in row("zero-shot")
     assert "1.500" in row("KL divergence") and "0.660" in row("cosine")
     assert "Top-1 11.0 %, and 91.0 % for the teacher: 80.0 points lost" in page.headline(RESULTS).replace("\xa0", " ")
@@ -92,7 +94,7 @@ def test_the_terminal_table_gives_each_model_its_own_column():
     for name, ours, theirs in (
         ("top-1", "91.0", "11.0"),
         ("top-5", "92.0", "12.0"),
-        ("mean class", "93.0", "13.0"),
+        ("mean class", "93.0 % (83.0 to 98.0)", "13.0 % (2.0 to 18.0)"),
         ("calibration error", "0.941", "0.141"),
         ("parameters", "51.00 M", "21.00 M"),
         ("on disk", "53.0 MB", "23.0 MB"),

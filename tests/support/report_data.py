@@ -134,6 +134,7 @@ def _accuracies(logits: np.ndarray, labels: np.ndarray, top1: float, interval: l
         "top5": top5,
         "mean_class_accuracy": by_class,
         "top1_interval": interval,
+        "mean_class_interval": [by_class - 0.1, by_class + 0.01],
         "calibration_error": error,
         "reliability": bins,
     }

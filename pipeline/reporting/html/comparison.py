@@ -125,7 +125,8 @@ def _accuracy_rows(results: EvaluationResults) -> list[Row]:
         ("top-1 accuracy", *(_with_interval(model.top1, model.top1_interval) for model in models), drop),
         ("top-5 accuracy", *(percent(model.top5) for model in models), ""),
     ]
-    mean_class: Row = ("mean class accuracy", *(percent(model.mean_class_accuracy) for model in models), "")
+    by_class = (_with_interval(model.mean_class_accuracy, model.mean_class_interval) for model in models)
+    mean_class: Row = ("mean class accuracy", *by_class, "")
     return [
         *([mean_class, *top] if results.long_tail else [*top, mean_class]),
         *_verb_noun_rows(results.verb_noun),
