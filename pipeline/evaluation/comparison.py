@@ -34,6 +34,7 @@ def check_comparable(entries: list[Entry]) -> None:
     """ResultsError, in one sentence, if the evaluations are not of the same classes, teacher, split and clips."""
     checks: list[tuple[str, Callable[[EvaluationResults], object]]] = [
         ("the classes", lambda r: f"{len(r.classes)}: {_shortened(r.classes)}"),
+        ("labels per clip", lambda r: "several" if r.multi_label else "one"),
         ("the teacher", lambda r: f"{r.teacher.name} (weights {r.teacher.weights}, {r.teacher.head} head)"),
         ("the split", lambda r: r.split),
         ("the number of clips", lambda r: f"{r.num_clips}, {r.num_labelled_clips} of them labeled"),
@@ -67,6 +68,7 @@ def compare(entries: list[Entry]) -> ComparisonTable:
         num_videos=first.num_videos,
         num_labelled_clips=first.num_labelled_clips,
         num_classes=first.num_classes,
+        multi_label=first.multi_label,
         chance=first.chance,
         majority=first.majority,
         baseline=entries[0].name,
@@ -116,6 +118,7 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
     """The columns that the rows of teacher and students share."""
     low, high = model.top1_interval or (None, None)
     mean_class_low, mean_class_high = model.mean_class_interval or (None, None)
+    map_low, map_high = model.map_interval or (None, None)
     latency = model.latency_ms
     return {
         "top1": model.top1,
@@ -125,6 +128,9 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
         "mean_class_accuracy": model.mean_class_accuracy,
         "mean_class_low": mean_class_low,
         "mean_class_high": mean_class_high,
+        "mean_average_precision": model.mean_average_precision,
+        "map_low": map_low,
+        "map_high": map_high,
         "calibration_error": model.calibration_error,
         "bytes_on_disk": model.bytes_on_disk.image,
         "latency_p50_ms": latency and latency.p50_ms,
@@ -136,7 +142,9 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
 
 
 def _paired(entry: Entry, first: Entry) -> Difference:
-    """Difference in top-1 to the first evaluation, in points, if both are of the very same clips."""
+    """Difference in top-1 to the first evaluation, in points, if both are of the very same clips with one label."""
+    if first.results.multi_label:
+        return Difference(not_paired="not computed for mAP")
     if entry.predictions is None or first.predictions is None:
         return Difference(not_paired="predictions.npz is missing")
     ours, theirs = _in_order(entry.predictions), _in_order(first.predictions)

@@ -41,10 +41,10 @@ def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
     first_sec = float(seconds(video.first_pts, video.time_base))
     start = first_sec if clip.start_sec == -math.inf else clip.start_sec
     if clip.end_sec != math.inf:
-        return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split)]
+        return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split, clip.labels)]
     count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / WINDOW_SEC))
     bounds = np.linspace(start, video.end_sec, count + 1)
     return [
-        ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split)
+        ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split, clip.labels)
         for i, (a, b) in enumerate(itertools.pairwise(bounds))
     ]

@@ -13,7 +13,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.class_checks import check_classes
 from embedonce.pipeline.labeling.clip_index import revision_of
 from embedonce.pipeline.labeling.prompts.templates import class_prompts
-from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,9 @@ def request_label_set(
     prompts = class_prompts(source.classes, annotation, prompt_style) if kind == ZERO_SHOT else ()
     check_classes(source, prompts)
     facts = {"annotations": annotation} if annotation else {}
-    labels = LabelSet(name or annotation or kind, kind, source.classes, prompts, None, facts)
+    labels = LabelSet(
+        name or annotation or kind, kind, source.classes, prompts, None, facts, multi_label=source.is_multi_label
+    )
     stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
     labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
     return LabelSetRequest(source, labels, store_logits=store_logits)
@@ -117,6 +119,6 @@ def _effective_head(head: str, source: Source) -> str:
     if not source.classes:
         log.warning("the data has no classes: embeddings only, no soft logits (name classes with --classes FILE)")
         return NO_LOGITS
-    if head == FITTED and all(clip.label == UNLABELED for clip in source.clips):
+    if head == FITTED and not any(clip.all_labels for clip in source.clips):
         raise InputError("--teacher-head fitted needs labeled clips and the data has none; use zero-shot")
     return head

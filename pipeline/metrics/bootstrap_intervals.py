@@ -43,7 +43,15 @@ def class_mean_interval(
     label = np.unique(labels, return_inverse=True)[1]
     sizes, sums = np.bincount(label), np.bincount(label, right)
     weights = np.bincount(group, 1 / sizes[label])
-    low, high = _limits((sums / sizes).mean(), _class_means_without(right, label, group), weights)
+    return figure_interval((sums / sizes).mean(), _class_means_without(right, label, group), weights)
+
+
+def figure_interval(figure: float, without: np.ndarray, weights: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of a figure from 0 to 1. None if leaving out any recording changes nothing.
+
+    without (G,): the figure without each recording. weights (G,): of the recordings in the figure.
+    """
+    low, high = _limits(np.asarray(figure), without, weights)
     return None if np.isnan(low) else (float(low), float(high))
 
 

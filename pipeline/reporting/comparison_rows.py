@@ -31,6 +31,9 @@ class ComparisonRow:
     mean_class_accuracy: float | None
     mean_class_low: float | None
     mean_class_high: float | None
+    mean_average_precision: float | None
+    map_low: float | None
+    map_high: float | None
     calibration_error: float | None
     parameters: int
     bytes_on_disk: int
@@ -66,6 +69,7 @@ class ComparisonTable:
     num_videos: int
     num_labelled_clips: int
     num_classes: int
+    multi_label: bool
     chance: float | None
     majority: Majority | None
     baseline: str

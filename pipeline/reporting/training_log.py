@@ -13,7 +13,9 @@ from embedonce.pipeline.errors import InputError
 
 CSV_LOG = "train_log.csv"
 JSON_LOG = "train_log.json"
-SELECTION_SCORES = ("selection_top1", "selection_mean_class_accuracy", "selection_cosine")
+SELECTION_SCORES = tuple(
+    f"selection_{name}" for name in ("top1", "mean_class_accuracy", "mean_average_precision", "cosine")
+)
 
 
 def summary(epoch: int | None, selection: Mapping[str, float | None], num_epochs: int, was_finished: bool) -> str:

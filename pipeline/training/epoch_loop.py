@@ -16,7 +16,7 @@ from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.epoch_plan import EpochPlan
 from embedonce.pipeline.training.recipe import random_seed
-from embedonce.pipeline.training.selection_score import MEAN_CLASS, TOP1, selection_score
+from embedonce.pipeline.training.selection_score import MAP, MEAN_CLASS, TOP1, selection_score
 from embedonce.pipeline.training.training_run import TrainingRun
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def validate(run: TrainingRun, size: str, predictions: Predictions | None, entry
         if not predictions.is_finite:  # the last step can ruin weights without a loss that shows it
             raise student.non_finite_error("output", f"after the last step of epoch {run.epoch}")
         entry |= {"selection_top1": predictions.top1, "selection_mean_class_accuracy": predictions.mean_class_accuracy}
+        if predictions.multi_hot is not None:
+            entry |= {"selection_mean_average_precision": predictions.mean_average_precision}
         entry |= {"selection_cosine": predictions.cosine}
         score = selection_score(predictions, run.rule)
     is_best = student.take_score(entry, score)
@@ -144,6 +146,8 @@ def epoch_line(entry: dict, num_epochs: int, selected_by: str = TOP1) -> str:
     scores = {"top-1": entry.get("selection_top1"), "cosine": entry.get("selection_cosine")}
     if selected_by == MEAN_CLASS:
         scores = {"mean class": entry["selection_mean_class_accuracy"], **scores}
+    if selected_by == MAP:
+        scores = {"mAP": entry["selection_mean_average_precision"], **scores}
     parts += [f"{name} {value:.3f}" for name, value in scores.items() if value is not None]
     loading = entry["seconds_waiting_for_data"] / entry["seconds"] if entry["seconds"] else 0.0
     parts += [f"lr {entry['lr']:.2g}", f"{entry['seconds']:.1f} s ({loading:.0%} waiting for data)"]

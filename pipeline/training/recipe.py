@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from embedonce.cache.identity_document import identity_document
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import FITTED, ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
@@ -72,7 +72,7 @@ def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
     """The settings of the loss. InputError if a term has a weight and this label set lacks data that it needs."""
     available = {
         Need.TEACHER_LOGITS: labels.has_logits,
-        Need.LABELS: any(clip.label >= 0 for clip in labels.clips if clip.split == "train"),
+        Need.LABELS: any(clip.all_labels for clip in labels.clips if clip.split == "train"),
     }
     settings = loss_settings(config.temperature, **config.loss_weights)
     used = [term for term in loss_terms() if settings.weights[term.name]]
@@ -81,7 +81,23 @@ def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
         why = " and ".join(f"no {need.value} for the {term.name} term" for term, need in lacking)
         without = " ".join(dict.fromkeys(f"{term.weight.flags[0]} 0" for term, _ in lacking))
         raise InputError(f"label set {labels.name!r} has {why}; train without it: {without}")
-    return settings
+    if labels.multi_label:
+        _refuse_balancing(config, labels)
+    # heads are fitted to several labels as binary classifiers; zero-shot logits only rank classes
+    return dataclasses.replace(settings, independent_classes=labels.multi_label and labels.kind == FITTED)
+
+
+def _refuse_balancing(config: TrainConfig, labels: LabelSet) -> None:
+    """InputError if options that need one label per clip are set."""
+    for option, value, usual in (
+        ("--class-weights", config.class_weights, "none"),
+        ("--sampler", config.sampler, "epoch"),
+    ):
+        if value != usual:
+            raise InputError(
+                f"{option} {value} needs one label per clip, and clips of label set {labels.name!r} have several; "
+                f"train with {option} {usual}"
+            )
 
 
 def pretrained(config: TrainConfig, size: str) -> bool:
@@ -131,7 +147,7 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:
     """InputError if a term with a weight or the sampler needs labels and no training clip has one."""
-    if (train_set.label_array >= 0).any():
+    if train_set.labeled.any():
         return
     if config.sampler == "balanced":
         raise InputError(

@@ -6,9 +6,11 @@ import numpy as np
 
 from embedonce.models.losses.registry import uses
 from embedonce.models.losses.term import LossSettings, Need
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions
 
 TOP1, MEAN_CLASS, COSINE, LOSS = "top-1 accuracy", "mean class accuracy", "cosine", "training loss"
+MAP = "mean average precision"
 UNBALANCED = 2.0  # times as many clips as the other classes have on average
 
 
@@ -23,19 +25,26 @@ class SelectionRule:
         return f"the best epoch is chosen by {self.score}: {self.reason}"
 
 
-def selection_rule(labels: np.ndarray, settings: LossSettings) -> SelectionRule:
-    """The rule for selection clips with these labels (N,), -1 for unlabeled.
-
-    Accuracy counts if a term trains on labels: mean class accuracy if the largest class has more than twice as many
-    clips as the other classes have on average, as top-1 is then mostly that of the largest class.
-    """
-    if not len(labels):
+def selection_rule(selection: ClipDataset, settings: LossSettings) -> SelectionRule:
+    """The rule for these selection clips. Accuracy counts if a term trains on labels."""
+    if not len(selection):
         return SelectionRule(LOSS, "there are no selection clips")
     if not uses(settings, Need.LABELS):
         return SelectionRule(COSINE, "no loss term trains on labels")
-    counts = np.unique(labels[labels >= 0], return_counts=True)[1]
-    if not len(counts):
+    if not selection.labeled.any():
         return SelectionRule(COSINE, "no selection clip has a label")
+    if any(clip.labels is not None for clip in selection.clips):
+        return SelectionRule(MAP, "clips have several labels")
+    return accuracy_rule(selection.label_array)
+
+
+def accuracy_rule(labels: np.ndarray) -> SelectionRule:
+    """The rule for labels (N,), -1 for unlabeled, at least one of which is a class.
+
+    Mean class accuracy if the largest class has more than twice as many clips as the other classes have on average, as
+    top-1 is then mostly that of the largest class; else top-1.
+    """
+    counts = np.unique(labels[labels >= 0], return_counts=True)[1]
     largest, others = counts.max(), (counts.sum() - counts.max()) / max(1, len(counts) - 1)
     sizes = f"the largest class has {largest} selection clips, the others {others:.3g} on average"
     if len(counts) > 1 and largest > UNBALANCED * others:
@@ -44,6 +53,7 @@ def selection_rule(labels: np.ndarray, settings: LossSettings) -> SelectionRule:
 
 
 def selection_score(predictions: Predictions, rule: SelectionRule) -> tuple[float, float]:
-    """The score of an epoch, larger is better: the rule's accuracy, if it names one, then cosine with the teacher."""
-    accuracies = {TOP1: predictions.top1, MEAN_CLASS: predictions.mean_class_accuracy}
-    return accuracies.get(rule.score) or 0.0, predictions.cosine
+    """The score of an epoch, larger is better: the accuracy that the rule names, if any, then the cosine."""
+    accuracies = {TOP1: "top1", MEAN_CLASS: "mean_class_accuracy", MAP: "mean_average_precision"}
+    accuracy = getattr(predictions, accuracies[rule.score]) if rule.score in accuracies else None
+    return accuracy or 0.0, predictions.cosine

@@ -54,7 +54,7 @@ class TrainingRun:
         if config.class_weights == "balanced":
             weights = class_weights(self.train_set.label_array, len(labels.classes))
             settings = dataclasses.replace(settings, class_weights=weights)
-        self.settings, self.rule = settings, selection_rule(self.selection_set.label_array, settings)
+        self.settings, self.rule = settings, selection_rule(self.selection_set, settings)
         if len(self.train_set) < world.size:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         fields = run_fields(config, reader.identity, labels, (self.train_set, self.selection_set), world.size)
@@ -83,13 +83,13 @@ class TrainingRun:
 
     def plan(self, epoch: int) -> EpochPlan:
         """The plan of an epoch. It does not depend on the number of processes, except for a last batch too small."""
-        data, seed, labels = self.train_set, self.config.seed, self.train_set.label_array
+        data, seed = self.train_set, self.config.seed
         if self.config.sampler == "balanced":
-            order = balanced_order(data.shard_of_clip, labels, seed, epoch)
+            order = balanced_order(data.shard_of_clip, data.label_array, seed, epoch)
         else:
             order = epoch_order(data.shard_of_clip, seed, epoch)
         planned = global_batches(order.tolist(), self.config.batch_size, self.world.size)
-        return plan_epoch(planned, data.frame_counts, labels, self.config.accumulate_steps, (seed, epoch))
+        return plan_epoch(planned, data.frame_counts, data.labeled, self.config.accumulate_steps, (seed, epoch))
 
     def prepare(self) -> None:
         """Create the output files, and log what is trained and how long it will take."""

@@ -24,6 +24,7 @@ from embedonce.pipeline.reporting.html import comparison as page
 from embedonce.pipeline.reporting.html import examples
 from tests.support.export_facts import make_facts
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.report_data import NO_PRECISION
 
 FACTS = {
     **{"num_clips": 50, "num_labelled_clips": 49, "split": "val", "num_videos": 30, "note": None},
@@ -48,11 +49,12 @@ SIDES = {
     "reference": None,
     **FACTS,
 }  # fmt: skip
-MISSING = {"schema_version": 1, "majority": None, "long_tail": False, "verb_noun": None, "per_class": [],
-           "frames_in_several_clips": None, "comparable_with": None, "environment": {},
+MISSING = {"schema_version": 1, "multi_label": False, "majority": None, "long_tail": False, "verb_noun": None,
+           "per_class": [], "frames_in_several_clips": None, "comparable_with": None, "environment": {},
            "confusion": {"teacher": [], "student": []}}  # fmt: skip
 for side in ("teacher", "student"):
-    SIDES[side]["reliability"] = []
+    SIDES[side] |= {"reliability": [], **NO_PRECISION}
+SIDES["comparison"] |= {"map_drop_points": None, "map_drop_interval": None}
 SIDES["teacher"] |= {"weights": "w", "head": "fitted"}
 RESULTS = EvaluationResults.from_dict(MISSING | SIDES)
 
@@ -136,7 +138,7 @@ def test_the_table_of_students_has_one_line_per_student():
                   "difference_high": -10.0},
     ]  # fmt: skip
     facts = {name: value for name, value in FACTS.items() if name != "classes"}
-    table = {"schema_version": 1, "majority": None, "baseline": "one", "remarks": ["mark"]}
+    table = {"schema_version": 1, "multi_label": False, "majority": None, "baseline": "one", "remarks": ["mark"]}
     table["rows"] = [ComparisonRow(**row) for row in rows]
     text = console.students_table(ComparisonTable(**(facts | table)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -151,7 +153,7 @@ def test_an_example_shows_the_predictions_of_both_models(monkeypatch):
     logits, teacher = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
     found = Predictions(logits, logits, teacher, teacher, np.array([0, 1]))
     shown = examples.example(SimpleNamespace(clips=clips), found, 1)
-    assert (shown.video_uid, shown.start_sec, shown.end_sec, shown.label) == ("w", 2.0, 3.0, 1)
+    assert (shown.video_uid, shown.start_sec, shown.end_sec, shown.labels) == ("w", 2.0, 3.0, (1,))
     assert shown.student[0][0] == 1 and shown.teacher[0][0] == 0
     card = examples.cards([shown], ["xx", "yy"])
     assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
@@ -193,7 +195,7 @@ def fitted(monkeypatch, accuracies: list[float], held: int = 4):
         smoothing.add(settings.get("label_smoothing"))
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(fit_head, "_accuracy", accuracy)
+    monkeypatch.setattr(fit_head, "_score", accuracy)
     monkeypatch.setattr(fit_head.nn.functional, "cross_entropy", entropy)
     monkeypatch.setattr(fit_head, "TEACHER_HEAD_HIDDEN", (8,))
     rows = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)

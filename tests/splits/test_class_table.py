@@ -70,3 +70,10 @@ def test_long_names_are_shortened_and_unlabeled_data_have_a_total():
     lines = class_table(("写" * 90,), clips({(0, "train"): 1}))
     assert max(map(len, lines[1:])) < 120 and "…" in lines[2]
     assert class_table((), clips({(-1, "val"): 2}))[-1].split() == ["total", "0", "0", "2", "2"]
+
+
+def test_a_clip_of_several_classes_counts_for_each_and_once_in_the_total():
+    made = [Clip(str(i), f"v{i}", 0.0, 1.0, -1, "val", labels) for i, labels in enumerate([(0, 1), (1,), ()])]
+    found = rows(class_table(("cut", "stir"), made))
+    assert found["cut"][3] == "1" and found["stir"][3] == "2" and found["(no class)"][3] == "1"
+    assert found["2 classes"][3] == "3"

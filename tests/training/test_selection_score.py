@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from embedonce.cache.labels import ClipLabel
 from embedonce.models.losses.registry import loss_settings
+from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.training.selection_score import (
     COSINE,
@@ -18,6 +20,14 @@ from embedonce.pipeline.training.selection_score import (
 )
 
 WITH_TASK, WITHOUT = loss_settings(), loss_settings(gamma=0.0)
+
+
+def clips_of(labels: np.ndarray) -> ClipDataset:
+    """What the rule reads of a dataset."""
+    clips = [ClipLabel("", "", 0.0, 1.0, int(label), "train") for label in labels]
+    dataset = ClipDataset.__new__(ClipDataset)
+    dataset.clips = clips
+    return dataset
 
 
 def counted(*counts: int) -> np.ndarray:
@@ -43,15 +53,15 @@ def counted(*counts: int) -> np.ndarray:
     ],
 )
 def test_the_score_depends_on_labels_and_terms(labels, settings, score):
-    assert selection_rule(labels, settings).score == score
+    assert selection_rule(clips_of(labels), settings).score == score
 
 
 def test_the_rule_says_why():
-    assert str(selection_rule(counted(11, 5, 5), WITH_TASK)) == (
+    assert str(selection_rule(clips_of(counted(11, 5, 5)), WITH_TASK)) == (
         "the best epoch is chosen by mean class accuracy: classes are unbalanced (the largest class has 11 selection "
         "clips, the others 5 on average)"
     )
-    assert str(selection_rule(counted(4, 4), WITHOUT)) == (
+    assert str(selection_rule(clips_of(counted(4, 4)), WITHOUT)) == (
         "the best epoch is chosen by cosine: no loss term trains on labels"
     )
 
