@@ -96,6 +96,8 @@ def _teacher_row(entries: list[Entry]) -> ComparisonRow:
 def _student_row(entry: Entry, first: Entry) -> ComparisonRow:
     student, compared = entry.results.student, entry.results.comparison
     difference = Difference() if entry is first else _paired(entry, first)
+    if entry is not first and student.mean_average_precision is not None:
+        difference = Difference(not_paired="not computed for mAP")
     return ComparisonRow(
         role="student",
         name=entry.name,
@@ -142,9 +144,7 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
 
 
 def _paired(entry: Entry, first: Entry) -> Difference:
-    """Difference in top-1 to the first evaluation, in points, if both are of the very same clips with one label."""
-    if first.results.multi_label:
-        return Difference(not_paired="not computed for mAP")
+    """Difference in top-1 to the first evaluation, in points, if both are of the very same clips."""
     if entry.predictions is None or first.predictions is None:
         return Difference(not_paired="predictions.npz is missing")
     ours, theirs = _in_order(entry.predictions), _in_order(first.predictions)
