@@ -36,7 +36,7 @@ def test_every_clip_is_counted_once_and_gaps_are_marked():
 
 def test_the_table_shows_the_clips_that_training_selects_by():
     """The only training video of a class is not for selection, wherever its hash puts it."""
-    for rare in range(20):
+    for rare in range(200):
         made = [*clips({(0, "train"): 30}), Clip("x", f"rare-{rare}", 0.0, 1.0, 1, "train")]
         found = rows(class_table(("cut", "stir"), made))
         assert found["stir"][:2] == ["1", "0"] and found["cut"][:2] == ["27", "3"]
