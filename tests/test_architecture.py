@@ -86,7 +86,7 @@ ARROWS = {
     "runtimes": "",
     "sources": "console files naming processes progress remote_files settings splits",
     "teachers": "engines processes runtimes",
-    "labeling": "console files naming progress settings sources splits teachers",
+    "labeling": "console files metrics naming progress settings sources splits teachers",
     "extraction": "console engines files frames labeling naming processes progress settings sources teachers video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",

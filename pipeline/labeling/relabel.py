@@ -149,7 +149,7 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
         )
     labels = reader.label_set(config.clips_from)
     clips = tuple(
-        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split)
+        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split, labels=clip.labels)
         for clip in labels.clips
     )
     source = Source(Path(config.cache_dir), "folder", (), clips, labels.classes)

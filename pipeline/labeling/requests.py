@@ -19,7 +19,7 @@ from embedonce.pipeline.labeling.prompts.class_prompts import (
     prompts_sha256,
 )
 from embedonce.pipeline.labeling.prompts.prompt_files import PromptFile
-from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,9 @@ def request_label_set(
         if prompts is not None:
             raise InputError(f"{prompts.name}: --prompts needs classes, and the data has none: give --classes FILE")
         check_classes(source, ())
-    labels = LabelSet(name or annotation or kind, kind, source.classes, texts, None, facts)
+    labels = LabelSet(
+        name or annotation or kind, kind, source.classes, texts, None, facts, multi_label=source.is_multi_label
+    )
     stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
     labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
     return LabelSetRequest(source, labels, store_logits=store_logits)
@@ -143,6 +145,6 @@ def _effective_head(head: str, source: Source) -> str:
     if not source.classes:
         log.warning("the data has no classes: embeddings only, no soft logits (name classes with --classes FILE)")
         return NO_LOGITS
-    if head == FITTED and all(clip.label == UNLABELED for clip in source.clips):
+    if head == FITTED and not any(clip.all_labels for clip in source.clips):
         raise InputError("--teacher-head fitted needs labeled clips and the data has none; use zero-shot")
     return head

@@ -53,6 +53,7 @@ from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
+BALANCE = "training/test_class_balance.py::"
 SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
 BY_HAND = TRAINING + "test_a_run_matches_a_reference_implementation"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
@@ -211,6 +212,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
         "ema": ("--ema 0.5", BY_HAND),
+        "class_weights": (
+            "--class-weights balanced",
+            BALANCE + "test_weights_are_those_of_the_clips_that_are_trained_on",
+        ),
+        "sampler": ("--sampler balanced", BALANCE + "test_the_plan_of_a_balanced_epoch"),
         "accumulate_steps": ("--accumulate-steps 3", BY_HAND),
         "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_across_resumes"),
         "amp": ("--no-amp", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
