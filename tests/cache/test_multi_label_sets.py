@@ -132,7 +132,7 @@ def test_a_converted_cache_has_the_same_labels(tmp_path):
 def test_a_label_set_of_a_source_with_several_labels(tmp_path):
     root = make_planned_cache(tmp_path / "c")
     labels_of = {"a": (0, 1), "b": (), "c": (1,)}
-    clips = tuple(Clip(f"{uid}:0", uid, 0.0, 3.0, -1, "train", labels) for uid, labels in labels_of.items())
+    clips = tuple(Clip(f"{uid}:0", uid, 0.0, 3.0, -1, "train", labels=labels) for uid, labels in labels_of.items())
     for changed in (clips, (*clips[:2], dataclasses.replace(clips[2], labels=(0,)))):
         source, writer = (
             Source(root, "folder", (), changed, ("cut", "stir")),
