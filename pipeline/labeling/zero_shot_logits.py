@@ -9,7 +9,7 @@ from embedonce.cache.labels import ZERO_SHOT
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.class_checks import check_vectors
 from embedonce.pipeline.labeling.requests import LabelSetRequest
-from embedonce.pipeline.teachers.teacher import Teacher, TextTeacher
+from embedonce.pipeline.teachers.teacher import Teacher, TextHead, TextTeacher
 
 
 def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetRequest:
@@ -24,8 +24,15 @@ def with_class_text(request: LabelSetRequest, teacher: Teacher) -> LabelSetReque
             f"the teacher {teacher.identity.name} has no text tower, which zero-shot logits need: use --teacher-head "
             "fitted or --teacher-head none"
         )
-    class_text, scale = teacher.class_text([list(texts) for texts in request.labels.prompts])
-    check_vectors(request.source, class_text)
-    tensors = {"class_text": class_text.astype(np.float32), "logit_scale": np.array([scale], np.float32)}
-    labels = dataclasses.replace(request.labels, logit_scale=float(scale))
+    head = TextHead(*teacher.class_text([list(texts) for texts in request.labels.prompts]))
+    check_vectors(request.source, head.class_text)
+    tensors = {"class_text": head.class_text.astype(np.float32), "logit_scale": _one(head.logit_scale)}
+    labels = dataclasses.replace(request.labels, logit_scale=float(head.logit_scale))
+    if head.logit_bias is not None:
+        tensors["logit_bias"] = _one(head.logit_bias)
+        labels = dataclasses.replace(labels, logit_bias=float(head.logit_bias))
     return dataclasses.replace(request, labels=labels, tensors=safetensors.numpy.save(tensors))
+
+
+def _one(value: float) -> np.ndarray:
+    return np.array([value], np.float32)

@@ -1,17 +1,21 @@
 """CLIP models of open_clip as teachers. torch and open_clip are imported when a teacher is checked, timed or loaded."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.names import default_weights
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
-from embedonce.pipeline.teachers.teacher import TIMED_BATCH, Teacher, TeacherLoader, TeacherOptions, median_seconds
+from embedonce.pipeline.teachers.encoder_teacher import EncoderTeacher, OverlappingEncoderTeacher
+from embedonce.pipeline.teachers.teacher import (
+    TIMED_BATCH,
+    Teacher,
+    TeacherLoader,
+    TeacherOptions,
+    TextHead,
+    median_seconds,
+)
 
 if TYPE_CHECKING:
     from embedonce.models.teachers.open_clip import ClipTeacher
@@ -19,38 +23,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class OpenClipTeacher:
-    """A ClipTeacher with the identity that caches store."""
+class OpenClipTeacher(EncoderTeacher):
+    """A ClipTeacher with its text tower. Implements TextTeacher."""
 
     def __init__(self, clip: "ClipTeacher"):
+        super().__init__(clip)
         self._clip = clip
-        self.identity = TeacherIdentity(**clip.describe())
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        return self._clip.embed(crops)
-
-    def device_facts(self) -> dict[str, str]:
-        return {"device": str(self._clip.device), "precision": self._clip.precision}
-
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+    def class_text(self, prompts: list[list[str]]) -> TextHead:
         truncated = self._clip.truncated_texts(prompts)
         if truncated:
             log.warning(
-                "%d class texts are longer than the teacher's context and are truncated, such as %r",
+                "%d class texts are longer than the %d tokens that the teacher reads and are truncated, such as %r",
                 len(truncated),
+                self._clip.context_length,
                 truncated[0],
             )
-        return self._clip.class_text(prompts)
+        return TextHead(*self._clip.class_text(prompts))
 
     def drop_text_tower(self) -> None:
         self._clip.drop_text_tower()
 
 
-class OverlappingClipTeacher(OpenClipTeacher):
-    """One on a GPU, which computes while the next batch is prepared."""
-
-    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
-        return self._clip.begin(crops)
+class OverlappingClipTeacher(OverlappingEncoderTeacher, OpenClipTeacher):
+    """One on a GPU."""
 
 
 class OpenClipLoader(TeacherLoader):

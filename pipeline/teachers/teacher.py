@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,12 +33,23 @@ class Teacher(Protocol):
         """JSON values recorded with every shard, such as device and precision; they never decide anything."""
 
 
+class TextHead(NamedTuple):
+    """How zero-shot logits follow from image embeddings: logit_scale · cosines + logit_bias.
+
+    class_text: (C, D) float32, unit length. logit_bias: None unless the teacher was trained with a sigmoid loss.
+    """
+
+    class_text: np.ndarray
+    logit_scale: float
+    logit_bias: float | None = None
+
+
 @runtime_checkable
 class TextTeacher(Teacher, Protocol):
     """A teacher with a text tower in the space of its image embeddings; zero-shot logits need one."""
 
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        """Embed the prompts of C classes -> ((C, D) float32, unit length; the logit scale)."""
+    def class_text(self, prompts: list[list[str]]) -> TextHead | tuple[np.ndarray, float]:
+        """Embed the prompts of C classes -> (class_text, logit_scale), and logit_bias if there is one: a TextHead."""
 
     def drop_text_tower(self) -> None:
         """Free the memory that only class_text() needs. It is not called again afterwards."""

@@ -15,7 +15,8 @@ from PIL import Image
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
-from embedonce.models.teachers.open_clip import image_tower_for_latency, load_teacher, weights_sha256
+from embedonce.models.teachers.open_clip import image_tower_for_latency, load_teacher
+from embedonce.models.teachers.tensors import weights_sha256
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 
@@ -99,7 +100,7 @@ def test_truncated_texts_are_returned(teacher):
 
 @pytest.mark.numeric
 def test_class_text_is_the_mean_of_unit_vectors(teacher):
-    matrix, scale = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
+    matrix, scale, _ = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
     assert matrix.shape == (2, 24) and scale == pytest.approx(1 / 0.07, rel=1e-4)
     single = [teacher.class_text([[text]])[0][0] for text in ("cut bread", "a hand cutting bread")]
     expected = sum(single) / np.linalg.norm(sum(single))

@@ -8,7 +8,7 @@ import pytest
 
 from embedonce.cache.identity_document import identity_document, identity_from
 from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions, TextTeacher
+from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions, TextHead, TextTeacher
 
 PROMPTS = [["a photo of someone cutting bread", "cutting bread"], ["stirring a pot"]]
 MIN_COSINE = 0.999  # as resuming an extraction requires of stored rows that are embedded again
@@ -89,11 +89,11 @@ class TeacherConformance:
     def test_the_time_of_an_image_can_be_estimated(self):
         assert self.loader.seconds_per_image(self.options) > 0
 
-    def test_class_texts_are_float32_unit_vectors_and_a_logit_scale(self):
-        vectors, scale = self.text_teacher().class_text(PROMPTS)
+    def test_class_texts_are_float32_unit_vectors_a_logit_scale_and_perhaps_a_bias(self):
+        vectors, scale, bias = TextHead(*self.text_teacher().class_text(PROMPTS))
         assert vectors.shape == (len(PROMPTS), self.text_teacher().identity.embed_dim) and vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
-        assert np.isfinite(scale) and scale > 0
+        assert np.isfinite(scale) and scale > 0 and (bias is None or np.isfinite(bias))
 
     def test_images_can_be_embedded_after_the_text_tower_is_dropped(self, crops):
         teacher = self.text_teacher()
