@@ -122,7 +122,7 @@ def _describe(clip: Any, name: str, weights: str) -> dict:
         "std": tuple(preprocessing["std"]),
         "interpolation": preprocessing["interpolation"],
         "resize_mode": preprocessing["resize_mode"],
-        "embed_dim": _embed_dim(clip, _input_size(clip)),
+        "embed_dim": _embed_dim(clip, name, _input_size(clip)),
         "parameters_image": num_parameters(clip.visual),
         "parameters_total": num_parameters(clip),
         "bytes_image": num_bytes(clip.visual),
@@ -143,5 +143,11 @@ def _input_size(clip: Any) -> int:
 
 
 @torch.inference_mode()
-def _embed_dim(clip: Any, size: int) -> int:
-    return clip.encode_image(torch.zeros(1, 3, size, size)).shape[-1]
+def _embed_dim(clip: Any, name: str, size: int) -> int:
+    try:
+        return clip.encode_image(torch.zeros(1, 3, size, size)).shape[-1]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        problem = " ".join(str(error).split())[:300]
+        raise ModelOptionError(
+            f"{name} does not embed images of {size} pixels, the size in its configuration: {problem}"
+        ) from error

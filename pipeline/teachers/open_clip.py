@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedonce.models.names import default_weights
+from embedonce.models.names import default_weights, teacher_name
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
 from embedonce.pipeline.teachers.encoder_teacher import EncoderTeacher, OverlappingEncoderTeacher
@@ -70,9 +70,9 @@ class OpenClipLoader(TeacherLoader):
         check_options(options.model, _weights(options), options.activation)
 
     def names(self, options: TeacherOptions) -> tuple[str, str]:
-        model, weights = options.model, _weights(options)
+        weights = _weights(options)
         is_file = Path(weights).suffix or Path(weights).is_file()
-        return Path(model).stem if model.endswith(".json") else model, "file" if is_file else weights
+        return teacher_name(options.model), "file" if is_file else weights
 
     def shape(self, model: str) -> tuple[int, int] | None:
         return shape_of(model)

@@ -247,14 +247,24 @@ def test_the_error_for_a_missing_package_names_it(monkeypatch, model, weights):
     assert "network" not in str(caught.value) and caught.value.exit_code == 5
 
 
-def test_the_error_for_a_tokenizer_without_its_package_names_it(monkeypatch, config):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ImportError("T5Tokenizer requires the SentencePiece library"), "pip install sentencepiece"),
+        (ValueError("`tiktoken` is required to read a `tiktoken` file."), "pip install sentencepiece"),
+        (ImportError("cannot import name 'x' from 'y'"), "not installed: cannot import name 'x'"),
+        (ValueError("Couldn't instantiate the backend"), "could not be loaded .Couldn't instantiate.*network"),
+    ],
+)
+def test_the_error_for_a_tokenizer_without_its_package_names_it(monkeypatch, config, error, message):
     import open_clip
 
     def lacking(name):
-        raise ImportError("T5Tokenizer requires the SentencePiece library")
+        raise error
 
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
     monkeypatch.setattr(open_clip, "get_tokenizer", lacking)
-    with pytest.raises(ModelError, match="package that is not installed: T5Tokenizer requires the SentencePiece"):
+    with pytest.raises(ModelError, match=f"the tokenizer of small-clip .*{message}"):
         load_teacher(str(config), "random", None, CPU, 0)
 
 
