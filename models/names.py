@@ -10,6 +10,8 @@ TEACHER_SIZES = {
 }
 DEFAULT_WEIGHTS = "openai"
 FOLDER_SCHEMA, HUB_SCHEMA = "local-dir:", "hf-hub:"  # open_clip's names for models that are no names of its own
+RANDOM_WEIGHTS = "random"
+OTHER_LIBRARIES = ("timm", "onnx", "torchscript")  # the names of teachers that are not open_clip's begin with these
 OWN_WEIGHTS = "own"  # those in the folder or repository of such a model
 SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # model -> tag of the weights that are part of the package
 STUDENT_SIZES = ("tiny", "xxs", "xs", "s")

@@ -55,14 +55,14 @@ def read_configuration(open_clip, model: str) -> Configuration:
         name = Path(model).stem
         content, preprocessing = _from_file(open_clip, Path(model), name)
         return Configuration(name, name, content, preprocessing, name, True)
-    content = open_clip.get_model_config(model) if model in open_clip.list_models() else None
-    if content is None:
+    known = open_clip.get_model_config(model) if model in open_clip.list_models() else None
+    if known is None:
         close = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
         raise ModelOptionError(
             f"open_clip has no model {model!r}; close names: {', '.join(close) or 'none'} "
             "(a configuration file must end in .json; a teacher of your own needs --teacher-module FILE.py)"
         )
-    return Configuration(model, model, content, None, model, False)
+    return Configuration(model, model, known, None, model, False)
 
 
 def own_weights(open_clip, model: str) -> Path:

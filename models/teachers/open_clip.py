@@ -54,11 +54,6 @@ class ClipTeacher(ImageEncoder):
     def _encode(self, images: Tensor) -> Tensor:
         return self._clip.encode_image(images)
 
-    @property
-    def context_length(self) -> int:
-        """Tokens that the text tower reads."""
-        return self._tokenizer([""]).shape[1]
-
     @torch.inference_mode()
     def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float, float | None]:
         """Prompts of C classes -> ((C, D) float32, unit length; logit scale; logit bias).

@@ -12,12 +12,12 @@ from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
 from embedonce.models.hub import missing_package, quiet_hub, require_text_packages
 from embedonce.models.names import OWN_WEIGHTS, SHIPPED_WEIGHTS, has_own_weights
+from embedonce.models.names import RANDOM_WEIGHTS as RANDOM
 from embedonce.models.plain_files import NotPlainError
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import SHIPPED, Configuration, own_weights, read_configuration
 from embedonce.models.teachers.preprocessing import default_preprocessing, from_option, preprocessing_of, tags_of
 
-RANDOM = "random"
 # What open_clip's constructors raise for a configuration with wrong fields or sizes, or for a missing package
 _BUILD_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, RuntimeError, ImportError, TypeError, ValueError),

@@ -55,10 +55,10 @@ CLASS_NAMES = Option(
     help="CSV or JSON file that maps every class to a readable name: `folder,name`.", group=LABELS, must_exist=True
 )
 TEACHER_HEAD = Option(
-    default="zero-shot",
     help="Source of the soft logits: class prompts, a head fitted to the labels, or none.",
     group=LABELS,
     choices=TEACHER_HEADS,
+    default_text="zero-shot; fitted for a teacher without a text tower",
 )
 PROMPT_STYLE = Option(
     help="Wording of the class prompts.",
@@ -73,8 +73,16 @@ STORE_LOGITS = Option(
 )
 
 # Teacher
-TEACHER_MODEL = Option(help="JSON configuration file of the cached teacher.", group=TEACHER, may_be_path=True)
-TEACHER_MODULE = Option(help="Python file that registers a teacher of your own.", group=TEACHER)
+TEACHER_MODEL = Option(
+    help="JSON configuration file or local-dir:FOLDER of the cached teacher.", group=TEACHER, may_be_path=True
+)
+TEACHER_MODULE = Option(
+    help="Python file with a teacher of your own: FILE.py, which registers it, or FILE.py:NAME, with the function or "
+    "class that makes it.",
+    group=TEACHER,
+)
+TEACHER_ONNX = Option(help="ONNX file as the teacher: from images (B, 3, S, S) to embeddings (B, D).", group=TEACHER)
+TEACHER_TORCHSCRIPT = Option(help="TorchScript file as the teacher, likewise; its code runs.", group=TEACHER)
 TEACHER_WEIGHTS = Option(
     help="Weights of the cached teacher: an open_clip tag or a local file.",
     group=TEACHER,

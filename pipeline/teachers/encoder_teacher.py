@@ -11,7 +11,8 @@ from embedonce.cache.schema import TeacherIdentity
 class Encoder(Protocol):
     """As models.teachers.image_encoder.ImageEncoder."""
 
-    device: object
+    @property
+    def device(self) -> object: ...
 
     @property
     def precision(self) -> str: ...

@@ -34,9 +34,8 @@ class OpenClipTeacher(EncoderTeacher):
         truncated = self._clip.truncated_texts(prompts)
         if truncated:
             log.warning(
-                "%d class texts are longer than the %d tokens that the teacher reads and are truncated, such as %r",
+                "%d class texts are longer than the teacher's context and are truncated, such as %r",
                 len(truncated),
-                self._clip.context_length,
                 truncated[0],
             )
         return TextHead(*self._clip.class_text(prompts))

@@ -71,7 +71,7 @@ class TeacherOptions:
     """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.
 
     model: a registered name, `NAME:ANYTHING`, or what the open_clip loader takes. cached: the identity of the teacher
-    that made the cache, where there is a cache.
+    that made the cache, where there is a cache. input_size: pixels, for teachers that do not know it themselves.
     """
 
     model: str
@@ -81,10 +81,16 @@ class TeacherOptions:
     device: str = "auto"
     seed: int = 0
     cached: TeacherIdentity | None = None
+    input_size: int | None = None
 
 
 class TeacherLoader(ABC):
-    """Loads the teachers of one registered name. Only load() has to be written."""
+    """Loads the teachers of one registered name. Only load() has to be written.
+
+    has_text_tower: False if none of them has one, which is then known before loading.
+    """
+
+    has_text_tower = True
 
     @abstractmethod
     def load(self, options: TeacherOptions) -> Teacher:

@@ -104,11 +104,10 @@ def test_embeddings_and_logits_of_a_family_are_those_of_open_clip(name, loaded):
 
 @pytest.mark.parametrize(("name", "length"), [("sigmoid", 64), ("pe-core", 32), ("eva", 77)])
 def test_prompts_that_are_cut_at_another_length_than_77_are_reported(name, length, loaded, caplog):
-    teacher = OpenClipTeacher(loaded(name))
-    teacher.class_text([[" ".join(["go"] * (length - 2))]])
-    assert caplog.text == ""
-    teacher.class_text([["go"], [" ".join(["go"] * (length - 1))]])
-    assert f"1 class texts are longer than the {length} tokens that the teacher reads" in caplog.text
+    fits, long = (" ".join(["go"] * (length - special)) for special in (2, 1))
+    assert loaded(name).truncated_texts([[fits], ["go", long]]) == [long]
+    OpenClipTeacher(loaded(name)).class_text([["go", long]])
+    assert "longer than the teacher's context" in caplog.text
 
 
 def test_a_folder_with_a_published_model_is_a_teacher(tmp_path, loaded):
