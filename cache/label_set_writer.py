@@ -72,7 +72,7 @@ class LabelSetWriter:
             tensors = _published_head(head, labels.name, tensors)
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
-        if labels.computes_logits or labels.multi_label:
+        if labels.computes_logits or labels.multi_label or labels.logit_bias is not None:
             fields["format_version"] = FORMAT_VERSION_2
 
         def put(data: bytes) -> None:

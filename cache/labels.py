@@ -49,6 +49,7 @@ class LabelSet:
     kind: one of KINDS. prompts: for each class, the texts that its zero-shot vector was made from. logit_scale: what
     cosines were multiplied by; None unless zero-shot. facts: how it was made, as JSON values. stores_logits: False if
     logits are computed from embeddings whenever they are read. multi_label: whether clips have any number of labels.
+    logit_bias: what was added to the scaled cosines; None unless the teacher was trained with a sigmoid loss.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LabelSet:
     clips: tuple[ClipLabel, ...] = ()
     stores_logits: bool = True
     multi_label: bool = False
+    logit_bias: float | None = None
 
     @property
     def has_logits(self) -> bool:
@@ -88,24 +90,27 @@ def _head_names(num_layers: int) -> list[str]:
     return [f"{parameter}_{layer}" for layer in range(num_layers) for parameter in ("weight", "bias")]
 
 
-def tensors_from(data: bytes, width: int, num_classes: int) -> dict[str, np.ndarray]:
-    """The tensors in safetensors bytes. ValueError unless they are a head from `width` values to these classes."""
+def tensors_of(labels: LabelSet, data: bytes, width: int) -> dict[str, np.ndarray]:
+    """The tensors in safetensors bytes. ValueError unless they are a head of this label set, from `width` values."""
     try:
         tensors = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise ValueError(f"not a safetensors file: {error}") from error
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    shapes, num_classes = {name: tensor.shape for name, tensor in tensors.items()}, len(labels.classes)
     if shapes != _head_shapes(tensors, width, num_classes):
         raise ValueError(f"its tensors {', '.join(tensors)} do not have the shapes of a head of {num_classes} classes")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError("its tensors hold values that are not finite")
+    if ("logit_bias" in tensors) != (labels.logit_bias is not None):
+        raise ValueError("only one of the label set and its tensors has a logit_bias")
     return tensors
 
 
 def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -> dict[str, tuple[int, ...]] | None:
     """The shapes that the tensors of a head must have; None if its last layer has other outputs than classes."""
     if "class_text" in tensors:
-        return {"class_text": (num_classes, width), "logit_scale": (1,)}
+        bias = {"logit_bias": (1,)} if "logit_bias" in tensors else {}
+        return {"class_text": (num_classes, width), "logit_scale": (1,)} | bias
     layers = len(tensors) // 2
     sides = [width, *(len(tensors[f"bias_{layer}"]) for layer in range(layers))]
     shapes = [shape for inner, outer in itertools.pairwise(sides) for shape in ((outer, inner), (outer,))]
@@ -115,12 +120,14 @@ def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -
 def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     """(…, D) embeddings -> (…, C) float32 logits, before softmax and temperature.
 
-    tensors: class_text (C, D) unit vectors and logit_scale (1,), or a head's weight_i (out, in) and bias_i (out,)
-    with ReLU between its layers.
+    tensors: class_text (C, D) unit vectors, logit_scale (1,) and, of teachers trained with a sigmoid loss, logit_bias
+    (1,); or a head's weight_i (out, in) and bias_i (out,) with ReLU between its layers.
     """
     values = embeddings.astype(np.float32)
     if "class_text" in tensors:
-        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+        cosines = values @ tensors["class_text"].T
+        scaled = tensors["logit_scale"][0] * cosines
+        return scaled + tensors["logit_bias"][0] if "logit_bias" in tensors else scaled
     layers = sum(name.startswith("weight_") for name in tensors)
     for layer in range(layers):
         values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
@@ -137,6 +144,7 @@ def label_set_document(labels: LabelSet) -> dict:
         "classes": list(labels.classes),
         "prompts": [list(texts) for texts in labels.prompts],
         "logit_scale": labels.logit_scale,
+        "logit_bias": labels.logit_bias,
         "facts": labels.facts,
         "stores_logits": labels.stores_logits,
     }
@@ -186,6 +194,7 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         facts=document["facts"],
         stores_logits=document.get("stores_logits", True),
         multi_label=document.get("multi_label", False),
+        logit_bias=document.get("logit_bias"),
     )
     check_uid(validate_types(labels).name)
     if labels.kind not in KINDS:

@@ -68,6 +68,7 @@ RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
 MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
+PROGRAMS = "teachers/test_program_runs.py::test_a_program_extracts_and_its_rows_are_embedded_again"
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
 SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
@@ -131,6 +132,9 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_module": ("--teacher-module mine.py", MODULE),
+        "teacher_onnx": ("--teacher-onnx a.onnx", PROGRAMS),
+        "teacher_torchscript": ("--teacher-torchscript a.pt", PROGRAMS),
+        "teacher_input_size": ("--teacher-onnx a.onnx --teacher-input-size 32", PROGRAMS),
         "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
@@ -373,6 +377,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "pixels": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
         "recompute": (None, RECOMPUTE),
         "teacher_module": (None, MODULE),
+        "teacher_onnx": (None, PROGRAMS),
+        "teacher_torchscript": (None, PROGRAMS),
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
         "teacher_activation": (None, RECOMPUTE),

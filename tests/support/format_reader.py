@@ -185,7 +185,9 @@ class FormatReader:
 def head_logits(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     values = embeddings.astype(np.float32)
     if "class_text" in tensors:
-        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+        return (
+            tensors["logit_scale"][0] * (values @ tensors["class_text"].T) + tensors.get("logit_bias", np.zeros(1))[0]
+        )
     layers = len(tensors) // 2
     for layer in range(layers):
         values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
