@@ -9,6 +9,7 @@ from embedonce.pipeline.labeling.prompts.prompt_files import PromptFile, read_pr
 from embedonce.pipeline.labeling.requests import (
     LabelSetRequest,
     check_requests,
+    chosen_head,
     possible_head,
     refuse_lost_classes,
     request_label_set,
@@ -34,16 +35,18 @@ def checked_requests(
     """
     refuse_lost_classes(config.cache_dir, sources, config.label_set, config.teacher_head)
     choices = config.label_set, config.wording, config.store_logits, prompts
-    requests = [request_label_set(source, kind, _head(config, source), *choices) for kind, source in sources.items()]
+    requests = [
+        request_label_set(source, kind, _head(config, source, prompts), *choices) for kind, source in sources.items()
+    ]
     check_requests(config.cache_dir, requests)
     return requests
 
 
-def _head(config: ExtractConfig, source: Source) -> str | None:
+def _head(config: ExtractConfig, source: Source, prompts: PromptFile | None) -> str | None:
     """The chosen kind of logits, or the only possible one; None if only the teacher can tell."""
-    has_text_tower = loader_of(config.model).has_text_tower
-    if config.part is None or config.teacher_head is not None:
-        return possible_head(config.teacher_head, config.model, source)
+    has_text_tower, head = loader_of(config.model).has_text_tower, chosen_head(config.teacher_head, prompts)
+    if config.part is None or head is not None:
+        return possible_head(head, config.model, source)
     if not has_text_tower:
         log.info(
             "%s has no text tower: when all parts have ended, relabel --teacher-head fitted adds logits", config.model

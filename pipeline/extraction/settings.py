@@ -282,7 +282,7 @@ class DataPlanConfig(LabelingSettings):
 
     data_dir: Path | str | None = setting(DATA_DIR)
     layout: str | None = setting(LAYOUT)
-    teacher_head: str = setting(shared.TEACHER_HEAD)
+    teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
 
     def __post_init__(self):

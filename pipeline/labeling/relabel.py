@@ -27,6 +27,7 @@ from embedonce.pipeline.labeling.prompts.prompt_files import read_prompts
 from embedonce.pipeline.labeling.requests import (
     LabelSetRequest,
     check_requests,
+    chosen_head,
     possible_head,
     request_label_set,
 )
@@ -106,7 +107,7 @@ def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetReques
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
         _note_unknown_videos(matched, cached)
-        head = possible_head(config.teacher_head, teacher, matched)
+        head = possible_head(chosen_head(config.teacher_head, prompts), teacher, matched)
         choices = config.label_set or name, style, config.store_logits, prompts
         requests.append(request_label_set(matched, annotation, head, *choices))
     return requests

@@ -83,7 +83,14 @@ def request_label_set(
     )
     stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
     labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
-    return LabelSetRequest(source, labels, store_logits=store_logits, is_head_chosen=head is not None)
+    return LabelSetRequest(
+        source, labels, store_logits=store_logits, is_head_chosen=chosen_head(head, prompts) is not None
+    )
+
+
+def chosen_head(head: str | None, prompts: PromptFile | None) -> str | None:
+    """The kind of logits that the user's options choose, if any: prompts are for zero-shot logits."""
+    return ZERO_SHOT if head is None and prompts is not None else head
 
 
 def possible_head(head: str | None, teacher: str, source: Source) -> str | None:

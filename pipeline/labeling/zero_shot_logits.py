@@ -39,7 +39,8 @@ def _without_prompts(request: LabelSetRequest, kind: str) -> LabelSetRequest:
     labels = request.labels
     name = kind if labels.name == ZERO_SHOT else labels.name
     stores = labels.stores_logits or kind == NO_LOGITS
-    changed = dataclasses.replace(labels, name=name, kind=kind, prompts=(), stores_logits=stores)
+    facts = {key: value for key, value in labels.facts.items() if not key.startswith("prompts_")}
+    changed = dataclasses.replace(labels, name=name, kind=kind, prompts=(), facts=facts, stores_logits=stores)
     return dataclasses.replace(request, labels=changed)
 
 

@@ -8,7 +8,8 @@ import safetensors.numpy
 
 from embedonce.cache.labels import logits_from
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.labeling.requests import possible_head, request_label_set
+from embedonce.pipeline.labeling.prompts.prompt_files import read_prompts
+from embedonce.pipeline.labeling.requests import chosen_head, possible_head, request_label_set
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
 from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 from embedonce.pipeline.teachers.teacher import TextHead
@@ -55,13 +56,23 @@ def test_teachers_without_a_bias_store_none():
 def test_a_teacher_without_a_text_tower_gets_a_fitted_head_unless_it_has_no_labels(label, name, kind, said, caplog):
     caplog.set_level("INFO")
     labels = with_class_text(request_label_set(source(label), "", None, name), WithoutText()).labels
-    assert (labels.kind, labels.name, labels.prompts) == (kind, name or kind, ())
+    assert (labels.kind, labels.name, labels.prompts, labels.facts) == (kind, name or kind, (), {})
     assert f"the teacher fake has no text tower{':' if label == 0 else ', and'}" in caplog.text and said in caplog.text
 
 
 def test_chosen_zero_shot_logits_need_a_text_tower():
     with pytest.raises(InputError, match="the teacher fake has no text tower, which zero-shot logits need"):
         with_class_text(request_label_set(source(), "", "zero-shot"), WithoutText())
+
+
+def test_prompts_choose_zero_shot_logits(tmp_path):
+    (tmp_path / "p.txt").write_text("a photo of {}\n")
+    prompts = read_prompts(tmp_path / "p.txt")
+    assert chosen_head(None, None) is None and chosen_head("fitted", None) == "fitted"
+    with pytest.raises(InputError, match="the teacher onnx has no text tower, which zero-shot logits need"):
+        possible_head(chosen_head(None, prompts), "onnx", source())
+    with pytest.raises(InputError, match="the teacher fake has no text tower, which zero-shot logits need"):
+        with_class_text(request_label_set(source(), "", None, prompts=prompts), WithoutText())
 
 
 def test_a_teacher_that_is_known_to_have_no_text_tower_is_not_loaded_to_find_out():
