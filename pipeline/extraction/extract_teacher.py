@@ -46,7 +46,7 @@ from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, start_group
 from embedonce.pipeline.teachers.modules import model_of_module, module_errors
 from embedonce.pipeline.teachers.places import check_place, is_cpu, teacher_places
-from embedonce.pipeline.teachers.registry import loader_of
+from embedonce.pipeline.teachers.registry import DEFAULT, loader_of
 from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
@@ -95,9 +95,7 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
         CLUSTERS[config.engine].check(config)
     else:
         check_place(config.device)
-    if config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
-        _check_runtime(config)
-        loader_of(config.model).check_options(teacher_options(config))
+    _check_teacher_options(config)
     prompts = chosen_prompts(config)
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
@@ -123,6 +121,15 @@ def _run(config: ExtractConfig) -> ExtractTeacherResult:
     finally:
         writer.close()
     return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
+
+
+def _check_teacher_options(config: ExtractConfig) -> None:
+    """ModelOptionError for what is wrong with them, before videos are scanned if it takes no import of open_clip."""
+    _check_runtime(config)
+    loader = loader_of(config.model)
+    is_open_clip = loader is loader_of(DEFAULT)
+    if not is_open_clip or config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
+        loader.check_options(teacher_options(config))
 
 
 def _extract_here(

@@ -42,6 +42,18 @@ def test_a_program_extracts_and_its_rows_are_embedded_again(option, processes, v
 
 
 @pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ("--teacher-onnx absent.onnx", "--teacher-onnx absent.onnx: there is no such file"),
+        ("--teacher-torchscript absent.pt", "--teacher-torchscript absent.pt: there is no such file"),
+        ("--teacher-model timm:nosuch", "timm has no model 'nosuch'"),
+    ],
+)
+def test_a_teacher_that_cannot_be_is_refused_before_any_video_is_listed(teacher, message, tmp_path):
+    assert message in error_of("extract-teacher", "--data-dir", tmp_path / "absent", *teacher.split())
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (
