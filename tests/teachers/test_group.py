@@ -181,6 +181,8 @@ def test_every_device_finds_its_own_batch_size_and_keeps_it_when_it_starts_again
     (folder / "kill-1").touch()
     check_same(group, images(200), size=16)
     assert group.batch_facts() == facts and len(caplog.messages) == 3 and "SIGKILL" in caplog.messages[2]
+    assert [member.orders.batch_size in (None, member.batch_size) for member in group.members] == [True, True]
+    assert any(member.orders.batch_size for member in group.members)  # of the one that was started again
 
 
 def test_too_little_memory_for_one_image_ends_the_run(started):
