@@ -65,6 +65,12 @@ class ErrorReportingGroup(click.Group):
                 return report_interrupt()
             click.echo("Aborted!", err=True)
             return 1
+        except Exception as error:  # before a command is invoked, such as while --help is printed
+            explained = explain(error)
+            if explained is None:
+                raise
+            _print(explained)
+            return explained.exit_code
 
     def invoke(self, ctx: click.Context):
         try:

@@ -39,9 +39,12 @@ def tiny(tmp_path_factory) -> Path:
 
 
 def shell(script: str, *arguments) -> subprocess.CompletedProcess:
-    """Run a bash script in which RUN stands for `python cli.py inspect-cache --cache-dir "$1"`."""
-    run = f"{sys.executable} {ROOT / 'cli.py'} inspect-cache --cache-dir"
-    script = script.replace("RUN", f'{run} "$1"')
+    """Run a bash script.
+
+    PROGRAM stands for `python cli.py`, and RUN for `python cli.py inspect-cache --cache-dir "$1"`.
+    """
+    program = f"{sys.executable} {ROOT / 'cli.py'}"
+    script = script.replace("PROGRAM", program).replace("RUN", f'{program} inspect-cache --cache-dir "$1"')
     return subprocess.run(
         ["bash", "-c", script, "bash", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
     )
@@ -75,8 +78,9 @@ def test_a_pipe_closed_by_its_reader_does_not_change_the_exit_code(tiny, tmp_pat
 
 
 @pytest.mark.integration
-def test_output_that_cannot_be_written_is_an_error(tiny):
-    found = shell("RUN > /dev/full", tiny)
+@pytest.mark.parametrize("command", ["RUN", "PROGRAM --help"])
+def test_output_that_cannot_be_written_is_an_error(command, tiny):
+    found = shell(f"{command} > /dev/full", tiny)
     assert found.returncode == 5
     assert found.stderr.startswith("Error: standard output: No space left on device") and found.stderr.count("\n") == 1
 
