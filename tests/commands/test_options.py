@@ -96,6 +96,10 @@ LOCAL_COPIES = {
 STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 MANIFEST = {
+    "epic_labels": (
+        None,  # an option of a plug-in
+        "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
         None,  # it requires --manifest

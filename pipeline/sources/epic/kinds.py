@@ -22,8 +22,6 @@ class EpicKind:
 
 KINDS = {
     "verbs": EpicKind(EPIC_VERBS, "verb_class", "verb", ("EPIC_100_verb_classes.csv",)),
-    "nouns": EpicKind(
-        EPIC_NOUNS, "noun_class", "noun", ("EPIC_100_noun_classes.csv", "EPIC_100_noun_classes_v2.csv")
-    ),
+    "nouns": EpicKind(EPIC_NOUNS, "noun_class", "noun", ("EPIC_100_noun_classes.csv", "EPIC_100_noun_classes_v2.csv")),
     "narrations": EpicKind(EPIC_NARRATIONS),
 }
