@@ -9,6 +9,7 @@ from embedonce.pipeline.sources.folder.file_kinds import VIDEO, kind_of_name
 
 SPLIT_OF_TABLE = {"EPIC_100_train.csv": "train", "EPIC_100_validation.csv": "val"}
 TEST_TABLE = "EPIC_100_test_timestamps.csv"
+INFO_TABLE = "EPIC_100_video_info.csv"
 _REPOSITORY = "epic-kitchens-100-annotations"
 _TABLE_FOLDERS = (".", _REPOSITORY, "annotations")
 _PLACES = (

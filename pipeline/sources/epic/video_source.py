@@ -8,6 +8,7 @@ from embedonce.cache.errors import some
 from embedonce.pipeline.sources.epic.class_names import class_table, names_by_words, names_in_table
 from embedonce.pipeline.sources.epic.kinds import KINDS, EpicKind
 from embedonce.pipeline.sources.epic.layout import (
+    INFO_TABLE,
     SPLIT_OF_TABLE,
     TEST_TABLE,
     VideoFinder,
@@ -17,6 +18,7 @@ from embedonce.pipeline.sources.epic.layout import (
 )
 from embedonce.pipeline.sources.epic.options import EpicOptions
 from embedonce.pipeline.sources.epic.rows import EpicRows
+from embedonce.pipeline.sources.epic.video_info import durations, with_durations
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables
 from embedonce.pipeline.sources.manifest.source_of_rows import source_of_rows
 from embedonce.pipeline.sources.source import OpenRequest, Source
@@ -42,11 +44,12 @@ class EpicSource:
 
 def _source(request: OpenRequest, folder: Path, kind: EpicKind) -> Source:
     names_file = class_table(folder, kind)
-    problems = ProblemsOfTables(folder, [*SPLIT_OF_TABLE, *([names_file.name] if names_file else [])])
+    problems = ProblemsOfTables(folder, [*SPLIT_OF_TABLE, INFO_TABLE, *([names_file.name] if names_file else [])])
+    duration_of = durations(folder, problems)
     names: dict[int, str] | None = None
     if request.needs_labels and kind.class_column:
         names = names_in_table(names_file, problems) if names_file else names_by_words(folder, kind)
-        problems.check()
+    problems.check()
     finder = VideoFinder(request.folder)
     source = source_of_rows(
         EpicRows(folder, finder, problems, kind.class_column, names),
@@ -61,7 +64,7 @@ def _source(request: OpenRequest, folder: Path, kind: EpicKind) -> Source:
     )
     notes = (*source.notes, *_notes(folder, finder, kind, names_file))
     files = f"{' and '.join(SPLIT_OF_TABLE)} list {source.files}"
-    return dataclasses.replace(source, files=files, notes=notes, named_by="annotations")
+    return with_durations(dataclasses.replace(source, files=files, notes=notes, named_by="annotations"), duration_of)
 
 
 def _notes(folder: Path, finder: VideoFinder, kind: EpicKind, names_file: Path | None) -> Iterator[str]:

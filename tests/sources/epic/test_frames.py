@@ -1,4 +1,4 @@
-"""A miniature EPIC-KITCHENS-100 from end to end: numbers shown in the frames verify that labels are on the right ones."""
+"""A miniature EPIC-KITCHENS-100 from end to end: numbers shown in the frames verify which of them have which label."""
 
 import math
 from fractions import Fraction

@@ -10,6 +10,7 @@ from embedonce.pipeline.sources.epic.class_names import readable
 from embedonce.pipeline.sources.registry import choose_source, open_sources
 from tests.support.epic_miniature import (
     COLUMNS,
+    INFO,
     NOUNS,
     TRAIN,
     TRAIN_ROWS,
@@ -47,7 +48,7 @@ def test_the_tables_choose_the_source_in_a_folder_of_their_own_too(root, tmp_pat
     assert choose_source(root).name == "epic"
     write_tables(tmp_path / "other" / "epic-kitchens-100-annotations")
     assert choose_source(tmp_path / "other").name == "epic"
-    with pytest.raises(InputError, match="--annotations is for an Ego4D download .* is an EPIC-KITCHENS-100 folder"):
+    with pytest.raises(InputError, match=r"--annotations is for an Ego4D download .* is an EPIC-KITCHENS-100 folder"):
         choose_source(root, SimpleNamespace(annotations="moments"))
     with pytest.raises(InputError, match=r"there is no EPIC_100_train.csv in .*: put the tables of"):
         opened(touch(tmp_path / "videos", "P01_01.MP4"), "verbs")
@@ -156,8 +157,18 @@ def test_wrong_class_tables_and_columns_are_refused(root):
     assert problems_of(root)[1:] == [expected]
 
 
+def test_durations_are_listed_if_they_are_known_for_all_videos(root):
+    (root / INFO).write_text("video_id,duration,fps,resolution\nP01_01,1652.15,59.94,1920x1080\n")
+    assert [video.listed_sec for video in opened(root)["epic-verbs"].videos] == [None, None]
+    with (root / INFO).open("a") as file:
+        file.write("P02_102,60.5,50,1920x1080\n")
+    assert [video.listed_sec for video in opened(root)["epic-verbs"].videos] == [(0, 1652.15), (0, 60.5)]
+    (root / INFO).write_text("video_id,duration\nP01_01,-1\n")
+    assert problems_of(root)[1].startswith("  EPIC_100_video_info.csv, line 2: duration: expected seconds")
+
+
 def test_options_that_cannot_be_used(root):
-    with pytest.raises(InputError, match="--epic-labels must be one or more of verbs, nouns, narrations, .* 'verb'"):
+    with pytest.raises(InputError, match=r"--epic-labels must be one or more of verbs, nouns, narrations, .* 'verb'"):
         opened(root, "verb")
     with pytest.raises(InputError, match="--epic-labels must be"):
         opened(root, "verbs,verbs")
