@@ -17,11 +17,13 @@ from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
+from embedonce.pipeline.sources.ucf101.video_source import UcfSource
 
 SOURCES: list[VideoSource] = [
     SyntheticSource(),
     ManifestSource(),
     EpicSource(),
+    UcfSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]

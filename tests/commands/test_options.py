@@ -96,6 +96,7 @@ LOCAL_COPIES = {
 STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
 TABLES = {
+    "ucf_split": (None, "sources/ucf101/test_source.py::test_the_lists_give_classes_and_splits"),  # of a plug-in
     "epic_labels": (
         None,  # an option of a plug-in
         "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",

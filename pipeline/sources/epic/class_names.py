@@ -13,12 +13,14 @@ from embedonce.pipeline.sources.manifest.line_problems import LineProblems, Prob
 from embedonce.pipeline.sources.manifest.table import Cells
 
 ID, KEY = "id", "key"
+_IN_ORDER = ("scotch:egg",)  # the one key whose words are in their usual order
 
 
 def readable(key: str) -> str:
     """`turn-on` becomes "turn on", `board:chopping` "chopping board"; the words after the first colon come first."""
     head, *rest = key.replace("-", " ").split(":")
-    return " ".join(word for part in (*rest, head) for word in part.split())
+    parts = (head, *rest) if key in _IN_ORDER else (*rest, head)
+    return " ".join(word for part in parts for word in part.split())
 
 
 def id_of(column: str, text: str) -> int:

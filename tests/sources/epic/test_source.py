@@ -96,8 +96,11 @@ def test_the_test_table_is_not_read(root):
 
 
 def test_class_names_are_readable_and_have_prompts_of_verbs_and_nouns():
-    keys = {"turn-on": "turn on", "board:chopping": "chopping board", "machine:sous:vide": "sous vide machine"}
-    assert {key: readable(key) for key in keys} == keys and readable("tap") == "tap"
+    keys = {
+        **{"tap": "tap", "turn-on": "turn on", "scotch:egg": "scotch egg"},
+        **{"board:chopping": "chopping board", "machine:sous:vide": "sous vide machine"},
+    }
+    assert {key: readable(key) for key in keys} == keys
     (prompts,) = class_prompts(("turn on",), "epic-verbs")
     assert "an egocentric photo of a person turning something on" in prompts
     assert "an egocentric photo of a chopping board" in class_prompts(("chopping board",), "epic-nouns")[0]
