@@ -1,4 +1,4 @@
-"""The lists of UCF101: `trainlist01.txt` (`Class/video.avi 1`), `testlist01.txt` (`Class/video.avi`), `classInd.txt`."""
+"""The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
