@@ -19,8 +19,10 @@ MAX_CROP_BYTES = 1 << 30  # of all views of one frame, as the teacher sees them
 
 
 def identity_document(identity: CacheIdentity) -> dict:
-    """The fields of cache.json; without snap_tolerance if it has none."""
+    """The fields of cache.json; without snap_tolerance if it has none, and without a crop_fraction of 1."""
     document = dataclasses.asdict(identity)
+    if identity.teacher.crop_fraction == 1:
+        del document["teacher"]["crop_fraction"]
     return {name: value for name, value in document.items() if name != "snap_tolerance" or value is not None}
 
 
@@ -47,7 +49,7 @@ def differences(requested: CacheIdentity, stored: CacheIdentity) -> list[str]:
 
 def _check_identity(identity: CacheIdentity) -> None:
     """ValueError if a value is impossible, or would need too much memory."""
-    version = format_version_for(identity.sampling)
+    version = format_version_for(identity.sampling, identity.teacher.crop_fraction)
     check_range("format_version", identity.format_version, version, version)
     check_range("num_views", identity.num_views, 0, limits.MAX_VIEWS)
     check_range("canonical_short_side", identity.canonical_short_side, 1, limits.MAX_SHORT_SIDE)
@@ -76,6 +78,7 @@ def _check_teacher(teacher: TeacherIdentity) -> None:
     sizes = (teacher.parameters_image, teacher.parameters_total, teacher.bytes_image, teacher.bytes_total)
     if min(sizes) < 0:
         raise ValueError(f"the parameter and byte counts of {brief(teacher.name)} are negative")
+    check_range("crop_fraction", teacher.crop_fraction, limits.MIN_CROP_FRACTION, 1)
     if teacher.interpolation not in INTERPOLATIONS:
         raise ValueError(f"unknown interpolation {brief(teacher.interpolation)}")
     if teacher.resize_mode not in RESIZE_MODES:

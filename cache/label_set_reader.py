@@ -8,7 +8,7 @@ import numpy as np
 from embedonce.cache import documents, long_documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
-from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_from
+from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_of
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.limits import brief
 from embedonce.cache.parsed_folder import ParsedFolder
@@ -114,7 +114,7 @@ class LabelSetReader:
         if data is None:
             return None
         with documents.as_damaged_error(str(self._layout.labels / labels.name / "tensors.safetensors")):
-            return tensors_from(data, width, len(labels.classes))
+            return tensors_of(labels, data, width)
 
     def computing_head(self, name: str, width: int) -> dict[str, np.ndarray] | None:
         """The head that a label set's logits are computed with when they are read; None if they are stored.

@@ -1,7 +1,6 @@
 """Writing the label sets of a cache: classes and tensors, clips by plan part, and revisions of clips."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 from embedonce.cache import commit, long_documents
 from embedonce.cache.documents import as_damaged_error
@@ -13,6 +12,7 @@ from embedonce.cache.labels import (
     LabelSet,
     check_same,
     check_same_head,
+    clip_document,
     label_set_document,
     label_set_from,
 )
@@ -72,7 +72,7 @@ class LabelSetWriter:
             tensors = _published_head(head, labels.name, tensors)
         digest = None if tensors is None else commit.sha256(tensors)
         fields = label_set_document(labels) | {"tensors_sha256": digest}
-        if labels.computes_logits:
+        if labels.computes_logits or labels.multi_label or labels.logit_bias is not None:
             fields["format_version"] = FORMAT_VERSION_2
 
         def put(data: bytes) -> None:
@@ -97,7 +97,7 @@ class LabelSetWriter:
         path = self._layout.labels / label_set / "clips" / numbered_file(part)
         if path.exists():
             return
-        document = {"part": part, "clips": list(map(asdict, clips))}
+        document = {"part": part, "clips": list(map(clip_document, clips))}
         try:
             self._publish_long(path, document, clip_places(document), clips_from, path.put_if_absent)
         except AlreadyCommittedError:
@@ -118,7 +118,7 @@ class LabelSetWriter:
             if self._is_shared:
                 parts = self._with_revised(label_set, parts)
             path = folder / numbered_file(number)
-            document = {"revision": number, "parts": [list(map(asdict, clips)) for clips in parts]}
+            document = {"revision": number, "parts": [list(map(clip_document, clips)) for clips in parts]}
             try:
                 self._publish_long(path, document, clip_places(document), revision_from, path.put_if_absent)
             except AlreadyCommittedError:

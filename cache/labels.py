@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import safetensors.numpy
@@ -19,7 +20,11 @@ HEAD_TOLERANCE = 1e-3  # of the values of a head: text towers compute slightly d
 
 @dataclass(frozen=True)
 class ClipLabel:
-    """A window [start_sec, end_sec) of one video. label: index into LabelSet.classes; -1 if unlabeled."""
+    """A window [start_sec, end_sec) of one video.
+
+    label: index into LabelSet.classes; -1 if unlabeled. labels: in a label set with several labels per clip, all of
+    them, in ascending order, and label is -1; None in other label sets.
+    """
 
     clip_id: str
     video_uid: str
@@ -27,6 +32,14 @@ class ClipLabel:
     end_sec: float
     label: int
     split: str
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def all_labels(self) -> tuple[int, ...]:
+        """Its label, or its labels; none if it is unlabeled."""
+        if self.labels is not None:
+            return self.labels
+        return (self.label,) if self.label >= 0 else ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,8 @@ class LabelSet:
 
     kind: one of KINDS. prompts: for each class, the texts that its zero-shot vector was made from. logit_scale: what
     cosines were multiplied by; None unless zero-shot. facts: how it was made, as JSON values. stores_logits: False if
-    logits are computed from embeddings whenever they are read.
+    logits are computed from embeddings whenever they are read. multi_label: whether clips have any number of labels.
+    logit_bias: what was added to the scaled cosines; None unless the teacher was trained with a sigmoid loss.
     """
 
     name: str
@@ -46,6 +60,8 @@ class LabelSet:
     facts: dict
     clips: tuple[ClipLabel, ...] = ()
     stores_logits: bool = True
+    multi_label: bool = False
+    logit_bias: float | None = None
 
     @property
     def has_logits(self) -> bool:
@@ -57,6 +73,14 @@ class LabelSet:
         return self.has_logits and not self.stores_logits
 
 
+def multi_hot(labels: Sequence[tuple[int, ...]], num_classes: int) -> np.ndarray:
+    """(N, C) bool: which of the classes each of N clips has."""
+    table = np.zeros((len(labels), num_classes), bool)
+    for row, numbers in zip(table, labels, strict=True):
+        row[list(numbers)] = True
+    return table
+
+
 def head_tensors(parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Weight, bias, weight, bias, … of a head's linear layers, in order, by the names that a label set stores."""
     return dict(zip(_head_names(len(parameters) // 2), parameters, strict=True))
@@ -66,24 +90,27 @@ def _head_names(num_layers: int) -> list[str]:
     return [f"{parameter}_{layer}" for layer in range(num_layers) for parameter in ("weight", "bias")]
 
 
-def tensors_from(data: bytes, width: int, num_classes: int) -> dict[str, np.ndarray]:
-    """The tensors in safetensors bytes. ValueError unless they are a head from `width` values to these classes."""
+def tensors_of(labels: LabelSet, data: bytes, width: int) -> dict[str, np.ndarray]:
+    """The tensors in safetensors bytes. ValueError unless they are a head of this label set, from `width` values."""
     try:
         tensors = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise ValueError(f"not a safetensors file: {error}") from error
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    shapes, num_classes = {name: tensor.shape for name, tensor in tensors.items()}, len(labels.classes)
     if shapes != _head_shapes(tensors, width, num_classes):
         raise ValueError(f"its tensors {', '.join(tensors)} do not have the shapes of a head of {num_classes} classes")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError("its tensors hold values that are not finite")
+    if ("logit_bias" in tensors) != (labels.logit_bias is not None):
+        raise ValueError("only one of the label set and its tensors has a logit_bias")
     return tensors
 
 
 def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -> dict[str, tuple[int, ...]] | None:
     """The shapes that the tensors of a head must have; None if its last layer has other outputs than classes."""
     if "class_text" in tensors:
-        return {"class_text": (num_classes, width), "logit_scale": (1,)}
+        bias = {"logit_bias": (1,)} if "logit_bias" in tensors else {}
+        return {"class_text": (num_classes, width), "logit_scale": (1,)} | bias
     layers = len(tensors) // 2
     sides = [width, *(len(tensors[f"bias_{layer}"]) for layer in range(layers))]
     shapes = [shape for inner, outer in itertools.pairwise(sides) for shape in ((outer, inner), (outer,))]
@@ -93,12 +120,14 @@ def _head_shapes(tensors: dict[str, np.ndarray], width: int, num_classes: int) -
 def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     """(…, D) embeddings -> (…, C) float32 logits, before softmax and temperature.
 
-    tensors: class_text (C, D) unit vectors and logit_scale (1,), or a head's weight_i (out, in) and bias_i (out,)
-    with ReLU between its layers.
+    tensors: class_text (C, D) unit vectors, logit_scale (1,) and, of teachers trained with a sigmoid loss, logit_bias
+    (1,); or a head's weight_i (out, in) and bias_i (out,) with ReLU between its layers.
     """
     values = embeddings.astype(np.float32)
     if "class_text" in tensors:
-        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+        cosines = values @ tensors["class_text"].T
+        scaled = tensors["logit_scale"][0] * cosines
+        return scaled + tensors["logit_bias"][0] if "logit_bias" in tensors else scaled
     layers = sum(name.startswith("weight_") for name in tensors)
     for layer in range(layers):
         values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]
@@ -108,31 +137,50 @@ def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.nd
 
 
 def label_set_document(labels: LabelSet) -> dict:
-    return {
+    """Its fields but the clips. Those of a label set with one label per clip do not mention others."""
+    document = {
         "name": labels.name,
         "kind": labels.kind,
         "classes": list(labels.classes),
         "prompts": [list(texts) for texts in labels.prompts],
         "logit_scale": labels.logit_scale,
+        "logit_bias": labels.logit_bias,
         "facts": labels.facts,
         "stores_logits": labels.stores_logits,
     }
+    return document | {"multi_label": True} if labels.multi_label else document
+
+
+def clip_document(clip: ClipLabel) -> dict:
+    """Its fields; without `labels` if there are none."""
+    fields = asdict(clip)
+    return fields if clip.labels is not None else {name: fields[name] for name in fields if name != "labels"}
 
 
 def clip_from(document: dict) -> ClipLabel:
     """The clip with these fields. ValueError or TypeError if they are invalid."""
-    clip = ClipLabel(**document)
+    several = {"labels": tuple(parse_list(document["labels"]))} if "labels" in document else {}
+    clip = ClipLabel(**document | several)
     texts = (clip.clip_id, clip.video_uid, clip.split)
     for text in texts:
         check_text(text)
     if type(clip.label) is not int or clip.label < -1:
         raise ValueError(f"clip {brief(clip.clip_id)} has the invalid label {brief(clip.label)}")
+    if clip.labels is not None:
+        _check_several(clip, clip.labels)
     if any(type(sec) not in (int, float) for sec in (clip.start_sec, clip.end_sec)):
         raise ValueError(f"clip {brief(clip.clip_id)} lasts from {brief(clip.start_sec)} to {brief(clip.end_sec)}")
     check_uid(clip.video_uid)
     if not -math.inf < float(clip.start_sec) < float(clip.end_sec) < math.inf:
         raise ValueError(f"clip {brief(clip.clip_id)} lasts from {clip.start_sec} to {clip.end_sec} s")
     return clip
+
+
+def _check_several(clip: ClipLabel, labels: tuple[int, ...]) -> None:
+    """ValueError unless these are different class numbers in ascending order, in place of a single label."""
+    is_right = all(type(label) is int and label >= 0 for label in labels) and list(labels) == sorted(set(labels))
+    if not is_right or clip.label != -1:
+        raise ValueError(f"clip {brief(clip.clip_id)} has the invalid labels {brief(list(labels))}")
 
 
 def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
@@ -145,6 +193,8 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         logit_scale=document["logit_scale"],
         facts=document["facts"],
         stores_logits=document.get("stores_logits", True),
+        multi_label=document.get("multi_label", False),
+        logit_bias=document.get("logit_bias"),
     )
     check_uid(validate_types(labels).name)
     if labels.kind not in KINDS:
@@ -160,7 +210,11 @@ def label_set_from(document: dict, clips: tuple[ClipLabel, ...]) -> LabelSet:
         raise ValueError(f"a label set without stored logits has another format version than {FORMAT_VERSION}")
     if labels.computes_logits and document.get("tensors_sha256") is None:
         raise ValueError("it has neither logits nor a head to compute them with")
-    if any(clip.label >= len(labels.classes) for clip in clips):
+    if labels.multi_label and document.get("format_version") == FORMAT_VERSION:
+        raise ValueError(f"a label set with several labels per clip has another format version than {FORMAT_VERSION}")
+    if any((clip.labels is not None) != labels.multi_label for clip in clips):
+        raise ValueError("some of its clips have one label, and others a list of labels")
+    if any(max(clip.all_labels, default=-1) >= len(labels.classes) for clip in clips):
         raise ValueError(f"a clip has a label beyond the {len(labels.classes)} classes")
     return replace(labels, clips=clips)
 
@@ -171,6 +225,9 @@ def check_same(requested: LabelSet, stored: LabelSet) -> None:
         problem = f"holds {stored.kind} labels, not {requested.kind}"
     elif requested.classes != stored.classes:
         problem = f"has other classes ({_brief(stored.classes)}) than the data now ({_brief(requested.classes)})"
+    elif requested.multi_label != stored.multi_label:
+        numbers = ("one label", "several labels")
+        problem = f"has {numbers[stored.multi_label]} per clip, and the data now {numbers[requested.multi_label]}"
     elif requested.kind == "zero-shot" and requested.prompts != stored.prompts:
         problem = "was made from other prompts"
     else:

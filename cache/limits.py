@@ -7,6 +7,7 @@ MAX_CLASSES = 100_000  # of a label set: five times ImageNet-21k's
 MAX_NAME = 1000  # characters of a class, a label set, a split, a teacher
 MAX_TEXT = 100_000  # characters of any other text: paths, reasons, prompts
 MAX_EMBED_DIM = 1 << 14  # dimensions: CLIPs have 512 to 1,536
+MIN_CROP_FRACTION = 0.1
 MAX_INPUT_SIZE = 2048  # pixels: side of a teacher's input
 MAX_VIEWS = 1000  # stored random views
 MAX_SHORT_SIDE = 4096  # pixels: short side of a canonical frame

@@ -53,6 +53,7 @@ class TeacherIdentity:
     parameters_total: int
     bytes_image: int
     bytes_total: int
+    crop_fraction: float = 1.0  # side of the evaluation crop, as a fraction of what resize_mode keeps
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,12 @@ class FrameBatch:
         return [key for segment in self.segments for key in segment.keys]
 
 
-def format_version_for(sampling: str) -> int:
-    """The version of the identity document of a cache: a reader of version 1 would take "snap" for key frames."""
-    return FORMAT_VERSION_2 if sampling == "snap" else FORMAT_VERSION
+def format_version_for(sampling: str, crop_fraction: float) -> int:
+    """The version of the identity document of a cache.
+
+    A reader of version 1 would take "snap" for key frames, and draw evaluation crops of new videos too large.
+    """
+    return FORMAT_VERSION_2 if sampling == "snap" or crop_fraction != 1 else FORMAT_VERSION
 
 
 def max_snap_tolerance(fps: float) -> float:

@@ -1,6 +1,7 @@
 """Fits the teacher's action head to cached embeddings, given as arrays; takes seconds and no images."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from embedonce.models.heads import TEACHER_HEAD_HIDDEN, ActionHead
 
 EPOCHS = 60
-PATIENCE = 15  # epochs without an improvement of the validation accuracy
+PATIENCE = 15  # epochs without an improvement on the validation rows
 BATCH_SIZE = 256
 
 
@@ -25,10 +26,10 @@ def fit_action_head(
 
     Args:
         embeddings: (N, D) float32.
-        labels: (N,) int64.
-        validation: (M, D) float32, to choose the best of up to 60 epochs; M may be 0. As it chooses, the accuracy on it
-            is not an estimate of the head's accuracy.
-        validation_labels: (M,) int64.
+        labels: (N,) int64, or (N, C) bool for rows with any number of classes: then one binary classifier per class.
+        validation: (M, D) float32, to choose the best of up to 60 epochs: by accuracy, or by loss for binary
+            classifiers; M may be 0. As it chooses, the accuracy on it is not an estimate of the head's accuracy.
+        validation_labels: (M,) int64, or (M, C) bool.
 
     Inputs are standardized while fitting, and the scaling is folded into the first layer: the head takes raw
     embeddings. Deterministic by seed on the CPU.
@@ -48,28 +49,37 @@ def fit_action_head(
 
 def _fit(head: ActionHead, rows: Tensor, targets: Tensor, validation: tuple[Tensor, Tensor]) -> None:
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
-    best, best_state, num_worse = -1.0, None, 0
+    best, best_state, num_worse = -math.inf, None, 0
     for _ in range(EPOCHS):
         head.train()
         for batch in torch.randperm(len(rows)).split(BATCH_SIZE):
-            loss = nn.functional.cross_entropy(head(rows[batch]), targets[batch], label_smoothing=0.05)
+            loss = _loss(head(rows[batch]), targets[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         if not len(validation[1]):
             continue
-        accuracy = _accuracy(head.eval(), *validation)
-        num_worse = 0 if accuracy > best else num_worse + 1
-        if accuracy > best:
-            best, best_state = accuracy, copy.deepcopy(head.state_dict())
+        score = _score(head.eval(), *validation)
+        num_worse = 0 if score > best else num_worse + 1
+        if score > best:
+            best, best_state = score, copy.deepcopy(head.state_dict())
         if num_worse >= PATIENCE:
             break
     if best_state is not None:
         head.load_state_dict(best_state)
 
 
+def _loss(logits: Tensor, targets: Tensor) -> Tensor:
+    if targets.ndim == 2:
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets.float())
+    return nn.functional.cross_entropy(logits, targets, label_smoothing=0.05)
+
+
 @torch.inference_mode()
-def _accuracy(head: ActionHead, rows: Tensor, targets: Tensor) -> float:
+def _score(head: ActionHead, rows: Tensor, targets: Tensor) -> float:
+    """Accuracy, or the negative loss of binary classifiers: of both, larger is better."""
+    if targets.ndim == 2:
+        return -_loss(head(rows), targets).item()
     return (head(rows).argmax(1) == targets).float().mean().item()
 
 

@@ -8,6 +8,10 @@ from urllib.parse import urlparse
 
 from embedonce.models.errors import ModelError
 
+# What errors of transformers mention -> the package that is missing. Without sentencepiece, it tries tiktoken.
+TOKENIZER_PACKAGES = {name: name for name in ("transformers", "sentencepiece", "tokenizers")} | {
+    "tiktoken": "sentencepiece"
+}
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -33,6 +37,14 @@ def require_text_packages(name: str, config: dict, *fields: str) -> None:
     if needing and importlib.util.find_spec("transformers") is None:
         text_model = config["text_cfg"][needing[0]]
         raise ModelError(f"the text tower of {name}, {text_model}, needs a package: pip install transformers")
+
+
+def missing_package(problem: str) -> str | None:
+    """The package of tokenizers that is not installed and that the text of an error names; None if there is none."""
+    for mentioned, package in TOKENIZER_PACKAGES.items():
+        if mentioned in problem.lower() and importlib.util.find_spec(package) is None:
+            return package
+    return None
 
 
 def _has_address() -> bool:

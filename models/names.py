@@ -11,6 +11,10 @@ TEACHER_SIZES = {
 PYTORCH, ONNX = "pytorch", "onnx"
 TEACHER_RUNTIMES = (PYTORCH, ONNX)
 DEFAULT_WEIGHTS = "openai"
+FOLDER_SCHEMA, HUB_SCHEMA = "local-dir:", "hf-hub:"  # open_clip's names for models that are no names of its own
+RANDOM_WEIGHTS = "random"
+OTHER_LIBRARIES = ("timm", "onnx", "torchscript")  # the names of teachers that are not open_clip's begin with these
+OWN_WEIGHTS = "own"  # those in the folder or repository of such a model
 SHIPPED_WEIGHTS = {"demo-clip": "demo"}  # model -> tag of the weights that are part of the package
 STUDENT_SIZES = ("tiny", "xxs", "xs", "s")
 PRETRAINED_SIZES = ("xxs", "xs", "s")
@@ -23,9 +27,21 @@ MAX_WIDTH = 1 << 14  # of any vector in a student; CLIP embeddings have 512 to 1
 MAX_CLASSES = 100_000
 
 
+def has_own_weights(model: str) -> bool:
+    """Whether a model is a folder or a repository of the Hugging Face hub, with weights beside its configuration."""
+    return model.startswith((FOLDER_SCHEMA, HUB_SCHEMA))
+
+
 def default_weights(model: str) -> str:
-    """The weights of an open_clip model for which none are chosen: those shipped with it, else OpenAI's."""
-    return SHIPPED_WEIGHTS.get(model, DEFAULT_WEIGHTS)
+    """The weights of an open_clip model for which none are chosen: its own, those shipped with it, else OpenAI's."""
+    return OWN_WEIGHTS if has_own_weights(model) else SHIPPED_WEIGHTS.get(model, DEFAULT_WEIGHTS)
+
+
+def teacher_name(model: str) -> str:
+    """The name that the identity of an open_clip model has: without the place of its file or folder."""
+    if model.startswith(FOLDER_SCHEMA):
+        return FOLDER_SCHEMA + Path(model.removeprefix(FOLDER_SCHEMA)).resolve().name
+    return Path(model).stem if model.endswith(".json") else model
 
 
 def default_prompt_style(model: str) -> str:

@@ -35,6 +35,9 @@ class Preprocessing:
         return {name: getattr(self, name) for name in _FIELDS.values()}
 
 
+CLIP = Preprocessing((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))  # of OpenAI's models
+
+
 def parse(text: str) -> Preprocessing | str:
     """Parse `mean=…;std=…;interpolation=…;resize=…`; a text without `=` is returned as it is: the name of a tag.
 

@@ -24,9 +24,14 @@ TEACHER = {
     "models.teachers.weights",
     "models.teachers.configuration",
     "models.teachers.preprocessing",
+    "models.teachers.timm_models",
+    "models.teachers.torchscript",
     "pipeline.teachers.teacher",
     "pipeline.teachers.registry",
     "pipeline.teachers.open_clip",
+    "pipeline.teachers.timm_models",
+    "pipeline.teachers.onnx_teacher",
+    "pipeline.teachers.torchscript_teacher",
 }
 VIDEO = (
     *("color", "ffmpeg_log", "container", "decode", "demuxer_input", "feeder", "geometry"),
@@ -51,7 +56,7 @@ ONLY_IMPORTERS = {
     "av": {f"pipeline.video.{name}" for name in VIDEO}
     | {"pipeline.sources.synthetic.generate", "pipeline.sources.ego4d_miniature.files"},
     "open_clip": {"models.teachers.weights"},
-    "timm": {"models.backbones", "models.timm_registry"},
+    "timm": {"models.backbones", "models.timm_registry", "models.teachers.timm_models"},
     "h5py": {"cache.backends.hdf5", "cache.backends.hdf5_shard"},
     "fsspec": {"cache.stores.object_urls", "pipeline.remote_files.addresses"},
     "s3fs": set(),  # fsspec finds it
@@ -59,7 +64,7 @@ ONLY_IMPORTERS = {
     "pyarrow": {"pipeline.sources.manifest.parquet"},
     "lemminflect": {"pipeline.labeling.prompts.inflection"},
     "click": {"cli"} | {f"pipeline.commands.{name}" for name in COMMANDS},
-    "onnx": {"pipeline.runtimes.onnx_files"},
+    "onnx": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_weights"},
     "onnxruntime": {"pipeline.runtimes.onnx_files", "pipeline.runtimes.onnx_runtime"},
     "executorch": {"pipeline.runtimes.executorch_programs"},
     "boto3": {"pipeline.sources.ego4d.download.bucket"},
@@ -86,7 +91,7 @@ ARROWS = {
     "runtimes": "",
     "sources": "console files naming processes progress remote_files settings splits",
     "teachers": "engines processes runtimes",
-    "labeling": "console files naming progress settings sources splits teachers",
+    "labeling": "console files metrics naming progress settings sources splits teachers",
     "extraction": "console engines files frames labeling naming processes progress settings sources teachers video",
     "clips": "frames metrics processes",
     "checkpoints": "metrics",

@@ -81,9 +81,9 @@ def _united(
 def _check_agreement(name: str, first: OpenCache, other: OpenCache) -> None:
     """LabelSetError unless the label set of this name has the same classes, made in the same way, in both caches."""
     a, b = (cache.reader.label_set(name) for cache in (first, other))
-    if (a.kind, a.classes, a.prompts) != (b.kind, b.classes, b.prompts):
+    if (a.kind, a.classes, a.prompts, a.multi_label) != (b.kind, b.classes, b.prompts, b.multi_label):
         difference = f"{first.name} has {_described(a)}, and {other.name} {_described(b)}"
-        if a.kind == b.kind and a.classes == b.classes:
+        if (a.kind, a.classes, a.multi_label) == (b.kind, b.classes, b.multi_label):
             difference = f"{first.name} and {other.name} have {_described(a)}, made from other prompts"
     elif not _have_same_head(name, first, other):
         difference = f"{first.name} and {other.name} have {_described(a)}, with logits of different heads"
@@ -98,7 +98,8 @@ def _check_agreement(name: str, first: OpenCache, other: OpenCache) -> None:
 
 def _described(labels: LabelSet) -> str:
     """Kind, number and names of classes."""
-    return f"{len(labels.classes)} {labels.kind} classes ({some(labels.classes, 5)})"
+    several = ", several per clip" if labels.multi_label else ""
+    return f"{len(labels.classes)} {labels.kind} classes{several} ({some(labels.classes, 5)})"
 
 
 def _have_same_head(name: str, first: OpenCache, other: OpenCache) -> bool:

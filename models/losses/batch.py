@@ -12,13 +12,20 @@ class Targets:
     """Targets of a batch of clips from the teacher and from annotators.
 
     embeddings (B, T, D); logits (B, T, C) or None; labels (B,) int64, -1 for unlabeled clips; mask (B, T) bool, False
-    for padding.
+    for padding. multi_hot (B, C) bool: the classes of each clip, in label sets with several labels per clip, whose
+    labels are all -1; else None.
     """
 
     embeddings: Tensor
     logits: Tensor | None
     labels: Tensor
     mask: Tensor
+    multi_hot: Tensor | None = None
+
+    @property
+    def labeled(self) -> Tensor:
+        """(B,) bool: whether a clip has a label."""
+        return self.labels >= 0 if self.multi_hot is None else self.multi_hot.any(1)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Counts:
 
     @classmethod
     def of(cls, targets: Targets) -> "Counts":
-        return cls(int(targets.mask.sum()), len(targets.labels), int((targets.labels >= 0).sum()))
+        return cls(int(targets.mask.sum()), len(targets.labels), int(targets.labeled.sum()))
 
     def __getitem__(self, unit: MeanOver) -> int:
         return getattr(self, unit.value)

@@ -1,4 +1,4 @@
-"""Task term: cross-entropy with the labels of clips."""
+"""Task term: cross-entropy with the labels of clips, or binary cross-entropy if clips have several."""
 
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,21 @@ if TYPE_CHECKING:
 
 
 def task_loss(output: "StudentOutput", targets: "Targets", settings: LossSettings) -> tuple["Tensor"]:
-    """Cross-entropy over the labeled clips of the batch; 0 if it has none."""
-    from torch.nn.functional import cross_entropy
+    """Mean over the labeled clips of the batch of cross-entropy times the weight of their class; 0 if it has none.
 
-    labeled = targets.labels >= 0
+    The sum is divided by the number of clips, not by the sum of their weights, so that a clip counts the same in every
+    batch. Of clips with several labels: the mean over classes of binary cross-entropy, unweighted.
+    """
+    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+    labeled = targets.labeled
     if not labeled.any():
         return (output.clip_logits.sum() * 0.0,)
-    return (cross_entropy(output.clip_logits[labeled].float(), targets.labels[labeled]),)
+    logits = output.clip_logits[labeled].float()
+    if targets.multi_hot is not None:
+        return (binary_cross_entropy_with_logits(logits, targets.multi_hot[labeled].float()),)
+    weights = None if settings.class_weights is None else logits.new_tensor(settings.class_weights)
+    return (cross_entropy(logits, targets.labels[labeled], weights, reduction="none").mean(),)
 
 
 TASK = LossTerm(

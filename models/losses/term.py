@@ -61,10 +61,17 @@ class WeightOption:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """weights: the factor of each registered term, by the term's name. temperature: of softened classes."""
+    """weights: the factor of each registered term, by the term's name. temperature: of softened classes.
+
+    class_weights: for each class, the factor of the task term of its clips, with mean 1 over the training clips; None:
+    all 1. independent_classes: whether the teacher's logits are of one binary classifier per class, so that their
+    sigmoid is distilled; else their softmax is.
+    """
 
     weights: Mapping[str, float]
     temperature: float = 4.0
+    class_weights: tuple[float, ...] | None = None
+    independent_classes: bool = False
 
 
 LossFunction = Callable[["StudentOutput", "Targets", LossSettings], tuple["Tensor", ...]]

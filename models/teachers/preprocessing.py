@@ -40,8 +40,7 @@ def from_option(open_clip, name: str, text: str | None) -> Preprocessing | None:
 
 def preprocessing_of(
     open_clip,
-    model: str,
-    name: str,
+    described: tuple[str, bool],
     kind: str,
     configured: Preprocessing | None,
     option: Preprocessing | None,
@@ -51,23 +50,22 @@ def preprocessing_of(
 
     Args:
         open_clip: the module.
-        model: as the user gave it; a configuration file ends in .json.
-        name: the name of the model.
+        described: the name of the model, and whether its configuration is from a file.
         kind: "file", "random", or a tag.
         configured: of the configuration file.
         option: of --teacher-preprocess.
         known: of a cache of this teacher.
     """
+    name, from_file = described
     tags = tags_of(open_clip, name)
     if kind not in ("file", "random"):
         of_weights = of_tag(open_clip, name, kind) if kind in tags else configured or default_preprocessing(open_clip)
-        for given, where in ((option, f"{OPTION} is"), (configured, f"{model} has")):
+        for given, where in ((option, f"{OPTION} is"), (configured, f"the configuration of {name} has")):
             if given not in (None, of_weights):
                 raise ModelOptionError(
                     f"the weights {kind!r} were trained with {of_weights}, and {where} {given}: leave it out"
                 )
         return of_weights
-    is_named = known is None and not model.endswith(".json")
-    by_tag = {tag: of_tag(open_clip, name, tag) for tag in tags} if is_named else {}
+    by_tag = {tag: of_tag(open_clip, name, tag) for tag in tags} if known is None and not from_file else {}
     default = known or (default_preprocessing(open_clip) if kind == "random" else None)
     return choose(name, kind, by_tag, configured, option, default)

@@ -10,14 +10,14 @@ from torch import nn
 
 from embedonce.models.archives import check_entries
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
-from embedonce.models.hub import quiet_hub, require_text_packages
-from embedonce.models.names import SHIPPED_WEIGHTS
+from embedonce.models.hub import missing_package, quiet_hub, require_text_packages
+from embedonce.models.names import OWN_WEIGHTS, SHIPPED_WEIGHTS, has_own_weights
+from embedonce.models.names import RANDOM_WEIGHTS as RANDOM
 from embedonce.models.plain_files import NotPlainError
 from embedonce.models.preprocessing import Preprocessing
-from embedonce.models.teachers.configuration import SHIPPED, read_configuration
+from embedonce.models.teachers.configuration import SHIPPED, Configuration, own_weights, read_configuration
 from embedonce.models.teachers.preprocessing import default_preprocessing, from_option, preprocessing_of, tags_of
 
-RANDOM = "random"
 # What open_clip's constructors raise for a configuration with wrong fields or sizes, or for a missing package
 _BUILD_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, RuntimeError, ImportError, TypeError, ValueError),
@@ -40,35 +40,34 @@ def build(
     Arguments and errors as in models.teachers.open_clip.load_teacher().
     """
     open_clip = import_open_clip()
-    name, config, configured = read_configuration(open_clip, model)
-    to_load = _checked_weights(open_clip, model, weights, activation, (name, config))
+    configuration = read_configuration(open_clip, model)
+    to_load = _checked_weights(open_clip, model, weights, activation, configuration)
+    name = configuration.name
     option = from_option(open_clip, name, preprocess)
-    chosen = preprocessing_of(open_clip, model, name, weights_kind(weights), configured, option, known)
-    require_text_packages(name, config, "hf_model_name", "hf_tokenizer_name")
-    return _create(open_clip, name, to_load, seed, chosen), _tokenizer(open_clip, name), name
+    kind = "file" if weights == OWN_WEIGHTS else weights_kind(weights)
+    stated = configuration.preprocessing
+    chosen = preprocessing_of(open_clip, (name, configuration.is_file), kind, stated, option, known)
+    require_text_packages(name, configuration.content, "hf_model_name", "hf_tokenizer_name")
+    return _create(open_clip, configuration, to_load, seed, chosen), _tokenizer(open_clip, configuration), name
 
 
 def check_options(model: str, weights: str, activation: str | None) -> None:
     """Raise ModelOptionError if these options contradict each other, without loading weights."""
     open_clip = import_open_clip()
-    name, config, _ = read_configuration(open_clip, model)
-    _checked_weights(open_clip, model, weights, activation, (name, config))
+    _checked_weights(open_clip, model, weights, activation, read_configuration(open_clip, model))
 
 
-def _checked_weights(open_clip, model: str, weights: str, activation: str | None, described: tuple[str, dict]) -> str:
-    """The weights to load: a tag, a file or "random". Raises ModelOptionError if the activation does not fit them.
-
-    described: the model's name and configuration.
-    """
-    name, config = described
-    configured = ACTIVATIONS[config["quick_gelu"]] if "quick_gelu" in config else None
-    actual = configured or "gelu"
+def _checked_weights(open_clip, model: str, weights: str, activation: str | None, configuration: Configuration) -> str:
+    """The weights to load: a tag, a file or "random". Raises ModelOptionError if the activation does not fit them."""
+    name, actual = configuration.name, configuration.activation or "gelu"
     kind = weights_kind(weights)
     if kind == "file":
-        _check_local_activation(name, configured, activation, Path(weights), from_file=model.endswith(".json"))
+        _check_local_activation(configuration, activation, Path(weights))
         return weights
     if is_shipped(name, weights):
         weights = str(_shipped_weights(name, model))
+    elif kind == OWN_WEIGHTS and has_own_weights(model):
+        weights = str(own_weights(open_clip, model))
     elif kind != RANDOM:
         _check_tag(open_clip, name, kind, actual)
     if activation is not None and activation != actual:
@@ -82,9 +81,9 @@ def _checked_weights(open_clip, model: str, weights: str, activation: str | None
 def architecture(model: str) -> nn.Module:
     """A model with random weights and default preprocessing on the CPU, for timing; without a tokenizer."""
     open_clip = import_open_clip()
-    name, config, _ = read_configuration(open_clip, model)
-    require_text_packages(name, config, "hf_model_name")
-    return _create(open_clip, name, RANDOM, 0, default_preprocessing(open_clip))
+    configuration = read_configuration(open_clip, model)
+    require_text_packages(configuration.name, configuration.content, "hf_model_name")
+    return _create(open_clip, configuration, RANDOM, 0, default_preprocessing(open_clip))
 
 
 def weights_kind(weights: str) -> str:
@@ -136,8 +135,9 @@ def _check_tag(open_clip, name: str, tag: str, activation: str) -> None:
         raise ModelOptionError(_mismatch(f"the weights {tag!r}", trained_with, name, activation))
 
 
-def _check_local_activation(name: str, configured: str | None, option: str | None, path: Path, from_file: bool) -> None:
+def _check_local_activation(configuration: Configuration, option: str | None, path: Path) -> None:
     """Weights files do not state their activation, and a wrong one silently corrupts every embedding."""
+    name, configured, from_file = configuration.name, configuration.activation, configuration.is_file
     if not path.is_file():
         raise ModelOptionError(f"the weights file {path} does not exist")
     if option is None and not (from_file and configured):
@@ -156,15 +156,18 @@ def _mismatch(what: str, trained_with: str, name: str, activation: str, from_fil
     return f"{what} were trained with {trained_with}, but {name} uses {activation}; {remedy}"
 
 
-def _create(open_clip, name: str, weights: str, seed: int, preprocessing: Preprocessing) -> nn.Module:
+def _create(
+    open_clip, configuration: Configuration, weights: str, seed: int, preprocessing: Preprocessing
+) -> nn.Module:
+    name, built_as = configuration.name, configuration.built_as
     settings = {"precision": "fp32", "device": "cpu", "force_preprocess_cfg": preprocessing.as_config()}
     logging.disable(logging.ERROR)  # open_clip warns about chosen random weights and logs the errors that it raises
     try:
         if weights_kind(weights) not in ("file", RANDOM):
-            return open_clip.create_model(name, pretrained=weights, **settings)
+            return open_clip.create_model(built_as, pretrained=weights, **settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = open_clip.create_model(name, pretrained=None, **settings)
+            model = open_clip.create_model(built_as, pretrained=None, pretrained_text=False, **settings)
     except _BUILD_ERRORS as error:
         if weights_kind(weights) in ("file", RANDOM) or not isinstance(error, (OSError, RuntimeError)):
             problem = " ".join(str(error).split())[:300]
@@ -211,14 +214,18 @@ def _check_positions(model: nn.Module, state: dict) -> None:
             raise RuntimeError(f"state_dict has {key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}")
 
 
-def _tokenizer(open_clip, name: str):
+def _tokenizer(open_clip, configuration: Configuration):
+    name = configuration.name
     try:
-        return open_clip.get_tokenizer(name)
-    except ImportError as error:
+        return open_clip.get_tokenizer(configuration.tokenizer)
+    except (ImportError, OSError, RuntimeError, ValueError, LookupError, AttributeError) as error:
         problem = " ".join(str(error).split())[:300]
-        raise ModelError(f"the tokenizer of {name} needs a package that is not installed: {problem}") from error
-    except (OSError, RuntimeError) as error:
+        package = missing_package(problem)
+        if package is not None:
+            raise ModelError(f"the tokenizer of {name} needs a package: pip install {package} ({problem})") from error
+        if isinstance(error, ImportError):
+            raise ModelError(f"the tokenizer of {name} needs a package that is not installed: {problem}") from error
         raise ModelError(
-            f"the tokenizer of {name} could not be loaded; connect to the network once, or use a model with CLIP's own "
-            "tokenizer, such as ViT-B-32-quickgelu"
+            f"the tokenizer of {name} could not be loaded ({problem}); connect to the network once, or use a model "
+            "with CLIP's own tokenizer, such as ViT-B-32-quickgelu"
         ) from error

@@ -29,6 +29,8 @@ _OPTIONAL = {
     "trained_on": [Text(64)],
     "epoch": int,
     "selection": {...: OrNull(float)},
+    "selected_by": Text(MAX_NAME),
+    "class_weights": [float],
 }
 
 
@@ -47,7 +49,7 @@ class Checkpoint:
 
     student: its architecture. classes: names, in the order of its logits. trained_on: SHA-256 of the video files whose
     clips it was trained on or selected by. epoch, from 1, and selection, the values logged for it: of the best epoch.
-    model: its weights.
+    selected_by: the score that it is the best by. class_weights: of the task term; None: all 1. model: its weights.
     """
 
     student: StudentConfig
@@ -59,6 +61,8 @@ class Checkpoint:
     trained_on: list[str] = field(default_factory=list)
     epoch: int | None = None
     selection: dict[str, float | None] = field(default_factory=dict)
+    selected_by: str | None = None
+    class_weights: list[float] | None = None
 
     def as_dict(self) -> dict:
         """The content of the file: plain values and tensors, without fields that are None."""
@@ -75,6 +79,8 @@ def new_checkpoint(
     trained_on: Iterable[str] = (),
     epoch: int | None = None,
     selection: dict[str, float | None] | None = None,
+    selected_by: str | None = None,
+    class_weights: Iterable[float] | None = None,
 ) -> Checkpoint:
     """A checkpoint of this student, whose classes are those of the label set. See Checkpoint for the fields."""
     return Checkpoint(
@@ -86,6 +92,8 @@ def new_checkpoint(
         trained_on=list(trained_on),
         epoch=epoch,
         selection=selection or {},
+        selected_by=selected_by,
+        class_weights=None if class_weights is None else list(class_weights),
         model=student.state_dict(),
     )
 

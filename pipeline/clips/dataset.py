@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from embedonce.cache.computed_logits import compute_logits
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import ClipLabel, LabelSet, multi_hot
 from embedonce.cache.reader import CacheReader
 from embedonce.pipeline.frames import canonical_frame
 
@@ -42,8 +42,10 @@ class ClipDataset(Dataset):
     """The clips of a label set that have at least one frame in the cache; items are dicts of tensors.
 
     frames (T, 3, R, R) uint8; embeddings (T, D) float32; logits (T, C) float32 if the label set has soft logits;
-    mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64.
-    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter.
+    mask (T,) bool, False for padding; t_rel_sec (T,) float32, seconds since the clip's start; label, index int64;
+    multi_hot (C,) bool if the label set has several labels per clip.
+    Padding is zeros. `epoch` may be set between epochs; it selects frames, views and jitter. Index i + r N is the r-th
+    further draw of clip i of N, with frames, view and jitter of its own.
     """
 
     def __init__(self, reader: CacheReader, labels: LabelSet, clips: list[ClipLabel], sampling: ClipSampling):
@@ -66,6 +68,9 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.clips)
 
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return (self[index] for index in range(len(self)))
+
     @property
     def shard_of_clip(self) -> np.ndarray:
         """(N,) names of the units in which clips begin."""
@@ -74,8 +79,13 @@ class ClipDataset(Dataset):
 
     @property
     def label_array(self) -> np.ndarray:
-        """(N,) int64 class indexes, -1 for unlabeled clips."""
+        """(N,) int64 class indexes, -1 for unlabeled clips and for those with a list of labels."""
         return np.array([clip.label for clip in self.clips], np.int64)
+
+    @property
+    def labeled(self) -> np.ndarray:
+        """(N,) bool: whether a clip has a label."""
+        return np.array([bool(clip.all_labels) for clip in self.clips], bool)
 
     @property
     def frame_counts(self) -> np.ndarray:
@@ -91,7 +101,8 @@ class ClipDataset(Dataset):
         """One line per clip, for fingerprints: its name, times, label, rows and first shard."""
         for clip, rows, shard in zip(self.clips, self._rows, self.shard_of_clip, strict=True):
             times = f"{clip.start_sec!r} {clip.end_sec!r}"
-            yield f"{clip.video_uid} {clip.clip_id} {times} {clip.label} {rows[0]} {len(rows)} {shard}"
+            label = clip.label if clip.labels is None else list(clip.labels)
+            yield f"{clip.video_uid} {clip.clip_id} {times} {label} {rows[0]} {len(rows)} {shard}"
 
     def prefetch(self, indexes: Iterable[int]) -> None:
         """Begin to read the shards of these clips, where the cache is far away."""
@@ -101,15 +112,16 @@ class ClipDataset(Dataset):
         """The units that these clips have rows in, each once, in the order in which they are read."""
         seen: set[str] = set()
         for index in indexes:
-            rows = self._rows[index]
-            units = dict.fromkeys(self.reader.timeline(self.clips[index].video_uid).unit[rows.start : rows.stop])
+            clip, rows = self.clips[index % len(self)], self._rows[index % len(self)]
+            units = dict.fromkeys(self.reader.timeline(clip.video_uid).unit[rows.start : rows.stop])
             yield from (unit for unit in units if unit not in seen)
             seen |= units.keys()
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        clip, sampling = self.clips[index], self.sampling
+        number, sampling = index % len(self), self.sampling
+        clip = self.clips[number]
         timeline = self.reader.timeline(clip.video_uid)
-        at = choose_frames(np.array(self._rows[index]), sampling, self.epoch, index)
+        at = choose_frames(np.array(self._rows[number]), sampling, self.epoch, index)
         num_views = len(timeline.views) if sampling.views is None else 1 + sampling.views
         view = choose_view(num_views, sampling, self.epoch, index)
         images, embeddings, logits = self._read(timeline, at, view)
@@ -124,6 +136,8 @@ class ClipDataset(Dataset):
             "label": torch.tensor(clip.label),
             "index": torch.tensor(index),
         }
+        if clip.labels is not None:
+            item["multi_hot"] = torch.from_numpy(multi_hot([clip.labels], len(self._labels.classes))[0])
         return item if logits is None else item | {"logits": _padded(logits, length)}
 
     def _read(self, timeline, at: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

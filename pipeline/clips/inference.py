@@ -1,5 +1,6 @@
 """Running a student over the clips of a dataset, and collecting its outputs and the teacher's."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from embedonce.pipeline.clips.dataset import ClipDataset
 from embedonce.pipeline.clips.loader import Workers, batches, in_order
 from embedonce.pipeline.errors import CheckpointError
 from embedonce.pipeline.metrics import accuracy
+from embedonce.pipeline.metrics.average_precision import mean_average_precision
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Predictions:
     """Outputs of student and teacher for N clips, in the dataset's order.
 
     logits, teacher_logits (N, C), C = 0 without classes; embeddings, teacher_embeddings (N, D) float32, unit length;
-    labels (N,) int64, -1 for unlabeled clips.
+    labels (N,) int64, -1 for unlabeled clips. multi_hot (N, C) bool: the classes of each clip, in label sets with
+    several labels per clip, whose labels are all -1; else None.
     """
 
     logits: np.ndarray
@@ -29,11 +32,27 @@ class Predictions:
     teacher_logits: np.ndarray
     teacher_embeddings: np.ndarray
     labels: np.ndarray
+    multi_hot: np.ndarray | None = None
+
+    @property
+    def labeled(self) -> np.ndarray:
+        """(N,) bool: whether a clip has a label."""
+        return self.labels >= 0 if self.multi_hot is None else np.any(self.multi_hot, axis=1)
+
+    @property
+    def mean_average_precision(self) -> float | None:
+        """The student's, over classes with clips; None unless clips have several labels."""
+        return None if self.multi_hot is None else mean_average_precision(self.logits, self.multi_hot)
 
     @property
     def top1(self) -> float | None:
         """The student's top-1 accuracy; None without labeled clips."""
         return accuracy.top_k_accuracy(self.logits, self.labels, 1)
+
+    @property
+    def mean_class_accuracy(self) -> float | None:
+        """Mean of the student's top-1 accuracies of the classes that have clips; None without labeled clips."""
+        return accuracy.mean_class_accuracy(self.logits, self.labels)
 
     @property
     def cosine(self) -> float:
@@ -71,7 +90,7 @@ def predict(
     """Run the student in eval mode over the whole dataset, in exact float32 (as deployed). workers: see batches()."""
     was_training = student.training
     student.eval()
-    gathered: dict[str, list[np.ndarray]] = {name: [] for name in Predictions.__dataclass_fields__}
+    gathered: dict[str, list[np.ndarray]] = defaultdict(list)
     for items in batches(dataset, in_order(len(dataset), batch_size), workers):
         batch = ClipBatch.from_items(items)
         with exact_float32():
@@ -83,5 +102,7 @@ def predict(
         gathered["teacher_logits"].append(accuracy.clip_logits(teacher_logits, mask))
         gathered["teacher_embeddings"].append(accuracy.clip_embeddings(batch.embeddings.numpy(), mask))
         gathered["labels"].append(batch.labels.numpy())
+        if batch.multi_hot is not None:
+            gathered["multi_hot"].append(batch.multi_hot.numpy())
     student.train(was_training)
     return Predictions(**{name: np.concatenate(parts) for name, parts in gathered.items()})

@@ -32,6 +32,8 @@ WITH_RECOMPUTE = (
     shared.TEACHER_WEIGHTS.named("teacher_weights"),
     shared.TEACHER_MODEL.named("teacher_model"),
     shared.TEACHER_MODULE.named("teacher_module", Path),
+    shared.TEACHER_ONNX.named("teacher_onnx", Path),
+    shared.TEACHER_TORCHSCRIPT.named("teacher_torchscript", Path),
     shared.TEACHER_ACTIVATION.named("teacher_activation"),
     shared.TEACHER_PREPROCESS.named("teacher_preprocess"),
     shared.DEVICE.named("device", help="Device for --recompute."),

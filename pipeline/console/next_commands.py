@@ -47,7 +47,7 @@ def train_line(reader: CacheReader, labels: LabelSet) -> str:
         )
     available = {
         Need.TEACHER_LOGITS: labels.has_logits,
-        Need.LABELS: any(clip.label >= 0 for clip in training),
+        Need.LABELS: any(clip.all_labels for clip in training),
     }
     options: dict[str, object] = {"cache_dir": reader.cache_dir, "label_set": _name_if_needed(reader, labels)}
     for term in loss_terms():

@@ -146,7 +146,7 @@ def evaluate(teacher: ClipTeacher, frames: Frames) -> list[str]:
         rows.append(
             teacher.embed(np.stack([canonical_frame.load_view(jpeg, view, identity.input_size) for jpeg in jpegs]))
         )
-    text, scale = teacher.class_text([list(texts) for texts in class_prompts(ACTIONS, style=V1_STYLE)])
+    text, scale, _ = teacher.class_text([list(texts) for texts in class_prompts(ACTIONS, style=V1_STYLE)])
     head = {"class_text": text, "logit_scale": np.array([scale], np.float32)}
     logits = logits_from(head, np.concatenate(rows)[:, None])[:, 0]
     members = [frames.clips == clip for clip in np.unique(frames.clips)]

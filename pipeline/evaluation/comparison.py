@@ -34,6 +34,7 @@ def check_comparable(entries: list[Entry]) -> None:
     """ResultsError, in one sentence, if the evaluations are not of the same classes, teacher, split and clips."""
     checks: list[tuple[str, Callable[[EvaluationResults], object]]] = [
         ("the classes", lambda r: f"{len(r.classes)}: {_shortened(r.classes)}"),
+        ("labels per clip", lambda r: "several" if r.multi_label else "one"),
         ("the teacher", lambda r: f"{r.teacher.name} (weights {r.teacher.weights}, {r.teacher.head} head)"),
         ("the split", lambda r: r.split),
         ("the number of clips", lambda r: f"{r.num_clips}, {r.num_labelled_clips} of them labeled"),
@@ -67,6 +68,7 @@ def compare(entries: list[Entry]) -> ComparisonTable:
         num_videos=first.num_videos,
         num_labelled_clips=first.num_labelled_clips,
         num_classes=first.num_classes,
+        multi_label=first.multi_label,
         chance=first.chance,
         majority=first.majority,
         baseline=entries[0].name,
@@ -94,6 +96,8 @@ def _teacher_row(entries: list[Entry]) -> ComparisonRow:
 def _student_row(entry: Entry, first: Entry) -> ComparisonRow:
     student, compared = entry.results.student, entry.results.comparison
     difference = Difference() if entry is first else _paired(entry, first)
+    if entry is not first and student.mean_average_precision is not None:
+        difference = Difference(not_paired="not computed for mAP")
     return ComparisonRow(
         role="student",
         name=entry.name,
@@ -115,6 +119,8 @@ def _student_row(entry: Entry, first: Entry) -> ComparisonRow:
 def _figures(model: TeacherResults | StudentResults) -> dict:
     """The columns that the rows of teacher and students share."""
     low, high = model.top1_interval or (None, None)
+    mean_class_low, mean_class_high = model.mean_class_interval or (None, None)
+    map_low, map_high = model.map_interval or (None, None)
     latency = model.latency_ms
     return {
         "top1": model.top1,
@@ -122,6 +128,11 @@ def _figures(model: TeacherResults | StudentResults) -> dict:
         "top1_high": high,
         "top5": model.top5,
         "mean_class_accuracy": model.mean_class_accuracy,
+        "mean_class_low": mean_class_low,
+        "mean_class_high": mean_class_high,
+        "mean_average_precision": model.mean_average_precision,
+        "map_low": map_low,
+        "map_high": map_high,
         "calibration_error": model.calibration_error,
         "bytes_on_disk": model.bytes_on_disk.image,
         "latency_p50_ms": latency and latency.p50_ms,

@@ -100,7 +100,7 @@ def _evaluate(
     predictions = predict(student.to(device), dataset, config.batch_size, config.num_workers, device)
     require_finite(predictions, config.student_checkpoint)
     predictions = among_classes(predictions, meta.classes, labels.classes)
-    _warn_of_missing_labels(predictions.labels, labels, config.split)
+    _warn_of_missing_labels(predictions.labeled, labels, config.split)
     class_text = (reader.head(labels.name) or {}).get("class_text")
     with exact_float32():
         models = _models_to_time(student, device, encoders, config.runtime)
@@ -138,12 +138,13 @@ def _note(note: str | None, known: int, evaluated: int) -> str | None:
     return f"{note}; {remark}" if note else remark
 
 
-def _warn_of_missing_labels(clip_labels: np.ndarray, labels: LabelSet, split: str) -> None:
-    if not (clip_labels >= 0).any():
+def _warn_of_missing_labels(labeled: np.ndarray, labels: LabelSet, split: str) -> None:
+    """labeled (N,): whether each clip has a label."""
+    if not labeled.any():
         log.warning(
             "none of the %d %s clips of label set %r has a label: accuracy and calibration are not available; "
             "agreement, divergence and cosine are over all clips",
-            len(clip_labels),
+            len(labeled),
             split,
             labels.name,
         )

@@ -11,7 +11,7 @@ import torch
 from embedonce.cache.store import open_reader
 from embedonce.models.device import choose_device
 from embedonce.models.folding import treated, unfolded
-from embedonce.models.names import TEACHER_SIZES
+from embedonce.models.names import OTHER_LIBRARIES, TEACHER_SIZES, teacher_name
 from embedonce.models.teachers.open_clip import image_tower_for_latency
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.evaluation.costs import TimedModel, size_of
@@ -27,7 +27,9 @@ def image_encoders(cache_dir: Path | str, device: str, teacher_model: str | None
     teacher_model: the teacher's configuration file, if it has one. InputError if it is of another model.
     """
     name = open_reader(cache_dir).identity.teacher.name
-    if teacher_model is not None and Path(teacher_model).stem != name and teacher_model != name:
+    if name.partition(":")[0] in OTHER_LIBRARIES:
+        raise InputError(f"--teacher-latency times models of open_clip, and the teacher of this cache is {name}")
+    if teacher_model is not None and name not in (teacher_name(teacher_model), Path(teacher_model).stem):
         raise InputError(f"--teacher-model {teacher_model} is not {name}, the teacher of this cache")
     place = choose_device(device)
     encoders = {"teacher": _timed_model(teacher_model or name, place)}

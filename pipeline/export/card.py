@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from embedonce.pipeline.console.printable import markdown, markdown_code
-from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts
+from embedonce.pipeline.export.facts import ExportFacts, HeldOutFacts, Preprocessing
 from embedonce.pipeline.export.parity import Parity
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def model_card(
         teacher_top1=_percent(held_out.teacher_top1),
         rows="\n".join(rows),
         usage=_paragraphs(usage),
-        crop=CROPS[preprocessing.crop],
+        crop=_crop(preprocessing),
         interpolation=markdown(preprocessing.interpolation),
         sampling=_sampling(preprocessing.frames_per_second),
         short=preprocessing.canonical_short_side,
@@ -104,6 +104,11 @@ def _paragraphs(texts: Iterable[str]) -> str:
 def _classes(classes: list[str]) -> str:
     names = ", ".join(map(markdown, classes[:MAX_CLASSES])) or "none"
     return names + (f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else "")
+
+
+def _crop(preprocessing: Preprocessing) -> str:
+    share = "" if preprocessing.crop_fraction == 1 else f"the central {100 * preprocessing.crop_fraction:g} % of "
+    return share + CROPS[preprocessing.crop]
 
 
 def _sampling(fps: float | None) -> str:

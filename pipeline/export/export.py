@@ -65,6 +65,12 @@ def export(config: ExportConfig) -> Export:
     calibration_frames, calibration_split = _calibration(config, meta, reader, labels)
     inputs = ExportInputs.of(student, facts, calibration_frames)
     log.info("comparing on %d %s clips", len(clips), config.split)
+    if labels.multi_label:
+        log.warning(
+            "clips of label set %r have several labels: files are compared without accuracies; the probability of a "
+            "class is the sigmoid of its logit",
+            labels.name,
+        )
     trained = _predicted(student, clips)
     require_finite(trained, config.student_checkpoint)
     in_double = _predicted(copy.deepcopy(student).double(), clips)

@@ -17,7 +17,8 @@ TIMES = "seconds since the clip's start of the time that a frame was taken for"
 class Preprocessing:
     """How frames become inputs. crop: "center square" or "none". frames_per_second: None if only key frames were used.
 
-    resolution, canonical_short_side: pixels. clip_seconds: duration of a typical clip.
+    resolution, canonical_short_side: pixels. clip_seconds: duration of a typical clip. crop_fraction: of the sides of
+    the crop, what is kept around its center.
     """
 
     input: str
@@ -29,6 +30,7 @@ class Preprocessing:
     jpeg_quality: int
     clip_seconds: float
     t_rel_sec: str
+    crop_fraction: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def facts_of(meta: Checkpoint, identity: CacheIdentity, seconds: float) -> Expor
         jpeg_quality=identity.jpeg_quality,
         clip_seconds=seconds,
         t_rel_sec=TIMES,
+        crop_fraction=teacher.crop_fraction,
     )
     return ExportFacts(
         format=FORMAT,

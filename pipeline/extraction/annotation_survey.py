@@ -13,7 +13,7 @@ from embedonce.pipeline.extraction.scan_tasks import LengthTask, ends_early, rea
 from embedonce.pipeline.frames.grid import Grid
 from embedonce.pipeline.frames.time_counts import count_empty, count_requested
 from embedonce.pipeline.naming.uids import recording_of
-from embedonce.pipeline.sources.source import UNLABELED, Source, Video, union, windows_by_video
+from embedonce.pipeline.sources.source import Source, Video, union, windows_by_video
 
 SPLITS = ("train", "val", "test")
 # Of a canonical frame: dim, blurred video as in the archive, and sharp, noisy test footage (docs/benchmarks.md)
@@ -133,7 +133,7 @@ def _count_videos(videos: tuple[Video, ...], missing: int) -> VideoCounts:
 
 def _survey_kind(source: Source, fps: float) -> KindSurvey:
     by_split = Counter(clip.split for clip in source.clips)
-    by_class = Counter((clip.label, clip.split) for clip in source.clips)
+    by_class = Counter((label, clip.split) for clip in source.clips for label in clip.all_labels)
     frames, shared_frames = _count_frames(source, fps)
     extents = {video.uid: video.listed_sec or (0.0, 0.0) for video in source.videos}
     brief = tuple(
@@ -144,7 +144,7 @@ def _survey_kind(source: Source, fps: float) -> KindSurvey:
         videos=len({recording_of(video.uid) for video in source.videos}),
         missing=len(source.missing),
         clips={split: by_split[split] for split in SPLITS},
-        unlabeled=sum(clip.label == UNLABELED for clip in source.clips),
+        unlabeled=sum(not clip.all_labels for clip in source.clips),
         classes={name: [by_class[label, split] for split in SPLITS] for label, name in enumerate(source.classes)},
         without_frame=sum(count_empty(Grid(fps, spans), *extents[uid]) for uid, spans in windows.items()),
         frames=frames,

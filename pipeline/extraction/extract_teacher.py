@@ -29,7 +29,7 @@ from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.label_requests import checked_requests, chosen_prompts
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.runner import extract
-from embedonce.pipeline.extraction.settings import ExtractConfig
+from embedonce.pipeline.extraction.settings import PROGRAMS, ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling
@@ -44,8 +44,9 @@ from embedonce.pipeline.sources.registry import open_sources
 from embedonce.pipeline.sources.source import Source, union
 from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.group import TeacherGroup, start_group
+from embedonce.pipeline.teachers.modules import model_of_module, module_errors
 from embedonce.pipeline.teachers.places import check_place, is_cpu, teacher_places
-from embedonce.pipeline.teachers.registry import loader_of, model_of_module
+from embedonce.pipeline.teachers.registry import DEFAULT, loader_of
 from embedonce.pipeline.teachers.teacher import CallTime, Teacher, TeacherOptions, TextTeacher
 
 log = logging.getLogger(__name__)
@@ -85,14 +86,16 @@ class ExtractTeacherResult:
 
 def run(config: ExtractConfig) -> ExtractTeacherResult:
     """Run extract-teacher."""
-    config = with_registered_teacher(config)
+    with module_errors(config.teacher_module):
+        return _run(with_registered_teacher(config))
+
+
+def _run(config: ExtractConfig) -> ExtractTeacherResult:
     if config.engine in CLUSTERS:
         CLUSTERS[config.engine].check(config)
     else:
         check_place(config.device)
-    if config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
-        _check_runtime(config)
-        loader_of(config.model).check_options(teacher_options(config))
+    _check_teacher_options(config)
     prompts = chosen_prompts(config)
     sources = match_sources(find_sources(config), CachedVideos.of_folder(config.cache_dir))
     source = union(sources)
@@ -118,6 +121,15 @@ def run(config: ExtractConfig) -> ExtractTeacherResult:
     finally:
         writer.close()
     return ExtractTeacherResult(result, label_sets, with_frames, manifest, following)
+
+
+def _check_teacher_options(config: ExtractConfig) -> None:
+    """ModelOptionError for what is wrong with them, before videos are scanned if it takes no import of open_clip."""
+    _check_runtime(config)
+    loader = loader_of(config.model)
+    is_open_clip = loader is loader_of(DEFAULT)
+    if not is_open_clip or config.teacher_activation is not None or config.teacher_runtime != PYTORCH:
+        loader.check_options(teacher_options(config))
 
 
 def _extract_here(
@@ -148,8 +160,9 @@ def recomputed(cache_dir: Path | str, count: int, **teacher) -> np.ndarray:
     teacher: the options of teacher_of().
     """
     reader = open_reader(cache_dir)
-    loaded = BatchedTeacher(teacher_of(reader, **teacher), RECOMPUTED_BATCH)
-    similarity = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
+    with module_errors(teacher.get("teacher_module")):
+        loaded = BatchedTeacher(teacher_of(reader, **teacher), RECOMPUTED_BATCH)
+        similarity = cosines(reader, loaded, choose_rows(reader, count, teacher["seed"]))
     if similarity.size and not similarity.min() >= MIN_COSINE:
         raise DamagedError(f"a stored row has the cosine {similarity.min():.4f} with the teacher's embedding now")
     return similarity
@@ -159,18 +172,21 @@ def relabel(config: RelabelConfig) -> Relabeled:
     """Run relabel."""
     named = ("teacher_weights", "teacher_model", "teacher_activation", "teacher_preprocess", "teacher_module")
     options = {name: getattr(config, name) for name in (*named, "device", "seed")}
-    return relabeling.relabel(config, lambda reader: teacher_of(reader, **options))
+    with module_errors(config.teacher_module):
+        return relabeling.relabel(config, lambda reader: teacher_of(reader, **options))
 
 
 def teacher_of(reader: CacheReader, **options) -> Teacher:
     """The teacher that made a cache. Raises IdentityMismatchError if the chosen teacher is another one.
 
     options: teacher_weights, teacher_model, teacher_preprocess (None: those of the cache), teacher_activation,
-    teacher_module, device, seed.
+    teacher_module, teacher_onnx, teacher_torchscript, device, seed.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     cached = reader.identity.teacher
     defaults = {"teacher_model": cached.name, "teacher_weights": cached.weights}
+    if not PROGRAMS.keys().isdisjoint(chosen):
+        defaults = {}
     made = ExtractConfig(None, False, reader.cache_dir, teacher_processes=1, **(defaults | chosen))
     config = with_registered_teacher(made)
     loaded = _load_teacher(config, cached)
@@ -180,7 +196,11 @@ def teacher_of(reader: CacheReader, **options) -> Teacher:
 
 def dry_run(config: ExtractConfig) -> str:
     """Run extract-teacher --dry-run; returns its text."""
-    config = with_registered_teacher(config)
+    with module_errors(config.teacher_module):
+        return _dry_run(with_registered_teacher(config))
+
+
+def _dry_run(config: ExtractConfig) -> str:
     loader, options = loader_of(config.model), teacher_options(config)
     check_place(config.device)
     _check_runtime(config)
@@ -220,7 +240,8 @@ def load_registered_teacher(config: ExtractConfig) -> Teacher:
 def teacher_options(config: ExtractConfig, cached: TeacherIdentity | None = None) -> TeacherOptions:
     """The choice of a teacher in these settings; cached: the identity of the cache's teacher, if there is a cache."""
     how = config.teacher_activation, config.teacher_preprocess, config.device, config.seed
-    return TeacherOptions(config.model, config.teacher_weights, *how, cached, config.teacher_runtime)
+    weights, runtime, size = config.given_weights, config.teacher_runtime, config.teacher_input_size
+    return TeacherOptions(config.model, weights, *how, cached, runtime=runtime, input_size=size)
 
 
 def _check_runtime(config: ExtractConfig) -> None:

@@ -16,7 +16,7 @@ from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.teachers.teacher import Teacher
 from embedonce.pipeline.video.container import DECODERS
 
-RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "onnxruntime", "h5py")
+RECORDED_LIBRARIES = ("numpy", "av", "pillow", "torch", "open_clip_torch", "timm", "onnxruntime", "h5py")
 MIN_SHORT_SIDE = 256  # pixels
 
 
@@ -29,7 +29,7 @@ def identity_with(config: ExtractConfig, teacher: TeacherIdentity) -> CacheIdent
     """Like make_identity, for a teacher that need not be loaded."""
     short_side = config.canonical_short_side or default_short_side(teacher.input_size)
     return CacheIdentity(
-        format_version=format_version_for(config.sampling),
+        format_version=format_version_for(config.sampling, teacher.crop_fraction),
         backend=config.backend,
         teacher=teacher,
         canonical_short_side=short_side,

@@ -28,6 +28,7 @@ DATA_DIR = Option(
     group=DATA,
     may_be_url=True,
 )
+PROGRAMS = {"teacher_onnx": "onnx", "teacher_torchscript": "torchscript"}  # settings that name a file -> its loader
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,20 @@ class ExtractConfig(LabelingSettings):
     )
     teacher_size: str = setting("base", "Size of the CLIP teacher.", group=TEACHER, choices=TEACHER_SIZES)
     teacher_model: str | None = setting(
-        help="Any open_clip model or registered teacher by name, or a JSON configuration file; overrides "
-        "--teacher-size.",
+        help="Any open_clip model by name, local-dir:FOLDER, hf-hub:ORG/NAME, timm:NAME, a registered teacher, or a "
+        "JSON configuration file; overrides --teacher-size.",
         group=TEACHER,
         may_be_path=True,
     )
     teacher_module: Path | None = setting(shared.TEACHER_MODULE)
+    teacher_onnx: Path | None = setting(shared.TEACHER_ONNX)
+    teacher_torchscript: Path | None = setting(shared.TEACHER_TORCHSCRIPT)
+    teacher_input_size: int | None = setting(
+        help="Side of the images, in pixels, that the teacher of an ONNX, TorchScript or Python file takes.",
+        group=TEACHER,
+        range=ranges.INPUT_SIZE,
+        default_text="as the file states it; otherwise 224",
+    )
     teacher_weights: str | None = setting(
         help="Teacher weights: an open_clip tag, a local file, or `random`.",
         group=TEACHER,
@@ -95,7 +104,7 @@ class ExtractConfig(LabelingSettings):
         range=ranges.BATCH_SIZE,
         words=(AUTO,),
     )
-    teacher_head: str = setting(shared.TEACHER_HEAD)
+    teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
     backend: str = setting("hdf5", "Shard format.", group=CACHE, choices=BACKENDS)
     views: int = setting(dataclasses.replace(shared.VIEWS, group=CACHE))
@@ -167,6 +176,18 @@ class ExtractConfig(LabelingSettings):
         if self.snap_tolerance is not None:
             self._check_snap_tolerance(self.snap_tolerance)
         self._check_ray()
+        self._check_program()
+
+    def _check_program(self) -> None:
+        """ValueError if a teacher is chosen both by its own file and in another way, or has a size that it knows."""
+        given = [name for name in (*PROGRAMS, "teacher_module") if getattr(self, name) is not None]
+        others = ("teacher_model", "teacher_weights", "teacher_activation")
+        also = [name for name in others if getattr(self, name) is not None and given[:1] != ["teacher_module"]]
+        if given and len(given + also) > 1:
+            first, second, *_ = (f"--{name.replace('_', '-')}" for name in given + also)
+            raise ValueError(f"{first} and {second} both choose the teacher: give one of them")
+        if self.teacher_input_size is not None and not given:
+            raise ValueError("--teacher-input-size is for teachers of --teacher-onnx, -torchscript and -module")
 
     def _check_ray(self) -> None:
         for name in ("ray_address", "ray_workers"):
@@ -206,13 +227,20 @@ class ExtractConfig(LabelingSettings):
 
     @property
     def model(self) -> str:
-        """The teacher's name or configuration file."""
-        return self.teacher_model or TEACHER_SIZES[self.teacher_size]
+        """The teacher's name or configuration file; that of its loader if it is a program."""
+        programs = [name for option, name in PROGRAMS.items() if getattr(self, option) is not None]
+        return programs[0] if programs else self.teacher_model or TEACHER_SIZES[self.teacher_size]
+
+    @property
+    def given_weights(self) -> str | None:
+        """The weights as they were given: a tag or a file; the file of a program."""
+        program = self.teacher_onnx or self.teacher_torchscript
+        return self.teacher_weights if program is None else str(program)
 
     @property
     def weights(self) -> str:
         """The weights of an open_clip teacher: the given ones, else the default of its model."""
-        return self.teacher_weights or default_weights(self.model)
+        return self.given_weights or default_weights(self.model)
 
     @property
     def wording(self) -> str:
@@ -255,7 +283,7 @@ class DataPlanConfig(LabelingSettings):
 
     data_dir: Path | str | None = setting(DATA_DIR)
     layout: str | None = setting(LAYOUT)
-    teacher_head: str = setting(shared.TEACHER_HEAD)
+    teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
 
     def __post_init__(self):

@@ -22,24 +22,24 @@ def make_views(
     code = INTERPOLATIONS[teacher.interpolation]
     digest = hashlib.sha256(f"{seed}:{video_uid}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-    views = [(*evaluation_box(size, teacher.resize_mode), 0, code)]
+    views = [(*evaluation_box(size, teacher.resize_mode, teacher.crop_fraction), 0, code)]
     for _ in range(num_random):
         box = _random_box(generator, size)
         views.append((*box, FLAG_HFLIP if generator.random() < 0.5 else 0, code))
     return np.array(views, np.int32).reshape(-1, len(VIEW_FIELDS))
 
 
-def evaluation_box(size: tuple[int, int], resize_mode: str = "shortest") -> tuple[int, int, int, int]:
+def evaluation_box(
+    size: tuple[int, int], resize_mode: str = "shortest", fraction: float = 1.0
+) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the region that the teacher's preprocessing keeps.
 
     "shortest": the largest centered square (CLIP's resize of the short side and center crop); "squash": the whole
-    frame.
+    frame. fraction: of the sides of these, around the center, that are kept.
     """
-    height, width = size
-    if resize_mode == "squash":
-        return 0, 0, height, width
-    side = min(size)
-    return (height - side) // 2, (width - side) // 2, side, side
+    kept = size if resize_mode == "squash" else (min(size), min(size))
+    height, width = (side - 2 * round(side * (1 - fraction) / 2) for side in kept)
+    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 
 def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:

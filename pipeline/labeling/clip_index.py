@@ -41,11 +41,11 @@ def _cut(clip: Clip, video: PlannedVideo) -> list[ClipLabel]:
     first_sec = float(seconds(video.first_pts, video.time_base))
     start = min(first_sec, clip.end_sec - TIME_TOLERANCE_SEC) if clip.start_sec == -math.inf else clip.start_sec
     if clip.end_sec != math.inf:
-        return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split)]
+        return [ClipLabel(clip.clip_id, clip.video_uid, start, clip.end_sec, clip.label, clip.split, clip.labels)]
     count = max(1, math.ceil((video.end_sec - TIME_TOLERANCE_SEC - start) / WINDOW_SEC))
     end = video.end_sec if video.end_sec > start else start + WINDOW_SEC  # it begins after the video: no frame is in it
     bounds = np.linspace(start, end, count + 1)
     return [
-        ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split)
+        ClipLabel(f"{clip.clip_id}:{i}", clip.video_uid, float(a), float(b), clip.label, clip.split, clip.labels)
         for i, (a, b) in enumerate(itertools.pairwise(bounds))
     ]

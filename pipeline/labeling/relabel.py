@@ -24,7 +24,13 @@ from embedonce.pipeline.files.output_folder import check_saved_settings
 from embedonce.pipeline.files.recognition import is_settings
 from embedonce.pipeline.labeling.label_sets import count_with_frames, summary_line, write_labels
 from embedonce.pipeline.labeling.prompts.prompt_files import read_prompts
-from embedonce.pipeline.labeling.requests import LabelSetRequest, check_requests, request_label_set
+from embedonce.pipeline.labeling.requests import (
+    LabelSetRequest,
+    check_requests,
+    chosen_head,
+    possible_head,
+    request_label_set,
+)
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.space import RowSize, label_bytes
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
@@ -94,14 +100,16 @@ def relabel(config: RelabelConfig, load_teacher: Callable[[CacheReader], Teacher
 
 def _requests(config: RelabelConfig, reader: CacheReader) -> list[LabelSetRequest]:
     cached = CachedVideos.of_folder(config.cache_dir)
-    style = config.prompt_style or default_prompt_style(reader.identity.teacher.name)
+    teacher = reader.identity.teacher.name
+    style = config.prompt_style or default_prompt_style(teacher)
     prompts = read_prompts(config.prompts) if config.prompts else None
     requests = []
     for annotation, name, source in _labels(config, reader):
         matched = match_source(source, cached)
         _note_unknown_videos(matched, cached)
-        choices = config.teacher_head, config.label_set or name, style, config.store_logits, prompts
-        requests.append(request_label_set(matched, annotation, *choices))
+        head = possible_head(chosen_head(config.teacher_head, prompts), teacher, matched)
+        choices = config.label_set or name, style, config.store_logits, prompts
+        requests.append(request_label_set(matched, annotation, head, *choices))
     return requests
 
 
@@ -149,7 +157,7 @@ def _over_clips(reader: CacheReader, config: RelabelConfig) -> Source:
         )
     labels = reader.label_set(config.clips_from)
     clips = tuple(
-        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split)
+        Clip(clip.clip_id, clip.video_uid, clip.start_sec, clip.end_sec, clip.label, clip.split, labels=clip.labels)
         for clip in labels.clips
     )
     source = Source(Path(config.cache_dir), "folder", (), clips, labels.classes)

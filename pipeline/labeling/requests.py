@@ -19,7 +19,8 @@ from embedonce.pipeline.labeling.prompts.class_prompts import (
     prompts_sha256,
 )
 from embedonce.pipeline.labeling.prompts.prompt_files import PromptFile
-from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.sources.source import Source
+from embedonce.pipeline.teachers.registry import loader_of
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +32,21 @@ class LabelSetRequest:
     """A label set to be written over the clips of a source.
 
     tensors: safetensors bytes that zero-shot logits are computed from; None for a head that is fitted to the cache,
-    and without logits. store_logits: the user's choice; None to keep that of an existing label set.
+    and without logits. store_logits: the user's choice; None to keep that of an existing label set. is_head_chosen:
+    whether the user chose the kind of logits.
     """
 
     source: Source
     labels: LabelSet
     tensors: bytes | None = None
     store_logits: bool | None = None
+    is_head_chosen: bool = True
 
 
 def request_label_set(
     source: Source,
     annotation: str,
-    head: str,
+    head: str | None,
     name: str | None = None,
     prompt_style: str = ENGLISH_STYLE,
     store_logits: bool | None = None,
@@ -54,7 +57,7 @@ def request_label_set(
     Args:
         source: clips and class names.
         annotation: the kind of annotation, one of KIND_NAMES; "" for folders and class lists.
-        head: one of TEACHER_HEADS.
+        head: one of TEACHER_HEADS; None: zero-shot, unless the teacher turns out to have no text tower.
         name: of the label set; by default `annotation`, or `head` if that is empty.
         prompt_style: one of PROMPT_STYLES.
         store_logits: by default they are stored for up to MAX_STORED_CLASSES classes.
@@ -63,7 +66,7 @@ def request_label_set(
     Raises InputError if the head is impossible, if class names are duplicates or cannot be understood, or if the file
     lacks prompts of a class.
     """
-    kind = _effective_head(head, source)
+    kind = _effective_head(head or ZERO_SHOT, source)
     facts = {"annotations": annotation} if annotation else {}
     texts: tuple[tuple[str, ...], ...] = ()
     if kind == ZERO_SHOT:
@@ -75,10 +78,54 @@ def request_label_set(
         if prompts is not None:
             raise InputError(f"{prompts.name}: --prompts needs classes, and the data has none: give --classes FILE")
         check_classes(source, ())
-    labels = LabelSet(name or annotation or kind, kind, source.classes, texts, None, facts)
+    labels = LabelSet(
+        name or annotation or kind, kind, source.classes, texts, None, facts, multi_label=source.is_multi_label
+    )
     stores = len(source.classes) <= MAX_STORED_CLASSES if store_logits is None else store_logits
     labels = replace(labels, stores_logits=stores or kind == NO_LOGITS)
-    return LabelSetRequest(source, labels, store_logits=store_logits)
+    return LabelSetRequest(
+        source, labels, store_logits=store_logits, is_head_chosen=chosen_head(head, prompts) is not None
+    )
+
+
+def chosen_head(head: str | None, prompts: PromptFile | None) -> str | None:
+    """The kind of logits that the user's options choose, if any: prompts are for zero-shot logits."""
+    return ZERO_SHOT if head is None and prompts is not None else head
+
+
+def possible_head(head: str | None, teacher: str, source: Source) -> str | None:
+    """The chosen kind of logits, or the only possible one; None if only the loaded teacher can tell.
+
+    teacher: its name. InputError for zero-shot logits if it is known to have no text tower.
+    """
+    if loader_of(teacher).has_text_tower:
+        return head
+    if head == ZERO_SHOT:
+        raise lacks_text_tower(teacher)
+    return head or head_without_text_tower(teacher, source)
+
+
+def lacks_text_tower(teacher: str) -> InputError:
+    """The error for zero-shot logits that were chosen for such a teacher."""
+    return InputError(
+        f"the teacher {teacher} has no text tower, which zero-shot logits need: use --teacher-head fitted or "
+        "--teacher-head none"
+    )
+
+
+def head_without_text_tower(teacher: str, source: Source) -> str:
+    """The kind of logits of a teacher without a text tower where the user chose none, which the log says.
+
+    teacher: its name.
+    """
+    if not source.classes:
+        return NO_LOGITS
+    reason = f"the teacher {teacher} has no text tower"
+    if not any(clip.all_labels for clip in source.clips):
+        log.warning("%s, and no clip has a label to fit a head to: embeddings only, no soft logits", reason)
+        return NO_LOGITS
+    log.info("%s: soft logits come from a head that is fitted to the labels (--teacher-head fitted)", reason)
+    return FITTED
 
 
 def _prompts(source: Source, annotation: str, style: str, file: PromptFile | None) -> ClassPrompts:
@@ -116,7 +163,7 @@ def _check_storage(request: LabelSetRequest, stored: LabelSet) -> None:
 
 
 def refuse_lost_classes(
-    cache_dir: Path | str, sources: Mapping[str, Source], label_set: str | None, teacher_head: str
+    cache_dir: Path | str, sources: Mapping[str, Source], label_set: str | None, teacher_head: str | None
 ) -> None:
     """Raise InputError if the cache has classes and the data has none any more, most likely because of a stray file.
 
@@ -143,6 +190,6 @@ def _effective_head(head: str, source: Source) -> str:
     if not source.classes:
         log.warning("the data has no classes: embeddings only, no soft logits (name classes with --classes FILE)")
         return NO_LOGITS
-    if head == FITTED and all(clip.label == UNLABELED for clip in source.clips):
+    if head == FITTED and not any(clip.all_labels for clip in source.clips):
         raise InputError("--teacher-head fitted needs labeled clips and the data has none; use zero-shot")
     return head

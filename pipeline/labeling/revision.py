@@ -91,7 +91,7 @@ def _difference(old: set[ClipLabel], new: set[ClipLabel], classes: tuple[str, ..
 
 
 def _class(clip: ClipLabel, classes: tuple[str, ...]) -> str:
-    return classes[clip.label] if clip.label >= 0 else "unlabeled"
+    return " and ".join(classes[label] for label in clip.all_labels) or "unlabeled"
 
 
 def _with_unreadable(
@@ -119,7 +119,8 @@ def _by_video(clips: Iterable[ClipLabel]) -> dict[str, set[ClipLabel]]:
 
 
 def _training(clips: set[ClipLabel]) -> set:
-    return {(clip.start_sec, clip.end_sec, clip.label) for clip in clips if clip.split == "train" and clip.label >= 0}
+    labeled = (clip for clip in clips if clip.split == "train" and clip.all_labels)
+    return {(clip.start_sec, clip.end_sec, clip.all_labels) for clip in labeled}
 
 
 def _name(uid: str, videos: Videos) -> str:

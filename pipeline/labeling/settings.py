@@ -29,7 +29,7 @@ class RelabelConfig(LabelingSettings):
         aliases=("--clips-from-label-set",),
         default_text="the cache's only label set",
     )
-    teacher_head: str = setting(shared.TEACHER_HEAD)
+    teacher_head: str | None = setting(shared.TEACHER_HEAD)
     prompt_style: str | None = setting(shared.PROMPT_STYLE)
     teacher_model: str | None = setting(shared.TEACHER_MODEL)
     teacher_module: Path | None = setting(shared.TEACHER_MODULE)

@@ -29,6 +29,46 @@ def mean_interval(values: np.ndarray, recordings: Sequence[str] | np.ndarray) ->
     return None if np.isnan(low) else (float(low), float(high))
 
 
+def class_mean_interval(
+    right: np.ndarray, labels: np.ndarray, recordings: Sequence[str] | np.ndarray
+) -> tuple[float, float] | None:
+    """95 % interval of mean class accuracy: the mean over classes of the share of their clips that are right.
+
+    right (N,) bool and labels (N,), one per clip. A class whose only recording is left out is left out with it. None
+    for fewer than 6 recordings, or if leaving out any recording changes nothing.
+    """
+    names, group = np.unique(np.asarray(recordings, str), return_inverse=True)
+    if len(names) < MIN_RECORDINGS:
+        return None
+    label = np.unique(labels, return_inverse=True)[1]
+    sizes, sums = np.bincount(label), np.bincount(label, right)
+    weights = np.bincount(group, 1 / sizes[label])
+    return figure_interval((sums / sizes).mean(), _class_means_without(right, label, group), weights)
+
+
+def figure_interval(figure: float, without: np.ndarray, weights: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of a figure from 0 to 1. None if leaving out any recording changes nothing.
+
+    without (G,): the figure without each recording. weights (G,): of the recordings in the figure.
+    """
+    low, high = _limits(np.asarray(figure), without, weights)
+    return None if np.isnan(low) else (float(low), float(high))
+
+
+def _class_means_without(right: np.ndarray, label: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(G,) mean class accuracies without the clips of each recording; label, group (N,): numbers from 0, all used.
+
+    Only the classes that a recording has are computed anew.
+    """
+    sizes, sums = np.bincount(label), np.bincount(label, right)
+    pairs, pair = np.unique(group * len(sizes) + label, return_inverse=True)
+    of_group, of_class = np.divmod(pairs, len(sizes))
+    left, left_right = sizes[of_class] - np.bincount(pair), sums[of_class] - np.bincount(pair, right)
+    shares = np.divide(left_right, left, where=left > 0, out=np.zeros(len(left)))
+    total = (sums / sizes).sum() + np.bincount(of_group, shares - (sums / sizes)[of_class])
+    return total / (len(sizes) - np.bincount(of_group, left == 0))
+
+
 def paired_difference(
     a: np.ndarray, b: np.ndarray, recordings: Sequence[str] | np.ndarray
 ) -> tuple[float, tuple[float, float] | None]:
@@ -41,15 +81,23 @@ def paired_difference(
 def share_limits(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends (...) of the 95 % intervals of shares; sums, counts: (..., G) per recording.
 
-    Computed on log-odds, so that they stay in 0 to 1; NaN if leaving out any recording changes nothing. Degrees of
-    freedom: Kish's effective number of recordings, (Σn)² / Σn², less one.
+    NaN if leaving out any recording changes nothing.
     """
     sums, counts = np.asarray(sums, float), np.asarray(counts, float)
-    total, clips, groups = sums.sum(-1), counts.sum(-1), counts.shape[-1]
-    share = total / clips
-    without = (total[..., None] - sums) / (clips[..., None] - counts)
+    total, clips = sums.sum(-1), counts.sum(-1)
+    return _limits(total / clips, (total[..., None] - sums) / (clips[..., None] - counts), counts)
+
+
+def _limits(share: np.ndarray, without: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the intervals of figures (...) from 0 to 1, from those (..., G) without each recording.
+
+    Computed on log-odds, so that they stay in 0 to 1. weights (..., G): of the recordings in the figure. Degrees of
+    freedom: Kish's effective number of recordings, (Σw)² / Σw², less one.
+    """
+    groups = weights.shape[-1]
     error = np.sqrt((groups - 1) / groups * ((without - share[..., None]) ** 2).sum(-1))
-    freedom = np.maximum(1, np.floor(clips**2 / (counts**2).sum(-1) - 1 + 1e-9)).astype(int)
+    freedom = weights.sum(-1) ** 2 / (weights**2).sum(-1) - 1
+    freedom = np.maximum(1, np.floor(freedom + 1e-9)).astype(int)
     quantile = np.vectorize(t_quantile, otypes=[float])(freedom)
     has_width = (error > 1e-9) & (share > 0) & (share < 1)
     inner = np.where(has_width, share, 0.5)

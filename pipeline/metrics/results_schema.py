@@ -70,12 +70,20 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Accuracies:
-    """A model's accuracies on labeled clips, from 0 to 1; None without labels. top1_interval: 95 %."""
+    """A model's accuracies on labeled clips, from 0 to 1; None without labels. Intervals: 95 %.
+
+    The mean average precisions (over classes, and micro: of all pairs of clip and class) have values only if clips have
+    several labels, and the others only if they have one.
+    """
 
     top1: float | None = field(metadata=form(RATE))
     top5: float | None = field(metadata=form(RATE))
     mean_class_accuracy: float | None = field(metadata=form(RATE))
     top1_interval: Interval | None = field(metadata=form(INTERVAL))
+    mean_class_interval: Interval | None = field(metadata=form(INTERVAL))
+    mean_average_precision: float | None = field(metadata=form(RATE))
+    map_interval: Interval | None = field(metadata=form(INTERVAL))
+    micro_average_precision: float | None = field(metadata=form(RATE))
     calibration_error: float | None = field(metadata=form(RATE))
     reliability: list[ReliabilityBin] = field(metadata=form([ReliabilityBin]))
 
@@ -116,10 +124,12 @@ class Reference(Costs):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The student compared with the teacher, over all clips or (accuracy_drop_…, in points) over labeled ones."""
+    """The student compared with the teacher, over all clips or (…_drop_…, in points) over labeled ones."""
 
     accuracy_drop_points: float | None = field(metadata=form(OrNull(POINTS)))
     accuracy_drop_interval: Interval | None = field(metadata=form(OrNull((POINTS, POINTS))))
+    map_drop_points: float | None = field(metadata=form(OrNull(POINTS)))
+    map_drop_interval: Interval | None = field(metadata=form(OrNull((POINTS, POINTS))))
     compression: float = field(metadata=form(AMOUNT))
     agreement: float | None = field(metadata=form(RATE))
     agreement_top5: float | None = field(metadata=form(RATE))
@@ -160,12 +170,17 @@ class VerbNoun:
 
 @dataclass(frozen=True)
 class ClassResults:
-    """One class: its labeled clips, and the accuracy of the student and of the teacher on them."""
+    """One class: its labeled clips, and the accuracy of the student and of the teacher on them.
+
+    If clips have several labels, the average precision of the class takes the place of its accuracy.
+    """
 
     class_name: str = field(metadata=form(NAME, "class"))
     clips: int = field(metadata=form(COUNT))
-    top1: float = field(metadata=form(SHARE))
+    top1: float | None = field(metadata=form(RATE))
     teacher_top1: float | None = field(metadata=form(RATE))
+    average_precision: float | None = field(metadata=form(RATE))
+    teacher_average_precision: float | None = field(metadata=form(RATE))
 
 
 @dataclass(frozen=True)
@@ -187,6 +202,7 @@ class EvaluationResults:
     num_videos: int = field(metadata=form(COUNT))
     num_labelled_clips: int = field(metadata=form(COUNT))
     num_classes: int = field(metadata=form(Number(0, MAX_CLASSES, int)))
+    multi_label: bool = field(metadata=form(bool))
     chance: float | None = field(metadata=form(RATE))
     majority: Majority | None = field(metadata=form(OrNull(Majority)))
     long_tail: bool = field(metadata=form(bool))

@@ -29,6 +29,11 @@ class ComparisonRow:
     top1_high: float | None
     top5: float | None
     mean_class_accuracy: float | None
+    mean_class_low: float | None
+    mean_class_high: float | None
+    mean_average_precision: float | None
+    map_low: float | None
+    map_high: float | None
     calibration_error: float | None
     parameters: int
     bytes_on_disk: int
@@ -64,6 +69,7 @@ class ComparisonTable:
     num_videos: int
     num_labelled_clips: int
     num_classes: int
+    multi_label: bool
     chance: float | None
     majority: Majority | None
     baseline: str

@@ -35,28 +35,44 @@ def interval_remark(has_intervals: bool, num_recordings: int) -> str:
 def comparison_table(results: EvaluationResults) -> str:
     """Teacher and student in columns, one line per figure; a dash for what was not measured."""
     teacher, student, comparison = results.teacher, results.student, results.comparison
+    drop = _drop(comparison.accuracy_drop_points, comparison.accuracy_drop_interval)
     top = [
-        ("top-1", _top1(teacher), _top1(student), _drop(comparison)),
+        ("top-1", _top1(teacher), _top1(student), drop),
         ("top-5", _percent(teacher.top5), _percent(student.top5), ""),
     ]
-    mean_class = ("mean class", _percent(teacher.mean_class_accuracy), _percent(student.mean_class_accuracy), "")
+    mean_class = ("mean class", _mean_class(teacher), _mean_class(student), "")
+    accuracies = [mean_class, *top] if results.long_tail else [*top, mean_class]
     agreement = _bracketed(_percent(comparison.agreement), comparison.agreement_interval, 100)
     rows: list[Row] = [
         ("", f"teacher {teacher.name}", f"student {student.size}", "comparison"),
-        *([mean_class, *top] if results.long_tail else [*top, mean_class]),
+        *(_precision_rows(results) if results.multi_label else accuracies),
         *_verb_noun_rows(results.verb_noun),
-        ("calibration error", _number(teacher.calibration_error, ".3f"), _number(student.calibration_error, ".3f"), ""),
-        ("zero-shot", "", _percent(student.zero_shot_top1), ""),
+        *([] if results.multi_label else _one_label_rows(teacher, student)),
         ("agreement", "", agreement, ""),
         ("agreement@5", "", _percent(comparison.agreement_top5), ""),
         ("KL divergence", "", _number(comparison.kl_divergence, ".3f", " nats"), ""),
         ("cosine", "", _number(comparison.embedding_cosine, ".3f"), ""),
         *_cost_rows(teacher, student, comparison),
     ]
-    intervals = (teacher.top1_interval, student.top1_interval, comparison.agreement_interval)
+    intervals = (teacher.top1_interval, student.top1_interval, student.map_interval, comparison.agreement_interval)
     remark = interval_remark(any(intervals), results.num_videos)
     remarks = [remark, *_context(results), *_precision(results.environment), *_reference(results.reference)]
     return block([_title(results), *_aligned(rows, rule=0), *remarks])
+
+
+def _one_label_rows(teacher: TeacherResults, student: StudentResults) -> list[Row]:
+    errors = (_number(model.calibration_error, ".3f") for model in (teacher, student))
+    return [("calibration error", *errors, ""), ("zero-shot", "", _percent(student.zero_shot_top1), "")]
+
+
+def _precision_rows(results: EvaluationResults) -> list[Row]:
+    """The figures of clips with several labels, in place of accuracies."""
+    models, comparison = (results.teacher, results.student), results.comparison
+    macro = (_bracketed(_percent(model.mean_average_precision), model.map_interval, 100) for model in models)
+    return [
+        ("mAP", *macro, _drop(comparison.map_drop_points, comparison.map_drop_interval)),
+        ("micro AP", *(_percent(model.micro_average_precision) for model in models), ""),
+    ]
 
 
 def _verb_noun_rows(verb_noun: VerbNoun | None) -> list[Row]:
@@ -74,6 +90,11 @@ def _verb_noun_rows(verb_noun: VerbNoun | None) -> list[Row]:
 def _context(results: EvaluationResults) -> list[str]:
     """What the accuracies should be read against."""
     majority, shared, lines = results.majority, results.frames_in_several_clips, []
+    if results.multi_label:
+        lines.append(
+            "clips have several labels: top-1, calibration, confusions and KL divergence are left out; agreement is on "
+            "the class with the largest logit"
+        )
     if majority is not None:
         clips = "the training clips" if majority.source == "train" else "these clips (no training clip has a label)"
         lines.append(
@@ -118,16 +139,17 @@ def _cost_rows(teacher: TeacherResults, student: StudentResults, comparison: Com
 
 def students_table(table: ComparisonTable) -> str:
     """One line for the teacher and for each student, then the paired differences to the first student."""
-    head = ("", "top-1", "agreement", "calib. error", "parameters", "on disk", "latency")
+    figure = "mAP" if table.multi_label else "top-1"
+    head = ("", figure, "agreement", "calib. error", "parameters", "on disk", "latency")
     rows: list[Row] = [head, *map(_model_row, table.rows)]
     others = [row for row in table.students if row.name != table.baseline]
-    has_intervals = any(end is not None for row in table.rows for end in (row.top1_low, row.difference_low))
+    has_intervals = any(end is not None for r in table.rows for end in (r.top1_low, r.map_low, r.difference_low))
     return block(
         [
             _title(table),
             *_aligned(rows, rule=0),
             "",
-            f"difference in top-1 to {table.baseline}, paired by clip",
+            f"difference in {figure} to {table.baseline}, paired by clip",
             *_aligned([_difference(row) for row in others]),
             "",
             interval_remark(has_intervals, table.num_videos),
@@ -138,9 +160,12 @@ def students_table(table: ComparisonTable) -> str:
 
 def _model_row(row: ComparisonRow) -> Row:
     is_teacher = row.role == "teacher"
+    figure = _bracketed(_percent(row.top1), _interval(row.top1_low, row.top1_high), 100)
+    if row.mean_average_precision is not None:
+        figure = _bracketed(_percent(row.mean_average_precision), _interval(row.map_low, row.map_high), 100)
     return (
         f"teacher {row.name}" if is_teacher else row.name,
-        _bracketed(_percent(row.top1), _interval(row.top1_low, row.top1_high), 100),
+        figure,
         "" if is_teacher else _percent(row.agreement),
         _number(row.calibration_error, ".3f"),
         _millions(row.parameters),
@@ -179,9 +204,12 @@ def _top1(model: Model) -> str:
     return _bracketed(_percent(model.top1), model.top1_interval, 100)
 
 
-def _drop(comparison: Comparison) -> str:
+def _mean_class(model: Model) -> str:
+    return _bracketed(_percent(model.mean_class_accuracy), model.mean_class_interval, 100)
+
+
+def _drop(drop: float | None, interval: Interval | None) -> str:
     """Points lost or gained, with an interval of the same sign."""
-    drop, interval = comparison.accuracy_drop_points, comparison.accuracy_drop_interval
     if drop is None:
         return "-"
     if drop < 0 and interval is not None:

@@ -70,8 +70,10 @@ def _names(labels: LabelSet | None, uid: str, t_sec: float) -> list[str]:
     if labels is None:
         return []
     t_sec += TIME_TOLERANCE_SEC
-    clips = [c for c in labels.clips if c.video_uid == uid and c.label >= 0 and c.start_sec <= t_sec < c.end_sec]
-    return [f"label: {name}" for name in dict.fromkeys(labels.classes[clip.label] for clip in clips)]
+    clips = [c for c in labels.clips if c.video_uid == uid and c.start_sec <= t_sec < c.end_sec]
+    return [
+        f"label: {name}" for name in dict.fromkeys(labels.classes[label] for clip in clips for label in clip.all_labels)
+    ]
 
 
 def _teacher(reader: CacheReader, labels: LabelSet | None, unit: str, row: int) -> list[str]:

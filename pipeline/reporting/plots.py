@@ -26,7 +26,7 @@ LATENCY, SIZE, PARAMETERS = "latency, one frame at a time (ms)", "size on disk (
 
 @dataclass(frozen=True)
 class Point:
-    """One model. top1 and interval: 0 to 1, or None; costs: axis -> value in the axis's unit, or None."""
+    """One model. top1 (or mAP) and interval: 0 to 1, or None; costs: axis -> value in the axis's unit, or None."""
 
     name: str
     top1: float | None
@@ -43,6 +43,8 @@ def point_of(name: str, model: TeacherResults | StudentResults) -> Point:
         SIZE: model.bytes_on_disk.image / 1e6,
         PARAMETERS: parameters / 1e6,
     }
+    if model.mean_average_precision is not None:
+        return Point(_drawable(name), model.mean_average_precision, model.map_interval, costs)
     return Point(_drawable(name), model.top1, model.top1_interval, costs)
 
 
@@ -83,7 +85,7 @@ def trade_off(
         panels = figure.subplots(1, len(axes_names), sharey=True)
         low, high = _limits(points, chance if from_chance else None)
         panels[0].set_ylim(low, high)
-        panels[0].set_ylabel("top-1 (%), whiskers: 95 % interval")
+        panels[0].set_ylabel(f"{'mAP' if facts.multi_label else 'top-1'} (%), whiskers: 95 % interval")
         for panel, name in zip(panels, axes_names, strict=True):
             _draw_panel(panel, name, points)
             if chance is not None and low <= 100 * chance <= high:
@@ -98,7 +100,8 @@ def trade_off(
 
 
 def _title(facts: EvaluationResults | ComparisonTable) -> str:
-    clips = f"Top-1 on {facts.num_clips} {_drawable(facts.split)} clips of {facts.num_videos} recordings"
+    clips = f"{facts.num_clips} {_drawable(facts.split)} clips of {facts.num_videos} recordings"
+    clips = f"{'mAP' if facts.multi_label else 'Top-1'} on {clips}"
     chance = f", chance {100 * facts.chance:.1f} %" if facts.chance else ""
     return clips + chance + (f"\n{_drawable(facts.note, 200)}" if facts.note else "")
 

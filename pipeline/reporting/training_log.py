@@ -13,11 +13,14 @@ from embedonce.pipeline.errors import InputError
 
 CSV_LOG = "train_log.csv"
 JSON_LOG = "train_log.json"
+SELECTION_SCORES = tuple(
+    f"selection_{name}" for name in ("top1", "mean_class_accuracy", "mean_average_precision", "cosine")
+)
 
 
 def summary(epoch: int | None, selection: Mapping[str, float | None], num_epochs: int, was_finished: bool) -> str:
     """One line about a run of num_epochs: its best epoch, and that epoch's scores from `selection`, its log."""
-    scores = [(name, selection.get(name)) for name in ("selection_top1", "selection_cosine")]
+    scores = [(name, selection.get(name)) for name in SELECTION_SCORES]
     formatted = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores if value is not None)
     line = f"best student of {num_epochs} epochs: epoch {epoch}" + (f" ({formatted})" if formatted else "")
     return f"already trained: {line}" if was_finished else line

@@ -19,6 +19,7 @@ class Requirement:
 
 
 ONNX = Requirement(("onnx", "onnxscript", "onnxruntime"), "pip install 'embedonce[export]'")
+ONNX_FILES = Requirement(("onnx", "onnxruntime"), "pip install onnx onnxruntime")
 EXECUTORCH = Requirement(("executorch",), "pip install 'embedonce[mobile]'")
 
 

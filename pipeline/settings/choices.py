@@ -8,3 +8,5 @@ DECODERS = ("software", "nvdec")
 TEACHER_HEADS = KINDS
 SPLITS = ("train", "val", "test")
 RUNTIMES = ("torch", "onnx")
+CLASS_WEIGHTS = ("none", "balanced")
+SAMPLERS = ("epoch", "balanced")

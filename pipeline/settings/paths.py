@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from embedonce.models.names import FOLDER_SCHEMA
+
 VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _REMOTE = re.compile(r"(?:[A-Za-z][\w+.-]+:/|[\w.-]+@[\w.-]+:)", re.ASCII)
 _FILE = re.compile(r"file:/+", re.IGNORECASE)
@@ -43,7 +45,10 @@ def expand(text: str) -> str:
 
     If a folder exists whose name literally contains `$NAME`, the path is left as it is. ValueError if both that folder
     and the expanded path exist, if a variable or user is unknown, if the path is empty, and if it is not local.
+    `local-dir:` before the folder of a model stays.
     """
+    if text.startswith(FOLDER_SCHEMA):
+        return FOLDER_SCHEMA + expand(text.removeprefix(FOLDER_SCHEMA))
     if not text.strip():
         raise ValueError("the path is empty; the current folder is .")
     check_local(text)

@@ -66,10 +66,10 @@ PROMPTS = Option(
     default_text="the built-in prompts of --prompt-style",
 )
 TEACHER_HEAD = Option(
-    default="zero-shot",
     help="Source of the soft logits: class prompts, a head fitted to the labels, or none.",
     group=LABELS,
     choices=TEACHER_HEADS,
+    default_text="zero-shot; fitted for a teacher without a text tower",
 )
 PROMPT_STYLE = Option(
     help="Wording of the class prompts.",
@@ -84,8 +84,16 @@ STORE_LOGITS = Option(
 )
 
 # Teacher
-TEACHER_MODEL = Option(help="JSON configuration file of the cached teacher.", group=TEACHER, may_be_path=True)
-TEACHER_MODULE = Option(help="Python file that registers a teacher of your own.", group=TEACHER)
+TEACHER_MODEL = Option(
+    help="JSON configuration file or local-dir:FOLDER of the cached teacher.", group=TEACHER, may_be_path=True
+)
+TEACHER_MODULE = Option(
+    help="Python file with a teacher of your own: FILE.py, which registers it, or FILE.py:NAME, with the function or "
+    "class that makes it.",
+    group=TEACHER,
+)
+TEACHER_ONNX = Option(help="ONNX file as the teacher: from images (B, 3, S, S) to embeddings (B, D).", group=TEACHER)
+TEACHER_TORCHSCRIPT = Option(help="TorchScript file as the teacher, likewise; its code runs.", group=TEACHER)
 TEACHER_WEIGHTS = Option(
     help="Weights of the cached teacher: an open_clip tag or a local file.",
     group=TEACHER,

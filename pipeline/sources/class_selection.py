@@ -7,7 +7,7 @@ from pathlib import Path
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.folder.class_files import read_class_map
-from embedonce.pipeline.sources.source import UNLABELED, Source
+from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 
 
 def keep_frequent_classes(source: Source, num_classes: int) -> Source:
@@ -22,18 +22,25 @@ def keep_frequent_classes(source: Source, num_classes: int) -> Source:
         )
     if num_classes == len(source.classes):
         return source
-    counts = Counter(clip.label for clip in source.clips if clip.split == "train")
+    counts = Counter(label for clip in source.clips if clip.split == "train" for label in clip.all_labels)
     by_frequency = sorted(range(len(source.classes)), key=lambda label: (-counts[label], source.classes[label]))
     kept = sorted(by_frequency[:num_classes])
     new_label = {old: new for new, old in enumerate(kept)}
-    clips = tuple(replace(clip, label=new_label.get(clip.label, UNLABELED)) for clip in source.clips)
-    before, after = (sum(clip.label != UNLABELED for clip in some) for some in (source.clips, clips))
+    clips = tuple(_with_labels(clip, new_label) for clip in source.clips)
+    before, after = (sum(bool(clip.all_labels) for clip in some) for some in (source.clips, clips))
     note = (
         f"kept the {num_classes} most frequent classes: {len(source.classes) - num_classes} classes were dropped, "
         f"and their {before - after} clips are now unlabeled"
     )
     classes = tuple(source.classes[label] for label in kept)
     return replace(source, clips=clips, classes=classes, notes=(*source.notes, note))
+
+
+def _with_labels(clip: Clip, new_label: Mapping[int, int]) -> Clip:
+    """The clip with these new numbers of its labels, and without the labels that have none."""
+    if clip.labels is None:
+        return replace(clip, label=new_label.get(clip.label, UNLABELED))
+    return replace(clip, labels=tuple(new_label[label] for label in clip.labels if label in new_label))
 
 
 def keep_frequent(sources: Mapping[str, Source], num_classes: int | None) -> dict[str, Source]:
@@ -51,7 +58,7 @@ def keep_frequent(sources: Mapping[str, Source], num_classes: int | None) -> dic
 
 def with_class_names(source: Source, names: tuple[str, ...]) -> Source:
     """The same clips, unlabeled, with these class names for zero-shot logits."""
-    clips = tuple(replace(clip, label=UNLABELED) for clip in source.clips)
+    clips = tuple(replace(clip, label=UNLABELED, labels=None) for clip in source.clips)
     first = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
     note = f"{len(names)} class names were read from a file ({first}): the clips are unlabeled"
     return replace(source, clips=clips, classes=names, notes=(*source.notes, note), named_by="file")

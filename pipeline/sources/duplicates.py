@@ -9,7 +9,7 @@ from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.sources.content_identity import are_equal, whole_fingerprint
 from embedonce.pipeline.sources.source import Source, Video
 
-Place = frozenset[tuple[float, float, int, str | None]]  # (start_sec, end_sec, label, split) of a video's clips
+Place = frozenset[tuple[float, float, tuple[int, ...], str | None]]  # start_sec, end_sec, labels, split of clips
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def _places(source: Source) -> dict[str, Place]:
     places = defaultdict(set)
     for clip in source.clips:
         split = None if source.splits_by_hash else clip.split
-        places[clip.video_uid].add((clip.start_sec, clip.end_sec, clip.label, split))
+        places[clip.video_uid].add((clip.start_sec, clip.end_sec, clip.all_labels, split))
     return {uid: frozenset(clips) for uid, clips in places.items()}
 
 
-def _labels(place_of: dict[str, Place], video: Video) -> set[int]:
+def _labels(place_of: dict[str, Place], video: Video) -> set[tuple[int, ...]]:
     return {label for _, _, label, _ in place_of.get(video.uid, ())}
 
 
@@ -108,6 +108,6 @@ def _split_names(source: Source, video: Video) -> str:
 
 
 def _class_names(source: Source, video: Video) -> str:
-    labels = {clip.label for clip in source.clips if clip.video_uid == video.uid and clip.label >= 0}
+    labels = {label for clip in source.clips if clip.video_uid == video.uid for label in clip.all_labels}
     known = range(len(source.classes))
     return "/".join(sorted(source.classes[label] if label in known else f"class {label}" for label in labels)) or "none"

@@ -77,11 +77,11 @@ class LabelingSettings(ManifestOptions, AnnotationSettings):
                 "other: give one of them"
             )
 
-    def check_prompts(self, teacher_head: str, prompt_style: str | None) -> None:
+    def check_prompts(self, teacher_head: str | None, prompt_style: str | None) -> None:
         """ValueError if --prompts is given and would not be used."""
         if self.prompts is None:
             return
-        if teacher_head != ZERO_SHOT:
+        if teacher_head not in (None, ZERO_SHOT):
             raise ValueError(f"--prompts is for --teacher-head {ZERO_SHOT}; --teacher-head {teacher_head} uses none")
         if prompt_style is not None:
             raise ValueError(

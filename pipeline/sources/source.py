@@ -6,7 +6,7 @@ here opens a video.
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,7 +50,8 @@ class Clip:
     """A labeled time window [start_sec, end_sec) of one video, in seconds on the container's timeline.
 
     start_sec may be -inf and end_sec inf: from the beginning, to the end of the video. label: index into
-    Source.classes, or UNLABELED. text: a narration of what happens, or "".
+    Source.classes, or UNLABELED. text: a narration of what happens, or "". labels: in a source with several labels per
+    clip, all of them, in ascending order, and label is UNLABELED; else None.
     """
 
     clip_id: str
@@ -60,6 +61,19 @@ class Clip:
     label: int
     split: str  # "train", "val" or "test"
     text: str = ""
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def all_labels(self) -> tuple[int, ...]:
+        """Its label, or its labels; none if it is unlabeled."""
+        if self.labels is not None:
+            return self.labels
+        return () if self.label == UNLABELED else (self.label,)
+
+
+def with_several_labels(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+    """The clips in the form of a source with several labels per clip, which is that of all clips or of none."""
+    return tuple(replace(clip, label=UNLABELED, labels=tuple(sorted(set(clip.all_labels)))) for clip in clips)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,14 @@ class Source:
     has_fixed_clips: bool = False
     no_classes_reason: str = ""
     withdrawn: tuple[str, ...] = ()
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether clips have any number of labels. ValueError if only some of them do; see with_several_labels()."""
+        several = [clip.labels is not None for clip in self.clips]
+        if any(several) and not all(several):
+            raise ValueError(f"of {len(several)} clips, {sum(several)} have a list of labels, and the others one label")
+        return any(several)
 
     @property
     def has_whole_videos(self) -> bool:

@@ -5,7 +5,7 @@ Adding or removing videos never moves another video from one split to another.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from embedonce.pipeline.naming.uids import recording_of
 
@@ -24,7 +24,8 @@ def selection_uids(train_uids: Iterable[str], labels: Mapping[str, Iterable[int]
     """The training videos that are held out for model selection: about 10 % by hash, at most 20 % of five or more.
 
     labels: uid -> classes of its training clips (negative: unlabeled). As far as that limit allows, every class is
-    represented by a recording; every class keeps at least one for training. Parts of one recording stay together.
+    represented by a recording; every class keeps at least one for training. Beyond that, classes are represented in
+    proportion as far as their recordings can be told apart. Parts of one recording stay together.
     """
     uids = frozenset(train_uids)
     classes: dict[str, set[int]] = {recording_of(uid): set() for uid in uids}
@@ -39,25 +40,24 @@ def _chosen_recordings(classes: dict[str, set[int]]) -> set[str]:
     """The recordings for model selection. classes: recording -> its classes."""
     order = sorted(classes, key=lambda uid: (_position("selection", uid), uid))
     remaining = Counter(label for labels in classes.values() for label in labels)
+    shares = {label: round(count * SELECTION_FRACTION) for label, count in remaining.items()}
     maximum = max(1, len(order) // MAX_SELECTION_SHARE)
     target = min(maximum, max(1, round(len(order) * SELECTION_FRACTION)))
     chosen: set[str] = set()
-    covered: set[int] = set()
+    taken: Counter[int] = Counter()  # recordings for selection, by class
 
-    def take(recording: str) -> None:
-        chosen.add(recording)
-        covered.update(classes[recording])
-        remaining.subtract(classes[recording])
+    def take_up_to(most: int, is_wanted: Callable[[set[int]], bool]) -> None:
+        for recording in order:
+            labels = classes[recording]
+            can_be_spared = recording not in chosen and all(remaining[label] > 1 for label in labels)
+            if len(chosen) < most and can_be_spared and is_wanted(labels):
+                chosen.add(recording)
+                taken.update(labels)
+                remaining.subtract(labels)
 
-    def can_be_spared(recording: str) -> bool:
-        return recording not in chosen and all(remaining[label] > 1 for label in classes[recording])
-
-    for recording in order:
-        if len(chosen) < maximum and classes[recording] - covered and can_be_spared(recording):
-            take(recording)
-    for recording in order:
-        if len(chosen) < target and can_be_spared(recording):
-            take(recording)
+    take_up_to(maximum, lambda labels: any(not taken[label] for label in labels))
+    take_up_to(target, lambda labels: any(taken[label] < shares[label] for label in labels))
+    take_up_to(target, lambda labels: True)
     return chosen
 
 

@@ -13,10 +13,10 @@ MAX_NAMED = 5  # classes in a message
 
 def selection_of(reader: CacheReader, clips: Iterable[ClipLabel]) -> frozenset[str]:
     """uids of the training videos held out for model selection; only clips with a frame in the cache count."""
-    labels = defaultdict(set)
+    labels: dict[str, set[int]] = defaultdict(set)
     for clip in clips:
         if reader.shows(clip):
-            labels[clip.video_uid].add(clip.label)
+            labels[clip.video_uid].update(clip.all_labels)
     return selection_uids(labels, labels)
 
 
@@ -25,7 +25,7 @@ def missing_classes(labels: LabelSet, parts: dict[str, Iterable[ClipLabel]]) -> 
 
     parts: "training", "selection", … -> clips.
     """
-    present = {part: {clip.label for clip in clips if clip.label >= 0} for part, clips in parts.items()}
+    present = {part: {label for clip in clips for label in clip.all_labels} for part, clips in parts.items()}
     if not any(present.values()):
         return None
     gaps = []

@@ -15,7 +15,7 @@ def class_remarks(classes: Sequence[str], clips: Iterable[LabeledClip]) -> list[
     """One line for each oddity, with the classes that have it, the first MAX_NAMED by name."""
     counts: dict[str, Counter] = {split: Counter() for split in ("train", "val", "test")}
     for clip in clips:
-        counts[clip.split][clip.label] += 1
+        counts[clip.split].update(clip.all_labels)
     total = sum(counts.values(), Counter())
     labels = range(len(classes))
     groups = {

@@ -1,7 +1,7 @@
 """A text table of the number of clips by class and split, of limited length; classes with gaps are marked."""
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -15,10 +15,10 @@ REQUIRED_COLUMNS = {"train": "training", "selection": "selection", "val": "valid
 
 
 class LabeledClip(Protocol):
-    """label: index of the class, or -1."""
+    """all_labels: indexes of its classes, none if it is unlabeled."""
 
     @property
-    def label(self) -> int: ...
+    def all_labels(self) -> tuple[int, ...]: ...
 
     @property
     def split(self) -> str: ...
@@ -32,16 +32,21 @@ def class_table(
 ) -> list[str]:
     """Lines of a table: one row per class, at most MAX_ROWS, and the total. If rows are left out, those with gaps stay.
 
-    Selection clips belong to training videos; the column train counts the other ones. unit: what is counted, for the
-    heading. title: what the table is about.
+    A clip of several classes counts in the row of each, and once in the total. Selection clips belong to training
+    videos; the column train counts the other ones. unit: what is counted, for the heading. title: what the table is
+    about.
     """
-    counts = _count(list(clips))
+    placed = _placed(list(clips))
+    counts: dict[int, Counter] = defaultdict(Counter)
+    for column, labels in placed:
+        for label in labels or (-1,):
+            counts[label][column] += 1
     labeled = [(label, counts.get(label, Counter())) for label in range(len(classes))]
     shown = _chosen(labeled)
     rows = [(_short(classes[label]), columns, _gaps(columns)) for label, columns in shown]
     if counts.get(-1):
         rows.append(("(no class)", counts[-1], ""))
-    total = sum(counts.values(), Counter())
+    total = Counter(column for column, _ in placed)
     footer = (f"{len(classes)} classes" if classes else "total", total, "")
     table = _aligned([*rows, footer] if classes else [footer])
     if len(shown) < len(labeled):
@@ -52,18 +57,16 @@ def class_table(
     return [f"{head} (selection: training {unit} that only choose the best epoch):", *table]
 
 
-def _count(clips: list[LabeledClip]) -> dict[int, Counter]:
-    """label -> number of clips by column."""
-    labels: dict[str, set[int]] = {}
+def _placed(clips: list[LabeledClip]) -> list[tuple[str, tuple[int, ...]]]:
+    """The column and the labels of each clip."""
+    labels: dict[str, set[int]] = defaultdict(set)
     for clip in clips:
         if clip.split == "train":
-            labels.setdefault(clip.video_uid, set()).add(clip.label)
+            labels[clip.video_uid].update(clip.all_labels)
     selection = selection_uids(labels, labels)
-    counts: dict[int, Counter] = {}
-    for clip in clips:
-        column = "selection" if clip.split == "train" and clip.video_uid in selection else clip.split
-        counts.setdefault(clip.label, Counter())[column] += 1
-    return counts
+    is_selected = [clip.split == "train" and clip.video_uid in selection for clip in clips]
+    columns = ("selection" if selected else clip.split for clip, selected in zip(clips, is_selected, strict=True))
+    return [(column, clip.all_labels) for column, clip in zip(columns, clips, strict=True)]
 
 
 def _chosen(labeled: list[tuple[int, Counter]]) -> list[tuple[int, Counter]]:

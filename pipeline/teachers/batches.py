@@ -19,6 +19,7 @@ from embedonce.pipeline.teachers.batch_size import (
     no_room,
     origin,
 )
+from embedonce.pipeline.teachers.output_checks import checked_vectors
 from embedonce.pipeline.teachers.teacher import OverlappingTeacher, Teacher
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,10 @@ class BatchedTeacher:
 
     def _finished(self, finish: Callable[[], np.ndarray], crops: np.ndarray) -> np.ndarray:
         vectors = self._if_it_fits(finish)
-        return self.embed(crops) if vectors is None else vectors
+        return self.embed(crops) if vectors is None else self._checked(vectors, len(crops))
+
+    def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
+        return checked_vectors(vectors, count, self.identity)
 
     def _if_it_fits(self, step: Callable[[], Value]) -> Value | None:
         """None if there is too little memory for this batch beside the one before: they no longer overlap then."""
@@ -137,7 +141,7 @@ class BatchedTeacher:
     def _embed_if_it_fits(self, batch: np.ndarray) -> np.ndarray | None:
         """None if there is too little memory: after this returns, what the failed batch occupied is free again."""
         try:
-            return self._teacher.embed(batch)
+            return self._checked(self._teacher.embed(batch), len(batch))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -18,7 +18,7 @@ from embedonce.pipeline.teachers.batches import BatchedTeacher
 from embedonce.pipeline.teachers.lanes import TeacherProcessError
 from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.serving import ClassText, Embed, FindLongTexts, Orders
-from embedonce.pipeline.teachers.teacher import LongTexts, Teacher, TeacherOptions
+from embedonce.pipeline.teachers.teacher import LongTexts, Teacher, TeacherOptions, TextHead
 from embedonce.pipeline.teachers.teacher_process import MAX_IMAGES_AHEAD, Patience, TeacherProcess
 
 ALL_SHARED_BYTES = 512 << 20  # of memory that all teacher processes together share with their parent, at most
@@ -82,9 +82,9 @@ class TeacherGroup:
 class TextTeacherGroup(TeacherGroup):
     """A TextTeacher. The first process embeds all texts."""
 
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
+    def class_text(self, prompts: list[list[str]]) -> TextHead:
         """As TextTeacher.class_text()."""
-        return _unless_it_dies(self.members[0], partial(self.members[0].call, ClassText(prompts)))
+        return TextHead(*_unless_it_dies(self.members[0], partial(self.members[0].call, ClassText(prompts))))
 
     def long_texts(self, prompts: list[list[str]]) -> LongTexts:
         """As LimitedTextTeacher.long_texts()."""

@@ -1,16 +1,13 @@
 """CLIP models of open_clip as teachers. torch and open_clip are imported when a teacher is checked, timed or loaded."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from embedonce.cache.collection import no_collection
-from embedonce.cache.schema import TeacherIdentity
-from embedonce.models.names import ONNX, PYTORCH, TEACHER_RUNTIMES, default_weights
+from embedonce.models.names import ONNX, TEACHER_RUNTIMES, default_weights, teacher_name
 from embedonce.models.preprocessing import Preprocessing
 from embedonce.models.teachers.configuration import shape_of
+from embedonce.pipeline.teachers.encoder_teacher import EncoderTeacher, OverlappingEncoderTeacher
 from embedonce.pipeline.teachers.onnx_tower import check_onnx_runtime, onnx_encoder, use_onnx_runtime
 from embedonce.pipeline.teachers.teacher import (
     TIMED_BATCH,
@@ -19,6 +16,7 @@ from embedonce.pipeline.teachers.teacher import (
     Teacher,
     TeacherLoader,
     TeacherOptions,
+    TextHead,
     median_time,
 )
 
@@ -26,22 +24,15 @@ if TYPE_CHECKING:
     from embedonce.models.teachers.open_clip import ClipTeacher
 
 
-class OpenClipTeacher:
-    """A ClipTeacher with the identity that caches store."""
+class OpenClipTeacher(EncoderTeacher):
+    """A ClipTeacher with its text tower. Implements TextTeacher."""
 
     def __init__(self, clip: "ClipTeacher"):
+        super().__init__(clip)
         self._clip = clip
-        self.identity = TeacherIdentity(**clip.describe())
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        return self._clip.embed(crops)
-
-    def device_facts(self) -> dict[str, str]:
-        facts = {"device": str(self._clip.device), "precision": self._clip.precision}
-        return facts if self._clip.runtime == PYTORCH else facts | {"runtime": self._clip.runtime}
-
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        return self._clip.class_text(prompts)
+    def class_text(self, prompts: list[list[str]]) -> TextHead:
+        return TextHead(*self._clip.class_text(prompts))
 
     def long_texts(self, prompts: list[list[str]]) -> LongTexts:
         return LongTexts(*self._clip.long_texts(prompts))
@@ -50,11 +41,8 @@ class OpenClipTeacher:
         self._clip.drop_text_tower()
 
 
-class OverlappingClipTeacher(OpenClipTeacher):
-    """One on a GPU, which computes while the next batch is prepared."""
-
-    def begin(self, crops: np.ndarray) -> Callable[[], np.ndarray]:
-        return self._clip.begin(crops)
+class OverlappingClipTeacher(OverlappingEncoderTeacher, OpenClipTeacher):
+    """One on a GPU."""
 
 
 class OpenClipLoader(TeacherLoader):
@@ -96,9 +84,9 @@ class OpenClipLoader(TeacherLoader):
         check_options(options.model, _weights(options), options.activation)
 
     def names(self, options: TeacherOptions) -> tuple[str, str]:
-        model, weights = options.model, _weights(options)
+        weights = _weights(options)
         is_file = Path(weights).suffix or Path(weights).is_file()
-        return Path(model).stem if model.endswith(".json") else model, "file" if is_file else weights
+        return teacher_name(options.model), "file" if is_file else weights
 
     def shape(self, model: str) -> tuple[int, int] | None:
         return shape_of(model)

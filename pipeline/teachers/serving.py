@@ -18,7 +18,8 @@ from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.processes.allocator import keep_freed_memory
 from embedonce.pipeline.teachers.batches import BatchedTeacher
-from embedonce.pipeline.teachers.registry import load_module, loader_of
+from embedonce.pipeline.teachers.modules import model_of_module
+from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.teacher import Teacher, TeacherOptions, TextTeacher, long_texts
 
 THREADS = "OMP_NUM_THREADS"
@@ -124,7 +125,7 @@ def serve(channel: Channel, orders: Orders) -> None:
 
 def _loaded(channel: Channel, orders: Orders) -> tuple[Teacher, BatchedTeacher]:
     if orders.module is not None:
-        load_module(orders.module)
+        model_of_module(orders.module, orders.options.model)
     teacher = loader_of(orders.options.model).load(orders.options)
     channel.send(Loaded(teacher.identity, isinstance(teacher, TextTeacher), teacher.device_facts()))
     return teacher, BatchedTeacher(teacher, orders.batch_size, orders.most)

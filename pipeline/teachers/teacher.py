@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,12 +34,23 @@ class Teacher(Protocol):
         """JSON values recorded with every shard, such as device and precision; they never decide anything."""
 
 
+class TextHead(NamedTuple):
+    """How zero-shot logits follow from image embeddings: logit_scale · cosines + logit_bias.
+
+    class_text: (C, D) float32, unit length. logit_bias: None unless the teacher was trained with a sigmoid loss.
+    """
+
+    class_text: np.ndarray
+    logit_scale: float
+    logit_bias: float | None = None
+
+
 @runtime_checkable
 class TextTeacher(Teacher, Protocol):
     """A teacher with a text tower in the space of its image embeddings; zero-shot logits need one."""
 
-    def class_text(self, prompts: list[list[str]]) -> tuple[np.ndarray, float]:
-        """Embed the prompts of C classes -> ((C, D) float32, unit length; the logit scale)."""
+    def class_text(self, prompts: list[list[str]]) -> TextHead | tuple[np.ndarray, float]:
+        """Embed the prompts of C classes -> (class_text, logit_scale), and logit_bias if there is one: a TextHead."""
 
     def drop_text_tower(self) -> None:
         """Free the memory that only class_text() needs. It is not called again afterwards."""
@@ -81,7 +92,8 @@ class TeacherOptions:
     """The user's choice of a teacher, with the names of the command-line options; a loader uses those it needs.
 
     model: a registered name, `NAME:ANYTHING`, or what the open_clip loader takes. cached: the identity of the teacher
-    that made the cache, where there is a cache. runtime: one of the loader's `runtimes`.
+    that made the cache, where there is a cache. runtime: one of the loader's `runtimes`. input_size: pixels, for
+    teachers that do not know it themselves.
     """
 
     model: str
@@ -92,6 +104,7 @@ class TeacherOptions:
     seed: int = 0
     cached: TeacherIdentity | None = None
     runtime: str = PYTORCH
+    input_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +122,11 @@ class TeacherLoader(ABC):
     """Loads the teachers of one registered name. Only load() has to be written.
 
     runtimes: those of models.names.TEACHER_RUNTIMES that may be chosen; the first stands for whatever load() uses.
+    has_text_tower: False if none of them has one, which is then known before loading.
     """
 
     runtimes: tuple[str, ...] = (PYTORCH,)
+    has_text_tower = True
 
     @abstractmethod
     def load(self, options: TeacherOptions) -> Teacher:

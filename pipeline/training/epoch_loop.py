@@ -15,7 +15,8 @@ from embedonce.pipeline.processes import interrupts
 from embedonce.pipeline.progress import Progress
 from embedonce.pipeline.training.distributed import World
 from embedonce.pipeline.training.epoch_plan import EpochPlan
-from embedonce.pipeline.training.recipe import random_seed, selection_score
+from embedonce.pipeline.training.recipe import random_seed
+from embedonce.pipeline.training.selection_score import MAP, MEAN_CLASS, TOP1, selection_score
 from embedonce.pipeline.training.training_run import TrainingRun
 
 log = logging.getLogger(__name__)
@@ -126,20 +127,27 @@ def validate(run: TrainingRun, size: str, predictions: Predictions | None, entry
     if predictions is not None:
         if not predictions.is_finite:  # the last step can ruin weights without a loss that shows it
             raise student.non_finite_error("output", f"after the last step of epoch {run.epoch}")
-        entry |= {"selection_top1": predictions.top1, "selection_cosine": predictions.cosine}
-        score = selection_score(predictions, student.settings)
+        entry |= {"selection_top1": predictions.top1, "selection_mean_class_accuracy": predictions.mean_class_accuracy}
+        if predictions.multi_hot is not None:
+            entry |= {"selection_mean_average_precision": predictions.mean_average_precision}
+        entry |= {"selection_cosine": predictions.cosine}
+        score = selection_score(predictions, run.rule)
     is_best = student.take_score(entry, score)
     prefix = f"{size}: " if len(run.students) > 1 else ""
-    log.info("%s%s", prefix, epoch_line(entry, run.config.epochs))
+    log.info("%s%s", prefix, epoch_line(entry, run.config.epochs, run.rule.score))
     if is_best:
         run.files.save_best(size, run.checkpoint_of(size, entry))
     run.files.write_logs(size, student.history)
 
 
-def epoch_line(entry: dict, num_epochs: int) -> str:
+def epoch_line(entry: dict, num_epochs: int, selected_by: str = TOP1) -> str:
     """One line about an epoch, from its log: mean loss, scores on the selection clips, time."""
     parts = [f"epoch {entry['epoch']}/{num_epochs}: loss {entry['total']:.4g}"]
     scores = {"top-1": entry.get("selection_top1"), "cosine": entry.get("selection_cosine")}
+    if selected_by == MEAN_CLASS:
+        scores = {"mean class": entry["selection_mean_class_accuracy"], **scores}
+    if selected_by == MAP:
+        scores = {"mAP": entry["selection_mean_average_precision"], **scores}
     parts += [f"{name} {value:.3f}" for name, value in scores.items() if value is not None]
     loading = entry["seconds_waiting_for_data"] / entry["seconds"] if entry["seconds"] else 0.0
     parts += [f"lr {entry['lr']:.2g}", f"{entry['seconds']:.1f} s ({loading:.0%} waiting for data)"]

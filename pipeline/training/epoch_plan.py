@@ -54,14 +54,15 @@ class EpochPlan:
 
 
 def plan_epoch(
-    batches: list[list[int]], frames: np.ndarray, labels: np.ndarray, accumulate_steps: int, draw: tuple[int, int]
+    batches: list[list[int]], frames: np.ndarray, labeled: np.ndarray, accumulate_steps: int, draw: tuple[int, int]
 ) -> EpochPlan:
-    """The plan for these batches of clip indexes.
+    """The plan for these batches of indexes; i + r N is the r-th further draw of clip i.
 
-    frames, labels (N,): number of frames and label (or -1) of each clip. draw: (seed, epoch), which select the batches
-    to measure.
+    frames, labeled (N,): number of frames of each clip, and whether it has a label. draw: (seed, epoch), which select
+    the batches to measure.
     """
-    counts = [Counts(int(frames[b].sum()), len(b), int((labels[b] >= 0).sum())) for b in batches]
+    clips = [np.array(batch) % len(labeled) for batch in batches]
+    counts = [Counts(int(frames[c].sum()), len(c), int(labeled[c].sum())) for c in clips]
     measured = choose_measured([bool(count.labeled) for count in counts], draw)
     return EpochPlan(batches, counts, accumulate_steps, measured)
 

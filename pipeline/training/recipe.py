@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from torch import nn
 
 from embedonce.cache.identity_document import identity_document
-from embedonce.cache.labels import ClipLabel, LabelSet
+from embedonce.cache.labels import FITTED, ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.schema import CacheIdentity
 from embedonce.models.backbones import has_pretrained
-from embedonce.models.losses.registry import loss_settings, loss_terms, uses
+from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.term import LossSettings, Need
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling
-from embedonce.pipeline.clips.inference import Predictions
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.splits.class_coverage import missing_classes, selection_of
 from embedonce.pipeline.training.settings import TrainConfig
@@ -73,7 +72,7 @@ def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
     """The settings of the loss. InputError if a term has a weight and this label set lacks data that it needs."""
     available = {
         Need.TEACHER_LOGITS: labels.has_logits,
-        Need.LABELS: any(clip.label >= 0 for clip in labels.clips if clip.split == "train"),
+        Need.LABELS: any(clip.all_labels for clip in labels.clips if clip.split == "train"),
     }
     settings = loss_settings(config.temperature, **config.loss_weights)
     used = [term for term in loss_terms() if settings.weights[term.name]]
@@ -82,7 +81,23 @@ def loss_settings_for(config: TrainConfig, labels: LabelSet) -> LossSettings:
         why = " and ".join(f"no {need.value} for the {term.name} term" for term, need in lacking)
         without = " ".join(dict.fromkeys(f"{term.weight.flags[0]} 0" for term, _ in lacking))
         raise InputError(f"label set {labels.name!r} has {why}; train without it: {without}")
-    return settings
+    if labels.multi_label:
+        _refuse_balancing(config, labels)
+    # heads are fitted to several labels as binary classifiers; zero-shot logits only rank classes
+    return dataclasses.replace(settings, independent_classes=labels.multi_label and labels.kind == FITTED)
+
+
+def _refuse_balancing(config: TrainConfig, labels: LabelSet) -> None:
+    """InputError if options that need one label per clip are set."""
+    for option, value, usual in (
+        ("--class-weights", config.class_weights, "none"),
+        ("--sampler", config.sampler, "epoch"),
+    ):
+        if value != usual:
+            raise InputError(
+                f"{option} {value} needs one label per clip, and clips of label set {labels.name!r} have several; "
+                f"train with {option} {usual}"
+            )
 
 
 def pretrained(config: TrainConfig, size: str) -> bool:
@@ -131,9 +146,14 @@ def _sampling(config: TrainConfig, reader: CacheReader) -> ClipSampling:
 
 
 def _check_labels(config: TrainConfig, train_set: ClipDataset, labels: LabelSet) -> None:
-    """InputError if a term with a weight needs labels and no training clip has one."""
-    if (train_set.label_array >= 0).any():
+    """InputError if a term with a weight or the sampler needs labels and no training clip has one."""
+    if train_set.labeled.any():
         return
+    if config.sampler == "balanced":
+        raise InputError(
+            f"--sampler balanced needs labels, and none of the {len(train_set)} clips of label set {labels.name!r} "
+            "that are left for training has one; train with --sampler epoch"
+        )
     for term in loss_terms():
         if Need.LABELS in term.needs and config.loss_weights[term.weight.name]:
             raise InputError(
@@ -148,12 +168,6 @@ def lr_factor(step: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-def selection_score(predictions: Predictions, settings: LossSettings) -> tuple[float, float]:
-    """The score of an epoch: top-1 accuracy if a term trains on labels, then cosine similarity with the teacher."""
-    top1 = predictions.top1 if uses(settings, Need.LABELS) and predictions.top1 is not None else 0.0
-    return top1, predictions.cosine
 
 
 def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict]:

@@ -13,7 +13,7 @@ from embedonce.models.losses.response import RESPONSE
 from embedonce.models.losses.task import TASK
 from embedonce.models.losses.term import MAX_WEIGHT, LossTerm
 from embedonce.models.names import PROJECTIONS, STUDENT_SIZES
-from embedonce.pipeline.settings import ranges, shared
+from embedonce.pipeline.settings import choices, ranges, shared
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import (
     CACHE,
@@ -126,6 +126,19 @@ class TrainConfig(Settings):
         group=LOSS,
         range=ranges.positive(1e3, smallest=1e-3),
     )
+    class_weights: str = setting(
+        "none",
+        "Weight of each class in the task term; balanced: inverse to its number of training clips.",
+        group=LOSS,
+        choices=choices.CLASS_WEIGHTS,
+    )
+    sampler: str = setting(
+        "epoch",
+        "Clips of an epoch. epoch: every clip exactly once; balanced: as many clips, equally many of each class, so "
+        "that some are drawn several times and others not at all.",
+        group=TRAINING,
+        choices=choices.SAMPLERS,
+    )
     tensorboard: bool = setting(False, "Write TensorBoard event files, too.", group=OUTPUT)
     overwrite: bool = setting(False, "Start a new run even if --output-dir holds another training run.", group=OUTPUT)
     local_cache_dir: Path | None = setting(shared.LOCAL_CACHE_DIR)
@@ -167,3 +180,18 @@ class TrainConfig(Settings):
         if not any(self.loss_weights.values()):
             *others, last = (term.weight.flags[0] for term in loss_terms())
             raise ValueError(f"{', '.join(others)} and {last} are all 0: nothing would be trained")
+        self._check_balance()
+
+    def _check_balance(self) -> None:
+        """ValueError if weights of classes would have no effect, or count rare classes twice."""
+        if self.class_weights == "none":
+            return
+        if not self.gamma:
+            raise ValueError(
+                "--class-weights balanced weights the task term, which --gamma 0 turns off; omit one of them"
+            )
+        if self.sampler == "balanced":
+            raise ValueError(
+                "--class-weights balanced and --sampler balanced both make up for rare classes, which would count too "
+                "much with both; omit one of them"
+            )

@@ -1,5 +1,6 @@
 """One training run: its data, its students, and how far it is."""
 
+import dataclasses
 import logging
 import math
 from pathlib import Path
@@ -17,11 +18,13 @@ from embedonce.pipeline.checkpoints.training_state import TrainingState
 from embedonce.pipeline.clips.dataset import epoch_order
 from embedonce.pipeline.clips.loader import Workers
 from embedonce.pipeline.errors import CheckpointError, InputError
+from embedonce.pipeline.training.class_balance import balanced_order, class_weights
 from embedonce.pipeline.training.distributed import World, global_batches
 from embedonce.pipeline.training.epoch_plan import EpochPlan, plan_epoch
 from embedonce.pipeline.training.expected_time import expected_seconds, forecast, seconds_per_clip
 from embedonce.pipeline.training.recipe import datasets, pretrained, run_fields
 from embedonce.pipeline.training.run_files import RunFiles, student_folders
+from embedonce.pipeline.training.selection_score import selection_rule
 from embedonce.pipeline.training.settings import TrainConfig
 from embedonce.pipeline.training.student_run import StudentRun
 
@@ -31,8 +34,9 @@ log = logging.getLogger(__name__)
 class TrainingRun:
     """Everything that the training loop works on.
 
-    students: by size. workers: load the batches of all epochs. epoch, position: numbers of epochs done, and of batches
-    done in the next one. resumed_from: the state found in the output folder, None at the beginning of a run.
+    settings: of the loss. rule: which score decides which epoch is the best. students: by size. workers: load the
+    batches of all epochs. epoch, position: numbers of epochs done, and of batches done in the next one. resumed_from:
+    the state found in the output folder, None at the beginning of a run.
     """
 
     def __init__(
@@ -47,18 +51,23 @@ class TrainingRun:
         self.config, self.labels, self.world, self.device = config, labels, world, device
         self.teacher = reader.identity.teacher
         self.train_set, self.selection_set = datasets(config, reader, labels)
+        if config.class_weights == "balanced":
+            weights = class_weights(self.train_set.label_array, len(labels.classes))
+            settings = dataclasses.replace(settings, class_weights=weights)
+        self.settings, self.rule = settings, selection_rule(self.selection_set, settings)
         if len(self.train_set) < world.size:
             raise InputError(f"{world.size} processes for {len(self.train_set)} training clips: start fewer of them")
         fields = run_fields(config, reader.identity, labels, (self.train_set, self.selection_set), world.size)
+        fields |= {"best epoch by": self.rule.score}
         self.files = RunFiles(config, fields, device.type)
         self.resumed_from = world.broadcast(self.files.find_state() if world.is_first else None)
-        self.students = {size: self._new_student(size, settings) for size in config.student_sizes}
+        self.students = {size: self._new_student(size) for size in config.student_sizes}
         self.epoch, self.position = 0, 0
         self.stopped_early = False
         num_batches = max(len(self.plan(0).batches), math.ceil(len(self.selection_set) / config.batch_size))
         self.workers = Workers((self.train_set, self.selection_set), min(config.num_workers, num_batches))
 
-    def _new_student(self, size: str, settings: LossSettings) -> StudentRun:
+    def _new_student(self, size: str) -> StudentRun:
         shape = (self.teacher.embed_dim, len(self.labels.classes), self.train_set.sampling.resolution)
         # weights that a resumed run replaces are not downloaded
         is_pretrained = pretrained(self.config, size) and self.resumed_from is None
@@ -66,7 +75,7 @@ class TrainingRun:
         student = build_student(student_config(size, *shape, self.config.projection), is_pretrained)
         steps_per_epoch = math.ceil(len(self.plan(0).batches) / self.config.accumulate_steps)
         steps = steps_per_epoch * self.config.epochs
-        return StudentRun(student.to(self.device), self.config, settings, self.world, steps)
+        return StudentRun(student.to(self.device), self.config, self.settings, self.world, steps)
 
     @property
     def is_over(self) -> bool:
@@ -75,9 +84,12 @@ class TrainingRun:
     def plan(self, epoch: int) -> EpochPlan:
         """The plan of an epoch. It does not depend on the number of processes, except for a last batch too small."""
         data, seed = self.train_set, self.config.seed
-        order = list(map(int, epoch_order(data.shard_of_clip, seed, epoch)))
-        planned = global_batches(order, self.config.batch_size, self.world.size)
-        return plan_epoch(planned, data.frame_counts, data.label_array, self.config.accumulate_steps, (seed, epoch))
+        if self.config.sampler == "balanced":
+            order = balanced_order(data.shard_of_clip, data.label_array, seed, epoch)
+        else:
+            order = epoch_order(data.shard_of_clip, seed, epoch)
+        planned = global_batches(order.tolist(), self.config.batch_size, self.world.size)
+        return plan_epoch(planned, data.frame_counts, data.labeled, self.config.accumulate_steps, (seed, epoch))
 
     def prepare(self) -> None:
         """Create the output files, and log what is trained and how long it will take."""
@@ -88,14 +100,18 @@ class TrainingRun:
         if self.world.is_first:
             self.files.create(self.epoch + 1)
         log.info("%d training clips, %d for selection", len(self.train_set), len(self.selection_set))
+        if (weights := self.settings.class_weights) is not None:
+            used = [weight for weight in weights if weight]
+            log.info("class weights of the task term: %.3g to %.3g", min(used), max(used))
+        log.info("%s", self.rule)
         log.info("%s", self._forecast())
         if self.world.is_first:
             self.files.write_settings()
 
     def _forecast(self) -> str:
         runs = list(self.students.values())
-        models, settings = [run.student for run in runs], runs[0].settings
-        per_clip = seconds_per_clip(models, settings, self.train_set, self.config, self.device)
+        models = [run.student for run in runs]
+        per_clip = seconds_per_clip(models, self.settings, self.train_set, self.config, self.device)
         epochs = self.config.epochs - self.epoch - self.position / len(self.plan(self.epoch).batches)
         clips = len(self.train_set) / self.world.size, len(self.selection_set)
         return forecast(expected_seconds(per_clip, self.config.num_workers, *clips), epochs)
@@ -142,7 +158,15 @@ class TrainingRun:
         """The checkpoint of a student at the end of an epoch. entry: the epoch's log."""
         run, frames = self.students[size], self.train_set.sampling.frames_per_clip
         return new_checkpoint(
-            run.eval_model, self.labels, self.teacher, frames, self._trained_on(), epoch=self.epoch, selection=entry
+            run.eval_model,
+            self.labels,
+            self.teacher,
+            frames,
+            self._trained_on(),
+            epoch=self.epoch,
+            selection=entry,
+            selected_by=self.rule.score,
+            class_weights=self.settings.class_weights,
         )
 
     def _trained_on(self) -> list[str]:

@@ -42,7 +42,7 @@ READERS = {  # of each document, by itself
         read_records(stored(root / "records")),
         read_planned(stored(root / "records/000000.json")),
     ),
-    f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).label_tensors("zero-shot")),
+    f"{LABEL_SET}/label_set.json": lambda root: (_labels(root), _reader(root).head("zero-shot")),
     f"{LABEL_SET}/clips/000000.json": lambda root: _labels(root),
     f"{LABEL_SET}/records/000000.json": lambda root: read_records(stored(root / LABEL_SET / "records")),
     "quarantine/*": lambda root: quarantine.read_quarantine(stored(root / "quarantine")),

@@ -53,6 +53,7 @@ from tests.support.tiny_cache import make_tiny_cache
 
 EXTRACTION, CACHE = "extraction/test_wiring.py::", "cache/test_wiring.py::"
 TRAINING, EVALUATION = "training/test_wiring.py::", "evaluation/test_wiring.py::"
+BALANCE = "training/test_class_balance.py::"
 SHAPES = TRAINING + "test_frames_resolution_and_batch_size_follow_the_options"
 BY_HAND = TRAINING + "test_a_run_matches_a_reference_implementation"
 MISTAKES = "commands/test_cli.py::test_every_mistake_is_one_sentence"
@@ -67,6 +68,7 @@ RELABEL = "test_relabel_loads_the_teacher_with_the_given_options"
 DOWNLOAD = "sources/ego4d/test_download.py::"
 OWN_FILES = "files/test_own_files.py::"
 MODULE = "teachers/test_extending.py::test_the_documented_teacher_extracts_relabels_and_verifies"
+PROGRAMS = "teachers/test_program_runs.py::test_a_program_extracts_and_its_rows_are_embedded_again"
 PREPROCESS = "models/teachers/test_preprocessing.py::test_relabel_takes_the_preprocessing_from_the_cache"
 SAVED = "extraction/test_dry_run.py::test_saved_settings_equal_the_settings_of_the_run"
 SEVERAL = "extraction/test_teacher_processes.py::test_two_processes_make_the_same_cache_as_one_teacher"
@@ -135,6 +137,9 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "teacher_size": ("--teacher-size large", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_model": ("--teacher-model RN50", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_module": ("--teacher-module mine.py", MODULE),
+        "teacher_onnx": ("--teacher-onnx a.onnx", PROGRAMS),
+        "teacher_torchscript": ("--teacher-torchscript a.pt", PROGRAMS),
+        "teacher_input_size": ("--teacher-onnx a.onnx --teacher-input-size 32", PROGRAMS),
         "teacher_weights": ("--teacher-weights random", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_activation": ("--teacher-activation gelu", EXTRACTION + "test_the_teacher_is_loaded_as_configured"),
         "teacher_preprocess": ("--teacher-preprocess laion2b", PREPROCESS),
@@ -216,6 +221,11 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "views": ("--views 1", "training/test_training.py::test_fewer_views_than_stored_can_be_used"),
         "jitter": ("--jitter 0.25", TRAINING + "test_the_seed_determines_views_and_jitter"),
         "ema": ("--ema 0.5", BY_HAND),
+        "class_weights": (
+            "--class-weights balanced",
+            BALANCE + "test_weights_are_those_of_the_clips_that_are_trained_on",
+        ),
+        "sampler": ("--sampler balanced", BALANCE + "test_the_plan_of_a_balanced_epoch"),
         "accumulate_steps": ("--accumulate-steps 3", BY_HAND),
         "patience": ("--patience 3", TRAINING + "test_patience_counts_epochs_since_the_best_across_resumes"),
         "amp": ("--no-amp", TRAINING + "test_workers_compilation_and_precision_follow_the_options"),
@@ -372,6 +382,8 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "pixels": (None, CACHE + "test_verifying_compares_pixels_unless_disabled"),
         "recompute": (None, RECOMPUTE),
         "teacher_module": (None, MODULE),
+        "teacher_onnx": (None, PROGRAMS),
+        "teacher_torchscript": (None, PROGRAMS),
         "teacher_weights": (None, RECOMPUTE),
         "teacher_model": (None, RECOMPUTE),
         "teacher_activation": (None, RECOMPUTE),

@@ -144,12 +144,13 @@ def test_a_decoding_task_follows_the_plan_and_the_settings():
     writer = SimpleNamespace(planned_videos={"u": video}, identity=make_cache_identity(input_size=48), units=())
     builder = ShardBuilder((), writer.planned_videos, (1, 8))
     pending = PendingVideos(config, writer, builder, {"u": SimpleNamespace(path=Path("u.mp4"))})
+    plan = SimpleNamespace(entry_points=None)
     segment = PlannedSegment("u", np.array([3, 5]), np.array([30, 50]), np.arange(2), np.arange(2))
-    assert pending.add((Unit("000000", (segment,)),), {"u": "plan"}) == ["u"]
-    task = pending.task("u")
+    assert pending.add((Unit("000000", (segment,)),), {"u": plan}) == ["u"]
+    (task,) = pending.tasks("u")
     assert (task.uid, task.path, task.decoder, task.jpeg_quality) == ("u", Path("u.mp4"), "nvdec", 91)
     assert (task.frame_index.tolist(), task.pts.tolist(), task.by_order) == ([3, 5], [30, 50], True)
-    assert (task.crop_size, task.fingerprint, task.plan) == (48, "f" * 64, "plan")
+    assert (task.crop_size, task.fingerprint, task.plan) == (48, "f" * 64, plan)
     assert task.duration_sec == pytest.approx(2.5) and task.views is video.views
 
 

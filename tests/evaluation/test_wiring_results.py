@@ -21,7 +21,7 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.export import parity
 from embedonce.pipeline.export.settings import ExportConfig
-from embedonce.pipeline.metrics.bootstrap_intervals import mean_interval, paired_difference
+from embedonce.pipeline.metrics.bootstrap_intervals import class_mean_interval, mean_interval, paired_difference
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
 from embedonce.pipeline.metrics.results_schema import Costs, EvaluationResults, Latency, ReliabilityBin, Sizes
 from embedonce.pipeline.naming.uids import part_uid
@@ -65,6 +65,8 @@ def test_intervals_are_clustered_by_recording_and_in_the_units_of_their_figures(
     right = [(logits.argmax(1) == found.labels)[labeled] for logits in (found.teacher_logits, found.logits)]
     for side, values in zip(("teacher", "student"), right, strict=True):
         assert results[side]["top1_interval"] == pytest.approx(mean_interval(values, recordings[labeled]))
+        by_class = class_mean_interval(values, found.labels[labeled], recordings[labeled])
+        assert results[side]["mean_class_interval"] == pytest.approx(by_class)
     difference, limits = paired_difference(*right, recordings[labeled])
     compared = results["comparison"]
     assert compared["accuracy_drop_points"] == pytest.approx(100 * difference)

@@ -7,7 +7,13 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from embedonce.pipeline.metrics import accuracy as metrics
-from embedonce.pipeline.metrics.bootstrap_intervals import mean_interval, paired_difference, share_limits, t_quantile
+from embedonce.pipeline.metrics.bootstrap_intervals import (
+    class_mean_interval,
+    mean_interval,
+    paired_difference,
+    share_limits,
+    t_quantile,
+)
 from embedonce.pipeline.metrics.calibration import expected_calibration_error, reliability
 from embedonce.pipeline.processes.timing import measure_interleaved
 
@@ -211,6 +217,58 @@ def test_intervals_of_paired_differences_cover_the_true_value(groups, sizes):
         worse = generator.binomial(counts - better, 2 * lost * (1 - lean) / (1 - 2 * gained * lean))
         limits = share_limits((counts + better - worse) / 2, counts)
         assert 0.92 < covered((1 + gained - lost) / 2, limits) < 0.995, (gained, lost)
+
+
+# two classes of which the second is in two recordings only, and a third in one
+RECORDINGS = list("aabbccddeeffg")
+CLASSES = np.array([0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 2])
+RIGHT = np.array([1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0, 1], bool)
+
+
+def test_the_interval_of_mean_class_accuracy_by_hand():
+    """Each recording is left out, with its classes if no other has them; degrees of freedom by its weight."""
+
+    def figure(kept: np.ndarray) -> float:
+        return np.mean([RIGHT[kept & (c == CLASSES)].mean() for c in np.unique(CLASSES[kept])])
+
+    names = np.array(RECORDINGS)
+    share = figure(np.ones(13, bool))
+    without = np.array([figure(names != name) for name in "abcdefg"])
+    assert share == pytest.approx((6 / 10 + 1 / 2 + 1) / 3) and without[-1] == pytest.approx((6 / 10 + 1 / 2) / 2)
+    error = np.sqrt(6 / 7 * ((without - share) ** 2).sum())
+    weights = np.array([0.2, 0.6, 0.2, 0.6, 0.2, 0.2, 1.0])  # 1/10 for a clip of the first class, 1/2, 1
+    freedom = int(weights.sum() ** 2 / (weights**2).sum() - 1)
+    assert freedom == 3
+    reach, odds = stats.t.ppf(0.975, freedom) * error / (share * (1 - share)), np.log(share / (1 - share))
+    expected = (1 / (1 + np.exp(reach - odds)), 1 / (1 + np.exp(-reach - odds)))
+    assert class_mean_interval(RIGHT, CLASSES, RECORDINGS) == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_equal_classes_in_each_recording_it_is_the_interval_of_top1():
+    right, labels = np.random.default_rng(0).random(80) < 0.6, np.arange(80) % 4
+    names = [f"v{i // 8}" for i in range(80)]
+    assert class_mean_interval(right, labels, names) == pytest.approx(mean_interval(right, names))
+    assert class_mean_interval(right[:40], labels[:40], names[:40]) is None  # five recordings
+    assert class_mean_interval(np.ones(80, bool), labels, names) is None
+
+
+@pytest.mark.parametrize("groups", [8, 20])
+@pytest.mark.integration
+def test_intervals_of_mean_class_accuracy_cover_the_true_value(groups):
+    """Simulated: four classes of falling frequency, of which a recording has mostly one or two."""
+    generator, shares = np.random.default_rng(groups), np.array([0.5, 0.6, 0.75, 0.9])
+    frequencies, hits = np.array([0.55, 0.2, 0.15, 0.1]), []
+    for _ in range(400):
+        labels, right, names = [], [], []
+        for name in range(groups):
+            label = generator.choice(4, generator.integers(1, 16), p=generator.dirichlet(5 * frequencies))
+            labels.append(label)
+            right.append(generator.random(len(label)) < generator.beta(9 * shares, 9 * (1 - shares))[label])
+            names += [str(name)] * len(label)
+        labels = np.concatenate(labels)
+        low, high = class_mean_interval(np.concatenate(right), labels, names)
+        hits.append(low <= shares[np.unique(labels)].mean() <= high)
+    assert 0.92 < np.mean(hits) < 0.995
 
 
 def test_a_paired_difference_has_a_narrower_interval_than_each_model():

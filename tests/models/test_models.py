@@ -262,7 +262,7 @@ def numbers(case, **weights):
 @pytest.mark.numeric
 def test_every_term_matches_its_formula(case):
     output = StudentOutput(*(tensor.numpy() for tensor in case[0]))
-    targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items()})
+    targets = Targets(**{name: tensor.numpy() for name, tensor in vars(case[1]).items() if tensor is not None})
     rows = [(0, 0), (0, 1), (0, 2), (1, 0)]
     teacher = targets.embeddings / np.linalg.norm(targets.embeddings, axis=-1, keepdims=True)
     clip = np.stack([teacher[0].mean(0), teacher[1, 0]])

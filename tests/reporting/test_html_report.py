@@ -34,7 +34,7 @@ def typed(results: dict) -> EvaluationResults:
 def nothing_measured(results: dict) -> dict:
     """The same results with nothing timed, no labels and no logits."""
     costs = ("latency_ms", "throughput_per_s", "macs", "peak_memory_bytes")
-    known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "calibration_error")
+    known = ("top1", "top5", "mean_class_accuracy", "top1_interval", "mean_class_interval", "calibration_error")
     nothing = dict.fromkeys((*costs, *known)) | {"reliability": []}
     compared = dict.fromkeys(results["comparison"]) | {"compression": 0.5, "embedding_cosine": 0.8765}
     return results | {
@@ -210,7 +210,7 @@ def test_hostile_names_are_escaped(written, data):
     text = written.read_text()
     for name in HOSTILE:
         assert html.escape(name) in text and (name not in text)
-    shown = Example("<b>uid</b>", 0.0, 1.0, 0, ((0, 0.7),), ((2, 0.6),), ())
+    shown = Example("<b>uid</b>", 0.0, 1.0, (0,), True, ((0, 0.7),), ((2, 0.6),), ())
     assert "<b>uid" not in cards([shown], HOSTILE) and "&lt;b&gt;uid" in cards([shown], HOSTILE)
     _, found, results = data
     hostile = dict.fromkeys(("name", "weights", "head"), HOSTILE[2])
@@ -313,7 +313,7 @@ def overlong() -> str:
     results = results_for(found, classes) | {"note": "n" * 200, "environment": {"e" * 90: "v" * 200}}
     results["teacher"] |= {"name": "t" * 120, "weights": "w" * 120}
     results["student"] |= {"size": "s" * 120}
-    shown = Example("u" * 200, 0.0, 1.0, 0, ((0, 0.7), (1, 0.2)), ((2, 0.6), (3, 0.3)), ())
+    shown = Example("u" * 200, 0.0, 1.0, (0,), True, ((0, 0.7), (1, 0.2)), ((2, 0.6), (3, 0.3)), ())
     return report_page(typed(results), TRAINING_LOG, cards([shown] * 3, classes), found)
 
 

@@ -24,6 +24,7 @@ from embedonce.pipeline.reporting.html import comparison as page
 from embedonce.pipeline.reporting.html import examples
 from tests.support.export_facts import make_facts
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.report_data import NO_PRECISION
 
 FACTS = {
     **{"num_clips": 50, "num_labelled_clips": 49, "split": "val", "num_videos": 30, "note": None},
@@ -31,12 +32,13 @@ FACTS = {
 }
 SIDES = {
     "teacher": {"name": "T", "top1": 0.91, "top5": 0.92, "mean_class_accuracy": 0.93, "calibration_error": 0.941,
-                "top1_interval": [0.81, 0.99], "parameters": {"image": 51_000_000, "total": 52_000_000},
+                "top1_interval": [0.81, 0.99], "mean_class_interval": [0.83, 0.98],
+                "parameters": {"image": 51_000_000, "total": 52_000_000},
                 "bytes_on_disk": {"image": 53_000_000, "total": 54_000_000}, "input_size": 55, "macs": 56_000_000,
                 "peak_memory_bytes": 57_000_000, "latency_ms": {"p50_ms": 58.0, "p95_ms": 59.0},
                 "throughput_per_s": 60.0},
     "student": {"size": "S", "top1": 0.11, "top5": 0.12, "mean_class_accuracy": 0.13, "calibration_error": 0.141,
-                "zero_shot_top1": 0.15, "top1_interval": [0.01, 0.19],
+                "zero_shot_top1": 0.15, "top1_interval": [0.01, 0.19], "mean_class_interval": [0.02, 0.18],
                 "parameters": {"deployed": 21_000_000, "training": 22_000_000},
                 "bytes_on_disk": {"image": 23_000_000, "total": 24_000_000}, "input_size": 25, "macs": 26_000_000,
                 "peak_memory_bytes": 27_000_000, "latency_ms": {"p50_ms": 28.0, "p95_ms": 29.0},
@@ -47,11 +49,12 @@ SIDES = {
     "reference": None,
     **FACTS,
 }  # fmt: skip
-MISSING = {"schema_version": 1, "majority": None, "long_tail": False, "verb_noun": None, "per_class": [],
-           "frames_in_several_clips": None, "comparable_with": None, "environment": {},
+MISSING = {"schema_version": 1, "multi_label": False, "majority": None, "long_tail": False, "verb_noun": None,
+           "per_class": [], "frames_in_several_clips": None, "comparable_with": None, "environment": {},
            "confusion": {"teacher": [], "student": []}}  # fmt: skip
 for side in ("teacher", "student"):
-    SIDES[side]["reliability"] = []
+    SIDES[side] |= {"reliability": [], **NO_PRECISION}
+SIDES["comparison"] |= {"map_drop_points": None, "map_drop_interval": None}
 SIDES["teacher"] |= {"weights": "w", "head": "fitted"}
 RESULTS = EvaluationResults.from_dict(MISSING | SIDES)
 
@@ -82,6 +85,7 @@ def test_the_report_gives_each_model_its_own_column():
     ):
         text = row(name)
         assert ours in text and theirs in text and text.index(ours) < text.index(theirs), name
+    assert "83.0 to 98.0" in row("mean class accuracy") and "2.0 to 18.0" in row("mean class accuracy")
     assert "31.0" in row("agreement (") and "32.0" in row("agreement@5") and "15.0" in row("zero-shot")
     assert "1.500" in row("KL divergence") and "0.660" in row("cosine")
     assert "Top-1 11.0 %, and 91.0 % for the teacher: 80.0 points lost" in page.headline(RESULTS).replace("\xa0", " ")
@@ -92,7 +96,7 @@ def test_the_terminal_table_gives_each_model_its_own_column():
     for name, ours, theirs in (
         ("top-1", "91.0", "11.0"),
         ("top-5", "92.0", "12.0"),
-        ("mean class", "93.0", "13.0"),
+        ("mean class", "93.0 % (83.0 to 98.0)", "13.0 % (2.0 to 18.0)"),
         ("calibration error", "0.941", "0.141"),
         ("parameters", "51.00 M", "21.00 M"),
         ("on disk", "53.0 MB", "23.0 MB"),
@@ -134,7 +138,7 @@ def test_the_table_of_students_has_one_line_per_student():
                   "difference_high": -10.0},
     ]  # fmt: skip
     facts = {name: value for name, value in FACTS.items() if name != "classes"}
-    table = {"schema_version": 1, "majority": None, "baseline": "one", "remarks": ["mark"]}
+    table = {"schema_version": 1, "multi_label": False, "majority": None, "baseline": "one", "remarks": ["mark"]}
     table["rows"] = [ComparisonRow(**row) for row in rows]
     text = console.students_table(ComparisonTable(**(facts | table)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -149,7 +153,7 @@ def test_an_example_shows_the_predictions_of_both_models(monkeypatch):
     logits, teacher = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
     found = Predictions(logits, logits, teacher, teacher, np.array([0, 1]))
     shown = examples.example(SimpleNamespace(clips=clips), found, 1)
-    assert (shown.video_uid, shown.start_sec, shown.end_sec, shown.label) == ("w", 2.0, 3.0, 1)
+    assert (shown.video_uid, shown.start_sec, shown.end_sec, shown.labels) == ("w", 2.0, 3.0, (1,))
     assert shown.student[0][0] == 1 and shown.teacher[0][0] == 0
     card = examples.cards([shown], ["xx", "yy"])
     assert card.index("teacher ✗ wrong") < card.index("student ✓ right") and "label: yy" in card
@@ -191,7 +195,7 @@ def fitted(monkeypatch, accuracies: list[float], held: int = 4):
         smoothing.add(settings.get("label_smoothing"))
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(fit_head, "_accuracy", accuracy)
+    monkeypatch.setattr(fit_head, "_score", accuracy)
     monkeypatch.setattr(fit_head.nn.functional, "cross_entropy", entropy)
     monkeypatch.setattr(fit_head, "TEACHER_HEAD_HIDDEN", (8,))
     rows = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)

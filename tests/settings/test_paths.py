@@ -162,3 +162,11 @@ def test_what_is_secret_in_a_url_is_left_out(url, shown):
 def test_settings_are_saved_without_secrets(tmp_path):
     config = ExtractConfig(data_dir="https://me@host/folder/?token=secret", cache_dir=tmp_path)
     assert config.as_dict()["data_dir"] == "https://host/folder/" and "secret" not in config.as_yaml()
+
+
+def test_the_folder_of_a_model_is_expanded_behind_its_schema(monkeypatch):
+    monkeypatch.setenv("MODELS", "/data/models")
+    assert expand("local-dir:$MODELS/siglip") == "local-dir:/data/models/siglip"
+    assert expand("local-dir:./siglip") == "local-dir:./siglip"
+    with pytest.raises(ValueError, match="the path is empty"):
+        expand("local-dir:")

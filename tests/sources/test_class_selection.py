@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedonce.pipeline.errors import InputError
-from embedonce.pipeline.sources.class_selection import keep_frequent_classes
+from embedonce.pipeline.sources.class_selection import keep_frequent_classes, with_class_names
 from embedonce.pipeline.sources.source import UNLABELED, Clip, Source
 
 
@@ -40,3 +40,14 @@ def test_keeping_all_classes_changes_nothing():
 def test_a_number_of_classes_out_of_range_is_refused(number):
     with pytest.raises(InputError, match=f"--num-actions {number} .*2 classes"):
         keep_frequent_classes(labeled({"a": (1, 0), "b": (1, 0)}), number)
+
+
+def test_of_several_labels_those_of_dropped_classes_are_dropped():
+    clips = [
+        Clip(str(i), "v", 0.0, 1.0, UNLABELED, "train", labels=labels) for i, labels in enumerate([(0, 2), (2,), (1,)])
+    ]
+    kept = keep_frequent_classes(Source(Path("."), "folder", (), tuple(clips), ("a", "b", "c")), 2)
+    assert kept.classes == ("a", "c") and [clip.labels for clip in kept.clips] == [(0, 1), (1,), ()]
+    assert "their 1 clips are now unlabeled" in kept.notes[-1] and kept.is_multi_label
+    named = with_class_names(kept, ("x", "y"))
+    assert not named.is_multi_label and all(clip.all_labels == () for clip in named.clips)

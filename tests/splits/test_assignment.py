@@ -55,6 +55,25 @@ def test_selection_covers_all_classes_and_never_takes_the_last_recording_of_one(
     assert taken <= can_spare and (taken == can_spare or len(chosen) == max(1, len(labels) // 5))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_selection_is_stratified(seed):
+    """A tenth of the recordings of each class, where they can be counted; one of each class at least."""
+    sizes = [400, 200, 100, 50, 25, 12, 6, 3, 2, 1]
+    labels = {f"{seed}-{label}-{i}": {label} for label, size in enumerate(sizes) for i in range(size)}
+    taken = Counter(label for uid in selection_uids(labels, labels) for label in labels[uid])
+    shares = [40, 20, 10, 5, 2, 1, 1, 1, 1, 0]
+    assert all(abs(taken[label] - share) <= 2 for label, share in enumerate(shares)) and sum(taken.values()) == 80
+    assert [taken[label] for label in range(5, 10)] == shares[5:]
+    equal = {f"{seed}-{label}-{i}": {label} for label in range(12) for i in range(50)}
+    counts = Counter(label for uid in selection_uids(equal, equal) for label in equal[uid])
+    assert set(counts.values()) == {5} and len(counts) == 12
+
+
+def test_unlabeled_recordings_are_selected_by_hash_alone():
+    uids = [f"v{i}" for i in range(100)]
+    assert selection_uids(uids, {uid: {-1} for uid in uids}) == selection_uids(uids)
+
+
 def test_a_recording_that_is_the_only_one_of_a_class_is_not_selected():
     labels = {f"v{i}": {0} for i in range(9)} | {"only": {0, 1}, "bare": {-1}}
     assert "only" not in selection_uids(labels, labels)

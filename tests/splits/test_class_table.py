@@ -20,7 +20,8 @@ def rows(lines: list[str]) -> dict[str, list[str]]:
 
 def test_every_clip_is_counted_once_and_gaps_are_marked():
     made = clips({(0, "train"): 30, (0, "val"): 2, (1, "val"): 3, (2, "train"): 1, (-1, "train"): 4})
-    held = selection_uids({clip.video_uid for clip in made if clip.split == "train"})
+    labels = {clip.video_uid: {clip.label} for clip in made if clip.split == "train"}
+    held = selection_uids(labels, labels)
     of = [sum(c.label == label and c.video_uid in held for c in made) for label in (0, 2, -1)]
     lines = class_table(("cut", "写字", "stir"), made, "videos")
     assert "videos by class and split" in lines[0] and lines[1].split() == ["train", "selection", "val", "total"]
@@ -31,6 +32,14 @@ def test_every_clip_is_counted_once_and_gaps_are_marked():
     assert found["(no class)"] == [str(4 - of[2]), str(of[2]), "0", "4"]
     assert found["3 classes"] == [str(35 - len(held)), str(len(held)), "5", "40"]
     assert lines[-1].startswith("  3 classes")
+
+
+def test_the_table_shows_the_clips_that_training_selects_by():
+    """The only training video of a class is not for selection, wherever its hash puts it."""
+    for rare in range(200):
+        made = [*clips({(0, "train"): 30}), Clip("x", f"rare-{rare}", 0.0, 1.0, 1, "train")]
+        found = rows(class_table(("cut", "stir"), made))
+        assert found["stir"][:2] == ["1", "0"] and found["cut"][:2] == ["27", "3"]
 
 
 def test_columns_are_aligned_for_every_script():
@@ -61,3 +70,10 @@ def test_long_names_are_shortened_and_unlabeled_data_have_a_total():
     lines = class_table(("写" * 90,), clips({(0, "train"): 1}))
     assert max(map(len, lines[1:])) < 120 and "…" in lines[2]
     assert class_table((), clips({(-1, "val"): 2}))[-1].split() == ["total", "0", "0", "2", "2"]
+
+
+def test_a_clip_of_several_classes_counts_for_each_and_once_in_the_total():
+    made = [Clip(str(i), f"v{i}", 0.0, 1.0, -1, "val", labels=labels) for i, labels in enumerate([(0, 1), (1,), ()])]
+    found = rows(class_table(("cut", "stir"), made))
+    assert found["cut"][3] == "1" and found["stir"][3] == "2" and found["(no class)"][3] == "1"
+    assert found["2 classes"][3] == "3"

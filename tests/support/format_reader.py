@@ -120,7 +120,8 @@ class FormatReader:
     def label_set(self, name: str) -> dict:
         path = self.root / "labels" / name / "label_set.json"
         document = read_document(path)
-        assert document.get("stores_logits", True) or json.loads(path.read_bytes())["format_version"] == 2
+        is_old = document.get("stores_logits", True) and not document.get("multi_label", False)
+        assert is_old or json.loads(path.read_bytes())["format_version"] == 2
         return document
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
@@ -149,7 +150,14 @@ class FormatReader:
         revisions = documents(folder / "revisions")
         if revisions:
             parts |= dict(enumerate(max(revisions.values(), key=lambda one: one["revision"])["parts"]))
-        return [clip for _, part in sorted(parts.items()) for clip in part]
+        clips = [clip for _, part in sorted(parts.items()) for clip in part]
+        assert all(("labels" in clip) == self.label_set(name).get("multi_label", False) for clip in clips)
+        return clips
+
+    def classes_of(self, clip: dict, name: str) -> list[str]:
+        """The names of a clip's classes."""
+        numbers = clip.get("labels", [clip["label"]] if clip["label"] >= 0 else [])
+        return [self.label_set(name)["classes"][number] for number in numbers]
 
     def frames_of(self, clip: dict) -> list[str]:
         """Keys of a clip's distinct rows, in time order."""
@@ -177,7 +185,9 @@ class FormatReader:
 def head_logits(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
     values = embeddings.astype(np.float32)
     if "class_text" in tensors:
-        return tensors["logit_scale"][0] * (values @ tensors["class_text"].T)
+        return (
+            tensors["logit_scale"][0] * (values @ tensors["class_text"].T) + tensors.get("logit_bias", np.zeros(1))[0]
+        )
     layers = len(tensors) // 2
     for layer in range(layers):
         values = values @ tensors[f"weight_{layer}"].T + tensors[f"bias_{layer}"]

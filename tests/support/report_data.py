@@ -20,6 +20,10 @@ selection_top1,selection_cosine
 """
 
 
+NO_CLASS_PRECISION = dict.fromkeys(("average_precision", "teacher_average_precision"))
+NO_PRECISION = dict.fromkeys(("mean_average_precision", "map_interval", "micro_average_precision"))
+
+
 def held_out_dataset(cache: Path) -> ClipDataset:
     """The val clips of a tiny cache."""
     reader = open_reader(cache)
@@ -51,6 +55,7 @@ def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
         "num_clips": len(found.labels),
         "num_videos": 4,
         "num_labelled_clips": int((found.labels >= 0).sum()),
+        "multi_label": False,
         "num_classes": len(classes),
         "chance": 1 / len(classes),
         "majority": as_json(majority_baseline(found.labels, found.labels, classes)),
@@ -75,6 +80,8 @@ def results_for(found: Predictions, classes: tuple[str, ...]) -> dict:
         "comparison": {
             "accuracy_drop_points": 2.94,
             "accuracy_drop_interval": [1.21, 4.83],
+            "map_drop_points": None,
+            "map_drop_interval": None,
             "compression": 66.3,
             "agreement": 0.8125,
             "agreement_top5": 0.9375,
@@ -134,6 +141,8 @@ def _accuracies(logits: np.ndarray, labels: np.ndarray, top1: float, interval: l
         "top5": top5,
         "mean_class_accuracy": by_class,
         "top1_interval": interval,
+        "mean_class_interval": [by_class - 0.1, by_class + 0.01],
+        **NO_PRECISION,
         "calibration_error": error,
         "reliability": bins,
     }
@@ -143,7 +152,7 @@ def _per_class(found: Predictions, classes: tuple[str, ...]) -> list[dict]:
     teacher = accuracy.class_accuracies(found.teacher_logits, found.labels)
     student = accuracy.class_accuracies(found.logits, found.labels)
     return [
-        {"class": classes[c], "clips": clips, "top1": top1, "teacher_top1": teacher[c][1]}
+        {"class": classes[c], "clips": clips, "top1": top1, "teacher_top1": teacher[c][1], **NO_CLASS_PRECISION}
         for c, (clips, top1) in student.items()
     ]
 

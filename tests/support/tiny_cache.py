@@ -1,5 +1,6 @@
 """A small labeled cache in seconds: flat-colored frames, embeddings near one vector per class."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **sett
     """num_videos videos of three clips of five frames, each clip of one class; every third video is `val`.
 
     settings: backend, labeled (False: no labels), logits (False: no soft logits), stores_logits (False: they are
-    computed when read), dim.
+    computed when read), dim, several (True: clips have the list of labels that several_labels() says).
     """
     generator = np.random.default_rng(0)
     dim = settings.get("dim", DIM)
@@ -36,11 +37,14 @@ def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **sett
             label = int(label) if settings.get("labeled", True) else -1
             split = "val" if number % 3 == 0 else "train"
             clips.append(ClipLabel(f"{uid}-{i}", uid, start, start + FRAMES_PER_CLIP / 2, label, split))
+            if settings.get("several"):
+                clips[-1] = replace(clips[-1], label=-1, labels=several_labels(label))
         writer.commit_frames(f"{number:06d}", batches[-1], {})
     kind = "fitted" if settings.get("logits", True) else "none"
     classes, stores = CLASSES if settings.get("classes", True) else (), settings.get("stores_logits", True)
     head = None if stores else safetensors.numpy.save(head_tensors([centers.astype(np.float32), np.zeros(3, "f4")]))
-    writer.create_label_set(LabelSet("tiny", kind, classes, (), None, {}, stores_logits=stores), head)
+    labels = LabelSet("tiny", kind, classes, (), None, {}, stores_logits=stores)
+    writer.create_label_set(replace(labels, multi_label=settings.get("several", False)), head)
     writer.publish_clips("tiny", 0, clips)
     if settings.get("logits", True) and stores:
         for number, batch in enumerate(batches):
@@ -48,6 +52,11 @@ def make_tiny_cache(root: Path, num_videos: int = 12, num_views: int = 0, **sett
             writer.commit_logits("tiny", f"{number:06d}", batch.keys, logits, {})
     writer.close()
     return root
+
+
+def several_labels(color: int) -> tuple[int, ...]:
+    """Red clips are red, green ones are green and blue, and blue ones are blue."""
+    return ((0,), (1, 2), (2,))[color]
 
 
 def _batch(uid: str, classes: np.ndarray, centers: np.ndarray, num_views: int, generator) -> FrameBatch:

@@ -1,14 +1,19 @@
 """The teachers of this package pass the conformance tests."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from embedonce.pipeline.teachers import registry
+from embedonce.pipeline.teachers.modules import model_of_module
 from embedonce.pipeline.teachers.registry import loader_of
 from embedonce.pipeline.teachers.teacher import TeacherLoader, TeacherOptions, TextTeacher
+from tests.models.teachers.test_families import SIGLIP
 from tests.models.teachers.test_teacher import SMALL
 from tests.support.conformance.teacher import TeacherConformance
 from tests.support.fake_teacher import FakeTeacher
+from tests.support.own_teachers import BARE, write_onnx, write_torchscript
 
 
 class FakeLoader(TeacherLoader):
@@ -36,6 +41,70 @@ class TestSmallOpenClipModel(TeacherConformance):
         path = tmp_path_factory.mktemp("models") / "small.json"
         path.write_text(json.dumps(SMALL))
         cls.options = TeacherOptions(str(path), "random", device="cpu", seed=3)
+
+
+class TestSigmoidModel(TeacherConformance):
+    """A small SigLIP with CLIP's tokenizer and random weights."""
+
+    loader = loader_of("sigmoid.json")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def folder(cls, tmp_path_factory):
+        path = tmp_path_factory.mktemp("models") / "sigmoid.json"
+        preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+        path.write_text(json.dumps({"model_cfg": SIGLIP, "preprocess_cfg": preprocess}))
+        cls.options = TeacherOptions(str(path), "random", device="cpu", seed=3)
+
+
+class TestTimm(TeacherConformance):
+    loader, options = loader_of("timm:any"), TeacherOptions("timm:test_vit", "random", device="cpu")
+
+    def test_what_is_known_before_loading_agrees_with_the_identity(self):
+        self.loader.check_options(self.options)
+        assert not self.loader.has_text_tower
+
+
+class TestOnnx(TeacherConformance):
+    loader = loader_of("onnx")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def file(cls, tmp_path_factory):
+        path = write_onnx(tmp_path_factory.mktemp("models") / "small.onnx")
+        cls.options = TeacherOptions("onnx", str(path), device="cpu")
+
+
+class TestOnnxOfAFixedBatch(TeacherConformance):
+    loader = loader_of("onnx")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def file(cls, tmp_path_factory):
+        path = write_onnx(tmp_path_factory.mktemp("models") / "four.onnx", batch=4)
+        cls.options = TeacherOptions("onnx", str(path), device="cpu")
+
+
+class TestTorchScript(TeacherConformance):
+    loader = loader_of("torchscript")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def file(cls, tmp_path_factory):
+        path = write_torchscript(tmp_path_factory.mktemp("models") / "small.pt")
+        cls.options = TeacherOptions("torchscript", str(path), device="cpu", input_size=32)
+
+
+class TestFunctionOfAFile(TeacherConformance):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def file(cls, tmp_path_factory):
+        path = tmp_path_factory.mktemp("modules") / "mine.py"
+        path.write_text(BARE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(registry, "_LOADERS", registry.registered())
+            name = model_of_module(Path(f"{path}:build"), None)
+            cls.loader, cls.options = loader_of(name), TeacherOptions(name, device="cpu")
 
 
 @pytest.mark.integration

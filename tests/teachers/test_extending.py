@@ -156,7 +156,8 @@ def test_zero_shot_logits_need_a_text_tower(module, videos, tmp_path):
     """Refused before anything is written, and with the way out."""
     cache = tmp_path / "cache"
     arguments = ["--cache-dir", cache, "--teacher-module", module]
-    message = error_of("extract-teacher", "--data-dir", videos, *arguments)
+    asked = [*arguments, "--teacher-head", "zero-shot"]
+    message = error_of("extract-teacher", "--data-dir", videos, *asked)
     assert message == (
         "the teacher projection has no text tower, which zero-shot logits need: use --teacher-head fitted or "
         "--teacher-head none"
@@ -164,8 +165,13 @@ def test_zero_shot_logits_need_a_text_tower(module, videos, tmp_path):
     assert not cache.exists()
     call("extract-teacher", "--data-dir", videos, *arguments, "--teacher-head", "none")
     (tmp_path / "names.txt").write_text("bread\npot\n")
-    assert error_of("relabel", *arguments, "--classes", tmp_path / "names.txt") == message
+    assert error_of("relabel", *asked, "--classes", tmp_path / "names.txt") == message
     assert open_reader(cache).label_sets() == ("none",)
+    call("extract-teacher", "--data-dir", videos, *arguments)  # by default a fitted head takes their place
+    assert open_reader(cache).label_set("fitted").kind == "fitted"
+    unlabeled = ["--clips-from", "none", "--classes", tmp_path / "names.txt"]
+    call("relabel", *arguments, *unlabeled)
+    assert open_reader(cache).label_set("names").kind == "none"
 
 
 @pytest.mark.integration

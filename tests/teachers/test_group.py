@@ -87,7 +87,7 @@ def test_batches_come_back_in_order_and_every_process_embeds_some(started, folde
 def test_texts_are_embedded_once_and_every_process_drops_its_text_tower(started, folder):
     group = started()
     prompts = [["a dog", "two dogs"], ["a cat"]]
-    vectors, scale = group.class_text(prompts)
+    vectors, scale, _ = group.class_text(prompts)
     np.testing.assert_array_equal(vectors, FakeTeacher().class_text(prompts)[0])
     assert scale == 100.0 and isinstance(group, TextTeacher)
     assert group.long_texts(prompts) == LongTexts(1, 5, ((0, "two dogs", 8),))

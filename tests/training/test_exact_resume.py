@@ -129,7 +129,7 @@ def test_resume_keeps_the_patience_counter(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 7])
 def test_states_are_saved_only_after_optimizer_steps(accumulate, every):
     clips = [[i] for i in range(15)]
-    plan = plan_epoch(clips, np.ones(15, int), np.zeros(15, int), accumulate, (0, 0))
+    plan = plan_epoch(clips, np.ones(15, int), np.ones(15, bool), accumulate, (0, 0))
     saved = [at + 1 for at in range(15) if plan.saves_after(at, every)]
     assert all(position % accumulate == 0 and position < 15 for position in saved)
     assert all(b - a <= every + accumulate - 1 for a, b in itertools.pairwise([0, *saved, 15]))

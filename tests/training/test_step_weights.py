@@ -112,7 +112,7 @@ def test_an_epoch_plan_counts_frames_clips_and_labels(tiny, tmp_path):
     batches = [[0, 3, 5], [1, 2], [4, 6]]
     labels = data.label_array
     labels[[0, 5, 4]] = -1
-    plan = plan_epoch(batches, data.frame_counts, labels, 2, (0, 0))
+    plan = plan_epoch(batches, data.frame_counts, labels >= 0, 2, (0, 0))
     assert plan.counts == [Counts(sum(int(data[i]["mask"].sum()) for i in b), len(b), n) for b, n in
                            zip(batches, (1, 2, 1), strict=True)]  # fmt: skip
     assert plan.step_counts(0) == plan.step_counts(1) == Counts(25, 5, 3)

@@ -25,7 +25,7 @@ from embedonce.pipeline.clips.inference import Predictions, predict
 from embedonce.pipeline.naming.uids import recording_of
 from embedonce.pipeline.training import epoch_loop, student_run
 from embedonce.pipeline.training import trainer as training
-from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields, selection_score
+from embedonce.pipeline.training.recipe import FIELDS_THAT_MAY_DIFFER, datasets, run_fields
 from embedonce.pipeline.training.settings import TrainConfig
 from tests.support import small_students
 from tests.support.small_students import (
@@ -581,6 +581,7 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
     usual = run_fields(config, reader.identity, labels, data, 1)
     assert run_fields(config, reader.identity, labels, datasets(config, reader, labels), 1) == usual
     others = {"student_size": "xs", "projection": "linear", "patience": 4, "label_set": "other", "amp": False}
+    others |= {"class_weights": "balanced", "sampler": "balanced"}
     others |= CHANGES | {"ema": 0.9, "student_pretrained": True, "plugin_weights": {"extra_weight": 0.5}}
     monkeypatch.setattr(registry, "_terms", dict(registry._terms))
     registry.register(replace(TASK, name="extra", weight=WeightOption("extra_weight", 0.0, "Weight of a plug-in.")))
@@ -602,18 +603,3 @@ def test_every_setting_that_changes_results_identifies_the_run(tiny, tmp_path, m
 def test_the_checkpoint_records_its_teacher(tiny, usual):
     identity, recorded = open_reader(tiny).identity.teacher, best_of(usual)["teacher"]
     assert recorded == {name: getattr(identity, name) for name in ("name", "weights_sha256", "embed_dim")}
-
-
-def test_scores_rank_accuracy_first_if_labels_are_trained_on():
-    from embedonce.models.losses.registry import loss_settings
-
-    def found(right: float, cosine: float) -> Predictions:
-        labels = (np.arange(10) >= round(10 * right)).astype(np.int64)
-        embeddings = np.tile(np.array([cosine, math.sqrt(1 - cosine**2)], np.float32), (10, 1))
-        logits, vectors = np.array([[1.0, 0.0]] * 10), np.array([[1.0, 0.0]] * 10, np.float32)
-        return Predictions(logits, embeddings, logits, vectors, labels)
-
-    accurate, close = found(0.9, 0.1), found(0.2, 0.9)
-    with_task, without = loss_settings(), loss_settings(gamma=0.0)
-    assert selection_score(accurate, with_task) > selection_score(close, with_task)
-    assert selection_score(accurate, without) < selection_score(close, without)

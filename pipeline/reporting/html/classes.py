@@ -15,30 +15,40 @@ NO_LABELS = "<p>There are no labeled clips, or no classes.</p>"
 
 
 def per_class_table(per_class: list[ClassResults]) -> str:
-    """Classes by rising accuracy of the student; those beyond OPEN_ROWS are collapsed."""
+    """Classes by rising accuracy or average precision of the student; those beyond OPEN_ROWS are collapsed."""
     if not per_class:
         return "<p>There are no labeled clips.</p>"
-    worst_first = sorted(per_class, key=lambda entry: (entry.top1, -entry.clips, entry.class_name))
+    is_precision = any(entry.average_precision is not None for entry in per_class)
+    figures = [(entry, *_figures(entry, is_precision)) for entry in per_class]
+    figures.sort(key=lambda shown: (shown[1], -shown[0].clips, shown[0].class_name))
     rows = [
-        (escape(entry.class_name), entry.clips, percent(entry.teacher_top1), percent(entry.top1), _bar(entry))
-        for entry in worst_first
+        (escape(entry.class_name), entry.clips, percent(theirs), percent(ours), _bar(ours, theirs))
+        for entry, ours, theirs in figures
     ]
+    what = "Average precision" if is_precision else "Top-1 accuracy"
     head = ("class", "clips", "teacher", "student", "line: teacher, bar: student")
-    first = table(head, rows[:OPEN_ROWS], "Top-1 accuracy by class, from the student's worst to its best", "bars")
+    first = table(head, rows[:OPEN_ROWS], f"{what} by class, from the student's worst to its best", "bars")
     if len(rows) <= OPEN_ROWS:
         return first
     rest = table(head, rows[OPEN_ROWS:], "The student's better classes", "bars")
     return f"{first}<details><summary>{len(rows) - OPEN_ROWS} more classes</summary>{rest}</details>"
 
 
-def _bar(entry: ClassResults) -> str:
-    """The student's accuracy as a hatched bar, the teacher's as a vertical line across it."""
-    width, teacher = 120, entry.teacher_top1
+def _figures(entry: ClassResults, is_precision: bool) -> tuple[float, float | None]:
+    """The student's and the teacher's figure of one class."""
+    if is_precision:
+        return entry.average_precision or 0.0, entry.teacher_average_precision
+    return entry.top1 or 0.0, entry.teacher_top1
+
+
+def _bar(student: float, teacher: float | None) -> str:
+    """The student's figure as a hatched bar, the teacher's as a vertical line across it."""
+    width = 120
     tick = "" if teacher is None else f'<path class="tick" d="M{1.5 + teacher * (width - 3):.1f} 0V14"/>'
     size = f'width="{width}" height="14" viewBox="0 0 {width} 14" preserveAspectRatio="none"'
     return (
         f'<svg class="bar student" {size} aria-hidden="true"><rect class="track" y="2" width="{width}" height="10"/>'
-        f'<rect class="block" y="2" width="{entry.top1 * width:.1f}" height="10"/>{tick}</svg>'
+        f'<rect class="block" y="2" width="{student * width:.1f}" height="10"/>{tick}</svg>'
     )
 
 

@@ -41,6 +41,11 @@ def headline(results: EvaluationResults) -> str:
         drop = f"{points(compared.accuracy_drop_points)}{_interval_of_points(compared.accuracy_drop_interval)}"
         rest = ", ".join(filter(None, [drop, *ratios]))
         return f"Top-1 {percent(student.top1)}, and {percent(teacher.top1)} for the teacher: {rest}."
+    if student.mean_average_precision is not None and teacher.mean_average_precision is not None:
+        drop = f"{points(compared.map_drop_points)}{_interval_of_points(compared.map_drop_interval)}"
+        rest = ", ".join(filter(None, [drop, *ratios]))
+        own, theirs = (percent(model.mean_average_precision) for model in (student, teacher))
+        return f"Mean average precision {own}, and {theirs} for the teacher: {rest}."
     parts = [f"top-1 {percent(student.top1)}"] if student.top1 is not None else []
     if compared.agreement is not None:
         parts.append(f"agrees with the teacher on {percent(compared.agreement)} of the clips")
@@ -114,18 +119,33 @@ def _with_interval(share: float | None, interval: Interval | None) -> str:
     return f"{percent(share)}<small>{100 * interval[0]:.1f} to {100 * interval[1]:.1f}</small>"
 
 
+def _drop(drop: float | None, interval: Interval | None) -> str:
+    """Points lost or gained, with the interval below."""
+    text = _interval_of_points(interval).removeprefix(" (").removesuffix(")")
+    return points(drop) + (f"<small>{text}</small>" if text else "")
+
+
+def _precision_rows(results: EvaluationResults) -> list[Row]:
+    """The figures of clips with several labels, in place of accuracies."""
+    models, compared = (results.teacher, results.student), results.comparison
+    macro = (_with_interval(model.mean_average_precision, model.map_interval) for model in models)
+    micro = (percent(model.micro_average_precision) for model in models)
+    drop = _drop(compared.map_drop_points, compared.map_drop_interval)
+    return [("mean average precision (mAP)", *macro, drop), ("micro average precision", *micro, "")]
+
+
 def _accuracy_rows(results: EvaluationResults) -> list[Row]:
     teacher, student, compared = results.teacher, results.student, results.comparison
     models = (teacher, student)
-    drop = points(compared.accuracy_drop_points)
-    interval = _interval_of_points(compared.accuracy_drop_interval).removeprefix(" (").removesuffix(")")
-    if interval:
-        drop += f"<small>{interval}</small>"
+    if results.multi_label:
+        return _precision_rows(results)
+    drop = _drop(compared.accuracy_drop_points, compared.accuracy_drop_interval)
     top: list[Row] = [
         ("top-1 accuracy", *(_with_interval(model.top1, model.top1_interval) for model in models), drop),
         ("top-5 accuracy", *(percent(model.top5) for model in models), ""),
     ]
-    mean_class: Row = ("mean class accuracy", *(percent(model.mean_class_accuracy) for model in models), "")
+    by_class = (_with_interval(model.mean_class_accuracy, model.mean_class_interval) for model in models)
+    mean_class: Row = ("mean class accuracy", *by_class, "")
     return [
         *([mean_class, *top] if results.long_tail else [*top, mean_class]),
         *_verb_noun_rows(results.verb_noun),

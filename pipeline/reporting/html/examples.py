@@ -20,7 +20,9 @@ Guesses = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Example:
-    """One clip: a window [start_sec, end_sec) of a video, its label (-1: none) and the most likely classes.
+    """One clip: a window [start_sec, end_sec) of a video, its labels and the most likely classes.
+
+    is_judged: whether the most likely class is right or wrong: not if the clip may have several labels, or has none.
 
     teacher, student: (class, probability), most likely first. frames: (seconds since the video's start, <img> markup).
     """
@@ -28,7 +30,8 @@ class Example:
     video_uid: str
     start_sec: float
     end_sec: float
-    label: int
+    labels: tuple[int, ...]
+    is_judged: bool
     teacher: Guesses
     student: Guesses
     frames: tuple[tuple[float, str], ...]
@@ -41,7 +44,8 @@ def example(dataset: ClipDataset, predictions: Predictions, index: int) -> Examp
         video_uid=clip.video_uid,
         start_sec=clip.start_sec,
         end_sec=clip.end_sec,
-        label=int(predictions.labels[index]),
+        labels=clip.all_labels,
+        is_judged=clip.label >= 0,
         teacher=guesses(predictions.teacher_logits[index]),
         student=guesses(predictions.logits[index]),
         frames=tuple(_frames(dataset, index)),
@@ -67,7 +71,7 @@ def _frames(dataset: ClipDataset, index: int) -> Iterator[tuple[float, str]]:
 
 
 def _card(shown: Example, classes: Sequence[str]) -> str:
-    label = escape(classes[shown.label]) if shown.label >= 0 else "none"
+    label = escape(", ".join(classes[label] for label in shown.labels)) or "none"
     times = f"{shown.start_sec:.2f} to {shown.end_sec:.2f} s"
     figures = "".join(f"<figure>{image}<figcaption>{t:.2f} s</figcaption></figure>" for t, image in shown.frames)
     lists = _guess_list("teacher", shown.teacher, shown, classes) + _guess_list(
@@ -83,10 +87,10 @@ def _card(shown: Example, classes: Sequence[str]) -> str:
 def _guess_list(model: str, predicted: Guesses, shown: Example, classes: Sequence[str]) -> str:
     if not predicted:
         return f"<div><b>{model}</b> has no class logits</div>"
-    verdict = "" if shown.label < 0 else " ✓ right" if predicted[0][0] == shown.label else " ✗ wrong"
+    verdict = " ✓ right" if predicted[0][0] in shown.labels else " ✗ wrong"
     right = ' class="true"'
     lines = "".join(
-        f"<li{right if c == shown.label else ''}><span>{escape(classes[c])}</span><span>{percent(p)}</span></li>"
+        f"<li{right if c in shown.labels else ''}><span>{escape(classes[c])}</span><span>{percent(p)}</span></li>"
         for c, p in predicted
     )
-    return f"<div><b>{model}{verdict}</b><ol>{lines}</ol></div>"
+    return f"<div><b>{model}{verdict if shown.is_judged else ''}</b><ol>{lines}</ol></div>"

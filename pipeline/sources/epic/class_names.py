@@ -8,7 +8,7 @@ from embedonce.pipeline.sources.epic.kinds import EpicKind
 from embedonce.pipeline.sources.epic.layout import SPLIT_OF_TABLE
 from embedonce.pipeline.sources.epic.tables import rows_of_table
 from embedonce.pipeline.sources.manifest.cell_reader import CellReader
-from embedonce.pipeline.sources.manifest.cell_values import label_of
+from embedonce.pipeline.sources.manifest.cell_values import class_of
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems, ProblemsOfTables, expected, shown
 from embedonce.pipeline.sources.manifest.table import Cells
 
@@ -63,7 +63,7 @@ def names_by_words(folder: Path, kind: EpicKind) -> dict[int, str]:
     words: dict[int, Counter[str]] = {}
     for cells in _rows_of_clips(folder, kind):
         number, word = cells[kind.class_column].strip(), readable(cells[kind.word_column])
-        if word and number.isdecimal():
+        if number.isdecimal() and _is_name(word):
             words.setdefault(int(number), Counter())[word] += 1
     names = {number: max(counts, key=lambda word: (counts[word], word)) for number, counts in sorted(words.items())}
     repeated = Counter(names.values())
@@ -78,7 +78,14 @@ def _rows_of_clips(folder: Path, kind: EpicKind) -> Iterator[Cells]:
         )
 
 
+def _is_name(word: str) -> bool:
+    try:
+        return bool(class_of("", word))
+    except ValueError:
+        return False
+
+
 def _key(column: str, text: str) -> str:
     if not readable(text):
         raise ValueError(f"{column}: expected the name of a class, got {shown(text)}")
-    return label_of(column, text)
+    return class_of(column, text)

@@ -42,9 +42,17 @@ def split_of(column: str, text: str) -> str:
 
 
 def label_of(column: str, text: str) -> str:
-    """The class name. Several names, separated by LABEL_SEPARATOR, are reserved for clips with several labels."""
+    """The class name, or several, separated by LABEL_SEPARATOR, without spaces around them."""
+    names = [name_of(column, name.strip()) for name in text.split(LABEL_SEPARATOR)]
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(expected(column, f"a class, or different ones with {LABEL_SEPARATOR} between them", text))
+    return LABEL_SEPARATOR.join(names)
+
+
+def class_of(column: str, text: str) -> str:
+    """The name of one class."""
     if LABEL_SEPARATOR in text:
-        raise ValueError(f"{expected(column, 'one class', text)}: clips with several labels are not supported yet")
+        raise ValueError(expected(column, f"one class, without {LABEL_SEPARATOR}", text))
     return name_of(column, text)
 
 

@@ -10,7 +10,8 @@ class ManifestRow:
 
     line: place in the table, for messages. video: path relative to the data folder, absolute path, or URL.
     start_sec, end_sec: -inf and inf if they are not given: from the beginning, to the end. label: name of the class,
-    or "". split: "train", "val", "test" or "". text: narration, or "". uid: name of the clip, or "" to derive one.
+    several separated by `|`, or "". split: "train", "val", "test" or "". text: narration, or "". uid: name of the
+    clip, or "" to derive one.
     """
 
     line: int

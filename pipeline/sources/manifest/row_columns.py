@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from embedonce.pipeline.sources.manifest.cell_values import LABEL_SEPARATOR
 from embedonce.pipeline.sources.manifest.line_problems import MAX_SHOWN, LineProblems
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.video_files import VideoFiles, public_name
-
-NO_LABEL = -1
 
 
 @dataclass
@@ -39,8 +38,8 @@ class Filling:
 class RowColumns:
     """The rows of one table, each array of one value per row.
 
-    video: index in files.videos. start_sec, end_sec. label: index of the class, in order of appearance. line. texts,
-    uids: lists, empty if no row has one. splits: index of a video -> (split, line).
+    video: index in files.videos. start_sec, end_sec. label: index of its classes in label_sets. line. texts, uids:
+    lists, empty if no row has one. splits: index of a video -> (split, line).
     """
 
     def __init__(self, files: VideoFiles, problems: LineProblems):
@@ -53,13 +52,14 @@ class RowColumns:
         self.splits: dict[int, tuple[str, int]] = {}
         self.labels, self.split, self.uid = Filling(), Filling(), Filling()
         self._label_index: dict[str, int] = {}
+        self._label_sets: dict[tuple[int, ...], int] = {}
         self._same_texts: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._video)
 
     def __iter__(self) -> Iterator[tuple[int, float, float, int]]:
-        """(video, start_sec, end_sec, label) of each row."""
+        """(video, start_sec, end_sec, index in label_sets) of each row."""
         return zip(self._video, self._start, self._end, self._label, strict=True)
 
     def add(self, row: ManifestRow) -> None:
@@ -82,10 +82,12 @@ class RowColumns:
 
     def _add_label(self, row: ManifestRow) -> None:
         self.labels.count(row.label, row.line)
-        if row.label and row.label not in self._label_index:
-            self._label_index[row.label] = len(self._label_index)
-            self.first_line[row.label] = row.line
-        self._label.append(self._label_index.get(row.label, NO_LABEL))
+        names = row.label.split(LABEL_SEPARATOR) if row.label else []
+        for name in names:
+            self.first_line.setdefault(name, row.line)
+            self._label_index.setdefault(name, len(self._label_index))
+        labels = tuple(sorted(self._label_index[name] for name in names))
+        self._label.append(self._label_sets.setdefault(labels, len(self._label_sets)))
 
     def _add_split(self, video: int, row: ManifestRow) -> None:
         self.split.count(row.split, row.line)
@@ -103,6 +105,11 @@ class RowColumns:
         if row.text or self.texts:
             text = self._same_texts.setdefault(row.text, row.text)
             self.texts += [""] * (len(self) - 1 - len(self.texts)) + [text]
+
+    @property
+    def label_sets(self) -> list[tuple[int, ...]]:
+        """The classes that clips have together: indexes of classes in the order of first_line; () without a label."""
+        return list(self._label_sets)
 
     @property
     def video(self) -> np.ndarray:

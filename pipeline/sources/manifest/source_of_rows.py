@@ -115,14 +115,23 @@ def _clips(rows: RowColumns, has_clips: Sequence[bool], classes: tuple[str, ...]
     """The clips of these videos, in the order of the rows."""
     videos = rows.files.videos
     splits = [_split(rows, index, video.uid) for index, video in enumerate(videos)]
-    number = {name: label for label, name in enumerate(classes)}
-    labels = [*(number[name] for name in rows.first_line), UNLABELED]  # of NO_LABEL, the last one
+    labels = _label_sets(rows, classes)
+    has_several = any(len(some) > 1 for some in labels)
     numbers = None if rows.uids else _numbers_in_window(rows)
     for row, (index, start, end, label) in enumerate(rows):
         if has_clips[index]:
             uid = videos[index].uid
             name = rows.uids[row] if numbers is None else _clip_id(uid, start, end, int(numbers[row]))
-            yield Clip(name, uid, start, end, labels[label], splits[index], rows.texts[row] if rows.texts else "")
+            single = UNLABELED if has_several else next(iter(labels[label]), UNLABELED)
+            text, several = rows.texts[row] if rows.texts else "", labels[label] if has_several else None
+            yield Clip(name, uid, start, end, single, splits[index], text, several)
+
+
+def _label_sets(rows: RowColumns, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
+    """rows.label_sets with the indexes that the classes have in `classes`, in ascending order."""
+    index = {name: label for label, name in enumerate(classes)}
+    new = [index[name] for name in rows.first_line]
+    return [tuple(sorted(new[label] for label in labels)) for labels in rows.label_sets]
 
 
 def _split(rows: RowColumns, index: int, uid: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.naming.uids import path_uid
-from embedonce.pipeline.sources.manifest.cell_values import label_of
+from embedonce.pipeline.sources.manifest.cell_values import class_of
 from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import TableError
@@ -74,7 +74,7 @@ class UcfRows:
         parts = PurePosixPath(video).parts
         if len(parts) != 2 or ".." in parts or parts[0] == "/":
             raise ValueError(expected("video", "the folder of a class and a file, such as Archery/v_1.avi", video))
-        label = label_of("class", parts[0])
+        label = class_of("class", parts[0])
         if self._numbers and label not in self._numbers:
             raise ValueError(expected("class", f"one of the {len(self._numbers)} of {CLASSES}", label))
         if self._numbers and number.strip() and number.strip() != str(self._numbers[label]):

@@ -8,8 +8,9 @@ import torch
 
 from embedonce.models.device import exact_float32
 from embedonce.models.teachers import precision
-from embedonce.models.teachers.open_clip import load_teacher, weights_sha256
+from embedonce.models.teachers.open_clip import load_teacher
 from embedonce.models.teachers.precision import MAX_DRIFT, fast_precision
+from embedonce.models.teachers.tensors import weights_sha256
 from embedonce.pipeline.teachers.open_clip import OpenClipTeacher
 
 CPU = torch.device("cpu")

@@ -15,7 +15,8 @@ from PIL import Image
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.errors import ModelError, ModelOptionError, WeightsError
-from embedonce.models.teachers.open_clip import image_tower_for_latency, load_teacher, weights_sha256
+from embedonce.models.teachers.open_clip import image_tower_for_latency, load_teacher
+from embedonce.models.teachers.tensors import weights_sha256
 from embedonce.pipeline.frames import canonical_frame
 from embedonce.pipeline.frames.views import make_views
 
@@ -104,7 +105,7 @@ def test_texts_longer_than_the_context_are_counted_with_their_tokens(teacher):
 
 @pytest.mark.numeric
 def test_class_text_is_the_mean_of_unit_vectors(teacher):
-    matrix, scale = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
+    matrix, scale, _ = teacher.class_text([["cut bread", "a hand cutting bread"], ["stir"]])
     assert matrix.shape == (2, 24) and scale == pytest.approx(1 / 0.07, rel=1e-4)
     single = [teacher.class_text([[text]])[0][0] for text in ("cut bread", "a hand cutting bread")]
     expected = sum(single) / np.linalg.norm(sum(single))
@@ -251,14 +252,24 @@ def test_the_error_for_a_missing_package_names_it(monkeypatch, model, weights):
     assert "network" not in str(caught.value) and caught.value.exit_code == 5
 
 
-def test_the_error_for_a_tokenizer_without_its_package_names_it(monkeypatch, config):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ImportError("T5Tokenizer requires the SentencePiece library"), "pip install sentencepiece"),
+        (ValueError("`tiktoken` is required to read a `tiktoken` file."), "pip install sentencepiece"),
+        (ImportError("cannot import name 'x' from 'y'"), "not installed: cannot import name 'x'"),
+        (ValueError("Couldn't instantiate the backend"), "could not be loaded .Couldn't instantiate.*network"),
+    ],
+)
+def test_the_error_for_a_tokenizer_without_its_package_names_it(monkeypatch, config, error, message):
     import open_clip
 
     def lacking(name):
-        raise ImportError("T5Tokenizer requires the SentencePiece library")
+        raise error
 
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
     monkeypatch.setattr(open_clip, "get_tokenizer", lacking)
-    with pytest.raises(ModelError, match="package that is not installed: T5Tokenizer requires the SentencePiece"):
+    with pytest.raises(ModelError, match=f"the tokenizer of small-clip .*{message}"):
         load_teacher(str(config), "random", None, CPU, 0)
 
 

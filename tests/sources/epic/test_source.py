@@ -146,12 +146,13 @@ def test_everything_wrong_with_both_tables_is_in_one_list(root):
 
 
 def test_wrong_class_tables_and_columns_are_refused(root):
-    (root / NOUNS).write_text("id,key\n0,tap\n0,plate\nx,pan\n4,pan:\n5,\n6,tap\n")
+    (root / NOUNS).write_text("id,key\n0,tap\n0,plate\nx,pan\n4,pan:\n5,\n6,tap\n7,a|b\n")
     assert problems_of(root, "nouns")[1:] == [
         "  EPIC_100_noun_classes.csv, line 3: id: 0 is the class 'tap' already",
         "  EPIC_100_noun_classes.csv, line 4: id: expected the number of a class, got 'x'",
         "  EPIC_100_noun_classes.csv, line 6: key: expected the name of a class, got nothing",
         "  EPIC_100_noun_classes.csv, line 7: key: 'tap' is the name of EPIC_100_noun_classes.csv, line 2, too",
+        "  EPIC_100_noun_classes.csv, line 8: key: expected one class, without |, got 'a|b'",
     ]
     (root / NOUNS).write_text("id,key\n")
     assert problems_of(root, "nouns")[1:] == ["  EPIC_100_noun_classes.csv, line 2: expected rows of classes, got none"]

@@ -59,10 +59,10 @@ def test_other_splits_are_refused(text):
 
 def test_labels():
     assert label_of("label", "cut bread, fast") == "cut bread, fast"
-    with pytest.raises(
-        ValueError, match=r"expected one class, got 'a\|b': clips with several labels are not supported"
-    ):
-        label_of("label", "a|b")
+    assert label_of("label", "cut | stir pot|a") == "cut|stir pot|a"
+    for text in ("a|", "|", "a||b", "a|b|a"):
+        with pytest.raises(ValueError, match=r"^label: expected a class, or different ones with \| between them, got"):
+            label_of("label", text)
     for text in ("a\x07", "a" * (MAX_NAME + 1)):
         with pytest.raises(ValueError, match=r"^label: expected printable text of at most"):
             label_of("label", text)

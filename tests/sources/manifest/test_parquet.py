@@ -37,12 +37,14 @@ def test_rows_are_those_of_a_csv_file(folder):
 
 def test_problems_are_numbered_by_row(folder):
     nan = float("nan")
-    write(folder, {"video": ["a.mp4", "b.mp4", "a.mp4"], "end": [nan, 2.0, 1.0], "label": [["x"], ["x"], ["x", "y"]]})
+    write(
+        folder, {"video": ["a.mp4", "b.mp4", "a.mp4"], "end": [nan, 2.0, 1.0], "label": [["x"], ["x", "y"], ["x", "x"]]}
+    )
     with pytest.raises(InputError, match=r"^2 problems in") as caught:
         opened(folder)
     assert [line.partition(", got")[0] for line in caught.value.details] == [
         "  row 1: end: expected seconds (12.5) or a timecode (HH:MM:SS.sss, MM:SS)",
-        "  row 3: label: expected one class",
+        "  row 3: label: expected a class, or different ones with | between them",
     ]
     write(folder, {"video": [True], "end": [1.0]})
     with pytest.raises(InputError) as caught:

@@ -67,6 +67,22 @@ def test_clips_without_uids_are_named_after_their_windows(folder):
     assert [clip.clip_id for clip in same.clips] == ["a_2Emp4:1-2", "a_2Emp4:1-2:2", "b_2Emp4:1-2", "a_2Emp4:1-2:3"]
 
 
+def test_clips_of_several_classes_make_all_clips_of_the_table_multi_label(folder):
+    rows = ("a.mp4,1,2,stir|cut", "a.mp4,2,3,wash", "b.mp4,1,2,cut|stir", "b.mp4,3,4,cut")
+    source = opened(folder, "video,start,end,label", *rows)
+    assert source.classes == ("cut", "stir", "wash") and source.is_multi_label
+    assert [(clip.label, clip.labels) for clip in source.clips] == [
+        (UNLABELED, (0, 1)),
+        (UNLABELED, (2,)),
+        (UNLABELED, (0, 1)),
+        (UNLABELED, (0,)),
+    ]
+    single = opened(folder, "video,start,end,label", *rows[1:2], *rows[3:])
+    assert [(clip.label, clip.labels) for clip in single.clips] == [(1, None), (0, None)]
+    with pytest.raises(InputError, match="1 problem"):
+        opened(folder, "video,start,end,label", "a.mp4,1,2,stir|cut", "a.mp4,1,2,cut|stir")
+
+
 def test_without_labels_and_splits(folder):
     source = opened(folder, "video", "a.mp4", "b.mp4", "sub/c.mp4")
     assert source.classes == () and source.splits_by_hash and source.no_classes_reason

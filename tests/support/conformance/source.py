@@ -76,7 +76,9 @@ class SourceConformance:
             assert source.clips, kind
             for clip in source.clips:
                 assert clip.video_uid in uids and clip.start_sec < clip.end_sec
-                assert clip.label == UNLABELED or 0 <= clip.label < len(source.classes)
+                assert all(0 <= label < len(source.classes) for label in clip.all_labels)
+                assert clip.labels is None or clip.label == UNLABELED
+                assert list(clip.all_labels) == sorted(set(clip.all_labels))
                 assert clip.split in SPLITS
             ids = [clip.clip_id for clip in source.clips]
             assert len(set(ids)) == len(ids)

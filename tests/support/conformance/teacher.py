@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from embedonce.cache.identity_document import identity_document, identity_from
-from embedonce.cache.schema import FORMAT_VERSION, CacheIdentity
-from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions, TextTeacher
+from embedonce.cache.schema import CacheIdentity, format_version_for
+from embedonce.pipeline.teachers.teacher import Teacher, TeacherLoader, TeacherOptions, TextHead, TextTeacher
 
 PROMPTS = [["a photo of someone cutting bread", "cutting bread"], ["stirring a pot"]]
 MIN_COSINE = 0.999  # as resuming an extraction requires of stored rows that are embedded again
@@ -43,7 +43,8 @@ class TeacherConformance:
             "decoder": "software",
         }
         sampling = {"sampling": "fps", "fps": 2.0}
-        identity = CacheIdentity(FORMAT_VERSION, "hdf5", teacher.identity, **frames, **sampling)
+        version = format_version_for("fps", teacher.identity.crop_fraction)
+        identity = CacheIdentity(version, "hdf5", teacher.identity, **frames, **sampling)
         document = json.loads(json.dumps(identity_document(identity)))
         assert identity_from(document, "the identity") == identity
 
@@ -53,9 +54,10 @@ class TeacherConformance:
         assert (cosines(again.embed(crops), teacher.embed(crops)) > MIN_COSINE).all()
 
     def test_loading_for_its_own_cache_gives_the_same_identity(self, teacher):
-        """As relabel does: name and weights are those of the cache, nothing else is given."""
+        """As relabel does: name and weights are those of the cache, and only the place of a file is given again."""
         cached = teacher.identity
-        options = TeacherOptions(cached.name, cached.weights, device=self.options.device, seed=self.options.seed)
+        weights = self.options.weights if cached.weights == "file" else cached.weights
+        options = TeacherOptions(cached.name, weights, device=self.options.device, seed=self.options.seed)
         assert self.loader.load(dataclasses.replace(options, cached=cached)).identity == cached
 
     def test_what_is_known_before_loading_agrees_with_the_identity(self, teacher):
@@ -89,11 +91,11 @@ class TeacherConformance:
     def test_the_time_of_an_image_can_be_estimated(self):
         assert self.loader.time_per_image(self.options).sec > 0
 
-    def test_class_texts_are_float32_unit_vectors_and_a_logit_scale(self):
-        vectors, scale = self.text_teacher().class_text(PROMPTS)
+    def test_class_texts_are_float32_unit_vectors_a_logit_scale_and_perhaps_a_bias(self):
+        vectors, scale, bias = TextHead(*self.text_teacher().class_text(PROMPTS))
         assert vectors.shape == (len(PROMPTS), self.text_teacher().identity.embed_dim) and vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
-        assert np.isfinite(scale) and scale > 0
+        assert np.isfinite(scale) and scale > 0 and (bias is None or np.isfinite(bias))
 
     def test_images_can_be_embedded_after_the_text_tower_is_dropped(self, crops):
         teacher = self.text_teacher()
