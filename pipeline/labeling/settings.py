@@ -20,7 +20,7 @@ class RelabelConfig(LabelingSettings):
 
     cache_dir: Path | str = setting(shared.CACHE_DIR)
     data_dir: Path | None = setting(
-        help="Folder of the annotations, with ego4d.json, or of the videos of --manifest; no video is decoded.",
+        help="Folder of the annotations, as downloaded, or of the videos of --manifest; no video is decoded.",
         group=DATA,
     )
     clips_from: str | None = setting(
@@ -51,7 +51,7 @@ class RelabelConfig(LabelingSettings):
                 "--class-names FILE, to rename the existing classes, or --prompts FILE, for other prompts)"
             )
         if annotated and self.data_dir is None and self.manifest is None:
-            raise ValueError("--annotations needs --data-dir, the folder of ego4d.json (the videos are not needed)")
+            raise ValueError("annotations need --data-dir, the folder that has them (the videos are not needed)")
         if annotated and self.clips_from is not None:
             given = "--annotations" if self.manifest is None else "--manifest"
             raise ValueError(f"--clips-from cannot be used with {given}, which defines the clips")

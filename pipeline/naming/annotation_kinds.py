@@ -1,5 +1,6 @@
-"""Names and defaults of Ego4D's annotations that training and evaluation share with the source."""
+"""Names and defaults of public annotations that training and evaluation share with the sources."""
 
-VERBS_AND_NOUNS = {"fho-verbs": "fho-nouns", "lta-verbs": "lta-nouns"}  # label the same clips
+EPIC_VERBS, EPIC_NOUNS, EPIC_NARRATIONS = "epic-verbs", "epic-nouns", "epic-narrations"
+VERBS_AND_NOUNS = {"fho-verbs": "fho-nouns", "lta-verbs": "lta-nouns", EPIC_VERBS: EPIC_NOUNS}  # label the same clips
 FHO_WINDOWS = ("action", "critical")  # the whole action, or from its pre frame to its post frame
 MAX_NARRATION_WINDOW = 8.0  # seconds, the length of an FHO window

@@ -11,15 +11,19 @@ from embedonce.pipeline.remote_files.remote_folder import RemoteFolder
 from embedonce.pipeline.settings.options import Option, declared_options
 from embedonce.pipeline.sources.class_selection import keep_frequent, renamed, with_class_names
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.class_files import read_classes
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.source import DataFolder, OpenRequest, Source, VideoSource
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
+from embedonce.pipeline.sources.ucf101.video_source import UcfSource
 
 SOURCES: list[VideoSource] = [
     SyntheticSource(),
     ManifestSource(),
+    EpicSource(),
+    UcfSource(),
     Ego4dSource(),
     FolderSource(),  # last: it reads any folder
 ]
@@ -119,7 +123,9 @@ def read_sources(
     source = choose_source(root, settings)
     needs_labels = getattr(settings, "classes", None) is None
     request = OpenRequest(root, options_of(source, settings), cached_uids, needs_labels, needs_files, cache_dir)
-    return dict(source.open(request))
+    sources = dict(source.open(request))
+    _check_single_kind(sources, settings)
+    return sources
 
 
 def open_sources(
@@ -141,6 +147,16 @@ def open_sources(
     if choose_source(root, settings).selects_classes:
         return sources
     return keep_frequent(sources, getattr(settings, "num_actions", None))
+
+
+def _check_single_kind(sources: Mapping[str, Source], settings: object) -> None:
+    """InputError if options that make one label set are given for several kinds of annotations."""
+    given = next((name for name in ("label_set", "classes", "class_names") if getattr(settings, name, None)), None)
+    if len(sources) > 1 and given is not None:
+        raise InputError(
+            f"--{given.replace('_', '-')} needs a single kind of annotations, but there are {len(sources)}: "
+            f"{', '.join(sources)}"
+        )
 
 
 def _own_options_given(source: VideoSource, settings: object) -> list[str]:

@@ -97,7 +97,12 @@ LOCAL_COPIES = {
 }
 STORE = "labeling/test_store_logits.py::test_a_label_set_without_stored_logits_keeps_its_choice"
 REFUSED = dict.fromkeys(("data_dir", "use_synthetic"), (None, MISTAKES))
-MANIFEST = {
+TABLES = {
+    "ucf_split": (None, "sources/ucf101/test_source.py::test_the_lists_give_classes_and_splits"),  # of a plug-in
+    "epic_labels": (
+        None,  # an option of a plug-in
+        "sources/epic/test_frames.py::test_every_verb_and_noun_is_on_the_frames_of_its_timestamps",
+    ),
     "manifest": ("--manifest FILE", "sources/manifest/test_extraction.py::test_every_clip_has_its_frames"),
     "skip_missing": (
         None,  # it requires --manifest
@@ -109,7 +114,7 @@ FILE_OF_DEFAULTS = (None, "test_a_configuration_file_gives_the_defaults")
 
 ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
     "extract-teacher": {
-        **MANIFEST,
+        **TABLES,
         "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "data_dir": ("--data-dir elsewhere", THREE),
@@ -290,7 +295,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "overwrite": ("--overwrite", EXPORT),
     },
     "relabel": {
-        **MANIFEST,
+        **TABLES,
         "store_logits": ("--no-store-logits", STORE),
         **ANNOTATIONS,
         "cache_dir": (
@@ -327,7 +332,7 @@ ROWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "config": FILE_OF_DEFAULTS,
     },
     "plan": {
-        **{name: (given, PLAN) for name, (given, _) in (ANNOTATIONS | MANIFEST).items()},
+        **{name: (given, PLAN) for name, (given, _) in (ANNOTATIONS | TABLES).items()},
         "data_dir": ("--data-dir elsewhere", PLAN),
         "layout": ("--layout flat", PLAN),
         "classes": ("--classes FILE", PLAN),

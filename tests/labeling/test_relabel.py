@@ -168,7 +168,7 @@ MISTAKES = {
     "nothing": ([], "no labels given: give --manifest TABLE, --annotations KIND --data-dir FOLDER, or --classes FILE"),
     "kind": (["--annotations", "verbs"], "--annotations must be one or more of moments, fho-verbs"),
     "twice": (["--annotations", "moments,moments"], "--annotations must be different kinds, got 'moments,moments'"),
-    "folder": (["--annotations", "moments"], "--annotations needs --data-dir, the folder of ego4d.json"),
+    "folder": (["--annotations", "moments"], "annotations need --data-dir, the folder that has them"),
     "name": (
         ["--annotations", "moments,fho-verbs", "--label-set", "x"],
         "--label-set needs a single kind of annotations",

@@ -5,14 +5,18 @@ import shutil
 import pytest
 
 from embedonce.pipeline.sources.ego4d.video_source import Ego4dSource
+from embedonce.pipeline.sources.epic.video_source import EpicSource
 from embedonce.pipeline.sources.folder.video_source import FolderSource
 from embedonce.pipeline.sources.manifest.video_source import ManifestSource
 from embedonce.pipeline.sources.registry import SOURCES
 from embedonce.pipeline.sources.synthetic.generate import make_synthetic
 from embedonce.pipeline.sources.synthetic.video_source import SyntheticSource
+from embedonce.pipeline.sources.ucf101.video_source import UcfSource
 from tests.support.conformance.source import SourceConformance
 from tests.support.ego4d_files import U1, U2, label, moments_video, narrated, narration, write
+from tests.support.epic_miniature import write_tables
 from tests.support.folders import touch
+from tests.support.ucf101_miniature import VIDEOS, write_lists
 
 
 class TestFolderSource(SourceConformance):
@@ -53,6 +57,26 @@ class TestManifestSource(SourceConformance):
         return {"manifest": root / "clips.csv"}
 
 
+class TestEpicSource(SourceConformance):
+    def make_source(self):
+        return EpicSource()
+
+    def make_data(self, root):
+        write_tables(root)
+        touch(root, "P01/P01_01.MP4", "P02/P02_102.MP4")
+        return {"epic_labels": "verbs,nouns"}
+
+
+class TestUcfSource(SourceConformance):
+    def make_source(self):
+        return UcfSource()
+
+    def make_data(self, root):
+        write_lists(root / "ucfTrainTestlist")
+        touch(root, *(f"UCF-101/{name}" for name in VIDEOS))
+        return {}
+
+
 @pytest.fixture(scope="module")
 def synthetic_videos(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 12, 2, 0)
@@ -76,5 +100,5 @@ class TestSyntheticSource(SourceConformance):
 
 
 def test_every_registered_source_has_conformance_tests():
-    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestSyntheticSource}
+    tested = {TestFolderSource, TestManifestSource, TestEgo4dSource, TestEpicSource, TestUcfSource, TestSyntheticSource}
     assert {type(source) for source in SOURCES} == {type(tests().make_source()) for tests in tested}

@@ -49,6 +49,13 @@ def label_of(column: str, text: str) -> str:
     return LABEL_SEPARATOR.join(names)
 
 
+def class_of(column: str, text: str) -> str:
+    """The name of one class."""
+    if LABEL_SEPARATOR in text:
+        raise ValueError(expected(column, f"one class, without {LABEL_SEPARATOR}", text))
+    return name_of(column, text)
+
+
 def name_of(column: str, text: str) -> str:
     """The text, as a name of one line."""
     if len(text) > MAX_NAME or not is_plain(text):

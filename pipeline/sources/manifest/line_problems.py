@@ -1,12 +1,13 @@
 """Everything that is wrong with a table, as one list: the first problems by line, and the number of all."""
 
 import bisect
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from embedonce.pipeline.errors import InputError
 
 MAX_SHOWN = 20
 MAX_VALUE_LENGTH = 80
+MAX_LINES = 1 << 40  # of one of several tables
 
 
 class LineProblems:
@@ -16,6 +17,10 @@ class LineProblems:
         self.where, self.unit = where, unit
         self._first: list[tuple[int, str]] = []  # sorted; at most MAX_SHOWN
         self.count = 0
+
+    def place(self, line: int) -> str:
+        """Where a line is, as messages say it."""
+        return f"{self.unit} {line}"
 
     def add(self, line: int, message: str) -> None:
         """Report one problem."""
@@ -34,7 +39,25 @@ class LineProblems:
             return
         first = f", first {len(self._first)} shown" if self.count > len(self._first) else ""
         sentence = f"{self.count} problem{'s' * (self.count > 1)} in {self.where}{first}:"
-        raise InputError(sentence).with_details(f"  {self.unit} {line}: {message}" for line, message in self._first)
+        raise InputError(sentence).with_details(f"  {self.place(line)}: {message}" for line, message in self._first)
+
+
+class ProblemsOfTables(LineProblems):
+    """The problems of several tables as one list. where: their folder; tables: their names, in the order of the list.
+
+    A line of any of them is one number, which line_of() makes.
+    """
+
+    def __init__(self, where: object, tables: Sequence[str]):
+        super().__init__(where)
+        self._tables = tuple(tables)
+
+    def line_of(self, table: str, line: int) -> int:
+        return self._tables.index(table) * MAX_LINES + line
+
+    def place(self, line: int) -> str:
+        table, number = divmod(line, MAX_LINES)
+        return f"{self._tables[table]}, {self.unit} {number}"
 
 
 def expected(column: str, what: str, value: str) -> str:

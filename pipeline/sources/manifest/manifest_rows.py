@@ -1,19 +1,17 @@
 """The rows of a manifest, read from its table: what each cell means, and which cells are wrong."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from embedonce.cache.errors import some
+from embedonce.pipeline.sources.manifest.cell_reader import CellReader
 from embedonce.pipeline.sources.manifest.cell_values import label_of, name_of, narration_of, seconds_of, split_of
 from embedonce.pipeline.sources.manifest.columns import COLUMNS, END, LABEL, LIKE_VIDEO, SPLIT, START, TEXT, UID, VIDEO
 from embedonce.pipeline.sources.manifest.formats import open_table
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems, expected
 from embedonce.pipeline.sources.manifest.row import ManifestRow
 from embedonce.pipeline.sources.manifest.table import Cells, Table, TableError
-
-Value = TypeVar("Value")
 
 
 class ManifestRows:
@@ -70,16 +68,7 @@ def check_columns(table: Table) -> None:
 
 def row_of(line: int, cells: Cells, problems: LineProblems, needs_labels: bool = True) -> ManifestRow | None:
     """The row with these cells; None, after all that is wrong was reported, if a cell cannot be understood."""
-    before = problems.count
-
-    def value(column: str, parse: Callable[[str, str], Value], default: Value) -> Value:
-        text = cells.get(column, "").strip()
-        try:
-            return parse(column, text) if text else default
-        except ValueError as error:
-            problems.add(line, str(error))
-            return default
-
+    value = (reader := CellReader(line, cells, problems)).value
     row = ManifestRow(
         line,
         cells.get(VIDEO, "").strip(),
@@ -92,4 +81,4 @@ def row_of(line: int, cells: Cells, problems: LineProblems, needs_labels: bool =
     )
     if not row.video:
         problems.add(line, expected(VIDEO, "a path or a URL", ""))
-    return row if problems.count == before else None
+    return None if reader.has_problems else row

@@ -19,7 +19,7 @@ def check_columns(rows: RowColumns, problems: LineProblems) -> None:
     _report_twice(rows.uids, rows.line, problems)
     if not rows.uids:
         for line, first in _repeated_rows(rows):
-            problems.add(line, f"the same clip as on {problems.unit} {first}: remove one of them, or give each a uid")
+            problems.add(line, f"the same clip as on {problems.place(first)}: remove one of them, or give each a uid")
 
 
 def _check_classes(rows: RowColumns, problems: LineProblems) -> None:
@@ -33,7 +33,7 @@ def _check_classes(rows: RowColumns, problems: LineProblems) -> None:
         for name in others:
             problems.add(
                 first_line[name],
-                f"label: {name!r} differs from {first!r} ({problems.unit} {first_line[first]}) only in case, accents "
+                f"label: {name!r} differs from {first!r} ({problems.place(first_line[first])}) only in case, accents "
                 "or how words are joined: write one of them everywhere",
             )
 
@@ -45,7 +45,7 @@ def _report_twice(uids: list[str], lines: np.ndarray, problems: LineProblems) ->
     for uid, line in zip(uids, lines.tolist(), strict=True):
         if uid and first.setdefault(uid, line) != line:
             problems.add(
-                line, f"uid: {uid!r} is the uid of {problems.unit} {first[uid]}, too; every clip needs its own"
+                line, f"uid: {uid!r} is the uid of {problems.place(first[uid])}, too; every clip needs its own"
             )
 
 

@@ -94,7 +94,7 @@ class RowColumns:
         split, line = self.splits.setdefault(video, (row.split, row.line))
         if split != row.split and split and row.split:
             here = f"{public_name(row.video)!r} is in {row.split!r} here"
-            there = f"in {split!r} on {self.problems.unit} {line}"
+            there = f"in {split!r} on {self.problems.place(line)}"
             message = f"split: {here} and {there}; all clips of a video must be in one split"
             self.problems.add(row.line, message)
 

@@ -4,12 +4,13 @@ Where the rows come from is up to the caller: a manifest, or the table of a publ
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
 from embedonce.cache.errors import some
 from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.naming.uids import path_uid
 from embedonce.pipeline.sources.manifest.line_problems import LineProblems
 from embedonce.pipeline.sources.manifest.named_video import NamedVideo
 from embedonce.pipeline.sources.manifest.row import ManifestRow
@@ -29,6 +30,8 @@ def source_of_rows(
     cached_uids: Collection[str] = (),
     needs_files: bool = True,
     skip_missing: bool = False,
+    classes: Sequence[str] = (),
+    uid_of: Callable[[str], str] = path_uid,
 ) -> Source:
     """The videos and clips of these rows, which are read once and not kept.
 
@@ -39,10 +42,12 @@ def source_of_rows(
         cached_uids: videos of the cache; their clips are kept even if their files are gone.
         needs_files: False if only clips of cached videos are needed.
         skip_missing: leave out rows about files that do not exist, with a note.
+        classes: the class names that the rows may have, in the order of their labels; by default those that they have.
+        uid_of: makes the uid of a video from its name; by default it stands for the path.
 
     Raises InputError with all problems, or if no video of the table exists.
     """
-    files = VideoFiles(root, looks_up_remote=needs_files)
+    files = VideoFiles(root, looks_up_remote=needs_files, uid_of=uid_of)
     columns = RowColumns(files, problems)
     for row in rows:
         columns.add(row)
@@ -57,7 +62,7 @@ def source_of_rows(
     has_clips = [video.is_usable or video.uid in cached for video in files.videos]
     if needs_files and not any(video.is_usable for video in files.videos):
         raise InputError(f"none of the videos of {problems.where} can be read; {_first_unreadable(files.videos)}")
-    classes = tuple(sorted(columns.first_line))
+    classes = tuple(classes or sorted(columns.first_line))
     return Source(
         root=root,
         kind=kind,
@@ -70,6 +75,7 @@ def source_of_rows(
         files=f"{len(columns)} clips of {len(files.videos)} videos",
         named_by="table",
         splits_by_hash=not columns.split.num_filled,
+        uids_from_paths=uid_of is path_uid,
         no_classes_reason="" if classes else "no classes: the table has no labels",
     )
 
@@ -79,8 +85,9 @@ def _check_any_exists(videos: list[NamedVideo], root: DataFolder, problems: Line
     if videos and all(video.is_missing for video in videos) and not problems.count:
         first = videos[0]
         raise InputError(
-            f"none of the {len(videos)} videos of {problems.where} exists, such as {first.name} ({problems.unit} "
-            f"{first.line}); paths are relative to {root}: give another folder with --data-dir, or correct the paths"
+            f"none of the {len(videos)} videos of {problems.where} exists, such as {first.name} "
+            f"({problems.place(first.line)}); paths are relative to {root}: give another folder with "
+            "--data-dir, or correct the paths"
         )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path, PurePosixPath
 
 from embedonce.cache.errors import StorageError
@@ -17,10 +17,13 @@ from embedonce.pipeline.sources.source import DataFolder
 
 
 class VideoFiles:
-    """Collects the videos of a table. looks_up_remote: find out whether files behind URLs exist."""
+    """Collects the videos of a table.
 
-    def __init__(self, root: DataFolder, looks_up_remote: bool = True):
-        self._root, self._looks_up_remote = root, looks_up_remote
+    looks_up_remote: find out whether files behind URLs exist. uid_of: makes the uid of a video from its name.
+    """
+
+    def __init__(self, root: DataFolder, looks_up_remote: bool = True, uid_of: Callable[[str], str] = path_uid):
+        self._root, self._looks_up_remote, self._uid_of = root, looks_up_remote, uid_of
         self._index_of_name: dict[str, int] = {}
         self._index_of_file: dict[Hashable, int] = {}
         self.videos: list[NamedVideo] = []
@@ -44,7 +47,7 @@ class VideoFiles:
             for video in self.videos:
                 if len(video.names) > 1:
                     _choose_name(video, self._root)
-        _name_uids(self.videos)
+        _name_uids(self.videos, self._uid_of)
 
     def _found(self, name: str, line: int) -> tuple[Hashable, NamedVideo]:
         """(a key that is equal for all names of one file, the file)."""
@@ -94,11 +97,11 @@ def _choose_name(video: NamedVideo, root: Path) -> None:
         video.path = root / video.name
 
 
-def _name_uids(videos: list[NamedVideo]) -> None:
+def _name_uids(videos: list[NamedVideo], uid_of: Callable[[str], str]) -> None:
     """The query of a URL may be a signature: it is in no uid, unless a hash of it must tell videos apart."""
     by_uid = defaultdict(list)
     for video in videos:
-        by_uid[path_uid(public_name(video.name))].append(video)
+        by_uid[uid_of(public_name(video.name))].append(video)
     for uid, same in by_uid.items():
         for video in same:
             video.uid = uid if len(same) == 1 else path_uid(f"{public_name(video.name)}#{_digest(video.name)}")

@@ -1,0 +1,98 @@
+"""The lists of UCF101: its videos (`Class/video.avi`, of trainlist01.txt with the number of the class), and classes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from embedonce.pipeline.errors import InputError
+from embedonce.pipeline.naming.uids import path_uid
+from embedonce.pipeline.sources.manifest.cell_values import class_of
+from embedonce.pipeline.sources.manifest.line_problems import ProblemsOfTables, expected
+from embedonce.pipeline.sources.manifest.row import ManifestRow
+from embedonce.pipeline.sources.manifest.table import TableError
+from embedonce.pipeline.sources.manifest.text_lines import text_lines
+
+CLASSES = "classInd.txt"
+_LIST_FOLDERS = (".", "ucfTrainTestlist")
+_VIDEO_FOLDERS = ("UCF-101", ".", "UCF101", "videos")  # the first one is preferred
+
+
+def split_of_list(number: int) -> dict[str, str]:
+    """Name of each list -> the split of its videos. The test lists are what results are reported on: validation."""
+    return {f"trainlist{number:02}.txt": "train", f"testlist{number:02}.txt": "val"}
+
+
+def lists_folder(root: Path, number: int) -> Path | None:
+    """The folder, at or below a data folder, that has the lists; None if there is none."""
+    folders = (root / name for name in _LIST_FOLDERS)
+    return next(
+        (folder for folder in folders if all((folder / name).is_file() for name in split_of_list(number))), None
+    )
+
+
+def uid_of(name: str) -> str:
+    """The uid of the video in a file: of its class and name, wherever the folders of the classes are."""
+    return path_uid("/".join(PurePosixPath(name).parts[-2:]))
+
+
+def class_numbers(folder: Path, problems: ProblemsOfTables) -> dict[str, int]:
+    """Name -> number of each class, in the order of the file; {} without one. What is wrong becomes a problem."""
+    numbers: dict[str, int] = {}
+    if not (folder / CLASSES).is_file():
+        return numbers
+    for line, text in _lines(folder / CLASSES, problems):
+        number, _, name = text.partition(" ")
+        if not (number.isascii() and number.isdecimal() and name.strip()):
+            problems.add(line, expected("class", "a number and a name, such as 1 ApplyEyeMakeup", text))
+        elif name.strip() in numbers or int(number) in numbers.values():
+            problems.add(line, f"class: {text!r} repeats a number or a name")
+        else:
+            numbers[name.strip()] = int(number)
+    return numbers
+
+
+class UcfRows:
+    """The videos of both lists, each as one clip. numbers: those of the classes, by name; {} if they are not known."""
+
+    def __init__(
+        self, root: Path, folder: Path, lists: Mapping[str, str], numbers: Mapping[str, int], problems: ProblemsOfTables
+    ):
+        self._root, self._folder, self._lists = root, folder, lists
+        self._numbers, self._problems = numbers, problems
+
+    def __iter__(self) -> Iterator[ManifestRow]:
+        for name, split in self._lists.items():
+            for line, text in _lines(self._folder / name, self._problems):
+                try:
+                    video, label = self._video_and_label(text)
+                except ValueError as error:
+                    self._problems.add(line, str(error))
+                    continue
+                yield ManifestRow(line, self._file(video), label=label, split=split)
+
+    def _video_and_label(self, text: str) -> tuple[str, str]:
+        video, _, number = text.partition(" ")
+        parts = PurePosixPath(video).parts
+        if len(parts) != 2 or ".." in parts or parts[0] == "/":
+            raise ValueError(expected("video", "the folder of a class and a file, such as Archery/v_1.avi", video))
+        label = class_of("class", parts[0])
+        if self._numbers and label not in self._numbers:
+            raise ValueError(expected("class", f"one of the {len(self._numbers)} of {CLASSES}", label))
+        if self._numbers and number.strip() and number.strip() != str(self._numbers[label]):
+            raise ValueError(expected("class", f"{self._numbers[label]}, the number of {label}", number.strip()))
+        return video, label
+
+    def _file(self, video: str) -> str:
+        names = [(PurePosixPath(folder) / video).as_posix() for folder in _VIDEO_FOLDERS]
+        return next((name for name in names if (self._root / name).is_file()), names[0])
+
+
+def _lines(path: Path, problems: ProblemsOfTables) -> Iterator[tuple[int, str]]:
+    """(line, as problems name it; its text) of each line that is not empty. InputError if the file cannot be opened."""
+    try:
+        for number, text in enumerate(text_lines(path), 1):
+            if text.strip():
+                yield problems.line_of(path.name, number), text.strip()
+    except TableError as error:
+        problems.add(problems.line_of(path.name, error.line), str(error))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
