@@ -137,18 +137,21 @@ def logits_from(tensors: dict[str, np.ndarray], embeddings: np.ndarray) -> np.nd
 
 
 def label_set_document(labels: LabelSet) -> dict:
-    """Its fields but the clips. Those of a label set with one label per clip do not mention others."""
-    document = {
+    """Its fields but the clips; `logit_bias` and `multi_label` only if it has a bias, or clips with several labels."""
+    document: dict[str, object] = {
         "name": labels.name,
         "kind": labels.kind,
         "classes": list(labels.classes),
         "prompts": [list(texts) for texts in labels.prompts],
         "logit_scale": labels.logit_scale,
-        "logit_bias": labels.logit_bias,
         "facts": labels.facts,
         "stores_logits": labels.stores_logits,
     }
-    return document | {"multi_label": True} if labels.multi_label else document
+    if labels.logit_bias is not None:
+        document["logit_bias"] = labels.logit_bias
+    if labels.multi_label:
+        document["multi_label"] = True
+    return document
 
 
 def clip_document(clip: ClipLabel) -> dict:

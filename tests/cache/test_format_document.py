@@ -90,7 +90,7 @@ def test_the_plan_is_described(cache):
 def test_label_sets_clips_and_revisions_are_described(cache):
     folder = cache / "labels" / "main"
     expected = fields(folder / "label_set.json") | fields(folder / "clips/000000.json")
-    expected |= fields(folder / "revisions/000001.json") | names(type(CLIPS[0]))
+    expected |= fields(folder / "revisions/000001.json") | names(type(CLIPS[0])) | {"logit_bias", "multi_label"}
     assert described("Label sets: `labels/NAME/`") == expected
 
 

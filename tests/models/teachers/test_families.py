@@ -103,11 +103,11 @@ def test_embeddings_and_logits_of_a_family_are_those_of_open_clip(name, loaded):
 
 
 @pytest.mark.parametrize(("name", "length"), [("sigmoid", 64), ("pe-core", 32), ("eva", 77)])
-def test_prompts_that_are_cut_at_another_length_than_77_are_reported(name, length, loaded, caplog):
+def test_prompts_that_are_cut_at_another_length_than_77_are_found(name, length, loaded):
     fits, long = (" ".join(["go"] * (length - special)) for special in (2, 1))
-    assert [text for _, text, _ in loaded(name).long_texts([[fits], ["go", long]])[2]] == [long]
-    OpenClipTeacher(loaded(name)).class_text([["go", long]])
-    assert "longer than the teacher's context" in caplog.text
+    texts = OpenClipTeacher(loaded(name)).long_texts([[fits], ["go", long]])
+    assert (texts.count, texts.context) == (1, length)
+    assert [(label, text) for label, text, _ in texts.first] == [(1, long)]
 
 
 def test_a_folder_with_a_published_model_is_a_teacher(tmp_path, loaded):
