@@ -65,6 +65,9 @@ class ErrorReportingGroup(click.Group):
                 return report_interrupt()
             click.echo("Aborted!", err=True)
             return 1
+        except OSError as error:  # outside of invoke(): the text of --help or --version cannot be written
+            _print(DetailedError(_environment_error(error), MACHINE_ERROR))
+            return MACHINE_ERROR
 
     def invoke(self, ctx: click.Context):
         try:

@@ -81,6 +81,17 @@ def test_output_that_cannot_be_written_is_an_error(tiny):
     assert found.stderr.startswith("Error: standard output: No space left on device") and found.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_text_of_the_program_that_cannot_be_written_is_an_error(option, capsys, monkeypatch):
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as end:
+            cli.main([option])
+    shown = capsys.readouterr().err
+    assert end.value.code == 5 and shown.count("\n") == 1
+    assert shown.startswith("Error: standard output: No space left on device")
+
+
 # -- file handles and processes --------------------------------------------------------------------------------------
 
 
