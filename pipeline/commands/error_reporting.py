@@ -65,7 +65,7 @@ class ErrorReportingGroup(click.Group):
                 return report_interrupt()
             click.echo("Aborted!", err=True)
             return 1
-        except Exception as error:  # before a command is invoked, such as while --help is printed
+        except Exception as error:  # outside of invoke(), such as while --help is printed
             explained = explain(error)
             if explained is None:
                 raise

@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.pipeline.engines.channel import Channel
@@ -113,6 +115,7 @@ def serve(channel: Channel, orders: Orders) -> None:
     """The main function of a teacher process. Answers come in the order of the requests."""
     os.environ.setdefault(THREADS, str(orders.threads))  # before torch is imported
     keep_freed_memory()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which would be left over: SIGKILL ends this process
     logging.basicConfig(handlers=[_Forwarding(channel)], level=logging.INFO)
     try:
         _serve(channel, *_loaded(channel, orders))
