@@ -6,7 +6,6 @@ The only module that loads a teacher; training and evaluation never import it.
 import contextlib
 import logging
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from embedonce.pipeline.labeling.relabel import Relabeled
 from embedonce.pipeline.labeling.requests import LabelSetRequest
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.labeling.zero_shot_logits import with_class_text
+from embedonce.pipeline.processes.background import BackgroundCall
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.matching import CachedVideos, match_sources
 from embedonce.pipeline.sources.registry import open_sources
@@ -139,7 +139,7 @@ def _extract_here(
     ready: list[LabelSetRequest] = []
 
     def load() -> Teacher:
-        imports.result()
+        imports.wait()
         teacher = _load_teacher(config)
         if isinstance(teacher, TeacherGroup):
             processes.callback(teacher.close)
@@ -148,8 +148,8 @@ def _extract_here(
             teacher.drop_text_tower()
         return teacher
 
-    with ThreadPoolExecutor(1, "imports") as thread, contextlib.ExitStack() as processes:
-        imports = thread.submit(loader_of(config.model).prepare)  # while videos are scanned
+    imports = BackgroundCall(loader_of(config.model).prepare, "imports")  # while videos are scanned
+    with contextlib.ExitStack() as processes:
         writer, _, result = extract(config, source, load, requests, chosen_names(source, config.part))
     return writer, ready, result
 

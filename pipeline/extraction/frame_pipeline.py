@@ -65,7 +65,8 @@ class FramePipeline:
         self._modes: dict[tuple[str, int], str] = {}  # (uid, piece) -> how it was decoded
         self._remarks: dict[str, list[str]] = {}
         self._not_embeddable: dict[tuple[str, int], str] = {}  # (uid, piece) -> reason
-        self._attempts: dict[str, int] = {}  # uid -> worker processes it crashed, in earlier runs and this one
+        self._attempts: dict[str, int] = {}  # uid -> attempts that earlier runs used up
+        self._crashes: Counter[tuple[str, int | None]] = Counter()  # (uid, piece) -> worker processes it crashed
 
     def run(self, uids: Collection[str], workers: int, progress: Progress) -> StageTimes:
         """Extract all units of these pending videos whose files exist, then those of the new ones."""
@@ -103,7 +104,7 @@ class FramePipeline:
             self.writer.forget_attempts(uid)  # it was completed, and the run was killed before it could record that
 
     def _attempts_used(self, task: VideoTask) -> int:
-        return 0 if isinstance(task, ScanTask) else self._attempts.get(task.uid, 0)
+        return 0 if isinstance(task, ScanTask) else self._attempts.get(task.uid, 0) + self._crashes[_key(task)]
 
     def _receive(self, event: Event[Any, Any], progress: Progress) -> None:
         if isinstance(event, TaskDone | TaskFailed):
@@ -113,15 +114,24 @@ class FramePipeline:
         elif not self._order.is_open(event.task.uid):
             return  # another piece of this video has failed
         elif isinstance(event, WorkerCrashed):
-            uid = event.task.uid
-            self._attempts[uid] = self._attempts.get(uid, 0) + 1
-            self.writer.count_attempt(uid, event.reason)
+            self._count_crash(event)
         elif isinstance(event.task, PlanTask):
             self._order.receive_plan(event)
         elif isinstance(event, TaskResult):
             self._receive_message(event.task, event.value, progress)
         else:
             self._queue.end(event)
+
+    def _count_crash(self, event: WorkerCrashed[Any]) -> None:
+        """Count an attempt at a video when one of its pieces has crashed more workers than any other.
+
+        What kills several processes at once, such as a lack of memory, is one attempt at a video in pieces.
+        """
+        uid, piece = _key(event.task)
+        earlier = max((count for (other, _), count in self._crashes.items() if other == uid), default=0)
+        self._crashes[uid, piece] += 1
+        if self._crashes[uid, piece] > earlier:
+            self.writer.count_attempt(uid, event.reason)
 
     def _receive_message(self, task: DecodeTask, message: DecodeMessage, progress: Progress) -> None:
         uid = task.uid
@@ -198,7 +208,7 @@ class FramePipeline:
         del self._ends[uid]
         self.builder.end(uid)
         self.clock.video_sec += self.pending.seconds_to_do(uid)
-        if uid in self._attempts:
+        if uid in self._attempts or any(other == uid for other, _ in self._crashes):
             self.writer.forget_attempts(uid)
 
     def _quarantine(self, uid: str, reason: str, is_temporary: bool, progress: Progress) -> None:
@@ -223,3 +233,8 @@ class FramePipeline:
             if len(self.teacher.members) > 1:
                 how["teacher_processes"] = len(self.teacher.members)
             committer.submit(name, batch, self.provenance | how | decoding)
+
+
+def _key(task: DecodeTask | PlanTask) -> tuple[str, int | None]:
+    """(uid, piece of the video that the task is about, if it is about one)."""
+    return task.uid, task.piece if isinstance(task, DecodeTask) else None

@@ -38,7 +38,8 @@ class Patience:
     """How long a teacher process may take before it counts as hanging, in seconds: far longer than it ever should.
 
     least_sec: for any answer. times_longest: for a batch, in times of the longest so far. first_sec, image_sec: for the
-    first batch, and for each of its images, if that is more: kernels are chosen, and nothing has been measured.
+    first batch, and for each of its images, if that is more: kernels are chosen, and nothing has been measured. The
+    search for a batch size may take first_sec, too.
     """
 
     least_sec: float = 300.0
@@ -122,7 +123,12 @@ class TeacherProcess:
     def begin_choosing(self) -> Callable[[], None]:
         """Let the process choose its batch size; the function waits until it has."""
         self._send(ChooseBatchSize())
-        return self._answer
+
+        def chosen() -> None:
+            with self._killed_after(self._patience.first_sec):
+                self._answer()
+
+        return chosen
 
     def drop_text_tower(self) -> None:
         self._has_dropped_text = True

@@ -262,7 +262,7 @@ def test_a_piece_that_kills_its_worker_twice_quarantines_the_video_once(folder, 
     assert {key.rpartition("_")[0] for key in found["rows"]} == {"long", "short"}
 
 
-def test_two_pieces_that_kill_a_worker_each_use_up_the_attempts_of_their_video(folder, run, cut_short, monkeypatch):
+def test_one_event_that_kills_the_workers_of_several_pieces_is_one_attempt(folder, run, cut_short, monkeypatch):
     cut_short(15)
     crashes = []
 
@@ -275,7 +275,8 @@ def test_two_pieces_that_kill_a_worker_each_use_up_the_attempts_of_their_video(f
 
     monkeypatch.setattr(frame_pipeline, "work_on_video", work)
     found = run(make_source(folder, ["long"]), "c", workers=4)
-    assert sorted(crashes) == [0, 3] and found["result"].quarantined == {"long.mp4": "2 attempts"}
+    assert sorted(crashes) == [0, 3] and found["result"].quarantined == {} and found["result"].pending == 0
+    check_same(found, run(make_source(folder, ["long"]), "whole", workers=1))
 
 
 def test_a_piece_that_kills_its_worker_once_changes_nothing(folder, run, cut_short, monkeypatch):
