@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from embedonce.pipeline.labeling.prompts.templates import ACTION_PROMPTS
+from embedonce.pipeline.processes.main_module import without_main
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 from embedonce.pipeline.sources.synthetic.plan import CLIPS_PER_VIDEO
 from embedonce.pipeline.sources.synthetic.scene.actions import ACTIONS
@@ -93,7 +94,9 @@ def draw(seed: int, stream: int, num_videos: int, progress=None) -> Frames:
     context, workers = multiprocessing.get_context("spawn"), min(num_videos, os.cpu_count() or 1)
     drawn = []
     with ProcessPoolExecutor(workers, mp_context=context, initializer=leave_to_parent) as pool:
-        for frames in pool.map(draw_video, *zip(*((seed, stream, i) for i in range(num_videos)), strict=True)):
+        with without_main():
+            videos = pool.map(draw_video, *zip(*((seed, stream, i) for i in range(num_videos)), strict=True))
+        for frames in videos:
             drawn.append(frames)
             if progress is not None:
                 progress.update()

@@ -3,20 +3,17 @@
 import contextlib
 import multiprocessing
 import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from types import ModuleType
 from typing import Any
 
 from embedonce.pipeline.engines.channel import Channel
 from embedonce.pipeline.engines.shared_ring import RingReader, RingWriter, SharedMemory
+from embedonce.pipeline.processes.main_module import without_main
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 
 EXIT_WAIT_SEC = 5.0  # for a process that closed its pipe
-_starting = threading.Lock()
 
 
 class ChildProcess:
@@ -45,7 +42,7 @@ class ChildProcess:
         self._process = context.Process(target=_run, args=packed, daemon=True)
         self._connections = [ours, *(end[1] for end in (our_writing, our_reading) if end)]
         try:
-            with _without_main():
+            with without_main():
                 self._process.start()
         except BaseException:
             self._close()
@@ -116,19 +113,3 @@ def _run(
     leave_to_parent()
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         function(_channel(pipe, writing, reading), *arguments)
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Within this context, started processes do not import the main module: it may be a script of the user's.
-
-    They need nothing of it, and a script without `if __name__ == "__main__"` would begin anew in each of them. The
-    module itself stays as it is: other threads may be importing something that looks at it.
-    """
-    with _starting:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main

@@ -1,6 +1,5 @@
 """The pool of worker processes survives whatever videos do to decoders."""
 
-import inspect
 import os
 import signal
 import subprocess
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from embedonce.pipeline.engines import child_process
 from embedonce.pipeline.engines.engine import EngineOptions, TaskDone, TaskFailed, TaskResult, WorkerCrashed
 from embedonce.pipeline.engines.process_pool import WorkerPool
 from tests.support.conformance.engine import IsolatingEngineConformance
@@ -99,13 +97,3 @@ def test_a_script_that_starts_a_pool_does_not_begin_anew_in_its_processes(tmp_pa
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)])}
     ran = subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("begun\n3\n", "")
-
-
-def test_other_threads_may_look_at_the_main_module_while_a_process_starts():
-    """torch does while it is imported: a main module whose `__file__` is None ends that with a TypeError."""
-    before = sys.modules["__main__"]
-    attributes = dict(vars(before))
-    with child_process._without_main():
-        assert vars(before) == attributes and inspect.getmodule(len) is not None
-        assert sys.modules["__main__"].__spec__ is None and not hasattr(sys.modules["__main__"], "__file__")
-    assert sys.modules["__main__"] is before

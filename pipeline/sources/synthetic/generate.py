@@ -13,6 +13,7 @@ from embedonce.cache import strict_json
 from embedonce.models.plain_files import LIST_BYTES, read_plain
 from embedonce.pipeline.errors import InputError, PipelineError
 from embedonce.pipeline.files.partial_files import PARTIAL, check_documents, partial_path, publish, write_json
+from embedonce.pipeline.processes.main_module import without_main
 from embedonce.pipeline.processes.worker_signals import leave_to_parent
 from embedonce.pipeline.sources.synthetic.annotations import metadata_document, moments_document
 from embedonce.pipeline.sources.synthetic.plan import FPS, Parameters, VideoPlan, plan_videos
@@ -120,7 +121,9 @@ def _write_videos(folder: Path, videos: list[VideoPlan], progress) -> None:
     workers = min(len(videos), os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=leave_to_parent) as pool:
         try:
-            for future in as_completed([pool.submit(write_video, folder, video) for video in videos]):
+            with without_main():
+                futures = [pool.submit(write_video, folder, video) for video in videos]
+            for future in as_completed(futures):
                 future.result()
                 if progress is not None:
                     progress.update()
