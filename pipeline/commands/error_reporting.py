@@ -112,15 +112,28 @@ def explain(error: Exception) -> click.ClickException | None:
         return DetailedError(error.sentence, error.exit_code, error.details)
     if isinstance(error, (CacheError, ModelError)):
         return DetailedError(str(error), error.exit_code)
+    problem = _machine_problem(error)
+    return None if problem is None else DetailedError(problem, MACHINE_ERROR)
+
+
+def _machine_problem(error: Exception) -> str | None:
+    """What this machine lacks, and what to do; None if the error is not about that."""
     if isinstance(error, OSError):
-        return DetailedError(_environment_error(error), MACHINE_ERROR)
+        return _environment_error(error)
     if is_out_of_memory(error):
-        message = "out of memory: lower --batch-size (or --frames-per-clip, --num-workers)"
-        return DetailedError(message, MACHINE_ERROR)
+        return "out of memory: lower --batch-size (or --frames-per-clip, --num-workers)"
+    if isinstance(error, ImportError) and _library(error):
+        reason = " ".join(str(error).split())
+        return f"{_library(error)} cannot be imported ({reason}): it is damaged or missing; install it again"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        message = "no more threads can be started: raise the limit (ulimit -u), or lower the number of workers"
-        return DetailedError(message, MACHINE_ERROR)
+        return "no more threads can be started: raise the limit (ulimit -u), or lower the number of workers"
     return None
+
+
+def _library(error: ImportError) -> str:
+    """The library that cannot be imported; "" if that is a part of this program."""
+    name = (error.name or "").partition(".")[0]
+    return "" if name == __package__.partition(".")[0] else name
 
 
 def _environment_error(error: OSError) -> str:

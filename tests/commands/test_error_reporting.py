@@ -23,6 +23,15 @@ def test_an_error_that_names_its_own_remedy_gets_no_hint(error):
     assert explain(error).message == str(error) and explain(error).exit_code == 4
 
 
+def test_a_library_that_cannot_be_imported_is_a_problem_of_the_machine():
+    error = ImportError("libcudart.so.13: cannot open shared object file\nsecond line", name="torch._C")
+    problem = "libcudart.so.13: cannot open shared object file second line"
+    assert explain(error).message == f"torch cannot be imported ({problem}): it is damaged or missing; install it again"
+    assert explain(error).exit_code == 5
+    assert explain(ImportError("a mistake of ours", name="embedonce.cache.nothing")) is None
+    assert explain(ImportError("of nobody")) is None
+
+
 def test_details_of_an_error_are_kept():
     explained = explain(InputError("no video").with_details(["a", "b"]))
     assert (explained.message, explained.details, explained.exit_code) == ("no video", ("a", "b"), 2)
