@@ -233,7 +233,7 @@ def test_saved_settings_equal_the_settings_of_the_run(name, config, tmp_path, mo
         pass
 
     def seen(kind, settings):
-        raise SeenError(kind(**settings))
+        raise SeenError(kind.from_options(settings))
 
     for command in COMMANDS:
         module = sys.modules[command.callback.__module__]
