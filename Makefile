@@ -33,14 +33,14 @@ demo-teacher: $(READY) ## train the demo teacher's weights again (less than an h
 	$(PY) -m embedonce.pipeline.demo_teacher.train
 
 # Two test files at a time, each process on one thread: torch's threads would compete for the cores.
-test: lint ## lint, types and all tests but the slow ones (6 minutes)
+test: lint ## lint, types and all tests but the slow ones (8 minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## unit tests only (1 minute)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile --durations=0 --durations-min=1 \
 	    -m "not slow and not browser and not crash and not integration"
 
-test-slow: $(READY) ## long tests: fuzzing, kills at random moments, compilation, larger students (8 minutes)
+test-slow: $(READY) ## long tests: fuzzing, kills at random moments, compilation, larger students (20 minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m slow
 
 # Other kernels and other threads round sums differently: no test may depend on their last bits. Once with this
