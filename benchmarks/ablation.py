@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.ablation_clips import Clips
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.models.losses.registry import loss_settings, loss_terms
 from embedonce.models.losses.term import Need
 from embedonce.models.student import build_student, student_config

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.store import open_reader
 from embedonce.pipeline.clips.dataset import ClipDataset, ClipSampling, choose_frames, choose_view
 from embedonce.pipeline.frames import canonical_frame

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.plan import PlannedSegment, PlannedVideo, Unit
 from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.store import open_writer

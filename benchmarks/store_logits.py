@@ -16,7 +16,8 @@ from benchmarks.cache import NUM_SHARDS, WINDOW, write
 from benchmarks.measuring import finish, interleaved, machine
 from benchmarks.safety import DIM, ROWS
 from embedonce.cache.backends.registry import BACKENDS
-from embedonce.cache.labels import ZERO_SHOT, LabelSet, logits_from
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import ZERO_SHOT, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.store import open_reader, open_writer
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from embedonce.cache.backends.shard_format import Shard, checked_logits
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 
 
 def compute_logits(head: dict[str, np.ndarray], embeddings: np.ndarray, location: str) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 from embedonce.cache import documents, long_documents
 from embedonce.cache.commit import sha256
 from embedonce.cache.errors import DamagedError, LabelSetError
-from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from, tensors_of
+from embedonce.cache.heads import tensors_of
+from embedonce.cache.labels import ClipLabel, LabelSet, clip_from, label_set_from
 from embedonce.cache.layout import Layout, numbered_file
 from embedonce.cache.limits import brief
 from embedonce.cache.parsed_folder import ParsedFolder

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from embedonce.cache import commit, long_documents
 from embedonce.cache.documents import as_damaged_error
 from embedonce.cache.errors import AlreadyCommittedError, DamagedError
+from embedonce.cache.heads import check_same_head
 from embedonce.cache.label_set_reader import LabelSetReader, clip_places, clips_from, revision_from
 from embedonce.cache.labels import (
     ZERO_SHOT,
     ClipLabel,
     LabelSet,
     check_same,
-    check_same_head,
     clip_document,
     label_set_document,
     label_set_from,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from embedonce.cache.errors import DamagedError
+from embedonce.cache.heads import logits_from
 from embedonce.cache.jpeg_header import check_header
-from embedonce.cache.labels import logits_from
 from embedonce.cache.plan import PlannedSegment, Unit
 from embedonce.cache.planned_units import PlannedUnit, are_equal_units
 from embedonce.cache.reader import CacheReader

@@ -11,7 +11,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import LOGITS_TOLERANCE, verify
 from embedonce.models.student import build_student, student_config

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from embedonce.cache.errors import LabelSetError, some
-from embedonce.cache.labels import ClipLabel, LabelSet, are_same_heads
+from embedonce.cache.heads import are_same_heads
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.merging.inputs import OpenCache
 from embedonce.cache.merging.withdrawals import Withdrawals
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from embedonce.cache import commit
 from embedonce.cache.errors import CacheError
 from embedonce.cache.files import exists, read_file
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.contrastive import contrastive_loss
 from embedonce.models.device import fast_layout

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.labels import LabelSet, head_tensors, logits_from, multi_hot
+from embedonce.cache.heads import head_tensors, logits_from
+from embedonce.cache.labels import LabelSet, multi_hot
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.errors import InputError

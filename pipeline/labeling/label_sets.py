@@ -3,7 +3,8 @@
 import logging
 
 from embedonce.cache.errors import AlreadyCommittedError, BusyError
-from embedonce.cache.labels import FITTED, ClipLabel, LabelSet, logits_from
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import FITTED, ClipLabel, LabelSet
 from embedonce.cache.reader import CacheReader
 from embedonce.cache.writer import CacheWriter
 from embedonce.pipeline.labeling.clip_index import revision_of

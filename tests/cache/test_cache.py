@@ -26,7 +26,8 @@ from embedonce.cache.errors import (
     NotACacheError,
     StorageError,
 )
-from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors, logits_from
+from embedonce.cache.heads import head_tensors, logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.schema import FORMAT_VERSION, Status, row_key
 from embedonce.cache.store import open_reader, open_writer

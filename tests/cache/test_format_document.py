@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from embedonce.cache import long_documents
-from embedonce.cache.labels import head_tensors
+from embedonce.cache.heads import head_tensors
 from embedonce.cache.plan import PlannedSegment, PlannedVideo
 from embedonce.cache.schema import FORMAT_VERSION, FORMAT_VERSION_2, CacheIdentity, Segment, TeacherIdentity
 from embedonce.cache.store import open_writer

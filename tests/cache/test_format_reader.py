@@ -8,8 +8,9 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
+from embedonce.cache.heads import head_tensors
 from embedonce.cache.identity_document import identity_document
-from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.frames.canonical_frame import crc32
 from tests.extraction.test_runner import make_source, run

@@ -10,8 +10,9 @@ import safetensors.numpy
 
 from embedonce.cache import commit, documents
 from embedonce.cache.errors import LabelSetError
+from embedonce.cache.heads import check_same_head, logits_from
 from embedonce.cache.inspect import summary
-from embedonce.cache.labels import LabelSet, check_same_head, label_set_from, logits_from
+from embedonce.cache.labels import LabelSet, label_set_from
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.cache.verify import verify
 from tests.support.format_reader import FormatReader

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, logits_from
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import ClipLabel
 from embedonce.cache.layout import Layout
 from embedonce.cache.merging.merge import merge, planned_merge
 from embedonce.cache.store import open_reader, open_writer

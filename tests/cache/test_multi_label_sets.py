@@ -12,7 +12,8 @@ import safetensors.numpy
 from embedonce.cache import commit, documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import DamagedError, LabelSetError
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from, multi_hot
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet, multi_hot
 from embedonce.cache.merging import label_sets
 from embedonce.cache.store import open_reader, open_writer
 from embedonce.pipeline.labeling.fitted_logits import fitted_head

@@ -12,7 +12,7 @@ from embedonce.cache.catalog import Catalog
 from embedonce.cache.errors import (
     LabelSetError,
 )
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.layout import Layout
 from embedonce.cache.manifest import build_manifest, read_manifest
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, file_name, read_attempts

@@ -13,8 +13,9 @@ import pytest
 from embedonce.cache import commit, plan_documents
 from embedonce.cache.convert import convert
 from embedonce.cache.errors import BusyError
+from embedonce.cache.heads import logits_from
 from embedonce.cache.inspect import summary
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.layout import Layout
 from embedonce.cache.plan import PlannedVideo
 from embedonce.cache.quarantine import DecodeAttempts, QuarantinedVideo, read_quarantine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.labeling.prompts.prompt_files import read_prompts
 from embedonce.pipeline.labeling.requests import chosen_head, possible_head, request_label_set

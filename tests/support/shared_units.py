@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, LabelSet, logits_from
+from embedonce.cache.heads import logits_from
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.plan import PlannedSegment, Unit
 from embedonce.cache.quarantine import QuarantinedVideo
 from embedonce.cache.reader import CacheReader

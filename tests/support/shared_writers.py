@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from embedonce.cache.errors import AlreadyCommittedError
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.plan import Unit
 from embedonce.cache.schema import CacheIdentity, FrameBatch
 from embedonce.cache.store import open_reader, open_writer

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from embedonce.cache.labels import ClipLabel, LabelSet, head_tensors
+from embedonce.cache.heads import head_tensors
+from embedonce.cache.labels import ClipLabel, LabelSet
 from embedonce.cache.schema import FrameBatch, Segment
 from embedonce.cache.store import open_writer
 from embedonce.pipeline.frames.canonical_frame import encode_canonical

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
-from embedonce.cache.labels import logits_from
+from embedonce.cache.heads import logits_from
 from embedonce.cache.schema import TeacherIdentity
 from embedonce.models.errors import ModelError, ModelOptionError
 from embedonce.models.names import default_weights
