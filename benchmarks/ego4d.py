@@ -115,7 +115,7 @@ def _write_actions(path: Path, uids, durations, taxonomy, rng) -> None:
 PLANNING = """
 import re, sys, time
 from pathlib import Path
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.plan_ego4d import plan
 kinds, count = sys.argv[2], int(sys.argv[3]) or None
 start = time.perf_counter()

@@ -6,7 +6,7 @@ import click
 
 from embedonce.pipeline.commands.click_options import build_config, command
 from embedonce.pipeline.commands.output import echo
-from embedonce.pipeline.extraction.settings import DataPlanConfig
+from embedonce.pipeline.extraction.plan_settings import DataPlanConfig
 
 
 @command("plan", settings=DataPlanConfig)

@@ -10,7 +10,7 @@ import click
 from embedonce.pipeline.commands.click_options import GroupedOption, build_config, command
 from embedonce.pipeline.commands.output import echo
 from embedonce.pipeline.commands.parameter_types import PATH
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.settings.options import OUTPUT, Option
 
 OVERWRITE = Option(

@@ -6,7 +6,7 @@ Reads names and tables only: no video, no cache, no teacher.
 from embedonce.models.names import ENGLISH_STYLE
 from embedonce.pipeline.console.next_commands import next_line
 from embedonce.pipeline.extraction.label_requests import chosen_prompts
-from embedonce.pipeline.extraction.settings import DataPlanConfig
+from embedonce.pipeline.extraction.plan_settings import DataPlanConfig
 from embedonce.pipeline.labeling.requests import request_label_set
 from embedonce.pipeline.sources.data_summary import summarize
 from embedonce.pipeline.sources.registry import open_sources

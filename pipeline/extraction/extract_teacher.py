@@ -28,7 +28,8 @@ from embedonce.pipeline.extraction.identity import check_teacher_name
 from embedonce.pipeline.extraction.label_requests import checked_requests, chosen_prompts
 from embedonce.pipeline.extraction.parts import chosen_names
 from embedonce.pipeline.extraction.runner import extract
-from embedonce.pipeline.extraction.settings import PROGRAMS, ExtractConfig
+from embedonce.pipeline.extraction.setting_checks import PROGRAMS
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.extraction.summary import ExtractionSummary
 from embedonce.pipeline.extraction.teacher_check import MIN_COSINE, choose_rows, cosines
 from embedonce.pipeline.labeling import relabel as relabeling

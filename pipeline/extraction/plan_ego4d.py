@@ -7,7 +7,7 @@ from typing import Any
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.estimates import DEFAULT_EMBED_DIM
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.survey_text import survey_lines
 from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.sources.class_selection import keep_frequent

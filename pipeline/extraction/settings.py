@@ -1,24 +1,20 @@
-"""The settings of extract-teacher, plan and plan-ego4d. Imports nothing that computes."""
+"""The settings of extract-teacher. Imports nothing that computes."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedonce.cache.backends.registry import BACKENDS
-from embedonce.cache.labels import FITTED
-from embedonce.cache.schema import SAMPLINGS, TIME_TOLERANCE_SEC, max_snap_tolerance
-from embedonce.cache.stores.registry import is_url
+from embedonce.cache.schema import SAMPLINGS, max_snap_tolerance
 from embedonce.models.names import PYTORCH, TEACHER_RUNTIMES, TEACHER_SIZES, default_prompt_style, default_weights
-from embedonce.models.preprocessing import parse
-from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES, RAY
-from embedonce.pipeline.extraction.parts import Part
+from embedonce.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from embedonce.pipeline.extraction.setting_checks import PROGRAMS, check_settings
 from embedonce.pipeline.processes.cores import usable_cores
 from embedonce.pipeline.settings import ranges, shared
 from embedonce.pipeline.settings.choices import DECODERS
-from embedonce.pipeline.settings.devices import check_devices, listed
 from embedonce.pipeline.settings.options import CACHE, DATA, RUNTIME, TEACHER, Option, setting
 from embedonce.pipeline.sources.folder.options import LAYOUT
-from embedonce.pipeline.sources.settings import AnnotationSettings, LabelingSettings
+from embedonce.pipeline.sources.settings import LabelingSettings
 from embedonce.pipeline.sources.synthetic.options import NUM_SAMPLES, USE_SYNTHETIC
 
 AUTO = "auto"
@@ -28,7 +24,6 @@ DATA_DIR = Option(
     group=DATA,
     may_be_url=True,
 )
-PROGRAMS = {"teacher_onnx": "onnx", "teacher_torchscript": "torchscript"}  # settings that name a file -> its loader
 
 
 @dataclass(frozen=True)
@@ -164,61 +159,7 @@ class ExtractConfig(LabelingSettings):
     def __post_init__(self):
         super().__post_init__()
         self.check_prompts(self.teacher_head, self.prompt_style)
-        self._check_devices()
-        if self.layout is not None and self.use_synthetic:
-            raise ValueError("--layout describes the folders of --data-dir and cannot be used with --use-synthetic")
-        if self.use_synthetic and is_url(self.data_dir):
-            raise ValueError("--use-synthetic writes videos into a local folder, not to the URL of --data-dir")
-        if self.teacher_preprocess is not None:
-            parse(self.teacher_preprocess)
-        if self.part is not None:
-            self._check_part()
-        if self.snap_tolerance is not None:
-            self._check_snap_tolerance(self.snap_tolerance)
-        self._check_ray()
-        self._check_program()
-
-    def _check_program(self) -> None:
-        """ValueError if a teacher is chosen both by its own file and in another way, or has a size that it knows."""
-        given = [name for name in (*PROGRAMS, "teacher_module") if getattr(self, name) is not None]
-        others = ("teacher_model", "teacher_weights", "teacher_activation")
-        also = [name for name in others if getattr(self, name) is not None and given[:1] != ["teacher_module"]]
-        if given and len(given + also) > 1:
-            first, second, *_ = (f"--{name.replace('_', '-')}" for name in given + also)
-            raise ValueError(f"{first} and {second} both choose the teacher: give one of them")
-        if self.teacher_input_size is not None and not given:
-            raise ValueError("--teacher-input-size is for teachers of --teacher-onnx, -torchscript and -module")
-
-    def _check_ray(self) -> None:
-        for name in ("ray_address", "ray_workers"):
-            if getattr(self, name) is not None and self.engine != RAY:
-                raise ValueError(f"--{name.replace('_', '-')} requires --engine ray")
-        names_devices = ":" in self.device or len(listed(self.device)) > 1
-        if self.engine == RAY and (names_devices or self.teacher_processes is not None):
-            raise ValueError(
-                "--engine ray gives each worker one GPU: choose how many with --ray-workers, and --device cuda or cpu"
-            )
-
-    def _check_devices(self) -> None:
-        check_devices(self.device)
-        num_listed = len(listed(self.device))
-        if self.teacher_processes is not None and self.teacher_processes < num_listed:
-            raise ValueError(
-                f"--teacher-processes {self.teacher_processes} is fewer than the {num_listed} devices of --device "
-                f"{self.device}: name fewer devices"
-            )
-
-    def _check_part(self) -> None:
-        Part.parse(self.part or "")
-        if self.engine == RAY:
-            raise ValueError("--part cannot be used with --engine ray, which deals the videos to its workers itself")
-        if self.use_synthetic:
-            raise ValueError("--part needs videos that exist already: it cannot be used with --use-synthetic")
-        if self.teacher_head == FITTED:
-            raise ValueError(
-                "--teacher-head fitted needs the frames of all parts and cannot be used with --part; when all have "
-                "ended, use it with relabel"
-            )
+        check_settings(self)
 
     @property
     def most_images(self) -> int | None:
@@ -264,49 +205,3 @@ class ExtractConfig(LabelingSettings):
     def num_decode_workers(self) -> int:
         """The given number, else one for each core: they wait while the teacher has frames, and leave it the cores."""
         return self.decode_workers or usable_cores()
-
-    def _check_snap_tolerance(self, seconds: float) -> None:
-        """ValueError unless there are times that may be answered by frames that far away."""
-        if self.sampling != "snap":
-            raise ValueError("--snap-tolerance requires --sampling snap")
-        most = max_snap_tolerance(self.fps)
-        if seconds > most + TIME_TOLERANCE_SEC:
-            raise ValueError(
-                f"--snap-tolerance {seconds:g} is more than half of the interval between times at --fps {self.fps:g}, "
-                f"so that frames could change places: give at most {most:g}"
-            )
-
-
-@dataclass(frozen=True)
-class DataPlanConfig(LabelingSettings):
-    """What plan shows: the options of extract-teacher that decide which clips and classes there are."""
-
-    data_dir: Path | str | None = setting(DATA_DIR)
-    layout: str | None = setting(LAYOUT)
-    teacher_head: str | None = setting(shared.TEACHER_HEAD)
-    prompt_style: str | None = setting(shared.PROMPT_STYLE)
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.check_prompts(self.teacher_head, self.prompt_style)
-
-
-@dataclass(frozen=True)
-class PlanConfig(AnnotationSettings):
-    """What plan-ego4d counts: the contents of an Ego4D download and the cost of extracting it."""
-
-    data_dir: Path = setting(help="Folder of the Ego4D download, with ego4d.json.", group=DATA, is_required=True)
-    fps: float = setting(shared.FPS)
-    views: int = setting(shared.VIEWS)
-    assume_downloaded: bool = setting(False, "Plan as if the listed videos were on disk.", group=DATA)
-    num_videos: int | None = setting(
-        help="With --assume-downloaded: only the first N videos that download-ego4d would select.",
-        group=DATA,
-        metavar="N",
-        range=ranges.COUNT,
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.num_videos is not None and not self.assume_downloaded:
-            raise ValueError("--num-videos requires --assume-downloaded")

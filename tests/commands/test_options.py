@@ -24,7 +24,8 @@ from embedonce.pipeline.evaluation.settings import EvaluateConfig
 from embedonce.pipeline.export import export as exporting
 from embedonce.pipeline.extraction import data_plan, extract_teacher, plan_ego4d
 from embedonce.pipeline.extraction.plan_ego4d import plan
-from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.ego4d.download import download
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions

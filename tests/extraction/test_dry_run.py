@@ -19,7 +19,8 @@ from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.estimates import FRAMES_PER_SAMPLE, NUM_SAMPLES, sample_positions
-from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.sources.folder.layouts import LAYOUTS
 from embedonce.pipeline.teachers.teacher import CallTime

@@ -16,9 +16,10 @@ from embedonce.pipeline.extraction import estimates, extract_teacher, plan_ego4d
 from embedonce.pipeline.extraction.annotation_survey import short_videos, survey
 from embedonce.pipeline.extraction.dry_run import DryRun, dry_run_lines
 from embedonce.pipeline.extraction.estimates import Estimate, Pending, estimate, overhead_bytes_per_row
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.extraction.planning import ScanResults
 from embedonce.pipeline.extraction.preflight import PreflightReport
-from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.sources.ego4d.metadata import read_metadata
 from embedonce.pipeline.sources.ego4d.parsing.problems import Problems
 from embedonce.pipeline.sources.source import Clip, Source, Video

@@ -8,7 +8,8 @@ import pytest
 
 from embedonce.pipeline.evaluation.settings import CompareConfig, EvaluateConfig
 from embedonce.pipeline.export.settings import ExportConfig
-from embedonce.pipeline.extraction.settings import ExtractConfig, PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
+from embedonce.pipeline.extraction.settings import ExtractConfig
 from embedonce.pipeline.labeling.settings import RelabelConfig
 from embedonce.pipeline.settings.base import Settings
 from embedonce.pipeline.settings.options import GROUPS, Option, setting

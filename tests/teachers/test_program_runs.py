@@ -68,7 +68,7 @@ def test_a_teacher_that_cannot_be_is_refused_before_any_video_is_listed(teacher,
         ({"teacher_torchscript": Path("a"), "teacher_model": "b"}, "--teacher-torchscript and --teacher-model both"),
         (
             {"teacher_input_size": 64},
-            "--teacher-input-size is for teachers of --teacher-onnx",
+            "--teacher-input-size requires --teacher-onnx, --teacher-torchscript or --teacher-module",
         ),
     ],
 )

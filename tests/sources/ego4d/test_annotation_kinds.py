@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.annotations.narrations import half_window_sec
 from embedonce.pipeline.sources.ego4d.annotations.reader import AnnotationKind
 from embedonce.pipeline.sources.ego4d.annotations.registry import KIND_NAMES, KINDS

@@ -10,7 +10,7 @@ from embedonce.cache.store import open_reader
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction import extract_teacher
 from embedonce.pipeline.extraction.plan_ego4d import plan
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.options import Ego4dOptions
 from embedonce.pipeline.sources.registry import open_sources
 from tests.commands.test_cli import call, error_of

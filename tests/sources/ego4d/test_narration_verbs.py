@@ -6,7 +6,7 @@ import pytest
 
 from embedonce.pipeline.errors import InputError
 from embedonce.pipeline.extraction.plan_ego4d import plan
-from embedonce.pipeline.extraction.settings import PlanConfig
+from embedonce.pipeline.extraction.plan_settings import PlanConfig
 from embedonce.pipeline.sources.ego4d.annotations.narrations import MAX_VERBS_SHOWN
 from embedonce.pipeline.sources.ego4d.verbs.narration_text import Actor, actor_and_words
 from embedonce.pipeline.sources.ego4d.verbs.verb_finder import VerbFinder, finder_for
